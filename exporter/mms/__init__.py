@@ -1,0 +1,1 @@
+"""The client of the MMS API; it knows nothing of Prometheus."""
