@@ -3,8 +3,9 @@
 ExporterError
 ├── ConfigError                configuration or usage; exit code 2
 ├── ListenError                a listen address cannot be taken; exit code 1
+├── InternalError              what nobody foresaw: a bug, logged with its traceback
 └── MmsError                   one call to MMS failed; `reason` is a label value
-    ├── Throttled              throttled    retry: yes, after `wait_seconds`
+    ├── Throttled              throttled    retry: yes
     ├── AuthRefused            auth         retry: no
     ├── PermissionRefused      permission   retry: no
     ├── NotFound               not_found    retry: no
@@ -55,6 +56,10 @@ class ListenError(ExporterError):
     """A listen address is taken, not ours, or forbidden."""
 
 
+class InternalError(ExporterError):
+    """What nobody foresaw; its traceback is in the log."""
+
+
 class MmsError(ExporterError):
     """A call to MMS, with all its retries, came to nothing."""
 
@@ -65,12 +70,22 @@ class MmsError(ExporterError):
     hint: ClassVar[str]
     """What the reader can do."""
 
-    def __init__(self, detail: str, *, status: int | None = None, code: str = "", request_id: str = "") -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        status: int | None = None,
+        code: str = "",
+        request_id: str = "",
+        wait_seconds: float | None = None,
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.status = status
         self.code = code
         self.request_id = request_id
+        self.wait_seconds = wait_seconds
+        """How long the server asks to wait; None where it does not say."""
 
     def __str__(self) -> str:
         parts = {"status": self.status, "code": self.code, "request_id": self.request_id}
@@ -84,19 +99,6 @@ class Throttled(MmsError):
     reason = "throttled"
     retryable = True
     hint = "lower rate_limit or raise refresh.interval"
-
-    def __init__(
-        self,
-        detail: str,
-        *,
-        status: int | None = None,
-        code: str = "",
-        request_id: str = "",
-        wait_seconds: float | None = None,
-    ) -> None:
-        super().__init__(detail, status=status, code=code, request_id=request_id)
-        self.wait_seconds = wait_seconds
-        """How long the server asks to wait; None where it does not say."""
 
 
 class AuthRefused(MmsError):

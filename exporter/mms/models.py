@@ -7,6 +7,7 @@ source is left out on purpose: it can hold passwords and key files.
 from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
 DATA_SOURCE_STATUSES = ("STARTING", "STARTED", "STOPPING", "STOPPED", "START_FAILED", "STOP_FAILED")
 SCAN_STATUSES = ("DOING", "DONE", "FAILED")
@@ -26,6 +27,17 @@ class Record(Struct, frozen=True, kw_only=True, rename="camel"):
 
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
     """Fields that the API may leave out without anything being wrong."""
+
+    def __post_init__(self) -> None:
+        """Strip every text, since the vendor's examples carry trailing newlines; an empty one is as good as none."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, str):
+                text = value.strip()
+                if text is not value or not text:
+                    force_setattr(self, name, text or None)
+            elif isinstance(value, tuple) and value and isinstance(value[0], str):
+                force_setattr(self, name, tuple(text.strip() for text in value))
 
 
 class DataSource(Record, frozen=True, kw_only=True):

@@ -1,0 +1,128 @@
+"""The command `mms-exporter`: from words and environment to a run, from errors to one line and an exit code.
+
+The outermost room: nothing imports it, and it alone reads the environment. What is heavy is imported by the command
+that needs it, so that `--version` and `--help` are quick.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from exporter import flags, logs
+from exporter.errors import ConfigError, ExporterError, Problem
+
+if TYPE_CHECKING:
+    from exporter.config import Config
+    from exporter.demo import SimulatorOptions
+    from exporter.web.server import WebOptions
+
+FINE: Final = 0
+FAILED: Final = 1
+MISUSED: Final = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line, and return its exit code: 0 fine, 1 failed at work, 2 bad usage or configuration."""
+    try:
+        invocation = flags.parse(sys.argv[1:] if arguments is None else arguments, os.environ)
+        logs.configure(invocation.values["log.level"], invocation.values["log.format"])
+        return _COMMANDS[invocation.command](invocation.values)
+    except ConfigError as error:
+        for problem in error.problems:
+            _complain(problem)
+        return MISUSED
+    except ExporterError as error:
+        _complain(error)
+        return FAILED
+    except KeyboardInterrupt:
+        return FAILED
+
+
+def _complain(what: object) -> None:
+    print(f"mms-exporter: {what}", file=sys.stderr)
+
+
+def _serve(values: Mapping[str, Any]) -> int:
+    load = partial(_config, values)
+    if values["config.check"]:
+        count = len(load().accounts)
+        print(f"the configuration is fine: {count} account{'s' if count > 1 else ''}")
+        return FINE
+    if values["web.config.file"] is not None:
+        raise ConfigError(Problem("--web.config.file", "TLS and users are not served yet; put a proxy in front"))
+    from exporter.exposition.telemetry import Telemetry
+    from exporter.web.server import serve
+    from exporter.web.service import Service
+
+    asyncio.run(serve(load, Service(Telemetry()), _web_options(values)))
+    return FINE
+
+
+def _once(values: Mapping[str, Any]) -> int:
+    from exporter.web.once import refresh_once, write_atomically
+
+    content, is_fine = asyncio.run(refresh_once(_config(values)))
+    if values["output"] is None:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    else:
+        try:
+            write_atomically(Path(values["output"]), content)
+        except OSError as error:
+            _complain(f"{values['output']} cannot be written: {error.strerror}")
+            return FAILED
+    return FINE if is_fine else FAILED
+
+
+def _demo(values: Mapping[str, Any]) -> int:
+    from exporter.demo import demo
+
+    asyncio.run(demo(_simulator_options(values), _web_options(values)))
+    return FINE
+
+
+def _simulate(values: Mapping[str, Any]) -> int:
+    from exporter.demo import simulate
+
+    asyncio.run(simulate(_simulator_options(values)))
+    return FINE
+
+
+_COMMANDS: Final = {"serve": _serve, "once": _once, "demo": _demo, "simulate": _simulate}
+
+
+def _config(values: Mapping[str, Any]) -> "Config":
+    """Return the configuration that the flags name. Raises: ConfigError."""
+    from exporter.config import load, region_only
+
+    file, region = values["config.file"], values["mms.region"]
+    if file is not None and region is not None:
+        raise ConfigError(Problem("--mms.region", "is for running without --config.file"))
+    if file is not None:
+        return load(Path(file))
+    if region is None:
+        raise ConfigError(Problem("", "give --config.file or --mms.region, or try it out with: mms-exporter demo"))
+    return region_only(region)
+
+
+def _web_options(values: Mapping[str, Any]) -> "WebOptions":
+    from exporter.web.server import WebOptions
+
+    addresses = values["web.listen-address"]
+    return WebOptions(addresses, values["web.telemetry-path"], enable_lifecycle=values["web.enable-lifecycle"])
+
+
+def _simulator_options(values: Mapping[str, Any]) -> "SimulatorOptions":
+    from exporter.demo import SimulatorOptions
+
+    return SimulatorOptions(
+        address=values["simulator.listen-address"],
+        seed=values["simulator.seed"],
+        speed=values["simulator.speed"],
+        sources=values["simulator.sources"],
+        latency_seconds=values["simulator.latency"],
+    )

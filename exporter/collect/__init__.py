@@ -1,0 +1,1 @@
+"""From answers to a snapshot: the collectors and the refresh loop."""

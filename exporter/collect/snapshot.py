@@ -1,0 +1,112 @@
+"""What was known of every account after its last refresh: frozen records, the input of the exposition.
+
+A part that did not change between two snapshots is the same object, so that its rendering can be kept.
+"""
+
+from dataclasses import dataclass, field
+
+from exporter.mms.models import DataSource
+
+
+@dataclass(frozen=True, slots=True)
+class SourceName:
+    """What every series of a data source carries."""
+
+    account: str
+    source_id: int
+    source: str
+    """The source's name; "" where the API did not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFigures:
+    """What the row of a data source says."""
+
+    name: SourceName
+    row: DataSource
+    created_at: float | None
+    """Unix seconds; None where the API did not say, or what it said is no time."""
+    synced_at: float | None
+    """Unix seconds of the last metadata synchronisation; None as above."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFigures:
+    """What the row of a job says."""
+
+    job_id: int
+    name: str | None
+    type: str | None
+    task_type: str | None
+    src_db: str | None
+    src_schema: str | None
+    dst_project: str | None
+    dst_schema: str | None
+    status: str | None
+    stopped: bool | None
+    tasks: int | None
+    tasks_done: int | None
+    created_at: float | None
+    """Unix seconds."""
+    eta_at: float | None
+    """Unix seconds; None where it is empty or cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobsFigures:
+    """What the lists of a source's jobs say."""
+
+    name: SourceName
+    counts: dict[str, int]
+    """Number of jobs by status; a status whose number is not known is not there."""
+    stopped: int
+    """Unfinished jobs that are stopped."""
+    jobs: tuple[JobFigures, ...]
+    """Those with series of their own."""
+    omitted: int
+    """Unfinished jobs without series of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSnapshot:
+    """One data source: what is known of it, and how fresh that is."""
+
+    name: SourceName
+    figures: SourceFigures | None
+    """None once stale."""
+    jobs: JobsFigures | None
+    """None once stale, and where it was never read."""
+    refreshed: bool
+    """Whether the last refresh read all there is to read of it."""
+    last_success_at: float | None
+    """Unix seconds of the last refresh that did; None if none ever did."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorSnapshot:
+    """How one collector of one account fared in the last refresh."""
+
+    account: str
+    collector: str
+    success: bool
+    duration_seconds: float
+    last_success_at: float | None
+    """Unix seconds; None if it never succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSnapshot:
+    """One account after its last refresh."""
+
+    account: str
+    up: bool
+    """Whether the last refresh listed the data sources."""
+    collectors: tuple[CollectorSnapshot, ...] = ()
+    sources: tuple[SourceSnapshot, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Every account that was refreshed at least once."""
+
+    accounts: tuple[AccountSnapshot, ...] = field(default=())

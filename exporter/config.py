@@ -1,0 +1,297 @@
+"""The configuration: what a user can set, its defaults, and what is impossible.
+
+Owns every default. What is loaded is frozen and whole: secrets read, expressions compiled, durations in seconds.
+"""
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import yaml
+from msgspec import Meta, field
+
+from exporter.errors import ConfigError, Problem
+from exporter.shapes import Seconds, Secret, Section, build
+
+DEFAULT_ZONE: Final = ZoneInfo("Asia/Shanghai")
+MAX_TIMEOUT_SECONDS: Final = 300
+
+
+class _Credentials(Section, frozen=True, kw_only=True, tag_field="type"):
+    pass
+
+
+class DefaultChain(_Credentials, frozen=True, kw_only=True, tag="default"):
+    """The vendor's default chain: environment, OIDC role, CLI profile, credentials file, ECS role, URI."""
+
+
+class AccessKey(_Credentials, frozen=True, kw_only=True, tag="access_key"):
+    """A long-lived key."""
+
+    access_key_id: Annotated[str, Meta(min_length=1)]
+    access_key_secret: Secret
+
+
+class Sts(_Credentials, frozen=True, kw_only=True, tag="sts"):
+    """A temporary key with its token."""
+
+    access_key_id: Annotated[str, Meta(min_length=1)]
+    access_key_secret: Secret
+    security_token: Secret
+
+
+class RamRoleArn(_Credentials, frozen=True, kw_only=True, tag="ram_role_arn"):
+    """A role assumed with a key."""
+
+    access_key_id: Annotated[str, Meta(min_length=1)]
+    access_key_secret: Secret
+    role_arn: Annotated[str, Meta(min_length=1)]
+    role_session_name: str = "mms-exporter"
+    policy: str | None = None
+    external_id: str | None = None
+    sts_endpoint: str | None = None
+
+
+class EcsRamRole(_Credentials, frozen=True, kw_only=True, tag="ecs_ram_role"):
+    """The role of the ECS instance, or of the pod on it."""
+
+    role_name: str | None = None
+    """Asked of the metadata service where it is not given."""
+    disable_imds_v1: bool = False
+
+
+class OidcRoleArn(_Credentials, frozen=True, kw_only=True, tag="oidc_role_arn"):
+    """A role assumed with a service account's token (RRSA); what is not given comes from ALIBABA_CLOUD_* variables."""
+
+    role_arn: str | None = None
+    oidc_provider_arn: str | None = None
+    oidc_token_file_path: str | None = None
+    role_session_name: str = "mms-exporter"
+    policy: str | None = None
+    sts_endpoint: str | None = None
+
+
+class CredentialsUri(_Credentials, frozen=True, kw_only=True, tag="credentials_uri"):
+    """A URI that answers with temporary credentials."""
+
+    uri: str | None = None
+    """ALIBABA_CLOUD_CREDENTIALS_URI where it is not given."""
+
+
+class Profile(_Credentials, frozen=True, kw_only=True, tag="profile"):
+    """A profile of the vendor's credentials file, `~/.alibabacloud/credentials.ini`."""
+
+    profile_name: str = "default"
+
+
+Credentials = DefaultChain | AccessKey | Sts | RamRoleArn | EcsRamRole | OidcRoleArn | CredentialsUri | Profile
+
+
+class Selection(Section, frozen=True, kw_only=True):
+    """Which data sources of an account are watched. Expressions match the whole name."""
+
+    include: tuple[re.Pattern[str], ...] = ()
+    """Empty for all."""
+    exclude: tuple[re.Pattern[str], ...] = ()
+    types: tuple[str, ...] = ()
+    """HIVE, BIGQUERY, ..., in any case; empty for all."""
+
+    def admits(self, name: str, source_type: str) -> bool:
+        """Tell whether the source of this name and type is watched."""
+        if self.types and source_type.upper() not in {each.upper() for each in self.types}:
+            return False
+        if any(expression.fullmatch(name) for expression in self.exclude):
+            return False
+        return not self.include or any(expression.fullmatch(name) for expression in self.include)
+
+
+class Account(Section, frozen=True, kw_only=True):
+    """One account of Alibaba Cloud in one region."""
+
+    name: Annotated[str, Meta(min_length=1)]
+    """The label `account`."""
+    region: Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    endpoint: str | None = None
+    """`https://maxcompute.<region>.aliyuncs.com` where it is not given."""
+    allow_insecure: bool = False
+    """Allow plain http to an endpoint that is not on loopback."""
+    time_zone: ZoneInfo = DEFAULT_ZONE
+    """Of the times that the API answers with, which carry none."""
+    credentials: Credentials = field(default_factory=DefaultChain)
+    sources: Selection = field(default_factory=Selection)
+    rate_limit: Annotated[float, Meta(ge=0, le=1000)] = 10.0
+    """Requests a second; 0 for no limit."""
+    concurrency: Annotated[int, Meta(ge=1, le=256)] = 8
+    """Requests at a time."""
+    timeout: Seconds = Seconds(10)
+    """Of one request."""
+
+    @property
+    def url(self) -> str:
+        """The endpoint that is called."""
+        return self.endpoint or f"https://maxcompute.{self.region}.aliyuncs.com"
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield what cannot be called."""
+        if self.endpoint is not None:
+            yield from (("endpoint", reason) for reason in _endpoint_faults(self.endpoint, self.allow_insecure))
+        if not 0 < self.timeout <= MAX_TIMEOUT_SECONDS:
+            yield "timeout", f"expected more than 0s and at most {MAX_TIMEOUT_SECONDS}s"
+
+
+class Refresh(Section, frozen=True, kw_only=True):
+    """How often MMS is asked, and how long an answer holds."""
+
+    interval: Seconds = Seconds(60)
+    stale_after: Seconds = Seconds(300)
+    """What could not be read for this long leaves the exposition. Also the longest that a refresh may run."""
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield what would leave nothing to show."""
+        if self.interval < 1:
+            yield "interval", "expected at least 1s"
+        elif self.stale_after < self.interval:
+            yield "stale_after", "expected at least the interval"
+
+
+class Jobs(Section, frozen=True, kw_only=True):
+    """The jobs collector."""
+
+    enabled: bool = True
+    max_series_per_source: Annotated[int, Meta(ge=0, le=100_000)] = 200
+    """Jobs with series of their own, for each source."""
+    linger: Seconds = Seconds(900)
+    """How long a finished job keeps its series."""
+    idle_interval: Seconds = Seconds(600)
+    """How often a source is asked for its jobs while its row does not change and none is unfinished."""
+
+
+class Failures(Section, frozen=True, kw_only=True):
+    """The failures collector."""
+
+    enabled: bool = True
+    max_per_source: Annotated[int, Meta(ge=0, le=100_000)] = 50
+
+
+class WatchedTables(Section, frozen=True, kw_only=True):
+    """Tables of one source to be watched."""
+
+    source_id: int
+    table_ids: tuple[int, ...]
+
+
+class WatchedPartitions(Section, frozen=True, kw_only=True):
+    """Partitions of one source to be watched."""
+
+    source_id: int
+    partition_ids: tuple[int, ...]
+
+
+class Watch(Section, frozen=True, kw_only=True):
+    """The watch collector."""
+
+    tables: tuple[WatchedTables, ...] = ()
+    partitions: tuple[WatchedPartitions, ...] = ()
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole configuration."""
+
+    accounts: tuple[Account, ...]
+    refresh: Refresh = field(default_factory=Refresh)
+    jobs: Jobs = field(default_factory=Jobs)
+    failures: Failures = field(default_factory=Failures)
+    watch: Watch = field(default_factory=Watch)
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield the lack of anything to do."""
+        if not self.accounts:
+            yield "accounts", "expected at least one"
+
+
+def load(path: Path) -> Config:
+    """Return the configuration in a YAML file. Raises: ConfigError with every problem."""
+    return config_from(_read_yaml(path))
+
+
+def region_only(region: str) -> Config:
+    """Return the configuration of one account, `default`, in `region`. Raises: ConfigError."""
+    return config_from({"accounts": [{"name": "default", "region": region}]})
+
+
+def config_from(raw: object) -> Config:
+    """Return the configuration in a raw mapping. Raises: ConfigError with every problem."""
+    problems: list[Problem] = []
+    config = build(Config, raw, "", problems)
+    problems += _shared_names(raw)
+    if config is None or problems:
+        raise ConfigError(*problems)
+    return config
+
+
+def _shared_names(raw: object) -> Iterator[Problem]:
+    """Yield the accounts that have an earlier one's name; on raw input, so that no other problem hides them."""
+    accounts = raw.get("accounts") if isinstance(raw, dict) else None
+    seen: dict[str, int] = {}
+    for index, account in enumerate(accounts if isinstance(accounts, list) else ()):
+        name = account.get("name") if isinstance(account, dict) else None
+        if isinstance(name, str) and seen.setdefault(name, index) != index:
+            yield Problem(f"accounts[{index}].name", f"accounts[{seen[name]}] has the same name")
+
+
+def _endpoint_faults(endpoint: str, allow_insecure: bool) -> Iterator[str]:  # noqa: FBT001 - the field of that name
+    try:
+        parts = urlsplit(endpoint)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        yield "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
+        return
+    if parts.scheme not in {"http", "https"} or not host:
+        yield "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
+    elif parts.path.strip("/") or parts.query or parts.fragment or parts.username:
+        yield "expected scheme, host and port only"
+    elif parts.scheme == "http" and not allow_insecure and not _is_loopback(host):
+        yield "plain http is for loopback only; use https, or set allow_insecure: true"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
+    except ValueError:
+        raise ConfigError(Problem(str(path), "is not a UTF-8 text")) from None
+    try:
+        return yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        # The library's own text quotes the line, which may hold a secret.
+        raise ConfigError(Problem(str(path), f"is not YAML{where}: {error.problem}")) from None
+    except (yaml.YAMLError, RecursionError, ValueError):
+        raise ConfigError(Problem(str(path), "is not YAML")) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key given twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and keys[key.value] > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value} is given twice", key.start_mark
+                )
+        return super().construct_mapping(node, deep)

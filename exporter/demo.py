@@ -1,0 +1,128 @@
+"""The simulated MMS, alone or with an exporter on it: what `demo` and `simulate` run."""
+
+import asyncio
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+from exporter.config import Config, config_from
+from exporter.errors import ListenError
+from exporter.exposition.telemetry import Telemetry
+from exporter.simulator import Identity, ScaledClock, Simulator, World, WorldOptions
+from exporter.web.addresses import ListenAddress
+from exporter.web.server import WebOptions, serve
+from exporter.web.service import Service
+
+IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorOptions:
+    """How a simulated MMS is set up."""
+
+    address: ListenAddress
+    seed: int
+    speed: float
+    """Simulated seconds in a second."""
+    sources: int
+    latency_seconds: float
+
+
+async def simulate(options: SimulatorOptions) -> None:
+    """Run the simulated MMS until SIGTERM or SIGINT. Raises: ListenError."""
+    simulator = await _started(options)
+    print(_account_hint(simulator.url), flush=True)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+    await simulator.stop()
+
+
+async def demo(options: SimulatorOptions, web: WebOptions) -> None:
+    """Run the simulated MMS and an exporter on it until SIGTERM or SIGINT. Raises: ListenError."""
+    simulator = await _started(options)
+
+    async def listening(urls: list[str]) -> None:
+        print(_greeting(urls[0], web.telemetry_path, simulator.url, options), flush=True)
+
+    try:
+        await serve(lambda: _config(simulator.url), Service(Telemetry()), web, listening)
+    finally:
+        await simulator.stop()
+
+
+async def _started(options: SimulatorOptions) -> Simulator:
+    world = World(
+        WorldOptions(seed=options.seed, sources=options.sources),
+        clock=ScaledClock(time.time(), options.speed),
+    )
+    simulator = Simulator(world, identities=[IDENTITY], latency_seconds=options.latency_seconds)
+    try:
+        await simulator.start(options.address.host or "0.0.0.0", options.address.port)  # noqa: S104 - asked for
+    except OSError as error:
+        await simulator.stop()
+        raise ListenError(f"cannot listen on {options.address}: {os.strerror(error.errno or 0)}") from error
+    return simulator
+
+
+def _config(url: str) -> Config:
+    """Return the configuration for the simulated MMS, which may be asked often."""
+    return config_from(
+        {
+            "accounts": [
+                {
+                    "name": "demo",
+                    "region": "cn-shanghai",
+                    "endpoint": url,
+                    "rate_limit": 0,
+                    "credentials": {
+                        "type": "access_key",
+                        "access_key_id": IDENTITY.access_key_id,
+                        "access_key_secret": IDENTITY.access_key_secret,
+                    },
+                },
+            ],
+            "refresh": {"interval": "5s", "stale_after": "1m"},
+            "jobs": {"linger": "2m", "idle_interval": "1m"},
+        },
+    )
+
+
+def _greeting(url: str, telemetry_path: str, simulator_url: str, options: SimulatorOptions) -> str:
+    host_port = url.partition("://")[2]
+    return f"""
+A simulated migration of {options.sources} data sources runs {options.speed:g} times as fast as life.
+
+  Metrics        {url}{telemetry_path}
+  Status page    {url}/
+  Simulated MMS  {simulator_url}
+
+To look at it in Prometheus, add to its scrape_configs:
+
+  - job_name: mms
+    scrape_interval: 5s
+    metrics_path: {telemetry_path}
+    static_configs: [{{targets: ["{host_port}"]}}]
+
+Ctrl-C ends both.
+"""
+
+
+def _account_hint(url: str) -> str:
+    return f"""
+The simulated MMS answers at {url}. An account for the exporter's configuration:
+
+accounts:
+  - name: simulated
+    region: cn-shanghai
+    endpoint: {url}
+    rate_limit: 100
+    credentials:
+      type: access_key
+      access_key_id: {IDENTITY.access_key_id}
+      access_key_secret: {IDENTITY.access_key_secret}
+
+Ctrl-C ends it.
+"""

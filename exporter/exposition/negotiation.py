@@ -1,0 +1,42 @@
+"""Which format and encoding a scraper gets, from its Accept and Accept-Encoding headers. Pure."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from exporter.exposition.text import Format
+
+CONTENT_TYPES: Final[dict[Format, str]] = {
+    "text": "text/plain; version=0.0.4; charset=utf-8",
+    "openmetrics": "application/openmetrics-text; version=1.0.0; charset=utf-8",
+}
+_OPENMETRICS_VERSIONS: Final = ("", "1.0.0", "0.0.1")
+
+
+def format_for(accept: str) -> Format:
+    """Return OpenMetrics where the scraper likes it at least as well as the text format, else the text format."""
+    text, openmetrics = 0.0, 0.0
+    for media_type, parameters, weight in _choices(accept):
+        if media_type == "application/openmetrics-text":
+            if parameters.get("version", "").strip('"') in _OPENMETRICS_VERSIONS:
+                openmetrics = max(openmetrics, weight)
+        elif media_type in ("text/plain", "text/*"):
+            text = max(text, weight)
+    return "openmetrics" if openmetrics > 0 and openmetrics >= text else "text"
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Tell whether the scraper takes gzip."""
+    weights = {coding: weight for coding, _, weight in _choices(accept_encoding)}
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
+
+
+def _choices(header: str) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Yield each choice of a header: its name in lower case, its parameters, its weight (1 where it is unreadable)."""
+    for choice in header.split(","):
+        name, *rest = (part.strip() for part in choice.split(";"))
+        parameters = {key.strip().lower(): value.strip() for key, _, value in (part.partition("=") for part in rest)}
+        try:
+            weight = float(parameters.get("q", "1"))
+        except ValueError:
+            weight = 1.0
+        yield name.lower(), parameters, weight

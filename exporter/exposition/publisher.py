@@ -1,0 +1,67 @@
+"""The page that is handed out now: made off the event loop after each change, swapped in whole.
+
+What changes while a page is made leads to one more page, never to two at a time.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from exporter.clock import SYSTEM_CLOCK, Clock
+from exporter.collect.snapshot import Snapshot
+from exporter.exposition.rendering import Renderer
+from exporter.exposition.telemetry import Telemetry
+from exporter.exposition.text import Format
+
+log = structlog.stdlib.get_logger()
+
+
+class Publisher:
+    """Turns snapshots into what `/metrics` answers."""
+
+    def __init__(
+        self, take_snapshot: Callable[[], Snapshot], telemetry: Telemetry, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._take_snapshot = take_snapshot
+        self._telemetry = telemetry
+        self._clock = clock
+        self._renderer = Renderer()
+        self._changed = asyncio.Event()
+        self._page = self._renderer.render(Snapshot())
+        self._is_making = False
+
+    @property
+    def is_current(self) -> bool:
+        """Whether every change is in the page that is handed out."""
+        return not self._changed.is_set() and not self._is_making
+
+    def note_change(self) -> None:
+        """Have a new page made soon."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Publish after every change, until cancelled."""
+        while True:
+            await self._changed.wait()
+            try:
+                await self.publish()
+            except Exception:
+                log.exception("unforeseen error; the last page is handed out until the next change")
+
+    async def publish(self) -> None:
+        """Make a page of what is known now and hand it out from now on."""
+        started = self._clock.monotonic()
+        self._changed.clear()
+        self._is_making = True
+        try:
+            self._page = await asyncio.to_thread(self._renderer.render, self._take_snapshot())
+        finally:
+            self._is_making = False
+        self._telemetry.render_duration.set(self._clock.monotonic() - started)
+        self._telemetry.series.set(self._page.series)
+
+    def body(self, text_format: Format, *, gzip: bool) -> bytes:
+        """Return the whole exposition: the page, and the exporter's own series as they are now."""
+        own = self._telemetry.page(text_format)
+        return self._page.deflated[text_format].gzip_with(own) if gzip else self._page.plain[text_format] + own

@@ -1,0 +1,152 @@
+"""The exporter's own series: what it asked of MMS, how that went, and how the process fares.
+
+The only room that knows prometheus_client. Counters and histograms of the exporter's doings live on a registry of
+their own, one observer for each account.
+"""
+
+import platform
+from collections.abc import Sequence
+from typing import Final
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from exporter import __version__
+from exporter.errors import REASONS
+from exporter.exposition.text import Format
+
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # both formats carry the same series
+
+OPERATIONS: Final = ("ListMmsDataSources", "ListMmsJobs")
+"""What the serving process calls; their counters start at 0, so that the first increase is seen."""
+
+
+class Telemetry:
+    """The exporter's own registry."""
+
+    def __init__(self, *, with_process: bool = True) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        by_operation = ("account", "operation")
+        self.requests = Counter(
+            "mms_api_requests", "Requests sent to MMS, retries included.", by_operation, registry=registry
+        )
+        self.failures = Counter(
+            "mms_api_request_failures",
+            "Requests to MMS that failed, retries included, by reason.",
+            (*by_operation, "reason"),
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "mms_api_request_duration_seconds",
+            "Time from sending a request to the last byte of its answer.",
+            by_operation,
+            buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=registry,
+        )
+        self.retries = Counter("mms_api_retries", "Requests that repeat a failed one.", by_operation, registry=registry)
+        self.rate_limit_wait = Counter(
+            "mms_api_rate_limit_wait_seconds",
+            "Time that requests were held back by rate_limit, or by a wait that MMS asked for.",
+            by_operation,
+            registry=registry,
+        )
+        self.skipped = Counter(
+            "mms_refresh_skipped", "Refreshes that were due while one ran.", ("account",), registry=registry
+        )
+        self.unexpected = Counter(
+            "mms_exporter_unexpected_values",
+            'Fields of the API that were missing, of the wrong type or of no known meaning; "row" for a whole row, '
+            '"total" for a list that held fewer rows than it stated.',
+            (*by_operation, "field"),
+            registry=registry,
+        )
+        self.series = Gauge("mms_exporter_series", "Series from MMS in the last rendering.", registry=registry)
+        self.render_duration = Gauge(
+            "mms_exporter_render_duration_seconds", "How long the last rendering took.", registry=registry
+        )
+        self.reload_success = Gauge(
+            "mms_exporter_config_last_reload_successful",
+            "Whether the last attempt to load the configuration succeeded.",
+            registry=registry,
+        )
+        self.reload_time = Gauge(
+            "mms_exporter_config_last_reload_success_timestamp_seconds",
+            "When the configuration was last loaded, in Unix seconds.",
+            registry=registry,
+        )
+        Gauge(
+            "mms_exporter_build_info", "The exporter's version.", ("version", "python_version"), registry=registry
+        ).labels(__version__, platform.python_version()).set(1)
+        if with_process:
+            prometheus_client.ProcessCollector(registry=registry)
+            prometheus_client.PlatformCollector(registry=registry)
+            prometheus_client.GCCollector(registry=registry)
+
+    def note_load(self, at: float | None) -> None:
+        """Have seen that the configuration was loaded `at`, in Unix seconds; None for an attempt that failed."""
+        self.reload_success.set(at is not None)
+        if at is not None:
+            self.reload_time.set(at)
+
+    def account(self, name: str) -> "AccountTelemetry":
+        """Return the observer of one account; its counters start at 0."""
+        return AccountTelemetry(self, name)
+
+    def forget_account(self, name: str) -> None:
+        """Remove an account's series."""
+        for metric in (
+            self.requests,
+            self.failures,
+            self.duration,
+            self.retries,
+            self.rate_limit_wait,
+            self.skipped,
+            self.unexpected,
+        ):
+            metric.remove_by_labels({"account": name})
+
+    def page(self, text_format: Format) -> bytes:
+        """Return the exporter's own series as they are now; the end of the page in OpenMetrics."""
+        if text_format == "openmetrics":
+            return bytes(generate_openmetrics(self.registry))  # type: ignore[no-untyped-call]  # the library's lack
+        return prometheus_client.generate_latest(self.registry)
+
+
+class AccountTelemetry:
+    """Counts what the client and the refresh of one account tell."""
+
+    def __init__(self, telemetry: Telemetry, account: str) -> None:
+        self._telemetry = telemetry
+        self._account = account
+        telemetry.skipped.labels(account)
+        for operation in OPERATIONS:
+            for metric in (telemetry.requests, telemetry.duration, telemetry.retries, telemetry.rate_limit_wait):
+                metric.labels(account, operation)
+            for reason in REASONS:
+                telemetry.failures.labels(account, operation, reason)
+
+    def attempted(self, operation: str, seconds: float, reason: str | None) -> None:
+        """Count an attempt, and its failure."""
+        self._telemetry.requests.labels(self._account, operation).inc()
+        self._telemetry.duration.labels(self._account, operation).observe(seconds)
+        if reason is not None:
+            self._telemetry.failures.labels(self._account, operation, reason).inc()
+
+    def retried(self, operation: str) -> None:
+        """Count a retry."""
+        self._telemetry.retries.labels(self._account, operation).inc()
+
+    def waited(self, operation: str, seconds: float) -> None:
+        """Add up the waiting."""
+        self._telemetry.rate_limit_wait.labels(self._account, operation).inc(seconds)
+
+    def unexpected(self, operation: str, fields: Sequence[str]) -> None:
+        """Count each field that could not be used."""
+        for field in fields:
+            self._telemetry.unexpected.labels(self._account, operation, field).inc()
+
+    def skipped(self) -> None:
+        """Count a refresh that was due while one ran."""
+        self._telemetry.skipped.labels(self._account).inc()

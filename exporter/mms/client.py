@@ -1,0 +1,315 @@
+"""The calls of one account: signed, limited, timed, retried, and read within bounds.
+
+The only place that sends. Owns the pooled session of the account; knows what to send and how to read it from
+`protocol`, and tells an Observer what it did.
+"""
+
+import asyncio
+import random
+import ssl
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import aiohttp
+import tenacity
+from aiolimiter import AsyncLimiter
+from yarl import URL
+
+from exporter import __version__
+from exporter.clock import SYSTEM_CLOCK, Clock
+from exporter.errors import (
+    AnswerTooLarge,
+    AuthRefused,
+    CallTimedOut,
+    ConnectionFailed,
+    MalformedAnswer,
+    MmsError,
+    Throttled,
+)
+from exporter.mms import protocol
+from exporter.mms.credentials import CredentialSource
+from exporter.mms.decoding import Page
+from exporter.mms.listing import Identified, Listing, read_pages
+from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table
+from exporter.mms.observer import Observer
+from exporter.mms.protocol import Call, DataSourceFilter, JobFilter, JobRequest, answer_from
+from exporter.mms.signing import canonical_query, signed_headers
+
+T = TypeVar("T")
+I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
+
+MAX_ATTEMPTS: Final = 4
+FIRST_BACKOFF_SECONDS: Final = 0.5
+MAX_BACKOFF_SECONDS: Final = 20.0
+MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+MAX_SERVER_WAIT_SECONDS: Final = 900.0
+"""The longest wait that a server may ask for; a longer one is taken for this."""
+
+_ALL_SOURCES: Final = DataSourceFilter()
+_ALL_JOBS: Final = JobFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How hard an account may be asked."""
+
+    requests_per_second: float = 10.0
+    """0 for no limit."""
+    concurrency: int = 8
+    timeout_seconds: float = 10.0
+    """Of one attempt, from connecting to the last byte."""
+
+
+def backoff_seconds(attempt: int, jitter: float) -> float:
+    """Return how long to wait after the failed attempt `attempt`, from 1: full jitter, `jitter` in [0, 1)."""
+    return jitter * min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (attempt - 1))
+
+
+class Client:
+    """Calls MMS for one account."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        credentials: CredentialSource,
+        observer: Observer,
+        *,
+        limits: Limits = Limits(),
+        clock: Clock = SYSTEM_CLOCK,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        url = URL(endpoint)
+        self._origin = str(url.origin())
+        self._host = self._origin.partition("://")[2]
+        self._credentials = credentials
+        self._observer = observer
+        self._limits = limits
+        self._clock = clock
+        self._jitter = jitter
+        rate = limits.requests_per_second
+        self._limiter = AsyncLimiter(1, 1 / rate) if rate else None
+        self._slots = asyncio.Semaphore(limits.concurrency)
+        self._paused_until: dict[str, float] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the pooled connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, call: Call[T]) -> T:
+        """Return what MMS answers to `call`.
+
+        Raises: MmsError, after as many attempts as its kind allows. A call that is not repeatable is only repeated when
+        it was throttled, since then it was not carried out.
+        """
+        retrying = tenacity.AsyncRetrying(
+            sleep=self._clock.sleep,
+            stop=tenacity.stop_after_attempt(MAX_ATTEMPTS) | tenacity.stop_before_delay(self._budget_seconds),
+            wait=self._wait_seconds,
+            retry=tenacity.retry_if_exception(lambda error: _can_be_repeated(call, error)),
+            before_sleep=lambda _: self._observer.retried(call.operation),
+            reraise=True,
+        )
+        return await retrying(self._attempt, call)
+
+    async def list_data_sources(self, filters: DataSourceFilter = _ALL_SOURCES) -> Listing[DataSource]:
+        """Return the data sources that `filters` match. Raises: MmsError."""
+        return await self._list("ListMmsDataSources", lambda page: protocol.list_mms_data_sources(filters, page))
+
+    async def list_jobs(
+        self,
+        source_id: int,
+        filters: JobFilter = _ALL_JOBS,
+        *,
+        max_rows: int | None = None,
+        page_size: int = protocol.PAGE_SIZE,
+    ) -> Listing[Job]:
+        """Return `max_rows` at most of the jobs of a source that `filters` match. Raises: MmsError."""
+        return await self._list(
+            "ListMmsJobs",
+            lambda page: protocol.list_mms_jobs(source_id, filters, page, page_size),
+            max_rows,
+        )
+
+    async def get_table(self, source_id: int, table_id: int) -> Table:
+        """Return one table. Raises: MmsError."""
+        return await self.send(protocol.get_mms_table(source_id, table_id))
+
+    async def get_partition(self, source_id: int, partition_id: int) -> Partition:
+        """Return one partition. Raises: MmsError."""
+        return await self.send(protocol.get_mms_partition(source_id, partition_id))
+
+    async def create_job(self, source_id: int, request: JobRequest) -> CreatedJob:
+        """Make a job, which starts by itself. Raises: MmsError; after any but Throttled it may have been made."""
+        return await self.send(protocol.create_mms_job(source_id, request))
+
+    async def get_async_task(self, source_id: int, async_task_id: int) -> AsyncTask:
+        """Return how far the making of a job is. Raises: MmsError."""
+        return await self.send(protocol.get_mms_async_task(source_id, async_task_id))
+
+    async def _list(
+        self,
+        operation: str,
+        page_call: Callable[[int], Call[Page[I]]],
+        max_rows: int | None = None,
+    ) -> Listing[I]:
+        listing = await read_pages(lambda page: self.send(page_call(page)), max_rows)
+        if not listing.is_whole:
+            self._observer.unexpected(operation, ["total"])
+        return listing
+
+    @property
+    def _budget_seconds(self) -> float:
+        """How long a call may go on being retried."""
+        return 3 * self._limits.timeout_seconds
+
+    def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.wait_seconds if isinstance(error, MmsError) else None
+        return max(asked or 0.0, backoff_seconds(state.attempt_number, self._jitter()))
+
+    async def _attempt(self, call: Call[T]) -> T:
+        """Send `call` once, when it is its turn."""
+        while True:
+            await self._sit_out_pause(call.operation)
+            async with self._slots:
+                await self._keep_rate(call.operation)
+                if self._pause_seconds(call.operation) <= 0:
+                    return await self._observed_exchange(call)
+
+    def _pause_seconds(self, operation: str) -> float:
+        return self._paused_until.get(operation, 0.0) - self._clock.monotonic()
+
+    async def _sit_out_pause(self, operation: str) -> None:
+        """Wait as long as the server asked callers of this operation to. Raises: Throttled when that is too long."""
+        pause = self._pause_seconds(operation)
+        if pause > self._budget_seconds:
+            raise Throttled(f"{operation} is not sent: MMS asked to wait {pause:.0f} s more")
+        if pause > 0:
+            self._observer.waited(operation, pause)
+            await self._clock.sleep(pause)
+
+    async def _keep_rate(self, operation: str) -> None:
+        if self._limiter is None:
+            return
+        started = self._clock.monotonic()
+        await self._limiter.acquire()
+        self._observer.waited(operation, self._clock.monotonic() - started)
+
+    async def _observed_exchange(self, call: Call[T]) -> T:
+        started = self._clock.monotonic()
+        reason: str | None = CallTimedOut.reason  # what a cancelled attempt counts as: only a deadline cancels one
+        try:
+            answer = await self._exchange(call)
+            reason = None
+        except MmsError as error:
+            reason = error.reason
+            self._learn_from(call, error)
+            raise
+        finally:
+            self._observer.attempted(call.operation, self._clock.monotonic() - started, reason)
+        return answer
+
+    def _learn_from(self, call: Call[Any], error: MmsError) -> None:
+        """Remember what an error means for the calls that follow."""
+        if isinstance(error, AuthRefused):
+            self._credentials.forget()
+        if error.wait_seconds:
+            wait = min(error.wait_seconds, MAX_SERVER_WAIT_SECONDS)
+            self._paused_until[call.operation] = self._clock.monotonic() + wait
+
+    async def _exchange(self, call: Call[T]) -> T:
+        credential = await self._credentials.get()
+        query = canonical_query(call.query)
+        headers = signed_headers(
+            credential,
+            operation=call.operation,
+            method=call.method,
+            host=self._host,
+            path=call.path,
+            query=query,
+            body=call.body,
+            now=datetime.fromtimestamp(self._clock.wall(), UTC),
+            nonce=uuid.uuid4().hex,
+        )
+        url = URL(f"{self._origin}{call.path}?{query}" if query else f"{self._origin}{call.path}", encoded=True)
+        status, answer_headers, body = await self._transfer(call, url, headers)
+        decoded = answer_from(call, status, answer_headers, body)
+        if decoded.unexpected:
+            self._observer.unexpected(call.operation, decoded.unexpected)
+        return decoded.value
+
+    async def _transfer(self, call: Call[Any], url: URL, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers (names in lower case) and body. The one place where foreign exceptions are translated.
+
+        A redirect is an answer like any other: following it would hand the signature to another host.
+        """
+        operation = call.operation
+        try:
+            async with self._opened_session().request(
+                call.method,
+                url,
+                headers=headers,
+                data=call.body,
+                allow_redirects=False,
+            ) as response:
+                body = await _bounded_body(response.content, operation)
+                return response.status, {name.lower(): value for name, value in response.headers.items()}, body
+        except TimeoutError as error:
+            raise CallTimedOut(f"{operation}: no answer within {self._limits.timeout_seconds:g} s") from error
+        except (aiohttp.ClientConnectorCertificateError, ssl.SSLError, aiohttp.ClientSSLError) as error:
+            raise ConnectionFailed(f"{operation}: the TLS connection to {self._host} failed") from error
+        except aiohttp.ClientConnectorDNSError as error:
+            raise ConnectionFailed(f"{operation}: the name {url.host} cannot be resolved") from error
+        except aiohttp.ClientConnectorError as error:
+            raise ConnectionFailed(f"{operation}: cannot connect to {self._host}: {error.os_error.strerror}") from error
+        except aiohttp.ClientResponseError as error:
+            raise MalformedAnswer(f"{operation}: the answer is not HTTP as it should be") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConnectionFailed(f"{operation}: the connection to {self._host} was cut") from error
+
+    def _opened_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._limits.concurrency),
+                timeout=aiohttp.ClientTimeout(total=self._limits.timeout_seconds),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"user-agent": f"mms-exporter/{__version__}"},
+            )
+        return self._session
+
+
+async def _bounded_body(content: aiohttp.StreamReader, operation: str) -> bytes:
+    """Return the whole body, as it is after decompression. Raises: AnswerTooLarge."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in content.iter_any():
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            raise AnswerTooLarge(f"{operation}: the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _can_be_repeated(call: Call[Any], error: BaseException) -> bool:
+    """Tell whether sending `call` again after `error` can help and cannot do its work twice."""
+    if not isinstance(error, MmsError) or not error.retryable:
+        return False
+    return call.is_repeatable or isinstance(error, Throttled)

@@ -1,0 +1,149 @@
+"""Who calls: every way in which Alibaba Cloud hands out credentials.
+
+Static keys stand in the configuration. All else is the vendor's library, which is slow to import and blocks: it is
+imported when first used, and runs in a thread of its own.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar
+
+from exporter.clock import SYSTEM_CLOCK, Clock
+from exporter.config import (
+    AccessKey,
+    Credentials,
+    CredentialsUri,
+    DefaultChain,
+    EcsRamRole,
+    OidcRoleArn,
+    Profile,
+    RamRoleArn,
+    Sts,
+)
+from exporter.errors import CredentialsUnavailable
+from exporter.mms.signing import Credential
+from exporter.shapes import Secret
+
+T = TypeVar("T")
+
+CACHE_SECONDS: Final = 30.0
+"""How long the library's answer is used before it is asked again; it renews what is about to expire by itself."""
+TIMEOUT_SECONDS: Final = 20.0
+
+
+class CredentialSource(Protocol):
+    """Where a client gets its credential from."""
+
+    async def get(self) -> Credential:
+        """Return a credential that is valid now. Raises: CredentialsUnavailable."""
+
+    def forget(self) -> None:
+        """Ask anew next time: MMS refused the credential given last."""
+
+
+class StaticCredentials:
+    """A credential that stands in the configuration."""
+
+    def __init__(self, credential: Credential) -> None:
+        self._credential = credential
+
+    async def get(self) -> Credential:
+        """Return the credential."""
+        return self._credential
+
+    def forget(self) -> None:
+        """Do nothing: a reload brings another one."""
+
+
+class LibraryCredentials:
+    """What the vendor's library finds, remembered for CACHE_SECONDS."""
+
+    def __init__(self, make_provider: Callable[[], Any], clock: Clock = SYSTEM_CLOCK) -> None:
+        self._make_provider = make_provider
+        self._clock = clock
+        self._provider: Any = None
+        self._asking = asyncio.Lock()
+        self._cached: Credential | None = None
+        self._asked_at = 0.0
+
+    async def get(self) -> Credential:
+        """Return the library's credential. Raises: CredentialsUnavailable."""
+        async with self._asking:
+            if self._cached is None or self._clock.monotonic() - self._asked_at > CACHE_SECONDS:
+                self._cached = await self._asked()
+                self._asked_at = self._clock.monotonic()
+            return self._cached
+
+    def forget(self) -> None:
+        """Ask the library anew next time, with none of what it remembers."""
+        self._cached = None
+        self._provider = None
+
+    async def _asked(self) -> Credential:
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await _in_daemon_thread(self._ask)
+        except TimeoutError:
+            raise CredentialsUnavailable(f"no credentials within {TIMEOUT_SECONDS:g} s") from None
+        except Exception as error:  # noqa: BLE001 - foreign errors of any kind are translated here
+            # The library raises whatever its parts raise; the texts can quote a token, so only the type is told.
+            raise CredentialsUnavailable(f"no credentials: {type(error).__name__}") from None
+
+    def _ask(self) -> Credential:
+        provider = self._provider = self._provider or self._make_provider()
+        found = provider.get_credentials()
+        return Credential(
+            found.get_access_key_id(),
+            found.get_access_key_secret(),
+            found.get_security_token() or None,
+        )
+
+
+def credential_source(spec: Credentials) -> CredentialSource:
+    """Return where an account's credentials come from."""
+    match spec:
+        case AccessKey():
+            return StaticCredentials(Credential(spec.access_key_id, spec.access_key_secret.text))
+        case Sts():
+            key, secret, token = spec.access_key_id, spec.access_key_secret.text, spec.security_token.text
+            return StaticCredentials(Credential(key, secret, token))
+        case _:
+            return LibraryCredentials(lambda: _provider(spec))
+
+
+def _provider(spec: Credentials) -> Any:  # noqa: ANN401 - the library is untyped
+    from alibabacloud_credentials import provider  # noqa: PLC0415 - slow to import
+
+    makers: dict[type[Credentials], Callable[..., Any]] = {
+        RamRoleArn: provider.RamRoleArnCredentialsProvider,
+        EcsRamRole: provider.EcsRamRoleCredentialsProvider,
+        OidcRoleArn: provider.OIDCRoleArnCredentialsProvider,
+        CredentialsUri: provider.URLCredentialsProvider,
+        Profile: provider.ProfileCredentialsProvider,
+        DefaultChain: provider.DefaultCredentialsProvider,
+    }
+    given = {name: getattr(spec, name) for name in spec.__struct_fields__}
+    arguments = {name: value.text if isinstance(value, Secret) else value for name, value in given.items()}
+    return makers[type(spec)](**arguments)
+
+
+async def _in_daemon_thread(work: Callable[[], T]) -> T:
+    """Return what `work` returns, run in a thread that cannot keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(set_outcome: Callable[[Any], None], outcome: object) -> None:
+        if not done.cancelled():
+            set_outcome(outcome)
+
+    def run() -> None:
+        try:
+            outcome, set_outcome = work(), done.set_result
+        except BaseException as error:  # noqa: BLE001 - handed to who waits
+            loop.call_soon_threadsafe(settle, done.set_exception, error)
+        else:
+            loop.call_soon_threadsafe(settle, set_outcome, outcome)
+
+    threading.Thread(target=run, name="credentials", daemon=True).start()
+    return await done

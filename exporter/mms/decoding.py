@@ -1,0 +1,173 @@
+"""Answers of the API -> records, however broken the answer is.
+
+A field that is missing, null or of the wrong type costs that field; a row that is no object, or has no id, costs that
+row. What was lost is named in `unexpected`. Pure: bytes in, records out.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import UnionType
+from typing import Any, Generic, TypeVar, get_args, get_origin
+
+import msgspec
+
+from exporter.errors import MalformedAnswer
+from exporter.mms.models import Count, Record
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Record)
+
+LOST_ROW = "row"
+"""What `unexpected` says of a whole row; no field of the API has that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded(Generic[T]):
+    """A value, and what could not be read of it."""
+
+    value: T
+    unexpected: tuple[str, ...] = ()
+    """The API's name of each field that was lost, once for each loss; LOST_ROW for a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list."""
+
+    rows: tuple[T, ...]
+    total: int | None
+    """How many rows the filter matches, as the API says."""
+
+
+class _Body(msgspec.Struct, Generic[T], rename="camel"):
+    data: T
+
+
+class _Rows(msgspec.Struct, Generic[T], rename="camel"):
+    object_list: list[T]
+    total: Count
+
+
+def page_decoder(kind: type[R]) -> Callable[[bytes], Decoded[Page[R]]]:
+    """Return what decodes a page of `kind`. Raises: MalformedAnswer when called on what is no page."""
+    fast = msgspec.json.Decoder(_Body[_Rows[kind]])  # type: ignore[valid-type]  # a generic made at run time
+
+    def decode(body: bytes) -> Decoded[Page[R]]:
+        try:
+            data = fast.decode(body).data
+        except (msgspec.DecodeError, RecursionError):
+            return _page_of(kind, _loaded(body))
+        missing = [name for row in data.object_list for name in _missing(row)]
+        return Decoded(Page(tuple(data.object_list), data.total), tuple(missing))
+
+    return decode
+
+
+def object_decoder(kind: type[R]) -> Callable[[bytes], Decoded[R]]:
+    """Return what decodes an answer with one `kind`. Raises: MalformedAnswer when called on what holds none."""
+    fast = msgspec.json.Decoder(_Body[kind])  # type: ignore[valid-type]  # a generic made at run time
+
+    def decode(body: bytes) -> Decoded[R]:
+        try:
+            record = fast.decode(body).data
+        except (msgspec.DecodeError, RecursionError):
+            return _object_of(kind, _loaded(body))
+        return Decoded(record, tuple(_missing(record)))
+
+    return decode
+
+
+def loaded_object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in `body`; None where there is none. Invalid UTF-8 and lone surrogates are replaced."""
+    try:
+        value = json.loads(body.decode("utf-8", "replace"))
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _loaded(body: bytes) -> dict[str, Any]:
+    value = loaded_object(body)
+    if value is None:
+        raise MalformedAnswer("the answer is not a JSON object")
+    return value
+
+
+def _page_of(kind: type[R], body: dict[str, Any]) -> Decoded[Page[R]]:
+    data = body.get("data")
+    if not isinstance(data, dict):
+        raise MalformedAnswer("the answer has no data")
+    unexpected: list[str] = []
+    total = _converted(Count, data.get("total"))
+    if total is None:
+        unexpected.append("total")
+    listed = data.get("objectList")
+    if listed is None and total == 0:
+        listed = []
+    if not isinstance(listed, list):
+        raise MalformedAnswer("the answer has no objectList")
+    rows = []
+    for item in listed:
+        row = _record_of(kind, item, unexpected)
+        if row is None:
+            unexpected.append(LOST_ROW)
+        else:
+            rows.append(row)
+    return Decoded(Page(tuple(rows), total), tuple(unexpected))
+
+
+def _object_of(kind: type[R], body: dict[str, Any]) -> Decoded[R]:
+    unexpected: list[str] = []
+    record = _record_of(kind, body.get("data"), unexpected)
+    if record is None:
+        raise MalformedAnswer("the answer has no data of its kind")
+    return Decoded(record, tuple(unexpected))
+
+
+def _record_of(kind: type[R], item: object, unexpected: list[str]) -> R | None:
+    """Return what can be read of `item`; None, with nothing added to `unexpected`, where a required field is lost."""
+    if not isinstance(item, dict):
+        return None
+    values: dict[str, Any] = {}
+    lost: list[str] = []
+    for field in msgspec.structs.fields(kind):
+        given = item.get(field.encode_name)
+        value = None if given is None else _field_value(field.type, given, lost)
+        if value is not None:
+            values[field.name] = value
+        elif field.required:
+            return None
+        elif given is not None or field.name not in kind.OPTIONAL:
+            lost.append(field.encode_name)
+    unexpected.extend(lost)
+    return kind(**values)
+
+
+def _field_value(annotation: Any, given: object, lost: list[str]) -> Any:  # noqa: ANN401 - any field's type
+    nested = next((part for part in _parts(annotation) if isinstance(part, type) and issubclass(part, Record)), None)
+    return _converted(annotation, given) if nested is None else _record_of(nested, given, lost)
+
+
+def _parts(annotation: Any) -> Sequence[Any]:  # noqa: ANN401 - any field's type
+    return get_args(annotation) if get_origin(annotation) is UnionType or isinstance(annotation, UnionType) else ()
+
+
+def _converted(annotation: Any, given: object) -> Any:  # noqa: ANN401 - any field's type
+    try:
+        return msgspec.convert(given, annotation)
+    except (msgspec.ValidationError, RecursionError):
+        return None
+
+
+def _missing(record: Record) -> list[str]:
+    kind = type(record)
+    expected = _EXPECTED.get(kind)
+    if expected is None:
+        fields = [field for field in msgspec.structs.fields(kind) if field.name not in kind.OPTIONAL]
+        expected = _EXPECTED[kind] = tuple((field.name, field.encode_name) for field in fields)
+    return [encoded for name, encoded in expected if getattr(record, name) is None]
+
+
+_EXPECTED: dict[type[Record], tuple[tuple[str, str], ...]] = {}

@@ -1,0 +1,52 @@
+"""Whole lists out of pages, however the server cuts them. Pure but for the calls it is given to make."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+from exporter.mms.decoding import Page
+
+MAX_PAGES: Final = 1000
+"""A list longer than this many pages is cut here; a server that never ends its list must not hold a refresh."""
+
+
+class Identified(Protocol):
+    """A row with an id."""
+
+    @property
+    def id(self) -> int:
+        """Unique within its list."""
+
+
+I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[I]):
+    """The rows of a list, each id once, in the order in which they came."""
+
+    rows: tuple[I, ...]
+    total: int | None
+    """How many rows there are, as the last page said; None where it did not."""
+    is_whole: bool
+    """Whether as many rows arrived as there are, or more; or the reader stopped by its own will."""
+
+
+async def read_pages(read: Callable[[int], Awaitable[Page[I]]], max_rows: int | None = None) -> Listing[I]:
+    """Return the rows of page 1, 2, ... as `read` gives them, `max_rows` at most.
+
+    Ends when all that `total` promises is there, or a page brings nothing new: what was asked for says nothing of how
+    many rows a page holds. A row that moved between pages is kept once, as it was read last.
+    """
+    rows: dict[int, I] = {}
+    total: int | None = None
+    for number in range(1, MAX_PAGES + 1):
+        page = await read(number)
+        total = page.total
+        known = len(rows)
+        rows.update((row.id, row) for row in page.rows)
+        if max_rows is not None and len(rows) >= max_rows:
+            return Listing(tuple(rows.values())[:max_rows], total, is_whole=True)
+        if len(rows) == known or (total is not None and len(rows) >= total):
+            break
+    return Listing(tuple(rows.values()), total, is_whole=total is not None and len(rows) >= total)

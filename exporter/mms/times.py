@@ -1,0 +1,19 @@
+"""The API's times, which carry no zone, as Unix seconds. Pure."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+
+def unix_seconds(text: str | None, zone: ZoneInfo) -> float | None:
+    """Return the time in `text`, taken to be in `zone` unless it carries one; None where it is no time.
+
+    Source: the vendor's examples have `YYYY-MM-DD HH:MM:SS`. UNVERIFIED: the zone; any account's own clock settles it.
+    A bare date is the beginning of its day.
+    """
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=zone)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,212 @@
+"""A raw mapping -> frozen records of msgspec, with every problem found and none of the values told.
+
+Knows nothing of what the configuration is about. A field of type Secret may be given as `<name>` or, by the name of a
+file that holds it, as `<name>_file`.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Final, TypeVar, get_args, get_origin
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from exporter.errors import Problem
+
+S = TypeVar("S", bound="Section")
+
+_DURATION: Final = re.compile(r"(?=.)(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
+_DURATION_UNITS: Final = (365 * 86400, 7 * 86400, 86400, 3600, 60, 1, 0.001)
+_NO_DURATION: Final = "expected a duration such as 90s, 5m or 1h30m"
+_WORDS: Final = {"`": "", "Expected": "expected", "array": "a list", "object": "a mapping", "bool": "true or false"}
+DURATION_PATTERN: Final = r"^(?=.)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$"
+
+
+class Secret:
+    """A text that no log, message or page may show."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @property
+    def text(self) -> str:
+        """The secret itself."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+
+class Seconds(float):
+    """A duration, written as Prometheus writes it: `90s`, `5m`, `1h30m`."""
+
+    __slots__ = ()
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the configuration."""
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield the field and the reason for each value that has the right type and makes no sense."""
+        return iter(())
+
+
+def seconds(text: str) -> Seconds:
+    """Return the seconds in a duration. Raises: ValueError."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(_NO_DURATION)
+    amounts = zip(match.groups(), _DURATION_UNITS, strict=True)
+    return Seconds(sum(int(amount) * unit for amount, unit in amounts if amount))
+
+
+def build(kind: type[S], raw: object, path: str, problems: list[Problem]) -> S | None:
+    """Return `raw` as a `kind`; None, with the reasons added to `problems`, where it is not one."""
+    if not isinstance(raw, Mapping):
+        problems.append(Problem(path, f"expected a mapping, not {_name_of(raw)}"))
+        return None
+    prefix = f"{path}." if path else ""
+    found: list[Problem] = []
+    fields = msgspec.structs.fields(kind)
+    _report_unknown_keys(fields, raw, prefix, found, tag=kind.__struct_config__.tag_field)
+    values: dict[str, Any] = {}
+    broken: set[str] = set()
+    for each in fields:
+        before = len(found)
+        value = _field_value(each, raw, prefix, found)
+        if len(found) > before:
+            broken.add(each.name)
+        elif value is not msgspec.UNSET:
+            values[each.name] = value
+    # Sense is checked with what there is, so that one broken field does not hide the nonsense in another.
+    record = kind(**values, **dict.fromkeys(each.name for each in fields if each.required and each.name in broken))
+    found += (Problem(prefix + name, reason) for name, reason in record.impossible() if name not in broken)
+    problems += found
+    return None if found else record
+
+
+def _field_value(each: msgspec.structs.FieldInfo, raw: Mapping[Any, Any], prefix: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - any field's
+    name = each.encode_name
+    if each.type is Secret and f"{name}_file" in raw:
+        return _secret_of(name, raw, prefix + name, problems)
+    if name in raw:
+        return _value_of(each.type, raw[name], prefix + name, problems)
+    if each.required:
+        problems.append(Problem(prefix + name, "is required"))
+    return msgspec.UNSET
+
+
+def _report_unknown_keys(
+    fields: tuple[msgspec.structs.FieldInfo, ...],
+    raw: Mapping[Any, Any],
+    prefix: str,
+    problems: list[Problem],
+    tag: str | None,
+) -> None:
+    known = [tag] if tag else []
+    for each in fields:
+        known += [each.encode_name, f"{each.encode_name}_file"] if each.type is Secret else [each.encode_name]
+    for key in raw:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            advice = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+            problems.append(Problem(f"{prefix}{key}", f"unknown key; {advice}"))
+
+
+def _secret_of(name: str, raw: Mapping[Any, Any], where: str, problems: list[Problem]) -> Secret | None:
+    file = raw[f"{name}_file"]
+    if name in raw:
+        problems.append(Problem(where, f"give {name} or {name}_file, not both"))
+    elif not isinstance(file, str):
+        problems.append(Problem(f"{where}_file", f"expected the name of a file, not {_name_of(file)}"))
+    else:
+        try:
+            return Secret(Path(file).read_text(encoding="utf-8").strip())
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text"
+            problems.append(Problem(f"{where}_file", f"cannot read {file}: {reason}"))
+    return None
+
+
+def _value_of(kind: Any, raw: object, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - any field's type
+    if _is_section(kind):
+        return build(kind, raw, where, problems)
+    if get_origin(kind) is tuple and isinstance(raw, list) and _is_section(get_args(kind)[0]):
+        return tuple(_value_of(get_args(kind)[0], item, f"{where}[{i}]", problems) for i, item in enumerate(raw))
+    if isinstance(kind, UnionType) and all(map(_is_section, get_args(kind))):
+        return _variant_of(kind, raw, where, problems)
+    try:
+        return msgspec.convert(raw, kind, dec_hook=decode_hook)
+    except msgspec.ValidationError as error:
+        problems.append(_problem_from(error, where))
+        return None
+
+
+def _variant_of(kind: UnionType, raw: object, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - a union's
+    variants = {str(each.__struct_config__.tag): each for each in get_args(kind)}
+    if not isinstance(raw, Mapping):
+        problems.append(Problem(where, f"expected a mapping, not {_name_of(raw)}"))
+        return None
+    tag = raw.get("type")
+    if not isinstance(tag, str) or tag not in variants:
+        problems.append(Problem(f"{where}.type", f"expected one of {', '.join(variants)}"))
+        return None
+    return build(variants[tag], raw, where, problems)
+
+
+def _is_section(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
+
+
+def decode_hook(kind: type, raw: object) -> object:
+    """Return `raw` as one of the types above that msgspec does not know. Raises: ValueError."""
+    if kind is Seconds and not isinstance(raw, str):
+        raise ValueError(_NO_DURATION)
+    if not isinstance(raw, str):
+        raise ValueError(f"expected a text, not {_name_of(raw)}")  # noqa: TRY004 - msgspec turns it into a problem
+    if kind is Secret:
+        if not raw:
+            raise ValueError("is empty")
+        return Secret(raw)
+    if kind is Seconds:
+        return seconds(raw)
+    if kind is ZoneInfo:
+        return _zone(raw)
+    return _expression(raw)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("expected a time zone of the IANA list, such as Asia/Shanghai") from None
+
+
+def _expression(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(f"expected a regular expression: {error.msg} at position {error.pos}") from None
+
+
+def _problem_from(error: msgspec.ValidationError, where: str) -> Problem:
+    message, _, inner = str(error).partition(" - at `$")
+    for vendor_word, word in _WORDS.items():
+        message = message.replace(vendor_word, word)
+    return Problem(f"{where}{inner.rstrip('`')}", message)
+
+
+def _name_of(raw: object) -> str:
+    names = {type(None): "nothing", bool: "true or false", int: "a number", float: "a number", str: "a text"}
+    return names.get(type(raw), "a list" if isinstance(raw, list) else "a mapping")

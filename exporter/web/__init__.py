@@ -1,0 +1,1 @@
+"""The running exporter and its HTTP side."""

@@ -1,0 +1,122 @@
+"""The exporter as it runs: an account's client and refresher each in a task, and the publisher over all of them.
+
+Puts together what the inner rooms offer; owns the life of tasks and sessions, and what a reload keeps.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from exporter.clock import SYSTEM_CLOCK, Clock
+from exporter.collect.refresh import AccountRefresher
+from exporter.collect.snapshot import Snapshot
+from exporter.config import Account, Config
+from exporter.exposition.publisher import Publisher
+from exporter.exposition.telemetry import Telemetry
+from exporter.mms.client import Client, Limits
+from exporter.mms.credentials import credential_source
+
+log = structlog.stdlib.get_logger()
+
+MAX_START_SPREAD_SECONDS: Final = 0.2
+"""Between the first refreshes of two accounts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """One account at work."""
+
+    settings: tuple[object, ...]
+    """All that its work depends on; a reload that leaves them as they are leaves it alone."""
+    client: Client
+    refresher: AccountRefresher
+    task: asyncio.Task[None]
+
+
+class Service:
+    """Everything that runs beside the HTTP server."""
+
+    def __init__(self, telemetry: Telemetry, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._telemetry = telemetry
+        self._clock = clock
+        self._accounts: dict[str, _Running] = {}
+        self.publisher = Publisher(self.snapshot, telemetry, clock)
+        self._publishing: asyncio.Task[None] | None = None
+
+    def snapshot(self) -> Snapshot:
+        """Return what is known now of every account that was refreshed."""
+        refreshers = (running.refresher for running in self._accounts.values())
+        return Snapshot(tuple(each.snapshot() for each in refreshers if each.has_result))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the first refresh of every account has ended, well or badly, and is handed out."""
+        return (
+            all(running.refresher.has_ended_once for running in self._accounts.values()) and self.publisher.is_current
+        )
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether every task that should run does."""
+        tasks = [running.task for running in self._accounts.values()]
+        return not any(task.done() for task in (*tasks, self._publishing) if task is not None)
+
+    async def apply(self, config: Config) -> None:
+        """Run what `config` says, from now on; accounts whose settings did not change go on undisturbed."""
+        wanted = {account.name: account for account in config.accounts}
+        for name, running in list(self._accounts.items()):
+            if name not in wanted or running.settings != _settings(wanted[name], config):
+                del self._accounts[name]
+                await self._stop(running)
+                if name not in wanted:
+                    self._telemetry.forget_account(name)
+        for index, (name, account) in enumerate(wanted.items()):
+            if name not in self._accounts:
+                self._accounts[name] = self._started(account, config, index)
+        if self._publishing is None:
+            self._publishing = asyncio.create_task(self.publisher.run(), name="publish")
+        self._telemetry.note_load(self._clock.wall())
+        self.publisher.note_change()
+
+    def note_failed_reload(self) -> None:
+        """Have it seen that the configuration could not be loaded anew."""
+        self._telemetry.note_load(None)
+
+    def _started(self, account: Account, config: Config, index: int) -> _Running:
+        refresher, client = self.refresher(account, config)
+        share = index / len(config.accounts)
+        delay = min(index * MAX_START_SPREAD_SECONDS, share * config.refresh.interval)
+        task = asyncio.create_task(refresher.run(delay, share), name=f"account {account.name}")
+        return _Running(_settings(account, config), client, refresher, task)
+
+    def refresher(self, account: Account, config: Config) -> tuple[AccountRefresher, Client]:
+        """Return what keeps `account` fresh, and the client it uses, which the caller closes."""
+        observer = self._telemetry.account(account.name)
+        limits = Limits(account.rate_limit, account.concurrency, account.timeout)
+        client = Client(account.url, credential_source(account.credentials), observer, limits=limits, clock=self._clock)
+        note_change = self.publisher.note_change
+        return AccountRefresher(account, config, client, observer, note_change, self._clock), client
+
+    async def close(self) -> None:
+        """End every task and session."""
+        running, self._accounts = list(self._accounts.values()), {}
+        await asyncio.gather(*map(self._stop, running))
+        if self._publishing is not None:
+            await _ended(self._publishing)
+
+    async def _stop(self, running: _Running) -> None:
+        await _ended(running.task)
+        await running.client.close()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _settings(account: Account, config: Config) -> tuple[object, ...]:
+    return account, config.refresh, config.jobs
