@@ -7,14 +7,15 @@ overlaps itself.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collect.datasources import read_inventory
-from exporter.collect.jobs import JobsReader, SourceJobs
+from exporter.collect.job_memory import JobMemory
+from exporter.collect.jobs import JobsReader
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, SourceFigures, SourceSnapshot
 from exporter.config import Account, Config
 from exporter.errors import AuthRefused, CallTimedOut, CredentialsUnavailable, ExporterError, InternalError, MmsError
@@ -42,7 +43,7 @@ class _Source:
     listed_at: float
     is_listed: bool = True
     """By the listing that ended last."""
-    jobs: SourceJobs | None = None
+    jobs: JobMemory = field(default_factory=JobMemory)
     jobs_at: float = 0.0
     jobs_succeeded: bool = True
     last_success_at: float | None = None
@@ -206,7 +207,7 @@ class AccountRefresher:
             known.listed_at = now
             if known.figures != figures:
                 known.figures = figures
-                known.jobs = known.jobs and known.jobs.renamed(figures.name)
+                known.jobs = known.jobs.renamed(figures.name)
 
     async def _read_jobs(self) -> list[ExporterError]:
         """Read every source's jobs, the longest unread first, so that a refresh cut short starves none."""
@@ -233,8 +234,9 @@ class AccountRefresher:
     async def _read_source_jobs(self, source: _Source) -> None:
         if self._reader is None:
             return
-        figures = source.figures
-        source.jobs = await self._reader.read(figures.name, figures.row, source.jobs, self._clock.monotonic())
+        # Only a row that was listed just now can say that nothing changed.
+        row = source.figures.row if source.is_listed else None
+        source.jobs = await self._reader.read(source.figures.name, row, source.jobs, self._clock.monotonic())
         source.jobs_at = self._clock.monotonic()
 
     def _give_up_jobs(self) -> None:
@@ -262,7 +264,7 @@ class AccountRefresher:
         """Yield, for each thing that is fresh, in how many seconds it will be stale."""
         now = self._clock.monotonic()
         for source in self._sources.values():
-            ends = [source.listed_at, source.jobs_at] if source.jobs else [source.listed_at]
+            ends = [source.listed_at, source.jobs_at] if source.jobs.figures else [source.listed_at]
             yield from (left for end in ends if (left := end + self._settings.stale_after - now) >= 0)
 
     def snapshot(self) -> AccountSnapshot:
@@ -279,7 +281,7 @@ class AccountRefresher:
                 SourceSnapshot(
                     name=source.figures.name,
                     figures=source.figures if source.listed_at >= oldest else None,
-                    jobs=source.jobs.figures if source.jobs and source.jobs_at >= oldest else None,
+                    jobs=source.jobs.figures if source.jobs_at >= oldest else None,
                     refreshed=source.is_listed and source.jobs_succeeded,
                     last_success_at=source.last_success_at,
                 )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from exporter.collect.jobs import UNKNOWN
+from exporter.collect.job_memory import UNKNOWN
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,

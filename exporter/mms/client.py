@@ -139,14 +139,28 @@ class Client:
         filters: JobFilter = _ALL_JOBS,
         *,
         max_rows: int | None = None,
-        page_size: int = protocol.PAGE_SIZE,
+        first: Page[Job] | None = None,
     ) -> Listing[Job]:
-        """Return `max_rows` at most of the jobs of a source that `filters` match. Raises: MmsError."""
+        """Return `max_rows` at most of the jobs of a source that `filters` match; `first` is page 1, if it was read.
+
+        Raises: MmsError.
+        """
         return await self._list(
             "ListMmsJobs",
-            lambda page: protocol.list_mms_jobs(source_id, filters, page, page_size),
+            lambda page: protocol.list_mms_jobs(source_id, filters, page),
             max_rows,
+            first,
         )
+
+    async def jobs_page(
+        self,
+        source_id: int,
+        filters: JobFilter,
+        page: int = 1,
+        page_size: int = protocol.PAGE_SIZE,
+    ) -> Page[Job]:
+        """Return one page, from 1, of the jobs of a source that `filters` match. Raises: MmsError."""
+        return await self.send(protocol.list_mms_jobs(source_id, filters, page, page_size))
 
     async def get_table(self, source_id: int, table_id: int) -> Table:
         """Return one table. Raises: MmsError."""
@@ -169,8 +183,9 @@ class Client:
         operation: str,
         page_call: Callable[[int], Call[Page[I]]],
         max_rows: int | None = None,
+        first: Page[I] | None = None,
     ) -> Listing[I]:
-        listing = await read_pages(lambda page: self.send(page_call(page)), max_rows)
+        listing = await read_pages(lambda page: self.send(page_call(page)), max_rows, first)
         if not listing.is_whole:
             self._observer.unexpected(operation, ["total"])
         return listing

@@ -32,8 +32,12 @@ class Listing(Generic[I]):
     """Whether as many rows arrived as there are, or more; or the reader stopped by its own will."""
 
 
-async def read_pages(read: Callable[[int], Awaitable[Page[I]]], max_rows: int | None = None) -> Listing[I]:
-    """Return the rows of page 1, 2, ... as `read` gives them, `max_rows` at most.
+async def read_pages(
+    read: Callable[[int], Awaitable[Page[I]]],
+    max_rows: int | None = None,
+    first: Page[I] | None = None,
+) -> Listing[I]:
+    """Return the rows of page 1, 2, ... as `read` gives them, `max_rows` at most; `first` is page 1, if it was read.
 
     Ends when all that `total` promises is there, or a page brings nothing new: what was asked for says nothing of how
     many rows a page holds. A row that moved between pages is kept once, as it was read last.
@@ -41,7 +45,7 @@ async def read_pages(read: Callable[[int], Awaitable[Page[I]]], max_rows: int | 
     rows: dict[int, I] = {}
     total: int | None = None
     for number in range(1, MAX_PAGES + 1):
-        page = await read(number)
+        page = first if first is not None and number == 1 else await read(number)
         total = page.total
         known = len(rows)
         rows.update((row.id, row) for row in page.rows)

@@ -1,0 +1,48 @@
+# What a developer does here. Each target sets up what it needs, from nothing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint docs bench lock tools clean
+
+demo: $(VENV)/.runtime  ## A simulated migration and the exporter on it, until Ctrl-C
+	@exec $(BIN)/python -m exporter demo
+
+test: $(VENV)/.development tools  ## All tests
+	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/.development  ## What a machine can say about the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.development  ## The generated references in docs/
+	$(BIN)/python -m docs.build
+
+bench: $(VENV)/.development  ## Ratios of cost, as a table and in benchmarks/results.json
+	$(BIN)/python -m benchmarks.run
+
+lock: $(VENV)/.development  ## The lock files, from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate --group dev pyproject.toml -o requirements-dev.lock
+
+tools:
+	@tests/tools/fetch
+
+clean:
+	rm -rf $(VENV) .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mms-exporter needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.lock | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.development: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

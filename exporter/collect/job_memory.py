@@ -1,0 +1,118 @@
+"""What is known of a source's jobs: what the lists of one refresh say, and what is remembered until the next. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
+
+from exporter.collect.snapshot import JobFigures, JobsFigures, SourceName
+from exporter.mms.decoding import Page
+from exporter.mms.models import JOB_STATUSES, DataSource, Job
+
+UNKNOWN: Final = "UNKNOWN"
+"""The status, in series, of what has a status that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """A job that no list holds any more, and how far the search for its name is."""
+
+    job: JobFigures
+    page: int = 1
+    """The next page to look at; the API's filter matches loosely, so the job may be on any."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobMemory:
+    """What is remembered of a source's jobs from one refresh to the next; empty at first."""
+
+    figures: JobsFigures | None = None
+    row: DataSource | None = None
+    """The source's row when its jobs were read."""
+    read_at: float = 0.0
+    """Monotonic seconds."""
+    unfinished: Mapping[int, JobFigures] = field(default_factory=dict)
+    failed: Mapping[int, JobFigures] = field(default_factory=dict)
+    failed_page: Page[Job] | None = None
+    """The first page of failed jobs: while it stays, so do the others."""
+    finished: Mapping[int, tuple[JobFigures, float]] = field(default_factory=dict)
+    """Those that linger, each with the monotonic second at which it was first seen finished."""
+    sought: Mapping[int, Sought] = field(default_factory=dict)
+    """Those that were unfinished the last time they were seen, and are yet to be found."""
+
+    @property
+    def were_unfinished(self) -> dict[int, JobFigures]:
+        """The jobs of which it is not known that they have ended, the longest sought first."""
+        return {**{key: each.job for key, each in self.sought.items()}, **self.unfinished}
+
+    def is_idle(self, row: DataSource | None, now: float, idle_interval: float) -> bool:
+        """Tell whether nothing suggests that reading anew would bring anything else."""
+        at_rest = not self.unfinished and not self.sought and row is not None and self.row == row
+        return at_rest and now - self.read_at < idle_interval
+
+    def lingering(self, now: float, linger: float) -> dict[int, tuple[JobFigures, float]]:
+        """Return the finished jobs whose time is not over."""
+        return {key: (job, since) for key, (job, since) in self.finished.items() if now - since < linger}
+
+    def renamed(self, name: SourceName) -> Self:
+        """Return the same jobs under the source's new name."""
+        if self.figures is None or self.figures.name == name:
+            return self
+        return replace(self, figures=replace(self.figures, name=name))
+
+    def missing_from(self, lists: "JobLists") -> dict[int, Sought]:
+        """Return the jobs that were unfinished and stand in none of `lists`, the longest sought first."""
+        missing = (key for key in self.were_unfinished if key not in lists.sightings)
+        return {key: self.sought.get(key) or Sought(self.unfinished[key]) for key in missing}
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A job, and the list it stood in; None where it was looked for by name."""
+
+    job: JobFigures
+    list_status: str | None
+
+    @property
+    def state(self) -> str | None:
+        """Its own status, or else that of the list."""
+        return self.job.status or self.list_status
+
+    @property
+    def agrees(self) -> bool:
+        """Whether its own status is that of the list."""
+        return self.job.status == self.list_status
+
+
+class JobLists:
+    """What the lists of one refresh say, as they come in."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, int | None] = {}
+        self.sightings: dict[int, Sighting] = {}
+
+    def add_list(self, status: str, total: int | None, jobs: Iterable[JobFigures]) -> None:
+        """Add the list of jobs in `status`; a job that stood in an earlier list has moved on and counts here only."""
+        self.totals[status] = total
+        for job in jobs:
+            now, before = Sighting(job, status), self.sightings.get(job.job_id)
+            if before is not None and before.list_status is not None and before.agrees and now.agrees:
+                self.totals[before.list_status] = (self.totals[before.list_status] or 1) - 1
+            self.sightings[job.job_id] = now
+
+    def add_found(self, job: JobFigures) -> None:
+        """Add a job that was looked for by name."""
+        self.sightings[job.job_id] = Sighting(job, None)
+
+    def in_state(self, state: str) -> dict[int, JobFigures]:
+        """Return the jobs in `state`."""
+        return {key: seen.job for key, seen in self.sightings.items() if seen.state == state}
+
+    def unfinished(self) -> dict[int, JobFigures]:
+        """Return the jobs that are neither DONE nor FAILED; a state not known is not an end."""
+        return {key: seen.job for key, seen in self.sightings.items() if seen.state not in ("DONE", "FAILED")}
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of jobs by status: each list's total, and under UNKNOWN those that no list holds."""
+        unlisted = (seen for seen in self.sightings.values() if seen.list_status is None)
+        counts = {status: total for status, total in self.totals.items() if total is not None}
+        return {**counts, UNKNOWN: sum(1 for seen in unlisted if seen.state not in JOB_STATUSES)}

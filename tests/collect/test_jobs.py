@@ -1,0 +1,207 @@
+"""The collector of jobs: which jobs are shown, for how long, and at what cost in calls."""
+
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions
+from tests.collect.conftest import HandWrittenMms
+from tests.conftest import IDENTITY, config_on
+from tests.harness import harness_on
+
+
+async def test_a_steady_refresh_costs_at_most_five_calls_a_source_whatever_the_history(clock: ManualClock) -> None:
+    """A client that walks all 1,005 jobs of a source at 50 rows a page would make 21."""
+    options = WorldOptions(
+        sources=60,
+        databases=1,
+        tables=8,
+        partitions=4,
+        finished_jobs_per_source=1000,
+        running_jobs_per_source=5,
+        idle_share=0,
+        stopped_share=0,
+        special_sources=False,
+        incidents=False,
+    )
+    async with (
+        Simulator(World(options, clock=clock), identities=[IDENTITY], page_size_cap=50) as simulator,
+        harness_on(config_on(simulator.url), clock) as harness,
+    ):
+        served = await harness.refresh()
+        assert len(served.by("mms_jobs", "source_id", status="DONE")) == 60
+        assert min(served.by("mms_jobs", "source_id", status="DONE").values()) > 900
+        for _ in range(5):
+            simulator.calls_reset()
+            clock.advance(60)
+            await harness.refresh()
+            assert simulator.calls.total() <= 5 * 60
+            assert max(simulator.calls.values()) <= 5
+
+
+async def test_an_idle_source_is_asked_for_its_jobs_once_every_idle_interval(clock: ManualClock) -> None:
+    options = WorldOptions(sources=4, idle_share=1, stopped_share=0, special_sources=False, incidents=False)
+    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
+        config = config_on(simulator.url, jobs={"idle_interval": "10m"}, refresh={"stale_after": "2m"})
+        async with harness_on(config, clock) as harness:
+            await harness.refresh()
+            simulator.calls_reset()
+            for _ in range(9):
+                clock.advance(60)
+                served = await harness.refresh()
+            assert {operation for operation, _ in simulator.calls} == {"ListMmsDataSources"}
+            assert len(served.by("mms_jobs", "source_id", status="DONE")) == 4, "what is left alone stays fresh"
+            assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {1}
+            clock.advance(61)
+            await harness.refresh()
+            assert simulator.calls["ListMmsJobs", 2000001] == 4
+
+
+async def test_a_changed_row_ends_the_rest_of_an_idle_source(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        mms.row["tablesDoingNum"] = 1
+        mms.add_job(1, "DOING")
+        served = await harness.refresh()
+        assert served.value("mms_jobs", status="DOING") == 1
+
+
+async def test_a_finished_job_lingers_as_done_and_then_leaves(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    job = mms.add_job(1, "DOING")
+    mms.add_job(2, "DONE")
+    async with harness_on(config_on(mms_url, jobs={"linger": "15m"}), clock) as harness:
+        served = await harness.refresh()
+        assert set(served.by("mms_job_tasks", "job_id")) == {"1"}, "what was done before has no series"
+        job |= {"status": "DONE", "taskDone": 4}
+        clock.advance(60)
+        served = await harness.refresh()
+        assert served.value("mms_job_status", job_id="1", status="DONE") == 1
+        assert served.value("mms_job_tasks_done", job_id="1") == 4
+        clock.advance(15 * 60 - 1)
+        assert set((await harness.refresh()).by("mms_job_tasks", "job_id")) == {"1"}
+        clock.advance(2)
+        assert (await harness.refresh()).by("mms_job_tasks", "job_id") == {}
+
+
+async def test_a_job_that_finished_deep_in_history_is_found_by_its_name(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_job(1, "DOING")
+    for job_id in [*range(10, 20), *range(100, 260)]:
+        mms.add_job(job_id, "DONE")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        mms.jobs[0]["status"] = "DONE"
+        mms.calls.clear()
+        for _ in range(2):
+            served = await harness.refresh()
+            assert mms.calls["name"] <= 2, "one page a refresh"
+        assert served.value("mms_job_status", job_id="1", status="DONE") == 1
+
+
+async def test_jobs_that_finish_at_once_are_all_found_within_a_few_refreshes(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    jobs = [mms.add_job(job_id, "DOING") for job_id in range(1000, 1006)]
+    for job_id in range(150):
+        mms.add_job(job_id, "DONE")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        for job in jobs:
+            job["status"] = "DONE"
+        for expected in range(1, 7):
+            served = await harness.refresh()
+            assert len(served.having("mms_job_status", status="DONE")) == expected
+
+
+async def test_a_deleted_job_leaves_at_once(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+    mms.add_job(1, "DOING")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        assert (await harness.refresh()).value("mms_job_tasks", job_id="1") == 4
+        mms.jobs.clear()
+        served = await harness.refresh()
+        assert served.by("mms_job_tasks", "job_id") == {}
+        assert served.value("mms_jobs", status="DOING") == 0
+
+
+async def test_a_job_of_unknown_status_stays_in_sight_and_is_counted(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    job = mms.add_job(1, "DOING")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        job["status"] = "PAUSED"
+        for _ in range(2):
+            served = await harness.refresh()
+            assert served.value("mms_job_status", job_id="1", status="UNKNOWN") == 1
+            assert served.value("mms_jobs", status="UNKNOWN") == 1
+        found = {"operation": "ListMmsJobs", "field": "status"}
+        assert served.value("mms_exporter_unexpected_values_total", **found) == 2
+        job["status"] = "DOING"
+        assert (await harness.refresh()).value("mms_job_status", job_id="1", status="DOING") == 1
+
+
+async def test_only_so_many_jobs_of_a_source_have_series_and_the_newest_unfinished_come_first(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    for job_id in range(5):
+        mms.add_job(job_id, "DOING", createTime=f"2025-01-0{job_id + 1} 00:00:00", stopped=job_id < 2)
+    mms.add_job(9, "FAILED")
+    async with harness_on(config_on(mms_url, jobs={"max_series_per_source": 3}), clock) as harness:
+        served = await harness.refresh()
+        assert set(served.by("mms_job_tasks", "job_id")) == {"2", "3", "4"}
+        assert served.value("mms_job_series_omitted") == 2
+        assert served.value("mms_jobs", status="FAILED") == 1
+        assert served.value("mms_jobs_stopped") == 2, "those without series count, too"
+
+
+async def test_a_failed_job_has_series_until_it_is_retried_and_done(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    job = mms.add_job(1, "FAILED")
+    async with harness_on(config_on(mms_url, jobs={"idle_interval": "1s"}), clock) as harness:
+        for _ in range(3):
+            clock.advance(3600)
+            assert (await harness.refresh()).value("mms_job_status", job_id="1", status="FAILED") == 1
+        job["status"] = "DOING"
+        clock.advance(60)
+        assert (await harness.refresh()).value("mms_job_status", job_id="1", status="FAILED") == 0
+
+
+async def test_unfinished_jobs_are_read_whole_over_capped_pages(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.page_cap = 7
+    for job_id in range(30):
+        mms.add_job(job_id, "INIT")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+        assert len(served.by("mms_job_tasks", "job_id")) == 30
+
+
+async def test_a_job_that_moves_on_between_two_lists_is_counted_once(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    job = mms.add_job(1, "INIT")
+
+    def move_on(list_filter: str) -> None:
+        job["status"] = "DOING" if list_filter == "DOING" else job["status"]
+
+    mms.before_list = move_on
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+        assert mms.calls["INIT"] == 1
+        assert served.by("mms_jobs", "status") == {"INIT": 0, "DOING": 1, "DONE": 0, "FAILED": 0, "UNKNOWN": 0}
+        assert served.value("mms_job_status", job_id="1", status="DOING") == 1
+
+
+async def test_an_eta_that_cannot_be_read_gives_no_sample(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    etas = {1: "", 2: "2025-06-01", 3: "2025-06-01 12:00:00\n", 4: "tomorrow", 5: None}
+    for job_id, eta in etas.items():
+        mms.add_job(job_id, "DOING", eta=eta)
+    async with harness_on(config_on(mms_url, {"time_zone": "UTC"}), clock) as harness:
+        served = await harness.refresh()
+        assert served.by("mms_job_eta_timestamp_seconds", "job_id") == {"2": 1748736000, "3": 1748779200}
+        assert served.value("mms_exporter_unexpected_values_total", operation="ListMmsJobs", field="eta") == 1

@@ -1,0 +1,226 @@
+"""The refresh of an account: what is kept, for how long, and what is told of trouble."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from exporter.collect.refresh import AccountRefresher
+from exporter.exposition.telemetry import Telemetry
+from exporter.mms.client import Client
+from exporter.mms.credentials import credential_source
+from exporter.simulator import Fault, ManualClock, Simulator
+from tests.conftest import config_on
+from tests.harness import eventually, harness_on
+
+STALE_AFTER = 300
+SOURCE = {"source_id": "2000001"}
+
+
+async def test_what_cannot_be_listed_keeps_its_values_until_stale_and_then_leaves(
+    simulator: Simulator, clock: ManualClock
+) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        before = await harness.refresh()
+        simulator.faults.add(Fault(kind="error", operation="ListMmsDataSources"))
+        simulator.faults.add(Fault(kind="error", operation="ListMmsJobs"))
+        clock.advance(STALE_AFTER)
+        served = await harness.refresh()
+        assert served.value("mms_up") == 0
+        for family in ("mms_tables", "mms_partitions", "mms_jobs", "mms_datasource_info"):
+            assert served.samples[family] == before.samples[family]
+        clock.advance(1)
+        served = await harness.refresh()
+        assert not {"mms_tables", "mms_jobs", "mms_datasource_info", "mms_job_tasks"} & set(served.samples)
+        assert served.value("mms_datasource_refresh_success", **SOURCE) == 0
+        assert served.value("mms_datasource_refresh_last_success_timestamp_seconds", **SOURCE) == before.value(
+            "mms_datasource_refresh_last_success_timestamp_seconds", **SOURCE
+        )
+        simulator.faults.clear()
+        served = await harness.refresh()
+        assert served.value("mms_up") == 1
+        assert len(served.by("mms_jobs", "source_id", status="DONE")) == 6
+
+
+async def test_one_sources_jobs_that_cannot_be_read_hide_nothing_else(simulator: Simulator, clock: ManualClock) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", source_id=2000001))
+        served = await harness.refresh()
+        assert served.value("mms_up") == 1
+        assert served.by("mms_refresh_success", "collector") == {"datasources": 1, "jobs": 0}
+        assert set(served.by("mms_jobs", "source_id", status="DONE")) == {str(2000002 + i) for i in range(5)}
+        assert len(served.by("mms_datasource_info", "source_id")) == 6
+        assert served.by("mms_datasource_refresh_success", "source_id") == {
+            str(2000001 + i): float(i > 0) for i in range(6)
+        }
+
+
+async def test_jobs_are_read_while_the_sources_cannot_be_listed(simulator: Simulator, clock: ManualClock) -> None:
+    async with harness_on(config_on(simulator.url, jobs={"idle_interval": "1s"}), clock) as harness:
+        await harness.refresh()
+        simulator.faults.add(Fault(kind="error", operation="ListMmsDataSources", status=403, code="NoPermission"))
+        clock.advance(STALE_AFTER + 1)
+        served = await harness.refresh()
+        assert served.by("mms_refresh_success", "collector") == {"datasources": 0, "jobs": 1}
+        assert served.by("mms_jobs", "source_id", status="DONE")
+        assert "mms_tables" not in served.samples
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [("SignatureDoesNotMatch", "auth"), ("InvalidAccessKeyId.NotFound", "auth")]
+)
+async def test_after_a_refused_key_nothing_else_is_asked(
+    simulator: Simulator, clock: ManualClock, code: str, reason: str
+) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        await harness.refresh()
+        simulator.calls_reset()
+        simulator.faults.add(Fault(kind="error", status=403, code=code))
+        served = await harness.refresh()
+        assert simulator.calls.total() == 1
+        assert served.by("mms_refresh_success", "collector") == {"datasources": 0, "jobs": 0}
+        assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {0}
+        assert served.value("mms_api_request_failures_total", operation="ListMmsDataSources", reason=reason) == 1
+
+
+async def test_a_source_that_is_no_longer_listed_leaves_at_once(simulator: Simulator, clock: ManualClock) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        await harness.refresh()
+        simulator.world.remove(2000001)
+        served = await harness.refresh()
+        assert all(not served.having(name, **SOURCE) for name in served.samples)
+
+
+async def test_a_source_missed_in_a_list_that_is_not_whole_is_kept(simulator: Simulator, clock: ManualClock) -> None:
+    """Rows can move between pages while they are read, so that one is missed: it is not gone for that."""
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        await harness.refresh()
+        simulator.world.remove(2000001)
+        simulator.faults.add(Fault(kind="total", operation="ListMmsDataSources", total=6))
+        served = await harness.refresh()
+        assert served.value("mms_datasource_info", **SOURCE) == 1
+        assert served.value("mms_datasource_refresh_success", **SOURCE) == 0
+        found = {"operation": "ListMmsDataSources", "field": "total"}
+        assert served.value("mms_exporter_unexpected_values_total", **found) == 1
+
+
+@pytest.mark.parametrize("kind", ["nulls", "wrong_types", "missing"])
+async def test_a_broken_field_costs_that_field(simulator: Simulator, clock: ManualClock, kind: Any) -> None:  # noqa: ANN401 - a Kind
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        whole = await harness.refresh()
+        fault = Fault(kind=kind, operation="ListMmsDataSources", fields=("tablesDoneNum", "agentIsOnline"), rows=1)
+        simulator.faults.add(fault)
+        served = await harness.refresh()
+        assert set(served.by("mms_tables", "status", **SOURCE)) == {"DOING", "PART_DONE", "FAILED"}
+        assert served.value("mms_datasource_agent_online", **SOURCE) is None
+        assert served.by("mms_partitions", "status", **SOURCE) == whole.by("mms_partitions", "status", **SOURCE)
+        assert served.value("mms_tables", source_id="2000002", status="DONE") is not None
+        assert served.by("mms_exporter_unexpected_values_total", "field") == {"tablesDoneNum": 1, "agentIsOnline": 1}
+
+
+async def test_an_unknown_status_is_shown_as_unknown_and_counted(simulator: Simulator, clock: ManualClock) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        simulator.faults.add(
+            Fault(kind="unknown_status", operation="ListMmsDataSources", value="HIBERNATING", rows=1),
+        )
+        served = await harness.refresh()
+        statuses = served.by("mms_datasource_status", "status", **SOURCE)
+        assert {status for status, value in statuses.items() if value} == {"UNKNOWN"}
+        found = {"operation": "ListMmsDataSources", "field": "status"}
+        assert served.value("mms_exporter_unexpected_values_total", **found) == 1
+
+
+async def test_trouble_is_logged_when_it_begins_and_when_it_ends(simulator: Simulator, clock: ManualClock) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        with capture_logs() as lines:
+            await harness.refresh()
+            simulator.faults.add(Fault(kind="error", operation="ListMmsDataSources", status=403, code="NoPermission"))
+            for _ in range(3):
+                await harness.refresh()
+            simulator.faults.clear()
+            for _ in range(3):
+                await harness.refresh()
+        told = [(line["log_level"], line["collector"], line.get("reasons")) for line in lines]
+        assert told == [("warning", "datasources", "permission"), ("info", "datasources", None)]
+
+
+async def test_an_unforeseen_error_in_one_source_is_logged_and_hides_nothing_else(
+    simulator: Simulator, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        read = harness.refresher._reader.read  # type: ignore[union-attr]  # noqa: SLF001 - a bug is put in here
+
+        async def read_with_a_bug(name: Any, *rest: Any) -> Any:  # noqa: ANN401 - what it stands in for
+            if name.source_id == 2000001:
+                raise ZeroDivisionError
+            return await read(name, *rest)
+
+        monkeypatch.setattr(type(harness.refresher._reader), "read", lambda _, *args: read_with_a_bug(*args))  # noqa: SLF001
+        with capture_logs() as lines:
+            served = await harness.refresh()
+        assert served.value("mms_datasource_refresh_success", **SOURCE) == 0
+        assert len(served.by("mms_jobs", "source_id", status="DONE")) == 5
+        assert [line["event"] for line in lines if line["log_level"] == "error"] == ["unforeseen error"]
+
+
+def refresher_on(
+    url: str, telemetry: Telemetry, published: list[float], **sections: Any
+) -> tuple[AccountRefresher, Client]:
+    """Return a refresher in real time; `published` gets the loop's time of each publication."""
+    config = config_on(url, {"timeout": "30s"}, **sections)
+    observer = telemetry.account("test")
+    client = Client(url, credential_source(config.accounts[0].credentials), observer)
+    note = lambda: published.append(asyncio.get_running_loop().time())  # noqa: E731 - a callback
+    return AccountRefresher(config.accounts[0], config, client, observer, note), client
+
+
+async def test_a_refresh_longer_than_the_interval_skips_and_never_overlaps_itself(simulator: Simulator) -> None:
+    telemetry, published = Telemetry(with_process=False), list[float]()
+    simulator.faults.add(Fault(kind="hang", operation="ListMmsDataSources"))
+    refresher, client = refresher_on(simulator.url, telemetry, published, refresh={"interval": "1s"})
+    async with client, asyncio.TaskGroup() as group:
+        running = group.create_task(refresher.run())
+        skipped = telemetry.skipped.labels("test")
+        await eventually(lambda: next(iter(skipped.collect())).samples[0].value == 2)
+        assert simulator.calls["ListMmsDataSources", None] == 1
+        running.cancel()
+
+
+async def test_a_refresh_that_hangs_ends_at_stale_after_and_what_was_known_has_left(simulator: Simulator) -> None:
+    telemetry, published = Telemetry(with_process=False), list[float]()
+    refresher, client = refresher_on(
+        simulator.url, telemetry, published, refresh={"interval": "1s", "stale_after": "1s"}
+    )
+    async with client:
+        await refresher.refresh()
+        simulator.faults.add(Fault(kind="hang"))
+        publications = len(published)
+        hanging = asyncio.create_task(refresher.refresh())
+        await eventually(lambda: refresher.snapshot().sources[0].figures is None)
+        assert not hanging.done() or refresher.snapshot().up is False
+        await hanging
+        assert len(published) > publications
+        snapshot = refresher.snapshot()
+        assert not snapshot.up
+        assert all(source.figures is None and source.jobs is None for source in snapshot.sources)
+
+
+async def test_credentials_that_cannot_be_had_count_with_their_reason(clock: ManualClock) -> None:
+    settings = {"credentials": {"type": "credentials_uri", "uri": "http://127.0.0.1:1/none"}}
+    async with harness_on(config_on("http://127.0.0.1:1", settings), clock) as harness:
+        served = await harness.refresh()
+        assert served.value("mms_up") == 0
+        failed = {"operation": "ListMmsDataSources", "reason": "credentials"}
+        assert served.value("mms_api_request_failures_total", **failed) == 1
+
+
+async def test_excluded_sources_are_not_shown_and_not_asked(simulator: Simulator, clock: ManualClock) -> None:
+    sources = {"include": ["hive-.*", "big.*"], "exclude": ["bigquery-.*"]}
+    async with harness_on(config_on(simulator.url, {"sources": sources}), clock) as harness:
+        served = await harness.refresh()
+        shown = served.by("mms_datasource_info", "source")
+        assert shown
+        assert all(name.startswith("hive-") for name in shown)
+        asked = {source_id for operation, source_id in simulator.calls if operation == "ListMmsJobs"}
+        assert asked == {int(source_id) for source_id in served.by("mms_datasource_info", "source_id")}

@@ -1,0 +1,61 @@
+"""What tests of several rooms need: a simulated MMS on a real socket, an account on it, programs to drive."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from exporter.config import Config, config_from
+from exporter.simulator import Identity, ManualClock, Simulator, World, WorldOptions
+
+ROOT = Path(__file__).parent.parent
+IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Provide the simulated world's time, which stands still between moves."""
+    return ManualClock()
+
+
+@pytest.fixture
+async def simulator(clock: ManualClock) -> AsyncIterator[Simulator]:
+    """Provide a small simulated MMS whose world stands still until the clock is moved."""
+    options = WorldOptions(sources=6, databases=2, tables=6, partitions=4, finished_jobs_per_source=5)
+    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as running:
+        yield running
+
+
+def account_on(url: str, name: str = "test", **settings: object) -> dict[str, object]:
+    """Return the raw configuration of an account on a simulated MMS, without limits that would slow a test."""
+    credentials = {
+        "type": "access_key",
+        "access_key_id": IDENTITY.access_key_id,
+        "access_key_secret": IDENTITY.access_key_secret,
+    }
+    return {
+        "name": name,
+        "region": "cn-shanghai",
+        "endpoint": url,
+        "rate_limit": 0,
+        "credentials": credentials,
+        **settings,
+    }
+
+
+def config_on(url: str, account: Mapping[str, object] | None = None, **sections: object) -> Config:
+    """Return the configuration of one account on a simulated MMS."""
+    return config_from({"accounts": [account_on(url, **(account or {}))], **sections})  # type: ignore[arg-type]  # a raw mapping
+
+
+def program(name: str) -> str:
+    """Return the path of a program that is no Python package; without it, fail under CI and skip elsewhere."""
+    found = shutil.which(name, path=f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    if found is not None:
+        return found
+    reason = f"{name} is not here: `make test` fetches it where Debian's packages can be had"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,68 @@
+"""One account at work on a simulated MMS: refreshed on command, read back as a scraper would."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from exporter.clock import Clock
+from exporter.collect.refresh import AccountRefresher
+from exporter.collect.snapshot import Snapshot
+from exporter.config import Config
+from exporter.exposition.publisher import Publisher
+from exporter.exposition.telemetry import Telemetry
+from exporter.mms.client import Client, Limits
+from exporter.mms.credentials import credential_source
+from exporter.simulator import ManualClock
+from tests.reading import Exposition, read
+
+
+async def no_sleep(_: float) -> None:
+    """Let others run, and do not wait: retries and waits of the server take no time in a test."""
+    await asyncio.sleep(0)
+
+
+async def eventually(is_so: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until `is_so`, for what nothing announces; fail after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.01)
+
+
+@dataclass
+class Harness:
+    """A refresher, and the page that comes of it."""
+
+    refresher: AccountRefresher
+    publisher: Publisher
+    telemetry: Telemetry
+    clock: ManualClock
+    changes: list[None] = field(default_factory=list)
+
+    async def refresh(self) -> Exposition:
+        """Refresh once, and return what is served then."""
+        await self.refresher.refresh()
+        return await self.served()
+
+    async def served(self) -> Exposition:
+        """Return what is served now."""
+        await self.publisher.publish()
+        return read(self.publisher.body("text", gzip=False))
+
+
+@asynccontextmanager
+async def harness_on(config: Config, clock: ManualClock) -> AsyncIterator[Harness]:
+    """Provide the first account of `config` at work; its time is `clock`'s, and it never waits between attempts."""
+    account = config.accounts[0]
+    telemetry = Telemetry(with_process=False)
+    observer = telemetry.account(account.name)
+    ticks = Clock(wall=clock, monotonic=clock, sleep=no_sleep)
+    signing = Clock(sleep=no_sleep)
+    limits = Limits(account.rate_limit, account.concurrency, account.timeout)
+    changes: list[None] = []
+    async with Client(
+        account.url, credential_source(account.credentials), observer, limits=limits, clock=signing
+    ) as client:
+        refresher = AccountRefresher(account, config, client, observer, lambda: changes.append(None), ticks)
+        publisher = Publisher(lambda: Snapshot((refresher.snapshot(),)), telemetry)
+        yield Harness(refresher, publisher, telemetry, clock, changes)

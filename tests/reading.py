@@ -1,0 +1,52 @@
+"""An exposition, read back as a scraper would read it."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Labels = frozenset[tuple[str, str]]
+
+_SAMPLE = re.compile(r"(?P<name>[a-z_]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
+_LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"(?:,|$)')
+_ESCAPED = re.compile(r"\\(.)")
+
+
+@dataclass(frozen=True)
+class Exposition:
+    """The samples of a page, by name and labels."""
+
+    samples: Mapping[str, Mapping[Labels, float]]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """Return the value of the one sample that has these labels, among others; None where there is none."""
+        found = self.having(name, **labels)
+        assert len(found) < 2, f"{name}{labels} is not one sample but {len(found)}"
+        return next(iter(found.values()), None)
+
+    def having(self, name: str, **labels: str) -> dict[Labels, float]:
+        """Return the samples of a name that have these labels, among others, by all of their labels."""
+        wanted = set(labels.items())
+        return {each: value for each, value in self.samples.get(name, {}).items() if wanted <= each}
+
+    def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
+        """Return the samples that have `labels`, by the value of one more label."""
+        return {dict(each)[label]: value for each, value in self.having(name, **labels).items()}
+
+
+def read(page: bytes) -> Exposition:
+    """Return what is in a page; a line that is no sample, or a series given twice, fails."""
+    samples: dict[str, dict[Labels, float]] = defaultdict(dict)
+    for line in page.decode().split("\n"):
+        if not line or line.startswith("#"):
+            continue
+        match = _SAMPLE.fullmatch(line)
+        assert match is not None, f"{line!r} is no sample"
+        labels = frozenset((name, _unescaped(value)) for name, value in _LABEL.findall(match["labels"] or ""))
+        assert labels not in samples[match["name"]], f"{line!r} is given twice"
+        samples[match["name"]][labels] = float(match["value"])
+    return Exposition(samples)
+
+
+def _unescaped(value: str) -> str:
+    return _ESCAPED.sub(lambda match: "\n" if match[1] == "n" else match[1], value) if "\\" in value else value
