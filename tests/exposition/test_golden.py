@@ -1,0 +1,91 @@
+"""The vendor's own example answers, byte for byte, served over HTTP, and the exposition that comes of them."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families as text_families
+
+from exporter.collect.snapshot import Snapshot
+from exporter.exposition.rendering import Renderer
+from exporter.exposition.telemetry import Telemetry
+from exporter.exposition.text import Format
+from exporter.simulator import ManualClock
+from tests.conftest import config_on
+from tests.harness import Harness, harness_on
+from tests.reading import read
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+GOLDEN = Path(__file__).parent.parent / "golden"
+ENDINGS: dict[Format, str] = {"text": "prom", "openmetrics": "openmetrics"}
+
+
+@pytest.fixture
+async def harness() -> AsyncIterator[Harness]:
+    """Provide an account on an MMS that answers with the vendor's examples, whatever is asked."""
+
+    def answer(operation: str) -> bytes:
+        return (SAMPLES / operation / "vendor.json").read_bytes()
+
+    async def list_sources(_: web.Request) -> web.Response:
+        return web.Response(body=answer("ListMmsDataSources"), content_type="application/json")
+
+    async def list_jobs(_: web.Request) -> web.Response:
+        return web.Response(body=answer("ListMmsJobs"), content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/api/v1/mms/datasources", list_sources)
+    app.router.add_get("/api/v1/mms/datasources/2000015/jobs", list_jobs)
+    async with TestServer(app) as server:
+        config = config_on(str(server.make_url("")).rstrip("/"), {"time_zone": "Asia/Shanghai"})
+        async with harness_on(config, ManualClock(1_750_000_000)) as running:
+            yield running
+
+
+@pytest.mark.parametrize("text_format", ["text", "openmetrics"])
+async def test_the_examples_give_the_golden_exposition(harness: Harness, text_format: Format) -> None:
+    await harness.refresher.refresh()
+    page = Renderer().render(Snapshot((harness.refresher.snapshot(),))).plain[text_format]
+    golden = GOLDEN / f"vendor_examples.{ENDINGS[text_format]}"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_bytes(page)
+    assert page.decode() == golden.read_text(encoding="utf-8")
+
+
+async def test_the_examples_figures_are_what_they_say(harness: Harness) -> None:
+    served = await harness.refresh()
+    source = {"account": "test", "source_id": "2000015", "source": "demo"}
+    assert served.value("mms_tables", **source, status="DONE") == 2323
+    assert served.value("mms_partitions", **source, status="FAILED") == 2323
+    assert served.value("mms_datasource_agent_online", **source) == 1
+    assert served.value("mms_metadata_partitions", **source) == 10_000_000
+    assert served.value("mms_metadata_sync_timestamp_seconds", **source) == 1734421457, "15:44:17 in Shanghai"
+    assert not [value for labels in served.samples.values() for label in labels for _, value in label if "\n" in value]
+
+
+async def test_lists_that_state_more_rows_than_they_hold_end_and_the_difference_is_counted(harness: Harness) -> None:
+    served = await harness.refresh()
+    lost = served.by("mms_exporter_unexpected_values_total", "operation", field="total")
+    assert lost == {"ListMmsDataSources": 1, "ListMmsJobs": 3}, "the lists of sources, and of jobs in three states"
+    assert served.value("mms_jobs", status="DONE") == 100
+    assert served.value("mms_up") == 1
+
+
+async def test_both_formats_carry_the_same_series_and_the_strict_parser_takes_them(harness: Harness) -> None:
+    await harness.refresher.refresh()
+    page = Renderer().render(Snapshot((harness.refresher.snapshot(),)))
+    own = Telemetry()
+    parsed = {
+        "text": text_families((page.plain["text"] + own.page("text")).decode()),
+        "openmetrics": openmetrics_families((page.plain["openmetrics"] + own.page("openmetrics")).decode()),
+    }
+    series = {
+        text_format: {(sample.name, *sorted(sample.labels.items())) for family in families for sample in family.samples}
+        for text_format, families in parsed.items()
+    }
+    assert series["text"] == series["openmetrics"]
+    assert len(read(page.plain["text"]).samples) > 20

@@ -1,0 +1,63 @@
+"""The text format: numbers as Go writes them, labels that cannot break out of their quotes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.exposition.families import Family
+from exporter.exposition.text import MAX_LABEL_CHARACTERS, label_value, labels_text, number, sample_lines
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (True, "1"),
+        (2323, "2323"),
+        (999_999, "999999"),
+        (1_000_000, "1e+06"),
+        (10_000_000, "1e+07"),
+        (123_456_789, "1.23456789e+08"),
+        (1_734_421_457, "1.734421457e+09"),
+        (0.5, "0.5"),
+        (0.00001234, "1.234e-05"),
+        (1234567.5, "1.2345675e+06"),
+        (-3.25, "-3.25"),
+        (2**63 - 1, "9.223372036854776e+18"),
+    ],
+)
+def test_a_number_is_written_as_go_writes_it(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(min_value=-(2**53), max_value=2**53))
+def test_a_number_is_read_back_as_it_was(value: float) -> None:
+    assert float(number(value)) == value
+
+
+@given(st.text(max_size=60))
+def test_any_label_value_is_read_back_as_it_was_and_makes_one_line(text: str) -> None:
+    family: Family[None] = Family("mms_x", "help", lambda _: [((text,), 1)], ("name",))
+    lines, count = sample_lines(family, 'account="a"', None)
+    assert count == 1
+    assert lines.count(b"\n") == 1
+    read = next(iter(text_string_to_metric_families(lines.decode()))).samples
+    assert [(sample.labels["name"], sample.value) for sample in read] == [(text, 1)]
+
+
+def test_a_long_label_value_is_cut_at_its_bound() -> None:
+    assert label_value("x" * 10_000) == "x" * (MAX_LABEL_CHARACTERS - 1) + "…"
+    assert label_value("x" * MAX_LABEL_CHARACTERS) == "x" * MAX_LABEL_CHARACTERS
+
+
+def test_samples_that_a_cut_makes_equal_are_written_once() -> None:
+    family: Family[None] = Family(
+        "mms_x", "help", lambda _: [(("x" * 600 + "1",), 1), (("x" * 600 + "2",), 1)], ("name",)
+    )
+    lines, count = sample_lines(family, 'account="a"', None)
+    assert (lines.count(b"\n"), count) == (1, 1)
+
+
+def test_quotes_backslashes_and_newlines_are_escaped() -> None:
+    assert labels_text(["a", "b"], ['say "hi"\n', "C:\\n"]) == 'a="say \\"hi\\"\\n",b="C:\\\\n"'
