@@ -115,7 +115,8 @@ class Account(Section, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(min_length=1)]
     """The label `account`."""
-    region: Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    region: str
+    """As in `cn-shanghai`."""
     endpoint: str | None = None
     """`https://maxcompute.<region>.aliyuncs.com` where it is not given."""
     allow_insecure: bool = False
@@ -138,6 +139,8 @@ class Account(Section, frozen=True, kw_only=True):
 
     def impossible(self) -> Iterator[tuple[str, str]]:
         """Yield what cannot be called."""
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", str(self.region)):  # None where it is missing
+            yield "region", "expected a region such as cn-shanghai"
         if self.endpoint is not None:
             yield from (("endpoint", reason) for reason in _endpoint_faults(self.endpoint, self.allow_insecure))
         if not 0 < self.timeout <= MAX_TIMEOUT_SECONDS:
@@ -156,7 +159,7 @@ class Refresh(Section, frozen=True, kw_only=True):
         if self.interval < 1:
             yield "interval", "expected at least 1s"
         elif self.stale_after < self.interval:
-            yield "stale_after", "expected at least the interval"
+            yield "stale_after", f"expected at least the interval, {self.interval:g}s"
 
 
 class Jobs(Section, frozen=True, kw_only=True):

@@ -18,10 +18,20 @@ from exporter.errors import Problem
 
 S = TypeVar("S", bound="Section")
 
-_DURATION: Final = re.compile(r"(?=.)(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
+_DURATION: Final = re.compile(
+    r"(?=.)(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII
+)
 _DURATION_UNITS: Final = (365 * 86400, 7 * 86400, 86400, 3600, 60, 1, 0.001)
 _NO_DURATION: Final = "expected a duration such as 90s, 5m or 1h30m"
-_WORDS: Final = {"`": "", "Expected": "expected", "array": "a list", "object": "a mapping", "bool": "true or false"}
+_WORDS: Final = {
+    "Expected": "expected",
+    "array": "a list",
+    "object": "a mapping",
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+}
 DURATION_PATTERN: Final = r"^(?=.)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$"
 
 
@@ -132,10 +142,14 @@ def _secret_of(name: str, raw: Mapping[Any, Any], where: str, problems: list[Pro
         problems.append(Problem(f"{where}_file", f"expected the name of a file, not {_name_of(file)}"))
     else:
         try:
-            return Secret(Path(file).read_text(encoding="utf-8").strip())
+            text = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text"
             problems.append(Problem(f"{where}_file", f"cannot read {file}: {reason}"))
+        else:
+            if text:
+                return Secret(text)
+            problems.append(Problem(f"{where}_file", f"{file} is empty"))
     return None
 
 
@@ -202,8 +216,7 @@ def _expression(text: str) -> re.Pattern[str]:
 
 def _problem_from(error: msgspec.ValidationError, where: str) -> Problem:
     message, _, inner = str(error).partition(" - at `$")
-    for vendor_word, word in _WORDS.items():
-        message = message.replace(vendor_word, word)
+    message = re.sub(r"\w+", lambda word: _WORDS.get(word[0], word[0]), message.replace("`", ""))
     return Problem(f"{where}{inner.rstrip('`')}", message)
 
 

@@ -34,6 +34,6 @@ def listen_address(text: str) -> ListenAddress:
 
 def _ipv6(host: str) -> str:
     try:
-        return str(ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]")))
+        return str(ipaddress.IPv6Address(host[1:-1] if host.startswith("[") and host.endswith("]") else ""))
     except ValueError:
         raise ValueError("expected an IPv6 address in brackets, such as [::1]:10180") from None

@@ -1,0 +1,87 @@
+"""Rooms: imports run one way, and each library is known in one place."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "exporter"
+FOUNDATIONS = {"", "clock", "config", "errors", "logs", "shapes"}
+ALLOWED = {
+    "mms": {"mms"},
+    "collect": {"mms", "collect"},
+    "exposition": {"mms", "collect", "exposition"},
+    "web": {"mms", "collect", "exposition", "web"},
+    "simulator": {"simulator", "mms.models", "mms.signing"},
+}
+"""What each room may import of the others, beside the foundations."""
+HOME = {
+    "aiohttp.web": {"web", "simulator"},
+    "aiohttp": {"mms.client", "web", "simulator"},
+    "yaml": {"config"},
+    "prometheus_client": {"exposition"},
+    "alibabacloud_credentials": {"mms.credentials"},
+}
+"""Where each library may be imported."""
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(module: Path) -> str:
+    """Return a module's dotted name below the package."""
+    return (
+        ".".join(module.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__").removesuffix("__init__")
+    )
+
+
+def imports_of(module: Path) -> Iterator[str]:
+    """Yield the dotted name of everything that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_in(name: str, rooms: set[str]) -> bool:
+    """Tell whether a dotted name is one of `rooms`, or in it."""
+    return any(name == room or name.startswith(f"{room}.") for room in rooms if room)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_imports_run_one_way(module: Path) -> None:
+    room = name_of(module).partition(".")[0]
+    own = {imported.removeprefix("exporter.") for imported in imports_of(module) if imported.startswith("exporter.")}
+    if room in ALLOWED:
+        beyond = {
+            name for name in own if not is_in(name, ALLOWED[room] | (FOUNDATIONS if room != "simulator" else set()))
+        }
+        assert beyond <= {"__version__"}
+    elif room in FOUNDATIONS - {""}:
+        assert all(is_in(name, FOUNDATIONS) for name in own)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_each_library_is_known_in_one_place(module: Path) -> None:
+    for imported in imports_of(module):
+        library = next((each for each in HOME if imported == each or imported.startswith(f"{each}.")), None)
+        if library is not None:
+            assert is_in(name_of(module), HOME[library]), f"{imported} in {name_of(module)}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_only_the_command_line_reads_the_environment(module: Path) -> None:
+    text = module.read_text(encoding="utf-8")
+    assert name_of(module) == "cli" or not ("os.environ" in text or "getenv" in text)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_no_module_passes_350_lines(module: Path) -> None:
+    assert len(module.read_text(encoding="utf-8").splitlines()) <= 350
+
+
+def test_the_serving_rooms_do_not_know_the_simulator() -> None:
+    for module in MODULES:
+        if name_of(module).partition(".")[0] in ("mms", "collect", "exposition", "web", "cli"):
+            assert not any(imported.startswith("exporter.simulator") for imported in imports_of(module))

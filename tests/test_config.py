@@ -1,0 +1,154 @@
+"""The configuration: what is accepted, and what exactly is said of what is not."""
+
+import os
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.config import AccessKey, Sts, config_from, load, region_only
+from exporter.errors import ConfigError, Problem
+from exporter.shapes import Secret, seconds
+
+CONFIGS = Path(__file__).parent / "configs"
+INVALID = sorted((CONFIGS / "invalid").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
+def test_each_invalid_file_gets_its_exact_messages(file: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    said = str(caught.value).replace(f"{file.parent}{os.sep}", "") + "\n"
+    expected = file.with_suffix(".txt")
+    if os.environ.get("UPDATE_GOLDEN"):
+        expected.write_text(said, encoding="utf-8")
+    assert said == expected.read_text(encoding="utf-8")
+    assert "canary" not in said
+
+
+def test_the_configuration_of_the_contract_is_accepted() -> None:
+    config = load(CONFIGS / "contract.yaml")
+    account = config.accounts[0]
+    assert (account.name, account.url, account.time_zone) == (
+        "prod-shanghai",
+        "https://maxcompute.cn-shanghai.aliyuncs.com",
+        ZoneInfo("Asia/Shanghai"),
+    )
+    assert [float(config.refresh.interval), float(config.refresh.stale_after)] == [60, 300]
+    assert [float(config.jobs.linger), float(config.jobs.idle_interval)] == [900, 600]
+    assert config.jobs.max_series_per_source == 200
+    assert config.watch.tables[0].table_ids == (22,)
+    assert config.watch.partitions[0].partition_ids == (2323,)
+
+
+def test_a_region_is_enough() -> None:
+    config = region_only("cn-shanghai")
+    assert [(account.name, account.url) for account in config.accounts] == [
+        ("default", "https://maxcompute.cn-shanghai.aliyuncs.com"),
+    ]
+    assert config == config_from({"accounts": [{"name": "default", "region": "cn-shanghai"}]})
+
+
+@pytest.mark.parametrize("region", ["", "cn shanghai", "cn-shanghai/../", "CN", "a.b", "-"])
+def test_a_region_that_is_no_name_is_refused(region: str) -> None:
+    with pytest.raises(ConfigError, match="region"):
+        region_only(region)
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from-a-file\n", encoding="utf-8")
+    (tmp_path / "token").write_text("  token\n", encoding="utf-8")
+    config = config_from(
+        {
+            "accounts": [
+                {
+                    "name": "a",
+                    "region": "cn-shanghai",
+                    "credentials": {
+                        "type": "sts",
+                        "access_key_id": "LTAI-EXAMPLE",
+                        "access_key_secret_file": str(tmp_path / "secret"),
+                        "security_token_file": str(tmp_path / "token"),
+                    },
+                },
+            ],
+        },
+    )
+    credentials = config.accounts[0].credentials
+    assert isinstance(credentials, Sts)
+    assert (credentials.access_key_secret.text, credentials.security_token.text) == ("from-a-file", "token")
+
+
+def test_an_empty_secret_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("\n", encoding="utf-8")
+    credentials = {"type": "access_key", "access_key_id": "x", "access_key_secret_file": str(tmp_path / "secret")}
+    with pytest.raises(ConfigError, match="is empty"):
+        config_from({"accounts": [{"name": "a", "region": "cn-shanghai", "credentials": credentials}]})
+
+
+def test_a_secret_is_in_no_repr() -> None:
+    key = AccessKey(access_key_id="LTAI-EXAMPLE", access_key_secret=Secret("canary"))
+    assert "canary" not in f"{key!r}{key}{Secret('canary')}"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]:1", "127.8.8.8"])
+def test_plain_http_is_for_loopback(host: str) -> None:
+    config = config_from({"accounts": [{"name": "a", "region": "r", "endpoint": f"http://{host}"}]})
+    assert config.accounts[0].url == f"http://{host}"
+
+
+def test_plain_http_elsewhere_takes_a_word() -> None:
+    account = {"name": "a", "region": "r", "endpoint": "http://mms.example.com", "allow_insecure": True}
+    assert config_from({"accounts": [account]}).accounts[0].url == "http://mms.example.com"
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("90s", 90), ("5m", 300), ("1h30m", 5400), ("1d", 86400), ("250ms", 0.25), ("1w2d", 777600), ("0s", 0)],
+)
+def test_durations_are_those_of_prometheus(text: str, length: float) -> None:
+    assert seconds(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "5", "m", "5 m", "1.5h", "30m1h", "-5m", "5m5m", "٣s"])
+def test_what_prometheus_does_not_take_for_a_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a duration"):
+        seconds(text)
+
+
+def test_a_selection_matches_whole_names_and_types_in_any_case() -> None:
+    sources = {"include": ["prod-.*"], "exclude": [".*-old"], "types": ["hive", "DataBricks"]}
+    selection = config_from({"accounts": [{"name": "a", "region": "r", "sources": sources}]}).accounts[0].sources
+    assert selection.admits("prod-1", "HIVE")
+    assert selection.admits("prod-1", "databricks")
+    assert not selection.admits("my-prod-1", "HIVE")
+    assert not selection.admits("prod-old", "HIVE")
+    assert not selection.admits("prod-1", "BIGQUERY")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["accounts", "name", "region", "credentials", "type", "refresh", "interval", "sources", "x"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_whatever_is_given_is_a_configuration_or_a_list_of_problems(raw: object) -> None:
+    problems: tuple[Problem, ...] | None = None
+    try:
+        config_from(raw)
+    except ConfigError as error:
+        problems = error.problems
+    assert problems is None or (problems and all(problem.message for problem in problems))

@@ -1,0 +1,152 @@
+"""The command line's words: flags, variables, defaults."""
+
+import pytest
+
+from exporter import __version__
+from exporter.errors import ConfigError
+from exporter.flags import COMMANDS, FLAGS, Flag, Invocation, parse
+from exporter.web.addresses import ListenAddress, listen_address
+
+
+def problems_of(arguments: list[str], environment: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(arguments, environment or {})
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_without_a_word_it_serves_with_the_defaults_of_the_contract() -> None:
+    asked = parse([], {})
+    assert asked.command == "serve"
+    assert asked.values["web.listen-address"] == [ListenAddress(None, 10180)]
+    assert asked.values["web.telemetry-path"] == "/metrics"
+    assert (asked.values["log.level"], asked.values["log.format"]) == ("info", "logfmt")
+    assert asked.values["web.enable-lifecycle"] is False
+
+
+def test_every_flag_of_the_contract_is_there() -> None:
+    names = {flag.name for flag in FLAGS if "serve" in flag.commands}
+    assert names == {
+        "config.file",
+        "config.check",
+        "mms.region",
+        "web.listen-address",
+        "web.telemetry-path",
+        "web.config.file",
+        "web.enable-lifecycle",
+        "log.level",
+        "log.format",
+    }
+
+
+USABLE = {
+    "config.file": "a.yaml",
+    "config.check": "true",
+    "mms.region": "cn-beijing",
+    "output": "a.prom",
+    "web.listen-address": ":1",
+    "web.telemetry-path": "/m",
+    "web.config.file": "web.yaml",
+    "web.enable-lifecycle": "1",
+    "simulator.listen-address": ":2",
+    "simulator.seed": "7",
+    "simulator.speed": "2.5",
+    "simulator.sources": "3",
+    "simulator.latency": "20ms",
+    "log.level": "error",
+    "log.format": "json",
+}
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+def test_a_flag_and_its_variable_say_the_same(flag: Flag) -> None:
+    command, text = flag.commands[0], USABLE[flag.name]
+    words = [f"--{flag.name}"] if flag.is_switch else [f"--{flag.name}", text]
+    variable = "MMS_EXPORTER_" + flag.name.upper().replace(".", "_").replace("-", "_")
+    by_flag = parse([command, *words], {}).values[flag.name]
+    assert by_flag == parse([command], {variable: text}).values[flag.name]
+    assert by_flag != parse([command], {}).values[flag.name]
+
+
+def test_a_flag_outweighs_its_variable() -> None:
+    assert parse(["--log.level", "debug"], {"MMS_EXPORTER_LOG_LEVEL": "error"}).values["log.level"] == "debug"
+
+
+def test_variables_stand_in_for_flags() -> None:
+    asked = parse(
+        [],
+        {
+            "MMS_EXPORTER_WEB_LISTEN_ADDRESS": "127.0.0.1:1, [::1]:2",
+            "MMS_EXPORTER_WEB_ENABLE_LIFECYCLE": "true",
+            "MMS_EXPORTER_MMS_REGION": "cn-beijing",
+        },
+    )
+    assert asked.values["web.listen-address"] == [ListenAddress("127.0.0.1", 1), ListenAddress("::1", 2)]
+    assert asked.values["web.enable-lifecycle"] is True
+    assert asked.values["mms.region"] == "cn-beijing"
+
+
+def test_a_flag_may_stand_before_or_behind_the_command() -> None:
+    expected = Invocation("once", {**parse(["once"], {}).values, "log.level": "debug", "mms.region": "x"})
+    assert parse(["--log.level", "debug", "once", "--mms.region=x"], {}) == expected
+    assert parse(["once", "--log.level=debug", "--mms.region", "x"], {}) == expected
+
+
+def test_listen_addresses_add_up() -> None:
+    asked = parse(["--web.listen-address=:1", "--web.listen-address=localhost:2"], {})
+    assert asked.values["web.listen-address"] == [ListenAddress(None, 1), ListenAddress("localhost", 2)]
+
+
+def test_the_demo_listens_on_loopback() -> None:
+    assert parse(["demo"], {}).values["web.listen-address"] == [ListenAddress("127.0.0.1", 10180)]
+
+
+def test_all_values_that_cannot_be_used_are_told_at_once() -> None:
+    assert problems_of(
+        ["--log.level=loud", "--web.listen-address=here", "--web.telemetry-path=metrics"],
+        {"MMS_EXPORTER_WEB_ENABLE_LIFECYCLE": "maybe"},
+    ) == [
+        "--web.listen-address: expected host:port or :port, such as :10180",
+        "--web.telemetry-path: expected a path such as /metrics",
+        "MMS_EXPORTER_WEB_ENABLE_LIFECYCLE: expected true or false",
+        "--log.level: expected one of debug, info, warning, error",
+    ]
+
+
+@pytest.mark.parametrize("path", ["metrics", "/-/ready", "/a b", "/{x}", "/a?b", "/a#b", ""])
+def test_a_telemetry_path_that_cannot_be_served_is_refused(path: str) -> None:
+    assert len(problems_of(["--web.telemetry-path", path])) == 1
+
+
+def test_a_flag_of_another_command_is_refused() -> None:
+    assert problems_of(["--output=x"]) == ["--output: is not for serve"]
+
+
+@pytest.mark.parametrize("text", ["", "10180", ":x", ":65536", "::1:10180", "[::1:1", "[nope]:1", ":-1", ":٣"])
+def test_an_address_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        listen_address(text)
+
+
+def test_version_and_help_answer_and_end_well(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, word in ((["--version"], __version__), (["--help"], "demo"), (["once", "--help"], "--output")):
+        with pytest.raises(SystemExit) as ended:
+            parse(arguments, {})
+        assert ended.value.code == 0
+        assert word in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--nope"], ["nope"], ["--log.lev=debug"]])
+def test_words_that_are_not_known_end_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(arguments, {})
+    assert ended.value.code == 2
+    assert "usage: mms-exporter" in capsys.readouterr().err
+
+
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit):
+            parse([command, "--help"], {})
+        shown = capsys.readouterr().out
+        for flag in FLAGS:
+            assert (f"--{flag.name}" in shown) == (command in flag.commands)
