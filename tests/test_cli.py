@@ -1,0 +1,238 @@
+"""The program as a whole: commands, exit codes, signals, files, and what it says when something is wrong."""
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from exporter import __version__
+from exporter.simulator import Fault, Simulator
+from tests.harness import eventually
+from tests.processes import run, serving, write_config
+from tests.reading import read
+
+
+async def test_version_is_told_without_loading_what_it_does_not_need() -> None:
+    ended = await run("--version")
+    assert (ended.code, ended.out) == (0, f"mms-exporter {__version__}\n")
+    heavy = "import sys; from exporter.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass\n"
+    heavy += "print(sorted({'aiohttp', 'prometheus_client', 'yaml', 'alibabacloud_credentials'} & set(sys.modules)))"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", heavy, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parent.parent
+    )
+    assert (await process.communicate())[0].decode().splitlines()[-1] == "[]"
+
+
+async def test_without_an_account_it_says_what_to_do() -> None:
+    ended = await run()
+    assert ended.code == 2
+    assert ended.err == "mms-exporter: give --config.file or --mms.region, or try it out with: mms-exporter demo\n"
+
+
+async def test_a_bad_configuration_is_told_whole_and_ends_with_2(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("accounts:\n  - {name: a, colour: blue}\nrefresh: {interval: 5}\n", encoding="utf-8")
+    for arguments in (
+        [f"--config.file={file}"],
+        [f"--config.file={file}", "--config.check"],
+        ["once", "--config.file", str(file)],
+    ):
+        ended = await run(*arguments)
+        assert ended.code == 2
+        lines = ended.err.splitlines()
+        assert [line.partition(": ")[2].partition(": ")[0] for line in lines] == [
+            "accounts[0].colour",
+            "accounts[0].region",
+            "refresh.interval",
+        ]
+
+
+async def test_a_configuration_that_is_not_there_ends_with_2(tmp_path: Path) -> None:
+    ended = await run(f"--config.file={tmp_path}/none.yaml")
+    assert (ended.code, ended.err) == (
+        2,
+        f"mms-exporter: {tmp_path}/none.yaml: cannot be read: No such file or directory\n",
+    )
+
+
+async def test_a_good_configuration_is_called_fine(tmp_path: Path) -> None:
+    ended = await run(f"--config.file={write_config(tmp_path, 'https://example.com')}", "--config.check")
+    assert (ended.code, ended.out, ended.err) == (0, "the configuration is fine: 1 account\n", "")
+
+
+async def test_tls_and_users_are_refused_rather_than_ignored(tmp_path: Path) -> None:
+    ended = await run("--mms.region=cn-shanghai", f"--web.config.file={tmp_path}/web.yaml")
+    assert ended.code == 2
+    assert ended.err.startswith("mms-exporter: --web.config.file: ")
+
+
+async def test_a_port_that_is_taken_is_told_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = await run("--mms.region=cn-shanghai", f"--web.listen-address=127.0.0.1:{port}")
+    assert ended.code == 1
+    assert ended.err == f"mms-exporter: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+
+
+async def test_an_address_that_is_not_ours_is_told_in_one_line() -> None:
+    ended = await run("--mms.region=cn-shanghai", "--web.listen-address=192.0.2.1:0")
+    assert (ended.code, ended.err) == (
+        1,
+        "mms-exporter: cannot listen on 192.0.2.1:0: Cannot assign requested address\n",
+    )
+
+
+async def test_it_listens_on_every_address(simulator: Simulator, tmp_path: Path) -> None:
+    file = write_config(tmp_path, simulator.url)
+    async with serving(f"--config.file={file}", "--web.listen-address=127.0.0.2:0") as exporter:
+        assert [url.rpartition(":")[0] for url in exporter.urls] == ["http://127.0.0.1", "http://127.0.0.2"]
+        async with ClientSession() as session:
+            for url in exporter.urls:
+                async with session.get(f"{url}/metrics") as response:
+                    assert response.status == 200
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_within_two_seconds_without_a_traceback(
+    simulator: Simulator, tmp_path: Path, by: signal.Signals
+) -> None:
+    async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
+        await exporter.until_ready()
+        ended = await exporter.end(by)
+    assert ended.code == 0
+    assert "Traceback" not in ended.err
+    assert "level=error" not in ended.err
+
+
+async def test_a_signal_ends_it_while_mms_hangs(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.faults.add(Fault(kind="hang"))
+    async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
+        ended = await exporter.end()
+    assert ended.code == 0
+    assert "Traceback" not in ended.err
+
+
+async def test_a_running_scrape_is_answered_before_the_end(simulator: Simulator, tmp_path: Path) -> None:
+    async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
+        await exporter.until_ready()
+        host, _, port = exporter.urls[0].removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        head = await reader.readuntil(b"\r\n\r\n")
+        ending = asyncio.create_task(exporter.end())
+        body = await reader.read()
+        assert b"200 OK" in head
+        assert f"Content-Length: {len(body)}".encode() in head
+        assert (await ending).code == 0
+        writer.close()
+
+
+async def test_once_prints_the_exposition(simulator: Simulator, tmp_path: Path) -> None:
+    ended = await run("once", f"--config.file={write_config(tmp_path, simulator.url)}")
+    assert (ended.code, ended.err) == (0, "")
+    served = read(ended.out.encode())
+    assert served.value("mms_up", account="test") == 1
+    assert len(served.by("mms_datasource_info", "source_id")) == 6
+    assert not [name for name in served.samples if name.startswith(("process_", "python_"))], "node_exporter has them"
+
+
+async def test_once_writes_a_file_whole_and_leaves_the_old_one_where_it_cannot(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    config = f"--config.file={write_config(tmp_path, simulator.url)}"
+    file = tmp_path / "mms.prom"
+    ended = await run("once", config, f"--output={file}")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+    assert read(file.read_bytes()).value("mms_up") == 1
+    assert stat.filemode((await asyncio.to_thread(file.stat)).st_mode) == "-rw-r--r--"
+    ended = await run("once", config, f"--output={tmp_path}/nowhere/mms.prom")
+    assert ended.code == 1
+    assert ended.err == f"mms-exporter: {tmp_path}/nowhere/mms.prom cannot be written: No such file or directory\n"
+    assert set(os.listdir(tmp_path)) == {"config.yaml", "mms.prom"}, "nothing half-written is left"  # noqa: PTH208 - quick
+
+
+async def test_once_exits_1_if_anything_failed(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.faults.add(
+        Fault(kind="error", status=403, code="NoPermission", operation="ListMmsJobs", source_id=2000001)
+    )
+    ended = await run("once", f"--config.file={write_config(tmp_path, simulator.url)}")
+    assert ended.code == 1
+    served = read(ended.out.encode())
+    assert served.value("mms_up") == 1
+    assert served.value("mms_datasource_refresh_success", source_id="2000001") == 0
+
+
+async def test_the_demo_shows_a_migration_that_moves() -> None:
+    async with serving("demo", "--simulator.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0") as demo:
+        await demo.until_ready()
+        first = await demo.metrics()
+        assert first.value("mms_up", account="demo") == 1
+        await demo.until(lambda served: served.samples["mms_partitions"] != first.samples["mms_partitions"])
+        ended = await demo.end(signal.SIGINT)
+    assert ended.code == 0
+    assert "Metrics" in ended.out
+    assert "Traceback" not in ended.err
+
+
+async def test_sighup_reloads_and_a_bad_file_changes_nothing(simulator: Simulator, tmp_path: Path) -> None:
+    file = write_config(tmp_path, simulator.url)
+    async with serving(f"--config.file={file}", "--web.enable-lifecycle") as exporter:
+        await exporter.until_ready()
+        file.write_text("accounts: []\n", encoding="utf-8")
+        exporter.process.send_signal(signal.SIGHUP)
+        await exporter.until(lambda served: served.value("mms_exporter_config_last_reload_successful") == 0)
+        async with ClientSession() as session, session.post(f"{exporter.urls[0]}/-/reload") as response:
+            assert (response.status, await response.text()) == (400, "accounts: expected at least one\n")
+        served = await exporter.metrics()
+        assert served.value("mms_up", account="test") == 1, "the old configuration stays"
+        write_config(tmp_path, simulator.url)
+        async with ClientSession() as session, session.post(f"{exporter.urls[0]}/-/reload") as response:
+            assert response.status == 200
+        served = await exporter.metrics()
+        assert served.value("mms_exporter_config_last_reload_successful") == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault(kind="error", status=404, code="InvalidAccessKeyId.NotFound"), "auth"),
+        (Fault(kind="error", status=403, code="NoPermission"), "permission"),
+    ],
+)
+async def test_it_runs_on_when_mms_refuses_it(simulator: Simulator, tmp_path: Path, fault: Fault, reason: str) -> None:
+    simulator.faults.add(fault)
+    async with serving(f"--config.file={write_config(tmp_path, simulator.url, 'refresh: {interval: 1s}')}") as exporter:
+        await exporter.until_ready()
+        simulator.calls_reset()
+        await eventually(lambda: simulator.calls["ListMmsDataSources", None] >= 2)
+        served = await exporter.metrics()
+        assert served.value("mms_up", account="test") == 0
+        failures = served.by("mms_api_request_failures_total", "reason", operation="ListMmsDataSources")
+        assert failures[reason] >= 2
+        assert sum(failures.values()) == failures[reason]
+        ended = await exporter.end()
+    assert ended.err.count("refresh failed") == 1, "one line when it begins, not one a refresh"
+
+
+async def test_an_unknown_region_and_no_credentials_are_seen_not_fatal() -> None:
+    environment = {"ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
+    ended = await run("once", "--mms.region=cn-nowhere", environment=environment)
+    assert ended.code == 1
+    served = read(ended.out.encode())
+    assert served.value("mms_up", account="default") == 0
+    assert served.value("mms_api_request_failures_total", operation="ListMmsDataSources", reason="credentials") == 1
+    environment |= {"ALIBABA_CLOUD_ACCESS_KEY_ID": "LTAI-EXAMPLE", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "not-a-secret"}
+    ended = await run("once", "--mms.region=cn-nowhere", environment=environment, seconds=60)
+    assert ended.code == 1
+    served = read(ended.out.encode())
+    assert served.value("mms_up", account="default") == 0
+    assert (
+        served.value("mms_api_request_failures_total", operation="ListMmsDataSources", reason="connection") or 0
+    ) >= 1
