@@ -1,0 +1,35 @@
+"""Seeded chance: numbers that depend on their keys alone, so that nothing has to be remembered."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Final, TypeVar
+
+_MASK: Final = (1 << 64) - 1
+_GAMMA: Final = 0x9E3779B97F4A7C15
+_Item = TypeVar("_Item")
+
+
+def draw(*keys: int) -> int:
+    """Return 64 bits made of `keys`: SplitMix64 folded over them."""
+    state = 0
+    for key in keys:
+        state = (state + key + _GAMMA) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state
+
+
+def chance(*keys: int) -> float:
+    """Return a number in [0, 1) made of `keys`."""
+    return (draw(*keys) >> 11) / (1 << 53)
+
+
+def pick(items: Sequence[_Item], *keys: int) -> _Item:
+    """Return one of `items`, chosen by `keys`."""
+    return items[draw(*keys) % len(items)]
+
+
+def dice(*keys: int) -> Random:
+    """Return a generator seeded with `keys`, for plans that need many draws in a row."""
+    return Random(draw(*keys))  # noqa: S311 - a story is drawn here, not a secret

@@ -1,0 +1,117 @@
+"""The one rule by which everything under a source has its status: attempts in time, folded.
+
+A unit is what is migrated in one piece: a partition, or a table without partitions. Times are moments, the source's own
+seconds since the story began.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+INIT: Final = "INIT"
+DOING: Final = "DOING"
+DONE: Final = "DONE"
+PART_DONE: Final = "PART_DONE"
+FAILED: Final = "FAILED"
+
+
+class Attempt(NamedTuple):
+    """One try at migrating a unit."""
+
+    start: float
+    end: float
+    outcome: str | None
+    """DONE or FAILED; None where it was broken off, which leaves the unit as it was."""
+    job: int
+    """The id of the job whose try this is; 0 for what was before all jobs, and for injected failures."""
+    forced: bool = False
+    """Whether it counts even for a unit that is done or under way: an injected failure."""
+
+
+class Tally(NamedTuple):
+    """A table at one moment; a table without partitions has zeros."""
+
+    status: str
+    partitions: int
+    doing: int
+    done: int
+    failed: int
+
+
+class Counts(NamedTuple):
+    """What a source's row counts."""
+
+    tables_doing: int = 0
+    tables_done: int = 0
+    tables_part_done: int = 0
+    tables_failed: int = 0
+    partitions_doing: int = 0
+    partitions_done: int = 0
+    partitions_failed: int = 0
+
+
+def unit_status(attempts: Iterable[Attempt], moment: float) -> str:
+    """Return the status of a unit with `attempts`, which are in the order of their starts.
+
+    An attempt at a unit that is done, or under way, does nothing: only what is not DONE is migrated.
+    """
+    settled = INIT
+    running: Attempt | None = None
+    for attempt in attempts:
+        if attempt.start > moment:
+            break
+        if running is not None and running.end <= attempt.start:
+            settled, running = running.outcome or settled, None
+        if attempt.forced:
+            settled, running = attempt.outcome or settled, None
+        elif running is None and settled != DONE:
+            running = attempt
+    if running is None:
+        return settled
+    return DOING if moment < running.end else running.outcome or settled
+
+
+def table_status(partitions: int, doing: int, done: int, failed: int) -> str:
+    """Return the status of a table with partitions.
+
+    DOING while any of them is; DONE when all are; PART_DONE when some are; FAILED when some failed; else INIT.
+    """
+    if doing:
+        return DOING
+    if done == partitions:
+        return DONE
+    if done:
+        return PART_DONE
+    return FAILED if failed else INIT
+
+
+def table_tally(partitions: int, statuses: list[str]) -> Tally:
+    """Return the tally of a table whose units have `statuses`."""
+    if not partitions:
+        return Tally(statuses[0], 0, 0, 0, 0)
+    doing, done, failed = statuses.count(DOING), statuses.count(DONE), statuses.count(FAILED)
+    return Tally(table_status(partitions, doing, done, failed), partitions, doing, done, failed)
+
+
+def table_counts(tally: Tally) -> Counts:
+    """Return what one table adds to its source's row."""
+    status = tally.status
+    return Counts(
+        int(status == DOING),
+        int(status == DONE),
+        int(status == PART_DONE),
+        int(status == FAILED),
+        tally.doing,
+        tally.done,
+        tally.failed,
+    )
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """Return the sum of `counts`."""
+    rows = tuple(counts)
+    return Counts(*map(sum, zip(*rows, strict=True))) if rows else Counts()
+
+
+def times(factor: int, counts: Counts) -> Counts:
+    """Return `counts`, each multiplied."""
+    return Counts(*(factor * count for count in counts))

@@ -1,0 +1,349 @@
+"""Each fault, observed on the wire."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+import aiohttp
+import pytest
+
+from exporter.mms import models
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions
+from exporter.simulator.faults import KINDS, Faults
+
+from .caller import Caller, Reply
+
+SOURCE = 2000001
+JOBS = f"/{SOURCE}/jobs"
+LIST = "ListMmsDataSources"
+
+
+async def _with(caller: Caller, simulator: Simulator, fault: Fault) -> Reply:
+    simulator.faults.add(fault)
+    return await caller.get(LIST)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 502, 503, 504])
+async def test_each_http_error(caller: Caller, simulator: Simulator, status: int) -> None:
+    fault = Fault(kind="error", status=status, code="Some.Code", message="some message")
+    reply = await _with(caller, simulator, fault)
+    assert (reply.code, reply.json["Message"]) == ((status, "Some.Code"), "some message")
+
+
+async def test_an_error_in_lower_case(caller: Caller, simulator: Simulator) -> None:
+    reply = await _with(caller, simulator, Fault(kind="error", lower_case=True))
+    assert (reply.status, reply.json["code"]) == (500, "InternalError")
+
+
+@pytest.mark.parametrize("status", [400, 429, 503])
+@pytest.mark.parametrize("wait", [None, 1500])
+async def test_throttling_with_and_without_a_wait(
+    caller: Caller, simulator: Simulator, status: int, wait: int | None
+) -> None:
+    reply = await _with(caller, simulator, Fault(kind="throttle", status=status, retry_after_ms=wait))
+    assert reply.code == (status, "Throttling.User")
+    assert reply.headers.get("x-acs-retry-after") == (None if wait is None else "1500")
+
+
+async def test_a_hang_lasts_until_the_client_leaves(caller: Caller, simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="hang"))
+    call = asyncio.create_task(caller.get(LIST))
+    await _arrived(simulator, 1)
+    done, _ = await asyncio.wait({call}, timeout=0.05)
+    assert not done
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+async def test_a_reset_before_the_answer(caller: Caller, simulator: Simulator, world: World) -> None:
+    """With a POST: aiohttp sends a GET that was cut off again by itself."""
+    simulator.faults.add(Fault(kind="reset"))
+    with pytest.raises(aiohttp.ClientOSError, match="reset"):
+        await caller.post("CreateMmsJob", JOBS, {"srcDbName": "sales"})
+    assert not world.site(SOURCE).roster.created
+
+
+async def test_a_request_that_the_client_library_sends_again_is_seen_through(
+    caller: Caller, simulator: Simulator
+) -> None:
+    """Its nonce was used by the first, which was checked before it was cut off."""
+    reply = await _with(caller, simulator, Fault(kind="reset", times=1))
+    assert (reply.code, simulator.calls[LIST, None]) == ((400, "SignatureNonceUsed"), 2)
+
+
+async def test_a_reset_in_the_middle_of_the_body(simulator: Simulator, caller: Caller) -> None:
+    simulator.faults.add(Fault(kind="reset_body"))
+    with pytest.raises(aiohttp.ClientError):
+        await caller.get(LIST)
+    assert simulator.calls[LIST, None] == 1
+
+
+async def test_a_short_body(caller: Caller, simulator: Simulator) -> None:
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await _with(caller, simulator, Fault(kind="short_body"))
+
+
+async def test_a_slow_drip(caller: Caller, simulator: Simulator) -> None:
+    """The answer is whole in the end, and takes as long as its length says."""
+    whole = await caller.get(LIST)
+    begun = time.monotonic()
+    reply = await _with(caller, simulator, Fault(kind="drip", bytes_per_second=len(whole.raw) * 4))
+    assert reply.data == whole.data
+    assert time.monotonic() - begun > 0.2
+
+
+async def test_truncated_json_of_the_declared_length(caller: Caller, simulator: Simulator) -> None:
+    reply = await _with(caller, simulator, Fault(kind="truncated"))
+    assert int(reply.headers["Content-Length"]) == len(reply.raw)
+    with pytest.raises(json.JSONDecodeError):
+        _ = reply.json
+
+
+@pytest.mark.parametrize("status", [200, 502])
+async def test_html(caller: Caller, simulator: Simulator, status: int) -> None:
+    reply = await _with(caller, simulator, Fault(kind="html", status=status))
+    assert (reply.status, reply.raw[:6]) == (status, b"<html>")
+    assert reply.headers["Content-Type"].startswith("text/html")
+
+
+async def test_an_empty_body(caller: Caller, simulator: Simulator) -> None:
+    reply = await _with(caller, simulator, Fault(kind="empty"))
+    assert (reply.status, reply.raw) == (200, b"")
+
+
+async def test_a_code_in_200(caller: Caller, simulator: Simulator) -> None:
+    reply = await _with(caller, simulator, Fault(kind="code_in_200", code="Forbidden.RAM"))
+    assert reply.code == (200, "Forbidden.RAM")
+
+
+async def test_chosen_nulls(caller: Caller, simulator: Simulator) -> None:
+    rows = (await _with(caller, simulator, Fault(kind="nulls", fields=("name", "tableNum"), rows=2))).rows
+    assert [(row["name"], row["tableNum"]) for row in rows[:2]] == [(None, None)] * 2
+    assert all(row["status"] for row in rows)
+    assert all(row["name"] for row in rows[2:])
+
+
+async def test_nothing_but_nulls(caller: Caller, simulator: Simulator) -> None:
+    rows = (await _with(caller, simulator, Fault(kind="nulls"))).rows
+    assert all(value is None for row in rows for value in row.values())
+
+
+async def test_wrong_types(caller: Caller, simulator: Simulator) -> None:
+    right = (await caller.get(LIST)).rows
+    wrong = (await _with(caller, simulator, Fault(kind="wrong_types"))).rows
+    assert all(type(wrong[0][name]) is not type(right[0][name]) for name in right[0])
+
+
+async def test_missing_fields(caller: Caller, simulator: Simulator) -> None:
+    rows = (await _with(caller, simulator, Fault(kind="missing", fields=("id",)))).rows
+    assert all("id" not in row and "name" in row for row in rows)
+
+
+@pytest.mark.parametrize("value", ["text", 5, None, [1, 2]])
+async def test_broken_rows(caller: Caller, simulator: Simulator, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    rows = (await _with(caller, simulator, Fault(kind="broken_rows", value=value, rows=1))).rows
+    assert rows[0] == value
+    assert isinstance(rows[1], dict)
+
+
+async def test_a_single_object_is_spoilt_too(caller: Caller, simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="unknown_status", value="SLEEPING"))
+    assert (await caller.get("GetMmsTable", f"/{SOURCE}/tables/1")).data["status"] == "SLEEPING"
+
+
+async def test_an_unknown_status(caller: Caller, simulator: Simulator) -> None:
+    rows = (await _with(caller, simulator, Fault(kind="unknown_status"))).rows
+    assert not {row["status"] for row in rows} & set(models.DATA_SOURCE_STATUSES)
+
+
+async def test_an_answer_without_end(caller: Caller, simulator: Simulator) -> None:
+    """It goes on for as long as somebody reads; here for 4 MiB."""
+    simulator.faults.add(Fault(kind="endless"))
+    read = await _read_at_least(caller, 1 << 22)
+    assert read.headers["Transfer-Encoding"] == "chunked"
+
+
+async def test_a_huge_answer_that_says_so(caller: Caller, simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="huge", size=1 << 30))
+    read = await _read_at_least(caller, 1 << 20)
+    assert read.headers["Content-Length"] == str(1 << 30)
+
+
+async def _read_at_least(caller: Caller, size: int) -> aiohttp.ClientResponse:
+    """Read the beginning of a list's answer, then leave."""
+    whole = caller.session.request
+    kept: list[aiohttp.ClientResponse] = []
+
+    class Session:
+        def request(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on as they are
+            return _Head(whole(*args, **kwargs), size, kept)
+
+    await Caller(Session(), caller.url).get(LIST)  # type: ignore[arg-type] # it does what Caller needs
+    return kept[0]
+
+
+class _Head:
+    """An answer of which only the beginning is read."""
+
+    def __init__(self, context: Any, size: int, kept: list[aiohttp.ClientResponse]) -> None:  # noqa: ANN401 - aiohttp's own
+        self._context, self._size, self._kept = context, size, kept
+
+    async def __aenter__(self) -> Self:
+        self._response: aiohttp.ClientResponse = await self._context.__aenter__()
+        self._kept.append(self._response)
+        self.status, self.headers = self._response.status, self._response.headers
+        return self
+
+    async def read(self) -> bytes:
+        return await self._response.content.readexactly(self._size)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._response.close()
+
+
+@pytest.mark.parametrize(("shift", "seen"), [(-1, "twice"), (1, "missed")])
+async def test_rows_move_between_pages(caller: Caller, simulator: Simulator, shift: int, seen: str) -> None:
+    true = [row["id"] for row in (await caller.get(LIST, pageNum=1, pageSize=6)).rows]
+    simulator.faults.add(Fault(kind="shift", shift=shift))
+    pages = [(await caller.get(LIST, pageNum=number, pageSize=3)).rows for number in (1, 2)]
+    ids = [row["id"] for page in pages for row in page]
+    assert len(ids) == 6
+    assert (len(set(ids)), set(true) - set(ids)) == ((5, {true[5]}) if seen == "twice" else (6, {true[3]}))
+
+
+async def test_a_total_that_lies(caller: Caller, simulator: Simulator) -> None:
+    data = (await _with(caller, simulator, Fault(kind="total", total=100))).data
+    assert (data["total"], len(data["objectList"])) == (100, 7)
+
+
+async def test_a_page_cap_that_changes(caller: Caller, simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="page_cap", cap=2, times=1))
+    sizes = [len((await caller.get(LIST, pageNum=1, pageSize=5)).rows) for _ in range(2)]
+    assert sizes == [2, 5]
+
+
+async def test_a_fixed_answer_byte_for_byte(caller: Caller, simulator: Simulator) -> None:
+    body = '{"requestId": "C1F7",\n "data": {"total": 9, "范围": []}}\n'.encode()
+    assert (await _with(caller, simulator, Fault(kind="answer", body=body))).raw == body
+
+
+async def test_a_redirect(caller: Caller, simulator: Simulator) -> None:
+    reply = await _with(caller, simulator, Fault(kind="redirect", url="http://127.0.0.1:9/elsewhere", status=307))
+    assert (reply.status, reply.headers["Location"]) == (307, "http://127.0.0.1:9/elsewhere")
+
+
+async def test_a_lost_answer_was_carried_out(caller: Caller, simulator: Simulator, world: World) -> None:
+    simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
+    with pytest.raises(aiohttp.ClientOSError, match="reset"):
+        await caller.post("CreateMmsJob", JOBS, {"srcDbName": "sales"})
+    assert len(world.site(SOURCE).roster.created) == 1
+
+
+async def test_invalid_utf8(caller: Caller, simulator: Simulator) -> None:
+    reply = await _with(caller, simulator, Fault(kind="invalid_utf8"))
+    with pytest.raises(UnicodeDecodeError):
+        reply.raw.decode()
+
+
+async def test_lone_surrogates(caller: Caller, simulator: Simulator) -> None:
+    rows = (await _with(caller, simulator, Fault(kind="lone_surrogate"))).rows
+    assert rows[0]["name"].startswith("\ud800")
+
+
+async def test_deep_nesting(caller: Caller, simulator: Simulator) -> None:
+    reply = await _with(caller, simulator, Fault(kind="deep_nesting", size=100_000))
+    assert reply.raw.count(b"[") == 100_000
+
+
+async def test_latency(caller: Caller, simulator: Simulator) -> None:
+    begun = time.monotonic()
+    assert (await _with(caller, simulator, Fault(kind="latency", seconds=0.1))).status == 200
+    assert time.monotonic() - begun >= 0.1
+
+
+async def test_a_fault_keeps_to_its_operation_and_source(caller: Caller, simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", source_id=SOURCE))
+    assert (await caller.get("ListMmsJobs", JOBS)).status == 500
+    assert (await caller.get("ListMmsJobs", "/2000002/jobs")).status == 200
+    assert (await caller.get("ListMmsTables", f"/{SOURCE}/tables")).status == 200
+
+
+async def test_a_fault_happens_so_many_times_after_some_calls(caller: Caller, simulator: Simulator) -> None:
+    number = simulator.faults.add(Fault(kind="error", skip=1, times=2))
+    assert [(await caller.get(LIST)).status for _ in range(5)] == [200, 500, 500, 200, 200]
+    assert simulator.faults.happened(number) == 2
+
+
+def test_a_fault_begins_after_its_delay() -> None:
+    clock = ManualClock()
+    faults = Faults(1, clock)
+    faults.add(Fault(kind="error", delay_seconds=10))
+    assert faults.met(LIST, None) is None
+    clock.advance(10)
+    assert faults.met(LIST, None) is not None
+
+
+def test_a_probable_fault_is_drawn_with_the_seed() -> None:
+    def drawn(seed: int) -> list[bool]:
+        faults = Faults(seed, ManualClock())
+        faults.add(Fault(kind="error", probability=0.5))
+        return [faults.met(LIST, None) is not None for _ in range(100)]
+
+    assert drawn(1) == drawn(1) != drawn(2)
+    assert 30 < sum(drawn(1)) < 70
+
+
+async def test_after_faults_end_the_next_answer_is_right(caller: Caller, simulator: Simulator) -> None:
+    right = (await caller.get(LIST)).data
+    for kind in KINDS:
+        simulator.faults.add(Fault(kind=kind, times=0))  # type: ignore[arg-type] # KINDS are all of them
+    assert (await caller.get(LIST)).data == right
+    simulator.faults.clear()
+    assert (await caller.get(LIST)).data == right
+
+
+async def _arrived(simulator: Simulator, calls: int) -> None:
+    """Wait until the simulator has got so many calls."""
+    while simulator.calls.total() < calls:  # noqa: ASYNC110 - a counter is asked, and nothing signals it
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def busy() -> AsyncIterator[Simulator]:
+    simulator = Simulator(World(WorldOptions(sources=3), clock=ManualClock()))
+    await simulator.start()
+    yield simulator
+    await simulator.stop()
+
+
+@pytest.mark.parametrize("kind", ["hang", "drip", "endless", "latency"])
+async def test_stopping_ends_what_hangs_within_a_second(
+    busy: Simulator, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a task that is left, and without anything to log."""
+    busy.faults.add(Fault(kind=kind, bytes_per_second=1, seconds=60))  # type: ignore[arg-type] # four of the kinds
+    async with aiohttp.ClientSession() as session:
+        calls = [asyncio.create_task(Caller(session, busy.url).get(LIST)) for _ in range(5)]
+        await _arrived(busy, len(calls))
+        begun = time.monotonic()
+        await busy.stop()
+        assert time.monotonic() - begun < 1
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        # What was only late is answered at once.
+        assert {isinstance(result, aiohttp.ClientError) for result in results} == {kind != "latency"}
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not [task for task in left if not task.done()]
+    assert not caplog.records
+
+
+async def test_several_run_side_by_side() -> None:
+    clock = ManualClock()
+    first, second = (Simulator(World(WorldOptions(sources=count), clock=clock)) for count in (1, 2))
+    async with first, second, aiohttp.ClientSession() as session:
+        first.faults.add(Fault(kind="error"))
+        assert (await Caller(session, first.url).get(LIST)).status == 500
+        assert (await Caller(session, second.url).get(LIST)).data["total"] == 2
+        assert (first.calls.total(), second.calls.total()) == (1, 1)

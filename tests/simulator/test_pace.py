@@ -1,0 +1,47 @@
+"""A source's own time, both ways."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.simulator.pace import Outage, Pace
+
+seconds = st.floats(min_value=0, max_value=1e6)
+
+
+@settings(deadline=None)
+@given(seconds, seconds)
+def test_a_moment_never_goes_back(first: float, second: float) -> None:
+    pace = _interrupted()
+    early, late = sorted((first, second))
+    assert pace.moment(early) <= pace.moment(late)
+
+
+@settings(deadline=None)
+@given(seconds)
+def test_a_moment_is_found_again(second: float) -> None:
+    pace = _interrupted()
+    moment = pace.moment(second)
+    assert pace.moment(pace.seconds(moment)) == pytest.approx(moment, abs=1e-5)
+    assert pace.seconds(moment) <= second + 1e-5
+
+
+def test_what_was_before_the_story_is_not_moved() -> None:
+    pace = _interrupted()
+    assert pace.moment(-500.0) == pace.seconds(-500.0) == -500.0
+
+
+def test_an_outage_is_the_last_part_of_its_period() -> None:
+    outage = Outage(period=100, seconds=20)
+    assert outage.place(79)[1] < 0
+    assert outage.place(90) == (0, 0.5)
+    assert outage.moment(85) == outage.moment(99) == 80
+    assert outage.moment(150) == 130
+
+
+def _interrupted() -> Pace:
+    pace = Pace(Outage(period=1000, seconds=100))
+    for begin, end in ((50.0, 75.0), (5000.0, 9000.0)):
+        pace.hold("stall", begin)
+        pace.release("stall", end)
+    return pace
