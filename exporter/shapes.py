@@ -64,6 +64,15 @@ class Seconds(float):
     __slots__ = ()
 
 
+def duration_text(length: float) -> str:
+    """Return a duration as Prometheus writes it, whole seconds only."""
+    rest, parts = int(length), []
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        amount, rest = divmod(rest, unit)
+        parts += [f"{amount}{name}"] if amount else []
+    return "".join(parts) or "0s"
+
+
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the configuration."""
 

@@ -8,7 +8,7 @@ import asyncio
 import random
 import ssl
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -37,7 +37,7 @@ from exporter.mms.listing import Identified, Listing, read_pages
 from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table
 from exporter.mms.observer import Observer
 from exporter.mms.protocol import Call, DataSourceFilter, JobFilter, JobRequest, answer_from
-from exporter.mms.signing import canonical_query, signed_headers
+from exporter.mms.signing import HEADER_ACTION, canonical_query, signed_headers
 
 T = TypeVar("T")
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
@@ -272,33 +272,49 @@ class Client:
         return decoded.value
 
     async def _transfer(self, call: Call[Any], url: URL, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
-        """Return status, headers (names in lower case) and body. The one place where foreign exceptions are translated.
+        """Return status, headers (names in lower case) and body; a redirect is an answer like any other.
 
-        A redirect is an answer like any other: following it would hand the signature to another host.
+        Following one would hand the signature to another host.
         """
-        operation = call.operation
         try:
             async with self._opened_session().request(
-                call.method,
-                url,
-                headers=headers,
-                data=call.body,
-                allow_redirects=False,
+                call.method, url, headers=headers, data=call.body, allow_redirects=False
             ) as response:
-                body = await _bounded_body(response.content, operation)
+                body = await _bounded_body(response.content, call.operation)
                 return response.status, {name.lower(): value for name, value in response.headers.items()}, body
-        except TimeoutError as error:
-            raise CallTimedOut(f"{operation}: no answer within {self._limits.timeout_seconds:g} s") from error
-        except (aiohttp.ClientConnectorCertificateError, ssl.SSLError, aiohttp.ClientSSLError) as error:
-            raise ConnectionFailed(f"{operation}: the TLS connection to {self._host} failed") from error
-        except aiohttp.ClientConnectorDNSError as error:
-            raise ConnectionFailed(f"{operation}: the name {url.host} cannot be resolved") from error
-        except aiohttp.ClientConnectorError as error:
-            raise ConnectionFailed(f"{operation}: cannot connect to {self._host}: {error.os_error.strerror}") from error
-        except aiohttp.ClientResponseError as error:
-            raise MalformedAnswer(f"{operation}: the answer is not HTTP as it should be") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionFailed(f"{operation}: the connection to {self._host} was cut") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise self._translated(error, call.operation) from error
+
+    def _translated(self, error: Exception, operation: str) -> MmsError:
+        """Return what a foreign error means. The one place where they are translated."""
+        match error:
+            case TimeoutError():
+                return CallTimedOut(f"{operation}: no answer within {self._limits.timeout_seconds:g} s")
+            case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError() | ssl.SSLError():
+                return ConnectionFailed(f"{operation}: the TLS connection to {self._host} failed")
+            case aiohttp.ClientConnectorDNSError():
+                return ConnectionFailed(f"{operation}: the name {self._host} cannot be resolved")
+            case aiohttp.ClientConnectorError():
+                return ConnectionFailed(f"{operation}: cannot connect to {self._host}: {error.os_error.strerror}")
+            case aiohttp.ClientResponseError():
+                return MalformedAnswer(f"{operation}: the answer is not HTTP as it should be")
+            case _:
+                return ConnectionFailed(f"{operation}: the connection to {self._host} was cut")
+
+    async def _sent_once(
+        self,
+        request: aiohttp.ClientRequest,
+        send: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
+    ) -> aiohttp.ClientResponse:
+        """Send one request, translating its failure already here.
+
+        aiohttp sends a request again, by itself and with the same signature, when a connection is cut; it does so for
+        its own errors only. A nonce must not be used twice, and an attempt is to be counted.
+        """
+        try:
+            return await send(request)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise self._translated(error, request.headers[HEADER_ACTION]) from error
 
     def _opened_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -306,6 +322,7 @@ class Client:
                 connector=aiohttp.TCPConnector(limit=self._limits.concurrency),
                 timeout=aiohttp.ClientTimeout(total=self._limits.timeout_seconds),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                middlewares=(self._sent_once,),
                 headers={"user-agent": f"mms-exporter/{__version__}"},
             )
         return self._session

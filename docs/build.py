@@ -1,0 +1,139 @@
+"""Writes the references in this folder from the code: `make docs`. A test fails when they differ."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import Metric
+
+from exporter.exposition.families import PARTS
+from exporter.exposition.telemetry import Telemetry
+from exporter.flags import FLAGS
+from exporter.schema import json_schema
+
+FOLDER = Path(__file__).parent
+
+METRICS_HEAD = """# Metrics
+
+Every series of the exporter, made from the table they are served from. All values are gauges as of the last refresh
+unless the type says otherwise. A field that the API leaves out gives no sample, never a 0; no sample carries a
+timestamp. A status metric has one series for each known value, 0 or 1, and `UNKNOWN` for a value that is not known. A
+label value longer than 512 characters is cut there and ends in `…`.
+"""
+
+TABLE_HEAD = ("| metric | type | labels | meaning |", "|---|---|---|---|")
+
+CONFIGURATION_HEAD = """# Configuration
+
+The file named by `--config.file` is YAML; [configuration.schema.json](configuration.schema.json) is its JSON Schema.
+Unknown keys, wrong types and impossible values are all reported at once, each with its path:
+`mms-exporter --config.file=FILE --config.check`. Durations are written as in Prometheus: `90s`, `5m`, `1h30m`. Each
+secret can stand in a file of its own: `access_key_secret_file` in place of `access_key_secret`, likewise for the
+others. Secret files are read anew on every reload.
+"""
+
+KINDS = {
+    "string": "text",
+    "object": "section",
+    "array": "list",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "`true`, `false`",
+}
+
+
+def metrics() -> str:
+    """Return docs/metrics.md."""
+    lines = [METRICS_HEAD, "## From MMS", "", *TABLE_HEAD]
+    for part in PARTS:
+        lines += (_row(each.name, each.kind, (*part.labels, *each.labels), each.help) for each in part.families)
+    lines += ["", "## The exporter itself", "", *TABLE_HEAD]
+    for metric, labels in own_metrics():
+        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+        lines.append(_row(name, metric.type, labels, metric.documentation))
+    lines += ["", "Beside them stand the usual `process_*` and `python_*` of the process.", ""]
+    return "\n".join(lines)
+
+
+def _row(name: str, kind: str, labels: Sequence[str], meaning: str) -> str:
+    shown = ", ".join(f"`{label}`" for label in labels)
+    return f"| `{name}` | {kind} | {shown} | {meaning} |"
+
+
+def own_metrics() -> Iterator[tuple[Metric, tuple[str, ...]]]:
+    """Yield the exporter's own families, each with its labels."""
+    telemetry = Telemetry(with_process=False)
+    for collector in telemetry.registry._collector_to_names:  # noqa: SLF001 - the one place with the labels
+        labels = tuple(getattr(collector, "_labelnames", ()))
+        for metric in collector.collect():
+            yield metric, labels
+
+
+def configuration() -> str:
+    """Return docs/configuration.md."""
+    lines = [CONFIGURATION_HEAD, "## The file", "", "| key | type | default | meaning |", "|---|---|---|---|"]
+    lines += [f"| `{path}` | {kind} | {default} | {text} |" for path, kind, default, text in keys(json_schema(), "")]
+    lines += ["", "## The command line", "", "A flag outweighs its environment variable.", ""]
+    lines += ["| flag | environment variable | commands | default | meaning |", "|---|---|---|---|---|"]
+    for flag in FLAGS:
+        default = "" if flag.default is None or flag.is_switch else f"`{flag.default}`"
+        commands = ", ".join(flag.commands)
+        lines.append(f"| `--{flag.name}` | `{flag.variable}` | {commands} | {default} | {flag.help} |")
+    return "\n".join([*lines, ""])
+
+
+def keys(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yield path, type, default and meaning of every key below a section."""
+    for name, each in schema["properties"].items():
+        path = f"{prefix}{name}"
+        default = f"`{json.dumps(each['default'])}`" if "default" in each else ""
+        required = name in schema.get("required", ())
+        yield path, _kind(each), "required" if required else default, each.get("description", "").replace("\n", " ")
+        yield from _keys_within(each, path)
+
+
+def _keys_within(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:
+    if "properties" in schema:
+        yield from keys(schema, f"{path}.")
+    elif schema.get("type") == "array" and "properties" in schema["items"]:
+        yield from keys(schema["items"], f"{path}[].")
+    else:
+        for variant in schema.get("anyOf", ()):
+            if "properties" in variant:
+                tag = variant["properties"]["type"]["const"]
+                yield f"{path}", f"`type: {tag}`", "", variant["description"].replace("\n", " ")
+                others = {key: value for key, value in variant["properties"].items() if key != "type"}
+                yield from keys({**variant, "properties": others}, f"{path}.")
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "anyOf" in schema:
+        kinds: list[str] = [_kind(each) for each in schema["anyOf"] if each.get("type") != "null"]
+        return kinds[0] if len(set(kinds)) == 1 else "one of these"
+    if schema.get("pattern", "").startswith("^(?=.)"):
+        return "duration"
+    names = {
+        "string": "text",
+        "object": "section",
+        "array": "list",
+        "integer": "whole number",
+        "boolean": "true, false",
+    }
+    return names.get(schema["type"], schema["type"])
+
+
+def documents() -> dict[str, str]:
+    """Return every generated document by its name."""
+    return {
+        "metrics.md": metrics(),
+        "configuration.md": configuration(),
+        "configuration.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
+    }
+
+
+if __name__ == "__main__":
+    for name, text in documents().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")

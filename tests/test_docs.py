@@ -1,0 +1,110 @@
+"""Documents cannot drift: references equal the code, examples are valid, links lead somewhere."""
+
+import json
+import re
+import textwrap
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+
+from docs.build import FOLDER, documents, own_metrics
+from exporter.config import config_from, load
+from exporter.errors import ConfigError
+from exporter.exposition.families import PARTS
+from exporter.flags import COMMANDS
+from exporter.schema import json_schema
+from tests.conftest import ROOT
+from tests.test_config import CONFIGS, INVALID, JSON
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted(path for path in ROOT.glob("**/*.md") if not {".venv", ".tools"} & set(path.parts))
+BEYOND_SHAPE = {
+    "impossible_values",
+    "two_accounts_of_one_name",
+    "bad_regular_expression",
+    "missing_secret_file",
+    "key_given_twice",
+}
+"""Invalid configurations in which something only the loader can know is wrong."""
+
+
+@pytest.mark.parametrize("name", documents())
+def test_a_reference_is_what_the_code_makes_of_it(name: str) -> None:
+    """`make docs` writes them."""
+    assert (FOLDER / name).read_text(encoding="utf-8") == documents()[name]
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+
+
+@pytest.mark.parametrize("file", [CONFIGS / "contract.yaml", ROOT / "deploy" / "config.example.yaml"], ids=str)
+def test_the_schema_accepts_what_is_valid(file: Path) -> None:
+    jsonschema.validate(yaml.safe_load(file.read_text(encoding="utf-8")), json_schema())
+
+
+@pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
+def test_the_schema_refuses_what_has_the_wrong_shape(file: Path) -> None:
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError:
+        return
+    is_valid = jsonschema.Draft202012Validator(json_schema()).is_valid(raw)
+    assert not is_valid or file.stem in BEYOND_SHAPE | {"no_accounts"}
+
+
+@given(JSON)
+def test_the_schema_accepts_whatever_the_loader_accepts(raw: object) -> None:
+    try:
+        config_from(raw)
+    except ConfigError:
+        return
+    jsonschema.validate(raw, json_schema())
+
+
+def test_every_example_in_the_readme_is_the_file_it_names() -> None:
+    blocks = [
+        textwrap.dedent(block)
+        for block in re.findall(r"```(?:json|yaml)\n(.*?)^ *```", README, re.DOTALL | re.MULTILINE)
+    ]
+    policy = json.loads((ROOT / "deploy" / "ram" / "read.json").read_text(encoding="utf-8"))
+    assert any(block.startswith("{") and json.loads(block) == policy for block in blocks)
+    example = (ROOT / "deploy" / "config.example.yaml").read_text(encoding="utf-8")
+    assert any(yaml.safe_load(block) == yaml.safe_load(example) for block in blocks)
+
+
+def test_the_example_configuration_lacks_nothing_but_its_secret_file() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(ROOT / "deploy" / "config.example.yaml")
+    assert [problem.path for problem in caught.value.problems] == ["accounts[0].credentials.access_key_secret_file"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_metric_the_readme_names_exists() -> None:
+    known = {family.name for part in PARTS for family in part.families}
+    known |= {f"{metric.name}_total" if metric.type == "counter" else metric.name for metric, _ in own_metrics()}
+    named = set(re.findall(r"\bmms_[a-z_]+", README))
+    assert named
+    assert named <= known
+
+
+def test_the_readme_names_every_command() -> None:
+    for command in set(COMMANDS) - {"serve"}:
+        assert f"`mms-exporter {command}`" in README
+
+
+def test_the_readmes_make_targets_exist_and_ci_calls_them() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"\bmake ([a-z]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "\nmake lint\n" in ci
+    assert "\nmake test\n" in ci
