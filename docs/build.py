@@ -111,18 +111,11 @@ def _kind(schema: dict[str, Any]) -> str:
     if "const" in schema:
         return f"`{schema['const']}`"
     if "anyOf" in schema:
-        kinds: list[str] = [_kind(each) for each in schema["anyOf"] if each.get("type") != "null"]
-        return kinds[0] if len(set(kinds)) == 1 else "one of these"
+        kinds = {_kind(each) for each in schema["anyOf"] if each.get("type") != "null"}
+        return kinds.pop() if len(kinds) == 1 else "one of these"
     if schema.get("pattern", "").startswith("^(?=.)"):
         return "duration"
-    names = {
-        "string": "text",
-        "object": "section",
-        "array": "list",
-        "integer": "whole number",
-        "boolean": "true, false",
-    }
-    return names.get(schema["type"], schema["type"])
+    return KINDS[str(schema["type"])]
 
 
 def documents() -> dict[str, str]:

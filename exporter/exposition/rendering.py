@@ -69,7 +69,7 @@ class Renderer:
         """Return the page of `snapshot`. Not to be called twice at a time."""
         self._kept = [
             dict(_rendered(kind, parts, kept))
-            for kind, parts, kept in zip(PARTS, _parts_by_kind(snapshot), self._kept, strict=True)
+            for kind, parts, kept in zip(PARTS, parts_by_kind(snapshot), self._kept, strict=True)
         ]
         plain: dict[Format, bytes] = {"text": self._page("text"), "openmetrics": self._page("openmetrics")}
         deflated = {text_format: Deflated.from_page(page) for text_format, page in plain.items()}
@@ -84,7 +84,7 @@ class Renderer:
         return b"".join(pieces)
 
 
-def _parts_by_kind(snapshot: Snapshot) -> tuple[list[Any], ...]:
+def parts_by_kind(snapshot: Snapshot) -> tuple[list[Any], ...]:
     """Return the parts of a snapshot, in the order of PARTS."""
     accounts = list(snapshot.accounts)
     sources = [source for account in accounts for source in account.sources]

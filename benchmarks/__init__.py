@@ -1,0 +1,1 @@
+"""What the exporter costs, as ratios side by side in one run."""

@@ -1,0 +1,112 @@
+"""Snapshots of a chosen size, and the same series as prometheus_client would hold them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from exporter.collect.snapshot import (
+    AccountSnapshot,
+    JobFigures,
+    JobsFigures,
+    Snapshot,
+    SourceFigures,
+    SourceName,
+    SourceSnapshot,
+)
+from exporter.exposition.families import PARTS
+from exporter.exposition.rendering import parts_by_kind
+from exporter.mms.models import DataSource
+
+JOBS_PER_SOURCE = 5
+
+
+def source(number: int, done: int = 1000) -> SourceSnapshot:
+    """Return a data source with a few running jobs."""
+    name = SourceName("account", 2_000_000 + number, f"warehouse-{number:05d}")
+    row = DataSource(
+        id=name.source_id,
+        name=name.source,
+        type="HIVE",
+        region="cn-shanghai",
+        dst_project="project",
+        status="STARTED",
+        agent_is_online=True,
+        db_num=12,
+        table_num=5000,
+        partition_num=10_000_000,
+        tables_doing_num=10,
+        tables_done_num=done,
+        tables_part_done_num=3,
+        tables_failed_num=2,
+        partitions_doing_num=100,
+        partitions_done_num=1000 * done,
+        partitions_failed_num=7,
+        scan_id=1000,
+        scan_status="DONE",
+    )
+    jobs = tuple(
+        JobFigures(
+            job_id=job,
+            name=f"migrate_{number}_{job}",
+            type="Tables",
+            task_type="HIVE",
+            src_db="sales",
+            src_schema=None,
+            dst_project="project",
+            dst_schema="default",
+            status="DOING",
+            stopped=False,
+            tasks=100,
+            tasks_done=done % 100,
+            created_at=1_750_000_000.0,
+            eta_at=None,
+        )
+        for job in range(JOBS_PER_SOURCE)
+    )
+    counts = {"INIT": 0, "DOING": JOBS_PER_SOURCE, "FAILED": 1, "DONE": done, "UNKNOWN": 0}
+    figures = SourceFigures(name, row, 1_740_000_000.0, 1_750_000_000.0)
+    return SourceSnapshot(name, figures, JobsFigures(name, counts, 0, jobs, 0), refreshed=True, last_success_at=1.75e9)
+
+
+def snapshot(sources: int) -> Snapshot:
+    """Return one account with so many data sources."""
+    return Snapshot((AccountSnapshot("account", up=True, sources=tuple(map(source, range(sources)))),))
+
+
+def changed(before: Snapshot, share: float) -> Snapshot:
+    """Return `before` with a share of its data sources moved on."""
+    account = before.accounts[0]
+    count = int(len(account.sources) * share)
+    moved = tuple(source(number, done=1001) for number in range(count))
+    return Snapshot((replace(account, sources=(*moved, *account.sources[count:])),))
+
+
+class Held(Collector):
+    """The series of a snapshot as prometheus_client families, made once."""
+
+    def __init__(self, held: Snapshot) -> None:
+        self._families = list(_families(held))
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families."""
+        return iter(self._families)
+
+
+def registry(held: Snapshot) -> CollectorRegistry:
+    """Return a registry that holds the series of a snapshot."""
+    made = CollectorRegistry()
+    made.register(Held(held))
+    return made
+
+
+def _families(held: Snapshot) -> Iterator[Metric]:
+    for kind, parts in zip(PARTS, parts_by_kind(held), strict=True):
+        for family in kind.families:
+            metric = GaugeMetricFamily(family.name, family.help, labels=(*kind.labels, *family.labels))
+            for part in parts:
+                for values, value in family.samples(part):
+                    metric.add_metric([*kind.label_values(part), *(each or "" for each in values)], value)
+            yield metric
