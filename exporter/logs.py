@@ -31,6 +31,8 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
     ]
     if log_format != "console":
         shared += [structlog.processors.format_exc_info, structlog.processors.EventRenamer("msg")]
+    if log_format == "logfmt":
+        shared.append(_printable)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -38,6 +40,17 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
         cache_logger_on_first_use=False,
     )
     _quiet_libraries(stream)
+
+
+def _printable(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Escape what a terminal or a reader of lines would act on; logfmt itself only escapes quotes and newlines."""
+    return {key: _escaped(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _quiet_libraries(stream: TextIO) -> None:

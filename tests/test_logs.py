@@ -1,0 +1,78 @@
+"""Logs: one event a line, in each format, whatever is logged."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from exporter.logs import FORMATS, configure
+
+HOSTILE = 'evil\nts=2025-01-01 level=error msg="forged" \r\x1b[31m \u2028 "quoted" a=b \\'
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Put back what `configure` changes for the whole process."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+def test_what_is_logged_cannot_make_a_second_line(log_format: str) -> None:
+    stream = io.StringIO()
+    configure("info", log_format, stream)
+    structlog.stdlib.get_logger().warning("refresh failed", source=HOSTILE, account="a")
+    line = stream.getvalue()
+    assert line.count("\n") == 1
+    assert line.endswith("\n")
+    assert "\x1b[31m" not in line
+
+
+def test_logfmt_has_time_level_and_message_first() -> None:
+    stream = io.StringIO()
+    configure("info", "logfmt", stream)
+    structlog.stdlib.get_logger().info("listening", urls="http://127.0.0.1:1", ready=False)
+    line = stream.getvalue()
+    assert line.startswith("ts=")
+    assert line.endswith(" level=info msg=listening urls=http://127.0.0.1:1 ready=false\n")
+
+
+def test_json_is_one_object_a_line() -> None:
+    stream = io.StringIO()
+    configure("info", "json", stream)
+    structlog.stdlib.get_logger().info("listening", text=HOSTILE)
+    assert json.loads(stream.getvalue())["text"] == HOSTILE
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+def test_a_traceback_is_logged_with_its_error(log_format: str) -> None:
+    stream = io.StringIO()
+    configure("info", log_format, stream)
+    try:
+        int("boom")
+    except ValueError:
+        structlog.stdlib.get_logger().exception("unforeseen error")
+    assert "ValueError" in stream.getvalue()
+    assert "boom" in stream.getvalue()
+
+
+def test_what_is_below_the_level_is_left_out() -> None:
+    stream = io.StringIO()
+    configure("warning", "logfmt", stream)
+    structlog.stdlib.get_logger().info("no")
+    structlog.stdlib.get_logger().warning("yes")
+    assert "msg=no" not in stream.getvalue()
+    assert "msg=yes" in stream.getvalue()
+
+
+def test_warnings_of_libraries_come_out_the_same_way() -> None:
+    stream = io.StringIO()
+    configure("info", "logfmt", stream)
+    logging.getLogger("asyncio").warning("slow\ncallback")
+    assert stream.getvalue() == "level=WARNING logger=asyncio msg='slow\\ncallback'\n"
