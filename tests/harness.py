@@ -11,8 +11,9 @@ from exporter.collect.snapshot import Snapshot
 from exporter.config import Config
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
-from exporter.mms.client import Client, Limits
+from exporter.mms.client import Client
 from exporter.mms.credentials import credential_source
+from exporter.mms.pace import Limits
 from exporter.simulator import ManualClock
 from tests.reading import Exposition, read
 

@@ -4,19 +4,16 @@ The only place that sends. Owns the pooled session of the account; knows what to
 `protocol`, and tells an Observer what it did.
 """
 
-import asyncio
 import random
 import ssl
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 import tenacity
-from aiolimiter import AsyncLimiter
 from yarl import URL
 
 from exporter import __version__
@@ -36,6 +33,7 @@ from exporter.mms.decoding import Page
 from exporter.mms.listing import Identified, Listing, read_pages
 from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table
 from exporter.mms.observer import Observer
+from exporter.mms.pace import DEFAULT_LIMITS, Limits, Pace
 from exporter.mms.protocol import Call, DataSourceFilter, JobFilter, JobRequest, answer_from
 from exporter.mms.signing import HEADER_ACTION, canonical_query, signed_headers
 
@@ -46,22 +44,8 @@ MAX_ATTEMPTS: Final = 4
 FIRST_BACKOFF_SECONDS: Final = 0.5
 MAX_BACKOFF_SECONDS: Final = 20.0
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-MAX_SERVER_WAIT_SECONDS: Final = 900.0
-"""The longest wait that a server may ask for; a longer one is taken for this."""
-
 _ALL_SOURCES: Final = DataSourceFilter()
 _ALL_JOBS: Final = JobFilter()
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How hard an account may be asked."""
-
-    requests_per_second: float = 10.0
-    """0 for no limit."""
-    concurrency: int = 8
-    timeout_seconds: float = 10.0
-    """Of one attempt, from connecting to the last byte."""
 
 
 def backoff_seconds(attempt: int, jitter: float) -> float:
@@ -78,7 +62,7 @@ class Client:
         credentials: CredentialSource,
         observer: Observer,
         *,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT_LIMITS,
         clock: Clock = SYSTEM_CLOCK,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -90,10 +74,7 @@ class Client:
         self._limits = limits
         self._clock = clock
         self._jitter = jitter
-        rate = limits.requests_per_second
-        self._limiter = AsyncLimiter(1, 1 / rate) if rate else None
-        self._slots = asyncio.Semaphore(limits.concurrency)
-        self._paused_until: dict[str, float] = {}
+        self._pace = Pace(limits, observer, clock)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -121,7 +102,7 @@ class Client:
         """
         retrying = tenacity.AsyncRetrying(
             sleep=self._clock.sleep,
-            stop=tenacity.stop_after_attempt(MAX_ATTEMPTS) | tenacity.stop_before_delay(self._budget_seconds),
+            stop=tenacity.stop_after_attempt(MAX_ATTEMPTS) | tenacity.stop_before_delay(self._limits.patience_seconds),
             wait=self._wait_seconds,
             retry=tenacity.retry_if_exception(lambda error: _can_be_repeated(call, error)),
             before_sleep=lambda _: self._observer.retried(call.operation),
@@ -190,43 +171,14 @@ class Client:
             self._observer.unexpected(operation, ["total"])
         return listing
 
-    @property
-    def _budget_seconds(self) -> float:
-        """How long a call may go on being retried."""
-        return 3 * self._limits.timeout_seconds
-
     def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked = error.wait_seconds if isinstance(error, MmsError) else None
         return max(asked or 0.0, backoff_seconds(state.attempt_number, self._jitter()))
 
     async def _attempt(self, call: Call[T]) -> T:
-        """Send `call` once, when it is its turn."""
-        while True:
-            await self._sit_out_pause(call.operation)
-            async with self._slots:
-                await self._keep_rate(call.operation)
-                if self._pause_seconds(call.operation) <= 0:
-                    return await self._observed_exchange(call)
-
-    def _pause_seconds(self, operation: str) -> float:
-        return self._paused_until.get(operation, 0.0) - self._clock.monotonic()
-
-    async def _sit_out_pause(self, operation: str) -> None:
-        """Wait as long as the server asked callers of this operation to. Raises: Throttled when that is too long."""
-        pause = self._pause_seconds(operation)
-        if pause > self._budget_seconds:
-            raise Throttled(f"{operation} is not sent: MMS asked to wait {pause:.0f} s more")
-        if pause > 0:
-            self._observer.waited(operation, pause)
-            await self._clock.sleep(pause)
-
-    async def _keep_rate(self, operation: str) -> None:
-        if self._limiter is None:
-            return
-        started = self._clock.monotonic()
-        await self._limiter.acquire()
-        self._observer.waited(operation, self._clock.monotonic() - started)
+        async with self._pace.turn(call.operation):
+            return await self._observed_exchange(call)
 
     async def _observed_exchange(self, call: Call[T]) -> T:
         started = self._clock.monotonic()
@@ -247,8 +199,7 @@ class Client:
         if isinstance(error, AuthRefused):
             self._credentials.forget()
         if error.wait_seconds:
-            wait = min(error.wait_seconds, MAX_SERVER_WAIT_SECONDS)
-            self._paused_until[call.operation] = self._clock.monotonic() + wait
+            self._pace.pause(call.operation, error.wait_seconds)
 
     async def _exchange(self, call: Call[T]) -> T:
         credential = await self._credentials.get()
