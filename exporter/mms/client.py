@@ -14,6 +14,7 @@ from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 import tenacity
+from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from exporter import __version__
@@ -23,6 +24,7 @@ from exporter.errors import (
     AuthRefused,
     CallTimedOut,
     ConnectionFailed,
+    CredentialsUnavailable,
     MalformedAnswer,
     MmsError,
     Throttled,
@@ -203,6 +205,8 @@ class Client:
 
     async def _exchange(self, call: Call[T]) -> T:
         credential = await self._credentials.get()
+        if not credential.can_be_sent:
+            raise CredentialsUnavailable("the credentials hold characters that no key has, such as a line break")
         query = canonical_query(call.query)
         headers = signed_headers(
             credential,
@@ -233,8 +237,9 @@ class Client:
             ) as response:
                 body = await _bounded_body(response.content, call.operation)
                 return response.status, {name.lower(): value for name, value in response.headers.items()}, body
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise self._translated(error, call.operation) from error
+        except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
+            failure = self._translated(error, call.operation)
+        raise failure  # out here, since some of aiohttp's errors hold the request's headers
 
     def _translated(self, error: Exception, operation: str) -> MmsError:
         """Return what a foreign error means. The one place where they are translated."""
@@ -243,11 +248,11 @@ class Client:
                 return CallTimedOut(f"{operation}: no answer within {self._limits.timeout_seconds:g} s")
             case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError() | ssl.SSLError():
                 return ConnectionFailed(f"{operation}: the TLS connection to {self._host} failed")
-            case aiohttp.ClientConnectorDNSError():
+            case aiohttp.ClientConnectorDNSError() | UnicodeError():
                 return ConnectionFailed(f"{operation}: the name {self._host} cannot be resolved")
             case aiohttp.ClientConnectorError():
                 return ConnectionFailed(f"{operation}: cannot connect to {self._host}: {error.os_error.strerror}")
-            case aiohttp.ClientResponseError():
+            case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
                 return MalformedAnswer(f"{operation}: the answer is not HTTP as it should be")
             case _:
                 return ConnectionFailed(f"{operation}: the connection to {self._host} was cut")
@@ -265,7 +270,8 @@ class Client:
         try:
             return await send(request)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise self._translated(error, request.headers[HEADER_ACTION]) from error
+            failure = self._translated(error, request.headers[HEADER_ACTION])
+        raise failure
 
     def _opened_session(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -5,8 +5,10 @@ imported when first used, and runs in a thread of its own.
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
 from exporter.clock import SYSTEM_CLOCK, Clock
@@ -59,8 +61,16 @@ class StaticCredentials:
 class LibraryCredentials:
     """What the vendor's library finds, remembered for CACHE_SECONDS."""
 
-    def __init__(self, make_provider: Callable[[], Any], clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        make_provider: Callable[[], Any],
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        keeps_threads: bool = False,
+    ) -> None:
         self._make_provider = make_provider
+        self._keeps_threads = keeps_threads
+        """Whether each provider starts a thread that nothing ends, so that there must be one only."""
         self._clock = clock
         self._provider: Any = None
         self._asking = asyncio.Lock()
@@ -76,9 +86,10 @@ class LibraryCredentials:
             return self._cached
 
     def forget(self) -> None:
-        """Ask the library anew next time, with none of what it remembers."""
+        """Ask the library anew next time; where that is possible, with none of what it remembers."""
         self._cached = None
-        self._provider = None
+        if not self._keeps_threads:
+            self._provider = None
 
     async def _asked(self) -> Credential:
         try:
@@ -93,11 +104,10 @@ class LibraryCredentials:
     def _ask(self) -> Credential:
         provider = self._provider = self._provider or self._make_provider()
         found = provider.get_credentials()
-        return Credential(
-            found.get_access_key_id(),
-            found.get_access_key_secret(),
-            found.get_security_token() or None,
-        )
+        key_id, secret = found.get_access_key_id(), found.get_access_key_secret()
+        if not key_id or not secret:
+            raise ValueError("no key")
+        return Credential(key_id, secret, found.get_security_token() or None)
 
 
 def credential_source(spec: Credentials) -> CredentialSource:
@@ -109,12 +119,15 @@ def credential_source(spec: Credentials) -> CredentialSource:
             key, secret, token = spec.access_key_id, spec.access_key_secret.text, spec.security_token.text
             return StaticCredentials(Credential(key, secret, token))
         case _:
-            return LibraryCredentials(lambda: _provider(spec))
+            return LibraryCredentials(lambda: _provider(spec), keeps_threads=isinstance(spec, DefaultChain))
 
 
 def _provider(spec: Credentials) -> Any:  # noqa: ANN401 - the library is untyped
     from alibabacloud_credentials import provider  # noqa: PLC0415 - slow to import
 
+    for talker in ("credentials", "apscheduler"):
+        # The library logs what it was answered, secrets included, on its own handlers.
+        logging.getLogger(talker).setLevel(logging.CRITICAL + 1)
     makers: dict[type[Credentials], Callable[..., Any]] = {
         RamRoleArn: provider.RamRoleArnCredentialsProvider,
         EcsRamRole: provider.EcsRamRoleCredentialsProvider,
@@ -125,6 +138,8 @@ def _provider(spec: Credentials) -> Any:  # noqa: ANN401 - the library is untype
     }
     given = {name: getattr(spec, name) for name in spec.__struct_fields__}
     arguments = {name: value.text if isinstance(value, Secret) else value for name, value in given.items()}
+    if isinstance(spec, EcsRamRole):
+        arguments["async_update_enabled"] = False  # it would start a thread that nothing ends
     return makers[type(spec)](**arguments)
 
 
@@ -138,11 +153,13 @@ async def _in_daemon_thread(work: Callable[[], T]) -> T:
             set_outcome(outcome)
 
     def run() -> None:
+        set_outcome: Callable[[Any], None]
+        outcome: object
         try:
-            outcome, set_outcome = work(), done.set_result
-        except BaseException as error:  # noqa: BLE001 - handed to who waits
-            loop.call_soon_threadsafe(settle, done.set_exception, error)
-        else:
+            set_outcome, outcome = done.set_result, work()
+        except Exception as error:  # noqa: BLE001 - handed to who waits
+            set_outcome, outcome = done.set_exception, error
+        with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
             loop.call_soon_threadsafe(settle, set_outcome, outcome)
 
     threading.Thread(target=run, name="credentials", daemon=True).start()

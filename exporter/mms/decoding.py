@@ -18,8 +18,12 @@ from exporter.mms.models import Count, Record
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+
 LOST_ROW = "row"
 """What `unexpected` says of a whole row; no field of the API has that name."""
+MAX_DIGITS = 400
+"""Of a number that is read as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ def page_decoder(kind: type[R]) -> Callable[[bytes], Decoded[Page[R]]]:
     def decode(body: bytes) -> Decoded[Page[R]]:
         try:
             data = fast.decode(body).data
-        except (msgspec.DecodeError, RecursionError):
+        except _UNREADABLE:
             return _page_of(kind, _loaded(body))
         missing = [name for row in data.object_list for name in _missing(row)]
         return Decoded(Page(tuple(data.object_list), data.total), tuple(missing))
@@ -71,7 +75,7 @@ def object_decoder(kind: type[R]) -> Callable[[bytes], Decoded[R]]:
     def decode(body: bytes) -> Decoded[R]:
         try:
             record = fast.decode(body).data
-        except (msgspec.DecodeError, RecursionError):
+        except _UNREADABLE:
             return _object_of(kind, _loaded(body))
         return Decoded(record, tuple(_missing(record)))
 
@@ -81,11 +85,16 @@ def object_decoder(kind: type[R]) -> Callable[[bytes], Decoded[R]]:
 def loaded_object(body: bytes) -> dict[str, Any] | None:
     """Return the JSON object in `body`; None where there is none. Invalid UTF-8 and lone surrogates are replaced."""
     try:
-        value = json.loads(body.decode("utf-8", "replace"))
+        value = json.loads(body.decode("utf-8", "replace"), parse_int=_number)
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _number(digits: str) -> float:
+    """Return a whole number; one that no field can hold as infinity, since Python refuses to read it."""
+    return int(digits) if len(digits) < MAX_DIGITS else float("inf")
 
 
 def _loaded(body: bytes) -> dict[str, Any]:
@@ -139,10 +148,11 @@ def _record_of(kind: type[R], item: object, unexpected: list[str]) -> R | None:
             values[field.name] = value
         elif field.required:
             return None
-        elif given is not None or field.name not in kind.OPTIONAL:
+        elif given is not None:
             lost.append(field.encode_name)
-    unexpected.extend(lost)
-    return kind(**values)
+    record = kind(**values)
+    unexpected.extend(dict.fromkeys((*lost, *_missing(record))))
+    return record
 
 
 def _field_value(annotation: Any, given: object, lost: list[str]) -> Any:  # noqa: ANN401 - any field's type
@@ -157,7 +167,7 @@ def _parts(annotation: Any) -> Sequence[Any]:  # noqa: ANN401 - any field's type
 def _converted(annotation: Any, given: object) -> Any:  # noqa: ANN401 - any field's type
     try:
         return msgspec.convert(given, annotation)
-    except (msgspec.ValidationError, RecursionError):
+    except _UNREADABLE:
         return None
 
 

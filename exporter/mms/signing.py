@@ -33,6 +33,12 @@ class Credential:
     security_token: str | None = field(default=None, repr=False)
     """Present with temporary credentials only."""
 
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether it is made of what a header can carry and a key can be: printable ASCII."""
+        parts = (self.access_key_id, self.access_key_secret, self.security_token or "")
+        return all(part.isascii() and part.isprintable() for part in parts)
+
 
 def quoted(text: str) -> str:
     """Return `text` percent-encoded as RFC 3986 has it, spaces and slashes included."""

@@ -1,0 +1,201 @@
+"""A simulated MMS, servers that answer as a test wants, clients on either, and what their observer heard."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from exporter.clock import Clock
+from exporter.mms.client import Client
+from exporter.mms.credentials import CredentialSource, StaticCredentials
+from exporter.mms.pace import Limits
+from exporter.mms.signing import Credential
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+CREDENTIAL = Credential("LTAI-EXAMPLE", "not-a-secret")
+NO_LIMITS = Limits(requests_per_second=0, timeout_seconds=10.0)
+
+MakeClient = Callable[..., Client]
+Serve = Callable[..., Awaitable[str]]
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def sample(operation: str, case: str = "vendor") -> bytes:
+    """Return a kept answer; where each comes from stands beside them."""
+    return (SAMPLES / operation / f"{case}.json").read_bytes()
+
+
+class Ear:
+    """An observer that remembers all it hears."""
+
+    def __init__(self) -> None:
+        self.attempts: list[tuple[str, float, str | None]] = []
+        self.retries: Counter[str] = Counter()
+        self.waits: list[tuple[str, float]] = []
+        self.lost: list[tuple[str, tuple[str, ...]]] = []
+
+    @property
+    def reasons(self) -> list[str | None]:
+        """How each attempt ended, in order."""
+        return [reason for _, _, reason in self.attempts]
+
+    def attempted(self, operation: str, seconds: float, reason: str | None) -> None:
+        self.attempts.append((operation, seconds, reason))
+
+    def retried(self, operation: str) -> None:
+        self.retries[operation] += 1
+
+    def waited(self, operation: str, seconds: float) -> None:
+        self.waits.append((operation, seconds))
+
+    def unexpected(self, operation: str, fields: Sequence[str]) -> None:
+        self.lost.append((operation, tuple(fields)))
+
+
+@dataclass
+class Hands:
+    """Clocks moved by hand: sleeping takes no time, and is remembered."""
+
+    slept: list[float] = field(default_factory=list)
+    ahead: float = 0.0
+    gate: asyncio.Event | None = None
+    """Where it is given, every sleep lasts until it is set."""
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if self.gate is not None:
+            await self.gate.wait()
+        self.ahead += seconds
+        await asyncio.sleep(0)
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(monotonic=self.monotonic, sleep=self.sleep)
+
+
+@pytest.fixture
+def ear() -> Ear:
+    """Return what the observer of every client of this test hears."""
+    return Ear()
+
+
+@pytest.fixture
+def hands() -> Hands:
+    """Return the clock of every client of this test."""
+    return Hands()
+
+
+@pytest.fixture
+def world_clock() -> ManualClock:
+    """Return the simulated world's time, which stands still between moves."""
+    return ManualClock()
+
+
+@pytest.fixture
+async def simulator(world_clock: ManualClock) -> AsyncIterator[Simulator]:
+    """Yield a small simulated MMS without surprises of its own."""
+    options = WorldOptions(
+        sources=3,
+        tables=6,
+        partitions=4,
+        finished_jobs_per_source=6,
+        special_sources=False,
+        incidents=False,
+    )
+    async with Simulator(World(options, clock=world_clock)) as running:
+        yield running
+
+
+@pytest.fixture
+async def client_on(ear: Ear, hands: Hands) -> AsyncIterator[MakeClient]:
+    """Yield what makes clients, and close them when the test ends; without jitter, so that every wait is known."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        def make(
+            url: str,
+            *,
+            limits: Limits = NO_LIMITS,
+            credentials: CredentialSource | Credential = CREDENTIAL,
+            jitter: float = 0.0,
+        ) -> Client:
+            source = StaticCredentials(credentials) if isinstance(credentials, Credential) else credentials
+            client = Client(url, source, ear, limits=limits, clock=hands.clock, jitter=lambda: jitter)
+            stack.push_async_callback(client.close)
+            return client
+
+        yield make
+
+
+@pytest.fixture
+def client(simulator: Simulator, client_on: MakeClient) -> Client:
+    """Return a client on the simulator."""
+    return client_on(simulator.url)
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Yield what starts a web server that answers every request as it is told, and gives its address."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(answer: Answer) -> str:
+            app = web.Application()
+            app.router.add_route("*", "/{path:.*}", answer)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+        yield start
+
+
+@pytest.fixture
+async def serve_raw() -> AsyncIterator[Serve]:
+    """Yield what starts a server below HTTP, which is told of each connection, and gives its host and port."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(connected: Connected, **options: object) -> str:
+            async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                    await connected(reader, writer)
+                writer.close()
+
+            server = await asyncio.start_server(handle, "127.0.0.1", 0, **options)  # type: ignore[arg-type]  # asyncio's own
+            stack.push_async_callback(server.wait_closed)
+            stack.callback(server.close)
+            host, port = server.sockets[0].getsockname()
+            return f"{host}:{port}"
+
+        yield start
+
+
+def answering(body: bytes, status: int = 200, **headers: str) -> Answer:
+    """Return what answers every request alike; names of headers with `_` for `-`."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, body=body, headers=sent)
+
+    return answer
+
+
+def speaking(text: bytes) -> Connected:
+    """Return what answers one request with `text`, as it is, and hangs up."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(text)
+        await writer.drain()
+
+    return connected

@@ -1,0 +1,260 @@
+"""The client against the simulated MMS, which is as strict as the vendor's: every operation, and who may call."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from exporter.errors import AuthRefused, CredentialsUnavailable, NotFound, PermissionRefused, RequestRejected
+from exporter.mms.client import Client
+from exporter.mms.models import Job
+from exporter.mms.protocol import DataSourceFilter, JobFilter, JobRequest
+from exporter.mms.signing import Credential
+from exporter.simulator import Fault, Identity, ManualClock, Simulator, World, WorldOptions
+from tests.mms.conftest import CREDENTIAL, Ear, Hands, MakeClient
+
+SOURCE = 2_000_001
+
+
+async def test_data_sources_are_those_of_the_world(client: Client, simulator: Simulator, ear: Ear) -> None:
+    listing = await client.list_data_sources()
+    assert {row.id: row for row in listing.rows} == simulator.world.truth().data_sources()
+    assert (listing.total, listing.is_whole) == (3, True)
+    assert (ear.reasons, ear.lost) == ([None], [])
+
+
+async def test_data_sources_can_be_filtered(client: Client) -> None:
+    listing = await client.list_data_sources(DataSourceFilter(type="BIGQUERY", region="cn-shanghai", name="sales"))
+    assert [row.type for row in listing.rows] == ["BIGQUERY"]
+
+
+async def test_jobs_are_those_of_the_world(client: Client, simulator: Simulator, ear: Ear) -> None:
+    listing = await client.list_jobs(SOURCE)
+    assert list(listing.rows) == list(simulator.world.truth().jobs(SOURCE))
+    assert (listing.is_whole, ear.lost) == (True, [])
+
+
+async def test_every_filter_of_jobs_is_understood(client: Client, simulator: Simulator) -> None:
+    jobs = list(simulator.world.truth().jobs(SOURCE))
+    one = next(job for job in jobs if job.type == "Tables")
+    assert one.config is not None
+    assert one.config.tables
+    filters = JobFilter(
+        name=one.name,
+        src_db_name=one.src_db_name,
+        src_table_name=one.config.tables[0],
+        dst_db_name=one.dst_db_name,
+        status=one.status,
+        stopped=0,
+        sorter_status="asc",
+    )
+    assert one in (await client.list_jobs(SOURCE, filters)).rows
+
+
+async def test_the_number_of_jobs_in_a_status_is_had_with_one_row(client: Client, simulator: Simulator) -> None:
+    page = await client.jobs_page(SOURCE, JobFilter(status="DONE"), page_size=1)
+    done = [job for job in simulator.world.truth().jobs(SOURCE) if job.status == "DONE"]
+    assert (page.total, page.rows) == (len(done), (done[0],))
+    assert simulator.calls == {("ListMmsJobs", SOURCE): 1}
+
+
+async def test_a_first_page_that_was_read_is_not_read_again(client: Client, simulator: Simulator) -> None:
+    simulator.page_size_cap = 5
+    first = await client.jobs_page(SOURCE, JobFilter())
+    listing = await client.list_jobs(SOURCE, first=first)
+    assert list(listing.rows) == list(simulator.world.truth().jobs(SOURCE))
+    assert simulator.calls["ListMmsJobs", SOURCE] == -(-len(listing.rows) // 5)
+
+
+async def test_a_table_and_a_partition_are_those_of_the_world(client: Client, simulator: Simulator) -> None:
+    truth = simulator.world.truth()
+    table, partition = next(truth.tables(SOURCE)), next(truth.partitions(SOURCE))
+    assert await client.get_table(SOURCE, table.id) == table
+    assert await client.get_partition(SOURCE, partition.id) == partition
+
+
+async def test_a_job_is_made_and_found(client: Client, simulator: Simulator, world_clock: ManualClock) -> None:
+    table = next(simulator.world.truth().tables(SOURCE))
+    assert table.db_name is not None
+    assert table.name is not None
+    created = await client.create_job(SOURCE, JobRequest(name="again", src_db_name=table.db_name, tables=(table.name,)))
+    assert (await client.get_async_task(SOURCE, created.async_task_id)).status == "DOING"
+    world_clock.advance(60)
+    task = await client.get_async_task(SOURCE, created.async_task_id)
+    assert (task.status, task.running) == ("DONE", False)
+    made: list[Job] = [job for job in (await client.list_jobs(SOURCE)).rows if job.id == task.object_id]
+    assert [job.name for job in made] == ["again"]
+
+
+async def test_what_does_not_exist_is_not_found(client: Client, ear: Ear) -> None:
+    with pytest.raises(NotFound) as caught:
+        await client.get_table(SOURCE, 10**9)
+    assert (caught.value.status, caught.value.code) == (404, "TableNotFound")
+    assert caught.value.request_id
+    assert ear.reasons == ["not_found"]
+
+
+async def test_a_refused_request_is_not_repeated(client: Client, ear: Ear) -> None:
+    with pytest.raises(RequestRejected):
+        await client.list_jobs(SOURCE, JobFilter(status="NOT-A-STATUS"))
+    assert (ear.reasons, ear.retries) == (["rejected"], {})
+
+
+@pytest.mark.parametrize("cap", [1, 2, 5, 100])
+async def test_a_list_is_whole_whatever_the_server_caps_its_pages_at(
+    simulator: Simulator, client: Client, cap: int
+) -> None:
+    simulator.page_size_cap = cap
+    listing = await client.list_jobs(SOURCE)
+    assert list(listing.rows) == list(simulator.world.truth().jobs(SOURCE))
+    assert listing.is_whole
+    assert simulator.calls["ListMmsJobs", SOURCE] == -(-len(listing.rows) // cap)
+
+
+async def test_a_list_that_is_not_whole_is_told(client: Client, simulator: Simulator, ear: Ear) -> None:
+    simulator.faults.add(Fault(kind="total", total=100))
+    listing = await client.list_jobs(SOURCE)
+    assert (listing.total, listing.is_whole) == (100, False)
+    assert len(listing.rows) == len(list(simulator.world.truth().jobs(SOURCE)))
+    assert ear.lost == [("ListMmsJobs", ("total",))]
+
+
+async def test_repeated_rows_are_kept_once(client: Client, simulator: Simulator) -> None:
+    simulator.page_size_cap = 3
+    simulator.faults.add(Fault(kind="shift", shift=-1))
+    ids = [job.id for job in (await client.list_jobs(SOURCE)).rows]
+    assert sorted(ids) == sorted(job.id for job in simulator.world.truth().jobs(SOURCE))
+
+
+async def test_temporary_credentials_are_accepted(simulator: Simulator, client_on: MakeClient) -> None:
+    simulator.identities.add(Identity("STS.EXAMPLE", "not-a-secret", security_token="not-a-token"))  # noqa: S106 - a fake
+    client = client_on(simulator.url, credentials=Credential("STS.EXAMPLE", "not-a-secret", "not-a-token"))
+    assert (await client.list_data_sources()).total == 3
+
+
+@pytest.mark.parametrize(
+    ("credential", "code"),
+    [
+        (Credential("LTAI-EXAMPLE", "another"), "SignatureDoesNotMatch"),
+        (Credential("LTAI-UNKNOWN", "not-a-secret"), "InvalidAccessKeyId.NotFound"),
+        (Credential("LTAI-EXAMPLE", "not-a-secret", "stray"), "InvalidSecurityToken.MismatchWithAccessKey"),
+    ],
+)
+async def test_a_wrong_credential_is_refused_once(
+    simulator: Simulator, client_on: MakeClient, ear: Ear, credential: Credential, code: str
+) -> None:
+    with pytest.raises(AuthRefused) as caught:
+        await client_on(simulator.url, credentials=credential).list_data_sources()
+    assert caught.value.code == code
+    assert ear.reasons == ["auth"]
+
+
+async def test_a_clock_that_is_off_is_refused_and_told(simulator: Simulator, hands: Hands, ear: Ear) -> None:
+    late = replace(hands.clock, wall=lambda: 1_000_000_000.0)
+    async with Client(simulator.url, _Rotating(CREDENTIAL), ear, clock=late) as client:
+        with pytest.raises(AuthRefused) as caught:
+            await client.list_data_sources()
+    assert caught.value.code == "InvalidTimeStamp.Expired"
+
+
+async def test_a_forbidden_operation_is_refused_and_others_go_on(
+    simulator: Simulator, client: Client, ear: Ear
+) -> None:
+    simulator.identities.add(
+        Identity("LTAI-EXAMPLE", "not-a-secret", actions=frozenset({"odps:ListMmsDataSources"})),
+    )
+    await client.list_data_sources()
+    with pytest.raises(PermissionRefused):
+        await client.list_jobs(SOURCE)
+    assert ear.reasons == [None, "permission"]
+
+
+class _Rotating:
+    """Credentials that change when the last one was refused."""
+
+    def __init__(self, *credentials: Credential | CredentialsUnavailable) -> None:
+        self.left = list(credentials)
+        self.forgotten = 0
+
+    async def get(self) -> Credential:
+        if isinstance(self.left[0], CredentialsUnavailable):
+            raise self.left[0]
+        return self.left[0]
+
+    def forget(self) -> None:
+        self.forgotten += 1
+        if len(self.left) > 1:
+            del self.left[0]
+
+
+async def test_a_refused_credential_is_forgotten(simulator: Simulator, client_on: MakeClient) -> None:
+    """So that the call after the refused one is made with a new one."""
+    source = _Rotating(Credential("LTAI-EXAMPLE", "expired"), CREDENTIAL)
+    client = client_on(simulator.url, credentials=source)
+    with pytest.raises(AuthRefused):
+        await client.list_data_sources()
+    assert (await client.list_data_sources()).total == 3
+    assert source.forgotten == 1
+
+
+async def test_no_other_failure_forgets_the_credential(simulator: Simulator, client_on: MakeClient) -> None:
+    source = _Rotating(CREDENTIAL)
+    client = client_on(simulator.url, credentials=source)
+    for code in ("NoPermission", "DataSourceNotFound", "InternalError"):
+        simulator.faults.add(Fault(kind="error", status=403, code=code, times=1))
+        with pytest.raises((PermissionRefused, NotFound, RequestRejected)):
+            await client.get_table(SOURCE, 10**9)
+    assert source.forgotten == 0
+
+
+async def test_without_credentials_nothing_is_sent(simulator: Simulator, client_on: MakeClient, ear: Ear) -> None:
+    client = client_on(simulator.url, credentials=_Rotating(CredentialsUnavailable("no credentials: OSError")))
+    with pytest.raises(CredentialsUnavailable):
+        await client.list_data_sources()
+    assert not simulator.calls
+    assert (ear.reasons, ear.retries) == (["credentials"], {})
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        Credential("LTAI\nEXAMPLE", "canary"),
+        Credential("LTAI-EXAMPLE", "canary", "canary\r\nx-acs-action: a"),
+        Credential("LTAI-EXAMPLE", "canary\udc80"),
+        Credential("LTAI-EXAMPLE", "canary", "canary\udc80"),
+    ],
+    ids=["key", "token", "secret", "undecodable token"],
+)
+async def test_a_credential_that_cannot_be_sent_is_none(
+    simulator: Simulator, client_on: MakeClient, ear: Ear, credential: Credential
+) -> None:
+    """Such as one out of a file with a second line, or in another encoding."""
+    with pytest.raises(CredentialsUnavailable) as caught:
+        await client_on(simulator.url, credentials=credential).list_data_sources()
+    assert "canary" not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r}"
+    assert not simulator.calls
+    assert ear.reasons == ["credentials"]
+
+
+async def test_calls_made_at_once_are_all_answered(simulator: Simulator, client: Client) -> None:
+    truth = {table.id: table for table in simulator.world.truth().tables(SOURCE)}
+    tables = await asyncio.gather(*(client.get_table(SOURCE, number) for number in truth for _ in range(10)))
+    assert all(truth[table.id] == table for table in tables)
+    assert simulator.calls["GetMmsTable", SOURCE] == 10 * len(truth)
+
+
+async def test_a_client_can_be_used_again_after_it_was_closed(simulator: Simulator, client: Client) -> None:
+    await client.list_data_sources()
+    await client.close()
+    await client.close()
+    assert (await client.list_data_sources()).total == 3
+    assert simulator.calls["ListMmsDataSources", None] == 2
+
+
+async def test_the_endpoint_may_end_with_a_slash_and_be_ipv6(client_on: MakeClient) -> None:
+    server = Simulator(World(WorldOptions(sources=1, special_sources=False), clock=ManualClock()))
+    await server.start(host="::1")
+    try:
+        assert (await client_on(f"{server.url}/").list_data_sources()).total == 1
+    finally:
+        await server.stop()

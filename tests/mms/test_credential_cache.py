@@ -1,0 +1,189 @@
+"""What is remembered of the vendor's library, and how it may fail or hang."""
+
+import asyncio
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import CredentialsUnavailable
+from exporter.mms import credentials
+from exporter.mms.credentials import CACHE_SECONDS, LibraryCredentials
+from exporter.mms.signing import Credential
+from tests.mms.conftest import Hands
+from tests.mms.test_credentials import CANARY, run
+
+
+@dataclass
+class Found:
+    """What the vendor's library returns."""
+
+    key: str | None = "LTAI-EXAMPLE"
+    secret: str | None = f"secret-{CANARY}"
+    token: str | None = ""
+
+    def get_access_key_id(self) -> str | None:
+        return self.key
+
+    def get_access_key_secret(self) -> str | None:
+        return self.secret
+
+    def get_security_token(self) -> str | None:
+        return self.token
+
+
+@dataclass
+class Library:
+    """Stands for the vendor's library: counts how often it is set up and asked."""
+
+    answer: Callable[[], Found] = Found
+    made: int = 0
+    asked: int = 0
+
+    def make(self) -> "Library":
+        self.made += 1
+        return self
+
+    def get_credentials(self) -> Found:
+        self.asked += 1
+        return self.answer()
+
+
+async def test_the_library_is_asked_once_for_all_who_want_to_know() -> None:
+    library = Library()
+    source = LibraryCredentials(library.make)
+    found = await asyncio.gather(*(source.get() for _ in range(20)))
+    assert set(found) == {Credential("LTAI-EXAMPLE", f"secret-{CANARY}", None)}
+    assert (library.made, library.asked) == (1, 1)
+
+
+async def test_the_library_is_asked_again_when_its_answer_has_aged(hands: Hands) -> None:
+    library = Library()
+    source = LibraryCredentials(library.make, hands.clock)
+    await source.get()
+    hands.ahead += CACHE_SECONDS - 1
+    await source.get()
+    assert library.asked == 1
+    hands.ahead += 2
+    await source.get()
+    assert (library.made, library.asked) == (1, 2)
+
+
+async def test_after_it_was_forgotten_the_library_begins_anew() -> None:
+    library = Library()
+    source = LibraryCredentials(library.make)
+    await source.get()
+    source.forget()
+    await source.get()
+    assert (library.made, library.asked) == (2, 2)
+
+
+async def test_what_the_library_raises_is_told_by_its_kind_only() -> None:
+    def fail() -> Found:
+        raise OSError(CANARY)
+
+    source = LibraryCredentials(Library(fail).make)
+    with pytest.raises(CredentialsUnavailable) as caught:
+        await source.get()
+    assert str(caught.value) == "no credentials: OSError"
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_library_that_cannot_be_set_up_is_a_lack_of_credentials() -> None:
+    def make() -> Library:
+        raise ValueError(CANARY)
+
+    with pytest.raises(CredentialsUnavailable, match="no credentials: ValueError"):
+        await LibraryCredentials(make).get()
+
+
+async def test_a_failure_is_not_remembered() -> None:
+    failures: list[Exception] = [OSError(), KeyError()]
+
+    def answer() -> Found:
+        if failures:
+            raise failures.pop()
+        return Found()
+
+    source = LibraryCredentials(Library(answer).make)
+    for _ in range(2):
+        with pytest.raises(CredentialsUnavailable):
+            await source.get()
+    assert (await source.get()).access_key_id == "LTAI-EXAMPLE"
+
+
+@pytest.mark.parametrize("found", [Found(key=None), Found(secret=None), Found(key=""), Found(secret="")], ids=repr)
+async def test_half_a_credential_is_none(found: Found) -> None:
+    with pytest.raises(CredentialsUnavailable):
+        await LibraryCredentials(Library(lambda: found).make).get()
+
+
+async def test_a_library_that_hangs_is_given_up_and_does_not_stop_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "TIMEOUT_SECONDS", 0.3)
+    is_asked, may_end = threading.Event(), threading.Event()
+
+    def answer() -> Found:
+        is_asked.set()
+        assert may_end.wait(20)
+        return Found()
+
+    asking = asyncio.create_task(LibraryCredentials(Library(answer).make).get())
+    turns = 0
+    async with asyncio.timeout(10):
+        while not is_asked.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+    assert turns > 0
+    assert not asking.done()
+    with pytest.raises(CredentialsUnavailable, match=r"no credentials within 0.3 s"):
+        await asking
+    may_end.set()
+    for thread in threading.enumerate():
+        if thread.name == "credentials":
+            await asyncio.to_thread(thread.join)
+
+
+HANGING = """
+import asyncio, sys, threading, time
+from exporter.errors import CredentialsUnavailable
+from exporter.mms import credentials
+
+credentials.TIMEOUT_SECONDS = 0.1
+may_end = threading.Event()
+
+class Hanging:
+    def get_credentials(self):
+        may_end.wait()
+        raise OSError
+
+async def main():
+    try:
+        await credentials.LibraryCredentials(Hanging).get()
+    except CredentialsUnavailable as error:
+        print(error)
+
+asyncio.run(main())
+"""
+RELEASED = """
+may_end.set()
+for thread in threading.enumerate():
+    if thread.name == "credentials":
+        thread.join()
+"""
+
+
+async def test_a_library_that_hangs_does_not_keep_the_process_from_ending(tmp_path: Path) -> None:
+    began = time.monotonic()
+    outcome = await run(HANGING, tmp_path)
+    assert (outcome.code, outcome.out, outcome.errors) == (0, "no credentials within 0.1 s\n", "")
+    assert time.monotonic() - began < 10
+
+
+async def test_a_library_that_answers_when_nobody_listens_any_more_is_not_heard(tmp_path: Path) -> None:
+    """So that the end of the program shows no traceback."""
+    outcome = await run(HANGING + RELEASED, tmp_path)
+    assert (outcome.code, outcome.out, outcome.errors) == (0, "no credentials within 0.1 s\n", "")

@@ -1,0 +1,337 @@
+"""Broken answers cost as little as they can, and what they cost is told."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.errors import MalformedAnswer
+from exporter.mms.decoding import LOST_ROW, Decoded, Page, loaded_object, object_decoder, page_decoder
+from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, JobConfig, Partition, Record, Table, TableSchema
+from tests.mms.conftest import sample
+
+FULL: dict[type[Record], dict[str, Any]] = {
+    DataSource: json.loads(sample("ListMmsDataSources", "scan"))["data"]["objectList"][0],
+    Job: {
+        **json.loads(sample("ListMmsJobs"))["data"]["objectList"][0],
+        "eta": "2024-12-18",
+        "config": {
+            "taskType": "HIVE",
+            "partitions": [7],
+            "tables": ["orders"],
+            "tableBlackList": ["a"],
+            "tableWhiteList": ["b"],
+            "partitionFilters": {"orders": "ds=20240101"},
+            "schemaOnly": False,
+            "tableMapping": {"orders": "orders_new"},
+            "increment": True,
+            "enableSchemaMigration": True,
+            "enableDataMigration": True,
+            "enableVerification": False,
+            "tunnelQuota": "quota",
+            "columnMapping": {"a": "b"},
+        },
+    },
+    Table: json.loads(sample("GetMmsTable"))["data"],
+    Partition: json.loads(sample("GetMmsPartition"))["data"],
+    CreatedJob: {"asyncTaskId": 7},
+    AsyncTask: {**json.loads(sample("GetMmsAsyncTask", "done"))["data"], "errorMsg": "no such table"},
+}
+"""One row of each kind in which every field has a value."""
+
+WRONG_COUNTS = (-1, 1.5, 1e300, 2**63, 2**80, True, "7", [7])
+WRONG_TEXTS = (7, 1.5, True, ["a"], {"a": "b"})
+
+
+class Damage(NamedTuple):
+    """One field of one row, broken in one way."""
+
+    kind: type[Record]
+    field: msgspec.structs.FieldInfo
+    value: object
+    costs: bool
+    """Whether it is to be counted."""
+
+    @property
+    def row(self) -> dict[str, Any]:
+        rest = {name: value for name, value in FULL[self.kind].items() if name != self.field.encode_name}
+        return rest if self.value is ... else {**rest, self.field.encode_name: self.value}
+
+    def __str__(self) -> str:
+        return f"{self.kind.__name__}-{self.field.encode_name}-{'missing' if self.value is ... else self.value}"
+
+
+def wrong_values(annotation: object) -> tuple[object, ...]:
+    text = str(annotation)
+    if "JobConfig" in text or "TableSchema" in text:
+        return 7, "config", [{}]
+    if annotation == AsyncTask.__annotations__["progress"]:
+        return True, [100], {}
+    if "tuple" in text:
+        return 7, "a", [{}], [None], {"a": "b"}
+    if "bool" in text:
+        return 0, 1, "true", []
+    return WRONG_COUNTS if "Meta" in text else WRONG_TEXTS
+
+
+def damages() -> Iterator[Damage]:
+    for kind in FULL:
+        for field in msgspec.structs.fields(kind):
+            is_optional = field.name in kind.OPTIONAL
+            yield from (Damage(kind, field, value, not is_optional) for value in (..., None))
+            yield from (Damage(kind, field, value, costs=True) for value in wrong_values(field.type))
+
+
+DAMAGES = list(damages())
+SPARED = [each for each in DAMAGES if not each.field.required]
+FATAL = [each for each in DAMAGES if each.field.required]
+
+
+def in_page(*rows: object, total: object = 3) -> bytes:
+    return json.dumps({"data": {"total": total, "objectList": rows}}).encode()
+
+
+def record(kind: type[Record], row: dict[str, Any]) -> Record:
+    return msgspec.convert(row, kind)
+
+
+def test_every_field_of_every_kind_has_a_value_to_lose() -> None:
+    for kind, row in FULL.items():
+        whole = record(kind, row)
+        assert all(getattr(whole, name) is not None for name in kind.__struct_fields__)
+
+
+@pytest.mark.parametrize("damage", SPARED, ids=str)
+def test_a_broken_field_of_an_object_costs_that_field(damage: Damage) -> None:
+    decoded = object_decoder(damage.kind)(json.dumps({"data": damage.row}).encode())
+    expected = msgspec.structs.replace(record(damage.kind, FULL[damage.kind]), **{damage.field.name: None})
+    assert decoded == Decoded(expected, (damage.field.encode_name,) if damage.costs else ())
+
+
+@pytest.mark.parametrize("damage", [each for each in SPARED if hasattr(each.kind, "id")], ids=str)
+def test_a_broken_field_of_a_row_costs_that_field(damage: Damage) -> None:
+    good = FULL[damage.kind]
+    decoded = page_decoder(damage.kind)(in_page(good, damage.row, good))
+    whole = record(damage.kind, good)
+    expected = (whole, msgspec.structs.replace(whole, **{damage.field.name: None}), whole)
+    assert decoded == Decoded(Page(expected, 3), (damage.field.encode_name,) if damage.costs else ())
+
+
+@pytest.mark.parametrize("damage", FATAL, ids=str)
+def test_a_row_without_its_id_costs_that_row(damage: Damage) -> None:
+    good = FULL[damage.kind]
+    decoded = page_decoder(damage.kind)(in_page(good, damage.row, good))
+    assert decoded == Decoded(Page((record(damage.kind, good),) * 2, 3), (LOST_ROW,))
+
+
+@pytest.mark.parametrize("damage", FATAL, ids=str)
+def test_an_object_without_its_id_is_no_answer(damage: Damage) -> None:
+    with pytest.raises(MalformedAnswer):
+        object_decoder(damage.kind)(json.dumps({"data": damage.row}).encode())
+
+
+@pytest.mark.parametrize("field", msgspec.structs.fields(JobConfig), ids=lambda field: field.encode_name)
+def test_a_broken_field_of_a_jobs_configuration_costs_that_field(field: msgspec.structs.FieldInfo) -> None:
+    config = {**FULL[Job]["config"], field.encode_name: {"a": 1}}
+    whole = msgspec.convert(FULL[Job], Job)
+    assert whole.config is not None
+    expected = msgspec.structs.replace(whole, config=msgspec.structs.replace(whole.config, **{field.name: None}))
+    decoded = page_decoder(Job)(in_page({**FULL[Job], "config": config}))
+    assert decoded == Decoded(Page((expected,), 3), (field.encode_name,))
+
+
+def test_a_broken_column_costs_the_columns_and_not_the_schema() -> None:
+    schema = {**FULL[Table]["schema"], "columns": [{"name": 7}]}
+    decoded = object_decoder(Table)(json.dumps({"data": {**FULL[Table], "schema": schema}}).encode())
+    assert isinstance(decoded.value.schema, TableSchema)
+    assert decoded.value.schema.columns is None
+    assert decoded.value.schema.partitions is not None
+    assert decoded.unexpected == ("columns",)
+
+
+@pytest.mark.parametrize("row", [None, 7, "row", True, [], [FULL[Job]], {}], ids=repr)
+def test_what_is_no_row_costs_that_row(row: object) -> None:
+    decoded = page_decoder(Job)(in_page(FULL[Job], row, FULL[Job]))
+    assert [each.id for each in decoded.value.rows] == [18, 18]
+    assert decoded.unexpected == (LOST_ROW,)
+
+
+@pytest.mark.parametrize("total", [None, -1, "3", 3.5, True, 2**63, [], "missing"], ids=repr)
+def test_a_broken_total_costs_no_row(total: object) -> None:
+    body = in_page(FULL[Job], total=total).replace(b'"total": "missing", ', b"")
+    decoded = page_decoder(Job)(body)
+    assert [each.id for each in decoded.value.rows] == [18]
+    assert (decoded.value.total, decoded.unexpected) == (None, ("total",))
+
+
+@pytest.mark.parametrize("body", [b'{"data":{"total":0}}', b'{"data":{"total":0,"objectList":null}}'])
+def test_an_empty_list_may_be_left_out(body: bytes) -> None:
+    assert page_decoder(Job)(body) == Decoded(Page((), 0), ())
+
+
+NONSENSE = {
+    "empty": b"",
+    "html": b"<html><body><h1>502 Bad Gateway</h1></body></html>",
+    "null": b"null",
+    "array": b"[]",
+    "text": b'"data"',
+    "number": b"7",
+    "no data": b'{"requestId":"C1F7715F"}',
+    "null data": b'{"data":null}',
+    "text for data": b'{"data":"DONE"}',
+    "array for data": b'{"data":[]}',
+    "cut short": in_page(FULL[Job])[:-20],
+    "two documents": in_page(FULL[Job]) * 2,
+    "deep array": b"[" * 200_000,
+    "deep object": b'{"data":' * 100_000,
+    "deep in data": b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "utf-16": in_page(FULL[Job]).decode().encode("utf-16"),
+    "no bytes of any text": bytes(range(256)),
+}
+NO_PAGE = {
+    "no list": b'{"data":{"total":3}}',
+    "null list": b'{"data":{"total":3,"objectList":null}}',
+    "object for list": b'{"data":{"total":3,"objectList":{}}}',
+}
+
+
+@pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
+@pytest.mark.parametrize("kind", FULL, ids=lambda kind: kind.__name__)
+def test_nonsense_is_malformed(kind: type[Record], body: bytes) -> None:
+    with pytest.raises(MalformedAnswer):
+        object_decoder(kind)(body)
+    with pytest.raises(MalformedAnswer):
+        page_decoder(kind)(body)
+
+
+@pytest.mark.parametrize("body", NO_PAGE.values(), ids=NO_PAGE)
+def test_what_has_no_list_is_no_page(body: bytes) -> None:
+    with pytest.raises(MalformedAnswer):
+        page_decoder(Job)(body)
+
+
+def job_from(text: bytes) -> Decoded[Page[Job]]:
+    """Return what is read of a good job and one whose `name` and `taskNum` are `text`, which need not be JSON."""
+    good = json.dumps(FULL[Job]).encode()
+    spoilt = good.replace(b'"taskNum": 10', b'"taskNum": ' + text).replace(b'"migrate_db_1"', text)
+    return page_decoder(Job)(b'{"data":{"total":2,"objectList":[' + good + b"," + spoilt + b"]}}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-0.5", b"9" * 30, b"9" * 400, b"9" * 5000, b"1e400000000"],
+    ids=lambda text: text[:12].decode(),
+)
+def test_a_number_beyond_all_bounds_costs_its_field(text: bytes) -> None:
+    decoded = job_from(text)
+    assert [(job.id, job.name, job.task_num) for job in decoded.value.rows] == [
+        (18, "migrate_db_1", 10),
+        (18, None, None),
+    ]
+    assert sorted(decoded.unexpected) == ["name", "taskNum"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (rb'"a\ud800b"', "a?b"),
+        (rb'"a\udfff\ud800b"', "a??b"),
+        (b'"a\xff\xfeb"', "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b"),
+        (b'"a\xed\xa0\x80b"', "a" + "\N{REPLACEMENT CHARACTER}" * 3 + "b"),
+        (rb'"a\u0000b"', "a\0b"),
+        ('"\N{BUTTERFLY}"'.encode(), "\N{BUTTERFLY}"),
+        (b'" \\n\\t a b \\r\\n"', "a b"),
+    ],
+)
+def test_a_text_that_is_not_quite_unicode_is_mended(text: bytes, name: str) -> None:
+    """What comes out can be encoded again, so that it can become a label."""
+    jobs = job_from(text).value.rows
+    assert [job.name for job in jobs] == ["migrate_db_1", name]
+
+
+def test_the_last_of_two_equal_keys_counts() -> None:
+    body = b'{"data":{"asyncTaskId":1},"data":{"asyncTaskId":2,"asyncTaskId":3}}'
+    assert object_decoder(CreatedJob)(body).value.async_task_id == 3
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_text_is_as_good_as_none(text: str) -> None:
+    """And counts alike, whether or not another row is broken."""
+    row = {**FULL[Job], "name": text}
+    alone = page_decoder(Job)(in_page(row))
+    beside_a_broken_row = page_decoder(Job)(in_page(row, 7))
+    assert alone.value.rows[0].name is None
+    assert alone.value.rows == beside_a_broken_row.value.rows
+    assert (*alone.unexpected, LOST_ROW) == beside_a_broken_row.unexpected
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+kinds = st.sampled_from(list(FULL))
+
+
+def spoilt_rows(kind: type[Record]) -> st.SearchStrategy[tuple[type[Record], dict[str, Any]]]:
+    """Return rows of which a few fields are anything; the id is not among them."""
+    names = st.sampled_from([field.encode_name for field in msgspec.structs.fields(kind) if not field.required])
+    changes = st.dictionaries(names, st.just("") | json_values, max_size=2)
+    return changes.map(lambda changed: (kind, {**FULL[kind], **changed}))
+
+
+@settings(deadline=None, max_examples=150)
+@given(kinds.filter(lambda kind: kind is not CreatedJob).flatmap(spoilt_rows))
+def test_a_broken_neighbour_changes_nothing(kind_and_row: tuple[type[Record], dict[str, Any]]) -> None:
+    """The two ways in which a page is read, the fast one and the careful one, agree."""
+    kind, row = kind_and_row
+    alone = page_decoder(kind)(in_page(row))
+    beside = page_decoder(kind)(in_page(row, None))
+    # By text, since a number that is none is not equal to itself.
+    assert (repr(alone.value.rows), (*alone.unexpected, LOST_ROW)) == (repr(beside.value.rows), beside.unexpected)
+
+
+no_rows = json_values.filter(lambda value: not (isinstance(value, dict) and "id" in value))
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(no_rows | st.integers(0, 2**63 - 1).map(lambda number: {**FULL[Job], "id": number}), max_size=8))
+def test_good_rows_survive_among_bad_ones(rows: list[Any]) -> None:
+    good = [row["id"] for row in rows if isinstance(row, dict) and "id" in row]
+    decoded = page_decoder(Job)(in_page(*rows))
+    assert [job.id for job in decoded.value.rows] == good
+    assert decoded.unexpected == (LOST_ROW,) * (len(rows) - len(good))
+
+
+@settings(deadline=None, max_examples=300)
+@given(kinds, st.binary() | json_values.map(lambda value: json.dumps({"data": value}).encode()))
+def test_arbitrary_bytes_are_malformed_at_worst(kind: type[Record], body: bytes) -> None:
+    for decode in (object_decoder(kind), page_decoder(kind)):
+        try:
+            decode(body)
+        except MalformedAnswer as error:
+            assert str(error).startswith("the answer ")  # noqa: PT017 - that it is raised is not required
+
+
+@settings(deadline=None, max_examples=400)
+@given(kinds, st.data())
+def test_mutated_answers_are_malformed_at_worst(kind: type[Record], data: st.DataObject) -> None:
+    body = in_page(FULL[kind])
+    start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(body))] * 2)))
+    mutated = body[:start] + data.draw(st.binary(max_size=12)) + body[min(end, start + 40) :]
+    try:
+        decoded = page_decoder(kind)(mutated)
+    except MalformedAnswer:
+        return
+    msgspec.json.encode(decoded.value.rows)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
+def test_what_is_loaded_is_an_object_or_nothing(body: bytes) -> None:
+    value = loaded_object(body)
+    assert value is None or json.dumps(value, ensure_ascii=False).encode()

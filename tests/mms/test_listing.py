@@ -1,0 +1,162 @@
+"""Whole lists out of pages, however the server cuts them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.mms.decoding import Page
+from exporter.mms.listing import MAX_PAGES, Listing, read_pages
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row, and on which page it was read."""
+
+    id: int
+    page: int = 0
+
+
+@dataclass
+class Server:
+    """Answers pages, and remembers which it was asked for."""
+
+    page: Callable[[int], Page[Row]]
+    asked: list[int] = field(default_factory=list)
+
+    async def read(self, number: int) -> Page[Row]:
+        self.asked.append(number)
+        return self.page(number)
+
+
+def server_of(*pages: list[int], total: int | None) -> Server:
+    """Return a server of these pages, then of empty ones."""
+
+    def page(number: int) -> Page[Row]:
+        ids = pages[number - 1] if number <= len(pages) else []
+        return Page(tuple(Row(each, number) for each in ids), total)
+
+    return Server(page)
+
+
+def ids(listing: Listing[Row]) -> list[int]:
+    return [row.id for row in listing.rows]
+
+
+async def test_one_page_that_holds_all_is_all_that_is_asked_for() -> None:
+    server = server_of([1, 2, 3], total=3)
+    assert await read_pages(server.read) == Listing((Row(1, 1), Row(2, 1), Row(3, 1)), 3, is_whole=True)
+    assert server.asked == [1]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, 60), st.integers(1, 25))
+def test_a_list_is_whole_whatever_the_server_caps_its_pages_at(count: int, cap: int) -> None:
+    pages = [list(range(first, min(first + cap, count))) for first in range(0, count, cap)]
+    server = server_of(*pages, total=count)
+    reading = read_pages(server.read)
+    with pytest.raises(StopIteration) as ended:
+        reading.send(None)  # it never waits, so it needs no loop
+    listing = ended.value.value
+    assert (ids(listing), listing.is_whole) == (list(range(count)), True)
+    assert server.asked == list(range(1, max(1, len(pages)) + 1))
+
+
+async def test_pages_may_be_of_different_sizes() -> None:
+    server = server_of([1], [2, 3, 4], [5, 6], total=6)
+    assert ids(await read_pages(server.read)) == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_row_that_comes_twice_is_kept_once_as_it_was_read_last() -> None:
+    server = server_of([1, 2], [2, 3], [4], total=4)
+    listing = await read_pages(server.read)
+    assert listing.rows == (Row(1, 1), Row(2, 2), Row(3, 2), Row(4, 3))
+    assert listing.is_whole
+
+
+async def test_a_row_that_moved_away_is_missed_and_told() -> None:
+    server = server_of([1, 2], [4, 5], total=5)
+    listing = await read_pages(server.read)
+    assert (ids(listing), listing.total, listing.is_whole) == ([1, 2, 4, 5], 5, False)
+    assert server.asked == [1, 2, 3]
+
+
+async def test_a_total_that_promises_too_much_ends_at_the_first_empty_page() -> None:
+    server = server_of([1], total=9)
+    listing = await read_pages(server.read)
+    assert (ids(listing), listing.total, listing.is_whole) == ([1], 9, False)
+    assert server.asked == [1, 2]
+
+
+async def test_a_total_that_promises_too_little_loses_no_row_that_arrived() -> None:
+    server = server_of([1, 2, 3], [4], total=2)
+    listing = await read_pages(server.read)
+    assert (ids(listing), listing.total, listing.is_whole) == ([1, 2, 3], 2, True)
+
+
+@pytest.mark.parametrize("pages", [[[1, 2], [3]], [[1, 2, 3]]])
+async def test_without_a_total_pages_are_read_until_one_is_empty(pages: list[list[int]]) -> None:
+    server = server_of(*pages, total=None)
+    listing = await read_pages(server.read)
+    assert (ids(listing), listing.total, listing.is_whole) == ([1, 2, 3], None, False)
+    assert len(server.asked) == len(pages) + 1
+
+
+async def test_a_list_that_grows_while_it_is_read_is_read_on() -> None:
+    server = Server(lambda number: Page((Row(number),), min(number + 1, 3)))
+    listing = await read_pages(server.read)
+    assert (ids(listing), listing.total, listing.is_whole) == ([1, 2, 3], 3, True)
+
+
+async def test_a_server_that_ignores_the_page_number_ends_at_its_second_answer() -> None:
+    server = Server(lambda _: Page((Row(1), Row(2)), 100))
+    listing = await read_pages(server.read)
+    assert (ids(listing), listing.is_whole, server.asked) == ([1, 2], False, [1, 2])
+
+
+async def test_an_empty_list_is_whole() -> None:
+    server = server_of(total=0)
+    assert await read_pages(server.read) == Listing((), 0, is_whole=True)
+    assert server.asked == [1]
+
+
+async def test_an_endless_server_ends_at_the_last_page_allowed() -> None:
+    server = Server(lambda number: Page((Row(number),), 10**9))
+    listing = await read_pages(server.read)
+    assert (len(listing.rows), listing.is_whole, len(server.asked)) == (MAX_PAGES, False, MAX_PAGES)
+
+
+async def test_a_reader_that_wants_fewer_rows_stops_there() -> None:
+    server = server_of([1, 2], [3, 4], [5], total=5)
+    listing = await read_pages(server.read, max_rows=3)
+    assert (ids(listing), listing.total, listing.is_whole) == ([1, 2, 3], 5, True)
+    assert server.asked == [1, 2]
+
+
+async def test_a_reader_that_wants_the_number_only_reads_one_page() -> None:
+    server = server_of([1], [2], total=1000)
+    listing = await read_pages(server.read, max_rows=0)
+    assert (listing.rows, listing.total, server.asked) == ((), 1000, [1])
+
+
+async def test_what_a_page_raises_ends_the_reading() -> None:
+    """A list of which a part could not be read is no list: the caller keeps what it had."""
+
+    def page(number: int) -> Page[Row]:
+        if number == 2:
+            raise ConnectionError
+        return Page((Row(number),), 3)
+
+    server = Server(page)
+    with pytest.raises(ConnectionError):
+        await read_pages(server.read)
+    assert server.asked == [1, 2]
+
+
+async def test_a_first_page_that_was_read_is_not_read_again() -> None:
+    server = server_of([1, 2], [3], total=3)
+    first = await server.read(1)
+    listing = await read_pages(server.read, first=first)
+    assert (ids(listing), listing.is_whole, server.asked) == ([1, 2, 3], True, [1, 2])

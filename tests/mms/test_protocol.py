@@ -1,0 +1,305 @@
+"""What is sent for each operation, and what each refusal means."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.errors import (
+    AuthRefused,
+    CallTimedOut,
+    MalformedAnswer,
+    MmsError,
+    NotFound,
+    PermissionRefused,
+    RequestRejected,
+    ServerFailed,
+    Throttled,
+)
+from exporter.mms.protocol import (
+    Call,
+    DataSourceFilter,
+    JobFilter,
+    JobRequest,
+    answer_from,
+    create_mms_job,
+    get_mms_async_task,
+    get_mms_partition,
+    get_mms_table,
+    list_mms_data_sources,
+    list_mms_jobs,
+)
+from tests.mms.conftest import sample
+
+ROOT = "/api/v1/mms/datasources"
+CALL = get_mms_table(12323, 22)
+CANARY = "canary-7f3a"
+
+CALLS: list[tuple[Call[Any], str, str, str]] = [
+    (list_mms_data_sources(DataSourceFilter(), 1), "ListMmsDataSources", "GET", ROOT),
+    (list_mms_jobs(2000015, JobFilter(), 1), "ListMmsJobs", "GET", f"{ROOT}/2000015/jobs"),
+    (get_mms_table(12323, 22), "GetMmsTable", "GET", f"{ROOT}/12323/tables/22"),
+    (get_mms_partition(200018, 2323), "GetMmsPartition", "GET", f"{ROOT}/200018/partitions/2323"),
+    (create_mms_job(2000015, JobRequest()), "CreateMmsJob", "POST", f"{ROOT}/2000015/jobs"),
+    (get_mms_async_task(2000015, 7), "GetMmsAsyncTask", "GET", f"{ROOT}/2000015/asyncTasks/7"),
+]
+
+
+@pytest.mark.parametrize(("call", "operation", "method", "path"), CALLS)
+def test_a_call_goes_to_its_operations_address(call: Call[Any], operation: str, method: str, path: str) -> None:
+    assert (call.operation, call.method, call.path) == (operation, method, path)
+
+
+@pytest.mark.parametrize(("call", "method"), [(call, method) for call, _, method, _ in CALLS])
+def test_only_what_reads_may_be_repeated(call: Call[Any], method: str) -> None:
+    assert call.is_repeatable is (method == "GET")
+    assert (call.body is None) is (method == "GET")
+
+
+def test_lists_ask_for_large_pages_by_number() -> None:
+    assert list_mms_data_sources(DataSourceFilter(), 3).query == (("pageNum", "3"), ("pageSize", "100"))
+    assert list_mms_jobs(7, JobFilter(), 2).query == (("pageNum", "2"), ("pageSize", "100"))
+    assert list_mms_jobs(7, JobFilter(), 1, page_size=1).query == (("pageNum", "1"), ("pageSize", "1"))
+
+
+def test_gets_have_no_parameters() -> None:
+    assert [call.query for call in (CALL, get_mms_partition(1, 2), get_mms_async_task(1, 2))] == [()] * 3
+
+
+def test_every_documented_filter_of_data_sources_is_sent() -> None:
+    filters = DataSourceFilter(name="demo", type="BIGQUERY", region="cn-shanghai")
+    assert dict(list_mms_data_sources(filters, 1).query) == {
+        "name": "demo",
+        "type": "BIGQUERY",
+        "region": "cn-shanghai",
+        "pageNum": "1",
+        "pageSize": "100",
+    }
+
+
+def test_every_documented_filter_of_jobs_is_sent() -> None:
+    filters = JobFilter(
+        name="demo",
+        src_db_name="test_db_1",
+        src_table_name="test_table_1",
+        dst_db_name="mms_test",
+        dst_table_name="test_table_2",
+        status="DOING",
+        stopped=0,
+        sorter_status="desc",
+    )
+    assert dict(list_mms_jobs(7, filters, 1, page_size=10).query) == {
+        "name": "demo",
+        "srcDbName": "test_db_1",
+        "srcTableName": "test_table_1",
+        "dstDbName": "mms_test",
+        "dstTableName": "test_table_2",
+        "status": "DOING",
+        "stopped": "0",
+        "sorter.status": "desc",
+        "pageNum": "1",
+        "pageSize": "10",
+    }
+
+
+def test_every_documented_part_of_a_new_job_is_sent() -> None:
+    request = JobRequest(
+        name="n",
+        source_name="s",
+        src_db_name="db",
+        src_schema_name="sch",
+        dst_db_name="dst",
+        dst_schema_name="dsch",
+        task_type="HIVE",
+        partitions=(1, 2),
+        tables=("t",),
+        table_black_list=("b",),
+        table_white_list=("w",),
+        partition_filters={"t": "p1 > '2024'"},
+        schema_only=False,
+        table_mapping={"t": "t2"},
+        increment=True,
+        enable_schema_migration=True,
+        enable_data_migration=False,
+        enable_verification=True,
+        column_mapping={"c": "c2"},
+        others={"k": [1, None]},
+        eta="2024-12-18",
+    )
+    assert json.loads(create_mms_job(2000015, request).body or b"") == {
+        "sourceId": 2000015,
+        "name": "n",
+        "sourceName": "s",
+        "srcDbName": "db",
+        "srcSchemaName": "sch",
+        "dstDbName": "dst",
+        "dstSchemaName": "dsch",
+        "taskType": "HIVE",
+        "partitions": [1, 2],
+        "tables": ["t"],
+        "tableBlackList": ["b"],
+        "tableWhiteList": ["w"],
+        "partitionFilters": {"t": "p1 > '2024'"},
+        "schemaOnly": False,
+        "tableMapping": {"t": "t2"},
+        "increment": True,
+        "enableSchemaMigration": True,
+        "enableDataMigration": False,
+        "enableVerification": True,
+        "columnMapping": {"c": "c2"},
+        "others": {"k": [1, None]},
+        "eta": "2024-12-18",
+    }
+
+
+def test_what_is_not_asked_for_is_not_in_a_new_job() -> None:
+    assert create_mms_job(7, JobRequest(src_db_name="db")).body == b'{"sourceId":7,"srcDbName":"db"}'
+
+
+KINDS: list[tuple[int, str, type[MmsError]]] = [
+    (429, "Throttling", Throttled),
+    (429, "Throttling.User", Throttled),
+    (400, "Throttling.Api", Throttled),
+    (503, "Throttling.User", Throttled),
+    (403, "throttling.user", Throttled),
+    (200, "Throttling.User", Throttled),
+    (429, "", Throttled),
+    (400, "SignatureDoesNotMatch", AuthRefused),
+    (400, "SignatureNonceUsed", AuthRefused),
+    (400, "IncompleteSignature", AuthRefused),
+    (400, "InvalidTimeStamp.Expired", AuthRefused),
+    (404, "InvalidAccessKeyId.NotFound", AuthRefused),
+    (403, "InvalidAccessKeyId.Inactive", AuthRefused),
+    (403, "InactiveAccessKey", AuthRefused),
+    (400, "MissingAccessKeyId", AuthRefused),
+    (400, "InvalidSecurityToken.Expired", AuthRefused),
+    (400, "MissingSecurityToken", AuthRefused),
+    (401, "", AuthRefused),
+    (403, "Forbidden", PermissionRefused),
+    (403, "Forbidden.RAM", PermissionRefused),
+    (404, "Forbidden.NotFound", PermissionRefused),
+    (400, "NoPermission", PermissionRefused),
+    (403, "AccessDenied", PermissionRefused),
+    (403, "", PermissionRefused),
+    (404, "", NotFound),
+    (404, "DataSourceNotFound", NotFound),
+    (400, "TableNotFound", NotFound),
+    (404, "InvalidAction.NotFound", NotFound),
+    (408, "", CallTimedOut),
+    (500, "", ServerFailed),
+    (500, "InternalError", ServerFailed),
+    (502, "", ServerFailed),
+    (503, "ServiceUnavailable", ServerFailed),
+    (504, "GatewayTimeout", ServerFailed),
+    (200, "InternalError", ServerFailed),
+    (200, "ServiceUnavailable", ServerFailed),
+    (400, "", RequestRejected),
+    (400, "InvalidParameter", RequestRejected),
+    (400, "InvalidVersion", RequestRejected),
+    (409, "Conflict", RequestRejected),
+    (418, "", RequestRejected),
+    (200, "SomethingNew", RequestRejected),
+    (200, "", MalformedAnswer),
+    (200, "OK", MalformedAnswer),
+    (200, "200", MalformedAnswer),
+    (204, "", MalformedAnswer),
+    (302, "", MalformedAnswer),
+    (304, "Success", MalformedAnswer),
+    (101, "", MalformedAnswer),
+]
+
+
+def refusal(status: int, body: bytes, headers: dict[str, str] | None = None) -> MmsError:
+    with pytest.raises(MmsError) as caught:
+        answer_from(CALL, status, headers or {}, body)
+    return caught.value
+
+
+def refused(status: int, headers: dict[str, str] | None = None, **fields: object) -> MmsError:
+    return refusal(status, json.dumps(fields).encode(), headers)
+
+
+@pytest.mark.parametrize(("status", "code", "kind"), KINDS)
+def test_a_refusal_is_of_its_kind(status: int, code: str, kind: type[MmsError]) -> None:
+    error = refused(status, Code=code, Message=CANARY, RequestId="C1F7-1", HostId="maxcompute", Recommend=CANARY)
+    assert type(error) is kind
+    assert (error.status, error.code, error.request_id) == (status, code, "C1F7-1")
+    assert CANARY not in f"{error} {error!r}"
+
+
+@pytest.mark.parametrize(("status", "code", "kind"), KINDS)
+def test_the_keys_may_be_in_lower_case(status: int, code: str, kind: type[MmsError]) -> None:
+    error = refused(status, code=code, message=CANARY, requestId="C1F7-1")
+    assert type(error) is kind
+    assert (error.code, error.request_id) == (code, "C1F7-1")
+    assert CANARY not in f"{error} {error!r}"
+
+
+GATEWAY_BODIES = (b"", b"<html><h1>Bad Gateway</h1></html>", b"[]", b"null", b'{"Code":', b"\xff\xfe", b"[" * 100_000)
+
+
+@pytest.mark.parametrize("body", GATEWAY_BODIES, ids=lambda body: body[:8].decode("latin-1"))
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(502, ServerFailed), (503, ServerFailed), (403, PermissionRefused), (404, NotFound), (400, RequestRejected)],
+)
+def test_a_gateway_that_answers_is_judged_by_its_status(status: int, kind: type[MmsError], body: bytes) -> None:
+    error = refusal(status, body, {"x-acs-request-id": "C1F7-1"})
+    assert type(error) is kind
+    assert (error.code, error.request_id) == ("", "C1F7-1")
+    assert str(error) == f"GetMmsTable failed (status {status}, request_id C1F7-1)"
+
+
+def test_a_success_without_data_tells_what_is_wrong_with_it() -> None:
+    assert str(refusal(200, b"<html>")) == "GetMmsTable: the answer is not a JSON object (status 200)"
+    assert str(refusal(200, b"{}")) == "GetMmsTable: the answer has no data of its kind (status 200)"
+
+
+def test_data_beside_a_code_is_data() -> None:
+    body = sample("GetMmsTable").replace(b'"requestId"', b'"Code": "OK", "requestId"', 1)
+    assert answer_from(CALL, 200, {}, body).value.id == 22
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["Invalid Parameter", "a\nlevel=error", 'a"b', "x" * 65, "\N{SNOWMAN}", "<b>", None, ["Throttling"], {"a": 1}, 1.5],
+    ids=repr,
+)
+def test_a_code_or_an_id_that_does_not_look_like_one_is_not_told(code: object) -> None:
+    error = refused(400, Code=code, RequestId=code)
+    assert type(error) is RequestRejected
+    assert (error.code, error.request_id) == ("", "")
+    assert str(error) == "GetMmsTable failed (status 400)"
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(100, 599), st.text(), st.text(), st.text())
+def test_no_refusal_can_add_a_line_or_a_message(status: int, code: str, request_id: str, message: str) -> None:
+    error = refused(status, Code=code, RequestId=request_id, Message=f"{CANARY}{message}")
+    assert CANARY not in f"{error} {error!r} {vars(error)}"
+    assert str(error).isprintable()
+    assert len(str(error)) < 300
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x-acs-retry-after": "2500"}, 2.5),
+        ({"x-acs-retry-after": " 1000 "}, 1.0),
+        ({"x-acs-retry-after": "0"}, 0.0),
+        ({"retry-after": "3"}, 3.0),
+        ({"x-acs-retry-after": "2500", "retry-after": "9"}, 2.5),
+        ({"x-acs-retry-after": "soon", "retry-after": "9"}, 9.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, None),
+        ({"x-acs-retry-after": "-5"}, None),
+        ({"x-acs-retry-after": "1e3"}, None),
+        ({"x-acs-retry-after": "\N{SUPERSCRIPT TWO}"}, None),
+        ({"x-acs-retry-after": "9" * 5000}, None),
+        ({"x-acs-retry-after": ""}, None),
+        ({}, None),
+    ],
+)
+def test_the_wait_that_is_asked_for(headers: dict[str, str], seconds: float | None) -> None:
+    assert refused(429, headers, Code="Throttling.User").wait_seconds == seconds

@@ -1,0 +1,59 @@
+"""The API's times, which carry no zone."""
+
+import math
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.mms.times import unix_seconds
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "seconds"),
+    [
+        ("2024-12-17 15:44:17", SHANGHAI, 1734421457),
+        ("2024-12-17 15:44:17", ZoneInfo("UTC"), 1734450257),
+        ("2024-12-17T15:44:17", SHANGHAI, 1734421457),
+        ("2024-12-17 15:44:17.250", SHANGHAI, 1734421457.25),
+        ("2024-12-17", SHANGHAI, 1734364800),
+        ("2024-12-17 15:44:17+00:00", SHANGHAI, 1734450257),
+        ("2024-12-17T15:44:17Z", SHANGHAI, 1734450257),
+        ("1970-01-01 08:00:00", SHANGHAI, 0),
+        ("2024-07-01 12:00:00", NEW_YORK, 1719849600),
+        ("2024-12-01 12:00:00", NEW_YORK, 1733072400),
+        ("2024-11-03 01:30:00", NEW_YORK, 1730611800),
+        ("2024-03-10 02:30:00", NEW_YORK, 1710055800),
+    ],
+)
+def test_a_time_is_read_in_its_zone(text: str, zone: ZoneInfo, seconds: float) -> None:
+    """Those that come twice are taken for the first time; those that are skipped, for as long after midnight."""
+    assert unix_seconds(text, zone) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "soon", "2024-13-01 00:00:00", "2024-02-30", "24:00", "1734421457", "二〇二四"],
+)
+def test_what_is_no_time_gives_none(text: str | None) -> None:
+    assert unix_seconds(text, SHANGHAI) is None
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text() | st.from_regex(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:\d\d|Z)?", fullmatch=True))
+def test_no_text_breaks_it(text: str) -> None:
+    seconds = unix_seconds(text, NEW_YORK)
+    assert seconds is None or math.isfinite(seconds)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.datetimes(datetime(1992, 1, 1), datetime(2900, 1, 1)))  # noqa: DTZ001 - Shanghai has had one offset since
+def test_what_the_api_writes_is_read_back(time: datetime) -> None:
+    whole = time.replace(microsecond=0)
+    expected = (whole - timedelta(hours=8)).replace(tzinfo=UTC).timestamp()
+    assert unix_seconds(f"{whole:%Y-%m-%d %H:%M:%S}", SHANGHAI) == expected
