@@ -1,0 +1,58 @@
+# `pint --offline --config deploy/prometheus/pint.hcl lint deploy/prometheus/rules`: what this project asks of its rules
+# beyond pint's own checks.
+rule {
+  match { kind = "recording" }
+  name "mms:(source_id|source|account|all|threshold):[a-z_]+:[a-z0-9_]+" {
+    severity = "bug"
+  }
+}
+
+rule {
+  match { kind = "recording" }
+  aggregate "mms:(source_id|source|account|all):.+" {
+    keep     = ["job"]
+    severity = "bug"
+  }
+}
+
+rule {
+  match { kind = "recording" }
+  aggregate "mms:source_id:(objects|inventory|jobs|jobs_stopped):max" {
+    strip    = ["instance"]
+    severity = "bug"
+  }
+}
+
+rule {
+  match { kind = "recording" }
+  aggregate "mms:source:.+" {
+    keep     = ["account", "source_id", "source"]
+    severity = "bug"
+  }
+}
+
+rule {
+  match { kind = "alerting" }
+  name "Mms[A-Z][A-Za-z]+" {
+    severity = "bug"
+  }
+  label "severity" {
+    values   = ["critical", "warning", "info"]
+    required = true
+    severity = "bug"
+  }
+  annotation "(summary|description)" {
+    required = true
+    severity = "bug"
+  }
+  annotation "runbook_url" {
+    value    = "https://github.com/mms-exporter/mms-exporter/blob/main/docs/runbooks/{{ $alert }}.md"
+    required = true
+    severity = "bug"
+  }
+  annotation "dashboard_url" {
+    value    = "/d/mms-(overview|datasource|jobs|exporter).*"
+    required = true
+    severity = "bug"
+  }
+}
