@@ -17,7 +17,7 @@ rule {
 
 rule {
   match { kind = "recording" }
-  aggregate "mms:source_id:(objects|inventory|jobs|jobs_stopped):max" {
+  aggregate "mms:source_id:(objects|inventory|jobs|jobs_stopped|done):max" {
     strip    = ["instance"]
     severity = "bug"
   }
