@@ -1,0 +1,48 @@
+"""The rule files, the rule tests and the runbooks, as data."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.rules.programs import ROOT
+
+RULES = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yaml"))
+RULE_TESTS = sorted((Path(__file__).parent / "promtool").glob("*.yaml"))
+RUNBOOKS = ROOT / "docs" / "runbooks"
+
+Rule = dict[str, Any]
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(path.read_text())
+    return loaded
+
+
+def rules() -> Iterator[Rule]:
+    """Yield every rule of every file, in order."""
+    for path in RULES:
+        for group in _loaded(path)["groups"]:
+            yield from group["rules"]
+
+
+ALERTS: dict[str, Rule] = {rule["alert"]: rule for rule in rules() if "alert" in rule}
+RECORDS: dict[str, list[Rule]] = {}
+for _rule in rules():
+    if "record" in _rule:
+        RECORDS.setdefault(_rule["record"], []).append(_rule)
+
+GROUPS: tuple[str, ...] = tuple(group["name"] for path in RULES for group in _loaded(path)["groups"])
+
+
+def rule_tests() -> Iterator[dict[str, Any]]:
+    """Yield every test of every file for `promtool test rules`."""
+    for path in RULE_TESTS:
+        yield from _loaded(path)["tests"]
+
+
+def inhibit_rules() -> list[dict[str, Any]]:
+    """Return the inhibition rules that are shipped."""
+    shipped: list[dict[str, Any]] = _loaded(ROOT / "deploy" / "alertmanager" / "alertmanager.yml")["inhibit_rules"]
+    return shipped

@@ -1,0 +1,52 @@
+"""What a query names: metrics, and the labels it asks of them. A reader of names, not of PromQL: promtool is that."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+TOKEN = re.compile(
+    r"""
+    (?P<string>"(?:[^"\\]|\\.)*")
+    | \b(?:by|without|on|ignoring|group_left|group_right)\s*\((?P<grouping>[^)]*)\)
+    | (?P<metric>(?:mms[_:]|up\b|process_|python_)[\w:]*)\s*(?P<matchers>\{[^}]*\})?
+    """,
+    re.VERBOSE,
+)
+MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"")
+
+FROM_PROMETHEUS = frozenset({"job", "instance"})
+LEVELS = {
+    "source_id": frozenset({"job", "account", "source_id"}),
+    "source": frozenset({"job", "account", "source_id", "source"}),
+    "account": frozenset({"job", "account"}),
+    "all": frozenset({"job"}),
+    "threshold": frozenset[str](),
+}
+"""The labels of a recorded series by its level; `kind` and `status` come on top where it has them."""
+
+
+def metric_table() -> dict[str, frozenset[str]]:
+    """Return every metric of the exporter, as it is exposed, with its own labels."""
+    table: dict[str, list[str]] = json.loads((Path(__file__).parent / "metrics.json").read_text())
+    return {name: frozenset(labels) | FROM_PROMETHEUS for name, labels in table.items()}
+
+
+def metrics_of(query: str) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield each metric a query selects, with the labels its matchers name."""
+    for found in TOKEN.finditer(query):
+        if found["metric"]:
+            yield found["metric"], frozenset(MATCHER.findall(found["matchers"] or ""))
+
+
+def groupings_of(query: str) -> frozenset[str]:
+    """Return the labels that a query groups, joins or drops by."""
+    named = ",".join(found["grouping"] for found in TOKEN.finditer(query) if found["grouping"])
+    return frozenset(label.strip() for label in named.split(",")) - {""}
+
+
+def labels_of(metric: str, table: Mapping[str, frozenset[str]]) -> frozenset[str] | None:
+    """Return the labels a metric or a recorded series can have; None where there is no such metric."""
+    if metric.startswith("mms:"):
+        return LEVELS[metric.split(":")[1]] | {"kind", "status"}
+    return table.get(metric)

@@ -1,0 +1,82 @@
+"""Rules and runbooks hold together: one for each, whole, and with queries that can be run."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.rules.loading import ALERTS, RECORDS, RUNBOOKS
+from tests.rules.programs import program, said
+from tests.rules.queries import labels_of, metric_table, metrics_of
+
+SECTIONS = ["Meaning", "What users of the data feel", "Queries to look at", "What to do", "When to escalate"]
+FLAGS = {"--config.file", "--config.check", "--web.enable-lifecycle"}
+"""Those of the command line's flags that runbooks use."""
+COMMAND = re.compile(r"`mms-exporter([^`]*)`")
+TABLE = metric_table()
+
+
+def text_of(alert: str) -> str:
+    """Return the runbook of an alert."""
+    return (RUNBOOKS / f"{alert}.md").read_text()
+
+
+def queries_of(alert: str) -> list[str]:
+    """Return the queries of a runbook, with its placeholders as they stand."""
+    blocks: list[str] = re.findall(r"```promql\n(.*?)```", text_of(alert), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
+    assert {path.stem for path in RUNBOOKS.glob("*.md")} - {"README"} == set(ALERTS)
+
+
+def test_the_index_names_every_alert_with_its_severity_once() -> None:
+    rows = re.findall(r"^\| \[(\w+)\]\(\1\.md\) \| (\w+) \|", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted((alert, rule["labels"]["severity"]) for alert, rule in ALERTS.items())
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_runbooks_have_all_their_sections_and_none_is_empty(alert: str) -> None:
+    head, *sections = re.split(r"^## ", text_of(alert), flags=re.MULTILINE)
+    assert head.splitlines()[0] == f"# {alert}"
+    assert f"Severity: {ALERTS[alert]['labels']['severity']}" in head
+    titles, bodies = zip(*(section.split("\n", 1) for section in sections), strict=True)
+    assert list(titles) == SECTIONS
+    assert all(body.strip() for body in bodies)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_queries_of_runbooks_name_metrics_and_labels_that_are_there(alert: str) -> None:
+    assert queries_of(alert)
+    for query in queries_of(alert):
+        assert list(metrics_of(query))
+        for metric, matched in metrics_of(query):
+            labels = labels_of(metric, TABLE)
+            assert labels is not None, f"no metric {metric}"
+            assert not metric.startswith("mms:") or metric in RECORDS, f"no record {metric}"
+            assert matched <= labels, f"{metric} has no label {sorted(matched - labels)}"
+
+
+def test_prometheus_understands_the_queries_of_runbooks(tmp_path: Path) -> None:
+    queries = [query for alert in ALERTS for query in queries_of(alert)]
+    file = tmp_path / "queries.yaml"
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    file.write_text(yaml.safe_dump({"groups": [{"name": "runbooks", "rules": rules}]}))
+    code, printed = said(program("PROMTOOL"), "check", "rules", "--lint=none", file)
+    assert code == 0, printed
+    assert f"{len(queries)} rules found" in printed
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_runbooks_link_to_runbooks_that_are_there(alert: str) -> None:
+    assert {link for link in re.findall(r"\]\((\w+)\.md\)", text_of(alert)) if link not in ALERTS} == set()
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_runbooks_promise_only_commands_that_exist(alert: str) -> None:
+    for arguments in COMMAND.findall(text_of(alert)):
+        words = [word.split("=")[0] for word in arguments.split()]
+        assert set(words) <= FLAGS | {"once"}, arguments
+    assert set(re.findall(r"`(--[\w.-]+)`", text_of(alert))) <= FLAGS
