@@ -1,6 +1,7 @@
 """The rule files, the rule tests and the runbooks, as data."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,10 @@ for _rule in rules():
 GROUPS: tuple[str, ...] = tuple(group["name"] for path in RULES for group in _loaded(path)["groups"])
 
 
-def rule_tests() -> Iterator[dict[str, Any]]:
-    """Yield every test of every file for `promtool test rules`."""
-    for path in RULE_TESTS:
-        yield from _loaded(path)["tests"]
+@cache
+def rule_tests() -> tuple[dict[str, Any], ...]:
+    """Return every test of every file for `promtool test rules`."""
+    return tuple(test for path in RULE_TESTS for test in _loaded(path)["tests"])
 
 
 def inhibit_rules() -> list[dict[str, Any]]:

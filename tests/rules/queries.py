@@ -9,7 +9,7 @@ TOKEN = re.compile(
     r"""
     (?P<string>"(?:[^"\\]|\\.)*")
     | \b(?:by|without|on|ignoring|group_left|group_right)\s*\((?P<grouping>[^)]*)\)
-    | (?P<metric>(?:mms[_:]|up\b|process_|python_)[\w:]*)\s*(?P<matchers>\{[^}]*\})?
+    | (?<![\w:])(?P<metric>(?:mms[_:]|up\b|process_|python_)[\w:]*)\s*(?P<matchers>\{[^}]*\})?
     """,
     re.VERBOSE,
 )

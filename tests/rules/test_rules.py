@@ -112,7 +112,6 @@ def _unrecorded(query: str) -> str:
 
 @pytest.mark.parametrize("record", RECORDS)
 def test_each_record_is_shown_with_a_value(record: str) -> None:
-    """By its own name, or with a template of the level's name where one test says the same of all levels."""
     shown = [
         each["expr"]
         for test in rule_tests()
