@@ -1,0 +1,1 @@
+"""Dashboards of the exporter, and the code they are built from."""

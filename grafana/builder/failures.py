@@ -1,0 +1,76 @@
+"""What failed, how fast, and by name: a row of the data source's dashboard."""
+
+from grafana_foundation_sdk.builders import stat, table
+from grafana_foundation_sdk.models import units
+
+from grafana.builder import meaning, panels, promql, tables
+from grafana.builder.page import Row
+from grafana.builder.panels import Frame, course, now
+from grafana.builder.promql import recorded, source
+
+
+def _failures() -> list[panels.Graph | stat.Panel]:
+    over_time = panels.graph(
+        Frame(
+            "Failures",
+            "Failed tables and partitions, and how many of both failed within ten minutes. MMS advises to stop and "
+            "look at more than a hundred.",
+            16,
+            7,
+        ),
+        units.LocaleFormat,
+        course(promql.failed("table"), "Tables"),
+        course(promql.failed("partition"), "Partitions"),
+        course(f"sum({recorded('mms:source:failed:rise10m')})", "New in ten minutes"),
+    )
+    panels.coloured(over_time, "Tables", "dark-red")
+    panels.coloured(over_time, "Partitions", meaning.FAILED)
+    panels.coloured(over_time, "New in ten minutes", meaning.WARNING, tables.Property("custom.drawStyle", "bars"))
+    ratio = Frame(
+        "Failure ratio",
+        "Failed, of all tables and partitions that ended. MMS advises to stop and look at more than 20 %.",
+        4,
+        7,
+    )
+    unlisted = Frame(
+        "Not named below",
+        "Failed tables and partitions beyond `failures.max_per_source`, which the lists leave out.",
+        4,
+        7,
+    )
+    omitted = promql.total(source("mms_failed_omitted"))
+    return [
+        over_time,
+        panels.figure(ratio, now(promql.FAILURE_RATIO), units.PercentUnit, meaning.FAILURES).decimals(1),
+        panels.figure(unlisted, now(omitted), units.LocaleFormat, meaning.steps(meaning.DONE, (1, meaning.WARNING))),
+    ]
+
+
+def _named(kind: str, *more: tables.Column) -> table.Panel:
+    frame = Frame(
+        f"Failed {kind}s",
+        f"The {kind}s that failed, and where they were to go. The MMS console has the reason; a retry of their job "
+        "tries them again.",
+        12,
+        8,
+    )
+    labels = ["source", "src_db", "table", *(column.label for column in more)]
+    target = ["dst_project", "dst_schema", "dst_table"]
+    named = source(f"mms_failed_{kind}_info")
+    columns = [
+        tables.hidden(f"max by ({', '.join([*labels, *target])}) ({named})"),
+        tables.text("Table", "table"),
+        *more,
+        tables.text("Database", "src_db"),
+        tables.text("To project", "dst_project"),
+        tables.text("Schema", "dst_schema", 90),
+        tables.text("As table", "dst_table"),
+        tables.text("Source", "source"),
+    ]
+    return tables.listing(frame, columns, "Table", descending=False, nothing=f"No failed {kind} is named")
+
+
+def failures_row() -> Row:
+    """Return the figures, and a table of each kind."""
+    partition = tables.text("Partition", "partition")
+    return Row("What failed", [*_failures(), _named("table"), _named("partition", partition)])

@@ -1,0 +1,192 @@
+"""Jobs: what runs, since when, when it will be done, what failed or was stopped."""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders import stat, table
+from grafana_foundation_sdk.models import units
+
+from grafana.builder import meaning, panels, promql, tables
+from grafana.builder.page import Page, Row, Variable, choice, values
+from grafana.builder.panels import Frame, course, now
+from grafana.builder.promql import JOB, SHOWN_AT_MOST, by_job, equals, source
+
+_ONE: Final = "on (account, source_id, job_id)"
+_UNFINISHED: Final = 'status=~"INIT|DOING"'
+_NOT_DONE: Final = 'status!="DONE"'
+_LEGEND: Final = "{{job_name}}"
+
+
+def _variables() -> list[Variable]:
+    info = source("mms_job_info")
+    return [
+        choice("database", "Database", values(info, "src_db"), ".*"),
+        choice("project", "Project", values(info, "dst_project"), ".*"),
+        choice("status", "Status", values(source("mms_job_status"), "status")),
+    ]
+
+
+def _chosen(figure: str, *statuses: str) -> str:
+    """Return the jobs of `figure` that fit the variables, and are in one of the statuses."""
+    status = source("mms_job_status", 'status=~"$status"', *statuses)
+    info = source("mms_job_info", 'src_db=~"$database"', 'dst_project=~"$project"')
+    return f"({figure}) and {_ONE} ({status} == 1) and {_ONE} {info}"
+
+
+def _figures() -> list[stat.Panel]:
+    overdue = f"{by_job(source('mms_job_eta_timestamp_seconds'))} < bool time()"
+    unfinished = f"{source('mms_job_status', _UNFINISHED)} == 1"
+    beyond = meaning.steps(meaning.DONE, (1, meaning.WARNING))
+    return [
+        _figure("Running", "Jobs that MMS is working on.", _count("DOING"), meaning.steps(meaning.DOING)),
+        _figure("Waiting", "Jobs that have not begun.", _count("INIT"), meaning.NO_JUDGEMENT),
+        _figure(
+            "Failed",
+            "Jobs that failed. A retry in the MMS console tries again.",
+            _count("FAILED"),
+            meaning.ZERO_IS_GOOD,
+        ),
+        _figure(
+            "Stopped",
+            "Unfinished jobs that a person stopped. They go on when a person starts them again.",
+            promql.total(source("mms_jobs_stopped")),
+            beyond,
+        ),
+        _figure(
+            "Past their eta",
+            "Unfinished jobs whose `eta`, the time they are wished to be done by, has passed.",
+            f"sum(({overdue}) and {_ONE} ({unfinished}))",
+            meaning.ZERO_IS_GOOD,
+        ).no_value("no eta"),
+        _figure(
+            "Not listed below",
+            "Unfinished jobs beyond `jobs.max_series_per_source`, which the tables leave out.",
+            promql.total(source("mms_job_series_omitted")),
+            beyond,
+        ),
+    ]
+
+
+def _count(status: str) -> str:
+    return promql.total(source("mms_jobs", equals("status", status)))
+
+
+def _figure(title: str, description: str, expr: str, thresholds: build.ThresholdsConfig) -> stat.Panel:
+    of = " Of the chosen sources; database, project and status do not narrow this figure."
+    return panels.figure(Frame(title, description + of, 4, 4), now(expr), units.LocaleFormat, thresholds)
+
+
+def _under_way() -> table.Panel:
+    frame = Frame(
+        "Under way and failed",
+        "One row for each job that is not done, failed ones first; a click on the source opens its dashboard. Due in "
+        "is red where the `eta` has passed.",
+        24,
+        12,
+    )
+    columns = [*_condition(), *_NAME, *_counts(), *_times(), *_identity(_NOT_DONE)]
+    nothing = "No unfinished or failed job"
+    return tables.listing(frame, columns, "Status", descending=False, nothing=nothing)
+
+
+def _condition() -> list[tables.Column]:
+    coded = promql.coded("mms_job_status", meaning.JOB_STATES, labels=JOB)
+    stopped = _chosen(by_job(source("mms_job_stopped")), _NOT_DONE)
+    states = meaning.states(meaning.JOB_STATES)
+    return [
+        tables.number("Status", _chosen(coded, _NOT_DONE), units.NoUnit, 75, *tables.worded(states)),
+        tables.number("Stopped", stopped, units.NoUnit, 80, *tables.worded(meaning.STOPPED)),
+    ]
+
+
+_NAME: Final = (tables.text("Job", "job_name"),)
+
+
+def _identity(status: str) -> list[tables.Column]:
+    labels = by_job(source("mms_job_info"), "job_type", "src_db", "dst_project")
+    return [
+        tables.text("Source", "source", None, tables.LINKED),
+        tables.hidden(_chosen(labels, status)),
+        tables.text("Database", "src_db", 110),
+        tables.text("Project", "dst_project", 120),
+        tables.text("Account", "account", 125),
+        tables.text("Type", "job_type", 90),
+        tables.text("Id", "job_id", 80),
+    ]
+
+
+def _counts() -> list[tables.Column]:
+    done = by_job(source("mms_job_tasks_done"))
+    tasks = by_job(source("mms_job_tasks"))
+    return [
+        tables.progress("Progress", _chosen(f"{done} / ({tasks} > 0)", _NOT_DONE), 150),
+        tables.number("Tasks done", _chosen(done, _NOT_DONE), units.LocaleFormat, 95),
+        tables.number("Tasks", _chosen(tasks, _NOT_DONE), units.LocaleFormat, 70),
+    ]
+
+
+def _times() -> list[tables.Column]:
+    created = promql.age(by_job(source("mms_job_created_timestamp_seconds")))
+    due = f"{by_job(source('mms_job_eta_timestamp_seconds'))} - time()"
+    late = meaning.steps(meaning.FAILED, (0, "text"))
+    return [
+        tables.number("Age", _chosen(created, _NOT_DONE), units.Seconds, 90, tables.decimals(1)),
+        tables.number("Due in", _chosen(due, _NOT_DONE), units.Seconds, 95, tables.decimals(1), *tables.judged(late)),
+    ]
+
+
+def _latest(figure: str) -> str:
+    """Return the jobs of `figure` that were created last, of those that fit the variables at the end."""
+    created = f"last_over_time({source('mms_job_created_timestamp_seconds')}[$__range] @ end())"
+    status = source("mms_job_status", 'status=~"$status"')
+    info = source("mms_job_info", 'src_db=~"$database"', 'dst_project=~"$project"')
+    fitting = (
+        f"{by_job(created)} and {_ONE} (last_over_time({status}[$__range] @ end()) == 1)"
+        f" and {_ONE} last_over_time({info}[$__range] @ end())"
+    )
+    return f"({figure}) and {_ONE} topk({SHOWN_AT_MOST}, {fitting})"
+
+
+def _tasks_done() -> panels.Graph:
+    frame = Frame("Tasks done", "Tasks done of each job; the twenty jobs that were created last.", 12, 9)
+    done = _latest(by_job(source("mms_job_tasks_done")))
+    return panels.many(panels.graph(frame, units.LocaleFormat, course(done, _LEGEND)))
+
+
+def _job_states() -> panels.Timeline:
+    frame = Frame("States", "The status of each job; the twenty jobs that were created last.", 12, 9)
+    status = _latest(promql.coded("mms_job_status", meaning.JOB_STATES, labels=JOB))
+    return panels.timeline(frame, meaning.states(meaning.JOB_STATES), course(status, _LEGEND))
+
+
+def _finished() -> table.Panel:
+    frame = Frame(
+        "Finished lately",
+        "Jobs that were done within `jobs.linger`; earlier ones are counted, but have no series of their own.",
+        24,
+        8,
+    )
+    done = equals("status", "DONE")
+    tasks = _chosen(by_job(source("mms_job_tasks_done")), done)
+    created = f"1000 * {by_job(source('mms_job_created_timestamp_seconds'))}"
+    columns = [
+        *_NAME,
+        *_identity(done),
+        tables.number("Tasks done", tasks, units.LocaleFormat, 95),
+        tables.number("Created", _chosen(created, done), units.DateTimeFromNow, 130),
+    ]
+    return tables.listing(frame, columns, "Created", descending=True, nothing="No job was done lately")
+
+
+def page() -> Page:
+    """Return the dashboard `mms-jobs`."""
+    return Page(
+        uid="mms-jobs",
+        description="The jobs of MaxCompute Migration Service: failed and running ones, and those done lately.",
+        hours=6,
+        rows=[
+            Row("Now", [*_figures(), _under_way()]),
+            Row("Course", [_tasks_done(), _job_states(), _finished()]),
+        ],
+        variables=_variables(),
+    )

@@ -1,0 +1,44 @@
+"""What `dashboard-linter` is told to pass over, entry by entry, each with its reason: `grafana/dashboards/.lint`.
+
+Built from the queries themselves, so that a selector that merely forgot `$job` or `$instance` is still found.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+_SELECTOR: Final = re.compile(r"\b(mms:[\w:]+|ALERTS(?:_FOR_STATE)?)\b(\{[^}]*\})?")
+REASONS: Final = {
+    "target-instance-rule": "Recorded series and alerts count replicas once and have no instance; thresholds have no "
+    "labels at all.",
+    "target-job-rule": "Alerts such as an absent exporter belong to no job; thresholds have no labels at all.",
+}
+
+
+def exclusions(dashboards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the content of `.lint`, for dashboards as Grafana loads them."""
+    rules = {
+        f"target-{label}-rule": {
+            "reason": REASONS[f"target-{label}-rule"],
+            "entries": [entry for dashboard in dashboards for entry in _entries(dashboard, label)],
+        }
+        for label in ("instance", "job")
+    }
+    return {"exclusions": rules}
+
+
+def _entries(dashboard: Mapping[str, Any], label: str) -> Iterator[dict[str, str]]:
+    for panel in dashboard["panels"]:
+        for index, target in enumerate(panel.get("targets", ())):
+            if excused := sorted(_without(target["expr"], label)):
+                yield {
+                    "reason": f"{', '.join(excused)}: {REASONS[f'target-{label}-rule']}",
+                    "dashboard": dashboard["title"],
+                    "panel": panel["title"],
+                    "targetidx": str(index),
+                }
+
+
+def _without(expr: str, label: str) -> set[str]:
+    """Return the recorded series and alerts that a query selects without that label."""
+    return {name for name, matchers in _SELECTOR.findall(expr) if f'{label}=~"${label}"' not in matchers}

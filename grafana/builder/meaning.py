@@ -1,0 +1,130 @@
+"""What colours and words mean, the same in every panel; knows nothing of queries or panels."""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.models import dashboard
+
+DONE: Final = "green"
+DOING: Final = "blue"
+PART_DONE: Final = "yellow"
+FAILED: Final = "red"
+WARNING: Final = "orange"
+OTHER: Final = "#8e8e8e"
+"""Grey that can be read on a light and on a dark ground; Grafana's palette has none."""
+
+UNKNOWN: Final = "unknown"
+"""What a figure says that could not be asked for. Never 0."""
+
+STALE_AFTER_SECONDS: Final = 300
+METADATA_AGE_SECONDS: Final = 2 * 86400
+FAILURE_RATIO: Final = 0.2
+THROTTLED_RATIO: Final = 0.1
+"""Where colours change; a test holds these to the thresholds of the alert rules."""
+
+_A_CENTURY_SECONDS: Final = 100 * 365 * 86400
+
+
+class State(NamedTuple):
+    """One value of a `status` label."""
+
+    status: str
+    """In the words of the API."""
+    text: str
+    colour: str
+
+
+OTHER_STATE: Final = State("", "Other", OTHER)
+"""A status that the exporter does not know, or that is new."""
+
+TABLE_STATES: Final = (
+    State("DONE", "Done", DONE),
+    State("DOING", "Doing", DOING),
+    State("PART_DONE", "Part done", PART_DONE),
+    State("FAILED", "Failed", FAILED),
+)
+PARTITION_STATES: Final = tuple(state for state in TABLE_STATES if state.status != "PART_DONE")
+JOB_STATES: Final = (
+    State("FAILED", "Failed", FAILED),
+    State("DOING", "Running", DOING),
+    State("INIT", "Waiting", OTHER),
+    State("DONE", "Done", DONE),
+)
+"""In the order in which a person wants to see them: failed ones first."""
+SOURCE_STATES: Final = (
+    State("START_FAILED", "Start failed", FAILED),
+    State("STOP_FAILED", "Stop failed", FAILED),
+    State("STARTING", "Starting", DOING),
+    State("STOPPING", "Stopping", PART_DONE),
+    State("STOPPED", "Stopped", OTHER),
+    State("STARTED", "Started", DONE),
+)
+SCAN_STATES: Final = (
+    State("FAILED", "Failed", FAILED),
+    State("DOING", "Scanning", DOING),
+    State("DONE", "Done", DONE),
+)
+
+
+def steps(base: str, *above: tuple[float, str]) -> build.ThresholdsConfig:
+    """Colours by value: `base`, and from each figure on the colour beside it."""
+    first = dashboard.Threshold(value=None, color=base)
+    rest = [dashboard.Threshold(value=value, color=colour) for value, colour in above]
+    return build.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps([first, *rest])
+
+
+def words(meanings: Iterable[tuple[float, str, str]]) -> dashboard.ValueMap:
+    """Single values in words: value, text and colour of each."""
+    return dashboard.ValueMap(
+        {
+            f"{value:g}": dashboard.ValueMappingResult(
+                text=text,
+                color=colour,
+                index=index,
+            )
+            for index, (value, text, colour) in enumerate(meanings)
+        },
+    )
+
+
+def states(known: tuple[State, ...]) -> dashboard.ValueMap:
+    """Return the codes of `promql.coded` in words."""
+    return words((float(code), state.text, state.colour) for code, state in enumerate((*known, OTHER_STATE)))
+
+
+def endless(text: str) -> dashboard.RangeMap:
+    """Return the mapping of a length of time or a date beyond reason, +Inf among them, to `text`."""
+    result = dashboard.ValueMappingResult(text=text, color=WARNING)
+    return dashboard.RangeMap(
+        dashboard.DashboardRangeMapOptions(from_val=_A_CENTURY_SECONDS * 1000.0, to=None, result=result),
+    )
+
+
+def absent(text: str) -> dashboard.SpecialValueMap:
+    """Return the mapping of nothing to a grey `text`: without it nothing takes the colour of a good figure."""
+    return dashboard.SpecialValueMap(
+        dashboard.DashboardSpecialValueMapOptions(
+            match=dashboard.SpecialValueMatch.NULL_AND_NAN,
+            result=dashboard.ValueMappingResult(text=text, color=OTHER),
+        ),
+    )
+
+
+NOT_KNOWN: Final = absent(UNKNOWN)
+EMPTY_CELL: Final = absent("-")
+AGENT: Final = words([(1.0, "Online", DONE), (0.0, "Offline", FAILED)])
+OUTCOME: Final = words([(1.0, "OK", DONE), (0.0, "Failed", FAILED)])
+NOTHING_LEFT: Final = words([(0.0, "done", DONE)])
+SEVERITIES: Final = {"critical": FAILED, "warning": WARNING, "info": DOING}
+"""The gravest first."""
+SEVERITY: Final = words((float(rank), name, colour) for rank, (name, colour) in enumerate(SEVERITIES.items()))
+STOPPED: Final = words([(1.0, "stopped", WARNING), (0.0, "no", OTHER)])
+
+ZERO_IS_GOOD: Final = steps(DONE, (1, FAILED))
+NO_JUDGEMENT: Final = steps("text")
+"""A figure that is neither good nor bad."""
+PROGRESS: Final = steps(DOING, (1, DONE))
+AGE: Final = steps(DONE, (STALE_AFTER_SECONDS, FAILED))
+METADATA_AGE: Final = steps(DONE, (METADATA_AGE_SECONDS, WARNING))
+FAILURES: Final = steps(DONE, (0.0001, PART_DONE), (FAILURE_RATIO, FAILED))

@@ -1,0 +1,236 @@
+"""The first screen: how far, when done, what failed and where, is an agent down, has it stalled, are figures fresh."""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import stat, table
+from grafana_foundation_sdk.models import units
+
+from grafana.builder import meaning, panels, promql, tables
+from grafana.builder.page import Page, Row
+from grafana.builder.panels import Frame, now
+from grafana.builder.promql import by_source, equals, recorded, source
+
+_LEGEND: Final = "{{account}} / {{source}}"
+
+
+def _figures() -> list[stat.Panel]:
+    return [
+        panels.figure(
+            Frame(
+                "Progress",
+                "Tables and partitions that are done, of all there are to do. Failed ones count as not done.",
+                3,
+                4,
+            ),
+            now(promql.PROGRESS),
+            units.PercentUnit,
+            meaning.PROGRESS,
+        ).decimals(1),
+        panels.figure(
+            Frame(
+                "Time left",
+                "At the pace of the last hour, for what is pending or being migrated. Failed tables and partitions "
+                "wait for a person and are not in it. Stalled: there is work, and nothing was done within the hour.",
+                3,
+                4,
+            ),
+            now(promql.TIME_LEFT),
+            units.Seconds,
+            meaning.NO_JUDGEMENT,
+            meaning.NOTHING_LEFT,
+            meaning.endless("stalled"),
+        ).decimals(1),
+        panels.figure(
+            Frame("Done at", "When that time will have passed, in the time zone of this browser.", 3, 4),
+            now(promql.DONE_AT),
+            "time:D MMM HH:mm",
+            meaning.NO_JUDGEMENT,
+            meaning.NOTHING_LEFT,
+            meaning.endless("not in sight"),
+        ),
+        *_troubles(),
+    ]
+
+
+def _troubles() -> list[stat.Panel]:
+    return [
+        _trouble(
+            "Failed tables",
+            "Tables whose migration failed. The data source's dashboard names them.",
+            promql.failed("table"),
+        ),
+        _trouble(
+            "Failed partitions",
+            "Partitions whose migration failed. The data source's dashboard names them.",
+            promql.failed("partition"),
+        ),
+        _trouble(
+            "Agents offline",
+            "Data sources whose agent MMS cannot reach. Nothing is migrated from them until it is back.",
+            promql.AGENTS_OFFLINE,
+        ),
+        _trouble(
+            "Stale sources",
+            "Data sources that could not be read for five minutes. Their figures here are old, or gone.",
+            promql.STALE_SOURCES,
+        ),
+        _trouble(
+            "Firing alerts",
+            "Alerts of this exporter that fire now; the list is below. Unknown where the rules are not loaded.",
+            promql.FIRING,
+        ),
+    ]
+
+
+def _trouble(title: str, description: str, expr: str) -> stat.Panel:
+    return panels.figure(Frame(title, description, 3, 4), now(expr), units.LocaleFormat, meaning.ZERO_IS_GOOD)
+
+
+def _sources() -> table.Panel:
+    frame = Frame(
+        "Data sources",
+        "One row each; a click on its name opens its own dashboard. Done and left count tables and partitions "
+        "together. A dash: MMS does not tell, or could not be asked.",
+        24,
+        9,
+    )
+    columns = [*_progress_columns(), *_condition_columns()]
+    return tables.listing(frame, columns, "Left", descending=True, nothing="No data source")
+
+
+def _progress_columns() -> list[tables.Column]:
+    failed = tables.judged(meaning.ZERO_IS_GOOD)
+    pace = by_source(recorded("mms:source:overall_done_per_hour:deriv1h"))
+    time_left = by_source(recorded("mms:source:time_left:seconds"))
+    ended = tables.worded(meaning.NOTHING_LEFT, meaning.endless("no progress"))
+    return [
+        tables.text("Source", "source", None, tables.LINKED),
+        tables.progress("Progress", by_source(recorded("mms:source:overall_progress:ratio")), 160),
+        tables.number("Left", by_source(recorded("mms:source:overall_left:sum")), units.LocaleFormat, 80),
+        tables.number("Done an hour", pace, units.LocaleFormat, 110, tables.decimals(0)),
+        tables.number("Time left", time_left, units.Seconds, 100, tables.decimals(1), *ended),
+        tables.number("Failed tables", _failed("table"), units.LocaleFormat, 105, *failed),
+        tables.number("Failed partitions", _failed("partition"), units.LocaleFormat, 125, *failed),
+    ]
+
+
+def _failed(kind: str) -> str:
+    return by_source(recorded("mms:source:objects:max", equals("kind", kind), equals("status", "FAILED")))
+
+
+def _condition_columns() -> list[tables.Column]:
+    status = promql.coded("mms_datasource_status", meaning.SOURCE_STATES)
+    states = tables.worded(meaning.states(meaning.SOURCE_STATES))
+    agent = by_source(source("mms_datasource_agent_online"))
+    read = promql.age(by_source(source("mms_datasource_refresh_last_success_timestamp_seconds")))
+    return [
+        tables.number("Agent", agent, units.NoUnit, 70, *tables.worded(meaning.AGENT)),
+        tables.number("Status", status, units.NoUnit, 100, *states),
+        tables.number("Last read", read, units.Seconds, 90, tables.decimals(0), *tables.judged(meaning.AGE)),
+        tables.number("Done", by_source(recorded("mms:source:overall_done:sum")), units.LocaleFormat, 80),
+        tables.text("Account", "account", 130),
+        tables.hidden(by_source(source("mms_datasource_info"), "source_type")),
+        tables.text("Type", "source_type", 125),
+    ]
+
+
+def _alerts() -> table.Panel:
+    frame = Frame(
+        "Firing alerts",
+        "Alerts of this exporter that fire now, and since when their cause has held. Runbooks and silences are in "
+        "Alertmanager.",
+        12,
+        8,
+    )
+    firing = promql.alerts("ALERTS", equals("alertstate", "firing"))
+    since = f"{promql.alerts('ALERTS_FOR_STATE')} and ignoring (alertstate) {firing}"
+    columns = [
+        tables.number("Severity", " or ".join(_severities()), units.NoUnit, 80, *tables.worded(meaning.SEVERITY)),
+        tables.text("Alert", "alertname"),
+        tables.text("Account", "account", 115),
+        tables.text("Source", "source", 140),
+        tables.number(
+            "Since",
+            f"1000 * max by (alertname, account, source) ({since})",
+            units.DateTimeFromNow,
+            120,
+        ),
+    ]
+    return tables.listing(frame, columns, "Severity", descending=False, nothing="No alert fires")
+
+
+def _severities() -> list[str]:
+    """Return queries that give the severity of each alert as a number, the gravest first."""
+    firing = equals("alertstate", "firing")
+    return [
+        f"{rank} * max by (alertname, account, source) "
+        f"({promql.alerts('ALERTS', firing, equals('severity', severity))})"
+        for rank, severity in enumerate(meaning.SEVERITIES)
+    ]
+
+
+def _progress() -> panels.Graph:
+    frame = Frame(
+        "Progress by source",
+        "Tables and partitions that are done, of all there are to do; the twenty sources with most left.",
+        12,
+        8,
+    )
+    progress = promql.most_left(by_source(recorded("mms:source:overall_progress:ratio")))
+    return panels.many(panels.graph(frame, units.PercentUnit, panels.course(progress, _LEGEND))).min(0).max(1)
+
+
+def _throughput(kind: str, title: str) -> panels.Graph:
+    frame = Frame(
+        title,
+        f"{kind.capitalize()}s done an hour, measured over the hour before, one upon the other; the twenty sources "
+        "with most left.",
+        12,
+        8,
+    )
+    pace = promql.most_left(by_source(recorded("mms:source:done_per_hour:deriv1h", equals("kind", kind))))
+    lines = panels.graph(frame, units.LocaleFormat, panels.course(pace, _LEGEND))
+    return panels.stacked(panels.many(lines)).decimals(0)
+
+
+def _agents() -> panels.Timeline:
+    frame = Frame(
+        "Agents",
+        "Whether MMS reaches the agent of each source; the twenty sources with most left. A gap: could not be asked.",
+        12,
+        8,
+    )
+    online = promql.most_left(by_source(source("mms_datasource_agent_online")))
+    return panels.timeline(frame, meaning.AGENT, panels.course(online, _LEGEND))
+
+
+def _states() -> panels.Timeline:
+    frame = Frame(
+        "Sources",
+        "The status of each data source; the twenty with most left. A gap: could not be asked.",
+        12,
+        8,
+    )
+    status = promql.most_left(promql.coded("mms_datasource_status", meaning.SOURCE_STATES))
+    return panels.timeline(frame, meaning.states(meaning.SOURCE_STATES), panels.course(status, _LEGEND))
+
+
+def page() -> Page:
+    """Return the dashboard `mms-overview`."""
+    return Page(
+        uid="mms-overview",
+        description="How far the migrations of MaxCompute Migration Service are, and what needs a person.",
+        hours=24,
+        rows=[
+            Row("Now", [*_figures(), _sources(), _progress(), _alerts()]),
+            Row(
+                "Course",
+                [
+                    _throughput("partition", "Partitions an hour"),
+                    _throughput("table", "Tables an hour"),
+                    _agents(),
+                    _states(),
+                ],
+            ),
+        ],
+    )

@@ -1,0 +1,183 @@
+"""What every dashboard has around its panels: variables, links to the others, annotations, and the ids of panels."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard
+
+from grafana.builder import meaning, promql
+from grafana.builder.panels import DATASOURCE
+
+TITLES: Final = {
+    "mms-overview": "MMS / Overview",
+    "mms-datasource": "MMS / Data source",
+    "mms-jobs": "MMS / Jobs",
+    "mms-exporter": "MMS / Exporter",
+}
+"""uid and title of each dashboard, in the order of the links."""
+
+Panel = Builder[dashboard.Panel]
+Variable = Builder[dashboard.VariableModel]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Panels under a heading that folds."""
+
+    title: str
+    panels: list[Panel]
+
+
+class Annotation(dashboard.AnnotationQuery):
+    """A Prometheus annotation: the fields that Grafana's data source reads, and that its schema leaves out."""
+
+    def __init__(self, name: str, expr: str, colour: str, *, title: str, text: str, at_value: bool = False) -> None:
+        super().__init__(name=name, datasource=DATASOURCE, icon_color=colour, expr=expr)
+        self._read: dict[str, object] = {"titleFormat": title, "textFormat": text, "tagKeys": "", "step": "60s"}
+        if at_value:
+            self._read["useValueForTime"] = "on"
+
+    def to_json(self) -> dict[str, object]:
+        """Return the annotation as Grafana loads it."""
+        return super().to_json() | self._read
+
+
+class _Ready(Builder[dashboard.AnnotationQuery]):
+    """An annotation, where the dashboard asks for the builder of one."""
+
+    def __init__(self, annotation: Annotation) -> None:
+        self._annotation = annotation
+
+    def build(self) -> dashboard.AnnotationQuery:
+        """Return the annotation."""
+        return self._annotation
+
+
+def _everything() -> dashboard.VariableOption:
+    return dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
+
+
+def choice(name: str, label: str, query: str, everything: str = ".+") -> Variable:
+    """Return a variable of many values, filled by a query; `everything` is what All stands for."""
+    # Grafana 9.4 keeps variables by their id, and the builders give the same one to all.
+    return (
+        build.QueryVariable(name)
+        .id(name)
+        .label(label)
+        .datasource(DATASOURCE)
+        .query(query)
+        .multi(True)
+        .include_all(True)
+        .all_value(everything)
+        .current(_everything())
+        .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(dashboard.VariableSort.ALPHABETICAL_CASE_INSENSITIVE_ASC)
+    )
+
+
+def values(metric: str, label: str) -> str:
+    """Return the query of a variable: the values of a label."""
+    return f"label_values({metric}, {label})"
+
+
+def _shared() -> list[Variable]:
+    jobs = 'mms_exporter_build_info{job=~"$job"}'
+    return [
+        build.DatasourceVariable("datasource").id("datasource").label("Data source").type("prometheus"),
+        choice("job", "Job", values("mms_exporter_build_info", "job")),
+        choice("instance", "Instance", values(jobs, "instance")),
+        choice("account", "Account", values(promql.process("mms_up"), "account")),
+        choice("source", "Source", values(promql.account("mms_datasource_info"), "source")),
+    ]
+
+
+def _annotations() -> list[Annotation]:
+    loaded = promql.process("mms_exporter_config_last_reload_success_timestamp_seconds")
+    return [
+        Annotation(
+            "Alerts",
+            f"max by (alertname, severity, account, source) ({promql.alerts('ALERTS', _FIRING)})",
+            meaning.FAILED,
+            title="{{alertname}}",
+            text="{{severity}} {{account}} {{source}}",
+        ),
+        Annotation(
+            "Reloads",
+            f"1000 * {loaded}",
+            meaning.DOING,
+            title="Configuration loaded",
+            text="{{instance}}",
+            at_value=True,
+        ),
+        Annotation(
+            "Failed reloads",
+            f"{promql.process('mms_exporter_config_last_reload_successful')} == bool 0",
+            meaning.WARNING,
+            title="Configuration refused, the old one stays",
+            text="{{instance}}",
+        ),
+    ]
+
+
+_FIRING: Final = promql.equals("alertstate", "firing")
+
+
+def _links(uid: str) -> list[build.DashboardLink]:
+    """To the other dashboards, with variables and time range."""
+    return [
+        build.DashboardLink(title.removeprefix("MMS / "))
+        .type(dashboard.DashboardLinkType.LINK)
+        .icon("dashboard")
+        .tooltip(title)
+        .url(f"/d/{other}")
+        .include_vars(True)
+        .keep_time(True)
+        for other, title in TITLES.items()
+        if other != uid
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One dashboard."""
+
+    uid: str
+    description: str
+    hours: int
+    """How far back it looks when it is opened."""
+    rows: list[Row]
+    """The first row's heading is left out: its panels are the first thing seen."""
+    variables: list[Variable] = field(default_factory=list)
+    """Beside those that all dashboards have."""
+
+    def build(self) -> dashboard.Dashboard:
+        """Return the dashboard as Grafana loads it."""
+        page = (
+            build.Dashboard(TITLES[self.uid])
+            .uid(self.uid)
+            .description(self.description)
+            .tags(["mms", "maxcompute", "migration"])
+            .readonly()
+            .timezone("browser")
+            .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
+            .time(f"now-{self.hours}h", "now")
+            .refresh("1m")
+            .variables([*_shared(), *self.variables])
+            .annotations([_Ready(annotation) for annotation in _annotations()])
+            .links(list(_links(self.uid)))
+        )
+        for place, row in enumerate(self.rows):
+            if place:
+                page.with_row(build.Row(row.title))
+            for panel in row.panels:
+                page.with_panel(panel)
+        return _numbered(page.build())
+
+
+def _numbered(built: dashboard.Dashboard) -> dashboard.Dashboard:
+    """Give each panel an id of its own, which links to single panels need; ids already given stay."""
+    for number, panel in enumerate(built.panels or [], start=1):
+        panel.id_val = panel.id_val or number
+    return built

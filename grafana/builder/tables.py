@@ -1,0 +1,135 @@
+"""Tables with one row for each source, job or alert, put together of one query a column; knows no metric.
+
+The queries meet on the labels they share, so every one of a table must keep the same identity. A row that a query has
+nothing for leaves its cell empty.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from grafana_foundation_sdk.builders import common, table
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.models import common as options
+from grafana_foundation_sdk.models import dashboard, units
+
+from grafana.builder import meaning
+from grafana.builder.panels import LETTERS, Frame, framed, rows
+
+ROW_LINK: Final = (
+    "/d/mms-datasource?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}"
+    "&var-account=${__data.fields.Account:percentencode}&var-source=${__data.fields.Source:percentencode}"
+    "&${__url_time_range}"
+)
+"""To the data source of the row, which must have columns named Account and Source."""
+
+Property = dashboard.DynamicConfigValue
+
+
+LINKED: Final = Property("links", [{"title": "Open this data source", "url": ROW_LINK}])
+"""Makes a column the link of its rows. Not all columns: linked cells are underlined, and lose their alignment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: the value of `expr`, or the label `label`, which some query of the table must keep."""
+
+    name: str
+    expr: str = ""
+    label: str = ""
+    look: tuple[Property, ...] = ()
+
+
+def text(name: str, label: str, width: int | None = None, *look: Property) -> Column:
+    """Return a column that shows a label."""
+    return Column(name, label=label, look=(*_width(width), *look))
+
+
+def number(name: str, expr: str, unit: str, width: int | None = None, *look: Property) -> Column:
+    """Return a column that shows a value."""
+    return Column(name, expr=expr, look=(Property("unit", unit), *_width(width), *look))
+
+
+def hidden(expr: str) -> Column:
+    """Return a query that brings labels only."""
+    return Column("", expr=expr)
+
+
+def progress(name: str, expr: str, width: int) -> Column:
+    """Return a bar from nothing to all."""
+    look = (
+        Property("min", 0),
+        Property("max", 1),
+        Property("thresholds", meaning.PROGRESS.build()),
+        Property("color", {"mode": "thresholds"}),
+        Property("custom.displayMode", "basic"),
+    )
+    return number(name, expr, units.PercentUnit, width, *look)
+
+
+def decimals(digits: int) -> Property:
+    """So many digits behind the point."""
+    return Property("decimals", digits)
+
+
+def judged(thresholds: build.ThresholdsConfig) -> tuple[Property, ...]:
+    """Colours a number by its value."""
+    colour = Property("color", {"mode": "thresholds"})
+    return (Property("thresholds", thresholds.build()), colour, Property("custom.displayMode", "color-text"))
+
+
+def worded(*mappings: dashboard.ValueMap | dashboard.RangeMap) -> tuple[Property, ...]:
+    """Show values in words, in their colour."""
+    return (Property("mappings", list(mappings)), Property("custom.displayMode", "color-text"))
+
+
+def _width(pixels: int | None) -> tuple[Property, ...]:
+    return () if pixels is None else (Property("custom.width", pixels),)
+
+
+def listing(frame: Frame, columns: list[Column], first: str, *, descending: bool, nothing: str) -> table.Panel:
+    """Return a table sorted by its column `first`, which says `nothing` where it has no rows."""
+    asked = [column for column in columns if column.expr]
+    panel = framed(table.Panel(), frame, *(rows(column.expr) for column in asked))
+    for step in _steps(columns, asked):
+        panel.with_transformation(step)
+    for column in columns:
+        if column.name:
+            panel.override_by_name(column.name, _looks(column))
+    return (
+        panel.unit(units.String)
+        .thresholds(meaning.NO_JUDGEMENT)
+        .no_value(nothing)
+        .sort_by([common.TableSortByFieldState().display_name(first).desc(descending)])
+        .show_header(True)
+        .footer(common.TableFooterOptions().show(False).reducer([]))
+        .cell_height(options.TableCellHeight.SM)
+    )
+
+
+def _looks(column: Column) -> list[Property]:
+    """Return how a column looks, with its empty cells empty: they would say what a table without rows says."""
+    if column.label:
+        return [*column.look, Property("noValue", "-")]
+    words = [mapping for look in column.look if look.id_val == "mappings" for mapping in _listed(look.value)]
+    others = [look for look in column.look if look.id_val != "mappings"]
+    return [*others, Property("noValue", "-"), Property("mappings", [*words, meaning.EMPTY_CELL])]
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _steps(columns: list[Column], asked: list[Column]) -> list[dashboard.DataTransformerConfig]:
+    """Join the queries on their labels, then keeps, orders and names the columns."""
+    letters = {id(column): letter for letter, column in zip(LETTERS, asked, strict=False)}
+    value = "Value" if len(asked) == 1 else "Value #{}"
+    fields = {id(column): column.label or value.format(letters[id(column)]) for column in columns if column.name}
+    names = [fields[id(column)] for column in columns if column.name]
+    renamed = {fields[id(column)]: column.name for column in columns if column.name}
+    order = {name: place for place, name in enumerate(names)}
+    organize = {"excludeByName": {}, "indexByName": order, "renameByName": renamed}
+    return [
+        dashboard.DataTransformerConfig(id_val="merge", options={}),
+        dashboard.DataTransformerConfig(id_val="filterFieldsByName", options={"include": {"names": names}}),
+        dashboard.DataTransformerConfig(id_val="organize", options=organize),
+    ]

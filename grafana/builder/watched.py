@@ -1,0 +1,60 @@
+"""The tables and partitions that the configuration names under `watch`: a row of the data source's dashboard."""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import table
+from grafana_foundation_sdk.models import units
+
+from grafana.builder import meaning, promql, tables
+from grafana.builder.meaning import OTHER, PARTITION_STATES, TABLE_STATES, State
+from grafana.builder.page import Row
+from grafana.builder.panels import Frame
+from grafana.builder.promql import source
+
+_PENDING: Final = State("INIT", "Pending", OTHER)
+
+
+def _listing(kind: str, known: tuple[State, ...], extra: tables.Column) -> table.Panel:
+    frame = Frame(
+        f"Watched {kind}s",
+        f"The {kind}s that the exporter's configuration names under `watch`.",
+        24,
+        5,
+    )
+    identity = f"{promql.SOURCE}, {kind}_id, src_db, table" + (", partition" if kind == "partition" else "")
+
+    def each(figure: str) -> str:
+        return f"max by ({identity}) ({source(f'mms_{kind}_{figure}')})"
+
+    where = [tables.text("Source", "source"), tables.text("Database", "src_db"), tables.text("Table", "table")]
+    state = tables.number(
+        "Status",
+        promql.coded(f"mms_{kind}_status", known, labels=identity),
+        units.NoUnit,
+        90,
+        *tables.worded(meaning.states(known)),
+    )
+    columns = [
+        *where,
+        extra,
+        state,
+        tables.number("Size", each("size_bytes"), units.BytesIEC, 90),
+        tables.number("Rows", each("rows"), units.Short, 90),
+        tables.number("Changed", f"1000 * {each('last_ddl_timestamp_seconds')}", units.DateTimeFromNow, 110),
+    ]
+    return tables.listing(frame, columns, "Table", descending=False, nothing="The configuration watches none")
+
+
+def watched_row() -> Row:
+    """One table of each kind."""
+    identity = f"{promql.SOURCE}, table_id, src_db, table"
+    done = f"max by ({identity}) ({source('mms_table_partitions', promql.equals('status', 'DONE'))})"
+    known = f"max by ({identity}) ({source('mms_table_metadata_partitions')})"
+    bar = tables.progress("Partitions done", f"{done} / ({known} > 0)", 140)
+    return Row(
+        "Watched tables and partitions",
+        [
+            _listing("table", (_PENDING, *TABLE_STATES), bar),
+            _listing("partition", (_PENDING, *PARTITION_STATES), tables.text("Partition", "partition")),
+        ],
+    )
