@@ -63,7 +63,7 @@ def _figures() -> list[stat.Panel]:
             units.LocaleFormat,
             meaning.steps(meaning.DONE, (1, meaning.WARNING)),
         ),
-        _plain("Series", "Series served.", f"sum({process('mms_exporter_series')})", units.LocaleFormat),
+        _plain("Series", "Series in the exposition now.", f"sum({process('mms_exporter_series')})", units.LocaleFormat),
         panels.figure(
             Frame("Configuration", "Whether the last load of the configuration was accepted.", 3, 4),
             now(f"min({process('mms_exporter_config_last_reload_successful')})"),
@@ -221,10 +221,10 @@ def _itself() -> list[panels.Graph | panels.Timeline]:
             process("mms_exporter_render_duration_seconds"),
             units.Seconds,
         ),
-        _line("Memory", "Resident memory.", process("process_resident_memory_bytes"), units.BytesIEC),
+        _line("Memory", "Resident memory of the process.", process("process_resident_memory_bytes"), units.BytesIEC),
         _line(
             "Processor",
-            "Share of one core.",
+            "Processor time used, as a share of one core.",
             f"rate({process('process_cpu_seconds_total')}[$__rate_interval])",
             units.PercentUnit,
         ),
