@@ -130,16 +130,11 @@ def _objects(kind: str, status: str) -> str:
     return f"sum({recorded('mms:source:objects:max', equals('kind', kind), equals('status', status))})"
 
 
-def _at_the_end(expr: str) -> str:
-    """Return the last figure in the time shown, at every point of it."""
-    return f"last_over_time(({expr})[$__range:$__interval] @ end())"
-
-
 def _forecast() -> str:
     """Return a straight line at the pace of the last hour: over that hour, and on where the future is shown."""
     last = f"max_over_time(timestamp({promql.LEFT})[$__range:$__interval] @ end())"
     since = f"(time() - {last})"
-    line = f"clamp_min({_at_the_end(promql.LEFT)} - {_at_the_end(promql.PACE)} * {since} / 3600, 0)"
+    line = f"clamp_min({promql.at_the_end(promql.LEFT)} - {promql.at_the_end(promql.PACE)} * {since} / 3600, 0)"
     return f"{line} and {since} > -3600"
 
 

@@ -99,9 +99,8 @@ def _freshness() -> list[panels.Graph | panels.Timeline]:
     last = f"max by (account, collector) ({account('mms_refresh_last_success_timestamp_seconds')})"
     success = f"min by (account, collector) ({account('mms_refresh_success')})"
     took = f"max by (account, collector) ({account('mms_refresh_duration_seconds')})"
-    read = f"max by ({promql.SOURCE}) ({recorded('mms:source:last_success_age:seconds')})"
-    at_the_end = f"last_over_time({recorded('mms:source:last_success_age:seconds')}[$__range] @ end())"
-    oldest = f"topk({promql.SHOWN_AT_MOST}, {at_the_end})"
+    age = recorded("mms:source:last_success_age:seconds")
+    oldest = f"topk({promql.SHOWN_AT_MOST}, {promql.at_the_end(age)})"
     return [
         _age(
             "Age by collector",
@@ -112,7 +111,7 @@ def _freshness() -> list[panels.Graph | panels.Timeline]:
         _age(
             "Age by source",
             "Time since each data source was last read with success; the twenty oldest.",
-            f"{read} and on ({promql.SOURCE}) {oldest}",
+            f"{promql.by_source(age)} and on ({promql.SOURCE}) {oldest}",
             "{{account}} / {{source}}",
         ),
         panels.timeline(

@@ -67,7 +67,7 @@ def _named(kind: str, *more: tables.Column) -> table.Panel:
         tables.text("As table", "dst_table"),
         tables.text("Source", "source"),
     ]
-    return tables.listing(frame, columns, "Table", descending=False, nothing=f"No failed {kind} is named")
+    return tables.listing(frame, columns, "Table", descending=False, nothing=f"No failed {kind} is known by name")
 
 
 def failures_row() -> Row:

@@ -85,7 +85,7 @@ def _under_way() -> table.Panel:
         12,
     )
     columns = [*_condition(), *_NAME, *_counts(), *_times(), *_identity(_NOT_DONE)]
-    nothing = "No unfinished or failed job"
+    nothing = "No unfinished or failed job is known"
     return tables.listing(frame, columns, "Status", descending=False, nothing=nothing)
 
 
@@ -137,13 +137,10 @@ def _times() -> list[tables.Column]:
 
 def _latest(figure: str) -> str:
     """Return the jobs of `figure` that were created last, of those that fit the variables at the end."""
-    created = f"last_over_time({source('mms_job_created_timestamp_seconds')}[$__range] @ end())"
-    status = source("mms_job_status", 'status=~"$status"')
-    info = source("mms_job_info", 'src_db=~"$database"', 'dst_project=~"$project"')
-    fitting = (
-        f"{by_job(created)} and {_ONE} (last_over_time({status}[$__range] @ end()) == 1)"
-        f" and {_ONE} last_over_time({info}[$__range] @ end())"
-    )
+    created = promql.at_the_end(source("mms_job_created_timestamp_seconds"))
+    status = promql.at_the_end(source("mms_job_status", 'status=~"$status"'))
+    info = promql.at_the_end(source("mms_job_info", 'src_db=~"$database"', 'dst_project=~"$project"'))
+    fitting = f"{by_job(created)} and {_ONE} ({status} == 1) and {_ONE} {info}"
     return f"({figure}) and {_ONE} topk({SHOWN_AT_MOST}, {fitting})"
 
 
@@ -175,7 +172,7 @@ def _finished() -> table.Panel:
         tables.number("Tasks done", tasks, units.LocaleFormat, 95),
         tables.number("Created", _chosen(created, done), units.DateTimeFromNow, 130),
     ]
-    return tables.listing(frame, columns, "Created", descending=True, nothing="No job was done lately")
+    return tables.listing(frame, columns, "Created", descending=True, nothing="No job is known to be done lately")
 
 
 def page() -> Page:

@@ -93,12 +93,20 @@ def states(known: tuple[State, ...]) -> dashboard.ValueMap:
     return words((float(code), state.text, state.colour) for code, state in enumerate((*known, OTHER_STATE)))
 
 
+class _From(dashboard.DashboardRangeMapOptions):
+    """A range without an end. Grafana 9.4 takes the `to: null` of the builders for 0, and matches nothing."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the range as Grafana loads it."""
+        written = super().to_json()
+        del written["to"]
+        return written
+
+
 def endless(text: str) -> dashboard.RangeMap:
     """Return the mapping of a length of time or a date beyond reason, +Inf among them, to `text`."""
     result = dashboard.ValueMappingResult(text=text, color=WARNING)
-    return dashboard.RangeMap(
-        dashboard.DashboardRangeMapOptions(from_val=_A_CENTURY_SECONDS * 1000.0, to=None, result=result),
-    )
+    return dashboard.RangeMap(_From(from_val=_A_CENTURY_SECONDS * 1000.0, result=result))
 
 
 def absent(text: str) -> dashboard.SpecialValueMap:

@@ -95,7 +95,7 @@ def _sources() -> table.Panel:
         9,
     )
     columns = [*_progress_columns(), *_condition_columns()]
-    return tables.listing(frame, columns, "Left", descending=True, nothing="No data source")
+    return tables.listing(frame, columns, "Left", descending=True, nothing="No data source is known")
 
 
 def _progress_columns() -> list[tables.Column]:
@@ -122,7 +122,7 @@ def _condition_columns() -> list[tables.Column]:
     status = promql.coded("mms_datasource_status", meaning.SOURCE_STATES)
     states = tables.worded(meaning.states(meaning.SOURCE_STATES))
     agent = by_source(source("mms_datasource_agent_online"))
-    read = promql.age(by_source(source("mms_datasource_refresh_last_success_timestamp_seconds")))
+    read = by_source(recorded("mms:source:last_success_age:seconds"))
     return [
         tables.number("Agent", agent, units.NoUnit, 70, *tables.worded(meaning.AGENT)),
         tables.number("Status", status, units.NoUnit, 100, *states),
@@ -156,7 +156,7 @@ def _alerts() -> table.Panel:
             120,
         ),
     ]
-    return tables.listing(frame, columns, "Severity", descending=False, nothing="No alert fires")
+    return tables.listing(frame, columns, "Severity", descending=False, nothing="No firing alert is known")
 
 
 def _severities() -> list[str]:

@@ -86,11 +86,17 @@ def coded(metric: str, known: tuple[State, ...], *matchers: str, labels: str = S
     return " or ".join(f"{code} * {chosen}" for code, chosen in enumerate(codes))
 
 
+def at_the_end(figure: str) -> str:
+    """Return the last value of `figure` in the time shown, at every point of it."""
+    # A subquery, because of many sources over many days a plain range would hold every sample at once.
+    return f"last_over_time(({figure})[$__range:$__interval] @ end())"
+
+
 def most_left(figure: str) -> str:
     """Return the sources of `figure` that have most left at the end: a panel of thousands of lines shows nothing."""
-    left = f"last_over_time({recorded('mms:source:work_left:sum')}[$__range] @ end())"
-    listed = f"last_over_time({source('mms_datasource_info')}[$__range] @ end())"
-    known = f"max by ({SOURCE}) ({left}) or on ({SOURCE}) 0 * {by_source(listed)}"
+    left = by_source(at_the_end(recorded("mms:source:work_left:sum")))
+    listed = by_source(at_the_end(source("mms_datasource_info")))
+    known = f"{left} or on ({SOURCE}) 0 * {listed}"
     return f"({figure}) and on ({SOURCE}) topk({SHOWN_AT_MOST}, {known})"
 
 

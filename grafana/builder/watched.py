@@ -42,7 +42,7 @@ def _listing(kind: str, known: tuple[State, ...], extra: tables.Column) -> table
         tables.number("Rows", each("rows"), units.Short, 90),
         tables.number("Changed", f"1000 * {each('last_ddl_timestamp_seconds')}", units.DateTimeFromNow, 110),
     ]
-    return tables.listing(frame, columns, "Table", descending=False, nothing="The configuration watches none")
+    return tables.listing(frame, columns, "Table", descending=False, nothing=f"No watched {kind} is known")
 
 
 def watched_row() -> Row:

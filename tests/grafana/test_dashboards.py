@@ -229,3 +229,9 @@ def test_a_colour_means_the_same_everywhere(panel: Json) -> None:
 def test_every_state_that_is_drawn_has_its_colour(panel: Json) -> None:
     coloured = {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]}
     assert {target["legendFormat"] for target in panel["targets"]} == coloured
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_range_without_an_end_has_none_rather_than_null(name: str) -> None:
+    """Grafana 9.4 takes null for 0 there: +Inf would not be called stalled."""
+    assert '"to": null' not in (DIRECTORY / f"{name}.json").read_text(encoding="utf-8")
