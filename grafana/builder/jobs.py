@@ -99,7 +99,7 @@ def _condition() -> list[tables.Column]:
     ]
 
 
-_NAME: Final = (tables.text("Job", "job_name"),)
+_NAME: Final = (tables.text("Job", "job_name", None, tables.Property("custom.minWidth", 220)),)
 
 
 def _identity(status: str) -> list[tables.Column]:

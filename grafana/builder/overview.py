@@ -142,16 +142,14 @@ def _alerts() -> table.Panel:
         12,
         8,
     )
-    firing = promql.alerts("ALERTS", equals("alertstate", "firing"))
-    since = f"{promql.alerts('ALERTS_FOR_STATE')} and ignoring (alertstate) {firing}"
     columns = [
         tables.number("Severity", " or ".join(_severities()), units.NoUnit, 80, *tables.worded(meaning.SEVERITY)),
         tables.text("Alert", "alertname"),
-        tables.text("Account", "account", 115),
+        tables.text("Account", "account", 130),
         tables.text("Source", "source", 140),
         tables.number(
             "Since",
-            f"1000 * max by (alertname, account, source) ({since})",
+            f"1000 * max by (alertname, account, source) ({promql.firing_since()})",
             units.DateTimeFromNow,
             120,
         ),

@@ -35,6 +35,7 @@ class Annotation(dashboard.AnnotationQuery):
 
     def __init__(self, name: str, expr: str, colour: str, *, title: str, text: str, at_value: bool = False) -> None:
         super().__init__(name=name, datasource=DATASOURCE, icon_color=colour, expr=expr)
+        # At its value, a time in milliseconds, it is one line; else it covers the graph for as long as it is above 0.
         self._read: dict[str, object] = {"titleFormat": title, "textFormat": text, "tagKeys": "", "step": "60s"}
         if at_value:
             self._read["useValueForTime"] = "on"
@@ -98,10 +99,11 @@ def _annotations() -> list[Annotation]:
     return [
         Annotation(
             "Alerts",
-            f"max by (alertname, severity, account, source) ({promql.alerts('ALERTS', _FIRING)})",
+            f"1000 * max by (alertname, severity, account, source) ({promql.firing_since(_GRAVE)})",
             meaning.FAILED,
             title="{{alertname}}",
             text="{{severity}} {{account}} {{source}}",
+            at_value=True,
         ),
         Annotation(
             "Reloads",
@@ -121,7 +123,7 @@ def _annotations() -> list[Annotation]:
     ]
 
 
-_FIRING: Final = promql.equals("alertstate", "firing")
+_GRAVE: Final = 'severity=~"critical|warning"'
 
 
 def _links(uid: str) -> list[build.DashboardLink]:

@@ -50,6 +50,12 @@ def alerts(metric: str, *matchers: str) -> str:
     return _selector(metric, 'alertname=~"Mms.+"', 'account=~"$account|"', 'source=~"$source|"', *matchers)
 
 
+def firing_since(*matchers: str) -> str:
+    """Return when the cause of each firing alert began, in Unix seconds."""
+    firing = alerts("ALERTS", equals("alertstate", "firing"), *matchers)
+    return f"{alerts('ALERTS_FOR_STATE', *matchers)} and ignoring (alertstate) {firing}"
+
+
 def by_source(selected: str, *labels: str) -> str:
     """One figure for each data source, whoever serves it."""
     return f"max by ({', '.join((SOURCE, *labels))}) ({selected})"

@@ -210,7 +210,8 @@ def test_alerts_and_reloads_are_marked_on_every_graph(name: str) -> None:
     annotations = {one["name"]: one for one in dashboard(name)["annotations"]["list"]}
     assert set(annotations) == {"Alerts", "Reloads", "Failed reloads"}
     assert all(one["enable"] and one["expr"] and one["titleFormat"] for one in annotations.values())
-    assert annotations["Reloads"]["useValueForTime"] == "on"
+    # An alert that fires for days is a line where it began, and does not cover what it is about.
+    assert {one for one in annotations if annotations[one].get("useValueForTime") == "on"} == {"Alerts", "Reloads"}
 
 
 @each(ALL)
