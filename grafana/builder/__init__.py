@@ -1,7 +1,5 @@
 """Builds the JSON under `grafana/dashboards`: `python -m grafana.builder` writes it.
 
-The builders are those of the 10.1 schema line of `grafana-foundation-sdk`, the oldest it has. Its JSON claims schema
-version 36, which Grafana 9.4 (version 37) migrates like any older dashboard; later lines claim versions that 9.4 does
-not know. Where 10.1 and 9.4 name an option differently, `panels` and `tables` write the name of 9.4, which every later
-Grafana migrates when it loads.
+The builders are of the 10.1 line of `grafana-foundation-sdk`, the oldest there is: its JSON is schema version 36, which
+Grafana 9.4 (37) and all later ones migrate. Where 9.4 names an option otherwise, its name is the one written here.
 """

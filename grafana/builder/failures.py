@@ -72,5 +72,5 @@ def _named(kind: str, *more: tables.Column) -> table.Panel:
 
 def failures_row() -> Row:
     """Return the figures, and a table of each kind."""
-    partition = tables.text("Partition", "partition")
+    partition = tables.text("Partition", "partition", 200)
     return Row("What failed", [*_failures(), _named("table"), _named("partition", partition)])

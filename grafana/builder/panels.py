@@ -17,6 +17,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEdito
 from grafana.builder import meaning
 
 DATASOURCE: Final = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
+_POINTS: Final = 400
+"""What a graph asks for over the time shown. More can hardly be seen, and of thousands of sources takes seconds."""
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 Stat = stat.Panel
@@ -102,6 +104,7 @@ def graph(frame: Frame, unit: str, *targets: Query) -> Graph:
     below = common.VizLegendOptions().show_legend(True).display_mode(options.LegendDisplayMode.LIST)
     return (
         framed(timeseries.Panel(), frame, *targets)
+        .max_data_points(_POINTS)
         .unit(unit)
         .line_width(2)
         .fill_opacity(8)
@@ -137,6 +140,7 @@ def timeline(frame: Frame, mapping: dashboard.ValueMap, *targets: Query) -> Time
     """Return a bar for each series, its colour the state at the time."""
     return (
         framed(statetimeline.Panel(), frame, *targets)
+        .max_data_points(_POINTS)
         .unit(units.NoUnit)
         .mappings([mapping])
         # Under `thresholds` Grafana 9.4 shows the names of the steps, not those of the mapping.
