@@ -130,14 +130,6 @@ def _objects(kind: str, status: str) -> str:
     return f"sum({recorded('mms:source:objects:max', equals('kind', kind), equals('status', status))})"
 
 
-def _forecast() -> str:
-    """Return a straight line at the pace of the last hour: over that hour, and on where the future is shown."""
-    last = f"max_over_time(timestamp({promql.LEFT})[$__range:$__interval] @ end())"
-    since = f"(time() - {last})"
-    line = f"clamp_min({promql.at_the_end(promql.LEFT)} - {promql.at_the_end(promql.PACE)} * {since} / 3600, 0)"
-    return f"{line} and {since} > -3600"
-
-
 def _burn_down() -> panels.Graph:
     frame = Frame(
         "Work left",
@@ -148,7 +140,7 @@ def _burn_down() -> panels.Graph:
     )
     ahead = f"/d/mms-datasource?viewPanel={_BURN_DOWN_ID}&from=now-1d&to=now%2B2d&${{__all_variables}}"
     panel = panels.graph(
-        frame, units.LocaleFormat, course(promql.LEFT, "Left"), course(_forecast(), "Forecast")
+        frame, units.LocaleFormat, course(promql.LEFT, "Left"), course(promql.forecast(), "Forecast")
     ).decimals(0)
     panels.coloured(panel, "Left", meaning.DOING)
     panels.coloured(panel, "Forecast", meaning.WARNING, _DASHED, _HOLLOW)

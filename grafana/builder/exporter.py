@@ -46,7 +46,9 @@ _BUCKETS: Final = account("mms_api_request_duration_seconds_bucket")
 def _figures() -> list[stat.Panel]:
     unread = f"sum(max by (account) ({account('mms_up')}) == bool 0)"
     failed = f"sum(max by (account, collector) ({account('mms_refresh_success')}) == bool 0)"
-    omitted = f"{promql.total(source('mms_job_series_omitted'))} + {promql.total(source('mms_failed_omitted'))}"
+    jobs, failures = promql.total(source("mms_job_series_omitted")), promql.total(source("mms_failed_omitted"))
+    # Either collector can be switched off.
+    omitted = f"{jobs} + {failures} or {jobs} or {failures}"
     return [
         _count("Unreadable accounts", "Accounts whose data sources could not be listed at the last refresh.", unread),
         _count("Stale sources", "Data sources not read with success for five minutes.", promql.STALE_SOURCES),
@@ -63,7 +65,12 @@ def _figures() -> list[stat.Panel]:
             units.LocaleFormat,
             meaning.steps(meaning.DONE, (1, meaning.WARNING)),
         ),
-        _plain("Series", "Series in the exposition now.", f"sum({process('mms_exporter_series')})", units.LocaleFormat),
+        panels.figure(
+            Frame("Version", "The version of the exporter; several during an update.", 3, 4),
+            now(f"max by (version) ({process('mms_exporter_build_info')})", "{{version}}"),
+            units.NoUnit,
+            meaning.NO_JUDGEMENT,
+        ).text_mode(options.BigValueTextMode.NAME),
         panels.figure(
             Frame("Configuration", "Whether the last load of the configuration was accepted.", 3, 4),
             now(f"min({process('mms_exporter_config_last_reload_successful')})"),
@@ -241,7 +248,8 @@ def _itself() -> list[panels.Graph | panels.Timeline]:
             Frame("Unexpected values", "Fields that MMS sent in a form nobody expected, in the interval shown.", 8, 6),
             units.LocaleFormat,
             course(
-                f"sum by (instance) (increase({process('mms_exporter_unexpected_values_total')}[$__rate_interval]))",
+                f"sum by (instance) (increase({process('mms_exporter_unexpected_values_total')}[$__rate_interval]))"
+                f" or sum by (instance) (0 * {process('mms_exporter_series')})",
                 "{{instance}}",
             ),
         ),

@@ -92,10 +92,13 @@ def coded(metric: str, known: tuple[State, ...], *matchers: str, labels: str = S
     return " or ".join(f"{code} * {chosen}" for code, chosen in enumerate(codes))
 
 
-def at_the_end(figure: str) -> str:
-    """Return the last value of `figure` in the time shown, at every point of it."""
-    # A subquery, because of many sources over many days a plain range would hold every sample at once.
-    return f"last_over_time(({figure})[$__range:$__interval] @ end())"
+def at_the_end(selected: str, gathered: str = "{}") -> str:
+    """Return the last figures of the time shown, at every point of it; `gathered` is what is made of the series."""
+    # What was there before stands in for what is gone by the end, or where the end is in the future. In steps, because
+    # of many sources over many days a plain range would hold every sample at once.
+    then = gathered.format(f"{selected} @ end()")
+    before = f"({gathered.format(selected)})[$__range:$__interval] @ end()"
+    return f"({then} or last_over_time({before}))"
 
 
 def most_left(figure: str) -> str:
@@ -108,8 +111,10 @@ def most_left(figure: str) -> str:
 
 DONE: Final = f"sum({recorded('mms:source:overall_done:sum')})"
 TOTAL: Final = f"sum({recorded('mms:source:overall_total:sum')})"
-LEFT: Final = f"sum({recorded('mms:source:overall_left:sum')})"
-PACE: Final = f"sum({recorded('mms:source:overall_done_per_hour:deriv1h')})"
+_LEFT: Final = recorded("mms:source:overall_left:sum")
+_PACE: Final = recorded("mms:source:overall_done_per_hour:deriv1h")
+LEFT: Final = f"sum({_LEFT})"
+PACE: Final = f"sum({_PACE})"
 """Tables and partitions an hour."""
 
 PROGRESS: Final = f"{DONE} / ({TOTAL} > 0)"
@@ -129,6 +134,14 @@ FAILURE_RATIO: Final = (
 AGENTS_OFFLINE: Final = f"sum({by_source(source('mms_datasource_agent_online'))} == bool 0)"
 FIRING: Final = f"count({alerts('ALERTS', equals('alertstate', 'firing'))}) or 0 * mms:threshold:failed:ratio"
 """0 only where the rules are loaded: they record the thresholds."""
+
+
+def forecast() -> str:
+    """Return what is left at the pace of the last hour: over that hour, and on where the future is shown."""
+    last = f"(max(timestamp({_LEFT} @ end())) or max_over_time(timestamp({LEFT})[$__range:$__interval] @ end()))"
+    since = f"(time() - {last})"
+    left, pace = at_the_end(_LEFT, "sum({})"), at_the_end(_PACE, "sum({})")
+    return f"clamp_min({left} - {pace} * {since} / 3600, 0) and {since} > -3600"
 
 
 def failed(kind: str) -> str:
