@@ -209,24 +209,13 @@ def _job_count(state: State) -> str:
     return promql.total(source("mms_jobs", equals("status", state.status)))
 
 
-def _metadata() -> list[panels.Graph | panels.Timeline]:
-    age = panels.graph(
-        Frame(
-            "Metadata age",
-            "Time since the metadata was synchronised. What was made at the source since then is not migrated.",
-            8,
-            8,
-        ),
-        units.Seconds,
-        course(promql.most_left(promql.age(by_source(source("mms_metadata_sync_timestamp_seconds")))), _LEGEND),
-    ).thresholds(meaning.steps("transparent", (meaning.METADATA_AGE_SECONDS, meaning.WARNING)))
-    age.thresholds_style(build_common.GraphThresholdsStyleConfig().mode(options.GraphTresholdsStyleMode.LINE))
+def _metadata() -> list[panels.Graph]:
     inventory = panels.graph(
         Frame(
             "Inventory",
             "What the last metadata scan found. A step up is work that was added. Tables and databases are dashed, "
             "with the axis on the right.",
-            8,
+            10,
             8,
         ),
         units.LocaleFormat,
@@ -237,31 +226,44 @@ def _metadata() -> list[panels.Graph | panels.Timeline]:
     panels.coloured(inventory, "Partitions", meaning.OTHER)
     panels.coloured(inventory, "Tables", "purple", _RIGHT, _DASHED, _HOLLOW)
     panels.coloured(inventory, "Databases", "light-purple", _RIGHT, _DASHED, _HOLLOW)
-    scan = promql.most_left(promql.coded("mms_metadata_scan_status", meaning.SCAN_STATES))
-    return [
-        inventory,
-        age,
-        panels.timeline(
-            Frame("Metadata scan", "The status of the last metadata scan. A gap: MMS does not tell.", 8, 8),
-            meaning.states(meaning.SCAN_STATES),
-            course(scan, _LEGEND),
-        ),
-    ]
+    return [inventory, _metadata_age()]
+
+
+def _metadata_age() -> panels.Graph:
+    frame = Frame(
+        "Metadata age",
+        "Time since the metadata was synchronised. What was made at the source since then is not migrated.",
+        14,
+        8,
+    )
+    age = promql.most_left(promql.age(by_source(source("mms_metadata_sync_timestamp_seconds"))))
+    line = build_common.GraphThresholdsStyleConfig().mode(options.GraphTresholdsStyleMode.LINE)
+    return (
+        panels.many(panels.graph(frame, units.Seconds, course(age, _LEGEND)))
+        .thresholds(meaning.steps("transparent", (meaning.METADATA_AGE_SECONDS, meaning.WARNING)))
+        .thresholds_style(line)
+    )
 
 
 def _condition() -> list[panels.Timeline]:
     online = promql.most_left(by_source(source("mms_datasource_agent_online")))
     status = promql.most_left(promql.coded("mms_datasource_status", meaning.SOURCE_STATES))
+    scan = promql.most_left(promql.coded("mms_metadata_scan_status", meaning.SCAN_STATES))
     return [
         panels.timeline(
-            Frame("Agent over time", "Whether MMS reaches the agent. A gap: could not be asked.", 12, 7),
+            Frame("Agent over time", "Whether MMS reaches the agent. A gap: could not be asked.", 8, 8),
             meaning.AGENT,
             course(online, _LEGEND),
         ),
         panels.timeline(
-            Frame("Status over time", "The status of the data source. A gap: could not be asked.", 12, 7),
+            Frame("Status over time", "The status of the data source. A gap: could not be asked.", 8, 8),
             meaning.states(meaning.SOURCE_STATES),
             course(status, _LEGEND),
+        ),
+        panels.timeline(
+            Frame("Metadata scan", "The status of the last metadata scan. A gap: MMS does not tell.", 8, 8),
+            meaning.states(meaning.SCAN_STATES),
+            course(scan, _LEGEND),
         ),
     ]
 

@@ -11,6 +11,8 @@ from grafana.builder.panels import Frame, now
 from grafana.builder.promql import by_source, equals, recorded, source
 
 _LEGEND: Final = "{{account}} / {{source}}"
+_ALERT: Final = "alertname, account, source, job_name"
+"""What tells one firing alert from another, where it has it."""
 
 
 def _figures() -> list[stat.Panel]:
@@ -145,14 +147,10 @@ def _alerts() -> table.Panel:
     columns = [
         tables.number("Severity", " or ".join(_severities()), units.NoUnit, 80, *tables.worded(meaning.SEVERITY)),
         tables.text("Alert", "alertname"),
-        tables.text("Account", "account", 130),
         tables.text("Source", "source", 140),
-        tables.number(
-            "Since",
-            f"1000 * max by (alertname, account, source) ({promql.firing_since()})",
-            units.DateTimeFromNow,
-            120,
-        ),
+        tables.text("Job", "job_name", 120),
+        tables.number("Since", f"1000 * max by ({_ALERT}) ({promql.firing_since()})", units.DateTimeFromNow, 120),
+        tables.text("Account", "account", 110),
     ]
     return tables.listing(frame, columns, "Severity", descending=False, nothing="No firing alert is known")
 
@@ -161,8 +159,7 @@ def _severities() -> list[str]:
     """Return queries that give the severity of each alert as a number, the gravest first."""
     firing = equals("alertstate", "firing")
     return [
-        f"{rank} * max by (alertname, account, source) "
-        f"({promql.alerts('ALERTS', firing, equals('severity', severity))})"
+        f"{rank} * max by ({_ALERT}) ({promql.alerts('ALERTS', firing, equals('severity', severity))})"
         for rank, severity in enumerate(meaning.SEVERITIES)
     ]
 

@@ -99,10 +99,11 @@ def _annotations() -> list[Annotation]:
     return [
         Annotation(
             "Alerts",
-            f"1000 * max by (alertname, severity, account, source) ({promql.firing_since(_GRAVE)})",
+            # Each alert on its own: the latest of several would move, and cover the graph from one to the next.
+            f"1000 * ({promql.firing_since(_GRAVE)})",
             meaning.FAILED,
             title="{{alertname}}",
-            text="{{severity}} {{account}} {{source}}",
+            text="{{severity}} {{account}} {{source}} {{job_name}}",
             at_value=True,
         ),
         Annotation(

@@ -141,7 +141,8 @@ def forecast() -> str:
     last = f"(max(timestamp({_LEFT} @ end())) or max_over_time(timestamp({LEFT})[$__range:$__interval] @ end()))"
     since = f"(time() - {last})"
     left, pace = at_the_end(_LEFT, "sum({})"), at_the_end(_PACE, "sum({})")
-    return f"clamp_min({left} - {pace} * {since} / 3600, 0) and {since} > -3600"
+    shown = f"({since} >= 0 or ({since} > -3600 and {LEFT}))"
+    return f"clamp_min({left} - {pace} * {since} / 3600, 0) and {shown}"
 
 
 def failed(kind: str) -> str:
