@@ -99,11 +99,11 @@ def _annotations() -> list[Annotation]:
     return [
         Annotation(
             "Alerts",
-            # Each alert on its own: the latest of several would move, and cover the graph from one to the next.
-            f"1000 * ({promql.firing_since(_GRAVE)})",
+            # The earliest of many jobs that failed: a line for each would hide the graph, and the latest would move.
+            f"1000 * min by (alertname, severity, account, source) ({promql.firing_since(_GRAVE)})",
             meaning.FAILED,
             title="{{alertname}}",
-            text="{{severity}} {{account}} {{source}} {{job_name}}",
+            text="{{severity}} {{account}} {{source}}",
             at_value=True,
         ),
         Annotation(
