@@ -101,7 +101,7 @@ A simulated migration of {options.sources} data sources runs {options.speed:g} t
 
 To look at it in Prometheus, add to its scrape_configs:
 
-  - job_name: mms
+  - job_name: mms-exporter-exporter
     scrape_interval: 5s
     metrics_path: {telemetry_path}
     static_configs: [{{targets: ["{host_port}"]}}]

@@ -20,7 +20,10 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
     if log_format == "json":
         renderer = structlog.processors.JSONRenderer()
     elif log_format == "console":
-        renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # the rich one shows local variables, secrets among them
+        )
     else:
         renderer = structlog.processors.LogfmtRenderer(key_order=["ts", "level", "msg"], bool_as_flag=False)
     threshold = logging.getLevelNamesMapping()[level.upper()]

@@ -1,16 +1,12 @@
 """What tests of several rooms need: a simulated MMS on a real socket, an account on it, programs to drive."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 
 import pytest
 
 from exporter.config import Config, config_from
 from exporter.simulator import Identity, ManualClock, Simulator, World, WorldOptions
 
-ROOT = Path(__file__).parent.parent
 IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")
 
 
@@ -48,14 +44,3 @@ def account_on(url: str, name: str = "test", **settings: object) -> dict[str, ob
 def config_on(url: str, account: Mapping[str, object] | None = None, **sections: object) -> Config:
     """Return the configuration of one account on a simulated MMS."""
     return config_from({"accounts": [account_on(url, **(account or {}))], **sections})  # type: ignore[arg-type]  # a raw mapping
-
-
-def program(name: str) -> str:
-    """Return the path of a program that is no Python package; without it, fail under CI and skip elsewhere."""
-    found = shutil.which(name, path=f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    if found is not None:
-        return found
-    reason = f"{name} is not here: `make test` fetches it where Debian's packages can be had"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)

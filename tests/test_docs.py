@@ -16,7 +16,7 @@ from exporter.errors import ConfigError
 from exporter.exposition.families import PARTS
 from exporter.flags import COMMANDS
 from exporter.schema import json_schema
-from tests.conftest import ROOT
+from tests.programs import ROOT
 from tests.test_config import CONFIGS, INVALID, JSON
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

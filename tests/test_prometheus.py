@@ -13,8 +13,8 @@ from aiohttp import ClientSession
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from tests.conftest import program
 from tests.processes import Running, serving
+from tests.programs import program
 
 SCRAPED_SECONDS = 60
 
@@ -31,7 +31,7 @@ async def test_promtool_has_nothing_to_say_of_the_metrics(demo: Running) -> None
     _, page = await demo.get("/metrics")
     checked = await asyncio.to_thread(
         subprocess.run,
-        [program("promtool"), "check", "metrics"],
+        [program("PROMTOOL"), "check", "metrics"],
         input=page,
         capture_output=True,
         text=True,
@@ -79,7 +79,7 @@ async def prometheus_on(target: str, folder: Path) -> AsyncIterator[tuple[str, P
         address = f"127.0.0.1:{free.getsockname()[1]}"
     arguments = [f"--config.file={config}", f"--storage.tsdb.path={folder}/data", f"--web.listen-address={address}"]
     with log.open("w") as file:
-        process = await asyncio.create_subprocess_exec(program("prometheus"), *arguments, stdout=file, stderr=file)
+        process = await asyncio.create_subprocess_exec(program("PROMETHEUS"), *arguments, stdout=file, stderr=file)
         try:
             await until_prometheus_is_ready(f"http://{address}")
             yield f"http://{address}", log

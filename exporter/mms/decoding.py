@@ -85,7 +85,7 @@ def object_decoder(kind: type[R]) -> Callable[[bytes], Decoded[R]]:
 def loaded_object(body: bytes) -> dict[str, Any] | None:
     """Return the JSON object in `body`; None where there is none. Invalid UTF-8 and lone surrogates are replaced."""
     try:
-        value = json.loads(body.decode("utf-8", "replace"), parse_int=_number)
+        value = json.loads(body.decode("utf-8-sig", "replace"), parse_int=_number)
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None

@@ -1,15 +1,11 @@
 """The dashboards as they are checked in, their queries taken apart, and the tools that judge them."""
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 DIRECTORY: Final = ROOT / "grafana" / "dashboards"
@@ -89,13 +85,3 @@ def grouping_labels(expr: str) -> set[str]:
     """Return the labels that a query groups or joins by."""
     lists = _GROUPING.findall(expr)
     return {label.strip() for labels in lists for label in labels.split(",") if label.strip()}
-
-
-def tool(name: str, variable: str) -> str:
-    """Return the path of a tool. In CI a missing one is a failure, elsewhere a skip that names it."""
-    if path := os.environ.get(variable) or shutil.which(name):
-        return path
-    reason = f"{name} is needed: put it on PATH, or its path into {variable}"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.grafana.checked_in import DIRECTORY, NAMES, dashboard, tool
+from tests.grafana.checked_in import DIRECTORY, NAMES, dashboard
+from tests.programs import program
 
 EXCLUSIONS = yaml.safe_load((DIRECTORY / ".lint").read_text(encoding="utf-8"))["exclusions"]
 
 
 def _lint(file: Path, *, config: Path) -> subprocess.CompletedProcess[str]:
-    linter = tool("dashboard-linter", "DASHBOARD_LINTER")
+    linter = program("DASHBOARD_LINTER")
     command = [linter, "lint", "--strict", "--config", str(config), str(file)]
     return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a tool that the caller of the tests names
 

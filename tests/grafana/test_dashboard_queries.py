@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from grafana.builder import meaning
-from tests.grafana.checked_in import ALL_QUERIES, NAMES, ROOT, Asked, grouping_labels, panels, selectors, tool
+from tests.grafana.checked_in import ALL_QUERIES, NAMES, ROOT, Asked, grouping_labels, panels, selectors
+from tests.programs import program
 
 TABLE = json.loads((Path(__file__).parent / "metrics.json").read_text(encoding="utf-8"))
 ADDED_BY_PROMETHEUS = {"job", "instance"}
@@ -102,7 +103,7 @@ def test_prometheus_can_read_every_query(tmp_path: Path) -> None:
     file = tmp_path / "queries.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}), encoding="utf-8")
     checked = subprocess.run(  # noqa: S603 - a tool that the caller of the tests names
-        [tool("promtool", "PROMTOOL"), "check", "rules", str(file)],
+        [program("PROMTOOL"), "check", "rules", str(file)],
         capture_output=True,
         text=True,
         check=False,

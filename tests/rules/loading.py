@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tests.rules.programs import ROOT
+from tests.programs import ROOT
 
 RULES = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yaml"))
 RULE_TESTS = sorted((Path(__file__).parent / "promtool").glob("*.yaml"))

@@ -12,8 +12,8 @@ from typing import IO, Any
 
 import pytest
 
+from tests.programs import ROOT, program, said
 from tests.rules.loading import ALERTS, inhibit_rules
-from tests.rules.programs import ROOT, program, said
 
 CONFIG = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
 RECEIVERS = {"critical": "pages", "warning": "tickets", "info": "notes"}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import ROOT, program, said
 from tests.rules.loading import ALERTS, GROUPS, RECORDS, RULE_TESTS, RULES, rule_tests, rules
-from tests.rules.programs import ROOT, program, said
 from tests.rules.queries import groupings_of, labels_of, metric_table, metrics_of
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"

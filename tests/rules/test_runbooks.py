@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.programs import program, said
 from tests.rules.loading import ALERTS, RECORDS, RUNBOOKS
-from tests.rules.programs import program, said
 from tests.rules.queries import labels_of, metric_table, metrics_of
 
 SECTIONS = ["Meaning", "What users of the data feel", "Queries to look at", "What to do", "When to escalate"]
