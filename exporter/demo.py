@@ -15,6 +15,8 @@ from exporter.web.server import WebOptions, serve
 from exporter.web.service import Service
 
 IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")
+HEAD_START_SECONDS = 86400
+"""How far in the past the story begins, so that its times do not lie ahead of a watcher's clock from the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ async def demo(options: SimulatorOptions, web: WebOptions) -> None:
 async def _started(options: SimulatorOptions) -> Simulator:
     world = World(
         WorldOptions(seed=options.seed, sources=options.sources),
-        clock=ScaledClock(time.time(), options.speed),
+        clock=ScaledClock(time.time() - HEAD_START_SECONDS, options.speed),
     )
     simulator = Simulator(world, identities=[IDENTITY], latency_seconds=options.latency_seconds)
     try:
@@ -101,7 +103,7 @@ A simulated migration of {options.sources} data sources runs {options.speed:g} t
 
 To look at it in Prometheus, add to its scrape_configs:
 
-  - job_name: mms-exporter-exporter
+  - job_name: mms-exporter
     scrape_interval: 5s
     metrics_path: {telemetry_path}
     static_configs: [{{targets: ["{host_port}"]}}]
