@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs bench lock tools clean
+.PHONY: demo test coverage lint docs bench lock tools clean
 
 demo: $(VENV)/.runtime  ## A simulated migration and the exporter on it, until Ctrl-C
 	@exec $(BIN)/python -m exporter demo
 
 test: $(VENV)/.development tools  ## All tests
-	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n 2 --dist=worksteal
+
+coverage: $(VENV)/.development tools  ## All tests, and the lines and branches they do not reach
+	$(BIN)/pytest -n 2 --dist=worksteal --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.development  ## What a machine can say about the code
 	$(BIN)/ruff check .

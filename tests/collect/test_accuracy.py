@@ -11,7 +11,7 @@ from tests.reading import Exposition
 
 REFRESHES = 1000
 OPTIONS = WorldOptions(
-    sources=5, databases=1, tables=4, partitions=3, finished_jobs_per_source=4, job_seconds=240.0, failure_rate=0.35
+    sources=4, databases=1, tables=3, partitions=3, finished_jobs_per_source=4, job_seconds=240.0, failure_rate=0.35
 )
 
 
