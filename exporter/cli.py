@@ -67,8 +67,11 @@ def _once(values: Mapping[str, Any]) -> int:
 
     content, is_fine = asyncio.run(refresh_once(_config(values)))
     if values["output"] is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who reads has enough; nothing is wrong
     else:
         try:
             write_atomically(Path(values["output"]), content)
@@ -101,7 +104,9 @@ def _config(values: Mapping[str, Any]) -> "Config":
 
     file, region = values["config.file"], values["mms.region"]
     if file is not None and region is not None:
-        raise ConfigError(Problem("--mms.region", "is for running without --config.file"))
+        raise ConfigError(
+            Problem("--mms.region", "is for running without --config.file; give one of them, as a flag or a variable")
+        )
     if file is not None:
         return load(Path(file))
     if region is None:

@@ -16,7 +16,7 @@ import yaml
 from msgspec import Meta, field
 
 from exporter.errors import ConfigError, Problem
-from exporter.shapes import Seconds, Secret, Section, build
+from exporter.shapes import Seconds, Secret, Section, build, shown_key
 
 DEFAULT_ZONE: Final = ZoneInfo("Asia/Shanghai")
 MAX_TIMEOUT_SECONDS: Final = 300
@@ -113,7 +113,7 @@ class Selection(Section, frozen=True, kw_only=True):
 class Account(Section, frozen=True, kw_only=True):
     """One account of Alibaba Cloud in one region."""
 
-    name: Annotated[str, Meta(min_length=1)]
+    name: Annotated[str, Meta(min_length=1, max_length=128)]
     """The label `account`."""
     region: str
     """As in `cn-shanghai`."""
@@ -137,8 +137,14 @@ class Account(Section, frozen=True, kw_only=True):
         """The endpoint that is called."""
         return self.endpoint or f"https://maxcompute.{self.region}.aliyuncs.com"
 
+    def has_same_sources_as(self, other: "Account") -> bool:
+        """Whether what was read with one is what would be read with the other."""
+        return (self.url, self.time_zone, self.sources) == (other.url, other.time_zone, other.sources)
+
     def impossible(self) -> Iterator[tuple[str, str]]:
         """Yield what cannot be called."""
+        if not str(self.name).isprintable():
+            yield "name", "expected a text that can be printed"
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", str(self.region)):  # None where it is missing
             yield "region", "expected a region such as cn-shanghai"
         if self.endpoint is not None:
@@ -250,16 +256,20 @@ def _shared_names(raw: object) -> Iterator[Problem]:
 def _endpoint_faults(endpoint: str, allow_insecure: bool) -> Iterator[str]:  # noqa: FBT001 - the field of that name
     try:
         parts = urlsplit(endpoint)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
         yield "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
         return
-    if parts.scheme not in {"http", "https"} or not host:
+    if parts.scheme not in {"http", "https"} or not host or port == 0 or not _is_host(host):
         yield "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
     elif parts.path.strip("/") or parts.query or parts.fragment or parts.username:
         yield "expected scheme, host and port only"
     elif parts.scheme == "http" and not allow_insecure and not _is_loopback(host):
         yield "plain http is for loopback only; use https, or set allow_insecure: true"
+
+
+def _is_host(host: str) -> bool:
+    return ":" in host or all(re.fullmatch(r"[A-Za-z0-9_-]{1,63}", label) for label in host.split("."))
 
 
 def _is_loopback(host: str) -> bool:
@@ -281,8 +291,9 @@ def _read_yaml(path: Path) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        # The library's own text quotes the line, which may hold a secret.
-        raise ConfigError(Problem(str(path), f"is not YAML{where}: {error.problem}")) from None
+        # The library quotes what it found there, and the line, which may hold a secret.
+        problem = str(error.problem).partition("'")[0].strip().removesuffix(", but found")
+        raise ConfigError(Problem(str(path), f"is not YAML{where}: {problem}")) from None
     except (yaml.YAMLError, RecursionError, ValueError):
         raise ConfigError(Problem(str(path), "is not YAML")) from None
 
@@ -295,6 +306,6 @@ class _StrictLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and keys[key.value] > 1:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value} is given twice", key.start_mark
+                    None, None, f"the key {shown_key(key.value)} is given twice", key.start_mark
                 )
         return super().construct_mapping(node, deep)

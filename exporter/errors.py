@@ -86,6 +86,8 @@ class MmsError(ExporterError):
         self.request_id = request_id
         self.wait_seconds = wait_seconds
         """How long the server asks to wait; None where it does not say."""
+        self.about = ""
+        """What the call was about, for people; "" where that is the account as a whole."""
 
     def __str__(self) -> str:
         parts = {"status": self.status, "code": self.code, "request_id": self.request_id}
@@ -114,7 +116,7 @@ class PermissionRefused(MmsError):
 
     reason = "permission"
     retryable = False
-    hint = "grant the RAM action odps:<operation> to this identity"
+    hint = "grant this identity the RAM action odps:<the operation that failed>; see deploy/ram"
 
 
 class NotFound(MmsError):

@@ -14,6 +14,7 @@ from exporter.logs import FORMATS, LEVELS
 from exporter.shapes import seconds
 from exporter.web.addresses import listen_address
 
+MAX_FACTOR: Final = 1e6
 ENVIRONMENT_PREFIX: Final = "MMS_EXPORTER_"
 
 COMMANDS: Final = {
@@ -55,8 +56,8 @@ def factor(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
-        raise ValueError("expected a number above 0")
+    if not 0 < value <= MAX_FACTOR:
+        raise ValueError(f"expected a number above 0, {MAX_FACTOR:g} at most")
     return value
 
 
@@ -167,7 +168,7 @@ def _value(
     problems: list[Problem],
 ) -> Any:  # noqa: ANN401 - as many types as there are flags
     where, raw = f"--{flag.name}", given.get(flag.name)
-    if raw is None and flag.variable in environment:
+    if raw is None and environment.get(flag.variable):
         where, raw = flag.variable, environment[flag.variable]
     if raw is None:
         raw = flag.default_for(command)

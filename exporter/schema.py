@@ -29,7 +29,7 @@ _PLAIN: Final[dict[Any, dict[str, Any]]] = {
     re.Pattern[str]: {"type": "string", "format": "regex"},
     NoneType: {"type": "null"},
 }
-_BOUNDS: Final = {"ge": "minimum", "le": "maximum", "min_length": "minLength"}
+_BOUNDS: Final = {"ge": "minimum", "le": "maximum", "min_length": "minLength", "max_length": "maxLength"}
 
 
 def json_schema() -> dict[str, Any]:

@@ -19,7 +19,8 @@ from exporter.errors import Problem
 S = TypeVar("S", bound="Section")
 
 _DURATION: Final = re.compile(
-    r"(?=.)(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII
+    "(?=.)" + "".join(rf"(?:(\d{{1,9}}){unit})?" for unit in ("y", "w", "d", "h", "m", "s", "ms")),
+    re.ASCII,
 )
 _DURATION_UNITS: Final = (365 * 86400, 7 * 86400, 86400, 3600, 60, 1, 0.001)
 _NO_DURATION: Final = "expected a duration such as 90s, 5m or 1h30m"
@@ -126,6 +127,11 @@ def _field_value(each: msgspec.structs.FieldInfo, raw: Mapping[Any, Any], prefix
     return msgspec.UNSET
 
 
+def shown_key(key: object) -> str:
+    """Return a key fit for a message: one that is no plain word may be a secret in the wrong place."""
+    return str(key) if re.fullmatch(r"[A-Za-z_]{1,40}", str(key)) else "(a key that is no word)"
+
+
 def _report_unknown_keys(
     fields: tuple[msgspec.structs.FieldInfo, ...],
     raw: Mapping[Any, Any],
@@ -140,7 +146,7 @@ def _report_unknown_keys(
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
             advice = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
-            problems.append(Problem(f"{prefix}{key}", f"unknown key; {advice}"))
+            problems.append(Problem(prefix + shown_key(key), f"unknown key; {advice}"))
 
 
 def _secret_of(name: str, raw: Mapping[Any, Any], where: str, problems: list[Problem]) -> Secret | None:

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,12 +92,11 @@ class Running:
 
 
 @asynccontextmanager
-async def serving(*arguments: str) -> AsyncIterator[Running]:
+async def serving(*arguments: str, program: Sequence[str] = ("-m", "exporter")) -> AsyncIterator[Running]:
     """Provide the program serving on free ports of loopback."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "exporter",
+        *program,
         "--web.listen-address=127.0.0.1:0",
         *arguments,
         cwd=ROOT,

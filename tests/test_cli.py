@@ -12,9 +12,10 @@ import pytest
 from aiohttp import ClientSession
 
 from exporter import __version__
-from exporter.simulator import Fault, Simulator
+from exporter.simulator import Fault, Simulator, events, happen
 from tests.harness import eventually
 from tests.processes import run, serving, write_config
+from tests.programs import ROOT
 from tests.reading import read
 
 
@@ -236,3 +237,51 @@ async def test_an_unknown_region_and_no_credentials_are_seen_not_fatal() -> None
     assert (
         served.value("mms_api_request_failures_total", operation="ListMmsDataSources", reason="connection") or 0
     ) >= 1
+
+
+async def test_a_name_resolution_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Neither does any other work in a thread: none of them is waited for."""
+    code = """
+import socket, sys, time
+socket.getaddrinfo = lambda *_, **__: time.sleep(30)
+from exporter.cli import main
+sys.exit(main())
+"""
+    config = write_config(tmp_path, "https://mms.example.com")
+    async with serving(f"--config.file={config}", program=("-c", code)) as exporter:
+        ended = await exporter.end()
+    assert ended.code == 0
+    assert "Traceback" not in ended.err
+
+
+async def test_a_scraper_that_does_not_read_does_not_hold_up_the_end(simulator: Simulator, tmp_path: Path) -> None:
+    for _ in range(40):
+        happen(simulator.world, events.AddSource(moving=True))
+    async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
+        await exporter.until_ready()
+        host, _, port = exporter.urls[0].removeprefix("http://").rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port), limit=1)
+        writer.write(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n" * 20)
+        await writer.drain()
+        assert (await exporter.end()).code == 0
+        writer.close()
+
+
+async def test_a_reader_that_has_enough_is_no_error(simulator: Simulator, tmp_path: Path) -> None:
+    for _ in range(40):
+        happen(simulator.world, events.AddSource(moving=True))
+    config = write_config(tmp_path, simulator.url)
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} -m exporter once --config.file={config} | head -n 1",
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert out.startswith(b"# HELP")
+    assert err == b""
+
+
+async def test_a_host_that_is_no_name_is_told_in_one_line() -> None:
+    ended = await run("--mms.region=cn-shanghai", "--web.listen-address=a..b:0")
+    assert (ended.code, ended.err) == (1, "mms-exporter: cannot listen on a..b:0: no such name\n")

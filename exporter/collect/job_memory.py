@@ -96,7 +96,8 @@ class JobLists:
         for job in jobs:
             now, before = Sighting(job, status), self.sightings.get(job.job_id)
             if before is not None and before.list_status is not None and before.agrees and now.agrees:
-                self.totals[before.list_status] = (self.totals[before.list_status] or 1) - 1
+                counted = self.totals[before.list_status]
+                self.totals[before.list_status] = counted and counted - 1
             self.sightings[job.job_id] = now
 
     def add_found(self, job: JobFigures) -> None:
@@ -112,7 +113,11 @@ class JobLists:
         return {key: seen.job for key, seen in self.sightings.items() if seen.state not in ("DONE", "FAILED")}
 
     def counts(self) -> dict[str, int]:
-        """Return the number of jobs by status: each list's total, and under UNKNOWN those that no list holds."""
-        unlisted = (seen for seen in self.sightings.values() if seen.list_status is None)
+        """Return the number of jobs by status: each list's total, and UNKNOWN where jobs are known that no list holds.
+
+        Without one there may still be such jobs, so there is no 0.
+        """
         counts = {status: total for status, total in self.totals.items() if total is not None}
-        return {**counts, UNKNOWN: sum(1 for seen in unlisted if seen.state not in JOB_STATUSES)}
+        unlisted = [seen for seen in self.sightings.values() if seen.list_status is None]
+        unknown = sum(1 for seen in unlisted if seen.state not in JOB_STATUSES)
+        return {**counts, UNKNOWN: unknown} if unknown else counts

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from exporter.collect.job_memory import JobLists, JobMemory, Sought
 from exporter.collect.snapshot import JobFigures, JobsFigures, SourceName
 from exporter.config import Jobs
+from exporter.errors import MmsError, NotFound, RequestRejected
 from exporter.mms.client import Client
 from exporter.mms.decoding import Page
 from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, DataSource, Job
@@ -21,6 +22,8 @@ from exporter.mms.protocol import PAGE_SIZE, JobFilter
 from exporter.mms.times import unix_seconds
 
 OPERATION: Final = "ListMmsJobs"
+MAX_LOOKUP_PAGES: Final = 10
+"""How far a job is looked for by name before it counts as gone."""
 JOBS_PER_LOOKUP: Final = 10
 """A refresh looks for one job of a source by name, and for one more for each so many that were unfinished."""
 
@@ -67,7 +70,7 @@ class JobsReader:
         """
         filters, most = JobFilter(status="FAILED"), self.settings.max_series_per_source
         first = await self.client.jobs_page(source_id, filters)
-        if first == before.failed_page:
+        if first == before.failed_page and not before.failed.keys() & lists.sightings.keys():
             lists.add_list("FAILED", first.total, before.failed.values())
         else:
             listing = await self.client.list_jobs(source_id, filters, max_rows=most, first=first)
@@ -75,11 +78,10 @@ class JobsReader:
         return first
 
     async def _count_done(self, source_id: int, before: JobMemory, lists: JobLists) -> None:
-        """Take the number of finished jobs, and of their first page those that ended just now."""
-        missing = before.missing_from(lists)
-        page = await self.client.jobs_page(source_id, JobFilter(status="DONE"), page_size=PAGE_SIZE if missing else 1)
-        just_ended = (self._figures(job) for job in page.rows if job.id in missing)
-        lists.add_list("DONE", page.total, just_ended)
+        """Take the number of finished jobs, and of their first page those that were unfinished a moment ago."""
+        just_now = before.missing_from(lists).keys() | lists.unfinished().keys()
+        page = await self.client.jobs_page(source_id, JobFilter(status="DONE"), page_size=PAGE_SIZE if just_now else 1)
+        lists.add_list("DONE", page.total, (self._figures(job) for job in page.rows if job.id in just_now))
 
     async def _look_for_missing(self, source_id: int, before: JobMemory, lists: JobLists) -> dict[int, Sought]:
         """Find out what became of some of the jobs that are missing, and return those that are still sought."""
@@ -93,21 +95,31 @@ class JobsReader:
             else:
                 lists.add_found(job)  # its status has no list: it is most likely still what it was
         for key in list(missing)[:turns]:
-            found, is_last_page = await self._found(source_id, missing[key])
-            if found is not None:
-                lists.add_found(found)
-            elif not is_last_page:
-                sought[key] = replace(missing[key], page=missing[key].page + 1)
+            still_sought = await self._look_for(source_id, missing[key], lists)
+            if still_sought is not None:
+                sought[key] = still_sought
         return sought
 
-    async def _found(self, source_id: int, sought: Sought) -> tuple[JobFigures | None, bool]:
-        """Return the job as it is now, if it is on the page to look at, and whether there are no more pages."""
+    async def _look_for(self, source_id: int, sought: Sought, lists: JobLists) -> Sought | None:
+        """Look at one page for a job by its name, and return how to go on; None where it was found or is gone.
+
+        What cannot be asked about one job says nothing of the others.
+        """
         if sought.job.name is None:
-            return None, True
-        page = await self.client.jobs_page(source_id, JobFilter(name=sought.job.name), sought.page)
+            return None
+        try:
+            page = await self.client.jobs_page(source_id, JobFilter(name=sought.job.name), sought.page)
+        except (RequestRejected, NotFound):
+            return None
+        except MmsError:
+            return sought
         found = next((job for job in page.rows if job.id == sought.job.job_id), None)
+        if found is not None:
+            lists.add_found(self._figures(found))
         is_last_page = not page.rows or len(page.rows) * sought.page >= (page.total or 0)
-        return None if found is None else self._figures(found), is_last_page
+        if found is not None or is_last_page or sought.page == MAX_LOOKUP_PAGES:
+            return None
+        return replace(sought, page=sought.page + 1)
 
     def _finished(self, before: JobMemory, lists: JobLists, now: float) -> dict[int, tuple[JobFigures, float]]:
         """Return the jobs that linger: those from before, unless they run or failed since, and those of just now."""
@@ -133,10 +145,11 @@ class JobsReader:
             return memory
         finished = {key: job for key, (job, _) in memory.finished.items()}
         ranked = [*_newest(memory.unfinished), *_newest(memory.failed), *_newest(finished)]
+        stopped = [job.stopped for job in memory.unfinished.values()]
         most = self.settings.max_series_per_source
         figures = replace(
             memory.figures,
-            stopped=sum(1 for job in memory.unfinished.values() if job.stopped),
+            stopped=None if None in stopped else sum(map(bool, stopped)),
             jobs=tuple(sorted(ranked[:most], key=lambda job: job.job_id)),
             omitted=max(0, len(memory.unfinished) - most),
         )

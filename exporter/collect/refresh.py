@@ -16,7 +16,13 @@ from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collect.datasources import read_inventory
 from exporter.collect.job_memory import JobMemory
 from exporter.collect.jobs import JobsReader
-from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, SourceFigures, SourceSnapshot
+from exporter.collect.snapshot import (
+    AccountSnapshot,
+    CollectorSnapshot,
+    SourceFigures,
+    SourceName,
+    SourceSnapshot,
+)
 from exporter.config import Account, Config
 from exporter.errors import AuthRefused, CallTimedOut, CredentialsUnavailable, ExporterError, InternalError, MmsError
 from exporter.mms.client import Client
@@ -26,6 +32,12 @@ log = structlog.stdlib.get_logger()
 
 NOTHING_ELSE_WORKS = (AuthRefused, CredentialsUnavailable)
 """Errors after which every other call of the account would fail alike."""
+
+
+SHOW_SECONDS = 5.0
+"""How long a refresh goes on before what it has read so far is shown."""
+MAX_SOURCES_TOLD = 5
+"""How many sources a log line names."""
 
 
 class RefreshObserver(Observer, Protocol):
@@ -54,8 +66,11 @@ class _Collector:
     """How a collector fared last."""
 
     success: bool = True
-    duration_seconds: float = 0.0
+    duration_seconds: float | None = None
+    """None where it has not run."""
     last_success_at: float | None = None
+    is_told: bool = False
+    """Whether its trouble was logged."""
 
 
 class AccountRefresher:
@@ -80,6 +95,7 @@ class AccountRefresher:
         self._sources: dict[int, _Source] = {}
         self._collectors: dict[str, _Collector] = {}
         self._expiry: asyncio.TimerHandle | None = None
+        self._shown_at = 0.0
         self._log = log.bind(account=account.name)
         self.has_ended_once = False
         """Whether a refresh has ended, well or badly."""
@@ -88,6 +104,15 @@ class AccountRefresher:
     def has_result(self) -> bool:
         """Whether a collector has ended yet, well or badly."""
         return bool(self._collectors)
+
+    def take_over(self, before: "AccountRefresher") -> None:
+        """Go on from what another refresher of the same account knew."""
+        self._sources, self._collectors = before._sources, before._collectors  # noqa: SLF001 - of the same class
+        self.has_ended_once = before.has_ended_once
+        if self._reader is None:
+            self._collectors.pop("jobs", None)
+            for source in self._sources.values():
+                source.jobs, source.jobs_succeeded = JobMemory(), True
 
     async def run(self, first_delay: float = 0.0, phase: float = 0.0) -> None:
         """Refresh after `first_delay` seconds and then once every interval, until cancelled.
@@ -130,9 +155,11 @@ class AccountRefresher:
         deadline = asyncio.get_running_loop().time() + self._settings.stale_after
         listing_error = next(iter(await self._collect("datasources", self._list_sources, deadline)), None)
         if listing_error is not None:
-            self._show()
+            for source in self._sources.values():
+                source.is_listed = False
+        self._show()
         if self._reader is not None:
-            if isinstance(listing_error, NOTHING_ELSE_WORKS):
+            if isinstance(listing_error, NOTHING_ELSE_WORKS) or (listing_error and not self._sources):
                 self._give_up_jobs()
             else:
                 await self._collect("jobs", self._read_jobs, deadline)
@@ -155,6 +182,7 @@ class AccountRefresher:
             errors = [CallTimedOut(f"the refresh ran longer than stale_after, {self._settings.stale_after:g} s")]
         collector = self._collectors.setdefault(name, _Collector())
         self._log_change(name, collector.success, errors)
+        collector.is_told = bool(errors)
         collector.success = not errors
         collector.duration_seconds = self._clock.monotonic() - started
         if not errors:
@@ -164,43 +192,44 @@ class AccountRefresher:
     def _log_change(self, name: str, was_fine: bool, errors: list[ExporterError]) -> None:  # noqa: FBT001 - a state
         """Log one line when trouble begins, and one when it ends."""
         if errors and was_fine:
-            reasons = sorted({error.reason for error in errors if isinstance(error, MmsError)})
-            hint = next((error.hint for error in errors if isinstance(error, MmsError)), "")
+            known = [error for error in errors if isinstance(error, MmsError)]
             self._log.warning(
                 "refresh failed; last values are kept until they are stale",
                 collector=name,
-                reasons=",".join(reasons),
+                reasons=",".join(sorted({error.reason for error in known})) or "internal",
                 failures=len(errors),
+                sources=", ".join([error.about for error in known if error.about][:MAX_SOURCES_TOLD]),
                 first=str(errors[0]),
-                hint=hint,
+                hint=next((error.hint for error in known), ""),
             )
-        elif not errors and not was_fine:
+        elif not errors and not was_fine and self._collectors[name].is_told:
             self._log.info("refresh works again", collector=name)
 
-    async def _guarded(self, work: Awaitable[None]) -> list[ExporterError]:
+    async def _guarded(self, work: Awaitable[None], about: SourceName | None = None) -> list[ExporterError]:
         """Return what went wrong in `work`: one source's trouble, foreseen or not, is never another's."""
+        where = {"source_id": about.source_id, "source": about.source} if about else {}
         try:
             await work
         except MmsError as error:
+            self._log.debug("not read", error=str(error), reason=error.reason, **where)
+            error.about = f"{about.source} ({about.source_id})" if about else ""
             return [error]
         except Exception as error:  # noqa: BLE001 - the refresh goes on, and the traceback is logged
-            self._log.exception("unforeseen error")
-            return [InternalError(type(error).__name__)]
+            self._log.exception("unforeseen error", **where)
+            return [InternalError(f"unforeseen error, {type(error).__name__}; its traceback is in the log")]
         return []
 
     async def _list_sources(self) -> list[ExporterError]:
-        errors = await self._guarded(self._file_inventory())
-        if errors:
-            for source in self._sources.values():
-                source.is_listed = False
-        return errors
+        return await self._guarded(self._file_inventory())
 
     async def _file_inventory(self) -> None:
         inventory = await read_inventory(self._client, self.account, self._observer)
         now = self._clock.monotonic()
         for source_id, source in list(self._sources.items()):
             source.is_listed = source_id in inventory.sources
-            if inventory.is_whole and not source.is_listed:
+            # A list that is never whole must not keep what is gone for ever.
+            is_gone = inventory.is_whole or now - source.listed_at > self._settings.stale_after
+            if is_gone and not source.is_listed:
                 del self._sources[source_id]
         for source_id, figures in inventory.sources.items():
             known = self._sources.setdefault(source_id, _Source(figures, now))
@@ -217,10 +246,12 @@ class AccountRefresher:
 
         async def work_off() -> None:
             for source in waiting:
-                failures = await self._guarded(self._read_source_jobs(source))
+                failures = await self._guarded(self._read_source_jobs(source), source.figures.name)
                 errors.extend(failures)
                 if not failures:
                     del unread[source.figures.name.source_id]
+                if self._clock.monotonic() - self._shown_at > SHOW_SECONDS:
+                    self._show()
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -252,6 +283,7 @@ class AccountRefresher:
 
     def _show(self) -> None:
         """Publish, and again at the moment when something becomes stale."""
+        self._shown_at = self._clock.monotonic()
         self._publish()
         if self._expiry is not None:
             self._expiry.cancel()

@@ -59,8 +59,8 @@ class JobsFigures:
     name: SourceName
     counts: dict[str, int]
     """Number of jobs by status; a status whose number is not known is not there."""
-    stopped: int
-    """Unfinished jobs that are stopped."""
+    stopped: int | None
+    """Unfinished jobs that are stopped; None where one of them does not say."""
     jobs: tuple[JobFigures, ...]
     """Those with series of their own."""
     omitted: int
@@ -89,7 +89,8 @@ class CollectorSnapshot:
     account: str
     collector: str
     success: bool
-    duration_seconds: float
+    duration_seconds: float | None
+    """None where it has not run, because nothing could have come of it."""
     last_success_at: float | None
     """Unix seconds; None if it never succeeded."""
 

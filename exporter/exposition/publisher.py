@@ -29,12 +29,12 @@ class Publisher:
         self._renderer = Renderer()
         self._changed = asyncio.Event()
         self._page = self._renderer.render(Snapshot())
-        self._is_making = False
+        self._is_made = False
 
     @property
     def is_current(self) -> bool:
         """Whether every change is in the page that is handed out."""
-        return not self._changed.is_set() and not self._is_making
+        return not self._changed.is_set() and self._is_made
 
     def note_change(self) -> None:
         """Have a new page made soon."""
@@ -53,15 +53,21 @@ class Publisher:
         """Make a page of what is known now and hand it out from now on."""
         started = self._clock.monotonic()
         self._changed.clear()
-        self._is_making = True
-        try:
-            self._page = await asyncio.to_thread(self._renderer.render, self._take_snapshot())
-        finally:
-            self._is_making = False
+        self._is_made = False
+        self._page = await asyncio.to_thread(self._renderer.render, self._take_snapshot())
+        self._is_made = True
         self._telemetry.render_duration.set(self._clock.monotonic() - started)
         self._telemetry.series.set(self._page.series)
 
-    def body(self, text_format: Format, *, gzip: bool) -> bytes:
-        """Return the whole exposition: the page, and the exporter's own series as they are now."""
+    def pieces(self, text_format: Format, *, gzip: bool) -> tuple[bytes, ...]:
+        """Return the whole exposition, in pieces that are shared by all who read it where they are large.
+
+        It is the page, and behind it the exporter's own series as they are now.
+        """
         own = self._telemetry.page(text_format)
-        return self._page.deflated[text_format].gzip_with(own) if gzip else self._page.plain[text_format] + own
+        page = self._page
+        return page.deflated[text_format].gzip_with(own) if gzip else (page.plain[text_format], own)
+
+    def body(self, text_format: Format, *, gzip: bool) -> bytes:
+        """Return the whole exposition as one."""
+        return b"".join(self.pieces(text_format, gzip=gzip))

@@ -42,12 +42,12 @@ class Deflated:
         deflate = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
         return cls(deflate.compress(page) + deflate.flush(zlib.Z_SYNC_FLUSH), zlib.crc32(page), len(page))
 
-    def gzip_with(self, rest: bytes) -> bytes:
-        """Return the gzip file of the page followed by `rest`."""
+    def gzip_with(self, rest: bytes) -> tuple[bytes, ...]:
+        """Return the gzip file of the page followed by `rest`, in pieces."""
         deflate = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
         tail = deflate.compress(rest) + deflate.flush(zlib.Z_FINISH)
         trailer = struct.pack("<LL", zlib.crc32(rest, self.crc), (self.size + len(rest)) & 0xFFFFFFFF)
-        return b"".join((_GZIP_HEADER, self.data, tail, trailer))
+        return _GZIP_HEADER, self.data, tail + trailer
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ The only place that sends. Owns the pooled session of the account; knows what to
 `protocol`, and tells an Observer what it did.
 """
 
+import asyncio
 import random
 import ssl
 import uuid
@@ -45,7 +46,9 @@ I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 MAX_ATTEMPTS: Final = 4
 FIRST_BACKOFF_SECONDS: Final = 0.5
 MAX_BACKOFF_SECONDS: Final = 20.0
-MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
+LARGE_ANSWER_BYTES: Final = 256 * 1024
+"""From here on an answer is read in a thread, so that others go on meanwhile."""
 _ALL_SOURCES: Final = DataSourceFilter()
 _ALL_JOBS: Final = JobFilter()
 
@@ -183,17 +186,15 @@ class Client:
             return await self._observed_exchange(call)
 
     async def _observed_exchange(self, call: Call[T]) -> T:
+        """Send `call`, and tell how that went; an attempt that is cancelled did not go any way."""
         started = self._clock.monotonic()
-        reason: str | None = CallTimedOut.reason  # what a cancelled attempt counts as: only a deadline cancels one
         try:
             answer = await self._exchange(call)
-            reason = None
         except MmsError as error:
-            reason = error.reason
+            self._observer.attempted(call.operation, self._clock.monotonic() - started, error.reason)
             self._learn_from(call, error)
             raise
-        finally:
-            self._observer.attempted(call.operation, self._clock.monotonic() - started, reason)
+        self._observer.attempted(call.operation, self._clock.monotonic() - started, None)
         return answer
 
     def _learn_from(self, call: Call[Any], error: MmsError) -> None:
@@ -221,7 +222,10 @@ class Client:
         )
         url = URL(f"{self._origin}{call.path}?{query}" if query else f"{self._origin}{call.path}", encoded=True)
         status, answer_headers, body = await self._transfer(call, url, headers)
-        decoded = answer_from(call, status, answer_headers, body)
+        if len(body) > LARGE_ANSWER_BYTES:
+            decoded = await asyncio.to_thread(answer_from, call, status, answer_headers, body)
+        else:
+            decoded = answer_from(call, status, answer_headers, body)
         if decoded.unexpected:
             self._observer.unexpected(call.operation, decoded.unexpected)
         return decoded.value

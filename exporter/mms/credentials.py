@@ -6,10 +6,8 @@ imported when first used, and runs in a thread of its own.
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config import (
@@ -26,8 +24,7 @@ from exporter.config import (
 from exporter.errors import CredentialsUnavailable
 from exporter.mms.signing import Credential
 from exporter.shapes import Secret
-
-T = TypeVar("T")
+from exporter.threads import DAEMON_THREADS
 
 CACHE_SECONDS: Final = 30.0
 """How long the library's answer is used before it is asked again; it renews what is about to expire by itself."""
@@ -76,6 +73,7 @@ class LibraryCredentials:
         self._asking = asyncio.Lock()
         self._cached: Credential | None = None
         self._asked_at = 0.0
+        self._pending: asyncio.Future[Credential] | None = None
 
     async def get(self) -> Credential:
         """Return the library's credential. Raises: CredentialsUnavailable."""
@@ -94,12 +92,19 @@ class LibraryCredentials:
     async def _asked(self) -> Credential:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                return await _in_daemon_thread(self._ask)
+                return await asyncio.shield(self._asking_now())
         except TimeoutError:
             raise CredentialsUnavailable(f"no credentials within {TIMEOUT_SECONDS:g} s") from None
         except Exception as error:  # noqa: BLE001 - foreign errors of any kind are translated here
             # The library raises whatever its parts raise; the texts can quote a token, so only the type is told.
             raise CredentialsUnavailable(f"no credentials: {type(error).__name__}") from None
+
+    def _asking_now(self) -> asyncio.Future[Credential]:
+        """Return the answer to come; of one that hangs, the same again, rather than one more thread."""
+        if self._pending is None or self._pending.done():
+            self._pending = asyncio.get_running_loop().run_in_executor(DAEMON_THREADS, self._ask)
+            self._pending.add_done_callback(_mark_seen)
+        return self._pending
 
     def _ask(self) -> Credential:
         provider = self._provider = self._provider or self._make_provider()
@@ -108,6 +113,12 @@ class LibraryCredentials:
         if not key_id or not secret:
             raise ValueError("no key")
         return Credential(key_id, secret, found.get_security_token() or None)
+
+
+def _mark_seen(answer: asyncio.Future[Credential]) -> None:
+    """Have asyncio not complain of an error that came when nobody waited any more."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def credential_source(spec: Credentials) -> CredentialSource:
@@ -125,8 +136,8 @@ def credential_source(spec: Credentials) -> CredentialSource:
 def _provider(spec: Credentials) -> Any:  # noqa: ANN401 - the library is untyped
     from alibabacloud_credentials import provider  # noqa: PLC0415 - slow to import
 
-    for talker in ("credentials", "apscheduler"):
-        # The library logs what it was answered, secrets included, on its own handlers.
+    for talker in ("credentials", "alibabacloud-tea", "apscheduler", "urllib3"):
+        # The library logs what it sends and is answered, secrets included, on handlers of its own.
         logging.getLogger(talker).setLevel(logging.CRITICAL + 1)
     makers: dict[type[Credentials], Callable[..., Any]] = {
         RamRoleArn: provider.RamRoleArnCredentialsProvider,
@@ -141,26 +152,3 @@ def _provider(spec: Credentials) -> Any:  # noqa: ANN401 - the library is untype
     if isinstance(spec, EcsRamRole):
         arguments["async_update_enabled"] = False  # it would start a thread that nothing ends
     return makers[type(spec)](**arguments)
-
-
-async def _in_daemon_thread(work: Callable[[], T]) -> T:
-    """Return what `work` returns, run in a thread that cannot keep the process from ending."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(set_outcome: Callable[[Any], None], outcome: object) -> None:
-        if not done.cancelled():
-            set_outcome(outcome)
-
-    def run() -> None:
-        set_outcome: Callable[[Any], None]
-        outcome: object
-        try:
-            set_outcome, outcome = done.set_result, work()
-        except Exception as error:  # noqa: BLE001 - handed to who waits
-            set_outcome, outcome = done.set_exception, error
-        with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
-            loop.call_soon_threadsafe(settle, set_outcome, outcome)
-
-    threading.Thread(target=run, name="credentials", daemon=True).start()
-    return await done

@@ -15,6 +15,7 @@ from exporter.web.service import Service
 Reload = Callable[[], Awaitable[None]]
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
+CHUNK_BYTES: Final = 256 * 1024
 
 PAGE: Final = """<!DOCTYPE html>
 <html lang="en">
@@ -59,13 +60,20 @@ class _Handlers:
         self._reload = reload
         self._page = PAGE.format(version=escape(__version__), metrics=escape(telemetry_path))
 
-    async def metrics(self, request: web.Request) -> web.Response:
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
         text_format = format_for(request.headers.get("accept", ""))
         gzip = takes_gzip(request.headers.get("accept-encoding", ""))
         headers = {"content-type": CONTENT_TYPES[text_format], "vary": "accept, accept-encoding"}
         if gzip:
             headers["content-encoding"] = "gzip"
-        return web.Response(body=self._service.publisher.body(text_format, gzip=gzip), headers=headers)
+        pieces = self._service.publisher.pieces(text_format, gzip=gzip)
+        response = web.StreamResponse(headers=headers)
+        response.content_length = sum(map(len, pieces))
+        await response.prepare(request)
+        if request.method != "HEAD":
+            for piece in pieces:
+                await _write(response, piece)
+        return response
 
     async def index(self, _: web.Request) -> web.Response:
         return web.Response(text=self._page, content_type="text/html")
@@ -89,3 +97,10 @@ class _Handlers:
         except ConfigError as error:
             return web.Response(text=f"{error}\n", status=HTTPStatus.BAD_REQUEST)
         return web.Response(text="reloaded\n")
+
+
+async def _write(response: web.StreamResponse, piece: bytes) -> None:
+    """Write by and by what all readers share, so that a slow one holds no copy of it."""
+    view = memoryview(piece)
+    for start in range(0, len(view), CHUNK_BYTES):
+        await response.write(view[start : start + CHUNK_BYTES])

@@ -15,14 +15,15 @@ from aiohttp import web
 
 from exporter.config import Config
 from exporter.errors import ConfigError, ListenError
+from exporter.threads import DAEMON_THREADS
 from exporter.web.addresses import ListenAddress
 from exporter.web.handlers import application
 from exporter.web.service import Service
 
 log = structlog.stdlib.get_logger()
 
-SHUTDOWN_SECONDS: Final = 1.0
-"""How long running scrapes may take to end; a process is to be gone within 2 s."""
+SHUTDOWN_SECONDS: Final = 0.5
+"""How long running scrapes may take to end. aiohttp takes it twice, and the process is to be gone within 2 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ async def serve(
 
     Raises: ConfigError from the first `load`; ListenError.
     """
+    asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
     stop = asyncio.Event()
     reloading = asyncio.Lock()
 
@@ -86,6 +88,8 @@ async def listen(runner: web.AppRunner, addresses: Sequence[ListenAddress]) -> l
     for address in addresses:
         try:
             await web.TCPSite(runner, address.host, address.port).start()
+        except UnicodeError as error:
+            raise ListenError(f"cannot listen on {address}: no such name") from error
         except OSError as error:
             reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
             raise ListenError(f"cannot listen on {address}: {reason}") from error
@@ -123,3 +127,5 @@ def _signals(stop: asyncio.Event, reload: Callable[[], Awaitable[None]]) -> Iter
     finally:
         for number in handlers:
             loop.remove_signal_handler(number)
+        for task in reloads:
+            task.cancel()

@@ -30,6 +30,7 @@ MAX_START_SPREAD_SECONDS: Final = 0.2
 class _Running:
     """One account at work."""
 
+    account: Account
     settings: tuple[object, ...]
     """All that its work depends on; a reload that leaves them as they are leaves it alone."""
     client: Client
@@ -68,15 +69,16 @@ class Service:
     async def apply(self, config: Config) -> None:
         """Run what `config` says, from now on; accounts whose settings did not change go on undisturbed."""
         wanted = {account.name: account for account in config.accounts}
+        stopped: dict[str, _Running] = {}
         for name, running in list(self._accounts.items()):
             if name not in wanted or running.settings != _settings(wanted[name], config):
-                del self._accounts[name]
+                stopped[name] = self._accounts.pop(name)
                 await self._stop(running)
                 if name not in wanted:
                     self._telemetry.forget_account(name)
         for index, (name, account) in enumerate(wanted.items()):
             if name not in self._accounts:
-                self._accounts[name] = self._started(account, config, index)
+                self._accounts[name] = self._started(account, config, index, stopped.get(name))
         if self._publishing is None:
             self._publishing = asyncio.create_task(self.publisher.run(), name="publish")
         self._telemetry.note_load(self._clock.wall())
@@ -86,12 +88,14 @@ class Service:
         """Have it seen that the configuration could not be loaded anew."""
         self._telemetry.note_load(None)
 
-    def _started(self, account: Account, config: Config, index: int) -> _Running:
+    def _started(self, account: Account, config: Config, index: int, before: _Running | None) -> _Running:
         refresher, client = self.refresher(account, config)
+        if before is not None and before.account.has_same_sources_as(account):
+            refresher.take_over(before.refresher)
         share = index / len(config.accounts)
         delay = min(index * MAX_START_SPREAD_SECONDS, share * config.refresh.interval)
         task = asyncio.create_task(refresher.run(delay, share), name=f"account {account.name}")
-        return _Running(_settings(account, config), client, refresher, task)
+        return _Running(account, _settings(account, config), client, refresher, task)
 
     def refresher(self, account: Account, config: Config) -> tuple[AccountRefresher, Client]:
         """Return what keeps `account` fresh, and the client it uses, which the caller closes."""

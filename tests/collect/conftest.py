@@ -20,6 +20,10 @@ class HandWrittenMms:
         self.page_cap = 100
         self.before_list: Callable[[str], None] = lambda _: None
         """Called with a list's filter before it is answered."""
+        self.refused: set[str] = set()
+        """Filters that are answered with an error."""
+        self.without_total: set[str] = set()
+        """Filters whose list does not say its total."""
         self.calls: Counter[str] = Counter()
         """Job lists by what they were filtered by: a status, or "name"."""
 
@@ -38,11 +42,14 @@ class HandWrittenMms:
         query = request.query
         self.calls[query.get("status", "name")] += 1
         self.before_list(query.get("status", "name"))
+        if query.get("status", "name") in self.refused:
+            return web.json_response({"Code": "InvalidParameter"}, status=400)
         rows = [job for job in reversed(self.jobs) if job["status"] == query.get("status", job["status"])]
         rows = [job for job in rows if query.get("name", "") in job["name"]]
         size = min(int(query["pageSize"]), self.page_cap)
         start = (int(query["pageNum"]) - 1) * size
-        return web.json_response({"data": {"total": len(rows), "objectList": rows[start : start + size]}})
+        total = {} if query.get("status") in self.without_total else {"total": len(rows)}
+        return web.json_response({"data": {**total, "objectList": rows[start : start + size]}})
 
 
 @pytest.fixture

@@ -191,7 +191,7 @@ async def test_a_job_that_moves_on_between_two_lists_is_counted_once(
     async with harness_on(config_on(mms_url), clock) as harness:
         served = await harness.refresh()
         assert mms.calls["INIT"] == 1
-        assert served.by("mms_jobs", "status") == {"INIT": 0, "DOING": 1, "DONE": 0, "FAILED": 0, "UNKNOWN": 0}
+        assert served.by("mms_jobs", "status") == {"INIT": 0, "DOING": 1, "DONE": 0, "FAILED": 0}
         assert served.value("mms_job_status", job_id="1", status="DOING") == 1
 
 
@@ -205,3 +205,88 @@ async def test_an_eta_that_cannot_be_read_gives_no_sample(
         served = await harness.refresh()
         assert served.by("mms_job_eta_timestamp_seconds", "job_id") == {"2": 1748736000, "3": 1748779200}
         assert served.value("mms_exporter_unexpected_values_total", operation="ListMmsJobs", field="eta") == 1
+
+
+async def test_a_job_that_cannot_be_looked_for_hides_no_other(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    for job_id in (1, 2):
+        mms.add_job(job_id, "DOING")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        mms.jobs.clear()
+        mms.add_job(3, "DOING")
+        mms.refused.add("name")
+        served = await harness.refresh()
+        assert set(served.by("mms_job_tasks", "job_id")) == {"3"}
+        assert served.value("mms_refresh_success", collector="jobs") == 1
+
+
+async def test_a_failed_job_that_is_retried_beyond_the_first_page_is_not_taken_for_failed(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    """The first page and the total stay what they were, since another job fails meanwhile."""
+    mms.page_cap = 5
+    jobs = [mms.add_job(job_id, "FAILED") for job_id in range(12)]
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        mms.row["tablesDoingNum"] = 1
+        jobs[0]["status"] = "DOING"
+        mms.jobs.insert(0, {**jobs[1], "id": 99, "name": "job_99"})
+        served = await harness.refresh()
+        assert served.value("mms_job_status", job_id="0", status="DOING") == 1
+        assert served.value("mms_jobs", status="DOING") == 1
+        assert served.value("mms_jobs", status="FAILED") == 12
+
+
+async def test_a_job_that_ends_between_two_lists_is_counted_once(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    job = mms.add_job(1, "DOING")
+
+    def end(list_filter: str) -> None:
+        job["status"] = "DONE" if list_filter == "DONE" else job["status"]
+
+    mms.before_list = end
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+        assert served.by("mms_jobs", "status") == {"INIT": 0, "DOING": 0, "DONE": 1, "FAILED": 0}
+
+
+async def test_a_total_that_is_missing_is_no_number(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+    for job_id in range(3):
+        mms.add_job(job_id, "INIT")
+    mms.without_total.add("INIT")
+
+    def move_on(list_filter: str) -> None:
+        mms.jobs[0]["status"] = "DOING" if list_filter == "DOING" else mms.jobs[0]["status"]
+
+    mms.before_list = move_on
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+        assert served.by("mms_jobs", "status") == {"DOING": 1, "DONE": 0, "FAILED": 0}
+
+
+async def test_jobs_that_do_not_say_whether_they_are_stopped_are_not_counted_as_running(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_job(1, "DOING", stopped=None)
+    async with harness_on(config_on(mms_url), clock) as harness:
+        assert (await harness.refresh()).value("mms_jobs_stopped") is None
+
+
+async def test_a_deleted_job_with_a_common_name_is_not_sought_for_ever(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.page_cap = 1
+    mms.add_job(1, "DOING", name="job")
+    for job_id in range(100, 150):
+        mms.add_job(job_id, "DONE")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        del mms.jobs[0]
+        for _ in range(12):
+            await harness.refresh()
+        mms.calls.clear()
+        await harness.refresh()
+        assert not mms.calls, "the source is idle"

@@ -141,7 +141,11 @@ async def test_trouble_is_logged_when_it_begins_and_when_it_ends(simulator: Simu
             simulator.faults.clear()
             for _ in range(3):
                 await harness.refresh()
-        told = [(line["log_level"], line["collector"], line.get("reasons")) for line in lines]
+        told = [
+            (line["log_level"], line["collector"], line.get("reasons"))
+            for line in lines
+            if "hint" in line or "again" in line["event"]
+        ]
         assert told == [("warning", "datasources", "permission"), ("info", "datasources", None)]
 
 
@@ -224,3 +228,74 @@ async def test_excluded_sources_are_not_shown_and_not_asked(simulator: Simulator
         assert all(name.startswith("hive-") for name in shown)
         asked = {source_id for operation, source_id in simulator.calls if operation == "ListMmsJobs"}
         assert asked == {int(source_id) for source_id in served.by("mms_datasource_info", "source_id")}
+
+
+async def test_a_listing_that_runs_into_the_deadline_is_no_success(simulator: Simulator) -> None:
+    """Idle sources need no call, and must not pass for read when nothing was listed."""
+    telemetry, published = Telemetry(with_process=False), list[float]()
+    refresher, client = refresher_on(
+        simulator.url, telemetry, published, refresh={"interval": "1s", "stale_after": "1s"}
+    )
+    async with client:
+        await refresher.refresh()
+        before = {source.name: source.last_success_at for source in refresher.snapshot().sources}
+        simulator.faults.add(Fault(kind="hang", operation="ListMmsDataSources"))
+        await refresher.refresh()
+        after = refresher.snapshot().sources
+    assert not any(source.refreshed for source in after)
+    assert {source.name: source.last_success_at for source in after} == before
+
+
+async def test_at_a_start_without_permission_nothing_counts_as_read(simulator: Simulator, clock: ManualClock) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        simulator.faults.add(Fault(kind="error", operation="ListMmsDataSources", status=403, code="NoPermission"))
+        served = await harness.refresh()
+        assert served.by("mms_refresh_success", "collector") == {"datasources": 0, "jobs": 0}
+        assert served.by("mms_refresh_last_success_timestamp_seconds", "collector") == {}
+        assert set(served.by("mms_refresh_duration_seconds", "collector")) == {"datasources"}, "jobs did not run"
+
+
+async def test_a_source_gone_from_lists_that_are_never_whole_leaves_when_it_is_stale(
+    simulator: Simulator, clock: ManualClock
+) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        simulator.faults.add(Fault(kind="total", operation="ListMmsDataSources", total=99))
+        await harness.refresh()
+        simulator.world.remove(2000001)
+        clock.advance(STALE_AFTER)
+        assert (await harness.refresh()).value("mms_datasource_refresh_success", **SOURCE) == 0
+        clock.advance(1)
+        served = await harness.refresh()
+        assert all(not served.having(name, **SOURCE) for name in served.samples)
+
+
+async def test_what_was_listed_is_shown_before_all_jobs_are_read(simulator: Simulator) -> None:
+    telemetry, published = Telemetry(with_process=False), list[float]()
+    refresher, client = refresher_on(simulator.url, telemetry, published)
+    simulator.faults.add(Fault(kind="hang", operation="ListMmsJobs"))
+    async with client:
+        refreshing = asyncio.create_task(refresher.refresh())
+        await eventually(lambda: bool(published))
+        snapshot = refresher.snapshot()
+        assert snapshot.up
+        assert all(source.figures is not None for source in snapshot.sources)
+        refreshing.cancel()
+
+
+async def test_a_log_line_names_the_source(simulator: Simulator, clock: ManualClock) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", source_id=2000001, status=403))
+        with capture_logs() as lines:
+            await harness.refresh()
+        (told,) = (line for line in lines if line["log_level"] == "warning")
+        assert told["sources"] == "hive-sales-001 (2000001)"
+
+
+async def test_after_an_outage_of_credentials_one_line_tells_its_end(simulator: Simulator, clock: ManualClock) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        simulator.faults.add(Fault(kind="error", status=403, code="SignatureDoesNotMatch"))
+        with capture_logs() as lines:
+            await harness.refresh()
+            simulator.faults.clear()
+            await harness.refresh()
+        assert [line["log_level"] for line in lines if line["log_level"] != "debug"] == ["warning", "info"]

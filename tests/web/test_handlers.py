@@ -182,3 +182,15 @@ async def test_a_reload_keeps_the_accounts_whose_settings_did_not_change(simulat
     assert simulator.calls["ListMmsDataSources", None] == calls + 1, "only the new one was asked"
     assert served.value("mms_exporter_config_last_reload_successful") == 1
     await service.close()
+
+
+async def test_a_reload_that_changes_the_pace_keeps_what_was_read(simulator: Simulator) -> None:
+    service = Service(Telemetry())
+    await service.apply(config_on(simulator.url))
+    await eventually(lambda: service.is_ready)
+    simulator.faults.add(Fault(kind="error"))
+    await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
+    await eventually(lambda: service.is_ready)
+    served = read(service.publisher.body("text", gzip=False))
+    assert len(served.by("mms_datasource_info", "source_id")) == 6
+    await service.close()

@@ -1,0 +1,37 @@
+"""Threads that cannot keep the process from ending: for name resolution, files and foreign code that may hang."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Thread
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class DaemonThreads(ThreadPoolExecutor):
+    """An executor that gives each work a daemon thread of its own, and waits for none at the end.
+
+    It is a ThreadPoolExecutor by name only, since asyncio takes nothing else for its default.
+    """
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Start the work at once."""
+        future: Future[T] = Future()
+        Thread(target=_settle, args=(future, fn, args, kwargs), name="work", daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - inherited
+        """Leave what still runs to the end of the process."""
+
+
+def _settle(future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(fn(*args, **kwargs))
+    except BaseException as error:  # noqa: BLE001 - handed to who waits
+        future.set_exception(error)
+
+
+DAEMON_THREADS = DaemonThreads()
