@@ -22,6 +22,7 @@ from tests.test_config import CONFIGS, INVALID, JSON
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted(path for path in ROOT.glob("**/*.md") if not {".venv", ".tools"} & set(path.parts))
 BEYOND_SHAPE = {
+    "hosts_and_names",
     "impossible_values",
     "two_accounts_of_one_name",
     "bad_regular_expression",
