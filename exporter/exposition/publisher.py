@@ -56,8 +56,7 @@ class Publisher:
         self._is_made = False
         self._page = await asyncio.to_thread(self._renderer.render, self._take_snapshot())
         self._is_made = True
-        self._telemetry.render_duration.set(self._clock.monotonic() - started)
-        self._telemetry.series.set(self._page.series)
+        self._telemetry.note_rendering(self._clock.monotonic() - started, self._page.series)
 
     def pieces(self, text_format: Format, *, gzip: bool) -> tuple[bytes, ...]:
         """Return the whole exposition, in pieces that are shared by all who read it where they are large.

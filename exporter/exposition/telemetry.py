@@ -22,34 +22,32 @@ OPERATIONS: Final = ("ListMmsDataSources", "ListMmsJobs")
 """What the serving process calls; their counters start at 0, so that the first increase is seen."""
 
 
-class Telemetry:
-    """The exporter's own registry."""
+class CallMetrics:
+    """What the accounts' clients and refreshers do."""
 
-    def __init__(self, *, with_process: bool = True) -> None:
-        self.registry = CollectorRegistry()
-        registry = self.registry
-        by_operation = ("account", "operation")
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ("account", "operation")
         self.requests = Counter(
-            "mms_api_requests", "Requests sent to MMS, retries included.", by_operation, registry=registry
+            "mms_api_requests", "Requests sent to MMS, retries included.", labels, registry=registry
         )
         self.failures = Counter(
             "mms_api_request_failures",
             "Requests to MMS that failed, retries included, by reason.",
-            (*by_operation, "reason"),
+            (*labels, "reason"),
             registry=registry,
         )
         self.duration = Histogram(
             "mms_api_request_duration_seconds",
             "Time from sending a request to the last byte of its answer.",
-            by_operation,
+            labels,
             buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
             registry=registry,
         )
-        self.retries = Counter("mms_api_retries", "Requests that repeat a failed one.", by_operation, registry=registry)
+        self.retries = Counter("mms_api_retries", "Requests that repeat a failed one.", labels, registry=registry)
         self.rate_limit_wait = Counter(
             "mms_api_rate_limit_wait_seconds",
             "Time that requests were held back by rate_limit, or by a wait that MMS asked for.",
-            by_operation,
+            labels,
             registry=registry,
         )
         self.skipped = Counter(
@@ -59,9 +57,29 @@ class Telemetry:
             "mms_exporter_unexpected_values",
             'Fields of the API that were missing, of the wrong type or of no known meaning; "row" for a whole row, '
             '"total" for a list that held fewer rows than it stated.',
-            (*by_operation, "field"),
+            (*labels, "field"),
             registry=registry,
         )
+
+    def begin(self, account: str) -> None:
+        """Have an account's counters start at 0."""
+        self.skipped.labels(account)
+        for operation in OPERATIONS:
+            for metric in (self.requests, self.duration, self.retries, self.rate_limit_wait):
+                metric.labels(account, operation)
+            for reason in REASONS:
+                self.failures.labels(account, operation, reason)
+
+    def forget(self, account: str) -> None:
+        """Remove an account's series."""
+        for metric in vars(self).values():
+            metric.remove_by_labels({"account": account})
+
+
+class OwnMetrics:
+    """What the exporter says of itself."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
         self.series = Gauge("mms_exporter_series", "Series from MMS in the last rendering.", registry=registry)
         self.render_duration = Gauge(
             "mms_exporter_render_duration_seconds", "How long the last rendering took.", registry=registry
@@ -76,36 +94,42 @@ class Telemetry:
             "When the configuration was last loaded, in Unix seconds.",
             registry=registry,
         )
-        Gauge(
+        build = Gauge(
             "mms_exporter_build_info", "The exporter's version.", ("version", "python_version"), registry=registry
-        ).labels(__version__, platform.python_version()).set(1)
+        )
+        build.labels(__version__, platform.python_version()).set(1)
+
+
+class Telemetry:
+    """The exporter's own registry."""
+
+    def __init__(self, *, with_process: bool = True) -> None:
+        self.registry = CollectorRegistry()
+        self.calls = CallMetrics(self.registry)
+        self.own = OwnMetrics(self.registry)
         if with_process:
-            prometheus_client.ProcessCollector(registry=registry)
-            prometheus_client.PlatformCollector(registry=registry)
-            prometheus_client.GCCollector(registry=registry)
+            prometheus_client.ProcessCollector(registry=self.registry)
+            prometheus_client.PlatformCollector(registry=self.registry)
+            prometheus_client.GCCollector(registry=self.registry)
+
+    def note_rendering(self, seconds: float, series: int) -> None:
+        """Have seen how the last rendering went."""
+        self.own.render_duration.set(seconds)
+        self.own.series.set(series)
 
     def note_load(self, at: float | None) -> None:
         """Have seen that the configuration was loaded `at`, in Unix seconds; None for an attempt that failed."""
-        self.reload_success.set(at is not None)
+        self.own.reload_success.set(at is not None)
         if at is not None:
-            self.reload_time.set(at)
+            self.own.reload_time.set(at)
 
     def account(self, name: str) -> "AccountTelemetry":
         """Return the observer of one account; its counters start at 0."""
-        return AccountTelemetry(self, name)
+        return AccountTelemetry(self.calls, name)
 
     def forget_account(self, name: str) -> None:
         """Remove an account's series."""
-        for metric in (
-            self.requests,
-            self.failures,
-            self.duration,
-            self.retries,
-            self.rate_limit_wait,
-            self.skipped,
-            self.unexpected,
-        ):
-            metric.remove_by_labels({"account": name})
+        self.calls.forget(name)
 
     def page(self, text_format: Format) -> bytes:
         """Return the exporter's own series as they are now; the end of the page in OpenMetrics."""
@@ -117,36 +141,31 @@ class Telemetry:
 class AccountTelemetry:
     """Counts what the client and the refresh of one account tell."""
 
-    def __init__(self, telemetry: Telemetry, account: str) -> None:
-        self._telemetry = telemetry
+    def __init__(self, calls: CallMetrics, account: str) -> None:
+        self._calls = calls
         self._account = account
-        telemetry.skipped.labels(account)
-        for operation in OPERATIONS:
-            for metric in (telemetry.requests, telemetry.duration, telemetry.retries, telemetry.rate_limit_wait):
-                metric.labels(account, operation)
-            for reason in REASONS:
-                telemetry.failures.labels(account, operation, reason)
+        calls.begin(account)
 
     def attempted(self, operation: str, seconds: float, reason: str | None) -> None:
         """Count an attempt, and its failure."""
-        self._telemetry.requests.labels(self._account, operation).inc()
-        self._telemetry.duration.labels(self._account, operation).observe(seconds)
+        self._calls.requests.labels(self._account, operation).inc()
+        self._calls.duration.labels(self._account, operation).observe(seconds)
         if reason is not None:
-            self._telemetry.failures.labels(self._account, operation, reason).inc()
+            self._calls.failures.labels(self._account, operation, reason).inc()
 
     def retried(self, operation: str) -> None:
         """Count a retry."""
-        self._telemetry.retries.labels(self._account, operation).inc()
+        self._calls.retries.labels(self._account, operation).inc()
 
     def waited(self, operation: str, seconds: float) -> None:
         """Add up the waiting."""
-        self._telemetry.rate_limit_wait.labels(self._account, operation).inc(seconds)
+        self._calls.rate_limit_wait.labels(self._account, operation).inc(seconds)
 
     def unexpected(self, operation: str, fields: Sequence[str]) -> None:
         """Count each field that could not be used."""
         for field in fields:
-            self._telemetry.unexpected.labels(self._account, operation, field).inc()
+            self._calls.unexpected.labels(self._account, operation, field).inc()
 
     def skipped(self) -> None:
         """Count a refresh that was due while one ran."""
-        self._telemetry.skipped.labels(self._account).inc()
+        self._calls.skipped.labels(self._account).inc()

@@ -182,7 +182,7 @@ async def test_a_refresh_longer_than_the_interval_skips_and_never_overlaps_itsel
     refresher, client = refresher_on(simulator.url, telemetry, published, refresh={"interval": "1s"})
     async with client, asyncio.TaskGroup() as group:
         running = group.create_task(refresher.run())
-        skipped = telemetry.skipped.labels("test")
+        skipped = telemetry.calls.skipped.labels("test")
         await eventually(lambda: next(iter(skipped.collect())).samples[0].value == 2)
         assert simulator.calls["ListMmsDataSources", None] == 1
         running.cancel()
