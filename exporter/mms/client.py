@@ -33,11 +33,19 @@ from exporter.errors import (
 from exporter.mms import protocol
 from exporter.mms.credentials import CredentialSource
 from exporter.mms.decoding import Page
-from exporter.mms.listing import Identified, Listing, read_pages
+from exporter.mms.listing import Identified, Listing, read_newest, read_pages
 from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table
 from exporter.mms.observer import Observer
 from exporter.mms.pace import DEFAULT_LIMITS, Limits, Pace
-from exporter.mms.protocol import Call, DataSourceFilter, JobFilter, JobRequest, answer_from
+from exporter.mms.protocol import (
+    Call,
+    DataSourceFilter,
+    JobFilter,
+    JobRequest,
+    PartitionFilter,
+    TableFilter,
+    answer_from,
+)
 from exporter.mms.signing import HEADER_ACTION, canonical_query, signed_headers
 
 T = TypeVar("T")
@@ -148,6 +156,22 @@ class Client:
         """Return one page, from 1, of the jobs of a source that `filters` match. Raises: MmsError."""
         return await self.send(protocol.list_mms_jobs(source_id, filters, page, page_size))
 
+    async def newest_tables(self, source_id: int, filters: TableFilter, wanted: int) -> Listing[Table]:
+        """Return `wanted` of the tables of a source that `filters` match, the highest id first. Raises: MmsError."""
+        return await self._newest(lambda page: protocol.list_mms_tables(source_id, filters, page), wanted)
+
+    async def newest_partitions(self, source_id: int, filters: PartitionFilter, wanted: int) -> Listing[Partition]:
+        """Return `wanted` of the partitions of a source that `filters` match, as above. Raises: MmsError."""
+        return await self._newest(lambda page: protocol.list_mms_partitions(source_id, filters, page), wanted)
+
+    async def tables_page(self, source_id: int, filters: TableFilter, page: int) -> Page[Table]:
+        """Return one page, from 1, of the tables of a source that `filters` match. Raises: MmsError."""
+        return await self.send(protocol.list_mms_tables(source_id, filters, page))
+
+    async def partitions_page(self, source_id: int, filters: PartitionFilter, page: int) -> Page[Partition]:
+        """Return one page, from 1, of the partitions of a source that `filters` match. Raises: MmsError."""
+        return await self.send(protocol.list_mms_partitions(source_id, filters, page))
+
     async def get_table(self, source_id: int, table_id: int) -> Table:
         """Return one table. Raises: MmsError."""
         return await self.send(protocol.get_mms_table(source_id, table_id))
@@ -172,9 +196,17 @@ class Client:
         first: Page[I] | None = None,
     ) -> Listing[I]:
         listing = await read_pages(lambda page: self.send(page_call(page)), max_rows, first)
+        self._note_lack(operation, listing)
+        return listing
+
+    async def _newest(self, page_call: Callable[[int], Call[Page[I]]], wanted: int) -> Listing[I]:
+        listing = await read_newest(lambda page: self.send(page_call(page)), wanted)
+        self._note_lack(page_call(1).operation, listing)
+        return listing
+
+    def _note_lack(self, operation: str, listing: Listing[Any]) -> None:
         if not listing.is_whole:
             self._observer.unexpected(operation, ["total"])
-        return listing
 
     def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

@@ -54,3 +54,37 @@ async def read_pages(
         if len(rows) == known or (total is not None and len(rows) >= total):
             break
     return Listing(tuple(rows.values()), total, is_whole=total is not None and len(rows) >= total)
+
+
+async def read_newest(read: Callable[[int], Awaitable[Page[I]]], wanted: int) -> Listing[I]:
+    """Return the `wanted` rows of the highest ids, the highest first, in as few pages as that takes.
+
+    UNVERIFIED: the order of the rows, which the API does not let choose by age; any live list settles it. The first
+    page shows it: where its ids ascend, the list is read from its end. Of a list without order, the first pages are
+    read.
+    """
+    first = await read(1)
+    rows = {row.id: row for row in first.rows}
+    size = len(rows)
+    ascends = size > 0 and first.rows[0].id < first.rows[-1].id
+    for number in _pages_of_newest(first.total or 0, size, wanted, ascends=ascends):
+        known = len(rows)
+        if known - (size if ascends else 0) >= wanted:
+            break
+        page = await read(number)
+        rows.update((row.id, row) for row in page.rows)
+        if len(rows) == known and (page.rows or not ascends):
+            break
+    newest = sorted(rows.values(), key=lambda row: row.id, reverse=True)[:wanted]
+    return Listing(
+        tuple(newest), first.total, is_whole=first.total is not None and len(newest) >= min(wanted, first.total)
+    )
+
+
+def _pages_of_newest(total: int, size: int, wanted: int, *, ascends: bool) -> range:
+    """Return the numbers of the pages behind the first that can hold the highest ids, in the order to read them."""
+    if not size:
+        return range(0)
+    pages, needed = -(-total // size), -(-wanted // size)
+    # The last page may hold a single row, so that one more is needed from the end.
+    return range(pages, max(1, pages - needed - 1), -1) if ascends else range(2, min(pages, needed) + 1)

@@ -75,6 +75,25 @@ class JobFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     """`asc` or `desc`."""
 
 
+class TableFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What ListMmsTables can be narrowed by; texts match like SQL LIKE. Source: the vendor's SDK."""
+
+    db_name: str | None = None
+    name: str | None = None
+    status: tuple[str, ...] | None = None
+    """Any of these."""
+
+
+class PartitionFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What ListMmsPartitions can be narrowed by; texts match like SQL LIKE. Source: the vendor's SDK."""
+
+    db_name: str | None = None
+    table_name: str | None = None
+    value: str | None = None
+    status: tuple[str, ...] | None = None
+    """Any of these."""
+
+
 class JobRequest(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The body of CreateMmsJob: which part of a source to migrate, and how.
 
@@ -110,6 +129,8 @@ class JobRequest(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
 _DATA_SOURCES: Final = page_decoder(DataSource)
 _JOBS: Final = page_decoder(Job)
+_TABLES: Final = page_decoder(Table)
+_PARTITIONS: Final = page_decoder(Partition)
 _TABLE: Final = object_decoder(Table)
 _PARTITION: Final = object_decoder(Partition)
 _CREATED_JOB: Final = object_decoder(CreatedJob)
@@ -124,6 +145,16 @@ def list_mms_data_sources(filters: DataSourceFilter, page: int) -> Call[Page[Dat
 def list_mms_jobs(source_id: int, filters: JobFilter, page: int, page_size: int = PAGE_SIZE) -> Call[Page[Job]]:
     """Return the call for page `page`, from 1, of a source's jobs."""
     return Call("ListMmsJobs", f"{DATA_SOURCES_PATH}/{source_id}/jobs", _JOBS, _query(filters, page, page_size))
+
+
+def list_mms_tables(source_id: int, filters: TableFilter, page: int) -> Call[Page[Table]]:
+    """Return the call for page `page`, from 1, of a source's tables."""
+    return Call("ListMmsTables", f"{DATA_SOURCES_PATH}/{source_id}/tables", _TABLES, _query(filters, page))
+
+
+def list_mms_partitions(source_id: int, filters: PartitionFilter, page: int) -> Call[Page[Partition]]:
+    """Return the call for page `page`, from 1, of a source's partitions."""
+    return Call("ListMmsPartitions", f"{DATA_SOURCES_PATH}/{source_id}/partitions", _PARTITIONS, _query(filters, page))
 
 
 def get_mms_table(source_id: int, table_id: int) -> Call[Table]:
@@ -149,7 +180,17 @@ def get_mms_async_task(source_id: int, async_task_id: int) -> Call[AsyncTask]:
 
 def _query(filters: Struct, page: int, page_size: int = PAGE_SIZE) -> tuple[tuple[str, str], ...]:
     pairs = {**msgspec.to_builtins(filters), "pageNum": page, "pageSize": page_size}
-    return tuple((name, str(value)) for name, value in pairs.items())
+    return tuple((name, _parameter(value)) for name, value in pairs.items())
+
+
+def _parameter(value: object) -> str:
+    """Return a value as it stands in a query: several ones as a JSON array."""
+    return str(value) if isinstance(value, (str, int)) else msgspec.json.encode(value).decode()
+
+
+def like(text: str) -> str:
+    """Return a filter that `text` itself passes, among others: a backslash would not stand for itself in SQL LIKE."""
+    return text.replace("\\", "_")
 
 
 _KINDS_BY_CODE: Final[tuple[tuple[tuple[str, ...], type[MmsError]], ...]] = (

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.mms.decoding import Page
-from exporter.mms.listing import MAX_PAGES, Listing, read_pages
+from exporter.mms.listing import MAX_PAGES, Listing, read_newest, read_pages
 
 
 @dataclass(frozen=True)
@@ -160,3 +160,37 @@ async def test_a_first_page_that_was_read_is_not_read_again() -> None:
     first = await server.read(1)
     listing = await read_pages(server.read, first=first)
     assert (ids(listing), listing.is_whole, server.asked) == ([1, 2, 3], True, [1, 2])
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, 60), st.integers(2, 25), st.integers(0, 30), st.sampled_from(["ascending", "descending"]))
+def test_the_newest_are_the_highest_ids_whichever_way_the_list_runs(
+    count: int, cap: int, wanted: int, order: str
+) -> None:
+    everything = sorted(range(count), reverse=order == "descending")
+    server = server_of(*(everything[first : first + cap] for first in range(0, count, cap)), total=count)
+    reading = read_newest(server.read, wanted)
+    with pytest.raises(StopIteration) as ended:
+        reading.send(None)
+    listing: Listing[Row] = ended.value.value
+    assert ids(listing) == sorted(everything, reverse=True)[:wanted]
+    assert (listing.total, listing.is_whole) == (count, True)
+    assert len(server.asked) <= 2 + -(-wanted // cap)
+
+
+async def test_a_list_that_says_more_than_it_holds_is_not_read_without_end() -> None:
+    server = Server(lambda number: Page((Row(7, number),), 2323))
+    listing = await read_newest(server.read, 50)
+    assert (ids(listing), listing.total, listing.is_whole) == ([7], 2323, False)
+    assert server.asked == [1, 2]
+
+
+async def test_of_a_list_in_no_order_the_highest_ids_of_the_first_pages_are_taken() -> None:
+    server = server_of([5, 1, 4], [2, 9, 3], [8, 7, 6], total=9)
+    assert ids(await read_newest(server.read, 4)) == [9, 5, 4, 3]
+
+
+async def test_the_newest_of_a_list_without_a_total_are_those_of_its_first_page() -> None:
+    server = server_of([1, 2, 3], [4, 5], total=None)
+    listing = await read_newest(server.read, 2)
+    assert (ids(listing), listing.is_whole, server.asked) == ([3, 2], False, [1])

@@ -23,13 +23,18 @@ from exporter.mms.protocol import (
     DataSourceFilter,
     JobFilter,
     JobRequest,
+    PartitionFilter,
+    TableFilter,
     answer_from,
     create_mms_job,
     get_mms_async_task,
     get_mms_partition,
     get_mms_table,
+    like,
     list_mms_data_sources,
     list_mms_jobs,
+    list_mms_partitions,
+    list_mms_tables,
 )
 from tests.mms.conftest import sample
 
@@ -40,6 +45,8 @@ CANARY = "canary-7f3a"
 CALLS: list[tuple[Call[Any], str, str, str]] = [
     (list_mms_data_sources(DataSourceFilter(), 1), "ListMmsDataSources", "GET", ROOT),
     (list_mms_jobs(2000015, JobFilter(), 1), "ListMmsJobs", "GET", f"{ROOT}/2000015/jobs"),
+    (list_mms_tables(2000015, TableFilter(), 1), "ListMmsTables", "GET", f"{ROOT}/2000015/tables"),
+    (list_mms_partitions(2000015, PartitionFilter(), 1), "ListMmsPartitions", "GET", f"{ROOT}/2000015/partitions"),
     (get_mms_table(12323, 22), "GetMmsTable", "GET", f"{ROOT}/12323/tables/22"),
     (get_mms_partition(200018, 2323), "GetMmsPartition", "GET", f"{ROOT}/200018/partitions/2323"),
     (create_mms_job(2000015, JobRequest()), "CreateMmsJob", "POST", f"{ROOT}/2000015/jobs"),
@@ -102,6 +109,31 @@ def test_every_documented_filter_of_jobs_is_sent() -> None:
         "pageNum": "1",
         "pageSize": "10",
     }
+
+
+def test_statuses_are_sent_as_a_json_array_in_one_parameter() -> None:
+    """As the vendor's SDK sends them."""
+    tables = TableFilter(db_name="sales", name="orders", status=("FAILED",))
+    assert dict(list_mms_tables(7, tables, 2).query) == {
+        "dbName": "sales",
+        "name": "orders",
+        "status": '["FAILED"]',
+        "pageNum": "2",
+        "pageSize": "100",
+    }
+    partitions = PartitionFilter(db_name="sales", table_name="orders", value="p=1", status=("FAILED", "DOING"))
+    assert dict(list_mms_partitions(7, partitions, 1).query) == {
+        "dbName": "sales",
+        "tableName": "orders",
+        "value": "p=1",
+        "status": '["FAILED","DOING"]',
+        "pageNum": "1",
+        "pageSize": "100",
+    }
+
+
+def test_a_backslash_stands_for_any_character_in_a_filter() -> None:
+    assert like("a\\b_c%") == "a_b_c%"
 
 
 def test_every_documented_part_of_a_new_job_is_sent() -> None:
