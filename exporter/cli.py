@@ -48,12 +48,12 @@ def _complain(what: object) -> None:
 
 def _serve(values: Mapping[str, Any]) -> int:
     load = partial(_config, values)
+    if values["web.config.file"] is not None:
+        raise ConfigError(Problem("--web.config.file", "TLS and users are not served yet; put a proxy in front"))
     if values["config.check"]:
         count = len(load().accounts)
         print(f"the configuration is fine: {count} account{'s' if count > 1 else ''}")
         return FINE
-    if values["web.config.file"] is not None:
-        raise ConfigError(Problem("--web.config.file", "TLS and users are not served yet; put a proxy in front"))
     from exporter.exposition.telemetry import Telemetry
     from exporter.web.server import serve
     from exporter.web.service import Service
@@ -66,18 +66,20 @@ def _once(values: Mapping[str, Any]) -> int:
     from exporter.web.once import refresh_once, write_atomically
 
     content, is_fine = asyncio.run(refresh_once(_config(values)))
-    if values["output"] is None:
-        try:
+    output = values["output"] or "-"
+    try:
+        if output == "-":
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who reads has enough; nothing is wrong
-    else:
-        try:
-            write_atomically(Path(values["output"]), content)
-        except OSError as error:
-            _complain(f"{values['output']} cannot be written: {error.strerror}")
-            return FAILED
+        else:
+            write_atomically(Path(output), content)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who reads has enough; nothing is wrong
+    except OSError as error:
+        _complain(f"{'standard output' if output == '-' else output} cannot be written: {error.strerror}")
+        if output == "-":
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more at its end
+        return FAILED
     return FINE if is_fine else FAILED
 
 

@@ -185,24 +185,53 @@ class Failures(Section, frozen=True, kw_only=True):
 
     enabled: bool = True
     max_per_source: Annotated[int, Meta(ge=0, le=100_000)] = 50
+    """Failed tables, and failed partitions, with series of their own, for each source."""
 
 
-class WatchedTables(Section, frozen=True, kw_only=True):
-    """Tables of one source to be watched."""
+class _Watched(Section, frozen=True, kw_only=True):
+    source_id: int | None = None
+    source: str | None = None
+    """The data source's name, in place of source_id."""
+    db: str | None = None
+    """The source database; with `table`, in place of ids."""
+    table: str | None = None
 
-    source_id: int
-    table_ids: tuple[int, ...]
+    def _vague(self, ids: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        """Yield where it is not said, or said twice, what is watched."""
+        if (self.source_id is None) == (self.source is None):
+            yield "source_id", "expected either source_id or source"
+        given = [name for name in names if getattr(self, name) is not None]
+        if bool(getattr(self, ids)) == bool(given):
+            yield ids, f"expected either {ids} or {', '.join(names)}"
+        elif given and len(given) < len(names):
+            lacking = next(name for name in names if name not in given)
+            yield lacking, f"is required beside {given[0]}"
 
 
-class WatchedPartitions(Section, frozen=True, kw_only=True):
-    """Partitions of one source to be watched."""
+class WatchedTables(_Watched, frozen=True, kw_only=True):
+    """Tables of one source to be watched: by id, or one by its names, which are looked up once and match exactly."""
 
-    source_id: int
-    partition_ids: tuple[int, ...]
+    table_ids: tuple[int, ...] = ()
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield where it is not clear which tables are meant."""
+        yield from self._vague("table_ids", ("db", "table"))
+
+
+class WatchedPartitions(_Watched, frozen=True, kw_only=True):
+    """Partitions of one source to be watched: by id, or one by its names and value, as with tables."""
+
+    partition_ids: tuple[int, ...] = ()
+    partition: str | None = None
+    """The partition's value, as in `p1=1/p2=abc`."""
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield where it is not clear which partitions are meant."""
+        yield from self._vague("partition_ids", ("db", "table", "partition"))
 
 
 class Watch(Section, frozen=True, kw_only=True):
-    """The watch collector."""
+    """The watch collector. Each account watches what of this lies in its data sources."""
 
     tables: tuple[WatchedTables, ...] = ()
     partitions: tuple[WatchedPartitions, ...] = ()

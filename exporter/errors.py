@@ -172,7 +172,10 @@ class CredentialsUnavailable(MmsError):
 
     reason = "credentials"
     retryable = False
-    hint = "check the account's credentials section, and the role, token file or metadata service it names"
+    hint = (
+        "give the account a credentials section that works, or the environment what the vendor's default chain looks "
+        "for: keys, a role with its token file, a profile, or an instance role"
+    )
 
 
 class RequestRejected(MmsError):

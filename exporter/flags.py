@@ -111,10 +111,10 @@ FLAGS: Final = (
     Flag("config.file", "Configuration file (YAML).", _READ, metavar="FILE"),
     Flag("config.check", "Check the configuration and exit.", ("serve",), "false", switch),
     Flag("mms.region", "Region of the one account `default`, in place of a configuration file.", _READ),
-    Flag("output", "Write to this file, as a whole, in place of standard output.", ("once",), metavar="FILE"),
+    Flag("output", "Write to this file, as a whole, in place of standard output (-).", ("once",), metavar="FILE"),
     Flag(
         "web.listen-address",
-        "Address to listen on: host:port or :port. Repeatable.",
+        "Address to listen on: host:port or :port. Repeatable; commas between, in the variable. demo: loopback.",
         _WEB,
         ":10180",
         listen_address,
@@ -122,7 +122,12 @@ FLAGS: Final = (
         (("demo", "127.0.0.1:10180"),),
     ),
     Flag("web.telemetry-path", "Path of the metrics.", _WEB, "/metrics", path, "PATH"),
-    Flag("web.config.file", "Configuration file for TLS and users.", ("serve",), metavar="FILE"),
+    Flag(
+        "web.config.file",
+        "Configuration file for TLS and users; not served yet, so it is refused.",
+        ("serve",),
+        metavar="FILE",
+    ),
     Flag("web.enable-lifecycle", "Offer /-/reload.", _WEB, "false", switch),
     Flag("simulator.listen-address", "Address of the simulated MMS.", _SIMULATOR, "127.0.0.1:10181", listen_address),
     Flag("simulator.seed", "Which story it tells: the same seed, the same story.", _SIMULATOR, "1", whole, "NUMBER"),
@@ -200,7 +205,9 @@ def _parser() -> argparse.ArgumentParser:
         _add_flag(parser, flag, "serve")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, summary in COMMANDS.items():
-        each = commands.add_parser(name, help=summary, description=summary.capitalize() + ".", allow_abbrev=False)
+        each = commands.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
+        )
         for flag in FLAGS:
             if name in flag.commands:
                 _add_flag(each, flag, name)

@@ -8,6 +8,7 @@ import ast
 import inspect
 import re
 import textwrap
+from collections.abc import Iterator
 from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin
@@ -93,15 +94,20 @@ def _default(each: msgspec.structs.FieldInfo) -> dict[str, Any]:
 
 
 def attribute_docstrings(section: type[Section]) -> dict[str, str]:
-    """Return the docstring that stands below each field."""
+    """Return the docstring that stands below each field, its own and inherited ones."""
+    kinds = (each for each in reversed(section.__mro__) if issubclass(each, Section) and each is not Section)
+    return {name: text for kind in kinds for name, text in _own_docstrings(kind)}
+
+
+def _own_docstrings(section: type[Section]) -> Iterator[tuple[str, str]]:
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
     body = definition.body if isinstance(definition, ast.ClassDef) else []
-    return {
-        field.target.id: inspect.cleandoc(text.value.value)
-        for field, text in pairwise(body)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-        and isinstance(text.value.value, str)
-    }
+    for field, text in pairwise(body):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+            and isinstance(text.value, ast.Constant)
+            and isinstance(text.value.value, str)
+        ):
+            yield field.target.id, inspect.cleandoc(text.value.value)

@@ -230,7 +230,7 @@ def _expression(text: str) -> re.Pattern[str]:
 
 
 def _problem_from(error: msgspec.ValidationError, where: str) -> Problem:
-    message, _, inner = str(error).partition(" - at `$")
+    message, _, inner = str(error).replace(" | null", "").partition(" - at `$")
     message = re.sub(r"\w+", lambda word: _WORDS.get(word[0], word[0]), message.replace("`", ""))
     return Problem(f"{where}{inner.rstrip('`')}", message)
 

@@ -14,6 +14,7 @@ from docs.build import FOLDER, documents, own_metrics
 from exporter.config import config_from, load
 from exporter.errors import ConfigError
 from exporter.exposition.families import PARTS
+from exporter.exposition.telemetry import OPERATIONS
 from exporter.flags import COMMANDS
 from exporter.schema import json_schema
 from tests.programs import ROOT
@@ -28,6 +29,7 @@ BEYOND_SHAPE = {
     "bad_regular_expression",
     "missing_secret_file",
     "key_given_twice",
+    "vague_watch",
 }
 """Invalid configurations in which something only the loader can know is wrong."""
 
@@ -75,6 +77,21 @@ def test_every_example_in_the_readme_is_the_file_it_names() -> None:
     assert any(block.startswith("{") and json.loads(block) == policy for block in blocks)
     example = (ROOT / "deploy" / "config.example.yaml").read_text(encoding="utf-8")
     assert any(yaml.safe_load(block) == yaml.safe_load(example) for block in blocks)
+
+
+def test_the_readmes_other_configurations_are_valid() -> None:
+    blocks = [textwrap.dedent(block) for block in re.findall(r"```yaml\n(.*?)^ *```", README, re.DOTALL | re.MULTILINE)]
+    watching = [yaml.safe_load(block) for block in blocks if "watch:" in block]
+    assert watching
+    assert all(config_from(raw).watch.tables for raw in watching)
+
+
+@pytest.mark.parametrize("policy", ["read", "failures", "watch"])
+def test_a_policy_grants_only_reading(policy: str) -> None:
+    statements = json.loads((ROOT / "deploy" / "ram" / f"{policy}.json").read_text(encoding="utf-8"))["Statement"]
+    actions = {action for statement in statements for action in statement["Action"]}
+    assert actions
+    assert actions <= {f"odps:{operation}" for operation in OPERATIONS}
 
 
 def test_the_example_configuration_lacks_nothing_but_its_secret_file() -> None:

@@ -1,44 +1,64 @@
 """The collector of data sources: ListMmsDataSources -> SourceFigures."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from exporter.collect.collector import Means
 from exporter.collect.snapshot import SourceFigures, SourceName
-from exporter.config import Account
-from exporter.mms.client import Client
+from exporter.errors import ExporterError
 from exporter.mms.models import DATA_SOURCE_STATUSES, SCAN_STATUSES, DataSource
-from exporter.mms.observer import Observer
 from exporter.mms.times import unix_seconds
 
 OPERATION = "ListMmsDataSources"
 
 
 @dataclass(frozen=True, slots=True)
-class Inventory:
-    """The data sources that an account has and its configuration admits."""
+class DataSourcesCollector:
+    """Lists the data sources that an account has and its configuration admits."""
 
-    sources: dict[int, SourceFigures]
-    """By id."""
-    is_whole: bool
-    """Whether a source that is not here does not exist; else it may have been missed."""
+    name: ClassVar[str] = "datasources"
 
+    means: Means
+    patience: float
+    """How long, in seconds, a source may be missing from lists that are not whole."""
 
-async def read_inventory(client: Client, account: Account, observer: Observer) -> Inventory:
-    """Return the data sources of `account`. Raises: MmsError."""
-    listing = await client.list_data_sources()
-    admitted = (row for row in listing.rows if account.sources.admits(row.name or "", row.type or ""))
-    return Inventory({row.id: _figures(row, account, observer) for row in admitted}, listing.is_whole)
+    async def collect(self) -> list[ExporterError]:
+        """Bring the known sources up to date."""
+        is_listed = False
+        try:
+            errors = await self.means.fan_out.guarded(self._list())
+            is_listed = not errors
+        finally:
+            if not is_listed:
+                self.means.sources.note_unlisted()
+        return errors
 
+    def give_up(self) -> None:
+        """Note that no source could be listed."""
+        self.means.sources.note_unlisted()
 
-def _figures(row: DataSource, account: Account, observer: Observer) -> SourceFigures:
-    figures = SourceFigures(
-        name=SourceName(account.name, row.id, row.name or ""),
-        row=row,
-        created_at=unix_seconds(row.create_time, account.time_zone),
-        synced_at=unix_seconds(row.last_update_time, account.time_zone),
-    )
-    if strange := _strange_fields(figures):
-        observer.unexpected(OPERATION, strange)
-    return figures
+    def note_reload(self) -> None:
+        """Nothing here depends on it."""
+
+    async def _list(self) -> None:
+        listing = await self.means.client.list_data_sources()
+        admitted = (row for row in listing.rows if self.means.account.sources.admits(row.name or "", row.type or ""))
+        figures = {row.id: self._figures(row) for row in admitted}
+        now = self.means.clock.monotonic()
+        if listing.rows and not figures and (self.means.sources.by_id or not self.means.sources.are_all_known):
+            self.means.log.warning("none of the data sources is selected", listed=len(listing.rows))
+        self.means.sources.file(figures, now, is_whole=listing.is_whole, patience=self.patience)
+
+    def _figures(self, row: DataSource) -> SourceFigures:
+        figures = SourceFigures(
+            name=SourceName(self.means.account.name, row.id, row.name or ""),
+            row=row,
+            created_at=unix_seconds(row.create_time, self.means.account.time_zone),
+            synced_at=unix_seconds(row.last_update_time, self.means.account.time_zone),
+        )
+        if strange := _strange_fields(figures):
+            self.means.observer.unexpected(OPERATION, strange)
+        return figures
 
 
 def _strange_fields(figures: SourceFigures) -> list[str]:

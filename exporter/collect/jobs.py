@@ -5,19 +5,19 @@ not at all: INIT and DOING whole, FAILED up to what is shown, and DONE for its n
 counts as just finished when it was unfinished the last time and is no more.
 """
 
+import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
-from zoneinfo import ZoneInfo
 
+from exporter.collect.collector import Means
 from exporter.collect.job_memory import JobLists, JobMemory, Sought
+from exporter.collect.known_sources import KnownSource, Reading
 from exporter.collect.snapshot import JobFigures, JobsFigures, SourceName
 from exporter.config import Jobs
 from exporter.errors import MmsError, NotFound, RequestRejected
-from exporter.mms.client import Client
 from exporter.mms.decoding import Page
 from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, DataSource, Job
-from exporter.mms.observer import Observer
 from exporter.mms.protocol import PAGE_SIZE, JobFilter
 from exporter.mms.times import unix_seconds
 
@@ -26,27 +26,33 @@ MAX_LOOKUP_PAGES: Final = 10
 """How far a job is looked for by name before it counts as gone."""
 JOBS_PER_LOOKUP: Final = 10
 """A refresh looks for one job of a source by name, and for one more for each so many that were unfinished."""
+PARTITIONS_PER_JOB: Final = 1000
+"""Of a failed job's partitions, so many are remembered, the highest ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobsReader:
     """Reads the jobs of an account's sources."""
 
-    client: Client
+    means: Means
     settings: Jobs
-    zone: ZoneInfo
-    observer: Observer
 
-    async def read(self, name: SourceName, row: DataSource | None, before: JobMemory, now: float) -> JobMemory:
-        """Return what is known of a source's jobs at `now`, in monotonic seconds; `row` is None where it is not known.
+    def reading(self, source: KnownSource) -> Reading[JobMemory]:
+        """Return what is kept of a source's jobs."""
+        return source.jobs
 
-        Raises: MmsError.
-        """
+    async def read(self, source: KnownSource, now: float) -> None:
+        """Keep in `source` what its jobs are at `now`. Raises: MmsError."""
+        source.jobs.memory = await self._memory(source.name, source.row, source.jobs.memory, now)
+        source.jobs.at = now
+
+    async def _memory(self, name: SourceName, row: DataSource | None, before: JobMemory, now: float) -> JobMemory:
+        """Return what is known of a source's jobs at `now`; `row` is None where it is not known."""
         if before.is_idle(row, now, self.settings.idle_interval):
             return self._without_lingerers(before, now)
         lists = JobLists()
         for status in UNFINISHED_JOB_STATUSES:
-            listing = await self.client.list_jobs(name.source_id, JobFilter(status=status))
+            listing = await self.means.client.list_jobs(name.source_id, JobFilter(status=status))
             lists.add_list(status, listing.total, map(self._figures, listing.rows))
         failed_page = await self._list_failed(name.source_id, before, lists)
         await self._count_done(name.source_id, before, lists)
@@ -69,18 +75,20 @@ class JobsReader:
         They are history: the other pages are only read when the first is not what it was.
         """
         filters, most = JobFilter(status="FAILED"), self.settings.max_series_per_source
-        first = await self.client.jobs_page(source_id, filters)
+        first = await self.means.client.jobs_page(source_id, filters)
         if first == before.failed_page and not before.failed.keys() & lists.sightings.keys():
             lists.add_list("FAILED", first.total, before.failed.values())
         else:
-            listing = await self.client.list_jobs(source_id, filters, max_rows=most, first=first)
+            listing = await self.means.client.list_jobs(source_id, filters, max_rows=most, first=first)
             lists.add_list("FAILED", listing.total, map(self._figures, listing.rows))
         return first
 
     async def _count_done(self, source_id: int, before: JobMemory, lists: JobLists) -> None:
         """Take the number of finished jobs, and of their first page those that were unfinished a moment ago."""
         just_now = before.missing_from(lists).keys() | lists.unfinished().keys()
-        page = await self.client.jobs_page(source_id, JobFilter(status="DONE"), page_size=PAGE_SIZE if just_now else 1)
+        page = await self.means.client.jobs_page(
+            source_id, JobFilter(status="DONE"), page_size=PAGE_SIZE if just_now else 1
+        )
         lists.add_list("DONE", page.total, (self._figures(job) for job in page.rows if job.id in just_now))
 
     async def _look_for_missing(self, source_id: int, before: JobMemory, lists: JobLists) -> dict[int, Sought]:
@@ -108,7 +116,7 @@ class JobsReader:
         if sought.job.name is None:
             return None
         try:
-            page = await self.client.jobs_page(source_id, JobFilter(name=sought.job.name), sought.page)
+            page = await self.means.client.jobs_page(source_id, JobFilter(name=sought.job.name), sought.page)
         except (RequestRejected, NotFound):
             return None
         except MmsError:
@@ -169,12 +177,20 @@ class JobsReader:
             stopped=job.stopped,
             tasks=job.task_num,
             tasks_done=job.task_done,
-            created_at=unix_seconds(job.create_time, self.zone),
-            eta_at=unix_seconds(job.eta, self.zone),
+            created_at=unix_seconds(job.create_time, self.means.account.time_zone),
+            eta_at=unix_seconds(job.eta, self.means.account.time_zone),
+            partitions=_failed_partitions(job),
         )
         if strange := _strange_fields(job, figures):
-            self.observer.unexpected(OPERATION, strange)
+            self.means.observer.unexpected(OPERATION, strange)
         return figures
+
+
+def _failed_partitions(job: Job) -> tuple[int, ...]:
+    """Return the ids of what a failed job of kind Partitions was to migrate; no other job's are of use."""
+    if job.status is None or job.status.upper() != "FAILED" or job.config is None:
+        return ()
+    return tuple(heapq.nlargest(PARTITIONS_PER_JOB, job.config.partitions or ()))
 
 
 def _newest(jobs: Mapping[int, JobFigures]) -> list[JobFigures]:

@@ -17,6 +17,9 @@ class SourceName:
     source: str
     """The source's name; "" where the API did not say."""
 
+    def __str__(self) -> str:
+        return f"{self.source} ({self.source_id})"
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFigures:
@@ -50,6 +53,8 @@ class JobFigures:
     """Unix seconds."""
     eta_at: float | None
     """Unix seconds; None where it is empty or cannot be read."""
+    partitions: tuple[int, ...] = ()
+    """Of a failed job of kind Partitions, the ids of what it was to migrate, the highest first and not all of many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,74 @@ class JobsFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """A failed table, or a failed partition of one; None is what the API did not say."""
+
+    src_db: str | None
+    table: str | None
+    partition: str | None
+    """None for a table."""
+    dst_project: str | None
+    dst_schema: str | None
+    dst_table: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What failed of one kind in a source."""
+
+    newest: tuple[Failed, ...]
+    """Those with series of their own, the highest id first."""
+    total: int
+    """All of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailuresFigures:
+    """What failed in a source; None where that is not known, or stale."""
+
+    name: SourceName
+    tables: Failures | None
+    partitions: Failures | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableFigures:
+    """What GetMmsTable says of a watched table."""
+
+    name: SourceName
+    table_id: int
+    src_db: str | None
+    table: str | None
+    status: str | None
+    partitions_doing: int | None
+    partitions_done: int | None
+    partitions_failed: int | None
+    metadata_partitions: int | None
+    size_bytes: int | None
+    rows: int | None
+    last_ddl_at: float | None
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionFigures:
+    """What GetMmsPartition says of a watched partition."""
+
+    name: SourceName
+    partition_id: int
+    src_db: str | None
+    table: str | None
+    partition: str | None
+    """Its value."""
+    status: str | None
+    size_bytes: int | None
+    rows: int | None
+    last_ddl_at: float | None
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceSnapshot:
     """One data source: what is known of it, and how fresh that is."""
 
@@ -80,6 +153,8 @@ class SourceSnapshot:
     """Whether the last refresh read all there is to read of it."""
     last_success_at: float | None
     """Unix seconds of the last refresh that did; None if none ever did."""
+    failures: FailuresFigures | None = None
+    """None once stale, and where they were never read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +177,14 @@ class AccountSnapshot:
     account: str
     up: bool
     """Whether the last refresh listed the data sources."""
+    is_complete: bool = True
+    """Whether a refresh has ended, well or badly; else this is what the first one has read so far."""
     collectors: tuple[CollectorSnapshot, ...] = ()
     sources: tuple[SourceSnapshot, ...] = ()
+    tables: tuple[TableFigures, ...] = ()
+    """Those that are watched and not stale."""
+    partitions: tuple[PartitionFigures, ...] = ()
+    """As above."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,12 @@
-"""Every metric that comes from MMS: one table, a row each. A new metric is a new row here.
+"""Every metric that comes from MMS: one table, a row each. A new metric is a new row here, or in `objects`.
 
 A row says what a family is called, what it means, which labels it adds to those of its part of the snapshot, and which
 samples it takes from that part. Pure; names are literals, once.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
-from exporter.collect.job_memory import UNKNOWN
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,
@@ -17,52 +15,9 @@ from exporter.collect.snapshot import (
     SourceFigures,
     SourceSnapshot,
 )
+from exporter.exposition.family import Family, Part, Sample, by_status, in_status, one
+from exporter.exposition.objects import FAILURES, PARTITION, TABLE
 from exporter.mms.models import DATA_SOURCE_STATUSES, JOB_STATUSES, SCAN_STATUSES
-
-P = TypeVar("P")
-
-Sample = tuple[tuple[str | None, ...], float]
-"""The values of the labels that the family adds, None for an empty one, and the value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Family(Generic[P]):
-    """One metric family and how its samples are taken from a part of the snapshot."""
-
-    name: str
-    help: str
-    samples: Callable[[P], Iterable[Sample]]
-    labels: tuple[str, ...] = ()
-    """Beyond those that every family of its part carries."""
-    kind: Literal["gauge", "info"] = "gauge"
-
-
-@dataclass(frozen=True, slots=True)
-class Part(Generic[P]):
-    """One kind of part of a snapshot: the labels all of its families carry, and the families."""
-
-    labels: tuple[str, ...]
-    label_values: Callable[[P], tuple[str, ...]]
-    families: tuple[Family[P], ...]
-
-
-def _one(value: float | None) -> Iterator[Sample]:
-    if value is not None:
-        yield (), value
-
-
-def _by_status(values: Mapping[str, int | None]) -> Iterator[Sample]:
-    for status, value in values.items():
-        if value is not None:
-            yield (status,), value
-
-
-def _status(value: str | None, known: tuple[str, ...]) -> Iterator[Sample]:
-    """Yield 1 for the status that holds and 0 for the others; UNKNOWN holds for one that is not known."""
-    if value is not None:
-        current = value.upper() if value.upper() in known else UNKNOWN
-        for status in (*known, UNKNOWN):
-            yield (status,), float(status == current)
 
 
 def _source_labels(part: SourceFigures | JobsFigures | SourceSnapshot) -> tuple[str, ...]:
@@ -71,7 +26,7 @@ def _source_labels(part: SourceFigures | JobsFigures | SourceSnapshot) -> tuple[
 
 def _tables(part: SourceFigures) -> Iterator[Sample]:
     row = part.row
-    return _by_status(
+    return by_status(
         {
             "DOING": row.tables_doing_num,
             "DONE": row.tables_done_num,
@@ -83,7 +38,7 @@ def _tables(part: SourceFigures) -> Iterator[Sample]:
 
 def _partitions(part: SourceFigures) -> Iterator[Sample]:
     row = part.row
-    return _by_status(
+    return by_status(
         {"DOING": row.partitions_doing_num, "DONE": row.partitions_done_num, "FAILED": row.partitions_failed_num},
     )
 
@@ -125,7 +80,7 @@ ACCOUNT: Final[Part[AccountSnapshot]] = Part(
     labels=("account",),
     label_values=lambda part: (part.account,),
     families=(
-        Family("mms_up", "Whether the last refresh listed the account's data sources.", lambda part: _one(part.up)),
+        Family("mms_up", "Whether the last refresh listed the account's data sources.", lambda part: one(part.up)),
     ),
 )
 
@@ -136,17 +91,17 @@ COLLECTOR: Final[Part[CollectorSnapshot]] = Part(
         Family(
             "mms_refresh_success",
             "Whether the last refresh read all that this collector reads.",
-            lambda part: _one(part.success),
+            lambda part: one(part.success),
         ),
         Family(
             "mms_refresh_duration_seconds",
             "How long this collector took in the last refresh.",
-            lambda part: _one(part.duration_seconds),
+            lambda part: one(part.duration_seconds),
         ),
         Family(
             "mms_refresh_last_success_timestamp_seconds",
             "When this collector last read all there was, in Unix seconds; absent if it never did.",
-            lambda part: _one(part.last_success_at),
+            lambda part: one(part.last_success_at),
         ),
     ),
 )
@@ -172,40 +127,40 @@ SOURCE: Final[Part[SourceFigures]] = Part(
         Family(
             "mms_datasource_status",
             f"State of a data source, 1 for the one that holds: status {_LIST}",
-            lambda part: _status(part.row.status, DATA_SOURCE_STATUSES),
+            lambda part: in_status(part.row.status, DATA_SOURCE_STATUSES),
             ("status",),
         ),
         Family(
             "mms_datasource_agent_online",
             f"Whether the data source instance or its agent is started: agentIsOnline {_LIST}",
-            lambda part: _one(part.row.agent_is_online),
+            lambda part: one(part.row.agent_is_online),
         ),
         Family(
             "mms_datasource_created_timestamp_seconds",
             f"When the data source was created, in Unix seconds: createTime {_LIST}",
-            lambda part: _one(part.created_at),
+            lambda part: one(part.created_at),
         ),
         Family("mms_tables", f"Tables by migration status: tables*Num {_LIST}", _tables, ("status",)),
         Family("mms_partitions", f"Partitions by migration status: partitions*Num {_LIST}", _partitions, ("status",)),
         Family(
             "mms_metadata_databases",
             f"Databases in the inventory of a data source: dbNum {_LIST}",
-            lambda part: _one(part.row.db_num),
+            lambda part: one(part.row.db_num),
         ),
         Family(
             "mms_metadata_tables",
             f"Tables in the inventory of a data source: tableNum {_LIST}",
-            lambda part: _one(part.row.table_num),
+            lambda part: one(part.row.table_num),
         ),
         Family(
             "mms_metadata_partitions",
             f"Partitions in the inventory of a data source: partitionNum {_LIST}",
-            lambda part: _one(part.row.partition_num),
+            lambda part: one(part.row.partition_num),
         ),
         Family(
             "mms_metadata_sync_timestamp_seconds",
             f"When the metadata was last synchronised, in Unix seconds: lastUpdateTime {_LIST}",
-            lambda part: _one(part.synced_at),
+            lambda part: one(part.synced_at),
         ),
         Family(
             "mms_metadata_scan_info",
@@ -217,7 +172,7 @@ SOURCE: Final[Part[SourceFigures]] = Part(
         Family(
             "mms_metadata_scan_status",
             f"State of the metadata scan, 1 for the one that holds: scanStatus {_LIST}",
-            lambda part: _status(part.row.scan_status, SCAN_STATUSES),
+            lambda part: in_status(part.row.scan_status, SCAN_STATUSES),
             ("status",),
         ),
     ),
@@ -228,15 +183,15 @@ JOBS: Final[Part[JobsFigures]] = Part(
     label_values=_source_labels,
     families=(
         Family(
-            "mms_jobs", f"Jobs by status, all of them: total {_JOBS}", lambda part: _by_status(part.counts), ("status",)
+            "mms_jobs", f"Jobs by status, all of them: total {_JOBS}", lambda part: by_status(part.counts), ("status",)
         ),
         Family(
-            "mms_jobs_stopped", f"Unfinished jobs that are stopped: stopped {_JOBS}", lambda part: _one(part.stopped)
+            "mms_jobs_stopped", f"Unfinished jobs that are stopped: stopped {_JOBS}", lambda part: one(part.stopped)
         ),
         Family(
             "mms_job_series_omitted",
             "Unfinished jobs that max_series_per_source left without series of their own in the last refresh.",
-            lambda part: _one(part.omitted),
+            lambda part: one(part.omitted),
         ),
         Family(
             "mms_job_info",
@@ -248,32 +203,32 @@ JOBS: Final[Part[JobsFigures]] = Part(
         Family(
             "mms_job_status",
             f"State of a job, 1 for the one that holds: status {_JOBS}",
-            _of_jobs(lambda job: _status(job.status, JOB_STATUSES)),
+            _of_jobs(lambda job: in_status(job.status, JOB_STATUSES)),
             (*_JOB, "status"),
         ),
         Family(
             "mms_job_stopped",
             f"Whether a job is stopped: stopped {_JOBS}",
-            _of_jobs(lambda job: _one(job.stopped)),
+            _of_jobs(lambda job: one(job.stopped)),
             _JOB,
         ),
-        Family("mms_job_tasks", f"Tasks of a job: taskNum {_JOBS}", _of_jobs(lambda job: _one(job.tasks)), _JOB),
+        Family("mms_job_tasks", f"Tasks of a job: taskNum {_JOBS}", _of_jobs(lambda job: one(job.tasks)), _JOB),
         Family(
             "mms_job_tasks_done",
             f"Tasks of a job that are done: taskDone {_JOBS}",
-            _of_jobs(lambda job: _one(job.tasks_done)),
+            _of_jobs(lambda job: one(job.tasks_done)),
             _JOB,
         ),
         Family(
             "mms_job_created_timestamp_seconds",
             f"When a job was created, in Unix seconds: createTime {_JOBS}",
-            _of_jobs(lambda job: _one(job.created_at)),
+            _of_jobs(lambda job: one(job.created_at)),
             _JOB,
         ),
         Family(
             "mms_job_eta_timestamp_seconds",
             f"Estimated or wished end of a job, in Unix seconds, where it can be read: eta {_JOBS}",
-            _of_jobs(lambda job: _one(job.eta_at)),
+            _of_jobs(lambda job: one(job.eta_at)),
             _JOB,
         ),
     ),
@@ -286,14 +241,14 @@ FRESHNESS: Final[Part[SourceSnapshot]] = Part(
         Family(
             "mms_datasource_refresh_success",
             "Whether the last refresh read all there is to read of a data source.",
-            lambda part: _one(part.refreshed),
+            lambda part: one(part.refreshed),
         ),
         Family(
             "mms_datasource_refresh_last_success_timestamp_seconds",
             "When all of a data source was last read, in Unix seconds; absent if it never was.",
-            lambda part: _one(part.last_success_at),
+            lambda part: one(part.last_success_at),
         ),
     ),
 )
 
-PARTS: Final[tuple[Part[Any], ...]] = (ACCOUNT, COLLECTOR, SOURCE, JOBS, FRESHNESS)
+PARTS: Final[tuple[Part[Any], ...]] = (ACCOUNT, COLLECTOR, SOURCE, JOBS, FAILURES, TABLE, PARTITION, FRESHNESS)

@@ -29,12 +29,12 @@ class Publisher:
         self._renderer = Renderer()
         self._changed = asyncio.Event()
         self._page = self._renderer.render(Snapshot())
-        self._is_made = False
+        self._accounts_shown: frozenset[str] = frozenset()
 
     @property
-    def is_current(self) -> bool:
-        """Whether every change is in the page that is handed out."""
-        return not self._changed.is_set() and self._is_made
+    def accounts_shown(self) -> frozenset[str]:
+        """The accounts of which a whole refresh, well or badly ended, is in the page that is handed out."""
+        return self._accounts_shown
 
     def note_change(self) -> None:
         """Have a new page made soon."""
@@ -53,9 +53,9 @@ class Publisher:
         """Make a page of what is known now and hand it out from now on."""
         started = self._clock.monotonic()
         self._changed.clear()
-        self._is_made = False
-        self._page = await asyncio.to_thread(self._renderer.render, self._take_snapshot())
-        self._is_made = True
+        snapshot = self._take_snapshot()
+        self._page = await asyncio.to_thread(self._renderer.render, snapshot)
+        self._accounts_shown = frozenset(each.account for each in snapshot.accounts if each.is_complete)
         self._telemetry.note_rendering(self._clock.monotonic() - started, self._page.series)
 
     def pieces(self, text_format: Format, *, gzip: bool) -> tuple[bytes, ...]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from exporter.collect.snapshot import Snapshot
-from exporter.exposition.families import PARTS, Part
+from exporter.exposition.families import PARTS
+from exporter.exposition.family import Part
 from exporter.exposition.text import Format, head, labels_text, sample_lines
 
 _GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -93,6 +94,9 @@ def parts_by_kind(snapshot: Snapshot) -> tuple[list[Any], ...]:
         [collector for account in accounts for collector in account.collectors],
         [source.figures for source in sources if source.figures is not None],
         [source.jobs for source in sources if source.jobs is not None],
+        [source.failures for source in sources if source.failures is not None],
+        [table for account in accounts for table in account.tables],
+        [partition for account in accounts for partition in account.partitions],
         sources,
     )
 

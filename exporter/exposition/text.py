@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from exporter.exposition.families import Family
+from exporter.exposition.family import Family
 
 Format = Literal["text", "openmetrics"]
 

@@ -84,8 +84,8 @@ class _Handlers:
         return web.Response(text="healthy\n")
 
     async def ready(self, _: web.Request) -> web.Response:
-        if not self._service.is_ready:
-            text = "the first refresh has not ended\n"
+        if awaited := self._service.awaited_accounts:
+            text = f"the first refresh has not ended: {', '.join(awaited)}\n"
             return web.Response(text=text, status=HTTPStatus.SERVICE_UNAVAILABLE)
         return web.Response(text="ready\n")
 

@@ -1,6 +1,7 @@
 """One refresh of everything, for cron and node_exporter's textfile collector."""
 
 import asyncio
+import errno
 import os
 import tempfile
 from contextlib import suppress
@@ -35,7 +36,13 @@ async def refresh_once(config: Config) -> tuple[bytes, bool]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` in the place of `path`: a reader sees the old file or the new one, whole. Raises: OSError."""
+    """Put `content` in the place of a file: a reader sees the old one or the new one, whole. A link is followed.
+
+    Raises: OSError, also for what is there and is no regular file.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is there, and is no regular file")
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

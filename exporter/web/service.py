@@ -4,7 +4,6 @@ Puts together what the inner rooms offer; owns the life of tasks and sessions, a
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,11 +53,14 @@ class Service:
         return Snapshot(tuple(each.snapshot() for each in refreshers if each.has_result))
 
     @property
+    def awaited_accounts(self) -> list[str]:
+        """The accounts whose first refresh has not ended, or is not handed out yet."""
+        return [name for name in self._accounts if name not in self.publisher.accounts_shown]
+
+    @property
     def is_ready(self) -> bool:
         """Whether the first refresh of every account has ended, well or badly, and is handed out."""
-        return (
-            all(running.refresher.has_ended_once for running in self._accounts.values()) and self.publisher.is_current
-        )
+        return not self.awaited_accounts
 
     @property
     def is_healthy(self) -> bool:
@@ -76,6 +78,8 @@ class Service:
                 await self._stop(running)
                 if name not in wanted:
                     self._telemetry.forget_account(name)
+            else:
+                running.refresher.note_reload()
         for index, (name, account) in enumerate(wanted.items()):
             if name not in self._accounts:
                 self._accounts[name] = self._started(account, config, index, stopped.get(name))
@@ -118,10 +122,10 @@ class Service:
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end; what it ends with is told by what it logged."""
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait({task})
 
 
 def _settings(account: Account, config: Config) -> tuple[object, ...]:
-    return account, config.refresh, config.jobs
+    return account, config.refresh, config.jobs, config.failures, config.watch

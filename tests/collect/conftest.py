@@ -1,5 +1,7 @@
-"""An MMS of one source whose jobs a test writes down itself: any status, any order, any moment."""
+"""An MMS of one source whose jobs, tables and partitions a test writes down itself: any status, order and moment."""
 
+import json
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -12,12 +14,21 @@ SOURCE_ID = 7
 
 
 class HandWrittenMms:
-    """Serves one data source and the jobs in `jobs`, as it finds them at each call."""
+    """Serves one data source, its jobs, tables and partitions, as it finds them at each call."""
 
     def __init__(self) -> None:
         self.row: dict[str, Any] = {"id": SOURCE_ID, "name": "hive-a", "status": "STARTED"}
+        self.row |= {"tablesFailedNum": 0, "partitionsFailedNum": 0}
         self.jobs: list[dict[str, Any]] = []
+        self.tables: dict[int, dict[str, Any]] = {}
+        self.partitions: dict[int, dict[str, Any]] = {}
         self.page_cap = 100
+        self.newest_first = False
+        """Whether tables and partitions are listed so."""
+        self.forbidden: set[str] = set()
+        """What is refused, in the words of `calls`."""
+        self.broken: set[str] = set()
+        """What fails, in the words of `calls`."""
         self.before_list: Callable[[str], None] = lambda _: None
         """Called with a list's filter before it is answered."""
         self.refused: set[str] = set()
@@ -25,7 +36,7 @@ class HandWrittenMms:
         self.without_total: set[str] = set()
         """Filters whose list does not say its total."""
         self.calls: Counter[str] = Counter()
-        """Job lists by what they were filtered by: a status, or "name"."""
+        """Job lists by what they were filtered by: a status, or "name"; and by the last word of the path."""
 
     def add_job(self, job_id: int, status: str, **fields: Any) -> dict[str, Any]:
         """Add a job, and return its row."""
@@ -33,9 +44,35 @@ class HandWrittenMms:
         self.jobs.append({**row, "createTime": "2025-01-01 00:00:00", "srcDbName": "sales", **fields})
         return self.jobs[-1]
 
-    async def list_sources(self, _: web.Request) -> web.Response:
+    def add_table(self, table_id: int, db: str, name: str, **fields: Any) -> dict[str, Any]:
+        """Add a table, and return its row."""
+        row = {"id": table_id, "dbName": db, "name": name, "hasPartitions": False, "status": "DONE"}
+        self.tables[table_id] = {**row, "lastDdlTime": "2025-01-01 00:00:00", **fields}
+        return self.tables[table_id]
+
+    def add_partition(self, partition_id: int, db: str, table: str, value: str, **fields: Any) -> dict[str, Any]:
+        """Add a partition, and return its row."""
+        row = {"id": partition_id, "tableId": 1, "dbName": db, "tableName": table, "value": value, "status": "DONE"}
+        self.partitions[partition_id] = {**row, **fields}
+        return self.partitions[partition_id]
+
+    def fail_tables(self, *failed: tuple[int, str, str]) -> None:
+        """Have these tables, by id, database and name, and no others, be failed."""
+        self.tables.clear()
+        for table in failed:
+            self.add_table(*table, status="FAILED")
+        self.row["tablesFailedNum"] = len(failed)
+
+    def fail_partitions(self, *failed: tuple[int, str, str, str]) -> None:
+        """Have these partitions, by id, database, table and value, and no others, be failed."""
+        self.partitions.clear()
+        for partition in failed:
+            self.add_partition(*partition, status="FAILED")
+        self.row["partitionsFailedNum"] = len(failed)
+
+    async def list_sources(self, request: web.Request) -> web.Response:
         """Answer ListMmsDataSources."""
-        return web.json_response({"data": {"total": 1, "objectList": [self.row]}})
+        return self._trouble("sources") or self._page(request, [self.row])
 
     async def list_jobs(self, request: web.Request) -> web.Response:
         """Answer ListMmsJobs: `status` and `name` filter, the newest first."""
@@ -45,11 +82,48 @@ class HandWrittenMms:
         if query.get("status", "name") in self.refused:
             return web.json_response({"Code": "InvalidParameter"}, status=400)
         rows = [job for job in reversed(self.jobs) if job["status"] == query.get("status", job["status"])]
-        rows = [job for job in rows if query.get("name", "") in job["name"]]
-        size = min(int(query["pageSize"]), self.page_cap)
-        start = (int(query["pageNum"]) - 1) * size
-        total = {} if query.get("status") in self.without_total else {"total": len(rows)}
+        return self._page(request, [job for job in rows if query.get("name", "") in job["name"]])
+
+    async def list_objects(self, request: web.Request) -> web.Response:
+        """Answer ListMmsTables and ListMmsPartitions: texts match in part and in any case."""
+        kind = request.path.rpartition("/")[2]
+        texts = {"dbName", "name", "tableName", "value"} & request.query.keys()
+        statuses = json.loads(request.query.get("status", "null"))
+        rows = [
+            row
+            for _, row in sorted(getattr(self, kind).items(), reverse=self.newest_first)
+            if (statuses is None or row["status"] in statuses)
+            and all(_is_like(row[name], request.query[name]) for name in texts)
+        ]
+        self.calls[kind] += 1
+        return self._trouble(kind) or self._page(request, rows)
+
+    async def get_object(self, request: web.Request) -> web.Response:
+        """Answer GetMmsTable and GetMmsPartition."""
+        kind = request.path.split("/")[-2]
+        self.calls[kind.removesuffix("s")] += 1
+        row = getattr(self, kind).get(int(request.match_info["id"]))
+        if row is None:
+            return web.json_response({"Code": "Object.NotFound"}, status=404)
+        return self._trouble(kind.removesuffix("s")) or web.json_response({"data": row})
+
+    def _trouble(self, what: str) -> web.Response | None:
+        if what in self.forbidden:
+            return web.json_response({"Code": "NoPermission"}, status=403)
+        return web.json_response({"Code": "InternalError"}, status=500) if what in self.broken else None
+
+    def _page(self, request: web.Request, rows: list[dict[str, Any]]) -> web.Response:
+        size = min(int(request.query["pageSize"]), self.page_cap)
+        start = (int(request.query["pageNum"]) - 1) * size
+        total = {} if request.query.get("status") in self.without_total else {"total": len(rows)}
         return web.json_response({"data": {**total, "objectList": rows[start : start + size]}})
+
+
+def _is_like(text: str, pattern: str) -> bool:
+    """Tell whether a text holds what a pattern of SQL LIKE describes."""
+    wildcards = {"%": ".*", "_": "."}
+    expression = "".join(wildcards.get(char) or re.escape(char) for char in pattern)
+    return re.search(expression, text, re.IGNORECASE | re.DOTALL) is not None
 
 
 @pytest.fixture
@@ -63,6 +137,10 @@ async def mms_url(mms: HandWrittenMms) -> AsyncIterator[str]:
     """Provide the URL of the hand-written MMS."""
     app = web.Application()
     app.router.add_get("/api/v1/mms/datasources", mms.list_sources)
-    app.router.add_get(f"/api/v1/mms/datasources/{SOURCE_ID}/jobs", mms.list_jobs)
+    root = f"/api/v1/mms/datasources/{SOURCE_ID}"
+    app.router.add_get(f"{root}/jobs", mms.list_jobs)
+    for kind in ("tables", "partitions"):
+        app.router.add_get(f"{root}/{kind}", mms.list_objects)
+        app.router.add_get(f"{root}/{kind}/{{id}}", mms.get_object)
     async with TestServer(app) as server:
         yield str(server.make_url("")).rstrip("/")

@@ -2,9 +2,11 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 
-from exporter.mms.models import DATA_SOURCE_STATUSES, DataSource, Job
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions
+from exporter.mms.models import DATA_SOURCE_STATUSES, DataSource, Job, Partition, Table
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
+from exporter.simulator.truth import Truth
 from tests.conftest import IDENTITY, config_on
 from tests.harness import harness_on
 from tests.reading import Exposition
@@ -13,29 +15,83 @@ REFRESHES = 1000
 OPTIONS = WorldOptions(
     sources=4, databases=1, tables=3, partitions=3, finished_jobs_per_source=4, job_seconds=240.0, failure_rate=0.35
 )
+FAILS = 0.03
+"""How likely something fails between two refreshes that had been done, or was under way."""
+WATCHED_SOURCE = 2000001
+WATCH = {"tables": [{"source_id": WATCHED_SOURCE, "table_ids": [1]}]}
+READS = {"ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartitions", "GetMmsTable", "GetMmsPartition"}
 
 
 async def test_a_thousand_refreshes_equal_the_world_they_read() -> None:
     clock, steps = ManualClock(), random.Random(1)
     statuses_seen: Counter[str] = Counter()
     async with Simulator(World(OPTIONS, clock=clock), identities=[IDENTITY]) as simulator:
-        config = config_on(simulator.url, jobs={"linger": "1m", "idle_interval": "10m"})
+        jobs, failures = {"linger": "1m", "idle_interval": "10m"}, {"max_per_source": 100_000}
+        config = config_on(simulator.url, jobs=jobs, failures=failures, watch=WATCH)
         async with harness_on(config, clock) as harness:
             unfinished_before: set[tuple[int, int]] = set()
+            named = {"table": NamedFailures("table"), "partition": NamedFailures("partition")}
             for _ in range(REFRESHES):
                 served = await harness.refresh()
                 truth = simulator.world.truth()
                 rows = truth.data_sources()
-                jobs = {source_id: list(truth.jobs(source_id)) for source_id in rows}
+                jobs_of = {source_id: list(truth.jobs(source_id)) for source_id in rows}
                 assert set(served.by("mms_datasource_info", "source_id")) == {str(source_id) for source_id in rows}
                 for source_id, row in rows.items():
                     assert_row_equals(served, row)
-                    assert_jobs_equal(served, source_id, jobs[source_id], unfinished_before)
-                everything = [(key, job) for key, listed in jobs.items() for job in listed]
+                    named["table"].assert_equal(served, row, row.tables_failed_num, truth.tables(source_id))
+                    named["partition"].assert_equal(served, row, row.partitions_failed_num, truth.partitions(source_id))
+                    assert_jobs_equal(served, source_id, jobs_of[source_id], unfinished_before)
+                assert_watched_equals(served, truth)
+                everything = [(key, job) for key, listed in jobs_of.items() for job in listed]
                 unfinished_before = {(key, job.id) for key, job in everything if job.status in ("INIT", "DOING")}
                 statuses_seen.update(job.status or "" for _, job in everything)
                 clock.advance(steps.uniform(1, 30))
+                if steps.random() < FAILS:
+                    happen(simulator.world, events.Fail(source_id=steps.choice(list(rows)), share=0.1))
+        assert {operation for operation, _ in simulator.calls} <= READS, "serving never writes"
     assert {"INIT", "DOING", "DONE", "FAILED"} <= set(statuses_seen), "the story shows every status"
+    assert min(each.most for each in named.values()) > 3, "the story shows failures"
+
+
+class NamedFailures:
+    """Checks what is named as failed of one kind."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.most = 0
+        self._known: dict[int, tuple[int | None, set[tuple[str, ...]]]] = {}
+        """By source: how many there were by its row, and which, when that number moved last."""
+
+    def assert_equal(
+        self, served: Exposition, row: DataSource, count: int | None, objects: Iterable[Table | Partition]
+    ) -> None:
+        """Check a source: while the number stands still, what was named when it moved stays."""
+        if self._known.get(row.id, (None, None))[0] != count:
+            self._known[row.id] = count, {names(each) for each in objects if each.status == "FAILED"}
+        expected = self._known[row.id][1]
+        labels = ("src_db", "table", *(("partition",) if self.kind == "partition" else ()))
+        shown = (dict(each) for each in served.having(f"mms_failed_{self.kind}_info", source_id=str(row.id)))
+        assert {tuple(each[label] for label in labels) for each in shown} == expected
+        assert served.value("mms_failed_omitted", source_id=str(row.id), kind=self.kind) == 0
+        self.most = max(self.most, len(expected))
+
+
+def names(each: Table | Partition) -> tuple[str, ...]:
+    """Return what a table or a partition is called."""
+    found = (each.db_name, each.name) if isinstance(each, Table) else (each.db_name, each.table_name, each.value)
+    return tuple(name or "" for name in found)
+
+
+def assert_watched_equals(served: Exposition, truth: Truth) -> None:
+    table = next(each for each in truth.tables(WATCHED_SOURCE) if each.id == 1)
+    status = served.by("mms_table_status", "status", source_id=str(WATCHED_SOURCE), table_id="1")
+    assert [each for each, value in status.items() if value] == [table.status]
+    assert served.by("mms_table_partitions", "status", table_id="1") == {
+        "DOING": table.partitions_doing,
+        "DONE": table.partitions_done,
+        "FAILED": table.partitions_failed,
+    }
 
 
 def assert_row_equals(served: Exposition, row: DataSource) -> None:

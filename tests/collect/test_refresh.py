@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from exporter.collect.jobs import JobsReader
+from exporter.collect.known_sources import KnownSource
 from exporter.collect.refresh import AccountRefresher
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
@@ -48,7 +50,7 @@ async def test_one_sources_jobs_that_cannot_be_read_hide_nothing_else(simulator:
         simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", source_id=2000001))
         served = await harness.refresh()
         assert served.value("mms_up") == 1
-        assert served.by("mms_refresh_success", "collector") == {"datasources": 1, "jobs": 0}
+        assert served.by("mms_refresh_success", "collector") == {"datasources": 1, "jobs": 0, "failures": 1}
         assert set(served.by("mms_jobs", "source_id", status="DONE")) == {str(2000002 + i) for i in range(5)}
         assert len(served.by("mms_datasource_info", "source_id")) == 6
         assert served.by("mms_datasource_refresh_success", "source_id") == {
@@ -62,7 +64,7 @@ async def test_jobs_are_read_while_the_sources_cannot_be_listed(simulator: Simul
         simulator.faults.add(Fault(kind="error", operation="ListMmsDataSources", status=403, code="NoPermission"))
         clock.advance(STALE_AFTER + 1)
         served = await harness.refresh()
-        assert served.by("mms_refresh_success", "collector") == {"datasources": 0, "jobs": 1}
+        assert served.by("mms_refresh_success", "collector") == {"datasources": 0, "jobs": 1, "failures": 1}
         assert served.by("mms_jobs", "source_id", status="DONE")
         assert "mms_tables" not in served.samples
 
@@ -79,7 +81,7 @@ async def test_after_a_refused_key_nothing_else_is_asked(
         simulator.faults.add(Fault(kind="error", status=403, code=code))
         served = await harness.refresh()
         assert simulator.calls.total() == 1
-        assert served.by("mms_refresh_success", "collector") == {"datasources": 0, "jobs": 0}
+        assert served.by("mms_refresh_success", "collector") == {"datasources": 0, "jobs": 0, "failures": 0}
         assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {0}
         assert served.value("mms_api_request_failures_total", operation="ListMmsDataSources", reason=reason) == 1
 
@@ -150,14 +152,14 @@ async def test_an_unforeseen_error_in_one_source_is_logged_and_hides_nothing_els
     simulator: Simulator, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
-        read = harness.refresher._reader.read  # type: ignore[union-attr]  # noqa: SLF001 - a bug is put in here
+        read = JobsReader.read
 
-        async def read_with_a_bug(name: Any, *rest: Any) -> Any:  # noqa: ANN401 - what it stands in for
-            if name.source_id == 2000001:
+        async def read_with_a_bug(reader: JobsReader, source: KnownSource, now: float) -> None:
+            if source.name.source_id == 2000001:
                 raise ZeroDivisionError
-            return await read(name, *rest)
+            await read(reader, source, now)
 
-        monkeypatch.setattr(type(harness.refresher._reader), "read", lambda _, *args: read_with_a_bug(*args))  # noqa: SLF001
+        monkeypatch.setattr(JobsReader, "read", read_with_a_bug)
         with capture_logs() as lines:
             served = await harness.refresh()
         assert served.value("mms_datasource_refresh_success", **SOURCE) == 0
@@ -247,7 +249,7 @@ async def test_at_a_start_without_permission_nothing_counts_as_read(simulator: S
     async with harness_on(config_on(simulator.url), clock) as harness:
         simulator.faults.add(Fault(kind="error", operation="ListMmsDataSources", status=403, code="NoPermission"))
         served = await harness.refresh()
-        assert served.by("mms_refresh_success", "collector") == {"datasources": 0, "jobs": 0}
+        assert served.by("mms_refresh_success", "collector") == {"datasources": 0, "jobs": 0, "failures": 0}
         assert served.by("mms_refresh_last_success_timestamp_seconds", "collector") == {}
         assert set(served.by("mms_refresh_duration_seconds", "collector")) == {"datasources"}, "jobs did not run"
 
@@ -285,7 +287,7 @@ async def test_a_log_line_names_the_source(simulator: Simulator, clock: ManualCl
         with capture_logs() as lines:
             await harness.refresh()
         (told,) = (line for line in lines if line["log_level"] == "warning")
-        assert told["sources"] == "hive-sales-001 (2000001)"
+        assert told["about"] == "hive-sales-001 (2000001)"
 
 
 async def test_after_an_outage_of_credentials_one_line_tells_its_end(simulator: Simulator, clock: ManualClock) -> None:

@@ -1,5 +1,6 @@
 """The vendor's own example answers, byte for byte, served over HTTP, and the exposition that comes of them."""
 
+import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,26 +26,45 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 ENDINGS: dict[Format, str] = {"text": "prom", "openmetrics": "openmetrics"}
 
 
+PATHS = {
+    "/api/v1/mms/datasources": "ListMmsDataSources",
+    "/api/v1/mms/datasources/2000015/jobs": "ListMmsJobs",
+    "/api/v1/mms/datasources/2000015/tables/22": "GetMmsTable",
+    "/api/v1/mms/datasources/2000015/partitions/2323": "GetMmsPartition",
+}
+LISTS = {
+    "/api/v1/mms/datasources/2000015/tables": "GetMmsTable",
+    "/api/v1/mms/datasources/2000015/partitions": "GetMmsPartition",
+}
+"""The vendor gives no example of these lists; their rows are those of the other operation."""
+WATCH = {
+    "tables": [{"source_id": 2000015, "table_ids": [22]}],
+    "partitions": [{"source": "demo", "partition_ids": [2323]}],
+}
+
+
 @pytest.fixture
 async def harness() -> AsyncIterator[Harness]:
     """Provide an account on an MMS that answers with the vendor's examples, whatever is asked."""
 
-    def answer(operation: str) -> bytes:
-        return (SAMPLES / operation / "vendor.json").read_bytes()
-
-    async def list_sources(_: web.Request) -> web.Response:
-        return web.Response(body=answer("ListMmsDataSources"), content_type="application/json")
-
-    async def list_jobs(_: web.Request) -> web.Response:
-        return web.Response(body=answer("ListMmsJobs"), content_type="application/json")
+    async def answer(request: web.Request) -> web.Response:
+        if request.path in LISTS:
+            row = {**json.loads(example(LISTS[request.path]))["data"], "status": "FAILED"}
+            return web.json_response({"data": {"total": 3, "objectList": [row]}})
+        return web.Response(body=example(PATHS[request.path]), content_type="application/json")
 
     app = web.Application()
-    app.router.add_get("/api/v1/mms/datasources", list_sources)
-    app.router.add_get("/api/v1/mms/datasources/2000015/jobs", list_jobs)
+    for path in (*PATHS, *LISTS):
+        app.router.add_get(path, answer)
     async with TestServer(app) as server:
-        config = config_on(str(server.make_url("")).rstrip("/"), {"time_zone": "Asia/Shanghai"})
+        config = config_on(str(server.make_url("")).rstrip("/"), {"time_zone": "Asia/Shanghai"}, watch=WATCH)
         async with harness_on(config, ManualClock(1_750_000_000)) as running:
             yield running
+
+
+def example(operation: str) -> bytes:
+    """Return the vendor's example answer."""
+    return (SAMPLES / operation / "vendor.json").read_bytes()
 
 
 @pytest.mark.parametrize("text_format", ["text", "openmetrics"])
@@ -65,13 +85,23 @@ async def test_the_examples_figures_are_what_they_say(harness: Harness) -> None:
     assert served.value("mms_datasource_agent_online", **source) == 1
     assert served.value("mms_metadata_partitions", **source) == 10_000_000
     assert served.value("mms_metadata_sync_timestamp_seconds", **source) == 1734421457, "15:44:17 in Shanghai"
+    assert served.value("mms_table_size_bytes", table_id="22", src_db="mms_test", table="test", **source) == 23232
+    assert served.value("mms_table_last_ddl_timestamp_seconds", table_id="22") == 1734421482, "15:44:42 in Shanghai"
+    assert served.by("mms_table_partitions", "status", table_id="22") == {"DOING": 20, "DONE": 80, "FAILED": 0}
+    assert served.value("mms_partition_rows", partition_id="2323", partition="p1=1/p2=abc", **source) == 2323
+    assert served.by("mms_failed_omitted", "kind", **source) == {"table": 2, "partition": 2}
     assert not [value for labels in served.samples.values() for label in labels for _, value in label if "\n" in value]
 
 
 async def test_lists_that_state_more_rows_than_they_hold_end_and_the_difference_is_counted(harness: Harness) -> None:
     served = await harness.refresh()
     lost = served.by("mms_exporter_unexpected_values_total", "operation", field="total")
-    assert lost == {"ListMmsDataSources": 1, "ListMmsJobs": 3}, "the lists of sources, and of jobs in three states"
+    assert lost == {
+        "ListMmsDataSources": 1,
+        "ListMmsJobs": 3,
+        "ListMmsTables": 1,
+        "ListMmsPartitions": 1,
+    }, "the lists of sources, of jobs in three states, and of what failed"
     assert served.value("mms_jobs", status="DONE") == 100
     assert served.value("mms_up") == 1
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from exporter.collect.snapshot import AccountSnapshot, JobsFigures, Snapshot, SourceFigures, SourceName, SourceSnapshot
 from exporter.exposition import rendering
-from exporter.exposition.families import Part
+from exporter.exposition.family import Part
 from exporter.exposition.rendering import Deflated, Renderer
 from exporter.mms.models import DataSource
 

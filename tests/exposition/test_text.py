@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.exposition.families import Family
+from exporter.exposition.family import Family
 from exporter.exposition.text import MAX_LABEL_CHARACTERS, label_value, labels_text, number, sample_lines
 
 

@@ -194,3 +194,22 @@ async def test_a_reload_that_changes_the_pace_keeps_what_was_read(simulator: Sim
     served = read(service.publisher.body("text", gzip=False))
     assert len(served.by("mms_datasource_info", "source_id")) == 6
     await service.close()
+
+
+async def test_an_account_can_be_stopped_at_any_turn_of_the_loop(simulator: Simulator) -> None:
+    """Also at the one at which its refresh ends by itself."""
+    for turns in range(60):
+        service = Service(Telemetry())
+        await service.apply(config_on(simulator.url, refresh={"interval": "1s"}))
+        await eventually(lambda service=service: service.is_ready)  # type: ignore[misc]  # a default of a lambda
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await service.close()
+
+
+async def test_once_ready_it_stays_ready_while_pages_are_made(service: Service) -> None:
+    for _ in range(50):
+        service.publisher.note_change()
+        await asyncio.sleep(0)
+        assert service.is_ready

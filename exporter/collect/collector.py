@@ -1,0 +1,95 @@
+"""What a collector is, and the kind that reads one data source after another."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from structlog.stdlib import BoundLogger
+
+from exporter.clock import Clock
+from exporter.collect.fan_out import FanOut
+from exporter.collect.known_sources import KnownSource, KnownSources, Reading
+from exporter.config import Account
+from exporter.errors import ExporterError
+from exporter.mms.client import Client
+from exporter.mms.observer import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the collectors of one account work with."""
+
+    account: Account
+    client: Client
+    observer: Observer
+    sources: KnownSources
+    clock: Clock
+    log: BoundLogger
+    note_progress: Callable[[], None]
+    """To be called when something was read, since it may be shown before the rest is."""
+
+    @property
+    def fan_out(self) -> FanOut:
+        """What reads several things at a time."""
+        return FanOut(self.account.concurrency, self.log)
+
+
+class Collector(Protocol):
+    """One kind of figures of one account; the label `collector` is its name."""
+
+    @property
+    def name(self) -> str:
+        """What it collects."""
+
+    async def collect(self) -> list[ExporterError]:
+        """Read once all that there is to read, keep what was read, and return what went wrong."""
+
+    def give_up(self) -> None:
+        """Note that nothing can be read in this refresh."""
+
+    def note_reload(self) -> None:
+        """Note that somebody may have changed what is permitted."""
+
+
+class SourceReader(Protocol):
+    """Reads what one collector reads of one data source."""
+
+    def reading(self, source: KnownSource) -> Reading[Any]:
+        """Return what this reader keeps of `source`."""
+
+    async def read(self, source: KnownSource, now: float) -> None:
+        """Keep in `source` what is known at `now`, in monotonic seconds. Raises: MmsError for what was not read."""
+
+
+class SourcesCollector:
+    """A collector that reads each data source by itself."""
+
+    def __init__(self, name: str, reader: SourceReader, means: Means) -> None:
+        self.name = name
+        self._reader = reader
+        self._means = means
+
+    async def collect(self) -> list[ExporterError]:
+        """Read every source, the longest unread first, so that a refresh cut short starves none."""
+        reading = self._reader.reading
+        read: set[int] = set()
+
+        async def read_one(source: KnownSource) -> None:
+            await self._reader.read(source, self._means.clock.monotonic())
+            read.add(source.name.source_id)
+            self._means.note_progress()
+
+        waiting = sorted(self._means.sources.by_id.values(), key=lambda source: reading(source).at)
+        try:
+            return await self._means.fan_out.each(waiting, read_one, lambda source: str(source.name))
+        finally:
+            for source_id, source in self._means.sources.by_id.items():
+                reading(source).succeeded = source_id in read
+
+    def give_up(self) -> None:
+        """Note that no source was read."""
+        for source in self._means.sources.by_id.values():
+            self._reader.reading(source).succeeded = False
+
+    def note_reload(self) -> None:
+        """Nothing here depends on it."""

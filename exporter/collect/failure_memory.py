@@ -1,0 +1,103 @@
+"""What is known of a source's failed tables and partitions, and remembered from one refresh to the next. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Literal, Self
+
+from exporter.collect.snapshot import Failed, Failures, FailuresFigures, JobFigures, SourceName
+
+Kind = Literal["table", "partition"]
+
+
+@dataclass(frozen=True, slots=True)
+class KindMemory:
+    """The failures of one kind, and when that was so."""
+
+    failures: Failures
+    count: int | None
+    """How many there were by the source's row; None where it did not say."""
+    confirmed_at: float
+    """Monotonic seconds."""
+    is_settled: bool
+    """Whether list and row agree, or differ as they did before: then only a moved count is worth another call."""
+
+    def is_unmoved(self, count: int | None) -> bool:
+        """Tell whether a row that counts `count` says that nothing changed."""
+        return self.is_settled and self.count == count
+
+    @classmethod
+    def listed(cls, failures: Failures, count: int | None, now: float, before: "KindMemory | None") -> "KindMemory":
+        """Return what a list brought.
+
+        A list that holds more or fewer than its row counts was overtaken by a change; it is read once more.
+        """
+        was_same = before is not None and (before.count, before.failures.total) == (count, failures.total)
+        return cls(failures, count, now, is_settled=was_same or failures.total == count)
+
+
+class Lookups:
+    """What was found out, one by one, of the partitions that failed jobs were to migrate."""
+
+    def __init__(self) -> None:
+        self.answers: dict[int, Failed | None] = {}
+        """By partition id; None for one that is not failed."""
+        self._jobs: Mapping[int, JobFigures] = {}
+        self._doubted: set[int] = set()
+
+    def note_jobs(self, failed: Mapping[int, JobFigures]) -> None:
+        """Take over the failed jobs as they are now, and forget what was found out for those that changed."""
+        unchanged = (job for key, job in failed.items() if self._jobs.get(key) == job)
+        kept = {partition for job in unchanged for partition in job.partitions}
+        self.answers = {key: answer for key, answer in self.answers.items() if key in kept}
+        self._jobs = failed
+
+    def doubt(self) -> None:
+        """Note that fewer partitions are failed than before: any of them may have been mended by a later job."""
+        self._doubted = {key for key, answer in self.answers.items() if answer is not None}
+
+    def due(self, wanted: int) -> Iterator[int]:
+        """Yield the partitions to look up, as answers come in: the doubtful ones, and others until `wanted` are failed.
+
+        Those of the newest job come first, the highest id first.
+        """
+        yield from sorted(self._doubted & self.answers.keys(), reverse=True)
+        newest_first = (self._jobs[key].partitions for key in sorted(self._jobs, reverse=True))
+        for partition_id in chain.from_iterable(newest_first):
+            if partition_id not in self.answers:
+                if len(self.failed()) >= wanted:
+                    return
+                yield partition_id
+
+    def add(self, partition_id: int, answer: Failed | None) -> None:
+        """Take over what was found out."""
+        self.answers[partition_id] = answer
+        self._doubted.discard(partition_id)
+
+    def failed(self) -> list[Failed]:
+        """Return the failed partitions that were found, the highest id first."""
+        found = (self.answers[key] for key in sorted(self.answers, reverse=True))
+        return [answer for answer in found if answer is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureMemory:
+    """What is remembered of a source's failures; empty at first."""
+
+    figures: FailuresFigures | None = None
+    kinds: Mapping[Kind, KindMemory] = field(default_factory=dict)
+    lookups: Lookups = field(default_factory=Lookups)
+
+    def renamed(self, name: SourceName) -> Self:
+        """Return the same failures under the source's new name."""
+        if self.figures is None or self.figures.name == name:
+            return self
+        return replace(self, figures=replace(self.figures, name=name))
+
+    def with_kinds(self, kinds: Mapping[Kind, KindMemory], name: SourceName) -> Self:
+        """Return what is known now, as the same figures where they are equal."""
+        if not kinds:
+            return replace(self, kinds=kinds, figures=None)
+        tables, partitions = (kinds[kind].failures if kind in kinds else None for kind in ("table", "partition"))
+        figures = FailuresFigures(name, tables, partitions)
+        return replace(self, kinds=kinds, figures=self.figures if self.figures == figures else figures)

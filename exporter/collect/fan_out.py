@@ -1,0 +1,55 @@
+"""One thing after another, several at a time: the trouble of one is never another's.
+
+The one place, beside the loop of refreshes, where an unforeseen error is caught.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from structlog.stdlib import BoundLogger
+
+from exporter.errors import ExporterError, InternalError, MmsError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """Works through the things of one account."""
+
+    concurrency: int
+    log: BoundLogger
+
+    async def guarded(self, work: Awaitable[None], about: str = "") -> list[ExporterError]:
+        """Return what went wrong in `work`, foreseen or not; `about` says for people what it was about."""
+        try:
+            await work
+        except MmsError as error:
+            error.about = about
+            self.log.debug("not read", about=about, reason=error.reason, error=str(error))
+            return [error]
+        except Exception as error:
+            self.log.exception("unforeseen error", about=about)
+            return [InternalError(f"unforeseen error, {type(error).__name__}; its traceback is in the log")]
+        return []
+
+    async def each(
+        self,
+        things: Iterable[T],
+        work: Callable[[T], Awaitable[None]],
+        name_of: Callable[[T], str] = lambda _: "",
+    ) -> list[ExporterError]:
+        """Do `work` for each of `things`, and return what went wrong; `name_of` names a thing for people."""
+        waiting = iter(things)
+        errors: list[ExporterError] = []
+
+        async def work_off() -> None:
+            for thing in waiting:
+                errors.extend(await self.guarded(work(thing), name_of(thing)))
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.concurrency):
+                group.create_task(work_off())
+        return errors

@@ -1,0 +1,122 @@
+"""What is remembered of each data source of an account from one refresh to the next, and what of it is shown."""
+
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from exporter.collect.failure_memory import FailureMemory
+from exporter.collect.job_memory import JobMemory
+from exporter.collect.snapshot import SourceFigures, SourceName, SourceSnapshot
+from exporter.mms.models import DataSource
+
+M = TypeVar("M")
+
+
+@dataclass(slots=True)
+class Reading(Generic[M]):
+    """What one collector keeps of one source."""
+
+    memory: M
+    at: float = 0.0
+    """When that was last known to hold, in monotonic seconds."""
+    succeeded: bool = True
+    """Whether the last refresh read all of it."""
+
+
+@dataclass(slots=True)
+class KnownSource:
+    """One data source. Ages are in monotonic seconds, `last_success_at` in Unix seconds."""
+
+    figures: SourceFigures
+    listed_at: float
+    is_listed: bool = True
+    """By the listing that ended last."""
+    jobs: Reading[JobMemory] = field(default_factory=lambda: Reading(JobMemory()))
+    failures: Reading[FailureMemory] = field(default_factory=lambda: Reading(FailureMemory()))
+    last_success_at: float | None = None
+
+    @property
+    def name(self) -> SourceName:
+        """What its series carry."""
+        return self.figures.name
+
+    @property
+    def row(self) -> DataSource | None:
+        """Its row, if that was listed just now: no other can say that nothing changed."""
+        return self.figures.row if self.is_listed else None
+
+    @property
+    def is_refreshed(self) -> bool:
+        """Whether the last refresh read all there is to read of it."""
+        return self.is_listed and self.jobs.succeeded and self.failures.succeeded
+
+    def listed(self, figures: SourceFigures, now: float) -> None:
+        """Note that it is listed, and how."""
+        self.listed_at = now
+        if self.figures != figures:
+            self.figures = figures
+            self.jobs.memory = self.jobs.memory.renamed(figures.name)
+            self.failures.memory = self.failures.memory.renamed(figures.name)
+
+    def read_at(self) -> Iterator[float]:
+        """Yield when each of the figures was last known to hold."""
+        yield self.listed_at
+        if self.jobs.memory.figures is not None:
+            yield self.jobs.at
+        if self.failures.memory.figures is not None:
+            yield self.failures.at
+
+    def snapshot(self, oldest: float) -> SourceSnapshot:
+        """Return what is shown of it: nothing that is older than `oldest`."""
+        return SourceSnapshot(
+            name=self.name,
+            figures=self.figures if self.listed_at >= oldest else None,
+            jobs=self.jobs.memory.figures if self.jobs.at >= oldest else None,
+            refreshed=self.is_refreshed,
+            last_success_at=self.last_success_at,
+            failures=self.failures.memory.figures if self.failures.at >= oldest else None,
+        )
+
+
+class KnownSources:
+    """The data sources of an account, as far as they are known."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, KnownSource] = {}
+        self.are_all_known = False
+        """Whether the listing that ended last says of every source that there is one."""
+
+    def take_over(self, before: "KnownSources", collectors: Container[str]) -> None:
+        """Go on from what others knew, as far as `collectors`, by their names, will keep it up to date."""
+        self.by_id, self.are_all_known = before.by_id, before.are_all_known
+        for source in self.by_id.values():
+            if "jobs" not in collectors:
+                source.jobs = Reading(JobMemory())
+            if "failures" not in collectors:
+                source.failures = Reading(FailureMemory())
+
+    def note_unlisted(self) -> None:
+        """Note that they could not be listed."""
+        self.are_all_known = False
+        for source in self.by_id.values():
+            source.is_listed = False
+
+    def file(self, listed: Mapping[int, SourceFigures], now: float, *, is_whole: bool, patience: float) -> None:
+        """Take over what was listed at `now`, in monotonic seconds, by id.
+
+        Of a list that is whole, a source that it lacks does not exist; else it may have been missed, but not for longer
+        than `patience` seconds, since a list may never be whole.
+        """
+        self.are_all_known = is_whole
+        for source_id, source in list(self.by_id.items()):
+            source.is_listed = source_id in listed
+            if not source.is_listed and (is_whole or now - source.listed_at > patience):
+                del self.by_id[source_id]
+        for source_id, figures in listed.items():
+            self.by_id.setdefault(source_id, KnownSource(figures, now)).listed(figures, now)
+
+    def note_successes(self, now: float) -> None:
+        """Note of those that were read whole that this was so at `now`, in Unix seconds."""
+        for source in self.by_id.values():
+            if source.is_refreshed:
+                source.last_success_at = now

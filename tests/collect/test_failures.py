@@ -1,0 +1,331 @@
+"""The collector of failures: what is named, at what cost, and what is done without permission."""
+
+import tracemalloc
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from exporter.collect.permissions import OFF_SECONDS
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, events, happen
+from tests.collect.conftest import SOURCE_ID, HandWrittenMms
+from tests.conftest import IDENTITY, config_on
+from tests.harness import harness_on
+from tests.reading import Exposition
+
+STILL = WorldOptions(
+    sources=4, databases=2, tables=6, partitions=4, idle_share=1, stopped_share=0, special_sources=False, failure_rate=0
+)
+"""A world in which nothing fails unless a test says so."""
+FIRST = 2000001
+LISTS = ("ListMmsTables", "ListMmsPartitions")
+
+
+def partition_of(world: World, source_id: int = FIRST, number: int = 0) -> int:
+    """Return the id of a partition of a source."""
+    return [partition.id for partition in world.truth().partitions(source_id)][number]
+
+
+def named(served: Exposition, kind: str, source_id: int = FIRST) -> set[tuple[str, ...]]:
+    """Return what of a kind is named: database, table, and the value of a partition."""
+    labels = ("src_db", "table", "partition")[: 3 if kind == "partition" else 2]
+    found = served.having(f"mms_failed_{kind}_info", source_id=str(source_id))
+    return {tuple(dict(each)[label] for label in labels) for each in found}
+
+
+def list_calls(simulator: Simulator) -> int:
+    """Return how often something that failed was asked for."""
+    return sum(count for (operation, _), count in simulator.calls.items() if operation in LISTS)
+
+
+async def test_what_fails_is_named_within_one_refresh_and_leaves_when_it_is_mended(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        mms.fail_tables((1, "sales", "orders"))
+        mms.fail_partitions((10, "sales", "clicks", "ds=1"))
+        served = await harness.refresh()
+        assert named(served, "table", SOURCE_ID) == {("sales", "orders")}
+        assert named(served, "partition", SOURCE_ID) == {("sales", "clicks", "ds=1")}
+        assert served.by("mms_failed_omitted", "kind") == {"table": 0, "partition": 0}
+        mms.fail_tables()
+        mms.fail_partitions()
+        served = await harness.refresh()
+        assert not named(served, "table", SOURCE_ID) | named(served, "partition", SOURCE_ID)
+
+
+async def test_the_simulated_failures_are_exactly_those_named(clock: ManualClock) -> None:
+    async with (
+        Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator,
+        harness_on(config_on(simulator.url), clock) as harness,
+    ):
+        await harness.refresh()
+        assert list_calls(simulator) == 0, "nothing has failed"
+        happen(simulator.world, events.Fail(source_id=FIRST, table_ids=(1,)))
+        happen(simulator.world, events.Fail(source_id=FIRST, partition_ids=(partition_of(simulator.world),)))
+        served = await harness.refresh()
+        truth = simulator.world.truth()
+        failed = {(each.db_name, each.name) for each in truth.tables(FIRST) if each.status == "FAILED"}
+        assert failed
+        assert named(served, "table") == failed
+        assert named(served, "partition") == {
+            (each.db_name, each.table_name, each.value) for each in truth.partitions(FIRST) if each.status == "FAILED"
+        }
+        assert {source_id for operation, source_id in simulator.calls if operation in LISTS} == {FIRST}
+
+
+async def test_failures_that_do_not_move_cost_no_call(clock: ManualClock) -> None:
+    async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
+        for source_id in range(FIRST, FIRST + 4):
+            happen(simulator.world, events.Fail(source_id=source_id, share=0.5))
+        async with harness_on(config_on(simulator.url), clock) as harness:
+            before = await harness.refresh()
+            assert list_calls(simulator) > 0
+            simulator.calls_reset()
+            for _ in range(9):
+                clock.advance(60)
+                served = await harness.refresh()
+            assert {operation for operation, _ in simulator.calls} == {"ListMmsDataSources"}
+            assert served.samples["mms_failed_partition_info"] == before.samples["mms_failed_partition_info"]
+            assert served.samples["mms_failed_omitted"] == before.samples["mms_failed_omitted"]
+
+
+async def test_without_the_collector_nothing_is_asked_and_nothing_is_served(clock: ManualClock) -> None:
+    async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
+        happen(simulator.world, events.Fail(source_id=FIRST, share=0.5))
+        async with harness_on(config_on(simulator.url, failures={"enabled": False}), clock) as harness:
+            served = await harness.refresh()
+            assert list_calls(simulator) == 0
+            assert not [name for name in served.samples if name.startswith("mms_failed")]
+            assert set(served.by("mms_refresh_success", "collector")) == {"datasources", "jobs"}
+
+
+@pytest.mark.parametrize("order", ["newest first", "oldest first"])
+async def test_the_highest_ids_are_named_and_the_others_counted(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, order: str
+) -> None:
+    mms.newest_first, mms.page_cap = order == "newest first", 20
+    mms.fail_partitions(*((number, "sales", "clicks", f"ds={number}") for number in range(1, 322)))
+    async with harness_on(config_on(mms_url, failures={"max_per_source": 30}), clock) as harness:
+        served = await harness.refresh()
+        assert {value for *_, value in named(served, "partition", SOURCE_ID)} == {f"ds={n}" for n in range(292, 322)}
+        assert served.by("mms_failed_omitted", "kind") == {"table": 0, "partition": 291}
+        assert mms.calls["partitions"] <= 4
+
+
+async def test_a_hundred_thousand_failed_partitions_cost_few_calls_and_little_memory(clock: ManualClock) -> None:
+    options = replace(STILL, sources=1, databases=1, tables=24, partitions=14_000)
+    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
+        happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+        async with harness_on(config_on(simulator.url, {"timeout": "60s"}), clock) as harness:
+            simulator.world.truth().data_source(FIRST)  # what the simulator itself remembers is no part of the measure
+            tracemalloc.start()
+            try:
+                await harness.refresher.refresh()
+                assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+            finally:
+                tracemalloc.stop()
+            served = await harness.served()
+            failed = served.value("mms_partitions", status="FAILED") or 0
+            assert failed > 100_000
+            assert served.value("mms_failed_omitted", kind="partition") == failed - 50
+            assert list_calls(simulator) <= 6
+
+
+AWKWARD = [
+    'p="1"',
+    "p=a\\b",
+    "p=a\nb",
+    "p=a b/q={x}",
+    "p=%_'`",
+    "p=表/q=é",
+    "p=1,q=2",
+    "p=</script>",
+    "p=😀",
+    "p==",
+    "p",
+]
+
+
+async def test_awkward_values_are_named_as_they_are(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+    mms.fail_partitions(*((number, "sales", "clicks", value) for number, value in enumerate(AWKWARD, 1)))
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+        assert {value for *_, value in named(served, "partition", SOURCE_ID)} == set(AWKWARD)
+        assert served.value("mms_failed_omitted", kind="partition") == 0
+
+
+async def test_values_that_are_the_same_once_cut_are_one_series_and_the_other_is_counted(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.fail_partitions(*((number, "sales", "clicks", "p=" + "x" * 600 + str(number)) for number in (1, 2)))
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+        assert len(served.samples["mms_failed_partition_info"]) == 1
+        assert served.value("mms_failed_omitted", kind="partition") == 1
+
+
+async def test_tables_of_the_same_names_in_fifty_databases_are_told_apart(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    names = ("orders", "clicks")
+    mms.fail_tables(*((100 * db + i, f"db{db}", name) for db in range(50) for i, name in enumerate(names)))
+    async with harness_on(config_on(mms_url, failures={"max_per_source": 100}), clock) as harness:
+        served = await harness.refresh()
+        assert named(served, "table", SOURCE_ID) == {(f"db{db}", name) for db in range(50) for name in names}
+
+
+async def test_a_list_that_was_overtaken_is_read_once_more_and_a_lasting_difference_is_not(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.fail_tables((1, "sales", "orders"), (2, "sales", "clicks"))
+    mms.row["tablesFailedNum"] = 3
+    async with harness_on(config_on(mms_url), clock) as harness:
+        for calls in (1, 2, 2, 2):
+            await harness.refresh()
+            assert mms.calls["tables"] == calls
+
+
+async def test_failures_are_read_anew_while_the_sources_cannot_be_listed(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.fail_tables((1, "sales", "orders"))
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        mms.broken.add("sources")
+        mms.fail_tables((2, "sales", "clicks"))
+        served = await harness.refresh()
+        assert named(served, "table", SOURCE_ID) == {("sales", "clicks")}
+        assert mms.calls["partitions"] == 0, "where nothing had failed, only the row could tell"
+
+
+async def test_what_cannot_be_read_stays_until_stale_and_then_leaves(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.fail_tables((1, "sales", "orders"))
+    mms.fail_partitions((9, "sales", "clicks", "ds=1"))
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        mms.broken.add("tables")
+        mms.fail_tables((1, "sales", "orders"), (2, "sales", "clicks"))
+        clock.advance(300)
+        served = await harness.refresh()
+        assert named(served, "table", SOURCE_ID) == {("sales", "orders")}
+        assert served.value("mms_refresh_success", collector="failures") == 0
+        assert served.value("mms_datasource_refresh_success") == 0
+        clock.advance(1)
+        served = await harness.refresh()
+        assert not named(served, "table", SOURCE_ID)
+        assert set(served.by("mms_failed_omitted", "kind")) == {"partition"}
+        assert named(served, "partition", SOURCE_ID) == {("sales", "clicks", "ds=1")}, "one kind never hides another"
+
+
+async def test_a_renamed_source_takes_its_failures_along(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+    mms.fail_tables((1, "sales", "orders"))
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        mms.row["name"] = "hive-b"
+        served = await harness.refresh()
+        assert set(served.by("mms_failed_table_info", "source")) == {"hive-b"}
+        assert mms.calls["tables"] == 1
+
+
+async def test_a_missing_permission_is_said_once_and_nothing_else_suffers(clock: ManualClock) -> None:
+    actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})
+    identity = replace(IDENTITY, actions=actions)
+    async with Simulator(World(STILL, clock=clock), identities=[identity]) as simulator:
+        for source_id in range(FIRST, FIRST + 4):
+            happen(simulator.world, events.Fail(source_id=source_id, share=0.5))
+        config = config_on(simulator.url, {"concurrency": 1})
+        async with harness_on(config, clock) as harness:
+            with capture_logs() as lines:
+                for _ in range(5):
+                    served = await harness.refresh()
+            assert served.by("mms_refresh_success", "collector") == {"datasources": 1, "jobs": 1, "failures": 0}
+            assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {1}
+            assert list_calls(simulator) == 2, "each list was tried once"
+            assert [(line["collector"], line["reasons"]) for line in lines] == [("failures", "permission")]
+            simulator.identities.add(IDENTITY)
+            await harness.refresh()
+            assert list_calls(simulator) == 2
+            clock.advance(OFF_SECONDS)
+            served = await harness.refresh()
+            assert served.value("mms_refresh_success", collector="failures") == 1
+            assert named(served, "partition")
+
+
+async def test_a_reload_ends_the_wait_after_a_refusal(clock: ManualClock) -> None:
+    actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})
+    async with Simulator(World(STILL, clock=clock), identities=[replace(IDENTITY, actions=actions)]) as simulator:
+        happen(simulator.world, events.Fail(source_id=FIRST, share=0.5))
+        async with harness_on(config_on(simulator.url), clock) as harness:
+            await harness.refresh()
+            simulator.identities.add(IDENTITY)
+            harness.refresher.note_reload()
+            served = await harness.refresh()
+            assert served.value("mms_refresh_success", collector="failures") == 1
+            assert named(served, "partition")
+
+
+def a_job_of_partitions(mms: HandWrittenMms, job_id: int, *partition_ids: int, **fields: Any) -> None:
+    mms.add_job(job_id, "FAILED", type="Partitions", config={"partitions": list(partition_ids)}, **fields)
+
+
+async def test_partitions_of_failed_jobs_are_looked_up_where_they_may_not_be_listed(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.fail_partitions(*((number, "sales", "clicks", f"ds={number}") for number in range(1, 6)))
+    mms.add_partition(6, "sales", "clicks", "ds=6")
+    mms.forbidden.add("partitions")
+    a_job_of_partitions(mms, 1, 1, 2, 6, 404)
+    async with harness_on(config_on(mms_url), clock) as harness:
+        for _ in range(3):
+            served = await harness.refresh()
+        assert {value for *_, value in named(served, "partition", SOURCE_ID)} == {"ds=1", "ds=2"}
+        assert served.value("mms_failed_omitted", kind="partition") == 3
+        assert (mms.calls["partition"], mms.calls["partitions"]) == (4, 1), "remembered, and not refused again"
+        assert served.value("mms_refresh_success", collector="failures") == 0
+        mms.jobs.clear()
+        a_job_of_partitions(mms, 1, 1, 2, 6, 404, taskDone=2)
+        mms.row["tablesDoneNum"] = 1
+        await harness.refresh()
+        assert mms.calls["partition"] == 8, "the job has changed"
+
+
+async def test_partitions_that_a_later_job_mended_leave(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+    mms.fail_partitions((1, "sales", "clicks", "ds=1"), (2, "sales", "clicks", "ds=2"))
+    mms.forbidden.add("partitions")
+    a_job_of_partitions(mms, 1, 1, 2)
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        mms.fail_partitions((2, "sales", "clicks", "ds=2"))
+        mms.add_partition(1, "sales", "clicks", "ds=1")
+        served = await harness.refresh()
+        assert {value for *_, value in named(served, "partition", SOURCE_ID)} == {"ds=2"}
+
+
+async def test_a_refresh_looks_up_so_many_partitions_and_the_next_goes_on(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.fail_partitions(*((number, "sales", "clicks", f"ds={number}") for number in range(1, 121)))
+    mms.forbidden.add("partitions")
+    a_job_of_partitions(mms, 1, *range(1, 121))
+    async with harness_on(config_on(mms_url, failures={"max_per_source": 90}), clock) as harness:
+        for found in (50, 90, 90):
+            served = await harness.refresh()
+            values = {value for *_, value in named(served, "partition", SOURCE_ID)}
+            assert values == {f"ds={n}" for n in range(121 - found, 121)}
+            assert mms.calls["partition"] == found
+
+
+async def test_a_broken_count_does_not_hide_what_failed(clock: ManualClock) -> None:
+    async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
+        happen(simulator.world, events.Fail(source_id=FIRST, share=0.5))
+        simulator.faults.add(Fault(kind="missing", operation="ListMmsDataSources", fields=("partitionsFailedNum",)))
+        async with harness_on(config_on(simulator.url), clock) as harness:
+            for _ in range(3):
+                served = await harness.refresh()
+            assert named(served, "partition")
+            assert simulator.calls["ListMmsPartitions", FIRST] <= 2
