@@ -1,0 +1,183 @@
+"""Prometheus and Alertmanager as processes of their own, and what a story asks them."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientSession
+
+from tests.programs import ROOT, program
+from tests.rules.loading import RULES
+from tests.story.hurry import hurried_routes, hurried_rules, shorter
+
+STEP = shorter("30s")
+"""Between scrapes, and between evaluations: the default of what is shipped, at speed."""
+TARGET = "mms-exporter"
+STALE_SECONDS = 5.0
+"""The exporter asks every second, which is slow at this speed: figures may be older than in proportion."""
+_THRESHOLDS = {"mms:threshold:last_success_age:seconds": STALE_SECONDS}
+
+Series = dict[str, Any]
+
+
+async def until(is_so: Callable[[], Awaitable[bool]], what: str, seconds: float = 30.0) -> None:
+    """Wait until `is_so`, asked again and again; fail after `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not await is_so():  # noqa: ASYNC110 - another process sets no event of ours
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"not within {seconds:g} s: {what}") from None
+
+
+@contextmanager
+def kept_port() -> Iterator[int]:
+    """Provide a port that nobody else gets; who shares addresses, as servers do, can listen on it again and again."""
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield int(keeper.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running process with an HTTP API."""
+
+    url: str
+    session: ClientSession
+    log: Path
+
+    async def ask(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - JSON
+        """Return what the API answers."""
+        async with self.session.get(f"{self.url}{path}", params=parameters) as response:
+            answer = await response.json()
+            assert response.status == 200, (parameters, answer)
+            return answer
+
+    async def is_ready(self) -> bool:
+        """Tell whether it answers."""
+        try:
+            async with self.session.get(f"{self.url}/-/ready") as response:
+                return response.status == 200
+        except OSError:
+            return False
+
+    def complaints(self) -> list[str]:
+        """Return what it logged as a warning or an error."""
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        return [line for line in lines if "level=warn" in line or "level=error" in line]
+
+
+class Prometheus(Server):
+    """Asked for figures; a query that fails, or is answered with a warning, fails the test."""
+
+    async def _data(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - JSON
+        answer = await self.ask(path, **parameters)
+        assert answer.keys() == {"status", "data"}, (parameters, answer)
+        return answer["data"]
+
+    async def at(self, query: str, moment: float | None = None) -> list[Series]:
+        """Return what an instant query finds."""
+        when = {} if moment is None else {"time": f"{moment:.3f}"}
+        found: list[Series] = (await self._data("/api/v1/query", query=query, **when))["result"]
+        return found
+
+    async def over(self, query: str, start: float, end: float, step: str) -> list[Series]:
+        """Return what a query finds over time."""
+        asked = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": step}
+        found: list[Series] = (await self._data("/api/v1/query_range", **asked))["result"]
+        return found
+
+    async def label_values(self, label: str, selector: str, start: float, end: float) -> list[str]:
+        """Return the values of a label, as a dashboard's variable asks for them."""
+        asked = {"match[]": selector, "start": f"{start:.3f}", "end": f"{end:.3f}"}
+        found: list[str] = await self._data(f"/api/v1/label/{label}/values", **asked)
+        return found
+
+    async def rules(self) -> list[dict[str, Any]]:
+        """Return every rule, with its health."""
+        groups = (await self._data("/api/v1/rules"))["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+
+class Alertmanager(Server):
+    """Asked for alerts that nobody is told of."""
+
+    async def alerts(self) -> list[dict[str, Any]]:
+        """Return all that are active, silenced by others or not."""
+        found: list[dict[str, Any]] = await self.ask("/api/v2/alerts", active="true", inhibited="true")
+        return found
+
+    async def until_silenced(self, cause: str, account: str, *others: str) -> None:
+        """Wait until alerts of an account are silenced by `cause`."""
+
+        async def are_silenced() -> bool:
+            there = [each for each in await self.alerts() if each["labels"].get("account") == account]
+            causes = {each["fingerprint"] for each in there if each["labels"]["alertname"] == cause}
+            silenced = {
+                each["labels"]["alertname"] for each in there if causes.intersection(each["status"]["inhibitedBy"])
+            }
+            return silenced.issuperset(others)
+
+        await until(are_silenced, f"{cause} of {account} silences {others}")
+
+    async def until_gone(self, alert: str, account: str) -> None:
+        """Wait until an alert has ended whose end is not told."""
+
+        async def is_gone() -> bool:
+            labels = [each["labels"] for each in await self.alerts()]
+            return not any((each["alertname"], each.get("account")) == (alert, account) for each in labels)
+
+        await until(is_gone, f"{alert} of {account} ends")
+
+
+@asynccontextmanager
+async def _running(command: list[str], log: Path) -> AsyncIterator[None]:
+    with log.open("w") as file:
+        process = await asyncio.create_subprocess_exec(*command, stdout=file, stderr=file, cwd=log.parent)
+        try:
+            yield
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+@asynccontextmanager
+async def alertmanager_telling(url: str, folder: Path, session: ClientSession) -> AsyncIterator[Alertmanager]:
+    """Provide an Alertmanager with the shipped configuration, at speed."""
+    config, log = folder / "alertmanager.yml", folder / "alertmanager.log"
+    config.write_text(hurried_routes((ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text(), url))
+    with kept_port() as port:
+        command = [program("ALERTMANAGER"), f"--config.file={config}", f"--storage.path={folder}/alertmanager"]
+        command += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
+        async with _running(command, log):
+            server = Alertmanager(f"http://127.0.0.1:{port}", session, log)
+            await until(server.is_ready, "Alertmanager answers")
+            yield server
+
+
+@asynccontextmanager
+async def prometheus_watching(
+    target: int, alertmanager: Alertmanager, folder: Path, session: ClientSession
+) -> AsyncIterator[Prometheus]:
+    """Provide a Prometheus with the shipped rules, at speed, that scrapes a port of loopback."""
+    for path in RULES:
+        (folder / path.name).write_text(hurried_rules(path.read_text(), _THRESHOLDS))
+    config, log = folder / "prometheus.yml", folder / "prometheus.log"
+    config.write_text(f"""
+global: {{scrape_interval: {STEP}, scrape_timeout: {STEP}, evaluation_interval: {STEP}}}
+rule_files: ["mms-*.yaml"]
+alerting: {{alertmanagers: [{{static_configs: [{{targets: ["{alertmanager.url.removeprefix("http://")}"]}}]}}]}}
+scrape_configs: [{{job_name: {TARGET}, static_configs: [{{targets: ["127.0.0.1:{target}"]}}]}}]
+""")
+    with kept_port() as port:
+        command = [program("PROMETHEUS"), f"--config.file={config}", f"--storage.tsdb.path={folder}/prometheus"]
+        command += [f"--web.listen-address=127.0.0.1:{port}", "--query.lookback-delta=" + shorter("5m")]
+        async with _running(command, log):
+            server = Prometheus(f"http://127.0.0.1:{port}", session, log)
+            await until(server.is_ready, "Prometheus answers")
+            yield server

@@ -1,0 +1,110 @@
+"""Everything a story needs, started together: two accounts, the exporter, Prometheus, Alertmanager, and who is told."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import ClientSession, ClientTimeout
+
+from tests.processes import Running, serving
+from tests.story.pager import Pager, listening
+from tests.story.servers import Alertmanager, Prometheus, alertmanager_telling, kept_port, prometheus_watching
+from tests.story.worlds import Account, accounts
+
+MAX_SERIES = 2
+"""Jobs of a source with series of their own: few, so that it takes few to leave some out."""
+
+
+def configuration(prod: Account, lab: Account) -> str:
+    """Return the exporter's configuration: as often as it can, and as soon stale as is in proportion."""
+    entries = "".join(
+        f"""
+  - name: {account.name}
+    region: cn-shanghai
+    endpoint: {account.simulator.url}
+    rate_limit: 200
+    credentials: {{type: access_key, access_key_id: LTAI-EXAMPLE, access_key_secret: not-a-secret}}"""
+        for account in (prod, lab)
+    )
+    source_id, partition_id = prod.partition_shared_with(lab)
+    return f"""accounts:{entries}
+refresh: {{interval: 1s, stale_after: 5s}}
+jobs: {{max_series_per_source: {MAX_SERIES}, linger: 10s, idle_interval: 5s}}
+failures: {{max_per_source: 1000}}
+watch:
+  tables: [{{source_id: {source_id}, table_ids: [1]}}]
+  partitions: [{{source_id: {source_id}, partition_ids: [{partition_id}]}}]
+"""
+
+
+class Exporter:
+    """The exporter as a process, always on the same port."""
+
+    def __init__(self, port: int, file: Path) -> None:
+        self.port = port
+        self.file = file
+        self._running: Running | None = None
+        self._stack = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Start it, and wait until every account was read once."""
+        arguments = [f"--web.listen-address=127.0.0.1:{self.port}", "--web.enable-lifecycle"]
+        arguments += [f"--config.file={self.file}"]
+        self._running = await self._stack.enter_async_context(serving(*arguments))
+        await self._running.until_ready()
+
+    async def kill(self) -> None:
+        """End it without a word."""
+        assert self._running is not None
+        await self._running.end(signal.SIGKILL)
+        await self._stack.aclose()
+
+    async def reload(self, session: ClientSession) -> int:
+        """Have it read its configuration anew, and return what it answers."""
+        async with session.post(f"http://127.0.0.1:{self.port}/-/reload") as response:
+            return response.status
+
+    async def close(self) -> None:
+        """End it, if it runs."""
+        await self._stack.aclose()
+
+
+@dataclass
+class Stage:
+    """What the story is played on."""
+
+    prod: Account
+    lab: Account
+    exporter: Exporter
+    prometheus: Prometheus
+    alertmanager: Alertmanager
+    pager: Pager
+    session: ClientSession
+    start: float = field(default_factory=time.time)
+    """In Unix seconds."""
+
+
+@asynccontextmanager
+async def staged(folder: Path) -> AsyncIterator[Stage]:
+    """Provide a stage on which everything runs and nothing has happened yet."""
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(ClientSession(timeout=ClientTimeout(30)))
+        prod, lab = accounts()
+        for account in (prod, lab):
+            await stack.enter_async_context(account.simulator)
+        file = folder / "config.yaml"
+        file.write_text(configuration(prod, lab))
+        exporter = Exporter(stack.enter_context(kept_port()), file)
+        stack.push_async_callback(exporter.close)
+        pager = await stack.enter_async_context(listening())
+        _, alertmanager = await asyncio.gather(
+            exporter.start(),
+            stack.enter_async_context(alertmanager_telling(pager.url, folder, session)),
+        )
+        watching = prometheus_watching(exporter.port, alertmanager, folder, session)
+        prometheus = await stack.enter_async_context(watching)
+        yield Stage(prod, lab, exporter, prometheus, alertmanager, pager, session)

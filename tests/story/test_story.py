@@ -1,0 +1,67 @@
+"""A migration is watched by a real Prometheus and told by a real Alertmanager, with an hour in half a minute.
+
+One test, because what is asked at the end needs the Prometheus that has seen it all.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+
+from tests.grafana.checked_in import NAMES
+from tests.rules.loading import ALERTS, RECORDS
+from tests.story import asking, migration
+from tests.story.stage import Stage, staged
+from tests.story.troubles import troubles
+
+TOO_LONG = {"MmsJobStopped"}
+"""A day is too long even at this speed; the rules' own tests show it."""
+
+
+async def test_a_migration_is_told_as_it_goes(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await _tell(stage)
+        assert stage.pager.rest() == {}
+        assert stage.pager.alerts() == ALERTS.keys() - TOO_LONG
+        await _rules_worked(stage)
+        await _dashboards_had_data(stage)
+        assert stage.prometheus.complaints() == []
+        assert stage.alertmanager.complaints() == []
+
+
+async def _tell(stage: Stage) -> None:
+    await migration.healthy(stage)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(troubles(stage))
+        await migration.agent_out(stage)
+        await migration.burst_of_failures(stage)
+        await migration.stall(stage)
+        await migration.configuration_refused(stage)
+        await migration.throttling(stage)
+        await migration.credentials_refused(stage)
+    await migration.exporter_gone(stage)
+    await migration.end(stage)
+
+
+async def _rules_worked(stage: Stage) -> None:
+    """Each rule was evaluated without an error, and each record had a value."""
+    assert [(rule["name"], rule["health"]) for rule in await stage.prometheus.rules() if rule["health"] != "ok"] == []
+    now = time.time()
+    found = {record: await stage.prometheus.over(record, stage.start, now, asking.STEP) for record in RECORDS}
+    assert [record for record, series in found.items() if not asking.has_figures(series)] == []
+
+
+async def _dashboards_had_data(stage: Stage) -> None:
+    """Each query of a panel or an annotation found something at some time, and each variable has values."""
+    now, empty = time.time(), []
+    for name in NAMES:
+        for asked in asking.queries_over_time(name):
+            query = asking.filled_in(asked.expr, now - stage.start)
+            if not asking.has_figures(await stage.prometheus.over(query, stage.start, now, asking.STEP)):
+                empty.append(asked)
+        for selector, label in asking.variables(name):
+            assert await stage.prometheus.label_values(label, asking.filled_in(selector), stage.start, now), (
+                name,
+                label,
+            )
+    empty = [asked for asked in empty if not asking.NOT_COLLECTED_YET.search(asked.expr)]
+    assert [asked.where for asked in empty] == []
