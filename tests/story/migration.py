@@ -114,3 +114,4 @@ async def end(stage: Stage) -> None:
     prod.clock.leap(86400)
     await stage.pager.hears("prod", *(began("MmsMigrationFinished", source) for source in (HIVE, BIGQUERY)))
     await overview.shows_what_is(stage)
+    await stage.alertmanager.until_gone("MmsMigrationFinished", "prod")

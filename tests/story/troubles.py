@@ -80,21 +80,26 @@ async def source_unreadable(stage: Stage) -> None:
 
 async def sources_unreadable_in_turn(stage: Stage) -> None:
     """Let one source be read, then the other: none is old, but their collector never succeeds."""
-    lab, told = stage.lab, stage.pager
-    *_, (_, one), (_, other) = _sources(stage)
-    fault = lab.refuse(JOBS, one)
-
-    async def was_met() -> bool:
-        return lab.refused(fault) > 0
-
-    while not told.was_told("lab"):
-        await until(was_met, "the fault is met")
+    lab = stage.lab
+    *_, (one, one_id), (other, other_id) = _sources(stage)
+    while not stage.pager.was_told("lab"):
+        fault = lab.refuse(JOBS, one_id)
+        await _until_unread(stage, one)
+        # Between two refreshes: within one, the other would be refused as well.
         lab.relent(fault)
-        one, other = other, one
-        fault = lab.refuse(JOBS, one)
-    await told.hears("lab", began("MmsCollectorStale"))
-    lab.relent(fault)
-    await told.hears("lab", ended("MmsCollectorStale"))
+        one, one_id, other, other_id = other, other_id, one, one_id
+    await stage.pager.hears("lab", began("MmsCollectorStale"))
+    await stage.pager.hears("lab", ended("MmsCollectorStale"))
+
+
+async def _until_unread(stage: Stage, source: str) -> None:
+    """Wait until one source, and no other, was not read by the last refresh."""
+
+    async def is_unread() -> bool:
+        found = await stage.prometheus.at('mms_datasource_refresh_success{account="lab"} == 0')
+        return [each["metric"]["source"] for each in found] == [source]
+
+    await until(is_unread, f"only {source} is not read")
 
 
 async def account_unreadable(stage: Stage) -> None:

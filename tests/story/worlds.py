@@ -199,10 +199,6 @@ class Account:
         """End a fault."""
         self.simulator.faults.remove(fault)
 
-    def refused(self, fault: int) -> int:
-        """Return how often a fault was met."""
-        return self.simulator.faults.happened(fault)
-
 
 def accounts() -> Iterator[Account]:
     """Yield the account whose migration is told, and one with troubles of its own."""
