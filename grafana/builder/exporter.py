@@ -248,9 +248,10 @@ def _itself() -> list[panels.Graph | panels.Timeline]:
             Frame("Unexpected values", "Fields that MMS sent in a form nobody expected, in the interval shown.", 8, 6),
             units.LocaleFormat,
             course(
-                f"sum by (instance) (increase({process('mms_exporter_unexpected_values_total')}[$__rate_interval]))"
+                "sum by (instance, operation, field) "
+                f"(increase({account('mms_exporter_unexpected_values_total')}[$__rate_interval]))"
                 f" or sum by (instance) (0 * {process('mms_exporter_series')})",
-                "{{instance}}",
+                "{{instance}} {{operation}} {{field}}",
             ),
         ),
     ]

@@ -9,13 +9,14 @@ import pytest
 import yaml
 
 from grafana.builder import meaning
+from tests.exported import exported_metrics
 from tests.grafana.checked_in import ALL_QUERIES, NAMES, ROOT, Asked, grouping_labels, panels, selectors
 from tests.programs import program
 
-TABLE = json.loads((Path(__file__).parent / "metrics.json").read_text(encoding="utf-8"))
+TABLE = json.loads((Path(__file__).parent / "recorded.json").read_text(encoding="utf-8"))
 ADDED_BY_PROMETHEUS = {"job", "instance"}
 LABELS = {
-    **{metric: {*labels, *ADDED_BY_PROMETHEUS} for metric, labels in TABLE["exported"].items()},
+    **{metric: {*labels, *ADDED_BY_PROMETHEUS} for metric, labels in exported_metrics().items()},
     **{metric: set(labels) for metric, labels in (TABLE["recorded"] | TABLE["prometheus"]).items()},
 }
 RULES = ROOT / "deploy" / "prometheus" / "rules"

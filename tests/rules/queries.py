@@ -1,9 +1,9 @@
 """What a query names: metrics, and the labels it asks of them. A reader of names, not of PromQL: promtool is that."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+
+from tests.exported import exported_metrics
 
 TOKEN = re.compile(
     r"""
@@ -27,9 +27,8 @@ LEVELS = {
 
 
 def metric_table() -> dict[str, frozenset[str]]:
-    """Return every metric of the exporter, as it is exposed, with its own labels."""
-    table: dict[str, list[str]] = json.loads((Path(__file__).parent / "metrics.json").read_text())
-    return {name: frozenset(labels) | FROM_PROMETHEUS for name, labels in table.items()}
+    """Return every metric of the exporter as it is scraped, with its labels, and `up`."""
+    return {name: labels | FROM_PROMETHEUS for name, labels in {**exported_metrics(), "up": frozenset()}.items()}
 
 
 def metrics_of(query: str) -> Iterator[tuple[str, frozenset[str]]]:

@@ -10,8 +10,6 @@ from tests.story.servers import Prometheus, Series
 RATE_INTERVAL: Final = "2s"
 """Not less than four scrapes, which is how Grafana takes it."""
 STEP: Final = "500ms"
-NOT_COLLECTED_YET: Final = re.compile(r"\bmms_(?:failed|table|partition)_\w+")
-"""Series that no collector brings yet: failures by name, and what is watched."""
 _VARIABLE: Final = re.compile(r"label_values\((.+), (\w+)\)")
 _OFTEN_EMPTY: Final = {"database", "project"}
 """Variables of which All includes nothing."""
