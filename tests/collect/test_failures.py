@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from exporter.collect.failure_memory import FailureMemory, KindMemory
+from exporter.collect.known_sources import KnownSource
 from exporter.collect.permissions import OFF_SECONDS
+from exporter.collect.snapshot import Failures, FailuresFigures, SourceFigures, SourceName
+from exporter.mms.models import DataSource
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, events, happen
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.conftest import IDENTITY, config_on
@@ -230,6 +234,45 @@ async def test_a_renamed_source_takes_its_failures_along(mms: HandWrittenMms, mm
         served = await harness.refresh()
         assert set(served.by("mms_failed_table_info", "source")) == {"hive-b"}
         assert mms.calls["tables"] == 1
+
+
+async def test_failures_that_cannot_be_read_are_shown_under_the_new_name_of_their_source(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.fail_tables((1, "sales", "orders"))
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        mms.row["name"] = "hive-b"
+        mms.broken.add("tables")
+        mms.fail_tables((1, "sales", "orders"), (2, "sales", "clicks"))
+        served = await harness.refresh()
+        assert set(served.by("mms_failed_table_info", "source")) == {"hive-b"}
+
+
+def test_a_source_that_is_listed_under_another_name_takes_its_failures_along_before_they_are_read() -> None:
+    """A refresh can end between the two."""
+    names = [SourceName("test", SOURCE_ID, name) for name in ("hive-a", "hive-b")]
+    before, after = (SourceFigures(name, DataSource(id=SOURCE_ID, name=name.source), None, None) for name in names)
+    nothing = KindMemory(Failures((), 0), 0, 1.0, is_settled=True)
+    source = KnownSource(before, 1.0)
+    source.failures.memory = FailureMemory().with_kinds({"table": nothing}, before.name)
+    source.listed(after, 2.0)
+    assert source.failures.memory.figures == FailuresFigures(after.name, Failures((), 0), None)
+
+
+async def test_failures_go_stale_while_nothing_is_refreshed(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.fail_tables((1, "sales", "orders"))
+    mms.fail_partitions((9, "sales", "clicks", "ds=1"))
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        mms.broken |= {"sources", "tables", "partitions"}
+        clock.advance(200)
+        await harness.refresh()
+        clock.advance(101)
+        served = await harness.served()
+        assert not [name for name in served.samples if name.startswith("mms_failed")], "a failed reading renews nothing"
 
 
 async def test_a_missing_permission_is_said_once_and_nothing_else_suffers(clock: ManualClock) -> None:

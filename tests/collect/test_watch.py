@@ -144,6 +144,19 @@ async def test_a_source_that_is_not_there_is_said_once_and_found_when_it_comes(
         assert set(served.by("mms_table_info", "source")) == {"hive-c"}, "a renamed source is the same source"
 
 
+async def test_what_cannot_be_read_is_shown_under_the_new_name_of_its_source(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_table(1, "sales", "orders")
+    watch = watching_tables({"source_id": SOURCE_ID, "table_ids": [1]})
+    async with harness_on(config_on(mms_url, watch=watch), clock) as harness:
+        await harness.refresh()
+        mms.row["name"] = "hive-b"
+        mms.broken.add("table")
+        served = await harness.refresh()
+        assert set(served.by("mms_table_info", "source")) == {"hive-b"}
+
+
 async def test_that_nothing_could_be_listed_says_nothing_of_a_source(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from aiohttp import ClientSession
@@ -11,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from exporter.config import config_from
 from exporter.errors import ConfigError, Problem
 from exporter.exposition.telemetry import Telemetry
-from exporter.simulator import Fault, Simulator
+from exporter.simulator import Fault, Simulator, events, happen
 from exporter.web.handlers import application
 from exporter.web.service import Service
 from tests.conftest import IDENTITY, account_on, config_on
@@ -213,3 +214,24 @@ async def test_once_ready_it_stays_ready_while_pages_are_made(service: Service) 
         service.publisher.note_change()
         await asyncio.sleep(0)
         assert service.is_ready
+
+
+async def test_a_reload_has_what_was_refused_asked_for_again(simulator: Simulator) -> None:
+    source_id = simulator.world.source_ids()[0]
+    happen(simulator.world, events.Fail(source_id=source_id, share=1.0))
+    actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})
+    simulator.identities.add(replace(IDENTITY, actions=actions))
+    service = Service(Telemetry())
+    config = config_on(simulator.url, refresh={"interval": "1s"})
+    await service.apply(config)
+    await eventually(lambda: service.is_ready)
+    simulator.identities.add(IDENTITY)
+
+    def failures_are_read() -> bool:
+        served = read(service.publisher.body("text", gzip=False))
+        return served.value("mms_refresh_success", collector="failures") == 1
+
+    assert not failures_are_read()
+    await service.apply(config)
+    await eventually(failures_are_read)
+    await service.close()
