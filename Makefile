@@ -19,8 +19,9 @@ lint: $(VENV)/.development  ## What a machine can say about the code
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.development  ## The generated references in docs/
+docs: $(VENV)/.development  ## What is generated: references in docs/, dashboards in grafana/
 	$(BIN)/python -m docs.build
+	$(BIN)/python -m grafana.builder
 
 bench: $(VENV)/.development  ## Ratios of cost, as a table and in benchmarks/results.json
 	$(BIN)/python -m benchmarks.run

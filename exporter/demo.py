@@ -108,6 +108,8 @@ To look at it in Prometheus, add to its scrape_configs:
     metrics_path: {telemetry_path}
     static_configs: [{{targets: ["{host_port}"]}}]
 
+with deploy/prometheus/rules as its rule_files, and in Grafana with grafana/dashboards.
+
 Ctrl-C ends both.
 """
 
