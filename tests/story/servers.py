@@ -162,11 +162,11 @@ async def alertmanager_telling(url: str, folder: Path, session: ClientSession) -
 
 @asynccontextmanager
 async def prometheus_watching(
-    target: int, alertmanager: Alertmanager, folder: Path, session: ClientSession
+    target: int, alertmanager: Alertmanager, folder: Path, session: ClientSession, day_factor: int
 ) -> AsyncIterator[Prometheus]:
     """Provide a Prometheus with the shipped rules, at speed, that scrapes a port of loopback."""
     for path in RULES:
-        (folder / path.name).write_text(hurried_rules(path.read_text(), _THRESHOLDS))
+        (folder / path.name).write_text(hurried_rules(path.read_text(), _THRESHOLDS, day_factor=day_factor))
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
     config.write_text(f"""
 global: {{scrape_interval: {STEP}, scrape_timeout: {STEP}, evaluation_interval: {STEP}}}

@@ -89,8 +89,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(folder: Path) -> AsyncIterator[Stage]:
-    """Provide a stage on which everything runs and nothing has happened yet."""
+async def staged(folder: Path, day_factor: int = 1) -> AsyncIterator[Stage]:
+    """Provide a stage on which everything runs and nothing has happened yet; `day_factor` is that of the rules."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(ClientSession(timeout=ClientTimeout(30)))
         prod, lab = accounts()
@@ -105,6 +105,6 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
             exporter.start(),
             stack.enter_async_context(alertmanager_telling(pager.url, folder, session)),
         )
-        watching = prometheus_watching(exporter.port, alertmanager, folder, session)
+        watching = prometheus_watching(exporter.port, alertmanager, folder, session, day_factor)
         prometheus = await stack.enter_async_context(watching)
         yield Stage(prod, lab, exporter, prometheus, alertmanager, pager, session)

@@ -1,6 +1,7 @@
 """A migration is watched by a real Prometheus and told by a real Alertmanager, with an hour in half a minute.
 
-One test, because what is asked at the end needs the Prometheus that has seen it all.
+One long test, because what is asked at the end needs the Prometheus that has seen it all; and a short one for the alert
+whose day is too long beside it.
 """
 
 import asyncio
@@ -11,10 +12,12 @@ from tests.grafana.checked_in import NAMES
 from tests.rules.loading import ALERTS, RECORDS
 from tests.story import asking, migration
 from tests.story.stage import Stage, staged
-from tests.story.troubles import troubles
+from tests.story.troubles import job_stopped, troubles
 
 TOO_LONG = {"MmsJobStopped"}
-"""A day is too long even at this speed; the rules' own tests show it."""
+"""A day is too long even at this speed; it has a story of its own."""
+DAY_FACTOR = 90
+"""In that story, a day is 8 s."""
 
 
 async def test_a_migration_is_told_as_it_goes(tmp_path: Path) -> None:
@@ -26,6 +29,12 @@ async def test_a_migration_is_told_as_it_goes(tmp_path: Path) -> None:
         await _dashboards_had_data(stage)
         assert stage.prometheus.complaints() == []
         assert stage.alertmanager.complaints() == []
+
+
+async def test_a_job_that_is_stopped_for_a_day_is_told(tmp_path: Path) -> None:
+    async with staged(tmp_path, DAY_FACTOR) as stage:
+        await job_stopped(stage)
+        assert stage.pager.alerts() == TOO_LONG
 
 
 async def _tell(stage: Stage) -> None:

@@ -59,6 +59,20 @@ async def jobs_in_trouble(stage: Stage) -> None:
     await stage.alertmanager.until_gone("MmsSeriesOmitted", "lab")
 
 
+async def job_stopped(stage: Stage) -> None:
+    """Stop a job, and leave it so for a day. It ends with its source."""
+    lab = stage.lab
+    (source, source_id), *_ = _sources(stage)
+    lab.clock.run(0)
+    stopped = lab.migrate(source_id, 1)
+    lab.clock.leap(lab.world.options.async_task_seconds + 1)
+    lab.stop_jobs(source_id, stopped)
+    lab.clock.run()
+    await stage.pager.hears("lab", began("MmsJobStopped", source))
+    lab.remove(source_id)
+    await stage.pager.hears("lab", ended("MmsJobStopped", source))
+
+
 async def permission_refused(stage: Stage) -> None:
     """Take a permission away: that is told, and not that figures grow old."""
     stage.lab.forbid(JOBS)
