@@ -7,8 +7,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
-
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import Snapshot
@@ -18,8 +16,6 @@ from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
 from exporter.mms.credentials import credential_source
 from exporter.mms.pace import Limits
-
-log = structlog.stdlib.get_logger()
 
 MAX_START_SPREAD_SECONDS: Final = 0.2
 """Between the first refreshes of two accounts."""
