@@ -79,7 +79,8 @@ def configuration() -> str:
     for flag in FLAGS:
         default = "" if flag.default is None or flag.is_switch else f"`{flag.default}`"
         commands = ", ".join(flag.commands)
-        lines.append(f"| `--{flag.name}` | `{flag.variable}` | {commands} | {default} | {flag.help} |")
+        variable = f"`{flag.variable}`" if flag.variable else ""
+        lines.append(f"| `--{flag.name}` | {variable} | {commands} | {default} | {flag.help} |")
     return "\n".join([*lines, ""])
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter import flags, logs
+from exporter import arguments, logs
 from exporter.errors import ConfigError, ExporterError, Problem
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ FAILED: Final = 1
 MISUSED: Final = 2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run a command line, and return its exit code: 0 fine, 1 failed at work, 2 bad usage or configuration."""
     try:
-        invocation = flags.parse(sys.argv[1:] if arguments is None else arguments, os.environ)
+        invocation = arguments.parse(sys.argv[1:] if words is None else words, os.environ)
         logs.configure(invocation.values["log.level"], invocation.values["log.format"])
         return _COMMANDS[invocation.command](invocation.values)
     except ConfigError as error:

@@ -1,15 +1,12 @@
-"""The words of the command line: each flag, its environment variable, its default, and what it may be.
+"""The words of the command line: each command, each flag, its environment variable, its default, and what it may be.
 
-One table, from which parsing and `--help` are made. Pure: the environment is a parameter.
+One table, from which `arguments` makes parsing and `--help`.
 """
 
-import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from exporter import __version__
-from exporter.errors import ConfigError, Problem
 from exporter.logs import FORMATS, LEVELS
 from exporter.shapes import seconds
 from exporter.web.addresses import listen_address
@@ -20,6 +17,11 @@ ENVIRONMENT_PREFIX: Final = "MMS_EXPORTER_"
 COMMANDS: Final = {
     "serve": "poll MMS and serve its metrics; this is what runs without a command",
     "once": "refresh once, print the metrics, and exit 1 if anything failed",
+    "sources": "show the data sources and how far each is, asked of MMS now",
+    "jobs": "show jobs and how far each is, asked of MMS now: unfinished and failed ones, or those of --status",
+    "failed": "show the tables and partitions that failed, asked of MMS now",
+    "show": "show all that MMS says of one table, partition or job",
+    "retry": "migrate again what failed: makes jobs, after asking; all of the source's failures, or what is named",
     "demo": "serve the metrics of a simulated migration: needs no account and no configuration",
     "simulate": "run the simulated MMS alone",
 }
@@ -82,6 +84,10 @@ class Flag:
     metavar: str = "TEXT"
     defaults: tuple[tuple[str, str], ...] = ()
     """Defaults of single commands that differ."""
+    is_repeatable: bool = False
+    """Whether it may be given more than once; its value is a list, and in the variable commas stand between."""
+    has_variable: bool = True
+    """Whether the environment may give it: not what says, for one run, what is meant or that it may be done."""
 
     @property
     def is_switch(self) -> bool:
@@ -89,13 +95,10 @@ class Flag:
         return self.parse is switch
 
     @property
-    def is_repeatable(self) -> bool:
-        """Whether it may be given more than once."""
-        return self.name == "web.listen-address"
-
-    @property
-    def variable(self) -> str:
-        """Its environment variable."""
+    def variable(self) -> str | None:
+        """Its environment variable; None where it has none."""
+        if not self.has_variable:
+            return None
         return ENVIRONMENT_PREFIX + self.name.upper().replace(".", "_").replace("-", "_")
 
     def default_for(self, command: str) -> str | None:
@@ -103,9 +106,92 @@ class Flag:
         return dict(self.defaults).get(command, self.default)
 
 
-_READ: Final = ("serve", "once")
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word without dashes that a command must be given."""
+
+    name: str
+    help: str
+    command: str
+    parse: Callable[[str], Any] = str
+
+
+_LOOK: Final = ("sources", "jobs", "failed", "show")
+"""The commands for people that only read."""
+_READ: Final = ("serve", "once", *_LOOK, "retry")
 _WEB: Final = ("serve", "demo")
 _SIMULATOR: Final = ("demo", "simulate")
+
+_QUIET: Final = tuple((command, "warning") for command in (*_LOOK, "retry"))
+
+_NARROWING: Final = (
+    Flag("account", "Only this account. Repeatable.", _LOOK, metavar="NAME", is_repeatable=True, has_variable=False),
+    Flag(
+        *("source", "Only this data source, by name or id. Repeatable.", _LOOK),
+        metavar="NAME",
+        is_repeatable=True,
+        has_variable=False,
+    ),
+    Flag(
+        *("database", "Only this database of the source. Repeatable.", ("jobs", "failed")),
+        metavar="NAME",
+        is_repeatable=True,
+        has_variable=False,
+    ),
+    Flag(
+        *("table", "Only this table. Repeatable.", ("jobs", "failed")),
+        metavar="NAME",
+        is_repeatable=True,
+        has_variable=False,
+    ),
+    Flag(
+        *("status", "Only this status, as MMS writes it. Repeatable.", ("sources", "jobs")),
+        metavar="STATUS",
+        is_repeatable=True,
+        has_variable=False,
+    ),
+    Flag(
+        *("limit", "At most so many rows of one kind for each source.", ("jobs", "failed"), "100", whole, "NUMBER"),
+        has_variable=False,
+    ),
+    Flag(
+        *("output", "One of table, json, csv.", _LOOK, "table", one_of("table", "json", "csv"), "FORMAT"),
+        has_variable=False,
+    ),
+)
+
+_RETRY: Final = (
+    Flag("account", "The account, where there are several.", ("retry",), metavar="NAME", has_variable=False),
+    Flag("source", "The data source, by name or id.", ("retry",), metavar="NAME", has_variable=False),
+    Flag("failed", "All that failed in the source.", ("retry",), "false", switch, has_variable=False),
+    Flag(
+        *("table", "This failed table, by id or as DATABASE.TABLE. Repeatable.", ("retry",)),
+        metavar="TABLE",
+        is_repeatable=True,
+        has_variable=False,
+    ),
+    Flag(
+        *("partition", "This failed partition. Repeatable.", ("retry",), None, whole, "ID"),
+        is_repeatable=True,
+        has_variable=False,
+    ),
+    Flag(
+        *("job", "What failed of this job, with the job's settings. Repeatable.", ("retry",), None, whole, "ID"),
+        is_repeatable=True,
+        has_variable=False,
+    ),
+    Flag("dry-run", "Show what would be sent, and send nothing.", ("retry",), "false", switch, has_variable=False),
+    Flag("yes", "Send without asking.", ("retry",), "false", switch, has_variable=False),
+    Flag(
+        "watch",
+        "Follow the jobs to their end; exit 0 only if all is DONE.",
+        ("retry",),
+        "false",
+        switch,
+        has_variable=False,
+    ),
+    Flag("resume", "Go on with what an interrupted run wrote down.", ("retry",), metavar="FILE", has_variable=False),
+)
 
 FLAGS: Final = (
     Flag("config.file", "Configuration file (YAML).", _READ, metavar="FILE"),
@@ -120,6 +206,7 @@ FLAGS: Final = (
         listen_address,
         "ADDRESS",
         (("demo", "127.0.0.1:10180"),),
+        is_repeatable=True,
     ),
     Flag("web.telemetry-path", "Path of the metrics.", _WEB, "/metrics", path, "PATH"),
     Flag(
@@ -134,94 +221,13 @@ FLAGS: Final = (
     Flag("simulator.speed", "How fast its time runs.", _SIMULATOR, "60", factor, "FACTOR"),
     Flag("simulator.sources", "How many data sources it has.", _SIMULATOR, "12", whole, "NUMBER"),
     Flag("simulator.latency", "How long it takes to answer.", _SIMULATOR, "0s", seconds, "DURATION"),
-    Flag("log.level", f"One of {', '.join(LEVELS)}.", tuple(COMMANDS), "info", one_of(*LEVELS), "LEVEL"),
+    *_NARROWING,
+    *_RETRY,
+    Flag("log.level", f"One of {', '.join(LEVELS)}.", tuple(COMMANDS), "info", one_of(*LEVELS), "LEVEL", _QUIET),
     Flag("log.format", f"One of {', '.join(FORMATS)}.", tuple(COMMANDS), "logfmt", one_of(*FORMATS), "FORMAT"),
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """What a command line asks for."""
-
-    command: str
-    values: Mapping[str, Any]
-    """By the name of the flag; None where it was not given and has no default."""
-
-
-def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocation:
-    """Return what the command line and the environment ask for; a flag outweighs its variable.
-
-    Raises: ConfigError with every value that cannot be used. Exits, as argparse does, on `--help`, `--version` and
-    words that it does not know.
-    """
-    given = vars(_parser().parse_args(arguments))
-    command = given.get("command") or "serve"
-    strangers = (flag for flag in FLAGS if command not in flag.commands and flag.name in given)
-    problems = [Problem(f"--{flag.name}", f"is not for {command}") for flag in strangers]
-    own = (flag for flag in FLAGS if command in flag.commands)
-    values = {flag.name: _value(flag, command, given, environment, problems) for flag in own}
-    if problems:
-        raise ConfigError(*problems)
-    return Invocation(command, values)
-
-
-def _value(
-    flag: Flag,
-    command: str,
-    given: Mapping[str, Any],
-    environment: Mapping[str, str],
-    problems: list[Problem],
-) -> Any:  # noqa: ANN401 - as many types as there are flags
-    where, raw = f"--{flag.name}", given.get(flag.name)
-    if raw is None and environment.get(flag.variable):
-        where, raw = flag.variable, environment[flag.variable]
-    if raw is None:
-        raw = flag.default_for(command)
-    if raw is None:
-        return None
-    try:
-        return [flag.parse(part.strip()) for part in _parts(raw)] if flag.is_repeatable else flag.parse(raw)
-    except ValueError as error:
-        problems.append(Problem(where, str(error)))
-        return None
-
-
-def _parts(raw: str | list[str]) -> list[str]:
-    """Return what a repeatable flag holds; in a variable, commas stand between."""
-    return raw if isinstance(raw, list) else raw.split(",")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="mms-exporter",
-        description="Prometheus exporter for the MaxCompute Migration Service (MMS) of Alibaba Cloud.",
-        epilog="Every flag can also be given as an environment variable, as it is shown behind the flag. "
-        "To see it work at once: mms-exporter demo",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"mms-exporter {__version__}")
-    for flag in FLAGS:
-        _add_flag(parser, flag, "serve")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for name, summary in COMMANDS.items():
-        each = commands.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
-        )
-        for flag in FLAGS:
-            if name in flag.commands:
-                _add_flag(each, flag, name)
-    return parser
-
-
-def _add_flag(parser: argparse.ArgumentParser, flag: Flag, command: str) -> None:
-    """Add a flag to the words of a command; one of another command's is known, for a clear answer, and not shown."""
-    default = flag.default_for(command)
-    text = f"{flag.help} {f'Default: {default}. ' if default and not flag.is_switch else ''}[{flag.variable}]"
-    options: dict[str, Any] = {"dest": flag.name, "default": argparse.SUPPRESS}
-    if flag.is_switch:
-        options |= {"action": "store_const", "const": "true"}
-    else:
-        options |= {"action": "append" if flag.is_repeatable else "store", "metavar": flag.metavar}
-    is_shown = command in flag.commands
-    parser.add_argument(f"--{flag.name}", help=text if is_shown else argparse.SUPPRESS, **options)
+WORDS: Final = (
+    Word("kind", "table, partition or job", "show", one_of("table", "partition", "job")),
+    Word("id", "its id, as the other commands show it", "show", whole),
+)

@@ -3,8 +3,9 @@
 import pytest
 
 from exporter import __version__
+from exporter.arguments import Invocation, parse
 from exporter.errors import ConfigError
-from exporter.flags import COMMANDS, FLAGS, Flag, Invocation, parse
+from exporter.flags import COMMANDS, FLAGS, Flag
 from exporter.web.addresses import ListenAddress, listen_address
 
 
@@ -57,7 +58,7 @@ USABLE = {
 }
 
 
-@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+@pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.has_variable], ids=lambda flag: flag.name)
 def test_a_flag_and_its_variable_say_the_same(flag: Flag) -> None:
     command, text = flag.commands[0], USABLE[flag.name]
     words = [f"--{flag.name}"] if flag.is_switch else [f"--{flag.name}", text]
@@ -89,6 +90,28 @@ def test_a_flag_may_stand_before_or_behind_the_command() -> None:
     expected = Invocation("once", {**parse(["once"], {}).values, "log.level": "debug", "mms.region": "x"})
     assert parse(["--log.level", "debug", "once", "--mms.region=x"], {}) == expected
     assert parse(["once", "--log.level=debug", "--mms.region", "x"], {}) == expected
+
+
+def test_a_flag_means_what_the_command_makes_of_it() -> None:
+    assert parse(["once", "--output=table"], {}).values["output"] == "table"
+    assert problems_of(["jobs", "--output=a.prom"]) == ["--output: expected one of table, json, csv"]
+    assert parse(["failed", "--table", "a", "--table=b,c"], {}).values["table"] == ["a", "b,c"]
+    assert parse(["failed"], {}).values["table"] == []
+    assert parse(["retry", "--partition=7", "--partition", "8"], {}).values["partition"] == [7, 8]
+
+
+def test_what_one_run_is_for_is_not_taken_from_the_environment() -> None:
+    strange = {f"MMS_EXPORTER_{name}": "1" for name in ("YES", "FAILED", "SOURCE", "TABLE", "ACCOUNT", "RESUME")}
+    assert parse(["retry"], strange) == parse(["retry"], {})
+
+
+def test_the_words_of_show_are_checked() -> None:
+    shown = parse(["show", "partition", "200018", "--source=prod"], {}).values
+    assert (shown["kind"], shown["id"], shown["source"]) == ("partition", 200018, ["prod"])
+    assert problems_of(["show", "source", "x"]) == [
+        "kind: expected one of table, partition, job",
+        "id: expected a whole number",
+    ]
 
 
 def test_listen_addresses_add_up() -> None:
@@ -149,4 +172,5 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
             parse([command, "--help"], {})
         shown = capsys.readouterr().out
         for flag in FLAGS:
-            assert (f"--{flag.name}" in shown) == (command in flag.commands)
+            is_its_own = any(command in each.commands for each in FLAGS if each.name == flag.name)
+            assert (f"--{flag.name}" in shown) == is_its_own

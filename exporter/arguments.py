@@ -1,0 +1,114 @@
+"""A command line and an environment -> what is asked for. Pure: the environment is a parameter."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exporter import __version__
+from exporter.errors import ConfigError, Problem
+from exporter.flags import COMMANDS, FLAGS, WORDS, Flag, Word
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What a command line asks for."""
+
+    command: str
+    values: Mapping[str, Any]
+    """By the name of the flag or word; None where it was not given and has no default."""
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocation:
+    """Return what the command line and the environment ask for; a flag outweighs its variable.
+
+    Raises: ConfigError with every value that cannot be used. Exits, as argparse does, on `--help`, `--version` and
+    words that it does not know.
+    """
+    given = vars(_parser().parse_args(arguments))
+    command = given.get("command") or "serve"
+    own = {flag.name: flag for flag in FLAGS if command in flag.commands}
+    strangers = dict.fromkeys(flag.name for flag in FLAGS if flag.name not in own and flag.name in given)
+    problems = [Problem(f"--{name}", f"is not for {command}") for name in strangers]
+    values = {name: _value(flag, command, given, environment, problems) for name, flag in own.items()}
+    for word in WORDS:
+        if word.command == command:
+            values[word.name] = _word(word, given, problems)
+    if problems:
+        raise ConfigError(*problems)
+    return Invocation(command, values)
+
+
+def _value(
+    flag: Flag,
+    command: str,
+    given: Mapping[str, Any],
+    environment: Mapping[str, str],
+    problems: list[Problem],
+) -> Any:  # noqa: ANN401 - as many types as there are flags
+    where, raw = f"--{flag.name}", given.get(flag.name)
+    if raw is None and flag.variable and environment.get(flag.variable):
+        where, raw = flag.variable, environment[flag.variable]
+        raw = [part.strip() for part in raw.split(",")] if flag.is_repeatable else raw
+    if raw is None:
+        raw = flag.default_for(command)
+    if raw is None:
+        return [] if flag.is_repeatable else None
+    try:
+        return [flag.parse(part) for part in _parts(raw)] if flag.is_repeatable else flag.parse(raw)
+    except ValueError as error:
+        problems.append(Problem(where, str(error)))
+        return None
+
+
+def _word(word: Word, given: Mapping[str, Any], problems: list[Problem]) -> Any:  # noqa: ANN401 - likewise
+    try:
+        return word.parse(given[word.name])
+    except ValueError as error:
+        problems.append(Problem(word.name, str(error)))
+        return None
+
+
+def _parts(raw: str | list[str]) -> list[str]:
+    """Return what a repeatable flag holds, given once or more."""
+    return raw if isinstance(raw, list) else [raw]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mms-exporter",
+        description="Prometheus exporter for the MaxCompute Migration Service (MMS) of Alibaba Cloud.",
+        epilog="Flags can also be given as environment variables, as they are shown behind them. "
+        "To see it work at once: mms-exporter demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"mms-exporter {__version__}")
+    for flag in {flag.name: flag for flag in FLAGS}.values():
+        _add_flag(parser, flag, "serve")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, summary in COMMANDS.items():
+        each = commands.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
+        )
+        for word in WORDS:
+            if word.command == name:
+                each.add_argument(word.name, metavar=word.name.upper(), help=word.help)
+        for flag in FLAGS:
+            if name in flag.commands:
+                _add_flag(each, flag, name)
+    return parser
+
+
+def _add_flag(parser: argparse.ArgumentParser, flag: Flag, command: str) -> None:
+    """Add a flag to the words of a command; one of another command's is known, for a clear answer, and not shown."""
+    default = flag.default_for(command)
+    text = f"{flag.help} {f'Default: {default}. ' if default and not flag.is_switch else ''}"
+    text += f"[{flag.variable}]" if flag.variable else ""
+    options: dict[str, Any] = {"dest": flag.name, "default": argparse.SUPPRESS}
+    if flag.is_switch:
+        options |= {"action": "store_const", "const": "true"}
+    else:
+        options |= {"action": "append" if flag.is_repeatable else "store", "metavar": flag.metavar}
+    is_shown = command in flag.commands
+    parser.add_argument(f"--{flag.name}", help=text if is_shown else argparse.SUPPRESS, **options)
