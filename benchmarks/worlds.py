@@ -105,8 +105,10 @@ def registry(held: Snapshot) -> CollectorRegistry:
 def _families(held: Snapshot) -> Iterator[Metric]:
     for kind, parts in zip(PARTS, parts_by_kind(held), strict=True):
         for family in kind.families:
-            metric = GaugeMetricFamily(family.name, family.help, labels=(*kind.labels, *family.labels))
+            metric = GaugeMetricFamily(family.name, family.help, labels=kind.labels_of(family))
             for part in parts:
-                for values, value in family.samples(part):
-                    metric.add_metric([*kind.label_values(part), *(each or "" for each in values)], value)
+                for of_member, member in kind.members(part):
+                    for values, value in family.samples(member):
+                        further = (each or "" for each in (*of_member, *values))
+                        metric.add_metric([*kind.label_values(part), *further], value)
             yield metric

@@ -47,7 +47,7 @@ def metrics() -> str:
     """Return docs/metrics.md."""
     lines = [METRICS_HEAD, "## From MMS", "", *TABLE_HEAD]
     for part in PARTS:
-        lines += (_row(each.name, each.kind, (*part.labels, *each.labels), each.help) for each in part.families)
+        lines += (_row(each.name, "gauge", part.labels_of(each), each.help) for each in part.families)
     lines += ["", "## The exporter itself", "", *TABLE_HEAD]
     for metric, labels in own_metrics():
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name

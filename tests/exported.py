@@ -9,7 +9,7 @@ OF_THE_PROCESS = ("process_start_time_seconds", "process_cpu_seconds_total", "pr
 
 def exported_metrics() -> dict[str, frozenset[str]]:
     """Return each metric as it is served, buckets and the like included, with its own labels."""
-    table = {family.name: frozenset((*part.labels, *family.labels)) for part in PARTS for family in part.families}
+    table = {family.name: frozenset(part.labels_of(family)) for part in PARTS for family in part.families}
     for metric, labels in own_metrics():
         if metric.type == "counter":
             table[f"{metric.name}_total"] = frozenset(labels)

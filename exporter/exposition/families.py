@@ -4,7 +4,7 @@ A row says what a family is called, what it means, which labels it adds to those
 samples it takes from that part. Pure; names are literals, once.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from exporter.collect.snapshot import (
@@ -24,7 +24,7 @@ def _source_labels(part: SourceFigures | JobsFigures | SourceSnapshot) -> tuple[
     return part.name.account, str(part.name.source_id), part.name.source
 
 
-def _tables(part: SourceFigures) -> Iterator[Sample]:
+def _tables(part: SourceFigures) -> Iterable[Sample]:
     row = part.row
     return by_status(
         {
@@ -36,7 +36,7 @@ def _tables(part: SourceFigures) -> Iterator[Sample]:
     )
 
 
-def _partitions(part: SourceFigures) -> Iterator[Sample]:
+def _partitions(part: SourceFigures) -> Iterable[Sample]:
     row = part.row
     return by_status(
         {"DOING": row.partitions_doing_num, "DONE": row.partitions_done_num, "FAILED": row.partitions_failed_num},
@@ -57,22 +57,14 @@ def _scan_info(part: SourceFigures) -> Iterator[Sample]:
         yield (str(part.row.scan_id),), 1
 
 
-def _of_jobs(samples: Callable[[JobFigures], Iterable[Sample]]) -> Callable[[JobsFigures], Iterator[Sample]]:
-    """Return what takes the samples of each job, its id and name before their labels."""
-
-    def taken(part: JobsFigures) -> Iterator[Sample]:
-        for job in part.jobs:
-            for labels, value in samples(job):
-                yield (str(job.job_id), job.name, *labels), value
-
-    return taken
+def _jobs(part: JobsFigures) -> Iterator[tuple[tuple[str | None, ...], JobFigures]]:
+    return (((str(job.job_id), job.name), job) for job in part.jobs)
 
 
 def _job_info(job: JobFigures) -> Iterator[Sample]:
     yield (job.type, job.task_type, job.src_db, job.src_schema, job.dst_project, job.dst_schema), 1
 
 
-_JOB: Final = ("job_id", "job_name")
 _LIST: Final = "of ListMmsDataSources, as of the last refresh."
 _JOBS: Final = "of ListMmsJobs, as of the last refresh."
 
@@ -115,14 +107,12 @@ SOURCE: Final[Part[SourceFigures]] = Part(
             f"A data source: type, region, dstProject and networklink {_LIST}",
             _source_info,
             ("source_type", "source_region", "dst_project", "network_link"),
-            "info",
         ),
         Family(
             "mms_datasource_destination_info",
             f"A MaxCompute project that a data source is migrated to: dstProjects {_LIST}",
             _destinations,
             ("dst_project",),
-            "info",
         ),
         Family(
             "mms_datasource_status",
@@ -167,7 +157,6 @@ SOURCE: Final[Part[SourceFigures]] = Part(
             f"The metadata scan that ran last: scanId {_LIST}",
             _scan_info,
             ("scan_id",),
-            "info",
         ),
         Family(
             "mms_metadata_scan_status",
@@ -193,43 +182,41 @@ JOBS: Final[Part[JobsFigures]] = Part(
             "Unfinished jobs that max_series_per_source left without series of their own in the last refresh.",
             lambda part: one(part.omitted),
         ),
+    ),
+)
+
+JOB: Final[Part[JobsFigures]] = Part(
+    labels=("account", "source_id", "source"),
+    label_values=_source_labels,
+    members=_jobs,
+    member_labels=("job_id", "job_name"),
+    families=(
         Family(
             "mms_job_info",
             f"An unfinished, failed or just finished job: type, taskType, source and destination {_JOBS}",
-            _of_jobs(_job_info),
-            (*_JOB, "job_type", "task_type", "src_db", "src_schema", "dst_project", "dst_schema"),
-            "info",
+            _job_info,
+            ("job_type", "task_type", "src_db", "src_schema", "dst_project", "dst_schema"),
         ),
         Family(
             "mms_job_status",
             f"State of a job, 1 for the one that holds: status {_JOBS}",
-            _of_jobs(lambda job: in_status(job.status, JOB_STATUSES)),
-            (*_JOB, "status"),
+            lambda job: in_status(job.status, JOB_STATUSES),
+            ("status",),
         ),
+        Family("mms_job_stopped", f"Whether a job is stopped: stopped {_JOBS}", lambda job: one(job.stopped)),
+        Family("mms_job_tasks", f"Tasks of a job: taskNum {_JOBS}", lambda job: one(job.tasks)),
         Family(
-            "mms_job_stopped",
-            f"Whether a job is stopped: stopped {_JOBS}",
-            _of_jobs(lambda job: one(job.stopped)),
-            _JOB,
-        ),
-        Family("mms_job_tasks", f"Tasks of a job: taskNum {_JOBS}", _of_jobs(lambda job: one(job.tasks)), _JOB),
-        Family(
-            "mms_job_tasks_done",
-            f"Tasks of a job that are done: taskDone {_JOBS}",
-            _of_jobs(lambda job: one(job.tasks_done)),
-            _JOB,
+            "mms_job_tasks_done", f"Tasks of a job that are done: taskDone {_JOBS}", lambda job: one(job.tasks_done)
         ),
         Family(
             "mms_job_created_timestamp_seconds",
             f"When a job was created, in Unix seconds: createTime {_JOBS}",
-            _of_jobs(lambda job: one(job.created_at)),
-            _JOB,
+            lambda job: one(job.created_at),
         ),
         Family(
             "mms_job_eta_timestamp_seconds",
             f"Estimated or wished end of a job, in Unix seconds, where it can be read: eta {_JOBS}",
-            _of_jobs(lambda job: one(job.eta_at)),
-            _JOB,
+            lambda job: one(job.eta_at),
         ),
     ),
 )
@@ -251,4 +238,4 @@ FRESHNESS: Final[Part[SourceSnapshot]] = Part(
     ),
 )
 
-PARTS: Final[tuple[Part[Any], ...]] = (ACCOUNT, COLLECTOR, SOURCE, JOBS, FAILURES, TABLE, PARTITION, FRESHNESS)
+PARTS: Final[tuple[Part[Any], ...]] = (ACCOUNT, COLLECTOR, SOURCE, JOBS, JOB, FAILURES, TABLE, PARTITION, FRESHNESS)

@@ -1,8 +1,9 @@
 """What a row of the metric table is, and the samples that rows of several parts take alike. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
 
 from exporter.collect.job_memory import UNKNOWN
 
@@ -19,9 +20,13 @@ class Family(Generic[P]):
     name: str
     help: str
     samples: Callable[[P], Iterable[Sample]]
+    """A tuple is one that many parts have, without a text of the API's: its lines are remembered."""
     labels: tuple[str, ...] = ()
     """Beyond those that every family of its part carries."""
-    kind: Literal["gauge", "info"] = "gauge"
+
+
+def _itself(part: P) -> tuple[tuple[tuple[()], P]]:
+    return (((), part),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +35,30 @@ class Part(Generic[P]):
 
     labels: tuple[str, ...]
     label_values: Callable[[P], tuple[str, ...]]
-    families: tuple[Family[P], ...]
+    families: tuple[Family[Any], ...]
+    members: Callable[[P], Iterable[tuple[tuple[str | None, ...], Any]]] = _itself
+    """What the families take samples from, and the values of its own labels: the part itself, or what it holds."""
+    member_labels: tuple[str, ...] = ()
+
+    def labels_of(self, family: Family[Any]) -> tuple[str, ...]:
+        """Return the names of all labels of a family, in their order."""
+        return *self.labels, *self.member_labels, *family.labels
 
 
-def one(value: float | None) -> Iterator[Sample]:
-    """Yield the one sample of a family without labels of its own; none for None."""
-    if value is not None:
-        yield (), value
+def one(value: float | None) -> tuple[Sample, ...]:
+    """Return the one sample of a family without labels of its own; none for None."""
+    return () if value is None else (((), value),)
 
 
-def by_status(values: Mapping[str, int | None]) -> Iterator[Sample]:
-    """Yield the number in each status; none for None."""
-    for status, value in values.items():
-        if value is not None:
-            yield (status,), value
+def by_status(values: Mapping[str, int | None]) -> list[Sample]:
+    """Return the number in each status; none for None."""
+    return [((status,), value) for status, value in values.items() if value is not None]
 
 
-def in_status(value: str | None, known: tuple[str, ...]) -> Iterator[Sample]:
-    """Yield 1 for the status that holds and 0 for the others; UNKNOWN holds for one that is not known."""
-    if value is not None:
-        current = value.upper() if value.upper() in known else UNKNOWN
-        for status in (*known, UNKNOWN):
-            yield (status,), float(status == current)
+@lru_cache(maxsize=256)
+def in_status(value: str | None, known: tuple[str, ...]) -> tuple[Sample, ...]:
+    """Return 1 for the status that holds and 0 for the others; UNKNOWN holds for one that is not known."""
+    if value is None:
+        return ()
+    current = value.upper() if value.upper() in known else UNKNOWN
+    return tuple(((status,), float(status == current)) for status in (*known, UNKNOWN))

@@ -46,7 +46,6 @@ FAILURES: Final[Part[FailuresFigures]] = Part(
             "of failed tables moved.",
             lambda part: ((values, 1) for values in _named(part.tables, _table_labels)),
             ("src_db", "table", *_DESTINATION),
-            "info",
         ),
         Family(
             "mms_failed_partition_info",
@@ -54,7 +53,6 @@ FAILURES: Final[Part[FailuresFigures]] = Part(
             "in which the number of failed partitions moved.",
             lambda part: ((values, 1) for values in _named(part.partitions, _partition_labels)),
             ("src_db", "table", "partition", *_DESTINATION),
-            "info",
         ),
         Family(
             "mms_failed_omitted",
@@ -73,7 +71,7 @@ TABLE: Final[Part[TableFigures]] = Part(
         *(str(part.table_id), part.src_db or "", part.table or ""),
     ),
     families=(
-        Family("mms_table_info", f"A watched table: dbName and name {_TABLE}", lambda _: one(1), kind="info"),
+        Family("mms_table_info", f"A watched table: dbName and name {_TABLE}", lambda _: one(1)),
         Family(
             "mms_table_status",
             f"State of a watched table, 1 for the one that holds: status {_TABLE}",
@@ -114,7 +112,6 @@ PARTITION: Final[Part[PartitionFigures]] = Part(
             "mms_partition_info",
             f"A watched partition: dbName, tableName and value {_PARTITION}",
             lambda _: one(1),
-            kind="info",
         ),
         Family(
             "mms_partition_status",

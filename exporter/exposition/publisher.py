@@ -65,7 +65,7 @@ class Publisher:
         """
         own = self._telemetry.page(text_format)
         page = self._page
-        return page.deflated[text_format].gzip_with(own) if gzip else (page.plain[text_format], own)
+        return page.deflated.gzip_with(own) if gzip else (page.plain, own)
 
     def body(self, text_format: Format, *, gzip: bool) -> bytes:
         """Return the whole exposition as one."""

@@ -1,99 +1,139 @@
-"""Snapshot -> pages of bytes, once per change; what did not change is not rendered again.
+"""Snapshot -> a page of bytes, once per change; what did not change is neither rendered nor compressed again.
 
-A part of the snapshot is rendered to one chunk a family, kept as long as the snapshot holds the same object. A page is
-the chunks of each family behind its head. Both formats share the chunks. Knows nothing of requests.
+A part of the snapshot is rendered to one chunk of text a family, kept as long as the snapshot holds the same object, or
+an equal one in its place. The chunks of a group of neighbours make one block a family, kept as long as its text is the
+same. A page is the blocks of each family behind its head. Knows nothing of requests.
 """
 
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 from exporter.collect.snapshot import Snapshot
+from exporter.exposition.deflation import Deflated, deflated
 from exporter.exposition.families import PARTS
 from exporter.exposition.family import Part
-from exporter.exposition.text import Format, head, labels_text, sample_lines
+from exporter.exposition.text import head, labels_text, sample_lines
 
-_GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-_COMPRESSION_LEVEL: Final = 5
+GROUP_PARTS: Final = 64
+"""Parts whose chunks are compressed together: fewer are compressed worse, more are compressed again for one change."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Chunks:
-    """One part of the snapshot, rendered."""
+class _Block:
+    """A piece of a page."""
 
-    part: object
-    lines: tuple[bytes, ...]
-    """By family, in the order of the table."""
+    plain: bytes
+    deflated: bytes
     series: int
 
+    @classmethod
+    def of(cls, plain: bytes, series: int) -> "_Block":
+        return cls(plain, deflated(plain), series) if plain else _EMPTY
+
+    def kept_or_new(self, plain: bytes) -> "_Block":
+        """Return the block of so many sample lines: this one, if they are its."""
+        return self if self.plain == plain else self.of(plain, plain.count(b"\n"))
+
+
+_EMPTY: Final = _Block(b"", b"", 0)
+
 
 @dataclass(frozen=True, slots=True)
-class Deflated:
-    """A page compressed, open at its end: what is appended later makes it one valid gzip member."""
+class _Group:
+    """Neighbouring parts of one kind, rendered."""
 
-    data: bytes = field(repr=False)
-    crc: int
-    size: int
-
-    @classmethod
-    def from_page(cls, page: bytes) -> "Deflated":
-        """Return `page` compressed."""
-        deflate = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-        return cls(deflate.compress(page) + deflate.flush(zlib.Z_SYNC_FLUSH), zlib.crc32(page), len(page))
-
-    def gzip_with(self, rest: bytes) -> tuple[bytes, ...]:
-        """Return the gzip file of the page followed by `rest`, in pieces."""
-        deflate = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-        tail = deflate.compress(rest) + deflate.flush(zlib.Z_FINISH)
-        trailer = struct.pack("<LL", zlib.crc32(rest, self.crc), (self.size + len(rest)) & 0xFFFFFFFF)
-        return _GZIP_HEADER, self.data, tail + trailer
+    parts: list[Any]
+    chunks: list[tuple[str, ...]]
+    """Of each part, the text by family."""
+    blocks: tuple[_Block, ...]
+    """By family."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """All series of a snapshot, ready to be handed out."""
 
-    plain: dict[Format, bytes] = field(repr=False)
-    deflated: dict[Format, Deflated] = field(repr=False)
+    plain: bytes = field(repr=False)
+    deflated: Deflated = field(repr=False)
     series: int
 
 
 class Renderer:
-    """Renders one snapshot after another, each mostly made of the chunks of the one before."""
+    """Renders one snapshot after another, each mostly made of the blocks of the one before."""
 
     def __init__(self) -> None:
-        self._kept: list[dict[tuple[str, ...], _Chunks]] = [{} for _ in PARTS]
+        self._kinds = tuple(_KindRenderer(kind) for kind in PARTS)
 
     def render(self, snapshot: Snapshot) -> Page:
         """Return the page of `snapshot`. Not to be called twice at a time."""
-        self._kept = [
-            dict(_rendered(kind, parts, kept))
-            for kind, parts, kept in zip(PARTS, parts_by_kind(snapshot), self._kept, strict=True)
-        ]
-        plain: dict[Format, bytes] = {"text": self._page("text"), "openmetrics": self._page("openmetrics")}
-        deflated = {text_format: Deflated.from_page(page) for text_format, page in plain.items()}
-        return Page(plain, deflated, sum(chunks.series for kept in self._kept for chunks in kept.values()))
+        for kind, parts in zip(self._kinds, parts_by_kind(snapshot), strict=True):
+            kind.render(parts)
+        blocks = list(chain.from_iterable(kind.blocks() for kind in self._kinds))
+        plain = b"".join([block.plain for block in blocks])
+        compressed = Deflated.from_pieces([block.deflated for block in blocks], plain)
+        return Page(plain, compressed, sum(block.series for block in blocks))
 
-    def _page(self, text_format: Format) -> bytes:
-        pieces: list[bytes] = []
-        for kind, kept in zip(PARTS, self._kept, strict=True):
-            columns = list(zip(*(chunks.lines for chunks in kept.values()), strict=True))
-            for family, column in zip(kind.families, columns, strict=bool(columns)):
-                pieces += [head(family, text_format), *column] if any(column) else []
-        return b"".join(pieces)
+
+class _KindRenderer:
+    """Renders the parts of one kind."""
+
+    def __init__(self, kind: Part[Any]) -> None:
+        self._kind = kind
+        self._heads = [_Block.of(head(family), 0) for family in kind.families]
+        self._groups: list[_Group] = []
+
+    def render(self, parts: list[Any]) -> None:
+        """Keep `parts` rendered, with what was kept of those before."""
+        known: dict[int, tuple[str, ...]] | None = None
+        groups: list[_Group] = []
+        for start in range(0, len(parts), GROUP_PARTS):
+            group = parts[start : start + GROUP_PARTS]
+            before = self._groups[len(groups)] if len(groups) < len(self._groups) else None
+            if before is not None and before.parts == group:
+                groups.append(before)
+            else:
+                known = self._chunks_by_part() if known is None else known
+                groups.append(self._rendered(group, before, known))
+        self._groups = groups
+
+    def blocks(self) -> Iterator[_Block]:
+        """Yield what stands on the page, family by family; nothing of one without a sample."""
+        for number, first in enumerate(self._heads):
+            column = [group.blocks[number] for group in self._groups]
+            if any(block.plain for block in column):
+                yield first
+                yield from column
+
+    def _chunks_by_part(self) -> dict[int, tuple[str, ...]]:
+        """Return the chunks that are kept, by the identity of their parts, which the groups keep alive."""
+        groups = self._groups
+        return {id(part): chunks for group in groups for part, chunks in zip(group.parts, group.chunks, strict=True)}
+
+    def _rendered(self, parts: list[Any], before: _Group | None, known: dict[int, tuple[str, ...]]) -> _Group:
+        """Return a group, made of the chunks `known` by the identity of their parts, to which it adds, and new ones."""
+        if before is not None:
+            in_place = zip(parts, before.parts, before.chunks, strict=False)
+            known |= {id(part): chunks for part, old, chunks in in_place if part == old}
+        chunks = [known.get(id(part)) or _chunks(self._kind, part) for part in parts]
+        texts = ["".join(column).encode() for column in zip(*chunks, strict=True)]
+        were = before.blocks if before is not None else (_EMPTY,) * len(texts)
+        blocks = tuple(map(_Block.kept_or_new, were, texts))
+        return _Group(parts, chunks, blocks)
 
 
 def parts_by_kind(snapshot: Snapshot) -> tuple[list[Any], ...]:
     """Return the parts of a snapshot, in the order of PARTS."""
     accounts = list(snapshot.accounts)
     sources = [source for account in accounts for source in account.sources]
+    jobs = [source.jobs for source in sources if source.jobs is not None]
     return (
         accounts,
         [collector for account in accounts for collector in account.collectors],
         [source.figures for source in sources if source.figures is not None],
-        [source.jobs for source in sources if source.jobs is not None],
+        jobs,
+        jobs,
         [source.failures for source in sources if source.failures is not None],
         [table for account in accounts for table in account.tables],
         [partition for account in accounts for partition in account.partitions],
@@ -101,19 +141,12 @@ def parts_by_kind(snapshot: Snapshot) -> tuple[list[Any], ...]:
     )
 
 
-def _rendered(
-    kind: Part[Any],
-    parts: list[Any],
-    kept: dict[tuple[str, ...], _Chunks],
-) -> Iterator[tuple[tuple[str, ...], _Chunks]]:
-    """Yield the chunks of each part by its label values; those of a part that is the same object are kept."""
-    for part in parts:
-        values = kind.label_values(part)
-        before = kept.get(values)
-        yield values, before if before is not None and before.part is part else _chunks(kind, part, values)
-
-
-def _chunks(kind: Part[Any], part: object, values: tuple[str, ...]) -> _Chunks:
-    prefix = labels_text(kind.labels, values)
-    rendered = [sample_lines(family, prefix, part) for family in kind.families]
-    return _Chunks(part, tuple(lines for lines, _ in rendered), sum(count for _, count in rendered))
+def _chunks(kind: Part[Any], part: object) -> tuple[str, ...]:
+    """Return the text of a part, by family."""
+    prefix = labels_text(kind.labels, kind.label_values(part))
+    texts: list[list[str]] = [[] for _ in kind.families]
+    for values, member in kind.members(part):
+        labels = f"{prefix},{labels_text(kind.member_labels, values)}" if values else prefix
+        for text, family in zip(texts, kind.families, strict=True):
+            text.append(sample_lines(family, labels, member))
+    return tuple(map("".join, texts))

@@ -5,15 +5,24 @@ Sources: the Prometheus text format 0.0.4 and OpenMetrics 1.0. Sample lines are 
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, Literal
 
-from exporter.exposition.family import Family
+from exporter.exposition.family import Family, Sample
 
 Format = Literal["text", "openmetrics"]
 
 MAX_LABEL_CHARACTERS: Final = 512
 """A longer label value is cut here and ends in an ellipsis."""
 
+CACHED: Final = 16_384
+"""Of the texts of values and labels, most of which come back in every rendering, so many are remembered."""
+
+_PREFIX: Final = "\0"
+_MILLION: Final = 1_000_000
+"""From here on, Go writes an exponent."""
+_EXACT: Final = 2**53
+"""Below it, a whole number is the same as a float."""
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
 
 
@@ -23,46 +32,64 @@ def label_value(text: str | None) -> str:
         return ""
     if len(text) > MAX_LABEL_CHARACTERS:
         text = f"{text[: MAX_LABEL_CHARACTERS - 1]}…"
-    return text.translate(_ESCAPES)
+    is_plain = '"' not in text and "\\" not in text and "\n" not in text
+    return text if is_plain else text.translate(_ESCAPES)
 
 
+@lru_cache(maxsize=CACHED)
 def number(value: float) -> str:
     """Return a value as Go's `%g` with the shortest digits writes it, which is what Prometheus shows."""
-    if value == int(value) and abs(value) < 1_000_000:  # noqa: PLR2004 - from here on, Go writes an exponent
+    if abs(value) < _MILLION and value == int(value):
         return str(int(value))
+    if value == int(value) and abs(value) < _EXACT:
+        whole = str(int(value))
+        return _scientific(whole[:1] == "-", whole.lstrip("-").rstrip("0"), len(whole.lstrip("-")) - 1)
     sign, digits, exponent = Decimal(repr(float(value))).normalize().as_tuple()
     point = len(digits) + int(exponent) - 1
-    text = "".join(map(str, digits))
     if -5 < point < 6:  # noqa: PLR2004 - Go's bounds for a plain number
         return f"{Decimal(repr(float(value))):f}"
-    mantissa = f"{text[0]}.{text[1:]}" if len(text) > 1 else text
-    return f"{'-' if sign else ''}{mantissa}e{'-' if point < 0 else '+'}{abs(point):02d}"
+    return _scientific(bool(sign), "".join(map(str, digits)), point)
 
 
-def sample_lines(family: Family[Any], prefix: str, part: object) -> tuple[bytes, int]:
-    """Return the lines of a family's samples in one part of a snapshot, and how many samples there are.
+def _scientific(is_negative: bool, digits: str, point: int) -> str:  # noqa: FBT001 - the parts of a number
+    mantissa = f"{digits[0]}.{digits[1:]}" if len(digits) > 1 else digits
+    return f"{'-' if is_negative else ''}{mantissa}e{'-' if point < 0 else '+'}{abs(point):02d}"
+
+
+def sample_lines(family: Family[Any], prefix: str, part: object) -> str:
+    """Return the lines of a family's samples in one part of a snapshot.
 
     `prefix` is the part's own labels, as `labels_text` returns them. Samples of the same labels are written once.
     """
-    lines = {
-        f"{family.name}{{{_joined(prefix, labels_text(family.labels, values))}}} ": value
-        for values, value in family.samples(part)
-    }
-    return "".join(f"{line}{number(value)}\n" for line, value in lines.items()).encode(), len(lines)
+    samples = family.samples(part)
+    if not family.labels:
+        return "".join([f"{family.name}{{{prefix}}} {number(value)}\n" for _, value in samples])
+    if isinstance(samples, tuple):
+        return _form(family.name, family.labels, samples).replace(_PREFIX, prefix)
+    return _lines(family.name, family.labels, samples, prefix)
+
+
+@lru_cache(maxsize=CACHED)
+def _form(name: str, labels: tuple[str, ...], samples: tuple[Sample, ...]) -> str:
+    """Return the lines of samples that many parts have alike, with _PREFIX in place of the part's own labels."""
+    return _lines(name, labels, samples, _PREFIX)
+
+
+def _lines(name: str, labels: tuple[str, ...], samples: Iterable[Sample], prefix: str) -> str:
+    lines = {_further_labels(labels, values): number(value) for values, value in samples}
+    return "".join([f"{name}{{{prefix},{further}}} {value}\n" for further, value in lines.items()])
+
+
+@lru_cache(maxsize=CACHED)
+def _further_labels(names: tuple[str, ...], values: tuple[str | None, ...]) -> str:
+    return labels_text(names, values)
 
 
 def labels_text(names: Sequence[str], values: Iterable[str | None]) -> str:
     """Return labels as they stand between braces."""
-    return ",".join(f'{name}="{label_value(value)}"' for name, value in zip(names, values, strict=True))
+    return ",".join([f'{name}="{label_value(value)}"' for name, value in zip(names, values, strict=True)])
 
 
-def _joined(prefix: str, labels: str) -> str:
-    return f"{prefix},{labels}" if labels else prefix
-
-
-def head(family: Family[Any], text_format: Format) -> bytes:
-    """Return a family's HELP and TYPE lines."""
-    name, kind = family.name, "gauge"
-    if text_format == "openmetrics" and family.kind == "info":
-        name, kind = family.name.removesuffix("_info"), "info"
-    return f"# HELP {name} {family.help}\n# TYPE {name} {kind}\n".encode()
+def head(family: Family[Any]) -> bytes:
+    """Return a family's HELP and TYPE lines, the same in both formats."""
+    return f"# HELP {family.name} {family.help}\n# TYPE {family.name} gauge\n".encode()

@@ -15,7 +15,6 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 from exporter.collect.snapshot import Snapshot
 from exporter.exposition.rendering import Renderer
 from exporter.exposition.telemetry import Telemetry
-from exporter.exposition.text import Format
 from exporter.simulator import ManualClock
 from tests.conftest import config_on
 from tests.harness import Harness, harness_on
@@ -23,7 +22,6 @@ from tests.reading import read
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 GOLDEN = Path(__file__).parent.parent / "golden"
-ENDINGS: dict[Format, str] = {"text": "prom", "openmetrics": "openmetrics"}
 
 
 PATHS = {
@@ -67,11 +65,10 @@ def example(operation: str) -> bytes:
     return (SAMPLES / operation / "vendor.json").read_bytes()
 
 
-@pytest.mark.parametrize("text_format", ["text", "openmetrics"])
-async def test_the_examples_give_the_golden_exposition(harness: Harness, text_format: Format) -> None:
+async def test_the_examples_give_the_golden_exposition(harness: Harness) -> None:
     await harness.refresher.refresh()
-    page = Renderer().render(Snapshot((harness.refresher.snapshot(),))).plain[text_format]
-    golden = GOLDEN / f"vendor_examples.{ENDINGS[text_format]}"
+    page = Renderer().render(Snapshot((harness.refresher.snapshot(),))).plain
+    golden = GOLDEN / "vendor_examples.prom"
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_bytes(page)
     assert page.decode() == golden.read_text(encoding="utf-8")
@@ -111,9 +108,9 @@ async def test_both_formats_carry_the_same_series_and_the_strict_parser_takes_th
     page = Renderer().render(Snapshot((harness.refresher.snapshot(),)))
     own = Telemetry()
     parsed: dict[str, Any] = {
-        "text": text_families((page.plain["text"] + own.page("text")).decode()),
+        "text": text_families((page.plain + own.page("text")).decode()),
         "openmetrics": openmetrics_families(  # type: ignore[no-untyped-call]  # the library's lack
-            (page.plain["openmetrics"] + own.page("openmetrics")).decode()
+            (page.plain + own.page("openmetrics")).decode()
         ),
     }
     series = {
@@ -121,4 +118,4 @@ async def test_both_formats_carry_the_same_series_and_the_strict_parser_takes_th
         for text_format, families in parsed.items()
     }
     assert series["text"] == series["openmetrics"]
-    assert len(read(page.plain["text"]).samples) > 20
+    assert len(read(page.plain).samples) > 20

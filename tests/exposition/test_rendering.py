@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from exporter.collect.snapshot import AccountSnapshot, JobsFigures, Snapshot, SourceFigures, SourceName, SourceSnapshot
 from exporter.exposition import rendering
+from exporter.exposition.deflation import Deflated, deflated
 from exporter.exposition.family import Part
-from exporter.exposition.rendering import Deflated, Renderer
+from exporter.exposition.rendering import GROUP_PARTS, Renderer
 from exporter.mms.models import DataSource
 
 
@@ -27,9 +28,9 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     parts: list[object] = []
     chunks = rendering._chunks  # noqa: SLF001 - what is counted here has no other sign
 
-    def counted(kind: Part[object], part: object, values: tuple[str, ...]) -> object:
+    def counted(kind: Part[object], part: object) -> object:
         parts.append(part)
-        return chunks(kind, part, values)
+        return chunks(kind, part)
 
     monkeypatch.setattr(rendering, "_chunks", counted)
     return parts
@@ -46,7 +47,7 @@ def test_only_what_changed_is_rendered_again(rendered: list[object]) -> None:
     changed = source(7, tables_done=2)
     renderer.render(Snapshot((replace(account, sources=(*sources[:7], changed, *sources[8:])),)))
     assert [part for part in rendered if isinstance(part, SourceFigures)] == [changed.figures]
-    assert len(rendered) == 4, "the account, and the three parts of the source that changed"
+    assert len(rendered) == 3, "the account, the row of the source that changed, and its freshness; not its jobs"
 
 
 def test_what_is_gone_leaves_the_page() -> None:
@@ -54,25 +55,57 @@ def test_what_is_gone_leaves_the_page() -> None:
     both = AccountSnapshot("a", up=True, sources=(source(1), source(2)))
     renderer.render(Snapshot((both,)))
     page = renderer.render(Snapshot((replace(both, sources=(source(2),)),)))
-    assert b'source_id="1"' not in page.plain["text"]
-    assert b'source_id="2"' in page.plain["text"]
+    assert b'source_id="1"' not in page.plain
+    assert b'source_id="2"' in page.plain
 
 
 def test_an_empty_snapshot_gives_an_empty_page() -> None:
     page = Renderer().render(Snapshot())
-    assert page.plain == {"text": b"", "openmetrics": b""}
+    assert page.plain == b""
     assert page.series == 0
 
 
-@given(st.binary(max_size=5000), st.binary(max_size=500))
-def test_what_is_appended_to_a_compressed_page_makes_one_gzip_member(page: bytes, rest: bytes) -> None:
+@given(st.lists(st.binary(max_size=2000), max_size=4), st.binary(max_size=500))
+def test_pieces_and_what_is_appended_to_them_make_one_gzip_member(pieces: list[bytes], rest: bytes) -> None:
+    page = b"".join(pieces)
     member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    assert member.decompress(b"".join(Deflated.from_page(page).gzip_with(rest))) == page + rest
+    compressed = Deflated.from_pieces(map(deflated, pieces), page)
+    assert member.decompress(b"".join(compressed.gzip_with(rest))) == page + rest
     assert member.eof, "length and checksum fit"
     assert member.unused_data == b"", "and nothing comes after"
 
 
+def test_parts_that_are_equal_are_not_rendered_again(rendered: list[object]) -> None:
+    renderer = Renderer()
+    for _ in range(2):
+        sources = tuple(source(number) for number in range(3))
+        rendered.clear()
+        renderer.render(Snapshot((AccountSnapshot("a", up=True, sources=sources),)))
+    assert rendered == []
+
+
+def test_a_source_that_comes_or_goes_leaves_the_others_as_they_are(rendered: list[object]) -> None:
+    renderer = Renderer()
+    sources = tuple(source(number) for number in range(3 * GROUP_PARTS))
+    account = AccountSnapshot("a", up=True, sources=sources)
+    renderer.render(Snapshot((account,)))
+    new = source(-1)
+    for there, expected in ((sources[5:], []), ((new, *sources[5:]), [new.figures])):
+        rendered.clear()
+        renderer.render(Snapshot((replace(account, sources=there),)))
+        assert [part for part in rendered if isinstance(part, SourceFigures)] == expected
+
+
+@given(st.data())
+def test_a_page_is_what_it_would_be_without_the_ones_before(data: st.DataObject) -> None:
+    states = st.lists(st.builds(source, st.integers(0, 200), st.integers(0, 3)), unique_by=lambda each: each.name)
+    renderer = Renderer()
+    for sources in data.draw(st.lists(states, max_size=4)):
+        now = Snapshot((AccountSnapshot("a", up=True, sources=tuple(sources)),))
+        assert renderer.render(now).plain == Renderer().render(now).plain
+
+
 def test_series_are_counted() -> None:
     page = Renderer().render(Snapshot((AccountSnapshot("a", up=True, sources=(source(1),)),)))
-    lines = [line for line in page.plain["text"].splitlines() if not line.startswith(b"#")]
+    lines = [line for line in page.plain.splitlines() if not line.startswith(b"#")]
     assert page.series == len(lines)
