@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from exporter import arguments, logs
 from exporter.errors import ConfigError, ExporterError, Problem
+from exporter.sharding import Shard
 
 if TYPE_CHECKING:
     from exporter.config import Config
@@ -47,7 +48,7 @@ def _complain(what: object) -> None:
 
 
 def _serve(values: Mapping[str, Any]) -> int:
-    load = partial(_config, values)
+    load, shard = partial(_config, values), _shard(values)
     if values["web.config.file"] is not None:
         raise ConfigError(Problem("--web.config.file", "TLS and users are not served yet; put a proxy in front"))
     if values["config.check"]:
@@ -58,14 +59,14 @@ def _serve(values: Mapping[str, Any]) -> int:
     from exporter.web.server import serve
     from exporter.web.service import Service
 
-    asyncio.run(serve(load, Service(Telemetry()), _web_options(values)))
+    asyncio.run(serve(load, Service(Telemetry(), shard=shard), _web_options(values)))
     return FINE
 
 
 def _once(values: Mapping[str, Any]) -> int:
     from exporter.web.once import refresh_once, write_atomically
 
-    content, is_fine = asyncio.run(refresh_once(_config(values)))
+    content, is_fine = asyncio.run(refresh_once(_config(values), _shard(values)))
     output = values["output"] or "-"
     try:
         if output == "-":
@@ -114,6 +115,14 @@ def _config(values: Mapping[str, Any]) -> "Config":
     if region is None:
         raise ConfigError(Problem("", "give --config.file or --mms.region, or try it out with: mms-exporter demo"))
     return region_only(region)
+
+
+def _shard(values: Mapping[str, Any]) -> Shard:
+    """Return which of the data sources are this exporter's. Raises: ConfigError."""
+    index, total = values["shard.index"], values["shard.total"]
+    if index >= total:
+        raise ConfigError(Problem("--shard.index", f"expected less than --shard.total, {total}"))
+    return Shard(index, total)
 
 
 def _web_options(values: Mapping[str, Any]) -> "WebOptions":

@@ -119,6 +119,7 @@ class Word:
 _LOOK: Final = ("sources", "jobs", "failed", "show")
 """The commands for people that only read."""
 _READ: Final = ("serve", "once", *_LOOK, "retry")
+_POLL: Final = ("serve", "once")
 _WEB: Final = ("serve", "demo")
 _SIMULATOR: Final = ("demo", "simulate")
 
@@ -198,6 +199,15 @@ FLAGS: Final = (
     Flag("config.check", "Check the configuration and exit.", ("serve",), "false", switch),
     Flag("mms.region", "Region of the one account `default`, in place of a configuration file.", _READ),
     Flag("output", "Write to this file, as a whole, in place of standard output (-).", ("once",), metavar="FILE"),
+    Flag(
+        "shard.index",
+        "Which of the exporters that share the data sources this is, from 0.",
+        _POLL,
+        "0",
+        whole,
+        "NUMBER",
+    ),
+    Flag("shard.total", "How many exporters share the data sources.", _POLL, "1", whole, "NUMBER"),
     Flag(
         "web.listen-address",
         "Address to listen on: host:port or :port. Repeatable; commas between, in the variable. demo: loopback.",

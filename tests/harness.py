@@ -14,6 +14,7 @@ from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
 from exporter.mms.credentials import credential_source
 from exporter.mms.pace import Limits
+from exporter.sharding import WHOLE, Shard
 from exporter.simulator import ManualClock
 from tests.reading import Exposition, read
 
@@ -52,7 +53,7 @@ class Harness:
 
 
 @asynccontextmanager
-async def harness_on(config: Config, clock: ManualClock) -> AsyncIterator[Harness]:
+async def harness_on(config: Config, clock: ManualClock, shard: Shard = WHOLE) -> AsyncIterator[Harness]:
     """Provide the first account of `config` at work; its time is `clock`'s, and it never waits between attempts."""
     account = config.accounts[0]
     telemetry = Telemetry(with_process=False)
@@ -64,6 +65,6 @@ async def harness_on(config: Config, clock: ManualClock) -> AsyncIterator[Harnes
     async with Client(
         account.url, credential_source(account.credentials), observer, limits=limits, clock=signing
     ) as client:
-        refresher = AccountRefresher(account, config, client, observer, lambda: changes.append(None), ticks)
+        refresher = AccountRefresher(account, config, client, observer, lambda: changes.append(None), ticks, shard)
         publisher = Publisher(lambda: Snapshot((refresher.snapshot(),)), telemetry)
         yield Harness(refresher, publisher, telemetry, clock, changes)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "exporter"
-FOUNDATIONS = {"", "clock", "config", "errors", "logs", "shapes", "threads"}
+FOUNDATIONS = {"", "clock", "config", "errors", "logs", "shapes", "sharding", "threads"}
 ALLOWED = {
     "mms": {"mms"},
     "collect": {"mms", "collect"},

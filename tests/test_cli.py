@@ -62,6 +62,13 @@ async def test_a_configuration_that_is_not_there_ends_with_2(tmp_path: Path) -> 
     )
 
 
+async def test_a_shard_beyond_the_last_is_refused(tmp_path: Path) -> None:
+    file = write_config(tmp_path, "http://127.0.0.1:1")
+    for command in ([], ["once"]):
+        ended = await run(*command, f"--config.file={file}", "--shard.index=3", "--shard.total=3")
+        assert (ended.code, ended.err) == (2, "mms-exporter: --shard.index: expected less than --shard.total, 3\n")
+
+
 async def test_a_good_configuration_is_called_fine(tmp_path: Path) -> None:
     ended = await run(f"--config.file={write_config(tmp_path, 'https://example.com')}", "--config.check")
     assert (ended.code, ended.out, ended.err) == (0, "the configuration is fine: 1 account\n", "")

@@ -13,6 +13,7 @@ from exporter.config import Account
 from exporter.errors import ExporterError
 from exporter.mms.client import Client
 from exporter.mms.observer import Observer
+from exporter.sharding import Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Means:
     log: BoundLogger
     note_progress: Callable[[], None]
     """To be called when something was read, since it may be shown before the rest is."""
+    shard: Shard
+    """Which of the account's data sources are read here."""
 
     @property
     def fan_out(self) -> FanOut:

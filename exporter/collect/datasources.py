@@ -42,10 +42,11 @@ class DataSourcesCollector:
 
     async def _list(self) -> None:
         listing = await self.means.client.list_data_sources()
-        admitted = (row for row in listing.rows if self.means.account.sources.admits(row.name or "", row.type or ""))
-        figures = {row.id: self._figures(row) for row in admitted}
+        account = self.means.account
+        admitted = [row for row in listing.rows if account.sources.admits(row.name or "", row.type or "")]
+        figures = {row.id: self._figures(row) for row in admitted if self.means.shard.holds(account.name, row.id)}
         now = self.means.clock.monotonic()
-        if listing.rows and not figures and (self.means.sources.by_id or not self.means.sources.are_all_known):
+        if listing.rows and not admitted and (self.means.sources.by_id or not self.means.sources.are_all_known):
             self.means.log.warning("none of the data sources is selected", listed=len(listing.rows))
         self.means.sources.file(figures, now, is_whole=listing.is_whole, patience=self.patience)
 

@@ -22,6 +22,7 @@ from exporter.config import Account, Config
 from exporter.errors import AuthRefused, CallTimedOut, CredentialsUnavailable, ExporterError, MmsError
 from exporter.mms.client import Client
 from exporter.mms.observer import Observer
+from exporter.sharding import WHOLE, Shard
 
 log = structlog.stdlib.get_logger()
 
@@ -57,7 +58,7 @@ class _Record:
 class AccountRefresher:
     """Keeps one account's figures, and calls `publish` whenever what `snapshot` returns may have changed."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - time and share are what only tests and shards say
         self,
         account: Account,
         config: Config,
@@ -65,6 +66,7 @@ class AccountRefresher:
         observer: RefreshObserver,
         publish: Callable[[], None],
         clock: Clock = SYSTEM_CLOCK,
+        shard: Shard = WHOLE,
     ) -> None:
         self.account = account
         self._settings = config.refresh
@@ -74,9 +76,9 @@ class AccountRefresher:
         self._log = log.bind(account=account.name)
         self._sources = KnownSources()
         self._shown_at = 0.0
-        means = Means(account, client, observer, self._sources, clock, self._log, self._note_progress)
+        means = Means(account, client, observer, self._sources, clock, self._log, self._note_progress, shard)
         self._listing = DataSourcesCollector(means, patience=config.refresh.stale_after)
-        self._watch = WatchCollector(means, config.watch, is_only_account=len(config.accounts) == 1)
+        self._watch = WatchCollector(means, config.watch, is_alone=len(config.accounts) == shard.total == 1)
         self._others = tuple(self._enabled(config, means))
         self._records: dict[str, _Record] = {}
         self._expiry: asyncio.TimerHandle | None = None

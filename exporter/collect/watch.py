@@ -27,10 +27,10 @@ class WatchCollector:
 
     name = "watch"
 
-    def __init__(self, means: Means, watch: Watch, *, is_only_account: bool) -> None:
+    def __init__(self, means: Means, watch: Watch, *, is_alone: bool) -> None:
         self._means = means
-        # A source that one of several accounts lacks is most likely another's.
-        self._say = means.log.warning if is_only_account else means.log.info
+        # A source that one of several accounts, or shards, lacks is most likely another's.
+        self._say = means.log.warning if is_alone else means.log.info
         self._permissions = Permissions(means.clock.monotonic)
         self._watched = [Watched(target, object_id=target.object_id) for target in targets(watch)]
 

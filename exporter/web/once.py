@@ -12,16 +12,17 @@ from exporter.collect.snapshot import Snapshot
 from exporter.config import Config
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
+from exporter.sharding import WHOLE, Shard
 from exporter.web.service import Service
 
 
-async def refresh_once(config: Config) -> tuple[bytes, bool]:
+async def refresh_once(config: Config, shard: Shard = WHOLE) -> tuple[bytes, bool]:
     """Return the exposition after one refresh of every account, and whether nothing failed.
 
     The process's own series are left out: node_exporter, which reads the file, has some of the same names.
     """
     telemetry = Telemetry(with_process=False)
-    service = Service(telemetry)
+    service = Service(telemetry, shard=shard)
     pairs = [service.refresher(account, config) for account in config.accounts]
     try:
         await asyncio.gather(*(refresher.refresh() for refresher, _ in pairs))

@@ -16,6 +16,7 @@ from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
 from exporter.mms.credentials import credential_source
 from exporter.mms.pace import Limits
+from exporter.sharding import WHOLE, Shard
 
 MAX_START_SPREAD_SECONDS: Final = 0.2
 """Between the first refreshes of two accounts."""
@@ -36,9 +37,10 @@ class _Running:
 class Service:
     """Everything that runs beside the HTTP server."""
 
-    def __init__(self, telemetry: Telemetry, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, telemetry: Telemetry, clock: Clock = SYSTEM_CLOCK, shard: Shard = WHOLE) -> None:
         self._telemetry = telemetry
         self._clock = clock
+        self._shard = shard
         self._accounts: dict[str, _Running] = {}
         self.publisher = Publisher(self.snapshot, telemetry, clock)
         self._publishing: asyncio.Task[None] | None = None
@@ -103,7 +105,7 @@ class Service:
         limits = Limits(account.rate_limit, account.concurrency, account.timeout)
         client = Client(account.url, credential_source(account.credentials), observer, limits=limits, clock=self._clock)
         note_change = self.publisher.note_change
-        return AccountRefresher(account, config, client, observer, note_change, self._clock), client
+        return AccountRefresher(account, config, client, observer, note_change, self._clock, self._shard), client
 
     async def close(self) -> None:
         """End every task and session."""

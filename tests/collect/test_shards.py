@@ -1,0 +1,47 @@
+"""Exporters that share an account's data sources: together they serve what one would, and nothing twice."""
+
+from structlog.testing import capture_logs
+
+from exporter.sharding import Shard
+from exporter.simulator import ManualClock, Simulator
+from tests.conftest import config_on
+from tests.harness import harness_on
+from tests.reading import Exposition
+
+WATCH = {"tables": [{"source_id": 2000001, "table_ids": [1]}, {"source_id": 2000002, "table_ids": [1]}]}
+
+
+def series_of_sources(served: Exposition) -> list[tuple[str, object, float]]:
+    """Return every series that is about a data source, but when it was read."""
+    return [
+        (family, labels, value)
+        for family, samples in served.samples.items()
+        for labels, value in samples.items()
+        if "source_id" in dict(labels) and not family.endswith("last_success_timestamp_seconds")
+    ]
+
+
+async def test_the_union_over_the_shards_is_the_whole_without_overlap(simulator: Simulator, clock: ManualClock) -> None:
+    config = config_on(simulator.url, watch=WATCH)
+    async with harness_on(config, clock) as harness:
+        whole = series_of_sources(await harness.refresh())
+    united: list[tuple[str, object, float]] = []
+    for index in range(3):
+        with capture_logs() as logs:
+            async with harness_on(config, clock, Shard(index, 3)) as harness:
+                served = await harness.refresh()
+        assert served.value("mms_up") == 1
+        assert set(served.by("mms_refresh_success", "collector").values()) == {1}
+        assert [line for line in logs if line["log_level"] == "warning"] == []
+        part = series_of_sources(served)
+        assert len(part) < len(whole)
+        united += part
+    assert sorted(united, key=repr) == sorted(whole, key=repr)
+
+
+async def test_a_shard_costs_the_calls_of_its_own_sources(simulator: Simulator, clock: ManualClock) -> None:
+    shard = Shard(1, 3)
+    async with harness_on(config_on(simulator.url), clock, shard) as harness:
+        await harness.refresh()
+    asked = {source_id for _, source_id in simulator.calls if source_id is not None}
+    assert asked == {source_id for source_id in range(2000001, 2000007) if shard.holds("test", source_id)}
