@@ -5,16 +5,26 @@ What changes while a page is made leads to one more page, never to two at a time
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collect.snapshot import Snapshot
-from exporter.exposition.rendering import Renderer
+from exporter.exposition.rendering import Page, Renderer
 from exporter.exposition.telemetry import Telemetry
 from exporter.exposition.text import Format
 
 log = structlog.stdlib.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Compressed:
+    """What was handed out last."""
+
+    page: Page
+    own: bytes
+    pieces: tuple[bytes, ...]
 
 
 class Publisher:
@@ -29,6 +39,7 @@ class Publisher:
         self._renderer = Renderer()
         self._changed = asyncio.Event()
         self._page = self._renderer.render(Snapshot())
+        self._compressed: dict[Format, _Compressed] = {}
         self._accounts_shown: frozenset[str] = frozenset()
 
     @property
@@ -63,9 +74,13 @@ class Publisher:
 
         It is the page, and behind it the exporter's own series as they are now.
         """
-        own = self._telemetry.page(text_format)
-        page = self._page
-        return page.deflated.gzip_with(own) if gzip else (page.plain, own)
+        own, page = self._telemetry.page(text_format), self._page
+        if not gzip:
+            return page.plain, own
+        handed_out = self._compressed.get(text_format)
+        if handed_out is None or handed_out.page is not page or handed_out.own is not own:
+            handed_out = self._compressed[text_format] = _Compressed(page, own, page.deflated.gzip_with(own))
+        return handed_out.pieces
 
     def body(self, text_format: Format, *, gzip: bool) -> bytes:
         """Return the whole exposition as one."""

@@ -5,7 +5,8 @@ their own, one observer for each account.
 """
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import prometheus_client
@@ -13,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from exporter import __version__
+from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.errors import REASONS
 from exporter.exposition.text import Format
 
@@ -23,6 +25,10 @@ OPERATIONS: Final = (
     *("GetMmsTable", "GetMmsPartition"),
 )
 """What the serving process calls; their counters start at 0, so that the first increase is seen."""
+
+
+PROCESS_SECONDS: Final = 1.0
+"""How old what is said of the process may be."""
 
 
 class CallMetrics:
@@ -103,10 +109,19 @@ class OwnMetrics:
         build.labels(__version__, platform.python_version()).set(1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    page: bytes
+    at: float
+    """Monotonic seconds."""
+
+
 class Telemetry:
     """The exporter's own registry."""
 
-    def __init__(self, *, with_process: bool = True) -> None:
+    def __init__(self, *, with_process: bool = True, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._made: dict[Format, _Made] = {}
         self.registry = CollectorRegistry()
         self.calls = CallMetrics(self.registry)
         self.own = OwnMetrics(self.registry)
@@ -119,23 +134,40 @@ class Telemetry:
         """Have seen how the last rendering went."""
         self.own.render_duration.set(seconds)
         self.own.series.set(series)
+        self.note_change()
 
     def note_load(self, at: float | None) -> None:
         """Have seen that the configuration was loaded `at`, in Unix seconds; None for an attempt that failed."""
         self.own.reload_success.set(at is not None)
         if at is not None:
             self.own.reload_time.set(at)
+        self.note_change()
+
+    def note_change(self) -> None:
+        """Have the next scrape see what has changed."""
+        self._made.clear()
 
     def account(self, name: str) -> "AccountTelemetry":
         """Return the observer of one account; its counters start at 0."""
-        return AccountTelemetry(self.calls, name)
+        return AccountTelemetry(self.calls, name, self.note_change)
 
     def forget_account(self, name: str) -> None:
         """Remove an account's series."""
         self.calls.forget(name)
+        self.note_change()
 
     def page(self, text_format: Format) -> bytes:
-        """Return the exporter's own series as they are now; the end of the page in OpenMetrics."""
+        """Return the exporter's own series; the end of the page in OpenMetrics.
+
+        What the exporter did is as it is now. What the process costs may be a second old: to be scraped by many costs
+        no more than to be scraped by one.
+        """
+        made, now = self._made.get(text_format), self._clock.monotonic()
+        if made is None or now - made.at > PROCESS_SECONDS:
+            made = self._made[text_format] = _Made(self._rendered(text_format), now)
+        return made.page
+
+    def _rendered(self, text_format: Format) -> bytes:
         if text_format == "openmetrics":
             return bytes(generate_openmetrics(self.registry))  # type: ignore[no-untyped-call]  # the library's lack
         return prometheus_client.generate_latest(self.registry)
@@ -144,10 +176,12 @@ class Telemetry:
 class AccountTelemetry:
     """Counts what the client and the refresh of one account tell."""
 
-    def __init__(self, calls: CallMetrics, account: str) -> None:
+    def __init__(self, calls: CallMetrics, account: str, note_change: Callable[[], None]) -> None:
         self._calls = calls
         self._account = account
+        self._note_change = note_change
         calls.begin(account)
+        note_change()
 
     def attempted(self, operation: str, seconds: float, reason: str | None) -> None:
         """Count an attempt, and its failure."""
@@ -155,20 +189,25 @@ class AccountTelemetry:
         self._calls.duration.labels(self._account, operation).observe(seconds)
         if reason is not None:
             self._calls.failures.labels(self._account, operation, reason).inc()
+        self._note_change()
 
     def retried(self, operation: str) -> None:
         """Count a retry."""
         self._calls.retries.labels(self._account, operation).inc()
+        self._note_change()
 
     def waited(self, operation: str, seconds: float) -> None:
         """Add up the waiting."""
         self._calls.rate_limit_wait.labels(self._account, operation).inc(seconds)
+        self._note_change()
 
     def unexpected(self, operation: str, fields: Sequence[str]) -> None:
         """Count each field that could not be used."""
         for field in fields:
             self._calls.unexpected.labels(self._account, operation, field).inc()
+        self._note_change()
 
     def skipped(self) -> None:
         """Count a refresh that was due while one ran."""
         self._calls.skipped.labels(self._account).inc()
+        self._note_change()

@@ -1,0 +1,50 @@
+"""The exporter's own series: what it did is seen at once, what the process costs soon, and neither is made twice."""
+
+from collections.abc import Callable
+
+import pytest
+
+from exporter.clock import Clock
+from exporter.exposition.telemetry import PROCESS_SECONDS, AccountTelemetry, Telemetry
+from exporter.simulator import ManualClock
+from tests.reading import read
+
+DOINGS: dict[str, Callable[[AccountTelemetry], None]] = {
+    "mms_api_requests_total": lambda told: told.attempted("ListMmsJobs", 0.1, None),
+    "mms_api_request_failures_total": lambda told: told.attempted("ListMmsJobs", 0.1, "timeout"),
+    "mms_api_retries_total": lambda told: told.retried("ListMmsJobs"),
+    "mms_api_rate_limit_wait_seconds_total": lambda told: told.waited("ListMmsJobs", 2.0),
+    "mms_exporter_unexpected_values_total": lambda told: told.unexpected("ListMmsJobs", ["total"]),
+    "mms_refresh_skipped_total": lambda told: told.skipped(),
+}
+
+
+@pytest.mark.parametrize("family", DOINGS)
+def test_what_it_did_is_seen_by_the_next_scrape(family: str) -> None:
+    telemetry = Telemetry(with_process=False)
+    account = telemetry.account("a")
+    before = telemetry.page("text")
+    DOINGS[family](account)
+    assert read(telemetry.page("text")).samples[family] != read(before).samples.get(family)
+
+
+def test_loads_renderings_and_accounts_that_go_are_seen_by_the_next_scrape() -> None:
+    telemetry = Telemetry(with_process=False)
+    telemetry.account("a")
+    telemetry.page("text")
+    telemetry.note_load(5.0)
+    assert read(telemetry.page("text")).value("mms_exporter_config_last_reload_success_timestamp_seconds") == 5
+    telemetry.note_rendering(0.5, 7)
+    assert read(telemetry.page("text")).value("mms_exporter_series") == 7
+    telemetry.forget_account("a")
+    assert b'account="a"' not in telemetry.page("text")
+
+
+def test_many_scrapers_share_one_page_for_a_second() -> None:
+    clock = ManualClock(1000.0)
+    telemetry = Telemetry(clock=Clock(monotonic=clock))
+    first = telemetry.page("text")
+    clock.advance(PROCESS_SECONDS)
+    assert telemetry.page("text") is first
+    clock.advance(0.1)
+    assert telemetry.page("text") is not first
