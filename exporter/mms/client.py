@@ -34,7 +34,7 @@ from exporter.mms import protocol
 from exporter.mms.credentials import CredentialSource
 from exporter.mms.decoding import Page
 from exporter.mms.listing import Identified, Listing, read_newest, read_pages
-from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table
+from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
 from exporter.mms.observer import Observer
 from exporter.mms.pace import DEFAULT_LIMITS, Limits, Pace
 from exporter.mms.protocol import (
@@ -44,6 +44,7 @@ from exporter.mms.protocol import (
     JobRequest,
     PartitionFilter,
     TableFilter,
+    TaskFilter,
     answer_from,
 )
 from exporter.mms.signing import HEADER_ACTION, canonical_query, signed_headers
@@ -171,6 +172,12 @@ class Client:
     async def partitions_page(self, source_id: int, filters: PartitionFilter, page: int) -> Page[Partition]:
         """Return one page, from 1, of the partitions of a source that `filters` match. Raises: MmsError."""
         return await self.send(protocol.list_mms_partitions(source_id, filters, page))
+
+    async def tasks_page(
+        self, source_id: int, filters: TaskFilter, page: int = 1, page_size: int = protocol.PAGE_SIZE
+    ) -> Page[Task]:
+        """Return one page, from 1, of the tasks of a source that `filters` match. Raises: MmsError."""
+        return await self.send(protocol.list_mms_tasks(source_id, filters, page, page_size))
 
     async def get_table(self, source_id: int, table_id: int) -> Table:
         """Return one table. Raises: MmsError."""

@@ -295,6 +295,35 @@ class Partition(Record, frozen=True, kw_only=True):
     """One of PARTITION_STATUSES, or new."""
 
 
+class Task(Record, frozen=True, kw_only=True):
+    """A row of ListMmsTasks: a physical piece of a job, one table or some partitions of one.
+
+    Source: the vendor's SDK; no page has an example. UNVERIFIED: which fields may be left out. A live list settles it.
+    """
+
+    OPTIONAL = frozenset({"table_id", "type", "running", "stopped", "start_time", "end_time"})
+
+    id: Count
+    job_id: Count | None = None
+    job_name: str | None = None
+    src_db_name: str | None = None
+    src_table_name: str | None = None
+    table_id: Count | None = None
+    type: str | None = None
+    status: str | None = None
+    """One of TASK_STATUSES, or new."""
+    running: bool | None = None
+    stopped: bool | None = None
+    retried_times: Count | None = None
+    """How often it was tried again. UNVERIFIED: that it is 0, and not left out, where it never was."""
+    create_time: str | None = None
+    """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
+    start_time: str | None = None
+    """As create_time. Absent before it starts."""
+    end_time: str | None = None
+    """As create_time. Absent before it ends."""
+
+
 class CreatedJob(Record, frozen=True, kw_only=True):
     """CreateMmsJob: the job is made by an asynchronous task, whose id this is.
 

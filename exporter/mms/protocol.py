@@ -24,7 +24,7 @@ from exporter.errors import (
     Throttled,
 )
 from exporter.mms.decoding import Decoded, Page, loaded_object, object_decoder, page_decoder
-from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table
+from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
 
 T = TypeVar("T")
 
@@ -94,6 +94,14 @@ class PartitionFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_de
     """Any of these."""
 
 
+class TaskFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What ListMmsTasks can be narrowed by. Source: the vendor's SDK."""
+
+    job_id: int | None = None
+    status: str | None = None
+    """One of TASK_STATUSES; the API takes no more than one."""
+
+
 class JobRequest(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The body of CreateMmsJob: which part of a source to migrate, and how.
 
@@ -131,6 +139,7 @@ _DATA_SOURCES: Final = page_decoder(DataSource)
 _JOBS: Final = page_decoder(Job)
 _TABLES: Final = page_decoder(Table)
 _PARTITIONS: Final = page_decoder(Partition)
+_TASKS: Final = page_decoder(Task)
 _TABLE: Final = object_decoder(Table)
 _PARTITION: Final = object_decoder(Partition)
 _CREATED_JOB: Final = object_decoder(CreatedJob)
@@ -155,6 +164,11 @@ def list_mms_tables(source_id: int, filters: TableFilter, page: int) -> Call[Pag
 def list_mms_partitions(source_id: int, filters: PartitionFilter, page: int) -> Call[Page[Partition]]:
     """Return the call for page `page`, from 1, of a source's partitions."""
     return Call("ListMmsPartitions", f"{DATA_SOURCES_PATH}/{source_id}/partitions", _PARTITIONS, _query(filters, page))
+
+
+def list_mms_tasks(source_id: int, filters: TaskFilter, page: int, page_size: int = PAGE_SIZE) -> Call[Page[Task]]:
+    """Return the call for page `page`, from 1, of the tasks of a source's jobs."""
+    return Call("ListMmsTasks", f"{DATA_SOURCES_PATH}/{source_id}/tasks", _TASKS, _query(filters, page, page_size))
 
 
 def get_mms_table(source_id: int, table_id: int) -> Call[Table]:

@@ -147,6 +147,9 @@ def tasks(asked: Asked) -> Row:
     page = asked.page(query)
     status, value = query.choice("status", models.TASK_STATUSES), query.like("partition")
     texts = _texts(query, _TASK_TEXTS)
+    sorters = [sorter for sorter in _TASK_SORTERS if query.choice(sorter, _ORDERS)]
+    if "jobId" not in query and value is None and not texts and not sorters:
+        return page.of([_tasks_by_status(asked, status)], lambda pair: rows.task(asked.site, *pair))
     chosen = _all_jobs(asked)
     if "jobId" in query:
         job = asked.site.roster.find(query.integer("jobId"), asked.at)
@@ -159,11 +162,23 @@ def tasks(asked: Asked) -> Row:
         and (value is None or _task_holds(asked.site, task, value))
         and (not texts or _fits(rows.task(asked.site, job, task), texts))
     ]
-    for sorter in _TASK_SORTERS:
-        order, name = query.choice(sorter, _ORDERS), sorter.removeprefix("sorter.")
-        if order:
-            found.sort(key=lambda pair: str(rows.task(asked.site, *pair).get(name, "")), reverse=order == "desc")
+    for sorter in sorters:
+        name = sorter.removeprefix("sorter.")
+        found.sort(
+            key=lambda pair: str(rows.task(asked.site, *pair).get(name, "")), reverse=query.text(sorter) == "desc"
+        )
     return page.of([group(found)], lambda pair: rows.task(asked.site, *pair))
+
+
+def _tasks_by_status(asked: Asked, status: str | None) -> Group[tuple[Job, Task]]:
+    """Return the tasks of a status, of all jobs: counted without a look at those of jobs long ended."""
+    counts, moment = asked.site.roster.task_counts(asked.at), asked.at.moment
+
+    def items() -> Iterator[tuple[Job, Task]]:
+        pairs = ((job, task) for job in _all_jobs(asked) for task in job.tasks(moment))
+        return (pair for pair in pairs if status is None or pair[1].status == status)
+
+    return Group(counts.total() if status is None else counts[status], items)
 
 
 def _task_holds(site: Site, task: Task, value: Match) -> bool:

@@ -3,8 +3,11 @@
 Numbered, not listed: a source with a thousand finished jobs holds none of them. Newest means highest id.
 """
 
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 from typing import Final
 
@@ -92,6 +95,22 @@ class Roster:
             (self.status(job_id, at) == states.FAILED) - (self._planned_end(job_id, at) == states.FAILED)
             for job_id in corrected
         )
+
+    def task_counts(self, at: At) -> Counter[str]:
+        """Return the number of tasks of all jobs by status; those of the history never change and are counted once."""
+        later = chain(
+            self._created_ids(at), self._lane_ids(at), range(self.source.history + 1, self.source.first_lane_job)
+        )
+        return self._past_tasks + self._tasks_of(later, at)
+
+    @cached_property
+    def _past_tasks(self) -> Counter[str]:
+        the_end = At(math.inf, math.inf)
+        return self._tasks_of(range(1, self.source.history + 1), the_end)
+
+    def _tasks_of(self, job_ids: Iterable[int], at: At) -> Counter[str]:
+        found = (self.find(job_id, at) for job_id in job_ids)
+        return Counter(task.status for job in found if job is not None for task in job.tasks(at.moment))
 
     def status(self, job_id: int, at: At) -> str | None:
         """Return the status of one job, cheaply for one that is over."""

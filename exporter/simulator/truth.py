@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from exporter.mms.models import DataSource, Job, Partition, Table
+from exporter.mms.models import DataSource, Job, Partition, Table, Task
 from exporter.simulator import jobs, rows, states
 from exporter.simulator.sites import Site
 from exporter.simulator.states import Attempt
@@ -93,6 +93,15 @@ class Truth:
                 sent = rows.job(site, job, at)
                 facts = {**rows.job_facts(site, job, at), "config": sent["config"], "status": status, **counted}
                 yield msgspec.convert(facts, Job)
+
+    def tasks(self, source_id: int) -> Iterator[Task]:
+        """Yield the tasks of a source's jobs, those of the newest job first."""
+        site = self._world.site(source_id)
+        at = self._world.at(site, self.seconds)
+        for job_id in site.roster.ids(at):
+            job = site.roster.find(job_id, at)
+            if job is not None:
+                yield from (msgspec.convert(rows.task(site, job, task), Task) for task in job.tasks(at.moment))
 
 
 def _units(site: Site, table: int, moment: float) -> int:

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from exporter.errors import MalformedAnswer
 from exporter.mms.decoding import LOST_ROW, Decoded, Page, loaded_object, object_decoder, page_decoder
-from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, JobConfig, Partition, Record, Table, TableSchema
+from exporter.mms.models import (
+    AsyncTask,
+    CreatedJob,
+    DataSource,
+    Job,
+    JobConfig,
+    Partition,
+    Record,
+    Table,
+    TableSchema,
+    Task,
+)
 from tests.mms.conftest import sample
 
 FULL: dict[type[Record], dict[str, Any]] = {
@@ -38,6 +49,7 @@ FULL: dict[type[Record], dict[str, Any]] = {
     },
     Table: json.loads(sample("GetMmsTable"))["data"],
     Partition: json.loads(sample("GetMmsPartition"))["data"],
+    Task: json.loads(sample("ListMmsTasks", "listed"))["data"]["objectList"][0],
     CreatedJob: {"asyncTaskId": 7},
     AsyncTask: {**json.loads(sample("GetMmsAsyncTask", "done"))["data"], "errorMsg": "no such table"},
 }

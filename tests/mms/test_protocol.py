@@ -25,6 +25,7 @@ from exporter.mms.protocol import (
     JobRequest,
     PartitionFilter,
     TableFilter,
+    TaskFilter,
     answer_from,
     create_mms_job,
     get_mms_async_task,
@@ -35,6 +36,7 @@ from exporter.mms.protocol import (
     list_mms_jobs,
     list_mms_partitions,
     list_mms_tables,
+    list_mms_tasks,
 )
 from tests.mms.conftest import sample
 
@@ -47,6 +49,7 @@ CALLS: list[tuple[Call[Any], str, str, str]] = [
     (list_mms_jobs(2000015, JobFilter(), 1), "ListMmsJobs", "GET", f"{ROOT}/2000015/jobs"),
     (list_mms_tables(2000015, TableFilter(), 1), "ListMmsTables", "GET", f"{ROOT}/2000015/tables"),
     (list_mms_partitions(2000015, PartitionFilter(), 1), "ListMmsPartitions", "GET", f"{ROOT}/2000015/partitions"),
+    (list_mms_tasks(2000015, TaskFilter(), 1), "ListMmsTasks", "GET", f"{ROOT}/2000015/tasks"),
     (get_mms_table(12323, 22), "GetMmsTable", "GET", f"{ROOT}/12323/tables/22"),
     (get_mms_partition(200018, 2323), "GetMmsPartition", "GET", f"{ROOT}/200018/partitions/2323"),
     (create_mms_job(2000015, JobRequest()), "CreateMmsJob", "POST", f"{ROOT}/2000015/jobs"),

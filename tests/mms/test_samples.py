@@ -19,12 +19,14 @@ from exporter.mms.models import (
     Partition,
     Table,
     TableSchema,
+    Task,
 )
 from exporter.mms.protocol import (
     Call,
     DataSourceFilter,
     JobFilter,
     JobRequest,
+    TaskFilter,
     answer_from,
     create_mms_job,
     get_mms_async_task,
@@ -32,6 +34,7 @@ from exporter.mms.protocol import (
     get_mms_table,
     list_mms_data_sources,
     list_mms_jobs,
+    list_mms_tasks,
 )
 from tests.mms.conftest import SAMPLES, sample
 
@@ -158,6 +161,22 @@ PARTITION = Partition(
     last_ddl_time="2024-12-17 15:44:42",
     status="DONE",
 )
+TASK = Task(
+    id=1800001,
+    job_id=18,
+    job_name="migrate_db_1",
+    src_db_name="test_db_1",
+    src_table_name="test_table_1",
+    table_id=22,
+    type="HIVE",
+    status="DATA_FAILED",
+    running=False,
+    stopped=False,
+    retried_times=2,
+    create_time="2024-12-17 15:44:17",
+    start_time="2024-12-17 15:44:42",
+    end_time="2024-12-17 15:50:00",
+)
 EXAMPLES: list[tuple[Call[Any], object]] = [
     (list_mms_data_sources(DataSourceFilter(), 1), Page((DATA_SOURCE,), 9)),
     (list_mms_jobs(2000015, JobFilter(), 1), Page((JOB,), 100)),
@@ -196,6 +215,11 @@ def test_the_metadata_scan_of_newer_versions_is_read() -> None:
     call = list_mms_data_sources(DataSourceFilter(), 1)
     expected = msgspec.structs.replace(DATA_SOURCE, scan_status="FAILED")
     assert answer_from(call, 200, {}, sample(call.operation, "scan")) == Decoded(Page((expected,), 1), ())
+
+
+def test_a_row_of_tasks_is_read_whole() -> None:
+    call = list_mms_tasks(2000015, TaskFilter(job_id=18), 1)
+    assert answer_from(call, 200, {}, sample(call.operation, "listed")) == Decoded(Page((TASK,), 1), ())
 
 
 def test_a_finished_asynchronous_task_names_its_job() -> None:

@@ -1,5 +1,6 @@
 """Paging, text filters and the documented parameters of every list; nonsense in them is refused."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,8 @@ async def test_the_page_size_is_capped_below_what_was_asked(caller: Caller, simu
         ("ListMmsJobs", "/nope/jobs", {}),
         ("ListMmsTasks", TASKS, {"status": "DOING"}),
         ("ListMmsTasks", TASKS, {"jobId": "x"}),
+        ("ListMmsTasks", TASKS, {"status": '["DONE"]'}),
+        ("ListMmsTasks", TASKS, {"state": "DONE"}),
         ("ListMmsTables", TABLES, {"status": "FAILED"}),
         ("ListMmsTables", TABLES, {"status": '["NOPE"]'}),
         ("ListMmsTables", TABLES, {"lastDdlTimeStart": "yesterday"}),
@@ -250,6 +253,19 @@ async def test_tasks_are_filtered(caller: Caller) -> None:
     by_table = await caller.everything("ListMmsTasks", TASKS, srcTableName=rows[0]["srcTableName"])
     assert rows[0] in by_table
     assert await caller.everything("ListMmsTasks", TASKS, partition="no such value") == []
+
+
+async def test_the_number_of_tasks_in_each_status_is_the_true_one_at_every_moment(
+    caller: Caller, world: World, clock: ManualClock
+) -> None:
+    happen(world, events.StopJob(source_id=SOURCE, job_id=next(world.truth().jobs(SOURCE)).id))
+    for _ in range(12):
+        true = Counter(task.status for task in world.truth().tasks(SOURCE))
+        for status in models.TASK_STATUSES:
+            data = (await caller.get("ListMmsTasks", TASKS, status=status, pageSize="1")).data
+            assert data["total"] == true[status]
+            assert [row["status"] for row in data["objectList"]] == [status] * min(1, true[status])
+        clock.advance(world.options.job_seconds / 7)
 
 
 async def test_partitions_of_a_large_share_are_paged_by_count() -> None:
