@@ -188,6 +188,13 @@ class Failures(Section, frozen=True, kw_only=True):
     """Failed tables, and failed partitions, with series of their own, for each source."""
 
 
+class Tasks(Section, frozen=True, kw_only=True):
+    """The tasks collector, which keeps to `idle_interval` and `max_series_per_source` of jobs."""
+
+    enabled: bool = False
+    """It costs eleven calls a refresh for each data source in which something runs, and one or more for each job."""
+
+
 class _Watched(Section, frozen=True, kw_only=True):
     source_id: int | None = None
     source: str | None = None
@@ -244,6 +251,7 @@ class Config(Section, frozen=True, kw_only=True):
     refresh: Refresh = field(default_factory=Refresh)
     jobs: Jobs = field(default_factory=Jobs)
     failures: Failures = field(default_factory=Failures)
+    tasks: Tasks = field(default_factory=Tasks)
     watch: Watch = field(default_factory=Watch)
 
     def impossible(self) -> Iterator[tuple[str, str]]:

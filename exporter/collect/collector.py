@@ -9,6 +9,7 @@ from structlog.stdlib import BoundLogger
 from exporter.clock import Clock
 from exporter.collect.fan_out import FanOut
 from exporter.collect.known_sources import KnownSource, KnownSources, Reading
+from exporter.collect.permissions import Permissions
 from exporter.config import Account
 from exporter.errors import ExporterError
 from exporter.mms.client import Client
@@ -65,12 +66,13 @@ class SourceReader(Protocol):
 
 
 class SourcesCollector:
-    """A collector that reads each data source by itself."""
+    """A collector that reads each data source by itself; what is not permitted is its own trouble, not a source's."""
 
-    def __init__(self, name: str, reader: SourceReader, means: Means) -> None:
+    def __init__(self, name: str, reader: SourceReader, means: Means, permissions: Permissions | None = None) -> None:
         self.name = name
         self._reader = reader
         self._means = means
+        self._permissions = permissions or Permissions(means.clock.monotonic)
 
     async def collect(self) -> list[ExporterError]:
         """Read every source, the longest unread first, so that a refresh cut short starves none."""
@@ -84,7 +86,8 @@ class SourcesCollector:
 
         waiting = sorted(self._means.sources.by_id.values(), key=lambda source: reading(source).at)
         try:
-            return await self._means.fan_out.each(waiting, read_one, lambda source: str(source.name))
+            errors = await self._means.fan_out.each(waiting, read_one, lambda source: str(source.name))
+            return [*errors, *self._permissions.errors]
         finally:
             for source_id, source in self._means.sources.by_id.items():
                 reading(source).succeeded = source_id in read
@@ -95,4 +98,5 @@ class SourcesCollector:
             self._reader.reading(source).succeeded = False
 
     def note_reload(self) -> None:
-        """Nothing here depends on it."""
+        """Ask again for what was refused."""
+        self._permissions.forget()

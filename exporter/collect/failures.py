@@ -139,12 +139,12 @@ class FailuresCollector:
     def __init__(self, means: Means, max_per_source: int, stale_after: float) -> None:
         permissions = Permissions(means.clock.monotonic)
         self._reader = FailuresReader(means.client, permissions, max_per_source, stale_after)
-        self._collector = SourcesCollector(self.name, self._reader, means)
+        self._collector = SourcesCollector(self.name, self._reader, means, permissions)
 
     async def collect(self) -> list[ExporterError]:
-        """Read the failures of every source; what is not permitted is trouble of this collector, not of a source."""
+        """Read the failures of every source."""
         self._reader.lookups_left = LOOKUPS_PER_REFRESH
-        return [*await self._collector.collect(), *self._reader.permissions.errors]
+        return await self._collector.collect()
 
     def give_up(self) -> None:
         """Note that no source was read."""
@@ -152,7 +152,7 @@ class FailuresCollector:
 
     def note_reload(self) -> None:
         """Ask again for what was refused."""
-        self._reader.permissions.forget()
+        self._collector.note_reload()
 
 
 def _failures(newest: list[Failed], total: int | None, count: int | None) -> Failures:

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from exporter.collect.failure_memory import FailureMemory
 from exporter.collect.job_memory import JobMemory
 from exporter.collect.snapshot import SourceFigures, SourceName, SourceSnapshot
+from exporter.collect.task_memory import TaskMemory
 from exporter.mms.models import DataSource
 
 M = TypeVar("M")
@@ -33,6 +34,7 @@ class KnownSource:
     """By the listing that ended last."""
     jobs: Reading[JobMemory] = field(default_factory=lambda: Reading(JobMemory()))
     failures: Reading[FailureMemory] = field(default_factory=lambda: Reading(FailureMemory()))
+    tasks: Reading[TaskMemory] = field(default_factory=lambda: Reading(TaskMemory()))
     last_success_at: float | None = None
 
     @property
@@ -48,7 +50,7 @@ class KnownSource:
     @property
     def is_refreshed(self) -> bool:
         """Whether the last refresh read all there is to read of it."""
-        return self.is_listed and self.jobs.succeeded and self.failures.succeeded
+        return self.is_listed and self.jobs.succeeded and self.failures.succeeded and self.tasks.succeeded
 
     def listed(self, figures: SourceFigures, now: float) -> None:
         """Note that it is listed, and how."""
@@ -57,6 +59,7 @@ class KnownSource:
             self.figures = figures
             self.jobs.memory = self.jobs.memory.renamed(figures.name)
             self.failures.memory = self.failures.memory.renamed(figures.name)
+            self.tasks.memory = self.tasks.memory.renamed(figures.name)
 
     def read_at(self) -> Iterator[float]:
         """Yield when each of the figures was last known to hold."""
@@ -65,6 +68,8 @@ class KnownSource:
             yield self.jobs.at
         if self.failures.memory.figures is not None:
             yield self.failures.at
+        if self.tasks.memory.figures is not None:
+            yield self.tasks.at
 
     def snapshot(self, oldest: float) -> SourceSnapshot:
         """Return what is shown of it: nothing that is older than `oldest`."""
@@ -75,6 +80,7 @@ class KnownSource:
             refreshed=self.is_refreshed,
             last_success_at=self.last_success_at,
             failures=self.failures.memory.figures if self.failures.at >= oldest else None,
+            tasks=self.tasks.memory.figures if self.tasks.at >= oldest else None,
         )
 
 
@@ -94,6 +100,8 @@ class KnownSources:
                 source.jobs = Reading(JobMemory())
             if "failures" not in collectors:
                 source.failures = Reading(FailureMemory())
+            if "tasks" not in collectors:
+                source.tasks = Reading(TaskMemory())
 
     def note_unlisted(self) -> None:
         """Note that they could not be listed."""

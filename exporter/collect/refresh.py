@@ -17,6 +17,7 @@ from exporter.collect.failures import FailuresCollector
 from exporter.collect.jobs import JobsReader
 from exporter.collect.known_sources import KnownSources
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot
+from exporter.collect.tasks import tasks_collector
 from exporter.collect.watch import WatchCollector
 from exporter.config import Account, Config
 from exporter.errors import AuthRefused, CallTimedOut, CredentialsUnavailable, ExporterError, MmsError
@@ -86,13 +87,15 @@ class AccountRefresher:
         """Whether a refresh has ended, well or badly."""
 
     def _enabled(self, config: Config, means: Means) -> Iterator[Collector]:
-        """Yield the collectors that run after the listing, in their order: failures build on jobs."""
+        """Yield the collectors that run after the listing, in their order: failures build on jobs, and so do tasks."""
         if config.jobs.enabled:
             yield SourcesCollector("jobs", JobsReader(means, config.jobs), means)
         if config.failures.enabled:
             yield FailuresCollector(means, config.failures.max_per_source, self._settings.stale_after)
         if config.watch.tables or config.watch.partitions:
             yield self._watch
+        if config.tasks.enabled:  # the last, since it costs most
+            yield tasks_collector(means, config.jobs.idle_interval, self._settings.stale_after)
 
     @property
     def has_result(self) -> bool:

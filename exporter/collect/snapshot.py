@@ -3,6 +3,7 @@
 A part that did not change between two snapshots is the same object, so that its rendering can be kept.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from exporter.mms.models import DataSource
@@ -105,6 +106,29 @@ class FailuresFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class JobTasks:
+    """The tasks of an unfinished job."""
+
+    job_id: int
+    name: str | None
+    counts: Mapping[str, int]
+    """Number of tasks by status; a status whose number is not known is not there."""
+    retried: int | None
+    """Tasks that were tried again; None where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class TasksFigures:
+    """The tasks of a source."""
+
+    name: SourceName
+    counts: Mapping[str, int] | None
+    """As above, over all jobs; None where that is not known, or stale."""
+    jobs: tuple[JobTasks, ...]
+    """Unfinished jobs that have series of their own."""
+
+
+@dataclass(frozen=True, slots=True)
 class TableFigures:
     """What GetMmsTable says of a watched table."""
 
@@ -155,6 +179,8 @@ class SourceSnapshot:
     """Unix seconds of the last refresh that did; None if none ever did."""
     failures: FailuresFigures | None = None
     """None once stale, and where they were never read."""
+    tasks: TasksFigures | None = None
+    """As above."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Every metric that comes from MMS: one table, a row each. A new metric is a new row here, or in `objects`.
+"""Every metric that comes from MMS: one table, a row each. A new metric is a new row here, in `tasks` or in `objects`.
 
 A row says what a family is called, what it means, which labels it adds to those of its part of the snapshot, and which
 samples it takes from that part. Pure; names are literals, once.
@@ -17,6 +17,7 @@ from exporter.collect.snapshot import (
 )
 from exporter.exposition.family import Family, Part, Sample, by_status, in_status, one
 from exporter.exposition.objects import FAILURES, PARTITION, TABLE
+from exporter.exposition.tasks import JOB_TASKS, TASKS
 from exporter.mms.models import DATA_SOURCE_STATUSES, JOB_STATUSES, SCAN_STATUSES
 
 
@@ -238,4 +239,8 @@ FRESHNESS: Final[Part[SourceSnapshot]] = Part(
     ),
 )
 
-PARTS: Final[tuple[Part[Any], ...]] = (ACCOUNT, COLLECTOR, SOURCE, JOBS, JOB, FAILURES, TABLE, PARTITION, FRESHNESS)
+PARTS: Final[tuple[Part[Any], ...]] = (
+    *(ACCOUNT, COLLECTOR, SOURCE),
+    *(JOBS, JOB, TASKS, JOB_TASKS, FAILURES),
+    *(TABLE, PARTITION, FRESHNESS),
+)

@@ -128,12 +128,15 @@ def parts_by_kind(snapshot: Snapshot) -> tuple[list[Any], ...]:
     accounts = list(snapshot.accounts)
     sources = [source for account in accounts for source in account.sources]
     jobs = [source.jobs for source in sources if source.jobs is not None]
+    tasks = [source.tasks for source in sources if source.tasks is not None]
     return (
         accounts,
         [collector for account in accounts for collector in account.collectors],
         [source.figures for source in sources if source.figures is not None],
         jobs,
         jobs,
+        tasks,
+        tasks,
         [source.failures for source in sources if source.failures is not None],
         [table for account in accounts for table in account.tables],
         [partition for account in accounts for partition in account.partitions],

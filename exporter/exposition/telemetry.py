@@ -21,7 +21,7 @@ from exporter.exposition.text import Format
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # both formats carry the same series
 
 OPERATIONS: Final = (
-    *("ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartitions"),
+    *("ListMmsDataSources", "ListMmsJobs", "ListMmsTasks", "ListMmsTables", "ListMmsPartitions"),
     *("GetMmsTable", "GetMmsPartition"),
 )
 """What the serving process calls; their counters start at 0, so that the first increase is seen."""

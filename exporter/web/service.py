@@ -126,4 +126,4 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 def _settings(account: Account, config: Config) -> tuple[object, ...]:
-    return account, config.refresh, config.jobs, config.failures, config.watch
+    return account, config.refresh, config.jobs, config.failures, config.tasks, config.watch

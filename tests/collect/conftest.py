@@ -1,4 +1,4 @@
-"""An MMS of one source whose jobs, tables and partitions a test writes down itself: any status, order and moment."""
+"""An MMS of one source whose jobs, tasks, tables and partitions a test writes down: any status, order and moment."""
 
 import json
 import re
@@ -14,12 +14,13 @@ SOURCE_ID = 7
 
 
 class HandWrittenMms:
-    """Serves one data source, its jobs, tables and partitions, as it finds them at each call."""
+    """Serves one data source, its jobs, tasks, tables and partitions, as it finds them at each call."""
 
     def __init__(self) -> None:
         self.row: dict[str, Any] = {"id": SOURCE_ID, "name": "hive-a", "status": "STARTED"}
         self.row |= {"tablesFailedNum": 0, "partitionsFailedNum": 0}
         self.jobs: list[dict[str, Any]] = []
+        self.tasks: list[dict[str, Any]] = []
         self.tables: dict[int, dict[str, Any]] = {}
         self.partitions: dict[int, dict[str, Any]] = {}
         self.page_cap = 100
@@ -43,6 +44,13 @@ class HandWrittenMms:
         row = {"id": job_id, "name": f"job_{job_id}", "status": status, "taskNum": 4, "taskDone": 1, "stopped": False}
         self.jobs.append({**row, "createTime": "2025-01-01 00:00:00", "srcDbName": "sales", **fields})
         return self.jobs[-1]
+
+    def add_tasks(self, job_id: int, *statuses: str, **fields: Any) -> None:
+        """Add tasks of a job, one in each of `statuses`."""
+        for status in statuses:
+            row = {"id": len(self.tasks) + 1, "jobId": job_id, "jobName": f"job_{job_id}", "status": status}
+            row |= {"srcDbName": "sales", "srcTableName": "orders", "createTime": "2025-01-01 00:00:00"}
+            self.tasks.append({**row, "retriedTimes": 0, **fields})
 
     def add_table(self, table_id: int, db: str, name: str, **fields: Any) -> dict[str, Any]:
         """Add a table, and return its row."""
@@ -83,6 +91,17 @@ class HandWrittenMms:
             return web.json_response({"Code": "InvalidParameter"}, status=400)
         rows = [job for job in reversed(self.jobs) if job["status"] == query.get("status", job["status"])]
         return self._page(request, [job for job in rows if query.get("name", "") in job["name"]])
+
+    async def list_tasks(self, request: web.Request) -> web.Response:
+        """Answer ListMmsTasks: `jobId` and `status` filter."""
+        query = request.query
+        self.calls["tasks"] += 1
+        self.before_list(query.get("jobId", "tasks"))
+        if query.get("jobId") in self.refused:
+            return web.json_response({"Code": "InvalidParameter"}, status=400)
+        rows = [task for task in self.tasks if query.get("jobId", str(task["jobId"])) == str(task["jobId"])]
+        found = [task for task in rows if query.get("status", task["status"]) == task["status"]]
+        return self._trouble("tasks") or self._page(request, found)
 
     async def list_objects(self, request: web.Request) -> web.Response:
         """Answer ListMmsTables and ListMmsPartitions: texts match in part and in any case."""
@@ -139,6 +158,7 @@ async def mms_url(mms: HandWrittenMms) -> AsyncIterator[str]:
     app.router.add_get("/api/v1/mms/datasources", mms.list_sources)
     root = f"/api/v1/mms/datasources/{SOURCE_ID}"
     app.router.add_get(f"{root}/jobs", mms.list_jobs)
+    app.router.add_get(f"{root}/tasks", mms.list_tasks)
     for kind in ("tables", "partitions"):
         app.router.add_get(f"{root}/{kind}", mms.list_objects)
         app.router.add_get(f"{root}/{kind}/{{id}}", mms.get_object)

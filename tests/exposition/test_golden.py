@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from exporter.collect.snapshot import Snapshot
+from exporter.collect.snapshot import AccountSnapshot, JobTasks, Snapshot, SourceName, SourceSnapshot, TasksFigures
 from exporter.exposition.rendering import Renderer
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import ManualClock
@@ -68,10 +68,28 @@ def example(operation: str) -> bytes:
 async def test_the_examples_give_the_golden_exposition(harness: Harness) -> None:
     await harness.refresher.refresh()
     page = Renderer().render(Snapshot((harness.refresher.snapshot(),))).plain
-    golden = GOLDEN / "vendor_examples.prom"
+    assert_golden("vendor_examples", page)
+
+
+def assert_golden(name: str, page: bytes) -> None:
+    """Check that a page is the one that is kept under `name`."""
+    golden = GOLDEN / f"{name}.prom"
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_bytes(page)
     assert page.decode() == golden.read_text(encoding="utf-8")
+
+
+def test_tasks_give_the_golden_exposition() -> None:
+    """The vendor has no example of them."""
+    name = SourceName("test", 2000015, "demo")
+    jobs = (
+        JobTasks(18, "migrate_db_1", {"DATA_DOING": 2, "DONE": 7, "UNKNOWN": 1}, retried=3),
+        JobTasks(19, None, {"DONE": 12_000}, retried=None),
+    )
+    tasks = TasksFigures(name, {"INIT": 0, "VERIFICATION_FAILED": 4, "DONE": 90_000}, jobs)
+    source = SourceSnapshot(name, None, None, refreshed=True, last_success_at=None, tasks=tasks)
+    page = Renderer().render(Snapshot((AccountSnapshot("test", up=True, sources=(source,)),))).plain
+    assert_golden("tasks", page)
 
 
 async def test_the_examples_figures_are_what_they_say(harness: Harness) -> None:
