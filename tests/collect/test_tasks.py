@@ -333,3 +333,18 @@ async def test_figures_that_are_equal_are_the_same_object(
             parts.append(harness.refresher.snapshot().sources[0].tasks)
         assert parts[0] is not None
         assert parts[0] is parts[1]
+
+
+async def test_tasks_that_are_no_longer_collected_leave_at_once(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_tasks(1, "DONE")
+    async with (
+        harness_on(config_on(mms_url, tasks=ON), clock) as counting,
+        harness_on(config_on(mms_url), clock) as other,
+    ):
+        await counting.refresh()
+        other.refresher.take_over(counting.refresher)
+        served = await other.served()
+        assert served.value("mms_jobs", status="DONE") == 0
+        assert "mms_tasks" not in served.samples
