@@ -59,22 +59,24 @@ class TasksReader:
 
     async def _memory(self, source: KnownSource, now: float, errors: list[MmsError]) -> TaskMemory:
         """Return what is known of a source's tasks at `now`, and add to `errors` what could not be read."""
-        before, source_id = source.tasks.memory, source.name.source_id
+        before, source_id, oldest = source.tasks.memory, source.name.source_id, now - self.stale_after
         counts = await self._known(self._totals(source_id), before.counts, now, errors)
-        jobs: dict[int, Known[JobTasks] | None] = {}
-        for job in _unfinished(source, now - self.stale_after):
+        jobs: dict[int, Known[JobTasks]] = {}
+        for job in _unfinished(source, oldest):
             known = before.jobs.get(job.job_id)
             if len(errors) < MAX_ERRORS:
                 known = await self._known(self._of_job(source_id, job), known, now, errors)
-            jobs[job.job_id] = known
-        fresh = {key: each for key, each in jobs.items() if each is not None and now - each.at <= self.stale_after}
-        is_settled = counts is not None and counts.at == now and _is_at_rest(source, counts.value)
-        return TaskMemory(row=source.row if is_settled else None, read_at=now, counts=counts, jobs=fresh)
+            if known is not None and known.at >= oldest:
+                jobs[job.job_id] = known
+        if counts is None or counts.at < oldest:
+            return TaskMemory(jobs=jobs)
+        is_settled = counts.at == now and _is_at_rest(source, counts.value)
+        return TaskMemory(row=source.row if is_settled else None, read_at=now, counts=counts, jobs=jobs)
 
     async def _known(
         self, reading: Awaitable[T | None], before: Known[T] | None, now: float, errors: list[MmsError]
     ) -> Known[T] | None:
-        """Return what `reading` brings; where it fails, what was known before and is not stale."""
+        """Return what `reading` brings; where it fails, what was known before."""
         try:
             value = await reading
         except PermissionRefused:
@@ -83,7 +85,7 @@ class TasksReader:
             errors.append(error)
         else:
             return None if value is None else Known(value, now)
-        return before if before is not None and now - before.at <= self.stale_after else None
+        return before
 
     async def _totals(self, source_id: int, job_id: int | None = None) -> Mapping[str, int]:
         """Return the number of tasks by status, of a source or of one job; a number that MMS leaves out is not there.

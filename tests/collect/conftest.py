@@ -34,6 +34,8 @@ class HandWrittenMms:
         """Called with a list's filter before it is answered."""
         self.refused: set[str] = set()
         """Filters that are answered with an error."""
+        self.missing: set[str] = set()
+        """Ids of jobs that are not found when they are asked for their tasks."""
         self.without_total: set[str] = set()
         """Filters whose list does not say its total."""
         self.calls: Counter[str] = Counter()
@@ -99,6 +101,8 @@ class HandWrittenMms:
         self.before_list(query.get("jobId", "tasks"))
         if query.get("jobId") in self.refused:
             return web.json_response({"Code": "InvalidParameter"}, status=400)
+        if query.get("jobId") in self.missing:
+            return web.json_response({"Code": "JobNotFound"}, status=404)
         rows = [task for task in self.tasks if query.get("jobId", str(task["jobId"])) == str(task["jobId"])]
         found = [task for task in rows if query.get("status", task["status"]) == task["status"]]
         return self._trouble("tasks") or self._page(request, found)

@@ -266,6 +266,19 @@ async def test_a_job_that_cannot_be_read_hides_no_other_and_keeps_its_figures_un
         assert set(served.by("mms_job_tasks_retried", "job_id")) == {"2"}
 
 
+async def test_a_job_that_was_deleted_since_it_was_listed_leaves_without_an_error(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_job(1, "DOING")
+    mms.add_tasks(1, "DATA_DOING")
+    async with harness_on(config_on(mms_url, tasks=ON), clock) as harness:
+        await harness.refresh()
+        mms.missing.add("1")
+        served = await harness.refresh()
+        assert "mms_job_tasks_by_status" not in served.samples
+        assert served.value("mms_refresh_success", collector="tasks") == 1
+
+
 async def test_a_source_in_trouble_is_not_asked_for_job_after_job(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
