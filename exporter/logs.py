@@ -9,6 +9,8 @@ from typing import Final, TextIO
 
 import structlog
 
+from exporter.printable import printable
+
 FORMATS: Final = ("logfmt", "json", "console")
 LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -47,13 +49,7 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
 
 def _printable(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Escape what a terminal or a reader of lines would act on; logfmt itself only escapes quotes and newlines."""
-    return {key: _escaped(value) if isinstance(value, str) else value for key, value in event.items()}
-
-
-def _escaped(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _quiet_libraries(stream: TextIO) -> None:

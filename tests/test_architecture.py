@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "exporter"
-FOUNDATIONS = {"", "clock", "config", "errors", "logs", "shapes", "sharding", "threads"}
+FOUNDATIONS = {"", "clock", "config", "errors", "logs", "printable", "shapes", "sharding", "threads"}
 ALLOWED = {
     "mms": {"mms"},
     "collect": {"mms", "collect"},
     "exposition": {"mms", "collect", "exposition"},
     "web": {"mms", "collect", "exposition", "web"},
+    "console": {"mms", "console"},
     "simulator": {"simulator", "mms.models", "mms.signing"},
 }
 """What each room may import of the others, beside the foundations."""
@@ -22,6 +23,7 @@ HOME = {
     "yaml": {"config"},
     "prometheus_client": {"exposition"},
     "alibabacloud_credentials": {"mms.credentials"},
+    "rich": {"console"},
 }
 """Where each library may be imported."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -83,5 +85,5 @@ def test_no_module_passes_350_lines(module: Path) -> None:
 
 def test_the_serving_rooms_do_not_know_the_simulator() -> None:
     for module in MODULES:
-        if name_of(module).partition(".")[0] in ("mms", "collect", "exposition", "web", "cli"):
+        if name_of(module).partition(".")[0] in ("mms", "collect", "exposition", "web", "console", "cli"):
             assert not any(imported.startswith("exporter.simulator") for imported in imports_of(module))

@@ -142,6 +142,7 @@ _PARTITIONS: Final = page_decoder(Partition)
 _TASKS: Final = page_decoder(Task)
 _TABLE: Final = object_decoder(Table)
 _PARTITION: Final = object_decoder(Partition)
+_JOB: Final = object_decoder(Job)
 _CREATED_JOB: Final = object_decoder(CreatedJob)
 _ASYNC_TASK: Final = object_decoder(AsyncTask)
 
@@ -179,6 +180,11 @@ def get_mms_table(source_id: int, table_id: int) -> Call[Table]:
 def get_mms_partition(source_id: int, partition_id: int) -> Call[Partition]:
     """Return the call for one partition."""
     return Call("GetMmsPartition", f"{DATA_SOURCES_PATH}/{source_id}/partitions/{partition_id}", _PARTITION)
+
+
+def get_mms_job(source_id: int, job_id: int) -> Call[Job]:
+    """Return the call for one job. Source: the vendor's SDK."""
+    return Call("GetMmsJob", f"{DATA_SOURCES_PATH}/{source_id}/jobs/{job_id}", _JOB)
 
 
 def create_mms_job(source_id: int, request: JobRequest) -> Call[CreatedJob]:

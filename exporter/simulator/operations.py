@@ -19,6 +19,7 @@ _ROUTES: Final = tuple(
     for method, pattern, operation in (
         ("GET", _ROOT, "ListMmsDataSources"),
         ("GET", rf"{_SOURCE}/jobs", "ListMmsJobs"),
+        ("GET", rf"{_SOURCE}/jobs/(?P<object>[^/]+)", "GetMmsJob"),
         ("POST", rf"{_SOURCE}/jobs", "CreateMmsJob"),
         ("GET", rf"{_SOURCE}/tasks", "ListMmsTasks"),
         ("GET", rf"{_SOURCE}/tables", "ListMmsTables"),
@@ -91,6 +92,15 @@ def answer(world: World, call: Call) -> dict[str, Any]:
     return _GETS[call.route.operation](world, site.id, integer("id", call.route.object or ""))
 
 
+def _job(world: World, source_id: int, number: int) -> dict[str, Any]:
+    site = world.site(source_id)
+    at = world.at(site)
+    job = site.roster.find(number, at)
+    if job is None:
+        raise not_found("Job", number)
+    return rows.job(site, job, at)
+
+
 def _table(world: World, source_id: int, number: int) -> dict[str, Any]:
     site = world.site(source_id)
     at = world.at(site)
@@ -120,6 +130,7 @@ _LISTS: Final[Mapping[str, Callable[[lists.Asked], dict[str, Any]]]] = {
     "ListMmsPartitions": lists.partitions,
 }
 _GETS: Final[Mapping[str, Callable[[World, int, int], dict[str, Any]]]] = {
+    "GetMmsJob": _job,
     "GetMmsTable": _table,
     "GetMmsPartition": _partition,
     "GetMmsAsyncTask": _async_task,

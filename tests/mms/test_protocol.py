@@ -29,6 +29,7 @@ from exporter.mms.protocol import (
     answer_from,
     create_mms_job,
     get_mms_async_task,
+    get_mms_job,
     get_mms_partition,
     get_mms_table,
     like,
@@ -52,6 +53,7 @@ CALLS: list[tuple[Call[Any], str, str, str]] = [
     (list_mms_tasks(2000015, TaskFilter(), 1), "ListMmsTasks", "GET", f"{ROOT}/2000015/tasks"),
     (get_mms_table(12323, 22), "GetMmsTable", "GET", f"{ROOT}/12323/tables/22"),
     (get_mms_partition(200018, 2323), "GetMmsPartition", "GET", f"{ROOT}/200018/partitions/2323"),
+    (get_mms_job(2000015, 9), "GetMmsJob", "GET", f"{ROOT}/2000015/jobs/9"),
     (create_mms_job(2000015, JobRequest()), "CreateMmsJob", "POST", f"{ROOT}/2000015/jobs"),
     (get_mms_async_task(2000015, 7), "GetMmsAsyncTask", "GET", f"{ROOT}/2000015/asyncTasks/7"),
 ]

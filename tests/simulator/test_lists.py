@@ -92,6 +92,7 @@ async def test_nonsense_is_refused(caller: Caller, operation: str, path: str, qu
     [
         ("ListMmsJobs", "/1999999/jobs", "DataSourceNotFound"),
         ("ListMmsTables", "/2000008/tables", "DataSourceNotFound"),
+        ("GetMmsJob", f"{JOBS}/999999", "JobNotFound"),
         ("GetMmsTable", f"{TABLES}/999999", "TableNotFound"),
         ("GetMmsTable", f"{TABLES}/0", "TableNotFound"),
         ("GetMmsPartition", f"{PARTITIONS}/0", "PartitionNotFound"),

@@ -62,6 +62,12 @@ async def test_jobs_sorted_and_filtered(client: Sdk, world: World) -> None:
     assert [row.status for row in data.object_list] == truth
 
 
+async def test_one_job(client: Sdk, world: World) -> None:
+    job = next(world.truth().jobs(int(SOURCE)))
+    data = (await asyncio.to_thread(client.get_mms_job, SOURCE, str(job.id))).body.data
+    assert (data.id, data.name, data.status, data.task_num) == (job.id, job.name, job.status, job.task_num)
+
+
 async def test_tables(client: Sdk, world: World) -> None:
     request = sdk.ListMmsTablesRequest(status=["DONE", "FAILED"], page_size=100)
     data = (await asyncio.to_thread(client.list_mms_tables, SOURCE, request)).body.data
