@@ -7,7 +7,7 @@ that needs it, so that `--version` and `--help` are quick.
 import asyncio
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,7 @@ from exporter.sharding import Shard
 
 if TYPE_CHECKING:
     from exporter.config import Config
+    from exporter.console.commands import Command
     from exporter.demo import SimulatorOptions
     from exporter.web.server import WebOptions
 
@@ -70,18 +71,48 @@ def _once(values: Mapping[str, Any]) -> int:
     output = values["output"] or "-"
     try:
         if output == "-":
-            sys.stdout.buffer.write(content)
-            sys.stdout.buffer.flush()
-        else:
-            write_atomically(Path(output), content)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who reads has enough; nothing is wrong
+            return FINE if _print(content) and is_fine else FAILED
+        write_atomically(Path(output), content)
     except OSError as error:
-        _complain(f"{'standard output' if output == '-' else output} cannot be written: {error.strerror}")
-        if output == "-":
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more at its end
+        _complain(f"{output} cannot be written: {error.strerror}")
         return FAILED
     return FINE if is_fine else FAILED
+
+
+def _print(content: bytes) -> bool:
+    """Write to standard output, and return whether that went well: all is out, or who reads has enough."""
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more at its end
+        if not isinstance(error, BrokenPipeError):
+            _complain(f"standard output cannot be written: {error.strerror}")
+            return False
+    return True
+
+
+def _look(command: "Command", values: Mapping[str, Any]) -> int:
+    from exporter.console.commands import report_of
+    from exporter.console.options import Options
+    from exporter.console.paper import Paper
+    from exporter.console.printing import printed
+
+    options = Options(
+        accounts=values["account"],
+        sources=values["source"],
+        databases=values.get("database", ()),
+        tables=values.get("table", ()),
+        statuses=values.get("status", ()),
+        limit=values.get("limit", 0),
+        output=values["output"],
+    )
+    thing = {"kind": values["kind"], "number": values["id"]} if command == "show" else {}
+    report = asyncio.run(report_of(command, _config(values), options, **thing))
+    is_printed = _print(printed(report, options.output, Paper.of(sys.stdout, os.environ)))
+    for remark in report.remarks():
+        _complain(remark)
+    return FINE if is_printed and report.is_fine else FAILED
 
 
 def _demo(values: Mapping[str, Any]) -> int:
@@ -98,7 +129,16 @@ def _simulate(values: Mapping[str, Any]) -> int:
     return FINE
 
 
-_COMMANDS: Final = {"serve": _serve, "once": _once, "demo": _demo, "simulate": _simulate}
+_COMMANDS: Final[Mapping[str, Callable[[Mapping[str, Any]], int]]] = {
+    "serve": _serve,
+    "once": _once,
+    "sources": partial(_look, "sources"),
+    "jobs": partial(_look, "jobs"),
+    "failed": partial(_look, "failed"),
+    "show": partial(_look, "show"),
+    "demo": _demo,
+    "simulate": _simulate,
+}
 
 
 def _config(values: Mapping[str, Any]) -> "Config":

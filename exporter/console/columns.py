@@ -1,0 +1,76 @@
+"""What of a row is shown: fields for machines, columns for people."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import msgspec
+
+from exporter.config import Account
+from exporter.console.texts import rfc3339
+from exporter.mms.models import DataSource
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+Look = Literal["text", "figure", "status", "bar"]
+"""figure: aligned to the right; status: in a colour; bar: a progress bar before it. Only a text may be folded."""
+TIMES: Final = frozenset({"create_time", "last_update_time", "last_ddl_time", "eta"})
+"""Fields of records that are times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """Something that MMS told, and where."""
+
+    account: Account
+    source: DataSource
+    thing: T
+
+
+@dataclass(frozen=True, slots=True)
+class Field(Generic[R]):
+    """One value of a row in JSON and CSV."""
+
+    name: str
+    """MMS's word in snake_case, where it is MMS's."""
+    meaning: str
+    value: Callable[[R], Any]
+    """What JSON can carry; None where MMS left it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[R]):
+    """One cell of a row in a table for people."""
+
+    title: str
+    text: Callable[[R], str]
+    look: Look = "text"
+    ratio: Callable[[R], float | None] | None = None
+    """How far the bar goes, from 0 to 1; None for no bar."""
+    rank: int = 0
+    """Where the terminal is too narrow for all, the column of the highest rank leaves first; one of rank 0 stays."""
+
+
+def own(name: str, meaning: str) -> Field[Found[Any]]:
+    """Return the field that the thing itself calls `name`."""
+    return Field(name, meaning, lambda found: plain(name, getattr(found.thing, name), found.account))
+
+
+def plain(name: str, value: Any, account: Account) -> Any:  # noqa: ANN401 - whatever a record holds
+    """Return what a record holds under `name` as JSON can carry it; times with their zone."""
+    if isinstance(value, msgspec.Struct):
+        return {each: plain(each, getattr(value, each), account) for each in value.__struct_fields__}
+    if isinstance(value, tuple):
+        return [plain(name, each, account) for each in value]
+    return rfc3339(value, account.time_zone) if name in TIMES and isinstance(value, str) else value
+
+
+PLACE: Final[Sequence[Field[Found[Any]]]] = (
+    Field("account", "the account's name in the configuration", lambda found: found.account.name),
+    Field("source_id", "the data source's id", lambda found: found.source.id),
+    Field("source", "its name", lambda found: found.source.name),
+)
+"""Where something is: the first fields of everything in a data source."""
+ACCOUNT: Final[Column[Found[Any]]] = Column("ACCOUNT", lambda found: str(found.account.name))
+SOURCE: Final[Column[Found[Any]]] = Column("SOURCE", lambda found: found.source.name or str(found.source.id))

@@ -1,0 +1,160 @@
+"""Rows for people: in colour and with bars on a terminal, one plain line a row elsewhere.
+
+Whatever a name holds stays text: it is escaped before it gets here or stays here, and no markup is read.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from exporter.console.columns import Column
+from exporter.console.paper import Paper
+from exporter.console.report import Report
+from exporter.console.texts import STOPPED, shortened
+from exporter.printable import printable
+
+BAR_WIDTH: Final = 10
+PERCENT_WIDTH: Final = 4
+NARROW_TEXT: Final = 24
+"""Columns leave before texts are folded to fewer characters than these."""
+NARROWEST_TEXT: Final = 8
+"""And to fewer than these no text is folded: there the terminal has to break lines."""
+_GAP: Final = "  "
+_STYLES: Final = {
+    **dict.fromkeys(("DONE", "STARTED", "online"), "green"),
+    **dict.fromkeys(("PART_DONE", "STARTING", "STOPPING", "STOPPED"), "yellow"),
+    **dict.fromkeys(("DOING",), "cyan"),
+    **dict.fromkeys(("INIT", "table", "partition", ""), "default"),
+}
+"""Of a status; of any other, which failed or is new: red."""
+
+Texts = Sequence[Sequence[str]]
+"""The cells of each row."""
+
+
+def table(report: Report[Any], paper: Paper) -> bytes:
+    """Return the rows of a report as a table; nothing where there is none."""
+    if not report.rows:
+        return b""
+    texts = [[shortened(printable(column.text(row))) for column in report.columns] for row in report.rows]
+    if paper.width is None:
+        return _encoded("\n".join(_plain_lines(report.columns, texts)) + "\n", paper)
+    return _on_terminal(report, texts, paper.width, paper)
+
+
+def cards(report: Report[Any], paper: Paper) -> bytes:
+    """Return each row of a report as lines of a label and a text, an empty line between two rows."""
+    if report.card is None:
+        raise ValueError("a report without cards")
+    blocks = []
+    for row in report.rows:
+        lines = [(printable(label), printable(text)) for label, text in report.card(row)]
+        width = max(cell_len(label) for label, _ in lines)
+        blocks.append("".join(f"{_padded(label, width)}{_GAP}{text}\n" for label, text in lines))
+    return _encoded("\n".join(blocks), paper)
+
+
+def _encoded(text: str, paper: Paper) -> bytes:
+    return text.encode(paper.encoding, "backslashreplace")
+
+
+def _padded(text: str, width: int, *, to_right: bool = False) -> str:
+    space = " " * (width - cell_len(text))
+    return space + text if to_right else text + space
+
+
+def _widths(columns: Sequence[Column[Any]], texts: Texts) -> list[int]:
+    """Return how wide each column has to be for no cell to be folded."""
+    titles = [column.title for column in columns]
+    return [max(map(cell_len, cells)) for cells in zip(titles, *texts, strict=True)]
+
+
+def _plain_lines(columns: Sequence[Column[Any]], texts: Texts) -> Iterator[str]:
+    widths = _widths(columns, texts)
+    for cells in ([column.title for column in columns], *texts):
+        padded = (
+            _padded(cell, width, to_right=column.look in {"figure", "bar"})
+            for column, width, cell in zip(columns, widths, cells, strict=True)
+        )
+        yield _GAP.join(padded).rstrip()
+
+
+def _on_terminal(report: Report[Any], texts: Texts, width: int, paper: Paper) -> bytes:
+    widths = _widths(report.columns, texts)
+    shown = _fitting(report.columns, widths, width)
+    grid = Table(box=None, padding=(0, len(_GAP), 0, 0), pad_edge=False, header_style="bold")
+    for index in shown:
+        _add_column(grid, report.columns[index], widths[index])
+    for row, cells in zip(report.rows, texts, strict=True):
+        grid.add_row(*(each for index in shown for each in _cells(report.columns[index], row, cells[index])))
+    if len(shown) < len(report.columns):
+        missing = ", ".join(column.title for index, column in enumerate(report.columns) if index not in shown)
+        grid.caption = Text(f"too narrow for {missing}")
+        grid.caption_justify = "left"
+    needed = sum(_least(report.columns[index], widths[index], NARROWEST_TEXT) for index in shown)
+    return _drawn(grid, max(width, needed), paper)
+
+
+def _drawn(grid: Table, width: int, paper: Paper) -> bytes:
+    target = io.BytesIO()
+    file = io.TextIOWrapper(target, encoding=paper.encoding, errors="backslashreplace", newline="\n")
+    console = Console(
+        file=file,
+        width=width,
+        force_terminal=True,
+        color_system="standard" if paper.has_color else None,
+        no_color=not paper.has_color,
+        legacy_windows=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+    console.print(grid)
+    file.flush()
+    return target.getvalue()
+
+
+def _least(column: Column[Any], width: int, text_width: int) -> int:
+    """Return how narrow a column can get, with the space beside it; a text down to `text_width`."""
+    if column.look == "bar":
+        return BAR_WIDTH + PERCENT_WIDTH + 2 * len(_GAP)
+    return (min(width, text_width) if column.look == "text" else width) + len(_GAP)
+
+
+def _fitting(columns: Sequence[Column[Any]], widths: Sequence[int], width: int) -> list[int]:
+    """Return which columns are shown: those of a high rank leave until the others have room."""
+    shown = list(range(len(columns)))
+    for index in sorted(shown, key=lambda each: (columns[each].rank, each), reverse=True):
+        is_enough = sum(_least(columns[each], widths[each], NARROW_TEXT) for each in shown) <= width
+        if is_enough or not columns[index].rank:
+            break
+        shown.remove(index)
+    return shown
+
+
+def _add_column(grid: Table, column: Column[Any], width: int) -> None:
+    if column.look == "text":
+        grid.add_column(column.title, overflow="fold", min_width=min(width, NARROWEST_TEXT))
+    elif column.look == "bar":
+        grid.add_column(column.title, width=BAR_WIDTH)
+        grid.add_column("", justify="right", no_wrap=True, min_width=PERCENT_WIDTH)
+    else:
+        is_figure = column.look == "figure"
+        grid.add_column(column.title, justify="right" if is_figure else "left", no_wrap=True, min_width=width)
+
+
+def _cells(column: Column[Any], row: Any, text: str) -> Iterator[RenderableType]:  # noqa: ANN401 - any report's row
+    if column.look == "bar" and column.ratio is not None:
+        ratio = column.ratio(row)
+        yield "" if ratio is None else ProgressBar(1, ratio, BAR_WIDTH, complete_style="green", finished_style="green")
+    yield Text(text, style=_style(text) if column.look == "status" else "")
+
+
+def _style(status: str) -> str:
+    return "yellow" if status.endswith(STOPPED) else _STYLES.get(status, "red")
