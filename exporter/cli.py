@@ -18,7 +18,6 @@ from exporter.sharding import Shard
 
 if TYPE_CHECKING:
     from exporter.config import Config
-    from exporter.console.commands import Command
     from exporter.demo import SimulatorOptions
     from exporter.web.server import WebOptions
 
@@ -92,23 +91,14 @@ def _print(content: bytes) -> bool:
     return True
 
 
-def _look(command: "Command", values: Mapping[str, Any]) -> int:
+def _look(command: str, values: Mapping[str, Any]) -> int:
     from exporter.console.commands import report_of
     from exporter.console.options import Options
     from exporter.console.paper import Paper
     from exporter.console.printing import printed
 
-    options = Options(
-        accounts=values["account"],
-        sources=values["source"],
-        databases=values.get("database", ()),
-        tables=values.get("table", ()),
-        statuses=values.get("status", ()),
-        limit=values.get("limit", 0),
-        output=values["output"],
-    )
-    thing = {"kind": values["kind"], "number": values["id"]} if command == "show" else {}
-    report = asyncio.run(report_of(command, _config(values), options, **thing))
+    options = Options.of(values)
+    report = asyncio.run(report_of(command, _config(values), options))
     is_printed = _print(printed(report, options.output, Paper.of(sys.stdout, os.environ)))
     for remark in report.remarks():
         _complain(remark)

@@ -1,11 +1,12 @@
-"""The commands by name, each in a loop of its own that nothing can hold up at its end."""
+"""The commands by name, each in a loop that nothing can hold up at its end."""
 
 import asyncio
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
-from exporter.clock import SYSTEM_CLOCK
+from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config import Config
-from exporter.console.details import Kind, show
+from exporter.console.details import show
 from exporter.console.failures import failures
 from exporter.console.jobs import jobs
 from exporter.console.options import Options
@@ -13,25 +14,18 @@ from exporter.console.report import Report
 from exporter.console.sources import sources
 from exporter.threads import DAEMON_THREADS
 
-Command = Literal["sources", "jobs", "failed", "show"]
+Command = Callable[[Config, Options, float], Awaitable[Report[Any]]]
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "sources": sources,
+    "jobs": jobs,
+    "failed": lambda config, options, _: failures(config, options),
+    "show": show,
+}
 
 
-async def report_of(
-    command: Command, config: Config, options: Options, kind: Kind = "table", number: int = 0
-) -> Report[Any]:
-    """Return what a command finds out; `kind` and `number` say what `show` is to show.
-
-    Raises: ConfigError for what is asked for and cannot be.
-    """
+async def report_of(command: str, config: Config, options: Options, clock: Clock = SYSTEM_CLOCK) -> Report[Any]:
+    """Return what one of COMMANDS finds out. Raises: ConfigError for what is asked for and cannot be."""
     # Or the end of the loop, after Ctrl-C too, would wait for the name of an endpoint to be resolved.
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
-    now = SYSTEM_CLOCK.wall()
-    match command:
-        case "sources":
-            return await sources(config, options, now)
-        case "jobs":
-            return await jobs(config, options, now)
-        case "failed":
-            return await failures(config, options)
-        case "show":
-            return await show(config, options, kind, number, now)
+    return await COMMANDS[command](config, options, clock.wall())

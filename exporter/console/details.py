@@ -4,21 +4,20 @@ An id is unique only within its data source, so each that is meant is asked.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
 from exporter.config import Config
 from exporter.console.asking import Part, Target, ask
 from exporter.console.columns import PLACE, TIMES, Field, Found, own, plain
-from exporter.console.options import Options
+from exporter.console.options import Kind, Options
 from exporter.console.report import Report
 from exporter.console.texts import age, amount, size
 from exporter.errors import NotFound
 from exporter.mms.models import Column, Job, Partition, Record, Table
 from exporter.mms.protocol import Call, get_mms_job, get_mms_partition, get_mms_table
 
-Kind = Literal["table", "partition", "job"]
 Row = Found[Any]
 
 CALLS: Final[Mapping[Kind, Callable[[int, int], Call[Any]]]] = {
@@ -37,8 +36,9 @@ def fields(kind: Kind) -> Sequence[Field[Row]]:
     return (*PLACE, *(own(name, "") for name in names))
 
 
-async def show(config: Config, options: Options, kind: Kind, number: int, now: float) -> Report[Row]:
-    """Return what has this id in the data sources that `options` mean. Raises: ConfigError."""
+async def show(config: Config, options: Options, now: float) -> Report[Row]:
+    """Return what has the id asked for in the data sources that `options` mean. Raises: ConfigError."""
+    kind, number = options.thing
 
     async def read(target: Target) -> Part[Any]:
         try:

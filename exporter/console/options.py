@@ -1,12 +1,13 @@
 """What a command is asked to show, and how."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 from exporter.errors import ConfigError, Problem
 
 Output = Literal["table", "json", "csv"]
+Kind = Literal["table", "partition", "job"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,22 @@ class Options:
     limit: int = 100
     """Rows of one kind for each data source."""
     output: Output = "table"
+    thing: tuple[Kind, int] = ("table", 0)
+    """What `show` is to show: its kind and its id."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return what the values of a command line ask for, by their names there; not each command has each."""
+        return cls(
+            accounts=values["account"],
+            sources=values["source"],
+            databases=values.get("database", ()),
+            tables=values.get("table", ()),
+            statuses=values.get("status", ()),
+            limit=values.get("limit", 0),
+            output=values["output"],
+            thing=(values.get("kind", "table"), values.get("id", 0)),
+        )
 
     def statuses_among(self, known: Sequence[str]) -> tuple[str, ...]:
         """Return the statuses asked for, in the order of `known`; none where none is.

@@ -1,0 +1,146 @@
+"""The commands as processes: pipes, terminals, signals, exit codes."""
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from exporter.simulator import Fault, Simulator, events, happen
+from tests.console.conftest import FIRST
+from tests.harness import eventually
+from tests.processes import ENVIRONMENT, run, write_config
+from tests.programs import ROOT
+
+
+@pytest.fixture
+def config(simulator: Simulator, tmp_path: Path) -> str:
+    """Provide the flag that names a configuration of the simulated MMS."""
+    return f"--config.file={write_config(tmp_path, simulator.url)}"
+
+
+async def on_terminal(*arguments: str, **environment: str) -> str:
+    """Return what a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "exporter", *arguments),
+        cwd=ROOT,
+        env={**ENVIRONMENT, "TERM": "xterm", "PYTHONIOENCODING": "utf-8", **environment},
+        stdout=theirs,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    os.close(theirs)
+    reading = asyncio.create_task(asyncio.to_thread(_everything, ours))
+    async with asyncio.timeout(30):
+        assert await process.wait() == 0
+        return (await reading).decode()
+
+
+def _everything(descriptor: int) -> bytes:
+    """Return what comes out of the end of a terminal until its other end is closed."""
+    chunks = []
+    try:
+        while chunk := os.read(descriptor, 65536):
+            chunks.append(chunk)
+    except OSError:
+        pass  # what Linux answers once the other end is closed
+    finally:
+        os.close(descriptor)
+    return b"".join(chunks)
+
+
+@pytest.mark.parametrize("command", [["sources"], ["jobs"], ["failed"], ["show", "table", "1"]])
+async def test_each_command_ends_with_0_and_writes_json(config: str, command: list[str]) -> None:
+    ended = await run(*command, config, "--output=json")
+    assert ended.code == 0
+    assert isinstance(json.loads(ended.out), list)
+
+
+async def test_flags_narrow_what_is_shown(simulator: Simulator, config: str) -> None:
+    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    flags = ["--account=test", f"--source={FIRST}", "--database=sales", "--table=orders", "--limit=1", "--output=json"]
+    ended = await run("failed", config, *flags)
+    rows = json.loads(ended.out)
+    assert {(row["source_id"], row["db_name"], row["table_name"]) for row in rows} == {(FIRST, "sales", "orders")}
+    assert len([row for row in rows if row["kind"] == "partition"]) <= 1
+
+
+async def test_bad_usage_ends_with_2_and_asks_nothing(simulator: Simulator, config: str) -> None:
+    ended = await run("sources", config, "--status=gone")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("mms-exporter: --status: expected one of STARTING, ")
+    assert simulator.calls.total() == 0
+
+
+async def test_a_source_that_is_not_there_ends_with_2(config: str) -> None:
+    ended = await run("jobs", config, "--source=nowhere")
+    assert (ended.code, ended.out) == (2, "")
+    assert "no data source is called 'nowhere'; there are " in ended.err
+
+
+async def test_what_cannot_be_read_ends_with_1_and_leaves_the_rest(simulator: Simulator, config: str) -> None:
+    simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", source_id=FIRST))
+    ended = await run("jobs", config)
+    assert ended.code == 1
+    assert "bigquery-sales-002" in ended.out
+    assert ended.err.startswith("mms-exporter: account test, hive-sales-001: ListMmsJobs failed (status 403")
+    assert "not-a-secret" not in ended.err
+
+
+async def test_a_pipe_gets_neither_colour_nor_folded_lines(simulator: Simulator, config: str) -> None:
+    happen(simulator.world, events.RenameSource(source_id=FIRST, name="n" * 100))
+    ended = await run("sources", config)
+    assert "\x1b" not in ended.out
+    assert len(ended.out.splitlines()) == 1 + len(simulator.world.source_ids())
+    assert "n" * 100 in ended.out
+
+
+async def test_a_terminal_gets_colour_unless_it_wants_none(config: str) -> None:
+    assert "\x1b[" in await on_terminal("sources", config)
+    assert "\x1b[" not in await on_terminal("sources", config, NO_COLOR="1")
+    assert "\x1b[" not in await on_terminal("sources", config, TERM="dumb")
+
+
+async def test_a_reader_that_has_enough_is_no_error(simulator: Simulator, config: str) -> None:
+    for _ in range(400):
+        happen(simulator.world, events.AddSource(moving=True))
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} -m exporter sources {config} --output=json | head -n 1",
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert await process.communicate() == (b"[\n", b"")
+
+
+async def test_a_disk_that_is_full_is_said(config: str) -> None:
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} -m exporter sources {config} >/dev/full",
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    assert err == b"mms-exporter: standard output cannot be written: No space left on device\n"
+    assert process.returncode == 1
+
+
+async def test_ctrl_c_ends_it_at_once(simulator: Simulator, config: str) -> None:
+    simulator.faults.add(Fault(kind="hang"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "exporter", "sources", config),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    await eventually(lambda: simulator.calls.total() > 0)
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(2):
+        assert await process.communicate() == (b"", b"")
+    assert process.returncode == 1

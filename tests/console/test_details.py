@@ -1,0 +1,83 @@
+"""`show`: every field of one table, partition or job, wherever its id is."""
+
+import json
+
+import msgspec
+import pytest
+
+from exporter.console.details import RECORDS, fields
+from exporter.mms.models import Job, Partition, Record, Table
+from exporter.simulator import Fault, Simulator, events, happen
+from tests.console.conftest import FIRST, Look
+
+
+def truth(simulator: Simulator, kind: str) -> Record:
+    """Return the first thing of a kind in the first source."""
+    world = simulator.world.truth()
+    lists = {"table": world.tables, "partition": world.partitions, "job": world.jobs}
+    return next(iter(lists[kind](FIRST)))
+
+
+@pytest.mark.parametrize("kind", ["table", "partition", "job"])
+async def test_every_field_is_what_mms_holds(simulator: Simulator, look: Look, kind: str) -> None:
+    thing = truth(simulator, kind)
+    (row,) = (await look("show", thing=(kind, thing.id), sources=[str(FIRST)])).rows  # type: ignore[attr-defined]
+    expected = json.loads(json.dumps(thing, default=msgspec.structs.asdict))
+    ours = {"create_time", "last_ddl_time", "eta", "source_id", "source_name"}
+    assert {name: value for name, value in row.items() if name in expected.keys() - ours} == {
+        name: value for name, value in expected.items() if name not in ours
+    }
+    assert (row["account"], row["source_id"]) == ("test", FIRST)
+
+
+@pytest.mark.parametrize(("kind", "record"), [("table", Table), ("partition", Partition), ("job", Job)])
+def test_no_field_of_a_record_is_missing(kind: str, record: type[Record]) -> None:
+    assert set(RECORDS) == {"table", "partition", "job"}
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # one of the kinds
+    assert set(record.__struct_fields__) - {"source_name"} <= names
+
+
+async def test_people_see_the_columns_of_a_table(look: Look) -> None:
+    card = (await look("show", thing=("table", 1), sources=[str(FIRST)])).table()
+    lines = [line.split(maxsplit=1) for line in card.splitlines()]
+    assert [text for label, text in lines if label == "schema.columns"] == ["id bigint", "name string", "amount double"]
+    assert [text for label, text in lines if label == "schema.partitions"] == ["ds string not null"]
+
+
+async def test_people_see_sizes_and_times_twice(simulator: Simulator, look: Look) -> None:
+    table = truth(simulator, "table")
+    assert isinstance(table, Table)
+    card = (await look("show", thing=("table", table.id), sources=[str(FIRST)])).table()
+    assert f"({table.size:,} bytes)" in card
+    assert f"{(table.last_ddl_time or '').replace(' ', 'T')}+08:00 (" in card
+
+
+async def test_an_id_that_several_sources_have_is_shown_of_each(simulator: Simulator, look: Look) -> None:
+    rows = (await look("show", thing=("table", 1))).rows
+    has_table = {source for source in simulator.world.source_ids() if any(simulator.world.truth().tables(source))}
+    assert {row["source_id"] for row in rows} == has_table
+    assert len(has_table) > 1
+
+
+async def test_an_id_that_is_nowhere_is_a_failure_and_said(look: Look) -> None:
+    found = await look("show", thing=("partition", 99_999_999))
+    assert not found.report.is_fine
+    assert found.remarks == ["no partition has the id 99999999 in the data sources that were asked"]
+    assert found.table() == ""
+
+
+async def test_a_source_that_cannot_be_asked_hides_no_hit(simulator: Simulator, look: Look) -> None:
+    simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", source_id=FIRST))
+    found = await look("show", thing=("job", 1))
+    assert len(found.rows) > 1
+    assert [complaint.partition(": ")[0] for complaint in found.remarks] == ["account test, hive-sales-001"]
+
+
+async def test_an_awkward_partition_value_is_whole(simulator: Simulator, look: Look) -> None:
+    partition = truth(simulator, "partition")
+    assert isinstance(partition, Partition)
+    value = 'p=a/b=c "d", %27 \\ 表\n\x1b[31m'
+    happen(simulator.world, events.SetText(source_id=FIRST, partition_id=partition.id, field="value", text=value))
+    found = await look("show", thing=("partition", partition.id), sources=[str(FIRST)])
+    assert found.rows[0]["value"] == found.csv[0]["value"] == value
+    assert 'p=a/b=c "d", %27 \\ 表\\n\\x1b[31m' in found.table()

@@ -1,0 +1,115 @@
+"""`failed`: exactly what failed, and no call where nothing did."""
+
+import pytest
+
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, events, happen
+from tests.conftest import IDENTITY, config_on
+from tests.console.conftest import FIRST, Look, shown
+
+
+def failed_ids(simulator: Simulator, source_id: int = FIRST) -> dict[str, set[int]]:
+    """Return the ids of what failed in a source, by kind."""
+    truth = simulator.world.truth()
+    return {
+        "table": {row.id for row in truth.tables(source_id) if row.status == "FAILED"},
+        "partition": {row.id for row in truth.partitions(source_id) if row.status == "FAILED"},
+    }
+
+
+def shown_ids(rows: list[dict[str, object]], source_id: int = FIRST) -> dict[str, set[object]]:
+    """Return the ids that are shown of a source, by kind."""
+    own = [row for row in rows if row["source_id"] == source_id]
+    return {kind: {row["id"] for row in own if row["kind"] == kind} for kind in ("table", "partition")}
+
+
+async def test_exactly_what_failed_is_shown(simulator: Simulator, look: Look) -> None:
+    happen(simulator.world, events.Fail(source_id=FIRST, share=0.3))
+    rows = (await look("failed")).rows
+    for source_id in simulator.world.source_ids():
+        assert shown_ids(rows, source_id) == failed_ids(simulator, source_id)
+
+
+async def test_a_failed_partition_is_told_with_its_destination(simulator: Simulator, look: Look) -> None:
+    partition = next(simulator.world.truth().partitions(FIRST))
+    happen(simulator.world, events.Fail(source_id=FIRST, partition_ids=(partition.id,)))
+    rows = (await look("failed", sources=[str(FIRST)])).rows
+    row = next(row for row in rows if row["id"] == partition.id and row["kind"] == "partition")
+    names = ("db_name", "table_name", "value", "dst_project_name", "dst_schema_name", "dst_table_name", "size")
+    assert {name: row[name] for name in names} == {name: getattr(partition, name) for name in names}
+
+
+async def test_a_source_without_failures_costs_no_call(simulator: Simulator, look: Look) -> None:
+    await look("failed")
+    for source_id, row in simulator.world.truth().data_sources().items():
+        assert simulator.calls["ListMmsTables", source_id] == (1 if row.tables_failed_num else 0)
+        assert simulator.calls["ListMmsPartitions", source_id] == (1 if row.partitions_failed_num else 0)
+
+
+async def test_nothing_failed_is_said() -> None:
+    world = World(WorldOptions(sources=1, failure_rate=0), clock=ManualClock())
+    async with Simulator(world, identities=[IDENTITY]) as quiet:
+        found = await shown("failed", config_on(quiet.url))
+    assert (found.rows, found.remarks, found.table(), found.report.is_fine) == ([], ["nothing failed"], "", True)
+
+
+async def test_the_newest_are_shown_and_the_others_counted(simulator: Simulator, look: Look) -> None:
+    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    found = await look("failed", sources=[str(FIRST)], limit=2)
+    everything = failed_ids(simulator)
+    assert shown_ids(found.rows) == {kind: set(sorted(ids)[-2:]) for kind, ids in everything.items()}
+    tables, partitions = (len(ids) - 2 for ids in everything.values())
+    assert found.remarks == [f"{tables} more failed tables and {partitions} more failed partitions of hive-sales-001"]
+
+
+async def test_a_limit_of_zero_only_counts(simulator: Simulator, look: Look) -> None:
+    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    found = await look("failed", sources=[str(FIRST)], limit=0)
+    tables, partitions = map(len, failed_ids(simulator).values())
+    assert found.rows == []
+    assert found.remarks == [f"{tables} more failed tables and {partitions} more failed partitions of hive-sales-001"]
+
+
+async def test_a_hundred_thousand_failures_cost_a_few_pages() -> None:
+    options = WorldOptions(sources=1, databases=1, tables=40, partitions=5000, special_sources=False)
+    world = World(options, clock=ManualClock())
+    happen(world, events.Fail(source_id=FIRST, share=1.0))
+    async with Simulator(world, identities=[IDENTITY]) as simulator:
+        found = await shown("failed", config_on(simulator.url))
+        calls = simulator.calls["ListMmsPartitions", FIRST]
+    count = sum(1 for row in found.rows if row["kind"] == "partition")
+    assert count == 100
+    assert found.report.rows[0].source.partitions_failed_num > 100_000
+    assert calls <= 4
+
+
+@pytest.mark.parametrize("limit", [1, 100])
+async def test_names_are_meant_exactly(simulator: Simulator, look: Look, limit: int) -> None:
+    """However many others the API's own filter lets pass before them."""
+    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    truth = simulator.world.truth()
+    table = min(truth.tables(FIRST), key=lambda row: row.id)
+    for other in truth.tables(FIRST):
+        if other.id != table.id:
+            text = f"{table.name}_{other.id}"
+            happen(simulator.world, events.SetText(source_id=FIRST, table_id=other.id, field="name", text=text))
+    options = {"databases": [table.db_name], "tables": [table.name], "limit": limit}
+    found = await look("failed", sources=[str(FIRST)], **options)
+    assert {row["table_name"] for row in found.rows} == {table.name}
+    assert {row["db_name"] for row in found.rows} == {table.db_name}
+    assert shown_ids(found.rows)["table"] == {table.id}
+
+
+@pytest.mark.parametrize(
+    ("operation", "hidden", "left"),
+    [("ListMmsTables", "table", "partition"), ("ListMmsPartitions", "partition", "table")],
+)
+async def test_a_kind_that_may_not_be_listed_hides_no_other(
+    simulator: Simulator, look: Look, operation: str, hidden: str, left: str
+) -> None:
+    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation=operation))
+    found = await look("failed", sources=[str(FIRST)])
+    assert shown_ids(found.rows)[hidden] == set()
+    assert shown_ids(found.rows)[left] == failed_ids(simulator)[left]
+    assert not found.report.is_fine
+    assert operation in found.remarks[-1]

@@ -1,0 +1,167 @@
+"""What is printed: right for machines whatever names hold, harmless and readable for people."""
+
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.config import DEFAULT_ZONE
+from exporter.console.columns import Column, Field
+from exporter.console.paper import Paper
+from exporter.console.printing import as_csv, printed
+from exporter.console.report import Report
+from exporter.console.texts import age, percent, shortened
+from tests.console.conftest import Shown
+
+HOSTILE = {
+    "colour": "\x1b[31mred",
+    "title": "\x1b]0;owned\x07",
+    "line": "a\nb\r\nc",
+    "tab": "a\tb",
+    "bidi": "abc\u202egpj.exe",
+    "isolate": "a\u2066b",
+    "c1": "\x9b31m",
+    "separator": "a\u2028b",
+    "markup": "[bold red]a[/] :smile: [link=https://example.com]b[/link]",
+    "long": "x" * 10_000,
+    "wide": "表" * 30,
+    "quotes": '"a","b"',
+}
+
+
+def report_of(*names: str, width_of_bar: float = 0.5) -> Report[Any]:
+    """Return a report of names, each with its number."""
+    return Report(
+        fields=(
+            Field("id", "", lambda row: row[0]),
+            Field("name", "", lambda row: row[1]),
+            Field("is_odd", "", lambda row: row[0] % 2 == 1),
+            Field("lacking", "", lambda _: None),
+        ),
+        columns=(
+            Column("ID", lambda row: str(row[0]), "figure"),
+            Column("NAME", lambda row: row[1]),
+            Column("STATUS", lambda _: "FAILED", "status"),
+            Column("PROGRESS", lambda _: percent(width_of_bar), "bar", lambda _: width_of_bar),
+            Column("MORE", lambda _: "more " * 4, "figure", rank=1),
+        ),
+        rows=[(1_000_000 + number, name) for number, name in enumerate(names)],
+        nothing="none",
+    )
+
+
+def is_harmless(text: str) -> bool:
+    """Tell whether a terminal takes all of a text for text."""
+    return all(char == "\n" or unicodedata.category(char)[0] not in "CZ" or char == " " for char in text)
+
+
+@pytest.mark.parametrize("width", [None, 100])
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+def test_no_name_reaches_a_terminal_raw(name: str, width: int | None) -> None:
+    assert is_harmless(Shown(report_of(name)).table(width))
+
+
+@given(st.lists(st.text()))
+def test_without_a_terminal_a_row_is_a_line(names: list[str]) -> None:
+    lines = printed(report_of(*names), "table", Paper()).decode().split("\n")
+    assert len(lines) == (len(names) + 2 if names else 1)
+
+
+def test_markup_stays_text() -> None:
+    assert HOSTILE["markup"] in Shown(report_of(HOSTILE["markup"])).table()
+    assert HOSTILE["markup"].split()[0] in Shown(report_of(HOSTILE["markup"])).table(120)
+
+
+@given(st.lists(st.text()))
+def test_json_keeps_every_name(names: list[str]) -> None:
+    assert [row["name"] for row in Shown(report_of(*names)).rows] == names
+
+
+def test_json_knows_true_and_what_is_missing() -> None:
+    assert Shown(report_of("a")).rows == [{"id": 1_000_000, "name": "a", "is_odd": False, "lacking": None}]
+
+
+def test_json_has_a_line_for_each_row() -> None:
+    assert printed(report_of("a\nb", "c"), "json", Paper()).count(b"\n") == 4
+
+
+@given(st.lists(st.text()))
+def test_csv_gives_every_name_back_without_its_mark(names: list[str]) -> None:
+    cells = [row["name"] for row in Shown(report_of(*names)).csv]
+    assert [cell.removeprefix("'") for cell in cells] == names
+
+
+@given(st.sampled_from(["=", "+", "-", "@", "\t", "\r"]), st.text())
+def test_no_cell_of_csv_is_a_formula(mark: str, rest: str) -> None:
+    (row,) = Shown(report_of(mark + rest)).csv
+    assert row["name"] == f"'{mark}{rest}"
+
+
+def test_csv_ends_its_lines_and_doubles_its_quotes_as_the_rfc_says() -> None:
+    assert as_csv(report_of('a "b", c')) == (b'id,name,is_odd,lacking\r\n1000000,"a ""b"", c",false,\r\n')
+
+
+def test_nothing_is_a_header_in_csv_and_an_empty_array_in_json() -> None:
+    assert as_csv(report_of()) == b"id,name,is_odd,lacking\r\n"
+    assert Shown(report_of()).rows == []
+
+
+@pytest.mark.parametrize("width", [1, 20, 40, 80, 200])
+def test_an_id_is_whole_however_narrow_the_terminal_is(width: int) -> None:
+    assert "1000000" in Shown(report_of("a name that is long enough to be folded")).table(width)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    lines = Shown(report_of("a name that is long enough to be folded " * 2)).table(width).splitlines()
+    assert max(map(len, lines)) <= width
+
+
+def test_what_a_narrow_terminal_leaves_out_is_said() -> None:
+    assert "too narrow for MORE" in Shown(report_of("a" * 30)).table(60)
+    assert "too narrow" not in Shown(report_of("a" * 30)).table(120)
+
+
+def test_a_folded_name_is_whole() -> None:
+    name = "".join(chr(97 + number % 26) for number in range(100))
+    lines = Shown(report_of(name)).table(80).splitlines()[1:]
+    assert "".join(line[9:].split()[0] for line in lines if "too narrow" not in line) == name
+
+
+def test_colour_is_there_only_where_it_is_wanted() -> None:
+    assert "\x1b[31mFAILED" in Shown(report_of("a")).table(100, has_color=True)
+    assert "\x1b" not in Shown(report_of("a")).table(100)
+
+
+def test_a_bar_is_as_long_as_its_ratio() -> None:
+    assert "━" * 5 + " " in Shown(report_of("a")).table(100)
+    assert "━" * 10 in Shown(report_of("a", width_of_bar=1.0)).table(100)
+    assert "━" not in Shown(report_of("a", width_of_bar=0.0)).table(100)
+
+
+@pytest.mark.parametrize("width", [None, 100])
+def test_a_terminal_without_unicode_gets_escapes(width: int | None) -> None:
+    assert printed(report_of("表"), "table", Paper(width, encoding="ascii")).isascii()
+
+
+@pytest.mark.parametrize(("ratio", "text"), [(0.0, "0%"), (0.001, "1%"), (0.999, "99%"), (1.0, "100%"), (None, "")])
+def test_percent_says_all_and_nothing_of_nothing_else(ratio: float | None, text: str) -> None:
+    assert percent(ratio) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s ago"), (119, "119s ago"), (120, "2m ago"), (7200, "2h ago"), (86400 * 3, "3d ago"), (-7300, "in 2h")],
+)
+def test_ages_are_told_in_one_unit(seconds: float, text: str) -> None:
+    assert age("1970-01-01 08:00:00", DEFAULT_ZONE, seconds) == text
+
+
+def test_what_is_no_time_is_told_as_it_is() -> None:
+    assert age("soon", DEFAULT_ZONE, 0) == "soon"
+
+
+def test_a_text_of_any_length_fits_a_cell() -> None:
+    assert len(shortened("x" * 1000)) == 120
