@@ -19,6 +19,7 @@ def _progress(row: Row) -> float | None:
     return source_progress(row.thing)
 
 
+# Without `err_msg`: it quotes what the source answered, which may hold a secret.
 FIELDS: Final[Sequence[Field[Row]]] = (
     Field("account", "the account's name in the configuration", lambda row: row.account.name),
     own("id", "the data source's id; it stays when the source is renamed"),
@@ -26,7 +27,6 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     own("type", "HIVE, BIGQUERY, MAXCOMPUTE, ..."),
     own("region", "its region"),
     own("status", f"{', '.join(DATA_SOURCE_STATUSES)}, or new"),
-    own("err_msg", "why it did not start or stop"),
     own("agent_is_online", "whether its agent is online"),
     Field("progress", "which part of its tables and partitions is DONE, 0 to 1", _progress),
     own("db_num", "databases in the inventory"),

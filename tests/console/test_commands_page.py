@@ -1,0 +1,65 @@
+"""docs/commands.md shows what the commands print, and names the fields that they have: UPDATE_GOLDEN=1 rewrites it."""
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from exporter import arguments
+from exporter.clock import Clock
+from exporter.console import failures, jobs, sources
+from exporter.console.columns import Field
+from exporter.console.commands import report_of
+from exporter.console.options import Options
+from exporter.console.paper import Paper
+from exporter.console.printing import printed
+from exporter.simulator import ManualClock, Simulator, events, happen
+from tests.conftest import config_on
+from tests.console.conftest import FIRST
+from tests.programs import ROOT
+
+PAGE = ROOT / "docs" / "commands.md"
+WIDTH = 110
+EXAMPLE = re.compile(r"(?<=^```console\n)\$ mms-exporter (?P<words>[^\n]*)\n.*?(?=^```$)", re.DOTALL | re.MULTILINE)
+TABLE = re.compile(r"^<!-- fields: (?P<command>\w+) -->\n(?:\|[^\n]*\n)*", re.MULTILINE)
+FIELDS: dict[str, Sequence[Field[Any]]] = {"sources": sources.FIELDS, "jobs": jobs.FIELDS, "failed": failures.FIELDS}
+
+
+@pytest.fixture
+def world(simulator: Simulator, clock: ManualClock) -> Simulator:
+    """Provide an MMS an hour into its story, with failures."""
+    clock.advance(3600)
+    happen(simulator.world, events.Fail(source_id=FIRST, partition_ids=(11, 12), share=0.2))
+    return simulator
+
+
+async def answer_to(words: str, simulator: Simulator, clock: ManualClock) -> str:
+    """Return a command line and what it prints on a terminal; remarks come last, as they do there."""
+    invocation = arguments.parse(shlex.split(words), {})
+    options = Options.of(invocation.values)
+    report = await report_of(invocation.command, config_on(simulator.url), options, Clock(wall=clock))
+    text = printed(report, options.output, Paper(WIDTH)).decode().replace("\r\n", "\n")
+    lines = [*text.splitlines(), *(f"mms-exporter: {remark}" for remark in report.remarks())]
+    return "".join(f"{line.rstrip()}\n" for line in (f"$ mms-exporter {words}", *lines))
+
+
+def table_of(command: str) -> str:
+    """Return the table of a command's fields."""
+    rows = (f"| `{field.name}` | {field.meaning} |\n" for field in FIELDS[command])
+    return f"<!-- fields: {command} -->\n| field | meaning |\n|---|---|\n{''.join(rows)}"
+
+
+async def test_the_page_shows_what_the_commands_print(world: Simulator, clock: ManualClock) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    answers = iter([await answer_to(match["words"], world, clock) for match in EXAMPLE.finditer(page)])
+    expected = TABLE.sub(lambda match: table_of(match["command"]), EXAMPLE.sub(lambda _: next(answers), page))
+    if os.environ.get("UPDATE_GOLDEN"):
+        PAGE.write_text(expected, encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == expected
+
+
+def test_every_field_says_what_it_means() -> None:
+    assert all(field.meaning for fields in FIELDS.values() for field in fields)
