@@ -86,12 +86,12 @@ def test_the_readmes_other_configurations_are_valid() -> None:
     assert all(config_from(raw).watch.tables for raw in watching)
 
 
-@pytest.mark.parametrize("policy", ["read", "failures", "tasks", "watch"])
+@pytest.mark.parametrize("policy", ["read", "failures", "tasks", "watch", "show"])
 def test_a_policy_grants_only_reading(policy: str) -> None:
     statements = json.loads((ROOT / "deploy" / "ram" / f"{policy}.json").read_text(encoding="utf-8"))["Statement"]
     actions = {action for statement in statements for action in statement["Action"]}
     assert actions
-    assert actions <= {f"odps:{operation}" for operation in OPERATIONS}
+    assert actions <= {f"odps:{operation}" for operation in (*OPERATIONS, "GetMmsJob")}
 
 
 def test_the_example_configuration_lacks_nothing_but_its_secret_file() -> None:
