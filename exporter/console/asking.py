@@ -13,7 +13,7 @@ from exporter.config import Account, Config
 from exporter.console.columns import Found
 from exporter.console.options import Options
 from exporter.console.report import Trouble
-from exporter.errors import ConfigError, MmsError, Problem
+from exporter.errors import ConfigError, MalformedAnswer, MmsError, Problem
 from exporter.mms.client import Client
 from exporter.mms.credentials import credential_source
 from exporter.mms.models import DataSource
@@ -76,6 +76,15 @@ class Target:
         return self.source.name or str(self.source.id)
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """The data sources of one account."""
+
+    targets: Sequence[Target]
+    trouble: Trouble | None
+    """Why some, or all, are missing."""
+
+
 async def ask(config: Config, options: Options, read: Callable[[Target], Awaitable[Part[T]]]) -> Told[T]:
     """Return what `read` brings of every data source that `options` mean.
 
@@ -85,9 +94,10 @@ async def ask(config: Config, options: Options, read: Callable[[Target], Awaitab
         accounts = _accounts(config, options)
         clients = [await stack.enter_async_context(_client(account)) for account in accounts]
         listings = await asyncio.gather(*map(_listed, accounts, clients))
-        troubles = [trouble for trouble in listings if isinstance(trouble, Trouble)]
-        listed = [target for listing in listings if not isinstance(listing, Trouble) for target in listing]
-        targets = _meant(listed, options.sources, is_all=not troubles)
+        troubles = [listing.trouble for listing in listings if listing.trouble]
+        targets = _meant(
+            [target for listing in listings for target in listing.targets], options.sources, is_all=not troubles
+        )
         parts = await asyncio.gather(*(guarded(read(target)) for target in targets))
     pairs = list(zip(targets, parts, strict=True))
     troubles += [Trouble(target.account.name, target.name, error) for target, part in pairs for error in part.errors]
@@ -121,13 +131,16 @@ def _client(account: Account) -> Client:
     return Client(account.url, credential_source(account.credentials), Unheard(), limits=limits)
 
 
-async def _listed(account: Account, client: Client) -> list[Target] | Trouble:
+async def _listed(account: Account, client: Client) -> _Listed:
+    """Return the data sources of an account by their names, and what makes that less than all of them."""
     try:
         listing = await client.list_data_sources()
     except MmsError as error:
-        return Trouble(account.name, "", error)
+        return _Listed((), Trouble(account.name, "", error))
     rows = sorted(listing.rows, key=lambda row: ((row.name or "").casefold(), row.id))
-    return [Target(account, row, client) for row in rows]
+    lack = MalformedAnswer("ListMmsDataSources: fewer data sources came than there are")
+    trouble = None if listing.is_whole else Trouble(account.name, "", lack)
+    return _Listed([Target(account, row, client) for row in rows], trouble)
 
 
 def _meant(listed: Sequence[Target], wanted: Sequence[str], *, is_all: bool) -> list[Target]:
