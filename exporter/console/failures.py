@@ -4,22 +4,26 @@ The highest ids come first: no field tells when something failed. So 100,000 fai
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Final
 
 from exporter.config import Config
 from exporter.console.asking import Part, Target, ask, guarded
 from exporter.console.columns import ACCOUNT, PLACE, SOURCE, Column, Field, Found, own
-from exporter.console.newest import Newest, merged, newest
+from exporter.console.newest import merged, newest
 from exporter.console.options import Options
 from exporter.console.report import Report
 from exporter.console.texts import amount, place, size
+from exporter.mms.decoding import Page
 from exporter.mms.models import Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter, like
 
 FAILED: Final = "FAILED"
+ANY: Final = (None, None)
+"""Of databases and tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +41,12 @@ class Failure:
     size: int | None
     num_rows: int | None
     last_ddl_time: str | None
+    status: str | None
 
 
 Row = Found[Failure]
+PageOf = Callable[[str | None, str | None, int], Awaitable[Page[Failure]]]
+"""Of a database, a table, and a number from 1: that page of what failed in them."""
 
 FIELDS: Final[Sequence[Field[Row]]] = (
     *PLACE,
@@ -76,8 +83,11 @@ async def failures(config: Config, options: Options) -> Report[Row]:
 
 async def _read(target: Target, options: Options) -> Part[Failure]:
     """Return the failed tables and partitions of a source; a kind that may not be listed does not hide the other."""
-    kinds = guarded(_failed_tables(target, options)), guarded(_failed_partitions(target, options))
-    parts = await asyncio.gather(*kinds)
+    row = target.source
+    parts = await asyncio.gather(
+        guarded(_of_kind("tables", row.tables_failed_num, partial(_tables_page, target), options)),
+        guarded(_of_kind("partitions", row.partitions_failed_num, partial(_partitions_page, target), options)),
+    )
     return Part(
         [thing for part in parts for thing in part.things],
         " and ".join(part.omitted for part in parts if part.omitted),
@@ -85,48 +95,28 @@ async def _read(target: Target, options: Options) -> Part[Failure]:
     )
 
 
-async def _failed_tables(target: Target, options: Options) -> Part[Failure]:
-    if target.source.tables_failed_num == 0:
+async def _of_kind(noun: str, count: int | None, page: PageOf, options: Options) -> Part[Failure]:
+    """Return the failures of one kind, of which the data source counts `count`."""
+    if count == 0:
         return Part(())
-
-    async def listed(database: str | None, table: str | None) -> Newest[Table]:
-        filters = TableFilter(status=(FAILED,), db_name=database and like(database), name=table and like(table))
-
-        def fits(row: Table) -> bool:
-            return _fits(row.status, (database, row.db_name), (table, row.name))
-
-        return await newest(
-            lambda page: target.client.tables_page(target.source.id, filters, page),
-            fits,
-            options.limit,
-            is_loose=database is not None or table is not None,
-        )
-
-    found = merged([await listed(*names) for names in _names(options)], options.limit, _rank)
-    return Part([_of_table(row) for row in found.rows], found.more("failed tables"))
+    lists = [
+        await newest(partial(page, *names), partial(_fits, *names), options.limit, is_loose=names != ANY)
+        for names in _names(options)
+    ]
+    found = merged(lists, options.limit, lambda failure: (True, failure.id))
+    return Part(found.rows, found.more(f"failed {noun}"))
 
 
-async def _failed_partitions(target: Target, options: Options) -> Part[Failure]:
-    if target.source.partitions_failed_num == 0:
-        return Part(())
+async def _tables_page(target: Target, database: str | None, table: str | None, number: int) -> Page[Failure]:
+    filters = TableFilter(status=(FAILED,), db_name=database and like(database), name=table and like(table))
+    page = await target.client.tables_page(target.source.id, filters, number)
+    return Page(tuple(map(_of_table, page.rows)), page.total)
 
-    async def listed(database: str | None, table: str | None) -> Newest[Partition]:
-        filters = PartitionFilter(
-            status=(FAILED,), db_name=database and like(database), table_name=table and like(table)
-        )
 
-        def fits(row: Partition) -> bool:
-            return _fits(row.status, (database, row.db_name), (table, row.table_name))
-
-        return await newest(
-            lambda page: target.client.partitions_page(target.source.id, filters, page),
-            fits,
-            options.limit,
-            is_loose=database is not None or table is not None,
-        )
-
-    found = merged([await listed(*names) for names in _names(options)], options.limit, _rank)
-    return Part([_of_partition(row) for row in found.rows], found.more("failed partitions"))
+async def _partitions_page(target: Target, database: str | None, table: str | None, number: int) -> Page[Failure]:
+    filters = PartitionFilter(status=(FAILED,), db_name=database and like(database), table_name=table and like(table))
+    page = await target.client.partitions_page(target.source.id, filters, number)
+    return Page(tuple(map(_of_partition, page.rows)), page.total)
 
 
 def _names(options: Options) -> Iterable[tuple[str | None, str | None]]:
@@ -134,13 +124,10 @@ def _names(options: Options) -> Iterable[tuple[str | None, str | None]]:
     return product(options.databases or (None,), options.tables or (None,))
 
 
-def _fits(status: str | None, *pairs: tuple[str | None, str | None]) -> bool:
+def _fits(database: str | None, table: str | None, failure: Failure) -> bool:
     """Tell whether a row still is in the state it was listed for, and has the names that are wanted."""
-    return (status is None or status.upper() == FAILED) and all(wanted in (None, name) for wanted, name in pairs)
-
-
-def _rank(row: Table | Partition) -> tuple[bool, int]:
-    return True, row.id
+    is_failed = failure.status is None or failure.status.upper() == FAILED
+    return is_failed and database in (None, failure.db_name) and table in (None, failure.table_name)
 
 
 def _of_table(row: Table) -> Failure:
@@ -155,6 +142,7 @@ def _of_table(row: Table) -> Failure:
         size=row.size,
         num_rows=row.num_rows,
         last_ddl_time=row.last_ddl_time,
+        status=row.status,
     )
 
 
@@ -171,6 +159,7 @@ def _of_partition(row: Partition) -> Failure:
         size=row.size,
         num_rows=row.num_rows,
         last_ddl_time=row.last_ddl_time,
+        status=row.status,
     )
 
 
