@@ -3,7 +3,9 @@
 An id is unique only within its data source, so each that is meant is asked.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,18 +16,23 @@ from exporter.console.columns import PLACE, TIMES, Field, Found, own, plain
 from exporter.console.options import Kind, Options
 from exporter.console.report import Report
 from exporter.console.texts import age, amount, size
-from exporter.errors import NotFound
-from exporter.mms.models import Column, Job, Partition, Record, Table
-from exporter.mms.protocol import Call, get_mms_job, get_mms_partition, get_mms_table
+from exporter.errors import MmsError, NotFound, PermissionRefused
+from exporter.mms.models import TASK_STATUSES, Column, Job, Partition, Record, Table
+from exporter.mms.protocol import TaskFilter, get_mms_job
 
 Row = Found[Any]
 
-CALLS: Final[Mapping[Kind, Callable[[int, int], Call[Any]]]] = {
-    "table": get_mms_table,
-    "partition": get_mms_partition,
-    "job": get_mms_job,
-}
-RECORDS: Final[Mapping[Kind, type[Record]]] = {"table": Table, "partition": Partition, "job": Job}
+
+class ShownJob(Job, frozen=True, kw_only=True):
+    """A job, and what no field of it tells."""
+
+    tasks: dict[str, int] | None = None
+    """How many of its tasks have which status; None where they may not be listed."""
+
+
+RECORDS: Final[Mapping[Kind, type[Record]]] = {"table": Table, "partition": Partition, "job": ShownJob}
+UNKNOWN: Final = "UNKNOWN"
+"""The status of a task for which MMS says none."""
 _OF_ITS_PLACE: Final = ("source_id", "source_name")
 """Fields that the data source tells better: MMS does not always fill them."""
 
@@ -42,7 +49,7 @@ async def show(config: Config, options: Options, now: float) -> Report[Row]:
 
     async def read(target: Target) -> Part[Any]:
         try:
-            return Part((await target.client.send(CALLS[kind](target.source.id, number)),))
+            return await READERS[kind](target, number)
         except NotFound:
             return Part(())
 
@@ -102,3 +109,42 @@ def _column(column: Column) -> str:
     parts += [f"default {column.default_value}" if column.default_value else None]
     parts += [f"({column.comment})" if column.comment else None]
     return " ".join(part for part in parts if part)
+
+
+async def _job(target: Target, number: int) -> Part[Any]:
+    """Return a job with its tasks; without them where they may not be listed. Raises: MmsError."""
+    job = await target.client.send(get_mms_job(target.source.id, number))
+    counts: dict[str, int] | None = None
+    errors: list[MmsError] = []
+    try:
+        counts = await _tasks(target, number)
+    except PermissionRefused:
+        pass
+    except MmsError as error:
+        errors.append(error)
+    return Part((ShownJob(**msgspec.structs.asdict(job), tasks=counts),), errors=errors)
+
+
+async def _tasks(target: Target, job_id: int) -> dict[str, int]:
+    """Return the number of a job's tasks by status: from their rows where a page holds them all, or from totals."""
+    page = await target.client.tasks_page(target.source.id, TaskFilter(job_id=job_id))
+    if page.total is not None and page.total <= len(page.rows):
+        return dict(Counter(row.status or UNKNOWN for row in page.rows))
+    filters = [TaskFilter(job_id=job_id, status=status) for status in TASK_STATUSES]
+    pages = await asyncio.gather(*(target.client.tasks_page(target.source.id, each, page_size=1) for each in filters))
+    return {status: page.total for status, page in zip(TASK_STATUSES, pages, strict=True) if page.total}
+
+
+async def _table(target: Target, number: int) -> Part[Any]:
+    return Part((await target.client.get_table(target.source.id, number),))
+
+
+async def _partition(target: Target, number: int) -> Part[Any]:
+    return Part((await target.client.get_partition(target.source.id, number),))
+
+
+READERS: Final[Mapping[Kind, Callable[[Target, int], Awaitable[Part[Any]]]]] = {
+    "table": _table,
+    "partition": _partition,
+    "job": _job,
+}

@@ -1,6 +1,7 @@
 """`show`: every field of one table, partition or job, wherever its id is."""
 
 import json
+from collections import Counter
 
 import msgspec
 import pytest
@@ -22,7 +23,7 @@ def truth(simulator: Simulator, kind: str) -> Record:
 async def test_every_field_is_what_mms_holds(simulator: Simulator, look: Look, kind: str) -> None:
     thing = truth(simulator, kind)
     (row,) = (await look("show", thing=(kind, thing.id), sources=[str(FIRST)])).rows  # type: ignore[attr-defined]
-    expected = json.loads(json.dumps(thing, default=msgspec.structs.asdict))
+    expected: dict[str, object] = json.loads(json.dumps(thing, default=msgspec.structs.asdict))
     ours = {"create_time", "last_ddl_time", "eta", "source_id", "source_name"}
     assert {name: value for name, value in row.items() if name in expected.keys() - ours} == {
         name: value for name, value in expected.items() if name not in ours
@@ -81,3 +82,24 @@ async def test_an_awkward_partition_value_is_whole(simulator: Simulator, look: L
     found = await look("show", thing=("partition", partition.id), sources=[str(FIRST)])
     assert found.rows[0]["value"] == found.csv[0]["value"] == value
     assert 'p=a/b=c "d", %27 \\ 表\\n\\x1b[31m' in found.table()
+
+
+def tasks_of(job: Job, simulator: Simulator) -> dict[str, int]:
+    """Return the number of a job's tasks by status."""
+    return dict(Counter(task.status or "" for task in simulator.world.truth().tasks(FIRST) if task.job_id == job.id))
+
+
+@pytest.mark.parametrize("cap", [100, 1])
+async def test_a_job_is_told_with_its_tasks_by_status(simulator: Simulator, look: Look, cap: int) -> None:
+    """Whether a page holds all of them or not."""
+    job = next(job for job in simulator.world.truth().jobs(FIRST) if job.task_num and job.task_num > 1)
+    simulator.page_size_cap = cap
+    (row,) = (await look("show", thing=("job", job.id), sources=[str(FIRST)])).rows
+    assert row["tasks"] == tasks_of(job, simulator)
+
+
+async def test_a_job_is_told_without_its_tasks_where_they_may_not_be_listed(simulator: Simulator, look: Look) -> None:
+    simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsTasks"))
+    found = await look("show", thing=("job", 1), sources=[str(FIRST)])
+    assert found.report.is_fine
+    assert found.rows[0]["tasks"] is None
