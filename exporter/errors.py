@@ -4,6 +4,8 @@ ExporterError
 ├── ConfigError                configuration or usage; exit code 2
 ├── ListenError                a listen address cannot be taken; exit code 1
 ├── InternalError              what nobody foresaw: a bug, logged with its traceback
+├── WriteForbidden             a client that only reads was to write: a bug, and nothing was sent
+├── RetryStopped               `retry` cannot go on; what it wrote down says where it stands; exit code 1
 └── MmsError                   one call to MMS failed; `reason` is a label value
     ├── Throttled              throttled    retry: yes
     ├── AuthRefused            auth         retry: no
@@ -58,6 +60,14 @@ class ListenError(ExporterError):
 
 class InternalError(ExporterError):
     """What nobody foresaw; its traceback is in the log."""
+
+
+class WriteForbidden(ExporterError):
+    """What would change something in MMS was to be sent by a client that only reads; nothing was."""
+
+
+class RetryStopped(ExporterError):
+    """A retry cannot go on now; what it wrote down says where it stands, and it can be resumed."""
 
 
 class MmsError(ExporterError):

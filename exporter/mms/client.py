@@ -29,6 +29,7 @@ from exporter.errors import (
     MalformedAnswer,
     MmsError,
     Throttled,
+    WriteForbidden,
 )
 from exporter.mms import protocol
 from exporter.mms.credentials import CredentialSource
@@ -36,7 +37,7 @@ from exporter.mms.decoding import Page
 from exporter.mms.listing import Identified, Listing, read_newest, read_pages
 from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
 from exporter.mms.observer import Observer
-from exporter.mms.pace import DEFAULT_LIMITS, Limits, Pace
+from exporter.mms.pace import DEFAULT_LIMITS, Limits, Pace, backoff_seconds
 from exporter.mms.protocol import (
     Call,
     DataSourceFilter,
@@ -53,8 +54,6 @@ T = TypeVar("T")
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 
 MAX_ATTEMPTS: Final = 4
-FIRST_BACKOFF_SECONDS: Final = 0.5
-MAX_BACKOFF_SECONDS: Final = 20.0
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 LARGE_ANSWER_BYTES: Final = 256 * 1024
 """From here on an answer is read in a thread, so that others go on meanwhile."""
@@ -62,15 +61,10 @@ _ALL_SOURCES: Final = DataSourceFilter()
 _ALL_JOBS: Final = JobFilter()
 
 
-def backoff_seconds(attempt: int, jitter: float) -> float:
-    """Return how long to wait after the failed attempt `attempt`, from 1: full jitter, `jitter` in [0, 1)."""
-    return jitter * min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (attempt - 1))
-
-
 class Client:
-    """Calls MMS for one account."""
+    """Calls MMS for one account. What would change anything there is not sent, unless the client was made to write."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what only some clients need has a default
         self,
         endpoint: str,
         credentials: CredentialSource,
@@ -79,6 +73,7 @@ class Client:
         limits: Limits = DEFAULT_LIMITS,
         clock: Clock = SYSTEM_CLOCK,
         jitter: Callable[[], float] = random.random,
+        may_write: bool = False,
     ) -> None:
         url = URL(endpoint)
         self._origin = str(url.origin())
@@ -88,6 +83,7 @@ class Client:
         self._limits = limits
         self._clock = clock
         self._jitter = jitter
+        self._may_write = may_write
         self._pace = Pace(limits, observer, clock)
         self._session: aiohttp.ClientSession | None = None
 
@@ -112,8 +108,10 @@ class Client:
         """Return what MMS answers to `call`.
 
         Raises: MmsError, after as many attempts as its kind allows. A call that is not repeatable is only repeated when
-        it was throttled, since then it was not carried out.
+        it was throttled, since then it was not carried out. WriteForbidden, with nothing sent.
         """
+        if call.method != "GET" and not self._may_write:
+            raise WriteForbidden(f"{call.operation} is not sent: this client only reads")
         retrying = tenacity.AsyncRetrying(
             sleep=self._clock.sleep,
             stop=tenacity.stop_after_attempt(MAX_ATTEMPTS) | tenacity.stop_before_delay(self._limits.patience_seconds),

@@ -14,6 +14,8 @@ from exporter.mms.observer import Observer
 
 MAX_SERVER_WAIT_SECONDS: Final = 900.0
 """The longest wait that a server may ask for; a longer one is taken for this."""
+FIRST_BACKOFF_SECONDS: Final = 0.5
+MAX_BACKOFF_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Limits:
 
 
 DEFAULT_LIMITS: Final = Limits()
+
+
+def backoff_seconds(attempt: int, jitter: float) -> float:
+    """Return how long to wait after the failed attempt `attempt`, from 1: full jitter, `jitter` in [0, 1)."""
+    return jitter * min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (attempt - 1))
 
 
 class Pace:

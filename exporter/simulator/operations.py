@@ -30,6 +30,8 @@ _ROUTES: Final = tuple(
     )
 )
 OPERATIONS: Final = tuple(operation for _, _, operation in _ROUTES)
+WRITING: Final = frozenset(operation for method, _, operation in _ROUTES if method != "GET")
+"""Those that change something."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,9 +128,12 @@ async def client_on(ear: Ear, hands: Hands) -> AsyncIterator[MakeClient]:
             limits: Limits = NO_LIMITS,
             credentials: CredentialSource | Credential = CREDENTIAL,
             jitter: float = 0.0,
+            may_write: bool = True,
         ) -> Client:
             source = StaticCredentials(credentials) if isinstance(credentials, Credential) else credentials
-            client = Client(url, source, ear, limits=limits, clock=hands.clock, jitter=lambda: jitter)
+            client = Client(
+                url, source, ear, limits=limits, clock=hands.clock, jitter=lambda: jitter, may_write=may_write
+            )
             stack.push_async_callback(client.close)
             return client
 

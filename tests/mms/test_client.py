@@ -5,7 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.errors import AuthRefused, CredentialsUnavailable, NotFound, PermissionRefused, RequestRejected
+from exporter.errors import (
+    AuthRefused,
+    CredentialsUnavailable,
+    NotFound,
+    PermissionRefused,
+    RequestRejected,
+    WriteForbidden,
+)
 from exporter.mms.client import Client
 from exporter.mms.models import Job
 from exporter.mms.protocol import DataSourceFilter, JobFilter, JobRequest
@@ -258,3 +265,12 @@ async def test_the_endpoint_may_end_with_a_slash_and_be_ipv6(client_on: MakeClie
         assert (await client_on(f"{server.url}/").list_data_sources()).total == 1
     finally:
         await server.stop()
+
+
+async def test_a_client_that_was_not_made_to_write_sends_nothing_that_would(
+    client_on: MakeClient, simulator: Simulator, ear: Ear
+) -> None:
+    reader = client_on(simulator.url, may_write=False)
+    with pytest.raises(WriteForbidden, match="CreateMmsJob is not sent"):
+        await reader.create_job(SOURCE, JobRequest(src_db_name="sales"))
+    assert (simulator.calls.total(), ear.attempts) == (0, [])

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from exporter.errors import AnswerTooLarge, ConnectionFailed, MmsError, ServerFailed, Throttled
-from exporter.mms.client import FIRST_BACKOFF_SECONDS, MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, Client, backoff_seconds
+from exporter.mms.client import MAX_ATTEMPTS, Client
 from exporter.mms.models import DataSource
-from exporter.mms.pace import Limits
+from exporter.mms.pace import FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS, Limits, backoff_seconds
 from exporter.mms.protocol import JobFilter, JobRequest
 from exporter.simulator import Fault, ManualClock, Simulator
 from exporter.simulator.faults import KINDS
