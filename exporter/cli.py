@@ -64,7 +64,8 @@ def _serve(values: Mapping[str, Any]) -> int:
 
 
 def _once(values: Mapping[str, Any]) -> int:
-    from exporter.web.once import refresh_once, write_atomically
+    from exporter.files import write_atomically
+    from exporter.web.once import refresh_once
 
     content, is_fine = asyncio.run(refresh_once(_config(values), _shard(values)))
     output = values["output"] or "-"

@@ -27,7 +27,9 @@ from exporter.simulator.states import Attempt
 _TASK_PARTITIONS: Final = 50
 """Partitions of one task, at most."""
 _SLOTS: Final = 4
-_FAILS = 501
+_FAILS, _TASK_FAILS = 501, 502
+_TASK_ERROR: Final = "cannot plan the job: jdbc://root:canary-task@metastore refused the connection"
+"""What a failed task says; a text of the vendor's can quote a secret."""
 _COMPARISON: Final = re.compile(r"""\s*(\w+)\s*(<=|>=|!=|<>|=|<|>)\s*(?:'([^']*)'|"([^"]*)"|([^'"\s]*))\s*""")
 _JOINT: Final = re.compile(r"/|,|\s+and\s+", re.IGNORECASE)
 _COMPARE: Final[dict[str, Callable[[str, str], bool]]] = {
@@ -87,7 +89,8 @@ def create(site: Site, at: At, body: bytes) -> dict[str, Any]:
     database, kind, scope = _scope(site, at, request)
     made = _made(site, at, request, database, _plan(site, at, kind, scope))
     site.roster.created.append(made)
-    _carry_out(site, made.job, at)
+    if made.is_made:
+        _carry_out(site, made.job, at)
     return {"asyncTaskId": made.job.id}
 
 
@@ -100,18 +103,19 @@ def async_task(site: Site, at: At, number: int) -> dict[str, Any]:
     if not 0 <= place < len(site.roster.created):
         raise not_found("AsyncTask", number)
     made = site.roster.created[place]
-    done = at.seconds >= made.ready
-    share = 1.0 if done else (at.seconds - made.asked) / (made.ready - made.asked)
+    over = at.seconds >= made.ready
+    share = 1.0 if over else (at.seconds - made.asked) / (made.ready - made.asked)
+    end = states.DONE if made.is_made else states.FAILED
     answer = {
         "id": number,
         "sourceId": site.id,
         "type": "CreateJob",
-        "status": states.DONE if done else states.DOING,
-        "running": not done,
+        "status": end if over else states.DOING,
+        "running": not over,
         "progress": int(100 * share),
-        "errorMsg": "",
+        "errorMsg": _TASK_ERROR if over and not made.is_made else "",
     }
-    return answer | ({"objectId": made.job.id} if done else {})
+    return answer | ({"objectId": made.job.id} if over and made.is_made else {})
 
 
 def _scope(site: Site, at: At, request: Request) -> tuple[int, str, Scope]:
@@ -237,7 +241,8 @@ def _made(site: Site, at: At, request: Request, database: int, plan: JobPlan) ->
         eta=request.eta or "",
         request={renamed[name]: value for name, value in given.items()},
     )
-    return Created(job, at.seconds, at.seconds + wait)
+    fails = chance(*site.source.seed, _TASK_FAILS, job.id) < site.source.options.async_task_failure_rate
+    return Created(job, at.seconds, at.seconds + wait, is_made=not fails)
 
 
 def _carry_out(site: Site, job: Job, at: At) -> None:

@@ -58,6 +58,13 @@ class StopJob(_Event, frozen=True, kw_only=True, tag="stop_job"):
     job_id: int
 
 
+class RemoveJob(_Event, frozen=True, kw_only=True, tag="remove_job"):
+    """A job that was made on request is deleted; what it has under way is broken off."""
+
+    source_id: int
+    job_id: int
+
+
 class Fail(_Event, frozen=True, kw_only=True, tag="fail"):
     """Tables and partitions fail at once, whatever their state; the number of units is the event's result.
 
@@ -101,4 +108,4 @@ TEXT_FIELDS: Final = {
 }
 """Texts that can be set, by kind of object, in the API's names. No counter hangs on any of them."""
 
-Event = AddSource | RemoveSource | RenameSource | SetType | SetAgent | Stall | StopJob | Fail | SetText
+Event = AddSource | RemoveSource | RenameSource | SetType | SetAgent | Stall | StopJob | RemoveJob | Fail | SetText

@@ -6,6 +6,7 @@ from typing import Any, Final
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
 from exporter.simulator import events, states
 from exporter.simulator.draws import chance
+from exporter.simulator.jobs import Job
 from exporter.simulator.refusals import Refusal, bad_parameter, not_found
 from exporter.simulator.sites import AGENT, STALL, Site
 from exporter.simulator.states import Attempt
@@ -66,10 +67,25 @@ def _stop_job(world: World, event: events.StopJob) -> int:
         raise not_found("Job", event.job_id)
     if job.stopped(at.moment) or job.status(at.moment) not in UNFINISHED_JOB_STATUSES:
         raise Refusal(400, "InvalidStatus", f"The job {event.job_id} is not running.")
-    for table in job.tables():
-        site.inventory.touch(table, at.moment).stop(job.id, at.moment)
+    _break_off(site, job, at.moment)
     site.roster.stopped[job.id] = at.moment
     return 0
+
+
+def _remove_job(world: World, event: events.RemoveJob) -> int:
+    site = world.site(event.source_id)
+    at = world.at(site)
+    made = next((made for made in site.roster.created if made.job.id == event.job_id and made.exists(at.seconds)), None)
+    if made is None:
+        raise not_found("Job", event.job_id)
+    _break_off(site, made.job, at.moment)
+    made.is_removed = True
+    return 0
+
+
+def _break_off(site: Site, job: Job, moment: float) -> None:
+    for table in job.tables():
+        site.inventory.touch(table, moment).stop(job.id, moment)
 
 
 def _fail(world: World, event: events.Fail) -> int:
@@ -130,6 +146,7 @@ _CARRY_OUT: Final[dict[type, Callable[[World, Any], int]]] = {
     events.SetAgent: _set_agent,
     events.Stall: _stall,
     events.StopJob: _stop_job,
+    events.RemoveJob: _remove_job,
     events.Fail: _fail,
     events.SetText: _set_text,
 }

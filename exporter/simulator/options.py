@@ -8,7 +8,10 @@ from typing import Final
 
 DEMO_SPEED: Final = 60.0
 """Simulated seconds in one of the machine's."""
-_SHARES: Final = ("idle_share", "stopped_share", "untouched_share", "failure_rate", "retry_failure_rate")
+_SHARES: Final = (
+    *("idle_share", "stopped_share", "untouched_share"),
+    *("failure_rate", "retry_failure_rate", "async_task_failure_rate"),
+)
 _COUNTS: Final = ("sources", "tables", "partitions", "finished_jobs_per_source", "running_jobs_per_source")
 
 
@@ -46,6 +49,8 @@ class WorldOptions:
     """How long a job takes, on average, in simulated seconds."""
     async_task_seconds: float = 15.0
     """How long CreateMmsJob's asynchronous task takes, in simulated seconds."""
+    async_task_failure_rate: float = 0.0
+    """Share of those tasks that fail, so that no job is made."""
     incidents: bool = True
     """Whether agents drop out, metadata scans fail and a source is restarted now and then."""
     special_sources: bool = True

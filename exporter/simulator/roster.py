@@ -29,12 +29,20 @@ _PLAN, _STOP = 301, 302
 class Created:
     """A job on request, and the asynchronous task that makes it."""
 
-    def __init__(self, job: Job, asked: float, ready: float) -> None:
+    def __init__(self, job: Job, asked: float, ready: float, *, is_made: bool = True) -> None:
         self.job = job
         self.asked = asked
         """Seconds of the world at which it was asked for."""
         self.ready = ready
         """Seconds of the world from which it exists."""
+        self.is_made = is_made
+        """Whether its task succeeds."""
+        self.is_removed = False
+        """Whether it was deleted since."""
+
+    def exists(self, seconds: float) -> bool:
+        """Tell whether it is a job of its source, at a second of the world."""
+        return self.is_made and not self.is_removed and self.ready <= seconds
 
 
 class Roster:
@@ -135,11 +143,11 @@ class Roster:
         return lane.plan.jobs[index % len(lane.plan.jobs)].outcome
 
     def _created_ids(self, at: At) -> Iterator[int]:
-        return (made.job.id for made in reversed(self.created) if made.ready <= at.seconds)
+        return (made.job.id for made in reversed(self.created) if made.exists(at.seconds))
 
     def _found(self, job_id: int, at: At) -> Job | None:
         number = job_id - FIRST_CREATED_ID
-        if number >= len(self.created) or self.created[number].ready > at.seconds:
+        if number >= len(self.created) or not self.created[number].exists(at.seconds):
             return None
         return self.created[number].job
 

@@ -120,7 +120,7 @@ def job(site: Site, job: Job, at: At) -> dict[str, Any]:
 def _job_config(site: Site, job: Job) -> dict[str, Any]:
     tables = [site.table_name(table) for table in job.tables()] if job.plan.kind == TABLES else None
     partitions = None
-    if job.plan.kind == PARTITIONS:
+    if job.plan.kind == PARTITIONS and "partitionFilters" not in job.request:
         pieces = ((job.first_table + task.table, task.units) for task in job.plan.tasks)
         partitions = [site.partition_id(table, unit) for table, units in pieces for unit in units]
     scope = {"tables": tables, "partitions": partitions}

@@ -1,11 +1,6 @@
 """One refresh of everything, for cron and node_exporter's textfile collector."""
 
 import asyncio
-import errno
-import os
-import tempfile
-from contextlib import suppress
-from pathlib import Path
 
 from exporter.clock import SYSTEM_CLOCK
 from exporter.collect.snapshot import Snapshot
@@ -34,25 +29,3 @@ async def refresh_once(config: Config, shard: Shard = WHOLE) -> tuple[bytes, boo
     await publisher.publish()
     collectors = [collector for account in snapshot.accounts for collector in account.collectors]
     return publisher.body("text", gzip=False), all(collector.success for collector in collectors)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` in the place of a file: a reader sees the old one or the new one, whole. A link is followed.
-
-    Raises: OSError, also for what is there and is no regular file.
-    """
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is there, and is no regular file")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise

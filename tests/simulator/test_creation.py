@@ -219,3 +219,26 @@ async def test_a_lost_answer_leaves_a_job_behind(
         await caller.post("CreateMmsJob", JOBS, {"srcDbName": "sales", "name": "token-1"})
     clock.advance(world.options.async_task_seconds)
     assert (await caller.get("ListMmsJobs", JOBS, name="token-1")).data["total"] == 1
+
+
+async def test_an_asynchronous_task_that_fails_makes_no_job(clock: ManualClock) -> None:
+    options = WorldOptions(sources=1, idle_share=1.0, special_sources=False, async_task_failure_rate=1)
+    world = World(options, clock=clock)
+    site = world.site(SOURCE)
+    before = Units(world).status, len(list(world.truth().jobs(SOURCE)))
+    number = creation.create(site, world.at(site), b'{"srcDbName": "sales"}')["asyncTaskId"]
+    clock.advance(options.job_seconds)
+    task = creation.async_task(site, world.at(site), number)
+    assert (task["status"], task.get("objectId"), "canary" in task["errorMsg"]) == ("FAILED", None, True)
+    assert (Units(world).status, len(list(world.truth().jobs(SOURCE)))) == before
+
+
+async def test_a_job_that_is_deleted_is_gone_and_migrates_nothing_more(
+    caller: Caller, clock: ManualClock, world: World
+) -> None:
+    row = await _created(caller, clock, {"srcDbName": "sales"})
+    before = Units(world)
+    happen(world, events.RemoveJob(source_id=SOURCE, job_id=row["id"]))
+    clock.advance(world.options.job_seconds)
+    assert row["id"] not in {job.id for job in world.truth().jobs(SOURCE)}
+    assert not Units(world).changed_since(before)
