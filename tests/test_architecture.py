@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "exporter"
-FOUNDATIONS = {"", "clock", "config", "errors", "logs", "printable", "shapes", "sharding", "threads"}
+FOUNDATIONS = {"", "clock", "config", "errors", "files", "logs", "printable", "shapes", "sharding", "threads"}
 ALLOWED = {
     "mms": {"mms"},
     "collect": {"mms", "collect"},
     "exposition": {"mms", "collect", "exposition"},
     "web": {"mms", "collect", "exposition", "web"},
+    "retry": {"mms", "retry"},
     "console": {"mms", "console"},
     "simulator": {"simulator", "mms.models", "mms.signing"},
 }

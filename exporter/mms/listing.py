@@ -36,6 +36,7 @@ async def read_pages(
     read: Callable[[int], Awaitable[Page[I]]],
     max_rows: int | None = None,
     first: Page[I] | None = None,
+    max_pages: int = MAX_PAGES,
 ) -> Listing[I]:
     """Return the rows of page 1, 2, ... as `read` gives them, `max_rows` at most; `first` is page 1, if it was read.
 
@@ -44,7 +45,7 @@ async def read_pages(
     """
     rows: dict[int, I] = {}
     total: int | None = None
-    for number in range(1, MAX_PAGES + 1):
+    for number in range(1, max_pages + 1):
         page = first if first is not None and number == 1 else await read(number)
         total = page.total
         known = len(rows)

@@ -1,0 +1,1 @@
+"""Migrates again what failed: decides what a new job is to hold, and makes it exactly once."""

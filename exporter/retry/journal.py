@@ -1,0 +1,151 @@
+"""What a retry set out to do and how far it came, in one file, so that it can be taken up again after any end.
+
+It is on the disk before each step that it speaks of; nobody else works on it meanwhile. It holds names and ids of the
+warehouse, and no secret. Knows nothing of MMS but the requests that it keeps.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal, Self
+
+import msgspec
+
+from exporter.errors import RetryStopped
+from exporter.files import PRIVATE, write_atomically
+from exporter.retry.batches import Batch
+
+FORMAT: Final = 1
+PRIVATE_FOLDER: Final = 0o700
+
+State = Literal["planned", "sending", "asked", "made", "done", "failed", "refused", "skipped"]
+"""planned: nothing was sent. sending: it may have been, and the outcome is not known. asked: MMS makes the job. made:
+it is there. done, failed: it has ended. refused: MMS did not make it. skipped: others had it under way by then."""
+OPEN: Final[frozenset[State]] = frozenset({"planned", "sending", "asked"})
+"""States in which there is something to do before the job is there."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One job that is to be made."""
+
+    name: str
+    """The job's: no other job has it, so that it can be looked for."""
+    batch: Batch
+    state: State = "planned"
+    sends: int = 0
+    """How often it was sent, or was about to be."""
+    async_task_id: int | None = None
+    job_id: int | None = None
+    reason: str = ""
+    """Why it is refused, skipped or failed."""
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole retry: where, and what."""
+
+    format: int = FORMAT
+    account: str
+    endpoint: str
+    source_id: int
+    source: str | None
+    began: str
+    """RFC 3339."""
+    prefix: str
+    """The beginning of the names of all its jobs, and of no other's."""
+    entries: tuple[Entry, ...]
+
+
+def job_prefix(when: str, token: str) -> str:
+    """Return the beginning of the names of one retry's jobs: `when` is a compact UTC time, `token` random."""
+    return f"mms-exporter-{when}-{token}-"
+
+
+def entries_of(prefix: str, batches: Sequence[Batch]) -> tuple[Entry, ...]:
+    """Return what is to be made, each job with a name of its own; no name is a part of another."""
+    digits = max(3, len(str(len(batches))))
+    return tuple(
+        Entry(name=f"{prefix}{number:0{digits}d}", batch=batch) for number, batch in enumerate(batches, start=1)
+    )
+
+
+class Journal:
+    """The file of one retry, held by this process."""
+
+    def __init__(self, path: Path, course: Course) -> None:
+        self.path = path
+        self.course = course
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """How far each job is."""
+        return self.course.entries
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all its jobs."""
+        return frozenset(entry.name for entry in self.entries)
+
+    def note(self, place: int, entry: Entry) -> Entry:
+        """Write down how far the job at `place` is; when it returns, that outlasts any end. Raises: RetryStopped."""
+        entries = (*self.entries[:place], entry, *self.entries[place + 1 :])
+        self.course = msgspec.structs.replace(self.course, entries=entries)
+        self.save()
+        return entry
+
+    def save(self) -> None:
+        """Write all of it. Raises: RetryStopped."""
+        try:
+            write_atomically(self.path, msgspec.json.encode(self.course), PRIVATE)
+        except OSError as error:
+            raise RetryStopped(f"{self.path} cannot be written: {error.strerror}") from None
+
+    @classmethod
+    @contextmanager
+    def begun(cls, folder: Path, course: Course) -> Iterator[Self]:
+        """Provide the journal of a retry that begins now, in a folder that is made if need be. Raises: RetryStopped."""
+        path = folder / f"retry-{course.prefix.strip('-')}.json"
+        try:
+            folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+        except OSError as error:
+            raise RetryStopped(f"{folder} cannot be made: {error.strerror}") from None
+        with _held(path):
+            journal = cls(path, course)
+            journal.save()
+            yield journal
+
+    @classmethod
+    @contextmanager
+    def resumed(cls, path: Path) -> Iterator[Self]:
+        """Provide the journal of a retry that was begun earlier. Raises: RetryStopped."""
+        if not path.is_file():
+            raise RetryStopped(f"{path}: there is no such file")
+        with _held(path):
+            try:
+                course = msgspec.json.decode(path.read_bytes(), type=Course)
+            except OSError as error:
+                raise RetryStopped(f"{path} cannot be read: {error.strerror}") from None
+            except (msgspec.MsgspecError, ValueError):
+                raise RetryStopped(f"{path} is not what a retry wrote") from None
+            if course.format != FORMAT:
+                raise RetryStopped(f"{path} was written by another version of this program")
+            yield cls(path, course)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Keep every other process off a journal; the hold ends with this process, however that ends."""
+    try:
+        handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    except OSError as error:
+        raise RetryStopped(f"{path} cannot be held: {error.strerror}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise RetryStopped(f"{path}: another process works on it") from None
+    try:
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,195 @@
+"""Reads from MMS what was asked for by a person: all failures of a source, or tables, partitions and jobs by name.
+
+Lists of unfinished jobs are read last, so that what somebody else begins meanwhile is seen.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from msgspec.structs import replace
+
+from exporter.errors import MalformedAnswer, NotFound
+from exporter.mms import protocol
+from exporter.mms.client import Client
+from exporter.mms.decoding import Page
+from exporter.mms.listing import Identified, read_pages
+from exporter.mms.models import Job, JobConfig, Partition, Table
+from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter, like
+from exporter.retry.coverage import Coverage
+from exporter.retry.lookup import unfinished_jobs
+from exporter.retry.scope import Plan, Refused, Wanted, plan
+from exporter.retry.units import FAILED, Unit, partition_unit, table_unit
+
+MAX_PAGES: Final = 50_000
+"""Of one list: a server that never ends it must not hold a person."""
+I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
+R = TypeVar("R", Table, Partition)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What is to be migrated again, in a person's words."""
+
+    failed: bool = False
+    """All that failed in the source."""
+    tables: Sequence[str] = ()
+    """As DATABASE.TABLE, or ids."""
+    partitions: Sequence[int] = ()
+    jobs: Sequence[int] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is named."""
+        return not (self.failed or self.tables or self.partitions or self.jobs)
+
+
+async def planned(client: Client, source_id: int, selection: Selection) -> Plan:
+    """Return what is to be made for a selection. Raises: MmsError for what could not be read as a whole."""
+    reader = _Reader(client, source_id)
+    if selection.failed:
+        await reader.add_all()
+    for text in selection.tables:
+        await reader.add_table(text)
+    await asyncio.gather(*map(reader.add_partition, selection.partitions))
+    for job_id in selection.jobs:
+        await reader.add_job(job_id)
+    failed = await reader.failed_jobs() if reader.wanted else Coverage(())
+    unfinished = Coverage(await unfinished_jobs(client, source_id, ()) if reader.wanted else ())
+    made = plan(reader.wanted, failed, unfinished)
+    return Plan(made.batches, (*reader.refused, *made.refused))
+
+
+class _Reader:
+    """Gathers what is wanted of one source."""
+
+    def __init__(self, client: Client, source_id: int) -> None:
+        self._client = client
+        self._source_id = source_id
+        self.wanted: list[Wanted] = []
+        self.refused: list[Refused] = []
+
+    async def add_all(self) -> None:
+        """Add all that failed."""
+        self.wanted += map(Wanted, await self._failed())
+
+    async def add_table(self, text: str) -> None:
+        """Add a table with its failed partitions."""
+        rows = [unit for unit in await self._tables_called(text) if unit.db and unit.table]
+        if not rows:
+            self.refused.append(Refused(f"table {text}", "there is none with this id, or of exactly this name"))
+        for table in rows:
+            failed = await self._failed_partitions(table.db, table.table)
+            self.wanted += [Wanted(table), *(Wanted(unit) for unit in failed if unit.table_id == table.id)]
+
+    async def add_partition(self, number: int) -> None:
+        """Add one partition."""
+        try:
+            row = await self._client.get_partition(self._source_id, number)
+        except NotFound:
+            self.refused.append(Refused(f"partition {number}", "there is none with this id"))
+        else:
+            self.wanted.append(Wanted(partition_unit(row)))
+
+    async def add_job(self, number: int) -> None:
+        """Add what failed of a failed job's scope, to be migrated as that job did."""
+        try:
+            job = await self._client.send(protocol.get_mms_job(self._source_id, number))
+        except NotFound:
+            self.refused.append(Refused(f"job {number}", "there is none with this id"))
+            return
+        if (job.status or "").upper() != FAILED or not job.src_db_name:
+            status = job.status.upper() if job.status else "of unknown status"
+            reason = f"it is {status}, not FAILED" if job.src_db_name else "MMS does not say its database"
+            self.refused.append(Refused(f"job {number}", reason))
+            return
+        scope = Coverage([job])
+        held = [unit for unit in await self._failed(job.src_db_name) if scope.job_of(unit)]
+        chosen = [unit for unit in held if not _is_chosen_by_expression(job, unit)]
+        if len(chosen) < len(held):
+            reason = "it chooses partitions by expressions that only MMS can read; name those by --partition or --table"
+            self.refused.append(Refused(f"job {number}", reason))
+        elif not held:
+            self.refused.append(Refused(f"job {number}", "nothing in its scope is FAILED now"))
+        self.wanted += [Wanted(_as_in(job, unit), job) for unit in chosen]
+
+    async def failed_jobs(self) -> Coverage:
+        """Return the failed jobs whose database is known, for their settings."""
+        listing = await self._whole(
+            "ListMmsJobs", lambda page: self._client.jobs_page(self._source_id, JobFilter(status=FAILED), page)
+        )
+        return Coverage(job for job in listing if job.src_db_name)
+
+    async def _failed(self, db: str | None = None) -> list[Unit]:
+        """Return all tables and partitions of a source, or of one database, that failed."""
+        filters = TableFilter(db_name=None if db is None else like(db), status=(FAILED,))
+        tables = await self._whole(
+            "ListMmsTables",
+            lambda page: self._units(self._client.tables_page(self._source_id, filters, page), table_unit),
+        )
+        units = [*tables, *await self._failed_partitions(db)]
+        return [unit for unit in units if db is None or unit.db == db]
+
+    async def _tables(self, filters: TableFilter) -> list[Unit]:
+        return await self._whole(
+            "ListMmsTables",
+            lambda page: self._units(self._client.tables_page(self._source_id, filters, page), table_unit),
+        )
+
+    async def _failed_partitions(self, db: str | None = None, table: str | None = None) -> list[Unit]:
+        filters = PartitionFilter(
+            db_name=None if db is None else like(db),
+            table_name=None if table is None else like(table),
+            status=(FAILED,),
+        )
+        return await self._whole(
+            "ListMmsPartitions",
+            lambda page: self._units(self._client.partitions_page(self._source_id, filters, page), partition_unit),
+        )
+
+    async def _tables_called(self, text: str) -> list[Unit]:
+        """Return the tables that a person's word means: by id, or exactly of this name."""
+        if text.isascii() and text.isdigit():
+            try:
+                return [table_unit(await self._client.get_table(self._source_id, int(text)))]
+            except NotFound:
+                return []
+        db, _, name = text.partition(".")
+        filters = TableFilter(db_name=like(db), name=like(name))
+        found = await self._whole(
+            "ListMmsTables",
+            lambda page: self._units(self._client.tables_page(self._source_id, filters, page), table_unit),
+        )
+        return [unit for unit in found if (unit.db, unit.table) == (db, name)]
+
+    async def _units(self, reading: Awaitable[Page[R]], unit_of: Callable[[R], Unit]) -> Page[Unit]:
+        """Return a page with little of each row, so that a list of 100,000 stays small."""
+        page = await reading
+        return Page(tuple(map(unit_of, page.rows)), page.total)
+
+    async def _whole(self, operation: str, read: Callable[[int], Awaitable[Page[I]]]) -> list[I]:
+        """Return all rows of a list; one that rows left while it was read is read once more. Raises: MmsError."""
+        for _ in range(2):
+            listing = await read_pages(read, max_pages=MAX_PAGES)
+            if listing.is_whole:
+                return list(listing.rows)
+        raise MalformedAnswer(f"{operation}: the list is not whole, so it is not known what all failed")
+
+
+def _is_chosen_by_expression(job: Job, unit: Unit) -> bool:
+    """Tell whether only an expression says that a unit is in a job's scope."""
+    config = job.config or JobConfig()
+    filtered = {table.casefold() for table in config.partition_filters or ()}
+    return (unit.table or "").casefold() in filtered and unit.id not in (config.partitions or ())
+
+
+def _as_in(job: Job, unit: Unit) -> Unit:
+    """Return a unit that goes where a job had it go, as far as that says."""
+    mapping = (job.config.table_mapping if job.config else None) or {}
+    return replace(
+        unit,
+        dst_project=job.dst_db_name or unit.dst_project,
+        dst_schema=job.dst_schema_name or unit.dst_schema,
+        dst_table=mapping.get(unit.table or "", unit.dst_table),
+    )

@@ -1,0 +1,145 @@
+"""A retry at work on a simulated MMS whose time moves only while the retry waits, so that no test does."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from exporter.clock import Clock
+from exporter.mms.client import Client
+from exporter.mms.credentials import StaticCredentials
+from exporter.mms.models import Job
+from exporter.mms.pace import Limits
+from exporter.mms.signing import Credential
+from exporter.retry.following import follow_all
+from exporter.retry.journal import Course, Journal, entries_of, job_prefix
+from exporter.retry.scope import Plan
+from exporter.retry.selection import Selection, planned
+from exporter.retry.sending import Means, ask_for_all
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
+from tests.conftest import IDENTITY
+
+SOURCE = 2_000_001
+ALL_FAILED = Selection(failed=True)
+QUICK = Limits(requests_per_second=0, timeout_seconds=0.2)
+
+UnitName = tuple[str | None, str | None, str]
+
+
+class Deaf:
+    """An observer that does not listen."""
+
+    def attempted(self, operation: str, seconds: float, reason: str | None) -> None: ...
+    def retried(self, operation: str) -> None: ...
+    def waited(self, operation: str, seconds: float) -> None: ...
+    def unexpected(self, operation: str, fields: Sequence[str]) -> None: ...
+
+
+@dataclass
+class Stage:
+    """A simulated MMS, a client that may write, and the folder of journals."""
+
+    simulator: Simulator
+    client: Client
+    ticks: ManualClock
+    clock: Clock
+    folder: Path
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def world(self) -> World:
+        return self.simulator.world
+
+    def statuses(self) -> dict[UnitName, str | None]:
+        """Return the status of every partition, and of every table without any, by database, table and value."""
+        truth = self.world.truth()
+        plain = (table for table in truth.tables(SOURCE) if not table.has_partitions)
+        known: dict[UnitName, str | None] = {(table.db_name, table.name, ""): table.status for table in plain}
+        for row in truth.partitions(SOURCE):
+            known[row.db_name, row.table_name, row.value or ""] = row.status
+        return known
+
+    def failed(self) -> set[UnitName]:
+        return {name for name, status in self.statuses().items() if status == "FAILED"}
+
+    def fail(self, share: float) -> None:
+        happen(self.world, events.Fail(source_id=SOURCE, share=share))
+
+    def jobs(self) -> list[Job]:
+        """Return the jobs that a retry made."""
+        return [job for job in self.world.truth().jobs(SOURCE) if (job.name or "").startswith("mms-exporter-")]
+
+    def jobs_by_name(self) -> Counter[str | None]:
+        return Counter(job.name for job in self.jobs())
+
+    async def plan(self, selection: Selection = ALL_FAILED) -> Plan:
+        return await planned(self.client, SOURCE, selection)
+
+    def course(self, plan: Plan, token: str = "c0ffee") -> Course:  # noqa: S107 - part of a name
+        prefix = job_prefix("20250615T120000Z", token)
+        return Course(
+            account="test",
+            endpoint=self.simulator.url,
+            source_id=SOURCE,
+            source="hive-sales-001",
+            began="2025-06-15T12:00:00+00:00",
+            prefix=prefix,
+            entries=entries_of(prefix, plan.batches),
+        )
+
+    def means(self, journal: Journal) -> Means:
+        return Means(self.client, journal, self.told.append, self.clock)
+
+    async def carry_out(self, journal: Journal) -> None:
+        """Have every job made, and follow it until it is."""
+        await ask_for_all(self.means(journal))
+        await follow_all(self.means(journal))
+
+    async def pass_time(self, seconds: float) -> None:
+        self.ticks.advance(seconds)
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def stage_on(world_options: WorldOptions, folder: Path, limits: Limits = QUICK) -> AsyncIterator[Stage]:
+    """Provide a stage on a world of its own."""
+    ticks = ManualClock()
+
+    async def sleep(seconds: float) -> None:
+        ticks.advance(seconds)
+        await asyncio.sleep(0)
+
+    clock = Clock(monotonic=ticks, sleep=sleep)
+    credentials = StaticCredentials(Credential(IDENTITY.access_key_id, IDENTITY.access_key_secret))
+    async with AsyncExitStack() as stack:
+        simulator = await stack.enter_async_context(Simulator(World(world_options, clock=ticks), identities=[IDENTITY]))
+        client = Client(simulator.url, credentials, Deaf(), limits=limits, clock=clock, may_write=True)
+        await stack.enter_async_context(client)
+        yield Stage(simulator, client, ticks, clock, folder)
+
+
+QUIET_WORLD = WorldOptions(
+    sources=1,
+    idle_share=1.0,
+    special_sources=False,
+    incidents=False,
+    databases=2,
+    tables=8,
+    partitions=4,
+    finished_jobs_per_source=6,
+    failure_rate=0.2,
+    untouched_share=0.3,
+)
+"""One source in which nothing moves by itself, and something is done, failed and never tried."""
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """Provide a small source of which a good part failed."""
+    async with stage_on(QUIET_WORLD, tmp_path) as made:
+        made.fail(0.4)
+        yield made

@@ -1,0 +1,255 @@
+"""Each job is made exactly once: under every fault of the simulator, and wherever the process ends."""
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from exporter.errors import RetryStopped
+from exporter.mms.protocol import JobRequest
+from exporter.retry.following import twins
+from exporter.retry.journal import Course, Entry, Journal
+from exporter.retry.sending import SETTLE_SECONDS
+from exporter.simulator import Fault
+from exporter.simulator.faults import KINDS
+from tests.harness import eventually
+from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
+
+OPERATIONS = ("CreateMmsJob", "GetMmsAsyncTask", "ListMmsJobs")
+SETTINGS: dict[str, dict[str, Any]] = {
+    "drip": {"bytes_per_second": 1},
+    "latency": {"seconds": 30},
+    "deep_nesting": {"size": 10_000},
+    "huge": {"size": 1 << 24},
+    "redirect": {"url": "http://127.0.0.1:9/"},
+    "answer": {"text": "[]"},
+    "total": {"total": 3},
+}
+"""What makes a fault of a kind felt."""
+
+
+async def resume(stage: Stage, path: Path) -> tuple[Entry, ...]:
+    """Take a retry up again, as a new process would, and return how far its jobs are then."""
+    with Journal.resumed(path) as journal:
+        await stage.carry_out(journal)
+        return journal.entries
+
+
+def assert_made_once(stage: Stage, entries: tuple[Entry, ...]) -> None:
+    assert {entry.state for entry in entries} == {"made"}
+    assert stage.jobs_by_name() == Counter(entry.name for entry in entries)
+    assert len(stage.world.site(SOURCE).roster.created) == len(entries)
+    assert {job.id for job in stage.jobs()} == {entry.job_id for entry in entries}
+
+
+@pytest.mark.parametrize("times", [1, None], ids=["once", "until-resumed"])
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_job_is_made_once_under_a_fault(stage: Stage, kind: str, operation: str, times: int | None) -> None:
+    fault = msgspec.convert({"kind": kind, **SETTINGS.get(kind, {})}, Fault)
+    wanted = stage.failed()
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        stage.simulator.faults.add(msgspec.structs.replace(fault, operation=operation, times=times))
+        with suppress(RetryStopped):
+            await stage.carry_out(journal)
+        assert stage.jobs_by_name().total() <= len(journal.entries)
+    stage.simulator.faults.clear()
+    assert_made_once(stage, await resume(stage, journal.path))
+    before = stage.statuses()
+    await stage.pass_time(2 * stage.world.options.job_seconds)
+    assert {name for name, status in stage.statuses().items() if status != before[name]} == wanted
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_lost_answer_and_a_list_that_lies_make_no_second_job(stage: Stage, kind: str) -> None:
+    """What cannot be looked for is not sent again: a damaged list is no proof that the job is not there."""
+    fault = msgspec.convert({"kind": kind, **SETTINGS.get(kind, {})}, Fault)
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
+        # The list of unfinished jobs before each job is read well.
+        stage.simulator.faults.add(msgspec.structs.replace(fault, operation="ListMmsJobs", skip=2))
+        with suppress(RetryStopped):
+            await stage.carry_out(journal)
+    stage.simulator.faults.clear()
+    assert_made_once(stage, await resume(stage, journal.path))
+
+
+class Killed(BaseException):
+    """The end of a process, which nothing in it survives to handle."""
+
+
+class Mortal(Journal):
+    """A journal whose process ends at its n-th entry: just before that is written, or just after."""
+
+    def __init__(self, path: Path, course: Course) -> None:
+        super().__init__(path, course)
+        self.ends_at, self.is_before = 0, False
+        self.noted = 0
+
+    def note(self, place: int, entry: Entry) -> Entry:
+        self.noted += 1
+        if self.noted == self.ends_at and self.is_before:
+            raise Killed
+        super().note(place, entry)
+        if self.noted == self.ends_at:
+            raise Killed
+        return entry
+
+
+@pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("ends_at", range(1, 7))
+async def test_a_process_that_ends_at_any_entry_is_taken_up_again(
+    stage: Stage, ends_at: int, *, is_before: bool
+) -> None:
+    wanted, plan = stage.failed(), await stage.plan()
+    assert 3 * len(plan.batches) >= 6, "sending, asked and made, for each job"
+    with Mortal.begun(stage.folder, stage.course(plan)) as journal:
+        journal.ends_at, journal.is_before = ends_at, is_before
+        with pytest.raises(Killed):
+            await stage.carry_out(journal)
+    assert_made_once(stage, await resume(stage, journal.path))
+    before = stage.statuses()
+    await stage.pass_time(2 * stage.world.options.job_seconds)
+    assert {name for name, status in stage.statuses().items() if status != before[name]} == wanted
+
+
+async def test_an_interrupt_while_the_answer_is_awaited_is_taken_up_again(stage: Stage) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        stage.simulator.faults.add(Fault(kind="drip", operation="CreateMmsJob", bytes_per_second=1))
+        work = asyncio.create_task(stage.carry_out(journal))
+        await eventually(lambda: bool(stage.world.site(SOURCE).roster.created))
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+    stage.simulator.faults.clear()
+    assert_made_once(stage, await resume(stage, journal.path))
+
+
+async def test_what_is_resumed_when_all_is_made_sends_nothing(stage: Stage) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        await stage.carry_out(journal)
+    stage.simulator.calls_reset()
+    await resume(stage, journal.path)
+    assert stage.simulator.calls.total() == 0
+
+
+DEFINITE = [
+    Fault(kind="error", status=403, code="NoPermission"),
+    Fault(kind="error", status=400, code="InvalidAccessKeyId.NotFound"),
+    Fault(kind="throttle"),
+]
+
+
+@pytest.mark.parametrize("fault", DEFINITE, ids=lambda fault: fault.code or fault.kind)
+async def test_what_mms_does_not_let_in_is_not_made_and_can_be_sent_later(stage: Stage, fault: Fault) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        stage.simulator.faults.add(msgspec.structs.replace(fault, operation="CreateMmsJob"))
+        with pytest.raises(RetryStopped, match="was not made"):
+            await stage.carry_out(journal)
+        assert {entry.state for entry in journal.entries} == {"planned"}
+        assert stage.simulator.calls["ListMmsJobs", SOURCE] < 10, "it was not looked for"
+    stage.simulator.faults.clear()
+    assert_made_once(stage, await resume(stage, journal.path))
+
+
+async def test_a_request_that_mms_rejects_is_refused_and_the_others_are_made(stage: Stage) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        stage.simulator.faults.add(
+            Fault(kind="error", operation="CreateMmsJob", status=400, code="InvalidParameter.partitions", times=1)
+        )
+        await stage.carry_out(journal)
+    assert [entry.state for entry in journal.entries] == ["refused", *["made"] * (len(journal.entries) - 1)]
+    assert "InvalidParameter.partitions" in journal.entries[0].reason
+
+
+DOUBTFUL = [
+    Fault(kind="html", status=403),
+    Fault(kind="error", status=409, code="JobExists"),
+    Fault(kind="error", status=400, code="SignatureNonceUsed"),
+    Fault(kind="code_in_200", code="NoPermission"),
+    Fault(kind="error", status=503, code="ServiceUnavailable"),
+]
+
+
+@pytest.mark.parametrize("fault", DOUBTFUL, ids=lambda fault: f"{fault.kind}-{fault.code}")
+async def test_an_answer_that_leaves_a_doubt_has_the_job_looked_for(stage: Stage, fault: Fault) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        stage.simulator.faults.add(msgspec.structs.replace(fault, operation="CreateMmsJob", times=1))
+        await stage.carry_out(journal)
+        assert journal.entries[0].sends == 2
+        assert any("so it was not made" in told for told in stage.told)
+    assert_made_once(stage, journal.entries)
+
+
+async def test_a_refusal_of_what_was_sent_before_is_not_believed_before_the_job_was_looked_for(tmp_path: Path) -> None:
+    """The first request came through, later than anybody waited, and is what the second one collides with."""
+    async with stage_on(replace(QUIET_WORLD, async_task_seconds=SETTLE_SECONDS + 60), tmp_path) as stage:
+        stage.fail(0.4)
+        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+            stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob", times=1))
+            stage.simulator.faults.add(
+                Fault(kind="error", operation="CreateMmsJob", status=400, code="Duplicate", times=1)
+            )
+            await stage.carry_out(journal)
+        assert journal.entries[0].sends == 2
+        assert_made_once(stage, journal.entries)
+
+
+async def test_a_job_that_takes_long_to_be_made_is_waited_for(tmp_path: Path) -> None:
+    async with stage_on(replace(QUIET_WORLD, async_task_seconds=200.0), tmp_path) as stage:
+        stage.fail(0.4)
+        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+            stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
+            await stage.carry_out(journal)
+        assert_made_once(stage, journal.entries)
+
+
+async def test_an_asynchronous_task_that_fails_is_told_without_the_vendors_words(tmp_path: Path) -> None:
+    async with stage_on(replace(QUIET_WORLD, async_task_failure_rate=1.0), tmp_path) as stage:
+        stage.fail(0.4)
+        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+            await stage.carry_out(journal)
+        assert {entry.state for entry in journal.entries} == {"refused"}
+        assert "canary" not in journal.path.read_text(encoding="utf-8")
+        assert not stage.jobs()
+
+
+async def test_a_job_that_is_there_twice_is_told(stage: Stage) -> None:
+    plan = await stage.plan()
+    with Journal.begun(stage.folder, stage.course(plan)) as journal:
+        await stage.carry_out(journal)
+        assert await twins(stage.means(journal)) == []
+        entry = journal.entries[0]
+        await stage.client.create_job(SOURCE, entry.batch.request(entry.name, None))
+        await stage.pass_time(60)
+        assert await twins(stage.means(journal)) == [entry.name]
+
+
+async def test_what_others_have_begun_meanwhile_is_left_out(stage: Stage) -> None:
+    plan = await stage.plan()
+    batch = next(batch for batch in plan.batches if batch.partitions)
+    taken = next(batch.partition_ids)
+    with Journal.begun(stage.folder, stage.course(plan)) as journal:
+        request = JobRequest(name="somebody else's", src_db_name=batch.frame.src_db, partitions=(taken,))
+        await stage.client.create_job(SOURCE, request)
+        await stage.pass_time(60)
+        await stage.carry_out(journal)
+    sent = {number for entry in journal.entries for number in entry.batch.partition_ids}
+    assert sent == {number for each in plan.batches for number in each.partition_ids} - {taken}
+    assert any("left out" in told for told in stage.told)
+
+
+async def test_what_others_have_begun_whole_is_skipped(stage: Stage) -> None:
+    plan = await stage.plan()
+    with Journal.begun(stage.folder, stage.course(plan)) as journal:
+        for db in {batch.frame.src_db for batch in plan.batches}:
+            await stage.client.create_job(SOURCE, JobRequest(name=f"all of {db}", src_db_name=db))
+        await stage.pass_time(60)
+        await stage.carry_out(journal)
+    assert {entry.state for entry in journal.entries} == {"skipped"}
+    assert not stage.jobs()

@@ -1,0 +1,235 @@
+"""Which jobs are made of what failed, and what is refused: pure, from rows to requests."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from exporter.mms.models import Job
+from exporter.mms.protocol import JobRequest
+from exporter.retry import scope
+from exporter.retry.coverage import Coverage
+from exporter.retry.scope import Wanted, plan
+from exporter.retry.units import Unit
+
+
+def table(number: int, name: str = "orders", db: str | None = "sales", **facts: Any) -> Unit:
+    return Unit(kind="table", id=number, table_id=number, table=name, db=db, **{"status": "FAILED", **facts})
+
+
+def partition(number: int, name: str = "orders", db: str | None = "sales", **facts: Any) -> Unit:
+    return Unit(kind="partition", id=number, table=name, db=db, **{"status": "FAILED", "table_id": 1, **facts})
+
+
+def job(number: int, db: str | None = "sales", status: str = "DOING", **facts: Any) -> Job:
+    config = facts.pop("config", {})
+    return msgspec.convert(
+        {"id": number, "name": f"job_{number}", "srcDbName": db, "status": status, "config": config, **facts}, Job
+    )
+
+
+def requests(wanted: list[Unit], failed: tuple[Job, ...] = (), unfinished: tuple[Job, ...] = ()) -> list[JobRequest]:
+    made = plan(map(Wanted, wanted), Coverage(failed), Coverage(unfinished))
+    return [batch.request("n", None) for batch in made.batches]
+
+
+def reasons(wanted: list[Unit], *unfinished: Job) -> dict[str, str]:
+    made = plan(map(Wanted, wanted), Coverage(()), Coverage(unfinished))
+    assert not made.batches
+    return {refused.what: refused.reason for refused in made.refused}
+
+
+@dataclass
+class Case:
+    """What failed, and the requests for it."""
+
+    wanted: list[Unit]
+    asked: list[dict[str, Any]]
+    failed: tuple[Job, ...] = field(default=())
+
+
+CASES = {
+    "partitions by their ids": Case([partition(3), partition(2)], [{"src_db_name": "sales", "partitions": (2, 3)}]),
+    "a table without partitions by its name": Case([table(1)], [{"src_db_name": "sales", "tables": ("orders",)}]),
+    "a failed table by the ids of its failed partitions, and not by its name": Case(
+        [table(1, has_partitions=True, partitions_failed=2), partition(7), partition(8)],
+        [{"src_db_name": "sales", "partitions": (7, 8)}],
+    ),
+    "a table that failed before any of its partitions by its name": Case(
+        [table(1, has_partitions=True)], [{"src_db_name": "sales", "tables": ("orders",)}]
+    ),
+    "tables and partitions apart": Case(
+        [table(9, "plain"), partition(2)],
+        [{"src_db_name": "sales", "partitions": (2,)}, {"src_db_name": "sales", "tables": ("plain",)}],
+    ),
+    "each database apart, though its tables have the same names": Case(
+        [
+            table(1),
+            table(2, db="logs"),
+            partition(3, "clicks", table_id=8),
+            partition(4, "clicks", "logs", table_id=9),
+        ],
+        [
+            {"src_db_name": "logs", "partitions": (4,)},
+            {"src_db_name": "logs", "tables": ("orders",)},
+            {"src_db_name": "sales", "partitions": (3,)},
+            {"src_db_name": "sales", "tables": ("orders",)},
+        ],
+    ),
+    "each destination apart": Case(
+        [partition(1, dst_project="a"), partition(2, dst_project="b"), partition(3, dst_project="b", dst_schema="s")],
+        [
+            {"src_db_name": "sales", "dst_db_name": "a", "partitions": (1,)},
+            {"src_db_name": "sales", "dst_db_name": "b", "partitions": (2,)},
+            {"src_db_name": "sales", "dst_db_name": "b", "dst_schema_name": "s", "partitions": (3,)},
+        ],
+    ),
+    "a renamed table to where it goes": Case(
+        [table(1, dst_table="orders_2"), table(2, "plain", dst_table="plain")],
+        [{"src_db_name": "sales", "tables": ("orders", "plain"), "table_mapping": {"orders": "orders_2"}}],
+    ),
+    "two destinations of one table in two jobs": Case(
+        [partition(1, dst_table="a"), partition(2, dst_table="b")],
+        [
+            {"src_db_name": "sales", "partitions": (1,), "table_mapping": {"orders": "a"}},
+            {"src_db_name": "sales", "partitions": (2,), "table_mapping": {"orders": "b"}},
+        ],
+    ),
+    "the way of the failed job that last had it": Case(
+        [partition(1), partition(2), partition(3, "clicks")],
+        [
+            {"src_db_name": "sales", "partitions": (3,)},
+            {
+                "src_db_name": "sales",
+                "src_schema_name": "layer",
+                "dst_db_name": "p",
+                "task_type": "HIVE_SPARK",
+                "schema_only": True,
+                "enable_verification": False,
+                "partitions": (1, 2),
+                "table_mapping": {"orders": "kept"},
+            },
+        ],
+        (
+            job(7, config={"tables": ["orders"], "taskType": "OSS"}),
+            job(
+                8,
+                srcSchemaName="layer",
+                dstDbName="p",
+                config={
+                    "partitions": [1, 2],
+                    "taskType": "HIVE_SPARK",
+                    "schemaOnly": True,
+                    "enableVerification": False,
+                    "tableMapping": {"orders": "kept"},
+                },
+            ),
+        ),
+    ),
+    "the same thing named twice once": Case(
+        [partition(1), partition(1)], [{"src_db_name": "sales", "partitions": (1,)}]
+    ),
+    "nothing of nothing": Case([], []),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_failed_is_asked_for(name: str) -> None:
+    case = CASES[name]
+    made = requests(case.wanted, case.failed)
+    expected = [JobRequest(name="n", **asked) for asked in case.asked]
+    assert sorted(made, key=repr) == sorted(expected, key=repr)
+
+
+REFUSED = {
+    "is DONE": (partition(1, status="DONE"), "it is DONE, not FAILED"),
+    "is under way": (partition(1, status="doing"), "it is DOING, not FAILED"),
+    "says no status": (partition(1, status=None), "MMS does not say its status"),
+    "has no database": (partition(1, db=None), "MMS does not say its database or its table"),
+    "has no name": (partition(1, None), "MMS does not say its database or its table"),  # type: ignore[arg-type]  # as MMS may leave it out
+    "hides its failed partitions": (
+        table(1, has_partitions=True, partitions_failed=2),
+        "2 of its partitions failed, and MMS lists none of them; try again",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_retried_is_refused(name: str) -> None:
+    unit, reason = REFUSED[name]
+    assert reasons([unit]) == {str(unit): reason}
+
+
+TAKEN = {
+    "by its id": (partition(5), job(9, config={"partitions": [4, 5]})),
+    "by its table": (partition(5), job(9, config={"tables": ["orders"]})),
+    "by its table in other letters": (partition(5), job(9, "SALES", config={"tables": ["Orders"]})),
+    "by an expression over its table": (partition(5), job(9, config={"partitionFilters": {"orders": "ds > 1"}})),
+    "by its database": (table(5), job(9)),
+    "by a database without the tables on its black list": (table(5), job(9, config={"tableBlackList": ["clicks"]})),
+    "by a database with only the tables on its white list": (table(5), job(9, config={"tableWhiteList": ["orders"]})),
+    "by a black list, beside which the white one is idle": (
+        table(5),
+        job(9, config={"tableBlackList": ["clicks"], "tableWhiteList": ["clicks"]}),
+    ),
+    "by a job that does not say of what": (table(5), job(9, config=None)),
+    "by a job that does not say where": (table(5), job(9, None)),
+    "by a job over partitions that may be its own": (
+        table(5, has_partitions=True),
+        job(9, config={"partitions": [100]}),
+    ),
+}
+
+
+@pytest.mark.parametrize("how", TAKEN)
+def test_what_an_unfinished_job_has_is_left_to_it(how: str) -> None:
+    unit, unfinished = TAKEN[how]
+    assert reasons([unit], unfinished) == {str(unit): "job 9 (job_9) is DOING, and may migrate it"}
+
+
+def test_a_stopped_job_is_named_as_such() -> None:
+    assert reasons([table(5)], job(9, stopped=True)) == {
+        "table 5 sales.orders": "job 9 (job_9) is DOING and stopped, and may migrate it"
+    }
+
+
+FREE = {
+    "other partitions": (partition(5), job(9, config={"partitions": [4]})),
+    "another table": (partition(5), job(9, config={"tables": ["clicks"]})),
+    "another database": (partition(5), job(9, "logs")),
+    "on the black list": (table(5), job(9, config={"tableBlackList": ["orders"]})),
+    "not on the white list": (table(5), job(9, config={"tableWhiteList": ["clicks"]})),
+    "a table without partitions beside a job over some": (table(5), job(9, config={"partitions": [100]})),
+}
+
+
+@pytest.mark.parametrize("how", FREE)
+def test_what_no_unfinished_job_has_is_migrated(how: str) -> None:
+    unit, unfinished = FREE[how]
+    assert len(requests([unit], unfinished=(unfinished,))) == 1
+
+
+def test_two_tables_of_one_name_are_refused_since_a_name_would_mean_both() -> None:
+    both = [table(1), table(2)]
+    assert set(reasons(both)) == {"table 1 sales.orders", "table 2 sales.orders"}
+
+
+def test_what_is_too_much_for_one_request_is_split() -> None:
+    made = requests([partition(number) for number in range(2 * scope.MAX_UNITS + 1)])
+    assert [len(request.partitions or ()) for request in made] == [scope.MAX_UNITS, scope.MAX_UNITS, 1]
+    assert [number for request in made for number in request.partitions or ()] == list(range(2 * scope.MAX_UNITS + 1))
+
+
+def test_long_names_do_not_make_a_body_too_long() -> None:
+    made = requests([table(number, f"{number}{'ü' * 500}", dst_table=f"to_{number}") for number in range(300)])
+    assert max(len(msgspec.json.encode(request)) for request in made) < scope.MAX_SCOPE_BYTES + 1000
+    assert sum(len(request.tables or ()) for request in made) == 300
+
+
+def test_a_batch_without_some_of_it_keeps_the_rest() -> None:
+    units = [partition(1, "a", dst_table="x"), partition(2, "b", dst_table="y"), partition(3, "b", dst_table="y")]
+    (batch,) = plan(map(Wanted, units), Coverage(()), Coverage(())).batches
+    request = batch.without(lambda unit: unit.table == "a" or unit.id == 2).request("n", None)
+    assert (request.partitions, request.table_mapping) == ((3,), {"b": "y"})
+    assert batch.without(lambda _: True).is_empty

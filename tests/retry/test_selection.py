@@ -1,0 +1,177 @@
+"""What a person names is found exactly, however loosely the API's filters match, and migrated exactly."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import MmsError
+from exporter.mms.models import Table
+from exporter.mms.pace import Limits
+from exporter.mms.protocol import JobRequest
+from exporter.retry.journal import Journal
+from exporter.retry.scope import MAX_UNITS
+from exporter.retry.selection import Selection
+from exporter.simulator import Fault, WorldOptions, events, happen
+from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, UnitName, stage_on
+
+
+async def migrated(stage: Stage, selection: Selection) -> set[UnitName]:
+    """Carry a selection out to its end, and return what that changed."""
+    before = stage.statuses()
+    with Journal.begun(stage.folder, stage.course(await stage.plan(selection))) as journal:
+        await stage.carry_out(journal)
+    await stage.pass_time(3 * stage.world.options.job_seconds)
+    return {name for name, status in stage.statuses().items() if status != before[name]}
+
+
+async def refusals(stage: Stage, selection: Selection) -> list[tuple[str, str]]:
+    made = await stage.plan(selection)
+    assert not made.batches
+    return [(refused.what, refused.reason) for refused in made.refused]
+
+
+def tables(stage: Stage, status: str, *, has_partitions: bool) -> list[Table]:
+    found = stage.world.truth().tables(SOURCE)
+    return [row for row in found if row.status == status and row.has_partitions == has_partitions]
+
+
+async def test_all_that_failed_is_migrated_and_nothing_else(stage: Stage) -> None:
+    wanted = stage.failed()
+    assert await migrated(stage, Selection(failed=True)) == wanted
+    assert not stage.failed()
+
+
+async def test_a_partition_is_migrated_alone(stage: Stage) -> None:
+    row = next(row for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED")
+    changed = await migrated(stage, Selection(partitions=[row.id]))
+    assert changed == {(row.db_name, row.table_name, row.value)}
+
+
+async def test_a_table_is_its_failed_partitions(stage: Stage) -> None:
+    row = next(each for each in stage.world.truth().partitions(SOURCE) if each.status == "FAILED")
+    wanted = {name for name in stage.failed() if name[:2] == (row.db_name, row.table_name)}
+    assert await migrated(stage, Selection(tables=[f"{row.db_name}.{row.table_name}"])) == wanted
+
+
+async def test_a_table_can_be_named_by_its_id(stage: Stage) -> None:
+    (row, *_) = tables(stage, "FAILED", has_partitions=False)
+    assert await migrated(stage, Selection(tables=[str(row.id)])) == {(row.db_name, row.name, "")}
+
+
+async def test_names_match_exactly_though_filters_do_not(stage: Stage) -> None:
+    row = tables(stage, "FAILED", has_partitions=False)[0]
+    for number, text in enumerate(("orderXs%_", "orderXs%_2", "ORDERXS%_")):
+        happen(stage.world, events.SetText(source_id=SOURCE, table_id=row.id + number, field="name", text=text))
+    changed = await migrated(stage, Selection(tables=[f"{row.db_name}.orderXs%_"]))
+    assert changed == {(row.db_name, "orderXs%_", "")}
+
+
+async def test_a_job_is_what_failed_of_its_scope_with_its_settings(stage: Stage) -> None:
+    row = tables(stage, "FAILED", has_partitions=False)[0]
+    request = JobRequest(
+        name="first", src_db_name=row.db_name, tables=(row.name or "",), task_type="HIVE_SPARK", schema_only=True,
+        dst_db_name="elsewhere", table_mapping={row.name or "": "renamed"},
+    )  # fmt: skip
+    async with stage_on(replace(QUIET_WORLD, retry_failure_rate=1.0), stage.folder) as other:
+        other.fail(0.4)
+        await other.client.create_job(SOURCE, request)
+        await other.pass_time(3 * other.world.options.job_seconds)
+        failed = next(job for job in other.world.truth().jobs(SOURCE) if job.name == "first")
+        (batch,) = (await other.plan(Selection(jobs=[failed.id]))).batches
+    asked = batch.request("again", None)
+    assert (asked.tables, asked.dst_db_name, asked.task_type) == ((row.name,), "elsewhere", "HIVE_SPARK")
+    assert (asked.schema_only, asked.table_mapping) == (True, {row.name: "renamed"})
+
+
+async def test_a_job_that_chose_by_an_expression_is_refused(tmp_path: Path) -> None:
+    async with stage_on(replace(QUIET_WORLD, retry_failure_rate=1.0), tmp_path) as stage:
+        stage.fail(0.4)
+        row = next(each for each in stage.world.truth().partitions(SOURCE) if each.status == "FAILED")
+        filters = {row.table_name or "": "ds > '0'"}
+        request = JobRequest(name="first", src_db_name=row.db_name, partition_filters=filters)
+        await stage.client.create_job(SOURCE, request)
+        await stage.pass_time(3 * stage.world.options.job_seconds)
+        job = next(job for job in stage.world.truth().jobs(SOURCE) if job.name == "first")
+        ((what, reason),) = await refusals(stage, Selection(jobs=[job.id]))
+    assert what == f"job {job.id}"
+    assert "expressions that only MMS can read" in reason
+
+
+async def test_what_is_not_there_is_refused(stage: Stage) -> None:
+    named = Selection(tables=["sales.nothing", "999999", "nodot"], partitions=[999_999_999], jobs=[999_999])
+    assert [what for what, _ in await refusals(stage, named)] == [
+        "table sales.nothing",
+        "table 999999",
+        "table nodot",
+        "partition 999999999",
+        "job 999999",
+    ]
+
+
+async def test_what_did_not_fail_is_refused_with_its_status(stage: Stage) -> None:
+    done = next(row for row in stage.world.truth().tables(SOURCE) if row.status == "DONE")
+    job = next(job for job in stage.world.truth().jobs(SOURCE) if job.status == "DONE")
+    assert await refusals(stage, Selection(tables=[str(done.id)], jobs=[job.id])) == [
+        (f"job {job.id}", "it is DONE, not FAILED"),
+        (f"table {done.id} {done.db_name}.{done.name}", "it is DONE, not FAILED"),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["broken_rows", "missing", "error", "total"])
+@pytest.mark.parametrize("operation", ["ListMmsTables", "ListMmsPartitions", "ListMmsJobs"])
+async def test_half_a_list_is_not_taken_for_all_that_failed(stage: Stage, operation: str, kind: str) -> None:
+    stage.simulator.faults.add(Fault(kind=kind, operation=operation, total=10**6))  # type: ignore[arg-type]  # kinds
+    with pytest.raises(MmsError):
+        await stage.plan()
+
+
+AWKWARD = [
+    "ds=a b",
+    "ds=ä/ö=%2F",
+    "ds='x'\"y\"",
+    "ds=\\n\\",
+    "ds=line\nbreak",
+    "ds=\x1b[31mred",
+    "ds=\u202eevil",
+    "ds=😀",
+]
+
+
+async def test_values_with_awkward_characters_change_nothing(stage: Stage) -> None:
+    failed = [row for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED"]
+    assert len(failed) >= 3
+    for row, value in zip(failed, AWKWARD, strict=False):
+        happen(stage.world, events.SetText(source_id=SOURCE, partition_id=row.id, field="value", text=value))
+        name = f"t{value}"
+        happen(stage.world, events.SetText(source_id=SOURCE, table_id=row.table_id or 0, field="name", text=name))
+    wanted = stage.failed()
+    assert await migrated(stage, Selection(failed=True)) == wanted
+
+
+async def test_fifty_databases_with_the_same_table_names_are_kept_apart(tmp_path: Path) -> None:
+    options = replace(QUIET_WORLD, databases=50, tables=200, partitions=3)
+    async with stage_on(options, tmp_path) as stage:
+        stage.fail(0.2)
+        wanted = stage.failed()
+        assert len({db for db, *_ in wanted}) > 40
+        plan = await stage.plan()
+        assert len({batch.frame.src_db for batch in plan.batches}) == len({db for db, *_ in wanted})
+        assert await migrated(stage, Selection(failed=True)) == wanted
+
+
+async def test_a_hundred_thousand_failed_partitions_are_split_and_sent(tmp_path: Path) -> None:
+    options = WorldOptions(
+        sources=1, idle_share=1.0, special_sources=False, incidents=False, databases=4, tables=200, partitions=1000
+    )
+    async with stage_on(options, tmp_path, Limits(requests_per_second=0, timeout_seconds=10)) as stage:
+        stage.fail(1.0)
+        plan = await stage.plan()
+        ids = [number for batch in plan.batches for number in batch.partition_ids]
+        assert len(ids) == len(set(ids)) >= 100_000
+        assert all(len(tuple(batch.partition_ids)) <= MAX_UNITS for batch in plan.batches)
+        with Journal.begun(stage.folder, stage.course(plan)) as journal:
+            await stage.carry_out(journal)
+        assert stage.jobs_by_name().total() == len(plan.batches)
+        made = {number for job in stage.jobs() if job.config for number in job.config.partitions or ()}
+    assert made == set(ids)

@@ -1,0 +1,86 @@
+"""The jobs of a retry are watched to their ends, and only DONE counts as done."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import RetryStopped
+from exporter.mms.models import Job
+from exporter.retry.journal import Journal
+from exporter.retry.results import MAX_ASKED_ONE_BY_ONE, not_done
+from exporter.retry.watching import MAX_FAILED_POLLS, watch
+from exporter.simulator import Fault, events, happen
+from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
+
+
+async def watched(stage: Stage, journal: Journal) -> list[tuple[Job, ...]]:
+    return [jobs async for jobs in watch(stage.means(journal))]
+
+
+async def test_jobs_are_watched_until_all_is_done(stage: Stage) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        await stage.carry_out(journal)
+        seen = await watched(stage, journal)
+        assert {job.name for job in seen[-1]} == journal.names
+        assert {entry.state for entry in journal.entries} == {"done"}
+        assert await not_done(stage.client, journal) == []
+    assert not stage.failed()
+
+
+@pytest.mark.parametrize("partitions", [4, 4 * MAX_ASKED_ONE_BY_ONE])
+async def test_what_failed_again_is_named(tmp_path: Path, partitions: int) -> None:
+    async with stage_on(replace(QUIET_WORLD, retry_failure_rate=0.5, partitions=partitions), tmp_path) as stage:
+        stage.fail(0.4)
+        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+            await stage.carry_out(journal)
+            await watched(stage, journal)
+            assert "failed" in {entry.state for entry in journal.entries}
+            left = await not_done(stage.client, journal)
+        truth = stage.world.truth()
+        failed = {("partition", row.id) for row in truth.partitions(SOURCE) if row.status == "FAILED"}
+        failed |= {
+            ("table", row.id) for row in truth.tables(SOURCE) if row.status == "FAILED" and not row.has_partitions
+        }
+    assert {(unit.kind, unit.id) for unit in left} == failed != set()
+    assert {unit.status for unit in left} == {"FAILED"}
+
+
+async def test_a_job_that_is_deleted_has_failed(stage: Stage) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        await stage.carry_out(journal)
+        happen(stage.world, events.RemoveJob(source_id=SOURCE, job_id=journal.entries[0].job_id or 0))
+        await watched(stage, journal)
+        assert (journal.entries[0].state, journal.entries[0].reason) == (
+            "failed",
+            "MMS does not list the job any more",
+        )
+        assert await not_done(stage.client, journal)
+
+
+async def test_a_job_that_is_stopped_is_not_waited_for(stage: Stage) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        await stage.carry_out(journal)
+        happen(stage.world, events.StopJob(source_id=SOURCE, job_id=journal.entries[0].job_id or 0))
+        await watched(stage, journal)
+    assert (journal.entries[0].state, journal.entries[0].reason) == ("failed", "the job was stopped")
+
+
+async def test_trouble_that_passes_does_not_end_the_watch(stage: Stage) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        await stage.carry_out(journal)
+        stage.simulator.faults.add(Fault(kind="broken_rows", operation="ListMmsJobs", times=MAX_FAILED_POLLS - 1))
+        await watched(stage, journal)
+    assert {entry.state for entry in journal.entries} == {"done"}
+
+
+async def test_trouble_that_lasts_ends_the_watch_and_leaves_the_jobs_to_be_watched_again(stage: Stage) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        await stage.carry_out(journal)
+        stage.simulator.faults.add(Fault(kind="error", operation="ListMmsJobs"))
+        with pytest.raises(RetryStopped, match="cannot be watched now"):
+            await watched(stage, journal)
+    stage.simulator.faults.clear()
+    with Journal.resumed(journal.path) as again:
+        await watched(stage, again)
+        assert {entry.state for entry in again.entries} == {"done"}
