@@ -16,8 +16,9 @@ from exporter.collect.datasources import DataSourcesCollector
 from exporter.collect.failures import FailuresCollector
 from exporter.collect.jobs import JobsReader
 from exporter.collect.known_sources import KnownSources
-from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot
+from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, Trouble
 from exporter.collect.tasks import tasks_collector
+from exporter.collect.troubles import troubles_in
 from exporter.collect.watch import WatchCollector
 from exporter.config import Account, Config
 from exporter.errors import AuthRefused, CallTimedOut, CredentialsUnavailable, ExporterError, MmsError
@@ -52,8 +53,24 @@ class _Record:
     duration_seconds: float | None = None
     """None where it has not run."""
     last_success_at: float | None = None
+    troubles: tuple[Trouble, ...] = ()
+    troubles_total: int = 0
     is_told: bool = False
     """Whether its trouble was logged."""
+    shown: CollectorSnapshot | None = None
+
+    def note_trouble(self, errors: list[ExporterError]) -> None:
+        """Keep what went wrong in the last refresh."""
+        self.troubles, self.troubles_total = troubles_in(errors), len(errors)
+
+    def snapshot(self, account: str, collector: str) -> CollectorSnapshot:
+        """Return what is shown of it; the same object for as long as that is the same."""
+        now = CollectorSnapshot(
+            *(account, collector, self.success, self.duration_seconds, self.last_success_at),
+            *(self.troubles, self.troubles_total),
+        )
+        self.shown = self.shown if self.shown == now else now
+        return self.shown
 
 
 class AccountRefresher:
@@ -159,7 +176,9 @@ class AccountRefresher:
             is_blind = listing_error is not None and not self._sources.by_id and collector is not self._watch
             if is_blind or isinstance(listing_error, NOTHING_ELSE_WORKS):
                 collector.give_up()
-                self._records.setdefault(collector.name, _Record()).success = False
+                record = self._records.setdefault(collector.name, _Record())
+                record.success = False
+                record.note_trouble([])
             else:
                 await self._collect(collector, deadline)
         self._sources.note_successes(self._clock.wall())
@@ -178,6 +197,7 @@ class AccountRefresher:
         self._log_change(collector.name, record, errors)
         record.is_told = bool(errors)
         record.success = not errors
+        record.note_trouble(errors)
         record.duration_seconds = self._clock.monotonic() - started
         if not errors:
             record.last_success_at = self._clock.wall()
@@ -229,10 +249,7 @@ class AccountRefresher:
             account=self.account.name,
             is_complete=self.has_ended_once,
             up=self._listing.name in self._records and self._records[self._listing.name].success,
-            collectors=tuple(
-                CollectorSnapshot(self.account.name, name, each.success, each.duration_seconds, each.last_success_at)
-                for name, each in self._records.items()
-            ),
+            collectors=tuple(record.snapshot(self.account.name, name) for name, record in self._records.items()),
             sources=tuple(source.snapshot(oldest) for source in self._sources.by_id.values()),
             tables=self._watch.tables(oldest),
             partitions=self._watch.partitions(oldest),

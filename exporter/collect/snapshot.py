@@ -184,6 +184,19 @@ class SourceSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that a refresh could not do. No text of it is the vendor's."""
+
+    reason: str
+    """The value of the `reason` label; "internal" for what nobody foresaw."""
+    about: str
+    """What it was about, for people; "" where that is the account as a whole."""
+    message: str
+    hint: str
+    """What the reader can do."""
+
+
+@dataclass(frozen=True, slots=True)
 class CollectorSnapshot:
     """How one collector of one account fared in the last refresh."""
 
@@ -194,6 +207,10 @@ class CollectorSnapshot:
     """None where it has not run, because nothing could have come of it."""
     last_success_at: float | None
     """Unix seconds; None if it never succeeded."""
+    troubles: tuple[Trouble, ...] = ()
+    """What went wrong in the last refresh, some of each reason where that is much."""
+    troubles_total: int = 0
+    """All that went wrong in it."""
 
 
 @dataclass(frozen=True, slots=True)

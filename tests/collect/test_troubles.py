@@ -1,0 +1,64 @@
+"""What a refresh could not do stands in the snapshot: bounded, of every kind, in words of our own."""
+
+from exporter.collect.troubles import MAX_TROUBLES, troubles_in
+from exporter.errors import CallTimedOut, InternalError, PermissionRefused
+from exporter.simulator import Fault, ManualClock, Simulator
+from tests.conftest import config_on
+from tests.harness import harness_on
+
+
+def test_many_of_one_reason_hide_none_of_another() -> None:
+    found = troubles_in([*(CallTimedOut(f"call {i}") for i in range(1000)), PermissionRefused("refused")])
+    assert len(found) == MAX_TROUBLES
+    assert [trouble.reason for trouble in found[:3]] == ["timeout", "permission", "timeout"]
+
+
+def test_what_nobody_foresaw_has_a_reason_and_a_hint_too() -> None:
+    (trouble,) = troubles_in([InternalError("unforeseen error, KeyError; its traceback is in the log")])
+    assert trouble.reason == "internal"
+    assert trouble.hint
+
+
+async def test_a_trouble_says_what_it_is_about_and_what_to_do_and_quotes_no_vendor(
+    simulator: Simulator, clock: ManualClock
+) -> None:
+    fault = Fault(kind="error", operation="ListMmsJobs", source_id=2000001, message="the password is hunter2")
+    simulator.faults.add(fault)
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        await harness.refresh()
+        jobs = harness.refresher.snapshot().collectors[1]
+    (trouble,) = jobs.troubles
+    assert (jobs.collector, jobs.troubles_total, trouble.reason) == ("jobs", 1, "server")
+    assert trouble.about.endswith("(2000001)")
+    assert trouble.hint.startswith("wait; if it lasts")
+    assert "hunter2" not in trouble.message
+
+
+async def test_what_was_not_even_tried_has_no_trouble_of_its_own(simulator: Simulator, clock: ManualClock) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", source_id=2000001))
+        await harness.refresh()
+        simulator.faults.add(Fault(kind="error", status=403, code="InvalidAccessKeyId.NotFound"))
+        await harness.refresh()
+        fared = {each.collector: each for each in harness.refresher.snapshot().collectors}
+    assert [trouble.reason for trouble in fared["datasources"].troubles] == ["auth"]
+    assert not fared["jobs"].success
+    assert fared["jobs"].troubles == ()
+
+
+async def test_trouble_is_gone_with_the_refresh_that_works(simulator: Simulator, clock: ManualClock) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        simulator.faults.add(Fault(kind="error", operation="ListMmsJobs"))
+        await harness.refresh()
+        simulator.faults.clear()
+        await harness.refresh()
+        assert not any(collector.troubles for collector in harness.refresher.snapshot().collectors)
+
+
+async def test_how_a_collector_fared_is_the_same_object_while_it_is_the_same(
+    simulator: Simulator, clock: ManualClock
+) -> None:
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        await harness.refresh()
+        before, after = harness.refresher.snapshot().collectors, harness.refresher.snapshot().collectors
+    assert all(one is other for one, other in zip(before, after, strict=True))
