@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from prometheus_client import Metric
 
 from exporter.exposition.families import PARTS
 from exporter.exposition.telemetry import Telemetry
 from exporter.flags import FLAGS
-from exporter.schema import json_schema
+from exporter.schema import attribute_docstrings, json_schema
+from exporter.web import report
 
 FOLDER = Path(__file__).parent
 
@@ -119,12 +121,22 @@ def _kind(schema: dict[str, Any]) -> str:
     return KINDS[str(schema["type"])]
 
 
+def status_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of what /api/v1/status answers."""
+    schema = msgspec.json.schema(report.Report)
+    for name, definition in schema["$defs"].items():
+        for field, text in attribute_docstrings(getattr(report, name)).items():
+            definition["properties"][field]["description"] = text.strip().replace("\n", " ")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Status of mms-exporter", **schema}
+
+
 def documents() -> dict[str, str]:
     """Return every generated document by its name."""
     return {
         "metrics.md": metrics(),
         "configuration.md": configuration(),
         "configuration.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
+        "status.schema.json": json.dumps(status_schema(), indent=2, ensure_ascii=False) + "\n",
     }
 
 

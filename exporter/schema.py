@@ -93,14 +93,15 @@ def _default(each: msgspec.structs.FieldInfo) -> dict[str, Any]:
     return {"default": default.key if isinstance(default, ZoneInfo) else msgspec.to_builtins(default)}
 
 
-def attribute_docstrings(section: type[Section]) -> dict[str, str]:
+def attribute_docstrings(record: type[msgspec.Struct]) -> dict[str, str]:
     """Return the docstring that stands below each field, its own and inherited ones."""
-    kinds = (each for each in reversed(section.__mro__) if issubclass(each, Section) and each is not Section)
+    struct = msgspec.Struct
+    kinds = (each for each in reversed(record.__mro__) if issubclass(each, struct) and each is not struct)
     return {name: text for kind in kinds for name, text in _own_docstrings(kind)}
 
 
-def _own_docstrings(section: type[Section]) -> Iterator[tuple[str, str]]:
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
+def _own_docstrings(record: type) -> Iterator[tuple[str, str]]:
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(record))).body
     body = definition.body if isinstance(definition, ast.ClassDef) else []
     for field, text in pairwise(body):
         if (

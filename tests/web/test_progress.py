@@ -1,0 +1,57 @@
+"""Progress counts as the recording rules do: over tables and partitions, with failures in the denominator."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.console.progress import source_progress
+from exporter.mms.models import DataSource
+from exporter.web.progress import progress_of, together
+from exporter.web.report import Progress
+
+ROW = {"tableNum": 10, "tablesDoneNum": 4, "tablesDoingNum": 1, "tablesPartDoneNum": 2, "tablesFailedNum": 1}
+ROW |= {"partitionNum": 100, "partitionsDoneNum": 40, "partitionsDoingNum": 5, "partitionsFailedNum": 20}
+
+
+def row(**fields: int | None) -> DataSource:
+    """Return a data source with these counters in place of those of ROW."""
+    names = {name: "".join(f"_{each.lower()}" if each.isupper() else each for each in name) for name in ROW}
+    return DataSource(id=1, **{names[name]: value for name, value in {**ROW, **fields}.items()})  # type: ignore[arg-type]  # counters, by name
+
+
+def test_tables_and_partitions_count_together_and_what_failed_is_part_of_all() -> None:
+    progress = progress_of(row())
+    assert progress == Progress(total=110, done=44, part_done=2, doing=6, failed=21, ratio=0.4)
+    assert progress.left == 110 - 44 - 2 - 21
+
+
+def test_what_has_a_state_counts_although_the_inventory_lacks_it() -> None:
+    progress = progress_of(row(tableNum=0, partitionNum=0))
+    assert progress is not None
+    assert (progress.total, progress.done) == (8 + 65, 44)
+
+
+@pytest.mark.parametrize("field", ["tableNum", "partitionNum", "tablesDoneNum", "partitionsDoneNum"])
+def test_without_the_inventory_or_what_is_done_nothing_is_said(field: str) -> None:
+    assert progress_of(row(**{field: None})) is None
+
+
+def test_where_there_is_nothing_to_do_there_is_no_ratio() -> None:
+    progress = progress_of(row(**dict.fromkeys(ROW, 0)))
+    assert progress == Progress(total=0, done=0, part_done=0, doing=0, failed=0, ratio=None)
+
+
+@given(st.fixed_dictionaries({name: st.none() | st.integers(0, 100) for name in ROW}))
+def test_the_page_and_the_commands_agree(fields: dict[str, int | None]) -> None:
+    progress = progress_of(row(**fields))
+    assert (progress.ratio if progress is not None else None) == source_progress(row(**fields))
+
+
+def test_several_are_summed_before_they_are_divided() -> None:
+    small, large = progress_of(row()), progress_of(row(partitionNum=990))
+    assert small is not None
+    assert large is not None
+    both = together([small, large])
+    assert both is not None
+    assert both.ratio == 88 / 1110
+    assert together([]) is None
