@@ -67,8 +67,8 @@ def path(text: str) -> str:
     """Return a path on the web. Raises: ValueError."""
     if not text.startswith("/") or not text.isprintable() or set(text) & set("{}?# "):
         raise ValueError("expected a path such as /metrics")
-    if text.startswith("/-/"):
-        raise ValueError("expected a path that is not below /-/")
+    if text.startswith(("/-/", "/api/")):
+        raise ValueError("expected a path that is not below /-/ or /api/")
     return text
 
 

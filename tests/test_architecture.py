@@ -25,6 +25,7 @@ HOME = {
     "prometheus_client": {"exposition"},
     "alibabacloud_credentials": {"mms.credentials"},
     "rich": {"console"},
+    "jinja2": {"web.page"},
 }
 """Where each library may be imported."""
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -139,7 +139,7 @@ def test_all_values_that_cannot_be_used_are_told_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("path", ["metrics", "/-/ready", "/a b", "/{x}", "/a?b", "/a#b", ""])
+@pytest.mark.parametrize("path", ["metrics", "/-/ready", "/api/v1/status", "/a b", "/{x}", "/a?b", "/a#b", ""])
 def test_a_telemetry_path_that_cannot_be_served_is_refused(path: str) -> None:
     assert len(problems_of(["--web.telemetry-path", path])) == 1
 

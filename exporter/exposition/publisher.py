@@ -5,7 +5,7 @@ What changes while a page is made leads to one more page, never to two at a time
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -27,6 +27,17 @@ class _Compressed:
     pieces: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A snapshot that is handed out."""
+
+    snapshot: Snapshot = field(repr=False, default=Snapshot())
+    number: int = 0
+    """0 for the empty one before the first."""
+    at: float | None = None
+    """Unix seconds; None before the first."""
+
+
 class Publisher:
     """Turns snapshots into what `/metrics` answers."""
 
@@ -41,6 +52,8 @@ class Publisher:
         self._page = self._renderer.render(Snapshot())
         self._compressed: dict[Format, _Compressed] = {}
         self._accounts_shown: frozenset[str] = frozenset()
+        self.publication = Publication()
+        """What the page that is handed out was made of."""
 
     @property
     def accounts_shown(self) -> frozenset[str]:
@@ -64,8 +77,9 @@ class Publisher:
         """Make a page of what is known now and hand it out from now on."""
         started = self._clock.monotonic()
         self._changed.clear()
-        snapshot = self._take_snapshot()
+        snapshot, at = self._take_snapshot(), self._clock.wall()
         self._page = await asyncio.to_thread(self._renderer.render, snapshot)
+        self.publication = Publication(snapshot, self.publication.number + 1, at)
         self._accounts_shown = frozenset(each.account for each in snapshot.accounts if each.is_complete)
         self._telemetry.note_rendering(self._clock.monotonic() - started, self._page.series)
 

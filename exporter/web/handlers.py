@@ -1,15 +1,17 @@
 """What each path answers. Every answer comes from what is ready; none waits for MMS."""
 
-from collections.abc import Awaitable, Callable
-from html import escape
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
-from exporter import __version__
 from exporter.errors import ConfigError
 from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
+from exporter.web.editions import Document, Edition
+from exporter.web.page import POLICY, page
 from exporter.web.service import Service
 
 Reload = Callable[[], Awaitable[None]]
@@ -17,26 +19,15 @@ Reload = Callable[[], Awaitable[None]]
 MAX_REQUEST_BYTES: Final = 64 * 1024
 CHUNK_BYTES: Final = 256 * 1024
 
-PAGE: Final = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark">
-<title>MMS exporter</title>
-<style>body {{ font-family: sans-serif; margin: 2rem; max-width: 40rem; line-height: 1.5 }}</style>
-</head>
-<body>
-<h1>MMS exporter</h1>
-<p>Prometheus metrics of the MaxCompute Migration Service. Version {version}.</p>
-<ul>
-<li><a href="{metrics}">Metrics</a></li>
-<li><a href="/-/healthy">Health</a>: the exporter itself runs</li>
-<li><a href="/-/ready">Readiness</a>: every account was asked at least once</li>
-</ul>
-</body>
-</html>
-"""
+STATUS_PATH: Final = "/api/v1/status"
+GUARDS: Final = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+"""What keeps a browser from making more of an answer than it is."""
 
 
 def application(service: Service, telemetry_path: str, reload: Reload | None) -> web.Application:
@@ -45,7 +36,8 @@ def application(service: Service, telemetry_path: str, reload: Reload | None) ->
     handlers = _Handlers(service, telemetry_path, reload)
     app.router.add_get(telemetry_path, handlers.metrics)
     if telemetry_path != "/":
-        app.router.add_get("/", handlers.index)
+        app.router.add_get("/", handlers.page)
+    app.router.add_get(STATUS_PATH, handlers.status)
     app.router.add_get("/-/healthy", handlers.healthy)
     app.router.add_get("/-/ready", handlers.ready)
     if reload is not None:
@@ -58,7 +50,8 @@ class _Handlers:
     def __init__(self, service: Service, telemetry_path: str, reload: Reload | None) -> None:
         self._service = service
         self._reload = reload
-        self._page = PAGE.format(version=escape(__version__), metrics=escape(telemetry_path))
+        self._page = Document(service.situation, partial(page, telemetry_path=telemetry_path))
+        self._status = Document(service.situation, msgspec.json.encode)
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         text_format = format_for(request.headers.get("accept", ""))
@@ -67,16 +60,16 @@ class _Handlers:
         if gzip:
             headers["content-encoding"] = "gzip"
         pieces = self._service.publisher.pieces(text_format, gzip=gzip)
-        response = web.StreamResponse(headers=headers)
-        response.content_length = sum(map(len, pieces))
-        await response.prepare(request)
-        if request.method != "HEAD":
-            for piece in pieces:
-                await _write(response, piece)
-        return response
+        return await _streamed(request, headers, pieces)
 
-    async def index(self, _: web.Request) -> web.Response:
-        return web.Response(text=self._page, content_type="text/html")
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": POLICY}
+        return await _edition(request, headers, await self._page.current())
+
+    async def status(self, request: web.Request) -> web.StreamResponse:
+        policy = "default-src 'none'; frame-ancestors 'none'"
+        headers = {"content-type": "application/json", "content-security-policy": policy}
+        return await _edition(request, headers, await self._status.current())
 
     async def healthy(self, _: web.Request) -> web.Response:
         if not self._service.is_healthy:
@@ -97,6 +90,29 @@ class _Handlers:
         except ConfigError as error:
             return web.Response(text=f"{error}\n", status=HTTPStatus.BAD_REQUEST)
         return web.Response(text="reloaded\n")
+
+
+async def _edition(request: web.Request, headers: dict[str, str], edition: Edition) -> web.StreamResponse:
+    """Answer with an edition, or that the reader has it already."""
+    headers |= {**GUARDS, "cache-control": "private, no-cache", "vary": "accept-encoding"}
+    headers["etag"] = f'W/"{edition.tag}"'
+    if any(tag.value in ("*", edition.tag) for tag in request.if_none_match or ()):
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    if takes_gzip(request.headers.get("accept-encoding", "")):
+        headers["content-encoding"] = "gzip"
+        return await _streamed(request, headers, (edition.gzipped,))
+    return await _streamed(request, headers, (edition.plain,))
+
+
+async def _streamed(request: web.Request, headers: dict[str, str], pieces: Sequence[bytes]) -> web.StreamResponse:
+    """Answer with what all readers share."""
+    response = web.StreamResponse(headers=headers)
+    response.content_length = sum(map(len, pieces))
+    await response.prepare(request)
+    if request.method != "HEAD":
+        for piece in pieces:
+            await _write(response, piece)
+    return response
 
 
 async def _write(response: web.StreamResponse, piece: bytes) -> None:

@@ -76,7 +76,7 @@ async def _reload(load: Callable[[], Config], service: Service) -> None:
     try:
         config = await asyncio.to_thread(load)
     except ConfigError as error:
-        service.note_failed_reload()
+        service.note_failed_reload(error.problems)
         log.warning("configuration not reloaded; the old one stays", problems="; ".join(map(str, error.problems)))
         raise
     await service.apply(config)

@@ -4,19 +4,22 @@ Puts together what the inner rooms offer; owns the life of tasks and sessions, a
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import Snapshot
 from exporter.config import Account, Config
+from exporter.errors import Problem
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
 from exporter.mms.credentials import credential_source
 from exporter.mms.pace import Limits
 from exporter.sharding import WHOLE, Shard
+from exporter.web.status import Load, Situation
 
 MAX_START_SPREAD_SECONDS: Final = 0.2
 """Between the first refreshes of two accounts."""
@@ -44,11 +47,26 @@ class Service:
         self._accounts: dict[str, _Running] = {}
         self.publisher = Publisher(self.snapshot, telemetry, clock)
         self._publishing: asyncio.Task[None] | None = None
+        self._started_at = clock.wall()
+        self._load = Load()
 
     def snapshot(self) -> Snapshot:
         """Return what is known now of every account that was refreshed."""
         refreshers = (running.refresher for running in self._accounts.values())
         return Snapshot(tuple(each.snapshot() for each in refreshers if each.has_result))
+
+    def situation(self) -> Situation:
+        """Return all that can be told of what is published, without asking anybody."""
+        publication = self.publisher.publication
+        return Situation(
+            snapshot=publication.snapshot,
+            publication=publication.number,
+            published_at=publication.at,
+            started_at=self._started_at,
+            load=self._load,
+            awaited_accounts=tuple(self.awaited_accounts),
+            shard=self._shard,
+        )
 
     @property
     def awaited_accounts(self) -> list[str]:
@@ -83,11 +101,13 @@ class Service:
                 self._accounts[name] = self._started(account, config, index, stopped.get(name))
         if self._publishing is None:
             self._publishing = asyncio.create_task(self.publisher.run(), name="publish")
-        self._telemetry.note_load(self._clock.wall())
+        self._load = Load(self._clock.wall(), is_current=True)
+        self._telemetry.note_load(self._load.at)
         self.publisher.note_change()
 
-    def note_failed_reload(self) -> None:
-        """Have it seen that the configuration could not be loaded anew."""
+    def note_failed_reload(self, problems: Sequence[Problem] = ()) -> None:
+        """Have it seen that the configuration could not be loaded anew, and why."""
+        self._load = replace(self._load, is_current=False, problems=tuple(map(str, problems)))
         self._telemetry.note_load(None)
 
     def _started(self, account: Account, config: Config, index: int, before: _Running | None) -> _Running:

@@ -1,0 +1,38 @@
+"""A service on the simulated MMS, and an HTTP client of it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+
+from exporter.exposition.telemetry import Telemetry
+from exporter.simulator import Simulator
+from exporter.web.handlers import application
+from exporter.web.service import Service
+from tests.conftest import config_on
+from tests.harness import eventually
+
+
+@pytest.fixture
+async def service(simulator: Simulator) -> AsyncIterator[Service]:
+    """Provide a service that has read the simulated MMS once."""
+    running = Service(Telemetry())
+    await running.apply(config_on(simulator.url))
+    await eventually(lambda: running.is_ready)
+    yield running
+    await running.close()
+
+
+@pytest.fixture
+async def http(service: Service) -> AsyncIterator[ClientSession]:
+    """Provide an HTTP client of the service, with every path offered."""
+
+    async def reload() -> None:
+        return None
+
+    async with (
+        TestServer(application(service, "/metrics", reload)) as server,
+        ClientSession(server.make_url("/"), auto_decompress=False) as session,
+    ):
+        yield session

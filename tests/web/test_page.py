@@ -1,0 +1,243 @@
+"""The page and the JSON over HTTP: fresh, guarded, escaped, and made no more often than needed."""
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+
+from benchmarks.worlds import source
+from exporter.collect.snapshot import AccountSnapshot, Snapshot
+from exporter.errors import Problem
+from exporter.mms.models import DataSource
+from exporter.simulator import Fault, Simulator
+from exporter.simulator.rows import CANARY
+from exporter.web.editions import Document
+from exporter.web.handlers import application
+from exporter.web.page import BAR_UNITS, LEAST_MARK, POLICY, marks, page
+from exporter.web.progress import progress_of
+from exporter.web.report import Progress, Report
+from exporter.web.service import Service
+from exporter.web.status import Load, Situation, report_of
+from tests.conftest import IDENTITY, config_on
+from tests.harness import eventually
+
+PLAIN = {"accept-encoding": "identity"}
+PATHS = ("/", "/api/v1/status")
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "\"'><img src=x onerror=alert(1)>",
+    "a\u202eb",
+    "a\nb",
+    "{{ 7 * 7 }}",
+    "y" * 10_000,
+)
+
+
+def situation(*names: str, publication: int = 1) -> Situation:
+    """Return the situation of one account with data sources of these names, everything in them named so too."""
+    sources = []
+    for number, name in enumerate(names):
+        made = source(number)
+        assert made.figures is not None
+        assert made.jobs is not None
+        named = replace(made.name, source=name)
+        row = DataSource(id=number, name=name, type=name, status=name, dst_project=name, scan_status=name)
+        jobs = tuple(replace(job, name=name, src_db=name, status=name) for job in made.jobs.jobs)
+        figures = replace(made.figures, name=named, row=row)
+        sources.append(replace(made, name=named, figures=figures, jobs=replace(made.jobs, jobs=jobs)))
+    snapshot = Snapshot((AccountSnapshot(names[0] if names else "a", up=True, sources=tuple(sources)),))
+    return Situation(snapshot, publication, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ())
+
+
+class Tags(HTMLParser):
+    """The tags and attributes of a page, as a browser would take it apart."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_name_adds_no_tag_and_no_attribute(name: str) -> None:
+    hostile, harmless = (Tags(page(report_of(situation(each)), "/metrics").decode()) for each in (name, "harmless"))
+    assert hostile.tags == harmless.tags
+    assert hostile.attributes == harmless.attributes
+    assert not any(attribute.startswith("on") for attribute in hostile.attributes)
+
+
+def test_what_turns_or_breaks_text_stands_there_by_its_number() -> None:
+    text = page(report_of(situation("a\u202eb\nc")), "/metrics").decode()
+    assert r"a\u202eb\nc" in text
+    assert "\u202e" not in text.replace('data-key="a\u202eb\nc/', "")
+
+
+def test_the_path_of_the_metrics_is_escaped_too() -> None:
+    assert b'<a href="/&#34;&gt;">' in page(report_of(situation()), '/">')
+
+
+def test_the_policy_allows_the_pages_own_style_and_script_and_nothing_else() -> None:
+    text = page(report_of(situation("a")), "/metrics").decode()
+    for tag in ("style", "script"):
+        (inside,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in POLICY
+    assert POLICY.startswith("default-src 'none'; ")
+    assert "unsafe" not in POLICY
+
+
+async def test_what_no_utf8_can_hold_breaks_neither(http: ClientSession, service: Service) -> None:
+    service.note_failed_reload([Problem("/etc/\udcff.yaml", "cannot be read")])
+    for path in PATHS:
+        async with http.get(path, headers=PLAIN) as response:
+            assert r"\udcff.yaml" in (await response.text()).replace("\\\\", "\\")
+
+
+@pytest.mark.parametrize(
+    ("done", "doing", "failed"), [(0, 0, 1), (999_999, 0, 1), (500_000, 500_000, 0), (0, 0, 1_000_000), (1, 1, 1)]
+)
+def test_a_progress_bar_holds_what_it_shows_and_hides_no_failure(done: int, doing: int, failed: int) -> None:
+    moving, broken = marks(Progress(total=1_000_000, done=done, part_done=0, doing=doing, failed=failed, ratio=None))
+    for mark, count in ((moving, doing), (broken, failed)):
+        assert 0 <= mark.x <= mark.x + mark.width <= BAR_UNITS
+        assert (mark.width >= LEAST_MARK) == bool(count)
+
+
+async def test_both_say_the_same(http: ClientSession, service: Service) -> None:
+    async with http.get("/", headers=PLAIN) as response:
+        text = await response.text()
+    for each in report_of(service.situation()).sources:
+        assert each.name in text
+        progress = progress_of(next(s for s in _rows(service) if s.id == each.id))
+        assert progress is not None
+        assert f'value="{progress.done}"' in text
+
+
+def _rows(service: Service) -> list[DataSource]:
+    sources = service.situation().snapshot.accounts[0].sources
+    return [each.figures.row for each in sources if each.figures is not None]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_it_comes_compressed_where_that_is_taken(http: ClientSession, path: str) -> None:
+    async with http.get(path, headers=PLAIN) as plain, http.get(path, headers={"accept-encoding": "gzip"}) as packed:
+        assert packed.headers["content-encoding"] == "gzip"
+        assert gzip.decompress(await packed.read()) == await plain.read()
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_it_is_guarded(http: ClientSession, path: str) -> None:
+    async with http.get(path) as response:
+        headers = response.headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cache-control"] == "private, no-cache"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_who_has_it_already_is_told_so(http: ClientSession, path: str) -> None:
+    async with http.get(path) as response:
+        tag = response.headers["etag"]
+    async with http.get(path, headers={"if-none-match": tag}) as response:
+        assert (response.status, await response.read()) == (304, b"")
+    async with http.get(path, headers={"if-none-match": 'W/"another"'}) as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_only_reading_is_offered(http: ClientSession, path: str) -> None:
+    async with http.head(path) as response:
+        assert (response.status, await response.read()) == (200, b"")
+        assert int(response.headers["content-length"]) > 0
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        async with http.request(method, path) as response:
+            assert response.status == 405
+
+
+async def test_the_status_stays_where_it_is_when_the_metrics_stand_at_the_root(service: Service) -> None:
+    async with (
+        TestServer(application(service, "/", None)) as server,
+        ClientSession(server.make_url("/")) as session,
+        session.get("/api/v1/status") as response,
+    ):
+        assert (await response.json())["schema_version"] == 1
+
+
+async def test_a_reload_that_failed_is_shown_at_once(http: ClientSession, service: Service) -> None:
+    async with http.get("/api/v1/status") as response:
+        assert response.status == 200
+    service.note_failed_reload([Problem("accounts[0].region", "is required")])
+    async with http.get("/", headers=PLAIN) as response:
+        text = await response.text()
+    assert "accounts[0].region: is required" in text
+    assert "Last reload failed" in text
+
+
+async def test_neither_shows_a_secret(http: ClientSession, service: Service, simulator: Simulator) -> None:
+    """Of the account, of the `config` of its sources, or of what MMS writes of an error."""
+    simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", message=f"password {CANARY}"))
+    await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
+    await eventually(lambda: any(item.message for item in report_of(service.situation()).attention))
+    for path in PATHS:
+        async with http.get(path, headers=PLAIN) as response:
+            text = await response.text()
+        assert "ListMmsJobs failed" in text
+        for secret in (CANARY, IDENTITY.access_key_id, IDENTITY.access_key_secret):
+            assert secret not in text
+
+
+@pytest.fixture
+def made() -> list[Report]:
+    """Provide the reports that a document was made of."""
+    return []
+
+
+@pytest.fixture
+def rendering(made: list[Report]) -> Callable[[Report], bytes]:
+    """Provide what makes documents."""
+
+    def render(report: Report) -> bytes:
+        made.append(report)
+        return b"document"
+
+    return render
+
+
+async def test_a_document_is_made_once_for_each_situation(
+    made: list[Report], rendering: Callable[[Report], bytes]
+) -> None:
+    now = [situation("a")]
+    document = Document(lambda: now[0], rendering)
+    assert not made, "nobody asked"
+    first = await document.current()
+    now[0] = situation("a")
+    assert await document.current() is first
+    now[0] = situation("b", publication=2)
+    assert await document.current() is not first
+    assert len(made) == 2
+
+
+async def test_who_asks_meanwhile_waits_for_the_same_one(
+    made: list[Report], rendering: Callable[[Report], bytes]
+) -> None:
+    document = Document(lambda: situation("a"), rendering)
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(document.current()) for _ in range(10)]
+    assert len({id(task.result()) for task in asked}) == 1
+    assert len(made) == 1

@@ -1,0 +1,279 @@
+"""The report: exactly what the snapshot says, bounded in every dimension, as its schema documents."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from aiohttp import ClientSession
+
+from benchmarks.worlds import snapshot, source
+from exporter.collect.snapshot import (
+    AccountSnapshot,
+    CollectorSnapshot,
+    Failed,
+    Failures,
+    FailuresFigures,
+    PartitionFigures,
+    Snapshot,
+    SourceName,
+    SourceSnapshot,
+    TableFigures,
+    Trouble,
+)
+from exporter.exposition.telemetry import Telemetry
+from exporter.sharding import Shard
+from exporter.simulator import Fault, Simulator, events, happen
+from exporter.web import status
+from exporter.web.attention import RUNBOOKS
+from exporter.web.page import page
+from exporter.web.report import Report, Source
+from exporter.web.service import Service
+from exporter.web.status import Load, Situation, report_of
+from tests.conftest import config_on
+from tests.harness import eventually
+from tests.programs import ROOT
+
+SCHEMA = json.loads((ROOT / "docs" / "status.schema.json").read_text(encoding="utf-8"))
+TROUBLE = Trouble("timeout", "hive-a (7)", "no answer within 10 s", "check the network path")
+LONG = "x" * 10_000
+
+
+LOADED = Load(1.7e9, is_current=True)
+
+
+def report_on(held: Snapshot, load: Load = LOADED) -> Report:
+    """Return the report of a snapshot."""
+    return report_of(Situation(held, 1, 1.75e9, 1.7e9, load, ()))
+
+
+def each_of(service: Service) -> dict[int, Source]:
+    """Return the data sources as a service would tell them now, by id."""
+    return {source.id: source for source in report_of(service.situation()).sources}
+
+
+def named_of(source: Source) -> int | None:
+    """Return how many partitions of a source are known to have failed, and listed; None where that is not known."""
+    return source.failed_partitions.total if source.failed_partitions else None
+
+
+def account_of(*sources: SourceSnapshot, troubles: tuple[Trouble, ...] = ()) -> Snapshot:
+    """Return one account with these data sources, and its listing in these troubles."""
+    listing = CollectorSnapshot("account", "datasources", not troubles, 0.5, 1.7e9, troubles, len(troubles))
+    return Snapshot((AccountSnapshot("account", up=not troubles, collectors=(listing,), sources=sources),))
+
+
+def with_failures(number: int, count: int) -> SourceSnapshot:
+    """Return a data source of which so many tables and partitions are known to have failed."""
+    made = source(number)
+    failed = tuple(Failed("db", f"t{index}", None, "p", "s", f"t{index}") for index in range(count))
+    return replace(made, failures=FailuresFigures(made.name, Failures(failed, count), Failures(failed, count)))
+
+
+def titles(report: Report) -> list[str]:
+    """Return what needs attention, without its severity."""
+    return [item.title for item in report.attention]
+
+
+async def answer(http: ClientSession) -> Any:  # noqa: ANN401 - JSON
+    """Return what /api/v1/status says, which is as its schema documents."""
+    async with http.get("/api/v1/status", headers={"accept-encoding": "identity"}) as response:
+        assert response.status == 200
+        said = await response.json()
+    jsonschema.validate(said, SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+    return said
+
+
+async def test_every_source_is_told_as_mms_has_it(http: ClientSession, simulator: Simulator) -> None:
+    said = {each["id"]: each for each in (await answer(http))["sources"]}
+    rows = simulator.world.truth().data_sources()
+    assert set(said) == set(rows)
+    for source_id, row in rows.items():
+        each = said[source_id]
+        assert (each["name"], each["status"], each["agent_online"]) == (row.name, row.status, row.agent_is_online)
+        assert (each["tables"]["done"], each["tables"]["failed"]) == (row.tables_done_num, row.tables_failed_num)
+        assert (each["partitions"]["inventory"], each["databases"]) == (row.partition_num, row.db_num)
+
+
+async def test_exactly_what_failed_is_named(service: Service, http: ClientSession, simulator: Simulator) -> None:
+    source_id = simulator.world.source_ids()[0]
+    happen(simulator.world, events.Fail(source_id=source_id, table_ids=(1, 2)))
+    await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
+    row = simulator.world.truth().data_source(source_id)
+    await eventually(lambda: each_of(service)[source_id].tables.failed == row.tables_failed_num != 0)
+    await eventually(lambda: named_of(each_of(service)[source_id]) == row.partitions_failed_num)
+    said = next(each for each in (await answer(http))["sources"] if each["id"] == source_id)
+    truth = simulator.world.truth()
+    for kind, objects in (("table", truth.tables(source_id)), ("partition", truth.partitions(source_id))):
+        failed = [each for each in objects if each.status == "FAILED"]
+        named = said[f"failed_{kind}s"]
+        assert named["total"] == len(failed)
+        assert named["omitted"] == len(failed) - len(named["named"])
+    assert said["failed_partitions"]["total"] > 0
+
+
+async def test_the_same_jobs_run_as_in_mms(http: ClientSession, simulator: Simulator) -> None:
+    for each in (await answer(http))["sources"]:
+        jobs = [job for job in simulator.world.truth().jobs(each["id"]) if job.status != "DONE"]
+        assert {job["id"]: (job["status"], job["tasks_done"]) for job in each["jobs"]["listed"]} == {
+            job.id: (job.status, job.task_done) for job in jobs
+        }
+
+
+async def test_asking_for_the_status_asks_nothing_of_mms(http: ClientSession, simulator: Simulator) -> None:
+    before = simulator.calls.total()
+    for path in ("/", "/api/v1/status") * 5:
+        async with http.get(path) as response:
+            assert response.status == 200
+    assert simulator.calls.total() == before
+
+
+async def test_what_went_wrong_is_told_with_what_to_do(
+    simulator: Simulator, service: Service, http: ClientSession
+) -> None:
+    simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsDataSources"))
+    await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
+    await eventually(lambda: not report_of(service.situation()).accounts[0].up)
+    said = await answer(http)
+    assert not said["accounts"][0]["up"]
+    (trouble,) = said["accounts"][0]["collectors"][0]["troubles"]
+    assert trouble["reason"] == "permission"
+    item = said["attention"][0]
+    assert (item["severity"], item["hint"]) == ("critical", trouble["hint"])
+    assert item["runbook"].endswith("/MmsPermissionRefused.md")
+
+
+async def test_an_account_that_is_not_read_yet_is_awaited(simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="hang"))
+    waiting = Service(Telemetry())
+    await waiting.apply(config_on(simulator.url))
+    report = report_of(waiting.situation())
+    await waiting.close()
+    assert report.awaited_accounts == ("test",)
+    assert (report.published_at, report.accounts) == (None, ())
+
+
+def test_the_answer_is_what_its_schema_says_also_when_it_is_full() -> None:
+    name = SourceName("account", 1, "s")
+    table = TableFigures(name, 1, "db", "t", "NEW", 1, 2, 3, 6, 10, 20, 1.7e9)
+    partition = PartitionFigures(name, 2, "db", "t", "ds=1", "DONE", 1, 1, 1.7e9)
+    full = account_of(with_failures(1, 3), replace(source(2), figures=None), troubles=(TROUBLE,))
+    watching = replace(full.accounts[0], tables=(table,), partitions=(partition,))
+    said = msgspec.json.decode(msgspec.json.encode(report_on(Snapshot((watching,)))))
+    jsonschema.validate(said, SCHEMA)
+    assert len(said["watched_tables"]) == len(said["watched_partitions"]) == 1
+
+
+def test_every_field_of_the_schema_is_documented_or_says_it_by_its_name() -> None:
+    plain = {
+        field
+        for each in SCHEMA["$defs"].values()
+        for field, shape in each["properties"].items()
+        if "description" not in shape
+    }
+    assert not {field for field in plain if field.endswith(("omitted", "ratio", "listed", "named"))}
+    assert all(each["description"] for each in SCHEMA["$defs"].values())
+
+
+def test_what_is_too_old_to_show_is_said_to_be_so_and_nothing_is_made_up() -> None:
+    report = report_on(account_of(replace(source(1), figures=None, jobs=None)))
+    (stale,) = report.sources
+    assert stale.stale
+    assert (stale.progress, stale.jobs, stale.tables.done, stale.status) == (None, None, None, None)
+    assert "Figures too old to show" in titles(report)
+
+
+def test_of_too_many_sources_those_that_need_attention_stay() -> None:
+    calm = snapshot(status.MAX_SOURCES).accounts[0].sources
+    calm = tuple(quiet(each) for each in calm)
+    report = report_on(account_of(*calm, replace(source(99_999), refreshed=False)))
+    assert (len(report.sources), report.sources_omitted) == (status.MAX_SOURCES, 1)
+    assert report.sources[-1].id == source(99_999).name.source_id
+    assert report.summary.sources == status.MAX_SOURCES + 1
+
+
+def quiet(each: SourceSnapshot) -> SourceSnapshot:
+    """Return a data source in which nothing failed."""
+    assert each.figures is not None
+    row = msgspec.structs.replace(each.figures.row, tables_failed_num=0, partitions_failed_num=0)
+    return replace(each, figures=replace(each.figures, row=row), jobs=None)
+
+
+@pytest.mark.parametrize("sources", [1, 10, 1000])
+def test_jobs_and_failures_are_bounded_and_the_rest_is_counted(sources: int) -> None:
+    report = report_on(account_of(*(with_failures(number, 100) for number in range(sources))))
+    jobs = [each.jobs for each in report.sources if each.jobs is not None]
+    failed = [each.failed_tables for each in report.sources if each.failed_tables is not None]
+    assert sum(len(each.listed) for each in jobs) <= max(status.MAX_JOBS, sources)
+    assert sum(len(each.named) for each in failed) <= max(status.MAX_FAILURES, sources)
+    assert all(len(each.listed) + each.omitted == 6 for each in jobs), "five run and one failed"
+    assert all(1 <= len(each.named) <= status.MAX_FAILURES_OF_SOURCE for each in failed)
+    assert all(len(each.named) + each.omitted == 100 for each in failed)
+
+
+def test_a_text_of_any_length_is_cut() -> None:
+    name = SourceName("account", 1, LONG)
+    made = source(1)
+    assert made.figures is not None
+    row = msgspec.structs.replace(made.figures.row, status=LONG, region=LONG, dst_projects=(LONG,) * 1000)
+    report = report_on(
+        account_of(
+            replace(made, name=name, figures=replace(made.figures, name=name, row=row)),
+            troubles=(replace(TROUBLE, about=LONG, message=LONG),),
+        ),
+        Load(1.7e9, problems=(LONG,)),
+    )
+    assert len(msgspec.json.encode(report)) < 20_000
+
+
+def test_a_reload_that_failed_is_told_with_its_reasons() -> None:
+    report = report_on(account_of(), Load(1.7e9, problems=("accounts[0].region: is required",)))
+    assert not report.configuration.last_load_successful
+    assert report.configuration.problems == ("accounts[0].region: is required",)
+    assert report.attention[0].concerned[0].name == "accounts[0].region: is required"
+
+
+def test_a_shard_says_that_it_is_one() -> None:
+    whole = Situation(account_of(source(1)), 1, 1.75e9, 1.7e9, LOADED, ())
+    assert report_of(whole).shard is None
+    report = report_of(replace(whole, shard=Shard(1, 3)))
+    assert report.shard is not None
+    assert (report.shard.index, report.shard.total) == (1, 3)
+    assert b"shard 1 of 3" in page(report, "/metrics")
+
+
+def test_an_agent_that_is_offline_matters_while_work_is_left() -> None:
+    made = source(1)
+    assert made.figures is not None
+    offline = msgspec.structs.replace(made.figures.row, agent_is_online=False)
+    at_rest = msgspec.structs.replace(
+        offline,
+        table_num=10,
+        tables_done_num=5,
+        tables_doing_num=0,
+        tables_part_done_num=3,
+        tables_failed_num=2,
+        partition_num=0,
+        partitions_done_num=0,
+        partitions_doing_num=0,
+        partitions_failed_num=0,
+    )
+    for row, matters in ((offline, True), (at_rest, False)):
+        report = report_on(account_of(replace(made, figures=replace(made.figures, row=row))))
+        assert ("Agent offline while work is left" in titles(report)) == matters
+        assert report.summary.agents_offline == 1
+
+
+def test_the_most_is_named_first_and_the_critical_above_all() -> None:
+    report = report_on(account_of(*map(source, range(8)), troubles=(TROUBLE,)))
+    assert [item.severity for item in report.attention] == sorted(item.severity for item in report.attention)
+    failed = next(item for item in report.attention if item.title == "Partitions failed")
+    assert (len(failed.concerned), failed.omitted) == (5, 3)
+    assert failed.concerned[0].count == 7
+
+
+@pytest.mark.parametrize("runbook", sorted(RUNBOOKS))
+def test_every_runbook_exists(runbook: str) -> None:
+    assert (ROOT / "docs" / "runbooks" / f"{runbook}.md").is_file()
