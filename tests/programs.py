@@ -15,6 +15,7 @@ NAMES = {
     "PROMETHEUS": ("prometheus",),
     "ALERTMANAGER": ("alertmanager", "prometheus-alertmanager"),
     "AMTOOL": ("amtool",),
+    "CHROMIUM": ("chromium", "chromium-browser", "google-chrome"),
     "PINT": ("pint",),
     "DASHBOARD_LINTER": ("dashboard-linter",),
 }

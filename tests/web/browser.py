@@ -1,0 +1,127 @@
+"""The status page in a real Chromium: a service whose situation a test sets, and pages that may do nothing wrong."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser, Page, async_playwright
+
+from benchmarks.worlds import source
+from exporter.collect.snapshot import (
+    AccountSnapshot,
+    CollectorSnapshot,
+    Failed,
+    Failures,
+    FailuresFigures,
+    Snapshot,
+    SourceSnapshot,
+    Trouble,
+)
+from exporter.exposition.telemetry import Telemetry
+from exporter.web.handlers import application
+from exporter.web.service import Service
+from exporter.web.status import Load, Situation
+from tests.programs import program
+
+POLL_MILLISECONDS = 5000
+"""How often the page asks; a test has the page's clock jump so far."""
+
+PATIENCE_MILLISECONDS = 10_000
+"""How long a test waits for what the page is to do."""
+
+
+class Stage(Service):
+    """A service that tells what a test has it tell."""
+
+    def __init__(self) -> None:
+        super().__init__(Telemetry(with_process=False))
+        self.is_gone = False
+        self._number = 0
+        self.show()
+
+    def show(self, *sources: SourceSnapshot, troubles: tuple[Trouble, ...] = ()) -> None:
+        """Publish one account with these data sources, its listing in these troubles."""
+        self._number += 1
+        listing = CollectorSnapshot("test", "datasources", not troubles, 0.1, 1.75e9, troubles, len(troubles))
+        account = AccountSnapshot("test", up=not troubles, collectors=(listing,), sources=sources)
+        load = Load(1.7e9, is_current=True)
+        self._told = Situation(Snapshot((account,)), self._number, 1.75e9 + self._number, 1.7e9, load, ())
+
+    def situation(self) -> Situation:
+        """Return what the test set; fail where it wants that."""
+        if self.is_gone:
+            raise ConnectionError("the test has it fail")
+        return self._told
+
+
+def made(number: int, *, name: str | None = None, failed: int = 0, **row: Any) -> SourceSnapshot:
+    """Return a data source with so many failed partitions; `row` are fields of its row."""
+    each = source(number)
+    assert each.figures is not None
+    assert each.jobs is not None
+    named = replace(each.name, source=each.name.source if name is None else name)
+    calm = {"tables_failed_num": 0, "tables_part_done_num": 0, "partitions_failed_num": failed, **row}
+    figures = replace(
+        each.figures, name=named, row=msgspec.structs.replace(each.figures.row, name=named.source, **calm)
+    )
+    partitions = tuple(Failed("sales", "orders", f"ds={index}", "p", "default", "orders") for index in range(failed))
+    failures = FailuresFigures(named, Failures((), 0), Failures(partitions, failed))
+    jobs = replace(each.jobs, name=named, counts={"DOING": 1}, jobs=each.jobs.jobs[:1])
+    return replace(each, name=named, figures=figures, jobs=jobs, failures=failures)
+
+
+@dataclass
+class Visit:
+    """A page that was opened, and what it did."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    """What the browser had to say: errors, warnings, violations of the policy."""
+
+    async def renew(self) -> None:
+        """Have the page ask for newer figures now."""
+        async with self.page.expect_response(lambda response: response.request.resource_type == "fetch"):
+            await self.page.clock.fast_forward(POLL_MILLISECONDS)
+
+    async def column(self, table: str, number: int) -> list[str]:
+        """Return the first line of each cell that is shown of a column, from 1, top down."""
+        cells = self.page.locator(f"#{table} tr:not([hidden]) > :nth-child({number})")
+        return [text.split("\n")[0] for text in await cells.all_inner_texts()]
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Provide a browser."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program("CHROMIUM"))
+        yield browser
+        await browser.close()
+
+
+@asynccontextmanager
+async def visit(browser: Browser, service: Service, **context: Any) -> AsyncIterator[Visit]:
+    """Provide the status page of a service, opened as by a new visitor; in the end it may have done nothing wrong."""
+    async with TestServer(application(service, "/metrics", None)) as server:
+        own = await browser.new_context(**context)
+        page = await own.new_page()
+        page.set_default_timeout(PATIENCE_MILLISECONDS)
+        opened = Visit(page)
+        page.on("request", lambda request: opened.requests.append(request.url))
+        page.on("console", lambda message: opened.complaints.append(message.text))
+        page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+        page.on("dialog", lambda dialog: opened.complaints.append(dialog.message))
+        await page.clock.install()
+        answer = await page.goto(str(server.make_url("/")))
+        assert answer is not None
+        assert answer.ok
+        if context.get("java_script_enabled", True):
+            await page.wait_for_function("document.querySelector('time')?.title")
+        yield opened
+        await own.close()
+        origin = str(server.make_url("/"))
+        assert all(url.startswith((origin, "data:")) for url in opened.requests)
+        assert not opened.complaints
