@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 
+import msgspec
 from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
@@ -25,6 +27,9 @@ from exporter.exposition.rendering import Renderer
 from exporter.exposition.telemetry import Telemetry
 from exporter.exposition.text import Format
 from exporter.simulator import Identity, ScaledClock, Simulator, World
+from exporter.web.editions import Document
+from exporter.web.page import page
+from exporter.web.status import Load, Situation
 
 SOURCES = 1000
 ROUNDS = 7
@@ -95,6 +100,35 @@ def renderings() -> list[Figure]:
     ]
 
 
+async def status_pages() -> list[Figure]:
+    """Return what the status page costs when it is asked for first, and again, beside rendering the metrics."""
+    held = snapshot(SOURCES)
+    number = count()
+
+    def situation() -> Situation:
+        return Situation(held, next(number), 1.75e9, 1.75e9, Load(1.75e9, is_current=True), ())
+
+    same = situation()
+    figures = []
+    for name, render in (("page", partial(page, telemetry_path="/metrics")), ("JSON", msgspec.json.encode)):
+        anew, again = Document(situation, render), Document(lambda: same, render)
+        await again.current()
+        first, whole = await timed_async(anew), timed(lambda: Renderer().render(held))[0]
+        figures.append(Figure(f"status {name}, once a publication", first, "rendering, whole", whole))
+        figures.append(Figure(f"status {name}, from then on", await timed_async(again)))
+    return figures
+
+
+async def timed_async(document: Document) -> float:
+    """Return the median seconds until a document is there."""
+    spent: list[float] = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        await document.current()
+        spent.append(time.perf_counter() - started)
+    return statistics.median(spent)
+
+
 async def starts() -> list[Figure]:
     """Return how long it takes from the command to its answer."""
     world = World(clock=ScaledClock(time.time(), 60))
@@ -163,7 +197,7 @@ def table(figures: list[Figure]) -> str:
 def main() -> None:
     """Measure everything."""
     held = Renderer().render(snapshot(SOURCES))
-    figures = [*asyncio.run(scrapes()), *renderings(), *asyncio.run(starts())]
+    figures = [*asyncio.run(scrapes()), *renderings(), *asyncio.run(status_pages()), *asyncio.run(starts())]
     print(f"{held.series} series of {SOURCES} sources; medians of {ROUNDS} rounds\n\n{table(figures)}")
     rows = [{**asdict(each), "ratio": each.ratio} for each in figures]
     RESULTS.write_text(json.dumps({"series": held.series, "figures": rows}, indent=2) + "\n", encoding="utf-8")
