@@ -5,18 +5,17 @@ Owns every default. What is loaded is frozen and whole: secrets read, expression
 
 import ipaddress
 import re
-from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-import yaml
 from msgspec import Meta, field
 
 from exporter.errors import ConfigError, Problem
-from exporter.shapes import Seconds, Secret, Section, build, shown_key
+from exporter.shapes import Seconds, Secret, Section, build
+from exporter.yaml_files import read_yaml
 
 DEFAULT_ZONE: Final = ZoneInfo("Asia/Shanghai")
 MAX_TIMEOUT_SECONDS: Final = 300
@@ -262,7 +261,7 @@ class Config(Section, frozen=True, kw_only=True):
 
 def load(path: Path) -> Config:
     """Return the configuration in a YAML file. Raises: ConfigError with every problem."""
-    return config_from(_read_yaml(path))
+    return config_from(read_yaml(path))
 
 
 def region_only(region: str) -> Config:
@@ -314,35 +313,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _read_yaml(path: Path) -> object:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
-    except ValueError:
-        raise ConfigError(Problem(str(path), "is not a UTF-8 text")) from None
-    try:
-        return yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        # The library quotes what it found there, and the line, which may hold a secret.
-        problem = str(error.problem).partition("'")[0].strip().removesuffix(", but found")
-        raise ConfigError(Problem(str(path), f"is not YAML{where}: {problem}")) from None
-    except (yaml.YAMLError, RecursionError, ValueError):
-        raise ConfigError(Problem(str(path), "is not YAML")) from None
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key given twice, of which YAML would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's
-        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and keys[key.value] > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {shown_key(key.value)} is given twice", key.start_mark
-                )
-        return super().construct_mapping(node, deep)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "exporter"
-FOUNDATIONS = {"", "clock", "config", "errors", "files", "logs", "printable", "shapes", "sharding", "threads"}
+FOUNDATIONS = {
+    *("", "clock", "config", "errors", "files", "logs", "printable", "shapes", "sharding", "threads", "yaml_files"),
+}
 ALLOWED = {
     "mms": {"mms"},
     "collect": {"mms", "collect"},
@@ -21,7 +23,7 @@ ALLOWED = {
 HOME = {
     "aiohttp.web": {"web", "simulator"},
     "aiohttp": {"mms.client", "web", "simulator"},
-    "yaml": {"config"},
+    "yaml": {"yaml_files"},
     "prometheus_client": {"exposition"},
     "alibabacloud_credentials": {"mms.credentials"},
     "rich": {"console"},

@@ -1,0 +1,44 @@
+"""A YAML file -> plain lists and mappings, read strictly. Knows nothing of what is in it; no message quotes it."""
+
+from collections import Counter
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from exporter.errors import ConfigError, Problem
+from exporter.shapes import shown_key
+
+
+def read_yaml(path: Path) -> object:
+    """Return what is in a YAML file. Raises: ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
+    except ValueError:
+        raise ConfigError(Problem(str(path), "is not a UTF-8 text")) from None
+    try:
+        return yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        # The library quotes what it found there, and the line, which may hold a secret.
+        problem = str(error.problem).partition("'")[0].strip().removesuffix(", but found")
+        raise ConfigError(Problem(str(path), f"is not YAML{where}: {problem}")) from None
+    except (yaml.YAMLError, RecursionError, ValueError):
+        raise ConfigError(Problem(str(path), "is not YAML")) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key given twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and keys[key.value] > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {shown_key(key.value)} is given twice", key.start_mark
+                )
+        return super().construct_mapping(node, deep)
