@@ -49,16 +49,14 @@ def _complain(what: object) -> None:
 
 def _serve(values: Mapping[str, Any]) -> int:
     load, shard = partial(_config, values), _shard(values)
-    if values["web.config.file"] is not None:
-        raise ConfigError(Problem("--web.config.file", "TLS and users are not served yet; put a proxy in front"))
-    if values["config.check"]:
-        count = len(load().accounts)
-        print(f"the configuration is fine: {count} account{'s' if count > 1 else ''}")
-        return FINE
     from exporter.exposition.telemetry import Telemetry
-    from exporter.web.server import serve
+    from exporter.web.server import check, serve
     from exporter.web.service import Service
 
+    if values["config.check"]:
+        count = check(load, _web_options(values))
+        print(f"the configuration is fine: {count} account{'s' if count > 1 else ''}")
+        return FINE
     asyncio.run(serve(load, Service(Telemetry(), shard=shard), _web_options(values)))
     return FINE
 
@@ -160,7 +158,12 @@ def _web_options(values: Mapping[str, Any]) -> "WebOptions":
     from exporter.web.server import WebOptions
 
     addresses = values["web.listen-address"]
-    return WebOptions(addresses, values["web.telemetry-path"], enable_lifecycle=values["web.enable-lifecycle"])
+    return WebOptions(
+        addresses,
+        values["web.telemetry-path"],
+        enable_lifecycle=values["web.enable-lifecycle"],
+        config_file=Path(file) if (file := values.get("web.config.file")) is not None else None,
+    )
 
 
 def _simulator_options(values: Mapping[str, Any]) -> "SimulatorOptions":

@@ -221,7 +221,7 @@ FLAGS: Final = (
     Flag("web.telemetry-path", "Path of the metrics.", _WEB, "/metrics", path, "PATH"),
     Flag(
         "web.config.file",
-        "Configuration file for TLS and users; not served yet, so it is refused.",
+        "Web configuration file (YAML): TLS, users, headers, rate limit; as of Prometheus' exporter-toolkit.",
         ("serve",),
         metavar="FILE",
     ),

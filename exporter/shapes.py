@@ -129,7 +129,7 @@ def _field_value(each: msgspec.structs.FieldInfo, raw: Mapping[Any, Any], prefix
 
 def shown_key(key: object) -> str:
     """Return a key fit for a message: one that is no plain word may be a secret in the wrong place."""
-    return str(key) if re.fullmatch(r"[A-Za-z_]{1,40}", str(key)) else "(a key that is no word)"
+    return str(key) if re.fullmatch(r"[A-Za-z_-]{1,40}", str(key)) else "(a key that is no word)"
 
 
 def _report_unknown_keys(
@@ -175,11 +175,23 @@ def _value_of(kind: Any, raw: object, where: str, problems: list[Problem]) -> An
         return tuple(_value_of(get_args(kind)[0], item, f"{where}[{i}]", problems) for i, item in enumerate(raw))
     if isinstance(kind, UnionType) and all(map(_is_section, get_args(kind))):
         return _variant_of(kind, raw, where, problems)
+    if get_origin(kind) is dict and isinstance(raw, Mapping):
+        return _named_values(get_args(kind)[1], raw, where, problems)
     try:
         return msgspec.convert(raw, kind, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
         problems.append(_problem_from(error, where))
-        return None
+    except UnicodeEncodeError:
+        problems.append(Problem(where, "expected whole characters, no surrogates"))
+    return None
+
+
+def _named_values(kind: Any, raw: Mapping[Any, Any], where: str, problems: list[Problem]) -> dict[str, Any]:  # noqa: ANN401 - any value's type
+    """Return a mapping whose names are the user's own."""
+    wrong = [key for key in raw if not isinstance(key, str)]
+    problems += (Problem(where, f"expected a text for a name, not {_name_of(key)}; put it in quotes") for key in wrong)
+    named = {key: value for key, value in raw.items() if isinstance(key, str)}
+    return {key: _value_of(kind, value, f"{where}.{shown_key(key)}", problems) for key, value in named.items()}
 
 
 def _variant_of(kind: UnionType, raw: object, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - a union's

@@ -23,6 +23,7 @@ ALLOWED = {
 HOME = {
     "aiohttp.web": {"web", "simulator"},
     "aiohttp": {"mms.client", "web", "simulator"},
+    "bcrypt": {"web.users"},
     "yaml": {"yaml_files"},
     "prometheus_client": {"exposition"},
     "alibabacloud_credentials": {"mms.credentials"},

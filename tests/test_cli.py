@@ -74,12 +74,6 @@ async def test_a_good_configuration_is_called_fine(tmp_path: Path) -> None:
     assert (ended.code, ended.out, ended.err) == (0, "the configuration is fine: 1 account\n", "")
 
 
-async def test_tls_and_users_are_refused_rather_than_ignored(tmp_path: Path) -> None:
-    ended = await run("--mms.region=cn-shanghai", f"--web.config.file={tmp_path}/web.yaml")
-    assert ended.code == 2
-    assert ended.err.startswith("mms-exporter: --web.config.file: ")
-
-
 async def test_a_port_that_is_taken_is_told_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -95,7 +95,7 @@ class OwnMetrics:
         )
         self.reload_success = Gauge(
             "mms_exporter_config_last_reload_successful",
-            "Whether the last attempt to load the configuration succeeded.",
+            "Whether the last attempts to load the configuration and the web configuration succeeded.",
             registry=registry,
         )
         self.reload_time = Gauge(
@@ -125,6 +125,8 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self.calls = CallMetrics(self.registry)
         self.own = OwnMetrics(self.registry)
+        self._is_loaded = False
+        self._is_web_loaded = True
         if with_process:
             prometheus_client.ProcessCollector(registry=self.registry)
             prometheus_client.PlatformCollector(registry=self.registry)
@@ -138,7 +140,8 @@ class Telemetry:
 
     def note_load(self, at: float | None) -> None:
         """Have seen that the configuration was loaded `at`, in Unix seconds; None for an attempt that failed."""
-        self.own.reload_success.set(at is not None)
+        self._is_loaded = at is not None
+        self.own.reload_success.set(self._is_loaded and self._is_web_loaded)
         if at is not None:
             self.own.reload_time.set(at)
         self.note_change()
@@ -146,6 +149,11 @@ class Telemetry:
     def note_change(self) -> None:
         """Have the next scrape see what has changed."""
         self._made.clear()
+
+    def note_web_load(self, succeeded: bool) -> None:  # noqa: FBT001 - what happened, told by its one caller
+        """Have seen whether the web configuration could be read anew."""
+        self._is_web_loaded = succeeded
+        self.own.reload_success.set(self._is_loaded and self._is_web_loaded)
 
     def account(self, name: str) -> "AccountTelemetry":
         """Return the observer of one account; its counters start at 0."""

@@ -110,6 +110,10 @@ class Service:
         self._load = replace(self._load, is_current=False, problems=tuple(map(str, problems)))
         self._telemetry.note_load(None)
 
+    def note_web_config(self, succeeded: bool) -> None:  # noqa: FBT001 - what happened, told by its one caller
+        """Have it seen whether the web configuration could be read anew."""
+        self._telemetry.note_web_load(succeeded)
+
     def _started(self, account: Account, config: Config, index: int, before: _Running | None) -> _Running:
         refresher, client = self.refresher(account, config)
         if before is not None and before.account.has_same_sources_as(account):

@@ -1,6 +1,7 @@
-"""A service on the simulated MMS, and an HTTP client of it."""
+"""A service on the simulated MMS and an HTTP client of it; certificates for a door."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
@@ -12,6 +13,7 @@ from exporter.web.handlers import application
 from exporter.web.service import Service
 from tests.conftest import config_on
 from tests.harness import eventually
+from tests.web.door import Papers, papers_in
 
 
 @pytest.fixture
@@ -36,3 +38,9 @@ async def http(service: Service) -> AsyncIterator[ClientSession]:
         ClientSession(server.make_url("/"), auto_decompress=False) as session,
     ):
         yield session
+
+
+@pytest.fixture
+def papers(tmp_path: Path) -> Papers:
+    """Provide certificates in the test's folder."""
+    return papers_in(tmp_path)

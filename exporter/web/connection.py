@@ -1,0 +1,147 @@
+"""One connection of a client, with an end to its patience: for a request's head, for an answer that is not read.
+
+aiohttp parses and answers; what is added here is time, size, and errors that tell nothing of the inside.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from exporter.web.security_headers import add_security_headers
+
+log = structlog.stdlib.get_logger()
+
+MAX_REQUEST_BYTES: Final = 64 * 1024
+"""Of one request; no path wants a body."""
+MAX_HEADERS: Final = 64
+MAX_LINE_BYTES: Final = 8190
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a client may take."""
+
+    head_seconds: float = 10.0
+    """From the connection, or the first byte of one more request, to the end of its head; with TLS's handshake."""
+    answer_seconds: float = 60.0
+    """For an answer to be made and read."""
+    idle_seconds: float = 600.0
+    """Between two requests: longer than Prometheus keeps an idle connection."""
+    connections: int = 256
+    """At a time, of all clients: more than any number of Prometheus servers needs."""
+
+
+class Connection(web.RequestHandler):
+    """The server's side of a connection; it exists from the moment a client is let in, before any handshake."""
+
+    __slots__ = ("_answering", "_bounds", "_has_asked", "_leave", "_received_bytes", "_since", "_wire", "has_proven")
+
+    def __init__(
+        self,
+        manager: web.Server,
+        loop: asyncio.AbstractEventLoop,
+        bounds: Bounds,
+        leave: Callable[["Connection"], None],
+    ) -> None:
+        """Begin to wait for a client; `leave` is told when the connection has ended."""
+        super().__init__(
+            manager,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # None is for none
+            keepalive_timeout=bounds.idle_seconds,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+            max_headers=MAX_HEADERS,
+        )
+        self._wire: asyncio.Transport | None = None
+        self._bounds = bounds
+        self._leave = leave
+        self._since = loop.time()
+        self._has_asked = False
+        self._answering = False
+        self._received_bytes = 0
+        self.has_proven = False
+        """Whether a request on it was admitted: such a connection never makes room for another."""
+
+    @property
+    def may_leave(self) -> bool:
+        """Whether it may make room for a new one."""
+        return not self.has_proven and not self._answering
+
+    @property
+    def since(self) -> float:
+        """When it began to do what it does, by the loop's time."""
+        return self._since
+
+    def is_overdue(self) -> bool:
+        """Tell whether the client took longer than anyone needs."""
+        return self._loop.time() - self._since > self._allowed_seconds()
+
+    def _allowed_seconds(self) -> float:
+        if self._answering or (self._wire is not None and self._wire.get_write_buffer_size() > 0):
+            return self._bounds.answer_seconds
+        is_idle = self._has_asked and not self._received_bytes
+        return self._bounds.idle_seconds if is_idle else self._bounds.head_seconds
+
+    def begin_answer(self) -> None:
+        """Note that a request's head is there, and its answer is being made."""
+        self._has_asked = True
+        self._answering = True
+        self._received_bytes = 0
+        self._since = self._loop.time()
+
+    def end_answer(self) -> None:
+        """Note that an answer was made."""
+        self._answering = False
+        self._since = self._loop.time()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to serve."""
+        if isinstance(transport, asyncio.Transport):
+            self._wire = transport
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived, up to a bound."""
+        if self._has_asked and not self._answering and not self._received_bytes:
+            self._since = self._loop.time()
+        self._received_bytes += len(data)
+        if self._received_bytes > MAX_REQUEST_BYTES:
+            self.cut()
+        else:
+            super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End."""
+        super().connection_lost(exc)
+        self._leave(self)
+
+    def cut(self) -> None:
+        """End the connection now, whatever is unsent."""
+        if self._wire is not None:
+            self._wire.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it quotes the request
+    ) -> web.StreamResponse:
+        """Return the answer to what went wrong: a status, and nothing of what was sent or of the code."""
+        if isinstance(exc, HttpProcessingError | ConnectionError):
+            log.debug("request came to nothing", status=status, reason=type(exc).__name__)
+        else:
+            log.error("request failed", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun")
+        response = web.Response(status=status, text=f"{HTTPStatus(status).phrase}\n")
+        add_security_headers(response.headers)
+        response.force_close()
+        return response

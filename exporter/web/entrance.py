@@ -1,0 +1,111 @@
+"""What the web configuration file says now: looked at for each connection and request, read anew when it changed.
+
+A file that cannot be used leaves all as it was, is told once, and is seen in the metrics. Knows nothing of requests.
+"""
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from exporter.errors import ConfigError, Problem
+from exporter.web import tls
+from exporter.web.web_config import WebConfig, load_web_config
+
+log = structlog.stdlib.get_logger()
+
+REST_SECONDS: Final = 0.1
+"""A file written less long ago may be half written: users or a client CA may be missing that are about to come."""
+
+Stamp = tuple[int, ...]
+"""Differs when a file does; () for one that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A web configuration that can be served."""
+
+    config: WebConfig = field(default_factory=WebConfig)
+    context: ssl.SSLContext | None = None
+    """None for plain HTTP."""
+
+
+class Entrance:
+    """The settings of the moment."""
+
+    def __init__(self, path: Path | None, note_load: Callable[[bool], None] = lambda _: None) -> None:
+        """Read `path`, where there is one. `note_load` is told of each reading after that. Raises: ConfigError."""
+        self._path = path
+        self._note_load = note_load
+        self._seen: dict[Path, Stamp] = {}
+        self.settings = Settings() if path is None else self._read(path)
+        if self.settings.context is not None and self.settings.config.http_server_config.http2:
+            log.debug("HTTP/2 is not offered; HTTP/1.1 is served")
+
+    def look(self) -> None:
+        """Read the file anew where it, or a file that it names, changed and is at rest."""
+        if self._rest_seconds() == 0 and self._seen != _stamps(self._seen):
+            with contextlib.suppress(ConfigError):
+                self.read()
+
+    async def settled(self) -> Settings:
+        """Return the settings; where the file is being written, wait a moment for its rest."""
+        if (seconds := self._rest_seconds()) > 0:
+            await asyncio.sleep(seconds)
+        self.look()
+        return self.settings
+
+    def read(self) -> None:
+        """Read the file anew; one that cannot be used leaves all as it is. Raises: ConfigError."""
+        if self._path is None:
+            return
+        try:
+            self.settings = self._follower(self._read(self._path))
+        except ConfigError as error:
+            problems = "; ".join(map(str, error.problems))
+            log.warning("web configuration not read anew; the old one stays", problems=problems)
+            self._note_load(False)
+            raise
+        log.info("web configuration read anew")
+        self._note_load(True)
+
+    def _follower(self, settings: Settings) -> Settings:
+        """Return `settings` where they can follow those of now. Raises: ConfigError."""
+        if (settings.context is None) != (self.settings.context is None):
+            raise ConfigError(Problem("tls_server_config", "TLS comes and goes with a restart only"))
+        return settings
+
+    def _read(self, path: Path) -> Settings:
+        # Stamps are taken before the files are read, so that no change falls between.
+        self._seen |= _stamps((path,))
+        config = load_web_config(path)
+        section, folder = config.tls_server_config, path.parent
+        self._seen = {path: self._seen[path]} | _stamps(tls.files_of(section, folder))
+        return Settings(config, tls.server_context(section, folder) if section.is_given else None)
+
+    def _rest_seconds(self) -> float:
+        """Return how long the file has to rest still before it is read; a file of the future is at rest."""
+        try:
+            age = time.time() - self._path.stat().st_mtime if self._path is not None else REST_SECONDS
+        except OSError:
+            return 0.0
+        return REST_SECONDS - age if 0 <= age < REST_SECONDS else 0.0
+
+
+def _stamps(files: Iterable[Path]) -> dict[Path, Stamp]:
+    return {file: _stamp(file) for file in files}
+
+
+def _stamp(file: Path) -> Stamp:
+    """Return the stamp of a file; a link is followed, so that one that is turned is seen."""
+    try:
+        found = file.stat()
+    except (OSError, ValueError):
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -1,0 +1,127 @@
+"""The listening sockets: lets clients in, so many at a time, and ends the connections of those who dawdle.
+
+Accepts by itself, not through aiohttp's sites, since a client counts from its first packet, before TLS and request.
+"""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from exporter.web.addresses import ListenAddress
+from exporter.web.connection import Bounds, Connection
+from exporter.web.entrance import Entrance
+
+log = structlog.stdlib.get_logger()
+
+SWEEPS: Final = 10
+"""In the time that a request's head may take."""
+ACCEPT_PAUSE_SECONDS: Final = 1.0
+"""While the machine has no file descriptor or memory left."""
+BACKLOG: Final = 128
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+async def bound_sockets(address: ListenAddress) -> list[socket.socket]:
+    """Return sockets bound to every address that the name has. Raises: OSError, UnicodeError, OverflowError."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(asyncio.Protocol, address.host, address.port, start_serving=False)
+    try:
+        return [each.dup() for each in server.sockets]
+    finally:
+        server.close()
+
+
+class Listener:
+    """Takes connections from sockets for as long as it is open."""
+
+    def __init__(self, server: web.Server, entrance: Entrance, bounds: Bounds | None = None) -> None:
+        self._server = server
+        self._entrance = entrance
+        self._bounds = bounds or Bounds()
+        self._sockets: list[socket.socket] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sweeper: asyncio.Task[None] | None = None
+        self._guests: dict[Connection, asyncio.Task[None]] = {}
+        """Each with the task that lasts until TLS's handshake is done."""
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens."""
+        return [each.getsockname()[:2] for each in self._sockets]
+
+    def open(self, sockets: Sequence[socket.socket]) -> None:
+        """Listen on bound sockets; they are closed with the listener."""
+        self._sockets += sockets
+        for each in sockets:
+            each.setblocking(False)
+            each.listen(BACKLOG)
+            self._tasks.append(asyncio.create_task(self._accept(each), name="accept"))
+        if self._sweeper is None:
+            self._sweeper = asyncio.create_task(self._sweep(), name="sweep")
+            self._tasks.append(self._sweeper)
+
+    async def close(self) -> None:
+        """Take no more connections, and end those that have not begun; the others are the server's to end."""
+        beginning = [task for task in self._guests.values() if not task.done()]
+        for task in (*self._tasks, *beginning):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *beginning, return_exceptions=True)
+        for each in self._sockets:
+            each.close()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    log.warning("no connection can be taken for now", reason=error.strerror)
+                    await asyncio.sleep(ACCEPT_PAUSE_SECONDS)
+            else:
+                self._admit(accepted)
+
+    def _admit(self, accepted: socket.socket) -> None:
+        if len(self._guests) >= self._bounds.connections and not self._make_room():
+            accepted.close()
+            return
+        guest = Connection(self._server, asyncio.get_running_loop(), self._bounds, self._leave)
+        self._guests[guest] = asyncio.create_task(self._begin(guest, accepted), name="handshake")
+
+    async def _begin(self, guest: Connection, accepted: socket.socket) -> None:
+        """Shake hands as the settings of the moment say; what fails there is between the client and its log."""
+        context = (await self._entrance.settled()).context
+        limit = self._bounds.head_seconds if context else None
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: guest, accepted, ssl=context, ssl_handshake_timeout=limit, ssl_shutdown_timeout=limit
+            )
+        except OSError as error:
+            log.debug("handshake failed", reason=getattr(error, "reason", None) or error.strerror or str(error))
+            self._leave(guest)
+
+    def _make_room(self) -> bool:
+        """End the connection that waited longest without an admitted request; False where there is none."""
+        leaving = [guest for guest in self._guests if guest.may_leave]
+        if not leaving:
+            return False
+        self._end(min(leaving, key=lambda guest: guest.since))
+        return True
+
+    def _end(self, guest: Connection) -> None:
+        self._guests.pop(guest).cancel()
+        guest.cut()
+
+    def _leave(self, guest: Connection) -> None:
+        self._guests.pop(guest, None)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._bounds.head_seconds / SWEEPS)
+            for guest in [each for each in self._guests if each.is_overdue()]:
+                self._end(guest)

@@ -1,0 +1,239 @@
+"""The web configuration file: what Prometheus' exporter-toolkit lets an operator set, and what is impossible of it.
+
+Owns the format and every default, in the toolkit's own words. Reads no certificate: `tls` does.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, field
+
+from exporter.errors import ConfigError, Problem
+from exporter.shapes import Secret, Section, build, shown_key
+from exporter.web.tls_names import (
+    CIPHERS,
+    CIPHERS_OF_HTTP2,
+    CIPHERS_OF_TLS13,
+    CURVES,
+    NO_CLIENT_CERTIFICATE,
+    UNVERIFIED_CLIENT_CERTIFICATE,
+    VERIFIED_CLIENT_CERTIFICATE,
+    VERSIONS,
+)
+from exporter.yaml_files import read_yaml
+
+HEADERS: Final[dict[str, tuple[str, ...]]] = {
+    "Content-Security-Policy": (),
+    "X-Frame-Options": ("deny", "sameorigin"),
+    "X-Content-Type-Options": ("nosniff",),
+    "X-XSS-Protection": (),
+    "Strict-Transport-Security": (),
+}
+"""The headers that may be set, each with the values it may have; () for any."""
+
+_HASH: Final = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+_DURATION: Final = re.compile(r"0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
+_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+MAX_INTERVAL_SECONDS: Final = 86400
+
+
+class TlsServer(Section, frozen=True, kw_only=True):
+    """TLS; served where a certificate is given. File names are relative to the folder of this file."""
+
+    cert: str = ""
+    """The certificate and what lies between it and its root, PEM; in place of cert_file."""
+    key: Secret | None = None
+    """Its key, PEM, not encrypted; in place of key_file."""
+    client_ca: str = ""
+    """The certificates that client certificates are verified with, PEM; in place of client_ca_file."""
+    cert_file: str = ""
+    key_file: str = ""
+    client_auth_type: str = "NoClientCert"
+    """NoClientCert, RequestClientCert (the same here), VerifyClientCertIfGiven or RequireAndVerifyClientCert."""
+    client_ca_file: str = ""
+    client_allowed_sans: tuple[str, ...] = ()
+    """The client certificate has one of these names: DNS name, IP address, e-mail address or URI."""
+    min_version: str = "TLS12"
+    """TLS10, TLS11, TLS12 or TLS13."""
+    max_version: str = "TLS13"
+    cipher_suites: tuple[str, ...] = ()
+    """Up to TLS 1.2, in Go's names; Python's own choice where none is given."""
+    prefer_server_cipher_suites: bool = True
+    """The order of cipher_suites decides, not the client's."""
+    curve_preferences: tuple[str, ...] = ()
+    """One of CurveP256, CurveP384, CurveP521, X25519, or all of them for no restriction."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether TLS is served; the toolkit's rule, so that half a section is a mistake and not plain HTTP."""
+        texts = (self.cert, self.cert_file, self.key, self.key_file, self.client_ca, self.client_ca_file)
+        return any(texts) or self.client_auth_type != "NoClientCert"
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield what is missing, given twice, or cannot be done here."""
+        if self.is_given:
+            yield from self._pieces()
+        yield from self._policy()
+        yield from self._versions()
+        yield from self._suites()
+        yield from self._curves()
+
+    def _pieces(self) -> Iterator[tuple[str, str]]:
+        for name in ("cert", "key", "client_ca"):
+            inline, file = getattr(self, name), getattr(self, f"{name}_file")
+            if inline and file:
+                yield name, f"give {name} or {name}_file, not both"
+            elif not inline and not file and name != "client_ca":
+                yield name, f"give {name} or {name}_file: TLS needs both a certificate and its key"
+
+    def _policy(self) -> Iterator[tuple[str, str]]:
+        policies = (*NO_CLIENT_CERTIFICATE, *VERIFIED_CLIENT_CERTIFICATE)
+        if self.client_auth_type in UNVERIFIED_CLIENT_CERTIFICATE:
+            yield (
+                "client_auth_type",
+                "cannot be served: it takes a certificate that anyone can make; use " + policies[-1],
+            )
+        elif self.client_auth_type not in policies:
+            yield "client_auth_type", f"expected one of {', '.join(policies)}"
+        elif self.client_auth_type == "NoClientCert" and (self.client_ca or self.client_ca_file):
+            yield "client_auth_type", f"is needed beside a client CA: {' or '.join(VERIFIED_CLIENT_CERTIFICATE)}"
+        elif self.client_allowed_sans and self.client_auth_type not in VERIFIED_CLIENT_CERTIFICATE:
+            yield "client_allowed_sans", f"needs client_auth_type {' or '.join(VERIFIED_CLIENT_CERTIFICATE)}"
+
+    def _versions(self) -> Iterator[tuple[str, str]]:
+        known = list(VERSIONS)
+        unknown = [name for name in ("min_version", "max_version") if getattr(self, name) not in VERSIONS]
+        yield from ((name, f"expected one of {', '.join(known)}") for name in unknown)
+        if not unknown and known.index(self.min_version) > known.index(self.max_version):
+            yield "min_version", "is above max_version"
+
+    def _suites(self) -> Iterator[tuple[str, str]]:
+        for index, name in enumerate(self.cipher_suites):
+            if name not in CIPHERS and name not in CIPHERS_OF_TLS13:
+                yield f"cipher_suites[{index}]", "is no cipher suite that Go calls secure, by Go's name for it"
+        if self.cipher_suites and self.max_version != "TLS13" and CIPHERS_OF_TLS13.issuperset(self.cipher_suites):
+            yield "cipher_suites", f"has none for {self.max_version}"
+
+    def _curves(self) -> Iterator[tuple[str, str]]:
+        unknown = [index for index, name in enumerate(self.curve_preferences) if name not in CURVES]
+        yield from ((f"curve_preferences[{index}]", f"expected one of {', '.join(CURVES)}") for index in unknown)
+        if not unknown and 1 < len(set(self.curve_preferences)) < len(CURVES):
+            yield "curve_preferences", "Python can be held to one curve or to none: give one, or all of them"
+
+
+class HttpServer(Section, frozen=True, kw_only=True):
+    """HTTP."""
+
+    http2: bool = True
+    """Taken, and never served: HTTP/1.1 is."""
+    headers: dict[str, str | int] = field(default_factory=dict)
+    """Headers of every answer: Content-Security-Policy, X-Frame-Options, X-Content-Type-Options, X-XSS-Protection,
+    Strict-Transport-Security."""
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield the headers that are not to be set here, or not so."""
+        for name, value in self.headers.items():
+            where = f"headers.{shown_key(name)}"
+            if name not in HEADERS:
+                yield where, f"cannot be set; these can: {', '.join(HEADERS)}"
+            elif HEADERS[name] and value not in HEADERS[name]:
+                yield where, f"expected {' or '.join(HEADERS[name])}"
+            elif not str(value).isprintable() or not str(value).isascii():
+                yield where, "expected printable ASCII"
+
+
+class RateLimit(Section, frozen=True, kw_only=True):
+    """A token bucket over all requests."""
+
+    interval: str | int = "0"
+    """Between two requests in the long run, as `1s`; 0 for no limit."""
+    burst: Annotated[int, Meta(ge=0)] = 0
+    """Requests at once; 0 lets none through where there is an interval."""
+
+    @property
+    def interval_seconds(self) -> float:
+        """The interval; 0 for no limit."""
+        parts = re.findall(r"([\d.]+)([^\d.]+)", str(self.interval))
+        return sum(float(amount) * _UNITS[unit] for amount, unit in parts)
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield an interval that is none."""
+        if not _DURATION.fullmatch(str(self.interval)):
+            yield "interval", "expected a duration such as 1s, 500ms or 1m30s, or 0"
+        elif self.interval_seconds > MAX_INTERVAL_SECONDS:
+            yield "interval", "expected at most 24h"
+
+
+class WebConfig(Section, frozen=True, kw_only=True):
+    """The whole web configuration."""
+
+    tls_server_config: TlsServer = field(default_factory=TlsServer)
+    http_server_config: HttpServer = field(default_factory=HttpServer)
+    basic_auth_users: dict[str, Secret] = field(default_factory=dict)
+    """Names, each with a bcrypt hash of the password; without any, everyone may enter."""
+    auth_excluded_paths: tuple[str, ...] = ()
+    """Paths that need no password, exactly as they are asked for: /-/healthy and /-/ready for probes."""
+    rate_limit: RateLimit = field(default_factory=RateLimit)
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield passwords that are no hashes, paths that are none, and what goes wrong only together."""
+        for user, hashed in self.basic_auth_users.items():
+            if not _HASH.fullmatch(hashed.text):
+                yield f"basic_auth_users.{shown_key(user)}", "expected a bcrypt hash, as of: htpasswd -nBC 10 NAME"
+        for index, path in enumerate(self.auth_excluded_paths):
+            if not path.startswith("/"):
+                yield f"auth_excluded_paths[{index}]", "expected a path such as /-/healthy"
+        tls = self.tls_server_config
+        if (
+            self.http_server_config.http2
+            and tls.cipher_suites
+            and tls.min_version != "TLS13"
+            and not CIPHERS_OF_HTTP2.intersection(tls.cipher_suites)
+        ):
+            yield (
+                "tls_server_config.cipher_suites",
+                (f"HTTP/2 needs one of {', '.join(sorted(CIPHERS_OF_HTTP2))}; or set http_server_config.http2: false"),
+            )
+
+
+def load_web_config(path: Path) -> WebConfig:
+    """Return what is in a web configuration file. Raises: ConfigError with every problem."""
+    return web_config_from(read_yaml(path))
+
+
+def web_config_from(raw: object) -> WebConfig:
+    """Return the web configuration in a raw mapping; None, an empty file, sets nothing. Raises: ConfigError."""
+    problems: list[Problem] = []
+    config = build(WebConfig, _without_blanks(raw), "", problems)
+    if config is None or problems:
+        raise ConfigError(*problems)
+    return config
+
+
+def _without_blanks(raw: object) -> object:
+    """Return `raw` without the known keys of sections that have no value, which the toolkit takes as not given."""
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        return raw
+    sections: dict[str, type[Section]] = {
+        "tls_server_config": TlsServer,
+        "http_server_config": HttpServer,
+        "rate_limit": RateLimit,
+    }
+    inner = {key: _filled(sections[key], value) if _is_word(key, sections) else value for key, value in raw.items()}
+    return _filled(WebConfig, inner)
+
+
+def _filled(kind: type[Section], raw: object) -> Any:  # noqa: ANN401 - what is no mapping is told by `build`
+    if not isinstance(raw, Mapping):
+        return raw
+    known = {each.encode_name for each in msgspec.structs.fields(kind)}
+    return {key: value for key, value in raw.items() if not (_is_word(key, known) and (value is None or value == ""))}
+
+
+def _is_word(key: object, known: object) -> bool:
+    return isinstance(key, str) and key in known  # type: ignore[operator]  # a set or a mapping

@@ -1,0 +1,128 @@
+"""The exporter's door in this process: the real listener, gate and pages, before a service that has no account."""
+
+import asyncio
+import base64
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import trustme
+from aiohttp import ClientConnectionError, ClientSession, TCPConnector, web
+
+from exporter.exposition.telemetry import Telemetry
+from exporter.web.addresses import ListenAddress
+from exporter.web.connection import Bounds
+from exporter.web.entrance import Entrance
+from exporter.web.gate import put_gate
+from exporter.web.handlers import application
+from exporter.web.listener import Listener, bound_sockets
+from exporter.web.service import Service
+
+BAD_REQUEST = 400
+REFUSED = "refused"
+"""What a client gets that is not served: the handshake fails, or the connection ends without an answer."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where it stands, and what it was told."""
+
+    port: int
+    server: web.Server
+    loads: list[bool]
+    """How each reading of the file anew went."""
+
+    async def send(self, request: bytes) -> bytes:
+        """Return all that is answered to a request, which asks for the end of the connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(request)
+            async with asyncio.timeout(5):
+                return await reader.read()
+        except ConnectionError:
+            return b""
+        finally:
+            writer.transport.abort()
+
+
+@asynccontextmanager
+async def door(
+    file: Path | None = None, bounds: Bounds | None = None, app: web.Application | None = None
+) -> AsyncIterator[Door]:
+    """Provide a door on loopback, set up by a web configuration file, before `app`. Raises: ConfigError."""
+    loads: list[bool] = []
+    entrance = Entrance(file, loads.append)
+    app = app or application(Service(Telemetry(with_process=False)), "/metrics", None)
+    put_gate(app, entrance)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    server = cast("web.Server", runner.server)
+    listener = Listener(server, entrance, bounds)
+    listener.open(await bound_sockets(ListenAddress("127.0.0.1", 0)))
+    try:
+        yield Door(listener.addresses[0][1], server, loads)
+    finally:
+        await listener.close()
+        await runner.cleanup()
+
+
+@dataclass(frozen=True)
+class Papers:
+    """Certificates, as files in a folder."""
+
+    folder: Path
+    authority: trustme.CA
+    clients: trustme.CA
+
+    def client_context(self, certificate: str | None = None) -> ssl.SSLContext:
+        """Return a client's context, which trusts the server, with one of the client certificates."""
+        context = ssl.create_default_context(cadata=self.authority.cert_pem.bytes().decode())
+        if certificate is not None:
+            context.load_cert_chain(self.folder / f"{certificate}.pem", self.folder / f"{certificate}.key")
+        return context
+
+    def issue(self, name: str, *names: str, by: trustme.CA | None = None) -> None:
+        """Write a certificate for `names` and its key, as NAME.pem and NAME.key."""
+        issued = (by or self.clients).issue_cert(*names)
+        (self.folder / f"{name}.pem").write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
+        (self.folder / f"{name}.key").write_bytes(issued.private_key_pem.bytes())
+
+    def issue_server(self) -> None:
+        """Write a new certificate of the server."""
+        self.issue("server", "localhost", "127.0.0.1", by=self.authority)
+
+
+def papers_in(folder: Path) -> Papers:
+    """Write server.pem, clients_ca.pem, client.pem (test3), other.pem (signed by a stranger), each with its key."""
+    papers = Papers(folder, trustme.CA(), trustme.CA())
+    papers.issue_server()
+    papers.issue("client", "test3", "192.0.2.7", "someone@example.com")
+    papers.issue("other", "test3", by=trustme.CA())
+    papers.clients.cert_pem.write_to_path(str(folder / "clients_ca.pem"))
+    return papers
+
+
+def basic(user: str, password: str) -> str:
+    """Return the Authorization header of a login."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+async def ask(
+    port: int,
+    context: ssl.SSLContext | None = None,
+    auth: tuple[str, str] | None = None,
+    path: str = "/-/healthy",
+) -> int | str:
+    """Return the status of a page, over a connection of its own; REFUSED where there is none."""
+    scheme = "http" if context is None else "https"
+    headers = {"Authorization": basic(*auth)} if auth else {}
+    async with ClientSession(connector=TCPConnector(force_close=True), headers=headers) as session:
+        try:
+            async with session.get(f"{scheme}://localhost:{port}{path}", ssl=context or False) as response:
+                is_plain_on_tls = response.status == BAD_REQUEST and context is None  # Go says so in plain HTTP
+                return REFUSED if is_plain_on_tls else response.status
+        except (ClientConnectionError, ConnectionError):
+            return REFUSED

@@ -1,0 +1,166 @@
+"""The web configuration and its certificates change under a serving door: no connection drops, no bad file counts."""
+
+import asyncio
+import os
+import ssl
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from structlog.testing import capture_logs
+
+from exporter.errors import ConfigError
+from exporter.web.entrance import Entrance
+from tests.web.door import Papers, ask, door
+from tests.web.test_gate import DAVE, written
+
+TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
+
+
+def replaced(file: Path, text: str) -> None:
+    """Put another file in the place of one, at rest from the start: as tools that rename do."""
+    other = file.with_suffix(".new")
+    other.write_text(text, encoding="utf-8")
+    os.utime(other, (1e9, 1e9))
+    other.replace(file)
+
+
+async def serial(port: int, papers: Papers) -> int:
+    """Return the serial number of the certificate that a new connection gets."""
+    _, writer = await asyncio.open_connection("localhost", port, ssl=papers.client_context())
+    certificate = writer.get_extra_info("peercert")
+    writer.transport.abort()
+    return int(certificate["serialNumber"], 16)
+
+
+async def test_users_come_and_go_with_the_file(tmp_path: Path) -> None:
+    file = written(tmp_path, "basic_auth_users: {}\n")
+    async with door(file) as ours:
+        assert await ask(ours.port) == 200
+        file.write_text(f"basic_auth_users: {{dave: {DAVE}}}\n", encoding="utf-8")
+        assert await ask(ours.port) == 401
+        assert await ask(ours.port, auth=("dave", "dave123")) == 200
+        file.write_text(f"basic_auth_users: {{carol: {DAVE}}}\n", encoding="utf-8")
+        assert await ask(ours.port, auth=("dave", "dave123")) == 401
+        assert ours.loads == [True, True]
+
+
+async def test_a_file_that_cannot_be_used_leaves_all_as_it_was_and_is_told_once(tmp_path: Path) -> None:
+    file = written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")
+    async with door(file) as ours:
+        with capture_logs() as logs:
+            replaced(file, "basic_auth_users: {dave: canary}\n")
+            for _ in range(5):
+                assert await ask(ours.port) == 401
+        assert await ask(ours.port, auth=("dave", "dave123")) == 200
+        assert ours.loads == [False]
+        warnings = [each for each in logs if each["log_level"] == "warning"]
+        assert [each["event"] for each in warnings] == ["web configuration not read anew; the old one stays"]
+        assert "canary" not in str(logs)
+        replaced(file, "")
+        assert await ask(ours.port) == 200
+        assert ours.loads == [False, True]
+
+
+async def test_a_file_that_is_gone_leaves_all_as_it_was(tmp_path: Path) -> None:
+    file = written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")
+    async with door(file) as ours:
+        file.unlink()
+        assert await ask(ours.port) == 401
+        assert ours.loads == [False]
+
+
+def test_a_file_that_is_being_written_is_not_read(tmp_path: Path) -> None:
+    """A moment before, it is empty, and nobody would need a password."""
+    file = written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")
+    entrance = Entrance(file)
+    file.write_text("", encoding="utf-8")
+    entrance.look()
+    assert entrance.settings.config.basic_auth_users
+
+
+async def test_a_link_that_is_turned_is_seen(tmp_path: Path) -> None:
+    """As Kubernetes changes what it mounts."""
+    for name, user in (("first", "dave"), ("second", "carol")):
+        (tmp_path / name).mkdir()
+        file = written(tmp_path / name, f"basic_auth_users: {{{user}: {DAVE}}}\n")
+        os.utime(file, (1e9, 1e9))
+    link = tmp_path / "data"
+    link.symlink_to("first")
+    async with door(link / "web.yml") as ours:
+        assert await ask(ours.port, auth=("dave", "dave123")) == 200
+        (tmp_path / "turned").symlink_to("second")
+        (tmp_path / "turned").replace(link)
+        assert await ask(ours.port, auth=("dave", "dave123")) == 401
+        assert await ask(ours.port, auth=("carol", "dave123")) == 200
+
+
+async def test_new_connections_get_a_new_certificate_and_old_ones_go_on(papers: Papers) -> None:
+    async with door(written(papers.folder, TLS)) as ours, ClientSession() as scraper:
+        url, context = f"https://localhost:{ours.port}/metrics", papers.client_context()
+        before = await serial(ours.port, papers)
+        async with scraper.get(url, ssl=context) as response:
+            await response.read()
+        papers.issue_server()
+        assert await serial(ours.port, papers) != before
+        async with scraper.get(url, ssl=context) as response:
+            assert response.status == 200
+        assert ours.loads == [True]
+
+
+async def test_a_certificate_without_its_key_keeps_the_old_pair_until_the_key_comes(papers: Papers) -> None:
+    async with door(written(papers.folder, TLS)) as ours:
+        before = await serial(ours.port, papers)
+        papers.issue("next", "localhost", by=papers.authority)
+        (papers.folder / "next.pem").replace(papers.folder / "server.pem")
+        assert await serial(ours.port, papers) == before
+        (papers.folder / "next.key").replace(papers.folder / "server.key")
+        assert await serial(ours.port, papers) != before
+        assert ours.loads == [False, True]
+
+
+async def test_a_file_that_was_missing_is_noticed_when_it_comes(papers: Papers) -> None:
+    file = written(papers.folder, TLS)
+    async with door(file) as ours:
+        before = await serial(ours.port, papers)
+        replaced(file, TLS.replace("server.", "late."))
+        assert await serial(ours.port, papers) == before
+        papers.issue("late", "localhost", by=papers.authority)
+        assert await serial(ours.port, papers) != before
+
+
+async def test_a_client_ca_that_is_taken_away_is_taken_from_new_connections(papers: Papers) -> None:
+    text = TLS.replace("}", ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: clients_ca.pem}")
+    async with door(written(papers.folder, text)) as ours:
+        assert await ask(ours.port, papers.client_context("client")) == 200
+        papers.authority.cert_pem.write_to_path(str(papers.folder / "clients_ca.pem"))
+        assert await ask(ours.port, papers.client_context("client")) == "refused"
+
+
+async def test_tls_does_not_leave_a_serving_door(papers: Papers) -> None:
+    file = written(papers.folder, TLS)
+    async with door(file) as ours:
+        replaced(file, "{}\n")
+        assert await ask(ours.port, papers.client_context()) == 200
+        assert ours.loads == [False]
+
+
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(papers: Papers) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    encryption = serialization.BestAvailableEncryption(b"password")
+    encrypted = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    (papers.folder / "server.key").write_bytes(encrypted)
+    with pytest.raises(ConfigError, match=r"tls_server_config\.cert: certificate and key cannot be used"):
+        Entrance(written(papers.folder, TLS))
+
+
+def test_certificate_and_key_may_stand_in_the_file(papers: Papers) -> None:
+    lines = ["tls_server_config:"]
+    for name, file in (("cert", "server.pem"), ("key", "server.key"), ("client_ca", "clients_ca.pem")):
+        lines += [f"  {name}: |", *(f"    {line}" for line in (papers.folder / file).read_text().splitlines())]
+    lines.append("  client_auth_type: RequireAndVerifyClientCert\n")
+    context = Entrance(written(papers.folder, "\n".join(lines))).settings.context
+    assert context is not None
+    assert context.verify_mode is ssl.CERT_REQUIRED

@@ -1,0 +1,141 @@
+"""What every request passes and every answer carries, over real sockets."""
+
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.exposition.telemetry import Telemetry
+from exporter.web.handlers import application
+from exporter.web.security_headers import DEFAULTS
+from exporter.web.service import Service
+from exporter.web.users import login_in
+from tests.web.door import basic, door
+
+DAVE = "$2y$05$rpuXrTplECsQ5ePBWc82peXm.9oqZajLTN9IShHh/ThbSxNiBQP3K"
+"""Of dave123."""
+GET = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "web.yml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/nothing"])
+async def test_every_page_has_security_headers_and_names_no_version(path: str) -> None:
+    async with door() as ours, ClientSession() as session, session.get(f"http://127.0.0.1:{ours.port}{path}") as page:
+        assert {name: page.headers.get(name) for name in DEFAULTS} == DEFAULTS
+        assert page.headers["Server"] == "mms-exporter"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400),
+        (b"GET /<script> HTTP/9.9\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", 400),
+        (GET.replace(b"GET", b"DELETE") % b"/metrics", 405),
+        (GET % b"/boom", 500),
+    ],
+    ids=["TLS", "no HTTP", "no header", "no length", "a method that is not offered", "a bug"],
+)
+async def test_an_error_tells_its_status_and_nothing_of_the_inside_or_of_what_was_sent(
+    request_bytes: bytes, status: int
+) -> None:
+    app = application(Service(Telemetry(with_process=False)), "/metrics", None)
+
+    async def boom(_: web.Request) -> web.Response:
+        raise RuntimeError("canary")
+
+    app.router.add_get("/boom", boom)
+    async with door(app=app) as ours:
+        head, _, body = (await ours.send(request_bytes)).decode().partition("\r\n\r\n")
+    assert head.split()[1] == str(status)
+    assert "Server: mms-exporter\r\n" in head
+    assert body.strip() in (HTTPStatus(status).phrase, f"{status}: {HTTPStatus(status).phrase}")
+
+
+async def test_a_configured_header_outweighs_the_default(tmp_path: Path) -> None:
+    text = (
+        "http_server_config: {headers: {X-Frame-Options: sameorigin, Content-Security-Policy: '', X-XSS-Protection: 1}}"
+    )
+    async with door(written(tmp_path, text)) as ours:
+        head = (await ours.send(GET % b"/")).decode()
+    assert "X-Frame-Options: sameorigin\r\n" in head
+    assert "X-XSS-Protection: 1\r\n" in head
+    assert "Content-Security-Policy" not in head, "set to nothing, it is unset"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/-/healthy", b"200"),
+        ("/-/ready", b"200"),
+        ("/-/healthy?x=1", b"200"),
+        ("/-/healthy/", b"401"),
+        ("/-/healthyx", b"401"),
+        ("//-/healthy", b"401"),
+        ("/-/healthy/../../metrics", b"401"),
+        ("/", b"401"),
+        ("/metrics", b"401"),
+    ],
+)
+async def test_excluded_paths_need_no_password_and_others_like_them_do(
+    tmp_path: Path, path: str, status: bytes
+) -> None:
+    text = f"basic_auth_users: {{dave: {DAVE}}}\nauth_excluded_paths: [/-/healthy, /-/ready]\n"
+    async with door(written(tmp_path, text)) as ours:
+        assert (await ours.send(GET % path.encode())).split()[1] == status
+
+
+async def test_a_refused_login_is_asked_for_one(tmp_path: Path) -> None:
+    async with door(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:
+        answer = (await ours.send(GET % b"/metrics")).decode()
+    assert 'WWW-Authenticate: Basic realm="mms-exporter"\r\n' in answer
+    assert answer.endswith("\r\n\r\nUnauthorized\n")
+
+
+async def test_what_comes_too_soon_is_told_when_to_come_back(tmp_path: Path) -> None:
+    async with door(written(tmp_path, "rate_limit: {interval: 1h, burst: 2}\n")) as ours:
+        answers = [await ours.send(GET % b"/-/healthy") for _ in range(3)]
+    assert [answer.split()[1] for answer in answers] == [b"200", b"200", b"429"]
+    assert b"Retry-After: 3600\r\n" in answers[-1]
+
+
+@given(st.text())
+def test_no_authorization_header_breaks_anything(header: str) -> None:
+    login = login_in(header)
+    assert login is None or basic(login.user.decode("latin-1"), "").startswith("Basic ")
+
+
+@given(st.text().filter(lambda user: ":" not in user), st.text())
+def test_a_login_is_read_as_it_was_written(user: str, password: str) -> None:
+    login = login_in(basic(user, password))
+    assert login is not None
+    assert (login.user.decode(), login.password.decode()) == (user, password)
+    assert repr(login) == "Login(...)"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Basic",
+        b"Basic ",
+        b"Basic ????",
+        b"Basic Zm9v",
+        b"Bearer Zm9vOmJhcg==",
+        b"Basic Zm9vOmJhcg",
+        b"Basic \xff\xfe",
+        b"\x80",
+    ],
+)
+async def test_a_login_that_cannot_be_read_is_refused(tmp_path: Path, header: bytes) -> None:
+    async with door(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:
+        request = (GET % b"/metrics").replace(b"\r\n\r\n", b"\r\nAuthorization: " + header + b"\r\n\r\n")
+        assert (await ours.send(request)).split()[1] == b"401"

@@ -1,0 +1,105 @@
+"""Who may enter, and what it costs to find out."""
+
+import asyncio
+import time
+
+import pytest
+
+from exporter.shapes import Secret
+from exporter.web import users as module
+from exporter.web.users import Login, Users
+
+CHEAP = Secret("$2y$05$rpuXrTplECsQ5ePBWc82peXm.9oqZajLTN9IShHh/ThbSxNiBQP3K")
+"""Of dave123."""
+DEAR = Secret("$2b$11$Fv7Hb38LB5dHskQ3wIqa3uz8BgxT43rVN9fyKbelntD3QbrhZ/9PK")
+"""Of dave."""
+LONG = Secret("$2b$05$fv5I88WxOqmUXrIGCgp2LO5gc5mLyORaDOZR08pbLn50/tywTXc7K")
+"""Of 72 times x."""
+
+
+async def test_a_user_is_known_by_name_and_password() -> None:
+    users, hashes = Users(), {"dave": CHEAP}
+    assert await users.admit(Login(b"dave", b"dave123"), hashes)
+    assert not await users.admit(Login(b"dave", b"dave124"), hashes)
+    assert not await users.admit(Login(b"carol", b"dave123"), hashes)
+    assert not await users.admit(Login(b"", b""), hashes)
+
+
+async def test_a_verdict_holds_for_the_hash_it_was_given_on() -> None:
+    users = Users()
+    assert await users.admit(Login(b"dave", b"dave123"), {"dave": CHEAP})
+    assert not await users.admit(Login(b"dave", b"dave123"), {"dave": DEAR})
+    assert not await users.admit(Login(b"dave", b"dave123"), {"carol": CHEAP})
+
+
+async def test_an_unknown_user_costs_what_a_wrong_password_costs() -> None:
+    """The best of several, since others use the machine too."""
+    users, hashes = Users(), {"dave": DEAR}
+
+    async def seconds(user: bytes) -> float:
+        took = []
+        for guess in range(4):
+            began = time.perf_counter()
+            assert not await users.admit(Login(user, b"%d" % guess), hashes)
+            took.append(time.perf_counter() - began)
+        return min(took)
+
+    assert 0.5 < await seconds(b"nobody") / await seconds(b"dave") < 2
+
+
+@pytest.mark.parametrize("password", [b"dave", b"wrong"])
+async def test_what_was_asked_once_is_known_without_hashing(password: bytes) -> None:
+    users, hashes = Users(), {"dave": DEAR}
+    began = time.perf_counter()
+    verdict = await users.admit(Login(b"dave", password), hashes)
+    once = time.perf_counter() - began
+    began = time.perf_counter()
+    for _ in range(100):
+        assert await users.admit(Login(b"dave", password), hashes) is verdict
+    assert time.perf_counter() - began < once
+
+
+async def test_the_same_login_many_times_at_once_is_hashed_once() -> None:
+    users, hashes = Users(), {"dave": DEAR}
+    began = time.perf_counter()
+    await users.admit(Login(b"dave", b"0"), hashes)
+    once = time.perf_counter() - began
+    began = time.perf_counter()
+    await asyncio.gather(*(users.admit(Login(b"dave", b"1"), hashes) for _ in range(50)))
+    assert time.perf_counter() - began < 10 * once
+
+
+async def test_the_loop_goes_on_while_a_password_is_hashed() -> None:
+    asked = asyncio.create_task(Users().admit(Login(b"dave", b"wrong"), {"dave": DEAR}))
+    turns = 0
+    while not asked.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    assert turns > 10
+
+
+async def test_a_flood_of_guesses_makes_it_forget_no_known_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_VERDICTS", 4)
+    users, hashes = Users(), {"dave": DEAR, "eve": CHEAP}
+    began = time.perf_counter()
+    assert await users.admit(Login(b"dave", b"dave"), hashes)
+    once = time.perf_counter() - began
+    for guess in range(20):
+        assert not await users.admit(Login(b"eve", b"%d" % guess), hashes)
+    began = time.perf_counter()
+    assert await users.admit(Login(b"dave", b"dave"), hashes)
+    assert time.perf_counter() - began < once / 2
+
+
+async def test_a_request_that_is_given_up_does_not_spoil_it_for_others() -> None:
+    users, hashes = Users(), {"dave": DEAR}
+    first = asyncio.create_task(users.admit(Login(b"dave", b"dave"), hashes))
+    second = asyncio.create_task(users.admit(Login(b"dave", b"dave"), hashes))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second
+
+
+async def test_a_password_counts_up_to_72_bytes_as_bcrypt_and_the_toolkit_have_it() -> None:
+    assert await Users().admit(Login(b"dave", b"x" * 72 + b"y"), {"dave": LONG})
+    assert not await Users().admit(Login(b"dave", b"x" * 71 + b"y"), {"dave": LONG})

@@ -1,0 +1,133 @@
+"""The web configuration file: what is accepted, and what exactly is said of what is not."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from exporter.errors import ConfigError
+from exporter.web.entrance import Entrance
+from exporter.web.web_config import RateLimit, load_web_config, web_config_from
+from tests.programs import ROOT
+from tests.web.door import Papers
+
+INVALID = sorted((Path(__file__).parent / "configs").glob("*.yml"))
+SECTIONS = {
+    "tls_server_config": (
+        *("cert", "key", "cert_file", "key_file", "client_ca", "client_ca_file", "client_auth_type"),
+        *("client_allowed_sans", "min_version", "max_version", "cipher_suites", "prefer_server_cipher_suites"),
+        *("curve_preferences", "nonsense"),
+    ),
+    "http_server_config": ("http2", "headers", "nonsense"),
+    "basic_auth_users": ("dave", "carol"),
+    "rate_limit": ("interval", "burst", "nonsense"),
+}
+CANARY = "canary-7f3a"
+WORDS = st.sampled_from([CANARY, "TLS12", "1s", "/", "X-Frame-Options"]) | st.text(max_size=5)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=5,
+)
+RAW = st.fixed_dictionaries(
+    {},
+    optional={
+        **{name: VALUES | st.dictionaries(st.sampled_from(keys), VALUES) for name, keys in SECTIONS.items()},
+        "auth_excluded_paths": VALUES,
+        "nonsense": VALUES,
+    },
+)
+
+
+def problems_of(load: Callable[[], object]) -> str:
+    """Return what is said of a configuration; "" where it is accepted."""
+    try:
+        load()
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
+def test_each_invalid_file_gets_its_exact_messages(file: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Entrance(file)
+    said = str(caught.value).replace(f"{file.parent}{os.sep}", "") + "\n"
+    expected = file.with_suffix(".txt")
+    if os.environ.get("UPDATE_GOLDEN"):
+        expected.write_text(said, encoding="utf-8")
+    assert said == expected.read_text(encoding="utf-8")
+    assert "canary" not in said
+
+
+@given(RAW | VALUES)
+def test_what_is_no_web_configuration_is_a_configuration_error_that_tells_no_secret(raw: object) -> None:
+    assert CANARY not in problems_of(lambda: web_config_from(raw))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=60) | RAW.map(lambda raw: json.dumps(raw).encode()) | st.text(max_size=60).map(str.encode))
+def test_no_file_makes_it_fail_otherwise(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "web.yml"
+    file.write_bytes(content)
+    assert isinstance(problems_of(lambda: Entrance(file)), str)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=st.binary(max_size=60), name=st.sampled_from(["server.pem", "server.key", "clients_ca.pem"]))
+def test_no_certificate_makes_it_fail_otherwise(papers: Papers, content: bytes, name: str) -> None:
+    file, spoiled = papers.folder / "web.yml", papers.folder / name
+    text = "cert_file: server.pem, key_file: server.key, client_ca_file: clients_ca.pem"
+    file.write_text(f"tls_server_config: {{{text}, client_auth_type: VerifyClientCertIfGiven}}\n", encoding="utf-8")
+    good = spoiled.read_bytes()
+    spoiled.write_bytes(content)
+    try:
+        with pytest.raises(ConfigError):
+            Entrance(file)
+    finally:
+        spoiled.write_bytes(good)
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"),
+    [
+        ("0", 0),
+        (0, 0),
+        ("1s", 1),
+        ("500ms", 0.5),
+        ("1m30s", 90),
+        ("1.5h", 5400),
+        (".5s", 0.5),
+        ("10us", 1e-5),
+        ("3µs", 3e-6),
+    ],
+)
+def test_an_interval_is_written_as_in_go(interval: str | int, seconds: float) -> None:
+    limit = web_config_from({"rate_limit": {"interval": interval, "burst": 1}}).rate_limit
+    assert limit.interval_seconds == pytest.approx(seconds)
+
+
+def test_an_empty_file_sets_nothing() -> None:
+    assert web_config_from(None) == web_config_from({})
+    assert web_config_from({}).rate_limit == RateLimit()
+
+
+def test_files_are_named_relative_to_the_web_configuration(papers: Papers, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = papers.folder / "web.yml"
+    file.write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n", encoding="utf-8")
+    monkeypatch.chdir("/")
+    assert Entrance(file).settings.context is not None
+
+
+def test_the_example_of_the_documentation_is_accepted(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "web-config.md").read_text(encoding="utf-8")
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    file = tmp_path / "web.yml"
+    file.write_text(example, encoding="utf-8")
+    assert set(yaml.safe_load(example)) == {*SECTIONS, "auth_excluded_paths"}
+    assert load_web_config(file).basic_auth_users
