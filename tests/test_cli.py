@@ -74,6 +74,37 @@ async def test_a_good_configuration_is_called_fine(tmp_path: Path) -> None:
     assert (ended.code, ended.out, ended.err) == (0, "the configuration is fine: 1 account\n", "")
 
 
+async def test_a_bad_web_configuration_is_told_beside_a_bad_configuration_and_ends_with_2(tmp_path: Path) -> None:
+    for name in ("config", "web"):
+        (tmp_path / f"{name}.yaml").write_text(f"{name}: nonsense\n", encoding="utf-8")
+    files = [f"--config.file={tmp_path}/config.yaml", f"--web.config.file={tmp_path}/web.yaml"]
+    for arguments in (files, [*files, "--config.check"]):
+        ended = await run(*arguments)
+        assert ended.code == 2
+        assert [line.split(": ")[1] for line in ended.err.splitlines()] == ["web", "config", "accounts"]
+
+
+async def test_a_reload_reads_the_web_configuration_too_and_says_what_is_wrong(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    web = tmp_path / "web.yaml"
+    web.write_text("rate_limit: {interval: 0}\n", encoding="utf-8")
+    config = write_config(tmp_path, simulator.url)
+    async with (
+        serving(f"--config.file={config}", f"--web.config.file={web}", "--web.enable-lifecycle") as exporter,
+        ClientSession() as session,
+    ):
+        web.write_text("nonsense: canary\n", encoding="utf-8")
+        async with session.post(f"{exporter.urls[0]}/-/reload") as response:
+            said = await response.text()
+        assert (response.status, said.partition(":")[0]) == (400, "nonsense")
+        assert (await exporter.metrics()).value("mms_exporter_config_last_reload_successful") == 0
+        web.write_text("", encoding="utf-8")
+        async with session.post(f"{exporter.urls[0]}/-/reload") as response:
+            assert response.status == 200
+        assert (await exporter.metrics()).value("mms_exporter_config_last_reload_successful") == 1
+
+
 async def test_a_port_that_is_taken_is_told_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

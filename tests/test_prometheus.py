@@ -67,12 +67,12 @@ async def test_prometheus_scrapes_the_demo_for_a_minute_without_a_warning(demo: 
 
 
 @asynccontextmanager
-async def prometheus_on(target: str, folder: Path) -> AsyncIterator[tuple[str, Path]]:
-    """Provide the URL of a Prometheus that scrapes `target` every 2 s, and its log."""
+async def prometheus_on(target: str, folder: Path, scraping: str = "") -> AsyncIterator[tuple[str, Path]]:
+    """Provide the URL of a Prometheus that scrapes `target` every 2 s, or as `scraping` says, and its log."""
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
     config.write_text(
         "global: {scrape_interval: 2s}\n"
-        f"scrape_configs: [{{job_name: mms, static_configs: [{{targets: ['{target}']}}]}}]\n",
+        f"scrape_configs: [{{job_name: mms, {scraping}static_configs: [{{targets: ['{target}']}}]}}]\n",
         encoding="utf-8",
     )
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -1,0 +1,92 @@
+"""A real Prometheus scrapes the program with a client certificate and a password, while both sides' papers change."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from exporter.simulator import Simulator
+from tests.processes import Running, serving, write_config
+from tests.test_prometheus import prometheus_on, query
+from tests.web.door import Papers, ask
+from tests.web.test_gate import DAVE
+
+WEB_CONFIG = f"""tls_server_config:
+  cert_file: server.pem
+  key_file: server.key
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: clients_ca.pem
+  client_allowed_sans: [prometheus]
+basic_auth_users:
+  dave: {DAVE}
+auth_excluded_paths: [/-/ready]
+"""
+SCRAPING = (
+    "scrape_interval: 200ms, scrape_timeout: 200ms, scheme: https, "
+    "tls_config: {{ca_file: {folder}/ca.pem, cert_file: {folder}/both.pem, key_file: {folder}/both.pem}}, "
+    "basic_auth: {{username: dave, password: dave123}}, "
+)
+ROTATIONS = 15
+
+
+@asynccontextmanager
+async def scraped(papers: Papers, simulator: Simulator) -> AsyncIterator[tuple[Running, str, Path]]:
+    """Provide the program, the URL of the Prometheus that scrapes it, and that Prometheus' log."""
+    folder = papers.folder
+    issue_scraper(papers)
+    papers.authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    (folder / "web.yml").write_text(WEB_CONFIG, encoding="utf-8")
+    config = write_config(folder, simulator.url)
+    async with serving(f"--config.file={config}", f"--web.config.file={folder}/web.yml") as exporter:
+        target = exporter.urls[0].removeprefix("https://")
+        async with prometheus_on(target, folder, SCRAPING.format(folder=folder)) as (url, log):
+            await until(url, "up == 1")
+            yield exporter, url, log
+
+
+def issue_scraper(papers: Papers) -> None:
+    """Write a new certificate of the scraper, with its key, in one go."""
+    papers.issue("prometheus", "prometheus")
+    both = papers.folder / "both.new"
+    both.write_bytes(b"".join((papers.folder / f"prometheus.{part}").read_bytes() for part in ("pem", "key")))
+    both.replace(papers.folder / "both.pem")
+
+
+async def until(url: str, expression: str) -> None:
+    """Wait until a query has a result."""
+    async with asyncio.timeout(20):
+        while not await query(url, expression):  # noqa: ASYNC110 - the other process sets no event of ours
+            await asyncio.sleep(0.1)
+
+
+async def test_no_scrape_fails_while_certificates_are_rotated_on_both_sides(
+    papers: Papers, simulator: Simulator
+) -> None:
+    async with scraped(papers, simulator) as (exporter, url, log):
+        port = int(exporter.urls[0].rpartition(":")[2])
+        statuses = []
+        for _ in range(ROTATIONS):
+            papers.issue_server()
+            issue_scraper(papers)
+            context = papers.client_context("prometheus")
+            statuses += [await ask(port, context, ("dave", "dave123"), "/metrics") for _ in range(5)]
+            await asyncio.sleep(0.2)  # so that a scrape falls between two rotations
+        assert set(statuses) == {200}
+        assert await query(url, "min_over_time(up[1m])") == [1]
+        assert (await query(url, "count_over_time(up[1m])"))[0] >= ROTATIONS
+        assert await query(url, "mms_exporter_config_last_reload_successful") == [1]
+        assert "level=error" not in log.read_text(encoding="utf-8")
+
+
+async def test_a_password_that_is_changed_is_wrong_at_once_and_right_when_it_is_changed_back(
+    papers: Papers, simulator: Simulator
+) -> None:
+    async with scraped(papers, simulator) as (exporter, url, _):
+        file = papers.folder / "web.yml"
+        file.write_text(WEB_CONFIG.replace("dave:", "carol:"), encoding="utf-8")
+        await until(url, "up == 0")
+        file.write_text(WEB_CONFIG, encoding="utf-8")
+        await until(url, "up == 1")
+        port = int(exporter.urls[0].rpartition(":")[2])
+        assert await ask(port, papers.client_context("prometheus"), path="/-/ready") == 200, "a probe has no password"
+        assert await ask(port, papers.client_context("client"), ("dave", "dave123")) == "refused", "another name"
