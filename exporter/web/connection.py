@@ -67,12 +67,14 @@ class Connection(web.RequestHandler):
         self._answering = False
         self._received_bytes = 0
         self.has_proven = False
-        """Whether a request on it was admitted: such a connection never makes room for another."""
+        """Whether a request on it was admitted."""
 
     @property
     def may_leave(self) -> bool:
-        """Whether it may make room for a new one."""
-        return not self.has_proven and not self._answering
+        """Whether it may make room for a new one: no scraper that still waits reads its answer so slowly."""
+        if self._is_awaiting_reader():
+            return self._loop.time() - self._since > self._bounds.head_seconds
+        return not self.has_proven
 
     @property
     def since(self) -> float:
@@ -84,10 +86,13 @@ class Connection(web.RequestHandler):
         return self._loop.time() - self._since > self._allowed_seconds()
 
     def _allowed_seconds(self) -> float:
-        if self._answering or (self._wire is not None and self._wire.get_write_buffer_size() > 0):
+        if self._is_awaiting_reader():
             return self._bounds.answer_seconds
         is_idle = self._has_asked and not self._received_bytes
         return self._bounds.idle_seconds if is_idle else self._bounds.head_seconds
+
+    def _is_awaiting_reader(self) -> bool:
+        return self._answering or (self._wire is not None and self._wire.get_write_buffer_size() > 0)
 
     def begin_answer(self) -> None:
         """Note that a request's head is there, and its answer is being made."""

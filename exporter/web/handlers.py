@@ -17,7 +17,7 @@ from exporter.web.service import Service
 Reload = Callable[[], Awaitable[None]]
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
-CHUNK_BYTES: Final = 256 * 1024
+CHUNK_BYTES: Final = 64 * 1024
 
 STATUS_PATH: Final = "/api/v1/status"
 GUARDS: Final = {

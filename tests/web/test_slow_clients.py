@@ -74,6 +74,20 @@ async def test_clients_that_say_nothing_keep_no_scraper_out() -> None:
         assert [await ask(ours.port) for _ in range(5)] == [200] * 5
 
 
+async def test_readers_that_do_not_read_make_room() -> None:
+    bounds = Bounds(head_seconds=0.3, connections=2)
+    async with door(bounds=bounds) as ours, AsyncExitStack() as stack:
+        for _ in range(bounds.connections):
+            _, writer = await asyncio.open_connection("127.0.0.1", ours.port, limit=1)
+            stack.callback(lambda writer=writer: writer.transport.abort())  # type: ignore[misc]  # a default of a lambda
+            for _ in range(20):
+                writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 90)
+                await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            while await ask(ours.port) != 200:  # noqa: ASYNC110 - a client is told by its answer only
+                await asyncio.sleep(0.05)
+
+
 async def test_a_scraper_that_is_connected_keeps_its_connection_under_a_flood() -> None:
     async with door(bounds=SMALL) as ours, AsyncExitStack() as stack:
         reader, scraper = await asyncio.open_connection("127.0.0.1", ours.port)
