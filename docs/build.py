@@ -13,6 +13,7 @@ from exporter.exposition.telemetry import Telemetry
 from exporter.flags import FLAGS
 from exporter.schema import attribute_docstrings, json_schema
 from exporter.web import report
+from exporter.web.web_config import WebConfig
 
 FOLDER = Path(__file__).parent
 
@@ -130,13 +131,18 @@ def status_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Status of mms-exporter", **schema}
 
 
+def _text(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
 def documents() -> dict[str, str]:
     """Return every generated document by its name."""
     return {
         "metrics.md": metrics(),
         "configuration.md": configuration(),
-        "configuration.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
-        "status.schema.json": json.dumps(status_schema(), indent=2, ensure_ascii=False) + "\n",
+        "configuration.schema.json": _text(json_schema()),
+        "status.schema.json": _text(status_schema()),
+        "web-config.schema.json": _text(json_schema(WebConfig, "Web configuration of mms-exporter")),
     }
 
 

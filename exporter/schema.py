@@ -1,4 +1,4 @@
-"""The JSON Schema of the configuration file, made from its records and their docstrings.
+"""The JSON Schema of a configuration file, made from its records and their docstrings.
 
 It knows all that has a shape; what only makes sense beside other values (two accounts of one name, a stale_after below
 the interval) is the loader's.
@@ -33,13 +33,9 @@ _PLAIN: Final[dict[Any, dict[str, Any]]] = {
 _BOUNDS: Final = {"ge": "minimum", "le": "maximum", "min_length": "minLength", "max_length": "maxLength"}
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of the configuration file."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Configuration of mms-exporter",
-        **_section_schema(Config),
-    }
+def json_schema(section: type[Section] = Config, title: str = "Configuration of mms-exporter") -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a file that holds `section`."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **_section_schema(section)}
 
 
 def _section_schema(section: type[Section]) -> dict[str, Any]:
@@ -76,6 +72,8 @@ def _type_schema(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - any field's typ
         return {"anyOf": [_type_schema(each) for each in get_args(kind)]}
     if get_origin(kind) is tuple:
         return {"type": "array", "items": _type_schema(get_args(kind)[0])}
+    if get_origin(kind) is dict:
+        return {"type": "object", "additionalProperties": _type_schema(get_args(kind)[1])}
     return {**_type_schema(kind.__origin__), **_bounds(kind.__metadata__)}
 
 

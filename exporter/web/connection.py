@@ -44,14 +44,14 @@ class Connection(web.RequestHandler):
 
     def __init__(
         self,
-        manager: web.Server,
+        server: web.Server,
         loop: asyncio.AbstractEventLoop,
         bounds: Bounds,
         leave: Callable[["Connection"], None],
     ) -> None:
         """Begin to wait for a client; `leave` is told when the connection has ended."""
         super().__init__(
-            manager,
+            server,
             loop=loop,
             access_log=None,  # type: ignore[arg-type]  # None is for none
             keepalive_timeout=bounds.idle_seconds,

@@ -5,18 +5,25 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from exporter.errors import ConfigError
+from exporter.schema import json_schema
+from exporter.shapes import Section
 from exporter.web.entrance import Entrance
-from exporter.web.web_config import RateLimit, load_web_config, web_config_from
+from exporter.web.web_config import HttpServer, RateLimit, TlsServer, WebConfig, load_web_config, web_config_from
 from tests.programs import ROOT
 from tests.web.door import Papers
 
-INVALID = sorted((Path(__file__).parent / "configs").glob("*.yml"))
+CONFIGS = Path(__file__).parent / "configs"
+INVALID = sorted(CONFIGS.glob("*.yml"))
+DOCUMENT = (ROOT / "docs" / "web-config.md").read_text(encoding="utf-8")
+SCHEMA = json_schema(WebConfig, "Web configuration")
 SECTIONS = {
     "tls_server_config": (
         *("cert", "key", "cert_file", "key_file", "client_ca", "client_ca_file", "client_auth_type"),
@@ -124,10 +131,21 @@ def test_files_are_named_relative_to_the_web_configuration(papers: Papers, monke
     assert Entrance(file).settings.context is not None
 
 
-def test_the_example_of_the_documentation_is_accepted(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "web-config.md").read_text(encoding="utf-8")
-    example = text.partition("```yaml\n")[2].partition("```")[0]
+def test_the_example_of_the_documentation_is_accepted_by_the_loader_and_the_schema(tmp_path: Path) -> None:
+    example = DOCUMENT.partition("```yaml\n")[2].partition("```")[0]
     file = tmp_path / "web.yml"
     file.write_text(example, encoding="utf-8")
     assert set(yaml.safe_load(example)) == {*SECTIONS, "auth_excluded_paths"}
+    jsonschema.validate(yaml.safe_load(example), SCHEMA)
     assert load_web_config(file).basic_auth_users
+
+
+@pytest.mark.parametrize("name", ["everything_at_once", "wrong_types", "a_list"])
+def test_the_schema_refuses_what_has_the_wrong_shape(name: str) -> None:
+    raw = yaml.safe_load((CONFIGS / f"{name}.yml").read_text(encoding="utf-8"))
+    assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(raw)
+
+
+@pytest.mark.parametrize("section", [TlsServer, HttpServer, RateLimit, WebConfig])
+def test_the_documentation_names_every_key(section: type[Section]) -> None:
+    assert [each.name for each in fields(section) if each.name not in DOCUMENT] == []
