@@ -90,3 +90,10 @@ async def test_a_password_that_is_changed_is_wrong_at_once_and_right_when_it_is_
         port = int(exporter.urls[0].rpartition(":")[2])
         assert await ask(port, papers.client_context("prometheus"), path="/-/ready") == 200, "a probe has no password"
         assert await ask(port, papers.client_context("client"), ("dave", "dave123")) == "refused", "another name"
+
+
+async def test_a_scraper_that_is_connected_does_not_hold_up_the_end(papers: Papers, simulator: Simulator) -> None:
+    async with scraped(papers, simulator) as (exporter, _, _):
+        ended = await exporter.end()
+    assert ended.code == 0
+    assert "Traceback" not in ended.err
