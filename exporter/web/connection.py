@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from exporter.web.security_headers import add_security_headers
+from exporter.web.security_headers import add_default_headers
 
 log = structlog.stdlib.get_logger()
 
@@ -147,6 +147,6 @@ class Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
         response = web.Response(status=status, text=f"{HTTPStatus(status).phrase}\n")
-        add_security_headers(response.headers)
+        add_default_headers(response.headers)
         response.force_close()
         return response

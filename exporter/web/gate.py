@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from exporter.web.connection import Connection
 from exporter.web.entrance import Entrance
-from exporter.web.security_headers import add_security_headers
+from exporter.web.security_headers import add_configured_headers
 from exporter.web.token_bucket import TokenBucket
 from exporter.web.users import Users, login_in
 from exporter.web.web_config import RateLimit, WebConfig
@@ -22,10 +22,10 @@ CHALLENGE: Final = 'Basic realm="mms-exporter"'
 
 
 def put_gate(app: web.Application, entrance: Entrance) -> None:
-    """Have every request to `app` pass the gate, and every answer carry the headers."""
+    """Have every request to `app` pass the gate, and every answer carry the headers that are configured."""
 
     async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
-        add_security_headers(response.headers, entrance.settings.config.http_server_config.headers)
+        add_configured_headers(response.headers, entrance.settings.config.http_server_config.headers)
 
     app.middlewares.insert(0, _gate(entrance))
     app.on_response_prepare.append(add_headers)

@@ -12,6 +12,7 @@ from exporter.errors import ConfigError
 from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
 from exporter.web.editions import Document, Edition
 from exporter.web.page import POLICY, page
+from exporter.web.security_headers import add_default_headers
 from exporter.web.service import Service
 
 Reload = Callable[[], Awaitable[None]]
@@ -20,20 +21,13 @@ MAX_REQUEST_BYTES: Final = 64 * 1024
 CHUNK_BYTES: Final = 64 * 1024
 
 STATUS_PATH: Final = "/api/v1/status"
-GUARDS: Final = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
-"""What keeps a browser from making more of an answer than it is."""
 
 
 def application(service: Service, telemetry_path: str, reload: Reload | None) -> web.Application:
     """Return the routes; `reload`, which raises ConfigError, is offered where it is given."""
     app = web.Application(client_max_size=MAX_REQUEST_BYTES)
     handlers = _Handlers(service, telemetry_path, reload)
+    app.on_response_prepare.append(_guard)
     app.router.add_get(telemetry_path, handlers.metrics)
     if telemetry_path != "/":
         app.router.add_get("/", handlers.page)
@@ -67,8 +61,7 @@ class _Handlers:
         return await _edition(request, headers, await self._page.current())
 
     async def status(self, request: web.Request) -> web.StreamResponse:
-        policy = "default-src 'none'; frame-ancestors 'none'"
-        headers = {"content-type": "application/json", "content-security-policy": policy}
+        headers = {"content-type": "application/json"}
         return await _edition(request, headers, await self._status.current())
 
     async def healthy(self, _: web.Request) -> web.Response:
@@ -92,9 +85,13 @@ class _Handlers:
         return web.Response(text="reloaded\n")
 
 
+async def _guard(_: web.Request, response: web.StreamResponse) -> None:
+    add_default_headers(response.headers)
+
+
 async def _edition(request: web.Request, headers: dict[str, str], edition: Edition) -> web.StreamResponse:
     """Answer with an edition, or that the reader has it already."""
-    headers |= {**GUARDS, "cache-control": "private, no-cache", "vary": "accept-encoding"}
+    headers |= {"cache-control": "private, no-cache", "vary": "accept-encoding"}
     headers["etag"] = f'W/"{edition.tag}"'
     if any(tag.value in ("*", edition.tag) for tag in request.if_none_match or ()):
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
