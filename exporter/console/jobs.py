@@ -9,10 +9,10 @@ from exporter.console.asking import Part, Target, ask
 from exporter.console.columns import ACCOUNT, PLACE, SOURCE, Column, Field, Found, own
 from exporter.console.newest import Newest, merged, newest
 from exporter.console.options import Options
-from exporter.console.progress import job_progress
 from exporter.console.report import Report
 from exporter.console.texts import STOPPED, age, percent, place, share
 from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
+from exporter.mms.progress import job_ratio
 from exporter.mms.protocol import JobFilter, like
 
 Row = Found[Job]
@@ -25,7 +25,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     own("type", "Database, Tables or Partitions"),
     own("status", f"{', '.join(JOB_STATUSES)}, or new"),
     own("stopped", "whether it was stopped"),
-    Field("progress", "which part of its tasks is done, 0 to 1", lambda row: job_progress(row.thing)),
+    Field("progress", "which part of its tasks is done, 0 to 1", lambda row: job_ratio(row.thing)),
     own("task_num", "its tasks"),
     own("task_done", "those that are done"),
     own("src_db_name", "the source database"),
@@ -102,7 +102,7 @@ def _columns(now: float, *, has_accounts: bool) -> list[Column[Row]]:
         Column("ID", lambda row: str(row.thing.id), "figure"),
         Column("JOB", lambda row: row.thing.name or ""),
         Column("STATUS", lambda row: _status(row.thing), "status"),
-        Column("PROGRESS", lambda row: percent(job_progress(row.thing)), "bar", lambda row: job_progress(row.thing)),
+        Column("PROGRESS", lambda row: percent(job_ratio(row.thing)), "bar", lambda row: job_ratio(row.thing)),
         Column("TASKS", lambda row: share(row.thing.task_done, row.thing.task_num), "figure"),
         Column("KIND", lambda row: row.thing.type or "", rank=2),
         Column("DATABASE", lambda row: place(row.thing.src_db_name, row.thing.src_schema_name), rank=1),

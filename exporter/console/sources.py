@@ -7,16 +7,16 @@ from exporter.config import Config
 from exporter.console.asking import Part, Target, ask
 from exporter.console.columns import ACCOUNT, Column, Field, Found, own
 from exporter.console.options import Options
-from exporter.console.progress import partitions, source_progress, tables
 from exporter.console.report import Report
 from exporter.console.texts import age, amount, percent, share
 from exporter.mms.models import DATA_SOURCE_STATUSES, DataSource
+from exporter.mms.progress import partition_total, source_ratio, table_total
 
 Row = Found[DataSource]
 
 
 def _progress(row: Row) -> float | None:
-    return source_progress(row.thing)
+    return source_ratio(row.thing)
 
 
 # Without `err_msg`: it quotes what the source answered, which may hold a secret.
@@ -78,8 +78,10 @@ def _columns(now: float, *, has_accounts: bool) -> list[Column[Row]]:
         Column("PROGRESS", lambda row: percent(_progress(row)), "bar", _progress),
         Column("FAILED", lambda row: amount(_failed(row.thing)), "figure"),
         Column("DOING", lambda row: amount(_doing(row.thing)), "figure", rank=2),
-        Column("TABLES", lambda row: share(row.thing.tables_done_num, tables(row.thing)), "figure", rank=1),
-        Column("PARTITIONS", lambda row: share(row.thing.partitions_done_num, partitions(row.thing)), "figure", rank=1),
+        Column("TABLES", lambda row: share(row.thing.tables_done_num, table_total(row.thing)), "figure", rank=1),
+        Column(
+            "PARTITIONS", lambda row: share(row.thing.partitions_done_num, partition_total(row.thing)), "figure", rank=1
+        ),
         Column("SYNCED", lambda row: age(row.thing.last_update_time, row.account.time_zone, now), "figure", rank=3),
     ]
 

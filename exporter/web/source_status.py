@@ -12,8 +12,9 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
 )
 from exporter.mms.models import UNFINISHED_JOB_STATUSES, DataSource
+from exporter.mms.progress import ratio
 from exporter.web import report
-from exporter.web.progress import partitions_of, progress_of, ratio_of, tables_of
+from exporter.web.progress import partitions_of, progress_of, tables_of
 from exporter.web.texts import cut, optional_text, optional_time, word
 
 MAX_PROJECTS: Final = 20
@@ -89,7 +90,7 @@ def _job(job: JobFigures) -> report.Job:
         stopped=job.stopped,
         tasks=job.tasks,
         tasks_done=job.tasks_done,
-        ratio=ratio_of(job.tasks_done, job.tasks),
+        ratio=ratio(job.tasks_done, job.tasks),
         created_at=optional_time(job.created_at),
         eta_at=optional_time(job.eta_at),
     )

@@ -5,9 +5,9 @@ import json
 import msgspec
 import pytest
 
-from exporter.console.progress import source_progress
 from exporter.errors import ConfigError
 from exporter.mms.models import DataSource
+from exporter.mms.progress import source_ratio
 from exporter.simulator import Simulator, events, happen
 from tests.conftest import config_on
 from tests.console.conftest import FIRST, Look, shown
@@ -23,7 +23,7 @@ async def test_json_is_what_mms_holds(simulator: Simulator, look: Look) -> None:
         facts: dict[str, object] = json.loads(json.dumps(msgspec.structs.asdict(truth[source_id])))
         expected = {name: value for name, value in facts.items() if name not in {*TIMES, "err_msg"}}
         assert {name: row[name] for name in expected} == expected
-        assert row["progress"] == source_progress(truth[source_id])
+        assert row["progress"] == source_ratio(truth[source_id])
 
 
 async def test_no_field_of_a_record_is_missing_from_json(look: Look) -> None:
@@ -105,4 +105,4 @@ async def test_the_secrets_of_a_source_are_nowhere(simulator: Simulator, look: L
 def test_progress_is_over_tables_and_partitions_and_failures_count_in_it(
     fields: dict[str, int], progress: float | None
 ) -> None:
-    assert source_progress(DataSource(id=1, **fields)) == progress  # type: ignore[arg-type]  # counts only
+    assert source_ratio(DataSource(id=1, **fields)) == progress  # type: ignore[arg-type]  # counts only

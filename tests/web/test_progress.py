@@ -1,10 +1,7 @@
 """Progress counts as the recording rules do: over tables and partitions, with failures in the denominator."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from exporter.console.progress import source_progress
 from exporter.mms.models import DataSource
 from exporter.web.progress import progress_of, together
 from exporter.web.report import Progress
@@ -39,12 +36,6 @@ def test_without_the_inventory_or_what_is_done_nothing_is_said(field: str) -> No
 def test_where_there_is_nothing_to_do_there_is_no_ratio() -> None:
     progress = progress_of(row(**dict.fromkeys(ROW, 0)))
     assert progress == Progress(total=0, done=0, part_done=0, doing=0, failed=0, ratio=None)
-
-
-@given(st.fixed_dictionaries({name: st.none() | st.integers(0, 100) for name in ROW}))
-def test_the_page_and_the_commands_agree(fields: dict[str, int | None]) -> None:
-    progress = progress_of(row(**fields))
-    assert (progress.ratio if progress is not None else None) == source_progress(row(**fields))
 
 
 def test_several_are_summed_before_they_are_divided() -> None:
