@@ -78,7 +78,7 @@ def _columns(now: float, *, has_accounts: bool) -> list[Column[Row]]:
         Column("PROGRESS", lambda row: percent(_progress(row)), "bar", _progress),
         Column("FAILED", lambda row: amount(_failed(row.thing)), "figure"),
         Column("DOING", lambda row: amount(_doing(row.thing)), "figure", rank=2),
-        Column("TABLES", lambda row: share(row.thing.tables_done_num, table_total(row.thing)), "figure", rank=1),
+        Column("TABLES", lambda row: _tables(row.thing), "figure", rank=1),
         Column(
             "PARTITIONS", lambda row: share(row.thing.partitions_done_num, partition_total(row.thing)), "figure", rank=1
         ),
@@ -92,6 +92,14 @@ def _agent(source: DataSource) -> str:
 
 def _failed(source: DataSource) -> int | None:
     return _sum(source.tables_failed_num, source.partitions_failed_num)
+
+
+def _tables(source: DataSource) -> str:
+    return share(source.tables_done_num, table_total(source))
+
+
+def _partitions(source: DataSource) -> str:
+    return share(source.partitions_done_num, partition_total(source))
 
 
 def _doing(source: DataSource) -> int | None:
