@@ -104,6 +104,19 @@ def _look(command: str, values: Mapping[str, Any]) -> int:
     return FINE if is_printed and report.is_fine else FAILED
 
 
+def _retry(values: Mapping[str, Any]) -> int:
+    from exporter.console.paper import Paper
+    from exporter.console.retry import RetryOptions, retry
+    from exporter.console.terminal import Terminal
+
+    home = Path(os.environ.get("XDG_STATE_HOME") or "")
+    folder = home if home.is_absolute() else Path.home() / ".local" / "state"
+    options = RetryOptions.of(values, folder / "mms-exporter")
+    terminal = Terminal(sys.stdin, sys.stderr, Paper.of(sys.stderr, os.environ))
+    outcome = asyncio.run(retry(_config(values), options, terminal))
+    return FINE if _print(outcome.output) and outcome.is_fine else FAILED
+
+
 def _demo(values: Mapping[str, Any]) -> int:
     from exporter.demo import demo
 
@@ -125,6 +138,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Mapping[str, Any]], int]]] = {
     "jobs": partial(_look, "jobs"),
     "failed": partial(_look, "failed"),
     "show": partial(_look, "show"),
+    "retry": _retry,
     "demo": _demo,
     "simulate": _simulate,
 }

@@ -16,7 +16,7 @@ ALLOWED = {
     "exposition": {"mms", "collect", "exposition"},
     "web": {"mms", "collect", "exposition", "web"},
     "retry": {"mms", "retry"},
-    "console": {"mms", "console"},
+    "console": {"mms", "retry", "console"},
     "simulator": {"simulator", "mms.models", "mms.signing"},
 }
 """What each room may import of the others, beside the foundations."""

@@ -1,1 +1,1 @@
-"""The commands for people on call: MMS asked directly, and shown as a table, JSON or CSV. Reads only."""
+"""The commands for people on call: MMS asked directly, and shown as a table, JSON or CSV. Only `retry` writes."""

@@ -13,7 +13,11 @@ _NOTHING: Final = JobConfig()
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What all units of a job have in common: where from, where to, and how. What is None is left to the service."""
+    """What all units of a job have in common: where from, where to, and how. What is None is left to the service.
+
+    UNVERIFIED: that an incremental job, over what is new or changed, takes on what failed and did not change since, as
+    the job did that failed; a retry on a live account would settle it. Watching one tells: it asks whether all is DONE.
+    """
 
     src_db: str
     src_schema: str | None = None
@@ -93,9 +97,14 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return (number for numbers in self.partitions.values() for number in numbers)
 
     @property
+    def size(self) -> int:
+        """How many units it migrates."""
+        return sum(map(len, self.partitions.values())) + len(self.tables)
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing is left to migrate."""
-        return not self.partitions and not self.tables
+        return not self.size
 
     def units(self) -> Iterator[Unit]:
         """Yield what it migrates, as far as it is written down."""

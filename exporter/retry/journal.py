@@ -40,6 +40,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     job_id: int | None = None
     reason: str = ""
     """Why it is refused, skipped or failed."""
+    left_out: int = 0
+    """How much of what was planned others had under way by the time it was sent."""
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,9 +81,10 @@ async def _begin(means: Means, place: int, entry: Entry) -> None:
     if batch.is_empty:
         means.journal.note(place, replace(entry, state="skipped", reason="other jobs have all of it under way by now"))
         return
-    if batch != entry.batch:
-        means.tell(f"{entry.name}: what other jobs have under way by now is left out")
-    await _send(means, place, replace(entry, batch=batch))
+    left_out = entry.batch.size - batch.size
+    if left_out:
+        means.tell(f"{entry.name}: {left_out:,} of it are left out, which other jobs have under way by now")
+    await _send(means, place, replace(entry, batch=batch, left_out=entry.left_out + left_out))
 
 
 async def _send(means: Means, place: int, entry: Entry) -> None:

@@ -1,0 +1,256 @@
+"""The command `retry`: shows what it would do, asks, and has it done. Only here a client is made that may write."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+from exporter.clock import SYSTEM_CLOCK, Clock
+from exporter.config import Account, Config
+from exporter.console.asking import Part, Target, Unheard, ask
+from exporter.console.columns import Found
+from exporter.console.options import Options
+from exporter.console.plans import amounts, entry_line, left_lines, plan_lines
+from exporter.console.report import complaints
+from exporter.console.terminal import Terminal
+from exporter.errors import ConfigError, ExporterError, MmsError, Problem, RetryStopped
+from exporter.mms.client import Client
+from exporter.mms.credentials import credential_source
+from exporter.mms.models import DataSource
+from exporter.mms.pace import Limits
+from exporter.mms.protocol import create_mms_job
+from exporter.printable import printable
+from exporter.retry.following import follow_all, twins
+from exporter.retry.journal import Course, Journal, entries_of, job_prefix
+from exporter.retry.results import not_done
+from exporter.retry.scope import Plan
+from exporter.retry.selection import Selection, planned
+from exporter.retry.sending import Means, ask_for_all
+from exporter.retry.watching import watch
+from exporter.threads import DAEMON_THREADS
+
+TOKEN_BYTES: Final = 6
+"""Of the random part of job names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryOptions:
+    """What is to be migrated again, and how a person is asked about it."""
+
+    state_folder: Path
+    """Where runs are written down."""
+    account: str | None = None
+    source: str | None = None
+    """Name or id; None only where a run is resumed."""
+    selection: Selection = field(default_factory=Selection)
+    dry_run: bool = False
+    yes: bool = False
+    watch: bool = False
+    resume: Path | None = None
+    """What an interrupted run wrote down."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], state_folder: Path) -> Self:
+        """Return what the values of a command line ask for, by their names there."""
+        return cls(
+            state_folder=state_folder,
+            account=values["account"],
+            source=values["source"],
+            selection=Selection(
+                failed=values["failed"],
+                tables=values["table"],
+                partitions=values["partition"],
+                jobs=values["job"],
+            ),
+            dry_run=values["dry-run"],
+            yes=values["yes"],
+            watch=values["watch"],
+            resume=Path(values["resume"]) if values["resume"] else None,
+        )
+
+    def problems(self, *, has_person: bool) -> Iterator[Problem]:
+        """Yield what makes it unclear what is meant, or whether it may be done."""
+        selection = self.selection
+        if self.resume is not None:
+            if self.source or self.account or not selection.is_empty or self.dry_run:
+                yield Problem("--resume", "says by itself what is meant; give nothing beside it but --watch")
+            return
+        if not self.source:
+            yield Problem("--source", "is required: the data source, by name or id")
+        if selection.is_empty:
+            yield Problem("--failed", "give it, or name what is meant with --table, --partition or --job")
+        elif selection.failed and (selection.tables or selection.partitions or selection.jobs):
+            yield Problem("--failed", "is all of them; leave out --table, --partition and --job, or this")
+        if not (has_person or self.yes or self.dry_run):
+            yield Problem("--yes", "is needed where there is no terminal to ask on; --dry-run shows what would be sent")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to."""
+
+    is_fine: bool
+    """Whether all that was asked for is under way; or DONE, where that was waited for."""
+    output: bytes = b""
+    """For standard output: bodies of requests, or a line for each job."""
+
+
+async def retry(config: Config, options: RetryOptions, terminal: Terminal, clock: Clock = SYSTEM_CLOCK) -> Outcome:
+    """Migrate again what is meant. Raises: ConfigError for what is unclear; ExporterError where nothing was sent."""
+    asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
+    if problems := list(options.problems(has_person=terminal.has_person)):
+        raise ConfigError(*problems)
+    if options.resume is not None:
+        with Journal.resumed(options.resume) as journal:
+            async with _writer(_account_of(journal.course, config), clock) as client:
+                return await _carried_out(Means(client, journal, terminal.say, clock), terminal, options)
+    found = await _source(config, options, terminal)
+    if found is None:
+        return Outcome(is_fine=False)
+    async with _writer(found.account, clock) as client:
+        try:
+            plan = await planned(client, found.source.id, options.selection)
+        except MmsError as error:
+            raise ExporterError(f"{error}; {error.hint}; nothing was sent") from None
+        for line in plan_lines(plan, _name(found.source)):
+            terminal.say(line)
+        return await _decided(plan, _course(found, plan, clock), client, terminal, options, clock)
+
+
+async def _decided(
+    plan: Plan, course: Course, client: Client, terminal: Terminal, options: RetryOptions, clock: Clock
+) -> Outcome:
+    """Do what is planned, if that is wanted."""
+    if options.dry_run:
+        return Outcome(is_fine=not plan.refused, output=_bodies(course))
+    if not plan.batches:
+        return Outcome(is_fine=not plan.refused)
+    question = f"Migrate {amounts(plan.batches)} of {printable(course.source or str(course.source_id))} again?"
+    if not options.yes and not await terminal.agrees(question):
+        terminal.say("nothing was sent")
+        return Outcome(is_fine=False)
+    with Journal.begun(options.state_folder, course) as journal:
+        outcome = await _carried_out(Means(client, journal, terminal.say, clock), terminal, options)
+    return Outcome(outcome.is_fine and not plan.refused, outcome.output)
+
+
+async def _carried_out(means: Means, terminal: Terminal, options: RetryOptions) -> Outcome:
+    """Have all jobs made, and watched where that is wanted. Whatever ends it, it says how to go on."""
+    journal = means.journal
+    try:
+        await ask_for_all(means)
+        await follow_all(means)
+        is_fine = await _is_all_right(means, terminal, options)
+    except RetryStopped as error:
+        terminal.say(f"{printable(str(error))}\n{_how_to_go_on(journal, options)}")
+        is_fine = False
+    except asyncio.CancelledError:
+        terminal.say(f"\ninterrupted; {_how_to_go_on(journal, options)}")
+        raise
+    return Outcome(is_fine, "".join(f"{entry_line(entry)}\n" for entry in journal.entries).encode())
+
+
+async def _is_all_right(means: Means, terminal: Terminal, options: RetryOptions) -> bool:
+    """Return whether all is as it was meant, once every job is made; or done, where that is waited for."""
+    is_right = not await _has_twins(means, terminal)
+    good = {"made", "done"}
+    if options.watch:
+        good = {"done"}
+        with terminal.watching() as show:
+            async for jobs in watch(means):
+                show(jobs)
+        is_right = await _is_done(means, terminal) and is_right
+    return is_right and all(entry.state in good and not entry.left_out for entry in means.journal.entries)
+
+
+async def _has_twins(means: Means, terminal: Terminal) -> bool:
+    try:
+        names = await twins(means)
+    except MmsError as error:
+        terminal.say(f"whether each job is there only once could not be read: {error}")
+        return False
+    for name in names:
+        terminal.say(f"WARNING: there is more than one job {name}; stop one of them in the MMS console")
+    return bool(names)
+
+
+async def _is_done(means: Means, terminal: Terminal) -> bool:
+    """Return whether all that was to be migrated is DONE, and say what is not."""
+    try:
+        left = await not_done(means.client, means.journal)
+    except MmsError as error:
+        terminal.say(f"the jobs have ended; whether all of it is DONE could not be read: {error}; {error.hint}")
+        return False
+    for line in left_lines(left):
+        terminal.say(line)
+    return not left
+
+
+def _how_to_go_on(journal: Journal, options: RetryOptions) -> str:
+    watching = " --watch" if options.watch else ""
+    return f"go on, with the same configuration: mms-exporter retry --resume={journal.path}{watching}"
+
+
+async def _source(config: Config, options: RetryOptions, terminal: Terminal) -> Found[DataSource] | None:
+    """Return the one data source that is meant; None where that could not be read.
+
+    Raises: ConfigError where there is none, or more than one.
+    """
+
+    async def itself(target: Target) -> Part[DataSource]:
+        return Part((target.source,))
+
+    accounts = [options.account] if options.account else []
+    told = await ask(config, Options(accounts=accounts, sources=[options.source or ""]), itself)
+    for line in complaints(told.troubles):
+        terminal.say(line)
+    if told.troubles or not told.found:
+        return None
+    if len(told.found) > 1:
+        places = ", ".join(f"{found.source.id} of account {printable(found.account.name)}" for found in told.found)
+        raise ConfigError(Problem("--source", f"several are called so: {places}; give the id, and --account"))
+    return told.found[0]
+
+
+def _course(found: Found[DataSource], plan: Plan, clock: Clock) -> Course:
+    now = datetime.fromtimestamp(clock.wall(), UTC)
+    prefix = job_prefix(now.strftime("%Y%m%dT%H%M%SZ"), secrets.token_hex(TOKEN_BYTES))
+    return Course(
+        account=found.account.name,
+        endpoint=found.account.url,
+        source_id=found.source.id,
+        source=found.source.name,
+        began=now.isoformat(timespec="seconds"),
+        prefix=prefix,
+        entries=entries_of(prefix, plan.batches),
+    )
+
+
+def _bodies(course: Course) -> bytes:
+    """Return the body of each request, one on a line, as it would be sent."""
+    calls = (
+        create_mms_job(course.source_id, entry.batch.request(entry.name, course.source)) for entry in course.entries
+    )
+    return b"".join((call.body or b"") + b"\n" for call in calls)
+
+
+def _account_of(course: Course, config: Config) -> Account:
+    """Return the account of an earlier run. Raises: ConfigError where the configuration has no such account now."""
+    for account in config.accounts:
+        if (account.name, account.url) == (course.account, course.endpoint):
+            return account
+    where = f"account {printable(course.account)!r} at {course.endpoint}"
+    raise ConfigError(Problem("--resume", f"belongs to {where}, which the configuration does not have"))
+
+
+def _writer(account: Account, clock: Clock) -> Client:
+    limits = Limits(account.rate_limit, account.concurrency, account.timeout)
+    credentials = credential_source(account.credentials)
+    return Client(account.url, credentials, Unheard(), limits=limits, clock=clock, may_write=True)
+
+
+def _name(source: DataSource) -> str:
+    return f"{source.name or 'data source'} ({source.id})"
