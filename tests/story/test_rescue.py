@@ -1,0 +1,144 @@
+"""From the alert to its end: what failed is named alike everywhere, migrated again by one command, and told no more.
+
+The exporter, Prometheus, Alertmanager and the command line are processes of their own; MMS is simulated.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from exporter.simulator import events, happen
+from tests.processes import Ended, run
+from tests.reading import read
+from tests.story.pager import began
+from tests.story.servers import until
+from tests.story.stage import Stage, staged
+
+AT_REST = "maxcompute-sales-003"
+"""Nothing runs in it: whatever changes, the story has done."""
+
+Name = tuple[str, str, str]
+"""Database, table, partition: empty for a table."""
+
+
+async def test_what_failed_is_named_migrated_again_and_told_no_more(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await until(lambda: is_seen_to_be_well(stage), "Prometheus sees that nothing has failed")
+        before = statuses(stage)
+        broken = break_some(stage)
+        failed = failed_names(stage)
+        assert len(failed) > 3
+        await until(lambda: is_named_everywhere(stage, failed), "all that failed is named, and nothing else", 5)
+        alerts = [began(alert, AT_REST) for alert in ("MmsTablesFailed", "MmsPartitionsFailed")]
+        await stage.pager.hears("prod", *alerts)
+
+        retried = await command(stage, "retry", "--failed", "--yes", "--watch")
+        assert retried.code == 0, retried.out + retried.err
+        assert migrated(stage) == broken
+        assert statuses(stage) == before, "all is done again, and nothing else was touched"
+        await until(lambda: is_named_everywhere(stage, set()), "nothing is named any more", 5)
+        await stage.pager.hears("prod", *(each._replace(status="resolved") for each in alerts))
+        assert stage.pager.rest() == {}
+        assert stage.prometheus.complaints() == []
+
+
+def break_some(stage: Stage) -> tuple[set[int], set[str]]:
+    """Let some partitions fail and leave their table others, a whole table, and one without partitions.
+
+    Return the ids of the failed partitions, and the names of the failed tables without any.
+    """
+    prod, source_id = stage.prod, stage.prod.ids[AT_REST]
+    tables = prod.world.truth().tables(source_id)
+    plain = next(table for table in tables if not table.has_partitions)
+    happen(prod.world, events.Fail(source_id=source_id, table_ids=(plain.id,)))
+    prod.fail_partitions(source_id, 2)
+    whole = next(
+        table for table in prod.world.truth().tables(source_id) if table.has_partitions and table.status == "DONE"
+    )
+    happen(prod.world, events.Fail(source_id=source_id, table_ids=(whole.id,)))
+    truth = prod.world.truth()
+    partitions = {partition.id for partition in truth.partitions(source_id) if partition.status == "FAILED"}
+    return partitions, {plain.name or ""}
+
+
+def statuses(stage: Stage) -> dict[tuple[str, int], str | None]:
+    """Return the status of every table and partition of the source, counted in the world itself."""
+    truth, source_id = stage.prod.world.truth(), stage.prod.ids[AT_REST]
+    return {
+        **{("table", table.id): table.status for table in truth.tables(source_id)},
+        **{("partition", partition.id): partition.status for partition in truth.partitions(source_id)},
+    }
+
+
+def failed_names(stage: Stage) -> set[Name]:
+    """Return what has failed in the source, by name, counted in the world itself."""
+    truth, source_id = stage.prod.world.truth(), stage.prod.ids[AT_REST]
+    tables = {(each.db_name, each.name, "") for each in truth.tables(source_id) if each.status == "FAILED"}
+    partitions = {
+        (each.db_name, each.table_name, each.value) for each in truth.partitions(source_id) if each.status == "FAILED"
+    }
+    return {tuple(part or "" for part in name) for name in tables | partitions}  # type: ignore[misc]  # three of them
+
+
+def migrated(stage: Stage) -> tuple[set[int], set[str]]:
+    """Return what the jobs that were made on request had in their scope: partitions by id, tables by name."""
+    site = stage.prod.world.site(stage.prod.ids[AT_REST])
+    requests = [made.job.request for made in site.roster.created]
+    partitions = [number for request in requests for number in request.get("partitions", ())]
+    tables = [name for request in requests for name in request.get("tables", ())]
+    assert len(partitions) == len(set(partitions)), "no partition is in two jobs"
+    return set(partitions), set(tables)
+
+
+async def is_seen_to_be_well(stage: Stage) -> bool:
+    """Tell whether Prometheus knows how many partitions of the source failed: none. More than that is then an alert."""
+    found = await stage.prometheus.at(f'mms:source:failed:sum{{account="prod", source="{AT_REST}", kind="partition"}} == 0')
+    return len(found) == 1
+
+
+async def is_named_everywhere(stage: Stage, failed: set[Name]) -> bool:
+    """Tell whether the series, the status page and the command line name exactly what has failed in the source."""
+    return failed == await named_by_series(stage) == await named_by_page(stage) == await named_by_command(stage)
+
+
+async def named_by_series(stage: Stage) -> set[Name]:
+    """Return the failed tables and partitions of the source that have series."""
+    served = read((await get(stage, "/metrics")).encode())
+    source_id = str(stage.prod.ids[AT_REST])
+    return {
+        (labels["src_db"], labels["table"], labels.get("partition", ""))
+        for family in ("mms_failed_table_info", "mms_failed_partition_info")
+        for labels in map(dict, served.having(family, account="prod", source_id=source_id))
+    }
+
+
+async def named_by_page(stage: Stage) -> set[Name]:
+    """Return what the status page's JSON says has failed."""
+    sources = json.loads(await get(stage, "/api/v1/status"))["sources"]
+    (source,) = [each for each in sources if (each["account"], each["name"]) == ("prod", AT_REST)]
+    return {
+        (each["src_db"], each["table"], each["partition"] or "")
+        for kind in ("failed_tables", "failed_partitions")
+        for each in source[kind]["named"]
+    }
+
+
+async def named_by_command(stage: Stage) -> set[Name]:
+    """Return what `mms-exporter failed` shows."""
+    shown = await command(stage, "failed", "--output=json")
+    assert shown.code == 0, shown.err
+    rows: list[dict[str, Any]] = json.loads(shown.out)
+    return {(each["db_name"], each["table_name"], each["value"] or "") for each in rows}
+
+
+async def get(stage: Stage, path: str) -> str:
+    """Return what the exporter answers."""
+    async with stage.session.get(f"http://127.0.0.1:{stage.exporter.port}{path}") as response:
+        assert response.status == 200
+        return await response.text()
+
+
+async def command(stage: Stage, *words: str) -> Ended:
+    """Run a command on the source, with the exporter's own configuration."""
+    config = f"--config.file={stage.exporter.file}"
+    return await run(*words, config, "--account=prod", f"--source={AT_REST}", seconds=60)
