@@ -82,17 +82,21 @@ def failed_names(stage: Stage) -> set[Name]:
 
 def migrated(stage: Stage) -> tuple[set[int], set[str]]:
     """Return what the jobs that were made on request had in their scope: partitions by id, tables by name."""
-    site = stage.prod.world.site(stage.prod.ids[AT_REST])
-    requests = [made.job.request for made in site.roster.created]
-    partitions = [number for request in requests for number in request.get("partitions", ())]
-    tables = [name for request in requests for name in request.get("tables", ())]
+    prod, source_id = stage.prod, stage.prod.ids[AT_REST]
+    made = {created.job.id for created in prod.world.site(source_id).roster.created}
+    configs = [job.config for job in prod.world.truth().jobs(source_id) if job.id in made and job.config is not None]
+    partitions = [number for config in configs for number in config.partitions or ()]
+    tables = [name for config in configs if not config.partitions for name in config.tables or ()]
+    assert len(configs) == len(made)
     assert len(partitions) == len(set(partitions)), "no partition is in two jobs"
     return set(partitions), set(tables)
 
 
 async def is_seen_to_be_well(stage: Stage) -> bool:
     """Tell whether Prometheus knows how many partitions of the source failed: none. More than that is then an alert."""
-    found = await stage.prometheus.at(f'mms:source:failed:sum{{account="prod", source="{AT_REST}", kind="partition"}} == 0')
+    found = await stage.prometheus.at(
+        f'mms:source:failed:sum{{account="prod", source="{AT_REST}", kind="partition"}} == 0'
+    )
     return len(found) == 1
 
 
