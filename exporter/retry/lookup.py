@@ -22,6 +22,22 @@ async def jobs_named(client: Client, source_id: int, name: str) -> tuple[Job, ..
     return exact
 
 
+async def check_names_are_filtered(client: Client, source_id: int) -> None:
+    """Return if a job that is there can be found by its name, so that one that is not found is not there.
+
+    The vendor's page calls the filter `name` the data source's name. Raises: MmsError; MalformedAnswer where a job is
+    not found that should be.
+    """
+    page = await client.jobs_page(source_id, JobFilter())
+    names = [job.name for job in page.rows if job.name]
+    if not page.rows and page.total == 0:
+        return
+    if not names or not await jobs_named(client, source_id, max(names, key=len)):
+        raise MalformedAnswer(
+            "ListMmsJobs: a job that is there is not found by its name, so what is not found may be there"
+        )
+
+
 async def jobs_of_run(client: Client, source_id: int, prefix: str) -> list[Job]:
     """Return the jobs of a source whose names begin with `prefix`. Raises: MmsError, also for half a list."""
     listing = await client.list_jobs(source_id, JobFilter(name=like(prefix)))

@@ -27,7 +27,7 @@ from exporter.mms.client import Client
 from exporter.mms.models import Job
 from exporter.retry.coverage import Coverage
 from exporter.retry.journal import Entry, Journal
-from exporter.retry.lookup import jobs_named, unfinished_jobs
+from exporter.retry.lookup import check_names_are_filtered, jobs_named, unfinished_jobs
 from exporter.retry.scope import taken_by
 
 SETTLE_SECONDS: Final = 300.0
@@ -158,6 +158,8 @@ async def _found_in_time(means: Means, name: str) -> Job | None:
         is_last = means.clock.monotonic() >= until
         try:
             found = await jobs_named(means.client, means.source_id, name)
+            if is_last and not found:
+                await check_names_are_filtered(means.client, means.source_id)
         except MmsError as error:
             failed += 1
             if failed >= MAX_FAILED_LOOKS or is_last:

@@ -121,6 +121,8 @@ def _job_fits(asked: Asked, job: Job, status: str | None, stopped: bool | None) 
 def _job_texts(asked: Asked, job: Job, texts: dict[str, Match]) -> bool:
     tables = [asked.site.table_name(table) for table in job.tables()]
     row = rows.job_facts(asked.site, job, asked.at)
+    if asked.site.source.options.job_name_filters_source:
+        row["name"] = row["sourceName"]
     return all(
         any(map(match, tables)) if name.endswith("TableName") else match(row[name]) for name, match in texts.items()
     )

@@ -51,6 +51,8 @@ class WorldOptions:
     """How long CreateMmsJob's asynchronous task takes, in simulated seconds."""
     async_task_failure_rate: float = 0.0
     """Share of those tasks that fail, so that no job is made."""
+    job_name_filters_source: bool = False
+    """Whether ListMmsJobs takes `name` for the data source's, as the vendor's page has it, and not the job's."""
     incidents: bool = True
     """Whether agents drop out, metadata scans fail and a source is restarted now and then."""
     special_sources: bool = True

@@ -79,6 +79,26 @@ async def test_a_lost_answer_and_a_list_that_lies_make_no_second_job(stage: Stag
     assert_made_once(stage, await resume(stage, journal.path))
 
 
+async def test_where_jobs_cannot_be_found_by_name_a_job_in_doubt_is_not_sent_again(tmp_path: Path) -> None:
+    async with stage_on(replace(QUIET_WORLD, job_name_filters_source=True), tmp_path) as stage:
+        stage.fail(0.4)
+        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+            stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
+            for _ in range(2):
+                with pytest.raises(RetryStopped, match="may have been made, and could not be looked for"):
+                    await stage.carry_out(journal)
+        assert stage.jobs_by_name().total() == 1
+
+
+async def test_in_a_source_without_any_job_nothing_hides_the_missing_one(tmp_path: Path) -> None:
+    async with stage_on(replace(QUIET_WORLD, finished_jobs_per_source=0), tmp_path) as stage:
+        stage.fail(0.4)
+        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+            stage.simulator.faults.add(Fault(kind="reset", operation="CreateMmsJob", times=1))
+            await stage.carry_out(journal)
+        assert_made_once(stage, journal.entries)
+
+
 class Killed(BaseException):
     """The end of a process, which nothing in it survives to handle."""
 

@@ -162,7 +162,7 @@ async def test_fifty_databases_with_the_same_table_names_are_kept_apart(tmp_path
 
 async def test_a_hundred_thousand_failed_partitions_are_split_and_sent(tmp_path: Path) -> None:
     options = WorldOptions(
-        sources=1, idle_share=1.0, special_sources=False, incidents=False, databases=4, tables=200, partitions=1000
+        sources=1, idle_share=1.0, special_sources=False, incidents=False, databases=4, tables=165, partitions=1000
     )
     async with stage_on(options, tmp_path, Limits(requests_per_second=0, timeout_seconds=10)) as stage:
         stage.fail(1.0)

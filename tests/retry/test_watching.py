@@ -53,7 +53,7 @@ async def test_a_job_that_is_deleted_has_failed(stage: Stage) -> None:
         await watched(stage, journal)
         assert (journal.entries[0].state, journal.entries[0].reason) == (
             "failed",
-            "MMS does not list the job any more",
+            "MMS does not have the job any more",
         )
         assert await not_done(stage.client, journal)
 
@@ -84,3 +84,13 @@ async def test_trouble_that_lasts_ends_the_watch_and_leaves_the_jobs_to_be_watch
     with Journal.resumed(journal.path) as again:
         await watched(stage, again)
         assert {entry.state for entry in again.entries} == {"done"}
+
+
+async def test_jobs_that_no_list_finds_by_name_are_watched_by_their_ids(tmp_path: Path) -> None:
+    async with stage_on(replace(QUIET_WORLD, job_name_filters_source=True), tmp_path) as stage:
+        stage.fail(0.4)
+        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+            await stage.carry_out(journal)
+            seen = await watched(stage, journal)
+        assert {job.name for job in seen[-1]} == journal.names
+        assert {entry.state for entry in journal.entries} == {"done"}
