@@ -104,7 +104,9 @@ def _keys_within(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str, 
         yield from keys(schema["items"], f"{path}[].")
     else:
         for variant in schema.get("anyOf", ()):
-            if "properties" in variant:
+            if "type" not in variant.get("properties", ("type",)):
+                yield from keys(variant, f"{path}.")
+            elif "properties" in variant:
                 tag = variant["properties"]["type"]["const"]
                 yield f"{path}", f"`type: {tag}`", "", variant["description"].replace("\n", " ")
                 others = {key: value for key, value in variant["properties"].items() if key != "type"}

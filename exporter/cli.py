@@ -147,6 +147,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Mapping[str, Any]], int]]] = {
 def _config(values: Mapping[str, Any]) -> "Config":
     """Return the configuration that the flags name. Raises: ConfigError."""
     from exporter.config import load, region_only
+    from exporter.environment_proxies import with_proxies
 
     file, region = values["config.file"], values["mms.region"]
     if file is not None and region is not None:
@@ -154,10 +155,10 @@ def _config(values: Mapping[str, Any]) -> "Config":
             Problem("--mms.region", "is for running without --config.file; give one of them, as a flag or a variable")
         )
     if file is not None:
-        return load(Path(file))
+        return with_proxies(load(Path(file)), os.environ)
     if region is None:
         raise ConfigError(Problem("", "give --config.file or --mms.region, or try it out with: mms-exporter demo"))
-    return region_only(region)
+    return with_proxies(region_only(region), os.environ)
 
 
 def _shard(values: Mapping[str, Any]) -> Shard:

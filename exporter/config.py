@@ -3,92 +3,23 @@
 Owns every default. What is loaded is frozen and whole: secrets read, expressions compiled, durations in seconds.
 """
 
-import ipaddress
 import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from msgspec import Meta, field
 
+from exporter.config_credentials import Credentials, DefaultChain
+from exporter.config_network import Proxy, endpoint_faults, tls_context
 from exporter.errors import ConfigError, Problem
-from exporter.shapes import Seconds, Secret, Section, build
+from exporter.shapes import Seconds, Section, TextFile, build
 from exporter.yaml_files import read_yaml
 
 DEFAULT_ZONE: Final = ZoneInfo("Asia/Shanghai")
 MAX_TIMEOUT_SECONDS: Final = 300
-
-
-class _Credentials(Section, frozen=True, kw_only=True, tag_field="type"):
-    pass
-
-
-class DefaultChain(_Credentials, frozen=True, kw_only=True, tag="default"):
-    """The vendor's default chain: environment, OIDC role, CLI profile, credentials file, ECS role, URI."""
-
-
-class AccessKey(_Credentials, frozen=True, kw_only=True, tag="access_key"):
-    """A long-lived key."""
-
-    access_key_id: Annotated[str, Meta(min_length=1)]
-    access_key_secret: Secret
-
-
-class Sts(_Credentials, frozen=True, kw_only=True, tag="sts"):
-    """A temporary key with its token."""
-
-    access_key_id: Annotated[str, Meta(min_length=1)]
-    access_key_secret: Secret
-    security_token: Secret
-
-
-class RamRoleArn(_Credentials, frozen=True, kw_only=True, tag="ram_role_arn"):
-    """A role assumed with a key."""
-
-    access_key_id: Annotated[str, Meta(min_length=1)]
-    access_key_secret: Secret
-    role_arn: Annotated[str, Meta(min_length=1)]
-    role_session_name: str = "mms-exporter"
-    policy: str | None = None
-    external_id: str | None = None
-    sts_endpoint: str | None = None
-
-
-class EcsRamRole(_Credentials, frozen=True, kw_only=True, tag="ecs_ram_role"):
-    """The role of the ECS instance, or of the pod on it."""
-
-    role_name: str | None = None
-    """Asked of the metadata service where it is not given."""
-    disable_imds_v1: bool = False
-
-
-class OidcRoleArn(_Credentials, frozen=True, kw_only=True, tag="oidc_role_arn"):
-    """A role assumed with a service account's token (RRSA); what is not given comes from ALIBABA_CLOUD_* variables."""
-
-    role_arn: str | None = None
-    oidc_provider_arn: str | None = None
-    oidc_token_file_path: str | None = None
-    role_session_name: str = "mms-exporter"
-    policy: str | None = None
-    sts_endpoint: str | None = None
-
-
-class CredentialsUri(_Credentials, frozen=True, kw_only=True, tag="credentials_uri"):
-    """A URI that answers with temporary credentials."""
-
-    uri: str | None = None
-    """ALIBABA_CLOUD_CREDENTIALS_URI where it is not given."""
-
-
-class Profile(_Credentials, frozen=True, kw_only=True, tag="profile"):
-    """A profile of the vendor's credentials file, `~/.alibabacloud/credentials.ini`."""
-
-    profile_name: str = "default"
-
-
-Credentials = DefaultChain | AccessKey | Sts | RamRoleArn | EcsRamRole | OidcRoleArn | CredentialsUri | Profile
 
 
 class Selection(Section, frozen=True, kw_only=True):
@@ -120,6 +51,10 @@ class Account(Section, frozen=True, kw_only=True):
     """`https://maxcompute.<region>.aliyuncs.com` where it is not given."""
     allow_insecure: bool = False
     """Allow plain http to an endpoint that is not on loopback."""
+    proxy: Proxy | None = None
+    """The environment's where it is not given."""
+    ca_file: TextFile | None = None
+    """A bundle of certificate authorities (PEM) to trust, for endpoint and proxy, in place of the system's."""
     time_zone: ZoneInfo = DEFAULT_ZONE
     """Of the times that the API answers with, which carry none."""
     credentials: Credentials = field(default_factory=DefaultChain)
@@ -147,7 +82,9 @@ class Account(Section, frozen=True, kw_only=True):
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", str(self.region)):  # None where it is missing
             yield "region", "expected a region such as cn-shanghai"
         if self.endpoint is not None:
-            yield from (("endpoint", reason) for reason in _endpoint_faults(self.endpoint, self.allow_insecure))
+            yield from (("endpoint", reason) for reason in endpoint_faults(self.endpoint, self.allow_insecure))
+        if self.ca_file is not None and not _has_authorities(self.ca_file):
+            yield "ca_file", f"expected certificates in PEM, which {self.ca_file.path} has not"
         if not 0 < self.timeout <= MAX_TIMEOUT_SECONDS:
             yield "timeout", f"expected more than 0s and at most {MAX_TIMEOUT_SECONDS}s"
 
@@ -289,27 +226,9 @@ def _shared_names(raw: object) -> Iterator[Problem]:
             yield Problem(f"accounts[{index}].name", f"accounts[{seen[name]}] has the same name")
 
 
-def _endpoint_faults(endpoint: str, allow_insecure: bool) -> Iterator[str]:  # noqa: FBT001 - the field of that name
+def _has_authorities(file: TextFile) -> bool:
     try:
-        parts = urlsplit(endpoint)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        yield "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
-        return
-    if parts.scheme not in {"http", "https"} or not host or port == 0 or not _is_host(host):
-        yield "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
-    elif parts.path.strip("/") or parts.query or parts.fragment or parts.username:
-        yield "expected scheme, host and port only"
-    elif parts.scheme == "http" and not allow_insecure and not _is_loopback(host):
-        yield "plain http is for loopback only; use https, or set allow_insecure: true"
-
-
-def _is_host(host: str) -> bool:
-    return ":" in host or all(re.fullmatch(r"[A-Za-z0-9_-]{1,63}", label) for label in host.split("."))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        tls_context(file.text)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True

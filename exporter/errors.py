@@ -77,7 +77,7 @@ class MmsError(ExporterError):
     """The value of the `reason` label."""
     retryable: ClassVar[bool]
     """Whether the same request can succeed a moment later."""
-    hint: ClassVar[str]
+    hint: str
     """What the reader can do."""
 
     def __init__(
@@ -88,6 +88,7 @@ class MmsError(ExporterError):
         code: str = "",
         request_id: str = "",
         wait_seconds: float | None = None,
+        hint: str = "",
     ) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -96,6 +97,8 @@ class MmsError(ExporterError):
         self.request_id = request_id
         self.wait_seconds = wait_seconds
         """How long the server asks to wait; None where it does not say."""
+        if hint:
+            self.hint = hint
         self.about = ""
         """What the call was about, for people; "" where that is the account as a whole."""
 

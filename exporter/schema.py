@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from exporter.config import Config
-from exporter.shapes import DURATION_PATTERN, Seconds, Secret, Section, duration_text
+from exporter.shapes import DURATION_PATTERN, Seconds, Secret, Section, TextFile, duration_text, is_secret
 
 _PLAIN: Final[dict[Any, dict[str, Any]]] = {
     bool: {"type": "boolean"},
@@ -26,6 +26,7 @@ _PLAIN: Final[dict[Any, dict[str, Any]]] = {
     str: {"type": "string"},
     Seconds: {"type": "string", "pattern": DURATION_PATTERN},
     Secret: {"type": "string", "minLength": 1},
+    TextFile: {"type": "string"},
     ZoneInfo: {"type": "string", "minLength": 1},
     re.Pattern[str]: {"type": "string", "format": "regex"},
     NoneType: {"type": "null"},
@@ -49,9 +50,9 @@ def _section_schema(section: type[Section]) -> dict[str, Any]:
     for each in msgspec.structs.fields(section):
         described = {"description": descriptions[each.name]} if each.name in descriptions else {}
         properties[each.encode_name] = {**_type_schema(each.type), **described, **_default(each)}
-        if each.type is Secret:
+        if is_secret(each.type):
             properties[f"{each.encode_name}_file"] = {"type": "string", "description": "A file that holds it."}
-            either.append({"oneOf": [{"required": [each.encode_name]}, {"required": [f"{each.encode_name}_file"]}]})
+            either.append(_either(each.encode_name, f"{each.encode_name}_file", is_required=each.required))
         elif each.required:
             required.append(each.encode_name)
     schema: dict[str, Any] = {
@@ -61,6 +62,13 @@ def _section_schema(section: type[Section]) -> dict[str, Any]:
         "additionalProperties": False,
     }
     return {**schema, **({"required": required} if required else {}), **({"allOf": either} if either else {})}
+
+
+def _either(name: str, file: str, *, is_required: bool) -> dict[str, Any]:
+    """Return that a secret is given once: by itself, or by the file that holds it."""
+    if is_required:
+        return {"oneOf": [{"required": [name]}, {"required": [file]}]}
+    return {"not": {"required": [name, file]}}
 
 
 def _type_schema(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - any field's type

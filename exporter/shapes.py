@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin
 from zoneinfo import ZoneInfo
 
@@ -57,6 +57,25 @@ class Secret:
 
     def __repr__(self) -> str:
         return "Secret(...)"
+
+
+class TextFile:
+    """A file given by its name, with what was in it when it was read."""
+
+    __slots__ = ("path", "text")
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path = path
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TextFile) and (self.path, self.text) == (other.path, other.text)
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.text))
+
+    def __repr__(self) -> str:
+        return f"TextFile({self.path!r})"
 
 
 class Seconds(float):
@@ -118,7 +137,7 @@ def build(kind: type[S], raw: object, path: str, problems: list[Problem]) -> S |
 
 def _field_value(each: msgspec.structs.FieldInfo, raw: Mapping[Any, Any], prefix: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - any field's
     name = each.encode_name
-    if each.type is Secret and f"{name}_file" in raw:
+    if is_secret(each.type) and f"{name}_file" in raw:
         return _secret_of(name, raw, prefix + name, problems)
     if name in raw:
         return _value_of(each.type, raw[name], prefix + name, problems)
@@ -141,12 +160,23 @@ def _report_unknown_keys(
 ) -> None:
     known = [tag] if tag else []
     for each in fields:
-        known += [each.encode_name, f"{each.encode_name}_file"] if each.type is Secret else [each.encode_name]
+        known += [each.encode_name, f"{each.encode_name}_file"] if is_secret(each.type) else [each.encode_name]
     for key in raw:
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
             advice = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
             problems.append(Problem(prefix + shown_key(key), f"unknown key; {advice}"))
+
+
+def is_secret(kind: object) -> bool:
+    """Tell whether a field of this type is a secret, one that may be left out too."""
+    return _given(kind) is Secret
+
+
+def _given(kind: object) -> object:
+    """Return the type of a field that is given, where it may be None as well."""
+    kinds = [each for each in get_args(kind) if each is not NoneType] if isinstance(kind, UnionType) else [kind]
+    return kinds[0] if len(kinds) == 1 else kind
 
 
 def _secret_of(name: str, raw: Mapping[Any, Any], where: str, problems: list[Problem]) -> Secret | None:
@@ -157,10 +187,9 @@ def _secret_of(name: str, raw: Mapping[Any, Any], where: str, problems: list[Pro
         problems.append(Problem(f"{where}_file", f"expected the name of a file, not {_name_of(file)}"))
     else:
         try:
-            text = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text"
-            problems.append(Problem(f"{where}_file", f"cannot read {file}: {reason}"))
+            text = _text_in(file).strip()
+        except ValueError as error:
+            problems.append(Problem(f"{where}_file", str(error)))
         else:
             if text:
                 return Secret(text)
@@ -168,7 +197,18 @@ def _secret_of(name: str, raw: Mapping[Any, Any], where: str, problems: list[Pro
     return None
 
 
+def _text_in(file: str) -> str:
+    """Return what is in a file. Raises: ValueError, fit for a problem."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text"
+        raise ValueError(f"cannot read {file}: {reason}") from None
+
+
 def _value_of(kind: Any, raw: object, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - any field's type
+    if raw is not None and _is_section(_given(kind)):
+        kind = _given(kind)
     if _is_section(kind):
         return build(kind, raw, where, problems)
     if get_origin(kind) is tuple and isinstance(raw, list) and _is_section(get_args(kind)[0]):
@@ -222,6 +262,8 @@ def decode_hook(kind: type, raw: object) -> object:
         return Secret(raw)
     if kind is Seconds:
         return seconds(raw)
+    if kind is TextFile:
+        return TextFile(raw, _text_in(raw))
     if kind is ZoneInfo:
         return _zone(raw)
     return _expression(raw)

@@ -11,9 +11,7 @@ from exporter.collect.snapshot import Snapshot
 from exporter.config import Config
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
-from exporter.mms.client import Client
-from exporter.mms.credentials import credential_source
-from exporter.mms.pace import Limits
+from exporter.mms.access import client_of
 from exporter.sharding import WHOLE, Shard
 from exporter.simulator import ManualClock
 from tests.reading import Exposition, read
@@ -60,11 +58,8 @@ async def harness_on(config: Config, clock: ManualClock, shard: Shard = WHOLE) -
     observer = telemetry.account(account.name)
     ticks = Clock(wall=clock, monotonic=clock, sleep=no_sleep)
     signing = Clock(sleep=no_sleep)
-    limits = Limits(account.rate_limit, account.concurrency, account.timeout)
     changes: list[None] = []
-    async with Client(
-        account.url, credential_source(account.credentials), observer, limits=limits, clock=signing
-    ) as client:
+    async with client_of(account, observer, signing) as client:
         refresher = AccountRefresher(account, config, client, observer, lambda: changes.append(None), ticks, shard)
         publisher = Publisher(lambda: Snapshot((refresher.snapshot(),)), telemetry)
         yield Harness(refresher, publisher, telemetry, clock, changes)

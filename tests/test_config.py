@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import AccessKey, Sts, config_from, load, region_only
+from exporter.config import config_from, load, region_only
+from exporter.config_credentials import AccessKey, Sts
 from exporter.errors import ConfigError, Problem
 from exporter.shapes import Secret, seconds
 

@@ -1,32 +1,23 @@
 """The calls of one account: signed, limited, timed, retried, and read within bounds.
 
-The only place that sends. Owns the pooled session of the account; knows what to send and how to read it from
-`protocol`, and tells an Observer what it did.
+Knows what to send and how to read it from `protocol`, has `transport` carry it, and tells an Observer what it did.
 """
 
 import asyncio
 import random
-import ssl
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-import aiohttp
 import tenacity
-from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
-from exporter import __version__
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.errors import (
-    AnswerTooLarge,
     AuthRefused,
-    CallTimedOut,
-    ConnectionFailed,
     CredentialsUnavailable,
-    MalformedAnswer,
     MmsError,
     Throttled,
     WriteForbidden,
@@ -48,13 +39,13 @@ from exporter.mms.protocol import (
     TaskFilter,
     answer_from,
 )
-from exporter.mms.signing import HEADER_ACTION, canonical_query, signed_headers
+from exporter.mms.signing import canonical_query, signed_headers
+from exporter.mms.transport import DIRECT, Route, Transport
 
 T = TypeVar("T")
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 
 MAX_ATTEMPTS: Final = 4
-MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 LARGE_ANSWER_BYTES: Final = 256 * 1024
 """From here on an answer is read in a thread, so that others go on meanwhile."""
 _ALL_SOURCES: Final = DataSourceFilter()
@@ -71,6 +62,7 @@ class Client:
         observer: Observer,
         *,
         limits: Limits = DEFAULT_LIMITS,
+        route: Route = DIRECT,
         clock: Clock = SYSTEM_CLOCK,
         jitter: Callable[[], float] = random.random,
         may_write: bool = False,
@@ -85,7 +77,7 @@ class Client:
         self._jitter = jitter
         self._may_write = may_write
         self._pace = Pace(limits, observer, clock)
-        self._session: aiohttp.ClientSession | None = None
+        self._transport = Transport(self._host, limits, route)
 
     async def __aenter__(self) -> Self:
         return self
@@ -100,9 +92,7 @@ class Client:
 
     async def close(self) -> None:
         """Close the pooled connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._transport.close()
 
     async def send(self, call: Call[T]) -> T:
         """Return what MMS answers to `call`.
@@ -258,84 +248,14 @@ class Client:
             nonce=uuid.uuid4().hex,
         )
         url = URL(f"{self._origin}{call.path}?{query}" if query else f"{self._origin}{call.path}", encoded=True)
-        status, answer_headers, body = await self._transfer(call, url, headers)
-        if len(body) > LARGE_ANSWER_BYTES:
-            decoded = await asyncio.to_thread(answer_from, call, status, answer_headers, body)
+        answer = await self._transport.exchange(call.method, url, headers, call.body)
+        if len(answer.body) > LARGE_ANSWER_BYTES:
+            decoded = await asyncio.to_thread(answer_from, call, answer.status, answer.headers, answer.body)
         else:
-            decoded = answer_from(call, status, answer_headers, body)
+            decoded = answer_from(call, answer.status, answer.headers, answer.body)
         if decoded.unexpected:
             self._observer.unexpected(call.operation, decoded.unexpected)
         return decoded.value
-
-    async def _transfer(self, call: Call[Any], url: URL, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
-        """Return status, headers (names in lower case) and body; a redirect is an answer like any other.
-
-        Following one would hand the signature to another host.
-        """
-        try:
-            async with self._opened_session().request(
-                call.method, url, headers=headers, data=call.body, allow_redirects=False
-            ) as response:
-                body = await _bounded_body(response.content, call.operation)
-                return response.status, {name.lower(): value for name, value in response.headers.items()}, body
-        except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
-            failure = self._translated(error, call.operation)
-        raise failure  # out here, since some of aiohttp's errors hold the request's headers
-
-    def _translated(self, error: Exception, operation: str) -> MmsError:
-        """Return what a foreign error means. The one place where they are translated."""
-        match error:
-            case TimeoutError():
-                return CallTimedOut(f"{operation}: no answer within {self._limits.timeout_seconds:g} s")
-            case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError() | ssl.SSLError():
-                return ConnectionFailed(f"{operation}: the TLS connection to {self._host} failed")
-            case aiohttp.ClientConnectorDNSError() | UnicodeError():
-                return ConnectionFailed(f"{operation}: the name {self._host} cannot be resolved")
-            case aiohttp.ClientConnectorError():
-                return ConnectionFailed(f"{operation}: cannot connect to {self._host}: {error.os_error.strerror}")
-            case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
-                return MalformedAnswer(f"{operation}: the answer is not HTTP as it should be")
-            case _:
-                return ConnectionFailed(f"{operation}: the connection to {self._host} was cut")
-
-    async def _sent_once(
-        self,
-        request: aiohttp.ClientRequest,
-        send: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
-    ) -> aiohttp.ClientResponse:
-        """Send one request, translating its failure already here.
-
-        aiohttp sends a request again, by itself and with the same signature, when a connection is cut; it does so for
-        its own errors only. A nonce must not be used twice, and an attempt is to be counted.
-        """
-        try:
-            return await send(request)
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            failure = self._translated(error, request.headers[HEADER_ACTION])
-        raise failure
-
-    def _opened_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._limits.concurrency),
-                timeout=aiohttp.ClientTimeout(total=self._limits.timeout_seconds),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                middlewares=(self._sent_once,),
-                headers={"user-agent": f"mms-exporter/{__version__}"},
-            )
-        return self._session
-
-
-async def _bounded_body(content: aiohttp.StreamReader, operation: str) -> bytes:
-    """Return the whole body, as it is after decompression. Raises: AnswerTooLarge."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in content.iter_any():
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
-            raise AnswerTooLarge(f"{operation}: the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _can_be_repeated(call: Call[Any], error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from exporter.clock import SYSTEM_CLOCK, Clock
-from exporter.config import (
+from exporter.config_credentials import (
     AccessKey,
     Credentials,
     CredentialsUri,
@@ -21,6 +21,7 @@ from exporter.config import (
     RamRoleArn,
     Sts,
 )
+from exporter.config_network import Proxy
 from exporter.errors import CredentialsUnavailable
 from exporter.mms.signing import Credential
 from exporter.shapes import Secret
@@ -121,8 +122,8 @@ def _mark_seen(answer: asyncio.Future[Credential]) -> None:
         answer.exception()
 
 
-def credential_source(spec: Credentials) -> CredentialSource:
-    """Return where an account's credentials come from."""
+def credential_source(spec: Credentials, proxy: Proxy | None = None) -> CredentialSource:
+    """Return where an account's credentials come from; a role is asked for through `proxy`."""
     match spec:
         case AccessKey():
             return StaticCredentials(Credential(spec.access_key_id, spec.access_key_secret.text))
@@ -130,11 +131,11 @@ def credential_source(spec: Credentials) -> CredentialSource:
             key, secret, token = spec.access_key_id, spec.access_key_secret.text, spec.security_token.text
             return StaticCredentials(Credential(key, secret, token))
         case _:
-            return LibraryCredentials(lambda: _provider(spec), keeps_threads=isinstance(spec, DefaultChain))
+            return LibraryCredentials(lambda: _provider(spec, proxy), keeps_threads=isinstance(spec, DefaultChain))
 
 
-def _provider(spec: Credentials) -> Any:  # noqa: ANN401 - the library is untyped
-    from alibabacloud_credentials import provider  # noqa: PLC0415 - slow to import
+def _provider(spec: Credentials, proxy: Proxy | None) -> Any:  # noqa: ANN401 - the library is untyped
+    from alibabacloud_credentials import http, provider  # noqa: PLC0415 - slow to import
 
     for talker in ("credentials", "alibabacloud-tea", "apscheduler", "urllib3"):
         # The library logs what it sends and is answered, secrets included, on handlers of its own.
@@ -149,6 +150,8 @@ def _provider(spec: Credentials) -> Any:  # noqa: ANN401 - the library is untype
     }
     given = {name: getattr(spec, name) for name in spec.__struct_fields__}
     arguments = {name: value.text if isinstance(value, Secret) else value for name, value in given.items()}
+    if proxy is not None and isinstance(spec, RamRoleArn | OidcRoleArn):  # the other services are near
+        arguments["http_options"] = http.HttpOptions(proxy=proxy.full_url)
     if isinstance(spec, EcsRamRole):
         arguments["async_update_enabled"] = False  # it would start a thread that nothing ends
     return makers[type(spec)](**arguments)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 import time
 import uuid
 from collections import Counter
@@ -63,7 +64,7 @@ class Simulator:
         """Count calls from 0 again."""
         self.calls.clear()
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    async def start(self, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         """Serve; port 0 takes a free one."""
         self._stopping.clear()
         app = web.Application(client_max_size=_LARGEST_REQUEST)
@@ -73,10 +74,10 @@ class Simulator:
             app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
+        await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
         bound_host, bound_port = self._runner.addresses[0][:2]
         shown = f"[{bound_host}]" if ":" in bound_host else bound_host
-        self._url = f"http://{shown}:{bound_port}"
+        self._url = f"{'https' if tls else 'http'}://{shown}:{bound_port}"
 
     async def stop(self) -> None:
         """End every request, hanging ones too, and close the socket."""

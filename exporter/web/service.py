@@ -15,9 +15,8 @@ from exporter.config import Account, Config
 from exporter.errors import Problem
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
+from exporter.mms.access import client_of
 from exporter.mms.client import Client
-from exporter.mms.credentials import credential_source
-from exporter.mms.pace import Limits
 from exporter.sharding import WHOLE, Shard
 from exporter.web.status import Load, Situation
 
@@ -126,8 +125,7 @@ class Service:
     def refresher(self, account: Account, config: Config) -> tuple[AccountRefresher, Client]:
         """Return what keeps `account` fresh, and the client it uses, which the caller closes."""
         observer = self._telemetry.account(account.name)
-        limits = Limits(account.rate_limit, account.concurrency, account.timeout)
-        client = Client(account.url, credential_source(account.credentials), observer, limits=limits, clock=self._clock)
+        client = client_of(account, observer, self._clock)
         note_change = self.publisher.note_change
         return AccountRefresher(account, config, client, observer, note_change, self._clock, self._shard), client
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from exporter.config import AccessKey, Sts
+from exporter.config_credentials import AccessKey, Sts
 from exporter.mms.credentials import credential_source
 from exporter.mms.signing import Credential
 from exporter.shapes import Secret
@@ -249,7 +249,7 @@ def reason_of(told: object) -> object:
 async def test_the_library_is_imported_only_when_it_is_asked(tmp_path: Path) -> None:
     program = """
 import sys, exporter.mms.client, exporter.cli
-from exporter.config import DefaultChain
+from exporter.config_credentials import DefaultChain
 from exporter.mms.credentials import credential_source
 credential_source(DefaultChain())
 print([name for name in sys.modules if name.startswith(("alibabacloud", "Tea"))])

@@ -1,0 +1,77 @@
+"""The part of the configuration that says who calls: one record for each way to have credentials."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from exporter.shapes import Secret, Section
+
+
+class _Credentials(Section, frozen=True, kw_only=True, tag_field="type"):
+    pass
+
+
+class DefaultChain(_Credentials, frozen=True, kw_only=True, tag="default"):
+    """The vendor's default chain: environment, OIDC role, CLI profile, credentials file, ECS role, URI."""
+
+
+class AccessKey(_Credentials, frozen=True, kw_only=True, tag="access_key"):
+    """A long-lived key."""
+
+    access_key_id: Annotated[str, Meta(min_length=1)]
+    access_key_secret: Secret
+
+
+class Sts(_Credentials, frozen=True, kw_only=True, tag="sts"):
+    """A temporary key with its token."""
+
+    access_key_id: Annotated[str, Meta(min_length=1)]
+    access_key_secret: Secret
+    security_token: Secret
+
+
+class RamRoleArn(_Credentials, frozen=True, kw_only=True, tag="ram_role_arn"):
+    """A role assumed with a key."""
+
+    access_key_id: Annotated[str, Meta(min_length=1)]
+    access_key_secret: Secret
+    role_arn: Annotated[str, Meta(min_length=1)]
+    role_session_name: str = "mms-exporter"
+    policy: str | None = None
+    external_id: str | None = None
+    sts_endpoint: str | None = None
+
+
+class EcsRamRole(_Credentials, frozen=True, kw_only=True, tag="ecs_ram_role"):
+    """The role of the ECS instance, or of the pod on it."""
+
+    role_name: str | None = None
+    """Asked of the metadata service where it is not given."""
+    disable_imds_v1: bool = False
+
+
+class OidcRoleArn(_Credentials, frozen=True, kw_only=True, tag="oidc_role_arn"):
+    """A role assumed with a service account's token (RRSA); what is not given comes from ALIBABA_CLOUD_* variables."""
+
+    role_arn: str | None = None
+    oidc_provider_arn: str | None = None
+    oidc_token_file_path: str | None = None
+    role_session_name: str = "mms-exporter"
+    policy: str | None = None
+    sts_endpoint: str | None = None
+
+
+class CredentialsUri(_Credentials, frozen=True, kw_only=True, tag="credentials_uri"):
+    """A URI that answers with temporary credentials."""
+
+    uri: str | None = None
+    """ALIBABA_CLOUD_CREDENTIALS_URI where it is not given."""
+
+
+class Profile(_Credentials, frozen=True, kw_only=True, tag="profile"):
+    """A profile of the vendor's credentials file, `~/.alibabacloud/credentials.ini`."""
+
+    profile_name: str = "default"
+
+
+Credentials = DefaultChain | AccessKey | Sts | RamRoleArn | EcsRamRole | OidcRoleArn | CredentialsUri | Profile

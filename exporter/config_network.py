@@ -1,0 +1,99 @@
+"""The part of the configuration that says how MMS is reached: endpoint, proxy, and whose certificates are trusted."""
+
+import ipaddress
+import re
+import ssl
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from exporter.shapes import Secret, Section
+
+_NO_PROXY_URL: Final = "expected a URL such as http://proxy.example.com:3128"
+
+
+class Proxy(Section, frozen=True, kw_only=True):
+    """The HTTP proxy to the endpoint; in place of the one that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name."""
+
+    url: str
+    """As in `http://proxy.example.com:3128`; `https://` for a proxy that itself is asked over TLS."""
+    username: str | None = None
+    password: Secret | None = None
+
+    @property
+    def full_url(self) -> str:
+        """The URL with username and password, which is as secret as they are."""
+        if self.username is None:
+            return self.url
+        password = self.password.text if self.password else ""
+        scheme, _, place = self.url.partition("://")
+        return f"{scheme}://{quote(self.username, safe='')}:{quote(password, safe='')}@{place}"
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield what no proxy can be asked with."""
+        yield from (("url", reason) for reason in _proxy_faults(str(self.url)))  # None where it is missing
+        if self.username is not None and (not _can_be_sent(self.username) or ":" in self.username):
+            yield "username", "expected a name in ASCII without a colon"
+        if self.password is not None and not _can_be_sent(self.password.text):
+            yield "password", "expected a text in ASCII"
+        if self.password is not None and self.username is None:
+            yield "username", "is required beside password"
+
+
+def tls_context(authorities: str) -> ssl.SSLContext:
+    """Return what trusts servers with a certificate of these authorities, in PEM, and of no others.
+
+    Raises: ssl.SSLError where there is none in it.
+    """
+    pem = authorities.encode("ascii", "ignore").decode()  # comments in bundles have letters that OpenSSL takes for DER
+    return ssl.create_default_context(cadata=pem)
+
+
+def endpoint_faults(endpoint: str, allow_insecure: bool) -> Iterator[str]:  # noqa: FBT001 - the field of that name
+    """Yield why an endpoint cannot be called, or should not."""
+    try:
+        parts = urlsplit(endpoint)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        yield "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
+        return
+    if parts.scheme not in {"http", "https"} or not host or port == 0 or not _is_host(host):
+        yield "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
+    elif parts.path.strip("/") or parts.query or parts.fragment or parts.username:
+        yield "expected scheme, host and port only"
+    elif parts.scheme == "http" and not allow_insecure and not is_loopback(host):
+        yield "plain http is for loopback only; use https, or set allow_insecure: true"
+
+
+def _can_be_sent(text: str) -> bool:
+    """Tell whether all who speak HTTP agree on the bytes of a name or a password."""
+    return bool(text) and text.isascii() and text.isprintable()
+
+
+def _proxy_faults(url: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        yield _NO_PROXY_URL
+        return
+    if parts.scheme.startswith("socks"):
+        yield "SOCKS is not spoken here; expected an HTTP proxy"
+    elif "@" in parts.netloc:
+        yield "give username and password beside it, not in it"
+    elif parts.scheme not in {"http", "https"} or not host or port == 0 or not _is_host(host):
+        yield _NO_PROXY_URL
+    elif parts.path.strip("/") or parts.query or parts.fragment:
+        yield "expected scheme, host and port only"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host, a name or an address, is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_host(host: str) -> bool:
+    return ":" in host or all(re.fullmatch(r"[A-Za-z0-9_-]{1,63}", label) for label in host.split("."))

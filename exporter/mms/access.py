@@ -1,0 +1,21 @@
+"""From the configuration of an account to the client that calls for it: the one place that knows both."""
+
+from exporter.clock import SYSTEM_CLOCK, Clock
+from exporter.config import Account
+from exporter.mms.client import Client
+from exporter.mms.credentials import credential_source
+from exporter.mms.observer import Observer
+from exporter.mms.pace import Limits
+from exporter.mms.transport import Route
+
+
+def client_of(account: Account, observer: Observer, clock: Clock = SYSTEM_CLOCK) -> Client:
+    """Return a client that calls as `account` is configured; the caller closes it."""
+    return Client(
+        account.url,
+        credential_source(account.credentials, account.proxy),
+        observer,
+        limits=Limits(account.rate_limit, account.concurrency, account.timeout),
+        route=Route(account.proxy, account.ca_file.text if account.ca_file else None),
+        clock=clock,
+    )
