@@ -19,22 +19,29 @@ class ConnectProxy:
     url: str = ""
     asked: list[str] = field(default_factory=list)
     """The targets of the requests."""
+    admitted: list[str] = field(default_factory=list)
+    """Those of them that came with the credentials."""
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             method, target, _ = head[0].split(" ")
-            self.asked.append(target)
-            if self.credentials is not None and self._expected() not in head:
-                writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
-            elif method != "CONNECT" or target not in self.places:
-                writer.write(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
+            refusal = self._refusal(method, target, head[1:])
+            if refusal:
+                writer.write(f"HTTP/1.1 {refusal}\r\ncontent-length: 0\r\n\r\n".encode())
             else:
                 there = await asyncio.open_connection("127.0.0.1", self.places[target])
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 await asyncio.gather(_relay(reader, there[1]), _relay(there[0], writer))
         writer.close()
+
+    def _refusal(self, method: str, target: str, headers: list[str]) -> str:
+        self.asked.append(target)
+        if self.credentials is not None and self._expected() not in headers:
+            return "407 Proxy Authentication Required"
+        self.admitted.append(target)
+        return "" if method == "CONNECT" and target in self.places else "403 Forbidden"
 
     def _expected(self) -> str:
         return f"Proxy-Authorization: Basic {base64.b64encode((self.credentials or '').encode()).decode()}"

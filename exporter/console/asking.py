@@ -14,10 +14,9 @@ from exporter.console.columns import Found
 from exporter.console.options import Options
 from exporter.console.report import Trouble
 from exporter.errors import ConfigError, MalformedAnswer, MmsError, Problem
+from exporter.mms.access import client_of
 from exporter.mms.client import Client
-from exporter.mms.credentials import credential_source
 from exporter.mms.models import DataSource
-from exporter.mms.pace import Limits
 from exporter.printable import printable
 
 T = TypeVar("T")
@@ -127,8 +126,7 @@ def _accounts(config: Config, options: Options) -> list[Account]:
 
 
 def _client(account: Account) -> Client:
-    limits = Limits(account.rate_limit, account.concurrency, account.timeout)
-    return Client(account.url, credential_source(account.credentials), Unheard(), limits=limits)
+    return client_of(account, Unheard())
 
 
 async def _listed(account: Account, client: Client) -> _Listed:

@@ -15,6 +15,7 @@ from exporter.config_credentials import AccessKey, Sts
 from exporter.mms.credentials import credential_source
 from exporter.mms.signing import Credential
 from exporter.shapes import Secret
+from tests.connect_proxy import proxying
 from tests.mms.conftest import Serve
 
 CANARY = "canary7f3a"
@@ -33,8 +34,11 @@ from exporter.mms.credentials import credential_source
 
 async def ask(spec):
     account = {"name": "a", "region": "cn-shanghai", "credentials": spec}
+    if "proxy" in spec:
+        account["proxy"] = spec.pop("proxy")
+    account = config_from({"accounts": [account]}).accounts[0]
     try:
-        found = await credential_source(config_from({"accounts": [account]}).accounts[0].credentials).get()
+        found = await credential_source(account.credentials, account.proxy).get()
     except MmsError as error:
         return {"reason": error.reason, "text": str(error), "repr": repr(error)}
     return [found.access_key_id, found.access_key_secret, found.security_token]
@@ -86,11 +90,11 @@ class Asker:
     home: Path
     env: dict[str, str] = field(default_factory=dict)
 
-    async def ask(self, **spec: str) -> object:
+    async def ask(self, **spec: object) -> object:
         """Return the three parts of what is found, or the facts of the error."""
         return (await self.ask_all(spec))[0]
 
-    async def ask_all(self, *specs: Mapping[str, str]) -> list[object]:
+    async def ask_all(self, *specs: Mapping[str, object]) -> list[object]:
         """Return what comes of each; nothing may have been logged."""
         outcome = await run(ASK, self.home, self.env, json.dumps(specs))
         assert CANARY not in outcome.errors
@@ -185,6 +189,16 @@ async def test_a_role_assumed_with_a_service_accounts_token(serve: Serve, asker:
     query = issuer.queries[0]
     assert (query["Action"], query["OIDCToken"]) == ("AssumeRoleWithOIDC", "not-a-token")
     assert query["RoleSessionName"] == "mms-exporter"
+
+
+async def test_a_role_is_asked_for_through_the_proxy_of_the_account(asker: Asker) -> None:
+    """No further than the proxy, since the library then trusts no authorities but those that it brings."""
+    async with proxying({}, credentials=f"me:{CANARY}") as proxy:
+        asked = {"url": proxy.url, "username": "me", "password": CANARY}
+        told = await asker.ask(type="ram_role_arn", sts_endpoint="sts.example.com", proxy=asked, **CALLER, **ROLE)
+    assert "sts.example.com:443" in proxy.admitted
+    assert reason_of(told) == "credentials"
+    assert CANARY not in str(told)
 
 
 async def metadata(request: web.Request) -> web.StreamResponse:
