@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from prometheus_client import Metric
 
+from exporter.config_text import schema_text
 from exporter.exposition.families import PARTS
 from exporter.exposition.telemetry import Telemetry
 from exporter.flags import FLAGS
@@ -142,7 +143,7 @@ def documents() -> dict[str, str]:
     return {
         "metrics.md": metrics(),
         "configuration.md": configuration(),
-        "configuration.schema.json": _text(json_schema()),
+        "configuration.schema.json": schema_text(),
         "status.schema.json": _text(status_schema()),
         "web-config.schema.json": _text(json_schema(WebConfig, "Web configuration of mms-exporter")),
     }

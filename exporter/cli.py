@@ -117,6 +117,13 @@ def _retry(values: Mapping[str, Any]) -> int:
     return FINE if _print(outcome.output) and outcome.is_fine else FAILED
 
 
+def _config_text(values: Mapping[str, Any]) -> int:
+    from exporter.config_text import effective_text, schema_text
+
+    text = schema_text() if values["what"] == "schema" else effective_text(_config(values))
+    return FINE if _print(text.encode()) else FAILED
+
+
 def _demo(values: Mapping[str, Any]) -> int:
     from exporter.demo import demo
 
@@ -139,6 +146,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Mapping[str, Any]], int]]] = {
     "failed": partial(_look, "failed"),
     "show": partial(_look, "show"),
     "retry": _retry,
+    "config": _config_text,
     "demo": _demo,
     "simulate": _simulate,
 }

@@ -64,8 +64,8 @@ class OidcRoleArn(_Credentials, frozen=True, kw_only=True, tag="oidc_role_arn"):
 class CredentialsUri(_Credentials, frozen=True, kw_only=True, tag="credentials_uri"):
     """A URI that answers with temporary credentials."""
 
-    uri: str | None = None
-    """ALIBABA_CLOUD_CREDENTIALS_URI where it is not given."""
+    uri: Secret | None = None
+    """As secret as what it answers. ALIBABA_CLOUD_CREDENTIALS_URI where it is not given."""
 
 
 class Profile(_Credentials, frozen=True, kw_only=True, tag="profile"):

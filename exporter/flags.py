@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "failed": "show the tables and partitions that failed, asked of MMS now",
     "show": "show all that MMS says of one table, partition or job",
     "retry": "migrate again what failed: makes jobs, after asking; all of the source's failures, or what is named",
+    "config": "print the configuration as it takes effect, secrets hidden, or the JSON Schema of its file",
     "demo": "serve the metrics of a simulated migration: needs no account and no configuration",
     "simulate": "run the simulated MMS alone",
 }
@@ -118,7 +119,7 @@ class Word:
 
 _LOOK: Final = ("sources", "jobs", "failed", "show")
 """The commands for people that only read."""
-_READ: Final = ("serve", "once", *_LOOK, "retry")
+_READ: Final = ("serve", "once", *_LOOK, "retry", "config")
 _POLL: Final = ("serve", "once")
 _WEB: Final = ("serve", "demo")
 _SIMULATOR: Final = ("demo", "simulate")
@@ -240,4 +241,5 @@ FLAGS: Final = (
 WORDS: Final = (
     Word("kind", "table, partition or job", "show", one_of("table", "partition", "job")),
     Word("id", "its id, as the other commands show it", "show", whole),
+    Word("what", "show or schema", "config", one_of("show", "schema")),
 )

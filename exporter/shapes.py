@@ -22,7 +22,8 @@ _DURATION: Final = re.compile(
     "(?=.)" + "".join(rf"(?:(\d{{1,9}}){unit})?" for unit in ("y", "w", "d", "h", "m", "s", "ms")),
     re.ASCII,
 )
-_DURATION_UNITS: Final = (365 * 86400, 7 * 86400, 86400, 3600, 60, 1, 0.001)
+_DURATION_UNITS: Final = (365 * 86_400_000, 7 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
+"""In milliseconds, so that a duration is the same whichever way it is written."""
 _NO_DURATION: Final = "expected a duration such as 90s, 5m or 1h30m"
 _WORDS: Final = {
     "Expected": "expected",
@@ -85,9 +86,9 @@ class Seconds(float):
 
 
 def duration_text(length: float) -> str:
-    """Return a duration as Prometheus writes it, whole seconds only."""
-    rest, parts = int(length), []
-    for unit, name in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+    """Return a duration as Prometheus writes it."""
+    rest, parts = round(length * 1000), []
+    for unit, name in zip(_DURATION_UNITS[2:], ("d", "h", "m", "s", "ms"), strict=True):
         amount, rest = divmod(rest, unit)
         parts += [f"{amount}{name}"] if amount else []
     return "".join(parts) or "0s"
@@ -107,7 +108,7 @@ def seconds(text: str) -> Seconds:
     if match is None:
         raise ValueError(_NO_DURATION)
     amounts = zip(match.groups(), _DURATION_UNITS, strict=True)
-    return Seconds(sum(int(amount) * unit for amount, unit in amounts if amount))
+    return Seconds(sum(int(amount) * unit for amount, unit in amounts if amount) / 1000)
 
 
 def build(kind: type[S], raw: object, path: str, problems: list[Problem]) -> S | None:

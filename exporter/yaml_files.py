@@ -1,4 +1,7 @@
-"""A YAML file -> plain lists and mappings, read strictly. Knows nothing of what is in it; no message quotes it."""
+"""A YAML file -> plain lists and mappings, read strictly, and back. Knows nothing of what is in it.
+
+No message quotes what it read.
+"""
 
 from collections import Counter
 from collections.abc import Hashable
@@ -29,6 +32,11 @@ def read_yaml(path: Path) -> object:
         raise ConfigError(Problem(str(path), f"is not YAML{where}: {problem}")) from None
     except (yaml.YAMLError, RecursionError, ValueError):
         raise ConfigError(Problem(str(path), "is not YAML")) from None
+
+
+def yaml_text(raw: object) -> str:
+    """Return plain lists and mappings as YAML, in their order."""
+    return str(yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=120))
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -1,0 +1,140 @@
+"""What `config show` prints: everything that takes effect, taken by the loader as the same, and no secret."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.config import Config, config_from, load
+from exporter.config_text import HIDDEN, effective_text
+from exporter.shapes import duration_text, seconds
+from tests.processes import run
+from tests.programs import ROOT
+from tests.test_config import CONFIGS
+
+CANARY = "canary7f3a"
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=12)
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
+DURATIONS = st.integers(1, 10**10).map(lambda ms: duration_text(ms / 1000))
+SECRET = st.just(CANARY)
+CREDENTIALS = st.one_of(
+    st.just({"type": "default"}),
+    st.fixed_dictionaries({"type": st.just("access_key"), "access_key_id": NAMES, "access_key_secret": SECRET}),
+    st.fixed_dictionaries(
+        {"type": st.just("sts"), "access_key_id": NAMES, "access_key_secret": SECRET, "security_token": SECRET}
+    ),
+    st.fixed_dictionaries(
+        {"type": st.just("ram_role_arn"), "access_key_id": NAMES, "access_key_secret": SECRET, "role_arn": NAMES},
+        optional={"policy": TEXTS, "external_id": TEXTS, "sts_endpoint": TEXTS, "role_session_name": TEXTS},
+    ),
+    st.fixed_dictionaries(
+        {"type": st.just("ecs_ram_role")}, optional={"role_name": TEXTS, "disable_imds_v1": st.booleans()}
+    ),
+    st.fixed_dictionaries({"type": st.just("oidc_role_arn")}, optional={"role_arn": TEXTS, "policy": TEXTS}),
+    st.fixed_dictionaries({"type": st.just("credentials_uri")}, optional={"uri": SECRET}),
+    st.fixed_dictionaries({"type": st.just("profile")}, optional={"profile_name": TEXTS}),
+)
+PROXIES = st.fixed_dictionaries(
+    {"url": st.sampled_from(["http://proxy:3128", "https://[::1]:1"])},
+    optional={"username": st.sampled_from(["me", "yes", "007"])},
+)
+ACCOUNTS = st.fixed_dictionaries(
+    {"name": NAMES, "region": st.sampled_from(["cn-shanghai", "eu-1", "no"])},
+    optional={
+        "endpoint": st.sampled_from(["http://127.0.0.1:1", "https://mms.example.com"]),
+        "allow_insecure": st.booleans(),
+        "proxy": PROXIES,
+        "time_zone": st.sampled_from(["UTC", "Europe/Berlin"]),
+        "credentials": CREDENTIALS,
+        "sources": st.fixed_dictionaries(
+            {}, optional={"include": st.lists(NAMES.map(re.escape), max_size=2), "types": st.lists(TEXTS, max_size=2)}
+        ),
+        "rate_limit": st.floats(0, 1000),
+        "concurrency": st.integers(1, 256),
+        "timeout": st.integers(1, 300_000).map(lambda ms: duration_text(ms / 1000)),
+    },
+)
+CONFIGURATIONS = st.fixed_dictionaries(
+    {"accounts": st.lists(ACCOUNTS, min_size=1, max_size=3, unique_by=lambda each: each["name"])},
+    optional={
+        "jobs": st.fixed_dictionaries({}, optional={"enabled": st.booleans(), "linger": DURATIONS}),
+        "failures": st.fixed_dictionaries({"enabled": st.booleans()}),
+        "tasks": st.fixed_dictionaries({"enabled": st.booleans()}),
+        "watch": st.fixed_dictionaries(
+            {
+                "tables": st.lists(
+                    st.fixed_dictionaries({"source": TEXTS, "table_ids": st.lists(st.integers(), min_size=1)})
+                )
+            }
+        ),
+    },
+)
+
+
+def read_back(text: str) -> Config:
+    """Return what the loader makes of a printed configuration."""
+    return config_from(yaml.safe_load(text))
+
+
+@settings(deadline=None, max_examples=50)
+@given(CONFIGURATIONS)
+def test_what_is_printed_is_the_same_configuration_without_its_secrets(raw: dict[str, Any]) -> None:
+    config = config_from(raw)
+    text = effective_text(config)
+    assert CANARY not in text
+    assert repr(read_back(text)) == repr(config), "a secret's repr is one and the same"
+    assert effective_text(read_back(text)) == text
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_a_file_is_printed_as_it_takes_effect(file: Path) -> None:
+    config = load(file)
+    assert repr(read_back(effective_text(config))) == repr(config)
+
+
+def test_every_key_that_has_a_default_is_printed() -> None:
+    printed = yaml.safe_load(effective_text(config_from({"accounts": [{"name": "a", "region": "cn-shanghai"}]})))
+    assert printed.keys() == {each.name for each in msgspec.structs.fields(Config)}
+    assert printed["refresh"] == {"interval": "1m", "stale_after": "5m"}
+    assert printed["accounts"][0]["credentials"] == {"type": "default"}
+
+
+@given(st.integers(0, 10**12))
+def test_a_duration_is_the_same_when_it_is_read_back(milliseconds: int) -> None:
+    assert seconds(duration_text(milliseconds / 1000)) == milliseconds / 1000
+
+
+async def test_the_command_hides_secrets_from_files_and_variables_too(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(CANARY, encoding="utf-8")
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        f"""accounts:
+  - name: a
+    region: cn-shanghai
+    credentials: {{type: access_key, access_key_id: LTAI-EXAMPLE, access_key_secret_file: {tmp_path}/secret}}
+""",
+        encoding="utf-8",
+    )
+    environment = {"HTTPS_PROXY": f"http://me:{CANARY}@proxy.example.com:3128"}
+    ended = await run("config", "show", f"--config.file={file}", environment=environment)
+    assert (ended.code, ended.err) == (0, "")
+    assert CANARY not in ended.out
+    account = yaml.safe_load(ended.out)["accounts"][0]
+    assert account["credentials"]["access_key_secret"] == HIDDEN
+    assert account["proxy"] == {"url": "http://proxy.example.com:3128", "username": "me", "password": HIDDEN}
+
+
+async def test_the_command_prints_the_schema_without_a_configuration() -> None:
+    ended = await run("config", "schema")
+    assert (ended.code, ended.out) == (0, (ROOT / "docs" / "configuration.schema.json").read_text(encoding="utf-8"))
+
+
+async def test_a_bad_configuration_is_not_printed(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("accounts: []\n", encoding="utf-8")
+    ended = await run("config", "show", f"--config.file={tmp_path}/config.yaml")
+    assert (ended.code, ended.out, ended.err) == (2, "", "mms-exporter: accounts: expected at least one\n")
