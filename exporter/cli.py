@@ -146,6 +146,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Mapping[str, Any]], int]]] = {
     "failed": partial(_look, "failed"),
     "show": partial(_look, "show"),
     "retry": _retry,
+    "check": partial(_look, "check"),
     "config": _config_text,
     "demo": _demo,
     "simulate": _simulate,

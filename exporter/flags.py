@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "failed": "show the tables and partitions that failed, asked of MMS now",
     "show": "show all that MMS says of one table, partition or job",
     "retry": "migrate again what failed: makes jobs, after asking; all of the source's failures, or what is named",
+    "check": "try a configuration on MMS, read-only: key, clock, network, and what each account may call",
     "config": "print the configuration as it takes effect, secrets hidden, or the JSON Schema of its file",
     "demo": "serve the metrics of a simulated migration: needs no account and no configuration",
     "simulate": "run the simulated MMS alone",
@@ -119,15 +120,22 @@ class Word:
 
 _LOOK: Final = ("sources", "jobs", "failed", "show")
 """The commands for people that only read."""
-_READ: Final = ("serve", "once", *_LOOK, "retry", "config")
+_READ: Final = ("serve", "once", *_LOOK, "retry", "check", "config")
 _POLL: Final = ("serve", "once")
 _WEB: Final = ("serve", "demo")
 _SIMULATOR: Final = ("demo", "simulate")
 
-_QUIET: Final = tuple((command, "warning") for command in (*_LOOK, "retry"))
+_QUIET: Final = tuple((command, "warning") for command in (*_LOOK, "retry", "check"))
 
 _NARROWING: Final = (
-    Flag("account", "Only this account. Repeatable.", _LOOK, metavar="NAME", is_repeatable=True, has_variable=False),
+    Flag(
+        "account",
+        "Only this account. Repeatable.",
+        (*_LOOK, "check"),
+        metavar="NAME",
+        is_repeatable=True,
+        has_variable=False,
+    ),
     Flag(
         *("source", "Only this data source, by name or id. Repeatable.", _LOOK),
         metavar="NAME",
@@ -157,7 +165,7 @@ _NARROWING: Final = (
         has_variable=False,
     ),
     Flag(
-        *("output", "One of table, json, csv.", _LOOK, "table", one_of("table", "json", "csv"), "FORMAT"),
+        *("output", "One of table, json, csv.", (*_LOOK, "check"), "table", one_of("table", "json", "csv"), "FORMAT"),
         has_variable=False,
     ),
 )

@@ -90,7 +90,7 @@ async def ask(config: Config, options: Options, read: Callable[[Target], Awaitab
     Raises: ConfigError for an account or a source that is not there.
     """
     async with AsyncExitStack() as stack:
-        accounts = _accounts(config, options)
+        accounts = accounts_meant(config, options)
         clients = [await stack.enter_async_context(_client(account)) for account in accounts]
         listings = await asyncio.gather(*map(_listed, accounts, clients))
         troubles = [listing.trouble for listing in listings if listing.trouble]
@@ -113,7 +113,8 @@ async def guarded(reading: Awaitable[Part[T]]) -> Part[T]:
         return Part((), errors=(error,))
 
 
-def _accounts(config: Config, options: Options) -> list[Account]:
+def accounts_meant(config: Config, options: Options) -> list[Account]:
+    """Return the accounts that `options` name, or all. Raises: ConfigError for one that is not there."""
     names = [account.name for account in config.accounts]
     problems = [
         Problem("--account", f"no account is called {each!r}; there {_are(names)}")

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config import Config
+from exporter.console.check import check
 from exporter.console.details import show
 from exporter.console.failures import failures
 from exporter.console.jobs import jobs
@@ -28,4 +29,6 @@ async def report_of(command: str, config: Config, options: Options, clock: Clock
     """Return what one of COMMANDS finds out. Raises: ConfigError for what is asked for and cannot be."""
     # Or the end of the loop, after Ctrl-C too, would wait for the name of an endpoint to be resolved.
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
+    if command == "check":
+        return await check(config, options, clock)
     return await COMMANDS[command](config, options, clock.wall())

@@ -32,7 +32,7 @@ class Options:
         """Return what the values of a command line ask for, by their names there; not each command has each."""
         return cls(
             accounts=values["account"],
-            sources=values["source"],
+            sources=values.get("source", ()),
             databases=values.get("database", ()),
             tables=values.get("table", ()),
             statuses=values.get("status", ()),

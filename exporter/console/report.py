@@ -41,11 +41,13 @@ class Report(Generic[R]):
     troubles: Sequence[Trouble] = ()
     is_sought: bool = False
     """Whether it is a failure that there is no row."""
+    is_bad: bool = False
+    """Whether a row tells of a failure."""
 
     @property
     def is_fine(self) -> bool:
         """Whether everything that was asked for could be had."""
-        return not self.troubles and not (self.is_sought and not self.rows)
+        return not self.troubles and not self.is_bad and not (self.is_sought and not self.rows)
 
     def remarks(self) -> Iterator[str]:
         """Yield what is to be said beside the rows."""

@@ -27,10 +27,10 @@ NARROWEST_TEXT: Final = 8
 """And to fewer than these no text is folded: there the terminal has to break lines."""
 _GAP: Final = "  "
 _STYLES: Final = {
-    **dict.fromkeys(("DONE", "STARTED", "online"), "green"),
+    **dict.fromkeys(("DONE", "STARTED", "online", "ok"), "green"),
     **dict.fromkeys(("PART_DONE", "STARTING", "STOPPING", "STOPPED"), "yellow"),
     **dict.fromkeys(("DOING",), "cyan"),
-    **dict.fromkeys(("INIT", "table", "partition", ""), "default"),
+    **dict.fromkeys(("INIT", "table", "partition", "untested", ""), "default"),
 }
 """Of a status; of any other, which failed or is new: red."""
 

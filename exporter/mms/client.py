@@ -40,6 +40,7 @@ from exporter.mms.protocol import (
     answer_from,
 )
 from exporter.mms.signing import canonical_query, signed_headers
+from exporter.mms.times import http_date_seconds
 from exporter.mms.transport import DIRECT, Route, Transport
 
 T = TypeVar("T")
@@ -78,6 +79,8 @@ class Client:
         self._may_write = may_write
         self._pace = Pace(limits, observer, clock)
         self._transport = Transport(self._host, limits, route)
+        self.server_ahead_seconds: float | None = None
+        """How far the clock of the last answer's sender was ahead of ours; None where it is not known."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -249,6 +252,8 @@ class Client:
         )
         url = URL(f"{self._origin}{call.path}?{query}" if query else f"{self._origin}{call.path}", encoded=True)
         answer = await self._transport.exchange(call.method, url, headers, call.body)
+        sent_at = http_date_seconds(answer.headers.get("date"))
+        self.server_ahead_seconds = None if sent_at is None else sent_at - self._clock.wall()
         if len(answer.body) > LARGE_ANSWER_BYTES:
             decoded = await asyncio.to_thread(answer_from, call, answer.status, answer.headers, answer.body)
         else:

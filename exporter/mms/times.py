@@ -1,6 +1,7 @@
-"""The API's times, which carry no zone, as Unix seconds. Pure."""
+"""The API's times, which carry no zone, and those of HTTP, as Unix seconds. Pure."""
 
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from zoneinfo import ZoneInfo
 
 
@@ -15,5 +16,13 @@ def unix_seconds(text: str | None, zone: ZoneInfo) -> float | None:
     try:
         time = datetime.fromisoformat(text)
         return (time if time.tzinfo else time.replace(tzinfo=zone)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def http_date_seconds(text: str | None) -> float | None:
+    """Return the time in a Date header, in whole seconds; None where it is none."""
+    try:
+        return parsedate_to_datetime(text or "").timestamp()
     except (ValueError, OverflowError, OSError):
         return None

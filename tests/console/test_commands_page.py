@@ -4,20 +4,25 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from exporter import arguments
-from exporter.clock import Clock
+from exporter.clock import SYSTEM_CLOCK, Clock
+from exporter.config import region_only
 from exporter.console import failures, jobs, sources
+from exporter.console.check import FIELDS as CHECK_FIELDS
+from exporter.console.check import Finding, check
 from exporter.console.columns import Field
 from exporter.console.commands import report_of
 from exporter.console.options import Options
 from exporter.console.paper import Paper
 from exporter.console.printing import printed
+from exporter.console.report import Report
 from exporter.simulator import ManualClock, Simulator, events, happen
-from tests.conftest import config_on
+from tests.conftest import IDENTITY, config_on
 from tests.console.conftest import FIRST
 from tests.programs import ROOT
 
@@ -26,6 +31,7 @@ WIDTH = 110
 EXAMPLE = re.compile(r"(?<=^```console\n)\$ mms-exporter (?P<words>[^\n]*)\n.*?(?=^```$)", re.DOTALL | re.MULTILINE)
 TABLE = re.compile(r"^<!-- fields: (?P<command>\w+) -->\n(?:\|[^\n]*\n)*", re.MULTILINE)
 FIELDS: dict[str, Sequence[Field[Any]]] = {"sources": sources.FIELDS, "jobs": jobs.FIELDS, "failed": failures.FIELDS}
+FIELDS["check"] = CHECK_FIELDS
 
 
 @pytest.fixture
@@ -40,10 +46,24 @@ async def answer_to(words: str, simulator: Simulator, clock: ManualClock) -> str
     """Return a command line and what it prints on a terminal; remarks come last, as they do there."""
     invocation = arguments.parse(shlex.split(words), {})
     options = Options.of(invocation.values)
-    report = await report_of(invocation.command, config_on(simulator.url), options, Clock(wall=clock))
+    if invocation.command == "check":
+        report: Report[Any] = await checked(simulator)
+    else:
+        report = await report_of(invocation.command, config_on(simulator.url), options, Clock(wall=clock))
     text = printed(report, options.output, Paper(WIDTH)).decode().replace("\r\n", "\n")
     lines = [*text.splitlines(), *(f"mms-exporter: {remark}" for remark in report.remarks())]
     return "".join(f"{line.rstrip()}\n" for line in (f"$ mms-exporter {words}", *lines))
+
+
+async def checked(simulator: Simulator) -> Report[Finding]:
+    """Return what `check` finds with the least policy alone, as if it had asked MMS itself."""
+    simulator.identities.add(replace(IDENTITY, actions=frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})))
+    config = config_on(simulator.url)
+    report = await check(config, Options(), SYSTEM_CLOCK)
+    simulator.identities.add(IDENTITY)
+    url = region_only("cn-shanghai").accounts[0].url
+    rows = [replace(row, detail=row.detail.replace(simulator.url, url)) for row in report.rows]
+    return replace(report, rows=rows)
 
 
 def table_of(command: str) -> str:

@@ -1,0 +1,210 @@
+"""`check`: what of a configuration works on MMS now, tried with calls that only read.
+
+What depends on something that does not work is untested: it may be fine.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from exporter.clock import Clock
+from exporter.config import Account, Config
+from exporter.config_credentials import AccessKey, Sts
+from exporter.console.asking import Unheard, accounts_meant
+from exporter.console.columns import Column, Field
+from exporter.console.options import Options
+from exporter.console.probes import NothingToAskError, Probe, probes
+from exporter.console.report import Report
+from exporter.errors import (
+    AnswerTooLarge,
+    AuthRefused,
+    CallTimedOut,
+    ConnectionFailed,
+    CredentialsUnavailable,
+    MalformedAnswer,
+    MmsError,
+    NotFound,
+    PermissionRefused,
+)
+from exporter.mms.access import client_of
+from exporter.mms.client import Client
+from exporter.mms.models import DataSource
+
+Result = Literal["ok", "denied", "failed", "untested"]
+
+MAX_SECONDS: Final = 60.0
+"""For one account."""
+MAX_CLOCK_SECONDS: Final = 15 * 60
+"""From here on MMS refuses a signature. Source: vendor page "V3 request structure and signature"."""
+DATE_SECONDS: Final = 2
+"""What a Date is not exact to, with the time that an answer takes."""
+LISTING: Final = "ListMmsDataSources"
+UNKNOWN: Final = "the data sources could not be listed"
+WRITES: Final = ("CreateMmsJob", "GetMmsAsyncTask")
+"""What only `retry` calls, the first of which writes."""
+_UNREACHED: Final = (ConnectionFailed, CallTimedOut, MalformedAnswer, AnswerTooLarge)
+"""Errors that tell of the way to MMS."""
+_CLOCK: Final = "invalidtimestamp"
+_KEY_PARTS: Final = (
+    (
+        ("invalidaccesskey", "inactiveaccesskey", "missingaccesskey"),
+        "access_key_id",
+        "it is unknown or disabled",
+    ),
+    (("signature", "incompletesignature"), "access_key_secret", "it is not the secret of access_key_id"),
+    (("invalidsecuritytoken", "missingsecuritytoken"), "security_token", "it is wrong, or has expired"),
+)
+"""Codes of a refusal in lower case, what of the key they are about, and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How one thing of one account fared."""
+
+    account: str
+    check: str
+    """`endpoint`, `clock`, `credentials`, or an operation."""
+    result: Result
+    detail: str = ""
+    advice: str = ""
+    reason: str = ""
+    """The label value of the error."""
+
+    @property
+    def action(self) -> str | None:
+        """The RAM action that it takes."""
+        return f"odps:{self.check}" if self.check[0].isupper() else None
+
+
+FIELDS: Final[Sequence[Field[Finding]]] = (
+    Field("account", "the account's name in the configuration", lambda row: row.account),
+    Field("check", "`endpoint`, `clock`, `credentials`, or an operation of the API", lambda row: row.check),
+    Field("action", "the RAM action that an operation takes", lambda row: row.action),
+    Field("result", "`ok`, `denied` (a RAM action is missing), `failed`, `untested`", lambda row: row.result),
+    Field("reason", "of the failure, as in `mms_api_request_failures_total`", lambda row: row.reason or None),
+    Field("detail", "what was found", lambda row: row.detail),
+    Field("advice", "what to do", lambda row: row.advice),
+)
+COLUMNS: Final[Sequence[Column[Finding]]] = (
+    Column("ACCOUNT", lambda row: row.account),
+    Column("CHECK", lambda row: row.check),
+    Column("RESULT", lambda row: row.result, "status"),
+    Column("DETAIL", lambda row: row.detail),
+    Column("WHAT TO DO", lambda row: row.advice),
+)
+
+
+async def check(config: Config, options: Options, clock: Clock) -> Report[Finding]:
+    """Return how everything fared of the accounts that `options` mean. Raises: ConfigError."""
+    accounts = accounts_meant(config, options)
+    each = await asyncio.gather(*(_findings(config, account, clock) for account in accounts))
+    rows = [finding for findings in each for finding in findings]
+    is_bad = any(row.result in {"denied", "failed"} for row in rows)
+    return Report(fields=FIELDS, columns=COLUMNS, rows=rows, nothing="there is no account", is_bad=is_bad)
+
+
+async def _findings(config: Config, account: Account, clock: Clock) -> list[Finding]:
+    deadline = asyncio.get_running_loop().time() + MAX_SECONDS
+    async with client_of(account, Unheard(), clock) as client:
+        try:
+            listing = await _in_time(client.list_data_sources(), deadline)
+        except MmsError as error:
+            found = [*_grounds(config, account, client, error)]
+            found += [Finding(account.name, probe.operation, "untested", UNKNOWN) for probe in probes(config, None)]
+        else:
+            selected = [row for row in listing.rows if account.sources.admits(row.name or "", row.type or "")]
+            found = [*_grounds(config, account, client, None), _listed(account, len(listing.rows), selected)]
+            trying = (_tried(account, probe, client, deadline) for probe in probes(config, selected))
+            found += await asyncio.gather(*trying)
+    writes = (Finding(account.name, name, "untested", "for `retry` alone, which writes") for name in WRITES)
+    return [*found, *writes]
+
+
+async def _in_time(asking: Awaitable[Any], deadline: float) -> Any:  # noqa: ANN401 - any operation's answer
+    """Return what `asking` brings. Raises: MmsError; CallTimedOut at the deadline."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await asking
+    except TimeoutError:
+        raise CallTimedOut(f"the account was not checked within {MAX_SECONDS:g} s") from None
+
+
+async def _tried(account: Account, probe: Probe, client: Client, deadline: float) -> Finding:
+    try:
+        await _in_time(probe.ask(client), deadline)
+    except NothingToAskError as nothing:
+        return Finding(account.name, probe.operation, "untested", str(nothing))
+    except NotFound:
+        return Finding(account.name, probe.operation, "ok", "allowed; what was asked for does not exist")
+    except MmsError as error:
+        return _refused(account, probe.operation, probe.policy, error)
+    return Finding(account.name, probe.operation, "ok", "allowed")
+
+
+def _refused(account: Account, operation: str, policy: str, error: MmsError) -> Finding:
+    if not isinstance(error, PermissionRefused):
+        return Finding(account.name, operation, "failed", str(error), error.hint, error.reason)
+    advice = f"grant odps:{operation}: deploy/ram/{policy}.json"
+    return Finding(account.name, operation, "denied", error.code or str(error), advice, error.reason)
+
+
+def _listed(account: Account, total: int, selected: Sequence[DataSource]) -> Finding:
+    return Finding(account.name, LISTING, "ok", f"allowed; {total:,} data sources, {len(selected):,} of them selected")
+
+
+def _grounds(config: Config, account: Account, client: Client, error: MmsError | None) -> Iterator[Finding]:
+    """Yield what the first call tells of all others: whether MMS is reached, the clock, the key; and of itself."""
+    yield _endpoint(account, error)
+    yield _clock(account, client.server_ahead_seconds, error)
+    yield _credentials(config, account, error)
+    if isinstance(error, (*_UNREACHED, AuthRefused, CredentialsUnavailable)):
+        yield Finding(account.name, LISTING, "untested")
+    elif error is not None:
+        yield _refused(account, LISTING, "read", error)
+
+
+def _endpoint(account: Account, error: MmsError | None) -> Finding:
+    if isinstance(error, _UNREACHED):
+        return Finding(account.name, "endpoint", "failed", str(error), error.hint, error.reason)
+    if isinstance(error, CredentialsUnavailable):
+        return Finding(account.name, "endpoint", "untested")
+    way = f" by the proxy {account.proxy.url}" if account.proxy else ""
+    return Finding(account.name, "endpoint", "ok", f"{account.url}{way}")
+
+
+def _clock(account: Account, ahead: float | None, error: MmsError | None) -> Finding:
+    """Return how the clock of this machine is, by the Date of the last answer."""
+    detail = "" if ahead is None else _distance(ahead)
+    is_refused = isinstance(error, AuthRefused) and error.code.lower().startswith(_CLOCK)
+    if is_refused or (ahead is not None and abs(ahead) > MAX_CLOCK_SECONDS):
+        return Finding(account.name, "clock", "failed", detail, "set the clock of this machine, as by NTP", "auth")
+    return Finding(account.name, "clock", "untested" if ahead is None else "ok", detail)
+
+
+def _distance(ahead: float) -> str:
+    """Return where this machine's clock is, from how far the other is ahead; a Date has whole seconds."""
+    if abs(ahead) < DATE_SECONDS:
+        return "that of MMS"
+    return f"{abs(ahead):.0f} s {'behind' if ahead > 0 else 'ahead of'} MMS"
+
+
+def _credentials(config: Config, account: Account, error: MmsError | None) -> Finding:
+    name, kind = account.name, str(account.credentials.__struct_config__.tag)
+    if isinstance(error, CredentialsUnavailable):
+        return Finding(name, "credentials", "failed", str(error), error.hint, error.reason)
+    if isinstance(error, AuthRefused) and not error.code.lower().startswith(_CLOCK):
+        return Finding(name, "credentials", "failed", str(error), _key_advice(config, account, error), error.reason)
+    if error is None or isinstance(error, PermissionRefused):
+        return Finding(name, "credentials", "ok", f"type {kind}")
+    return Finding(name, "credentials", "untested")
+
+
+def _key_advice(config: Config, account: Account, error: AuthRefused) -> str:
+    """Return which part of which key to change."""
+    place = f"accounts[{config.accounts.index(account)}].credentials"
+    for prefixes, part, fault in _KEY_PARTS:
+        if error.code.lower().startswith(prefixes):
+            is_given = isinstance(account.credentials, AccessKey | Sts)
+            return f"change {place}.{part}: {fault}" if is_given else f"see to the {part} that {place} finds: {fault}"
+    return error.hint

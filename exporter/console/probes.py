@@ -1,0 +1,106 @@
+"""Which operations an exporter with a configuration would call, each as one call that reads little."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.config import Config, WatchedPartitions, WatchedTables
+from exporter.mms.client import Client
+from exporter.mms.models import DataSource
+from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter, TaskFilter, like
+
+Ask = Callable[[Client], Awaitable[Any]]
+Watched = WatchedTables | WatchedPartitions
+FAILED = ("FAILED",)
+
+
+class NothingToAskError(Exception):
+    """There is nothing that an operation could be asked about; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One operation to be tried."""
+
+    operation: str
+    policy: str
+    """The file in deploy/ram that grants it."""
+    ask: Ask
+    """Raises: MmsError; NothingToAskError."""
+
+
+def probes(config: Config, sources: Sequence[DataSource] | None) -> list[Probe]:
+    """Return a probe for each operation on the data sources of an account; None where they could not be listed."""
+    found: dict[str, Probe] = {}
+    for probe in _all(config, sources):
+        found.setdefault(probe.operation, probe)
+    return list(found.values())
+
+
+def _all(config: Config, sources: Sequence[DataSource] | None) -> Iterator[Probe]:
+    def on_first(operation: str, policy: str, ask: Callable[[Client, int], Awaitable[Any]]) -> Probe:
+        if not sources:
+            return Probe(operation, policy, _nothing("there is no data source to ask about"))
+        return Probe(operation, policy, lambda client: ask(client, sources[0].id))
+
+    if config.jobs.enabled:
+        yield on_first("ListMmsJobs", "read", lambda client, source: client.jobs_page(source, JobFilter(), 1, 1))
+    if config.failures.enabled:
+        tables, partitions = TableFilter(status=FAILED), PartitionFilter(status=FAILED)
+        yield on_first("ListMmsTables", "failures", lambda client, source: client.tables_page(source, tables, 1))
+        yield on_first(
+            "ListMmsPartitions", "failures", lambda client, source: client.partitions_page(source, partitions, 1)
+        )
+    watched: tuple[Watched, ...] = (*config.watch.tables, *config.watch.partitions)
+    for entry in watched:
+        source = next((each for each in sources or () if _is_in(entry, each)), None)
+        if source is not None or sources is None:
+            yield from _watching(entry, source)
+    if config.tasks.enabled:
+        yield on_first("ListMmsTasks", "tasks", lambda client, source: client.tasks_page(source, TaskFilter(), 1, 1))
+
+
+def _is_in(entry: Watched, source: DataSource) -> bool:
+    return entry.source_id == source.id if entry.source is None else entry.source == source.name
+
+
+def _watching(entry: Watched, source: DataSource | None) -> Iterator[Probe]:
+    """Yield what is called for one entry of `watch`, which is in `source`."""
+    source_id = source.id if source else 0
+    ids = entry.table_ids if isinstance(entry, WatchedTables) else entry.partition_ids
+    noun = "Table" if isinstance(entry, WatchedTables) else "Partition"
+    if not ids:
+        yield Probe(f"ListMms{noun}s", "watch", lambda client: _rows(client, source_id, entry))
+
+    async def get(client: Client) -> None:
+        object_id = ids[0] if ids else await _looked_up(client, source_id, entry)
+        if noun == "Table":
+            await client.get_table(source_id, object_id)
+        else:
+            await client.get_partition(source_id, object_id)
+
+    yield Probe(f"GetMms{noun}", "watch", get)
+
+
+async def _rows(client: Client, source_id: int, entry: Watched) -> Sequence[Any]:
+    """Return what the filters of the API let pass of what an entry names. Raises: MmsError."""
+    db, table = like(entry.db or ""), like(entry.table or "")
+    if isinstance(entry, WatchedTables):
+        return (await client.tables_page(source_id, TableFilter(db_name=db, name=table), 1)).rows
+    value = like(entry.partition or "")
+    return (await client.partitions_page(source_id, PartitionFilter(db_name=db, table_name=table, value=value), 1)).rows
+
+
+async def _looked_up(client: Client, source_id: int, entry: Watched) -> int:
+    """Return the id of something that is called like what an entry names; any is as good to ask about."""
+    rows = await _rows(client, source_id, entry)
+    if not rows:
+        raise NothingToAskError("nothing is there under the watched names")
+    return int(rows[0].id)
+
+
+def _nothing(reason: str) -> Ask:
+    async def ask(_: Client) -> None:
+        raise NothingToAskError(reason)
+
+    return ask

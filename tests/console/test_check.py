@@ -1,0 +1,199 @@
+"""`check`: each thing that can be wrong is named, with what to do; each operation is asked once."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.clock import Clock
+from exporter.config import Config, config_from
+from exporter.console.check import check
+from exporter.console.options import Options
+from exporter.simulator import Fault, Simulator
+from tests.conftest import IDENTITY, account_on, config_on
+from tests.console.conftest import FIRST, Shown
+from tests.harness import no_sleep
+from tests.processes import run, write_config
+from tests.programs import ROOT
+
+READ = {"odps:ListMmsDataSources", "odps:ListMmsJobs"}
+KEY = "accounts[0].credentials"
+
+
+async def findings(config: Config, ahead_seconds: float = 0.0, **options: Any) -> dict[str, dict[str, Any]]:
+    """Return what is found of one account, by what was checked; no wait takes time."""
+    wall = Clock().wall
+    clock = Clock(wall=lambda: wall() + ahead_seconds, sleep=no_sleep)
+    rows = Shown(await check(config, Options(**options), clock)).rows
+    return {row["check"]: row for row in rows}
+
+
+def results(found: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {name: row["result"] for name, row in found.items()}
+
+
+@pytest.fixture
+def watched(simulator: Simulator) -> Config:
+    """Provide a configuration that would call every operation."""
+    table = {"source_id": FIRST, "table_ids": [1]}
+    partition = {"source_id": FIRST, "partition_ids": [1]}
+    watch = {"tables": [table], "partitions": [partition]}
+    return config_on(simulator.url, tasks={"enabled": True}, watch=watch)
+
+
+OPERATIONS = (
+    *("ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartitions"),
+    *("GetMmsTable", "GetMmsPartition", "ListMmsTasks"),
+)
+
+
+async def test_each_operation_that_would_be_called_is_called_once(simulator: Simulator, watched: Config) -> None:
+    found = await findings(watched)
+    assert results(found) == {
+        **dict.fromkeys(("endpoint", "clock", "credentials", *OPERATIONS), "ok"),
+        **dict.fromkeys(("CreateMmsJob", "GetMmsAsyncTask"), "untested"),
+    }
+    assert {operation: count for (operation, _), count in simulator.calls.items()} == dict.fromkeys(OPERATIONS, 1)
+
+
+async def test_what_is_switched_off_is_not_called(simulator: Simulator) -> None:
+    off = {"enabled": False}
+    found = await findings(config_on(simulator.url, jobs=off, failures=off))
+    assert set(found) & set(OPERATIONS) == {"ListMmsDataSources"}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS[1:])
+async def test_a_missing_permission_is_named_and_hides_no_other(
+    simulator: Simulator, watched: Config, operation: str
+) -> None:
+    actions = frozenset(f"odps:{each}" for each in OPERATIONS if each != operation)
+    simulator.identities.add(replace(IDENTITY, actions=actions))
+    found = await findings(watched)
+    assert [name for name, result in results(found).items() if result not in {"ok", "untested"}] == [operation]
+    assert (found[operation]["result"], found[operation]["action"]) == ("denied", f"odps:{operation}")
+    policy = found[operation]["advice"].removeprefix(f"grant odps:{operation}: ")
+    statements = json.loads((ROOT / policy).read_text(encoding="utf-8"))["Statement"]
+    assert f"odps:{operation}" in {action for statement in statements for action in statement["Action"]}
+
+
+async def test_without_the_listing_the_rest_is_untested(simulator: Simulator, watched: Config) -> None:
+    simulator.identities.add(replace(IDENTITY, actions=frozenset()))
+    found = await findings(watched)
+    assert found["ListMmsDataSources"]["result"] == "denied"
+    assert found["credentials"]["result"] == "ok"
+    assert {found[name]["result"] for name in OPERATIONS[1:]} == {"untested"}
+
+
+@pytest.mark.parametrize(
+    ("credentials", "advice"),
+    [
+        ({"access_key_id": "LTAI-OTHER"}, f"change {KEY}.access_key_id: it is unknown or disabled"),
+        ({"access_key_secret": "canary"}, f"change {KEY}.access_key_secret: it is not the secret of access_key_id"),
+        (
+            {"type": "sts", "security_token": "canary"},
+            f"change {KEY}.security_token: it is wrong, or has expired",
+        ),
+    ],
+)
+async def test_the_part_of_the_key_that_is_wrong_is_named(
+    simulator: Simulator, credentials: dict[str, str], advice: str
+) -> None:
+    raw = account_on(simulator.url)
+    raw["credentials"] = {**raw["credentials"], **credentials}  # type: ignore[dict-item]  # a raw mapping
+    found = await findings(config_from({"accounts": [raw]}))
+    assert (found["credentials"]["result"], found["credentials"]["advice"]) == ("failed", advice)
+    assert found["endpoint"]["result"] == "ok"
+    assert {found[name]["result"] for name in ("ListMmsDataSources", "ListMmsJobs")} == {"untested"}
+    assert "canary" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(("ahead", "detail"), [(3600, "3600 s ahead of MMS"), (-3600, "3600 s behind MMS")])
+async def test_a_clock_that_is_off_is_told_by_how_much(simulator: Simulator, ahead: float, detail: str) -> None:
+    found = await findings(config_on(simulator.url), ahead)
+    assert found["clock"]["result"] == "failed"
+    assert abs(int(found["clock"]["detail"].split()[0]) - 3600) <= 2
+    assert found["clock"]["detail"].split()[2:] == detail.split()[2:]
+    assert found["credentials"]["result"] == "untested"
+
+
+async def test_a_clock_that_is_a_little_off_is_fine(simulator: Simulator) -> None:
+    found = await findings(config_on(simulator.url), 120)
+    assert found["clock"]["result"] == "ok"
+    assert found["ListMmsJobs"]["result"] == "ok"
+
+
+async def test_an_endpoint_that_is_not_there_is_told_with_what_to_look_at() -> None:
+    config = config_from({"accounts": [account_on("https://maxcompute.cn-nowhere.invalid")]})
+    found = await findings(config)
+    assert found["endpoint"]["result"] == "failed"
+    assert "the name maxcompute.cn-nowhere.invalid cannot be resolved" in found["endpoint"]["detail"]
+    assert found["endpoint"]["advice"].startswith("check the region")
+    assert {row["result"] for name, row in found.items() if name != "endpoint"} == {"untested"}
+
+
+async def test_what_answers_in_the_place_of_mms_is_told(simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="html"))
+    found = await findings(config_on(simulator.url))
+    assert (found["endpoint"]["result"], found["endpoint"]["reason"]) == ("failed", "malformed")
+
+
+async def test_trouble_of_one_operation_is_told_with_its_reason(simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="throttle", operation="ListMmsJobs"))
+    found = await findings(config_on(simulator.url))
+    assert (found["ListMmsJobs"]["result"], found["ListMmsJobs"]["reason"]) == ("failed", "throttled")
+    assert found["ListMmsTables"]["result"] == "ok"
+
+
+async def test_watched_names_are_looked_up_to_have_something_to_ask_about(simulator: Simulator) -> None:
+    names = {"db": "nowhere", "table": "nothing"}
+    tables = [{"source_id": FIRST, **names}]
+    found = await findings(config_on(simulator.url, failures={"enabled": False}, watch={"tables": tables}))
+    assert found["ListMmsTables"]["result"] == "ok"
+    assert (found["GetMmsTable"]["result"], found["GetMmsTable"]["detail"]) == (
+        "untested",
+        "nothing is there under the watched names",
+    )
+
+
+async def test_what_is_watched_and_does_not_exist_still_shows_the_permission(simulator: Simulator) -> None:
+    tables = [{"source_id": FIRST, "table_ids": [999_999_999]}]
+    found = await findings(config_on(simulator.url, watch={"tables": tables}))
+    assert found["GetMmsTable"]["detail"] == "allowed; what was asked for does not exist"
+
+
+async def test_what_is_watched_in_another_account_is_not_asked_for(simulator: Simulator) -> None:
+    tables = [{"source": "elsewhere", "table_ids": [1]}]
+    assert "GetMmsTable" not in await findings(config_on(simulator.url, watch={"tables": tables}))
+
+
+async def test_without_a_selected_source_nothing_can_be_asked(simulator: Simulator) -> None:
+    found = await findings(config_on(simulator.url, {"sources": {"include": ["none"]}}))
+    assert found["ListMmsDataSources"]["detail"] == "allowed; 6 data sources, 0 of them selected"
+    assert found["ListMmsJobs"]["result"] == "untested"
+
+
+async def test_accounts_are_checked_one_beside_the_other(simulator: Simulator) -> None:
+    good, bad = account_on(simulator.url, "good"), account_on("http://127.0.0.1:1", "bad")
+    rows = Shown(await check(config_from({"accounts": [good, bad]}), Options(), Clock(sleep=no_sleep))).rows
+    assert {(row["account"], row["result"]) for row in rows if row["check"] == "endpoint"} == {
+        ("good", "ok"),
+        ("bad", "failed"),
+    }
+
+
+async def test_the_command_ends_with_0_1_or_2(simulator: Simulator, tmp_path: Path) -> None:
+    config = f"--config.file={write_config(tmp_path, simulator.url)}"
+    ended = await run("check", config)
+    assert (ended.code, ended.err) == (0, "")
+    assert [line.split()[:3] for line in ended.out.splitlines()[:2]] == [
+        ["ACCOUNT", "CHECK", "RESULT"],
+        ["test", "endpoint", "ok"],
+    ]
+    simulator.identities.add(replace(IDENTITY, actions=frozenset(READ)))
+    ended = await run("check", config, "--output=json")
+    assert ended.code == 1
+    denied = [row["action"] for row in json.loads(ended.out) if row["result"] == "denied"]
+    assert denied == ["odps:ListMmsTables", "odps:ListMmsPartitions"]
+    assert (await run("check", config, "--account=other")).code == 2
