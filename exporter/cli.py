@@ -6,6 +6,7 @@ that needs it, so that `--version` and `--help` are quick.
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -18,6 +19,7 @@ from exporter.sharding import Shard
 
 if TYPE_CHECKING:
     from exporter.config import Config
+    from exporter.config_content import Content
     from exporter.demo import SimulatorOptions
     from exporter.web.server import WebOptions
 
@@ -48,6 +50,7 @@ def _complain(what: object) -> None:
 
 
 def _serve(values: Mapping[str, Any]) -> int:
+    _ignore_hang_ups()
     load, shard = partial(_config, values), _shard(values)
     from exporter.exposition.telemetry import Telemetry
     from exporter.web.server import check, serve
@@ -124,7 +127,13 @@ def _config_text(values: Mapping[str, Any]) -> int:
     return FINE if _print(text.encode()) else FAILED
 
 
+def _ignore_hang_ups() -> None:
+    """Have SIGHUP, which asks to reload, not end a process that has not loaded anything yet."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def _demo(values: Mapping[str, Any]) -> int:
+    _ignore_hang_ups()
     from exporter.demo import demo
 
     asyncio.run(demo(_simulator_options(values), _web_options(values)))
@@ -187,7 +196,20 @@ def _web_options(values: Mapping[str, Any]) -> "WebOptions":
         values["web.telemetry-path"],
         enable_lifecycle=values["web.enable-lifecycle"],
         config_file=Path(file) if (file := values.get("web.config.file")) is not None else None,
+        content=_content(values),
+        reload_interval_seconds=values.get("config.auto-reload-interval", 0),
     )
+
+
+def _content(values: Mapping[str, Any]) -> "Callable[[], Content] | None":
+    """Return what tells the content of the configuration, where its changes are followed. Raises: ConfigError."""
+    from exporter.config_content import content_of
+
+    if not values.get("config.auto-reload"):
+        return None
+    if values["config.file"] is None:
+        raise ConfigError(Problem("--config.auto-reload", "needs --config.file"))
+    return partial(content_of, Path(values["config.file"]))
 
 
 def _simulator_options(values: Mapping[str, Any]) -> "SimulatorOptions":

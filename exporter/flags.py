@@ -65,6 +65,13 @@ def factor(text: str) -> float:
     return value
 
 
+def pause(text: str) -> float:
+    """Return the seconds in a duration of at least one. Raises: ValueError."""
+    if (length := seconds(text)) < 1:
+        raise ValueError("expected at least 1s")
+    return length
+
+
 def path(text: str) -> str:
     """Return a path on the web. Raises: ValueError."""
     if not text.startswith("/") or not text.isprintable() or set(text) & set("{}?# "):
@@ -206,6 +213,8 @@ _RETRY: Final = (
 FLAGS: Final = (
     Flag("config.file", "Configuration file (YAML).", _READ, metavar="FILE"),
     Flag("config.check", "Check the configuration and exit.", ("serve",), "false", switch),
+    Flag("config.auto-reload", "Reload when the content of the configuration changes.", ("serve",), "false", switch),
+    Flag("config.auto-reload-interval", "How often to look for that.", ("serve",), "30s", pause, "DURATION"),
     Flag("mms.region", "Region of the one account `default`, in place of a configuration file.", _READ),
     Flag("output", "Write to this file, as a whole, in place of standard output (-).", ("once",), metavar="FILE"),
     Flag(

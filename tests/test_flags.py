@@ -29,6 +29,8 @@ def test_every_flag_of_the_contract_is_there() -> None:
     assert names == {
         "config.file",
         "config.check",
+        "config.auto-reload",
+        "config.auto-reload-interval",
         "mms.region",
         "shard.index",
         "shard.total",
@@ -44,6 +46,8 @@ def test_every_flag_of_the_contract_is_there() -> None:
 USABLE = {
     "config.file": "a.yaml",
     "config.check": "true",
+    "config.auto-reload": "true",
+    "config.auto-reload-interval": "5s",
     "mms.region": "cn-beijing",
     "output": "a.prom",
     "shard.index": "1",

@@ -5,8 +5,8 @@ import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 
 from exporter.config import Config
+from exporter.config_content import Content
 from exporter.errors import ConfigError, ListenError, Problem
 from exporter.threads import DAEMON_THREADS
 from exporter.web.addresses import ListenAddress
@@ -22,6 +23,7 @@ from exporter.web.entrance import Entrance
 from exporter.web.gate import put_gate
 from exporter.web.handlers import application
 from exporter.web.listener import Listener, bound_sockets
+from exporter.web.reloading import Reloader
 from exporter.web.service import Service
 
 log = structlog.stdlib.get_logger()
@@ -39,6 +41,10 @@ class WebOptions:
     enable_lifecycle: bool = False
     config_file: Path | None = None
     """The web configuration file; None for plain HTTP without users."""
+    content: Callable[[], Content] | None = None
+    """Tells what the configuration's files hold, to reload when that changes; None for never."""
+    reload_interval_seconds: float = 30.0
+    """How often that is asked."""
 
 
 async def serve(
@@ -52,32 +58,30 @@ async def serve(
     Raises: ConfigError from the first `load` and from the web configuration file; ListenError.
     """
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
-    stop = asyncio.Event()
-    reloading = asyncio.Lock()
-
-    async def reload() -> None:
-        async with reloading:
-            await _reload(load, service, entrance)
-
-    config, entrance = _loaded(load, options.config_file, service.note_web_config)
-    app = application(service, options.telemetry_path, reload if options.enable_lifecycle else None)
-    put_gate(app, entrance)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
-    await runner.setup()
-    listener = Listener(cast("web.Server", runner.server), entrance)
-    try:
-        urls = await listen(listener, options.addresses, "http" if entrance.settings.context is None else "https")
-        with _signals(stop, reload):
-            await service.apply(config)
-            log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
-            if listening is not None:
-                await listening(urls)
-            await stop.wait()
-            log.info("ending")
-    finally:
-        await listener.close()
-        await runner.cleanup()
-        await service.close()
+    reloader = Reloader(load, service, options.content)
+    with _on_signals({signal.SIGHUP: reloader.reload_soon}):
+        config, entrance = _loaded(reloader.load, options.config_file, service.note_web_config)
+        app = application(service, options.telemetry_path, reloader.reload if options.enable_lifecycle else None)
+        put_gate(app, entrance)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        listener = Listener(cast("web.Server", runner.server), entrance)
+        try:
+            urls = await listen(listener, options.addresses, "http" if entrance.settings.context is None else "https")
+            stop = asyncio.Event()
+            with _on_signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set}):
+                await reloader.start(config, entrance)
+                reloader.follow(options.reload_interval_seconds)
+                log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
+                if listening is not None:
+                    await listening(urls)
+                await stop.wait()
+                log.info("ending")
+        finally:
+            await listener.close()
+            await runner.cleanup()
+            await reloader.close()
+            await service.close()
 
 
 def check(load: Callable[[], Config], options: WebOptions) -> int:
@@ -102,26 +106,6 @@ def _loaded(
     return config, entrance
 
 
-async def _reload(load: Callable[[], Config], service: Service, entrance: Entrance) -> None:
-    """Load and apply both configurations anew; one that cannot be loaded stays as it is. Raises: ConfigError."""
-    problems: list[Problem] = []
-    try:
-        entrance.read()
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        config = await asyncio.to_thread(load)
-    except ConfigError as error:
-        service.note_failed_reload(error.problems)
-        log.warning("configuration not reloaded; the old one stays", problems="; ".join(map(str, error.problems)))
-        problems += error.problems
-    else:
-        await service.apply(config)
-        log.info("configuration reloaded", accounts=len(config.accounts))
-    if problems:
-        raise ConfigError(*problems)
-
-
 async def listen(listener: Listener, addresses: Sequence[ListenAddress], scheme: str) -> list[str]:
     """Listen on every address, and return the URLs. Raises: ListenError."""
     for address in addresses:
@@ -144,27 +128,15 @@ def _url(scheme: str, host: str, port: int) -> str:
 
 
 @contextmanager
-def _signals(stop: asyncio.Event, reload: Callable[[], Awaitable[None]]) -> Iterator[None]:
-    """Set `stop` on SIGTERM and SIGINT, and call `reload` on SIGHUP, for as long as the context lasts."""
+def _on_signals(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    """Have signals call their handlers for as long as the context lasts."""
     loop = asyncio.get_running_loop()
-    reloads: set[asyncio.Task[None]] = set()
-
-    async def reload_quietly() -> None:
-        with suppress(ConfigError):
-            await reload()
-
-    def hang_up() -> None:
-        task = loop.create_task(reload_quietly())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    handlers = {signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: hang_up}
+    before = {number: signal.getsignal(number) for number in handlers}
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)
     try:
         yield
     finally:
-        for number in handlers:
+        for number, handler_before in before.items():
             loop.remove_signal_handler(number)
-        for task in reloads:
-            task.cancel()
+            signal.signal(number, handler_before)

@@ -48,6 +48,8 @@ class Service:
         self._publishing: asyncio.Task[None] | None = None
         self._started_at = clock.wall()
         self._load = Load()
+        self._turn = asyncio.Lock()
+        self._is_closed = False
 
     def snapshot(self) -> Snapshot:
         """Return what is known now of every account that was refreshed."""
@@ -84,7 +86,26 @@ class Service:
         return not any(task.done() for task in (*tasks, self._publishing) if task is not None)
 
     async def apply(self, config: Config) -> None:
-        """Run what `config` says, from now on; accounts whose settings did not change go on undisturbed."""
+        """Run what `config` says, from now on; accounts whose settings did not change go on undisturbed.
+
+        Done to the end, also where the caller is cancelled meanwhile: an account that is half stopped would leak.
+        """
+        applying = asyncio.create_task(self._apply(config), name="apply")
+        try:
+            await asyncio.shield(applying)
+        except asyncio.CancelledError:
+            await asyncio.wait({applying})
+            raise
+
+    async def _apply(self, config: Config) -> None:
+        async with self._turn:
+            if not self._is_closed:
+                await self._replace_accounts(config)
+                self._load = Load(self._clock.wall(), is_current=True)
+                self._telemetry.note_load(self._load.at)
+                self.publisher.note_change()
+
+    async def _replace_accounts(self, config: Config) -> None:
         wanted = {account.name: account for account in config.accounts}
         stopped: dict[str, _Running] = {}
         for name, running in list(self._accounts.items()):
@@ -100,9 +121,6 @@ class Service:
                 self._accounts[name] = self._started(account, config, index, stopped.get(name))
         if self._publishing is None:
             self._publishing = asyncio.create_task(self.publisher.run(), name="publish")
-        self._load = Load(self._clock.wall(), is_current=True)
-        self._telemetry.note_load(self._load.at)
-        self.publisher.note_change()
 
     def note_failed_reload(self, problems: Sequence[Problem] = ()) -> None:
         """Have it seen that the configuration could not be loaded anew, and why."""
@@ -130,9 +148,11 @@ class Service:
         return AccountRefresher(account, config, client, observer, note_change, self._clock, self._shard), client
 
     async def close(self) -> None:
-        """End every task and session."""
-        running, self._accounts = list(self._accounts.values()), {}
-        await asyncio.gather(*map(self._stop, running))
+        """End every task and session; nothing is applied after that."""
+        async with self._turn:
+            self._is_closed = True
+            running, self._accounts = list(self._accounts.values()), {}
+            await asyncio.gather(*map(self._stop, running))
         if self._publishing is not None:
             await _ended(self._publishing)
 

@@ -1,0 +1,104 @@
+"""The program reloads: by a signal at any time from its start to its end, and by what is in its files."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from exporter.simulator import Simulator
+from tests.harness import eventually
+from tests.processes import ENVIRONMENT, Running, run, serving, write_config
+from tests.programs import ROOT
+
+RENAMED = "name: renamed"
+
+
+def survives_hang_up(pid: int) -> bool:
+    """Tell whether a process ignores or handles SIGHUP."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigIgn:", "SigCgt:"))]
+    return any(mask & 1 << (signal.SIGHUP - 1) for mask in masks)
+
+
+def rename_account(file: Path) -> None:
+    """Have the account of a configuration be called otherwise, by a file in the place of the other."""
+    text = file.read_text(encoding="utf-8").replace("name: test", RENAMED)
+    other = file.with_suffix(".new")
+    other.write_text(text, encoding="utf-8")
+    other.replace(file)
+
+
+async def test_a_hang_up_while_it_starts_neither_ends_it_nor_is_lost(simulator: Simulator, tmp_path: Path) -> None:
+    file = write_config(tmp_path, simulator.url)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "exporter", f"--config.file={file}", "--web.listen-address=127.0.0.1:0"),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    running = Running(process)
+    try:
+        await eventually(lambda: survives_hang_up(process.pid))
+        listening = asyncio.create_task(running.listen())
+        rename_account(file)
+        while not listening.done():
+            process.send_signal(signal.SIGHUP)
+            await asyncio.wait({listening}, timeout=0.01)
+        await listening
+        await running.until(lambda served: served.by("mms_up", "account") == {"renamed": 1})
+        assert (await running.end()).code == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def test_hang_ups_up_to_the_end_leave_no_trace(simulator: Simulator, tmp_path: Path) -> None:
+    async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
+        await exporter.until_ready()
+        ending = asyncio.create_task(exporter.end())
+        while not ending.done():
+            if exporter.process.returncode is None:
+                exporter.process.send_signal(signal.SIGHUP)
+            await asyncio.wait({ending}, timeout=0.002)
+        ended = await ending
+    assert ended.code == 0
+    assert "Traceback" not in ended.err
+    assert "never" not in ended.err, "no task or session is left to Python"
+
+
+async def test_a_link_that_is_turned_is_followed_as_kubernetes_turns_it(simulator: Simulator, tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+        write_config(tmp_path / version, simulator.url)
+    rename_account(tmp_path / "2" / "config.yaml")
+    data = tmp_path / "..data"
+    data.symlink_to("1")
+    (tmp_path / "config.yaml").symlink_to("..data/config.yaml")
+    flags = ("--config.auto-reload", "--config.auto-reload-interval=1s")
+    async with serving(f"--config.file={tmp_path}/config.yaml", *flags) as exporter:
+        await exporter.until_ready()
+        (tmp_path / "..new").symlink_to("2")
+        os.rename(tmp_path / "..new", data)  # noqa: PTH104 - as it is done there
+        await exporter.until(lambda served: served.by("mms_up", "account") == {"renamed": 1})
+
+
+async def test_a_secret_that_is_rotated_is_taken_up(simulator: Simulator, tmp_path: Path) -> None:
+    file, secret = write_config(tmp_path, simulator.url), tmp_path / "secret"
+    secret.write_text("wrong", encoding="utf-8")
+    named = file.read_text(encoding="utf-8").replace(
+        "access_key_secret: not-a-secret", f"access_key_secret_file: {secret}"
+    )
+    file.write_text(named, encoding="utf-8")
+    flags = ("--config.auto-reload", "--config.auto-reload-interval=1s")
+    async with serving(f"--config.file={file}", *flags) as exporter:
+        await exporter.until(lambda served: served.value("mms_up", account="test") == 0)
+        secret.write_text("not-a-secret", encoding="utf-8")
+        await exporter.until(lambda served: served.value("mms_up", account="test") == 1)
+
+
+async def test_without_a_file_there_is_nothing_to_follow() -> None:
+    ended = await run("--mms.region=cn-shanghai", "--config.auto-reload")
+    assert (ended.code, ended.err) == (2, "mms-exporter: --config.auto-reload: needs --config.file\n")

@@ -1,0 +1,140 @@
+"""A thousand reloads while scrapes and refreshes go on: nothing is lost, nothing is left over."""
+
+import asyncio
+import gc
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+
+from exporter.config import load
+from exporter.config_content import content_of
+from exporter.exposition.telemetry import Telemetry
+from exporter.simulator import Simulator
+from exporter.threads import DAEMON_THREADS
+from exporter.web.handlers import application
+from exporter.web.reloading import Reloader
+from exporter.web.service import Service
+from tests.conftest import account_on
+from tests.harness import eventually
+from tests.reading import read
+
+RELOADS = 1000
+SCRAPERS = 3
+SOURCES = 6
+REST = 0.02
+"""Seconds of a scraper between two scrapes, and between two looks at the content of the file."""
+
+
+def configurations(url: str) -> Iterator[str]:
+    """Yield files for ever: the same again, a changed account, one more, one less, other settings, and bad ones."""
+    steady = account_on(url, "steady")
+    for number in itertools.count():
+        changing = account_on(url, "changing", concurrency=1 + number % 4)
+        cases: tuple[dict[str, Any], ...] = (
+            {"accounts": [steady, changing]},
+            {"accounts": [steady, changing]},
+            {"accounts": [steady, changing, account_on(url, f"guest{number % 3}")]},
+            {"accounts": [steady]},
+            {"accounts": [steady, changing], "nonsense": 1},
+            {"accounts": []},
+        )
+        yield "accounts: [" if number % 7 == 6 else yaml.safe_dump(cases[number % len(cases)])
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+class Scraper:
+    """Scrapes without a rest, and checks that each page is whole."""
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
+        self.scrapes = 0
+
+    async def run(self) -> None:
+        while True:
+            async with self._session.get("/metrics") as response:
+                page = await response.read()  # fails where it is shorter than its head says
+            assert response.status == 200
+            assert b'\nmms_up{account="steady"} 1\n' in page
+            assert page.count(b'\nmms_datasource_info{account="steady",') == SOURCES
+            self.scrapes += 1
+            await asyncio.sleep(REST)
+
+
+class Writer:
+    """Puts one configuration after another in the place of a file, and has it loaded."""
+
+    def __init__(self, session: ClientSession, file: Path, texts: Iterator[str]) -> None:
+        self._session = session
+        self._file = file
+        self._texts = texts
+        self.statuses: Counter[int] = Counter()
+
+    async def run(self) -> None:
+        for text in itertools.islice(self._texts, RELOADS):
+            put(self._file, text)
+            async with self._session.post("/-/reload") as response:
+                self.statuses[response.status] += 1
+
+
+def put(file: Path, text: str) -> None:
+    """Replace a file as a whole."""
+    other = file.with_suffix(".new")
+    other.write_text(text, encoding="utf-8")
+    other.replace(file)
+
+
+async def settled(count: Callable[[], int], expected: int) -> None:
+    """Wait until something that is still being cleaned away is as many as it was."""
+    gc.collect()
+    await eventually(lambda: count() <= expected)
+
+
+async def test_a_thousand_reloads_lose_nothing_and_leak_nothing(simulator: Simulator, tmp_path: Path) -> None:
+    asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
+    file, texts = tmp_path / "config.yaml", configurations(simulator.url)
+    put(file, next(texts))
+    before = len(asyncio.all_tasks()), threading.active_count(), descriptors()
+    service = Service(Telemetry(with_process=False))
+    reloader = Reloader(lambda: load(file), service, lambda: content_of(file))
+    await reloader.start(reloader.load())
+    reloader.follow(REST)
+    await eventually(lambda: service.is_ready)
+    async with (
+        TestServer(application(service, "/metrics", reloader.reload)) as server,
+        ClientSession(server.make_url("/")) as session,
+    ):
+        scrapers = [Scraper(session) for _ in range(SCRAPERS)]
+        scraping = [asyncio.create_task(scraper.run()) for scraper in scrapers]
+        writer = Writer(session, file, texts)
+        await writer.run()
+        put(file, yaml.safe_dump({"accounts": [account_on(simulator.url, name) for name in ("steady", "last")]}))
+        await reloader.reload()
+        await eventually(lambda: service.is_ready)
+        for task in scraping:
+            task.cancel()
+        ends = await asyncio.gather(*scraping, return_exceptions=True)
+        served = read(service.publisher.body("text", gzip=False))
+    await reloader.close()
+    await service.close()
+
+    assert all(isinstance(end, asyncio.CancelledError) for end in ends), ends
+    assert writer.statuses.keys() == {200, 400}
+    assert writer.statuses.total() == RELOADS
+    assert sum(scraper.scrapes for scraper in scrapers) > RELOADS / 10
+    assert served.by("mms_up", "account") == {"steady": 1, "last": 1}
+    assert len(served.by("mms_datasource_info", "source_id", account="last")) == SOURCES
+    assert set(served.by("mms_refresh_skipped_total", "account")) == {"steady", "last"}, "guests left with all they had"
+    assert served.value("mms_exporter_config_last_reload_successful") == 1
+    await settled(lambda: len(asyncio.all_tasks()), before[0])
+    await settled(threading.active_count, before[1])
+    await settled(descriptors, before[2])
