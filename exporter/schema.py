@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from exporter.config import Config
-from exporter.shapes import DURATION_PATTERN, Seconds, Secret, Section, TextFile, duration_text, is_secret
+from exporter.shapes import DURATION_PATTERN, Seconds, Secret, Section, TextFile, duration_text, may_stand_in_file
 
 _PLAIN: Final[dict[Any, dict[str, Any]]] = {
     bool: {"type": "boolean"},
@@ -50,7 +50,7 @@ def _section_schema(section: type[Section]) -> dict[str, Any]:
     for each in msgspec.structs.fields(section):
         described = {"description": descriptions[each.name]} if each.name in descriptions else {}
         properties[each.encode_name] = {**_type_schema(each.type), **described, **_default(each)}
-        if is_secret(each.type):
+        if may_stand_in_file(section, each):
             properties[f"{each.encode_name}_file"] = {"type": "string", "description": "A file that holds it."}
             either.append(_either(each.encode_name, f"{each.encode_name}_file", is_required=each.required))
         elif each.required:

@@ -119,12 +119,12 @@ def build(kind: type[S], raw: object, path: str, problems: list[Problem]) -> S |
     prefix = f"{path}." if path else ""
     found: list[Problem] = []
     fields = msgspec.structs.fields(kind)
-    _report_unknown_keys(fields, raw, prefix, found, tag=kind.__struct_config__.tag_field)
+    _report_unknown_keys(kind, raw, prefix, found)
     values: dict[str, Any] = {}
     broken: set[str] = set()
     for each in fields:
         before = len(found)
-        value = _field_value(each, raw, prefix, found)
+        value = _field_value(kind, each, raw, prefix, found)
         if len(found) > before:
             broken.add(each.name)
         elif value is not msgspec.UNSET:
@@ -136,9 +136,15 @@ def build(kind: type[S], raw: object, path: str, problems: list[Problem]) -> S |
     return None if found else record
 
 
-def _field_value(each: msgspec.structs.FieldInfo, raw: Mapping[Any, Any], prefix: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - any field's
+def _field_value(
+    kind: type[Section],
+    each: msgspec.structs.FieldInfo,
+    raw: Mapping[Any, Any],
+    prefix: str,
+    problems: list[Problem],
+) -> Any:  # noqa: ANN401 - any field's
     name = each.encode_name
-    if is_secret(each.type) and f"{name}_file" in raw:
+    if may_stand_in_file(kind, each) and f"{name}_file" in raw:
         return _secret_of(name, raw, prefix + name, problems)
     if name in raw:
         return _value_of(each.type, raw[name], prefix + name, problems)
@@ -152,16 +158,11 @@ def shown_key(key: object) -> str:
     return str(key) if re.fullmatch(r"[A-Za-z_-]{1,40}", str(key)) else "(a key that is no word)"
 
 
-def _report_unknown_keys(
-    fields: tuple[msgspec.structs.FieldInfo, ...],
-    raw: Mapping[Any, Any],
-    prefix: str,
-    problems: list[Problem],
-    tag: str | None,
-) -> None:
+def _report_unknown_keys(kind: type[Section], raw: Mapping[Any, Any], prefix: str, problems: list[Problem]) -> None:
+    tag = kind.__struct_config__.tag_field
     known = [tag] if tag else []
-    for each in fields:
-        known += [each.encode_name, f"{each.encode_name}_file"] if is_secret(each.type) else [each.encode_name]
+    for each in msgspec.structs.fields(kind):
+        known += [each.encode_name, f"{each.encode_name}_file"] if may_stand_in_file(kind, each) else [each.encode_name]
     for key in raw:
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
@@ -169,9 +170,9 @@ def _report_unknown_keys(
             problems.append(Problem(prefix + shown_key(key), f"unknown key; {advice}"))
 
 
-def is_secret(kind: object) -> bool:
-    """Tell whether a field of this type is a secret, one that may be left out too."""
-    return _given(kind) is Secret
+def may_stand_in_file(section: type[Section], each: msgspec.structs.FieldInfo) -> bool:
+    """Tell whether a field is a secret whose file may be named in its place; not where that is a field of its own."""
+    return _given(each.type) is Secret and f"{each.name}_file" not in section.__struct_fields__
 
 
 def _given(kind: object) -> object:
