@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 from prometheus_client import Metric
 
+from docs.configuration import configuration
 from exporter.config_text import schema_text
 from exporter.exposition.families import PARTS
 from exporter.exposition.telemetry import Telemetry
-from exporter.flags import FLAGS
 from exporter.schema import attribute_docstrings, json_schema
 from exporter.web import report
 from exporter.web.web_config import WebConfig
@@ -27,24 +27,6 @@ label value longer than 512 characters is cut there and ends in `…`.
 """
 
 TABLE_HEAD = ("| metric | type | labels | meaning |", "|---|---|---|---|")
-
-CONFIGURATION_HEAD = """# Configuration
-
-The file named by `--config.file` is YAML; [configuration.schema.json](configuration.schema.json) is its JSON Schema.
-Unknown keys, wrong types and impossible values are all reported at once, each with its path:
-`mms-exporter --config.file=FILE --config.check`. Durations are written as in Prometheus: `90s`, `5m`, `1h30m`. Each
-secret can stand in a file of its own: `access_key_secret_file` in place of `access_key_secret`, likewise for the
-others. Secret files are read anew on every reload.
-"""
-
-KINDS = {
-    "string": "text",
-    "object": "section",
-    "array": "list",
-    "integer": "whole number",
-    "number": "number",
-    "boolean": "`true`, `false`",
-}
 
 
 def metrics() -> str:
@@ -72,57 +54,6 @@ def own_metrics() -> Iterator[tuple[Metric, tuple[str, ...]]]:
         labels = tuple(getattr(collector, "_labelnames", ()))
         for metric in collector.collect():
             yield metric, labels
-
-
-def configuration() -> str:
-    """Return docs/configuration.md."""
-    lines = [CONFIGURATION_HEAD, "## The file", "", "| key | type | default | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{path}` | {kind} | {default} | {text} |" for path, kind, default, text in keys(json_schema(), "")]
-    lines += ["", "## The command line", "", "A flag outweighs its environment variable.", ""]
-    lines += ["| flag | environment variable | commands | default | meaning |", "|---|---|---|---|---|"]
-    for flag in FLAGS:
-        default = "" if flag.default is None or flag.is_switch else f"`{flag.default}`"
-        commands = ", ".join(flag.commands)
-        variable = f"`{flag.variable}`" if flag.variable else ""
-        lines.append(f"| `--{flag.name}` | {variable} | {commands} | {default} | {flag.help} |")
-    return "\n".join([*lines, ""])
-
-
-def keys(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, str, str]]:
-    """Yield path, type, default and meaning of every key below a section."""
-    for name, each in schema["properties"].items():
-        path = f"{prefix}{name}"
-        default = f"`{json.dumps(each['default'])}`" if "default" in each else ""
-        required = name in schema.get("required", ())
-        yield path, _kind(each), "required" if required else default, each.get("description", "").replace("\n", " ")
-        yield from _keys_within(each, path)
-
-
-def _keys_within(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:
-    if "properties" in schema:
-        yield from keys(schema, f"{path}.")
-    elif schema.get("type") == "array" and "properties" in schema["items"]:
-        yield from keys(schema["items"], f"{path}[].")
-    else:
-        for variant in schema.get("anyOf", ()):
-            if "type" not in variant.get("properties", ("type",)):
-                yield from keys(variant, f"{path}.")
-            elif "properties" in variant:
-                tag = variant["properties"]["type"]["const"]
-                yield f"{path}", f"`type: {tag}`", "", variant["description"].replace("\n", " ")
-                others = {key: value for key, value in variant["properties"].items() if key != "type"}
-                yield from keys({**variant, "properties": others}, f"{path}.")
-
-
-def _kind(schema: dict[str, Any]) -> str:
-    if "const" in schema:
-        return f"`{schema['const']}`"
-    if "anyOf" in schema:
-        kinds = {_kind(each) for each in schema["anyOf"] if each.get("type") != "null"}
-        return kinds.pop() if len(kinds) == 1 else "one of these"
-    if schema.get("pattern", "").startswith("^(?=.)"):
-        return "duration"
-    return KINDS[str(schema["type"])]
 
 
 def status_schema() -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Selection(Section, frozen=True, kw_only=True):
     include: tuple[re.Pattern[str], ...] = ()
     """Empty for all."""
     exclude: tuple[re.Pattern[str], ...] = ()
+    """Outweighs `include`."""
     types: tuple[str, ...] = ()
     """HIVE, BIGQUERY, ..., in any case; empty for all."""
 
@@ -58,6 +59,7 @@ class Account(Section, frozen=True, kw_only=True):
     time_zone: ZoneInfo = DEFAULT_ZONE
     """Of the times that the API answers with, which carry none."""
     credentials: Credentials = field(default_factory=DefaultChain)
+    """Who calls; see below."""
     sources: Selection = field(default_factory=Selection)
     rate_limit: Annotated[float, Meta(ge=0, le=1000)] = 10.0
     """Requests a second; 0 for no limit."""
@@ -93,6 +95,7 @@ class Refresh(Section, frozen=True, kw_only=True):
     """How often MMS is asked, and how long an answer holds."""
 
     interval: Seconds = Seconds(60)
+    """From one refresh to the next."""
     stale_after: Seconds = Seconds(300)
     """What could not be read for this long leaves the exposition. Also the longest that a refresh may run."""
 
@@ -108,6 +111,7 @@ class Jobs(Section, frozen=True, kw_only=True):
     """The jobs collector."""
 
     enabled: bool = True
+    """Whether it runs."""
     max_series_per_source: Annotated[int, Meta(ge=0, le=100_000)] = 200
     """Jobs with series of their own, for each source."""
     linger: Seconds = Seconds(900)
@@ -120,6 +124,7 @@ class Failures(Section, frozen=True, kw_only=True):
     """The failures collector."""
 
     enabled: bool = True
+    """Whether it runs."""
     max_per_source: Annotated[int, Meta(ge=0, le=100_000)] = 50
     """Failed tables, and failed partitions, with series of their own, for each source."""
 
@@ -133,11 +138,13 @@ class Tasks(Section, frozen=True, kw_only=True):
 
 class _Watched(Section, frozen=True, kw_only=True):
     source_id: int | None = None
+    """The data source's id."""
     source: str | None = None
     """The data source's name, in place of source_id."""
     db: str | None = None
     """The source database; with `table`, in place of ids."""
     table: str | None = None
+    """The source table."""
 
     def _vague(self, ids: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         """Yield where it is not said, or said twice, what is watched."""
@@ -155,6 +162,7 @@ class WatchedTables(_Watched, frozen=True, kw_only=True):
     """Tables of one source to be watched: by id, or one by its names, which are looked up once and match exactly."""
 
     table_ids: tuple[int, ...] = ()
+    """In place of names."""
 
     def impossible(self) -> Iterator[tuple[str, str]]:
         """Yield where it is not clear which tables are meant."""
@@ -165,6 +173,7 @@ class WatchedPartitions(_Watched, frozen=True, kw_only=True):
     """Partitions of one source to be watched: by id, or one by its names and value, as with tables."""
 
     partition_ids: tuple[int, ...] = ()
+    """In place of names."""
     partition: str | None = None
     """The partition's value, as in `p1=1/p2=abc`."""
 
@@ -177,13 +186,16 @@ class Watch(Section, frozen=True, kw_only=True):
     """The watch collector. Each account watches what of this lies in its data sources."""
 
     tables: tuple[WatchedTables, ...] = ()
+    """Tables to be watched."""
     partitions: tuple[WatchedPartitions, ...] = ()
+    """Partitions to be watched."""
 
 
 class Config(Section, frozen=True, kw_only=True):
     """The whole configuration."""
 
     accounts: tuple[Account, ...]
+    """What is asked: at least one; the order means nothing."""
     refresh: Refresh = field(default_factory=Refresh)
     jobs: Jobs = field(default_factory=Jobs)
     failures: Failures = field(default_factory=Failures)

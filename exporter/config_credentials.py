@@ -19,27 +19,39 @@ class AccessKey(_Credentials, frozen=True, kw_only=True, tag="access_key"):
     """A long-lived key."""
 
     access_key_id: Annotated[str, Meta(min_length=1)]
+    """The public part of the key."""
     access_key_secret: Secret
+    """The secret part."""
 
 
 class Sts(_Credentials, frozen=True, kw_only=True, tag="sts"):
     """A temporary key with its token."""
 
     access_key_id: Annotated[str, Meta(min_length=1)]
+    """The public part of the key."""
     access_key_secret: Secret
+    """The secret part."""
     security_token: Secret
+    """The token that came with the key."""
 
 
 class RamRoleArn(_Credentials, frozen=True, kw_only=True, tag="ram_role_arn"):
     """A role assumed with a key."""
 
     access_key_id: Annotated[str, Meta(min_length=1)]
+    """The public part of the key."""
     access_key_secret: Secret
+    """The secret part."""
     role_arn: Annotated[str, Meta(min_length=1)]
+    """As in `acs:ram::1234567890123456:role/mms-exporter`."""
     role_session_name: str = "mms-exporter"
+    """What the audit trail calls this program."""
     policy: str | None = None
+    """A RAM policy (JSON) that narrows what the role may do."""
     external_id: str | None = None
+    """What the role's trust policy asks of the caller."""
     sts_endpoint: str | None = None
+    """As in `sts.cn-shanghai.aliyuncs.com`; the library's own choice where it is not given."""
 
 
 class EcsRamRole(_Credentials, frozen=True, kw_only=True, tag="ecs_ram_role"):
@@ -48,17 +60,24 @@ class EcsRamRole(_Credentials, frozen=True, kw_only=True, tag="ecs_ram_role"):
     role_name: str | None = None
     """Asked of the metadata service where it is not given."""
     disable_imds_v1: bool = False
+    """Ask the metadata service in its second version only."""
 
 
 class OidcRoleArn(_Credentials, frozen=True, kw_only=True, tag="oidc_role_arn"):
     """A role assumed with a service account's token (RRSA); what is not given comes from ALIBABA_CLOUD_* variables."""
 
     role_arn: str | None = None
+    """ALIBABA_CLOUD_ROLE_ARN where it is not given."""
     oidc_provider_arn: str | None = None
+    """ALIBABA_CLOUD_OIDC_PROVIDER_ARN where it is not given."""
     oidc_token_file_path: str | None = None
+    """ALIBABA_CLOUD_OIDC_TOKEN_FILE where it is not given; read anew whenever the role is assumed."""
     role_session_name: str = "mms-exporter"
+    """What the audit trail calls this program."""
     policy: str | None = None
+    """A RAM policy (JSON) that narrows what the role may do."""
     sts_endpoint: str | None = None
+    """As in `sts.cn-shanghai.aliyuncs.com`; the library's own choice where it is not given."""
 
 
 class CredentialsUri(_Credentials, frozen=True, kw_only=True, tag="credentials_uri"):
@@ -72,6 +91,7 @@ class Profile(_Credentials, frozen=True, kw_only=True, tag="profile"):
     """A profile of the vendor's credentials file, `~/.alibabacloud/credentials.ini`."""
 
     profile_name: str = "default"
+    """The section of that file."""
 
 
 Credentials = DefaultChain | AccessKey | Sts | RamRoleArn | EcsRamRole | OidcRoleArn | CredentialsUri | Profile

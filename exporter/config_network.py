@@ -18,7 +18,9 @@ class Proxy(Section, frozen=True, kw_only=True):
     url: str
     """As in `http://proxy.example.com:3128`; `https://` for a proxy that itself is asked over TLS."""
     username: str | None = None
+    """Who asks, where the proxy wants to know."""
     password: Secret | None = None
+    """Its password."""
 
     @property
     def full_url(self) -> str:

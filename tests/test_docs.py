@@ -4,14 +4,18 @@ import json
 import re
 import textwrap
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
+import trustme
 import yaml
 from hypothesis import given
 
 from docs.build import FOLDER, documents, own_metrics
+from docs.configuration import sections
 from exporter.config import config_from, load
+from exporter.config_credentials import Credentials
 from exporter.errors import ConfigError
 from exporter.exposition.families import PARTS
 from exporter.exposition.telemetry import OPERATIONS
@@ -20,6 +24,7 @@ from exporter.schema import json_schema
 from tests.programs import ROOT
 from tests.test_config import CONFIGS, INVALID, JSON
 
+EXAMPLES = sorted((FOLDER / "examples").rglob("*.yaml"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted(path for path in ROOT.glob("**/*.md") if not {".venv", ".tools"} & set(path.parts))
 BEYOND_SHAPE = {
@@ -92,6 +97,31 @@ def test_a_policy_grants_only_reading(policy: str) -> None:
     actions = {action for statement in statements for action in statement["Action"]}
     assert actions
     assert actions <= {f"odps:{operation}" for operation in (*OPERATIONS, "GetMmsJob")}
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_an_example_is_a_configuration(file: Path, tmp_path: Path) -> None:
+    text = file.read_text(encoding="utf-8").replace("/etc/mms-exporter", str(tmp_path))
+    for name in re.findall(rf"{tmp_path}/(\S+)", text):
+        (tmp_path / name).write_bytes(trustme.CA().cert_pem.bytes() if name.endswith(".pem") else b"not-a-secret")
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    assert load(tmp_path / "config.yaml").accounts
+    jsonschema.validate(yaml.safe_load(text), json_schema())
+
+
+def test_every_type_of_credentials_has_its_example() -> None:
+    kinds = {str(kind.__struct_config__.tag) for kind in get_args(Credentials)}
+    assert kinds == {file.stem for file in EXAMPLES if file.parent.name == "credentials"}
+
+
+def test_every_key_says_what_it_means() -> None:
+    silent = [
+        f"{path}.{name}"
+        for path, section in sections(json_schema(), "")
+        for name, each in section["properties"].items()
+        if "const" not in each and not each.get("description")
+    ]
+    assert silent == []
 
 
 def test_the_example_configuration_lacks_nothing_but_its_secret_file() -> None:
