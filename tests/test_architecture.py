@@ -93,3 +93,9 @@ def test_the_serving_rooms_do_not_know_the_simulator() -> None:
     for module in MODULES:
         if name_of(module).partition(".")[0] in ("mms", "collect", "exposition", "web", "console", "cli"):
             assert not any(imported.startswith("exporter.simulator") for imported in imports_of(module))
+
+
+def test_one_module_makes_the_clients_of_accounts() -> None:
+    """Or one of them would miss the proxy, the authorities or the limits of its account."""
+    texts = {name_of(module): module.read_text(encoding="utf-8") for module in MODULES}
+    assert {name for name, text in texts.items() if "credential_source(" in text} == {"mms.access", "mms.credentials"}

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -17,10 +18,9 @@ from exporter.console.plans import amounts, entry_line, left_lines, plan_lines
 from exporter.console.report import complaints
 from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, ExporterError, MmsError, Problem, RetryStopped
+from exporter.mms.access import client_of
 from exporter.mms.client import Client
-from exporter.mms.credentials import credential_source
 from exporter.mms.models import DataSource
-from exporter.mms.pace import Limits
 from exporter.mms.protocol import create_mms_job
 from exporter.printable import printable
 from exporter.retry.following import follow_all, twins
@@ -248,9 +248,7 @@ def _account_of(course: Course, config: Config) -> Account:
 
 
 def _writer(account: Account, clock: Clock) -> Client:
-    limits = Limits(account.rate_limit, account.concurrency, account.timeout)
-    credentials = credential_source(account.credentials)
-    return Client(account.url, credentials, Unheard(), limits=limits, clock=clock, may_write=True)
+    return client_of(account, Unheard(), clock, make=partial(Client, may_write=True))
 
 
 def _name(source: DataSource) -> str:

@@ -1,5 +1,7 @@
 """From the configuration of an account to the client that calls for it: the one place that knows both."""
 
+from collections.abc import Callable
+
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config import Account
 from exporter.mms.client import Client
@@ -9,9 +11,14 @@ from exporter.mms.pace import Limits
 from exporter.mms.transport import Route
 
 
-def client_of(account: Account, observer: Observer, clock: Clock = SYSTEM_CLOCK) -> Client:
-    """Return a client that calls as `account` is configured; the caller closes it."""
-    return Client(
+def client_of(
+    account: Account, observer: Observer, clock: Clock = SYSTEM_CLOCK, make: Callable[..., Client] = Client
+) -> Client:
+    """Return a client that calls as `account` is configured, and may no more than `make` gives it.
+
+    The caller closes it.
+    """
+    return make(
         account.url,
         credential_source(account.credentials, account.proxy),
         observer,
