@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from exporter.collect.collector import Means
 from exporter.collect.snapshot import SourceFigures, SourceName
-from exporter.errors import ExporterError
+from exporter.errors import ExporterError, MalformedAnswer
 from exporter.mms.models import DATA_SOURCE_STATUSES, SCAN_STATUSES, DataSource
 from exporter.mms.times import unix_seconds
 
@@ -42,6 +42,8 @@ class DataSourcesCollector:
 
     async def _list(self) -> None:
         listing = await self.means.client.list_data_sources()
+        if listing.total and not listing.rows:
+            raise MalformedAnswer(f"{OPERATION}: no row of it can be read")
         account = self.means.account
         admitted = [row for row in listing.rows if account.sources.admits(row.name or "", row.type or "")]
         figures = {row.id: self._figures(row) for row in admitted if self.means.shard.holds(account.name, row.id)}

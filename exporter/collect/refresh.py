@@ -172,8 +172,8 @@ class AccountRefresher:
         listing_error = next(iter(await self._collect(self._listing, deadline)), None)
         self._show()
         for collector in self._others:
-            # Without a source, there is nothing that a collector of sources could have read.
-            is_blind = listing_error is not None and not self._sources.by_id and collector is not self._watch
+            # Without a source, there is nothing that a collector could have read.
+            is_blind = listing_error is not None and not self._sources.by_id
             if is_blind or isinstance(listing_error, NOTHING_ELSE_WORKS):
                 collector.give_up()
                 record = self._records.setdefault(collector.name, _Record())
