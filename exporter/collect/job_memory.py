@@ -38,6 +38,8 @@ class JobMemory:
     """Those that linger, each with the monotonic second at which it was first seen finished."""
     sought: Mapping[int, Sought] = field(default_factory=dict)
     """Those that were unfinished the last time they were seen, and are yet to be found."""
+    is_whole: bool = True
+    """Whether as many unfinished jobs could be read as there are; else there are more than those known."""
 
     @property
     def were_unfinished(self) -> dict[int, JobFigures]:
@@ -46,8 +48,13 @@ class JobMemory:
 
     def is_idle(self, row: DataSource | None, now: float, idle_interval: float) -> bool:
         """Tell whether nothing suggests that reading anew would bring anything else."""
-        at_rest = not self.unfinished and not self.sought and row is not None and self.row == row
-        return at_rest and now - self.read_at < idle_interval
+        is_same = self.is_at_rest and row is not None and self.row == row
+        return is_same and now - self.read_at < idle_interval
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether no job is unfinished, as far as can be told."""
+        return self.is_whole and not self.unfinished and not self.sought
 
     def lingering(self, now: float, linger: float) -> dict[int, tuple[JobFigures, float]]:
         """Return the finished jobs whose time is not over."""

@@ -50,10 +50,11 @@ class JobsReader:
         """Return what is known of a source's jobs at `now`; `row` is None where it is not known."""
         if before.is_idle(row, now, self.settings.idle_interval):
             return self._without_lingerers(before, now)
-        lists = JobLists()
+        lists, is_whole = JobLists(), True
         for status in UNFINISHED_JOB_STATUSES:
             listing = await self.means.client.list_jobs(name.source_id, JobFilter(status=status))
             lists.add_list(status, listing.total, map(self._figures, listing.rows))
+            is_whole &= listing.is_whole
         failed_page = await self._list_failed(name.source_id, before, lists)
         await self._count_done(name.source_id, before, lists)
         sought = await self._look_for_missing(name.source_id, before, lists)
@@ -66,6 +67,7 @@ class JobsReader:
             failed_page=failed_page,
             finished=self._finished(before, lists, now),
             sought=sought,
+            is_whole=is_whole,
         )
         return self._with_series(memory, before)
 
@@ -157,7 +159,7 @@ class JobsReader:
         most = self.settings.max_series_per_source
         figures = replace(
             memory.figures,
-            stopped=None if None in stopped else sum(map(bool, stopped)),
+            stopped=None if None in stopped or not memory.is_whole else sum(map(bool, stopped)),
             jobs=tuple(sorted(ranked[:most], key=lambda job: job.job_id)),
             omitted=max(0, len(memory.unfinished) - most),
         )

@@ -66,7 +66,7 @@ class JobsFigures:
     counts: dict[str, int]
     """Number of jobs by status; a status whose number is not known is not there."""
     stopped: int | None
-    """Unfinished jobs that are stopped; None where one of them does not say."""
+    """Unfinished jobs that are stopped; None where one of them does not say, or cannot be read."""
     jobs: tuple[JobFigures, ...]
     """Those with series of their own."""
     omitted: int

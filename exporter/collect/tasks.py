@@ -151,4 +151,4 @@ def _is_at_rest(source: KnownSource, counts: Mapping[str, int]) -> bool:
     """Tell whether no job of a source is unfinished; where jobs are not read, whether no task is."""
     if source.jobs.memory.figures is None:
         return are_over(status for status, count in counts.items() if count)
-    return not source.jobs.memory.were_unfinished
+    return source.jobs.memory.is_at_rest

@@ -290,3 +290,19 @@ async def test_a_deleted_job_with_a_common_name_is_not_sought_for_ever(
         mms.calls.clear()
         await harness.refresh()
         assert not mms.calls, "the source is idle"
+
+
+async def test_an_unfinished_job_that_cannot_be_read_keeps_its_source_from_rest(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    """The source's row says nothing of it, and how many are stopped is not known."""
+    job = mms.add_job(1, "DOING", stopped=True)
+    job["id"] = "1"
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+        assert served.value("mms_jobs", status="DOING") == 1
+        assert served.value("mms_jobs_stopped") is None
+        job["id"] = 1
+        served = await harness.refresh()
+        assert served.value("mms_job_status", job_id="1", status="DOING") == 1
+        assert served.value("mms_jobs_stopped") == 1
