@@ -16,7 +16,7 @@ from exporter.collect.permissions import Permissions
 from exporter.collect.snapshot import Failed, Failures
 from exporter.errors import ExporterError, MmsError, NotFound, PermissionRefused
 from exporter.mms.client import Client
-from exporter.mms.models import DataSource, Partition, Table
+from exporter.mms.models import PARTITION_STATUSES, DataSource, Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter
 
 FAILED: Final = "FAILED"
@@ -128,7 +128,9 @@ class FailuresReader:
         except NotFound:
             lookups.add(partition_id, None)
         else:
-            lookups.add(partition_id, _failed_partition(row) if _is_failed(row) else None)
+            # A status that nobody knows may be known in the next refresh.
+            if row.status is None or row.status.upper() in PARTITION_STATUSES:
+                lookups.add(partition_id, _failed_partition(row) if _is_failed(row) else None)
 
 
 class FailuresCollector:
