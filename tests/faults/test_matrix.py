@@ -1,0 +1,122 @@
+"""Every operation, every kind of fault, in the first refresh and in a later one: what is served then, and after."""
+
+import pytest
+import pytest_asyncio
+from msgspec.structs import replace
+
+from exporter.errors import REASONS
+from exporter.exposition.telemetry import OPERATIONS
+from exporter.simulator.faults import KINDS
+from tests.faults.expectations import AILMENTS, PLACES, Ailment, Place, served_while_failing
+from tests.faults.stage import AILING, STEPS, Series, Stage, domain, stage
+from tests.reading import Exposition
+
+SHORT_TIMEOUT = 0.12
+
+every_fault = pytest.mark.parametrize("kind", KINDS)
+every_operation = pytest.mark.parametrize("operation", PLACES)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def healthy() -> list[dict[Series, float]]:
+    """Provide what is served after each step where nothing goes wrong."""
+    async with stage() as running:
+        return [domain(await running.refresh()) for _ in STEPS]
+
+
+def test_the_matrix_has_a_row_for_every_fault_and_a_column_for_every_operation() -> None:
+    assert set(AILMENTS) == set(KINDS)
+    assert set(PLACES) == set(OPERATIONS)
+
+
+@every_operation
+def test_the_story_moves_what_each_operation_feeds(healthy: list[dict[Series, float]], operation: str) -> None:
+    """Else a figure that is kept would look like one that is read anew."""
+    first, second = ({key for key in step.items() if PLACES[operation].touches(key[0])} for step in healthy[:2])
+    assert first
+    assert first != second
+
+
+@every_operation
+@every_fault
+async def test_in_the_first_refresh(healthy: list[dict[Series, float]], operation: str, kind: str) -> None:
+    """What was not read is not there, and not 0; all else is; the next refresh after the fault is right."""
+    place, ailment = PLACES[operation], AILMENTS[kind]
+    async with stage(SHORT_TIMEOUT if ailment.is_slow else 10.0) as running:
+        strike(running, place, ailment)
+        assert_served(await running.refresh(), place, ailment, healthy[0], before={})
+        running.simulator.faults.clear()
+        assert domain(await running.refresh()) == healthy[1]
+
+
+@every_operation
+@every_fault
+async def test_in_a_later_refresh(healthy: list[dict[Series, float]], operation: str, kind: str) -> None:
+    """What was read before is kept until it is stale, and leaves; its freshness stays; the fault leaves no trace."""
+    place, ailment = PLACES[operation], AILMENTS[kind]
+    async with stage(SHORT_TIMEOUT if ailment.is_slow else 10.0) as running:
+        assert domain(await running.refresh()) == healthy[0]
+        strike(running, place, ailment)
+        assert_served(await running.refresh(), place, ailment, healthy[1], before=healthy[0])
+        assert_served(await running.refresh(), place, ailment, healthy[2], before=healthy[0], is_stale=True)
+        running.simulator.faults.clear()
+        assert domain(await running.refresh()) == healthy[3]
+
+
+def strike(running: Stage, place: Place, ailment: Ailment) -> None:
+    source_id = None if place.is_listing else AILING
+    running.simulator.faults.add(replace(ailment.fault, operation=place.operation, source_id=source_id))
+
+
+def assert_served(
+    served: Exposition,
+    place: Place,
+    ailment: Ailment,
+    healthy: dict[Series, float],
+    *,
+    before: dict[Series, float],
+    is_stale: bool = False,
+) -> None:
+    found, effect = domain(served), place.effect(ailment)
+    is_kept = bool(before) and not is_stale
+    failing = (
+        blind(healthy)
+        if place.is_listing and not before
+        else served_while_failing(place, healthy, before, is_kept=is_kept)
+    )
+    if effect == "harmless":
+        assert found == healthy
+    elif effect == "fails" or (effect == "loses" and place.is_listing):
+        assert found == failing
+    elif effect == "loses":
+        sure = {(key, value) for key, value in found.items() if key[0] != "mms_failed_omitted"}
+        assert sure <= healthy.items(), "what is lost is not there; nothing takes its place"
+        assert untouched(place, found) == untouched(place, healthy)
+    else:
+        assert untouched(place, found) == untouched(place, healthy)
+    assert_counted(served, place, ailment.reason if effect == "fails" else None)
+    assert (effect == "loses") <= bool(served.by("mms_exporter_unexpected_values_total", "field"))
+
+
+def assert_counted(served: Exposition, place: Place, reason: str | None) -> None:
+    """Check that failures are counted for the operation that failed, and under the one reason."""
+    failures = served.having("mms_api_request_failures_total")
+    assert {dict(labels)["reason"] for labels in failures} == set(REASONS)
+    counted = {(dict(labels)["operation"], dict(labels)["reason"]) for labels, count in failures.items() if count}
+    assert counted == ({(place.operation, reason)} if reason else set())
+
+
+def untouched(place: Place, found: dict[Series, float]) -> dict[Series, float]:
+    """Return the figures of other operations; without the names of sources, which may be what is not so."""
+    return {
+        (name, frozenset(pair for pair in labels if pair[0] != "source")): value
+        for (name, labels), value in found.items()
+        if not place.touches((name, labels)) and not place.depends((name, labels))
+    }
+
+
+def blind(healthy: dict[Series, float]) -> dict[Series, float]:
+    """Return what is served of an account whose data sources never could be listed."""
+    success = {key: 0.0 for key in healthy if key[0] in ("mms_up", "mms_refresh_success")}
+    ran = ("mms_refresh_duration_seconds", frozenset({("account", "test"), ("collector", "datasources")}))
+    return {**success, ran: 0.0}
