@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +92,9 @@ class Running:
 
 
 @asynccontextmanager
-async def serving(*arguments: str, program: Sequence[str] = ("-m", "exporter")) -> AsyncIterator[Running]:
+async def serving(
+    *arguments: str, program: Sequence[str] = ("-m", "exporter"), environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Running]:
     """Provide the program serving on free ports of loopback."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -100,7 +102,7 @@ async def serving(*arguments: str, program: Sequence[str] = ("-m", "exporter")) 
         "--web.listen-address=127.0.0.1:0",
         *arguments,
         cwd=ROOT,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **(environment or {})},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

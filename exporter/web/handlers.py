@@ -1,6 +1,7 @@
 """What each path answers. Every answer comes from what is ready; none waits for MMS."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -105,9 +106,9 @@ async def _streamed(request: web.Request, headers: dict[str, str], pieces: Seque
     """Answer with what all readers share."""
     response = web.StreamResponse(headers=headers)
     response.content_length = sum(map(len, pieces))
-    await response.prepare(request)
-    if request.method != "HEAD":
-        for piece in pieces:
+    with suppress(ConnectionError):  # who asked may leave at any moment
+        await response.prepare(request)
+        for piece in pieces if request.method != "HEAD" else ():
             await _write(response, piece)
     return response
 

@@ -1,0 +1,102 @@
+"""Scrapers that misbehave, on the real process: none of them costs the others more than a moment, or the log a line."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, TCPConnector
+
+from exporter.simulator import Simulator, events, happen
+from tests.processes import Running, serving, write_config
+from tests.soak.resources import resources_of
+
+REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+RESET = struct.pack("ii", 1, 0)
+
+
+@pytest.fixture
+async def exporter(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Running]:
+    """Provide the program serving a page of half a megabyte."""
+    for _ in range(100):
+        happen(simulator.world, events.AddSource(moving=True))
+    async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as running:
+        await running.until_ready()
+        yield running
+
+
+@contextmanager
+def connected(exporter: Running) -> Iterator[socket.socket]:
+    """Provide a connection that is cut with RST at the end."""
+    host, _, port = exporter.urls[0].removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        yield connection
+
+
+async def test_scrapers_that_leave_at_once_are_not_worth_a_line(exporter: Running) -> None:
+    for _ in range(100):
+        with connected(exporter) as connection:
+            connection.sendall(REQUEST)
+    await exporter.metrics()
+    ended = await exporter.end()
+    assert "Traceback" not in ended.err
+    assert "level=error" not in ended.err.lower()
+
+
+async def test_two_hundred_scrape_at_once(exporter: Running) -> None:
+    """They get the same page, but for the exporter's own series behind it."""
+    async with ClientSession(connector=TCPConnector(limit=0)) as session:
+
+        async def scrape() -> bytes:
+            async with session.get(f"{exporter.urls[0]}/metrics") as response:
+                assert response.status == 200
+                return (await response.read()).partition(b"# HELP mms_api_")[0]
+
+        async with asyncio.timeout(30):
+            pages = await asyncio.gather(*(scrape() for _ in range(200)))
+    assert len(pages[0]) > 400_000
+    assert set(pages) == {pages[0]}
+
+
+async def test_scrapers_that_read_a_byte_a_second_hold_up_nobody_and_hold_no_page_each(exporter: Running) -> None:
+    """Here they read one byte and then nothing for as long as the test takes, which is slower still."""
+    size = len((await exporter.get("/metrics"))[1])
+    before = resources_of(exporter.process.pid).resident_bytes
+    connections = [connected(exporter) for _ in range(50)]
+    opened = [each.__enter__() for each in connections]
+    for connection in opened:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(REQUEST)
+        assert connection.recv(1) == b"H"
+    async with asyncio.timeout(5):
+        for _ in range(20):
+            await exporter.metrics()
+    grown = resources_of(exporter.process.pid).resident_bytes - before
+    for each in connections:
+        each.__exit__(None, None, None)
+    assert size > 400_000
+    assert grown < 50 * size, "each would hold a copy of the page"
+
+
+async def test_two_thousand_connections_leave_nothing_behind(exporter: Running) -> None:
+    before = resources_of(exporter.process.pid)
+    connections = [connected(exporter) for _ in range(2000)]
+    for each in connections:
+        each.__enter__()
+    async with asyncio.timeout(30):
+        assert (await exporter.metrics()).value("mms_up") == 1
+    for each in connections:
+        each.__exit__(None, None, None)
+
+    def is_as_before() -> bool:
+        now = resources_of(exporter.process.pid)
+        return (now.threads, now.files) <= (before.threads, before.files) and now.sockets <= before.sockets + 8
+
+    async with asyncio.timeout(10):
+        while not is_as_before():  # noqa: ASYNC110 - the other process sets no event of ours
+            await asyncio.sleep(0.05)
+    assert "Traceback" not in (await exporter.end()).err
