@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test coverage lint docs bench lock tools clean
+.PHONY: demo test soak coverage lint docs bench lock tools clean
 
 demo: $(VENV)/.runtime  ## A simulated migration and the exporter on it, until Ctrl-C
 	@exec $(BIN)/python -m exporter demo
 
 test: $(VENV)/.development tools  ## All tests
 	$(BIN)/pytest -n 2 --dist=worksteal
+
+soak: $(VENV)/.development  ## An hour of random faults, churn and scrapes; SOAK_SECONDS and SOAK_SEED choose another
+	$(BIN)/python -m tests.soak
 
 coverage: $(VENV)/.development tools  ## All tests, and the lines and branches they do not reach
 	$(BIN)/pytest -n 2 --dist=worksteal --cov --cov-report=term:skip-covered
