@@ -1,4 +1,4 @@
-"""Runs the soak: SOAK_SECONDS long (3600), with the dice of SOAK_SEED (drawn, and printed); ends with 1 on a finding."""
+"""Runs the soak: SOAK_SECONDS long (3600), with the dice of SOAK_SEED (drawn, and printed); 1 on a finding."""
 
 import asyncio
 import json

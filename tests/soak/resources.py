@@ -1,4 +1,4 @@
-"""What a process holds, as the kernel says, and the tasks of its event loop, as it says itself. Knows nothing of MMS."""
+"""What a process holds, as the kernel says, and its tasks, as it says itself. Knows nothing of MMS."""
 
 import asyncio
 import json
@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -45,24 +46,22 @@ class Resources:
 def resources_of(pid: int) -> Resources:
     """Return what a process holds now."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    threads, kibibytes = (int(re.search(rf"^{name}:\s+(\d+)", status, re.M)[1]) for name in ("Threads", "VmRSS"))  # type: ignore[index]  # they are always there
+    numbers = dict(re.findall(r"^(Threads|VmRSS):\s+(\d+)", status, re.MULTILINE))
     kinds = Counter(link.startswith("socket:") for link in _links(pid))
-    return Resources(threads, kinds[False], kinds[True], kibibytes * 1024)
+    return Resources(int(numbers["Threads"]), kinds[False], kinds[True], int(numbers["VmRSS"]) * 1024)
 
 
 def _links(pid: int) -> list[str]:
     links = []
-    for descriptor in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            links.append(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
-        except FileNotFoundError:
-            continue  # closed meanwhile
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            links.append(str(descriptor.readlink()))
     return links
 
 
 async def tasks_of(pid: int, file: Path) -> Counter[str]:
     """Return how many tasks of each name there are, numbers left out; `file` is the TASKS_FILE of the process."""
-    file.unlink(missing_ok=True)
+    file.unlink(missing_ok=True)  # noqa: ASYNC240 - a file of a few bytes
     os.kill(pid, signal.SIGUSR1)
     async with asyncio.timeout(10):
         while not file.exists():  # noqa: ASYNC110, ASYNC240 - the other process sets no event of ours

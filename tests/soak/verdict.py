@@ -1,4 +1,4 @@
-"""Whether what is served equals what the simulated MMS holds, figure by figure; and which log lines are expected. Pure."""
+"""Whether what is served equals what the simulated MMS holds; and which log lines are expected. Pure."""
 
 import re
 from collections import Counter
