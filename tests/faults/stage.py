@@ -70,7 +70,8 @@ async def stage(timeout_seconds: float = 10.0) -> AsyncIterator[Stage]:
     clock = ManualClock()
     world = World(WORLD, clock=ManualClock())
     async with Simulator(world, identities=[IDENTITY]) as simulator:
-        account = {"timeout": f"{timeout_seconds * 1000:.0f}ms"}
+        # Few calls at a time, so that none comes near a short timeout for waiting its turn.
+        account = {"timeout": f"{timeout_seconds * 1000:.0f}ms", "concurrency": 3}
         async with harness_on(config_on(simulator.url, account, **settings(world)), clock) as harness:
             yield Stage(simulator, harness, clock)
 

@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace as fault_like
 
 from exporter.mms.client import Client
-from exporter.mms.credentials import credential_source
+from exporter.mms.credentials import StaticCredentials
 from exporter.mms.protocol import JobRequest
+from exporter.mms.signing import Credential
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from exporter.simulator.faults import KINDS
 from tests.conftest import IDENTITY, config_on
@@ -28,8 +29,8 @@ async def make_a_job_that_fails(simulator: Simulator, clock: ManualClock) -> Non
     """Have a job try one partition more, and wait until it has failed."""
     waiting = [each.id for each in simulator.world.truth().partitions(SOURCE) if each.status == "INIT"]
     simulator.identities.add(IDENTITY)
-    source = credential_source(config_on(simulator.url).accounts[0].credentials)
-    async with Client(simulator.url, source, Ear()) as client:
+    source = StaticCredentials(Credential(IDENTITY.access_key_id, IDENTITY.access_key_secret))
+    async with Client(simulator.url, source, Ear(), may_write=True) as client:
         await client.create_job(SOURCE, JobRequest(src_db_name="sales", partitions=(waiting[0],)))
     simulator.identities.add(replace(IDENTITY, actions=frozenset(f"odps:{each}" for each in GRANTED)))
     clock.advance(6000)
@@ -44,7 +45,7 @@ async def test_what_was_found_is_kept_and_the_rest_is_found_when_the_fault_is_ov
     clock: ManualClock, kind: str
 ) -> None:
     ailment, place = AILMENTS[kind], PLACES["GetMmsPartition"]
-    account = {"timeout": "120ms" if ailment.is_slow else "10s"}
+    account = {"timeout": "250ms" if ailment.is_slow else "10s"}
     async with (
         Simulator(World(WORLD, clock=clock), identities=[IDENTITY]) as simulator,
         harness_on(config_on(simulator.url, account, refresh={"stale_after": "1d"}), clock) as harness,

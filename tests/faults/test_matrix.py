@@ -11,7 +11,7 @@ from tests.faults.expectations import AILMENTS, PLACES, Ailment, Place, served_w
 from tests.faults.stage import AILING, STEPS, Series, Stage, domain, stage
 from tests.reading import Exposition
 
-SHORT_TIMEOUT = 0.12
+SHORT_TIMEOUT = 0.25
 
 every_fault = pytest.mark.parametrize("kind", KINDS)
 every_operation = pytest.mark.parametrize("operation", PLACES)
