@@ -54,7 +54,8 @@ class Soak:
     clock: ManualClock
     lines: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
-    peak_bytes: int = 0
+    resident: list[int] = field(default_factory=list)
+    """Bytes, once a second."""
 
     @property
     def pid(self) -> int:
@@ -73,9 +74,9 @@ class Soak:
             self.lines.append(line.decode().rstrip("\n"))
 
     async def watch_memory(self) -> None:
-        """Note the most that the exporter holds."""
+        """Note the memory that the exporter holds."""
         while True:
-            self.peak_bytes = max(self.peak_bytes, resources_of(self.pid).resident_bytes)
+            self.resident.append(resources_of(self.pid).resident_bytes)
             await asyncio.sleep(1)
 
     async def until_true(self, seconds: float) -> None:
@@ -87,8 +88,13 @@ class Soak:
         self.findings += [f"figures are not the simulator's: {each}" for each in found]
 
     async def held(self) -> tuple[Resources, dict[str, int]]:
-        """Return what the exporter holds, and its tasks."""
-        return resources_of(self.pid), dict(await tasks_of(self.pid, self.folder / "tasks.json"))
+        """Return what the exporter holds between two refreshes, and its tasks."""
+        async with asyncio.timeout(30):
+            while True:
+                tasks = await tasks_of(self.pid, self.folder / "tasks.json")
+                if not any(name.startswith("refresh") for name in tasks):
+                    return resources_of(self.pid), dict(tasks)
+                await asyncio.sleep(0.05)
 
 
 def write_configuration(folder: Path, url: str, kind: str = "plain") -> Path:
@@ -150,9 +156,10 @@ async def calm(run: Soak) -> None:
 def judge(run: Soak, before: tuple[Resources, dict[str, int]], after: tuple[Resources, dict[str, int]]) -> None:
     """Note what the exporter holds at the end that it did not hold before."""
     (held, tasks), (holds, tasks_now) = before, after
-    print(
-        f"before: {held}, tasks {tasks}\nafter:  {holds}, tasks {tasks_now}\npeak:   {run.peak_bytes / 2**20:.1f} MiB"
-    )
+    print(f"before: {held}, tasks {tasks}")
+    print(f"after:  {holds}, tasks {tasks_now}")
+    steps = run.resident[:: max(1, len(run.resident) // 10)]
+    print(f"memory: {', '.join(f'{each / 2**20:.0f}' for each in steps)}, at most {max(run.resident) / 2**20:.0f} MiB")
     claims = {
         "threads leaked": holds.threads <= held.threads,
         "files leaked": holds.files <= held.files,
