@@ -21,6 +21,7 @@ lint: $(VENV)/.development  ## What a machine can say about the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.audit
 
 docs: $(VENV)/.development  ## What is generated: references in docs/, dashboards in grafana/
 	$(BIN)/python -m docs.build
