@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test soak coverage lint docs bench lock tools clean
+.PHONY: demo test soak fuzz coverage lint docs bench lock tools clean
 
 demo: $(VENV)/.runtime  ## A simulated migration and the exporter on it, until Ctrl-C
 	@exec $(BIN)/python -m exporter demo
@@ -13,6 +13,10 @@ test: $(VENV)/.development tools  ## All tests
 
 soak: $(VENV)/.development  ## An hour of random faults, churn and scrapes; SOAK_SECONDS and SOAK_SEED choose another
 	$(BIN)/python -m tests.soak
+
+fuzz: $(VENV)/.development  ## Each target of the fuzzer for a minute; FUZZ_SECONDS chooses another
+	for target in answer exposition configuration negotiation times; do \
+	  $(BIN)/python -m tests.fuzz.run $$target $${FUZZ_SECONDS:-60} || exit 1; done
 
 coverage: $(VENV)/.development tools  ## All tests, and the lines and branches they do not reach
 	$(BIN)/pytest -n 2 --dist=worksteal --cov --cov-report=term:skip-covered

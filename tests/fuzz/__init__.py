@@ -1,0 +1,1 @@
+"""Targets of the coverage-guided fuzzer: `python -m tests.fuzz.run TARGET SECONDS`."""

@@ -1,0 +1,116 @@
+"""What is fuzzed: everything that turns bytes from outside into something, and what must hold of it. Pure."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.collect.snapshot import (
+    AccountSnapshot,
+    Failed,
+    Failures,
+    FailuresFigures,
+    Snapshot,
+    SourceFigures,
+    SourceName,
+    SourceSnapshot,
+)
+from exporter.config import load
+from exporter.errors import ConfigError, MmsError, Problem
+from exporter.exposition.families import PARTS
+from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
+from exporter.exposition.rendering import Renderer
+from exporter.mms import protocol
+from exporter.mms.models import DataSource
+from exporter.mms.protocol import DataSourceFilter, JobFilter, PartitionFilter, TableFilter, TaskFilter, answer_from
+from exporter.mms.times import unix_seconds
+from tests.reading import read
+
+ZONE: Final = ZoneInfo("Asia/Shanghai")
+FAMILIES: Final = {family.name for part in PARTS for family in part.families}
+CALLS: Final[tuple[protocol.Call[Any], ...]] = (
+    protocol.list_mms_data_sources(DataSourceFilter(), 1),
+    protocol.list_mms_jobs(1, JobFilter(), 1),
+    protocol.list_mms_tables(1, TableFilter(), 1),
+    protocol.list_mms_partitions(1, PartitionFilter(), 1),
+    protocol.list_mms_tasks(1, TaskFilter(), 1),
+    protocol.get_mms_table(1, 1),
+    protocol.get_mms_partition(1, 1),
+)
+STATUSES: Final = (200, 200, 200, 204, 302, 400, 403, 404, 429, 500)
+
+
+def answer(data: bytes) -> None:
+    """Check that any answer is data or an MmsError, whatever operation, status and wait it is to."""
+    if not data:
+        return
+    call, status = CALLS[data[0] % len(CALLS)], STATUSES[data[0] // len(CALLS) % len(STATUSES)]
+    wait, said = data[1:5].decode("latin-1"), ""
+    try:
+        answer_from(call, status, {"x-acs-retry-after": wait, "retry-after": wait}, data[1:])
+    except MmsError as error:
+        said = str(error)
+    assert said.isprintable()
+
+
+def exposition(data: bytes) -> None:
+    """Check that data sources with any text in them give a page of known families, which each parser can read."""
+    try:
+        rows = answer_from(CALLS[0], 200, {}, data).value.rows
+    except MmsError:
+        texts = data.decode("utf-8", "replace").split("|") * 8
+        rows = (DataSource(id=7, name=texts[0], type=texts[1], dst_project=texts[2], status=texts[3]),)
+    page = Renderer().render(Snapshot((AccountSnapshot("a", up=True, sources=tuple(map(_source, rows))),))).plain
+    families = {family.name for family in text_string_to_metric_families(page.decode())}
+    assert families <= FAMILIES
+    assert set(read(page).samples) <= FAMILIES
+    heads = [line for line in page.split(b"\n") if line.startswith(b"#")]
+    assert len(heads) == 2 * len(families)
+
+
+def _source(row: DataSource) -> SourceSnapshot:
+    name = SourceName("a", row.id, row.name or "")
+    times = unix_seconds(row.create_time, ZONE), unix_seconds(row.last_update_time, ZONE)
+    failed = Failures((Failed(row.name, row.type, row.region, row.dst_project, None, row.status),), 1)
+    return SourceSnapshot(
+        name,
+        SourceFigures(name, row, *times),
+        None,
+        True,
+        None,
+        FailuresFigures(name, failed, failed),
+    )
+
+
+def configuration(data: bytes) -> None:
+    """Check that a configuration is loaded, or refused with problems that each fit a line."""
+    problems: Sequence[Problem] = ()
+    with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
+        Path(file.name).write_bytes(data)
+        try:
+            accounts = load(Path(file.name)).accounts
+        except ConfigError as error:
+            accounts, problems = (), error.problems
+    assert bool(accounts) != bool(problems)
+    assert all(str(problem).isprintable() for problem in problems)
+
+
+def negotiation(data: bytes) -> None:
+    """Check that any Accept and Accept-Encoding choose a format that there is."""
+    accept, _, encoding = data.decode("latin-1").partition("|")
+    assert format_for(accept) in CONTENT_TYPES
+    assert takes_gzip(encoding) in {True, False}
+
+
+def times(data: bytes) -> None:
+    """Check that any text is a moment, or none."""
+    moment = unix_seconds(data.decode("utf-8", "replace"), ZONE)
+    assert moment is None or isinstance(moment, float)
+
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    target.__name__: target for target in (answer, exposition, configuration, negotiation, times)
+}
