@@ -77,13 +77,14 @@ async def flood(request: web.Request, size: int | None, stopping: asyncio.Event)
     await response.prepare(request)
     left = size or float("inf")
     chunk = _ENDLESS_HEAD
-    while left > 0 and not stopping.is_set():
-        piece = chunk[: int(min(left, len(chunk)))]
-        await response.write(piece)
-        left -= len(piece)
-        chunk = _ENDLESS_ROWS
-        # A client that reads fast would otherwise keep everything else waiting.
-        await asyncio.sleep(0)
+    with contextlib.suppress(ConnectionError):  # the client has enough
+        while left > 0 and not stopping.is_set():
+            piece = chunk[: int(min(left, len(chunk)))]
+            await response.write(piece)
+            left -= len(piece)
+            chunk = _ENDLESS_ROWS
+            # A client that reads fast would otherwise keep everything else waiting.
+            await asyncio.sleep(0)
     return response if left <= 0 else reset(request)
 
 
