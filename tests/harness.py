@@ -51,12 +51,17 @@ class Harness:
 
 
 @asynccontextmanager
-async def harness_on(config: Config, clock: ManualClock, shard: Shard = WHOLE) -> AsyncIterator[Harness]:
-    """Provide the first account of `config` at work; its time is `clock`'s, and it never waits between attempts."""
+async def harness_on(
+    config: Config, clock: ManualClock, shard: Shard = WHOLE, wall: Callable[[], float] | None = None
+) -> AsyncIterator[Harness]:
+    """Provide the first account of `config` at work; its time is `clock`'s, and it never waits between attempts.
+
+    Its wall clock is `wall`, where that is given.
+    """
     account = config.accounts[0]
     telemetry = Telemetry(with_process=False)
     observer = telemetry.account(account.name)
-    ticks = Clock(wall=clock, monotonic=clock, sleep=no_sleep)
+    ticks = Clock(wall=wall or clock, monotonic=clock, sleep=no_sleep)
     signing = Clock(sleep=no_sleep)
     changes: list[None] = []
     async with client_of(account, observer, signing) as client:

@@ -1,0 +1,77 @@
+"""Accounts beside each other, and configurations after each other, while calls hang: none waits for another."""
+
+import asyncio
+from collections import Counter
+
+from exporter.config import Config, config_from
+from exporter.exposition.telemetry import Telemetry
+from exporter.simulator import Fault, Simulator
+from exporter.web.service import Service
+from tests.conftest import IDENTITY, account_on, config_on
+from tests.harness import eventually
+from tests.reading import Exposition, read
+
+
+def served(service: Service) -> Exposition:
+    return read(service.publisher.body("text", gzip=False))
+
+
+async def test_of_ten_accounts_nine_hang_and_the_tenth_does_not_notice(simulator: Simulator) -> None:
+    async with Simulator(simulator.world, identities=[IDENTITY]) as hanging:
+        hanging.faults.add(Fault(kind="hang"))
+        accounts = [account_on(hanging.url, f"hanging-{number}") for number in range(9)]
+        accounts.insert(4, account_on(simulator.url, "live"))
+        service = Service(Telemetry())
+        await service.apply(config_from({"accounts": accounts, "refresh": {"interval": "1s"}}))
+        await eventually(lambda: simulator.calls["ListMmsDataSources", None] >= 3)
+        await eventually(lambda: served(service).value("mms_up", account="live") == 1)
+        page = served(service)
+        assert page.by("mms_up", "account") == {"live": 1}
+        assert page.value("mms_refresh_skipped_total", account="live") == 0
+        assert service.is_healthy
+        assert len(service.awaited_accounts) == 9
+        async with asyncio.timeout(2):
+            await service.close()
+
+
+async def test_a_reload_in_the_middle_of_a_refresh_leaves_nothing_of_it_behind(simulator: Simulator) -> None:
+    """The old refresh ends at once, what it read is kept, and the new one is right."""
+
+    def paced(concurrency: int) -> Config:
+        return config_on(simulator.url, {"concurrency": concurrency}, refresh={"interval": "1s"})
+
+    service = Service(Telemetry())
+    await service.apply(paced(8))
+    await eventually(lambda: service.is_ready)
+    before = tasks()
+    number = simulator.faults.add(Fault(kind="hang", operation="ListMmsJobs"))
+    await eventually(lambda: simulator.faults.happened(number) > 0)
+    async with asyncio.timeout(2):
+        await service.apply(paced(4))
+    assert len(served(service).by("mms_tables", "source_id", status="DONE")) == 6
+    simulator.faults.clear()
+    await eventually(lambda: set(served(service).by("mms_datasource_refresh_success", "source_id").values()) == {1})
+    await eventually(lambda: tasks() == before)
+    await service.close()
+    assert not tasks()
+
+
+async def test_a_reload_to_other_accounts_in_the_middle_of_a_refresh_shows_those_only(simulator: Simulator) -> None:
+    service = Service(Telemetry())
+    number = simulator.faults.add(Fault(kind="hang", operation="ListMmsJobs", times=1))
+    await service.apply(config_from({"accounts": [account_on(simulator.url, "old")]}))
+    await eventually(lambda: simulator.faults.happened(number) > 0)
+    async with asyncio.timeout(2):
+        await service.apply(config_from({"accounts": [account_on(simulator.url, "new")]}))
+    await eventually(lambda: service.is_ready)
+    page = served(service)
+    accounts = {dict(labels).get("account") for samples in page.samples.values() for labels in samples}
+    assert accounts - {None} == {"new"}
+    assert page.value("mms_up", account="new") == 1
+    await service.close()
+
+
+def tasks() -> Counter[str]:
+    """Return the tasks of the service that last, by name."""
+    names = (task.get_name() for task in asyncio.all_tasks())
+    return Counter(name for name in names if name.startswith(("account ", "publish")))

@@ -1,0 +1,145 @@
+"""SIGTERM and a full disk, wherever the program is: it ends in time, and leaves no half of a file."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from exporter.simulator import Fault, Simulator
+from tests.harness import eventually
+from tests.processes import ENVIRONMENT, serving, write_config
+from tests.programs import ROOT
+
+STUCK = """
+import sys, time
+from pathlib import Path
+import {module} as module
+
+original = {attribute}
+
+def stuck(*arguments, **named):
+    if Path({flag!r}).exists():
+        Path({reached!r}).touch()
+        time.sleep(30)
+    return original(*arguments, **named)
+
+{attribute} = stuck
+from exporter.cli import main
+sys.exit(main())
+"""
+"""The program, whose one function does not return while a file is there."""
+PLACES = {
+    "rendering": ("exporter.exposition.rendering", "module.Renderer.render"),
+    "reloading": ("exporter.config", "module.load"),
+    "resolving a name": ("socket", "module.getaddrinfo"),
+}
+
+
+@pytest.mark.parametrize(("module", "attribute"), PLACES.values(), ids=PLACES)
+async def test_a_signal_ends_it_in_time_where_a_thread_is_stuck(
+    simulator: Simulator, tmp_path: Path, module: str, attribute: str
+) -> None:
+    """It is stuck from its first refresh on; a reload makes it come by."""
+    flag, reached = tmp_path / "stuck", tmp_path / "reached"
+    program = STUCK.format(module=module, attribute=attribute, flag=str(flag), reached=str(reached))
+    url = simulator.url.replace("127.0.0.1", "localhost")
+    file = write_config(tmp_path, url, "refresh: {interval: 1s}")
+    async with serving(f"--config.file={file}", program=("-c", program)) as exporter:
+        await exporter.until_ready()
+        flag.touch()
+        write_config(tmp_path, url, "refresh: {interval: 2s}")
+        exporter.process.send_signal(signal.SIGHUP)
+        await eventually(reached.exists)
+        ended = await exporter.end()
+    assert ended.code == 0
+    assert "Traceback" not in ended.err
+
+
+async def test_a_signal_ends_it_in_the_middle_of_a_reload_that_waits_for_a_refresh(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    number = simulator.faults.add(Fault(kind="hang"))
+    file = write_config(tmp_path, simulator.url)
+    async with serving(f"--config.file={file}", "--web.enable-lifecycle") as exporter:
+        await eventually(lambda: simulator.faults.happened(number) > 0)
+        write_config(tmp_path, simulator.url, "refresh: {interval: 2s}")
+        async with ClientSession() as session:
+            reloads = [asyncio.create_task(session.post(f"{exporter.urls[0]}/-/reload")) for _ in range(5)]
+            exporter.process.send_signal(signal.SIGHUP)
+            ended = await exporter.end()
+            await asyncio.gather(*reloads, return_exceptions=True)
+    assert ended.code == 0
+    assert "Traceback" not in ended.err
+
+
+async def test_a_signal_ends_it_while_it_starts(tmp_path: Path) -> None:
+    """Its configuration is a pipe that nobody writes to."""
+    pipe = tmp_path / "config.yaml"
+    os.mkfifo(pipe)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "exporter", f"--config.file={pipe}"),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    await eventually(lambda: is_read(pipe), seconds=30)
+    process.terminate()
+    async with asyncio.timeout(2):
+        _, err = await process.communicate()
+    assert process.returncode in {0, -signal.SIGTERM}
+    assert b"Traceback" not in err
+
+
+def is_read(pipe: Path) -> bool:
+    """Tell whether somebody has a pipe open to read from it."""
+    try:
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+SMALL_DISK = """
+import resource, signal, sys
+from exporter.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+sys.exit(main())
+"""
+"""The program, no file of which may grow beyond 4 KiB."""
+
+
+async def once(program: tuple[str, ...], *arguments: str, output: int | None = None) -> tuple[int | None, str]:
+    """Run `once`, and return its exit code and what it complained of."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *program, "once", *arguments),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=output,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    return process.returncode, err.decode()
+
+
+async def test_once_on_a_disk_that_is_full_keeps_the_old_file_and_leaves_no_half_of_a_new_one(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    file, config = tmp_path / "mms.prom", write_config(tmp_path, simulator.url)
+    file.write_text("old\n", encoding="utf-8")
+    code, err = await once(("-c", SMALL_DISK), f"--config.file={config}", f"--output={file}")
+    assert (code, err) == (1, f"mms-exporter: {file} cannot be written: File too large\n")
+    assert file.read_text(encoding="utf-8") == "old\n"
+    assert set(os.listdir(tmp_path)) == {"config.yaml", "mms.prom"}  # noqa: PTH208 - quick
+
+
+async def test_once_on_an_output_that_is_full_says_so_in_one_line(simulator: Simulator, tmp_path: Path) -> None:
+    config = write_config(tmp_path, simulator.url)
+    full = os.open("/dev/full", os.O_WRONLY)
+    code, err = await once(("-m", "exporter"), f"--config.file={config}", output=full)
+    os.close(full)
+    assert (code, err) == (1, "mms-exporter: standard output cannot be written: No space left on device\n")

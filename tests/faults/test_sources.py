@@ -1,0 +1,77 @@
+"""Data sources that come and go, and change name, type or the type of their id: what is served is what there is."""
+
+import msgspec
+
+from exporter.simulator import Fault, ManualClock, Simulator, events, happen
+from tests.conftest import config_on
+from tests.faults.stage import DOMAIN, domain
+from tests.harness import harness_on
+from tests.reading import read
+
+HOSTILE = 'x"} 1\nmms_up{account="forged"} 0\n# HELP mms_up forged\r\\ \u2028 \x00 🦆'
+
+
+async def test_after_every_change_the_next_refresh_is_what_a_new_exporter_would_serve(
+    simulator: Simulator, clock: ManualClock
+) -> None:
+    changes: list[events.Event] = [
+        events.AddSource(name="new"),
+        events.RenameSource(source_id=2_000_001, name="renamed"),
+        events.SetType(source_id=2_000_002, source_type="Databricks"),
+        events.RemoveSource(source_id=2_000_003),
+        events.RenameSource(source_id=2_000_002, name="renamed"),
+        events.AddSource(moving=False),
+    ]
+    config = config_on(simulator.url, tasks={"enabled": True})
+    async with harness_on(config, clock) as harness:
+        await harness.refresh()
+        for change in changes:
+            happen(simulator.world, change)
+            served = domain(await harness.refresh())
+            async with harness_on(config, clock) as new:
+                assert served == domain(await new.refresh()), change
+
+
+async def test_an_id_that_changes_its_type_costs_its_source_and_hides_no_other(
+    simulator: Simulator, clock: ManualClock
+) -> None:
+    source = {"source_id": "2000001"}
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        before = await harness.refresh()
+        simulator.faults.add(Fault(kind="wrong_types", operation="ListMmsDataSources", fields=("id",), rows=1))
+        served = await harness.refresh()
+        assert served.having("mms_tables", **source) == before.having("mms_tables", **source)
+        freshness = served.by("mms_datasource_refresh_success", "source_id")
+        assert freshness == {each: float(each != "2000001") for each in freshness}
+        assert len(freshness) == 6
+        assert (served.value("mms_exporter_unexpected_values_total", field="row") or 0) > 0
+        simulator.faults.clear()
+        assert domain(await harness.refresh()) == domain(before)
+
+
+async def test_no_text_of_mms_can_forge_a_series_or_a_help_line(simulator: Simulator, clock: ManualClock) -> None:
+    """Every text of every object is hostile; the page has the same series as before, by family and number."""
+    source_id = 2_000_001
+    watch = {"tables": [{"source_id": source_id, "table_ids": [1]}]}
+    config = config_on(simulator.url, watch=watch, tasks={"enabled": True})
+    table = next(each for each in simulator.world.truth().tables(source_id) if each.id == 1)
+    partition = next(simulator.world.truth().partitions(source_id))
+    happen(simulator.world, events.Fail(source_id=source_id, table_ids=(table.id,), partition_ids=(partition.id,)))
+    jobs = [job.id for job in simulator.world.truth().jobs(source_id)]
+    objects = {"job": ("job_id", jobs), "table": ("table_id", [1]), "partition": ("partition_id", [partition.id])}
+    async with harness_on(config, clock) as harness:
+        before = await harness.refresh()
+        heads = [line for line in harness.publisher.body("text", gzip=False).split(b"\n") if line.startswith(b"#")]
+        for kind, fields in events.TEXT_FIELDS.items():
+            name, ids = objects.get(kind, ("source_id", [source_id]))
+            for field in fields - {"createTime", "lastUpdateTime", "eta", "lastDdlTime"}:
+                for each in ids:
+                    raw = {"type": "set_text", "source_id": source_id, "field": field, "text": HOSTILE, name: each}
+                    happen(simulator.world, msgspec.convert(raw, events.SetText))
+        served = await harness.refresh()
+        page = harness.publisher.body("text", gzip=False)
+    assert [line for line in page.split(b"\n") if line.startswith(b"#")] == heads
+    counted = {name: len(samples) for name, samples in served.samples.items() if name in DOMAIN}
+    assert counted == {name: len(samples) for name, samples in before.samples.items() if name in DOMAIN}
+    assert served.by("mms_up", "account") == {"test": 1}
+    assert HOSTILE.strip() in {dict(labels)["source"] for labels in read(page).samples["mms_datasource_info"]}
