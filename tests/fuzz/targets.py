@@ -27,6 +27,8 @@ from exporter.mms import protocol
 from exporter.mms.models import DataSource
 from exporter.mms.protocol import DataSourceFilter, JobFilter, PartitionFilter, TableFilter, TaskFilter, answer_from
 from exporter.mms.times import unix_seconds
+from exporter.web.users import login_in
+from exporter.web.web_config import load_web_config
 from tests.reading import read
 
 ZONE: Final = ZoneInfo("Asia/Shanghai")
@@ -87,15 +89,31 @@ def _source(row: DataSource) -> SourceSnapshot:
 
 def configuration(data: bytes) -> None:
     """Check that a configuration is loaded, or refused with problems that each fit a line."""
+    _assert_loaded_or_refused(load, data)
+
+
+def web_configuration(data: bytes) -> None:
+    """Check the same of a web configuration."""
+    _assert_loaded_or_refused(load_web_config, data)
+
+
+def _assert_loaded_or_refused(load_file: Callable[[Path], object], data: bytes) -> None:
     problems: Sequence[Problem] = ()
+    loaded: object = None
     with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
         Path(file.name).write_bytes(data)
         try:
-            accounts = load(Path(file.name)).accounts
+            loaded = load_file(Path(file.name))
         except ConfigError as error:
-            accounts, problems = (), error.problems
-    assert bool(accounts) != bool(problems)
+            problems = error.problems
+    assert (loaded is None) == bool(problems)
     assert all(str(problem).isprintable() for problem in problems)
+
+
+def login(data: bytes) -> None:
+    """Check that any Authorization header is a login, which does not show itself, or none."""
+    found = login_in(data.decode("latin-1"))
+    assert found is None or repr(found) == repr(login_in("Basic dTpw"))
 
 
 def negotiation(data: bytes) -> None:
@@ -112,5 +130,6 @@ def times(data: bytes) -> None:
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
-    target.__name__: target for target in (answer, exposition, configuration, negotiation, times)
+    target.__name__: target
+    for target in (answer, exposition, configuration, web_configuration, negotiation, login, times)
 }
