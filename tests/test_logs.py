@@ -3,12 +3,16 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from exporter.logs import FORMATS, configure
+from exporter.simulator import Fault, ManualClock, Simulator, events, happen
+from tests.conftest import config_on
+from tests.harness import harness_on
 
 HOSTILE = 'evil\nts=2025-01-01 level=error msg="forged" \r\x1b[31m \u2028 "quoted" a=b \\'
 
@@ -32,6 +36,25 @@ def test_what_is_logged_cannot_make_a_second_line(log_format: str) -> None:
     assert line.count("\n") == 1
     assert line.endswith("\n")
     assert "\x1b[31m" not in line
+
+
+BEGINNINGS = {"logfmt": r"ts=\S+Z level=\w+ msg=", "json": r"\{\"", "console": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\S+ \["}
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+async def test_no_name_that_mms_tells_can_make_a_second_line(
+    simulator: Simulator, clock: ManualClock, log_format: str
+) -> None:
+    stream = io.StringIO()
+    configure("debug", log_format, stream)
+    for source_id in simulator.world.source_ids():
+        happen(simulator.world, events.RenameSource(source_id=source_id, name=HOSTILE))
+    simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", message=HOSTILE, code=HOSTILE))
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        await harness.refresh()
+    lines = stream.getvalue().removesuffix("\n").split("\n")
+    assert len(lines) == 7, "one for each source, and one for the account"
+    assert [line for line in lines if not re.match(BEGINNINGS[log_format], line)] == []
 
 
 def test_logfmt_has_time_level_and_message_first() -> None:
