@@ -57,7 +57,7 @@ def _serve(values: Mapping[str, Any]) -> int:
     from exporter.web.service import Service
 
     if values["config.check"]:
-        count = check(load, _web_options(values))
+        count = check(load, _web_file(values))
         print(f"the configuration is fine: {count} account{'s' if count > 1 else ''}")
         return FINE
     asyncio.run(serve(load, Service(Telemetry(), shard=shard), _web_options(values)))
@@ -127,6 +127,16 @@ def _config_text(values: Mapping[str, Any]) -> int:
     return FINE if _print(text.encode()) else FAILED
 
 
+def _probe(values: Mapping[str, Any]) -> int:
+    from exporter.web.probe import ailment
+
+    trouble = ailment(values["web.listen-address"][0])
+    if trouble is None:
+        return FINE
+    _complain(trouble)
+    return FAILED
+
+
 def _ignore_hang_ups() -> None:
     """Have SIGHUP, which asks to reload, not end a process that has not loaded anything yet."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -157,6 +167,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Mapping[str, Any]], int]]] = {
     "retry": _retry,
     "check": partial(_look, "check"),
     "config": _config_text,
+    "probe": _probe,
     "demo": _demo,
     "simulate": _simulate,
 }
@@ -189,16 +200,22 @@ def _shard(values: Mapping[str, Any]) -> Shard:
 
 def _web_options(values: Mapping[str, Any]) -> "WebOptions":
     from exporter.web.server import WebOptions
+    from exporter.web.systemd import inherited_sockets, supervisor
 
-    addresses = values["web.listen-address"]
     return WebOptions(
-        addresses,
+        values["web.listen-address"],
         values["web.telemetry-path"],
         enable_lifecycle=values["web.enable-lifecycle"],
-        config_file=Path(file) if (file := values.get("web.config.file")) is not None else None,
+        config_file=_web_file(values),
         content=_content(values),
         reload_interval_seconds=values.get("config.auto-reload-interval", 0),
+        sockets=inherited_sockets(os.environ, os.getpid()) if values.get("web.systemd-socket") else (),
+        supervisor=supervisor(os.environ, os.getpid()),
     )
+
+
+def _web_file(values: Mapping[str, Any]) -> Path | None:
+    return Path(file) if (file := values.get("web.config.file")) is not None else None
 
 
 def _content(values: Mapping[str, Any]) -> "Callable[[], Content] | None":

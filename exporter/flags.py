@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "retry": "migrate again what failed: makes jobs, after asking; all of the source's failures, or what is named",
     "check": "try a configuration on MMS, read-only: key, clock, network, and what each account may call",
     "config": "print the configuration as it takes effect, secrets hidden, or the JSON Schema of its file",
+    "probe": "ask a running exporter of this machine whether it is healthy; exit 1 where it is not",
     "demo": "serve the metrics of a simulated migration: needs no account and no configuration",
     "simulate": "run the simulated MMS alone",
 }
@@ -229,12 +230,19 @@ FLAGS: Final = (
     Flag(
         "web.listen-address",
         "Address to listen on: host:port or :port. Repeatable; commas between, in the variable. demo: loopback.",
-        _WEB,
+        (*_WEB, "probe"),
         ":10180",
         listen_address,
         "ADDRESS",
         (("demo", "127.0.0.1:10180"),),
         is_repeatable=True,
+    ),
+    Flag(
+        "web.systemd-socket",
+        "Serve on the sockets that systemd opened, in place of --web.listen-address.",
+        ("serve",),
+        "false",
+        switch,
     ),
     Flag("web.telemetry-path", "Path of the metrics.", _WEB, "/metrics", path, "PATH"),
     Flag(

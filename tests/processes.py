@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,9 +93,12 @@ class Running:
 
 @asynccontextmanager
 async def serving(
-    *arguments: str, program: Sequence[str] = ("-m", "exporter"), environment: Mapping[str, str] | None = None
+    *arguments: str,
+    program: Sequence[str] = ("-m", "exporter"),
+    environment: Mapping[str, str] | None = None,
+    descriptors: Collection[int] = (),
 ) -> AsyncIterator[Running]:
-    """Provide the program serving on free ports of loopback."""
+    """Provide the program serving on free ports of loopback; it inherits the `descriptors`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *program,
@@ -103,6 +106,7 @@ async def serving(
         *arguments,
         cwd=ROOT,
         env={**ENVIRONMENT, **(environment or {})},
+        pass_fds=descriptors,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

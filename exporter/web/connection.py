@@ -40,7 +40,7 @@ class Bounds:
 class Connection(web.RequestHandler):
     """The server's side of a connection; it exists from the moment a client is let in, before any handshake."""
 
-    __slots__ = ("_answering", "_bounds", "_has_asked", "_leave", "_received_bytes", "_since", "_wire", "has_proven")
+    __slots__ = ("_answering", "_bounds", "_leave", "_received_bytes", "_since", "_wire", "has_asked", "has_proven")
 
     def __init__(
         self,
@@ -63,7 +63,8 @@ class Connection(web.RequestHandler):
         self._bounds = bounds
         self._leave = leave
         self._since = loop.time()
-        self._has_asked = False
+        self.has_asked = False
+        """Whether the head of a request came."""
         self._answering = False
         self._received_bytes = 0
         self.has_proven = False
@@ -88,7 +89,7 @@ class Connection(web.RequestHandler):
     def _allowed_seconds(self) -> float:
         if self._is_awaiting_reader():
             return self._bounds.answer_seconds
-        is_idle = self._has_asked and not self._received_bytes
+        is_idle = self.has_asked and not self._received_bytes
         return self._bounds.idle_seconds if is_idle else self._bounds.head_seconds
 
     def _is_awaiting_reader(self) -> bool:
@@ -96,7 +97,7 @@ class Connection(web.RequestHandler):
 
     def begin_answer(self) -> None:
         """Note that a request's head is there, and its answer is being made."""
-        self._has_asked = True
+        self.has_asked = True
         self._answering = True
         self._received_bytes = 0
         self._since = self._loop.time()
@@ -114,7 +115,7 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived, up to a bound."""
-        if self._has_asked and not self._answering and not self._received_bytes:
+        if self.has_asked and not self._answering and not self._received_bytes:
             self._since = self._loop.time()
         self._received_bytes += len(data)
         if self._received_bytes > MAX_REQUEST_BYTES:

@@ -4,6 +4,7 @@ Accepts by itself, not through aiohttp's sites, since a client counts from its f
 """
 
 import asyncio
+import contextlib
 import errno
 import socket
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ SWEEPS: Final = 10
 ACCEPT_PAUSE_SECONDS: Final = 1.0
 """While the machine has no file descriptor or memory left."""
 BACKLOG: Final = 128
+LAST_REQUESTS_SECONDS: Final = 0.2
+"""At the end, for the request of a client that was let in and has not sent it yet: nobody else will answer it."""
+LOOK_SECONDS: Final = 0.01
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -44,7 +48,7 @@ class Listener:
         self._entrance = entrance
         self._bounds = bounds or Bounds()
         self._sockets: list[socket.socket] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._is_open = True
         self._sweeper: asyncio.Task[None] | None = None
         self._guests: dict[Connection, asyncio.Task[None]] = {}
         """Each with the task that lasts until TLS's handshake is done."""
@@ -60,31 +64,45 @@ class Listener:
         for each in sockets:
             each.setblocking(False)
             each.listen(BACKLOG)
-            self._tasks.append(asyncio.create_task(self._accept(each), name="accept"))
+            self._watch(each)
         if self._sweeper is None:
             self._sweeper = asyncio.create_task(self._sweep(), name="sweep")
-            self._tasks.append(self._sweeper)
 
     async def close(self) -> None:
-        """Take no more connections, and end those that have not begun; the others are the server's to end."""
-        beginning = [task for task in self._guests.values() if not task.done()]
-        for task in (*self._tasks, *beginning):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *beginning, return_exceptions=True)
+        """Take no more connections, and end those on which no request came; the others are the server's to end."""
+        self._is_open = False
         for each in self._sockets:
+            asyncio.get_running_loop().remove_reader(each)
             each.close()
+        await self._last_requests()
+        ending = [task for task in (self._sweeper, *self._guests.values()) if task is not None and not task.done()]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
 
-    async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, _ = await loop.sock_accept(listening)
-            except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    log.warning("no connection can be taken for now", reason=error.strerror)
-                    await asyncio.sleep(ACCEPT_PAUSE_SECONDS)
-            else:
-                self._admit(accepted)
+    async def _last_requests(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_REQUESTS_SECONDS):
+                while not all(guest.has_asked for guest in self._guests):  # noqa: ASYNC110 - 256 events for one moment
+                    await asyncio.sleep(LOOK_SECONDS)
+
+    def _watch(self, listening: socket.socket) -> None:
+        if self._is_open:
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        """Let in one who waits: between that and being counted nothing can come, not even the end."""
+        try:
+            accepted, _ = listening.accept()
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                log.warning("no connection can be taken for now", reason=error.strerror)
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listening)
+                loop.call_later(ACCEPT_PAUSE_SECONDS, self._watch, listening)
+        else:
+            accepted.setblocking(False)
+            self._admit(accepted)
 
     def _admit(self, accepted: socket.socket) -> None:
         if len(self._guests) >= self._bounds.connections and not self._make_room():

@@ -15,6 +15,7 @@ from exporter.config_content import Content
 from exporter.errors import ConfigError, Problem
 from exporter.web.entrance import Entrance
 from exporter.web.service import Service
+from exporter.web.systemd import ALONE, Supervisor
 
 log = structlog.stdlib.get_logger()
 
@@ -23,9 +24,14 @@ class Reloader:
     """Loads, and has the service run what was loaded."""
 
     def __init__(
-        self, load: Callable[[], Config], service: Service, content: Callable[[], Content] | None = None
+        self,
+        load: Callable[[], Config],
+        service: Service,
+        content: Callable[[], Content] | None = None,
+        supervisor: Supervisor = ALONE,
     ) -> None:
         """`content` tells what `load` would read now; it is None where nobody asks whether that changed."""
+        self._supervisor = supervisor
         self._load = load
         self._service = service
         self._content = content
@@ -55,7 +61,8 @@ class Reloader:
         """Load and apply both configurations anew; one that cannot be loaded stays as it is. Raises: ConfigError."""
         await self._has_started.wait()
         async with self._turn:
-            await self._load_anew()
+            with self._supervisor.reloading():
+                await self._load_anew()
 
     def reload_soon(self) -> None:
         """Reload in a task of its own, unless one waits to do so; what fails is logged."""
@@ -84,7 +91,7 @@ class Reloader:
         await self._has_started.wait()
         async with self._turn:
             self._is_due = False
-            with suppress(ConfigError):
+            with suppress(ConfigError), self._supervisor.reloading():
                 await self._load_anew()
 
     async def _load_anew(self) -> None:

@@ -25,6 +25,7 @@ from exporter.web.handlers import application
 from exporter.web.listener import Listener, bound_sockets
 from exporter.web.reloading import Reloader
 from exporter.web.service import Service
+from exporter.web.systemd import ALONE, Supervisor
 
 log = structlog.stdlib.get_logger()
 
@@ -45,6 +46,9 @@ class WebOptions:
     """Tells what the configuration's files hold, to reload when that changes; None for never."""
     reload_interval_seconds: float = 30.0
     """How often that is asked."""
+    sockets: Sequence[socket.socket] = ()
+    """Sockets that listen already, in place of addresses."""
+    supervisor: Supervisor = ALONE
 
 
 async def serve(
@@ -58,7 +62,7 @@ async def serve(
     Raises: ConfigError from the first `load` and from the web configuration file; ListenError.
     """
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
-    reloader = Reloader(load, service, options.content)
+    reloader = Reloader(load, service, options.content, options.supervisor)
     with _on_signals({signal.SIGHUP: reloader.reload_soon}):
         config, entrance = _loaded(reloader.load, options.config_file, service.note_web_config)
         app = application(service, options.telemetry_path, reloader.reload if options.enable_lifecycle else None)
@@ -67,7 +71,9 @@ async def serve(
         await runner.setup()
         listener = Listener(cast("web.Server", runner.server), entrance)
         try:
-            urls = await listen(listener, options.addresses, "http" if entrance.settings.context is None else "https")
+            listener.open(options.sockets)
+            await listen(listener, () if options.sockets else options.addresses)
+            urls = _urls(listener, "http" if entrance.settings.context is None else "https")
             stop = asyncio.Event()
             with _on_signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set}):
                 await reloader.start(config, entrance)
@@ -75,7 +81,8 @@ async def serve(
                 log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
                 if listening is not None:
                     await listening(urls)
-                await stop.wait()
+                async with options.supervisor.informed(lambda: service.is_healthy):
+                    await stop.wait()
                 log.info("ending")
         finally:
             await listener.close()
@@ -84,9 +91,9 @@ async def serve(
             await service.close()
 
 
-def check(load: Callable[[], Config], options: WebOptions) -> int:
+def check(load: Callable[[], Config], web_file: Path | None) -> int:
     """Load both configurations and return the number of accounts. Raises: ConfigError with the problems of both."""
-    return len(_loaded(load, options.config_file)[0].accounts)
+    return len(_loaded(load, web_file)[0].accounts)
 
 
 def _loaded(
@@ -106,8 +113,8 @@ def _loaded(
     return config, entrance
 
 
-async def listen(listener: Listener, addresses: Sequence[ListenAddress], scheme: str) -> list[str]:
-    """Listen on every address, and return the URLs. Raises: ListenError."""
+async def listen(listener: Listener, addresses: Sequence[ListenAddress]) -> None:
+    """Listen on every address. Raises: ListenError."""
     for address in addresses:
         try:
             listener.open(await bound_sockets(address))
@@ -118,6 +125,9 @@ async def listen(listener: Listener, addresses: Sequence[ListenAddress], scheme:
             raise ListenError(f"cannot listen on {address}: {reason}") from error
         except OverflowError as error:
             raise ListenError(f"cannot listen on {address}: no such port") from error
+
+
+def _urls(listener: Listener, scheme: str) -> list[str]:
     return sorted({_url(scheme, *address) for address in listener.addresses})
 
 
