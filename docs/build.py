@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from prometheus_client import Metric
 
+from docs.chart import values_readme
 from docs.configuration import configuration
 from exporter.config_text import schema_text
 from exporter.exposition.families import PARTS
@@ -70,13 +71,14 @@ def _text(schema: dict[str, Any]) -> str:
 
 
 def documents() -> dict[str, str]:
-    """Return every generated document by its name."""
+    """Return every generated document by its path from this folder."""
     return {
         "metrics.md": metrics(),
         "configuration.md": configuration(),
         "configuration.schema.json": schema_text(),
         "status.schema.json": _text(status_schema()),
         "web-config.schema.json": _text(json_schema(WebConfig, "Web configuration of mms-exporter")),
+        "../deploy/helm/mms-exporter/README.md": values_readme(),
     }
 
 

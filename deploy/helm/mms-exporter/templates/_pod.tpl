@@ -1,0 +1,153 @@
+{{- define "mms-exporter.pod" -}}
+metadata:
+  labels:
+    {{- include "mms-exporter.labels" . | nindent 4 }}
+    {{- with .Values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    {{- /* A changed configuration makes new pods. */}}
+    checksum/config: {{ toYaml .Values.config | sha256sum }}
+    checksum/web: {{ include "mms-exporter.webConfig" . | sha256sum }}
+    {{- with .Values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "mms-exporter.serviceAccount" . }}
+  automountServiceAccountToken: false
+  {{- with .Values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    {{- toYaml .Values.podSecurityContext | nindent 4 }}
+  containers:
+    - {{ include "mms-exporter.container" . | nindent 6 | trim }}
+  volumes:
+    {{- include "mms-exporter.volumes" . | nindent 4 }}
+  {{- with .Values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
+  {{- with index $.Values $key }}
+  {{ $key }}:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- end }}
+{{- end }}
+
+{{- define "mms-exporter.container" -}}
+name: mms-exporter
+image: {{ include "mms-exporter.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+args:
+  - --config.file=/etc/mms-exporter/config/config.yaml
+  {{- if .Values.web.config }}
+  - --web.config.file=/etc/mms-exporter/web/web.yaml
+  {{- end }}
+  - --log.level={{ .Values.log.level }}
+  - --log.format={{ .Values.log.format }}
+  {{- if gt (int .Values.shards) 1 }}
+  - --shard.index=$(SHARD_INDEX)
+  - --shard.total={{ .Values.shards }}
+  {{- end }}
+  {{- range .Values.extraArgs }}
+  - {{ . | quote }}
+  {{- end }}
+{{- with include "mms-exporter.env" . | trim }}
+env:
+  {{- . | nindent 2 }}
+{{- end }}
+ports:
+  - name: http
+    containerPort: 10180
+    protocol: TCP
+startupProbe:
+  {{- include "mms-exporter.knock" (dict "root" . "path" "/-/healthy") | nindent 2 }}
+  periodSeconds: 1
+  failureThreshold: {{ .Values.startupSeconds }}
+livenessProbe:
+  {{- include "mms-exporter.knock" (dict "root" . "path" "/-/healthy") | nindent 2 }}
+  periodSeconds: 15
+  timeoutSeconds: 5
+readinessProbe:
+  {{- include "mms-exporter.knock" (dict "root" . "path" "/-/ready") | nindent 2 }}
+  periodSeconds: 5
+  timeoutSeconds: 5
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
+{{- with .Values.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumeMounts:
+  - {name: config, mountPath: /etc/mms-exporter/config, readOnly: true}
+  {{- if .Values.web.config }}
+  - {name: web, mountPath: /etc/mms-exporter/web, readOnly: true}
+  {{- end }}
+  {{- if .Values.web.tlsSecretName }}
+  - {name: tls, mountPath: /etc/mms-exporter/tls, readOnly: true}
+  {{- end }}
+  {{- if .Values.secretName }}
+  - {name: secrets, mountPath: /etc/mms-exporter/secrets, readOnly: true}
+  {{- end }}
+  {{- if .Values.rrsa.roleArn }}
+  - {name: rrsa, mountPath: /var/run/secrets/ack.alibabacloud.com/rrsa-tokens, readOnly: true}
+  {{- end }}
+{{- end }}
+
+{{- define "mms-exporter.env" -}}
+{{- if gt (int .Values.shards) 1 }}
+- name: SHARD_INDEX
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.labels['apps.kubernetes.io/pod-index']
+{{- end }}
+{{- with .Values.rrsa }}
+{{- if .roleArn }}
+- name: ALIBABA_CLOUD_ROLE_ARN
+  value: {{ .roleArn | quote }}
+- name: ALIBABA_CLOUD_OIDC_PROVIDER_ARN
+  value: {{ required "rrsa.roleArn needs rrsa.oidcProviderArn beside it" .oidcProviderArn | quote }}
+- name: ALIBABA_CLOUD_OIDC_TOKEN_FILE
+  value: /var/run/secrets/ack.alibabacloud.com/rrsa-tokens/token
+{{- end }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "mms-exporter.volumes" -}}
+- name: config
+  secret:
+    secretName: {{ .Values.configSecretName | default (printf "%s-config" (include "mms-exporter.fullname" .)) }}
+    defaultMode: 0440
+{{- if .Values.web.config }}
+- name: web
+  secret:
+    secretName: {{ include "mms-exporter.fullname" . }}-web
+    defaultMode: 0440
+{{- end }}
+{{- with .Values.web.tlsSecretName }}
+- name: tls
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- with .Values.secretName }}
+- name: secrets
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- if .Values.rrsa.roleArn }}
+- name: rrsa
+  projected:
+    sources:
+      - serviceAccountToken:
+          audience: sts.aliyuncs.com
+          expirationSeconds: 3600
+          path: token
+{{- end }}
+{{- end }}

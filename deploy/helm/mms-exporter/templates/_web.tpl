@@ -1,0 +1,34 @@
+{{- /* What TLS and users mean for those who knock: probes, scrapes, the test. */}}
+
+{{- define "mms-exporter.scheme" -}}
+{{ ternary "HTTPS" "HTTP" (not (empty .Values.web.config.tls_server_config)) }}
+{{- end }}
+
+{{- /* Whether a probe for `path` is turned away though all is well: for want of a certificate or a password, or since
+others asked too often. */}}
+{{- define "mms-exporter.turnsAway" -}}
+{{- $web := include "mms-exporter.webConfig" .root | fromYaml -}}
+{{- $tls := $web.tls_server_config | default dict -}}
+{{- if or (eq ($tls.client_auth_type | default "") "RequireAndVerifyClientCert") $tls.client_allowed_sans -}}true
+{{- else if and $web.basic_auth_users (not (has .path $web.auth_excluded_paths)) -}}true
+{{- else if $web.rate_limit -}}true
+{{- end -}}
+{{- end }}
+
+{{- /* The file for --web.config.file: users are not asked for where only probes knock, unless it says so itself. */}}
+{{- define "mms-exporter.webConfig" -}}
+{{- $free := ternary (dict "auth_excluded_paths" (list "/-/healthy" "/-/ready")) dict (not (empty .Values.web.config.basic_auth_users)) -}}
+{{ mergeOverwrite $free (deepCopy .Values.web.config) | toYaml }}
+{{- end }}
+
+{{- define "mms-exporter.knock" -}}
+{{- if include "mms-exporter.turnsAway" . -}}
+tcpSocket:
+  port: http
+{{- else -}}
+httpGet:
+  path: {{ .path }}
+  port: http
+  scheme: {{ include "mms-exporter.scheme" .root }}
+{{- end -}}
+{{- end }}

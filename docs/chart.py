@@ -1,0 +1,133 @@
+"""The README of the Helm chart: a head, and a table of the values made from their file and its comments."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHART = Path(__file__).parent.parent / "deploy" / "helm" / "mms-exporter"
+
+HEAD = """# Helm chart
+
+A Deployment of the exporter, or a StatefulSet of shards, hardened: not root, a read-only root, no privilege, no token
+of the cluster. No image is published: build the [Dockerfile](../../../Dockerfile), push it to a registry of yours, and
+name it in your values:
+
+```yaml
+image: {repository: registry.example/mms-exporter}
+```
+
+```sh
+helm install mms-exporter deploy/helm/mms-exporter --namespace=mms --create-namespace --values=values.yaml
+helm test mms-exporter --namespace=mms
+```
+
+`helm package deploy/helm/mms-exporter` puts rules and dashboards into the package, which stand elsewhere in the
+repository; that is what Helm says of symbolic links.
+
+## An account
+
+Where the default credential chain finds credentials (RRSA, the role of the node), a name and a region are enough. RRSA
+with ack-pod-identity-webhook takes `rrsa.roleName`; without it, `rrsa.roleArn` and `rrsa.oidcProviderArn`. For an
+access key:
+
+```sh
+kubectl create secret generic mms-access-key --namespace=mms --from-file=access_key_secret
+helm upgrade mms-exporter deploy/helm/mms-exporter --namespace=mms --values=values.yaml
+```
+
+```yaml
+secretName: mms-access-key
+config:
+  accounts:
+    - name: prod-shanghai
+      region: cn-shanghai
+      credentials:
+        type: access_key
+        access_key_id: LTAI-EXAMPLE
+        access_key_secret_file: /etc/mms-exporter/secrets/access_key_secret
+```
+
+A changed `config` makes new pods. Of a Secret that is not the chart's, Helm sees no change: `kubectl rollout restart`.
+
+## Prometheus and Grafana
+
+```yaml
+monitor: {kind: ServiceMonitor, labels: {release: prometheus}}
+prometheusRule: {enabled: true, labels: {release: prometheus}}
+dashboards: {enabled: true}
+```
+
+Without the operator, [deploy/prometheus/kubernetes.yml](../../prometheus/kubernetes.yml) finds the pods.
+
+## TLS and users
+
+`web.config` is the file of `--web.config.file` ([its keys](../../../docs/web-config.md)). With TLS in it, probes and
+scrapes ask by HTTPS. With users, the chart excepts `/-/healthy` and `/-/ready` from passwords, unless
+`auth_excluded_paths` is set. Where a probe would be turned away (client certificates are required,
+`auth_excluded_paths` lacks its path, there is a `rate_limit`, which others can use up) it only opens a connection:
+readiness is then that the exporter listens.
+
+```yaml
+web:
+  tlsSecretName: mms-exporter-tls
+  config:
+    tls_server_config:
+      cert_file: /etc/mms-exporter/tls/tls.crt
+      key_file: /etc/mms-exporter/tls/tls.key
+    basic_auth_users:
+      prometheus: $2y$10$qRTBuFoULoYNA7AQ/F3ck.trZBPyjV64.oA4ZsSBCIWvXuvQlQTuu
+```
+
+A certificate that is renewed in its Secret is served without a restart.
+
+## Values
+
+| value | default | meaning |
+|---|---|---|
+"""
+
+
+def values_readme() -> str:
+    """Return the README."""
+    text = (CHART / "values.yaml").read_text(encoding="utf-8")
+    meanings = dict(_meanings(text))
+    lines = [
+        f"| `{path}` | {_cell(f'`{json.dumps(value)}`')} | {_cell(meanings.get(path, ''))} |"
+        for path, value in _leaves(yaml.safe_load(text), "", set(meanings))
+    ]
+    return HEAD + "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _leaves(values: dict[str, Any], prefix: str, explained: set[str]) -> Iterator[tuple[str, Any]]:
+    """Yield path and default of every value; a mapping with a comment of its own is one, and is not taken apart."""
+    for key, value in values.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict) and value and path not in explained:
+            yield from _leaves(value, f"{path}.", explained)
+        else:
+            yield path, value
+
+
+def _meanings(text: str) -> Iterator[tuple[str, str]]:
+    """Yield path and comment of every key right above which a comment stands."""
+    parents: list[tuple[int, str]] = []
+    comment: list[str] = []
+    for line in text.splitlines():
+        if found := re.match(r" *# ?(.*)", line):
+            comment.append(found[1])
+        elif found := re.match(r"( *)([\w.-]+):", line):
+            indent, key = len(found[1]), found[2]
+            parents = [each for each in parents if each[0] < indent] + [(indent, key)]
+            if comment:
+                yield ".".join(name for _, name in parents), " ".join(comment)
+            comment = []
+        else:
+            comment = []
