@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from exporter.collect.snapshot import Failed, Failures, FailuresFigures, JobFigures, SourceName
 
 Kind = Literal["table", "partition"]
+
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +29,23 @@ class KindMemory:
         return self.is_settled and self.count == count
 
     @classmethod
-    def listed(cls, failures: Failures, count: int | None, now: float, before: "KindMemory | None") -> "KindMemory":
-        """Return what a list brought.
+    def listed(
+        cls, failures: Failures, wanted: int, count: int | None, now: float, before: "KindMemory | None"
+    ) -> "KindMemory":
+        """Return what a list brought, of which `wanted` were to be named.
 
-        A list that holds more or fewer than its row counts was overtaken by a change; it is read once more.
+        A list that holds more or fewer than its row counts was overtaken by a change; it is read once more. One of
+        which not all that are wanted can be read is read until they can.
         """
         was_same = before is not None and (before.count, before.failures.total) == (count, failures.total)
-        return cls(failures, count, now, is_settled=was_same or failures.total == count)
+        is_whole = sum(map(_is_legible, failures.newest)) >= min(wanted, failures.total)
+        return cls(failures, count, now, is_settled=is_whole and (was_same or failures.total == count))
+
+
+def _is_legible(failed: Failed) -> bool:
+    """Tell whether a failure has its names, none of them with a character that stands for one that was not Unicode."""
+    names = (failed.src_db, failed.table, failed.partition)
+    return bool(failed.src_db and failed.table) and not any(_REPLACEMENT in name for name in names if name)
 
 
 class Lookups:

@@ -80,9 +80,11 @@ class FailuresReader:
             if before is not None and before.is_unmoved(count):
                 return KindMemory(before.failures, count, now, is_settled=True)
         if kind == "table":
-            return KindMemory.listed(await self._failed_tables(source, count), count, now, before)
+            failures = await self._failed_tables(source, count)
+            return KindMemory.listed(failures, self.max_per_source, count, now, before)
         try:
-            return KindMemory.listed(await self._failed_partitions(source, count), count, now, before)
+            failures = await self._failed_partitions(source, count)
+            return KindMemory.listed(failures, self.max_per_source, count, now, before)
         except PermissionRefused:
             return await self._looked_up(source, before, count, now)
 

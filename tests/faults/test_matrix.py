@@ -63,6 +63,20 @@ async def test_in_a_later_refresh(healthy: list[dict[Series, float]], operation:
         assert domain(await running.refresh()) == healthy[3]
 
 
+@pytest.mark.parametrize("operation", ["ListMmsTables", "ListMmsPartitions"])
+@every_fault
+async def test_failures_that_stand_still_are_named_right_once_the_fault_is_over(operation: str, kind: str) -> None:
+    """Nothing moves then that would have them read anew; the fault was met in two refreshes."""
+    place, ailment = PLACES[operation], AILMENTS[kind]
+    async with stage(SHORT_TIMEOUT if ailment.is_slow else 10.0) as running, stage() as healthy:
+        strike(running, place, ailment)
+        await running.refresh()
+        await running.harness.refresh()
+        running.simulator.faults.clear()
+        right = {key for key in domain(await healthy.refresh()) if place.touches(key)}
+        assert {key for key in domain(await running.harness.refresh()) if place.touches(key)} == right
+
+
 def strike(running: Stage, place: Place, ailment: Ailment) -> None:
     source_id = None if place.is_listing else AILING
     running.simulator.faults.add(replace(ailment.fault, operation=place.operation, source_id=source_id))
