@@ -18,8 +18,11 @@ Ratio = Annotated[float, Meta(ge=0, le=1)]
 Time = Annotated[datetime, Meta(tz=True)]
 
 
-class Record(Struct, frozen=True, kw_only=True):
-    """One object of the answer."""
+class Record(Struct, frozen=True, kw_only=True, gc=False):
+    """One object of the answer.
+
+    The garbage collector does not look at it: it is part of no cycle, and looking through thousands holds every thread.
+    """
 
 
 class Trouble(Record, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """The report: exactly what the snapshot says, bounded in every dimension, as its schema documents."""
 
+import gc
 import json
 from dataclasses import replace
 from typing import Any
@@ -226,6 +227,13 @@ def test_a_text_of_any_length_is_cut() -> None:
         Load(1.7e9, problems=(LONG,)),
     )
     assert len(msgspec.json.encode(report)) < 20_000
+
+
+def test_its_records_are_no_work_for_the_garbage_collector_which_holds_the_loop() -> None:
+    report = report_on(account_of(*(with_failures(number, 1) for number in range(3)), troubles=(TROUBLE,)))
+    source_, job = report.sources[0], report.sources[0].jobs
+    records = (report, report.summary, report.accounts[0], source_, source_.tables, job, *report.attention)
+    assert not any(map(gc.is_tracked, records))
 
 
 def test_a_reload_that_failed_is_told_with_its_reasons() -> None:
