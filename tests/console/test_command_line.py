@@ -105,6 +105,18 @@ async def test_a_terminal_gets_colour_unless_it_wants_none(config: str) -> None:
     assert "\x1b[" not in await on_terminal("sources", config, TERM="dumb")
 
 
+@pytest.mark.parametrize("output", ["json", "csv"])
+async def test_a_name_is_raw_in_a_pipe_and_harmless_on_a_terminal(
+    simulator: Simulator, config: str, output: str
+) -> None:
+    happen(simulator.world, events.RenameSource(source_id=FIRST, name="a\x1b[2Jb\x9b31m\u202e"))
+    words = "sources", config, f"--output={output}"
+    seen = await on_terminal(*words)
+    assert "[2Jb" in seen
+    assert not set(seen) & set("\x1b\x9b\u202e")
+    assert "\u202e" in (await run(*words)).out
+
+
 async def test_a_reader_that_has_enough_is_no_error(simulator: Simulator, config: str) -> None:
     for _ in range(400):
         happen(simulator.world, events.AddSource(moving=True))

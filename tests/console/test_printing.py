@@ -1,5 +1,6 @@
 """What is printed: right for machines whatever names hold, harmless and readable for people."""
 
+import json
 import unicodedata
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.config import DEFAULT_ZONE
 from exporter.console.columns import Column, Field
+from exporter.console.options import Output
 from exporter.console.paper import Paper
 from exporter.console.printing import as_csv, printed
 from exporter.console.report import Report
@@ -61,6 +63,18 @@ def is_harmless(text: str) -> bool:
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 def test_no_name_reaches_a_terminal_raw(name: str, width: int | None) -> None:
     assert is_harmless(Shown(report_of(name)).table(width))
+
+
+@pytest.mark.parametrize("output", ["json", "csv"])
+@pytest.mark.parametrize("name", [*HOSTILE.values(), "\x7f\x9b\u2028"], ids=[*HOSTILE, "rest"])
+def test_what_is_for_machines_does_nothing_to_a_terminal(name: str, output: Output) -> None:
+    text = printed(report_of(name), output, Paper(80)).decode()
+    assert is_harmless(text.replace("\r\n", "\n"))
+
+
+def test_json_on_a_terminal_says_the_same() -> None:
+    names = [*HOSTILE.values(), "\x7f"]
+    assert [row["name"] for row in json.loads(printed(report_of(*names), "json", Paper(80)))] == names
 
 
 @given(st.lists(st.text()))
@@ -144,6 +158,11 @@ def test_a_bar_is_as_long_as_its_ratio() -> None:
 @pytest.mark.parametrize("width", [None, 100])
 def test_a_terminal_without_unicode_gets_escapes(width: int | None) -> None:
     assert printed(report_of("表"), "table", Paper(width, encoding="ascii")).isascii()
+
+
+@pytest.mark.parametrize("output", ["json", "csv"])
+def test_what_is_for_machines_is_written_as_a_terminal_reads(output: Output) -> None:
+    assert printed(report_of("表"), output, Paper(100, encoding="ascii")).isascii()
 
 
 @pytest.mark.parametrize(("ratio", "text"), [(0.0, "0%"), (0.001, "1%"), (0.999, "99%"), (1.0, "100%"), (None, "")])
