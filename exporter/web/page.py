@@ -5,18 +5,20 @@ The only room that knows Jinja. Every text is escaped where it is put in; nothin
 
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
 from exporter.web import wording
 from exporter.web.attention import DOCUMENTS
-from exporter.web.report import Jobs, Progress, Report, Source
+from exporter.web.report import Failed, Jobs, Progress, Report, Source
 
 BAR_UNITS: Final = 1000
 """The width of a progress bar."""
@@ -125,7 +127,7 @@ def page(report: Report, telemetry_path: str) -> bytes:
     template = _ENVIRONMENT.get_template("status.html")
     jobs = [(source, job) for source in report.sources if source.jobs for job in source.jobs.listed]
     jobs.sort(key=lambda each: each[1].status == "FAILED")
-    failures = [(source, failed) for source in report.sources for failed in _named(source)]
+    failures = list(_keyed((source, failed) for source in report.sources for failed in _named(source)))
     summary = report.summary
     pieces = template.generate(
         report=report,
@@ -148,6 +150,16 @@ def _yielding(pieces: Iterator[str]) -> Iterator[bytes]:
         time.sleep(0)
 
 
-def _named(source: Source) -> Iterator[Any]:
+def _named(source: Source) -> Iterator[Failed]:
     for failures in (source.failed_tables, source.failed_partitions):
         yield from failures.named if failures is not None else ()
+
+
+def _keyed(failures: Iterable[tuple[Source, Failed]]) -> Iterator[tuple[str, Source, Failed]]:
+    """Give each failure a key of its own, by which the script knows it again; of those named alike, by its turn."""
+    turns: Counter[str] = Counter()
+    for source, failed in failures:
+        names = blake2b(msgspec.json.encode(failed), digest_size=8).hexdigest()
+        key = f"{source.account}/{source.id}/{names}"
+        turns[key] += 1
+        yield f"{key}/{turns[key]}", source, failed

@@ -1,6 +1,7 @@
 """The status page as people have it: in a real browser, with and without script, in the light and in the dark."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -9,7 +10,7 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ViewportSize, expect
 
-from exporter.collect.snapshot import Trouble
+from exporter.collect.snapshot import Failed, Failures, FailuresFigures, Trouble
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator, World, WorldOptions, events, happen
 from exporter.web.service import Service
@@ -112,6 +113,20 @@ async def test_it_refreshes_itself_and_keeps_sort_filter_focus_and_what_did_not_
         assert await visited.page.evaluate("kept === document.querySelector('[data-key=\"test/2000001\"]')")
         await expect(field).to_be_focused()
         await expect(field).to_have_value("warehouse")
+
+
+async def test_of_failures_named_alike_none_leaves_when_it_refreshes(browser: Browser, stage: Stage) -> None:
+    named = made(1).name
+    alike = Failed("db", "orders", None, "p", "default", "orders")
+    failures = FailuresFigures(named, Failures((alike, alike), 2), Failures((), 0))
+    stage.show(replace(made(1), failures=failures))
+    async with visit(browser, stage) as visited:
+        rows = visited.page.locator("#failures tr")
+        await expect(rows).to_have_count(2)
+        stage.show(replace(made(1), failures=failures), made(2))
+        await visited.renew()
+        await expect(visited.page.locator("#sources tr")).to_have_count(2)
+        await expect(rows).to_have_count(2)
 
 
 async def test_what_changed_is_told_to_who_cannot_see_it(browser: Browser, stage: Stage) -> None:
