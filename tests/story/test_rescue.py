@@ -4,6 +4,7 @@ The exporter, Prometheus, Alertmanager and the command line are processes of the
 """
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,9 @@ async def is_seen_to_be_well(stage: Stage) -> bool:
 
 
 async def is_named_everywhere(stage: Stage, failed: set[Name]) -> bool:
-    """Tell whether the series, the status page and the command line name exactly what has failed in the source."""
-    return failed == await named_by_series(stage) == await named_by_page(stage) == await named_by_command(stage)
+    """Tell whether the series, the status page, its JSON and the command name exactly what has failed in the source."""
+    asked = named_by_series, named_by_page, named_by_json, named_by_command
+    return all([await each(stage) == failed for each in asked])
 
 
 async def named_by_series(stage: Stage) -> set[Name]:
@@ -117,6 +119,41 @@ async def named_by_series(stage: Stage) -> set[Name]:
 
 
 async def named_by_page(stage: Stage) -> set[Name]:
+    """Return what the status page shows to have failed in the source: a table's name has the database before it."""
+    rows = FailureRows(await get(stage, "/")).rows
+    names = [(*row[0].split("."), row[1]) for row in rows if row[2:3] == [AT_REST]]
+    return {(db, table, "" if partition == "the table itself" else partition) for db, table, partition in names}
+
+
+class FailureRows(HTMLParser):
+    """The cells of a status page's table of failures, as a browser would take it apart."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self._is_inside = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin a row or a cell where the table has one."""
+        if tag == "tbody":
+            self._is_inside = ("id", "failures") in attrs
+        elif self._is_inside and tag == "tr":
+            self.rows.append([])
+        elif self._is_inside and tag in {"th", "td"}:
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        """End with the table."""
+        self._is_inside = self._is_inside and tag != "tbody"
+
+    def handle_data(self, data: str) -> None:
+        """Add to the cell that is open."""
+        if self._is_inside and self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data.strip()
+
+
+async def named_by_json(stage: Stage) -> set[Name]:
     """Return what the status page's JSON says has failed."""
     sources = json.loads(await get(stage, "/api/v1/status"))["sources"]
     (source,) = [each for each in sources if (each["account"], each["name"]) == ("prod", AT_REST)]
