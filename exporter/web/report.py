@@ -199,6 +199,8 @@ class Source(Record, frozen=True, kw_only=True):
     """Whether the last refresh read all there is to read of it."""
     stale: bool
     """Whether its figures are too old to show."""
+    needs_attention: bool
+    """Whether somebody should look at it; where there is no room for all, such sources come first."""
     last_success_at: Time | None
     """When all of it was last read; null if it never was."""
 

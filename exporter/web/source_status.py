@@ -14,6 +14,7 @@ from exporter.collect.snapshot import (
 from exporter.mms.models import UNFINISHED_JOB_STATUSES, DataSource
 from exporter.mms.progress import ratio
 from exporter.web import report
+from exporter.web.attention import needs_attention
 from exporter.web.progress import partitions_of, progress_of, tables_of
 from exporter.web.texts import cut, optional_text, optional_time, word
 
@@ -52,6 +53,7 @@ def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> r
         failed_partitions=_failures(failures.partitions, max_failures),
         refreshed=source.refreshed,
         stale=source.figures is None,
+        needs_attention=needs_attention(source),
         last_success_at=optional_time(source.last_success_at),
     )
 

@@ -13,6 +13,7 @@ from exporter.mms.models import UNFINISHED_JOB_STATUSES
 from exporter.sharding import WHOLE, Shard
 from exporter.web import report
 from exporter.web.attention import attention_in, needs_attention
+from exporter.web.bounds import bounded
 from exporter.web.progress import progress_of, together
 from exporter.web.source_status import source_status
 from exporter.web.texts import cut, optional_time, time
@@ -58,13 +59,13 @@ class Situation:
 
 
 def report_of(situation: Situation) -> report.Report:
-    """Return the report of a situation."""
+    """Return the report of a situation, no larger than `exporter.web.bounds` has it."""
     snapshot, load = situation.snapshot, situation.load
     sources = [source for account in snapshot.accounts for source in account.sources]
     tables = [table for account in snapshot.accounts for table in account.tables]
     partitions = [partition for account in snapshot.accounts for partition in account.partitions]
     shown = _shown(sources)
-    return report.Report(
+    everything = report.Report(
         schema_version=report.SCHEMA_VERSION,
         version=__version__,
         started_at=time(situation.started_at),
@@ -85,6 +86,7 @@ def report_of(situation: Situation) -> report.Report:
         watched_partitions=tuple(map(partition_status, partitions[:MAX_WATCHED])),
         watched_omitted=max(0, len(tables) - MAX_WATCHED) + max(0, len(partitions) - MAX_WATCHED),
     )
+    return bounded(everything)
 
 
 def _shard(shard: Shard) -> report.Shard | None:

@@ -1,12 +1,17 @@
 """Figures, names and times as people read them. Pure; what it returns is text, yet to be escaped in a page."""
 
 from datetime import datetime
+from html import escape
 from math import floor
 from typing import Final
 
 from exporter.printable import printable
 
 NOTHING: Final = "—"
+MAX_CHARACTERS: Final = 120
+"""Of a name in a table."""
+MAX_TITLE_BYTES: Final = 512
+"""Of the whole of it in an attribute, as it is escaped there."""
 
 _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -14,6 +19,19 @@ _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 def visible(text: str | None) -> str:
     """Return a text in which nothing is hidden: what turns, breaks or joins text stands there by its number."""
     return printable(text) if text else NOTHING
+
+
+def short(text: str | None) -> str:
+    """Return a name as `visible` has it, cut where it is too long for a table."""
+    whole = visible(text)
+    return whole if len(whole) <= MAX_CHARACTERS else f"{whole[: MAX_CHARACTERS - 1]}…"
+
+
+def rest(text: str | None) -> str | None:
+    """Return the whole of a name that `short` cuts, to stand beside it; None where it is too long, or not cut."""
+    whole = visible(text)
+    has_room = len(whole) > MAX_CHARACTERS and len(escape(whole).encode()) <= MAX_TITLE_BYTES
+    return whole if has_room else None
 
 
 def number(value: int | None) -> str:
