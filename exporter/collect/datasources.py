@@ -50,7 +50,7 @@ class DataSourcesCollector:
         now = self.means.clock.monotonic()
         if listing.rows and not admitted and (self.means.sources.by_id or not self.means.sources.are_all_known):
             self.means.log.warning("none of the data sources is selected", listed=len(listing.rows))
-        self.means.sources.file(figures, now, is_whole=listing.is_whole, patience=self.patience)
+        self.means.sources.file(figures, now, is_whole=listing.is_certain, patience=self.patience)
 
     def _figures(self, row: DataSource) -> SourceFigures:
         figures = SourceFigures(

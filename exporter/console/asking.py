@@ -137,8 +137,8 @@ async def _listed(account: Account, client: Client) -> _Listed:
     except MmsError as error:
         return _Listed((), Trouble(account.name, "", error))
     rows = sorted(listing.rows, key=lambda row: ((row.name or "").casefold(), row.id))
-    lack = MalformedAnswer("ListMmsDataSources: fewer data sources came than there are")
-    trouble = None if listing.is_whole else Trouble(account.name, "", lack)
+    lack = MalformedAnswer("ListMmsDataSources: fewer data sources came than there are, or some came or left meanwhile")
+    trouble = None if listing.is_certain else Trouble(account.name, "", lack)
     return _Listed([Target(account, row, client) for row in rows], trouble)
 
 

@@ -9,6 +9,9 @@ from exporter.mms.decoding import Page
 MAX_PAGES: Final = 1000
 """A list longer than this many pages is cut here; a server that never ends its list must not hold a refresh."""
 
+MAX_READINGS: Final = 3
+"""Of a list that moves each time while it is read."""
+
 
 class Identified(Protocol):
     """A row with an id."""
@@ -30,6 +33,13 @@ class Listing(Generic[I]):
     """How many rows there are, as the last page said; None where it did not."""
     is_whole: bool
     """Whether as many rows arrived as there are, or more; or the reader stopped by its own will."""
+    is_steady: bool = True
+    """Whether each page said the same `total`. Where it moved, a row can have moved to a page that was read already."""
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether what is not among the rows is not in the list, as far as any answer can say so."""
+        return self.is_whole and self.is_steady
 
 
 async def read_pages(
@@ -45,16 +55,31 @@ async def read_pages(
     """
     rows: dict[int, I] = {}
     total: int | None = None
+    totals: set[int | None] = set()
     for number in range(1, max_pages + 1):
         page = first if first is not None and number == 1 else await read(number)
         total = page.total
+        totals.add(total)
         known = len(rows)
         rows.update((row.id, row) for row in page.rows)
         if max_rows is not None and len(rows) >= max_rows:
-            return Listing(tuple(rows.values())[:max_rows], total, is_whole=True)
+            return Listing(tuple(rows.values())[:max_rows], total, is_whole=True, is_steady=len(totals) == 1)
         if len(rows) == known or (total is not None and len(rows) >= total):
             break
-    return Listing(tuple(rows.values()), total, is_whole=total is not None and len(rows) >= total)
+    is_whole = total is not None and len(rows) >= total
+    return Listing(tuple(rows.values()), total, is_whole=is_whole, is_steady=len(totals) == 1)
+
+
+async def read_steadily(read: Callable[[], Awaitable[Listing[I]]]) -> Listing[I]:
+    """Return a list as the first reading has it that is certain; where none of MAX_READINGS is, as the last one has it.
+
+    `read` reads all of it. A row that leaves and one that comes between two pages go unnoticed: `total` stays.
+    """
+    for _ in range(MAX_READINGS - 1):
+        listing = await read()
+        if listing.is_certain:
+            return listing
+    return await read()
 
 
 async def read_newest(read: Callable[[int], Awaitable[Page[I]]], wanted: int) -> Listing[I]:
@@ -67,19 +92,20 @@ async def read_newest(read: Callable[[int], Awaitable[Page[I]]], wanted: int) ->
     first = await read(1)
     rows = {row.id: row for row in first.rows}
     size = len(rows)
+    totals = {first.total}
     ascends = size > 0 and first.rows[0].id < first.rows[-1].id
     for number in _pages_of_newest(first.total or 0, size, wanted, ascends=ascends):
         known = len(rows)
         if known - (size if ascends else 0) >= wanted:
             break
         page = await read(number)
+        totals.add(page.total)
         rows.update((row.id, row) for row in page.rows)
         if len(rows) == known and (page.rows or not ascends):
             break
     newest = sorted(rows.values(), key=lambda row: row.id, reverse=True)[:wanted]
-    return Listing(
-        tuple(newest), first.total, is_whole=first.total is not None and len(newest) >= min(wanted, first.total)
-    )
+    is_whole = first.total is not None and len(newest) >= min(wanted, first.total)
+    return Listing(tuple(newest), first.total, is_whole=is_whole, is_steady=len(totals) == 1)
 
 
 def _pages_of_newest(total: int, size: int, wanted: int, *, ascends: bool) -> range:

@@ -1,9 +1,11 @@
 """Looks for jobs by their exact name, and tells "there is none" only of an answer that leaves no doubt."""
 
 from collections.abc import Collection
+from functools import partial
 
 from exporter.errors import MalformedAnswer
 from exporter.mms.client import Client
+from exporter.mms.listing import read_steadily
 from exporter.mms.models import UNFINISHED_JOB_STATUSES, Job
 from exporter.mms.protocol import JobFilter, like
 
@@ -16,7 +18,7 @@ async def jobs_named(client: Client, source_id: int, name: str) -> tuple[Job, ..
     listing = await client.list_jobs(source_id, JobFilter(name=like(name)))
     exact = tuple(job for job in listing.rows if job.name == name)
     # A damaged name still holds the true one, or is lost; a name that merely looks alike does neither.
-    is_doubtful = not listing.is_whole or any(job.name is None or name in job.name for job in listing.rows)
+    is_doubtful = not listing.is_certain or any(job.name is None or name in job.name for job in listing.rows)
     if not exact and is_doubtful:
         raise MalformedAnswer("ListMmsJobs: the list is not whole, so that it cannot be told whether the job is there")
     return exact
@@ -50,8 +52,8 @@ async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) 
     """Return the jobs that are INIT or DOING, without those named in `own`. Raises: MmsError, also for half a list."""
     found: dict[int, Job] = {}
     for status in UNFINISHED_JOB_STATUSES:
-        listing = await client.list_jobs(source_id, JobFilter(status=status))
-        if not listing.is_whole:
+        listing = await read_steadily(partial(client.list_jobs, source_id, JobFilter(status=status)))
+        if not listing.is_certain:
             raise MalformedAnswer(f"ListMmsJobs: the list of {status} jobs is not whole")
         found.update((job.id, job) for job in listing.rows if job.name not in own)
     return list(found.values())

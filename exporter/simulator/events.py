@@ -79,6 +79,15 @@ class Fail(_Event, frozen=True, kw_only=True, tag="fail"):
     """And this share of everything else, drawn with the world's seed."""
 
 
+class Mend(_Event, frozen=True, kw_only=True, tag="mend"):
+    """Tables and partitions are DONE at once, whatever their state; the number of units is the event's result."""
+
+    source_id: int
+    table_ids: tuple[int, ...] = ()
+    """All partitions of these tables, or the tables themselves where they have none."""
+    partition_ids: tuple[int, ...] = ()
+
+
 class SetText(_Event, frozen=True, kw_only=True, tag="set_text"):
     """A text field of a source, or of one object in it, has this value from now on, however hostile it is.
 
@@ -108,4 +117,6 @@ TEXT_FIELDS: Final = {
 }
 """Texts that can be set, by kind of object, in the API's names. No counter hangs on any of them."""
 
-Event = AddSource | RemoveSource | RenameSource | SetType | SetAgent | Stall | StopJob | RemoveJob | Fail | SetText
+Event = (
+    AddSource | RemoveSource | RenameSource | SetType | SetAgent | Stall | StopJob | RemoveJob | Fail | Mend | SetText
+)

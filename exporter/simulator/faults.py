@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 
 from exporter.simulator.draws import dice
+from exporter.simulator.events import Event
 
 Kind = Literal[
     "error",
@@ -34,6 +35,7 @@ Kind = Literal[
     "answer",
     "redirect",
     "lost_answer",
+    "meanwhile",
     "invalid_utf8",
     "lone_surrogate",
     "deep_nesting",
@@ -53,6 +55,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     endless: chunked, without end; huge: `size` bytes, declared; deep_nesting: `size` arrays
     shift: every page but the first lies `shift` rows off; total: `total`; page_cap: `cap`
     answer: `body` or `text` as it is, `status`, `content_type`; redirect: `url`, `status` (302)
+    meanwhile: answered well, and before the next call `event` happens
     lost_answer: carried out, then RST; invalid_utf8, lone_surrogate: in each text
     """
 
@@ -87,6 +90,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     text: str = ""
     content_type: str = "application/json;charset=utf-8"
     url: str = ""
+    event: Event | None = None
 
 
 class _Armed:

@@ -89,20 +89,30 @@ def _break_off(site: Site, job: Job, moment: float) -> None:
 
 
 def _fail(world: World, event: events.Fail) -> int:
+    return _force(world, event, states.FAILED, event.share)
+
+
+def _mend(world: World, event: events.Mend) -> int:
+    return _force(world, event, states.DONE, 0.0)
+
+
+def _force(world: World, event: events.Fail | events.Mend, outcome: str, share: float) -> int:
+    """Have the units that an event means end so at this moment."""
     site = world.site(event.source_id)
     moment = world.at(site).moment
-    attempt = Attempt(moment, moment, states.FAILED, 0, forced=True)
-    failed: dict[int, list[int]] = {}
-    for table, unit in _failing(world, site, event, moment):
-        failed.setdefault(table, []).append(unit)
-    for table, units in failed.items():
+    attempt = Attempt(moment, moment, outcome, 0, forced=True)
+    forced: dict[int, list[int]] = {}
+    for table, unit in _meant(world, site, event, share):
+        forced.setdefault(table, []).append(unit)
+    for table, units in forced.items():
         site.inventory.touch(table, moment).add(units, attempt)
-    return sum(map(len, failed.values()))
+    return sum(map(len, forced.values()))
 
 
-def _failing(world: World, site: Site, event: events.Fail, moment: float) -> Iterator[tuple[int, int]]:
-    """Yield each unit that fails, once."""
+def _meant(world: World, site: Site, event: events.Fail | events.Mend, share: float) -> Iterator[tuple[int, int]]:
+    """Yield each unit that is named, and this share of the others, once."""
     at, named = world.at(site), set[tuple[int, int]]()
+    moment = at.moment
     for table in event.table_ids:
         plan = site.inventory.plan(table, moment)
         if plan is None:
@@ -114,10 +124,10 @@ def _failing(world: World, site: Site, event: events.Fail, moment: float) -> Ite
             raise not_found("Partition", partition)
         named.add(place)
     yield from sorted(named)
-    for table in site.source.tables(moment) if event.share else ():
+    for table in site.source.tables(moment) if share else ():
         plan = site.inventory.plan(table, moment)
         for unit in range(plan.units if plan else 0):
-            if (table, unit) not in named and chance(*site.source.seed, _FAIL, table, unit) < event.share:
+            if (table, unit) not in named and chance(*site.source.seed, _FAIL, table, unit) < share:
                 yield table, unit
 
 
@@ -148,5 +158,6 @@ _CARRY_OUT: Final[dict[type, Callable[[World, Any], int]]] = {
     events.StopJob: _stop_job,
     events.RemoveJob: _remove_job,
     events.Fail: _fail,
+    events.Mend: _mend,
     events.SetText: _set_text,
 }

@@ -18,6 +18,7 @@ from exporter.simulator import control, damage, operations, wire
 from exporter.simulator.checks import Doorman, Received, check_permission
 from exporter.simulator.damage import Answer
 from exporter.simulator.faults import Fault, Faults
+from exporter.simulator.happenings import happen
 from exporter.simulator.identities import Identities, Identity
 from exporter.simulator.refusals import Refusal
 from exporter.simulator.world import World
@@ -117,6 +118,8 @@ class Simulator:
         data = operations.answer(self.world, call)
         if fault is not None:
             data = damage.spoilt_data(fault, data)
+            if fault.event is not None and fault.kind == "meanwhile":
+                happen(self.world, fault.event)
         stray = "\n" if route.operation in _ID_WITH_NEWLINE else ""
         return Answer(200, msgspec.json.encode({"requestId": request_id + stray, "data": data}))
 

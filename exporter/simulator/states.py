@@ -22,9 +22,9 @@ class Attempt(NamedTuple):
     outcome: str | None
     """DONE or FAILED; None where it was broken off, which leaves the unit as it was."""
     job: int
-    """The id of the job whose try this is; 0 for what was before all jobs, and for injected failures."""
+    """The id of the job whose try this is; 0 for what was before all jobs, and for injected ends."""
     forced: bool = False
-    """Whether it counts even for a unit that is done or under way: an injected failure."""
+    """Whether it counts even for a unit that is done or under way: an injected end."""
 
 
 class Tally(NamedTuple):

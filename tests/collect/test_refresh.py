@@ -12,7 +12,7 @@ from exporter.collect.refresh import AccountRefresher
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
 from exporter.mms.credentials import credential_source
-from exporter.simulator import Fault, ManualClock, Simulator
+from exporter.simulator import Fault, ManualClock, Simulator, events
 from tests.conftest import config_on
 from tests.harness import eventually, harness_on
 
@@ -43,6 +43,21 @@ async def test_what_cannot_be_listed_keeps_its_values_until_stale_and_then_leave
         served = await harness.refresh()
         assert served.value("mms_up") == 1
         assert len(served.by("mms_jobs", "source_id", status="DONE")) == 6
+
+
+async def test_a_source_that_moves_up_unseen_between_two_pages_does_not_leave(
+    simulator: Simulator, clock: ManualClock
+) -> None:
+    """The first of six sources is deleted behind page 1, so that the one of page 2 is read as page 1's last."""
+    async with harness_on(config_on(simulator.url), clock) as harness:
+        before = await harness.refresh()
+        simulator.page_size_cap = 3
+        gone = events.RemoveSource(source_id=2000001)
+        simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsDataSources", event=gone, times=1))
+        served = await harness.refresh()
+        assert served.by("mms_datasource_info", "source_id") == before.by("mms_datasource_info", "source_id")
+        served = await harness.refresh()
+        assert set(served.by("mms_datasource_info", "source_id")) == {str(2000002 + i) for i in range(5)}
 
 
 async def test_one_sources_jobs_that_cannot_be_read_hide_nothing_else(simulator: Simulator, clock: ManualClock) -> None:

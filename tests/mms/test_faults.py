@@ -51,7 +51,7 @@ FAILING: list[tuple[Fault, str, int]] = [
 SLOW = [Fault(kind="hang"), Fault(kind="drip", bytes_per_second=1), Fault(kind="latency", seconds=30)]
 BEARABLE = {
     *("nulls", "wrong_types", "missing", "broken_rows", "unknown_status", "shift", "total", "page_cap"),
-    *("invalid_utf8", "lone_surrogate"),
+    *("invalid_utf8", "lone_surrogate", "meanwhile"),
 }
 
 

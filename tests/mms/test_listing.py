@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.mms.decoding import Page
-from exporter.mms.listing import MAX_PAGES, Listing, read_newest, read_pages
+from exporter.mms.listing import MAX_PAGES, MAX_READINGS, Listing, read_newest, read_pages, read_steadily
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,36 @@ async def test_a_row_that_comes_twice_is_kept_once_as_it_was_read_last() -> None
     listing = await read_pages(server.read)
     assert listing.rows == (Row(1, 1), Row(2, 2), Row(3, 2), Row(4, 3))
     assert listing.is_whole
+
+
+@pytest.mark.parametrize(("totals", "is_certain"), [((4, 4), True), ((5, 4), False), ((3, 4), False)])
+async def test_a_list_whose_total_moved_is_not_certain(totals: tuple[int, int], is_certain: bool) -> None:  # noqa: FBT001 - the case
+    """A row leaves page 1 before page 2 is read: one of page 2 moves up, unseen, and `total` agrees with what came."""
+    pages = [(Row(1), Row(2)), (Row(4), Row(5)), ()]
+    listing = await read_pages(Server(lambda number: Page(pages[number - 1], totals[min(number, 2) - 1])).read)
+    assert (ids(listing), listing.is_whole, listing.is_certain) == ([1, 2, 4, 5], True, is_certain)
+
+
+async def test_a_list_that_moved_is_read_again_until_it_stands_still() -> None:
+    listings = iter(
+        [Listing((Row(1),), 1, is_whole=True, is_steady=False), Listing((Row(1), Row(2)), 2, is_whole=True)]
+    )
+
+    async def read() -> Listing[Row]:
+        return next(listings)
+
+    assert ids(await read_steadily(read)) == [1, 2]
+
+
+async def test_a_list_that_never_stands_still_is_read_so_often_and_not_certain() -> None:
+    readings: list[Listing[Row]] = []
+
+    async def read() -> Listing[Row]:
+        readings.append(Listing((Row(len(readings)),), 1, is_whole=True, is_steady=False))
+        return readings[-1]
+
+    listing = await read_steadily(read)
+    assert (ids(listing), listing.is_certain, len(readings)) == ([MAX_READINGS - 1], False, MAX_READINGS)
 
 
 async def test_a_row_that_moved_away_is_missed_and_told() -> None:

@@ -86,6 +86,18 @@ def test_named_tables_and_partitions_fail_at_once(world: World) -> None:
     assert result == len(expected)
 
 
+def test_what_failed_is_mended(world: World) -> None:
+    truth = world.truth()
+    table = next(table for table in truth.tables(SOURCE) if not table.has_partitions)
+    partition = next(row for row in truth.partitions(SOURCE) if row.status == "DONE")
+    happen(world, events.Fail(source_id=SOURCE, table_ids=(table.id,), partition_ids=(partition.id,)))
+    assert happen(world, events.Mend(source_id=SOURCE, table_ids=(table.id,), partition_ids=(partition.id,))) == 2
+    mended = world.truth()
+    tables = {row.id: row.status for row in mended.tables(SOURCE)}
+    partitions = {row.id: row.status for row in mended.partitions(SOURCE)}
+    assert (tables[table.id], partitions[partition.id]) == ("DONE", "DONE")
+
+
 def test_a_share_fails(world: World) -> None:
     units = sum(table.partitions or 1 for table in world.truth().tables(SOURCE))
     result = happen(world, events.Fail(source_id=SOURCE, share=0.25))

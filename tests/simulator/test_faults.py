@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from exporter.mms import models
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, events
 from exporter.simulator.faults import KINDS, Faults
 
 from .caller import Caller, Reply
@@ -212,6 +212,16 @@ async def test_rows_move_between_pages(caller: Caller, simulator: Simulator, shi
     ids = [row["id"] for page in pages for row in page]
     assert len(ids) == 6
     assert (len(set(ids)), set(true) - set(ids)) == ((5, {true[5]}) if seen == "twice" else (6, {true[3]}))
+
+
+async def test_the_world_moves_behind_an_answer(caller: Caller, simulator: Simulator, world: World) -> None:
+    """The rows of the second page move up by the one that left the first, and `total` is one less."""
+    true = [source.id for source in world.sites()]
+    gone = events.RemoveSource(source_id=true[0])
+    simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsDataSources", event=gone, times=1))
+    first, second = [(await caller.get("ListMmsDataSources", pageNum=number, pageSize=1)).data for number in (1, 2)]
+    assert first["total"] - second["total"] == 1
+    assert [first["objectList"][0]["id"], second["objectList"][0]["id"]] == [true[0], true[2]]
 
 
 async def test_a_total_that_lies(caller: Caller, simulator: Simulator) -> None:
