@@ -65,6 +65,13 @@ def left_lines(left: Sequence[Unit]) -> Iterator[str]:
         yield from _cut([f"  {printable(str(unit))}: {unit.status or 'not there any more'}" for unit in left], "things")
 
 
+def beside_lines(failed: Sequence[Unit]) -> Iterator[str]:
+    """Yield what is FAILED and was not in the jobs."""
+    if failed:
+        yield f"FAILED, and in none of these jobs: {_number(len(failed), 'thing')}"
+        yield from _cut([f"  {printable(str(unit))}" for unit in failed], "things")
+
+
 def _ways(batch: Batch) -> Iterator[str]:
     """Yield how a job migrates, where that is not left to the service."""
     frame = batch.frame

@@ -14,7 +14,7 @@ from exporter.config import Account, Config
 from exporter.console.asking import Part, Target, Unheard, ask
 from exporter.console.columns import Found
 from exporter.console.options import Options
-from exporter.console.plans import amounts, entry_line, left_lines, plan_lines
+from exporter.console.plans import amounts, beside_lines, entry_line, left_lines, plan_lines
 from exporter.console.report import complaints
 from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, ExporterError, MmsError, Problem, RetryStopped
@@ -25,7 +25,7 @@ from exporter.mms.protocol import create_mms_job
 from exporter.printable import printable
 from exporter.retry.following import follow_all, twins
 from exporter.retry.journal import Course, Journal, entries_of, job_prefix
-from exporter.retry.results import not_done
+from exporter.retry.results import failed_beside, not_done
 from exporter.retry.scope import Plan
 from exporter.retry.selection import Selection, planned
 from exporter.retry.sending import Means, ask_for_all
@@ -117,7 +117,7 @@ async def retry(config: Config, options: RetryOptions, terminal: Terminal, clock
             raise ExporterError(f"{error}; {error.hint}; nothing was sent") from None
         for line in plan_lines(plan, _name(found.source)):
             terminal.say(line)
-        return await _decided(plan, _course(found, plan, clock), client, terminal, options, clock)
+        return await _decided(plan, _course(found, plan, options, clock), client, terminal, options, clock)
 
 
 async def _decided(
@@ -179,15 +179,16 @@ async def _has_twins(means: Means, terminal: Terminal) -> bool:
 
 
 async def _is_done(means: Means, terminal: Terminal) -> bool:
-    """Return whether all that was to be migrated is DONE, and say what is not."""
+    """Return whether all that was to be migrated is DONE, and say what is not, or is FAILED beside it."""
     try:
         left = await not_done(means.client, means.journal)
+        beside = await failed_beside(means.client, means.journal) if means.journal.course.all_failed else []
     except MmsError as error:
         terminal.say(f"the jobs have ended; whether all of it is DONE could not be read: {error}; {error.hint}")
         return False
-    for line in left_lines(left):
+    for line in (*left_lines(left), *beside_lines(beside)):
         terminal.say(line)
-    return not left
+    return not left and not beside
 
 
 def _how_to_go_on(journal: Journal, options: RetryOptions) -> str:
@@ -216,7 +217,7 @@ async def _source(config: Config, options: RetryOptions, terminal: Terminal) -> 
     return told.found[0]
 
 
-def _course(found: Found[DataSource], plan: Plan, clock: Clock) -> Course:
+def _course(found: Found[DataSource], plan: Plan, options: RetryOptions, clock: Clock) -> Course:
     now = datetime.fromtimestamp(clock.wall(), UTC)
     prefix = job_prefix(now.strftime("%Y%m%dT%H%M%SZ"), secrets.token_hex(TOKEN_BYTES))
     return Course(
@@ -227,6 +228,7 @@ def _course(found: Found[DataSource], plan: Plan, clock: Clock) -> Course:
         began=now.isoformat(timespec="seconds"),
         prefix=prefix,
         entries=entries_of(prefix, plan.batches),
+        all_failed=options.selection.failed,
     )
 
 

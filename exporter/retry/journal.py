@@ -57,6 +57,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str
     """The beginning of the names of all its jobs, and of no other's."""
     entries: tuple[Entry, ...]
+    all_failed: bool = False
+    """Whether it is of all that had FAILED in the source, so that nothing should be FAILED at its end."""
 
 
 def job_prefix(when: str, token: str) -> str:

@@ -9,6 +9,7 @@ from exporter.errors import NotFound
 from exporter.mms.client import Client
 from exporter.mms.models import PARTITION_STATUSES
 from exporter.mms.protocol import PartitionFilter, like
+from exporter.retry.inventory import Inventory
 from exporter.retry.journal import Journal
 from exporter.retry.units import DONE, Unit, partition_unit, table_unit
 
@@ -30,6 +31,19 @@ async def not_done(client: Client, journal: Journal) -> list[Unit]:
             tables.setdefault((unit.db or "", unit.table or ""), {})[unit.id] = unit
     left = [unit for wanted in tables.values() for unit in await _partitions_left(client, source_id, wanted)]
     return left + await _left(client, source_id, [unit for unit in units if not unit.is_partition])
+
+
+async def failed_beside(client: Client, journal: Journal) -> list[Unit]:
+    """Return what is FAILED now and was not in a retry's jobs. Raises: MmsError.
+
+    A table counts as in them where partitions of it are.
+    """
+    units = [unit for entry in journal.entries for unit in entry.batch.units()]
+    ids = {(unit.kind, unit.id) for unit in units}
+    names = {(unit.db, unit.table) for unit in units if unit.is_partition}
+    failed = await Inventory(client, journal.course.source_id).failed()
+    beside = [unit for unit in failed if (unit.kind, unit.id) not in ids]
+    return [unit for unit in beside if unit.is_partition or (unit.db, unit.table) not in names]
 
 
 async def _partitions_left(client: Client, source_id: int, wanted: dict[int, Unit]) -> list[Unit]:

@@ -4,28 +4,21 @@ Lists of unfinished jobs are read last, so that what somebody else begins meanwh
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from exporter.errors import MalformedAnswer, NotFound
+from exporter.errors import NotFound
 from exporter.mms import protocol
 from exporter.mms.client import Client
-from exporter.mms.decoding import Page
-from exporter.mms.listing import Identified, read_pages
-from exporter.mms.models import Job, JobConfig, Partition, Table
-from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter, like
+from exporter.mms.models import Job, JobConfig
+from exporter.mms.protocol import JobFilter
 from exporter.retry.coverage import Coverage
+from exporter.retry.inventory import Inventory, whole
 from exporter.retry.lookup import unfinished_jobs
 from exporter.retry.scope import Plan, Refused, Wanted, plan
-from exporter.retry.units import FAILED, Unit, partition_unit, table_unit
-
-MAX_PAGES: Final = 50_000
-"""Of one list: a server that never ends it must not hold a person."""
-I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
-R = TypeVar("R", Table, Partition)
+from exporter.retry.units import FAILED, Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +60,13 @@ class _Reader:
     def __init__(self, client: Client, source_id: int) -> None:
         self._client = client
         self._source_id = source_id
+        self._inventory = Inventory(client, source_id)
         self.wanted: list[Wanted] = []
         self.refused: list[Refused] = []
 
     async def add_all(self) -> None:
         """Add all that failed."""
-        self.wanted += map(Wanted, await self._failed())
+        self.wanted += map(Wanted, await self._inventory.failed())
 
     async def add_table(self, text: str) -> None:
         """Add a table with its failed partitions."""
@@ -80,17 +74,17 @@ class _Reader:
         if not rows:
             self.refused.append(Refused(f"table {text}", "there is none with this id, or of exactly this name"))
         for table in rows:
-            failed = await self._failed_partitions(table.db, table.table)
+            failed = await self._inventory.failed_partitions(table.db, table.table)
             self.wanted += [Wanted(table), *(Wanted(unit) for unit in failed if unit.table_id == table.id)]
 
     async def add_partition(self, number: int) -> None:
         """Add one partition."""
         try:
-            row = await self._client.get_partition(self._source_id, number)
+            unit = await self._inventory.partition(number)
         except NotFound:
             self.refused.append(Refused(f"partition {number}", "there is none with this id"))
         else:
-            self.wanted.append(Wanted(partition_unit(row)))
+            self.wanted.append(Wanted(unit))
 
     async def add_job(self, number: int) -> None:
         """Add what failed of a failed job's scope, to be migrated as that job did."""
@@ -105,7 +99,7 @@ class _Reader:
             self.refused.append(Refused(f"job {number}", reason))
             return
         scope = Coverage([job])
-        held = [unit for unit in await self._failed(job.src_db_name) if scope.job_of(unit)]
+        held = [unit for unit in await self._inventory.failed(job.src_db_name) if scope.job_of(unit)]
         chosen = [unit for unit in held if not _is_chosen_by_expression(job, unit)]
         if len(chosen) < len(held):
             reason = "it chooses partitions by expressions that only MMS can read; name those by --partition or --table"
@@ -116,65 +110,20 @@ class _Reader:
 
     async def failed_jobs(self) -> Coverage:
         """Return the failed jobs whose database is known, for their settings."""
-        listing = await self._whole(
+        listing = await whole(
             "ListMmsJobs", lambda page: self._client.jobs_page(self._source_id, JobFilter(status=FAILED), page)
         )
         return Coverage(job for job in listing if job.src_db_name)
 
-    async def _failed(self, db: str | None = None) -> list[Unit]:
-        """Return all tables and partitions of a source, or of one database, that failed."""
-        filters = TableFilter(db_name=None if db is None else like(db), status=(FAILED,))
-        tables = await self._whole(
-            "ListMmsTables",
-            lambda page: self._units(self._client.tables_page(self._source_id, filters, page), table_unit),
-        )
-        units = [*tables, *await self._failed_partitions(db)]
-        return [unit for unit in units if db is None or unit.db == db]
-
-    async def _tables(self, filters: TableFilter) -> list[Unit]:
-        return await self._whole(
-            "ListMmsTables",
-            lambda page: self._units(self._client.tables_page(self._source_id, filters, page), table_unit),
-        )
-
-    async def _failed_partitions(self, db: str | None = None, table: str | None = None) -> list[Unit]:
-        filters = PartitionFilter(
-            db_name=None if db is None else like(db),
-            table_name=None if table is None else like(table),
-            status=(FAILED,),
-        )
-        return await self._whole(
-            "ListMmsPartitions",
-            lambda page: self._units(self._client.partitions_page(self._source_id, filters, page), partition_unit),
-        )
-
     async def _tables_called(self, text: str) -> list[Unit]:
         """Return the tables that a person's word means: by id, or exactly of this name."""
-        if text.isascii() and text.isdigit():
-            try:
-                return [table_unit(await self._client.get_table(self._source_id, int(text)))]
-            except NotFound:
-                return []
-        db, _, name = text.partition(".")
-        filters = TableFilter(db_name=like(db), name=like(name))
-        found = await self._whole(
-            "ListMmsTables",
-            lambda page: self._units(self._client.tables_page(self._source_id, filters, page), table_unit),
-        )
-        return [unit for unit in found if (unit.db, unit.table) == (db, name)]
-
-    async def _units(self, reading: Awaitable[Page[R]], unit_of: Callable[[R], Unit]) -> Page[Unit]:
-        """Return a page with little of each row, so that a list of 100,000 stays small."""
-        page = await reading
-        return Page(tuple(map(unit_of, page.rows)), page.total)
-
-    async def _whole(self, operation: str, read: Callable[[int], Awaitable[Page[I]]]) -> list[I]:
-        """Return all rows of a list; one that rows left while it was read is read once more. Raises: MmsError."""
-        for _ in range(2):
-            listing = await read_pages(read, max_pages=MAX_PAGES)
-            if listing.is_whole:
-                return list(listing.rows)
-        raise MalformedAnswer(f"{operation}: the list is not whole, so it is not known what all failed")
+        if not (text.isascii() and text.isdigit()):
+            db, _, name = text.partition(".")
+            return await self._inventory.tables_called(db, name)
+        try:
+            return [await self._inventory.table(int(text))]
+        except NotFound:
+            return []
 
 
 def _is_chosen_by_expression(job: Job, unit: Unit) -> bool:

@@ -268,3 +268,12 @@ async def test_the_page_shows_what_it_says(stage: Stage, run: Run) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         (ROOT / "docs" / "commands.md").write_text(expected, encoding="utf-8")
     assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == expected
+
+
+async def test_what_failed_meanwhile_and_is_in_no_job_is_told_and_is_no_success(stage: Stage, run: Run) -> None:
+    row = next(row for row in stage.world.truth().partitions(SOURCE) if row.status == "DONE")
+    failing = events.Fail(source_id=SOURCE, partition_ids=(row.id,))
+    stage.simulator.faults.add(Fault(kind="meanwhile", operation="CreateMmsJob", event=failing, times=1))
+    ended = await run(yes=True, watch=True)
+    assert not ended.outcome.is_fine
+    assert f"FAILED, and in none of these jobs: 1 thing\n  partition {row.id} " in ended.said

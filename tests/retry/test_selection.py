@@ -10,6 +10,7 @@ from exporter.mms.models import Table
 from exporter.mms.pace import Limits
 from exporter.mms.protocol import JobRequest
 from exporter.retry.journal import Journal
+from exporter.retry.lookup import unfinished_jobs
 from exporter.retry.scope import MAX_UNITS
 from exporter.retry.selection import Selection
 from exporter.simulator import Fault, WorldOptions, events, happen
@@ -175,3 +176,43 @@ async def test_a_hundred_thousand_failed_partitions_are_split_and_sent(tmp_path:
         assert stage.jobs_by_name().total() == len(plan.batches)
         made = {number for job in stage.jobs() if job.config for number in job.config.partitions or ()}
     assert made == set(ids)
+
+
+async def test_what_moves_up_unseen_between_two_pages_is_migrated_too(stage: Stage) -> None:
+    row = next(row for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED")
+    mended = events.Mend(source_id=SOURCE, partition_ids=(row.id,))
+    stage.simulator.page_size_cap = 3
+    stage.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsPartitions", event=mended, times=1))
+    plan = await stage.plan()
+    failed = {row.id for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED"}
+    assert {number for batch in plan.batches for number in batch.partition_ids} == failed
+
+
+async def test_a_list_that_moves_each_time_is_not_taken_for_all_that_failed(stage: Stage) -> None:
+    rows = [row.id for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED"]
+    stage.simulator.page_size_cap = len(rows) - 4
+    for number in rows[:3]:
+        mended = events.Mend(source_id=SOURCE, partition_ids=(number,))
+        stage.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsPartitions", event=mended, times=1))
+        stage.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsPartitions", times=1))
+    with pytest.raises(MmsError, match="it moved, 3 times read"):
+        await stage.plan()
+
+
+async def test_an_unfinished_job_that_moves_up_unseen_is_read_again(stage: Stage) -> None:
+    """Of three running jobs, one ends behind the first page of their list, so that the next one moves up."""
+    done = [row for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED"]
+    for number, row in enumerate(done[:3]):
+        request = JobRequest(name=f"other-{number}", src_db_name=row.db_name, partitions=(row.id,))
+        await stage.client.create_job(SOURCE, request)
+    await stage.pass_time(2 * stage.world.options.async_task_seconds)
+    unfinished = [job for job in stage.world.truth().jobs(SOURCE) if job.status in {"INIT", "DOING"}]
+    assert {job.status for job in unfinished} == {unfinished[0].status}
+    assert len(unfinished) == 3
+    stage.simulator.page_size_cap = 1
+    gone = max(unfinished, key=lambda job: job.id)
+    removed = events.RemoveJob(source_id=SOURCE, job_id=gone.id)
+    skip = 0 if unfinished[0].status == "INIT" else 1
+    stage.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsJobs", event=removed, skip=skip, times=1))
+    found = await unfinished_jobs(stage.client, SOURCE, ())
+    assert {job.id for job in found} == {job.id for job in unfinished} - {gone.id}
