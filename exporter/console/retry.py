@@ -181,7 +181,7 @@ async def _has_twins(means: Means, terminal: Terminal) -> bool:
 async def _is_done(means: Means, terminal: Terminal) -> bool:
     """Return whether all that was to be migrated is DONE, and say what is not, or is FAILED beside it."""
     try:
-        left = await not_done(means.client, means.journal)
+        left = await not_done(means.client, means.journal, means.clock)
         beside = await failed_beside(means.client, means.journal) if means.journal.course.all_failed else []
     except MmsError as error:
         terminal.say(f"the jobs have ended; whether all of it is DONE could not be read: {error}; {error.hint}")

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from exporter.clock import Clock
 from exporter.errors import RetryStopped
 from exporter.mms.models import Job
 from exporter.retry.journal import Journal
-from exporter.retry.results import MAX_ASKED_ONE_BY_ONE, not_done
+from exporter.retry.results import MAX_ASKED_ONE_BY_ONE, SETTLE_SECONDS, not_done
 from exporter.retry.watching import MAX_FAILED_POLLS, watch
 from exporter.simulator import Fault, events, happen
 from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
@@ -24,7 +25,7 @@ async def test_jobs_are_watched_until_all_is_done(stage: Stage) -> None:
         seen = await watched(stage, journal)
         assert {job.name for job in seen[-1]} == journal.names
         assert {entry.state for entry in journal.entries} == {"done"}
-        assert await not_done(stage.client, journal) == []
+        assert await not_done(stage.client, journal, stage.clock) == []
     assert not stage.failed()
 
 
@@ -36,7 +37,7 @@ async def test_what_failed_again_is_named(tmp_path: Path, partitions: int) -> No
             await stage.carry_out(journal)
             await watched(stage, journal)
             assert "failed" in {entry.state for entry in journal.entries}
-            left = await not_done(stage.client, journal)
+            left = await not_done(stage.client, journal, stage.clock)
         truth = stage.world.truth()
         failed = {("partition", row.id) for row in truth.partitions(SOURCE) if row.status == "FAILED"}
         failed |= {
@@ -44,6 +45,53 @@ async def test_what_failed_again_is_named(tmp_path: Path, partitions: int) -> No
         }
     assert {(unit.kind, unit.id) for unit in left} == failed != set()
     assert {unit.status for unit in left} == {"FAILED"}
+
+
+@pytest.mark.parametrize("status", ["DOING", "INIT", "PART_DONE"])
+async def test_a_status_that_lags_behind_its_job_is_waited_for(stage: Stage, status: str) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        await stage.carry_out(journal)
+        await watched(stage, journal)
+        for operation in ("GetMmsPartition", "GetMmsTable"):
+            stage.simulator.faults.add(Fault(kind="unknown_status", operation=operation, value=status, times=2))
+        assert await not_done(stage.client, journal, stage.clock) == []
+
+
+async def test_a_status_that_lags_in_the_lists_is_waited_for(tmp_path: Path) -> None:
+    async with stage_on(replace(QUIET_WORLD, partitions=4 * MAX_ASKED_ONE_BY_ONE), tmp_path) as stage:
+        stage.fail(0.4)
+        wanted = stage.failed()
+        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+            await stage.carry_out(journal)
+            while wanted & stage.failed():  # what waits for its turn still reads FAILED
+                await stage.pass_time(5)
+            assert "DOING" in stage.statuses().values()
+
+            async def sleep(_: float) -> None:
+                await stage.pass_time(stage.world.options.job_seconds / 10)
+
+            assert await not_done(stage.client, journal, Clock(monotonic=lambda: 0.0, sleep=sleep)) == []
+
+
+async def test_a_status_that_never_settles_is_told_in_time(stage: Stage) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        await stage.carry_out(journal)
+        await watched(stage, journal)
+        stage.simulator.faults.add(Fault(kind="unknown_status", operation="GetMmsPartition", value="DOING"))
+        began = stage.ticks()
+        assert {unit.status for unit in await not_done(stage.client, journal, stage.clock)} == {"DOING"}
+    assert SETTLE_SECONDS <= stage.ticks() - began <= 2 * SETTLE_SECONDS
+
+
+async def test_what_failed_or_is_gone_is_not_waited_for(stage: Stage) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        await stage.carry_out(journal)
+        await watched(stage, journal)
+        stage.simulator.faults.add(Fault(kind="error", operation="GetMmsTable", status=404, code="TableNotFound"))
+        stage.simulator.faults.add(Fault(kind="unknown_status", operation="GetMmsPartition", value="FAILED"))
+        began = stage.ticks()
+        assert {unit.status for unit in await not_done(stage.client, journal, stage.clock)} == {"FAILED", None}
+    assert stage.ticks() == began
 
 
 async def test_a_job_that_is_deleted_has_failed(stage: Stage) -> None:
@@ -55,7 +103,7 @@ async def test_a_job_that_is_deleted_has_failed(stage: Stage) -> None:
             "failed",
             "MMS does not have the job any more",
         )
-        assert await not_done(stage.client, journal)
+        assert await not_done(stage.client, journal, stage.clock)
 
 
 async def test_a_job_that_is_stopped_is_not_waited_for(stage: Stage) -> None:
