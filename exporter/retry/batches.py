@@ -32,8 +32,12 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     column_mapping: tuple[tuple[str, str], ...] | None = None
 
     @classmethod
-    def of(cls, unit: Unit, job: Job | None) -> Self:
-        """Return the frame of a unit; `job` is the failed one that is tried again, where it is known."""
+    def of(cls, unit: Unit, job: Job | None, *, is_named: bool) -> Self:
+        """Return the frame of a unit; `job` is the failed one that is tried again, where it is known.
+
+        That the job left the data out is taken over only from one that a person named: what is DONE without its data is
+        not what somebody wants who names what failed.
+        """
         config = job.config or _NOTHING if job else _NOTHING
         columns = config.column_mapping
         return cls(
@@ -42,10 +46,10 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             dst_project=unit.dst_project or (job.dst_db_name if job else None),
             dst_schema=unit.dst_schema or (job.dst_schema_name if job else None),
             task_type=config.task_type,
-            schema_only=config.schema_only,
+            schema_only=config.schema_only if is_named or not config.schema_only else None,
             increment=config.increment,
             enable_schema_migration=config.enable_schema_migration,
-            enable_data_migration=config.enable_data_migration,
+            enable_data_migration=config.enable_data_migration if is_named or config.enable_data_migration else None,
             enable_verification=config.enable_verification,
             column_mapping=tuple(sorted(columns.items())) if columns else None,
         )

@@ -3,7 +3,7 @@
 A job has one source database, one destination and one way to migrate, so units are grouped by those. A failed table
 with failed partitions is migrated by the ids of these: a job over the table's name would migrate also the partitions
 that were never tried. The way (task type, options, columns) is that of the failed job that last had the unit in its
-scope; where no such job is known it is left out, and the service's defaults hold.
+scope, and goes where the unit goes; where no such job is known it is left out, and the service's defaults hold.
 """
 
 from collections import Counter
@@ -66,8 +66,9 @@ def plan(wanted: Iterable[Wanted], failed: Coverage, unfinished: Coverage) -> Pl
         if reason:
             refused.append(Refused(str(unit), reason))
             continue
-        job = each.job or failed.job_of(unit)
-        groups.setdefault((unit.kind, Frame.of(unit, job)), []).append(_placed(unit, job))
+        job = each.job or failed.settings_of(unit)
+        frame = Frame.of(unit, job, is_named=each.job is not None)
+        groups.setdefault((unit.kind, frame), []).append(_placed(unit, job))
     ordered = sorted(groups.items(), key=lambda group: (group[0][1].src_db, group[0][0]))
     return Plan(tuple(batch for (_, frame), units in ordered for batch in _batches(frame, units)), tuple(refused))
 

@@ -49,6 +49,7 @@ class Case:
     failed: tuple[Job, ...] = field(default=())
 
 
+ORDERS = {"tables": ("orders",)}
 CASES = {
     "partitions by their ids": Case([partition(3), partition(2)], [{"src_db_name": "sales", "partitions": (2, 3)}]),
     "a table without partitions by its name": Case([table(1)], [{"src_db_name": "sales", "tables": ("orders",)}]),
@@ -105,7 +106,7 @@ CASES = {
                 "src_schema_name": "layer",
                 "dst_db_name": "p",
                 "task_type": "HIVE_SPARK",
-                "schema_only": True,
+                "enable_schema_migration": False,
                 "enable_verification": False,
                 "partitions": (1, 2),
                 "table_mapping": {"orders": "kept"},
@@ -120,12 +121,41 @@ CASES = {
                 config={
                     "partitions": [1, 2],
                     "taskType": "HIVE_SPARK",
-                    "schemaOnly": True,
+                    "enableSchemaMigration": False,
                     "enableVerification": False,
                     "tableMapping": {"orders": "kept"},
                 },
             ),
         ),
+    ),
+    "the way of the newest failed job that goes where it goes": Case(
+        [table(1, dst_project="p", dst_schema="one")],
+        [{"src_db_name": "sales", "src_schema_name": "s1", "dst_db_name": "p", "dst_schema_name": "one", **ORDERS}],
+        (
+            job(7, srcSchemaName="s1", dstDbName="P", dstSchemaName="one", config={"tables": ["orders"]}),
+            job(8, srcSchemaName="s2", dstDbName="p", dstSchemaName="two", config={"tables": ["orders"]}),
+            job(9, srcSchemaName="s3", dstDbName="q", dstSchemaName="one", config={"tables": ["orders"]}),
+        ),
+    ),
+    "the way of a failed job that says nothing of where": Case(
+        [table(1, dst_project="p", dst_schema="one")],
+        [{"src_db_name": "sales", "task_type": "OSS", "dst_db_name": "p", "dst_schema_name": "one", **ORDERS}],
+        (job(7, config={"tables": ["orders"], "taskType": "OSS"}),),
+    ),
+    "the way of a failed job that names it before a newer one over its database": Case(
+        [table(1)],
+        [{"src_db_name": "sales", "task_type": "OSS", **ORDERS}],
+        (job(7, config={"tables": ["orders"], "taskType": "OSS"}), job(8, config={"taskType": "HIVE_SPARK"})),
+    ),
+    "the way of a failed job over its database where none names it": Case(
+        [table(1)],
+        [{"src_db_name": "sales", "task_type": "OSS", **ORDERS}],
+        (job(7, config={"taskType": "OSS"}), job(8, config={"tables": ["clicks"], "taskType": "HIVE_SPARK"})),
+    ),
+    "with its data, though the failed job left that out": Case(
+        [table(1)],
+        [{"src_db_name": "sales", "task_type": "OSS", **ORDERS}],
+        (job(7, config={"tables": ["orders"], "taskType": "OSS", "schemaOnly": True, "enableDataMigration": False}),),
     ),
     "the same thing named twice once": Case(
         [partition(1), partition(1)], [{"src_db_name": "sales", "partitions": (1,)}]
@@ -208,6 +238,13 @@ FREE = {
 def test_what_no_unfinished_job_has_is_migrated(how: str) -> None:
     unit, unfinished = FREE[how]
     assert len(requests([unit], unfinished=(unfinished,))) == 1
+
+
+def test_a_job_that_is_named_is_migrated_as_it_was_with_its_data_or_without() -> None:
+    named = job(7, config={"tables": ["orders"], "schemaOnly": True, "enableDataMigration": False})
+    (batch,) = plan([Wanted(table(1), named)], Coverage(()), Coverage(())).batches
+    request = batch.request("n", None)
+    assert (request.schema_only, request.enable_data_migration) == (True, False)
 
 
 def test_two_tables_of_one_name_are_refused_since_a_name_would_mean_both() -> None:
