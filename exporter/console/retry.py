@@ -124,6 +124,7 @@ async def _decided(
     plan: Plan, course: Course, client: Client, terminal: Terminal, options: RetryOptions, clock: Clock
 ) -> Outcome:
     """Do what is planned, if that is wanted."""
+    planned_at = clock.monotonic()
     if options.dry_run:
         return Outcome(is_fine=not plan.refused, output=_bodies(course))
     if not plan.batches:
@@ -133,7 +134,7 @@ async def _decided(
         terminal.say("nothing was sent")
         return Outcome(is_fine=False)
     with Journal.begun(options.state_folder, course) as journal:
-        outcome = await _carried_out(Means(client, journal, terminal.say, clock), terminal, options)
+        outcome = await _carried_out(Means(client, journal, terminal.say, clock, planned_at), terminal, options)
     return Outcome(outcome.is_fine and not plan.refused, outcome.output)
 
 

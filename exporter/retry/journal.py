@@ -22,7 +22,8 @@ PRIVATE_FOLDER: Final = 0o700
 
 State = Literal["planned", "sending", "asked", "made", "done", "failed", "refused", "skipped"]
 """planned: nothing was sent. sending: it may have been, and the outcome is not known. asked: MMS makes the job. made:
-it is there. done, failed: it has ended. refused: MMS did not make it. skipped: others had it under way by then."""
+it is there. done, failed: it has ended. refused: MMS did not make it. skipped: others had it under way by then, or
+it was not FAILED any more."""
 OPEN: Final[frozenset[State]] = frozenset({"planned", "sending", "asked"})
 """States in which there is something to do before the job is there."""
 
@@ -41,7 +42,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     """Why it is refused, skipped or failed."""
     left_out: int = 0
-    """How much of what was planned others had under way by the time it was sent."""
+    """How much of what was planned others had under way, or was not FAILED any more, by the time it was sent."""
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):

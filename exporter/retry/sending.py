@@ -26,9 +26,11 @@ from exporter.errors import (
 from exporter.mms.client import Client
 from exporter.mms.models import Job
 from exporter.retry.coverage import Coverage
+from exporter.retry.inventory import Inventory
 from exporter.retry.journal import Entry, Journal
 from exporter.retry.lookup import check_names_are_filtered, jobs_named, unfinished_jobs
 from exporter.retry.scope import taken_by
+from exporter.retry.standing import Standing
 
 SETTLE_SECONDS: Final = 300.0
 FIRST_LOOK_SECONDS: Final = 2.0
@@ -51,6 +53,8 @@ class Means:
     journal: Journal
     tell: Tell
     clock: Clock = SYSTEM_CLOCK
+    planned_at: float | None = None
+    """When what is to be sent was read as FAILED, in monotonic seconds; None where an earlier process did."""
 
     @property
     def source_id(self) -> int:
@@ -63,15 +67,19 @@ async def ask_for_all(means: Means) -> None:
 
     Raises: RetryStopped where it cannot go on; what is written down says where it stands.
     """
+    standing = Standing(Inventory(means.client, means.source_id), means.clock, means.planned_at)
     for place, entry in enumerate(means.journal.entries):
         if entry.state == "sending":
             await _settle(means, place, entry)
         elif entry.state == "planned":
-            await _begin(means, place, entry)
+            await _begin(means, standing, place, entry)
 
 
-async def _begin(means: Means, place: int, entry: Entry) -> None:
-    """Send what nobody else has under way by now."""
+async def _begin(means: Means, standing: Standing, place: int, entry: Entry) -> None:
+    """Send what is FAILED still, and nobody else has under way by now."""
+    entry = await _still_failed(means, standing, place, entry)
+    if entry.state == "skipped":
+        return
     try:
         jobs = await unfinished_jobs(means.client, means.source_id, means.journal.names)
     except MmsError as error:
@@ -85,6 +93,20 @@ async def _begin(means: Means, place: int, entry: Entry) -> None:
     if left_out:
         means.tell(f"{entry.name}: {left_out:,} of it are left out, which other jobs have under way by now")
     await _send(means, place, replace(entry, batch=batch, left_out=entry.left_out + left_out))
+
+
+async def _still_failed(means: Means, standing: Standing, place: int, entry: Entry) -> Entry:
+    """Return the entry without what is not FAILED any more; `skipped` where nothing is."""
+    try:
+        batch = await standing.of(entry.batch)
+    except MmsError as error:
+        raise stopped(error, "what of it is FAILED still could not be read, so nothing more was sent") from None
+    if batch.is_empty:
+        return means.journal.note(place, replace(entry, state="skipped", reason="nothing of it is FAILED any more"))
+    left_out = entry.batch.size - batch.size
+    if left_out:
+        means.tell(f"{entry.name}: {left_out:,} of it are left out, which are not FAILED any more")
+    return replace(entry, batch=batch, left_out=entry.left_out + left_out)
 
 
 async def _send(means: Means, place: int, entry: Entry) -> None:
