@@ -115,6 +115,14 @@ class Throttled(MmsError):
     retryable = True
     hint = "lower rate_limit or raise refresh.interval"
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether the call was surely not carried out: MMS itself says so by its code, or nothing was sent.
+
+        A gateway's page has no code of MMS's own; it, and a code in a success, can stand before work that was done.
+        """
+        return self.status is None or (self.status >= 400 and self.code.lower().startswith("throttling"))  # noqa: PLR2004 - HTTP
+
 
 class AuthRefused(MmsError):
     """MMS does not accept who is calling: key, token, signature or clock."""

@@ -101,7 +101,7 @@ class Client:
         """Return what MMS answers to `call`.
 
         Raises: MmsError, after as many attempts as its kind allows. A call that is not repeatable is only repeated when
-        it was throttled, since then it was not carried out. WriteForbidden, with nothing sent.
+        MMS itself throttled it, since then it was not carried out. WriteForbidden, with nothing sent.
         """
         if call.method != "GET" and not self._may_write:
             raise WriteForbidden(f"{call.operation} is not sent: this client only reads")
@@ -267,4 +267,4 @@ def _can_be_repeated(call: Call[Any], error: BaseException) -> bool:
     """Tell whether sending `call` again after `error` can help and cannot do its work twice."""
     if not isinstance(error, MmsError) or not error.retryable:
         return False
-    return call.is_repeatable or isinstance(error, Throttled)
+    return call.is_repeatable or (isinstance(error, Throttled) and error.is_certain)

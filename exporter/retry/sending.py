@@ -144,8 +144,10 @@ def _was_refused(error: MmsError) -> bool:
     A gateway's page has a status and no code; it can stand before a service that did its work. A nonce that was used,
     and a conflict, can mean that the same request came before, sent twice by something on the way.
     """
-    if isinstance(error, CredentialsUnavailable | Throttled):
+    if isinstance(error, CredentialsUnavailable):
         return True
+    if isinstance(error, Throttled):
+        return error.is_certain
     if error.status == HTTPStatus.CONFLICT or "nonceused" in error.code.lower():
         return False
     is_refusal = isinstance(error, AuthRefused | PermissionRefused | NotFound | RequestRejected)

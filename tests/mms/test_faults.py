@@ -152,6 +152,24 @@ async def test_a_job_whose_answer_was_lost_is_not_made_twice(
     assert simulator.calls["CreateMmsJob", SOURCE] == 1
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind="html", status=429),
+        Fault(kind="error", status=429, code="TooManyRequests"),
+        Fault(kind="code_in_200", code="Throttling.User"),
+    ],
+    ids=name_of,
+)
+async def test_a_throttle_that_mms_itself_does_not_state_has_no_job_sent_again(
+    simulator: Simulator, client: Client, fault: Fault
+) -> None:
+    simulator.faults.add(fault)
+    with pytest.raises(Throttled):
+        await client.create_job(SOURCE, JobRequest(src_db_name="no such"))
+    assert simulator.calls["CreateMmsJob", SOURCE] == 1
+
+
 async def test_a_throttled_job_is_made_once(simulator: Simulator, client: Client, ear: Ear) -> None:
     table = next(simulator.world.truth().tables(SOURCE))
     simulator.faults.add(Fault(kind="throttle", operation="CreateMmsJob", times=2))

@@ -193,6 +193,9 @@ DOUBTFUL = [
     Fault(kind="error", status=400, code="SignatureNonceUsed"),
     Fault(kind="code_in_200", code="NoPermission"),
     Fault(kind="error", status=503, code="ServiceUnavailable"),
+    Fault(kind="code_in_200", code="Throttling.User"),
+    Fault(kind="html", status=429),
+    Fault(kind="error", status=429, code="TooManyRequests"),
 ]
 
 
