@@ -4,10 +4,9 @@ It is on the disk before each step that it speaks of; nobody else works on it me
 warehouse, and no secret. Knows nothing of MMS but the requests that it keeps.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -16,6 +15,7 @@ import msgspec
 from exporter.errors import RetryStopped
 from exporter.files import PRIVATE, write_atomically
 from exporter.retry.batches import Batch
+from exporter.retry.locks import held
 
 FORMAT: Final = 1
 PRIVATE_FOLDER: Final = 0o700
@@ -110,11 +110,7 @@ class Journal:
     @contextmanager
     def begun(cls, folder: Path, course: Course) -> Iterator[Self]:
         """Provide the journal of a retry that begins now, in a folder that is made if need be. Raises: RetryStopped."""
-        path = folder / f"retry-{course.prefix.strip('-')}.json"
-        try:
-            folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
-        except OSError as error:
-            raise RetryStopped(f"{folder} cannot be made: {error.strerror}") from None
+        path = Path(os.path.realpath(made_folder(folder) / f"retry-{course.prefix.strip('-')}.json"))
         with _held(path):
             journal = cls(path, course)
             journal.save()
@@ -126,31 +122,32 @@ class Journal:
         """Provide the journal of a retry that was begun earlier. Raises: RetryStopped."""
         if not path.is_file():
             raise RetryStopped(f"{path}: there is no such file")
+        path = Path(os.path.realpath(path))  # a link to it must not have a lock of its own
         with _held(path):
-            try:
-                course = msgspec.json.decode(path.read_bytes(), type=Course)
-            except OSError as error:
-                raise RetryStopped(f"{path} cannot be read: {error.strerror}") from None
-            except (msgspec.MsgspecError, ValueError):
-                raise RetryStopped(f"{path} is not what a retry wrote") from None
-            if course.format != FORMAT:
-                raise RetryStopped(f"{path} was written by another version of this program")
-            yield cls(path, course)
+            yield cls(path, course_from(path))
 
 
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Keep every other process off a journal; the hold ends with this process, however that ends."""
+def course_from(path: Path) -> Course:
+    """Return what is written in a journal. Raises: RetryStopped for what is none."""
     try:
-        handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+        course = msgspec.json.decode(path.read_bytes(), type=Course)
     except OSError as error:
-        raise RetryStopped(f"{path} cannot be held: {error.strerror}") from None
+        raise RetryStopped(f"{path} cannot be read: {error.strerror}") from None
+    except (msgspec.MsgspecError, ValueError):
+        raise RetryStopped(f"{path} is not what a retry wrote") from None
+    if course.format != FORMAT:
+        raise RetryStopped(f"{path} was written by another version of this program")
+    return course
+
+
+def made_folder(folder: Path) -> Path:
+    """Return a folder, made if need be, that only its user can look into. Raises: RetryStopped."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise RetryStopped(f"{path}: another process works on it") from None
-    try:
-        yield
-    finally:
-        os.close(handle)
+        folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+    except OSError as error:
+        raise RetryStopped(f"{folder} cannot be made: {error.strerror}") from None
+    return folder
+
+
+def _held(path: Path) -> AbstractContextManager[None]:
+    return held(path.with_suffix(".lock"), str(path))

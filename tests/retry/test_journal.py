@@ -69,6 +69,23 @@ async def test_a_second_process_is_kept_off(tmp_path: Path) -> None:
         pass
 
 
+def test_a_link_to_a_journal_is_that_journal(tmp_path: Path) -> None:
+    with Journal.begun(tmp_path / "state", COURSE) as journal:
+        pass
+    link = tmp_path / "link.json"
+    link.symlink_to(journal.path)
+    with Journal.resumed(link) as first:
+        assert first.path == journal.path
+        with pytest.raises(RetryStopped, match="another process works on it"):
+            Journal.resumed(journal.path).__enter__()
+
+
+def test_a_folder_behind_a_link_is_that_folder(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    with Journal.begun(tmp_path / "link", COURSE) as journal:
+        assert journal.path.parent == tmp_path
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
