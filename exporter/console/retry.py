@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -23,8 +24,9 @@ from exporter.mms.client import Client
 from exporter.mms.models import DataSource
 from exporter.mms.protocol import create_mms_job
 from exporter.printable import printable
+from exporter.retry.claims import claimed
 from exporter.retry.following import follow_all, twins
-from exporter.retry.journal import Course, Journal, entries_of, job_prefix
+from exporter.retry.journal import OPEN, Course, Journal, entries_of, job_prefix
 from exporter.retry.results import failed_beside, not_done
 from exporter.retry.scope import Plan
 from exporter.retry.selection import Selection, planned
@@ -76,7 +78,7 @@ class RetryOptions:
         selection = self.selection
         if self.resume is not None:
             if self.source or self.account or not selection.is_empty or self.dry_run:
-                yield Problem("--resume", "says by itself what is meant; give nothing beside it but --watch")
+                yield Problem("--resume", "says by itself what is meant; give nothing beside it but --watch or --yes")
             return
         if not self.source:
             yield Problem("--source", "is required: the data source, by name or id")
@@ -98,33 +100,62 @@ class Outcome:
     """For standard output: bodies of requests, or a line for each job."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What a run is carried out with."""
+
+    client: Client
+    terminal: Terminal
+    options: RetryOptions
+    clock: Clock
+    claim: ExitStack
+    """The right to make jobs in the data source; closed as soon as all are made."""
+
+
 async def retry(config: Config, options: RetryOptions, terminal: Terminal, clock: Clock = SYSTEM_CLOCK) -> Outcome:
     """Migrate again what is meant. Raises: ConfigError for what is unclear; ExporterError where nothing was sent."""
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
     if problems := list(options.problems(has_person=terminal.has_person)):
         raise ConfigError(*problems)
-    if options.resume is not None:
-        with Journal.resumed(options.resume) as journal:
-            async with _writer(_account_of(journal.course, config), clock) as client:
-                return await _carried_out(Means(client, journal, terminal.say, clock), terminal, options)
-    found = await _source(config, options, terminal)
-    if found is None:
-        return Outcome(is_fine=False)
-    async with _writer(found.account, clock) as client:
-        try:
-            plan = await planned(client, found.source.id, options.selection)
-        except MmsError as error:
-            raise ExporterError(f"{error}; {error.hint}; nothing was sent") from None
-        for line in plan_lines(plan, _name(found.source)):
-            terminal.say(line)
-        return await _decided(plan, _course(found, plan, options, clock), client, terminal, options, clock)
+    with ExitStack() as claim:
+        if options.resume is not None:
+            return await _resumed(config, options.resume, options, terminal, clock, claim)
+        found = await _source(config, options, terminal)
+        if found is None:
+            return Outcome(is_fine=False)
+        if not options.dry_run:
+            claim.enter_context(claimed(options.state_folder, found.account.url, found.source.id))
+        async with _writer(found.account, clock) as client:
+            return await _planned(found, _Scene(client, terminal, options, clock, claim))
 
 
-async def _decided(
-    plan: Plan, course: Course, client: Client, terminal: Terminal, options: RetryOptions, clock: Clock
+async def _resumed(
+    config: Config, path: Path, options: RetryOptions, terminal: Terminal, clock: Clock, claim: ExitStack
 ) -> Outcome:
+    """Take an earlier run up again. Raises: RetryStopped, with nothing sent, where another one is in the way."""
+    with Journal.resumed(path) as journal:
+        course = journal.course
+        account = _account_of(course, config)
+        if any(entry.state in OPEN for entry in journal.entries):
+            claim.enter_context(claimed(options.state_folder, course.endpoint, course.source_id, journal.path))
+        async with _writer(account, clock) as client:
+            return await _carried_out(journal, _Scene(client, terminal, options, clock, claim))
+
+
+async def _planned(found: Found[DataSource], scene: _Scene) -> Outcome:
+    """Say what is to be made of what is meant, and do it if that is wanted."""
+    try:
+        plan = await planned(scene.client, found.source.id, scene.options.selection)
+    except MmsError as error:
+        raise ExporterError(f"{error}; {error.hint}; nothing was sent") from None
+    for line in plan_lines(plan, _name(found.source)):
+        scene.terminal.say(line)
+    return await _decided(plan, _course(found, plan, scene.options, scene.clock), scene)
+
+
+async def _decided(plan: Plan, course: Course, scene: _Scene) -> Outcome:
     """Do what is planned, if that is wanted."""
-    planned_at = clock.monotonic()
+    options, terminal, planned_at = scene.options, scene.terminal, scene.clock.monotonic()
     if options.dry_run:
         return Outcome(is_fine=not plan.refused, output=_bodies(course))
     if not plan.batches:
@@ -134,16 +165,20 @@ async def _decided(
         terminal.say("nothing was sent")
         return Outcome(is_fine=False)
     with Journal.begun(options.state_folder, course) as journal:
-        outcome = await _carried_out(Means(client, journal, terminal.say, clock, planned_at), terminal, options)
+        outcome = await _carried_out(journal, scene, planned_at)
     return Outcome(outcome.is_fine and not plan.refused, outcome.output)
 
 
-async def _carried_out(means: Means, terminal: Terminal, options: RetryOptions) -> Outcome:
+async def _carried_out(journal: Journal, scene: _Scene, planned_at: float | None = None) -> Outcome:
     """Have all jobs made, and watched where that is wanted. Whatever ends it, it says how to go on."""
-    journal = means.journal
+    terminal, options = scene.terminal, scene.options
+    means = Means(scene.client, journal, terminal.say, scene.clock, planned_at)
+    # Before the first request: what ends this process may leave it no time to say so.
+    terminal.say(f"each step is written down in {printable(str(journal.path))}")
     try:
         await ask_for_all(means)
         await follow_all(means)
+        scene.claim.close()
         is_fine = await _is_all_right(means, terminal, options)
     except RetryStopped as error:
         terminal.say(f"{printable(str(error))}\n{_how_to_go_on(journal, options)}")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from exporter.config import Config, config_from
 from exporter.console.paper import Paper
 from exporter.console.retry import Outcome, RetryOptions, retry
 from exporter.console.terminal import Terminal
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, RetryStopped
 from exporter.mms.protocol import JobRequest
+from exporter.retry.claims import claimed
 from exporter.retry.selection import Selection
 from exporter.simulator import Fault, Identity, events, happen
 from tests.conftest import IDENTITY, account_on, config_on
@@ -26,6 +28,8 @@ from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
 
 ALL = Selection(failed=True)
 ANYBODY = Path("/nonexistent")
+UNFINISHED_CALLS = 2
+"""Of ListMmsJobs, to learn which jobs are unfinished; so many again for the failed ones while it is planned."""
 
 
 class Person(io.StringIO):
@@ -162,7 +166,7 @@ UNCLEAR: list[tuple[dict[str, Any], list[str]]] = [
         {"selection": Selection(failed=True, jobs=[1]), "yes": True},
         ["--failed: is all of them; leave out --table, --partition and --job, or this"],
     ),
-    ({"resume": ANYBODY}, ["--resume: says by itself what is meant; give nothing beside it but --watch"]),
+    ({"resume": ANYBODY}, ["--resume: says by itself what is meant; give nothing beside it but --watch or --yes"]),
 ]
 
 
@@ -227,6 +231,42 @@ async def test_what_was_stopped_tells_how_to_go_on_and_goes_on(stage: Stage, run
     assert resumed.outcome.is_fine
     assert not stage.failed()
     assert set(stage.jobs_by_name().values()) == {1}
+
+
+async def test_no_second_run_sends_while_it_is_not_known_what_became_of_the_first(stage: Stage, run: Run) -> None:
+    """A job that was asked for is in no list yet, so that MMS does not tell that it is under way."""
+    stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob", times=1))
+    stage.simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", skip=2 * UNFINISHED_CALLS + 1))
+    assert not (await run(yes=True)).outcome.is_fine
+    stage.simulator.faults.clear()
+    (journal,) = journals(stage)
+    with pytest.raises(RetryStopped, match=f"settle that first: mms-exporter retry --resume={journal}"):
+        await run(yes=True)
+    assert len(stage.world.site(SOURCE).roster.created) == 1
+    assert (await run(dry_run=True)).lines, "what is only shown is in nobody's way"
+
+
+async def test_who_only_watches_keeps_nobody_out_and_is_not_kept_out(stage: Stage, run: Run) -> None:
+    passing, free = stage.clock.sleep, list[float]()
+    place = (stage.folder / "state", stage.simulator.url, SOURCE)
+
+    async def sleep(seconds: float) -> None:
+        with suppress(RetryStopped), claimed(*place):
+            free.append(seconds)
+        await passing(seconds)
+
+    stage.clock = replace(stage.clock, sleep=sleep)
+    assert (await run(yes=True, watch=True)).outcome.is_fine
+    assert free
+    with claimed(*place):
+        resumed = await run(source=None, selection=Selection(), resume=journals(stage)[0], watch=True)
+    assert resumed.outcome.is_fine
+
+
+async def test_a_run_that_is_resumed_may_be_told_yes_and_is_not_asked(stage: Stage, run: Run) -> None:
+    await run(yes=True)
+    (journal,) = journals(stage)
+    assert (await run(source=None, selection=Selection(), resume=journal, yes=True)).outcome.is_fine
 
 
 async def test_a_run_of_another_account_is_not_resumed(stage: Stage, run: Run) -> None:
