@@ -8,10 +8,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from exporter import arguments, logs
 from exporter.errors import ConfigError, ExporterError, Problem
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from exporter.config_content import Content
     from exporter.demo import SimulatorOptions
     from exporter.web.server import WebOptions
+
+T = TypeVar("T")
 
 FINE: Final = 0
 FAILED: Final = 1
@@ -41,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except ExporterError as error:
         _complain(error)
         return FAILED
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return FAILED
 
 
@@ -116,8 +118,18 @@ def _retry(values: Mapping[str, Any]) -> int:
     folder = home if home.is_absolute() else Path.home() / ".local" / "state"
     options = RetryOptions.of(values, folder / "mms-exporter")
     terminal = Terminal(sys.stdin, sys.stderr, Paper.of(sys.stderr, os.environ))
-    outcome = asyncio.run(retry(_config(values), options, terminal))
+    outcome = asyncio.run(_until_told(retry(_config(values), options, terminal)))
     return FINE if _print(outcome.output) and outcome.is_fine else FAILED
+
+
+async def _until_told(work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` does; a signal that ends a process, or a terminal that is closed, ends it as Ctrl-C does."""
+    task = asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # What is ignored from the start, as after `nohup`, is meant to be.
+        if task is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await work
 
 
 def _config_text(values: Mapping[str, Any]) -> int:

@@ -111,13 +111,28 @@ async def test_an_interrupt_at_the_question_ends_it_at_once_with_nothing_sent(
     assert not made(simulator)
 
 
+async def test_a_hang_up_that_is_ignored_from_the_start_ends_nothing(simulator: Simulator, tmp_path: Path) -> None:
+    """As after `nohup`."""
+    simulator.faults.add(Fault(kind="latency", operation="CreateMmsJob", seconds=0.5, times=1))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        async with started(*words(simulator, tmp_path), "--yes", state=tmp_path) as process:
+            await eventually(lambda: simulator.calls["CreateMmsJob", SOURCE] > 0, 20)
+            process.send_signal(signal.SIGHUP)
+            async with asyncio.timeout(30):
+                await process.communicate()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert process.returncode == 0
+
+
 async def test_without_a_terminal_it_needs_to_be_told_yes(simulator: Simulator, tmp_path: Path) -> None:
     ended = await run(*words(simulator, tmp_path))
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("mms-exporter: --yes: is needed where there is no terminal")
 
 
-@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT], ids=lambda by: by.name)
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda by: by.name)
 async def test_what_was_ended_in_the_middle_of_a_request_is_resumed_and_made_once(
     simulator: Simulator, tmp_path: Path, by: signal.Signals
 ) -> None:
@@ -130,7 +145,9 @@ async def test_what_was_ended_in_the_middle_of_a_request_is_resumed_and_made_onc
     simulator.faults.clear()
     (journal,) = (tmp_path / "mms-exporter").glob("*.json")
     assert b"sending" in journal.read_bytes()
-    assert (f"--resume={journal}" in err.decode()) is (by == signal.SIGINT)
+    assert f"written down in {journal}" in err.decode()
+    assert (f"--resume={journal}" in err.decode()) is (by != signal.SIGKILL)
+    assert process.returncode == (-by if by == signal.SIGKILL else 1)
     ended = await run(arguments[0], arguments[1], f"--resume={journal}")
     assert ended.code == 0
     assert len(made(simulator)) == 1
