@@ -91,6 +91,10 @@ def test_the_page_is_no_larger_than_its_bound(report: Report) -> None:
     assert len(page(report, "/metrics")) <= pages.MAX_BYTES
 
 
+def test_the_page_is_so_too_where_a_name_takes_five_times_the_bytes_it_takes_in_the_json() -> None:
+    assert len(page(full("'" * 120), "/metrics")) <= pages.MAX_BYTES
+
+
 def test_what_the_json_has_no_room_for_is_counted(report: Report) -> None:
     assert 0 < len(report.sources) == MAX_SOURCES - report.sources_omitted < MAX_SOURCES
     for each in report.sources:
