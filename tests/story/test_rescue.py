@@ -103,8 +103,10 @@ async def is_seen_to_be_well(stage: Stage) -> bool:
 
 async def is_named_everywhere(stage: Stage, failed: set[Name]) -> bool:
     """Tell whether the series, the status page, its JSON and the command name exactly what has failed in the source."""
-    asked = named_by_series, named_by_page, named_by_json, named_by_command
-    return all([await each(stage) == failed for each in asked])
+    for named in (named_by_series, named_by_json, named_by_page, named_by_command):
+        if await named(stage) != failed:
+            return False
+    return True
 
 
 async def named_by_series(stage: Stage) -> set[Name]:
