@@ -1,6 +1,8 @@
 """Reads tables and partitions of one data source: each list whole, or not at all. Knows nothing of jobs."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final, TypeVar
 
 from exporter.errors import MalformedAnswer
@@ -9,10 +11,12 @@ from exporter.mms.decoding import Page
 from exporter.mms.listing import MAX_READINGS, Identified, read_pages, read_steadily
 from exporter.mms.models import Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter, like
-from exporter.retry.units import FAILED, Unit, partition_unit, table_unit
+from exporter.retry.units import FAILED, TableName, Unit, partition_unit, table_unit
 
 MAX_PAGES: Final = 50_000
 """Of one list: a server that never ends it must not hold a person."""
+MAX_NAMES: Final = 50
+"""Tables of one database that are looked for by their names; for more, all of the database are listed."""
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 R = TypeVar("R", Table, Partition)
 
@@ -61,6 +65,24 @@ class Inventory:
         """Return the tables of exactly this name in exactly this database."""
         found = await self._tables(TableFilter(db_name=like(db), name=like(name)))
         return [unit for unit in found if (unit.db, unit.table) == (db, name)]
+
+    async def shared_names(self, tables: Iterable[Unit]) -> frozenset[TableName]:
+        """Return which of some tables' names, with their databases, are also those of others in the same database."""
+        names: dict[str, set[str]] = {}
+        for unit in tables:
+            if unit.db and unit.table:
+                names.setdefault(unit.db, set()).add(unit.table)
+        counts: Counter[TableName] = Counter()
+        for db, wanted in names.items():
+            counts.update(unit.table_name for unit in await self._all_called(db, wanted))
+        return frozenset(name for name, count in counts.items() if count > 1)
+
+    async def _all_called(self, db: str, names: Collection[str]) -> list[Unit]:
+        """Return the tables of a database that have one of these names; many more, where these are many."""
+        if len(names) > MAX_NAMES:
+            return [unit for unit in await self._tables(TableFilter(db_name=like(db))) if unit.db == db]
+        found = await asyncio.gather(*(self.tables_called(db, name) for name in sorted(names)))
+        return [unit for units in found for unit in units]
 
     async def table(self, number: int) -> Unit:
         """Return one table. Raises: MmsError; NotFound."""

@@ -7,7 +7,7 @@ scope, and goes where the unit goes; where no such job is known it is left out, 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ import msgspec
 from exporter.mms.models import Job
 from exporter.retry.batches import Batch, Frame, batch_of
 from exporter.retry.coverage import Coverage
-from exporter.retry.units import Unit
+from exporter.retry.units import TableName, Unit
 
 MAX_UNITS: Final = 1000
 """Partition ids, or table names, of one request. UNVERIFIED: the service's own bound; a live account would tell it."""
@@ -49,19 +49,23 @@ class Plan:
     refused: tuple[Refused, ...]
 
 
-def plan(wanted: Iterable[Wanted], failed: Coverage, unfinished: Coverage) -> Plan:
+def plan(
+    wanted: Iterable[Wanted], failed: Coverage, unfinished: Coverage, shared_names: Collection[TableName] = ()
+) -> Plan:
     """Return the jobs that migrate what is wanted and failed, and what of it is refused.
 
-    `failed` are failed jobs, for their settings; `unfinished` those in whose way nobody may get.
+    `failed` are failed jobs, for their settings; `unfinished` those in whose way nobody may get; `shared_names` those
+    that several tables of one database have.
     """
     things = _without_tables_by_ids({(each.unit.kind, each.unit.id): each for each in wanted}.values())
-    names = Counter((each.unit.db, each.unit.table) for each in things if not each.unit.is_partition)
+    counts = Counter(each.unit.table_name for each in things if not each.unit.is_partition)
+    ambiguous = {*shared_names, *(name for name, count in counts.items() if count > 1)}
     groups: dict[tuple[str, Frame], list[Unit]] = {}
     refused: list[Refused] = []
     for each in things:
         unit = each.unit
         reason = why_not(unit, unfinished)
-        if not reason and not unit.is_partition and names[unit.db, unit.table] > 1:
+        if not reason and not unit.is_partition and unit.table_name in ambiguous:
             reason = "MMS lists several tables of this name in this database; only it can tell which one a name means"
         if reason:
             refused.append(Refused(str(unit), reason))
@@ -71,6 +75,13 @@ def plan(wanted: Iterable[Wanted], failed: Coverage, unfinished: Coverage) -> Pl
         groups.setdefault((unit.kind, frame), []).append(_placed(unit, job))
     ordered = sorted(groups.items(), key=lambda group: (group[0][1].src_db, group[0][0]))
     return Plan(tuple(batch for (_, frame), units in ordered for batch in _batches(frame, units)), tuple(refused))
+
+
+def sent_by_name(wanted: Sequence[Wanted]) -> Iterator[Unit]:
+    """Yield the tables, of what is wanted, that a job can have only by their names."""
+    for each in _without_tables_by_ids(wanted):
+        if not each.unit.is_partition and each.unit.is_failed:
+            yield each.unit
 
 
 def why_not(unit: Unit, unfinished: Coverage) -> str | None:

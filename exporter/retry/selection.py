@@ -4,7 +4,7 @@ Lists of unfinished jobs are read last, so that what somebody else begins meanwh
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -17,8 +17,8 @@ from exporter.mms.protocol import JobFilter
 from exporter.retry.coverage import Coverage
 from exporter.retry.inventory import Inventory, whole
 from exporter.retry.lookup import unfinished_jobs
-from exporter.retry.scope import Plan, Refused, Wanted, plan
-from exporter.retry.units import FAILED, Unit
+from exporter.retry.scope import Plan, Refused, Wanted, plan, sent_by_name
+from exporter.retry.units import FAILED, TableName, Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +49,9 @@ async def planned(client: Client, source_id: int, selection: Selection) -> Plan:
     for job_id in selection.jobs:
         await reader.add_job(job_id)
     failed = await reader.failed_jobs() if reader.wanted else Coverage(())
+    shared_names = await reader.shared_names()
     unfinished = Coverage(await unfinished_jobs(client, source_id, ()) if reader.wanted else ())
-    made = plan(reader.wanted, failed, unfinished)
+    made = plan(reader.wanted, failed, unfinished, shared_names)
     return Plan(made.batches, (*reader.refused, *made.refused))
 
 
@@ -114,6 +115,10 @@ class _Reader:
             "ListMmsJobs", lambda page: self._client.jobs_page(self._source_id, JobFilter(status=FAILED), page)
         )
         return Coverage(job for job in listing if job.src_db_name)
+
+    async def shared_names(self) -> Collection[TableName]:
+        """Return the names, of tables that only a name can tell MMS, that are other tables' too."""
+        return await self._inventory.shared_names(sent_by_name(self.wanted))
 
     async def _tables_called(self, text: str) -> list[Unit]:
         """Return the tables that a person's word means: by id, or exactly of this name."""

@@ -8,6 +8,8 @@ from exporter.mms.models import Partition, Table
 
 FAILED: Final = "FAILED"
 DONE: Final = "DONE"
+TableName = tuple[str | None, str | None]
+"""A table's database and its name."""
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -34,6 +36,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def is_partition(self) -> bool:
         """Whether it is a partition."""
         return self.kind == "partition"
+
+    @property
+    def table_name(self) -> TableName:
+        """The table's database and its name."""
+        return self.db, self.table
 
     @property
     def is_failed(self) -> bool:

@@ -9,6 +9,7 @@ from exporter.errors import MmsError
 from exporter.mms.models import Table
 from exporter.mms.pace import Limits
 from exporter.mms.protocol import JobRequest
+from exporter.retry import inventory
 from exporter.retry.journal import Journal
 from exporter.retry.lookup import unfinished_jobs
 from exporter.retry.scope import MAX_UNITS
@@ -66,6 +67,24 @@ async def test_names_match_exactly_though_filters_do_not(stage: Stage) -> None:
         happen(stage.world, events.SetText(source_id=SOURCE, table_id=row.id + number, field="name", text=text))
     changed = await migrated(stage, Selection(tables=[f"{row.db_name}.orderXs%_"]))
     assert changed == {(row.db_name, "orderXs%_", "")}
+
+
+@pytest.mark.parametrize("max_names", [inventory.MAX_NAMES, 0], ids=["by name", "by database"])
+async def test_a_table_that_shares_its_name_with_one_that_did_not_fail_is_refused(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, max_names: int
+) -> None:
+    """A job over the name would take on both, though only one of them failed."""
+    monkeypatch.setattr(inventory, "MAX_NAMES", max_names)
+    row, other = tables(stage, "FAILED", has_partitions=False)[0], tables(stage, "DONE", has_partitions=True)[0]
+    for name, text in (("dbName", row.db_name), ("name", row.name)):
+        happen(stage.world, events.SetText(source_id=SOURCE, table_id=other.id, field=name, text=text or ""))
+    reason = "MMS lists several tables of this name in this database; only it can tell which one a name means"
+    for selection in (Selection(failed=True), Selection(tables=[str(row.id)])):
+        plan = await stage.plan(selection)
+        assert (f"table {row.id} {row.db_name}.{row.name}", reason) in [
+            (each.what, each.reason) for each in plan.refused
+        ]
+        assert row.name not in {table.name for batch in plan.batches for table in batch.tables}
 
 
 async def test_a_job_is_what_failed_of_its_scope_with_its_settings(stage: Stage) -> None:
