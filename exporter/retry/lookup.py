@@ -54,6 +54,6 @@ async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) 
     for status in UNFINISHED_JOB_STATUSES:
         listing = await read_steadily(partial(client.list_jobs, source_id, JobFilter(status=status)))
         if not listing.is_certain:
-            raise MalformedAnswer(f"ListMmsJobs: the list of {status} jobs is not whole")
+            raise MalformedAnswer(f"ListMmsJobs: the list of {status} jobs is not whole, or moves as it is read")
         found.update((job.id, job) for job in listing.rows if job.name not in own)
     return list(found.values())
