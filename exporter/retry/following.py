@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from exporter.errors import MmsError, RetryStopped
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
 from exporter.retry.journal import Entry
-from exporter.retry.lookup import jobs_named, jobs_of_run
+from exporter.retry.lookup import all_jobs, jobs_named, jobs_of_run, jobs_surely_named
 from exporter.retry.sending import Means, stopped
 from exporter.retry.units import DONE, FAILED
 
@@ -31,7 +31,11 @@ async def follow_all(means: Means) -> None:
 async def twins(means: Means) -> list[str]:
     """Return the names under which there is more than one job, which there should never be. Raises: MmsError."""
     course = means.journal.course
-    counts = Counter(job.name for job in await jobs_of_run(means.client, course.source_id, course.prefix))
+    names = [job.name for job in await jobs_of_run(means.client, course.source_id, course.prefix)]
+    if any(entry.job_id is not None and entry.name not in names for entry in means.journal.entries):
+        # Not even those that are there are found by name.
+        names = [job.name for job in await all_jobs(means.client, course.source_id)]
+    counts = Counter(names)
     return [name for name, count in counts.items() if name in means.journal.names and count > 1]
 
 
@@ -40,8 +44,9 @@ async def _followed(means: Means, entry: Entry) -> Entry:
     until = means.clock.monotonic() + PATIENCE_SECONDS
     wait, failed = FIRST_POLL_SECONDS, 0
     while True:
+        is_last = means.clock.monotonic() >= until
         try:
-            ended = await _ended(means, entry)
+            ended = await _ended(means, entry, is_last=is_last)
         except MmsError as error:
             failed += 1
             if failed >= MAX_FAILED_POLLS:
@@ -50,7 +55,7 @@ async def _followed(means: Means, entry: Entry) -> Entry:
             failed = 0
             if ended is not None:
                 return ended
-        if means.clock.monotonic() >= until:
+        if is_last:
             raise RetryStopped(
                 f"MMS took {entry.name} on (asynchronous task {entry.async_task_id}), and did not say within "
                 f"{PATIENCE_SECONDS:g} s what became of it"
@@ -59,7 +64,7 @@ async def _followed(means: Means, entry: Entry) -> Entry:
         wait = min(MAX_POLL_SECONDS, 1.5 * wait)
 
 
-async def _ended(means: Means, entry: Entry) -> Entry | None:
+async def _ended(means: Means, entry: Entry, *, is_last: bool) -> Entry | None:
     """Return how a job's making ended; None where it has not, or nobody says.
 
     Raises: MmsError where neither the task nor the list of jobs could be read.
@@ -75,7 +80,8 @@ async def _ended(means: Means, entry: Entry) -> Entry | None:
             return replace(entry, state="made", job_id=task.object_id)
         if status in UNFINISHED_JOB_STATUSES:
             return None
-    found = await jobs_named(means.client, means.source_id, entry.name)
+    look = jobs_surely_named if is_last or status == FAILED else jobs_named
+    found = await look(means.client, means.source_id, entry.name)
     if found:
         return replace(entry, state="made", job_id=found[0].id)
     # What the task says of its failure is the vendor's text, which may quote a secret.

@@ -81,6 +81,8 @@ class Journal:
     def __init__(self, path: Path, course: Course) -> None:
         self.path = path
         self.course = course
+        self.is_resumed = False
+        """Whether it was begun by an earlier process, so that it may be older than what was done."""
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -124,7 +126,9 @@ class Journal:
             raise RetryStopped(f"{path}: there is no such file")
         path = Path(os.path.realpath(path))  # a link to it must not have a lock of its own
         with _held(path):
-            yield cls(path, course_from(path))
+            journal = cls(path, course_from(path))
+            journal.is_resumed = True
+            yield journal
 
 
 def course_from(path: Path) -> Course:

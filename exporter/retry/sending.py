@@ -28,7 +28,7 @@ from exporter.mms.models import Job
 from exporter.retry.coverage import Coverage
 from exporter.retry.inventory import Inventory
 from exporter.retry.journal import Entry, Journal
-from exporter.retry.lookup import check_names_are_filtered, jobs_named, unfinished_jobs
+from exporter.retry.lookup import jobs_named, jobs_surely_named, unfinished_jobs
 from exporter.retry.scope import taken_by
 from exporter.retry.standing import Standing
 
@@ -71,8 +71,22 @@ async def ask_for_all(means: Means) -> None:
     for place, entry in enumerate(means.journal.entries):
         if entry.state == "sending":
             await _settle(means, place, entry)
-        elif entry.state == "planned":
+        elif entry.state == "planned" and not await _is_there_already(means, place, entry):
             await _begin(means, standing, place, entry)
+
+
+async def _is_there_already(means: Means, place: int, entry: Entry) -> bool:
+    """Tell whether a job that was not sent, as a resumed journal has it, is there: then that is an old copy."""
+    if not means.journal.is_resumed:
+        return False
+    try:
+        found = await jobs_surely_named(means.client, means.source_id, entry.name)
+    except MmsError as error:
+        raise stopped(error, f"whether {entry.name} is there could not be read, so nothing more was sent") from None
+    if found:
+        means.tell(f"{entry.name} is there already, so it is not sent")
+        means.journal.note(place, replace(entry, state="made", job_id=found[0].id))
+    return bool(found)
 
 
 async def _begin(means: Means, standing: Standing, place: int, entry: Entry) -> None:
@@ -181,9 +195,8 @@ async def _found_in_time(means: Means, name: str) -> Job | None:
     while True:
         is_last = means.clock.monotonic() >= until
         try:
-            found = await jobs_named(means.client, means.source_id, name)
-            if is_last and not found:
-                await check_names_are_filtered(means.client, means.source_id)
+            look = jobs_surely_named if is_last else jobs_named
+            found = await look(means.client, means.source_id, name)
         except MmsError as error:
             failed += 1
             if failed >= MAX_FAILED_LOOKS or is_last:

@@ -24,12 +24,10 @@ from exporter.retry.selection import Selection
 from exporter.simulator import Fault, Identity, events, happen
 from tests.conftest import IDENTITY, account_on, config_on
 from tests.programs import ROOT
-from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
+from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, Stage, stage_on
 
 ALL = Selection(failed=True)
 ANYBODY = Path("/nonexistent")
-UNFINISHED_CALLS = 2
-"""Of ListMmsJobs, to learn which jobs are unfinished; so many again for the failed ones while it is planned."""
 
 
 class Person(io.StringIO):
@@ -221,7 +219,7 @@ async def test_what_fails_again_fails_the_watch_and_is_named(tmp_path: Path) -> 
 
 async def test_what_was_stopped_tells_how_to_go_on_and_goes_on(stage: Stage, run: Run) -> None:
     stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob", times=1))
-    stage.simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", skip=5))
+    stage.simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", skip=2 * UNFINISHED_CALLS + 1))
     stopped = await run(yes=True)
     (journal,) = journals(stage)
     assert not stopped.outcome.is_fine

@@ -16,7 +16,7 @@ from exporter.mms.models import Job
 from exporter.mms.pace import Limits
 from exporter.mms.signing import Credential
 from exporter.retry.following import follow_all
-from exporter.retry.journal import Course, Journal, entries_of, job_prefix
+from exporter.retry.journal import Course, Entry, Journal, entries_of, job_prefix
 from exporter.retry.scope import Plan
 from exporter.retry.selection import Selection, planned
 from exporter.retry.sending import Means, ask_for_all
@@ -26,6 +26,9 @@ from tests.conftest import IDENTITY
 SOURCE = 2_000_001
 ALL_FAILED = Selection(failed=True)
 QUICK = Limits(requests_per_second=0, timeout_seconds=0.2)
+
+UNFINISHED_CALLS = 5
+"""Of ListMmsJobs, to learn which jobs are unfinished."""
 
 UnitName = tuple[str | None, str | None, str]
 
@@ -102,6 +105,20 @@ class Stage:
     async def pass_time(self, seconds: float) -> None:
         self.ticks.advance(seconds)
         await asyncio.sleep(0)
+
+
+async def resume(stage: Stage, path: Path) -> tuple[Entry, ...]:
+    """Take a retry up again, as a new process would, and return how far its jobs are then."""
+    with Journal.resumed(path) as journal:
+        await stage.carry_out(journal)
+        return journal.entries
+
+
+def assert_made_once(stage: Stage, entries: tuple[Entry, ...]) -> None:
+    assert {entry.state for entry in entries} == {"made"}
+    assert stage.jobs_by_name() == Counter(entry.name for entry in entries)
+    assert len(stage.world.site(SOURCE).roster.created) == len(entries)
+    assert {job.id for job in stage.jobs()} == {entry.job_id for entry in entries}
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """Each job is made exactly once: under every fault of the simulator, and wherever the process ends."""
 
 import asyncio
-from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +11,13 @@ import pytest
 
 from exporter.errors import RetryStopped
 from exporter.mms.protocol import JobRequest
-from exporter.retry.following import twins
+from exporter.retry.following import follow_all
 from exporter.retry.journal import Course, Entry, Journal
-from exporter.retry.sending import SETTLE_SECONDS
+from exporter.retry.sending import MAX_SENDS, SETTLE_SECONDS, ask_for_all
 from exporter.simulator import Fault
 from exporter.simulator.faults import KINDS
 from tests.harness import eventually
-from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
+from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, Stage, assert_made_once, resume, stage_on
 
 OPERATIONS = ("CreateMmsJob", "GetMmsAsyncTask", "ListMmsJobs")
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -31,20 +30,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "total": {"total": 3},
 }
 """What makes a fault of a kind felt."""
-
-
-async def resume(stage: Stage, path: Path) -> tuple[Entry, ...]:
-    """Take a retry up again, as a new process would, and return how far its jobs are then."""
-    with Journal.resumed(path) as journal:
-        await stage.carry_out(journal)
-        return journal.entries
-
-
-def assert_made_once(stage: Stage, entries: tuple[Entry, ...]) -> None:
-    assert {entry.state for entry in entries} == {"made"}
-    assert stage.jobs_by_name() == Counter(entry.name for entry in entries)
-    assert len(stage.world.site(SOURCE).roster.created) == len(entries)
-    assert {job.id for job in stage.jobs()} == {entry.job_id for entry in entries}
 
 
 @pytest.mark.parametrize("times", [1, None], ids=["once", "until-resumed"])
@@ -72,22 +57,22 @@ async def test_a_lost_answer_and_a_list_that_lies_make_no_second_job(stage: Stag
     with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
         stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
         # The list of unfinished jobs before each job is read well.
-        stage.simulator.faults.add(msgspec.structs.replace(fault, operation="ListMmsJobs", skip=2))
+        stage.simulator.faults.add(msgspec.structs.replace(fault, operation="ListMmsJobs", skip=UNFINISHED_CALLS))
         with suppress(RetryStopped):
             await stage.carry_out(journal)
     stage.simulator.faults.clear()
     assert_made_once(stage, await resume(stage, journal.path))
 
 
-async def test_where_jobs_cannot_be_found_by_name_a_job_in_doubt_is_not_sent_again(tmp_path: Path) -> None:
-    async with stage_on(replace(QUIET_WORLD, job_name_filters_source=True), tmp_path) as stage:
-        stage.fail(0.4)
-        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-            stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
-            for _ in range(2):
-                with pytest.raises(RetryStopped, match="may have been made, and could not be looked for"):
-                    await stage.carry_out(journal)
-        assert stage.jobs_by_name().total() == 1
+async def test_an_old_copy_of_a_journal_sends_nothing_again(stage: Stage) -> None:
+    """As a backup that was restored: it says that nothing was sent yet."""
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        written = journal.path.read_bytes()
+        await stage.carry_out(journal)
+    await stage.pass_time(2 * stage.world.options.job_seconds)
+    stage.fail(0.4)
+    journal.path.write_bytes(written)
+    assert_made_once(stage, await resume(stage, journal.path))
 
 
 async def test_in_a_source_without_any_job_nothing_hides_the_missing_one(tmp_path: Path) -> None:
@@ -172,7 +157,7 @@ async def test_what_mms_does_not_let_in_is_not_made_and_can_be_sent_later(stage:
         with pytest.raises(RetryStopped, match="was not made"):
             await stage.carry_out(journal)
         assert {entry.state for entry in journal.entries} == {"planned"}
-        assert stage.simulator.calls["ListMmsJobs", SOURCE] < 10, "it was not looked for"
+        assert stage.simulator.calls["ListMmsJobs", SOURCE] == 2 * UNFINISHED_CALLS + 1, "it was not looked for"
     stage.simulator.faults.clear()
     assert_made_once(stage, await resume(stage, journal.path))
 
@@ -242,15 +227,26 @@ async def test_an_asynchronous_task_that_fails_is_told_without_the_vendors_words
         assert not stage.jobs()
 
 
-async def test_a_job_that_is_there_twice_is_told(stage: Stage) -> None:
-    plan = await stage.plan()
-    with Journal.begun(stage.folder, stage.course(plan)) as journal:
-        await stage.carry_out(journal)
-        assert await twins(stage.means(journal)) == []
-        entry = journal.entries[0]
-        await stage.client.create_job(SOURCE, entry.batch.request(entry.name, None))
+async def test_an_asynchronous_task_that_says_failed_is_not_believed_before_the_job_was_looked_for(
+    stage: Stage,
+) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        await ask_for_all(stage.means(journal))
         await stage.pass_time(60)
-        assert await twins(stage.means(journal)) == [entry.name]
+        stage.simulator.faults.add(
+            Fault(kind="answer", operation="GetMmsAsyncTask", text='{"data": {"status": "FAILED"}}')
+        )
+        await follow_all(stage.means(journal))
+        assert_made_once(stage, journal.entries)
+
+
+async def test_what_never_comes_to_be_is_sent_three_times_at_most(stage: Stage) -> None:
+    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+        stage.simulator.faults.add(Fault(kind="reset", operation="CreateMmsJob", times=MAX_SENDS))
+        with pytest.raises(RetryStopped, match=f"was sent {MAX_SENDS} times, and MMS lists no such job"):
+            await stage.carry_out(journal)
+        assert journal.entries[0].state == "sending"
+    assert stage.simulator.calls["CreateMmsJob", SOURCE] == MAX_SENDS
 
 
 async def test_what_others_have_begun_meanwhile_is_left_out(stage: Stage) -> None:
