@@ -20,6 +20,7 @@ from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, RetryStopped
 from exporter.mms.protocol import JobRequest
 from exporter.retry.claims import claimed
+from exporter.retry.journal import Journal
 from exporter.retry.selection import Selection
 from exporter.simulator import Fault, Identity, events, happen
 from tests.conftest import IDENTITY, account_on, config_on
@@ -259,6 +260,30 @@ async def test_who_only_watches_keeps_nobody_out_and_is_not_kept_out(stage: Stag
     with claimed(*place):
         resumed = await run(source=None, selection=Selection(), resume=journals(stage)[0], watch=True)
     assert resumed.outcome.is_fine
+
+
+async def test_what_others_took_meanwhile_fails_the_run_though_the_rest_is_made(stage: Stage, run: Run) -> None:
+    plan = await stage.plan()
+    batch = next(batch for batch in plan.batches if batch.partitions and batch.size > 1)
+    with Journal.begun(stage.folder / "state", stage.course(plan)) as journal:
+        pass
+    taken = JobRequest(name="taken", src_db_name=batch.frame.src_db, partitions=(next(batch.partition_ids),))
+    await stage.client.create_job(SOURCE, taken)
+    await stage.pass_time(60)
+    ended = await run(source=None, selection=Selection(), resume=journal.path)
+    assert not ended.outcome.is_fine
+    assert all(" made: " in line for line in ended.lines)
+    assert "1 of it are left out, which other jobs have under way by now" in ended.said
+
+
+async def test_what_is_not_done_though_its_job_is_fails_the_watch(stage: Stage, run: Run) -> None:
+    partition = next(row for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED")
+    assert (await run(yes=True, watch=True, selection=Selection(partitions=[partition.id]))).outcome.is_fine
+    happen(stage.world, events.Fail(source_id=SOURCE, partition_ids=(partition.id,)))
+    ended = await run(source=None, selection=Selection(), resume=journals(stage)[0], watch=True)
+    assert not ended.outcome.is_fine
+    assert " done: " in ended.lines[0]
+    assert "not DONE: 1 thing" in ended.said
 
 
 async def test_a_run_that_is_resumed_may_be_told_yes_and_is_not_asked(stage: Stage, run: Run) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,9 @@ from tests.conftest import IDENTITY
 
 SOURCE = 2_000_001
 ALL_FAILED = Selection(failed=True)
-QUICK = Limits(requests_per_second=0, timeout_seconds=0.2)
+PATIENT = Limits(requests_per_second=0, timeout_seconds=10.0)
+HASTY = Limits(requests_per_second=0, timeout_seconds=0.2)
+"""Where a fault stalls, so that nobody waits for long. A slow machine may then look like a fault, too."""
 
 UNFINISHED_CALLS = 5
 """Of ListMmsJobs, to learn which jobs are unfinished."""
@@ -51,7 +53,18 @@ class Stage:
     ticks: ManualClock
     clock: Clock
     folder: Path
+    hasty_client: Client
+    """One with little patience, for faults that stall."""
     told: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def in_a_hurry(self) -> Iterator[None]:
+        """Have what stalls given up soon; who goes on later has time."""
+        patient, self.client = self.client, self.hasty_client
+        try:
+            yield
+        finally:
+            self.client = patient
 
     @property
     def world(self) -> World:
@@ -122,7 +135,7 @@ def assert_made_once(stage: Stage, entries: tuple[Entry, ...]) -> None:
 
 
 @asynccontextmanager
-async def stage_on(world_options: WorldOptions, folder: Path, limits: Limits = QUICK) -> AsyncIterator[Stage]:
+async def stage_on(world_options: WorldOptions, folder: Path, limits: Limits = PATIENT) -> AsyncIterator[Stage]:
     """Provide a stage on a world of its own."""
     ticks = ManualClock()
 
@@ -134,9 +147,13 @@ async def stage_on(world_options: WorldOptions, folder: Path, limits: Limits = Q
     credentials = StaticCredentials(Credential(IDENTITY.access_key_id, IDENTITY.access_key_secret))
     async with AsyncExitStack() as stack:
         simulator = await stack.enter_async_context(Simulator(World(world_options, clock=ticks), identities=[IDENTITY]))
-        client = Client(simulator.url, credentials, Deaf(), limits=limits, clock=clock, may_write=True)
+        client, hasty = (
+            Client(simulator.url, credentials, Deaf(), limits=each, clock=clock, may_write=True)
+            for each in (limits, HASTY)
+        )
         await stack.enter_async_context(client)
-        yield Stage(simulator, client, ticks, clock, folder)
+        await stack.enter_async_context(hasty)
+        yield Stage(simulator, client, ticks, clock, folder, hasty)
 
 
 QUIET_WORLD = WorldOptions(

@@ -40,7 +40,7 @@ async def test_a_job_is_made_once_under_a_fault(stage: Stage, kind: str, operati
     wanted = stage.failed()
     with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
         stage.simulator.faults.add(msgspec.structs.replace(fault, operation=operation, times=times))
-        with suppress(RetryStopped):
+        with suppress(RetryStopped), stage.in_a_hurry():
             await stage.carry_out(journal)
         assert stage.jobs_by_name().total() <= len(journal.entries)
     stage.simulator.faults.clear()
@@ -58,7 +58,7 @@ async def test_a_lost_answer_and_a_list_that_lies_make_no_second_job(stage: Stag
         stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
         # The list of unfinished jobs before each job is read well.
         stage.simulator.faults.add(msgspec.structs.replace(fault, operation="ListMmsJobs", skip=UNFINISHED_CALLS))
-        with suppress(RetryStopped):
+        with suppress(RetryStopped), stage.in_a_hurry():
             await stage.carry_out(journal)
     stage.simulator.faults.clear()
     assert_made_once(stage, await resume(stage, journal.path))
