@@ -70,7 +70,7 @@ async def ask_for_all(means: Means) -> None:
     standing = Standing(Inventory(means.client, means.source_id), means.clock, means.planned_at)
     for place, entry in enumerate(means.journal.entries):
         if entry.state == "sending":
-            await _settle(means, place, entry)
+            await _settle(means, standing, place, entry)
         elif entry.state == "planned" and not await _is_there_already(means, place, entry):
             await _begin(means, standing, place, entry)
 
@@ -168,12 +168,12 @@ def _was_refused(error: MmsError) -> bool:
     return is_refusal and bool(error.code) and (error.status or 0) >= HTTPStatus.BAD_REQUEST
 
 
-async def _settle(means: Means, place: int, entry: Entry) -> None:
-    """Find out what became of a job that may have been sent before this process began; send it if it was not made."""
+async def _settle(means: Means, standing: Standing, place: int, entry: Entry) -> None:
+    """Find out what became of a job that an earlier process may have sent; begin anew if it was not made."""
     means.tell(f"{entry.name} may have been sent; looking whether the job was made")
     entry = await _looked_for(means, place, entry)
     if entry.state == "sending":
-        await _send(means, place, entry)
+        await _begin(means, standing, place, entry)
 
 
 async def _looked_for(means: Means, place: int, entry: Entry) -> Entry:
