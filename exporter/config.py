@@ -5,7 +5,8 @@ Owns every default. What is loaded is frozen and whole: secrets read, expression
 
 import re
 import ssl
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
@@ -147,9 +148,10 @@ class _Watched(Section, frozen=True, kw_only=True):
     """The source table."""
 
     def _vague(self, ids: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-        """Yield where it is not said, or said twice, what is watched."""
+        """Yield where it is not said, or said more than once, what is watched."""
         if (self.source_id is None) == (self.source is None):
             yield "source_id", "expected either source_id or source"
+        yield from ((ids, f"names {number} more than once") for number in _repeated(getattr(self, ids)))
         given = [name for name in names if getattr(self, name) is not None]
         if bool(getattr(self, ids)) == bool(given):
             yield ids, f"expected either {ids} or {', '.join(names)}"
@@ -236,6 +238,10 @@ def _shared_names(raw: object) -> Iterator[Problem]:
         name = account.get("name") if isinstance(account, dict) else None
         if isinstance(name, str) and seen.setdefault(name, index) != index:
             yield Problem(f"accounts[{index}].name", f"accounts[{seen[name]}] has the same name")
+
+
+def _repeated(numbers: Iterable[int]) -> list[int]:
+    return [number for number, count in Counter(numbers).items() if count > 1]
 
 
 def _has_authorities(file: TextFile) -> bool:

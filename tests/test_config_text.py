@@ -68,7 +68,9 @@ CONFIGURATIONS = st.fixed_dictionaries(
         "watch": st.fixed_dictionaries(
             {
                 "tables": st.lists(
-                    st.fixed_dictionaries({"source": TEXTS, "table_ids": st.lists(st.integers(), min_size=1)})
+                    st.fixed_dictionaries(
+                        {"source": TEXTS, "table_ids": st.lists(st.integers(), min_size=1, unique=True)}
+                    )
                 )
             }
         ),

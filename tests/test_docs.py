@@ -35,6 +35,7 @@ BEYOND_SHAPE = {
     "missing_secret_file",
     "key_given_twice",
     "vague_watch",
+    "ids_watched_twice",
 }
 """Invalid configurations in which something only the loader can know is wrong."""
 

@@ -32,7 +32,7 @@ class WatchCollector:
         # A source that one of several accounts, or shards, lacks is most likely another's.
         self._say = means.log.warning if is_alone else means.log.info
         self._permissions = Permissions(means.clock.monotonic)
-        self._watched = [Watched(target, object_id=target.object_id) for target in targets(watch)]
+        self._watched = [Watched(target, object_id=target.object_id) for target in dict.fromkeys(targets(watch))]
 
     async def collect(self) -> list[ExporterError]:
         """Read all that is watched, the longest unread first."""
@@ -59,8 +59,13 @@ class WatchCollector:
         """Return the partitions that are shown, as above."""
         return tuple(figures for figures in self._shown(oldest) if isinstance(figures, PartitionFigures))
 
-    def _shown(self, oldest: float) -> Iterator[TableFigures | PartitionFigures | None]:
-        return (watched.figures for watched in self._watched if watched.read_at >= oldest)
+    def _shown(self, oldest: float) -> Iterator[TableFigures | PartitionFigures]:
+        """Yield each thing once, however many entries turn out to mean it: a series given twice breaks every scrape."""
+        shown: dict[tuple[str, int, int], TableFigures | PartitionFigures] = {}
+        for watched in self._watched:
+            if watched.figures is not None and watched.read_at >= oldest:
+                shown.setdefault(_identity(watched.figures), watched.figures)
+        return iter(shown.values())
 
     async def _read(self, watched: Watched) -> None:
         """Read one; what is not permitted counts for the collector as a whole. Raises: MmsError."""
@@ -131,6 +136,13 @@ class WatchCollector:
         watched.figures = watched.figures if watched.figures == figures else figures
         watched.read_at = self._means.clock.monotonic()
         watched.is_missing = False
+
+
+def _identity(figures: TableFigures | PartitionFigures) -> tuple[str, int, int]:
+    """Return what tells one series from another; MMS's own answer, whatever was asked for."""
+    if isinstance(figures, TableFigures):
+        return "table", figures.name.source_id, figures.table_id
+    return "partition", figures.name.source_id, figures.partition_id
 
 
 def _strange_fields(watched: Watched, row: Any, figures: TableFigures | PartitionFigures) -> Iterator[str]:  # noqa: ANN401 - either kind's record

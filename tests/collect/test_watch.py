@@ -92,6 +92,25 @@ async def test_a_watched_table_that_is_renamed_is_followed(
         assert len(served.having("mms_table_status", status="DONE")) == 1
 
 
+@pytest.mark.parametrize("source", [{"source_id": SOURCE_ID}, {"source": "hive-a"}], ids=["id", "name"])
+async def test_what_several_entries_mean_is_shown_once(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, source: dict[str, Any]
+) -> None:
+    """Reading a page fails on a series that is there twice, as a scrape does."""
+    mms.add_table(1, "sales", "orders")
+    mms.add_partition(2, "sales", "clicks", "ds=1")
+    entry = {"source": "hive-a", "table_ids": [1]}
+    other = {"source": "hive-a", "partition_ids": [2]}
+    watch = {
+        "tables": [entry, {**source, "db": "sales", "table": "orders"}, {**source, "table_ids": [1]}],
+        "partitions": [other, {**source, "db": "sales", "table": "clicks", "partition": "ds=1"}, other],
+    }
+    async with harness_on(config_on(mms_url, watch=watch), clock) as harness:
+        served = await harness.refresh()
+        assert set(watched(served)) == {"1"}
+        assert served.by("mms_partition_info", "partition_id") == {"2": 1}
+
+
 async def test_what_does_not_exist_is_said_once_and_tried_again_later(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
