@@ -3,11 +3,14 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from exporter import __version__
 from exporter.errors import ConfigError, Problem
 from exporter.flags import COMMANDS, FLAGS, WORDS, Flag, Word
+
+_BEHIND: Final = "behind the command: "
+"""Begins the place of what is given there: in the place of what is given before, argparse would have one hide the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +28,16 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocatio
     Raises: ConfigError with every value that cannot be used. Exits, as argparse does, on `--help`, `--version` and
     words that it does not know.
     """
-    given = vars(_parser().parse_args(arguments))
-    command = given.get("command") or "serve"
+    words = vars(_parser().parse_args(arguments))
+    given = {flag.name: [*words.get(flag.name, ()), *words.get(_BEHIND + flag.name, ())] for flag in FLAGS}
+    command = words.get("command") or "serve"
     own = {flag.name: flag for flag in FLAGS if command in flag.commands}
-    strangers = dict.fromkeys(flag.name for flag in FLAGS if flag.name not in own and flag.name in given)
+    strangers = dict.fromkeys(flag.name for flag in FLAGS if flag.name not in own and given[flag.name])
     problems = [Problem(f"--{name}", f"is not for {command}") for name in strangers]
     values = {name: _value(flag, command, given, environment, problems) for name, flag in own.items()}
     for word in WORDS:
         if word.command == command:
-            values[word.name] = _word(word, given, problems)
+            values[word.name] = _word(word, words[word.name], problems)
     if problems:
         raise ConfigError(*problems)
     return Invocation(command, values)
@@ -42,36 +46,34 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocatio
 def _value(
     flag: Flag,
     command: str,
-    given: Mapping[str, Any],
+    given: Mapping[str, list[str]],
     environment: Mapping[str, str],
     problems: list[Problem],
 ) -> Any:  # noqa: ANN401 - as many types as there are flags
-    where, raw = f"--{flag.name}", given.get(flag.name)
-    if raw is None and flag.variable and environment.get(flag.variable):
-        where, raw = flag.variable, environment[flag.variable]
-        raw = [part.strip() for part in raw.split(",")] if flag.is_repeatable else raw
-    if raw is None:
-        raw = flag.default_for(command)
-    if raw is None:
-        return [] if flag.is_repeatable else None
+    where, texts = f"--{flag.name}", given[flag.name]
+    if not texts and flag.variable and environment.get(flag.variable):
+        where, text = flag.variable, environment[flag.variable]
+        texts = [part.strip() for part in text.split(",")] if flag.is_repeatable else [text]
+    if not texts and (default := flag.default_for(command)) is not None:
+        texts = [default]
     try:
-        return [flag.parse(part) for part in _parts(raw)] if flag.is_repeatable else flag.parse(raw)
+        values = [flag.parse(text) for text in texts]
     except ValueError as error:
         problems.append(Problem(where, str(error)))
         return None
+    if flag.is_repeatable:
+        return values
+    if len(values) > 1:
+        problems.append(Problem(where, f"is given {len(values)} times; give it once"))
+    return values[0] if values else None
 
 
-def _word(word: Word, given: Mapping[str, Any], problems: list[Problem]) -> Any:  # noqa: ANN401 - likewise
+def _word(word: Word, text: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - likewise
     try:
-        return word.parse(given[word.name])
+        return word.parse(text)
     except ValueError as error:
         problems.append(Problem(word.name, str(error)))
         return None
-
-
-def _parts(raw: str | list[str]) -> list[str]:
-    """Return what a repeatable flag holds, given once or more."""
-    return raw if isinstance(raw, list) else [raw]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,19 +98,22 @@ def _parser() -> argparse.ArgumentParser:
                 each.add_argument(word.name, metavar=word.name.upper(), help=word.help)
         for flag in FLAGS:
             if name in flag.commands:
-                _add_flag(each, flag, name)
+                _add_flag(each, flag, name, _BEHIND)
     return parser
 
 
-def _add_flag(parser: argparse.ArgumentParser, flag: Flag, command: str) -> None:
-    """Add a flag to the words of a command; one of another command's is known, for a clear answer, and not shown."""
+def _add_flag(parser: argparse.ArgumentParser, flag: Flag, command: str, place: str = "") -> None:
+    """Add a flag to the words of a command; one of another command's is known, for a clear answer, and not shown.
+
+    All of them are gathered, also those that may be given only once: argparse would drop the first without a word.
+    """
     default = flag.default_for(command)
     text = f"{flag.help} {f'Default: {default}. ' if default and not flag.is_switch else ''}"
     text += f"[{flag.variable}]" if flag.variable else ""
-    options: dict[str, Any] = {"dest": flag.name, "default": argparse.SUPPRESS}
+    options: dict[str, Any] = {"dest": place + flag.name, "default": argparse.SUPPRESS}
     if flag.is_switch:
-        options |= {"action": "store_const", "const": "true"}
+        options |= {"action": "append_const", "const": "true"}
     else:
-        options |= {"action": "append" if flag.is_repeatable else "store", "metavar": flag.metavar}
+        options |= {"action": "append", "metavar": flag.metavar}
     is_shown = command in flag.commands
     parser.add_argument(f"--{flag.name}", help=text if is_shown else argparse.SUPPRESS, **options)

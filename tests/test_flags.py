@@ -5,7 +5,7 @@ import pytest
 from exporter import __version__
 from exporter.arguments import Invocation, parse
 from exporter.errors import ConfigError
-from exporter.flags import COMMANDS, FLAGS, Flag
+from exporter.flags import COMMANDS, FLAGS, WORDS, Flag
 from exporter.web.addresses import ListenAddress, listen_address
 
 
@@ -127,6 +127,29 @@ def test_the_words_of_show_are_checked() -> None:
 def test_listen_addresses_add_up() -> None:
     asked = parse(["--web.listen-address=:1", "--web.listen-address=localhost:2"], {})
     assert asked.values["web.listen-address"] == [ListenAddress(None, 1), ListenAddress("localhost", 2)]
+
+
+def words_of(command: str) -> list[str]:
+    """Return words that a command must be given."""
+    texts = {"kind": "table", "id": "7", "what": "show"}
+    return [texts[word.name] for word in WORDS if word.command == command]
+
+
+@pytest.mark.parametrize("flag", [flag for flag in FLAGS if not flag.is_repeatable], ids=lambda flag: flag.name)
+def test_a_flag_that_means_one_thing_is_not_given_twice(flag: Flag) -> None:
+    """Whichever was meant, it must not be the other that takes effect."""
+    text = {**USABLE, "output": "json"}.get(flag.name, "7")
+    word = f"--{flag.name}" if flag.is_switch else f"--{flag.name}={text}"
+    for command in flag.commands:
+        words = words_of(command)
+        expected = [f"--{flag.name}: is given 2 times; give it once"]
+        assert problems_of([command, *words, word, word]) == expected
+        assert problems_of([word, command, *words, word]) == expected
+
+
+def test_what_adds_up_does_so_before_and_behind_the_command() -> None:
+    asked = parse(["--web.listen-address=:1", "serve", "--web.listen-address=:2"], {})
+    assert asked.values["web.listen-address"] == [ListenAddress(None, 1), ListenAddress(None, 2)]
 
 
 def test_the_demo_listens_on_loopback() -> None:
