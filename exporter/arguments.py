@@ -10,7 +10,7 @@ from exporter.errors import ConfigError, Problem
 from exporter.flags import COMMANDS, FLAGS, WORDS, Flag, Word
 
 _BEHIND: Final = "behind the command: "
-"""Begins the place of what is given there: in the place of what is given before, argparse would have one hide the other."""
+"""Begins the place of what is given there: kept in one place, what is given before it would be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def _value(
     if not texts and (default := flag.default_for(command)) is not None:
         texts = [default]
     try:
-        values = [flag.parse(text) for text in texts]
+        values = [flag.parse(_readable(text)) for text in texts]
     except ValueError as error:
         problems.append(Problem(where, str(error)))
         return None
@@ -70,10 +70,19 @@ def _value(
 
 def _word(word: Word, text: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - likewise
     try:
-        return word.parse(text)
+        return word.parse(_readable(text))
     except ValueError as error:
         problems.append(Problem(word.name, str(error)))
         return None
+
+
+def _readable(text: str) -> str:
+    """Return a text of whole characters, such as can be sent and printed. Raises: ValueError for any other."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("expected a text in UTF-8") from None
+    return text
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,6 +12,8 @@ from exporter.shapes import seconds
 from exporter.web.addresses import listen_address
 
 MAX_FACTOR: Final = 1e6
+MAX_WHOLE: Final = 2**63 - 1
+"""What MMS can count to, and number things with."""
 ENVIRONMENT_PREFIX: Final = "MMS_EXPORTER_"
 
 COMMANDS: Final = {
@@ -52,7 +54,16 @@ def whole(text: str) -> int:
     """Return a whole number, from 0. Raises: ValueError."""
     if not text.isascii() or not text.isdigit():
         raise ValueError("expected a whole number")
+    if len(text.lstrip("0")) > len(str(MAX_WHOLE)) or int(text) > MAX_WHOLE:
+        raise ValueError(f"expected a whole number, {MAX_WHOLE} at most")
     return int(text)
+
+
+def name_or_id(text: str) -> str:
+    """Return a name, or what may be an id. Raises: ValueError."""
+    if text.isascii() and text.isdigit():
+        whole(text)
+    return text
 
 
 def factor(text: str) -> float:
@@ -183,8 +194,7 @@ _RETRY: Final = (
     Flag("source", "The data source, by name or id.", ("retry",), metavar="NAME", has_variable=False),
     Flag("failed", "All that failed in the source.", ("retry",), "false", switch, has_variable=False),
     Flag(
-        *("table", "This failed table, by id or as DATABASE.TABLE. Repeatable.", ("retry",)),
-        metavar="TABLE",
+        *("table", "This failed table, by id or as DATABASE.TABLE. Repeatable.", ("retry",), None, name_or_id, "TABLE"),
         is_repeatable=True,
         has_variable=False,
     ),

@@ -135,6 +135,33 @@ def words_of(command: str) -> list[str]:
     return [texts[word.name] for word in WORDS if word.command == command]
 
 
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+def test_what_is_not_in_utf_8_is_refused_by_its_name(flag: Flag) -> None:
+    """It can neither be sent nor printed."""
+    if not flag.is_switch:
+        said = problems_of([flag.commands[0], *words_of(flag.commands[0]), f"--{flag.name}", "a\udcff"])
+        assert said == [f"--{flag.name}: expected a text in UTF-8"]
+
+
+def test_a_word_or_a_variable_that_is_not_in_utf_8_is_refused_by_its_name() -> None:
+    assert problems_of(["show", "\udcff", "7"]) == ["kind: expected a text in UTF-8"]
+    said = problems_of([], {"MMS_EXPORTER_MMS_REGION": "cn-\udcff"})
+    assert said == ["MMS_EXPORTER_MMS_REGION: expected a text in UTF-8"]
+
+
+@pytest.mark.parametrize("number", [str(2**63), "9" * 26, "9" * 5000], ids=len)
+def test_an_id_beyond_64_bits_is_refused(number: str) -> None:
+    expected = "expected a whole number, 9223372036854775807 at most"
+    assert problems_of(["show", "table", number]) == [f"id: {expected}"]
+    for flag in ("partition", "job", "table"):
+        assert problems_of(["retry", f"--{flag}={number}"]) == [f"--{flag}: {expected}"]
+
+
+def test_the_highest_id_is_taken() -> None:
+    assert parse(["show", "table", f"00{2**63 - 1}"], {}).values["id"] == 2**63 - 1
+    assert parse(["retry", "--table=7.8", "--table=22"], {}).values["table"] == ["7.8", "22"]
+
+
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if not flag.is_repeatable], ids=lambda flag: flag.name)
 def test_a_flag_that_means_one_thing_is_not_given_twice(flag: Flag) -> None:
     """Whichever was meant, it must not be the other that takes effect."""
