@@ -9,11 +9,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from exporter import arguments, logs
+from exporter import arguments, logs, standard_streams
 from exporter.errors import ConfigError, ExporterError, Problem
 from exporter.sharding import Shard
 
@@ -32,8 +33,14 @@ MISUSED: Final = 2
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command line, and return its exit code: 0 fine, 1 failed at work, 2 bad usage or configuration."""
+    standard_streams.stand_in()
+    code = _code(sys.argv[1:] if words is None else words)
+    return code if _print(b"") else code or FAILED
+
+
+def _code(words: Sequence[str]) -> int:
     try:
-        invocation = arguments.parse(sys.argv[1:] if words is None else words, os.environ)
+        invocation = arguments.parse(words, os.environ)
         logs.configure(invocation.values["log.level"], invocation.values["log.format"])
         return _COMMANDS[invocation.command](invocation.values)
     except ConfigError as error:
@@ -45,10 +52,13 @@ def main(words: Sequence[str] | None = None) -> int:
         return FAILED
     except (KeyboardInterrupt, asyncio.CancelledError):
         return FAILED
+    except SystemExit as ended:  # of argparse, which has said what there is to say
+        return MISUSED if ended.code else FINE
 
 
 def _complain(what: object) -> None:
-    print(f"mms-exporter: {what}", file=sys.stderr)
+    with suppress(OSError):  # nobody can be told
+        print(f"mms-exporter: {what}", file=sys.stderr)
 
 
 def _serve(values: Mapping[str, Any]) -> int:
@@ -60,8 +70,8 @@ def _serve(values: Mapping[str, Any]) -> int:
 
     if values["config.check"]:
         count = check(load, _web_file(values))
-        print(f"the configuration is fine: {count} account{'s' if count > 1 else ''}")
-        return FINE
+        said = f"the configuration is fine: {count} account{'s' if count > 1 else ''}\n"
+        return FINE if _print(said.encode()) else FAILED
     asyncio.run(serve(load, Service(Telemetry(), shard=shard), _web_options(values)))
     return FINE
 
@@ -85,6 +95,7 @@ def _once(values: Mapping[str, Any]) -> int:
 def _print(content: bytes) -> bool:
     """Write to standard output, and return whether that went well: all is out, or who reads has enough."""
     try:
+        sys.stdout.flush()
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     except OSError as error:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from exporter.config import Config, config_from
@@ -34,7 +35,7 @@ class SimulatorOptions:
 async def simulate(options: SimulatorOptions) -> None:
     """Run the simulated MMS until SIGTERM or SIGINT. Raises: ListenError."""
     simulator = await _started(options)
-    print(_account_hint(simulator.url), flush=True)
+    _say(_account_hint(simulator.url))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -47,7 +48,7 @@ async def demo(options: SimulatorOptions, web: WebOptions) -> None:
     simulator = await _started(options)
 
     async def listening(urls: list[str]) -> None:
-        print(_greeting(urls[0], web.telemetry_path, simulator.url, options), flush=True)
+        _say(_greeting(urls[0], web.telemetry_path, simulator.url, options))
 
     try:
         await serve(lambda: _config(simulator.url), Service(Telemetry()), web, listening)
@@ -90,6 +91,12 @@ def _config(url: str) -> Config:
             "jobs": {"linger": "2m", "idle_interval": "1m"},
         },
     )
+
+
+def _say(text: str) -> None:
+    """Print a text; that it cannot be written ends nothing, and is said at the end."""
+    with suppress(OSError):
+        print(text, flush=True)
 
 
 def _greeting(url: str, telemetry_path: str, simulator_url: str, options: SimulatorOptions) -> str:

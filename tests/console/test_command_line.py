@@ -142,6 +142,44 @@ async def test_a_disk_that_is_full_is_said(config: str) -> None:
     assert process.returncode == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("failed {config} >&-", 1, b"mms-exporter: standard output cannot be written: Bad file descriptor\n"),
+        ("--config.check {config} >&-", 1, b"mms-exporter: standard output cannot be written: Bad file descriptor\n"),
+        ("--version >&-", 1, b"mms-exporter: standard output cannot be written: Bad file descriptor\n"),
+        ("--version >/dev/full", 1, b"mms-exporter: standard output cannot be written: No space left on device\n"),
+        ("failed {config} --limit=x >&-", 2, b"mms-exporter: --limit: expected a whole number\n"),
+        ("failed {config} <&- >/dev/null", 0, b""),
+        ("failed {config} --limit=x 2>&-", 2, b""),
+        ("failed {config} --limit=x <&- >&- 2>&-", 2, b""),
+        ("--nope <&- >&- 2>&-", 2, b""),
+    ],
+)
+async def test_closed_streams_end_in_no_traceback(config: str, words: str, code: int, said: bytes) -> None:
+    assert await in_shell(words.format(config=config)) == (code, said)
+
+
+async def test_without_an_input_retry_says_that_it_cannot_ask(config: str) -> None:
+    code, said = await in_shell(f"retry {config} --source={FIRST} --failed <&-")
+    assert code == 2
+    assert said.startswith(b"mms-exporter: --yes: is needed where there is no terminal")
+
+
+async def in_shell(words: str) -> tuple[int | None, bytes]:
+    """Return the exit code of a command, and what all of its streams got, with redirections as a shell makes them."""
+    process = await asyncio.create_subprocess_shell(
+        f"exec {sys.executable} -m exporter {words}",
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(30):
+        told, _ = await process.communicate()
+    return process.returncode, told
+
+
 async def test_ctrl_c_ends_it_at_once(simulator: Simulator, config: str) -> None:
     simulator.faults.add(Fault(kind="hang"))
     process = await asyncio.create_subprocess_exec(
