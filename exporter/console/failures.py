@@ -85,8 +85,8 @@ async def _read(target: Target, options: Options) -> Part[Failure]:
     """Return the failed tables and partitions of a source; a kind that may not be listed does not hide the other."""
     row = target.source
     parts = await asyncio.gather(
-        guarded(_of_kind("tables", row.tables_failed_num, partial(_tables_page, target), options)),
-        guarded(_of_kind("partitions", row.partitions_failed_num, partial(_partitions_page, target), options)),
+        guarded(_of_kind("table", row.tables_failed_num, partial(_tables_page, target), options)),
+        guarded(_of_kind("partition", row.partitions_failed_num, partial(_partitions_page, target), options)),
     )
     return Part(
         [thing for part in parts for thing in part.things],

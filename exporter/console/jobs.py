@@ -49,7 +49,7 @@ async def jobs(config: Config, options: Options, now: float) -> Report[Row]:
             for database, table in product(options.databases or (None,), options.tables or (None,))
         ]
         found = merged(lists, options.limit, _rank)
-        return Part(found.rows, found.more("jobs"))
+        return Part(found.rows, found.more("job"))
 
     told = await ask(config, options, read)
     return Report(

@@ -26,9 +26,12 @@ class Newest(Generic[I]):
     is_exact: bool
     """Whether `omitted` is how many fit."""
 
-    def more(self, what: str) -> str:
-        """Return what was left out, as people say it; empty where nothing was."""
-        return f"{'' if self.is_exact else 'up to '}{self.omitted:,} more {what}" if self.omitted else ""
+    def more(self, noun: str) -> str:
+        """Return what was left out of what one calls `noun`, as people say it; empty where nothing was."""
+        if not self.omitted:
+            return ""
+        about, more = "" if self.is_exact else "up to ", "more " if self.rows else ""
+        return f"{about}{self.omitted:,} {more}{noun}{'' if self.omitted == 1 else 's'}"
 
 
 async def newest(

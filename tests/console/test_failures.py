@@ -2,6 +2,8 @@
 
 import pytest
 
+from exporter.console.newest import Newest
+from exporter.mms.models import Table
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, events, happen
 from tests.conftest import IDENTITY, config_on
 from tests.console.conftest import FIRST, Look, shown
@@ -66,7 +68,25 @@ async def test_a_limit_of_zero_only_counts(simulator: Simulator, look: Look) -> 
     found = await look("failed", sources=[str(FIRST)], limit=0)
     tables, partitions = map(len, failed_ids(simulator).values())
     assert found.rows == []
-    assert found.remarks == [f"{tables} more failed tables and {partitions} more failed partitions of hive-sales-001"]
+    assert found.remarks == [f"{tables} failed tables and {partitions} failed partitions of hive-sales-001"]
+
+
+@pytest.mark.parametrize(
+    ("shown_rows", "omitted", "is_exact", "said"),
+    [
+        (1, 1, True, "1 more failed table"),
+        (1, 2, True, "2 more failed tables"),
+        (1, 1, False, "up to 1 more failed table"),
+        (0, 1, True, "1 failed table"),
+        (0, 1234, False, "up to 1,234 failed tables"),
+        (1, 0, True, ""),
+    ],
+)
+def test_what_is_left_out_is_said_in_the_right_number(
+    shown_rows: int, omitted: int, *, is_exact: bool, said: str
+) -> None:
+    rows = [Table(id=number) for number in range(shown_rows)]
+    assert Newest(rows, omitted, is_exact).more("failed table") == said
 
 
 async def test_a_hundred_thousand_failures_cost_a_few_pages() -> None:
