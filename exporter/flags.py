@@ -168,7 +168,7 @@ _NARROWING: Final = (
         has_variable=False,
     ),
     Flag(
-        *("table", "Only this table. Repeatable.", ("jobs", "failed")),
+        *("table", "Only this table, as TABLE or DATABASE.TABLE. Repeatable.", ("jobs", "failed")),
         metavar="NAME",
         is_repeatable=True,
         has_variable=False,

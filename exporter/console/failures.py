@@ -4,10 +4,9 @@ The highest ids come first: no field tells when something failed. So 100,000 fai
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from typing import Final
 
 from exporter.config import Config
@@ -75,7 +74,7 @@ async def failures(config: Config, options: Options) -> Report[Row]:
         fields=FIELDS,
         columns=_columns(has_accounts=len(config.accounts) > 1),
         rows=told.found,
-        nothing="nothing failed",
+        nothing="nothing failed that is called so" if options.has_names else "nothing failed",
         omitted=told.omitted,
         troubles=told.troubles,
     )
@@ -101,7 +100,7 @@ async def _of_kind(noun: str, count: int | None, page: PageOf, options: Options)
         return Part(())
     lists = [
         await newest(partial(page, *names), partial(_fits, *names), options.limit, is_loose=names != ANY)
-        for names in _names(options)
+        for names in options.places()
     ]
     found = merged(lists, options.limit, lambda failure: (True, failure.id))
     return Part(found.rows, found.more(f"failed {noun}"))
@@ -117,11 +116,6 @@ async def _partitions_page(target: Target, database: str | None, table: str | No
     filters = PartitionFilter(status=(FAILED,), db_name=database and like(database), table_name=table and like(table))
     page = await target.client.partitions_page(target.source.id, filters, number)
     return Page(tuple(map(_of_partition, page.rows)), page.total)
-
-
-def _names(options: Options) -> Iterable[tuple[str | None, str | None]]:
-    """Return each database and table to ask for; None for any."""
-    return product(options.databases or (None,), options.tables or (None,))
 
 
 def _fits(database: str | None, table: str | None, failure: Failure) -> bool:

@@ -1,7 +1,6 @@
 """`jobs`: jobs and how far each is; unfinished and failed ones, or those of a status, the newest first."""
 
 from collections.abc import Callable, Sequence
-from itertools import product
 from typing import Final
 
 from exporter.config import Config
@@ -46,7 +45,7 @@ async def jobs(config: Config, options: Options, now: float) -> Report[Row]:
         lists = [
             await _listed(target, status, database, table, options.limit)
             for status in statuses
-            for database, table in product(options.databases or (None,), options.tables or (None,))
+            for database, table in options.places()
         ]
         found = merged(lists, options.limit, _rank)
         return Part(found.rows, found.more("job"))

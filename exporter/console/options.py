@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal, Self
 
 from exporter.errors import ConfigError, Problem
@@ -19,6 +20,7 @@ class Options:
     """Names or ids."""
     databases: Sequence[str] = ()
     tables: Sequence[str] = ()
+    """As TABLE or DATABASE.TABLE."""
     statuses: Sequence[str] = ()
     """In any case."""
     limit: int = 100
@@ -40,6 +42,23 @@ class Options:
             output=values["output"],
             thing=(values.get("kind", "table"), values.get("id", 0)),
         )
+
+    @property
+    def has_names(self) -> bool:
+        """Whether a database or a table is named."""
+        return bool(self.databases or self.tables)
+
+    def places(self) -> Sequence[tuple[str | None, str | None]]:
+        """Return each database and table that is meant; None for any.
+
+        A table with a dot in its name is meant as it stands, and as DATABASE.TABLE at each dot.
+        """
+        found = list(product(self.databases or (None,), self.tables or (None,)))
+        for table in self.tables:
+            parts = table.split(".")
+            halves = ((".".join(parts[:at]), ".".join(parts[at:])) for at in range(1, len(parts)))
+            found += [half for half in halves if all(half) and (not self.databases or half[0] in self.databases)]
+        return list(dict.fromkeys(found))
 
     def statuses_among(self, known: Sequence[str]) -> tuple[str, ...]:
         """Return the statuses asked for, in the order of `known`; none where none is.

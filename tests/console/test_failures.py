@@ -133,3 +133,28 @@ async def test_a_kind_that_may_not_be_listed_hides_no_other(
     assert shown_ids(found.rows)[left] == failed_ids(simulator)[left]
     assert not found.report.is_fine
     assert operation in found.remarks[-1]
+
+
+async def test_a_table_may_be_named_with_its_database(simulator: Simulator, look: Look) -> None:
+    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    table = next(simulator.world.truth().tables(FIRST))
+    plain = await look("failed", databases=[table.db_name], tables=[table.name])
+    assert plain.rows
+    assert (await look("failed", tables=[f"{table.db_name}.{table.name}"])).rows == plain.rows
+    assert (await look("failed", databases=["other"], tables=[f"{table.db_name}.{table.name}"])).rows == []
+
+
+async def test_a_table_whose_own_name_has_a_dot_is_found(simulator: Simulator, look: Look) -> None:
+    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    table = next(simulator.world.truth().tables(FIRST))
+    happen(simulator.world, events.SetText(source_id=FIRST, table_id=table.id, field="name", text="a.b"))
+    for name in ("a.b", f"{table.db_name}.a.b"):
+        assert shown_ids((await look("failed", tables=[name])).rows)["table"] == {table.id}
+
+
+async def test_that_nothing_is_called_so_is_not_said_to_be_that_nothing_failed(
+    simulator: Simulator, look: Look
+) -> None:
+    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    for options in ({"tables": ["nope"]}, {"databases": ["nope"]}):
+        assert (await look("failed", **options)).remarks == ["nothing failed that is called so"]

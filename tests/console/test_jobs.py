@@ -64,6 +64,8 @@ async def test_a_table_is_meant_exactly_where_the_job_names_its_tables(simulator
     assert job.config.tables is not None
     assert job.id in ids((await look("jobs", tables=[job.config.tables[0]])).rows)
     assert job.id not in ids((await look("jobs", tables=[job.config.tables[0][:-1]])).rows)
+    assert job.id in ids((await look("jobs", tables=[f"{job.src_db_name}.{job.config.tables[0]}"])).rows)
+    assert job.id not in ids((await look("jobs", tables=[f"other.{job.config.tables[0]}"])).rows)
 
 
 async def test_a_stopped_job_says_so(simulator: Simulator, look: Look) -> None:
