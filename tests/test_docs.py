@@ -19,7 +19,7 @@ from exporter.config_credentials import Credentials
 from exporter.errors import ConfigError
 from exporter.exposition.families import PARTS
 from exporter.exposition.telemetry import OPERATIONS
-from exporter.flags import COMMANDS
+from exporter.flags import COMMANDS, FLAGS
 from exporter.schema import json_schema
 from tests.programs import ROOT
 from tests.test_config import CONFIGS, INVALID, JSON
@@ -90,6 +90,12 @@ def test_the_readmes_other_configurations_are_valid() -> None:
     watching = [yaml.safe_load(block) for block in blocks if "watch:" in block]
     assert watching
     assert all(config_from(raw).watch.tables for raw in watching)
+
+
+def test_every_variable_that_the_pages_name_is_a_flag_s() -> None:
+    named = {name for page in PAGES for name in re.findall(r"MMS_EXPORTER_[A-Z_]*[A-Z]\b", page.read_text("utf-8"))}
+    assert "MMS_EXPORTER_CONFIG_FILE" in re.findall(r"[A-Z_]{3,}", README)
+    assert named <= {flag.variable for flag in FLAGS}
 
 
 @pytest.mark.parametrize("policy", ["read", "failures", "tasks", "watch", "show"])

@@ -92,6 +92,13 @@ def _filled(words: str) -> str:
     return words
 
 
+def test_what_ends_the_alert_after_a_retry_is_said() -> None:
+    """The job that failed is not the one that `retry` makes."""
+    text = " ".join(text_of("MmsJobFailed").split())
+    assert "`retry` makes a new job" in text
+    assert "delete this one" in text
+
+
 @pytest.mark.parametrize("alert", ALERTS)
 def test_a_command_about_a_source_names_account_and_source(alert: str) -> None:
     """A name can be that of several accounts' sources, and an id stays when a source is renamed."""
