@@ -1,6 +1,6 @@
 """Snapshots of a chosen size, and the same series as prometheus_client would hold them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
@@ -20,7 +20,7 @@ from exporter.exposition.families import PARTS
 from exporter.exposition.rendering import parts_by_kind
 from exporter.mms.models import DataSource
 
-JOBS_PER_SOURCE = 5
+JOBS_PER_SOURCE = 7
 
 
 def source(number: int, done: int = 1000) -> SourceSnapshot:
@@ -85,10 +85,10 @@ def changed(before: Snapshot, share: float) -> Snapshot:
 
 
 class Held(Collector):
-    """The series of a snapshot as prometheus_client families, made once."""
+    """Families of prometheus_client, made once."""
 
-    def __init__(self, held: Snapshot) -> None:
-        self._families = list(_families(held))
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = list(families)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families."""
@@ -98,7 +98,7 @@ class Held(Collector):
 def registry(held: Snapshot) -> CollectorRegistry:
     """Return a registry that holds the series of a snapshot."""
     made = CollectorRegistry()
-    made.register(Held(held))
+    made.register(Held(_families(held)))
     return made
 
 

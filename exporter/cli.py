@@ -65,6 +65,7 @@ def _serve(values: Mapping[str, Any]) -> int:
     _ignore_hang_ups()
     load, shard = partial(_config, values), _shard(values)
     from exporter.exposition.telemetry import Telemetry
+    from exporter.garbage import leave_out_what_stays
     from exporter.web.server import check, serve
     from exporter.web.service import Service
 
@@ -72,6 +73,7 @@ def _serve(values: Mapping[str, Any]) -> int:
         count = check(load, _web_file(values))
         said = f"the configuration is fine: {count} account{'s' if count > 1 else ''}\n"
         return FINE if _print(said.encode()) else FAILED
+    leave_out_what_stays()
     asyncio.run(serve(load, Service(Telemetry(), shard=shard), _web_options(values)))
     return FINE
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final, Literal, Self
 
+from msgspec import Struct
+
 from exporter.collect.snapshot import Failed, Failures, FailuresFigures, JobFigures, SourceName
 
 Kind = Literal["table", "partition"]
@@ -12,8 +14,7 @@ Kind = Literal["table", "partition"]
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
-@dataclass(frozen=True, slots=True)
-class KindMemory:
+class KindMemory(Struct, frozen=True, gc=False):
     """The failures of one kind, and when that was so."""
 
     failures: Failures

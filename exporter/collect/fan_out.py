@@ -6,13 +6,16 @@ The one place, beside the loop of refreshes, where an unforeseen error is caught
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from structlog.stdlib import BoundLogger
 
 from exporter.errors import ExporterError, InternalError, MmsError
 
 T = TypeVar("T")
+
+TURN_SECONDS: Final = 0.002
+"""So long goes on what needs not wait for an answer; then others have their turn, scrapes among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,16 @@ class FanOut:
         """Do `work` for each of `things`, and return what went wrong; `name_of` names a thing for people."""
         waiting = iter(things)
         errors: list[ExporterError] = []
+        loop = asyncio.get_running_loop()
+        turn_ends = loop.time() + TURN_SECONDS
 
         async def work_off() -> None:
+            nonlocal turn_ends
             for thing in waiting:
                 errors.extend(await self.guarded(work(thing), name_of(thing)))
+                if loop.time() > turn_ends:
+                    await asyncio.sleep(0)
+                    turn_ends = loop.time() + TURN_SECONDS
 
         async with asyncio.TaskGroup() as group:
             for _ in range(self.concurrency):

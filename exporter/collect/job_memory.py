@@ -1,8 +1,12 @@
 """What is known of a source's jobs: what the lists of one refresh say, and what is remembered until the next. Pure."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Final, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from exporter.collect.snapshot import JobFigures, JobsFigures, SourceName
 from exporter.mms.decoding import Page
@@ -12,8 +16,7 @@ UNKNOWN: Final = "UNKNOWN"
 """The status, in series, of what has a status that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sought:
+class Sought(Struct, frozen=True, gc=False):
     """A job that no list holds any more, and how far the search for its name is."""
 
     job: JobFigures
@@ -21,8 +24,7 @@ class Sought:
     """The next page to look at; the API's filter matches loosely, so the job may be on any."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobMemory:
+class JobMemory(Struct, frozen=True, gc=False):
     """What is remembered of a source's jobs from one refresh to the next; empty at first."""
 
     figures: JobsFigures | None = None
@@ -64,7 +66,7 @@ class JobMemory:
         """Return the same jobs under the source's new name."""
         if self.figures is None or self.figures.name == name:
             return self
-        return replace(self, figures=replace(self.figures, name=name))
+        return replace(self, figures=dataclasses.replace(self.figures, name=name))
 
     def missing_from(self, lists: "JobLists") -> dict[int, Sought]:
         """Return the jobs that were unfinished and stand in none of `lists`, the longest sought first."""

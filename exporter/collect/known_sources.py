@@ -4,6 +4,8 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from msgspec import Struct
+
 from exporter.collect.failure_memory import FailureMemory
 from exporter.collect.job_memory import JobMemory
 from exporter.collect.snapshot import SourceFigures, SourceName, SourceSnapshot
@@ -13,8 +15,7 @@ from exporter.mms.models import DataSource
 M = TypeVar("M")
 
 
-@dataclass(slots=True)
-class Reading(Generic[M]):
+class Reading(Struct, Generic[M], gc=False):
     """What one collector keeps of one source."""
 
     memory: M

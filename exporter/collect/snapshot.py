@@ -1,10 +1,13 @@
 """What was known of every account after its last refresh: frozen records, the input of the exposition.
 
-A part that did not change between two snapshots is the same object, so that its rendering can be kept.
+A part that did not change between two snapshots is the same object, so that its rendering can be kept. What there is
+most of are structs that the garbage collector leaves alone: to look at each would hold up everything else.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from exporter.mms.models import DataSource
 
@@ -34,8 +37,7 @@ class SourceFigures:
     """Unix seconds of the last metadata synchronisation; None as above."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobFigures:
+class JobFigures(Struct, frozen=True, gc=False):
     """What the row of a job says."""
 
     job_id: int
@@ -73,8 +75,7 @@ class JobsFigures:
     """Unfinished jobs without series of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True, gc=False):
     """A failed table, or a failed partition of one; None is what the API did not say."""
 
     src_db: str | None
@@ -86,8 +87,7 @@ class Failed:
     dst_table: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Failures:
+class Failures(Struct, frozen=True, gc=False):
     """What failed of one kind in a source."""
 
     newest: tuple[Failed, ...]

@@ -17,8 +17,9 @@ from exporter.console.options import Kind, Options
 from exporter.console.report import Report
 from exporter.console.texts import age, amount, size
 from exporter.errors import MmsError, NotFound, PermissionRefused
-from exporter.mms.models import TASK_STATUSES, Column, Job, Partition, Record, Table
+from exporter.mms.models import TASK_STATUSES, Column, Job, Partition, Table
 from exporter.mms.protocol import TaskFilter, get_mms_job
+from exporter.mms.record import Record
 
 Row = Found[Any]
 

@@ -7,13 +7,15 @@ row. What was lost is named in `unexpected`. Pure: bytes in, records out.
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import UnionType
-from typing import Any, Generic, TypeVar, get_args, get_origin
+from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 
 from exporter.errors import MalformedAnswer
-from exporter.mms.models import Count, Record
+from exporter.mms.models import Count
+from exporter.mms.record import Record, reader_of
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
@@ -35,8 +37,7 @@ class Decoded(Generic[T]):
     """The API's name of each field that was lost, once for each loss; LOST_ROW for a row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """One page of a list."""
 
     rows: tuple[T, ...]
@@ -172,12 +173,20 @@ def _converted(annotation: Any, given: object) -> Any:  # noqa: ANN401 - any fie
 
 
 def _missing(record: Record) -> list[str]:
-    kind = type(record)
-    expected = _EXPECTED.get(kind)
-    if expected is None:
-        fields = [field for field in msgspec.structs.fields(kind) if field.name not in kind.OPTIONAL]
-        expected = _EXPECTED[kind] = tuple((field.name, field.encode_name) for field in fields)
-    return [encoded for name, encoded in expected if getattr(record, name) is None]
+    expected = _expected(type(record))
+    if None not in expected.values_of(record):
+        return []
+    return [encoded for name, encoded in expected.names.items() if getattr(record, name) is None]
 
 
-_EXPECTED: dict[type[Record], tuple[tuple[str, str], ...]] = {}
+class _Expected(NamedTuple):
+    names: dict[str, str]
+    """The fields that an answer should have, with the API's name of each."""
+    values_of: Callable[[object], tuple[Any, ...]]
+
+
+@cache
+def _expected(kind: type[Record]) -> _Expected:
+    fields = [field for field in msgspec.structs.fields(kind) if field.name not in kind.OPTIONAL]
+    names = {field.name: field.encode_name for field in fields}
+    return _Expected(names, reader_of(tuple(names)))

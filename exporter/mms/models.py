@@ -4,10 +4,11 @@ None means that the API left the field out, sent null, or sent something that is
 source is left out on purpose: it can hold passwords and key files.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
-from msgspec import Meta, Struct
-from msgspec.structs import force_setattr
+from msgspec import Meta
+
+from exporter.mms.record import Record
 
 DATA_SOURCE_STATUSES = ("STARTING", "STARTED", "STOPPING", "STOPPED", "START_FAILED", "STOP_FAILED")
 SCAN_STATUSES = ("DOING", "DONE", "FAILED")
@@ -20,24 +21,6 @@ TASK_STATUSES = ("INIT", *(f"{phase}_{end}" for phase in TASK_PHASES for end in 
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A number of things, or of bytes. A negative one is not of its type."""
-
-
-class Record(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One object of an answer."""
-
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset()
-    """Fields that the API may leave out without anything being wrong."""
-
-    def __post_init__(self) -> None:
-        """Strip every text, since the vendor's examples carry trailing newlines; an empty one is as good as none."""
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if isinstance(value, str):
-                text = value.strip()
-                if text is not value or not text:
-                    force_setattr(self, name, text or None)
-            elif isinstance(value, tuple) and value and isinstance(value[0], str):
-                force_setattr(self, name, tuple(text.strip() for text in value))
 
 
 class DataSource(Record, frozen=True, kw_only=True):

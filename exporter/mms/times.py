@@ -2,9 +2,15 @@
 
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo
 
+CACHED: Final = 16_384
+"""Of the times, most of which come back in every refresh, so many are remembered."""
 
+
+@lru_cache(maxsize=CACHED)
 def unix_seconds(text: str | None, zone: ZoneInfo) -> float | None:
     """Return the time in `text`, taken to be in `zone` unless it carries one; None where it is no time.
 

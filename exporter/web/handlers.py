@@ -19,7 +19,8 @@ from exporter.web.service import Service
 Reload = Callable[[], Awaitable[None]]
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
-CHUNK_BYTES: Final = 64 * 1024
+CHUNK_BYTES: Final = 256 * 1024
+"""So much of an answer is copied for a reader at a time: less takes longer, more is held for one who does not read."""
 
 STATUS_PATH: Final = "/api/v1/status"
 

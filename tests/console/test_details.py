@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from exporter.console.details import RECORDS, fields
-from exporter.mms.models import Job, Partition, Record, Table
+from exporter.mms.models import Job, Partition, Table
+from exporter.mms.record import Record
 from exporter.simulator import Fault, Simulator, events, happen
 from tests.console.conftest import FIRST, Look
 

@@ -18,11 +18,11 @@ from exporter.mms.models import (
     Job,
     JobConfig,
     Partition,
-    Record,
     Table,
     TableSchema,
     Task,
 )
+from exporter.mms.record import Record
 from tests.mms.conftest import sample
 
 FULL: dict[type[Record], dict[str, Any]] = {

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
+from msgspec import structs
 
 from benchmarks.worlds import source
 from exporter.collect.snapshot import AccountSnapshot, Snapshot
@@ -50,7 +51,7 @@ def situation(*names: str, publication: int = 1) -> Situation:
         assert made.jobs is not None
         named = replace(made.name, source=name)
         row = DataSource(id=number, name=name, type=name, status=name, dst_project=name, scan_status=name)
-        jobs = tuple(replace(job, name=name, src_db=name, status=name) for job in made.jobs.jobs)
+        jobs = tuple(structs.replace(job, name=name, src_db=name, status=name) for job in made.jobs.jobs)
         figures = replace(made.figures, name=named, row=row)
         sources.append(replace(made, name=named, figures=figures, jobs=replace(made.jobs, jobs=jobs)))
     snapshot = Snapshot((AccountSnapshot(names[0] if names else "a", up=True, sources=tuple(sources)),))

@@ -1,0 +1,26 @@
+"""An account that is refreshed in this very process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from benchmarks.settings import config
+from exporter.collect.refresh import AccountRefresher
+from exporter.exposition.telemetry import Telemetry
+from exporter.web.service import Service
+
+
+@asynccontextmanager
+async def refresher(url: str) -> AsyncIterator[tuple[AccountRefresher, Telemetry]]:
+    """Provide the refresher of an account on a simulated MMS, and what counts its calls."""
+    settings, telemetry = config(url), Telemetry(with_process=False)
+    account, client = Service(telemetry).refresher(settings.accounts[0], settings)
+    try:
+        yield account, telemetry
+    finally:
+        await client.close()
+
+
+def calls(telemetry: Telemetry) -> int:
+    """Return how many requests were sent."""
+    samples = (each for metric in telemetry.calls.requests.collect() for each in metric.samples)
+    return int(sum(each.value for each in samples if each.name.endswith("_total")))

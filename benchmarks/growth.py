@@ -1,0 +1,68 @@
+"""How cost grows from 1,000 to 1,000,000 series, and a refresh of 10,000 data sources."""
+
+import json
+import sys
+import time
+from typing import Any, Final
+
+from benchmarks.children import child, report_of
+from benchmarks.figures import Figure
+from benchmarks.machine import resident_mebibytes
+from benchmarks.scraping import REQUESTS, Scraper, until_ready
+from benchmarks.settings import HUNDRED_THOUSAND
+from benchmarks.turns import timed
+from benchmarks.worlds import changed, snapshot
+from exporter.exposition.rendering import Renderer
+
+SIZES: Final = (10, 32, 100, 320, 1000, 3200, 10_000)
+"""Data sources, of a hundred series each."""
+MANY_SOURCES: Final = 10_000
+ROUNDS: Final = 3
+
+
+async def points() -> list[dict[str, float]]:
+    """Return, for each size, what it costs."""
+    return [await report_of("benchmarks.growth", str(sources)) for sources in SIZES]
+
+
+async def figures() -> list[Figure]:
+    """Return what a process with 1,000,000 series and 10,000 data sources takes."""
+    world = {**HUNDRED_THOUSAND, "sources": MANY_SOURCES, "tables": 8}
+    options = {"interval": "1h", "stale_after": "1h"}
+    async with child("simulator", **world) as mms, child("exporter", endpoint=mms.url, **options) as ours:
+        started = time.perf_counter()
+        await until_ready(ours.url)
+        seconds, scraper = time.perf_counter() - started, Scraper(ours.port)
+        spent = [(request, min(scraper.milliseconds(request) for _ in range(ROUNDS))) for request in REQUESTS]
+        scraper.close()
+        resident = resident_mebibytes(ours.process.pid)
+        held = json.loads(await ours.said_at_end())["held"]
+    what = "1,000,000 series of 10,000 data sources"
+    return [
+        Figure(what=f"{what}: start to the first complete page", value=seconds, unit="s"),
+        Figure(what=f"{what}: resident memory", value=resident, unit="MiB"),
+        Figure(what=f"{what}: event loop held at a time, longest", value=held),
+        *(Figure(what=f"{what}: scrape, {request}", value=value) for request, value in spent),
+    ]
+
+
+def _point(sources: int) -> dict[str, Any]:
+    """Return what so many data sources cost, in milliseconds and MiB."""
+    empty = resident_mebibytes()
+    held = snapshot(sources)
+    renderer = Renderer()
+    page = renderer.render(held)
+    resident = resident_mebibytes() - empty
+    states = [held, changed(held, 0.01)]
+
+    def next_state() -> None:
+        states.reverse()
+        renderer.render(states[0])
+
+    whole, part = timed(lambda: Renderer().render(held), next_state, rounds=ROUNDS)
+    compressed = len(page.deflated.data)
+    return {"series": page.series, "whole": whole, "part": part, "resident": resident, "compressed": compressed / 2**20}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_point(int(sys.argv[1]))))

@@ -1,0 +1,75 @@
+"""Scrapes while refreshes of 100,000 series and their renderings run, and how long the event loop is held meanwhile."""
+
+import asyncio
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from benchmarks.children import child
+from benchmarks.figures import Bound, Figure
+from benchmarks.scraping import Request, Scraper, bodies_file, until_ready
+from benchmarks.settings import HUNDRED_THOUSAND
+from benchmarks.turns import percentile
+
+SECONDS: Final = 40.0
+INTERVAL: Final = "1s"
+"""So short that one refresh follows another."""
+PAUSE_SECONDS: Final = 0.05
+SPEED: Final = 60.0
+REQUEST: Final = Request("openmetrics", is_gzip=True)
+"""What Prometheus asks for."""
+
+
+async def figures() -> list[Figure]:
+    """Return how scrapes and loop fare, the first refresh included."""
+    world = {
+        **HUNDRED_THOUSAND,
+        "speed": SPEED,
+        "nice": 19,
+    }  # MMS is elsewhere: it takes no processor from the exporter
+    options = {"interval": INTERVAL, "stale_after": "10m"}
+    with tempfile.TemporaryDirectory() as folder:
+        async with child("simulator", **world) as mms, child("exporter", endpoint=mms.url, **options) as ours:
+            await until_ready(ours.url)
+            file = str(await bodies_file(ours.url, Path(folder)))
+            async with child("constant", file=file) as constant:
+                spent, idle = await asyncio.to_thread(_scrapes, ours.port, constant.port)
+            held = json.loads(await ours.said_at_end())
+    return [
+        Figure(
+            what="scrape during refreshes, 99th percentile",
+            value=percentile(spent, 0.99),
+            beside="of a process that does nothing else",
+            beside_value=percentile(idle, 0.99),
+            bound=Bound("at most", 25, of="value"),
+        ),
+        Figure(
+            what="scrape during refreshes, median",
+            value=percentile(spent, 0.5),
+            beside="of a process that does nothing else",
+            beside_value=percentile(idle, 0.5),
+        ),
+        Figure(
+            what="event loop held at a time, longest",
+            value=held["held"],
+            beside="with what the machine held back",
+            beside_value=held["late"],
+            bound=Bound("at most", 20, of="value"),
+        ),
+    ]
+
+
+def _scrapes(port: int, idle_port: int) -> tuple[list[float], list[float]]:
+    """Return the milliseconds of scrapes of both, in turns."""
+    ours, idle = Scraper(port), Scraper(idle_port)
+    spent: tuple[list[float], list[float]] = ([], [])
+    ends = time.monotonic() + SECONDS
+    while time.monotonic() < ends:
+        for scraper, each in zip((ours, idle), spent, strict=True):
+            each.append(scraper.milliseconds(REQUEST))
+            time.sleep(PAUSE_SECONDS)
+    ours.close()
+    idle.close()
+    return spent

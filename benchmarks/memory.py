@@ -1,0 +1,55 @@
+"""What 100,000 series hold in memory, and whether a thousand refreshes with churn make that grow."""
+
+import asyncio
+import json
+import time
+from typing import Final
+
+from benchmarks.children import child, report_of
+from benchmarks.figures import Bound, Figure
+from benchmarks.machine import resident_mebibytes
+from benchmarks.scraping import REQUESTS, Scraper, until_ready
+from benchmarks.settings import HUNDRED_THOUSAND
+
+SETTLE_SECONDS: Final = 60.0
+"""A few refreshes and renderings, in which everything changes."""
+
+
+async def figures() -> list[Figure]:
+    """Return resident memory, and its growth."""
+    options = {"interval": "1s", "stale_after": "10m"}
+    world = {**HUNDRED_THOUSAND, "speed": 60}
+    async with child("simulator", **world) as mms, child("exporter", endpoint=mms.url, **options) as ours:
+        await until_ready(ours.url)
+        await asyncio.to_thread(_scrape, ours.port)
+        resident = resident_mebibytes(ours.process.pid)
+    churned = await report_of("benchmarks.churn")
+    return [
+        Figure(
+            what="resident memory, 100,000 series, after a minute of refreshes and scrapes",
+            value=resident,
+            unit="MiB",
+            bound=Bound("at most", 200, of="value"),
+        ),
+        Figure(
+            what=f"resident memory after {churned['refreshes']:,} refreshes with churn",
+            value=churned["end"],
+            unit="MiB",
+            beside="after the first hundred",
+            beside_value=churned["begin"],
+            bound=Bound("at most", 1.02),
+        ),
+    ]
+
+
+def _scrape(port: int) -> None:
+    scraper, ends = Scraper(port), time.monotonic() + SETTLE_SECONDS
+    while time.monotonic() < ends:
+        for request in REQUESTS:
+            scraper.milliseconds(request)
+        time.sleep(1)
+    scraper.close()
+
+
+if __name__ == "__main__":
+    print(json.dumps([each.cells() for each in asyncio.run(figures())], indent=1))

@@ -1,0 +1,51 @@
+"""What the status page costs beside the metrics."""
+
+import statistics
+import time
+from functools import partial
+from itertools import count
+
+import msgspec
+
+from benchmarks.figures import Figure
+from benchmarks.turns import ROUNDS, timed
+from benchmarks.worlds import snapshot
+from exporter.exposition.rendering import Renderer
+from exporter.web.editions import Document
+from exporter.web.page import page
+from exporter.web.status import Load, Situation
+
+SOURCES = 1000
+
+
+async def figures() -> list[Figure]:
+    """Return what the page and its JSON cost when asked for first, and again."""
+    held = snapshot(SOURCES)
+    number = count()
+
+    def situation() -> Situation:
+        return Situation(held, next(number), 1.75e9, 1.75e9, Load(1.75e9, is_current=True), ())
+
+    same = situation()
+    found = []
+    for name, render in (("page", partial(page, telemetry_path="/metrics")), ("JSON", msgspec.json.encode)):
+        anew, again = Document(situation, render), Document(lambda: same, render)
+        await again.current()
+        first, whole = await _milliseconds(anew), timed(lambda: Renderer().render(held))[0]
+        found.append(
+            Figure(
+                what=f"status {name}, once a publication", value=first, beside="rendering, whole", beside_value=whole
+            )
+        )
+        found.append(Figure(what=f"status {name}, from then on", value=await _milliseconds(again)))
+    return found
+
+
+async def _milliseconds(document: Document) -> float:
+    """Return the median time until a document is there."""
+    spent: list[float] = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        await document.current()
+        spent.append((time.perf_counter() - started) * 1000)
+    return statistics.median(spent)

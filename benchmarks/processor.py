@@ -1,0 +1,95 @@
+"""The processor time of a steady refresh, beside that of `json.loads` of the same bytes, and of the plainest client."""
+
+import base64
+import json
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from benchmarks.accounts import refresher
+from benchmarks.children import child
+from benchmarks.figures import Bound, Figure
+from benchmarks.settings import PLAIN
+from exporter.mms import transport
+
+SOURCES: Final = 300
+"""Each costs the same; a thousand take the simulated MMS minutes."""
+RUNNING: Final = 10
+HISTORIES: Final = (1000, 40, 0)
+"""Finished jobs of a source: MMS sends up to a hundred of them along, whether they are of use or not."""
+ROUNDS: Final = 3
+
+
+async def figures() -> list[Figure]:
+    """Return microseconds per source, by how many jobs of it have finished."""
+    return [figure for finished in HISTORIES for figure in await _with_history(finished)]
+
+
+async def _with_history(finished: int) -> list[Figure]:
+    world = {**PLAIN, "sources": SOURCES, "running_jobs_per_source": RUNNING, "finished_jobs_per_source": finished}
+    async with child("simulator", **world, remembers=True) as mms, refresher(mms.url) as (account, _):
+        await account.refresh()
+        bodies = await _bodies_of(account.refresh)
+        taken = []
+        for _ in range(ROUNDS):
+            started = time.process_time()
+            await account.refresh()
+            taken.append((time.process_time() - started, _loading_seconds(bodies)))
+    ours, loading = sorted(taken, key=lambda pair: pair[0] / pair[1])[ROUNDS // 2]
+    plainest = loading + await _asking_seconds(bodies)
+    size, share = sum(map(len, bodies)) / SOURCES / 1000, 1e6 / SOURCES
+    what = f"processor time per source: {RUNNING} running, {finished} finished jobs, {size:.0f} kB"
+    bound, loads = Bound("at most", 4), "json.loads of the same bytes"
+    return [
+        Figure(what=what, value=ours * share, unit="us", beside=loads, beside_value=loading * share, bound=bound),
+        Figure(
+            what=what,
+            value=ours * share,
+            unit="us",
+            beside="aiohttp without signature or limits, and json.loads",
+            beside_value=plainest * share,
+        ),
+    ]
+
+
+async def _bodies_of(refresh: Callable[[], Awaitable[None]]) -> list[bytes]:
+    """Return what MMS answers in one refresh."""
+    bodies: list[bytes] = []
+    read = transport._bounded_body  # noqa: SLF001 - the one place that all bytes go through
+
+    async def kept(content: aiohttp.StreamReader, operation: str) -> bytes:
+        bodies.append(await read(content, operation))
+        return bodies[-1]
+
+    transport._bounded_body = kept  # noqa: SLF001 - likewise
+    try:
+        await refresh()
+    finally:
+        transport._bounded_body = read  # noqa: SLF001 - likewise
+    return bodies
+
+
+def _loading_seconds(bodies: Sequence[bytes]) -> float:
+    started = time.process_time()
+    for body in bodies:
+        json.loads(body)
+    return time.process_time() - started
+
+
+async def _asking_seconds(bodies: Sequence[bytes]) -> float:
+    """Return what so many requests for so many bytes cost the plainest client of aiohttp."""
+    body = base64.b64encode(bytes(sum(map(len, bodies)) // len(bodies))).decode()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "bodies.json"
+        file.write_text(json.dumps({"text False": body}), encoding="ascii")
+        async with child("constant", file=str(file)) as constant, aiohttp.ClientSession() as session:
+            headers = {"accept-encoding": "identity"}
+            started = time.process_time()
+            for _ in bodies:
+                async with session.get(f"{constant.url}/metrics", headers=headers) as response:
+                    await response.read()
+            return time.process_time() - started

@@ -1,0 +1,154 @@
+"""Scrapes of 100,000 series over sockets, beside aiohttp with a constant body and prometheus_client."""
+
+import asyncio
+import base64
+import json
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import ClientSession
+
+from benchmarks.children import Child, child
+from benchmarks.figures import Bound, Figure
+from benchmarks.settings import HUNDRED_THOUSAND
+
+TURNS: Final = 41
+WARM_UP: Final = 4
+TURNS_OF_PEER: Final = 3
+"""Of prometheus_client, which takes a second."""
+
+OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One way to scrape."""
+
+    text_format: str
+    is_gzip: bool
+
+    @property
+    def name(self) -> str:
+        """As the bodies of `benchmarks.serving` are named."""
+        return f"{self.text_format} {self.is_gzip}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What it asks for."""
+        accept = OPENMETRICS if self.text_format == "openmetrics" else "text/plain"
+        return {"Accept": accept, "Accept-Encoding": "gzip" if self.is_gzip else "identity"}
+
+    def __str__(self) -> str:
+        return (
+            f"{'OpenMetrics' if self.text_format == 'openmetrics' else 'text'}, {'gzip' if self.is_gzip else 'plain'}"
+        )
+
+
+REQUESTS: Final = tuple(
+    Request(text_format, is_gzip) for text_format in ("text", "openmetrics") for is_gzip in (False, True)
+)
+
+
+class Scraper:
+    """One connection that scrapes; the least a client can do, so that what is timed is the server."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._room = memoryview(bytearray(1 << 20))
+
+    def close(self) -> None:
+        """End the connection."""
+        self._socket.close()
+
+    def milliseconds(self, request: Request) -> float:
+        """Return how long one scrape takes, from the request to the last byte."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        started = time.perf_counter()
+        self._socket.sendall(f"GET /metrics HTTP/1.1\r\nHost: bench\r\n{lines}\r\n".encode())
+        left = self._left_behind_head()
+        while left > 0:
+            left -= self._socket.recv_into(self._room)
+        return (time.perf_counter() - started) * 1000
+
+    def _left_behind_head(self) -> int:
+        read = b""
+        while b"\r\n\r\n" not in read:
+            read += self._socket.recv(1 << 16)
+        head, _, body = read.partition(b"\r\n\r\n")
+        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        return int(fields[b"content-length"]) - len(body)
+
+
+async def until_ready(url: str) -> None:
+    """Wait until an exporter has read all of its accounts once."""
+    async with ClientSession() as session:
+        while True:
+            async with session.get(f"{url}/-/ready") as response:
+                if response.status == 200:  # noqa: PLR2004 - OK
+                    return
+            await asyncio.sleep(0.01)
+
+
+async def bodies_file(url: str, folder: Path) -> Path:
+    """Return a file with what an exporter answers to each request."""
+    bodies: dict[str, str] = {}
+    async with ClientSession(auto_decompress=False) as session:
+        for request in REQUESTS:
+            async with session.get(f"{url}/metrics", headers=request.headers) as response:
+                bodies[request.name] = base64.b64encode(await response.read()).decode()
+    file = folder / "bodies.json"
+    file.write_text(json.dumps(bodies), encoding="ascii")
+    return file
+
+
+async def figures() -> list[Figure]:
+    """Return the figures of each request."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with child("simulator", **HUNDRED_THOUSAND) as mms, child("exporter", endpoint=mms.url) as ours:
+            await until_ready(ours.url)
+            file = str(await bodies_file(ours.url, Path(folder)))
+            async with child("constant", file=file) as constant, child("generated", file=file) as generated:
+                children = {"ours": ours, "constant": constant, "generated": generated}
+                return [figure for request in REQUESTS for figure in _of_request(request, children)]
+
+
+def _of_request(request: Request, children: Mapping[str, Child]) -> Iterator[Figure]:
+    with _scrapers(children) as scrapers:
+        spent: dict[str, list[float]] = {name: [] for name in children}
+        for turn in range(WARM_UP + TURNS):
+            for name, scraper in scrapers.items():
+                if name != "generated" or turn < TURNS_OF_PEER:
+                    spent[name].append(scraper.milliseconds(request))
+    skipped = {"generated": 0}
+    ours, constant, peer = (statistics.median(each[skipped.get(name, WARM_UP) :]) for name, each in spent.items())
+    yield Figure(
+        what=f"scrape, {request}",
+        value=ours,
+        beside="generate_latest",
+        beside_value=peer,
+        bound=Bound("at least", 100),
+    )
+    yield Figure(
+        what=f"scrape, {request}",
+        value=ours,
+        beside="aiohttp, constant body",
+        beside_value=constant,
+        bound=Bound("at most", 1.3),
+    )
+
+
+@contextmanager
+def _scrapers(children: Mapping[str, Child]) -> Iterator[dict[str, Scraper]]:
+    scrapers = {name: Scraper(each.port) for name, each in children.items()}
+    try:
+        yield scrapers
+    finally:
+        for each in scrapers.values():
+            each.close()

@@ -1,0 +1,136 @@
+"""What runs beside the process that measures: `python -m benchmarks.serving KIND OPTIONS`, OPTIONS as JSON."""
+
+import asyncio
+import base64
+import gzip
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks.heartbeat import Heartbeat
+from benchmarks.settings import IDENTITY, config
+from benchmarks.worlds import Held
+from exporter import logs
+from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
+from exporter.exposition.telemetry import Telemetry
+from exporter.garbage import leave_out_what_stays
+from exporter.simulator import ScaledClock, Simulator, World, WorldOptions
+from exporter.simulator.checks import Received
+from exporter.simulator.damage import Answer
+from exporter.simulator.faults import Fault
+from exporter.simulator.operations import Route
+from exporter.web.addresses import ListenAddress
+from exporter.web.server import WebOptions, serve
+from exporter.web.service import Service
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+DAY_SECONDS = 86400
+
+
+class Remembering(Simulator):
+    """A simulated MMS that makes each answer once: what it takes for a world that stands still is not to count."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._made: dict[tuple[object, ...], Answer] = {}
+
+    def _answer(self, route: Route, received: Received, request_id: str, fault: Fault | None) -> Answer:
+        key = received.path, received.query
+        if key not in self._made:
+            self._made[key] = super()._answer(route, received, request_id, fault)
+        return self._made[key]
+
+
+async def simulator(options: dict[str, Any]) -> None:
+    """Serve a simulated MMS; `latency`, `speed`, `nice` and `remembers` beside the options of its world."""
+    remembers = options.pop("remembers", False)
+    os.nice(options.pop("nice", 0))
+    latency, speed = options.pop("latency", 0.0), options.pop("speed", 0.001)
+    world = World(WorldOptions(**options), clock=ScaledClock(time.time() - DAY_SECONDS, speed))
+    kind = Remembering if remembers else Simulator
+    async with kind(world, identities=[IDENTITY], latency_seconds=latency) as served:
+        await _until_ended(served.url)
+
+
+async def exporter(options: dict[str, Any]) -> None:
+    """Serve the exporter as it is, and say at the end what its event loop went through."""
+    heartbeat = Heartbeat()
+
+    async def listening(urls: list[str]) -> None:
+        heartbeat.start()
+        print(urls[0], flush=True)
+
+    logs.configure("warning", "logfmt")
+    leave_out_what_stays()
+    settings = config(options.pop("endpoint"), **options)
+    await serve(lambda: settings, Service(Telemetry()), WebOptions([ListenAddress("127.0.0.1", 0)]), listening)
+    print(json.dumps(heartbeat.report()), flush=True)
+
+
+async def constant(options: dict[str, Any]) -> None:
+    """Serve four constant bodies with nothing but aiohttp."""
+    with open(options["file"], encoding="ascii") as file:  # noqa: ASYNC230, PTH123 - before anybody is served
+        bodies = {name: base64.b64decode(text) for name, text in json.load(file).items()}
+
+    async def answer(request: web.Request) -> web.Response:
+        text_format, is_gzip = _asked(request)
+        return web.Response(body=bodies[f"{text_format} {is_gzip}"], headers=_headers(text_format, is_gzip=is_gzip))
+
+    await _serve(answer)
+
+
+async def generated(options: dict[str, Any]) -> None:
+    """Serve the same series by prometheus_client, rendered for each scrape."""
+    with open(options["file"], encoding="ascii") as file:  # noqa: ASYNC230, PTH123 - before anybody is served
+        page = base64.b64decode(json.load(file)["text False"]).decode()
+    registry = CollectorRegistry()
+    registry.register(Held(text_string_to_metric_families(page)))
+
+    async def answer(request: web.Request) -> web.Response:
+        text_format, is_gzip = _asked(request)
+        body = generate_latest(registry) if text_format == "text" else generate_openmetrics(registry)  # type: ignore[no-untyped-call]  # the library's lack
+        body = gzip.compress(body) if is_gzip else body
+        return web.Response(body=body, headers=_headers(text_format, is_gzip=is_gzip))
+
+    await _serve(answer)
+
+
+def _asked(request: web.Request) -> tuple[str, bool]:
+    return format_for(request.headers.get("accept", "")), takes_gzip(request.headers.get("accept-encoding", ""))
+
+
+def _headers(text_format: str, *, is_gzip: bool) -> dict[str, str]:
+    headers = {"content-type": CONTENT_TYPES[text_format]}  # type: ignore[index]  # one of the two
+    return headers | {"content-encoding": "gzip"} if is_gzip else headers
+
+
+async def _serve(answer: Handler) -> None:
+    app = web.Application()
+    app.router.add_get("/metrics", answer)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await _until_ended(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await runner.cleanup()
+
+
+async def _until_ended(url: str) -> None:
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    print(url, flush=True)
+    await ended.wait()
+
+
+KINDS = {each.__name__: each for each in (simulator, exporter, constant, generated)}
+
+if __name__ == "__main__":
+    asyncio.run(KINDS[sys.argv[1]](json.loads(sys.argv[2])))

@@ -1,0 +1,75 @@
+"""What is held does not grow with what has been: counted in objects, since bytes also hold caches that fill up."""
+
+import gc
+from collections import Counter
+
+import msgspec
+import pytest
+
+from exporter.collect.snapshot import Failed, Failures
+from exporter.mms.models import DataSource, Job, Partition, Table, Task
+from exporter.mms.record import Record
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
+from exporter.simulator.sources import FIRST_SOURCE_ID
+from tests.conftest import IDENTITY, config_on
+from tests.harness import Harness, harness_on
+
+SOURCES = 4
+REFRESHES = 100
+MINUTE = 60.0
+
+
+async def test_refreshes_with_churn_hold_what_is_there_now(clock: ManualClock) -> None:
+    """With each refresh a data source goes and another one comes, and jobs end and begin."""
+    options = WorldOptions(sources=SOURCES, tables=4, partitions=2, finished_jobs_per_source=2, special_sources=False)
+    async with (
+        Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator,
+        harness_on(config_on(simulator.url), clock) as harness,
+    ):
+        held = []
+        for number in range(REFRESHES):
+            happen(simulator.world, events.RemoveSource(source_id=FIRST_SOURCE_ID + number))
+            happen(simulator.world, events.AddSource())
+            clock.advance(MINUTE)
+            await harness.refresh()
+            if number >= REFRESHES // 10:
+                held.append(held_by(harness))
+    assert max(held[-10:]) <= max(held[:-10])
+
+
+def held_by(harness: Harness) -> tuple[int, int]:
+    """Return how many sources are remembered, and how many parts are kept rendered."""
+    groups = (group for kind in harness.publisher._renderer._kinds for group in kind._groups)  # noqa: SLF001 - held inside
+    kept = sum(len(group.parts) for group in groups)
+    return len(harness.refresher._sources.by_id), kept  # noqa: SLF001 - likewise
+
+
+async def test_no_record_of_a_refresh_is_left_behind(clock: ManualClock) -> None:
+    options = WorldOptions(sources=SOURCES, tables=4, partitions=2, finished_jobs_per_source=2, special_sources=False)
+    async with (
+        Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator,
+        harness_on(config_on(simulator.url), clock) as harness,
+    ):
+        await harness.refresh()
+        await harness.refresh()
+        before = collected_objects()
+        for _ in range(5):
+            await harness.refresh()
+        assert collected_objects() == before
+
+
+def collected_objects() -> Counter[str]:
+    """Return how many objects of the collectors' own there are, by type."""
+    gc.collect()
+    kinds = (type(each) for each in gc.get_objects())
+    return Counter(kind.__qualname__ for kind in kinds if str(kind.__module__).startswith("exporter.collect"))
+
+
+@pytest.mark.parametrize("kind", [DataSource, Job, Partition, Table, Task], ids=lambda kind: kind.__name__)
+def test_the_garbage_collector_leaves_records_alone(kind: type[Record]) -> None:
+    """Else it would hold up every thread for as long as it takes to look at a hundred thousand of them."""
+    assert not gc.is_tracked(msgspec.convert({"id": 1}, kind))
+
+
+def test_the_garbage_collector_leaves_figures_alone() -> None:
+    assert not gc.is_tracked(Failures((Failed("db", "table", None, None, None, None),), 1))
