@@ -28,7 +28,7 @@ async def points() -> list[dict[str, float]]:
 async def figures() -> list[Figure]:
     """Return what a process with 1,000,000 series and 10,000 data sources takes."""
     world = {**HUNDRED_THOUSAND, "sources": MANY_SOURCES, "tables": 8}
-    options = {"interval": "1h", "stale_after": "1h"}
+    options = {"interval": "1h", "stale_after": "1h", "watched": True}
     async with child("simulator", **world) as mms, child("exporter", endpoint=mms.url, **options) as ours:
         started = time.perf_counter()
         await until_ready(ours.url)

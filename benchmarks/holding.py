@@ -29,7 +29,7 @@ async def figures() -> list[Figure]:
         "speed": SPEED,
         "nice": 19,
     }  # MMS is elsewhere: it takes no processor from the exporter
-    options = {"interval": INTERVAL, "stale_after": "10m"}
+    options = {"interval": INTERVAL, "stale_after": "10m", "watched": True}
     with tempfile.TemporaryDirectory() as folder:
         async with child("simulator", **world) as mms, child("exporter", endpoint=mms.url, **options) as ours:
             await until_ready(ours.url)
