@@ -19,7 +19,7 @@ from benchmarks.children import Child, child
 from benchmarks.figures import Bound, Figure
 from benchmarks.settings import HUNDRED_THOUSAND
 
-TURNS: Final = 41
+TURNS: Final = 201
 WARM_UP: Final = 4
 TURNS_OF_PEER: Final = 3
 """Of prometheus_client, which takes a second."""

@@ -93,7 +93,10 @@ class Publisher:
             return page.plain, own
         handed_out = self._compressed.get(text_format)
         if handed_out is None or handed_out.page is not page or handed_out.own is not own:
-            handed_out = self._compressed[text_format] = _Compressed(page, own, page.deflated.gzip_with(own))
+            # As one piece: a small one that is sent by itself wakes the reader for nothing.
+            handed_out = self._compressed[text_format] = _Compressed(
+                page, own, (b"".join(page.deflated.gzip_with(own)),)
+            )
         return handed_out.pieces
 
     def body(self, text_format: Format, *, gzip: bool) -> bytes:
