@@ -209,7 +209,7 @@ def test_jobs_and_failures_are_bounded_and_the_rest_is_counted(sources: int) -> 
     failed = [each.failed_tables for each in report.sources if each.failed_tables is not None]
     assert sum(len(each.listed) for each in jobs) <= max(status.MAX_JOBS, sources)
     assert sum(len(each.named) for each in failed) <= max(status.MAX_FAILURES, sources)
-    assert all(len(each.listed) + each.omitted == 6 for each in jobs), "five run and one failed"
+    assert all(len(each.listed) + each.omitted == 8 for each in jobs), "seven run and one failed"
     assert all(1 <= len(each.named) <= status.MAX_FAILURES_OF_SOURCE for each in failed)
     assert all(len(each.named) + each.omitted == 100 for each in failed)
 
