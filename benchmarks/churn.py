@@ -29,12 +29,12 @@ SPEED: Final = 600.0
 
 
 async def churn() -> dict[str, float]:
-    """Return the resident memory after the first hundred refreshes and at the end, in MiB."""
+    """Return the resident memory after the first hundred refreshes, after half of them and at the end, in MiB."""
     async with child("simulator", **WORLD, speed=SPEED) as mms, ClientSession(mms.url) as control:
         settings, service = config(mms.url), Service(Telemetry())
         account, client = service.refresher(settings.accounts[0], settings)
         service.publisher._take_snapshot = lambda: _snapshot(account)  # noqa: SLF001 - no task of its own is to refresh
-        begin = 0.0
+        begin = middle = 0.0
         leave_out_what_stays()
         for number in range(REFRESHES):
             await _replace_source(control, number)
@@ -43,8 +43,10 @@ async def churn() -> dict[str, float]:
             service.publisher.body("openmetrics", gzip=True)
             if number == WARM_UP:
                 begin = resident_mebibytes()
+            if number == REFRESHES // 2:
+                middle = resident_mebibytes()
         await client.close()
-    return {"begin": begin, "end": resident_mebibytes(), "refreshes": REFRESHES}
+    return {"begin": begin, "middle": middle, "end": resident_mebibytes(), "refreshes": REFRESHES}
 
 
 def _snapshot(account: AccountRefresher) -> Snapshot:

@@ -17,7 +17,8 @@ SECONDS: Final = 40.0
 INTERVAL: Final = "1s"
 """So short that one refresh follows another."""
 PAUSE_SECONDS: Final = 0.05
-SPEED: Final = 60.0
+SPEED: Final = 3.0
+"""Figures move with each refresh, and few jobs end: those that linger would add their series."""
 REQUEST: Final = Request("openmetrics", is_gzip=True)
 """What Prometheus asks for."""
 

@@ -8,7 +8,7 @@ from typing import Final
 from benchmarks.children import child, report_of
 from benchmarks.figures import Bound, Figure
 from benchmarks.machine import resident_mebibytes
-from benchmarks.scraping import REQUESTS, Scraper, until_ready
+from benchmarks.scraping import REQUESTS, Scraper, series_of, until_ready
 from benchmarks.settings import HUNDRED_THOUSAND
 
 SETTLE_SECONDS: Final = 60.0
@@ -18,15 +18,15 @@ SETTLE_SECONDS: Final = 60.0
 async def figures() -> list[Figure]:
     """Return resident memory, and its growth."""
     options = {"interval": "1s", "stale_after": "10m"}
-    world = {**HUNDRED_THOUSAND, "speed": 60}
+    world = {**HUNDRED_THOUSAND, "speed": 3}
     async with child("simulator", **world) as mms, child("exporter", endpoint=mms.url, **options) as ours:
         await until_ready(ours.url)
         await asyncio.to_thread(_scrape, ours.port)
-        resident = resident_mebibytes(ours.process.pid)
+        resident, series = resident_mebibytes(ours.process.pid), await series_of(ours.url)
     churned = await report_of("benchmarks.churn")
     return [
         Figure(
-            what="resident memory, 100,000 series, after a minute of refreshes and scrapes",
+            what=f"resident memory, {series:,} series, after a minute of refreshes and scrapes",
             value=resident,
             unit="MiB",
             bound=Bound("at most", 200, of="value"),
@@ -38,6 +38,13 @@ async def figures() -> list[Figure]:
             beside="after the first hundred",
             beside_value=churned["begin"],
             bound=Bound("at most", 1.02),
+        ),
+        Figure(
+            what=f"resident memory after {churned['refreshes']:,} refreshes with churn",
+            value=churned["end"],
+            unit="MiB",
+            beside="after half of them",
+            beside_value=churned["middle"],
         ),
     ]
 

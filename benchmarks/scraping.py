@@ -96,6 +96,13 @@ async def until_ready(url: str) -> None:
             await asyncio.sleep(0.01)
 
 
+async def series_of(url: str) -> int:
+    """Return how many series an exporter says that it serves."""
+    async with ClientSession() as session, session.get(f"{url}/metrics") as response:
+        lines = (await response.text()).splitlines()
+    return next(int(float(line.split()[1])) for line in lines if line.startswith("mms_exporter_series "))
+
+
 async def bodies_file(url: str, folder: Path) -> Path:
     """Return a file with what an exporter answers to each request."""
     bodies: dict[str, str] = {}
