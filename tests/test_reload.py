@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from exporter.simulator import Simulator
@@ -61,7 +62,9 @@ async def test_hang_ups_up_to_the_end_leave_no_trace(simulator: Simulator, tmp_p
         ending = asyncio.create_task(exporter.end())
         while not ending.done():
             if exporter.process.returncode is None:
-                os.kill(exporter.process.pid, signal.SIGHUP)  # its own send_signal may take the exit code from the loop
+                with suppress(ProcessLookupError):  # it has ended, and the loop has not heard of it yet
+                    # Its own send_signal may take the exit code from the loop.
+                    os.kill(exporter.process.pid, signal.SIGHUP)
             await asyncio.wait({ending}, timeout=0.002)
         ended = await ending
     assert ended.code == 0

@@ -60,6 +60,7 @@ AILMENTS: Final = {
     "invalid_utf8": Ailment(Fault(kind="invalid_utf8"), "lies"),
     "lone_surrogate": Ailment(Fault(kind="lone_surrogate"), "lies"),
     "deep_nesting": Ailment(Fault(kind="deep_nesting", size=100_000), "fails", "malformed"),
+    "meanwhile": Ailment(Fault(kind="meanwhile"), "harmless"),
 }
 """Of each kind of fault, one."""
 

@@ -50,7 +50,7 @@ def named(number: int, name: str) -> SourceSnapshot:
     row = msgspec.structs.replace(row, tables_failed_num=EACH, partitions_failed_num=EACH)
     failed = Failures(tuple(Failed(f"{each}{name}", name, name, name, name, name) for each in range(EACH)), EACH)
     job = JobFigures(1, name, name, name, name, name, name, name, "DOING", False, 5, 1, 1e9, 1e9)
-    jobs = tuple(replace(job, job_id=each) for each in range(EACH))
+    jobs = tuple(msgspec.structs.replace(job, job_id=each) for each in range(EACH))
     return replace(
         made,
         name=own,
