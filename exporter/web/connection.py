@@ -35,12 +35,17 @@ class Bounds:
     """Between two requests: longer than Prometheus keeps an idle connection."""
     connections: int = 256
     """At a time, of all clients: more than any number of Prometheus servers needs."""
+    connections_of_one: int = 192
+    """Of one client address: whatever it does, some places are the others'."""
 
 
 class Connection(web.RequestHandler):
     """The server's side of a connection; it exists from the moment a client is let in, before any handshake."""
 
-    __slots__ = ("_answering", "_bounds", "_leave", "_received_bytes", "_since", "_wire", "has_asked", "has_proven")
+    __slots__ = (
+        *("_answering", "_bounds", "_leave", "_received_bytes", "_since", "_wire"),
+        *("has_asked", "has_proven", "peer"),
+    )
 
     def __init__(
         self,
@@ -48,8 +53,9 @@ class Connection(web.RequestHandler):
         loop: asyncio.AbstractEventLoop,
         bounds: Bounds,
         leave: Callable[["Connection"], None],
+        peer: str,
     ) -> None:
-        """Begin to wait for a client; `leave` is told when the connection has ended."""
+        """Begin to wait for a client, `peer`; `leave` is told when the connection has ended."""
         super().__init__(
             server,
             loop=loop,
@@ -62,20 +68,20 @@ class Connection(web.RequestHandler):
         self._wire: asyncio.Transport | None = None
         self._bounds = bounds
         self._leave = leave
+        self.peer = peer
+        """Who is at its other end, as far as an address tells."""
         self._since = loop.time()
         self.has_asked = False
         """Whether the head of a request came."""
         self._answering = False
         self._received_bytes = 0
         self.has_proven = False
-        """Whether a request on it was admitted."""
+        """Whether its client showed who it is, by a login or a certificate."""
 
     @property
     def may_leave(self) -> bool:
-        """Whether it may make room for a new one: no scraper that still waits reads its answer so slowly."""
-        if self._is_awaiting_reader():
-            return self._loop.time() - self._since > self._bounds.head_seconds
-        return not self.has_proven
+        """Whether it may make room: not in an answer, unless it is read as slowly as no scraper that waits reads."""
+        return not self._is_awaiting_reader() or self._loop.time() - self._since > self._bounds.head_seconds
 
     @property
     def since(self) -> float:
@@ -111,6 +117,7 @@ class Connection(web.RequestHandler):
         """Begin to serve."""
         if isinstance(transport, asyncio.Transport):
             self._wire = transport
+            self.has_proven = bool(transport.get_extra_info("peercert"))  # none is taken that was not verified
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:

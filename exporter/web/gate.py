@@ -46,7 +46,7 @@ def _gate(entrance: Entrance) -> Middleware:
             if not limiter.lets_through(config.rate_limit):
                 wait = max(1, math.ceil(config.rate_limit.interval_seconds))
                 return _refusal(HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(wait)})
-            if request.path not in config.auth_excluded_paths:
+            if config.basic_auth_users and request.path not in config.auth_excluded_paths:
                 if not await _is_admitted(request, config, users):
                     return _refusal(HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": CHALLENGE})
                 if connection is not None:
@@ -60,8 +60,6 @@ def _gate(entrance: Entrance) -> Middleware:
 
 
 async def _is_admitted(request: web.Request, config: WebConfig, users: Users) -> bool:
-    if not config.basic_auth_users:
-        return True
     login = login_in(request.headers.get("Authorization"))
     return login is not None and await users.admit(login, config.basic_auth_users)
 

@@ -7,7 +7,9 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Sequence
+import ssl
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -16,6 +18,7 @@ from aiohttp import web
 from exporter.web.addresses import ListenAddress
 from exporter.web.connection import Bounds, Connection
 from exporter.web.entrance import Entrance
+from exporter.web.peers import peer_of
 
 log = structlog.stdlib.get_logger()
 
@@ -93,7 +96,7 @@ class Listener:
     def _accept(self, listening: socket.socket) -> None:
         """Let in one who waits: between that and being counted nothing can come, not even the end."""
         try:
-            accepted, _ = listening.accept()
+            accepted, address = listening.accept()
         except OSError as error:
             if error.errno in _EXHAUSTED:
                 log.warning("no connection can be taken for now", reason=error.strerror)
@@ -102,18 +105,18 @@ class Listener:
                 loop.call_later(ACCEPT_PAUSE_SECONDS, self._watch, listening)
         else:
             accepted.setblocking(False)
-            self._admit(accepted)
+            self._admit(accepted, peer_of(address[0]) if address else "")
 
-    def _admit(self, accepted: socket.socket) -> None:
-        if len(self._guests) >= self._bounds.connections and not self._make_room():
+    def _admit(self, accepted: socket.socket, peer: str) -> None:
+        if not self._has_room(peer):
             accepted.close()
             return
-        guest = Connection(self._server, asyncio.get_running_loop(), self._bounds, self._leave)
+        guest = Connection(self._server, asyncio.get_running_loop(), self._bounds, self._leave, peer)
         self._guests[guest] = asyncio.create_task(self._begin(guest, accepted), name="handshake")
 
     async def _begin(self, guest: Connection, accepted: socket.socket) -> None:
         """Shake hands as the settings of the moment say; what fails there is between the client and its log."""
-        context = (await self._entrance.settled()).context
+        context = await self._context(accepted)
         limit = self._bounds.head_seconds if context else None
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
@@ -123,12 +126,30 @@ class Listener:
             log.debug("handshake failed", reason=getattr(error, "reason", None) or error.strerror or str(error))
             self._leave(guest)
 
-    def _make_room(self) -> bool:
-        """End the connection that waited longest without an admitted request; False where there is none."""
-        leaving = [guest for guest in self._guests if guest.may_leave]
+    async def _context(self, accepted: socket.socket) -> ssl.SSLContext | None:
+        try:
+            return (await self._entrance.settled()).context
+        except asyncio.CancelledError:
+            accepted.close()  # nothing else has it yet
+            raise
+
+    def _has_room(self, peer: str) -> bool:
+        """Tell whether there is a place for one more of `peer`'s; one that may leave makes room."""
+        neighbours = [guest for guest in self._guests if guest.peer == peer]
+        if len(neighbours) >= self._bounds.connections_of_one:
+            return self._make_room(neighbours)
+        return len(self._guests) < self._bounds.connections or self._make_room(self._guests)
+
+    def _make_room(self, guests: Iterable[Connection]) -> bool:
+        """End one of `guests` that may leave; False where there is none.
+
+        First goes who did not show who it is, of the address that has most, who asked nothing, and who waits longest.
+        """
+        leaving = [guest for guest in guests if guest.may_leave]
         if not leaving:
             return False
-        self._end(min(leaving, key=lambda guest: guest.since))
+        crowd = Counter(guest.peer for guest in self._guests)
+        self._end(min(leaving, key=lambda each: (each.has_proven, -crowd[each.peer], each.has_asked, each.since)))
         return True
 
     def _end(self, guest: Connection) -> None:

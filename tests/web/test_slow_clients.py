@@ -2,14 +2,20 @@
 
 import asyncio
 import ssl
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import web
 
+from exporter.exposition.telemetry import Telemetry
 from exporter.web.connection import Bounds
+from exporter.web.handlers import application
+from exporter.web.service import Service
 from tests.harness import eventually
-from tests.web.door import REFUSED, Door, Papers, ask, door
+from tests.web.door import REFUSED, Door, Papers, ask, basic, door
+from tests.web.test_gate import DAVE, written
 
 QUICK = Bounds(head_seconds=0.4, answer_seconds=0.4, idle_seconds=0.4, connections=4)
 SMALL = Bounds(connections=4)
@@ -99,16 +105,129 @@ async def test_a_scraper_that_is_connected_keeps_its_connection_under_a_flood() 
             stack.callback(writer.close)
 
 
-async def test_beyond_the_cap_newcomers_are_turned_away_and_come_in_when_one_leaves() -> None:
-    async with door(bounds=SMALL) as ours:
-        async with AsyncExitStack() as stack:
-            for _ in range(SMALL.connections):
-                scraper = await stack.enter_async_context(ClientSession())
-                async with scraper.get(f"http://127.0.0.1:{ours.port}/metrics") as response:
-                    await response.read()
-            assert await ask(ours.port) == REFUSED
-        await eventually(lambda: ours.server.connections == [])
+class Visit:
+    """A connection that stays, from an address of its choice."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    def ask(self, path: str, *headers: str) -> None:
+        lines = (f"HEAD {path} HTTP/1.1", "Host: x", *headers, "", "")
+        self._writer.write("\r\n".join(lines).encode())
+
+    async def status(self) -> int:
+        """Return the status of the next answer."""
+        async with asyncio.timeout(5):
+            return int((await self._reader.readuntil(b"\r\n\r\n")).split()[1])
+
+    async def asks(self, path: str, *headers: str) -> int:
+        self.ask(path, *headers)
+        return await self.status()
+
+    def end(self) -> None:
+        self._writer.transport.abort()
+
+
+@asynccontextmanager
+async def visits(ours: Door) -> AsyncIterator[Callable[..., Awaitable[Visit]]]:
+    """Provide what connects, as from an address; all end with the context."""
+    async with AsyncExitStack() as stack:
+
+        async def visit(address: str = "127.0.0.1") -> Visit:
+            reader, writer = await asyncio.open_connection("127.0.0.1", ours.port, local_addr=(address, 0))
+            stack.callback((made := Visit(reader, writer)).end)
+            return made
+
+        yield visit
+
+
+@asynccontextmanager
+async def door_with_long_answers(bounds: Bounds) -> AsyncIterator[tuple[Door, asyncio.Event]]:
+    """Provide a door, whose /long is answered once the event is set."""
+    app, may_end = application(Service(Telemetry(with_process=False)), "/metrics", None), asyncio.Event()
+
+    async def long(_: web.Request) -> web.Response:
+        await may_end.wait()
+        return web.Response()
+
+    app.router.add_get("/long", long)
+    async with door(bounds=bounds, app=app) as ours:
+        yield ours, may_end
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/nothing"])
+async def test_idle_connections_keep_no_scraper_out(path: str) -> None:
+    async with door(bounds=SMALL) as ours, visits(ours) as visit:
+        for _ in range(5 * SMALL.connections):
+            await (await visit()).asks(path)
+        assert len(ours.server.connections) == SMALL.connections
+        assert [await ask(ours.port) for _ in range(5)] == [200] * 5
+
+
+async def test_the_connection_that_is_idle_longest_makes_room() -> None:
+    async with door(bounds=SMALL) as ours, visits(ours) as visit:
+        guests = [await visit() for _ in range(SMALL.connections)]
+        for guest in (*guests, guests[0]):
+            assert await guest.asks("/metrics") == 200
         assert await ask(ours.port) == 200
+        assert await guests[0].asks("/metrics") == 200
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await guests[1].asks("/metrics")
+
+
+async def test_a_connection_in_the_middle_of_an_answer_makes_no_room() -> None:
+    async with door_with_long_answers(SMALL) as (ours, may_end), visits(ours) as visit:
+        answered = await visit()
+        answered.ask("/long")
+        for _ in range(5 * SMALL.connections):
+            assert await (await visit("127.0.0.2")).asks("/nothing") == 404
+        may_end.set()
+        assert await answered.status() == 200
+
+
+async def test_where_all_are_in_the_middle_of_an_answer_newcomers_are_turned_away_until_one_ends() -> None:
+    async with door_with_long_answers(SMALL) as (ours, may_end), visits(ours) as visit:
+        for _ in range(SMALL.connections):
+            (await visit()).ask("/long")
+        await eventually(lambda: ours.server.requests_count == SMALL.connections)
+        assert await ask(ours.port) == REFUSED
+        may_end.set()
+        async with asyncio.timeout(5):
+            while await ask(ours.port) != 200:  # noqa: ASYNC110 - a client is told by its answer only
+                await asyncio.sleep(0.01)
+
+
+async def test_the_address_that_has_most_connections_makes_room() -> None:
+    async with door(bounds=SMALL) as ours, visits(ours) as visit:
+        scraper = await visit("127.0.0.2")
+        assert await scraper.asks("/metrics") == 200
+        for _ in range(5 * SMALL.connections):
+            await (await visit()).asks("/nothing")
+        assert await scraper.asks("/metrics") == 200
+
+
+async def test_one_address_does_not_get_all_places() -> None:
+    bounds = Bounds(connections=4, connections_of_one=3)
+    async with door_with_long_answers(bounds) as (ours, _), visits(ours) as visit:
+        for count in range(bounds.connections_of_one):
+            (await visit()).ask("/long")
+            await eventually(lambda count=count: ours.server.requests_count == count + 1)  # type: ignore[misc]  # likewise
+        assert await ask(ours.port) == REFUSED
+        assert await (await visit("127.0.0.2")).asks("/metrics") == 200
+
+
+async def test_who_showed_a_login_stays_where_others_show_none(tmp_path: Path) -> None:
+    """Though its address has most connections, and it is idle longest."""
+    file = written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")
+    login = f"Authorization: {basic('dave', 'dave123')}"
+    async with door(file, SMALL) as ours, visits(ours) as visit:
+        scrapers = [await visit() for _ in range(SMALL.connections - 1)]
+        for scraper in scrapers:
+            assert await scraper.asks("/metrics", login) == 200
+        for _ in range(5 * SMALL.connections):
+            assert await (await visit("127.0.0.2")).asks("/metrics") == 401
+        assert [await scraper.asks("/metrics", login) for scraper in scrapers] == [200] * len(scrapers)
 
 
 LINE = b"x: " + b"y" * 1000 + b"\r\n"
