@@ -4,10 +4,10 @@ aiohttp parses and answers; what is added here is time, size, and errors that te
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from aiohttp import web
@@ -16,6 +16,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from exporter.web.security_headers import add_default_headers
 
 log = structlog.stdlib.get_logger()
+
+T = TypeVar("T")
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
 """Of one request; no path wants a body."""
@@ -43,7 +45,7 @@ class Connection(web.RequestHandler):
     """The server's side of a connection; it exists from the moment a client is let in, before any handshake."""
 
     __slots__ = (
-        *("_answering", "_bounds", "_leave", "_received_bytes", "_since", "_wire"),
+        *("_answering", "_awaited", "_bounds", "_has_left", "_leave", "_received_bytes", "_since", "_wire"),
         *("has_asked", "has_proven", "peer"),
     )
 
@@ -68,6 +70,8 @@ class Connection(web.RequestHandler):
         self._wire: asyncio.Transport | None = None
         self._bounds = bounds
         self._leave = leave
+        self._has_left = False
+        self._awaited: asyncio.Task[Any] | None = None
         self.peer = peer
         """Who is at its other end, as far as an address tells."""
         self._since = loop.time()
@@ -133,7 +137,24 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """End."""
         super().connection_lost(exc)
+        self._has_left = True
+        if self._awaited is not None:
+            self._awaited.cancel()
         self._leave(self)
+
+    async def while_there(self, awaited: Coroutine[Any, Any, T]) -> T:
+        """Return what is awaited; it is given up when the client leaves. Raises: ConnectionError."""
+        self._awaited = task = asyncio.create_task(awaited)
+        if self._has_left:
+            task.cancel()
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._has_left:
+                raise ConnectionResetError("the client left") from None
+            raise
+        finally:
+            self._awaited = None
 
     def cut(self) -> None:
         """End the connection now, whatever is unsent."""

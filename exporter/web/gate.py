@@ -15,10 +15,12 @@ from exporter.web.connection import Connection
 from exporter.web.entrance import Entrance
 from exporter.web.security_headers import add_configured_headers
 from exporter.web.token_bucket import TokenBucket
-from exporter.web.users import Users, login_in
+from exporter.web.users import Crowded, Login, Users, login_in
 from exporter.web.web_config import RateLimit, WebConfig
 
 CHALLENGE: Final = 'Basic realm="mms-exporter"'
+CROWDED_SECONDS: Final = 1
+"""When to come back where too many passwords wait to be looked at."""
 
 
 def put_gate(app: web.Application, entrance: Entrance) -> None:
@@ -47,8 +49,8 @@ def _gate(entrance: Entrance) -> Middleware:
                 wait = max(1, math.ceil(config.rate_limit.interval_seconds))
                 return _refusal(HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(wait)})
             if config.basic_auth_users and request.path not in config.auth_excluded_paths:
-                if not await _is_admitted(request, config, users):
-                    return _refusal(HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": CHALLENGE})
+                if (refusal := await _refused(request, connection, config, users)) is not None:
+                    return refusal
                 if connection is not None:
                     connection.has_proven = True
             return await handler(request)
@@ -59,9 +61,23 @@ def _gate(entrance: Entrance) -> Middleware:
     return gate
 
 
-async def _is_admitted(request: web.Request, config: WebConfig, users: Users) -> bool:
+async def _refused(
+    request: web.Request, connection: Connection | None, config: WebConfig, users: Users
+) -> web.Response | None:
+    """Return the answer to who may not enter; None for who may."""
     login = login_in(request.headers.get("Authorization"))
-    return login is not None and await users.admit(login, config.basic_auth_users)
+    try:
+        if login is not None and await _is_admitted(login, connection, config, users):
+            return None
+    except Crowded:
+        return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": str(CROWDED_SECONDS)})
+    return _refusal(HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": CHALLENGE})
+
+
+async def _is_admitted(login: Login, connection: Connection | None, config: WebConfig, users: Users) -> bool:
+    if connection is None:
+        return await users.admit(login, config.basic_auth_users)
+    return await connection.while_there(users.admit(login, config.basic_auth_users, connection.peer))
 
 
 def _refusal(status: HTTPStatus, headers: dict[str, str]) -> web.Response:

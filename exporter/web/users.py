@@ -1,6 +1,6 @@
 """Who may enter: a user name and a password against bcrypt hashes, slow for who guesses and quick for who is known.
 
-Hashing runs in threads, few at a time. Verdicts are remembered by a keyed digest; no password is kept.
+Hashing runs in threads, few at a time, in fair turns. Verdicts are remembered by a keyed digest; no password is kept.
 """
 
 import asyncio
@@ -16,8 +16,12 @@ import bcrypt
 
 from exporter.shapes import Secret
 from exporter.threads import DAEMON_THREADS
+from exporter.web.fair_queue import Share
+from exporter.web.turns import Ticket, Turns
 
 HASHED_AT_ONCE: Final = 2
+MAX_WAITING: Final = 64
+"""Logins that wait to be hashed: a few seconds' work at the usual cost."""
 MAX_VERDICTS: Final = 1024
 """Of wrong passwords, and as many of right ones, so that no flood of guesses pushes a known user out."""
 MAX_PASSWORD_BYTES: Final = 72
@@ -49,6 +53,20 @@ def login_in(authorization: str | None) -> Login | None:
     return Login(user, password) if colon else None
 
 
+class Crowded(Exception):
+    """So many logins wait to be looked at that this one is not; it may be sent again."""
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    """A login that is looked at, once for all who send it from one peer at a time."""
+
+    ticket: Ticket
+    verdict: asyncio.Task[bool | None]
+    """None where its turn cannot come."""
+    awaiting: int = 0
+
+
 class Users:
     """Tells who may enter. A verdict is of a login and a hash: it holds on when other users come and go."""
 
@@ -56,40 +74,67 @@ class Users:
         self._key = secrets.token_bytes(32)
         self._matching: OrderedDict[Digest, bool] = OrderedDict()
         self._differing: OrderedDict[Digest, bool] = OrderedDict()
-        self._under_way: dict[Digest, asyncio.Task[bool]] = {}
-        self._turns = asyncio.Semaphore(HASHED_AT_ONCE)
+        self._jobs: dict[tuple[str, Digest], _Job] = {}
+        self._turns = Turns(HASHED_AT_ONCE, MAX_WAITING)
 
-    async def admit(self, login: Login, hashes: Mapping[str, Secret]) -> bool:
-        """Tell whether the user is one of `hashes`, which is not empty, and the password is the user's."""
+    async def admit(self, login: Login, hashes: Mapping[str, Secret], peer: str = "") -> bool:
+        """Tell whether the user is one of `hashes`, which is not empty, and the password is the user's.
+
+        `peer` is who sends it. A login that its senders give up before its turn is never hashed. Raises: Crowded.
+        """
         known = {name.encode(errors="surrogatepass"): hashed.text.encode() for name, hashed in hashes.items()}
-        matches = await self._matches(login, known.get(login.user) or _usual(known))
+        matches = await self._matches(login, known.get(login.user) or _usual(known), peer)
         return matches and login.user in known
 
-    async def _matches(self, login: Login, hashed: bytes) -> bool:
+    async def _matches(self, login: Login, hashed: bytes, peer: str) -> bool:
         digest = self._digest(login, hashed)
+        verdict = self._remembered(digest)
+        if verdict is None:
+            verdict = await self._judged(digest, login, hashed, peer)
+        if verdict is None:
+            raise Crowded
+        return verdict
+
+    async def _judged(self, digest: Digest, login: Login, hashed: bytes, peer: str) -> bool | None:
+        key = (peer, digest)
+        job = self._jobs.get(key)
+        if job is None:
+            ticket = self._turns.ask(Share(peer, login.user))
+            job = self._jobs[key] = _Job(ticket, asyncio.create_task(self._judge(digest, login, hashed, ticket)))
+        job.awaiting += 1
+        try:
+            return await asyncio.shield(job.verdict)
+        finally:
+            job.awaiting -= 1
+            if not job.awaiting:
+                self._turns.give_up(job.ticket)
+                del self._jobs[key]
+
+    async def _judge(self, digest: Digest, login: Login, hashed: bytes, ticket: Ticket) -> bool | None:
+        if not await ticket.comes:
+            return None
+        try:
+            verdict = self._remembered(digest)  # from another peer's turn, it may be known by now
+            if verdict is None:
+                loop = asyncio.get_running_loop()
+                verdict = await loop.run_in_executor(DAEMON_THREADS, _matches, login.password, hashed)
+                self._remember(digest, verdict)
+            return verdict
+        finally:
+            self._turns.end()
+
+    def _remembered(self, digest: Digest) -> bool | None:
         for verdicts in (self._matching, self._differing):
             if digest in verdicts:
                 verdicts.move_to_end(digest)
                 return verdicts[digest]
-        task = self._under_way.get(digest)
-        if task is None:
-            # The same login many times over, as of scrapers after a start, is hashed once.
-            task = asyncio.create_task(self._judge(digest, login, hashed))
-            self._under_way[digest] = task
-        return await asyncio.shield(task)
+        return None
 
-    async def _judge(self, digest: Digest, login: Login, hashed: bytes) -> bool:
-        try:
-            async with self._turns:
-                loop = asyncio.get_running_loop()
-                verdict = await loop.run_in_executor(DAEMON_THREADS, _matches, login.password, hashed)
-            verdicts = self._matching if verdict else self._differing
-            verdicts[digest] = verdict
-            if len(verdicts) > MAX_VERDICTS:
-                verdicts.popitem(last=False)
-            return verdict
-        finally:
-            del self._under_way[digest]
+    def _remember(self, digest: Digest, verdict: bool) -> None:  # noqa: FBT001 - what is remembered
+        verdicts = self._matching if verdict else self._differing
+        verdicts[digest] = verdict
+        if len(verdicts) > MAX_VERDICTS:
+            verdicts.popitem(last=False)
 
     def _digest(self, login: Login, hashed: bytes) -> Digest:
         digest = hashlib.blake2b(key=self._key)
@@ -105,4 +150,7 @@ def _usual(known: Mapping[bytes, bytes]) -> bytes:
 
 
 def _matches(password: bytes, hashed: bytes) -> bool:
-    return bcrypt.checkpw(password[:MAX_PASSWORD_BYTES], hashed)
+    try:
+        return bcrypt.checkpw(password[:MAX_PASSWORD_BYTES], hashed)
+    except ValueError:  # a hash that bcrypt cannot read is matched by nothing
+        return False
