@@ -34,7 +34,8 @@ HEADERS: Final[dict[str, tuple[str, ...]]] = {
 }
 """The headers that may be set, each with the values it may have; () for any."""
 
-_HASH: Final = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+_HASH: Final = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
+"""Cost, 22 characters of salt, 31 of digest. The salt has 128 bits, so that its last character is one of four."""
 _DURATION: Final = re.compile(r"0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_INTERVAL_SECONDS: Final = 86400

@@ -3,11 +3,16 @@
 import asyncio
 import time
 
+import bcrypt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from exporter.errors import ConfigError
 from exporter.shapes import Secret
 from exporter.web import users as module
 from exporter.web.users import Login, Users
+from exporter.web.web_config import web_config_from
 
 CHEAP = Secret("$2y$05$rpuXrTplECsQ5ePBWc82peXm.9oqZajLTN9IShHh/ThbSxNiBQP3K")
 """Of dave123."""
@@ -15,6 +20,9 @@ DEAR = Secret("$2b$11$Fv7Hb38LB5dHskQ3wIqa3uz8BgxT43rVN9fyKbelntD3QbrhZ/9PK")
 """Of dave."""
 LONG = Secret("$2b$05$fv5I88WxOqmUXrIGCgp2LO5gc5mLyORaDOZR08pbLn50/tywTXc7K")
 """Of 72 times x."""
+NO_SALT = "$2y$04$" + "9" * 53
+"""It has the characters of a hash, and a salt that is none."""
+LETTERS = st.text("./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", min_size=53, max_size=53)
 
 
 async def test_a_user_is_known_by_name_and_password() -> None:
@@ -103,3 +111,26 @@ async def test_a_request_that_is_given_up_does_not_spoil_it_for_others() -> None
 async def test_a_password_counts_up_to_72_bytes_as_bcrypt_and_the_toolkit_have_it() -> None:
     assert await Users().admit(Login(b"dave", b"x" * 72 + b"y"), {"dave": LONG})
     assert not await Users().admit(Login(b"dave", b"x" * 71 + b"y"), {"dave": LONG})
+
+
+def is_accepted(hashed: str) -> bool:
+    try:
+        web_config_from({"basic_auth_users": {"dave": hashed}})
+    except ConfigError:
+        return False
+    return True
+
+
+@given(st.builds("${}$04${}".format, st.sampled_from(["2a", "2b", "2x", "2y"]), LETTERS))
+def test_what_the_web_configuration_takes_bcrypt_can_work_with(hashed: str) -> None:
+    if is_accepted(hashed):
+        assert bcrypt.checkpw(b"", hashed.encode()) in (True, False)
+
+
+@given(st.binary(max_size=72))
+def test_what_bcrypt_makes_the_web_configuration_takes(password: bytes) -> None:
+    assert is_accepted(bcrypt.hashpw(password, bcrypt.gensalt(4)).decode())
+
+
+async def test_a_hash_that_bcrypt_cannot_read_is_matched_by_nothing() -> None:
+    assert not await Users().admit(Login(b"dave", b"9"), {"dave": Secret(NO_SALT)})
