@@ -21,7 +21,8 @@ from exporter.web.web_config import WebConfig, load_web_config
 log = structlog.stdlib.get_logger()
 
 REST_SECONDS: Final = 0.1
-"""A file written less long ago may be half written: users or a client CA may be missing that are about to come."""
+"""A file written less long ago may be half written: users or a client CA may be missing that are about to come.
+It holds for the certificates too, and for all at once: a pair is written one by one."""
 
 Stamp = tuple[int, ...]
 """Differs when a file does; () for one that is not there."""
@@ -55,7 +56,7 @@ class Entrance:
                 self.read()
 
     async def settled(self) -> Settings:
-        """Return the settings; where the file is being written, wait a moment for its rest."""
+        """Return the settings; where a file is being written, wait a moment for its rest."""
         if (seconds := self._rest_seconds()) > 0:
             await asyncio.sleep(seconds)
         self.look()
@@ -90,12 +91,17 @@ class Entrance:
         return Settings(config, tls.server_context(section, folder) if section.is_given else None)
 
     def _rest_seconds(self) -> float:
-        """Return how long the file has to rest still before it is read; a file of the future is at rest."""
-        try:
-            age = time.time() - self._path.stat().st_mtime if self._path is not None else REST_SECONDS
-        except OSError:
-            return 0.0
-        return REST_SECONDS - age if 0 <= age < REST_SECONDS else 0.0
+        """Return how long it takes until every file has rested; one that is gone, or of the future, is at rest."""
+        now = time.time()
+        return max((_rest_seconds(file, now) for file in self._seen), default=0.0)
+
+
+def _rest_seconds(file: Path, now: float) -> float:
+    try:
+        age = now - file.stat().st_mtime
+    except (OSError, ValueError):
+        return 0.0
+    return REST_SECONDS - age if 0 <= age < REST_SECONDS else 0.0
 
 
 def _stamps(files: Iterable[Path]) -> dict[Path, Stamp]:

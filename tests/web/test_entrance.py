@@ -17,6 +17,7 @@ from tests.web.door import Papers, ask, door
 from tests.web.test_gate import DAVE, written
 
 TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
+WITH_CLIENTS = TLS.replace("}", ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: clients_ca.pem}")
 
 
 def replaced(file: Path, text: str) -> None:
@@ -81,6 +82,29 @@ def test_a_file_that_is_being_written_is_not_read(tmp_path: Path) -> None:
     assert entrance.settings.config.basic_auth_users
 
 
+@pytest.mark.parametrize("name", ["web.yml", "server.pem", "server.key", "clients_ca.pem"])
+async def test_a_file_that_is_being_written_is_read_once_and_whole(papers: Papers, name: str) -> None:
+    loads: list[bool] = []
+    os.utime(web_file := written(papers.folder, WITH_CLIENTS), (1e9, 1e9))
+    entrance = Entrance(web_file, loads.append)
+    file = papers.folder / name
+    content = file.read_bytes()
+    file.write_bytes(b"")
+    entrance.look()
+    file.write_bytes(content)
+    await asyncio.gather(*(entrance.settled() for _ in range(10)))
+    assert loads == [True]
+
+
+@pytest.mark.parametrize(("http2", "times"), [("true", 1), ("false", 0)])
+async def test_that_http2_is_not_offered_is_told_at_debug(papers: Papers, http2: str, times: int) -> None:
+    with capture_logs() as logs:
+        async with door(written(papers.folder, f"{TLS}http_server_config: {{http2: {http2}}}\n")) as ours:
+            assert await ask(ours.port, papers.client_context()) == 200
+    told = [each["log_level"] for each in logs if "HTTP/2" in each["event"]]
+    assert told == ["debug"] * times
+
+
 async def test_a_link_that_is_turned_is_seen(tmp_path: Path) -> None:
     """As Kubernetes changes what it mounts."""
     for name, user in (("first", "dave"), ("second", "carol")):
@@ -132,8 +156,7 @@ async def test_a_file_that_was_missing_is_noticed_when_it_comes(papers: Papers) 
 
 
 async def test_a_client_ca_that_is_taken_away_is_taken_from_new_connections(papers: Papers) -> None:
-    text = TLS.replace("}", ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: clients_ca.pem}")
-    async with door(written(papers.folder, text)) as ours:
+    async with door(written(papers.folder, WITH_CLIENTS)) as ours:
         assert await ask(ours.port, papers.client_context("client")) == 200
         papers.authority.cert_pem.write_to_path(str(papers.folder / "clients_ca.pem"))
         assert await ask(ours.port, papers.client_context("client")) == "refused"
