@@ -66,6 +66,7 @@ class Connection(web.RequestHandler):
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,
             max_headers=MAX_HEADERS,
+            auto_decompress=False,  # no body is looked at, and one that is spoiled is no news
         )
         self._wire: asyncio.Transport | None = None
         self._bounds = bounds
@@ -160,6 +161,14 @@ class Connection(web.RequestHandler):
         """End the connection now, whatever is unsent."""
         if self._wire is not None:
             self._wire.abort()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; what aiohttp refuses before the gate is told without what was sent."""
+        if isinstance(resp, web.HTTPExpectationFailed):
+            resp.text = f"{HTTPStatus.EXPECTATION_FAILED.phrase}\n"
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,

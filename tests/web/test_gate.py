@@ -1,5 +1,6 @@
 """What every request passes and every answer carries, over real sockets."""
 
+import logging
 from http import HTTPStatus
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 from aiohttp import ClientSession, web
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from exporter.exposition.telemetry import Telemetry
+from exporter.web.connection import Bounds
 from exporter.web.handlers import application
 from exporter.web.security_headers import DEFAULTS
 from exporter.web.service import Service
@@ -27,7 +30,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/nothing"])
-async def test_every_page_has_security_headers_and_names_no_version(path: str) -> None:
+async def test_every_answer_has_security_headers_and_a_server_without_a_version(path: str) -> None:
     async with door() as ours, ClientSession() as session, session.get(f"http://127.0.0.1:{ours.port}{path}") as page:
         own = {"Content-Security-Policy", "Cache-Control"} if path == "/" else set()
         assert {name: page.headers.get(name) for name in DEFAULTS.keys() - own} == {
@@ -44,10 +47,17 @@ async def test_every_page_has_security_headers_and_names_no_version(path: str) -
         (b"GET /<script> HTTP/9.9\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", 400),
+        (GET % b"http://[canary/", 400),
+        (GET % b"/canary", 404),
         (GET.replace(b"GET", b"DELETE") % b"/metrics", 405),
+        ((GET % b"/metrics").replace(b"Host", b"Expect: canary\r\nHost"), 417),
         (GET % b"/boom", 500),
+        (GET % b"/late", 504),
     ],
-    ids=["TLS", "no HTTP", "no header", "no length", "a method that is not offered", "a bug"],
+    ids=[
+        *("TLS", "no HTTP", "no header", "no length", "no address", "nothing there", "a method that is not offered"),
+        *("an expectation", "a bug", "a time-out within"),
+    ],
 )
 async def test_an_error_tells_its_status_and_nothing_of_the_inside_or_of_what_was_sent(
     request_bytes: bytes, status: int
@@ -57,12 +67,38 @@ async def test_an_error_tells_its_status_and_nothing_of_the_inside_or_of_what_wa
     async def boom(_: web.Request) -> web.Response:
         raise RuntimeError("canary")
 
+    async def late(_: web.Request) -> web.Response:
+        raise TimeoutError("canary")
+
     app.router.add_get("/boom", boom)
+    app.router.add_get("/late", late)
     async with door(app=app) as ours:
         head, _, body = (await ours.send(request_bytes)).decode().partition("\r\n\r\n")
     assert head.split()[1] == str(status)
     assert "Server: mms-exporter\r\n" in head
     assert body.strip() in (HTTPStatus(status).phrase, f"{status}: {HTTPStatus(status).phrase}")
+    assert "canary" not in head
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+        b"POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n\r\n",
+        b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\nabc",
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n",
+        GET % b"http://[canary/",
+    ],
+    ids=["no gzip", "no chunk", "half a body", "no header", "no address"],
+)
+async def test_no_client_fills_the_log_with_what_it_sends(
+    request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with capture_logs() as logs:
+        async with door(bounds=Bounds(head_seconds=0.4, idle_seconds=0.4)) as ours:
+            await ours.send(request_bytes)
+    assert [each for each in logs if each["log_level"] != "debug"] == []
+    assert [each.getMessage() for each in caplog.records if each.levelno > logging.DEBUG] == []
 
 
 async def test_a_configured_header_outweighs_the_default(tmp_path: Path) -> None:
