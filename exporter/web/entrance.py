@@ -84,7 +84,8 @@ class Entrance:
 
     def _read(self, path: Path) -> Settings:
         # Stamps are taken before the files are read, so that no change falls between.
-        self._seen |= _stamps((path,))
+        # A reading that fails has seen the others as well, or each look would be a reading until the file is mended.
+        self._seen = _stamps((path, *self._seen))
         config = load_web_config(path)
         section, folder = config.tls_server_config, path.parent
         self._seen = {path: self._seen[path]} | _stamps(tls.files_of(section, folder))

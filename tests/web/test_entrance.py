@@ -65,6 +65,20 @@ async def test_a_file_that_cannot_be_used_leaves_all_as_it_was_and_is_told_once(
         assert ours.loads == [False, True]
 
 
+async def test_a_certificate_that_changes_beside_a_file_that_cannot_be_used_is_told_once_too(papers: Papers) -> None:
+    file = written(papers.folder, TLS)
+    async with door(file) as ours:
+        replaced(file, "nonsense: 1\n")
+        await serial(ours.port, papers)
+        papers.issue_server()
+        for _ in range(5):
+            await serial(ours.port, papers)
+        assert ours.loads == [False, False]
+        replaced(file, TLS)
+        await serial(ours.port, papers)
+        assert ours.loads == [False, False, True]
+
+
 async def test_a_file_that_is_gone_leaves_all_as_it_was(tmp_path: Path) -> None:
     file = written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")
     async with door(file) as ours:
