@@ -48,7 +48,8 @@ def _gate(entrance: Entrance) -> Middleware:
             if not limiter.lets_through(config.rate_limit):
                 wait = max(1, math.ceil(config.rate_limit.interval_seconds))
                 return _refusal(HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(wait)})
-            if config.basic_auth_users and request.path not in config.auth_excluded_paths:
+            # By the path that routes are found by: one with %2F in it is another.
+            if config.basic_auth_users and request.rel_url.path_safe not in config.auth_excluded_paths:
                 if (refusal := await _refused(request, connection, config, users)) is not None:
                     return refusal
                 if connection is not None:

@@ -121,6 +121,16 @@ async def test_a_configured_header_outweighs_the_default(tmp_path: Path) -> None
         ("/-/healthy/", b"401"),
         ("/-/healthyx", b"401"),
         ("//-/healthy", b"401"),
+        ("/%2D/healthy", b"200"),
+        ("/-%2Fhealthy", b"401"),
+        ("/-/healthy%2F..%2F..%2Fmetrics", b"401"),
+        ("/-/healthy%3F", b"401"),
+        ("/-/healthy%00", b"401"),
+        ("/metrics?/-/healthy", b"401"),
+        ("/metrics#/-/healthy", b"401"),
+        ("http://x/-/healthy", b"200"),
+        ("http://x/metrics", b"401"),
+        ("http://-/healthy", b"401"),
         ("/-/healthy/../../metrics", b"401"),
         ("/", b"401"),
         ("/metrics", b"401"),
@@ -132,6 +142,21 @@ async def test_excluded_paths_need_no_password_and_others_like_them_do(
     text = f"basic_auth_users: {{dave: {DAVE}}}\nauth_excluded_paths: [/-/healthy, /-/ready]\n"
     async with door(written(tmp_path, text)) as ours:
         assert (await ours.send(GET % path.encode())).split()[1] == status
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"])
+async def test_no_method_gets_past_the_password(tmp_path: Path, method: str) -> None:
+    text = f"basic_auth_users: {{dave: {DAVE}}}\nauth_excluded_paths: [/-/healthy]\n"
+    async with door(written(tmp_path, text)) as ours:
+        assert (await ours.send((GET % b"/metrics").replace(b"GET", method.encode()))).split()[1] == b"401"
+
+
+async def test_of_two_logins_in_a_request_the_first_counts(tmp_path: Path) -> None:
+    """As in the toolkit, so that what stands before both sees what is judged."""
+    logins = "\r\n".join(f"Authorization: {basic('dave', password)}" for password in ("wrong", "dave123"))
+    request = (GET % b"/metrics").replace(b"Host", logins.encode() + b"\r\nHost")
+    async with door(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:
+        assert (await ours.send(request)).split()[1] == b"401"
 
 
 async def test_a_refused_login_is_asked_for_one(tmp_path: Path) -> None:
