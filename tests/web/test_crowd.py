@@ -153,6 +153,17 @@ async def test_the_same_login_of_many_is_hashed_once(tmp_path: Path, hashing: Ha
         assert hashing.begun == [b"dave123"]
 
 
+async def test_the_same_login_of_many_addresses_is_hashed_in_its_first_turns_only(
+    tmp_path: Path, hashing: Hashing
+) -> None:
+    async with crowd(tmp_path, hashing) as clients:
+        answers = [await clients.send("dave123", peer=f"127.0.0.{each}") for each in range(1, 21)]
+        await clients.arrived()
+        hashing.may_end.set()
+        assert statuses([await answer for answer in answers]) == [b"200"] * 20
+        assert len(hashing.begun) == HASHED_AT_ONCE
+
+
 async def test_a_login_that_one_gives_up_and_another_waits_for_is_hashed(tmp_path: Path, hashing: Hashing) -> None:
     async with crowd(tmp_path, hashing) as clients:
         for password in ("guess 1", "guess 2", "dave123"):

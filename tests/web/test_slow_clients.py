@@ -134,8 +134,9 @@ async def visits(ours: Door) -> AsyncIterator[Callable[..., Awaitable[Visit]]]:
     """Provide what connects, as from an address; all end with the context."""
     async with AsyncExitStack() as stack:
 
-        async def visit(address: str = "127.0.0.1") -> Visit:
-            reader, writer = await asyncio.open_connection("127.0.0.1", ours.port, local_addr=(address, 0))
+        async def visit(address: str = "127.0.0.1", context: ssl.SSLContext | None = None) -> Visit:
+            here, there = (address, 0), ("127.0.0.1", ours.port)
+            reader, writer = await asyncio.open_connection(*there, local_addr=here, ssl=context)
             stack.callback((made := Visit(reader, writer)).end)
             return made
 
@@ -181,7 +182,7 @@ async def test_a_connection_in_the_middle_of_an_answer_makes_no_room() -> None:
         answered = await visit()
         answered.ask("/long")
         for _ in range(5 * SMALL.connections):
-            assert await (await visit("127.0.0.2")).asks("/nothing") == 404
+            assert await (await visit()).asks("/nothing") == 404
         may_end.set()
         assert await answered.status() == 200
 
@@ -207,6 +208,15 @@ async def test_the_address_that_has_most_connections_makes_room() -> None:
         assert await scraper.asks("/metrics") == 200
 
 
+async def test_who_asked_stays_where_others_of_its_address_asked_nothing() -> None:
+    async with door(bounds=SMALL) as ours, visits(ours) as visit:
+        scraper = await visit()
+        assert await scraper.asks("/metrics") == 200
+        for _ in range(5 * SMALL.connections):
+            await visit()
+        assert await scraper.asks("/metrics") == 200
+
+
 async def test_one_address_does_not_get_all_places() -> None:
     bounds = Bounds(connections=4, connections_of_one=3)
     async with door_with_long_answers(bounds) as (ours, _), visits(ours) as visit:
@@ -228,6 +238,17 @@ async def test_who_showed_a_login_stays_where_others_show_none(tmp_path: Path) -
         for _ in range(5 * SMALL.connections):
             assert await (await visit("127.0.0.2")).asks("/metrics") == 401
         assert [await scraper.asks("/metrics", login) for scraper in scrapers] == [200] * len(scrapers)
+
+
+async def test_who_showed_a_certificate_stays_where_others_show_none(papers: Papers) -> None:
+    text = "cert_file: server.pem, key_file: server.key, client_ca_file: clients_ca.pem"
+    file = written(papers.folder, f"tls_server_config: {{{text}, client_auth_type: VerifyClientCertIfGiven}}\n")
+    async with door(file, SMALL) as ours, visits(ours) as visit:
+        scraper = await visit(context=papers.client_context("client"))
+        assert await scraper.asks("/metrics") == 200
+        for _ in range(2 * SMALL.connections):
+            assert await (await visit(context=papers.client_context())).asks("/metrics") == 200
+        assert await scraper.asks("/metrics") == 200
 
 
 LINE = b"x: " + b"y" * 1000 + b"\r\n"
