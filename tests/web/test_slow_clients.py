@@ -1,6 +1,7 @@
 """Clients that dawdle, flood or ask for too much: each is turned away in time, and scrapers do not notice."""
 
 import asyncio
+import gc
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -249,6 +250,17 @@ async def test_who_showed_a_certificate_stays_where_others_show_none(papers: Pap
         for _ in range(2 * SMALL.connections):
             assert await (await visit(context=papers.client_context())).asks("/metrics") == 200
         assert await scraper.asks("/metrics") == 200
+
+
+async def test_who_makes_room_before_there_is_a_handshake_leaves_no_socket_behind(papers: Papers) -> None:
+    """The handshake waits while the file is being written; a socket that is forgotten is an error in tests."""
+    file = written(papers.folder, "tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
+    async with door(file, Bounds(connections=1)) as ours, visits(ours) as visit:
+        file.touch()
+        for _ in range(5):
+            await visit()
+        assert await ask(ours.port, papers.client_context()) == 200
+    gc.collect()
 
 
 LINE = b"x: " + b"y" * 1000 + b"\r\n"
