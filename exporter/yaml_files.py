@@ -36,7 +36,19 @@ def read_yaml(path: Path) -> object:
 
 def yaml_text(raw: object) -> str:
     """Return plain lists and mappings as YAML, in their order."""
-    return str(yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=120))
+    return str(yaml.dump(raw, Dumper=_FaithfulDumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+class _FaithfulDumper(yaml.SafeDumper):
+    """Escapes Unicode's line breaks, which PyYAML writes as they are and reads back as spaces."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Return a text as a scalar that is read back as it was."""
+        style = '"' if any(each in text for each in "\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_FaithfulDumper.add_representer(str, _FaithfulDumper.represent_text)
 
 
 class _StrictLoader(yaml.SafeLoader):

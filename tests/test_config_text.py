@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from exporter.config import Config, config_from, load
 from exporter.config_text import HIDDEN, effective_text
 from exporter.shapes import duration_text, seconds
+from exporter.yaml_files import yaml_text
 from tests.processes import run
 from tests.programs import ROOT
 from tests.test_config import CONFIGS
@@ -91,6 +92,11 @@ def test_what_is_printed_is_the_same_configuration_without_its_secrets(raw: dict
     assert CANARY not in text
     assert repr(read_back(text)) == repr(config), "a secret's repr is one and the same"
     assert effective_text(read_back(text)) == text
+
+
+@pytest.mark.parametrize("line_break", ["\x85", "\u2028", "\u2029", "\r", "\n"])
+def test_a_line_break_of_any_kind_is_read_back_as_it_was(line_break: str) -> None:
+    assert yaml.safe_load(yaml_text({f"a{line_break}": f"{line_break}b"})) == {f"a{line_break}": f"{line_break}b"}
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
