@@ -18,7 +18,7 @@ ALLOWED = {
     "web": {"mms", "collect", "exposition", "web"},
     "retry": {"mms", "retry"},
     "console": {"mms", "retry", "console"},
-    "simulator": {"simulator", "mms.models", "mms.signing"},
+    "simulator": {"simulator", "mms.models", "mms.record", "mms.signing"},
 }
 """What each room may import of the others, beside the foundations."""
 HOME = {

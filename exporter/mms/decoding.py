@@ -15,7 +15,7 @@ import msgspec
 
 from exporter.errors import MalformedAnswer
 from exporter.mms.models import Count
-from exporter.mms.record import Record, reader_of
+from exporter.mms.record import Record, reader_of, strip, stripped
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
@@ -59,10 +59,13 @@ def page_decoder(kind: type[R]) -> Callable[[bytes], Decoded[Page[R]]]:
     fast = msgspec.json.Decoder(_Body[_Rows[kind]])  # type: ignore[valid-type]  # a generic made at run time
 
     def decode(body: bytes) -> Decoded[Page[R]]:
+        plain = stripped(body)
         try:
-            data = fast.decode(body).data
+            data = fast.decode(body if plain is None else plain).data
         except _UNREADABLE:
             return _page_of(kind, _loaded(body))
+        for row in data.object_list if plain is None else ():
+            strip(row)
         missing = [name for row in data.object_list for name in _missing(row)]
         return Decoded(Page(tuple(data.object_list), data.total), tuple(missing))
 
@@ -78,6 +81,7 @@ def object_decoder(kind: type[R]) -> Callable[[bytes], Decoded[R]]:
             record = fast.decode(body).data
         except _UNREADABLE:
             return _object_of(kind, _loaded(body))
+        strip(record)
         return Decoded(record, tuple(_missing(record)))
 
     return decode
@@ -152,6 +156,7 @@ def _record_of(kind: type[R], item: object, unexpected: list[str]) -> R | None:
         elif given is not None:
             lost.append(field.encode_name)
     record = kind(**values)
+    strip(record)
     unexpected.extend(dict.fromkeys((*lost, *_missing(record))))
     return record
 

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from exporter.mms.models import DataSource, Job, Partition, Table, Task
+from exporter.mms.record import record_from
 from exporter.simulator import jobs, rows, states
 from exporter.simulator.sites import Site
 from exporter.simulator.states import Attempt
@@ -56,7 +55,7 @@ class Truth:
             "partitionsFailedNum": partitions[states.FAILED],
         }
         facts = rows.source_facts(site, self._world.at(site, self.seconds))
-        return msgspec.convert({**facts, **counted}, DataSource)
+        return record_from({**facts, **counted}, DataSource)
 
     def tables(self, source_id: int) -> Iterator[Table]:
         """Yield the tables of a source."""
@@ -68,7 +67,7 @@ class Truth:
             counted = Counter(units if facts["hasPartitions"] else ())
             status = _table_status(units) if facts["hasPartitions"] else units[0]
             facts |= {"partitionsDoing": counted[states.DOING], "partitionsDone": counted[states.DONE]}
-            yield msgspec.convert({**facts, "partitionsFailed": counted[states.FAILED], "status": status}, Table)
+            yield record_from({**facts, "partitionsFailed": counted[states.FAILED], "status": status}, Table)
 
     def partitions(self, source_id: int) -> Iterator[Partition]:
         """Yield the partitions of a source."""
@@ -78,7 +77,7 @@ class Truth:
             plan = site.inventory.plan(number, at.moment)
             for unit in range(plan.partitions if plan else 0):
                 facts = rows.partition_facts(site, number, unit, at)
-                yield msgspec.convert({**facts, "status": _status(site, number, unit, at.moment)}, Partition)
+                yield record_from({**facts, "status": _status(site, number, unit, at.moment)}, Partition)
 
     def jobs(self, source_id: int) -> Iterator[Job]:
         """Yield the jobs of a source, newest first."""
@@ -92,7 +91,7 @@ class Truth:
                 status = _job_status(job, tasks, at.moment)
                 sent = rows.job(site, job, at)
                 facts = {**rows.job_facts(site, job, at), "config": sent["config"], "status": status, **counted}
-                yield msgspec.convert(facts, Job)
+                yield record_from(facts, Job)
 
     def tasks(self, source_id: int) -> Iterator[Task]:
         """Yield the tasks of a source's jobs, those of the newest job first."""
@@ -101,7 +100,7 @@ class Truth:
         for job_id in site.roster.ids(at):
             job = site.roster.find(job_id, at)
             if job is not None:
-                yield from (msgspec.convert(rows.task(site, job, task), Task) for task in job.tasks(at.moment))
+                yield from (record_from(rows.task(site, job, task), Task) for task in job.tasks(at.moment))
 
 
 def _units(site: Site, table: int, moment: float) -> int:

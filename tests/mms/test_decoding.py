@@ -22,7 +22,7 @@ from exporter.mms.models import (
     TableSchema,
     Task,
 )
-from exporter.mms.record import Record
+from exporter.mms.record import Record, record_from, stripped
 from tests.mms.conftest import sample
 
 FULL: dict[type[Record], dict[str, Any]] = {
@@ -107,20 +107,16 @@ def in_page(*rows: object, total: object = 3) -> bytes:
     return json.dumps({"data": {"total": total, "objectList": rows}}).encode()
 
 
-def record(kind: type[Record], row: dict[str, Any]) -> Record:
-    return msgspec.convert(row, kind)
-
-
 def test_every_field_of_every_kind_has_a_value_to_lose() -> None:
     for kind, row in FULL.items():
-        whole = record(kind, row)
+        whole = record_from(row, kind)
         assert all(getattr(whole, name) is not None for name in kind.__struct_fields__)
 
 
 @pytest.mark.parametrize("damage", SPARED, ids=str)
 def test_a_broken_field_of_an_object_costs_that_field(damage: Damage) -> None:
     decoded = object_decoder(damage.kind)(json.dumps({"data": damage.row}).encode())
-    expected = msgspec.structs.replace(record(damage.kind, FULL[damage.kind]), **{damage.field.name: None})
+    expected = msgspec.structs.replace(record_from(FULL[damage.kind], damage.kind), **{damage.field.name: None})
     assert decoded == Decoded(expected, (damage.field.encode_name,) if damage.costs else ())
 
 
@@ -128,7 +124,7 @@ def test_a_broken_field_of_an_object_costs_that_field(damage: Damage) -> None:
 def test_a_broken_field_of_a_row_costs_that_field(damage: Damage) -> None:
     good = FULL[damage.kind]
     decoded = page_decoder(damage.kind)(in_page(good, damage.row, good))
-    whole = record(damage.kind, good)
+    whole = record_from(good, damage.kind)
     expected = (whole, msgspec.structs.replace(whole, **{damage.field.name: None}), whole)
     assert decoded == Decoded(Page(expected, 3), (damage.field.encode_name,) if damage.costs else ())
 
@@ -137,7 +133,7 @@ def test_a_broken_field_of_a_row_costs_that_field(damage: Damage) -> None:
 def test_a_row_without_its_id_costs_that_row(damage: Damage) -> None:
     good = FULL[damage.kind]
     decoded = page_decoder(damage.kind)(in_page(good, damage.row, good))
-    assert decoded == Decoded(Page((record(damage.kind, good),) * 2, 3), (LOST_ROW,))
+    assert decoded == Decoded(Page((record_from(good, damage.kind),) * 2, 3), (LOST_ROW,))
 
 
 @pytest.mark.parametrize("damage", FATAL, ids=str)
@@ -149,11 +145,44 @@ def test_an_object_without_its_id_is_no_answer(damage: Damage) -> None:
 @pytest.mark.parametrize("field", msgspec.structs.fields(JobConfig), ids=lambda field: field.encode_name)
 def test_a_broken_field_of_a_jobs_configuration_costs_that_field(field: msgspec.structs.FieldInfo) -> None:
     config = {**FULL[Job]["config"], field.encode_name: {"a": 1}}
-    whole = msgspec.convert(FULL[Job], Job)
+    whole = record_from(FULL[Job], Job)
     assert whole.config is not None
     expected = msgspec.structs.replace(whole, config=msgspec.structs.replace(whole.config, **{field.name: None}))
     decoded = page_decoder(Job)(in_page({**FULL[Job], "config": config}))
     assert decoded == Decoded(Page((expected,), 3), (field.encode_name,))
+
+
+TEXTS = st.text(st.sampled_from('ab:,"\\\n\t \u00a0\u3000{}[]'), max_size=6)
+MAPPINGS = st.dictionaries(TEXTS, TEXTS, max_size=2)
+JOBS = st.lists(
+    st.fixed_dictionaries(
+        {"id": st.integers(1, 9)},
+        optional={
+            "name": TEXTS,
+            "createTime": TEXTS,
+            "config": st.fixed_dictionaries(
+                {}, optional={"tables": st.lists(TEXTS), "tableMapping": MAPPINGS, "tunnelQuota": TEXTS}
+            ),
+        },
+    ),
+    max_size=3,
+)
+
+
+@settings(max_examples=300)
+@given(JOBS, st.booleans())
+def test_texts_are_stripped_alike_however_the_answer_is_written(rows: list[Any], ensure_ascii: bool) -> None:  # noqa: FBT001 - drawn
+    answer = {"data": {"total": 3, "objectList": rows}}
+    compact = json.dumps(answer, separators=(",", ":"), ensure_ascii=ensure_ascii).encode()
+    spaced = json.dumps(answer).encode()
+    assert stripped(spaced) is None, "it is read text by text"
+    assert page_decoder(Job)(compact) == page_decoder(Job)(spaced)
+
+
+@pytest.mark.parametrize("text", ["", "a", "a\n", "\n", "a b"])
+def test_an_answer_as_the_vendor_writes_it_is_stripped_at_once(text: str) -> None:
+    body = json.dumps({"data": {"name": text, "id": 1}}, separators=(",", ":")).encode()
+    assert json.loads(stripped(body) or b"") == {"data": {"name": text.strip() or None, "id": 1}}
 
 
 def test_a_broken_column_costs_the_columns_and_not_the_schema() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from exporter.mms.models import Job
 from exporter.mms.protocol import JobRequest
+from exporter.mms.record import record_from
 from exporter.retry import scope
 from exporter.retry.coverage import Coverage
 from exporter.retry.scope import Wanted, plan
@@ -24,7 +25,7 @@ def partition(number: int, name: str = "orders", db: str | None = "sales", **fac
 
 def job(number: int, db: str | None = "sales", status: str = "DOING", **facts: Any) -> Job:
     config = facts.pop("config", {})
-    return msgspec.convert(
+    return record_from(
         {"id": number, "name": f"job_{number}", "srcDbName": db, "status": status, "config": config, **facts}, Job
     )
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from exporter.mms import models
+from exporter.mms.record import record_from
 from exporter.simulator import ManualClock, World, WorldOptions, creation, events, happen, lists, rows
 from exporter.simulator.clocks import ScaledClock
 from exporter.simulator.pages import Tweaks
@@ -25,7 +26,7 @@ SHAPES = {
 
 def _served(world: World, site: Site) -> models.DataSource:
     """Return a source's row as it is served."""
-    return msgspec.convert(rows.data_source(site, world.at(site)), models.DataSource)
+    return record_from(rows.data_source(site, world.at(site)), models.DataSource)
 
 
 def _assert_counters_agree(world: World) -> None:
@@ -34,12 +35,12 @@ def _assert_counters_agree(world: World) -> None:
         at = world.at(site)
         assert _served(world, site) == truth.data_source(site.id)
         for table in truth.tables(site.id):
-            assert msgspec.convert(rows.table(site, table.id, at), models.Table) == table
+            assert record_from(rows.table(site, table.id, at), models.Table) == table
         jobs = list(truth.jobs(site.id))
         for job in jobs:
             found = site.roster.find(job.id, at)
             assert found is not None
-            assert msgspec.convert(rows.job(site, found, at), models.Job) == job
+            assert record_from(rows.job(site, found, at), models.Job) == job
         statuses = Counter(job.status for job in jobs)
         assert site.roster.count(at) == len(jobs)
         assert site.roster.count_failed(at) == statuses["FAILED"]
