@@ -1,6 +1,7 @@
 """Which format and encoding a scraper gets, from its Accept and Accept-Encoding headers. Pure."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from exporter.exposition.text import Format
@@ -11,7 +12,11 @@ CONTENT_TYPES: Final[dict[Format, str]] = {
 }
 _OPENMETRICS_VERSIONS: Final = ("", "1.0.0", "0.0.1")
 
+_CACHED: Final = 64
+"""A scraper sends the same headers each time; of others, no more than so many are remembered."""
 
+
+@lru_cache(maxsize=_CACHED)
 def format_for(accept: str) -> Format:
     """Return OpenMetrics where the scraper likes it at least as well as the text format, else the text format."""
     text, openmetrics = 0.0, 0.0
@@ -24,6 +29,7 @@ def format_for(accept: str) -> Format:
     return "openmetrics" if openmetrics > 0 and openmetrics >= text else "text"
 
 
+@lru_cache(maxsize=_CACHED)
 def takes_gzip(accept_encoding: str) -> bool:
     """Tell whether the scraper takes gzip."""
     weights = {coding: weight for coding, _, weight in _choices(accept_encoding)}

@@ -1,13 +1,13 @@
 """What each path answers. Every answer comes from what is ready; none waits for MMS."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 import msgspec
-from aiohttp import web
+from aiohttp import Payload, web
+from aiohttp.abc import AbstractStreamWriter
 
 from exporter.errors import ConfigError
 from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
@@ -19,6 +19,8 @@ from exporter.web.service import Service
 Reload = Callable[[], Awaitable[None]]
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
+HEAD_COMPANY_BYTES: Final = 16 * 1024
+"""So much is sent, as a copy, together with the head of an answer, which by itself wakes the reader for nothing."""
 CHUNK_BYTES: Final = 256 * 1024
 """So much of an answer is copied for a reader at a time: less takes longer, more is held for one who does not read."""
 
@@ -49,22 +51,21 @@ class _Handlers:
         self._page = Document(service.situation, partial(page, telemetry_path=telemetry_path))
         self._status = Document(service.situation, msgspec.json.encode)
 
-    async def metrics(self, request: web.Request) -> web.StreamResponse:
+    async def metrics(self, request: web.Request) -> web.Response:
         text_format = format_for(request.headers.get("accept", ""))
         gzip = takes_gzip(request.headers.get("accept-encoding", ""))
         headers = {"content-type": CONTENT_TYPES[text_format], "vary": "accept, accept-encoding"}
         if gzip:
             headers["content-encoding"] = "gzip"
-        pieces = self._service.publisher.pieces(text_format, gzip=gzip)
-        return await _streamed(request, headers, pieces)
+        return web.Response(body=_Shared(*self._service.publisher.pieces(text_format, gzip=gzip)), headers=headers)
 
-    async def page(self, request: web.Request) -> web.StreamResponse:
+    async def page(self, request: web.Request) -> web.Response:
         headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": POLICY}
-        return await _edition(request, headers, await self._page.current())
+        return _edition(request, headers, await self._page.current())
 
-    async def status(self, request: web.Request) -> web.StreamResponse:
+    async def status(self, request: web.Request) -> web.Response:
         headers = {"content-type": "application/json"}
-        return await _edition(request, headers, await self._status.current())
+        return _edition(request, headers, await self._status.current())
 
     async def healthy(self, _: web.Request) -> web.Response:
         if not self._service.is_healthy:
@@ -91,7 +92,7 @@ async def _guard(_: web.Request, response: web.StreamResponse) -> None:
     add_default_headers(response.headers)
 
 
-async def _edition(request: web.Request, headers: dict[str, str], edition: Edition) -> web.StreamResponse:
+def _edition(request: web.Request, headers: dict[str, str], edition: Edition) -> web.Response:
     """Answer with an edition, or that the reader has it already."""
     headers |= {"cache-control": "private, no-cache", "vary": "accept-encoding"}
     headers["etag"] = f'W/"{edition.tag}"'
@@ -99,23 +100,25 @@ async def _edition(request: web.Request, headers: dict[str, str], edition: Editi
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     if takes_gzip(request.headers.get("accept-encoding", "")):
         headers["content-encoding"] = "gzip"
-        return await _streamed(request, headers, (edition.gzipped,))
-    return await _streamed(request, headers, (edition.plain,))
+        return web.Response(body=_Shared(edition.gzipped), headers=headers)
+    return web.Response(body=_Shared(edition.plain), headers=headers)
 
 
-async def _streamed(request: web.Request, headers: dict[str, str], pieces: Sequence[bytes]) -> web.StreamResponse:
-    """Answer with what all readers share."""
-    response = web.StreamResponse(headers=headers)
-    response.content_length = sum(map(len, pieces))
-    with suppress(ConnectionError):  # who asked may leave at any moment
-        await response.prepare(request)
-        for piece in pieces if request.method != "HEAD" else ():
-            await _write(response, piece)
-    return response
+class _Shared(Payload):
+    """What all readers share, written by and by, so that a slow one holds no copy of it."""
 
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__(pieces)
+        self._size = sum(map(len, pieces))
 
-async def _write(response: web.StreamResponse, piece: bytes) -> None:
-    """Write by and by what all readers share, so that a slow one holds no copy of it."""
-    view = memoryview(piece)
-    for start in range(0, len(view), CHUNK_BYTES):
-        await response.write(view[start : start + CHUNK_BYTES])
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return it as text."""
+        return b"".join(self._value).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write it, as fast as it is read."""
+        for piece in self._value:
+            view = memoryview(piece)
+            await writer.write(view[:HEAD_COMPANY_BYTES])
+            for start in range(HEAD_COMPANY_BYTES, len(view), CHUNK_BYTES):
+                await writer.write(view[start : start + CHUNK_BYTES])
