@@ -23,7 +23,13 @@ EVENTS_PATH: Final = "/_simulator/events"
 REFRESHES: Final = 1000
 WARM_UP: Final = 100
 SOURCES: Final = 10
-WORLD: Final = {**PLAIN, "sources": SOURCES, "running_jobs_per_source": 5, "finished_jobs_per_source": 10}
+WORLD: Final = {
+    **PLAIN,
+    "sources": SOURCES,
+    "running_jobs_per_source": 5,
+    "finished_jobs_per_source": 10,
+    "failure_rate": 0,  # jobs that failed stay, and so would their series, ever more of them
+}
 SPEED: Final = 600.0
 """A job ends every few refreshes."""
 

@@ -15,8 +15,8 @@ Format = Literal["text", "openmetrics"]
 MAX_LABEL_CHARACTERS: Final = 512
 """A longer label value is cut here and ends in an ellipsis."""
 
-CACHED: Final = 16_384
-"""Of the texts of values and labels, most of which come back in every rendering, so many are remembered."""
+CACHED: Final = 1024
+"""Of the texts of values and labels, so many are remembered: few come back often. More would fill up with what left."""
 
 _PREFIX: Final = "\0"
 _MILLION: Final = 1_000_000

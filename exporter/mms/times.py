@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-CACHED: Final = 16_384
-"""Of the times, most of which come back in every refresh, so many are remembered."""
+CACHED: Final = 1024
+"""Of the times, many of which come back in every refresh, so many are remembered; more would fill up with what left."""
 
 
 @lru_cache(maxsize=CACHED)
