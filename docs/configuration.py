@@ -26,9 +26,12 @@ for a bug report. `mms-exporter check --config.file=FILE` tries it on MMS, see [
 `SIGHUP`, `POST /-/reload` with `--web.enable-lifecycle`, and `--config.auto-reload` load the file and all that it
 names anew. The last of them looks every `--config.auto-reload-interval` at what the files hold, not at their times: a
 link that Kubernetes turns and a secret that is rotated count, a file that is only touched does not. Accounts whose
-settings did not change go on undisturbed, with their figures, connections and pace. A file that cannot be used
-changes nothing: its problems are logged once for each content, and `mms_exporter_config_last_reload_successful` is 0
-until one can. A file that is gone may be about to be replaced: that counts if it is still gone at the next look.
+settings did not change go on undisturbed, with their figures, connections and pace. One that changes shows what was
+read of it until it is read anew; in another region, or at another endpoint, only what is read there.
+
+A file that cannot be used changes nothing: its problems are logged once for each content, and
+`mms_exporter_config_last_reload_successful` is 0 until one can. A file that is gone may be about to be replaced: that
+counts if it is still gone at the next look.
 
 ## Proxies and certificates
 

@@ -68,6 +68,10 @@ class JobMemory(Struct, frozen=True, gc=False):
             return self
         return replace(self, figures=dataclasses.replace(self.figures, name=name))
 
+    def doubted(self) -> Self:
+        """Return the same figures, with nothing that would spare a list, and without the lingerers, which none has."""
+        return replace(self, row=None, failed_page=None, finished={})
+
     def missing_from(self, lists: "JobLists") -> dict[int, Sought]:
         """Return the jobs that were unfinished and stand in none of `lists`, the longest sought first."""
         missing = (key for key in self.were_unfinished if key not in lists.sightings)

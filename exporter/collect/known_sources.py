@@ -10,6 +10,7 @@ from exporter.collect.failure_memory import FailureMemory
 from exporter.collect.job_memory import JobMemory
 from exporter.collect.snapshot import SourceFigures, SourceName, SourceSnapshot
 from exporter.collect.task_memory import TaskMemory
+from exporter.config import Selection
 from exporter.mms.models import DataSource
 
 M = TypeVar("M")
@@ -53,6 +54,10 @@ class KnownSource:
         """Whether the last refresh read all there is to read of it."""
         return self.is_listed and self.jobs.succeeded and self.failures.succeeded and self.tasks.succeeded
 
+    def is_admitted_by(self, selection: Selection) -> bool:
+        """Whether a configuration has it watched."""
+        return selection.admits(self.figures.row.name or "", self.figures.row.type or "")
+
     def listed(self, figures: SourceFigures, now: float) -> None:
         """Note that it is listed, and how."""
         self.listed_at = now
@@ -93,9 +98,12 @@ class KnownSources:
         self.are_all_known = False
         """Whether the listing that ended last says of every source that there is one."""
 
-    def take_over(self, before: "KnownSources", collectors: Container[str]) -> None:
-        """Go on from what others knew, as far as `collectors`, by their names, will keep it up to date."""
-        self.by_id, self.are_all_known = before.by_id, before.are_all_known
+    def take_over(self, before: "KnownSources", collectors: Container[str], selection: Selection) -> None:
+        """Go on from what others knew, as far as `selection` admits it and `collectors`, by name, keep it up to date.
+
+        What `selection` admits beside that is not known.
+        """
+        self.by_id = {key: source for key, source in before.by_id.items() if source.is_admitted_by(selection)}
         for source in self.by_id.values():
             if "jobs" not in collectors:
                 source.jobs = Reading(JobMemory())
@@ -103,6 +111,11 @@ class KnownSources:
                 source.failures = Reading(FailureMemory())
             if "tasks" not in collectors:
                 source.tasks = Reading(TaskMemory())
+
+    def doubt_times(self) -> None:
+        """Have everything that tells a time be read anew, and shown as it is until then."""
+        for source in self.by_id.values():
+            source.jobs.memory = source.jobs.memory.doubted()
 
     def note_unlisted(self) -> None:
         """Note that they could not be listed."""

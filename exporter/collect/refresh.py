@@ -125,10 +125,13 @@ class AccountRefresher:
             collector.note_reload()
 
     def take_over(self, before: "AccountRefresher") -> None:
-        """Go on from what another refresher of the same account knew."""
+        """Go on from what another refresher of the same account knew, and does not bring up to date any more."""
         enabled = {self._listing.name, *(collector.name for collector in self._others)}
         self._records = {name: record for name, record in before._records.items() if name in enabled}  # noqa: SLF001 - of the same class
-        self._sources.take_over(before._sources, enabled)  # noqa: SLF001 - likewise
+        self._sources.take_over(before._sources, enabled, self.account.sources)  # noqa: SLF001 - likewise
+        if before.account.time_zone != self.account.time_zone:
+            self._sources.doubt_times()
+        self._watch.take_over(before._watch)  # noqa: SLF001 - likewise
         self.has_ended_once = before.has_ended_once
 
     async def run(self, first_delay: float = 0.0, phase: float = 0.0) -> None:
@@ -139,9 +142,10 @@ class AccountRefresher:
         """
         loop = asyncio.get_running_loop()
         due = loop.time() + phase * self._settings.interval
-        await asyncio.sleep(first_delay)
-        due += self._settings.interval if due < loop.time() + self._settings.interval / 2 else 0.0
         try:
+            self._await_expiry()  # of what was taken over
+            await asyncio.sleep(first_delay)
+            due += self._settings.interval if due < loop.time() + self._settings.interval / 2 else 0.0
             while True:
                 due = await self._refresh_until_due(due)
                 await asyncio.sleep(due - loop.time())
@@ -228,6 +232,10 @@ class AccountRefresher:
         """Publish, and again at the moment when something becomes stale."""
         self._shown_at = self._clock.monotonic()
         self._publish()
+        self._await_expiry()
+
+    def _await_expiry(self) -> None:
+        """Have it shown when something becomes stale."""
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None

@@ -34,6 +34,13 @@ class WatchCollector:
         self._permissions = Permissions(means.clock.monotonic)
         self._watched = [Watched(target, object_id=target.object_id) for target in dict.fromkeys(targets(watch))]
 
+    def take_over(self, before: "WatchCollector") -> None:
+        """Go on from what another collector knew of the same things in sources that are still known."""
+        sources = self._means.sources.by_id
+        found = (each for each in before._watched if each.figures is not None)  # noqa: SLF001 - of the same class
+        known = {each.target: each for each in found if each.source_id in sources}
+        self._watched = [known.get(each.target, each) for each in self._watched]
+
     async def collect(self) -> list[ExporterError]:
         """Read all that is watched, the longest unread first."""
         waiting = sorted(self._watched, key=lambda watched: watched.read_at)

@@ -44,6 +44,8 @@ class Service:
         self._clock = clock
         self._shard = shard
         self._accounts: dict[str, _Running] = {}
+        self._ending: frozenset[asyncio.Task[None]] = frozenset()
+        """The tasks of accounts that are shown until others stand in their place."""
         self.publisher = Publisher(self.snapshot, telemetry, clock)
         self._publishing: asyncio.Task[None] | None = None
         self._started_at = clock.wall()
@@ -82,7 +84,7 @@ class Service:
     @property
     def is_healthy(self) -> bool:
         """Whether every task that should run does."""
-        tasks = [running.task for running in self._accounts.values()]
+        tasks = [running.task for running in self._accounts.values() if running.task not in self._ending]
         return not any(task.done() for task in (*tasks, self._publishing) if task is not None)
 
     async def apply(self, config: Config) -> None:
@@ -106,21 +108,29 @@ class Service:
                 self.publisher.note_change()
 
     async def _replace_accounts(self, config: Config) -> None:
-        wanted = {account.name: account for account in config.accounts}
-        stopped: dict[str, _Running] = {}
-        for name, running in list(self._accounts.items()):
-            if name not in wanted or running.settings != _settings(wanted[name], config):
-                stopped[name] = self._accounts.pop(name)
-                await self._stop(running)
-                if name not in wanted:
-                    self._telemetry.forget_account(name)
-            else:
-                running.refresher.note_reload()
-        for index, (name, account) in enumerate(wanted.items()):
-            if name not in self._accounts:
-                self._accounts[name] = self._started(account, config, index, stopped.get(name))
+        """Have the accounts of `config` run in place of those of now, all in one swap."""
+        before = self._accounts
+        kept = {each.name: before[each.name] for each in config.accounts if self._is_unchanged(each, config)}
+        fresh = {each.name: self.refresher(each, config) for each in config.accounts if each.name not in kept}
+        replaced = [running for name, running in before.items() if name not in kept]
+        await self._end(replaced)
+        # Nobody else has a turn from here to the swap, so that each page shows the accounts before or those after.
+        self._accounts = {
+            each.name: kept.get(each.name) or self._started(each, config, index, *fresh[each.name])
+            for index, each in enumerate(config.accounts)
+        }
+        self._ending = frozenset()
+        for running in kept.values():
+            running.refresher.note_reload()
+        for name in before.keys() - self._accounts.keys():
+            self._telemetry.forget_account(name)
         if self._publishing is None:
             self._publishing = asyncio.create_task(self.publisher.run(), name="publish")
+        await asyncio.gather(*(running.client.close() for running in replaced))
+
+    def _is_unchanged(self, account: Account, config: Config) -> bool:
+        running = self._accounts.get(account.name)
+        return running is not None and running.settings == _settings(account, config)
 
     def note_failed_reload(self, problems: Sequence[Problem] = ()) -> None:
         """Have it seen that the configuration could not be loaded anew, and why."""
@@ -131,9 +141,11 @@ class Service:
         """Have it seen whether the web configuration could be read anew."""
         self._telemetry.note_web_load(succeeded)
 
-    def _started(self, account: Account, config: Config, index: int, before: _Running | None) -> _Running:
-        refresher, client = self.refresher(account, config)
-        if before is not None and before.account.has_same_sources_as(account):
+    def _started(
+        self, account: Account, config: Config, index: int, refresher: AccountRefresher, client: Client
+    ) -> _Running:
+        before = self._accounts.get(account.name)
+        if before is not None and before.account.asks_the_same_as(account):
             refresher.take_over(before.refresher)
         share = index / len(config.accounts)
         delay = min(index * MAX_START_SPREAD_SECONDS, share * config.refresh.interval)
@@ -152,13 +164,15 @@ class Service:
         async with self._turn:
             self._is_closed = True
             running, self._accounts = list(self._accounts.values()), {}
-            await asyncio.gather(*map(self._stop, running))
+            await self._end(running)
+            await asyncio.gather(*(each.client.close() for each in running))
         if self._publishing is not None:
             await _ended(self._publishing)
 
-    async def _stop(self, running: _Running) -> None:
-        await _ended(running.task)
-        await running.client.close()
+    async def _end(self, accounts: Sequence[_Running]) -> None:
+        """Have nothing more be read of `accounts`; what was read of them is shown for as long as they are known."""
+        self._ending = frozenset(running.task for running in accounts)
+        await asyncio.gather(*map(_ended, self._ending))
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

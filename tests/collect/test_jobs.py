@@ -168,6 +168,23 @@ async def test_a_failed_job_has_series_until_it_is_retried_and_done(
         assert (await harness.refresh()).value("mms_job_status", job_id="1", status="FAILED") == 0
 
 
+async def test_a_new_time_zone_has_the_times_of_failed_jobs_read_anew(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    """They are history, and the source is idle: nothing else would have them read."""
+    mms.add_job(1, "FAILED", createTime="2025-01-01 00:00:00")
+    async with (
+        harness_on(config_on(mms_url, {"time_zone": "Asia/Shanghai"}), clock) as before,
+        harness_on(config_on(mms_url, {"time_zone": "Asia/Tokyo"}), clock) as after,
+    ):
+        in_shanghai = (await before.refresh()).value("mms_job_created_timestamp_seconds")
+        after.refresher.take_over(before.refresher)
+        assert (await after.served()).value("mms_job_created_timestamp_seconds") == in_shanghai
+        in_tokyo = (await after.refresh()).value("mms_job_created_timestamp_seconds")
+    assert in_shanghai is not None
+    assert in_tokyo == in_shanghai - 3600
+
+
 async def test_unfinished_jobs_are_read_whole_over_capped_pages(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 from aiohttp import ClientSession
-from aiohttp.test_utils import TestServer
 
 from exporter.config import load
 from exporter.config_content import content_of
@@ -24,16 +23,19 @@ from exporter.web.service import Service
 from tests.conftest import account_on
 from tests.harness import eventually
 from tests.reading import read
+from tests.web.door import door
 
 RELOADS = 1000
 SCRAPERS = 3
 SOURCES = 6
+STAYING = ("steady", "changing")
+"""The accounts that are in every file; the second one's settings change."""
 REST = 0.02
 """Seconds of a scraper between two scrapes, and between two looks at the content of the file."""
 
 
 def configurations(url: str) -> Iterator[str]:
-    """Yield files for ever: the same again, a changed account, one more, one less, other settings, and bad ones."""
+    """Yield files for ever: the same again, a changed account, one more, one less, and bad ones."""
     steady = account_on(url, "steady")
     for number in itertools.count():
         changing = account_on(url, "changing", concurrency=1 + number % 4)
@@ -41,7 +43,7 @@ def configurations(url: str) -> Iterator[str]:
             {"accounts": [steady, changing]},
             {"accounts": [steady, changing]},
             {"accounts": [steady, changing, account_on(url, f"guest{number % 3}")]},
-            {"accounts": [steady]},
+            {"accounts": [changing, steady]},
             {"accounts": [steady, changing], "nonsense": 1},
             {"accounts": []},
         )
@@ -52,11 +54,18 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-class Scraper:
-    """Scrapes without a rest, and checks that each page is whole."""
+def series_of(page: bytes, account: str) -> set[bytes]:
+    """Return the series that are shown of what was read of an account."""
+    mark = f'{{account="{account}",source_id='.encode()
+    return {line.rpartition(b" ")[0] for line in page.splitlines() if mark in line}
 
-    def __init__(self, session: ClientSession) -> None:
+
+class Scraper:
+    """Scrapes without a rest, and checks that each page is whole: all that was there at the start, of both accounts."""
+
+    def __init__(self, session: ClientSession, first: bytes) -> None:
         self._session = session
+        self._wanted = {account: series_of(first, account) for account in STAYING}
         self.scrapes = 0
 
     async def run(self) -> None:
@@ -64,8 +73,9 @@ class Scraper:
             async with self._session.get("/metrics") as response:
                 page = await response.read()  # fails where it is shorter than its head says
             assert response.status == 200
-            assert b'\nmms_up{account="steady"} 1\n' in page
-            assert page.count(b'\nmms_datasource_info{account="steady",') == SOURCES
+            for account, wanted in self._wanted.items():
+                assert f'\nmms_up{{account="{account}"}} 1\n'.encode() in page
+                assert series_of(page, account) == wanted
             self.scrapes += 1
             await asyncio.sleep(REST)
 
@@ -109,15 +119,17 @@ async def test_a_thousand_reloads_lose_nothing_and_leak_nothing(simulator: Simul
     await reloader.start(reloader.load())
     reloader.follow(REST)
     await eventually(lambda: service.is_ready)
+    first = service.publisher.body("text", gzip=False)
     async with (
-        TestServer(application(service, "/metrics", reloader.reload)) as server,
-        ClientSession(server.make_url("/")) as session,
+        door(app=application(service, "/metrics", reloader.reload)) as ours,
+        ClientSession(f"http://127.0.0.1:{ours.port}") as session,
     ):
-        scrapers = [Scraper(session) for _ in range(SCRAPERS)]
+        scrapers = [Scraper(session, first) for _ in range(SCRAPERS)]
         scraping = [asyncio.create_task(scraper.run()) for scraper in scrapers]
         writer = Writer(session, file, texts)
         await writer.run()
-        put(file, yaml.safe_dump({"accounts": [account_on(simulator.url, name) for name in ("steady", "last")]}))
+        last = [account_on(simulator.url, name) for name in (*STAYING, "last")]
+        put(file, yaml.safe_dump({"accounts": last}))
         await reloader.reload()
         await eventually(lambda: service.is_ready)
         for task in scraping:
@@ -127,13 +139,15 @@ async def test_a_thousand_reloads_lose_nothing_and_leak_nothing(simulator: Simul
     await reloader.close()
     await service.close()
 
+    assert all(len(series_of(first, account)) > SOURCES * 10 for account in STAYING)
     assert all(isinstance(end, asyncio.CancelledError) for end in ends), ends
     assert writer.statuses.keys() == {200, 400}
     assert writer.statuses.total() == RELOADS
     assert sum(scraper.scrapes for scraper in scrapers) > RELOADS / 10
-    assert served.by("mms_up", "account") == {"steady": 1, "last": 1}
+    assert served.by("mms_up", "account") == {"steady": 1, "changing": 1, "last": 1}
     assert len(served.by("mms_datasource_info", "source_id", account="last")) == SOURCES
-    assert set(served.by("mms_refresh_skipped_total", "account")) == {"steady", "last"}, "guests left with all they had"
+    skipped = served.by("mms_refresh_skipped_total", "account")
+    assert set(skipped) == {*STAYING, "last"}, "guests left with all they had"
     assert served.value("mms_exporter_config_last_reload_successful") == 1
     await settled(lambda: len(asyncio.all_tasks()), before[0])
     await settled(threading.active_count, before[1])

@@ -1,0 +1,127 @@
+"""What is shown of an account that a reload changes, from its last refresh before to its first one after."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+
+from exporter.config import Config
+from exporter.exposition.telemetry import Telemetry
+from exporter.simulator import Fault, Identity, Simulator
+from exporter.web.service import Service
+from tests.conftest import IDENTITY, config_on
+from tests.harness import eventually
+from tests.reading import Exposition, read
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    """Provide a service, which is closed in the end."""
+    running = Service(Telemetry(with_process=False))
+    yield running
+    await running.close()
+
+
+def served(service: Service) -> Exposition:
+    return read(service.publisher.body("text", gzip=False))
+
+
+async def applied(service: Service, config: Config) -> None:
+    """Apply a configuration, and wait for the page that is made after that."""
+    await service.apply(config)
+    loaded_at = service.situation().load.at or 0.0
+    await eventually(lambda: (service.situation().published_at or 0.0) >= loaded_at)
+
+
+@asynccontextmanager
+async def hanging(simulator: Simulator) -> AsyncIterator[None]:
+    """Have MMS answer nothing, so that no refresh ends."""
+    simulator.faults.add(Fault(kind="hang"))
+    yield
+    simulator.faults.clear()
+
+
+CHANGES: Mapping[str, Mapping[str, object]] = {
+    "pace": {"concurrency": 1, "timeout": "20s"},
+    "time zone": {"time_zone": "Asia/Tokyo"},
+    "key": {"credentials": {"type": "access_key", "access_key_id": "LTAI-OTHER", "access_key_secret": "rotated"}},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_until_it_is_read_anew_it_shows_what_was_read_before(
+    service: Service, simulator: Simulator, change: Mapping[str, object]
+) -> None:
+    await service.apply(config_on(simulator.url))
+    await eventually(lambda: service.is_ready)
+    before = served(service)
+    simulator.identities.add(Identity("LTAI-OTHER", "rotated"))
+    async with hanging(simulator):
+        await applied(service, config_on(simulator.url, change))
+        assert from_mms(served(service)) == from_mms(before)
+        assert service.is_ready
+
+
+def from_mms(page: Exposition) -> dict[str, object]:
+    """Return all samples but those that the exporter has of itself, which go on."""
+    return {name: found for name, found in page.samples.items() if not name.startswith(("mms_api_", "mms_exporter_"))}
+
+
+async def test_while_its_old_refresh_comes_to_its_end_it_is_shown(service: Service, simulator: Simulator) -> None:
+    await service.apply(config_on(simulator.url))
+    await eventually(lambda: service.is_ready)
+    applying = asyncio.create_task(service.apply(config_on(simulator.url, {"concurrency": 1})))
+    while not applying.done():
+        await asyncio.sleep(0)
+        assert [account.account for account in service.snapshot().accounts] == ["test"]
+        assert service.is_healthy, "a refresh that is told to end is no failure"
+
+
+async def test_at_another_endpoint_it_shows_nothing_until_that_is_read(service: Service, simulator: Simulator) -> None:
+    """Figures of another region under the new one's name would look like its own."""
+    async with Simulator(simulator.world, identities=[IDENTITY]) as other:
+        await service.apply(config_on(simulator.url))
+        await eventually(lambda: service.is_ready)
+        async with hanging(other):
+            await applied(service, config_on(other.url))
+            assert not served(service).samples.get("mms_up"), "not 0 either: it was not asked yet"
+            assert service.awaited_accounts == ["test"]
+        await service.close()
+
+
+async def test_what_a_new_selection_leaves_out_leaves_at_once(service: Service, simulator: Simulator) -> None:
+    await service.apply(config_on(simulator.url))
+    await eventually(lambda: service.is_ready)
+    names = sorted(source for source in served(service).by("mms_datasource_info", "source"))
+    async with hanging(simulator):
+        await applied(service, config_on(simulator.url, {"sources": {"exclude": [names[0]]}}))
+        assert sorted(served(service).by("mms_datasource_info", "source")) == names[1:]
+
+
+async def test_what_is_still_watched_is_still_shown(service: Service, simulator: Simulator) -> None:
+    source_id = simulator.world.source_ids()[0]
+    table_ids = [table.id for table in simulator.world.truth().tables(source_id)][:2]
+
+    def watching(count: int) -> Config:
+        watched = [{"source_id": source_id, "table_ids": table_ids[:count]}]
+        return config_on(simulator.url, watch={"tables": watched})
+
+    await service.apply(watching(2))
+    await eventually(lambda: service.is_ready)
+    async with hanging(simulator):
+        await applied(service, watching(1))
+        assert set(served(service).by("mms_table_info", "table_id")) == {str(table_ids[0])}
+
+
+async def test_what_was_read_before_is_shown_no_longer_than_it_holds(service: Service, simulator: Simulator) -> None:
+    """It becomes stale while the first refresh hangs, which ends as long after the reload as it may run."""
+    refresh = {"interval": "1s", "stale_after": "2s"}
+    await service.apply(config_on(simulator.url, refresh=refresh))
+    await eventually(lambda: service.is_ready)
+    number = simulator.faults.add(Fault(kind="hang"))
+    await eventually(lambda: simulator.faults.happened(number) > 0)
+    await service.apply(config_on(simulator.url, {"concurrency": 1}, refresh=refresh))
+    await eventually(lambda: "mms_tables" not in served(service).samples)
+    assert served(service).value("mms_up") == 1, "the refresh goes on"
+    simulator.faults.clear()
