@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from exporter.errors import ConfigError
 from exporter.yaml_files import read_yaml
@@ -29,7 +28,7 @@ def content_of(path: Path) -> Content:
     for file in (path, *sorted(set(_named_files(path)))):
         part = _digest(file)
         is_whole = is_whole and bool(part)
-        summary.update(hashlib.sha256(str(file).encode("utf-8", "surrogateescape") + b"\0" + part).digest())
+        summary.update(hashlib.sha256(str(file).encode("utf-8", "surrogatepass") + b"\0" + part).digest())
     return Content(summary.digest(), is_whole)
 
 
@@ -48,13 +47,18 @@ def _named_files(path: Path) -> Iterator[Path]:
         return
 
 
-def _files_in(raw: Any) -> Iterator[Path]:  # noqa: ANN401 - whatever YAML holds
-    """Yield the files of all keys that name one, wherever they stand: a key that is wrong there does no harm."""
-    if isinstance(raw, dict):
-        for key, value in raw.items():
-            if isinstance(value, str) and str(key).endswith("_file"):
-                yield Path(value)
-            yield from _files_in(value)
-    elif isinstance(raw, list):
-        for each in raw:
-            yield from _files_in(each)
+def _files_in(raw: object) -> Iterator[Path]:
+    """Yield the files of all keys that name one, wherever they stand: a key that is wrong there does no harm.
+
+    Each mapping and list is looked at once, since aliases may put it in a thousand places, and into itself.
+    """
+    waiting, seen = [raw], {id(raw)}
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            named = ((str(key), value) for key, value in each.items() if isinstance(value, str))
+            yield from (Path(value) for key, value in named if key.endswith("_file"))
+        inner = each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+        new = {id(value): value for value in inner if isinstance(value, dict | list) and id(value) not in seen}
+        seen |= new.keys()
+        waiting += new.values()

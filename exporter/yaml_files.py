@@ -30,7 +30,7 @@ def read_yaml(path: Path) -> object:
         # The library quotes what it found there, and the line, which may hold a secret.
         problem = str(error.problem).partition("'")[0].strip().removesuffix(", but found")
         raise ConfigError(Problem(str(path), f"is not YAML{where}: {problem}")) from None
-    except (yaml.YAMLError, RecursionError, ValueError):
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError):  # the last two: a tag's value
         raise ConfigError(Problem(str(path), "is not YAML")) from None
 
 

@@ -72,3 +72,28 @@ def test_whatever_stands_in_the_file_has_a_content(tmp_path: Path, text: str) ->
     file = tmp_path / "config.yaml"
     file.write_text(text, encoding="utf-8")
     assert content_of(file) == content_of(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "accounts: &a [*a]",
+        "&a {accounts: *a}",
+        "a: !!bool maybe",
+        "a: !!timestamp x",
+        'a: !!int ""',
+        'a_file: "\\ud800"',
+    ],
+)
+def test_whatever_stands_in_the_file_it_has_a_content(file: Path, text: str) -> None:
+    before = content_of(file)
+    file.write_text(text, encoding="utf-8")
+    assert content_of(file) != before
+
+
+def test_aliases_of_aliases_are_looked_at_once(file: Path) -> None:
+    """Written out, the last of these lists would hold 10 to the power of 40 names."""
+    lines = ["x0: &a0 {ca_file: ca.pem}"]
+    lines += [f"x{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]" for number in range(1, 41)]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    assert not content_of(file).is_whole, "there is no ca.pem where it would be"
