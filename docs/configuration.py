@@ -31,7 +31,8 @@ read of it until it is read anew; in another region, or at another endpoint, onl
 
 A file that cannot be used changes nothing: its problems are logged once for each content, and
 `mms_exporter_config_last_reload_successful` is 0 until one can. A file that is gone may be about to be replaced: that
-counts if it is still gone at the next look.
+counts if it is still gone at the next look. `SIGHUP` and `/-/reload` load the file of `--web.config.file` too, and
+apply both or neither; `--config.auto-reload` leaves it alone, since it is [followed anyway](web-config.md#changes).
 
 ## Proxies and certificates
 

@@ -64,7 +64,12 @@ class Running:
 
     async def get(self, path: str, **headers: str) -> tuple[int, str]:
         """Return status and text of a page."""
-        async with ClientSession() as session, session.get(self.urls[0] + path, headers=headers) as response:
+        return await self.ask("GET", path, **headers)
+
+    async def ask(self, method: str, path: str, **headers: str) -> tuple[int, str]:
+        """Return status and text of what is answered to a request."""
+        url = self.urls[0] + path
+        async with ClientSession() as session, session.request(method, url, headers=headers) as response:
             return response.status, await response.text()
 
     async def metrics(self) -> Exposition:

@@ -4,13 +4,17 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+
+import pytest
 
 from exporter.simulator import Simulator
 from tests.harness import eventually
 from tests.processes import ENVIRONMENT, Running, run, serving, write_config
 from tests.programs import ROOT
+from tests.reading import Exposition
 
 RENAMED = "name: renamed"
 
@@ -100,6 +104,74 @@ async def test_a_secret_that_is_rotated_is_taken_up(simulator: Simulator, tmp_pa
         await exporter.until(lambda served: served.value("mms_up", account="test") == 0)
         secret.write_text("not-a-secret", encoding="utf-8")
         await exporter.until(lambda served: served.value("mms_up", account="test") == 1)
+
+
+async def by_signal(exporter: Running) -> None:
+    exporter.process.send_signal(signal.SIGHUP)
+
+
+async def by_post(exporter: Running) -> None:
+    await exporter.ask("POST", "/-/reload")
+
+
+async def by_put(exporter: Running) -> None:
+    await exporter.ask("PUT", "/-/reload")
+
+
+def is_reloaded(served: Exposition) -> bool:
+    """Tell what the metrics tell of the last attempt."""
+    return served.value("mms_exporter_config_last_reload_successful") == 1
+
+
+@pytest.mark.parametrize("reload", [by_signal, by_post, by_put])
+async def test_a_bad_web_configuration_leaves_the_configuration_as_it_was(
+    simulator: Simulator, tmp_path: Path, reload: Callable[[Running], Awaitable[None]]
+) -> None:
+    """Both or neither: also when it is mended, nothing of the other one happens before the next reload."""
+    file, web = write_config(tmp_path, simulator.url), tmp_path / "web.yaml"
+    web.write_text("{}", encoding="utf-8")
+    flags = (f"--web.config.file={web}", "--web.enable-lifecycle")
+    async with serving(f"--config.file={file}", *flags) as exporter:
+        await exporter.until_ready()
+        rename_account(file)
+        web.write_text("nonsense: 1", encoding="utf-8")
+        await reload(exporter)
+        await exporter.until(lambda served: not is_reloaded(served))
+        status, said = await exporter.ask("POST", "/-/reload")
+        assert status == 400
+        assert said.startswith("nonsense: unknown key;")
+        web.write_text("auth_excluded_paths: [/-/healthy]", encoding="utf-8")
+        await asyncio.gather(*(exporter.metrics() for _ in range(3)))
+        served = await exporter.metrics()
+        assert served.by("mms_up", "account") == {"test": 1}
+        assert not is_reloaded(served)
+        await reload(exporter)
+        await exporter.until(lambda served: served.by("mms_up", "account") == {"renamed": 1})
+        assert is_reloaded(await exporter.metrics())
+
+
+@pytest.mark.parametrize("reload", [by_signal, by_post, by_put])
+async def test_a_bad_configuration_is_told_of_whatever_the_web_configuration_says(
+    simulator: Simulator, tmp_path: Path, reload: Callable[[Running], Awaitable[None]]
+) -> None:
+    """The web configuration is followed for itself, and does not hide that the other one is not applied."""
+    file, web = write_config(tmp_path, simulator.url), tmp_path / "web.yaml"
+    web.write_text("{}", encoding="utf-8")
+    good = file.read_text(encoding="utf-8")
+    flags = (f"--web.config.file={web}", "--web.enable-lifecycle")
+    async with serving(f"--config.file={file}", *flags) as exporter:
+        await exporter.until_ready()
+        file.write_text("accounts: []", encoding="utf-8")
+        web.write_text("auth_excluded_paths: [/-/healthy]", encoding="utf-8")
+        await reload(exporter)
+        await exporter.until(lambda served: not is_reloaded(served))
+        assert await exporter.ask("POST", "/-/reload") == (400, "accounts: expected at least one\n")
+        served = await exporter.metrics()
+        assert served.by("mms_up", "account") == {"test": 1}
+        assert not is_reloaded(served)
+        file.write_text(good, encoding="utf-8")
+        await reload(exporter)
+        await exporter.until(is_reloaded)
 
 
 async def test_without_a_file_there_is_nothing_to_follow() -> None:

@@ -37,6 +37,15 @@ class Settings:
     """None for plain HTTP."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read, and can be taken over."""
+
+    settings: Settings
+    seen: dict[Path, Stamp]
+    """The files that were read, as they were."""
+
+
 class Entrance:
     """The settings of the moment."""
 
@@ -45,7 +54,10 @@ class Entrance:
         self._path = path
         self._note_load = note_load
         self._seen: dict[Path, Stamp] = {}
-        self.settings = Settings() if path is None else self._read(path)
+        self.settings = Settings()
+        if path is not None:
+            reading = self._read(path)
+            self.settings, self._seen = reading.settings, reading.seen
         if self.settings.context is not None and self.settings.config.http_server_config.http2:
             log.debug("HTTP/2 is not offered; HTTP/1.1 is served")
 
@@ -53,7 +65,7 @@ class Entrance:
         """Read the file anew where it, or a file that it names, changed and is at rest."""
         if self._rest_seconds() == 0 and self._seen != _stamps(self._seen):
             with contextlib.suppress(ConfigError):
-                self.read()
+                self.take(self.read())
 
     async def settled(self) -> Settings:
         """Return the settings; where a file is being written, wait a moment for its rest."""
@@ -62,34 +74,47 @@ class Entrance:
         self.look()
         return self.settings
 
-    def read(self) -> None:
-        """Read the file anew; one that cannot be used leaves all as it is. Raises: ConfigError."""
+    def read(self) -> Reading | None:
+        """Return what the file says now, to be taken over or not; None where there is no file. Raises: ConfigError."""
         if self._path is None:
-            return
+            return None
         try:
-            self.settings = self._follower(self._read(self._path))
+            reading = self._read(self._path)
+            self._check_following(reading)
         except ConfigError as error:
             problems = "; ".join(map(str, error.problems))
             log.warning("web configuration not read anew; the old one stays", problems=problems)
             self._note_load(False)
             raise
-        log.info("web configuration read anew")
-        self._note_load(True)
+        return reading
 
-    def _follower(self, settings: Settings) -> Settings:
-        """Return `settings` where they can follow those of now. Raises: ConfigError."""
-        if (settings.context is None) != (self.settings.context is None):
+    def take(self, reading: Reading | None) -> None:
+        """Serve what was read from now on; what changed in the files since then will be noticed."""
+        if reading is not None:
+            self.settings, self._seen = reading.settings, reading.seen
+            log.info("web configuration read anew")
+            self._note_load(True)
+
+    def _check_following(self, reading: Reading) -> None:
+        """Check that what was read can follow what is served now. Raises: ConfigError."""
+        if (reading.settings.context is None) != (self.settings.context is None):
+            self._seen = reading.seen
             raise ConfigError(Problem("tls_server_config", "TLS comes and goes with a restart only"))
-        return settings
 
-    def _read(self, path: Path) -> Settings:
+    def _read(self, path: Path) -> Reading:
+        """Return what is in the file; one that cannot be used has been seen for all that. Raises: ConfigError."""
         # Stamps are taken before the files are read, so that no change falls between.
         # A reading that fails has seen the others as well, or each look would be a reading until the file is mended.
-        self._seen = _stamps((path, *self._seen))
-        config = load_web_config(path)
-        section, folder = config.tls_server_config, path.parent
-        self._seen = {path: self._seen[path]} | _stamps(tls.files_of(section, folder))
-        return Settings(config, tls.server_context(section, folder) if section.is_given else None)
+        seen = _stamps((path, *self._seen))
+        try:
+            config = load_web_config(path)
+            section, folder = config.tls_server_config, path.parent
+            seen = {path: seen[path]} | _stamps(tls.files_of(section, folder))
+            context = tls.server_context(section, folder) if section.is_given else None
+        except ConfigError:
+            self._seen = seen
+            raise
+        return Reading(Settings(config, context), seen)
 
     def _rest_seconds(self) -> float:
         """Return how long it takes until every file has rested; one that is gone, or of the future, is at rest."""

@@ -1,23 +1,27 @@
 """Loading the configuration anew while it is served: on command, and when what is in its files changed.
 
-One reload at a time, the first after the start. Knows no signal and no path on the web.
+A command has both configurations loaded, and applies both or neither; what is followed is followed for itself. One
+reload at a time, the first after the start. Knows no signal and no path on the web.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from exporter.config import Config
 from exporter.config_content import Content
 from exporter.errors import ConfigError, Problem
-from exporter.web.entrance import Entrance
+from exporter.web.entrance import Entrance, Reading
 from exporter.web.service import Service
 from exporter.web.systemd import ALONE, Supervisor
 
 log = structlog.stdlib.get_logger()
+
+_NONE: Final = Entrance(None)
+"""Where there is no web configuration, and where it is none of the business at hand."""
 
 
 class Reloader:
@@ -36,7 +40,7 @@ class Reloader:
         self._service = service
         self._content = content
         self._seen: Content | None = None
-        self._entrance = Entrance(None)
+        self._entrance = _NONE
         self._turn = asyncio.Lock()
         self._has_started = asyncio.Event()
         self._is_due = False
@@ -58,11 +62,10 @@ class Reloader:
         self._has_started.set()
 
     async def reload(self) -> None:
-        """Load and apply both configurations anew; one that cannot be loaded stays as it is. Raises: ConfigError."""
+        """Load both configurations anew and apply both, or neither where one cannot be used. Raises: ConfigError."""
         await self._has_started.wait()
         async with self._turn:
-            with self._supervisor.reloading():
-                await self._load_anew()
+            await self._load_anew(self._entrance)
 
     def reload_soon(self) -> None:
         """Reload in a task of its own, unless one waits to do so; what fails is logged."""
@@ -91,39 +94,52 @@ class Reloader:
         await self._has_started.wait()
         async with self._turn:
             self._is_due = False
-            with suppress(ConfigError), self._supervisor.reloading():
-                await self._load_anew()
+            with suppress(ConfigError):
+                await self._load_anew(self._entrance)
 
-    async def _load_anew(self) -> None:
+    async def _load_anew(self, entrance: Entrance) -> None:
+        """Apply what is loaded and what `entrance` reads, or neither where one cannot be used. Raises: ConfigError."""
+        with self._supervisor.reloading():
+            try:
+                config, reading = await self._loaded(entrance)
+                await self._service.apply(config)
+            except ConfigError as error:
+                self._service.note_failed_reload(error.problems)
+                problems = "; ".join(map(str, error.problems))
+                log.warning("configuration not reloaded; the old one stays", problems=problems)
+                raise
+            entrance.take(reading)
+            log.info("configuration reloaded", accounts=len(config.accounts))
+
+    async def _loaded(self, entrance: Entrance) -> tuple[Config, Reading | None]:
+        """Return both as they are now. Raises: ConfigError with the problems of both."""
         problems: list[Problem] = []
         try:
-            self._entrance.read()
+            reading = entrance.read()
         except ConfigError as error:
             problems += error.problems
+        before = self._seen
         if self._content is not None:  # looked at before it is loaded, so that no change falls between
             self._seen = await asyncio.to_thread(self._content)
         try:
             config = await asyncio.to_thread(self._load)
         except ConfigError as error:
-            self._service.note_failed_reload(error.problems)
-            log.warning("configuration not reloaded; the old one stays", problems="; ".join(map(str, error.problems)))
             problems += error.problems
         else:
-            await self._service.apply(config)
-            log.info("configuration reloaded", accounts=len(config.accounts))
+            self._seen = before if problems else self._seen  # who follows it may still apply it
         if problems:
             raise ConfigError(*problems)
+        return config, reading
 
     async def _follow(self, interval_seconds: float) -> None:
-        """Look at the content for ever.
-
-        A file that cannot be read may be about to be replaced: it counts when it is so for two looks.
-        """
+        """Look at the content for ever."""
         before: Content | None = None
         while self._content is not None:
             await asyncio.sleep(interval_seconds)
-            content = await asyncio.to_thread(self._content)
-            if content != self._seen and (content.is_whole or content == before):
-                with suppress(ConfigError):
-                    await self.reload()
-            before = content
+            with suppress(ConfigError):
+                content = await asyncio.to_thread(self._content)
+                # A file that cannot be read may be about to be replaced: it counts when it is so for two looks.
+                is_settled, before = content.is_whole or content == before, content
+                if is_settled and content != self._seen:
+                    async with self._turn:
+                        await self._load_anew(_NONE)

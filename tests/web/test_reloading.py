@@ -15,6 +15,7 @@ from exporter.config_content import Content, content_of
 from exporter.errors import ConfigError
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Fault, Simulator
+from exporter.web.entrance import Entrance
 from exporter.web.reloading import Reloader
 from exporter.web.service import Service
 from tests.conftest import config_on
@@ -233,6 +234,44 @@ async def test_a_reload_fails_with_the_problems(service: Service, file: Path) ->
     spoil(file)
     with pytest.raises(ConfigError, match="accounts: expected at least one"):
         await reloader.reload()
+
+
+async def test_neither_configuration_is_applied_unless_both_are_good(
+    service: Service, simulator: Simulator, file: Path, tmp_path: Path
+) -> None:
+    web_file = tmp_path / "web.yaml"
+    web_file.write_text("{}", encoding="utf-8")
+    entrance = Entrance(web_file, service.note_web_config)
+    reloader = Reloader(Counted(file), service)
+    await reloader.start(reloader.load(), entrance)
+    before = entrance.settings
+    web_file.write_text("auth_excluded_paths: [/]", encoding="utf-8")
+    spoil(file)
+    with pytest.raises(ConfigError, match="accounts: expected at least one"):
+        await reloader.reload()
+    assert entrance.settings is before
+    write_config(file.parent, simulator.url)
+    await reloader.reload()
+    assert entrance.settings.config.auth_excluded_paths == ("/",)
+
+
+async def test_what_a_reload_did_not_apply_is_still_followed(
+    service: Service, simulator: Simulator, file: Path
+) -> None:
+    """The configuration is fine, and so is that somebody asked for both at a bad time."""
+    web_file = file.parent / "web.yaml"
+    web_file.write_text("{}", encoding="utf-8")
+    reloader = Reloader(Counted(file), service, Looked(file))
+    await reloader.start(reloader.load(), Entrance(web_file, service.note_web_config))
+    web_file.unlink()
+    write_config(file.parent, simulator.url.replace("127.0.0.1", "localhost"))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        await reloader.reload()
+    loaded_at = service.situation().load.at or 0.0
+    reloader.follow(LOOK)
+    await eventually(lambda: (service.situation().load.at or 0.0) > loaded_at)
+    assert not is_successful(service), "the web configuration is still bad"
+    await reloader.close()
 
 
 async def test_an_unchanged_account_keeps_its_connections(service: Service) -> None:
