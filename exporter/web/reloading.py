@@ -5,8 +5,8 @@ reload at a time, the first after the start. Knows no signal and no path on the 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
@@ -20,6 +20,7 @@ from exporter.web.systemd import ALONE, Supervisor
 
 log = structlog.stdlib.get_logger()
 
+UNFORESEEN: Final = Problem("", "an unforeseen error, whose traceback is in the log")
 _NONE: Final = Entrance(None)
 """Where there is no web configuration, and where it is none of the business at hand."""
 
@@ -94,7 +95,7 @@ class Reloader:
         await self._has_started.wait()
         async with self._turn:
             self._is_due = False
-            with suppress(ConfigError):
+            with _told():
                 await self._load_anew(self._entrance)
 
     async def _load_anew(self, entrance: Entrance) -> None:
@@ -107,6 +108,9 @@ class Reloader:
                 self._service.note_failed_reload(error.problems)
                 problems = "; ".join(map(str, error.problems))
                 log.warning("configuration not reloaded; the old one stays", problems=problems)
+                raise
+            except Exception:
+                self._service.note_failed_reload([UNFORESEEN])
                 raise
             entrance.take(reading)
             log.info("configuration reloaded", accounts=len(config.accounts))
@@ -132,14 +136,25 @@ class Reloader:
         return config, reading
 
     async def _follow(self, interval_seconds: float) -> None:
-        """Look at the content for ever."""
+        """Look at the content for ever, whatever happens: nobody would notice that it is not looked at any more."""
         before: Content | None = None
         while self._content is not None:
             await asyncio.sleep(interval_seconds)
-            with suppress(ConfigError):
+            with _told():
                 content = await asyncio.to_thread(self._content)
                 # A file that cannot be read may be about to be replaced: it counts when it is so for two looks.
                 is_settled, before = content.is_whole or content == before, content
                 if is_settled and content != self._seen:
                     async with self._turn:
                         await self._load_anew(_NONE)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Have an error end here, where nobody waits for it: a bad configuration was logged, and any other is now."""
+    try:
+        yield
+    except ConfigError:
+        pass
+    except Exception:
+        log.exception("unforeseen error while the configuration was loaded; the old one stays")
