@@ -16,6 +16,10 @@ from exporter.mms.models import DataSource
 M = TypeVar("M")
 
 
+Outcome = tuple[bool, bool, bool, bool]
+"""Whether a source was listed, and its jobs, failures and tasks were read."""
+
+
 class Reading(Struct, Generic[M], gc=False):
     """What one collector keeps of one source."""
 
@@ -53,6 +57,15 @@ class KnownSource:
     def is_refreshed(self) -> bool:
         """Whether the last refresh read all there is to read of it."""
         return self.is_listed and self.jobs.succeeded and self.failures.succeeded and self.tasks.succeeded
+
+    @property
+    def outcome(self) -> Outcome:
+        """How each of its readings went."""
+        return self.is_listed, self.jobs.succeeded, self.failures.succeeded, self.tasks.succeeded
+
+    @outcome.setter
+    def outcome(self, outcome: Outcome) -> None:
+        self.is_listed, self.jobs.succeeded, self.failures.succeeded, self.tasks.succeeded = outcome
 
     def is_admitted_by(self, selection: Selection) -> bool:
         """Whether a configuration has it watched."""
@@ -111,6 +124,15 @@ class KnownSources:
                 source.failures = Reading(FailureMemory())
             if "tasks" not in collectors:
                 source.tasks = Reading(TaskMemory())
+
+    def outcomes(self) -> dict[int, Outcome]:
+        """Return how the reading of each source went, by its id."""
+        return {key: source.outcome for key, source in self.by_id.items()}
+
+    def restore(self, outcomes: Mapping[int, Outcome]) -> None:
+        """Have the reading of each source have gone as it did before."""
+        for key in outcomes.keys() & self.by_id.keys():
+            self.by_id[key].outcome = outcomes[key]
 
     def doubt_times(self) -> None:
         """Have everything that tells a time be read anew, and shown as it is until then."""

@@ -172,6 +172,14 @@ class AccountRefresher:
 
     async def refresh(self) -> None:
         """Run every collector once. Raises nothing: what failed is part of the snapshot."""
+        outcomes = self._sources.outcomes()
+        try:
+            await self._collect_all()
+        except asyncio.CancelledError:
+            self._sources.restore(outcomes)  # whoever ends it, as a reload does, did not find anything wrong
+            raise
+
+    async def _collect_all(self) -> None:
         deadline = asyncio.get_running_loop().time() + self._settings.stale_after
         listing_error = next(iter(await self._collect(self._listing, deadline)), None)
         self._show()

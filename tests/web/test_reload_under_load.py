@@ -60,6 +60,12 @@ def series_of(page: bytes, account: str) -> set[bytes]:
     return {line.rpartition(b" ")[0] for line in page.splitlines() if mark in line}
 
 
+def failed_in(page: bytes, account: str) -> list[bytes]:
+    """Return the samples that say of an account that something of it could not be read."""
+    marks = [f'mms_{kind}refresh_success{{account="{account}",'.encode() for kind in ("", "datasource_")]
+    return [line for line in page.splitlines() if line.startswith(tuple(marks)) and not line.endswith(b" 1")]
+
+
 class Scraper:
     """Scrapes without a rest, and checks that each page is whole: all that was there at the start, of both accounts."""
 
@@ -76,6 +82,7 @@ class Scraper:
             for account, wanted in self._wanted.items():
                 assert f'\nmms_up{{account="{account}"}} 1\n'.encode() in page
                 assert series_of(page, account) == wanted
+                assert failed_in(page, account) == []
             self.scrapes += 1
             await asyncio.sleep(REST)
 

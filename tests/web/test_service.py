@@ -78,6 +78,21 @@ async def test_while_its_old_refresh_comes_to_its_end_it_is_shown(service: Servi
         assert service.is_healthy, "a refresh that is told to end is no failure"
 
 
+@pytest.mark.parametrize("operation", ["ListMmsDataSources", "ListMmsJobs"])
+async def test_a_refresh_that_it_cuts_short_is_no_failure(
+    service: Service, simulator: Simulator, operation: str
+) -> None:
+    """Of no data source: nothing was found to be wrong with those that were yet to be read."""
+    refresh = {"interval": "1s"}
+    await service.apply(config_on(simulator.url, refresh=refresh))
+    await eventually(lambda: service.is_ready)
+    number = simulator.faults.add(Fault(kind="hang", operation=operation))
+    await eventually(lambda: simulator.faults.happened(number) > 0)
+    await applied(service, config_on(simulator.url, {"concurrency": 1}, refresh=refresh))
+    assert set(served(service).by("mms_datasource_refresh_success", "source_id").values()) == {1}
+    simulator.faults.clear()
+
+
 async def test_at_another_endpoint_it_shows_nothing_until_that_is_read(service: Service, simulator: Simulator) -> None:
     """Figures of another region under the new one's name would look like its own."""
     async with Simulator(simulator.world, identities=[IDENTITY]) as other:
