@@ -93,6 +93,10 @@ class Client:
     ) -> None:
         await self.close()
 
+    def take_over(self, before: "Client") -> None:
+        """Wait as long as MMS asked another client of the same account to."""
+        self._pace.take_over(before._pace)  # noqa: SLF001 - of the same class
+
     async def close(self) -> None:
         """Close the pooled connections."""
         await self._transport.close()

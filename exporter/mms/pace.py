@@ -58,6 +58,10 @@ class Pace:
         """Send no request of `operation` for `seconds`: the quota is one for all who ask."""
         self._paused_until[operation] = self._clock.monotonic() + min(seconds, MAX_SERVER_WAIT_SECONDS)
 
+    def take_over(self, before: "Pace") -> None:
+        """Wait as long as another of the same account still had to."""
+        self._paused_until = dict(before._paused_until)  # noqa: SLF001 - of the same class
+
     @asynccontextmanager
     async def turn(self, operation: str) -> AsyncIterator[None]:
         """Wait until a request of `operation` may be sent, and hold its slot while it is.

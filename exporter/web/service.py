@@ -147,6 +147,7 @@ class Service:
         before = self._accounts.get(account.name)
         if before is not None and before.account.asks_the_same_as(account):
             refresher.take_over(before.refresher)
+            client.take_over(before.client)
         share = index / len(config.accounts)
         delay = min(index * MAX_START_SPREAD_SECONDS, share * config.refresh.interval)
         task = asyncio.create_task(refresher.run(delay, share), name=f"account {account.name}")

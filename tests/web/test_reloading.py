@@ -294,17 +294,18 @@ async def test_an_unchanged_account_keeps_its_connections(service: Service) -> N
     assert callers[0] == callers[1], "the port of one and the same connection"
 
 
-async def test_an_unchanged_account_keeps_its_pace(service: Service, simulator: Simulator) -> None:
+@pytest.mark.parametrize("concurrency", [8, 1], ids=["unchanged", "changed"])
+async def test_an_account_keeps_its_pace(service: Service, simulator: Simulator, concurrency: int) -> None:
     """A wait that MMS asked for is no less due because somebody reloads."""
     simulator.faults.add(Fault(kind="throttle", retry_after_ms=600_000, times=1))
-    config = config_on(simulator.url, refresh={"interval": "1s"})
-    await service.apply(config)
+    refresh = {"interval": "1s"}
+    await service.apply(config_on(simulator.url, {"concurrency": 8}, refresh=refresh))
     await eventually(lambda: service.is_ready)
 
     def refreshed_at() -> float | None:
         return service.snapshot().accounts[0].collectors[0].duration_seconds
 
     before = refreshed_at()
-    await service.apply(config)
+    await service.apply(config_on(simulator.url, {"concurrency": concurrency}, refresh=refresh))
     await eventually(lambda: refreshed_at() != before)
     assert simulator.calls.total() == 1, "it was refreshed, and nothing was sent"
