@@ -45,7 +45,7 @@ class Service:
         self._shard = shard
         self._accounts: dict[str, _Running] = {}
         self._ending: frozenset[asyncio.Task[None]] = frozenset()
-        """The tasks of accounts that are shown until others stand in their place."""
+        """The tasks that are to end: that they do is no ailment."""
         self.publisher = Publisher(self.snapshot, telemetry, clock)
         self._publishing: asyncio.Task[None] | None = None
         self._started_at = clock.wall()
@@ -119,7 +119,6 @@ class Service:
             each.name: kept.get(each.name) or self._started(each, config, index, *fresh[each.name])
             for index, each in enumerate(config.accounts)
         }
-        self._ending = frozenset()
         for running in kept.values():
             running.refresher.note_reload()
         for name in before.keys() - self._accounts.keys():
@@ -174,6 +173,7 @@ class Service:
         """Have nothing more be read of `accounts`; what was read of them is shown for as long as they are known."""
         self._ending = frozenset(running.task for running in accounts)
         await asyncio.gather(*map(_ended, self._ending))
+        self._ending = frozenset()
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
