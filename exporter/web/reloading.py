@@ -41,6 +41,7 @@ class Reloader:
         self._service = service
         self._content = content
         self._seen: Content | None = None
+        self._applied: Config | None = None
         self._entrance = _NONE
         self._turn = asyncio.Lock()
         self._has_started = asyncio.Event()
@@ -60,6 +61,7 @@ class Reloader:
         """
         self._entrance = entrance or self._entrance
         await self._service.apply(config)
+        self._applied = config
         self._has_started.set()
 
     async def reload(self) -> None:
@@ -105,13 +107,13 @@ class Reloader:
                 config, reading = await self._loaded(entrance)
                 await self._service.apply(config)
             except ConfigError as error:
-                self._service.note_failed_reload(error.problems)
                 problems = "; ".join(map(str, error.problems))
                 log.warning("configuration not reloaded; the old one stays", problems=problems)
                 raise
             except Exception:
                 self._service.note_failed_reload([UNFORESEEN])
                 raise
+            self._applied = config
             entrance.take(reading)
             log.info("configuration reloaded", accounts=len(config.accounts))
 
@@ -125,13 +127,17 @@ class Reloader:
         before = self._seen
         if self._content is not None:  # looked at before it is loaded, so that no change falls between
             self._seen = await asyncio.to_thread(self._content)
+        is_held_up = True
         try:
             config = await asyncio.to_thread(self._load)
         except ConfigError as error:
             problems += error.problems
         else:
+            is_held_up = config != self._applied
             self._seen = before if problems else self._seen  # who follows it may still apply it
         if problems:
+            if is_held_up:
+                self._service.note_failed_reload(problems)
             raise ConfigError(*problems)
         return config, reading
 

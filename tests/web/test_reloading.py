@@ -274,6 +274,21 @@ async def test_what_a_reload_did_not_apply_is_still_followed(
     await reloader.close()
 
 
+async def test_a_web_configuration_that_held_nothing_up_is_fine_once_it_is_mended(service: Service, file: Path) -> None:
+    web_file = file.parent / "web.yaml"
+    web_file.write_text("{}", encoding="utf-8")
+    entrance = Entrance(web_file, service.note_web_config)
+    reloader = Reloader(Counted(file), service)
+    await reloader.start(reloader.load(), entrance)
+    web_file.write_text("nonsense: 1", encoding="utf-8")
+    with pytest.raises(ConfigError, match="nonsense"):
+        await reloader.reload()
+    assert not is_successful(service)
+    web_file.write_text("{}", encoding="utf-8")
+    await entrance.settled()
+    assert is_successful(service), "what the other file says is what is served"
+
+
 async def test_an_unchanged_account_keeps_its_connections(service: Service) -> None:
     callers: list[int] = []
 
