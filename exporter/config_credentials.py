@@ -1,9 +1,11 @@
 """The part of the configuration that says who calls: one record for each way to have credentials."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec import Meta
 
+from exporter.config_network import sts_endpoint_faults
 from exporter.shapes import Secret, Section
 
 
@@ -53,6 +55,10 @@ class RamRoleArn(_Credentials, frozen=True, kw_only=True, tag="ram_role_arn"):
     sts_endpoint: str | None = None
     """As in `sts.cn-shanghai.aliyuncs.com`; the library's own choice where it is not given."""
 
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield what STS cannot be asked at."""
+        return _sts_endpoint_faults(self.sts_endpoint)
+
 
 class EcsRamRole(_Credentials, frozen=True, kw_only=True, tag="ecs_ram_role"):
     """The role of the ECS instance, or of the pod on it."""
@@ -79,6 +85,10 @@ class OidcRoleArn(_Credentials, frozen=True, kw_only=True, tag="oidc_role_arn"):
     sts_endpoint: str | None = None
     """As in `sts.cn-shanghai.aliyuncs.com`; the library's own choice where it is not given."""
 
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield what STS cannot be asked at."""
+        return _sts_endpoint_faults(self.sts_endpoint)
+
 
 class CredentialsUri(_Credentials, frozen=True, kw_only=True, tag="credentials_uri"):
     """A URI that answers with temporary credentials."""
@@ -95,3 +105,7 @@ class Profile(_Credentials, frozen=True, kw_only=True, tag="profile"):
 
 
 Credentials = DefaultChain | AccessKey | Sts | RamRoleArn | EcsRamRole | OidcRoleArn | CredentialsUri | Profile
+
+
+def _sts_endpoint_faults(endpoint: str | None) -> Iterator[tuple[str, str]]:
+    return (("sts_endpoint", reason) for reason in (sts_endpoint_faults(endpoint) if endpoint is not None else ()))

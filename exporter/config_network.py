@@ -9,6 +9,8 @@ from urllib.parse import quote, urlsplit
 
 from exporter.shapes import Secret, Section
 
+_NO_ENDPOINT: Final = "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
+_NO_STS_ENDPOINT: Final = "expected a host such as sts.cn-shanghai.aliyuncs.com"
 _NO_PROXY_URL: Final = "expected a URL such as http://proxy.example.com:3128"
 
 
@@ -17,8 +19,8 @@ class Proxy(Section, frozen=True, kw_only=True):
 
     url: str
     """As in `http://proxy.example.com:3128`; `https://` for a proxy that itself is asked over TLS."""
-    username: str | None = None
-    """Who asks, where the proxy wants to know."""
+    username: Secret | None = None
+    """Who asks, where the proxy wants to know. As secret as a password: alone, it is a token."""
     password: Secret | None = None
     """Its password."""
 
@@ -29,12 +31,12 @@ class Proxy(Section, frozen=True, kw_only=True):
             return self.url
         password = self.password.text if self.password else ""
         scheme, _, place = self.url.partition("://")
-        return f"{scheme}://{quote(self.username, safe='')}:{quote(password, safe='')}@{place}"
+        return f"{scheme}://{quote(self.username.text, safe='')}:{quote(password, safe='')}@{place}"
 
     def impossible(self) -> Iterator[tuple[str, str]]:
         """Yield what no proxy can be asked with."""
         yield from (("url", reason) for reason in _proxy_faults(str(self.url)))  # None where it is missing
-        if self.username is not None and (not _can_be_sent(self.username) or ":" in self.username):
+        if self.username is not None and (not _can_be_sent(self.username.text) or ":" in self.username.text):
             yield "username", "expected a name in ASCII without a colon"
         if self.password is not None and not _can_be_sent(self.password.text):
             yield "password", "expected a text in ASCII"
@@ -53,18 +55,15 @@ def tls_context(authorities: str) -> ssl.SSLContext:
 
 def endpoint_faults(endpoint: str, allow_insecure: bool) -> Iterator[str]:  # noqa: FBT001 - the field of that name
     """Yield why an endpoint cannot be called, or should not."""
-    try:
-        parts = urlsplit(endpoint)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        yield "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
-        return
-    if parts.scheme not in {"http", "https"} or not host or port == 0 or not _is_host(host):
-        yield "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
-    elif parts.path.strip("/") or parts.query or parts.fragment or parts.username:
-        yield "expected scheme, host and port only"
-    elif parts.scheme == "http" and not allow_insecure and not is_loopback(host):
+    faults = list(_place_faults(endpoint, _NO_ENDPOINT))
+    yield from faults
+    if not faults and not allow_insecure and _is_insecure(endpoint):
         yield "plain http is for loopback only; use https, or set allow_insecure: true"
+
+
+def sts_endpoint_faults(endpoint: str) -> Iterator[str]:
+    """Yield why the endpoint of STS, a host with or without a scheme, cannot be called."""
+    return _place_faults(endpoint if "://" in endpoint else f"https://{endpoint}", _NO_STS_ENDPOINT)
 
 
 def _can_be_sent(text: str) -> bool:
@@ -73,20 +72,31 @@ def _can_be_sent(text: str) -> bool:
 
 
 def _proxy_faults(url: str) -> Iterator[str]:
+    if url.lower().startswith("socks"):
+        yield "SOCKS is not spoken here; expected an HTTP proxy"
+    elif "@" in url:
+        yield "give username and password beside it, not in it"
+    else:
+        yield from _place_faults(url, _NO_PROXY_URL)
+
+
+def _place_faults(url: str, expected: str) -> Iterator[str]:
+    """Yield why a URL is not one of scheme, host and port; nothing of it is told, since a secret may stand in it."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        yield _NO_PROXY_URL
+        yield expected
         return
-    if parts.scheme.startswith("socks"):
-        yield "SOCKS is not spoken here; expected an HTTP proxy"
-    elif "@" in parts.netloc:
-        yield "give username and password beside it, not in it"
-    elif parts.scheme not in {"http", "https"} or not host or port == 0 or not _is_host(host):
-        yield _NO_PROXY_URL
-    elif parts.path.strip("/") or parts.query or parts.fragment:
+    if parts.scheme not in {"http", "https"} or not host or port == 0 or not _is_host(host):
+        yield expected
+    elif parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
         yield "expected scheme, host and port only"
+
+
+def _is_insecure(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(str(parts.hostname))
 
 
 def is_loopback(host: str) -> bool:

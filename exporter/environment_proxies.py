@@ -53,7 +53,7 @@ def _proxy(text: str) -> Proxy:
     username, colon, password = credentials.partition(":")
     return Proxy(
         url=f"{scheme if separator else 'http'}://{address}",
-        username=unquote(username) or None,
+        username=Secret(unquote(username)) if username else None,
         password=Secret(unquote(password)) if colon and password else None,
     )
 

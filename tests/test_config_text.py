@@ -22,6 +22,7 @@ CANARY = "canary7f3a"
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=12)
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
 DURATIONS = st.integers(1, 10**10).map(lambda ms: duration_text(ms / 1000))
+HOSTS = st.sampled_from(["sts.cn-shanghai.aliyuncs.com", "127.0.0.1:1", "http://[::1]:1"])
 SECRET = st.just(CANARY)
 CREDENTIALS = st.one_of(
     st.just({"type": "default"}),
@@ -31,7 +32,7 @@ CREDENTIALS = st.one_of(
     ),
     st.fixed_dictionaries(
         {"type": st.just("ram_role_arn"), "access_key_id": NAMES, "access_key_secret": SECRET, "role_arn": NAMES},
-        optional={"policy": TEXTS, "external_id": TEXTS, "sts_endpoint": TEXTS, "role_session_name": TEXTS},
+        optional={"policy": TEXTS, "external_id": TEXTS, "sts_endpoint": HOSTS, "role_session_name": TEXTS},
     ),
     st.fixed_dictionaries(
         {"type": st.just("ecs_ram_role")}, optional={"role_name": TEXTS, "disable_imds_v1": st.booleans()}
@@ -128,13 +129,13 @@ async def test_the_command_hides_secrets_from_files_and_variables_too(tmp_path: 
 """,
         encoding="utf-8",
     )
-    environment = {"HTTPS_PROXY": f"http://me:{CANARY}@proxy.example.com:3128"}
+    environment = {"HTTPS_PROXY": f"http://me-{CANARY}:{CANARY}@proxy.example.com:3128"}
     ended = await run("config", "show", f"--config.file={file}", environment=environment)
     assert (ended.code, ended.err) == (0, "")
     assert CANARY not in ended.out
     account = yaml.safe_load(ended.out)["accounts"][0]
     assert account["credentials"]["access_key_secret"] == HIDDEN
-    assert account["proxy"] == {"url": "http://proxy.example.com:3128", "username": "me", "password": HIDDEN}
+    assert account["proxy"] == {"url": "http://proxy.example.com:3128", "username": HIDDEN, "password": HIDDEN}
 
 
 async def test_the_command_prints_the_schema_without_a_configuration() -> None:

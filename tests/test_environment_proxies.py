@@ -75,7 +75,7 @@ def test_a_proxy_of_the_account_outweighs_the_environment() -> None:
 
 def test_credentials_in_a_variable_are_taken_out_of_the_url() -> None:
     found = proxy_of({"HTTPS_PROXY": "http://me%40here:pass%2Fw%40rd@proxy:1"})
-    assert found == Proxy(url="http://proxy:1", username="me@here", password=Secret("pass/w@rd"))
+    assert found == Proxy(url="http://proxy:1", username=Secret("me@here"), password=Secret("pass/w@rd"))
     assert found is not None
     assert found.full_url == "http://me%40here:pass%2Fw%40rd@proxy:1"
     assert "w@rd" not in repr(found)

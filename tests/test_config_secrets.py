@@ -1,0 +1,120 @@
+"""A secret wherever in a configuration one may stand: nothing that is printed of it, or about it, shows it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.clock import Clock
+from exporter.config import Config, config_from
+from exporter.config_text import effective_text
+from exporter.console.check import check
+from exporter.console.options import Options
+from exporter.environment_proxies import with_proxies
+from exporter.errors import ConfigError
+from tests.console.conftest import Shown
+from tests.harness import no_sleep
+
+CANARY = "canary7f3a"
+NOBODY = "127.0.0.1:1"
+"""Where nobody answers."""
+KEY = {"access_key_id": "LTAI-EXAMPLE"}
+ROLE = {"role_arn": "acs:ram::1:role/mms", **KEY, "access_key_secret": "not-a-secret"}
+PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "access_key": lambda secret: {"credentials": {"type": "access_key", **KEY, "access_key_secret": secret}},
+    "sts": lambda secret: {
+        "credentials": {"type": "sts", **KEY, "access_key_secret": "not-a-secret", "security_token": secret}
+    },
+    "ram_role_arn": lambda secret: {
+        "credentials": {"type": "ram_role_arn", **ROLE, "access_key_secret": secret, "sts_endpoint": NOBODY}
+    },
+    "sts_endpoint": lambda secret: {
+        "credentials": {"type": "ram_role_arn", **ROLE, "sts_endpoint": f"{secret}@{NOBODY}"}
+    },
+    "sts_endpoint_url": lambda secret: {
+        "credentials": {"type": "oidc_role_arn", "sts_endpoint": f"https://{NOBODY}/?token={secret}"}
+    },
+    "credentials_uri": lambda secret: {
+        "credentials": {"type": "credentials_uri", "uri": f"http://{NOBODY}/{secret}"},
+    },
+    "proxy_username": lambda secret: {"proxy": {"url": f"http://{NOBODY}", "username": secret}},
+    "proxy_password": lambda secret: {"proxy": {"url": f"http://{NOBODY}", "username": "me", "password": secret}},
+    "proxy_url": lambda secret: {"proxy": {"url": f"http://:{secret}@{NOBODY}"}},
+    "proxy_url_token": lambda secret: {"proxy": {"url": f"http://{secret}@{NOBODY}"}},
+    "endpoint_username": lambda secret: {"endpoint": f"https://{secret}@{NOBODY}"},
+    "endpoint_password": lambda secret: {"endpoint": f"https://:{secret}@{NOBODY}"},
+    "endpoint_login": lambda secret: {"endpoint": f"https://me:{secret}@{NOBODY}"},
+    "endpoint_path": lambda secret: {"endpoint": f"https://{NOBODY}/{secret}"},
+    "endpoint_query": lambda secret: {"endpoint": f"https://{NOBODY}?token={secret}"},
+}
+"""What makes of a secret the settings of an account that hold it."""
+VARIABLES: dict[str, Callable[[str], str]] = {
+    "token": lambda secret: f"http://{secret}@{NOBODY}",
+    "password": lambda secret: f"http://me:{secret}@{NOBODY}",
+    "password_alone": lambda secret: f"http://:{secret}@{NOBODY}",
+    "no_scheme": lambda secret: f"me:{secret}@{NOBODY}",
+}
+"""What makes of a secret a variable that names a proxy and holds it."""
+SECRETS = st.text(st.characters(codec="utf-8"), max_size=6).map(lambda end: CANARY + end)
+AWKWARD = st.sampled_from(["/", "@", ":", "#", "?", "%", "\\", "[", " ", "\n"]).map(lambda end: f"{CANARY}{end}x")
+
+
+def loaded(account: dict[str, Any], variable: str = "") -> Config:
+    """Return the configuration of one account, whose endpoint is one where nobody answers."""
+    raw = {"name": "a", "region": "cn-shanghai", "endpoint": f"https://{NOBODY}", "timeout": "5s", **account}
+    return with_proxies(config_from({"accounts": [raw]}), {"HTTPS_PROXY": variable})
+
+
+def said_of(account: dict[str, Any], variable: str = "") -> str:
+    """Return what is printed of a configuration, or about one that is refused."""
+    try:
+        config = loaded(account, variable)
+    except ConfigError as error:
+        return f"{error}\n{error!r}"
+    return f"{effective_text(config)}\n{config!r}"
+
+
+@settings(deadline=None, max_examples=20)
+@pytest.mark.parametrize("place", PLACES)
+@given(secret=st.one_of(st.just(CANARY), AWKWARD, SECRETS))
+def test_what_is_printed_of_a_configuration_does_not_hold_it(place: str, secret: str) -> None:
+    assert CANARY not in said_of(PLACES[place](secret))
+
+
+@settings(deadline=None, max_examples=20)
+@pytest.mark.parametrize("place", VARIABLES)
+@given(secret=st.one_of(st.just(CANARY), AWKWARD, SECRETS))
+def test_what_is_printed_of_the_environments_proxy_does_not_hold_it(place: str, secret: str) -> None:
+    account = {"endpoint": "https://mms.example.com"}
+    assert CANARY not in said_of(account, VARIABLES[place](secret))
+
+
+@pytest.mark.parametrize(
+    ("account", "variable"),
+    [
+        *((make(CANARY), "") for make in PLACES.values()),
+        *(({"endpoint": "https://mms.invalid"}, make(CANARY)) for make in VARIABLES.values()),
+    ],
+    ids=[*PLACES, *(f"variable_{name}" for name in VARIABLES)],
+)
+async def test_no_check_and_no_log_of_it_holds_it(
+    account: dict[str, Any], variable: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    try:
+        config = loaded(account, variable)
+    except ConfigError:
+        return
+    shown = Shown(await check(config, Options(), replace(Clock(), sleep=no_sleep)))
+    assert CANARY not in f"{shown.rows}{caplog.text}"
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://:s@mms.example.com", "https://u@mms.example.com", "https://@mms.example.com"]
+)
+def test_an_endpoint_with_a_login_is_refused_without_being_quoted(endpoint: str) -> None:
+    assert said_of({"endpoint": endpoint}).startswith("accounts[0].endpoint: expected scheme, host and port only\n")
