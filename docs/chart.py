@@ -51,7 +51,8 @@ config:
         access_key_secret_file: /etc/mms-exporter/secrets/access_key_secret
 ```
 
-A changed `config` makes new pods. Of a Secret that is not the chart's, Helm sees no change: `kubectl rollout restart`.
+A changed `config` makes new pods. Of a Secret of yours, `secretName` or `configSecretName`, Helm sees no change: the
+exporter does, once Kubernetes has brought it to the pod, and reads the configuration anew (`--config.auto-reload`).
 
 ## Prometheus and Grafana
 
@@ -65,9 +66,9 @@ Without the operator, [deploy/prometheus/kubernetes.yml](../../prometheus/kubern
 
 ## TLS and users
 
-`web.config` is the file of `--web.config.file` ([its keys](../../../docs/web-config.md)). With TLS in it, probes and
-scrapes ask by HTTPS. With users, the chart excepts `/-/healthy` and `/-/ready` from passwords, unless
-`auth_excluded_paths` is set. Where a probe would be turned away (client certificates are required,
+`web.config` is the file of `--web.config.file` ([its keys](../../../docs/web-config.md)). With a certificate and its
+key in it, probes and scrapes ask by HTTPS. With users, the chart excepts `/-/healthy` and `/-/ready` from passwords,
+unless `auth_excluded_paths` is set. Where a probe would be turned away (client certificates are required,
 `auth_excluded_paths` lacks its path, there is a `rate_limit`, which others can use up) it only opens a connection:
 readiness is then that the exporter listens.
 

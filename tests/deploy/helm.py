@@ -52,3 +52,15 @@ def container(found: list[Manifest]) -> dict[str, Any]:
     (only,) = workload["spec"]["template"]["spec"]["containers"]
     loaded: dict[str, Any] = only
     return loaded
+
+
+def values_named(name: str) -> str:
+    """Return the word that gives Helm the file of this name."""
+    (file,) = [each for each in VALUES if each.stem == name]
+    return f"--values={file}"
+
+
+def values_of_the_chart() -> dict[str, Any]:
+    """Return what the chart has where nothing is given."""
+    loaded: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    return loaded

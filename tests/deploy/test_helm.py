@@ -5,9 +5,7 @@ import os
 import re
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
@@ -20,7 +18,19 @@ from exporter.web.web_config import web_config_from
 from tests.conftest import account_on
 from tests.deploy.dockerfile import said as said_in
 from tests.deploy.dockerfile import stages
-from tests.deploy.helm import CHART, KUBERNETES, VALUES, Refused, container, helm, manifests, rendered, the
+from tests.deploy.helm import (
+    CHART,
+    KUBERNETES,
+    VALUES,
+    Refused,
+    container,
+    helm,
+    manifests,
+    rendered,
+    the,
+    values_named,
+    values_of_the_chart,
+)
 from tests.deploy.pods import pod
 from tests.programs import ROOT, program, said
 from tests.rules.loading import RULES
@@ -30,16 +40,6 @@ from tests.web.test_gate import DAVE
 GOLDEN = ROOT / "tests" / "golden" / "helm"
 DASHBOARDS = ROOT / "grafana" / "dashboards"
 every_set_of_values = pytest.mark.parametrize("values", VALUES, ids=lambda file: file.stem)
-
-
-def values_of_the_chart() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-    return loaded
-
-
-def values_named(name: str) -> str:
-    (file,) = [each for each in VALUES if each.stem == name]
-    return f"--values={file}"
 
 
 @every_set_of_values
@@ -253,26 +253,3 @@ async def test_sharded_pods_read_each_data_source_once(simulator: Simulator, tmp
 def test_shards_need_a_kubernetes_that_numbers_pods() -> None:
     with pytest.raises(Refused, match=re.escape("from Kubernetes 1.28 on")):
         helm("template", CHART, "--set=shards=2", "--kube-version=1.27.0")
-
-
-@pytest.mark.parametrize(
-    ("setting", "complaint"),
-    [
-        ("bogus=1", "additional properties 'bogus' not allowed"),
-        ("monitor.kind=Monitor", "'/monitor/kind': value must be one of"),
-        ("monitor.job=other", "'/monitor/job'"),
-        ("shards=0", "'/shards': minimum: got 0, want 1"),
-        ("config.accounts=null", "missing property 'accounts'"),
-        ("rrsa.roleArn=acs:ram::1:role/x", "rrsa.roleArn needs rrsa.oidcProviderArn"),
-    ],
-)
-def test_values_that_cannot_be_used_are_refused(setting: str, complaint: str) -> None:
-    with pytest.raises(Refused, match=re.escape(complaint)):
-        rendered(f"--set={setting}")
-
-
-def test_the_schema_is_one_and_knows_the_values_of_the_chart() -> None:
-    schema = yaml.safe_load((CHART / "values.schema.json").read_text(encoding="utf-8"))
-    jsonschema.Draft7Validator.check_schema(schema)
-    jsonschema.validate(values_of_the_chart(), schema)
-    assert set(schema["properties"]) == {*values_of_the_chart(), "global"}

@@ -2,21 +2,28 @@
 {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* Leaves room for what is put behind it. */}}
+{{- /* Leaves room for what is put behind it; without dots, which no Service may have in its name. */}}
 {{- define "mms-exporter.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- $release := .Release.Name | replace "." "-" -}}
 {{- if .Values.fullnameOverride -}}
 {{ .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
-{{- else if contains $name .Release.Name -}}
-{{ .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else if contains $name $release -}}
+{{ $release | trunc 52 | trimSuffix "-" }}
 {{- else -}}
-{{ printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{ printf "%s-%s" $release $name | trunc 52 | trimSuffix "-" }}
 {{- end -}}
 {{- end }}
 
+{{- /* Whatever a user may choose is quoted wherever it stands, since YAML takes `123`, `1e3` and `on` for no text. */}}
 {{- define "mms-exporter.selector" -}}
-app.kubernetes.io/name: {{ include "mms-exporter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "mms-exporter.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{- define "mms-exporter.testSelector" -}}
+app.kubernetes.io/name: {{ printf "%s-test" (include "mms-exporter.name" .) | trunc 63 | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "mms-exporter.labels" -}}
@@ -26,15 +33,13 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
-{{- /* Of an object: of all of `root`, called by the full name with `suffix` behind it. */}}
+{{- /* Of an object: of all of `root`, called by `name`, or the full name with `suffix` behind it. The chart's own labels
+outweigh a user's, or its selectors would miss. */}}
 {{- define "mms-exporter.metadata" -}}
-name: {{ include "mms-exporter.fullname" .root }}{{ .suffix }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | default (printf "%s%s" (include "mms-exporter.fullname" .root) (.suffix | default "")) | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
-  {{- include "mms-exporter.labels" .root | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- merge (include "mms-exporter.labels" .root | fromYaml) (.labels | default dict) | toYaml | nindent 2 }}
 {{- with .annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -43,6 +48,12 @@ annotations:
 
 {{- define "mms-exporter.serviceAccount" -}}
 {{ default (ternary (include "mms-exporter.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name }}
+{{- end }}
+
+{{- /* A Service's name, and no other, has to begin with a letter. */}}
+{{- define "mms-exporter.service" -}}
+{{- $name := include "mms-exporter.fullname" . -}}
+{{ ternary $name (printf "mms-%s" $name) (regexMatch "^[a-z]" $name) }}
 {{- end }}
 
 {{- define "mms-exporter.image" -}}

@@ -1,19 +1,14 @@
 {{- define "mms-exporter.pod" -}}
 metadata:
   labels:
-    {{- include "mms-exporter.labels" . | nindent 4 }}
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- merge (include "mms-exporter.labels" . | fromYaml) .Values.podLabels | toYaml | nindent 4 }}
   annotations:
     {{- /* A changed configuration makes new pods. */}}
-    checksum/config: {{ toYaml .Values.config | sha256sum }}
-    checksum/web: {{ include "mms-exporter.webConfig" . | sha256sum }}
-    {{- with .Values.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- $config := toYaml .Values.config | sha256sum }}
+    {{- $web := include "mms-exporter.webConfig" . | sha256sum }}
+    {{- merge (dict "checksum/config" $config "checksum/web" $web) .Values.podAnnotations | toYaml | nindent 4 }}
 spec:
-  serviceAccountName: {{ include "mms-exporter.serviceAccount" . }}
+  serviceAccountName: {{ include "mms-exporter.serviceAccount" . | quote }}
   automountServiceAccountToken: false
   {{- with .Values.imagePullSecrets }}
   imagePullSecrets:
@@ -26,7 +21,7 @@ spec:
   volumes:
     {{- include "mms-exporter.volumes" . | nindent 4 }}
   {{- with .Values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
   {{- with index $.Values $key }}
@@ -51,6 +46,10 @@ args:
   - --shard.index=$(SHARD_INDEX)
   - --shard.total={{ .Values.shards }}
   {{- end }}
+  {{- if or .Values.configSecretName .Values.secretName }}
+  - --config.auto-reload
+  {{- end }}
+  {{- include "mms-exporter.ownFlags" . }}
   {{- range .Values.extraArgs }}
   - {{ . | quote }}
   {{- end }}
@@ -96,6 +95,37 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
+{{- /* Nothing, or why not: who sets one of these past the chart has probes, scrapes or shards that miss. */}}
+{{- define "mms-exporter.ownFlags" -}}
+{{- $own := dict
+  "config.file" "config or configSecretName"
+  "config.check" "nothing, since a pod serves"
+  "config.auto-reload" "secretName or configSecretName, with which it is on"
+  "mms.region" "config"
+  "shard.index" "shards"
+  "shard.total" "shards"
+  "web.listen-address" "service.port; the pod's own port is 10180"
+  "web.systemd-socket" "nothing, since a pod has none"
+  "web.telemetry-path" "nothing: /metrics is scraped"
+  "web.config.file" "web.config"
+  "log.level" "log.level"
+  "log.format" "log.format"
+-}}
+{{- range $flag, $way := $own -}}
+{{- $variable := printf "MMS_EXPORTER_%s" ($flag | upper | replace "." "_" | replace "-" "_") -}}
+{{- range $.Values.extraArgs -}}
+{{- if eq $flag (. | trimPrefix "--" | splitList "=" | first) -}}
+{{- fail (printf "extraArgs: --%s is the chart's own, set by %s" $flag $way) -}}
+{{- end -}}
+{{- end -}}
+{{- range $.Values.extraEnv -}}
+{{- if eq $variable (.name | default "") -}}
+{{- fail (printf "extraEnv: %s is the chart's own, set by %s" $variable $way) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{- define "mms-exporter.env" -}}
 {{- if gt (int .Values.shards) 1 }}
 - name: SHARD_INDEX
@@ -121,24 +151,24 @@ volumeMounts:
 {{- define "mms-exporter.volumes" -}}
 - name: config
   secret:
-    secretName: {{ .Values.configSecretName | default (printf "%s-config" (include "mms-exporter.fullname" .)) }}
+    secretName: {{ .Values.configSecretName | default (printf "%s-config" (include "mms-exporter.fullname" .)) | quote }}
     defaultMode: 0440
 {{- if .Values.web.config }}
 - name: web
   secret:
-    secretName: {{ include "mms-exporter.fullname" . }}-web
+    secretName: {{ printf "%s-web" (include "mms-exporter.fullname" .) | quote }}
     defaultMode: 0440
 {{- end }}
 {{- with .Values.web.tlsSecretName }}
 - name: tls
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
 {{- end }}
 {{- with .Values.secretName }}
 - name: secrets
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
 {{- end }}
 {{- if .Values.rrsa.roleArn }}

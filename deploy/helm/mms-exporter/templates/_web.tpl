@@ -1,7 +1,11 @@
 {{- /* What TLS and users mean for those who knock: probes, scrapes, the test. */}}
 
 {{- define "mms-exporter.scheme" -}}
-{{ ternary "HTTPS" "HTTP" (not (empty .Values.web.config.tls_server_config)) }}
+{{- with .Values.web.config.tls_server_config | default dict -}}
+{{ ternary "HTTPS" "HTTP" (and (not (empty (or .cert .cert_file))) (not (empty (or .key .key_file)))) }}
+{{- else -}}
+HTTP
+{{- end -}}
 {{- end }}
 
 {{- /* Whether a probe for `path` is turned away though all is well: for want of a certificate or a password, or since
