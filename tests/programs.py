@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,11 @@ NAMES = {
     "DASHBOARD_LINTER": ("dashboard-linter",),
     "HADOLINT": ("hadolint",),
     "HELM": ("helm",),
-    "COMPOSE_GO": ("compose-go",),
+    "COMPOSE_READ": ("compose-read",),
     "SYSTEMD_ANALYZE": ("systemd-analyze",),
 }
 """The environment variable that names a program, and what it is called on PATH: Debian's names too."""
-OPTIONAL = {"PINT", "DASHBOARD_LINTER", "HELM", "COMPOSE_GO", "SYSTEMD_ANALYZE"}
+OPTIONAL = {"PINT", "DASHBOARD_LINTER", "HELM", "COMPOSE_READ", "SYSTEMD_ANALYZE"}
 """Built with Go, where Go is and its module proxy has them, or a part of the system: not everywhere that CI runs."""
 
 
@@ -44,11 +45,12 @@ def program(variable: str) -> str:
     pytest.skip(reason)
 
 
-def said(*command: str | Path, cwd: Path = ROOT) -> tuple[int, str]:
-    """Run a command and return its exit code and all it printed."""
+def said(*command: str | Path, cwd: Path = ROOT, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Run a command, with these variables beside those that are set, and return its exit code and all it printed."""
     done = subprocess.run(  # noqa: S603 - the commands are the tests' own
         list(map(str, command)),
         cwd=cwd,
+        env={**os.environ, **(environment or {})},
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -20,11 +20,12 @@ CONFIG = FOLDER / "simulated" / "config.yaml"
 Service = dict[str, Any]
 
 
-def read_by_compose() -> dict[str, Any]:
+def read_by_compose(**environment: str) -> dict[str, Any]:
     """Return the project as `docker compose config` shows it, or the library that it is made of."""
     has_client = shutil.which("docker") is not None and said("docker", "compose", "version")[0] == 0
-    words = ["docker", "compose", "config", "--format=json"]
-    code, output = said(*(words if has_client else [program("COMPOSE_GO"), "-format=json", FILE.name]), cwd=FOLDER)
+    words = ["docker", "compose", f"--file={FILE}", "config", "--format=json"]
+    variables = {"MMS_CONFIG": "", **environment}
+    code, output = said(*(words if has_client else [program("COMPOSE_READ"), FILE]), environment=variables)
     assert code == 0, output
     project: dict[str, Any] = json.loads(output)
     return project
@@ -54,9 +55,23 @@ def test_compose_reads_it() -> None:
 
 
 def test_one_variable_puts_a_real_account_in_place_of_the_simulated_one() -> None:
-    assert services()["exporter"]["volumes"] == ["${MMS_CONFIG:-./simulated}:/etc/mms-exporter:ro"]
-    ((source, target),) = [(source, target) for service, source, target in mounts() if service == "exporter"]
-    assert (source, target) == (CONFIG.parent, "/etc/mms-exporter")
+    before, after = read_by_compose(), read_by_compose(MMS_CONFIG="/srv/mms")
+    assert set(before["services"]) - set(after["services"]) == {"simulator"}
+    (demo,), (real,) = (each["services"]["exporter"]["volumes"] for each in (before, after))
+    assert (demo["source"], real["source"]) == (str(CONFIG.parent), "/srv/mms")
+    assert real["target"] == demo["target"] == "/etc/mms-exporter"
+
+
+@pytest.mark.parametrize("path", ["mms", "./mms", "mms/"])
+def test_a_folder_is_one_however_it_is_written(path: str) -> None:
+    """And no volume of that name."""
+    (mount,) = read_by_compose(MMS_CONFIG=path)["services"]["exporter"]["volumes"]
+    assert (mount["type"], mount["source"]) == ("bind", str(FOLDER / "mms"))
+
+
+def test_a_folder_that_is_not_there_is_not_made() -> None:
+    (mount,) = services()["exporter"]["volumes"]
+    assert mount["bind"] == {"create_host_path": False}
 
 
 def test_everything_that_is_mounted_is_in_the_repository() -> None:
