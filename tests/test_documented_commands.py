@@ -1,67 +1,53 @@
-"""Every command in the README and in docs/: run where it can be, else parsed, else known by the reason why not.
+"""Every command in the documents has its place in `tests.documented`; those of the program itself are run here.
 
 Those beside what is deployed have a test of their own, with the programs that they take.
 """
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from exporter import arguments
-from exporter.simulator import Simulator
+from exporter.simulator import Simulator, events, happen
+from tests.console.conftest import FIRST
+from tests.documented import DOCUMENTS, MACHINE, NOT_RUN, PAGES, RUN, blocks, commands, languages, place_of
 from tests.processes import run, serving, write_config
-from tests.programs import ROOT
+from tests.programs import ROOT, said
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "grafana").glob("*.md"))]
-FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-NO_COMMANDS = {"json", "yaml", "promql", "text", "html", "css", ""}
+NO_COMMANDS = {"json", "yaml", "promql", "text", "html", "css", "ini", ""}
 """Languages of blocks that hold nothing to be run; transcripts in text have tests of their own."""
 OURS = re.compile(r"(?:\.venv/bin/)?mms-exporter(?=\s|$)")
-ELSEWHERE = {
-    "make": "tests/test_docs.py looks for the targets; CI calls them",
-    "python3 -m venv": "what make does first",
-    ".venv/bin/pip": "likewise",
-    "aliyun": "needs an account",
-}
-"""Why a command is not run here, by how it begins."""
-RUN = ("--config.check", "check", "once", "config")
-"""What of ours is run to its end, by its first word that is no flag with a value, or the flag."""
-
-
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """Return language and text of every fenced block."""
-    return [(match[2], match[3]) for match in FENCE.finditer(page.read_text(encoding="utf-8"))]
-
-
-def commands() -> list[str]:
-    """Return every command line in a block."""
-    found = []
-    for page in PAGES:
-        for language, text in blocks(page):
-            lines = [line.strip() for line in text.replace("\\\n", " ").splitlines()]
-            if language == "sh":
-                found += [line for line in lines if line and not line.startswith("#")]
-            elif language == "console":
-                found += [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-    return list(dict.fromkeys(found))
-
-
-OWN = [command for command in commands() if OURS.match(command)]
-FINITE = [command for command in OWN if "=config.yaml" in command and any(f" {word}" in command for word in RUN)]
-SERVING = [command for command in OWN if command.split()[1:] == ["--config.file=config.yaml"]]
-CURLS = [command for command in commands() if command.startswith("curl ")]
+COMMANDS = commands()
+OWN = [command for command in COMMANDS if OURS.match(command)]
+HERE = [command for command in OWN if place_of(command) == DOCUMENTS]
+SERVING = [command for command in HERE if command.split()[1:] == ["--config.file=config.yaml"]]
+ACCOUNT = [command for command in HERE if command.split()[1:] == ["--mms.region=cn-shanghai"]]
+RETRYING = [command for command in HERE if command.endswith("--dry-run")]
+FINITE = [command for command in HERE if command not in (*SERVING, *ACCOUNT, *RETRYING)]
+CURLS = [command for command in COMMANDS if command.startswith("curl ")]
+MADE = [command for command in COMMANDS if command.startswith("make ")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_is_of_a_known_kind(page: Path) -> None:
-    assert {language for language, _ in blocks(page)} <= NO_COMMANDS | {"sh", "console"}
+    assert languages(page) <= NO_COMMANDS | {"sh", "console"}
 
 
-@pytest.mark.parametrize("command", [each for each in commands() if each not in (*OWN, *CURLS)])
-def test_a_command_of_another_program_has_its_place(command: str) -> None:
-    assert any(command.startswith(beginning) for beginning in ELSEWHERE), f"no test knows {command}"
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_is_run_by_a_test_or_known_by_the_reason_why_not(command: str) -> None:
+    place = place_of(command)
+    assert place is not None, f"no test knows {command}"
+    assert place in NOT_RUN.values() or (ROOT / place).is_file()
+
+
+@pytest.mark.parametrize("beginning", [*RUN, *NOT_RUN])
+def test_no_place_is_of_a_command_that_is_gone(beginning: str) -> None:
+    assert any(command.startswith(beginning) for command in COMMANDS)
 
 
 @pytest.mark.parametrize("command", OWN)
@@ -87,6 +73,23 @@ async def test_a_command_that_ends_ends_well(simulator: Simulator, command: str,
     assert ended.code == 0, ended.err
 
 
+@pytest.mark.parametrize("command", RETRYING)
+async def test_a_retry_shows_what_it_would_send(simulator: Simulator, command: str, tmp_path: Path) -> None:
+    """Of a data source that there is."""
+    happen(simulator.world, events.Fail(source_id=FIRST, partition_ids=(11, 12)))
+    words = on(simulator, command, tmp_path)
+    ended = await run(*(f"--source={FIRST}" if word == "--source=prod-hive" else word for word in words))
+    assert ended.code == 0, ended.err
+    assert ended.out
+
+
+@pytest.mark.parametrize("command", ACCOUNT)
+async def test_a_region_alone_is_a_configuration(command: str) -> None:
+    """Checked, since to serve it takes an account."""
+    ended = await run(*command.split()[1:], "--config.check")
+    assert ended.code == 0, ended.err
+
+
 @pytest.mark.parametrize("command", SERVING)
 async def test_what_serves_answers_all_that_is_asked_of_it(simulator: Simulator, command: str, tmp_path: Path) -> None:
     assert CURLS
@@ -98,6 +101,37 @@ async def test_what_serves_answers_all_that_is_asked_of_it(simulator: Simulator,
             assert (await exporter.get(path[1]))[0] == 200
 
 
-def test_there_is_something_of_each_kind() -> None:
-    assert len(FINITE) >= 3
-    assert len(SERVING) == 1
+@pytest.mark.parametrize("command", MADE)
+def test_make_knows_the_target(command: str) -> None:
+    assert re.search(
+        rf"^{command.removeprefix('make ')}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+
+def test_the_demo_answers_as_the_readme_has_it(tmp_path: Path) -> None:
+    """On the ports that it names, in a network of its own; what `make` would install is there already."""
+    if os.geteuid() != 0 or subprocess.run(["unshare", "--net", "true"], check=False).returncode:  # noqa: S607 - on the PATH
+        pytest.skip("a network of its own, which this needs, is for root, where the kernel allows it at all")
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    (tmp_path / ".runtime").touch()
+    script = f"""
+        ip link set lo up
+        make demo VENV={tmp_path} >{tmp_path}/printed 2>&1 & made=$!
+        until {CURLS[0]} --silent --fail --output /dev/null; do kill -0 $made; sleep 0.05; done
+        {" --fail; ".join(CURLS)} --fail
+        kill $made
+    """
+    code, output = said("timeout", "60", "unshare", "--net", "sh", "-euc", script)
+    assert code == 0, output
+    assert 'mms_up{account="demo"}' in output
+
+
+def test_what_is_installed_by_hand_is_installed_so_on_the_machine() -> None:
+    """That of the README in `.venv`, that of the machine in `/opt`: they are the same commands."""
+    elsewhere = blocks(ROOT / "deploy" / "systemd" / "README.md", "sh")[0].replace("/opt/mms-exporter", ".venv")
+    by_hand = [command for command in commands(ROOT / "README.md") if place_of(command) == MACHINE]
+    assert by_hand
+    assert set(by_hand) <= set(elsewhere.splitlines())

@@ -1,76 +1,166 @@
-"""The commands in the documents beside what they deploy: run where they can be, else known by the reason why not."""
+"""The commands in the documents beside what they deploy: run where they can be, else read as far as can be.
 
+`tests.documented` says which, and why.
+"""
+
+import asyncio
+import json
 import os
 import re
+import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import kubernetes_validate
 import pytest
+import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from tests.deploy.helm import CHART, rendered
+from exporter.arguments import parse
+from tests.deploy.dockerfile import said as said_in
+from tests.deploy.dockerfile import stages
+from tests.deploy.helm import CHART, KUBERNETES, rendered
+from tests.deploy.test_compose import read_by_compose
+from tests.documented import DEPLOYED, blocks, commands, place_of
 from tests.programs import FETCHED, NAMES, ROOT, program
 
-PAGES = sorted((ROOT / "deploy").rglob("*.md"))
-RUN = ("promtool check", "amtool", "pint", "systemd-analyze security", "helm package")
-ELSEWHERE = {
-    "promtool test": "takes long, and is run by tests/rules/test_rules.py",
-    "docker compose": "needs an engine; tests/deploy/test_compose.py reads the project",
-    "docker": "needs an engine; tests/deploy/test_image.py runs the steps",
-    "MMS_CONFIG=": "needs an engine, likewise",
-    "helm install": "needs a cluster; below it is rendered",
-    "helm upgrade": "likewise",
-    "helm test": "needs a cluster",
-    "kubectl": "needs a cluster",
-    "aliyun": "needs an account",
-    "systemctl": "run by tests/deploy/test_machine.py, where systemd is the first process",
-    "systemd-analyze verify": "run by tests/deploy/test_machine.py, after what comes before it",
-    "python3 -m venv /opt": "likewise",
-    "/opt/mms-exporter": "likewise",
-    "install": "likewise",
-    "curl": "needs what was started before it",
-}
-"""Why a command is not run here, by how it begins."""
+COMMANDS = commands(*sorted((ROOT / "deploy").rglob("*.md")))
+HELM = [command for command in COMMANDS if command.startswith(("helm install", "helm upgrade"))]
+RUN = [command for command in COMMANDS if place_of(command) == DEPLOYED and command not in HELM]
+README = CHART / "README.md"
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    """Return the fenced blocks of a language."""
-    return re.findall(rf"```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+def beginning(word: str) -> list[str]:
+    """Return the commands that begin so."""
+    return [command for command in COMMANDS if command.startswith(word)]
 
 
-def commands() -> Iterator[tuple[Path, str]]:
-    """Yield every command of every page."""
-    for page in PAGES:
-        for block in blocks(page, "sh"):
-            yield from ((page, line) for line in block.splitlines() if line)
-
-
-def runs(command: str) -> bool:
-    """Tell whether a command is run here."""
-    return command.startswith(RUN)
-
-
-@pytest.mark.parametrize("command", [command for _, command in commands() if runs(command)])
-def test_a_command_does_what_the_document_says(command: str, tmp_path: Path) -> None:
-    word = command.split(maxsplit=1)[0]
-    program(next(variable for variable, names in NAMES.items() if word in names))  # or skip, or fail
-    environment = {**os.environ, "PATH": f"{FETCHED}:{os.environ['PATH']}"}
-    if command.startswith("helm package"):
-        command += f" --destination={tmp_path}"
+def done_by_shell(command: str, **variables: str) -> str:
+    """Run a command as a reader would, and return what it printed."""
+    environment = {**os.environ, "PATH": f"{FETCHED}:{os.environ['PATH']}", **variables}
     done = subprocess.run(  # noqa: S602 - the commands are the documents' own
         command, shell=True, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
-@pytest.mark.parametrize("command", [command for _, command in commands() if not runs(command)])
-def test_a_command_that_is_not_run_here_has_a_reason_and_names_files_that_are_there(command: str) -> None:
-    assert any(command.startswith(beginning) for beginning in ELSEWHERE), f"no test knows {command}"
+@pytest.mark.parametrize("command", RUN)
+def test_a_command_does_what_the_document_says(command: str) -> None:
+    word = command.split(maxsplit=1)[0]
+    program(next(variable for variable, names in NAMES.items() if word in names))  # or skip, or fail
+    done_by_shell(command)
+
+
+def kinds(version: str, *names: str) -> dict[str, Any]:
+    """Return how Kubernetes says what kinds of objects a version of its API has."""
+    resources = [{"name": f"{name.lower()}s", "kind": name, "namespaced": True, "verbs": ["get"]} for name in names]
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}
+
+
+APPS = {"groupVersion": "apps/v1", "version": "v1"}
+ANSWERS: dict[str, Any] = {
+    "/version": {"major": "1", "minor": "33", "gitVersion": f"v{KUBERNETES}"},
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    "/api/v1": kinds("v1", "Secret", "Service", "ServiceAccount", "Pod"),
+    "/apis": {
+        "kind": "APIGroupList",
+        "apiVersion": "v1",
+        "groups": [{"name": "apps", "versions": [APPS], "preferredVersion": APPS}],
+    },
+    "/apis/apps/v1": kinds("apps/v1", "Deployment"),
+    "/api/v1/namespaces/mms/secrets": {"kind": "SecretList", "apiVersion": "v1", "items": []},
+}
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[str]:
+    """Provide the URL of a Kubernetes that says what kinds of objects it has, and has none."""
+
+    async def answer(request: web.Request) -> web.Response:
+        missing = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
+        return web.json_response(ANSWERS.get(request.path, missing), status=200 if request.path in ANSWERS else 404)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
+
+
+@pytest.mark.parametrize("command", HELM)
+async def test_helm_takes_the_command_up_to_the_cluster(command: str, cluster: str, tmp_path: Path) -> None:
+    """As a dry run; what is upgraded was never installed there, and no schema is there, which other tests look at."""
+    program("HELM")
+    (tmp_path / "values.yaml").write_text(blocks(README, "yaml")[0], encoding="utf-8")
+    words = command.replace("=values.yaml", f"={tmp_path}/values.yaml")
+    also = f"--dry-run=client --disable-openapi-validation --kube-apiserver={cluster}"
+    if "upgrade" in command:
+        also += " --install"
+    printed = await asyncio.to_thread(done_by_shell, f"{words} {also}", HELM_CACHE_HOME=str(tmp_path))
+    assert 'image: "registry.example/mms-exporter:' in printed
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if "deploy/" in command])
+def test_the_files_that_a_command_names_are_there(command: str) -> None:
     named = re.findall(r"(?<![\w/])deploy/[\w./-]+", command)
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-@pytest.mark.parametrize("block", blocks(CHART / "README.md", "yaml"))
+@pytest.mark.parametrize("command", beginning("docker run"))
+def test_the_image_is_told_what_the_program_knows(command: str) -> None:
+    parse(command.partition(" mms-exporter ")[2].split(), {})
+
+
+@pytest.mark.parametrize("command", beginning("docker build"))
+def test_the_build_is_given_arguments_that_the_dockerfile_takes(command: str) -> None:
+    known = {rest.partition("=")[0] for stage in stages(ROOT / "Dockerfile") for rest in said_in(stage, "ARG")}
+    assert {*re.findall(r"--build-arg=(\w+)", command)} <= known
+
+
+@pytest.mark.parametrize("command", [*beginning("docker compose"), *beginning("MMS_CONFIG=")])
+def test_compose_reads_the_project_and_knows_the_service(command: str) -> None:
+    words = shlex.split(command)
+    variables = dict([words.pop(0).split("=", 1)]) if "=" in words[0] else {}
+    services = read_by_compose(**variables)["services"]
+    assert words[:4] == ["docker", "compose", "-f", "deploy/compose/compose.yaml"]
+    assert [word for word in words[5:] if not word.startswith("--") and word not in services] == []
+
+
+def test_the_secret_that_kubectl_makes_is_the_one_that_the_values_mount() -> None:
+    (command,) = beginning("kubectl")
+    name, namespace, key = re.findall(r"secret generic (\S+) --namespace=(\S+) --from-file=(\S+)$", command)[0]
+    secret = {"name": name, "namespace": namespace}
+    made = {"apiVersion": "v1", "kind": "Secret", "metadata": secret, "type": "Opaque", "data": {key: "c2VjcmV0"}}
+    kubernetes_validate.validate(made, KUBERNETES, strict=True)
+    (block,) = [block for block in blocks(README, "yaml") if "secretName: " in block and "accounts" in block]
+    values: dict[str, Any] = yaml.safe_load(block)
+    (account,) = values["config"]["accounts"]
+    assert values["secretName"] == name
+    assert account["credentials"]["access_key_secret_file"] == f"/etc/mms-exporter/secrets/{key}"
+
+
+@pytest.mark.parametrize("command", [command for command in beginning("aliyun") if "Document" in command])
+def test_a_document_that_is_handed_over_is_one(command: str) -> None:
+    (file,) = re.findall(r'"\$\(cat (\S+)\)"', command)
+    document = json.loads((ROOT / file).read_text(encoding="utf-8"))
+    assert (document["Version"], bool(document["Statement"])) == ("1", True)
+
+
+@pytest.mark.parametrize("kind", ["PolicyName", "RoleName", "UserName"])
+def test_what_is_attached_was_made_before_under_that_name(kind: str) -> None:
+    made: set[str] = set()
+    used: set[str] = set()
+    for command in beginning("aliyun"):
+        names = re.findall(rf"--(?:Ram)?{kind} (\S+)", command)
+        (made if f"Create{kind.removesuffix('Name')} " in command else used).update(names)
+    assert made
+    assert used <= made
+
+
+@pytest.mark.parametrize("block", blocks(README, "yaml"))
 def test_values_in_the_charts_readme_are_ones_that_it_takes(block: str, tmp_path: Path) -> None:
     (tmp_path / "values.yaml").write_text(block, encoding="utf-8")
     assert "kind: Deployment" in rendered(f"--values={tmp_path}/values.yaml")

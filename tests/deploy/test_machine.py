@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.once import made_once
-from tests.deploy.test_commands import blocks
+from tests.documented import blocks
 from tests.programs import ROOT, program, said
 from tests.web.door import papers_in
 from tests.web.test_gate import DAVE

@@ -11,7 +11,7 @@ import yaml
 from exporter.config import config_from
 from exporter.config_credentials import EcsRamRole, OidcRoleArn
 from exporter.errors import ConfigError
-from tests.deploy.test_commands import blocks
+from tests.documented import blocks
 from tests.programs import ROOT
 
 FOLDER = ROOT / "deploy" / "ram"
