@@ -70,9 +70,14 @@ Without the operator, [deploy/prometheus/kubernetes.yml](../../prometheus/kubern
 key in it, probes and scrapes ask by HTTPS. With users, the chart excepts `/-/healthy` and `/-/ready` from passwords,
 unless `auth_excluded_paths` is set. Where a probe would be turned away (client certificates are required,
 `auth_excluded_paths` lacks its path, there is a `rate_limit`, which others can use up) it only opens a connection:
-readiness is then that the exporter listens.
+readiness is then that the exporter listens. A monitor has to be told whom to trust and who it is: `tlsConfig`,
+`basicAuth`.
 
 ```yaml
+monitor:
+  kind: ServiceMonitor
+  tlsConfig: {ca: {secret: {name: mms-exporter-tls, key: ca.crt}}, serverName: mms-exporter}
+  basicAuth: {username: {name: mms-scrape, key: username}, password: {name: mms-scrape, key: password}}
 web:
   tlsSecretName: mms-exporter-tls
   config:

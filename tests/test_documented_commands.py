@@ -15,7 +15,9 @@ import pytest
 from exporter import arguments
 from exporter.simulator import Simulator, events, happen
 from tests.console.conftest import FIRST
-from tests.documented import DOCUMENTS, MACHINE, NOT_RUN, PAGES, RUN, blocks, commands, languages, place_of
+from tests.console.test_commands_page import EXAMPLE
+from tests.console.test_commands_page import PAGE as COMMANDS_PAGE
+from tests.documented import DOCUMENTS, MACHINE, NOT_RUN, PAGES, RUN, TRANSCRIPTS, blocks, commands, languages, place_of
 from tests.processes import run, serving, write_config
 from tests.programs import ROOT, said
 
@@ -48,6 +50,12 @@ def test_a_command_is_run_by_a_test_or_known_by_the_reason_why_not(command: str)
 @pytest.mark.parametrize("beginning", [*RUN, *NOT_RUN])
 def test_no_place_is_of_a_command_that_is_gone(beginning: str) -> None:
     assert any(command.startswith(beginning) for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [command for command in OWN if place_of(command) == TRANSCRIPTS])
+def test_a_command_that_the_transcripts_are_to_run_is_one_of_theirs(command: str) -> None:
+    shown = {match["words"] for match in EXAMPLE.finditer(COMMANDS_PAGE.read_text(encoding="utf-8"))}
+    assert command.removeprefix("mms-exporter ") in shown
 
 
 @pytest.mark.parametrize("command", OWN)

@@ -105,6 +105,12 @@ def test_only_with_a_certificate_and_its_key_there_is_https(settings: dict[str, 
     assert web_config_from({"tls_server_config": settings}).tls_server_config.is_given is (scheme == "HTTPS")
 
 
+@pytest.mark.parametrize("interval", ['"0"', "0", '""'])
+def test_a_rate_limit_that_limits_nothing_turns_no_probe_away(interval: str) -> None:
+    found = manifests(f'--set-json=web.config.rate_limit={{"interval": {interval}, "burst": 5}}')
+    assert "httpGet" in container(found)["readinessProbe"]
+
+
 def test_the_test_may_ask_where_few_may_scrape() -> None:
     found = manifests(values_named("confined"))
     (rule,) = the("NetworkPolicy", found)["spec"]["ingress"]
