@@ -29,6 +29,16 @@ def test_each_invalid_file_gets_its_exact_messages(file: Path) -> None:
     assert "canary" not in said
 
 
+@pytest.mark.parametrize("tagged", ["!!bool canary", "!!timestamp canary", '!!int ""'])
+def test_a_tag_without_its_value_is_no_yaml(tmp_path: Path, tagged: str) -> None:
+    """Not among the files beside, since what reads those for secrets ends at it."""
+    file = tmp_path / "config.yaml"
+    file.write_text(f"accounts:\n  - {{name: a, region: cn-shanghai, allow_insecure: {tagged}}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert str(caught.value) == f"{file}: is not YAML"
+
+
 def test_the_configuration_of_the_contract_is_accepted() -> None:
     config = load(CONFIGS / "contract.yaml")
     account = config.accounts[0]

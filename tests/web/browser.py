@@ -119,7 +119,7 @@ async def visit(browser: Browser, service: Service, **context: Any) -> AsyncIter
         assert answer is not None
         assert answer.ok
         if context.get("java_script_enabled", True):
-            await page.wait_for_function("document.querySelector('time')?.title")
+            await page.locator("time[title]").first.wait_for(state="attached")
         yield opened
         await own.close()
         origin = str(server.make_url("/"))

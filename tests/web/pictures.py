@@ -24,7 +24,7 @@ async def take() -> None:
         for name, (scheme, viewport) in PICTURES.items():
             page = await browser.new_page(color_scheme=scheme, viewport=viewport)
             await page.goto(demo.urls[0])
-            await page.wait_for_function("document.querySelector('time')?.title")
+            await page.locator("time[title]").first.wait_for(state="attached")
             await page.screenshot(path=ROOT / "docs" / "images" / f"{name}.png")
 
 
