@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test soak fuzz coverage lint docs bench lock tools clean
+.PHONY: demo test scale soak fuzz coverage lint docs bench lock tools clean
 
 demo: $(VENV)/.runtime  ## A simulated migration and the exporter on it, until Ctrl-C
 	@exec $(BIN)/python -m exporter demo
 
-test: $(VENV)/.development tools  ## All tests
+test: $(VENV)/.development tools  ## The suite, in minutes; what takes longer is in `make scale`
 	$(BIN)/pytest -n 2 --dist=worksteal
+
+scale: $(VENV)/.development tools  ## What the suite shows in a short form: 1,000 refreshes, 100,000 failures, a day of alerts
+	$(BIN)/pytest -n 2 --dist=worksteal -m scale
 
 soak: $(VENV)/.development  ## An hour of random faults, churn and scrapes; SOAK_SECONDS and SOAK_SEED choose another
 	$(BIN)/python -m tests.soak
@@ -18,7 +21,7 @@ fuzz: $(VENV)/.development  ## Each target of the fuzzer for a minute; FUZZ_SECO
 	for target in answer exposition configuration web_configuration negotiation login times; do \
 	  $(BIN)/python -m tests.fuzz.run $$target $${FUZZ_SECONDS:-60} || exit 1; done
 
-coverage: $(VENV)/.development tools  ## All tests, and the lines and branches they do not reach
+coverage: $(VENV)/.development tools  ## The suite, and the lines and branches they do not reach
 	$(BIN)/pytest -n 2 --dist=worksteal --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.development  ## What a machine can say about the code

@@ -162,4 +162,4 @@ def test_the_readmes_make_targets_exist_and_ci_calls_them() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "\nmake lint\n" in ci
-    assert "\nmake test\n" in ci
+    assert "\nmake test\nmake scale\n" in ci

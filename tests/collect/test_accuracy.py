@@ -4,6 +4,8 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 
+import pytest
+
 from exporter.mms.models import DATA_SOURCE_STATUSES, DataSource, Job, Partition, Table
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
 from exporter.simulator.truth import Truth
@@ -11,18 +13,17 @@ from tests.conftest import IDENTITY, config_on
 from tests.harness import harness_on
 from tests.reading import Exposition
 
-REFRESHES = 1000
 OPTIONS = WorldOptions(
     sources=4, databases=1, tables=3, partitions=3, finished_jobs_per_source=4, job_seconds=240.0, failure_rate=0.35
 )
-FAILS = 0.03
-"""How likely something fails between two refreshes that had been done, or was under way."""
 WATCHED_SOURCE = 2000001
 WATCH = {"tables": [{"source_id": WATCHED_SOURCE, "table_ids": [1]}]}
 READS = {"ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartitions", "GetMmsTable", "GetMmsPartition"}
 
 
-async def test_a_thousand_refreshes_equal_the_world_they_read() -> None:
+@pytest.mark.parametrize(("refreshes", "fails"), [(100, 0.4), pytest.param(1000, 0.03, marks=pytest.mark.scale)])
+async def test_refreshes_equal_the_world_they_read(refreshes: int, fails: float) -> None:
+    """`fails` is how likely something fails between two refreshes that had been done, or was under way."""
     clock, steps = ManualClock(), random.Random(1)
     statuses_seen: Counter[str] = Counter()
     async with Simulator(World(OPTIONS, clock=clock), identities=[IDENTITY]) as simulator:
@@ -31,7 +32,7 @@ async def test_a_thousand_refreshes_equal_the_world_they_read() -> None:
         async with harness_on(config, clock) as harness:
             unfinished_before: set[tuple[int, int]] = set()
             named = {"table": NamedFailures("table"), "partition": NamedFailures("partition")}
-            for _ in range(REFRESHES):
+            for _ in range(refreshes):
                 served = await harness.refresh()
                 truth = simulator.world.truth()
                 rows = truth.data_sources()
@@ -47,7 +48,7 @@ async def test_a_thousand_refreshes_equal_the_world_they_read() -> None:
                 unfinished_before = {(key, job.id) for key, job in everything if job.status in ("INIT", "DOING")}
                 statuses_seen.update(job.status or "" for _, job in everything)
                 clock.advance(steps.uniform(1, 30))
-                if steps.random() < FAILS:
+                if steps.random() < fails:
                     happen(simulator.world, events.Fail(source_id=steps.choice(list(rows)), share=0.1))
         assert {operation for operation, _ in simulator.calls} <= READS, "serving never writes"
     assert {"INIT", "DOING", "DONE", "FAILED"} <= set(statuses_seen), "the story shows every status"

@@ -180,15 +180,22 @@ async def test_fifty_databases_with_the_same_table_names_are_kept_apart(tmp_path
         assert await migrated(stage, Selection(failed=True)) == wanted
 
 
-async def test_a_hundred_thousand_failed_partitions_are_split_and_sent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_least", [10_000, pytest.param(100_000, marks=pytest.mark.scale)])
+async def test_many_failed_partitions_are_split_and_sent(tmp_path: Path, at_least: int) -> None:
     options = WorldOptions(
-        sources=1, idle_share=1.0, special_sources=False, incidents=False, databases=4, tables=165, partitions=1000
+        sources=1,
+        idle_share=1.0,
+        special_sources=False,
+        incidents=False,
+        databases=4,
+        tables=165,
+        partitions=at_least // 100,
     )
     async with stage_on(options, tmp_path, Limits(requests_per_second=0, timeout_seconds=10)) as stage:
         stage.fail(1.0)
         plan = await stage.plan()
         ids = [number for batch in plan.batches for number in batch.partition_ids]
-        assert len(ids) == len(set(ids)) >= 100_000
+        assert len(ids) == len(set(ids)) >= at_least
         assert all(len(tuple(batch.partition_ids)) <= MAX_UNITS for batch in plan.batches)
         with Journal.begun(stage.folder, stage.course(plan)) as journal:
             await stage.carry_out(journal)

@@ -8,6 +8,8 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.grafana.checked_in import NAMES
 from tests.rules.loading import ALERTS, RECORDS
 from tests.story import asking, migration
@@ -31,6 +33,7 @@ async def test_a_migration_is_told_as_it_goes(tmp_path: Path) -> None:
         assert stage.alertmanager.complaints() == []
 
 
+@pytest.mark.scale
 async def test_a_job_that_is_stopped_for_a_day_is_told(tmp_path: Path) -> None:
     async with staged(tmp_path, DAY_FACTOR) as stage:
         await job_stopped(stage)
