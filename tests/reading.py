@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 Labels = frozenset[tuple[str, str]]
 
@@ -42,10 +43,15 @@ def read(page: bytes) -> Exposition:
             continue
         match = _SAMPLE.fullmatch(line)
         assert match is not None, f"{line!r} is no sample"
-        labels = frozenset((name, _unescaped(value)) for name, value in _LABEL.findall(match["labels"] or ""))
+        labels = _labels(match["labels"] or "")
         assert labels not in samples[match["name"]], f"{line!r} is given twice"
         samples[match["name"]][labels] = float(match["value"])
     return Exposition(samples)
+
+
+@lru_cache(maxsize=8192)  # a test reads much the same page again and again
+def _labels(text: str) -> Labels:
+    return frozenset((name, _unescaped(value)) for name, value in _LABEL.findall(text))
 
 
 def _unescaped(value: str) -> str:

@@ -50,6 +50,7 @@ async def test_the_strict_parser_takes_openmetrics_and_both_formats_carry_the_sa
     assert len(lasting[0]) > 300
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("seconds", "scrapes"), [(15, 4), pytest.param(60, 25, marks=pytest.mark.scale)])
 async def test_prometheus_scrapes_the_demo_without_a_warning(
     demo: Running, tmp_path: Path, seconds: int, scrapes: int

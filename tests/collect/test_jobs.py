@@ -30,7 +30,7 @@ async def test_a_steady_refresh_costs_at_most_five_calls_a_source_whatever_the_h
         for _ in range(5):
             simulator.calls_reset()
             clock.advance(60)
-            await harness.refresh()
+            await harness.refresher.refresh()
             assert simulator.calls.total() <= 5 * 60
             assert max(simulator.calls.values()) <= 5
 

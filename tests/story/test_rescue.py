@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from exporter.simulator import events, happen
 from tests.processes import Ended, run
 from tests.reading import read
@@ -22,6 +24,7 @@ Name = tuple[str, str, str]
 """Database, table, partition: empty for a table."""
 
 
+@pytest.mark.long
 async def test_what_failed_is_named_migrated_again_and_told_no_more(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         await until(lambda: is_seen_to_be_well(stage), "Prometheus sees that nothing has failed")

@@ -22,6 +22,7 @@ DAY_FACTOR = 90
 """In that story, a day is 8 s."""
 
 
+@pytest.mark.long
 async def test_a_migration_is_told_as_it_goes(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         await _tell(stage)
@@ -33,6 +34,7 @@ async def test_a_migration_is_told_as_it_goes(tmp_path: Path) -> None:
         assert stage.alertmanager.complaints() == []
 
 
+@pytest.mark.long
 @pytest.mark.scale
 async def test_a_job_that_is_stopped_for_a_day_is_told(tmp_path: Path) -> None:
     async with staged(tmp_path, DAY_FACTOR) as stage:
