@@ -1,6 +1,7 @@
 """What tests of several rooms need: a simulated MMS on a real socket, an account on it, programs to drive."""
 
-from collections.abc import AsyncIterator, Mapping
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 
@@ -13,6 +14,17 @@ IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have the long tests begin first; the others keep their order."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals_of_a_terminal() -> Iterator[None]:
+    """Have processes start as from a terminal: `nohup` and `&` have signals ignored, which is inherited."""
+    ignored = [each for each in (signal.SIGHUP, signal.SIGINT) if signal.getsignal(each) is signal.SIG_IGN]
+    for each in ignored:
+        signal.signal(each, lambda *_: None)  # still without an effect here, and the default in a new process
+    yield
+    for each in ignored:
+        signal.signal(each, signal.SIG_IGN)
 
 
 @pytest.fixture
