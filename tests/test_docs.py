@@ -27,6 +27,7 @@ from tests.test_config import CONFIGS, INVALID, JSON
 EXAMPLES = sorted((FOLDER / "examples").rglob("*.yaml"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted(path for path in ROOT.glob("**/*.md") if not {".venv", ".tools"} & set(path.parts))
+DOCUMENTS = documents()
 BEYOND_SHAPE = {
     "hosts_and_names",
     "impossible_values",
@@ -40,10 +41,10 @@ BEYOND_SHAPE = {
 """Invalid configurations in which something only the loader can know is wrong."""
 
 
-@pytest.mark.parametrize("name", documents())
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_reference_is_what_the_code_makes_of_it(name: str) -> None:
     """`make docs` writes them."""
-    assert (FOLDER / name).read_text(encoding="utf-8") == documents()[name]
+    assert (FOLDER / name).read_text(encoding="utf-8") == DOCUMENTS[name]
 
 
 def test_the_schema_is_a_schema() -> None:
