@@ -4,11 +4,16 @@ import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from exporter.config import Config, config_from
 from exporter.simulator import Identity, ManualClock, Simulator, World, WorldOptions
 
 IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")
+
+# A machine that others use as well is slow at times: that is no finding.
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
