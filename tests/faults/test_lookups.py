@@ -17,6 +17,8 @@ from tests.harness import harness_on
 from tests.mms.conftest import Ear
 from tests.reading import Exposition
 
+pytestmark = pytest.mark.leaping
+
 SOURCE = 2_000_001
 WORLD = WorldOptions(
     sources=1, databases=1, tables=3, partitions=3, idle_share=1, stopped_share=0, failure_rate=0, retry_failure_rate=1

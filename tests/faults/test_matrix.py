@@ -1,7 +1,8 @@
 """Every operation, every kind of fault, in the first refresh and in a later one: what is served then, and after."""
 
+import asyncio
+
 import pytest
-import pytest_asyncio
 from msgspec.structs import replace
 
 from exporter.errors import REASONS
@@ -13,15 +14,21 @@ from tests.reading import Exposition
 
 SHORT_TIMEOUT = 0.25
 
+pytestmark = pytest.mark.leaping
+
 every_fault = pytest.mark.parametrize("kind", KINDS)
 every_operation = pytest.mark.parametrize("operation", PLACES)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def healthy() -> list[dict[Series, float]]:
+@pytest.fixture(scope="module")
+def healthy() -> list[dict[Series, float]]:
     """Provide what is served after each step where nothing goes wrong."""
-    async with stage() as running:
-        return [domain(await running.refresh()) for _ in STEPS]
+
+    async def read() -> list[dict[Series, float]]:
+        async with stage() as running:
+            return [domain(await running.refresh()) for _ in STEPS]
+
+    return asyncio.run(read())
 
 
 def test_the_matrix_has_a_row_for_every_fault_and_a_column_for_every_operation() -> None:

@@ -22,12 +22,15 @@ from exporter.retry.selection import Selection, planned
 from exporter.retry.sending import Means, ask_for_all
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
 from tests.conftest import IDENTITY
+from tests.leaping import loops_of
+
+pytest_asyncio_loop_factories = loops_of
 
 SOURCE = 2_000_001
 ALL_FAILED = Selection(failed=True)
 PATIENT = Limits(requests_per_second=0, timeout_seconds=10.0)
 HASTY = Limits(requests_per_second=0, timeout_seconds=0.2)
-"""Where a fault stalls, so that nobody waits for long. A slow machine may then look like a fault, too."""
+"""Where a fault stalls, so that nobody waits for long. Unless time leaps, a slow machine looks like a fault, too."""
 
 UNFINISHED_CALLS = 5
 """Of ListMmsJobs, to learn which jobs are unfinished."""

@@ -19,6 +19,8 @@ from exporter.simulator.faults import KINDS
 from tests.harness import eventually
 from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, Stage, assert_made_once, resume, stage_on
 
+pytestmark = pytest.mark.leaping
+
 OPERATIONS = ("CreateMmsJob", "GetMmsAsyncTask", "ListMmsJobs")
 SETTINGS: dict[str, dict[str, Any]] = {
     "drip": {"bytes_per_second": 1},
