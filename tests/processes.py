@@ -36,6 +36,7 @@ async def run(*arguments: str, environment: dict[str, str] | None = None, second
         *arguments,
         cwd=ROOT,
         env={**ENVIRONMENT, **(environment or {})},
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from exporter.simulator import Simulator
 from tests.processes import Running, serving, write_config
 from tests.test_prometheus import prometheus_on, query
@@ -59,6 +61,7 @@ async def until(url: str, expression: str) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.long
 async def test_no_scrape_fails_while_certificates_are_rotated_on_both_sides(
     papers: Papers, simulator: Simulator
 ) -> None:
