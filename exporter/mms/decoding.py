@@ -148,6 +148,8 @@ def _record_of(kind: type[R], item: object, unexpected: list[str]) -> R | None:
     lost: list[str] = []
     for field in msgspec.structs.fields(kind):
         given = item.get(field.encode_name)
+        if isinstance(given, str) and not given.strip():
+            given = None  # an empty text is as good as none, whatever it is there for
         value = None if given is None else _field_value(field.type, given, lost)
         if value is not None:
             values[field.name] = value

@@ -74,7 +74,7 @@ class Damage(NamedTuple):
         return rest if self.value is ... else {**rest, self.field.encode_name: self.value}
 
     def __str__(self) -> str:
-        return f"{self.kind.__name__}-{self.field.encode_name}-{'missing' if self.value is ... else self.value}"
+        return f"{self.kind.__name__}-{self.field.encode_name}-{'missing' if self.value is ... else repr(self.value)}"
 
 
 def wrong_values(annotation: object) -> tuple[object, ...]:
@@ -94,7 +94,7 @@ def damages() -> Iterator[Damage]:
     for kind in FULL:
         for field in msgspec.structs.fields(kind):
             is_optional = field.name in kind.OPTIONAL
-            yield from (Damage(kind, field, value, not is_optional) for value in (..., None))
+            yield from (Damage(kind, field, value, not is_optional) for value in (..., None, "", "\n"))
             yield from (Damage(kind, field, value, costs=True) for value in wrong_values(field.type))
 
 
@@ -107,6 +107,11 @@ def in_page(*rows: object, total: object = 3) -> bytes:
     return json.dumps({"data": {"total": total, "objectList": rows}}).encode()
 
 
+def spellings(body: bytes) -> tuple[bytes, bytes]:
+    """Return an answer with spaces, which is read text by text, and as MMS writes it, which is not."""
+    return body, json.dumps(json.loads(body), separators=(",", ":")).encode()
+
+
 def test_every_field_of_every_kind_has_a_value_to_lose() -> None:
     for kind, row in FULL.items():
         whole = record_from(row, kind)
@@ -115,18 +120,20 @@ def test_every_field_of_every_kind_has_a_value_to_lose() -> None:
 
 @pytest.mark.parametrize("damage", SPARED, ids=str)
 def test_a_broken_field_of_an_object_costs_that_field(damage: Damage) -> None:
-    decoded = object_decoder(damage.kind)(json.dumps({"data": damage.row}).encode())
     expected = msgspec.structs.replace(record_from(FULL[damage.kind], damage.kind), **{damage.field.name: None})
-    assert decoded == Decoded(expected, (damage.field.encode_name,) if damage.costs else ())
+    for body in spellings(json.dumps({"data": damage.row}).encode()):
+        decoded = object_decoder(damage.kind)(body)
+        assert decoded == Decoded(expected, (damage.field.encode_name,) if damage.costs else ())
 
 
 @pytest.mark.parametrize("damage", [each for each in SPARED if hasattr(each.kind, "id")], ids=str)
 def test_a_broken_field_of_a_row_costs_that_field(damage: Damage) -> None:
     good = FULL[damage.kind]
-    decoded = page_decoder(damage.kind)(in_page(good, damage.row, good))
     whole = record_from(good, damage.kind)
     expected = (whole, msgspec.structs.replace(whole, **{damage.field.name: None}), whole)
-    assert decoded == Decoded(Page(expected, 3), (damage.field.encode_name,) if damage.costs else ())
+    for body in spellings(in_page(good, damage.row, good)):
+        decoded = page_decoder(damage.kind)(body)
+        assert decoded == Decoded(Page(expected, 3), (damage.field.encode_name,) if damage.costs else ())
 
 
 @pytest.mark.parametrize("damage", FATAL, ids=str)
@@ -159,7 +166,11 @@ JOBS = st.lists(
         {"id": st.integers(1, 9)},
         optional={
             "name": TEXTS,
+            "name\n": TEXTS,
             "createTime": TEXTS,
+            "taskNum": st.integers(0, 9) | TEXTS,
+            "stopped": st.booleans() | TEXTS,
+            "id\n": st.integers(1, 9),
             "config": st.fixed_dictionaries(
                 {}, optional={"tables": st.lists(TEXTS), "tableMapping": MAPPINGS, "tunnelQuota": TEXTS}
             ),
@@ -183,6 +194,21 @@ def test_texts_are_stripped_alike_however_the_answer_is_written(rows: list[Any],
 def test_an_answer_as_the_vendor_writes_it_is_stripped_at_once(text: str) -> None:
     body = json.dumps({"data": {"name": text, "id": 1}}, separators=(",", ":")).encode()
     assert json.loads(stripped(body) or b"") == {"data": {"name": text.strip() or None, "id": 1}}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"id":1,"name":"x:""y"}',
+        '{"id":1,"name":"x:"",y"}',
+        '{"id":1,\\n"name":"x"}',
+        '{"id":1,"name":"x"\\n,"type":"y"}',
+        '{"id":1,"name\\n":"x"',
+    ],
+)
+def test_what_is_no_json_is_not_mended_into_it(row: str) -> None:
+    with pytest.raises(MalformedAnswer):
+        page_decoder(Job)(f'{{"data":{{"total":1,"objectList":[{row}]}}}}'.encode())
 
 
 def test_a_broken_column_costs_the_columns_and_not_the_schema() -> None:
