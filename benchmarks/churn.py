@@ -16,6 +16,7 @@ from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import Snapshot
 from exporter.exposition.telemetry import Telemetry
 from exporter.garbage import leave_out_what_stays
+from exporter.heap import share_one_arena
 from exporter.simulator.sources import FIRST_SOURCE_ID
 from exporter.web.service import Service
 
@@ -71,4 +72,5 @@ async def _happen(control: ClientSession, event: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
+    share_one_arena()
     print(json.dumps(asyncio.run(churn())))

@@ -23,6 +23,7 @@ from exporter import logs
 from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
 from exporter.exposition.telemetry import Telemetry
 from exporter.garbage import leave_out_what_stays
+from exporter.heap import share_one_arena
 from exporter.simulator import ScaledClock, Simulator, World, WorldOptions
 from exporter.simulator.checks import Received
 from exporter.simulator.damage import Answer
@@ -72,6 +73,7 @@ async def exporter(options: dict[str, Any]) -> None:
 
     logs.configure("warning", "logfmt")
     leave_out_what_stays()
+    share_one_arena()
     settings = config(options.pop("endpoint"), **options)
     await serve(lambda: settings, Service(Telemetry()), WebOptions([ListenAddress("127.0.0.1", 0)]), listening)
     print(json.dumps(heartbeat.report()), flush=True)

@@ -66,6 +66,7 @@ def _serve(values: Mapping[str, Any]) -> int:
     load, shard = partial(_config, values), _shard(values)
     from exporter.exposition.telemetry import Telemetry
     from exporter.garbage import leave_out_what_stays
+    from exporter.heap import share_one_arena
     from exporter.web.server import check, serve
     from exporter.web.service import Service
 
@@ -74,6 +75,8 @@ def _serve(values: Mapping[str, Any]) -> int:
         said = f"the configuration is fine: {count} account{'s' if count > 1 else ''}\n"
         return FINE if _print(said.encode()) else FAILED
     leave_out_what_stays()
+    if "MALLOC_ARENA_MAX" not in os.environ:  # who sets that has decided
+        share_one_arena()
     asyncio.run(serve(load, Service(Telemetry(), shard=shard), _web_options(values)))
     return FINE
 
