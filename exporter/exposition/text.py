@@ -15,7 +15,7 @@ Format = Literal["text", "openmetrics"]
 MAX_LABEL_CHARACTERS: Final = 512
 """A longer label value is cut here and ends in an ellipsis."""
 
-CACHED: Final = 1024
+CACHED: Final = 256
 """Of the texts of values and labels, so many are remembered: few come back often. More would fill up with what left."""
 
 _PREFIX: Final = "\0"
