@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final, Literal, Self
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from exporter.collect.snapshot import Failed, Failures, FailuresFigures, JobFigures, SourceName
 
@@ -28,6 +28,10 @@ class KindMemory(Struct, frozen=True, gc=False):
     def is_unmoved(self, count: int | None) -> bool:
         """Tell whether a row that counts `count` says that nothing changed."""
         return self.is_settled and self.count == count
+
+    def doubted(self) -> Self:
+        """Return the same failures, which no row can confirm."""
+        return structs.replace(self, is_settled=False)
 
     @classmethod
     def listed(
@@ -100,6 +104,10 @@ class FailureMemory:
     figures: FailuresFigures | None = None
     kinds: Mapping[Kind, KindMemory] = field(default_factory=dict)
     lookups: Lookups = field(default_factory=Lookups)
+
+    def doubted(self) -> Self:
+        """Return the same figures, with nothing that would spare a list."""
+        return replace(self, kinds={kind: known.doubted() for kind, known in self.kinds.items()})
 
     def renamed(self, name: SourceName) -> Self:
         """Return the same failures under the source's new name."""

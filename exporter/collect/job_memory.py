@@ -69,8 +69,15 @@ class JobMemory(Struct, frozen=True, gc=False):
         return replace(self, figures=dataclasses.replace(self.figures, name=name))
 
     def doubted(self) -> Self:
-        """Return the same figures, with nothing that would spare a list, and without the lingerers, which none has."""
-        return replace(self, row=None, failed_page=None, finished={})
+        """Return the same figures, with nothing that would spare a list."""
+        return replace(self, row=None, failed_page=None)
+
+    def without_lingering_times(self) -> Self:
+        """Return the same, but for the times of jobs that linger: these stand in no list that would bring them anew."""
+        finished = {
+            key: (replace(job, created_at=None, eta_at=None), since) for key, (job, since) in self.finished.items()
+        }
+        return replace(self, finished=finished)
 
     def missing_from(self, lists: "JobLists") -> dict[int, Sought]:
         """Return the jobs that were unfinished and stand in none of `lists`, the longest sought first."""

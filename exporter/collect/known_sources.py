@@ -137,7 +137,18 @@ class KnownSources:
     def doubt_times(self) -> None:
         """Have everything that tells a time be read anew, and shown as it is until then."""
         for source in self.by_id.values():
+            source.jobs.memory = source.jobs.memory.doubted().without_lingering_times()
+
+    def doubt_jobs(self) -> None:
+        """Have jobs be read anew, and the tasks, which go by them; both are shown as they are until then."""
+        for source in self.by_id.values():
             source.jobs.memory = source.jobs.memory.doubted()
+            source.tasks.memory = source.tasks.memory.doubted()
+
+    def doubt_failures(self) -> None:
+        """Have failures be read anew, and shown as they are until then."""
+        for source in self.by_id.values():
+            source.failures.memory = source.failures.memory.doubted()
 
     def note_unlisted(self) -> None:
         """Note that they could not be listed."""

@@ -87,6 +87,7 @@ class AccountRefresher:
         shard: Shard = WHOLE,
     ) -> None:
         self.account = account
+        self._config = config
         self._settings = config.refresh
         self._observer = observer
         self._publish = publish
@@ -129,10 +130,18 @@ class AccountRefresher:
         enabled = {self._listing.name, *(collector.name for collector in self._others)}
         self._records = {name: record for name, record in before._records.items() if name in enabled}  # noqa: SLF001 - of the same class
         self._sources.take_over(before._sources, enabled, self.account.sources)  # noqa: SLF001 - likewise
-        if before.account.time_zone != self.account.time_zone:
-            self._sources.doubt_times()
+        self._doubt_what_changed(before.account, before._config)  # noqa: SLF001 - likewise
         self._watch.take_over(before._watch)  # noqa: SLF001 - likewise
         self.has_ended_once = before.has_ended_once
+
+    def _doubt_what_changed(self, account: Account, config: Config) -> None:
+        """Have read anew what was read with these settings, where others hold now: nothing else would have it read."""
+        if account.time_zone != self.account.time_zone:
+            self._sources.doubt_times()
+        if config.jobs != self._config.jobs:
+            self._sources.doubt_jobs()
+        if config.failures != self._config.failures:
+            self._sources.doubt_failures()
 
     async def run(self, first_delay: float = 0.0, phase: float = 0.0) -> None:
         """Refresh after `first_delay` seconds and then once every interval, until cancelled.

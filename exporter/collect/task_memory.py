@@ -46,6 +46,10 @@ class TaskMemory:
         """Return the same, which holds at `now`; nothing is unfinished, so that there are no jobs."""
         return replace(self, counts=self.counts and replace(self.counts, at=now))
 
+    def doubted(self) -> Self:
+        """Return the same figures, with nothing that would spare a call."""
+        return replace(self, row=None)
+
     def renamed(self, name: SourceName) -> Self:
         """Return the same tasks under the source's new name."""
         if self.figures is None or self.figures.name == name:
