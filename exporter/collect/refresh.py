@@ -181,14 +181,6 @@ class AccountRefresher:
 
     async def refresh(self) -> None:
         """Run every collector once. Raises nothing: what failed is part of the snapshot."""
-        outcomes = self._sources.outcomes()
-        try:
-            await self._collect_all()
-        except asyncio.CancelledError:
-            self._sources.restore(outcomes)  # whoever ends it, as a reload does, did not find anything wrong
-            raise
-
-    async def _collect_all(self) -> None:
         deadline = asyncio.get_running_loop().time() + self._settings.stale_after
         listing_error = next(iter(await self._collect(self._listing, deadline)), None)
         self._show()
@@ -208,10 +200,13 @@ class AccountRefresher:
 
     async def _collect(self, collector: Collector, deadline: float) -> list[ExporterError]:
         """Run a collector until `deadline` at most, file how it fared, and return what went wrong."""
-        started = self._clock.monotonic()
+        started, outcomes = self._clock.monotonic(), self._sources.outcomes()
         try:
             async with asyncio.timeout_at(deadline):
                 errors = await collector.collect()
+        except asyncio.CancelledError:
+            self._sources.restore(outcomes)  # whoever ends it, as a reload does, did not find anything wrong
+            raise
         except TimeoutError:
             errors = [CallTimedOut(f"the refresh ran longer than stale_after, {self._settings.stale_after:g} s")]
         record = self._records.setdefault(collector.name, _Record())

@@ -35,10 +35,9 @@ async def applied(service: Service, config: Config) -> None:
 
 
 @asynccontextmanager
-async def hanging(simulator: Simulator) -> AsyncIterator[None]:
-    """Have MMS answer nothing, so that no refresh ends."""
-    simulator.faults.add(Fault(kind="hang"))
-    yield
+async def hanging(simulator: Simulator, operation: str | None = None) -> AsyncIterator[int]:
+    """Have MMS answer nothing, or nothing to one operation, so that no refresh ends; provide the fault's number."""
+    yield simulator.faults.add(Fault(kind="hang", operation=operation))
     simulator.faults.clear()
 
 
@@ -91,6 +90,30 @@ async def test_a_refresh_that_it_cuts_short_is_no_failure(
     await applied(service, config_on(simulator.url, {"concurrency": 1}, refresh=refresh))
     assert set(served(service).by("mms_datasource_refresh_success", "source_id").values()) == {1}
     simulator.faults.clear()
+
+
+async def test_a_first_refresh_that_it_cuts_short_is_no_failure(service: Service, simulator: Simulator) -> None:
+    """Nor of sources that were not known before that refresh."""
+    async with hanging(simulator, "ListMmsJobs"):
+        await service.apply(config_on(simulator.url))
+        await eventually(lambda: "mms_datasource_info" in served(service).samples)
+        await applied(service, config_on(simulator.url, {"concurrency": 1}))
+        assert len(served(service).by("mms_datasource_info", "source_id")) == len(simulator.world.source_ids())
+        assert set(served(service).by("mms_datasource_refresh_success", "source_id").values()) == {1}
+
+
+async def test_what_a_refresh_found_wrong_before_it_was_cut_short_stays_a_failure(
+    service: Service, simulator: Simulator
+) -> None:
+    """Of the jobs, which were read, while the failures are what was not read to the end."""
+    source_id = str(simulator.world.source_ids()[0])
+    simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", status=403, source_id=int(source_id)))
+    async with hanging(simulator, "ListMmsTables") as number:
+        await service.apply(config_on(simulator.url))
+        await eventually(lambda: simulator.faults.happened(number) > 0)
+        await applied(service, config_on(simulator.url, {"concurrency": 1}))
+        failed = served(service).by("mms_datasource_refresh_success", "source_id")
+        assert [key for key, value in failed.items() if not value] == [source_id]
 
 
 async def test_at_another_endpoint_it_shows_nothing_until_that_is_read(service: Service, simulator: Simulator) -> None:
