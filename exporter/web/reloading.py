@@ -138,6 +138,8 @@ class Reloader:
         if problems:
             if is_held_up:
                 self._service.note_failed_reload(problems)
+            else:
+                self._service.note_same_configuration()
             raise ConfigError(*problems)
         return config, reading
 

@@ -136,6 +136,14 @@ class Service:
         self._load = replace(self._load, is_current=False, problems=tuple(map(str, problems)))
         self._telemetry.note_load(None)
 
+    def note_same_configuration(self) -> None:
+        """Have it seen that the configuration could be loaded anew, and is what runs: what was wrong before is mended.
+
+        It was not applied again: the time of the last success stays.
+        """
+        self._load = Load(self._load.at, is_current=True)
+        self._telemetry.note_load(self._load.at)
+
     def note_web_config(self, succeeded: bool) -> None:  # noqa: FBT001 - what happened, told by its one caller
         """Have it seen whether the web configuration could be read anew."""
         self._telemetry.note_web_load(succeeded)

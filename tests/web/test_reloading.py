@@ -18,6 +18,7 @@ from exporter.simulator import Fault, Simulator
 from exporter.web.entrance import Entrance
 from exporter.web.reloading import Reloader
 from exporter.web.service import Service
+from exporter.web.status import Load
 from tests.conftest import config_on
 from tests.harness import eventually
 from tests.processes import write_config
@@ -287,6 +288,30 @@ async def test_a_web_configuration_that_held_nothing_up_is_fine_once_it_is_mende
     web_file.write_text("{}", encoding="utf-8")
     await entrance.settled()
     assert is_successful(service), "what the other file says is what is served"
+
+
+async def test_a_configuration_that_is_put_back_is_fine_while_the_web_configuration_is_not(
+    service: Service, simulator: Simulator, file: Path
+) -> None:
+    """What was wrong with it before is neither told nor held against it, once the other is mended too."""
+    web_file = file.parent / "web.yaml"
+    web_file.write_text("{}", encoding="utf-8")
+    entrance = Entrance(web_file, service.note_web_config)
+    reloader = Reloader(Counted(file), service)
+    await reloader.start(reloader.load(), entrance)
+    loaded_at = service.situation().load.at
+    spoil(file)
+    with pytest.raises(ConfigError, match="accounts: expected at least one"):
+        await reloader.reload()
+    write_config(file.parent, simulator.url)
+    web_file.write_text("nonsense: 1", encoding="utf-8")
+    with pytest.raises(ConfigError, match="nonsense"):
+        await reloader.reload()
+    assert service.situation().load == Load(loaded_at, is_current=True)
+    assert not is_successful(service), "the web configuration is still bad"
+    web_file.write_text("{}", encoding="utf-8")
+    await entrance.settled()
+    assert is_successful(service)
 
 
 async def test_an_unchanged_account_keeps_its_connections(service: Service) -> None:
