@@ -29,6 +29,11 @@ link that Kubernetes turns and a secret that is rotated count, a file that is on
 settings did not change go on undisturbed, with their figures, connections and pace. One that changes shows what was
 read of it until it is read anew; in another region, or at another endpoint, only what is read there.
 
+A change of credentials alone counts as a new key of the same account of Alibaba Cloud: until the first refresh with it,
+and where that fails for at most `refresh.stale_after`, what the old key read is shown. Where the new key belongs to
+another account of Alibaba Cloud, so do the figures from that refresh on; give it another `name`, so that its series are
+not continued.
+
 A file that cannot be used changes nothing: its problems are logged once for each content, and
 `mms_exporter_config_last_reload_successful` is 0 until one can. A file that is gone may be about to be replaced: that
 counts if it is still gone at the next look. `SIGHUP` and `/-/reload` load the file of `--web.config.file` too, and
