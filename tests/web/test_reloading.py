@@ -1,4 +1,4 @@
-"""Reloads: what they keep, which of them happen, and what is left of them at the end."""
+"""Reloads: which of them happen, and what is left of them at the end."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,14 +7,12 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from exporter.config import Config, load
 from exporter.config_content import Content, content_of
 from exporter.errors import ConfigError
 from exporter.exposition.telemetry import Telemetry
-from exporter.simulator import Fault, Simulator
+from exporter.simulator import Simulator
 from exporter.web.entrance import Entrance
 from exporter.web.reloading import Reloader
 from exporter.web.service import Service
@@ -312,40 +310,3 @@ async def test_a_configuration_that_is_put_back_is_fine_while_the_web_configurat
     web_file.write_text("{}", encoding="utf-8")
     await entrance.settled()
     assert is_successful(service)
-
-
-async def test_an_unchanged_account_keeps_its_connections(service: Service) -> None:
-    callers: list[int] = []
-
-    async def answer(request: web.Request) -> web.Response:
-        assert request.transport is not None
-        callers.append(request.transport.get_extra_info("peername")[1])
-        return web.json_response({"data": {"total": 0, "objectList": []}})
-
-    app = web.Application()
-    app.router.add_get("/api/v1/mms/datasources", answer)
-    async with TestServer(app) as server:
-        config = config_on(str(server.make_url("")).rstrip("/"), refresh={"interval": "1s"})
-        await service.apply(config)
-        await eventually(lambda: len(callers) == 1)
-        await service.apply(config)
-        await eventually(lambda: len(callers) == 2)
-        await service.close()
-    assert callers[0] == callers[1], "the port of one and the same connection"
-
-
-@pytest.mark.parametrize("concurrency", [8, 1], ids=["unchanged", "changed"])
-async def test_an_account_keeps_its_pace(service: Service, simulator: Simulator, concurrency: int) -> None:
-    """A wait that MMS asked for is no less due because somebody reloads."""
-    simulator.faults.add(Fault(kind="throttle", retry_after_ms=600_000, times=1))
-    refresh = {"interval": "1s"}
-    await service.apply(config_on(simulator.url, {"concurrency": 8}, refresh=refresh))
-    await eventually(lambda: service.is_ready)
-
-    def refreshed_at() -> float | None:
-        return service.snapshot().accounts[0].collectors[0].duration_seconds
-
-    before = refreshed_at()
-    await service.apply(config_on(simulator.url, {"concurrency": concurrency}, refresh=refresh))
-    await eventually(lambda: refreshed_at() != before)
-    assert simulator.calls.total() == 1, "it was refreshed, and nothing was sent"

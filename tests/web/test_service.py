@@ -1,16 +1,18 @@
-"""What is shown of an account that a reload changes, from its last refresh before to its first one after."""
+"""What a reload leaves of an account: what is shown until it is read anew, and how hard and over what it is asked."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from exporter.config import Config
+from exporter.config import Config, config_from
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Fault, Identity, Simulator
 from exporter.web.service import Service
-from tests.conftest import IDENTITY, config_on
+from tests.conftest import IDENTITY, account_on, config_on
 from tests.harness import eventually
 from tests.reading import Exposition, read
 
@@ -68,13 +70,16 @@ def from_mms(page: Exposition) -> dict[str, object]:
 
 
 async def test_while_its_old_refresh_comes_to_its_end_it_is_shown(service: Service, simulator: Simulator) -> None:
-    await service.apply(config_on(simulator.url))
+    refresh = {"interval": "1s"}
+    await service.apply(config_on(simulator.url, refresh=refresh))
     await eventually(lambda: service.is_ready)
-    applying = asyncio.create_task(service.apply(config_on(simulator.url, {"concurrency": 1})))
-    while not applying.done():
-        await asyncio.sleep(0)
-        assert [account.account for account in service.snapshot().accounts] == ["test"]
-        assert service.is_healthy, "a refresh that is told to end is no failure"
+    async with hanging(simulator) as number:
+        await eventually(lambda: simulator.faults.happened(number) > 0)
+        applying = asyncio.create_task(service.apply(config_on(simulator.url, {"concurrency": 1}, refresh=refresh)))
+        while not applying.done():
+            await asyncio.sleep(0)
+            assert [account.account for account in service.snapshot().accounts] == ["test"]
+            assert service.is_healthy, "a refresh that is told to end is no failure"
 
 
 @pytest.mark.parametrize("operation", ["ListMmsDataSources", "ListMmsJobs"])
@@ -163,3 +168,52 @@ async def test_what_was_read_before_is_shown_no_longer_than_it_holds(service: Se
     await eventually(lambda: "mms_tables" not in served(service).samples)
     assert served(service).value("mms_up") == 1, "the refresh goes on"
     simulator.faults.clear()
+
+
+async def test_an_unchanged_account_keeps_its_connections(service: Service) -> None:
+    callers: list[int] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        callers.append(request.transport.get_extra_info("peername")[1])
+        return web.json_response({"data": {"total": 0, "objectList": []}})
+
+    app = web.Application()
+    app.router.add_get("/api/v1/mms/datasources", answer)
+    async with TestServer(app) as server:
+        config = config_on(str(server.make_url("")).rstrip("/"), refresh={"interval": "1s"})
+        await service.apply(config)
+        await eventually(lambda: len(callers) == 1)
+        await service.apply(config)
+        await eventually(lambda: len(callers) == 2)
+        await service.close()
+    assert callers[0] == callers[1], "the port of one and the same connection"
+
+
+async def test_an_unchanged_account_keeps_its_limit(service: Service, simulator: Simulator) -> None:
+    """Who starts anew would send a request at once, and before the account that is added."""
+    slow = account_on(simulator.url, "slow", rate_limit=0.01)
+    async with Simulator(simulator.world, identities=[IDENTITY]) as another:
+        await service.apply(config_from({"accounts": [slow]}))
+        await eventually(lambda: simulator.calls.total() == 1)
+        await service.apply(config_from({"accounts": [slow, account_on(another.url, "other")]}))
+        await eventually(lambda: another.calls.total() > 1)
+        assert simulator.calls.total() == 1
+        await service.close()
+
+
+@pytest.mark.parametrize("concurrency", [8, 1], ids=["unchanged", "changed"])
+async def test_an_account_keeps_its_pace(service: Service, simulator: Simulator, concurrency: int) -> None:
+    """A wait that MMS asked for is no less due because somebody reloads."""
+    simulator.faults.add(Fault(kind="throttle", retry_after_ms=600_000, times=1))
+    refresh = {"interval": "1s"}
+    await service.apply(config_on(simulator.url, {"concurrency": 8}, refresh=refresh))
+    await eventually(lambda: service.is_ready)
+
+    def refreshed_at() -> float | None:
+        return service.snapshot().accounts[0].collectors[0].duration_seconds
+
+    before = refreshed_at()
+    await service.apply(config_on(simulator.url, {"concurrency": concurrency}, refresh=refresh))
+    await eventually(lambda: refreshed_at() != before)
+    assert simulator.calls.total() == 1, "it was refreshed, and nothing was sent"
