@@ -37,6 +37,7 @@ RUN: Final = {
     "helm upgrade": DEPLOYED,
     "promtool test": RULES,
     "python3 -m venv": MACHINE,
+    "/usr/bin/python3 -m venv": MACHINE,
     ".venv/bin/pip": MACHINE,
     "/opt/mms-exporter/bin/pip": MACHINE,
     "install": MACHINE,

@@ -1,13 +1,11 @@
 #!/bin/sh
-# machine.sh FOLDER INSTALLED PYTHON: a machine of its own, as far as namespaces go: what install.sh left in INSTALLED, and
+# machine.sh FOLDER INSTALLED: a machine of its own, as far as namespaces go: what install.sh left in INSTALLED, and
 # systemd as its first process. For `unshare --mount`. Its changes to /etc end up in FOLDER.
 set -eu
-folder=$1 installed=$2 python=$3
+folder=$1 installed=$2
 mkdir -p "$folder/etc" "$folder/work" "$folder/units"
 mount --bind "$installed/opt" /opt
 mount -t overlay overlay -o "lowerdir=$installed/etc:/etc,upperdir=$folder/etc,workdir=$folder/work" /etc
-mount --bind "$python" /opt/python
-export PATH="/opt/python/bin:$PATH"
 
 # What the units are ordered by, empty: nothing else of this machine's is to start.
 for each in machine sysinit basic sockets shutdown network-online multi-user; do
