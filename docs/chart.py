@@ -85,8 +85,10 @@ web:
       cert_file: /etc/mms-exporter/tls/tls.crt
       key_file: /etc/mms-exporter/tls/tls.key
     basic_auth_users:
-      prometheus: $2y$10$qRTBuFoULoYNA7AQ/F3ck.trZBPyjV64.oA4ZsSBCIWvXuvQlQTuu
+      prometheus: BCRYPT-HASH
 ```
+
+`BCRYPT-HASH` stands for that of a password of your own: [how it is made](../../../docs/web-config.md#users).
 
 A certificate that is renewed in its Secret is served without a restart.
 

@@ -20,6 +20,7 @@ TRANSCRIPTS: Final = "tests/console/test_commands_page.py"
 DEPLOYED: Final = "tests/deploy/test_commands.py"
 MACHINE: Final = "tests/deploy/test_machine.py"
 RULES: Final = "tests/rules/test_rules.py"
+WEB_CONFIG: Final = "tests/web/test_web_config.py"
 RUN: Final = {
     "make demo": DOCUMENTS,
     "curl": DOCUMENTS,
@@ -36,6 +37,7 @@ RUN: Final = {
     "helm install": DEPLOYED,
     "helm upgrade": DEPLOYED,
     "promtool test": RULES,
+    ".venv/bin/python -c 'import bcrypt": WEB_CONFIG,
     "python3 -m venv": MACHINE,
     "/usr/bin/python3 -m venv": MACHINE,
     ".venv/bin/pip": MACHINE,
@@ -56,6 +58,7 @@ NOT_RUN: Final = {
     "MMS_CONFIG=": "needs an engine: likewise, with the variable",
     "helm test": "needs a cluster: tests/deploy/test_helm.py parses what its pod runs",
     "kubectl": "needs a cluster: what it would make is validated, and compared with what the chart mounts",
+    "htpasswd": "is Apache's: tests/web/test_toolkit.py logs in by a hash in its form",
     "aliyun": "needs an account: its documents and the names in it are compared with each other",
 }
 """Why a command is run by no test, and what is looked at instead, by how it begins."""

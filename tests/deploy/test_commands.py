@@ -26,6 +26,7 @@ from tests.deploy.helm import CHART, KUBERNETES, rendered
 from tests.deploy.test_compose import read_by_compose
 from tests.documented import DEPLOYED, blocks, commands, place_of
 from tests.programs import FETCHED, NAMES, ROOT, program
+from tests.web.test_gate import DAVE
 
 COMMANDS = commands(*sorted((ROOT / "deploy").rglob("*.md")))
 HELM = [command for command in COMMANDS if command.startswith(("helm install", "helm upgrade"))]
@@ -162,5 +163,5 @@ def test_what_is_attached_was_made_before_under_that_name(kind: str) -> None:
 
 @pytest.mark.parametrize("block", blocks(README, "yaml"))
 def test_values_in_the_charts_readme_are_ones_that_it_takes(block: str, tmp_path: Path) -> None:
-    (tmp_path / "values.yaml").write_text(block, encoding="utf-8")
+    (tmp_path / "values.yaml").write_text(block.replace("BCRYPT-HASH", DAVE), encoding="utf-8")
     assert "kind: Deployment" in rendered(f"--values={tmp_path}/values.yaml")

@@ -2,9 +2,14 @@
 
 import json
 import os
+import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import bcrypt
 import jsonschema
 import pytest
 import yaml
@@ -17,12 +22,18 @@ from exporter.schema import json_schema
 from exporter.shapes import Section
 from exporter.web.entrance import Entrance
 from exporter.web.web_config import HttpServer, RateLimit, TlsServer, WebConfig, load_web_config, web_config_from
+from tests.documented import PAGES, blocks, commands
 from tests.programs import ROOT
 from tests.web.door import Papers
+from tests.web.test_gate import DAVE
 
 CONFIGS = Path(__file__).parent / "configs"
 INVALID = sorted(CONFIGS.glob("*.yml"))
-DOCUMENT = (ROOT / "docs" / "web-config.md").read_text(encoding="utf-8")
+PAGE = ROOT / "docs" / "web-config.md"
+DOCUMENT = PAGE.read_text(encoding="utf-8")
+PLACEHOLDER = "BCRYPT-HASH"
+"""What stands for a hash in examples."""
+SHOWING_USERS = [page for page in PAGES if "basic_auth_users:\n" in page.read_text(encoding="utf-8")]
 SCHEMA = json_schema(WebConfig, "Web configuration")
 SECTIONS = {
     "tls_server_config": (
@@ -132,12 +143,31 @@ def test_files_are_named_relative_to_the_web_configuration(papers: Papers, monke
 
 
 def test_the_example_of_the_documentation_is_accepted_by_the_loader_and_the_schema(tmp_path: Path) -> None:
-    example = DOCUMENT.partition("```yaml\n")[2].partition("```")[0]
+    example = blocks(PAGE, "yaml")[0].replace(PLACEHOLDER, DAVE)
     file = tmp_path / "web.yml"
     file.write_text(example, encoding="utf-8")
     assert set(yaml.safe_load(example)) == {*SECTIONS, "auth_excluded_paths"}
     jsonschema.validate(yaml.safe_load(example), SCHEMA)
     assert load_web_config(file).basic_auth_users
+
+
+@pytest.mark.parametrize("page", SHOWING_USERS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_example_has_a_password_that_somebody_knows(page: Path) -> None:
+    """The placeholder is refused, so that who copies the example makes a hash."""
+    users = re.findall(r"basic_auth_users:\n\s+(\w+): (.*)", page.read_text(encoding="utf-8"))
+    assert users == [("prometheus", PLACEHOLDER)]
+    with pytest.raises(ConfigError, match="expected a bcrypt hash, as of: htpasswd"):
+        web_config_from({"basic_auth_users": dict(users)})
+
+
+def test_the_python_of_the_documentation_makes_a_hash_of_what_it_is_told() -> None:
+    """Without a terminal it reads the password from its input."""
+    (command,) = [each for each in commands(PAGE) if "bcrypt" in each]
+    words = shlex.split(command.replace(".venv/bin/python", sys.executable))
+    asked = subprocess.run(words, input="dave123\n", capture_output=True, text=True, check=True, start_new_session=True)  # noqa: S603 - the document's own
+    hashed = asked.stdout.strip()
+    assert bcrypt.checkpw(b"dave123", hashed.encode())
+    assert web_config_from({"basic_auth_users": {"dave": hashed}}).basic_auth_users
 
 
 @pytest.mark.parametrize("name", ["everything_at_once", "wrong_types", "a_list"])
