@@ -9,6 +9,7 @@ import msgspec
 from prometheus_client import Metric
 
 from docs.chart import values_readme
+from docs.chart_schema import values_schema
 from docs.configuration import configuration
 from exporter.config_text import schema_text
 from exporter.exposition.families import PARTS
@@ -79,6 +80,7 @@ def documents() -> dict[str, str]:
         "status.schema.json": _text(status_schema()),
         "web-config.schema.json": _text(json_schema(WebConfig, "Web configuration of mms-exporter")),
         "../deploy/helm/mms-exporter/README.md": values_readme(),
+        "../deploy/helm/mms-exporter/values.schema.json": _text(values_schema()),
     }
 
 

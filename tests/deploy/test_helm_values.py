@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
+from exporter.config import config_from
 from exporter.web.web_config import web_config_from
 from tests.deploy.helm import (
     CHART,
@@ -23,7 +24,9 @@ from tests.deploy.helm import (
     values_named,
     values_of_the_chart,
 )
+from tests.programs import ROOT
 
+CONFIGS = ROOT / "tests" / "configs"
 PLAIN = "plain-name"
 """A name that is a text wherever it stands."""
 
@@ -33,6 +36,7 @@ def scalars(name: str) -> list[yaml.ScalarNode]:
     named = ("fullnameOverride", "nameOverride", "serviceAccount.name", "configSecretName", "secretName")
     settings = [f"--set-string={key}={name}" for key in (*named, "web.tlsSecretName", "priorityClassName")]
     settings += ["--set=monitor.kind=PodMonitor,networkPolicy.enabled=true,shards=2", f"--kube-version={KUBERNETES}"]
+    settings.append("--set=web.config.tls_server_config.cert=CERTIFICATE,web.config.tls_server_config.key=KEY")
     found: list[yaml.ScalarNode] = []
     pending: list[Any] = list(yaml.compose_all(helm("template", name, CHART, f"--namespace={name}", *settings)))
     while pending:
@@ -105,10 +109,12 @@ def test_only_with_a_certificate_and_its_key_there_is_https(settings: dict[str, 
     assert web_config_from({"tls_server_config": settings}).tls_server_config.is_given is (scheme == "HTTPS")
 
 
-@pytest.mark.parametrize("interval", ['"0"', "0", '""'])
+@pytest.mark.parametrize("interval", ['"0"', "0", '""', '"0s"', '"0ms"', '"0h0.0m"', "null"])
 def test_a_rate_limit_that_limits_nothing_turns_no_probe_away(interval: str) -> None:
     found = manifests(f'--set-json=web.config.rate_limit={{"interval": {interval}, "burst": 5}}')
     assert "httpGet" in container(found)["readinessProbe"]
+    web = yaml.safe_load(the("Secret", found, "-web")["stringData"]["web.yaml"])
+    assert interval == '""' or web_config_from(web).rate_limit.interval_seconds == 0
 
 
 def test_the_test_may_ask_where_few_may_scrape() -> None:
@@ -153,11 +159,59 @@ def test_every_flag_that_the_chart_sets_is_refused_among_the_others() -> None:
         ("extraEnv[0].value=x", "missing property 'name'"),
         ("fullnameOverride=a.b", "'/fullnameOverride'"),
         ("podDisruptionBudget.maxUnavailable=some", "'/podDisruptionBudget/maxUnavailable'"),
+        (f"nameOverride={59 * 'a'}", "'/nameOverride': maxLength: got 59, want 58"),
+        ("extraEnv[0].name=A,extraEnv[0].value=1", "'/extraEnv/0/value': got number, want string"),
+        ("config.refresh.intervall=1m", "'/config/refresh': additional properties 'intervall' not allowed"),
+        ("config.refresh.interval=60", "'/config/refresh/interval': got number, want string"),
+        ("config.refresh.interval=", "'/config/refresh/interval': minLength: got 0, want 1"),
+        ("config.accounts[0].name=a", "'/config/accounts/0': missing property 'region'"),
+        ("web.config.basic_auth_users.dave=dave123", "'/web/config/basic_auth_users/dave'"),
+        ("web.tlsSecretName=tls", "web.tlsSecretName: nothing is served with it until web.config.tls_server_config"),
+        (
+            "web.config.tls_server_config.cert_file=/etc/mms-exporter/tls/tls.crt",
+            "web.config.tls_server_config.cert_file: lies in the Secret that web.tlsSecretName names",
+        ),
+        (
+            "web.config.tls_server_config.cert_file=/etc/mms-exporter/secrets/tls.crt",
+            "web.config: names a file in /etc/mms-exporter/secrets",
+        ),
+        (
+            "config.accounts[0].name=a,config.accounts[0].region=b,config.accounts[0].ca_file=/etc/mms-exporter/secrets/ca",
+            ": config: names a file in /etc/mms-exporter/secrets",
+        ),
+        ("shards=2,replicas=2", "give shards or replicas, not both"),
     ],
 )
 def test_values_that_cannot_be_used_are_refused(setting: str, complaint: str) -> None:
     with pytest.raises(Refused, match=re.escape(complaint)):
         rendered(f"--set={setting}")
+
+
+def test_the_longest_name_leaves_room_for_that_of_the_test() -> None:
+    (tester,) = [each for each in manifests(f"--set=nameOverride={58 * 'a'}") if each["kind"] == "Pod"]
+    assert tester["metadata"]["labels"]["app.kubernetes.io/name"] == f"{58 * 'a'}-test"
+
+
+def test_a_great_number_in_a_file_stays_a_whole_one(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text("shards: 1000000\nstartupSeconds: 1000000\n", encoding="utf-8")
+    found = manifests(f"--values={tmp_path}/values.yaml")
+    assert the("StatefulSet", found)["spec"]["replicas"] == 1000000
+    assert container(found)["startupProbe"]["failureThreshold"] == 1000000
+    assert container(found)["args"][-1] == "--shard.total=1000000"
+
+
+def test_a_configuration_of_the_users_own_is_not_looked_into() -> None:
+    """Where it stands in place of `config`, nobody reads that."""
+    assert container(manifests(values_named("access_key"), "--set=configSecretName=mine,secretName="))
+
+
+def test_helm_takes_what_the_program_takes(tmp_path: Path) -> None:
+    """All keys, with expressions of Python's that Go does not know."""
+    config = yaml.safe_load((CONFIGS / "contract.yaml").read_text(encoding="utf-8"))
+    config["accounts"][0]["sources"] = {"include": ["(?!test-).*"]}
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump({"config": config}), encoding="utf-8")
+    secret = the("Secret", manifests(f"--values={tmp_path}/values.yaml"), "-config")
+    assert config_from(yaml.safe_load(secret["stringData"]["config.yaml"])).accounts
 
 
 def test_the_schema_is_one_and_knows_the_values_of_the_chart() -> None:

@@ -22,7 +22,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "mms-exporter.testSelector" -}}
-app.kubernetes.io/name: {{ printf "%s-test" (include "mms-exporter.name" .) | trunc 63 | quote }}
+app.kubernetes.io/name: {{ printf "%s-test" (include "mms-exporter.name" . | trunc 58 | trimSuffix "-") | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 

@@ -44,7 +44,7 @@ args:
   - --log.format={{ .Values.log.format }}
   {{- if gt (int .Values.shards) 1 }}
   - --shard.index=$(SHARD_INDEX)
-  - --shard.total={{ .Values.shards }}
+  - --shard.total={{ int .Values.shards }}
   {{- end }}
   {{- if or .Values.configSecretName .Values.secretName }}
   - --config.auto-reload
@@ -64,7 +64,7 @@ ports:
 startupProbe:
   {{- include "mms-exporter.knock" (dict "root" . "path" "/-/healthy") | nindent 2 }}
   periodSeconds: 1
-  failureThreshold: {{ .Values.startupSeconds }}
+  failureThreshold: {{ int .Values.startupSeconds }}
 livenessProbe:
   {{- include "mms-exporter.knock" (dict "root" . "path" "/-/healthy") | nindent 2 }}
   periodSeconds: 15

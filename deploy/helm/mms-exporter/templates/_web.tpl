@@ -15,7 +15,7 @@ others asked too often. */}}
 {{- $tls := $web.tls_server_config | default dict -}}
 {{- if or (eq ($tls.client_auth_type | default "") "RequireAndVerifyClientCert") $tls.client_allowed_sans -}}true
 {{- else if and $web.basic_auth_users (not (has .path $web.auth_excluded_paths)) -}}true
-{{- else if not (has (toString (dig "interval" "0" ($web.rate_limit | default dict))) (list "0" "")) -}}true
+{{- else if regexMatch "[1-9]" (dig "interval" "0" ($web.rate_limit | default dict) | toString) -}}true
 {{- end -}}
 {{- end }}
 
