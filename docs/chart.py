@@ -8,13 +8,20 @@ from typing import Any
 
 import yaml
 
+from exporter import __version__
+
 CHART = Path(__file__).parent.parent / "deploy" / "helm" / "mms-exporter"
 
 HEAD = """# Helm chart
 
 A Deployment of the exporter, or a StatefulSet of shards, hardened: not root, a read-only root, no privilege, no token
-of the cluster. No image is published: build the [Dockerfile](../../../Dockerfile), push it to a registry of yours, and
-name it in your values:
+of the cluster. No image is published: build the [Dockerfile](../../../Dockerfile), under the chart's `appVersion`, push
+it to a registry of yours, and name it in your values:
+
+```sh
+docker build --tag registry.example/mms-exporter:VERSION .
+docker push registry.example/mms-exporter:VERSION
+```
 
 ```yaml
 image: {repository: registry.example/mms-exporter}
@@ -24,6 +31,9 @@ image: {repository: registry.example/mms-exporter}
 helm install mms-exporter deploy/helm/mms-exporter --namespace=mms --create-namespace --values=values.yaml
 helm test mms-exporter --namespace=mms
 ```
+
+Shards (`shards` above 1) need Kubernetes 1.28 or later, which numbers their pods; where Helm renders without a cluster,
+`--kube-version` says which.
 
 `helm package deploy/helm/mms-exporter` puts rules and dashboards into the package, which stand elsewhere in the
 repository; that is what Helm says of symbolic links.
@@ -107,7 +117,7 @@ def values_readme() -> str:
         f"| `{path}` | {_cell(f'`{json.dumps(value)}`')} | {_cell(meanings.get(path, ''))} |"
         for path, value in _leaves(yaml.safe_load(text), "", set(meanings))
     ]
-    return HEAD + "\n".join(lines) + "\n"
+    return HEAD.replace("VERSION", __version__) + "\n".join(lines) + "\n"
 
 
 def _cell(text: str) -> str:

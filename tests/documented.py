@@ -53,6 +53,7 @@ NOT_RUN: Final = {
         "it writes, and waits for the end of a migration: tests/retry does both in a simulated hour; here it is parsed"
     ),
     "docker build": "needs an engine: tests/deploy/test_image.py runs the Dockerfile's steps; its arguments are read",
+    "docker push": "needs a registry: that the chart asks for what is pushed is looked at",
     "docker run": "needs an engine: tests/deploy/test_image.py runs the image's tree; the exporter's words are parsed",
     "docker compose": "needs an engine: the project is read as Compose does, with the services that are named",
     "MMS_CONFIG=": "needs an engine: likewise, with the variable",

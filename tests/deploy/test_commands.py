@@ -101,7 +101,8 @@ async def test_helm_takes_the_command_up_to_the_cluster(command: str, cluster: s
     if "upgrade" in command:
         also += " --install"
     printed = await asyncio.to_thread(done_by_shell, f"{words} {also}", HELM_CACHE_HOME=str(tmp_path))
-    assert 'image: "registry.example/mms-exporter:' in printed
+    (pushed,) = [each.removeprefix("docker push ") for each in beginning("docker push")]
+    assert f'image: "{pushed}"' in printed
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "deploy/" in command])
@@ -119,6 +120,11 @@ def test_the_image_is_told_what_the_program_knows(command: str) -> None:
 def test_the_build_is_given_arguments_that_the_dockerfile_takes(command: str) -> None:
     known = {rest.partition("=")[0] for stage in stages(ROOT / "Dockerfile") for rest in said_in(stage, "ARG")}
     assert {*re.findall(r"--build-arg=(\w+)", command)} <= known
+
+
+@pytest.mark.parametrize("command", beginning("docker push"))
+def test_what_is_pushed_was_built_before_under_that_name(command: str) -> None:
+    assert f"docker build --tag {command.removeprefix('docker push ')} ." in beginning("docker build")
 
 
 @pytest.mark.parametrize("command", [*beginning("docker compose"), *beginning("MMS_CONFIG=")])
