@@ -128,7 +128,7 @@ def test_the_demo_answers_as_the_readme_has_it(tmp_path: Path) -> None:
     script = f"""
         ip link set lo up
         make demo VENV={tmp_path} >{tmp_path}/printed 2>&1 & made=$!
-        until {CURLS[0]} --silent --fail --output /dev/null; do kill -0 $made; sleep 0.05; done
+        until curl --silent --fail --output /dev/null http://127.0.0.1:10180/-/ready; do kill -0 $made; sleep 0.05; done
         {" --fail; ".join(CURLS)} --fail
         kill $made
     """
