@@ -72,7 +72,27 @@ prometheusRule: {enabled: true, labels: {release: prometheus}}
 dashboards: {enabled: true}
 ```
 
-Without the operator, [deploy/prometheus/kubernetes.yml](../../prometheus/kubernetes.yml) finds the pods.
+Without the operator, [deploy/prometheus/kubernetes.yml](../../prometheus/kubernetes.yml) finds the pods, by a label
+that `nameOverride` changes.
+
+## A network policy
+
+`networkPolicy.enabled` lets out DNS, HTTPS on port 443 and the metadata service, and nothing else. A proxy on another
+port, which is most of them, has to be let out by `networkPolicy.egress`, which stands in place of all that:
+
+```yaml
+networkPolicy:
+  enabled: true
+  egress:
+    - ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+    - to: [{ipBlock: {cidr: 192.0.2.10/32}}]
+      ports: [{port: 3128, protocol: TCP}]
+config:
+  accounts:
+    - name: prod-shanghai
+      region: cn-shanghai
+      proxy: {url: "http://192.0.2.10:3128"}
+```
 
 ## TLS and users
 

@@ -9,15 +9,12 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from exporter.arguments import parse
 from tests.deploy.dockerfile import said as said_in
@@ -54,41 +51,6 @@ def test_a_command_does_what_the_document_says(command: str) -> None:
     word = command.split(maxsplit=1)[0]
     program(next(variable for variable, names in NAMES.items() if word in names))  # or skip, or fail
     done_by_shell(command)
-
-
-def kinds(version: str, *names: str) -> dict[str, Any]:
-    """Return how Kubernetes says what kinds of objects a version of its API has."""
-    resources = [{"name": f"{name.lower()}s", "kind": name, "namespaced": True, "verbs": ["get"]} for name in names]
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}
-
-
-APPS = {"groupVersion": "apps/v1", "version": "v1"}
-ANSWERS: dict[str, Any] = {
-    "/version": {"major": "1", "minor": "33", "gitVersion": f"v{KUBERNETES}"},
-    "/api": {"kind": "APIVersions", "versions": ["v1"]},
-    "/api/v1": kinds("v1", "Secret", "Service", "ServiceAccount", "Pod"),
-    "/apis": {
-        "kind": "APIGroupList",
-        "apiVersion": "v1",
-        "groups": [{"name": "apps", "versions": [APPS], "preferredVersion": APPS}],
-    },
-    "/apis/apps/v1": kinds("apps/v1", "Deployment"),
-    "/api/v1/namespaces/mms/secrets": {"kind": "SecretList", "apiVersion": "v1", "items": []},
-}
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[str]:
-    """Provide the URL of a Kubernetes that says what kinds of objects it has, and has none."""
-
-    async def answer(request: web.Request) -> web.Response:
-        missing = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
-        return web.json_response(ANSWERS.get(request.path, missing), status=200 if request.path in ANSWERS else 404)
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    async with TestServer(app) as server:
-        yield str(server.make_url("")).rstrip("/")
 
 
 @pytest.mark.parametrize("command", HELM)

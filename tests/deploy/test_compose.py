@@ -62,6 +62,19 @@ def test_one_variable_puts_a_real_account_in_place_of_the_simulated_one() -> Non
     assert real["target"] == demo["target"] == "/etc/mms-exporter"
 
 
+@pytest.mark.parametrize(
+    ("variables", "runs"),
+    [
+        ({"COMPOSE_PROFILES": "other"}, False),
+        ({"COMPOSE_PROFILES": "other,simulated"}, True),
+        ({"COMPOSE_PROFILES": "simulated", "MMS_CONFIG": "/srv/mms"}, True),
+        ({"MMS_CONFIG": "./simulated"}, False),
+    ],
+)
+def test_the_simulated_mms_runs_by_the_profile_as_the_readme_has_it(variables: dict[str, str], *, runs: bool) -> None:
+    assert ("simulator" in read_by_compose(**variables)["services"]) is runs
+
+
 @pytest.mark.parametrize("path", ["mms", "./mms", "mms/"])
 def test_a_folder_is_one_however_it_is_written(path: str) -> None:
     """And no volume of that name."""
