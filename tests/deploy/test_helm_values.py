@@ -179,6 +179,7 @@ def test_every_flag_that_the_chart_sets_is_refused_among_the_others() -> None:
             "config.accounts[0].name=a,config.accounts[0].region=b,config.accounts[0].ca_file=/etc/mms-exporter/secrets/ca",
             ": config: names a file in /etc/mms-exporter/secrets",
         ),
+        ("config=null", "config: is empty, and configSecretName too"),
         ("shards=2,replicas=2", "give shards or replicas, not both"),
     ],
 )
@@ -203,6 +204,7 @@ def test_a_great_number_in_a_file_stays_a_whole_one(tmp_path: Path) -> None:
 def test_a_configuration_of_the_users_own_is_not_looked_into() -> None:
     """Where it stands in place of `config`, nobody reads that."""
     assert container(manifests(values_named("access_key"), "--set=configSecretName=mine,secretName="))
+    assert container(manifests("--set=configSecretName=mine,config=null"))
 
 
 def test_helm_takes_what_the_program_takes(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def on(**keys: object) -> str:
         ([POLICY, on(proxy=None, endpoint="https://mms.example:8443/mms")], "the endpoint of account a"),
         ([POLICY, on(endpoint="https://mms.example")], ""),
         ([POLICY, on(proxy={"url": "http://p:3128"}), OWN_EGRESS], ""),
-        ([POLICY, on(proxy={"url": "http://p:3128"}), "--set=configSecretName=mine"], ""),
+        ([POLICY, "--set=configSecretName=mine,config=null"], ""),
         ([POLICY, BY_ENVIRONMENT], "https_proxy"),
     ],
 )

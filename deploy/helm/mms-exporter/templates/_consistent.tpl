@@ -37,6 +37,9 @@
 {{- end }}
 
 {{- define "mms-exporter.consistentSecrets" -}}
+{{- if not (or .Values.config .Values.configSecretName) -}}
+{{- fail "config: is empty, and configSecretName too" -}}
+{{- end -}}
 {{- $config := ternary dict .Values.config (not (empty .Values.configSecretName)) -}}
 {{- range $key, $value := dict "config" $config "web.config" .Values.web.config -}}
 {{- if and (not $.Values.secretName) (contains "\"/etc/mms-exporter/secrets/" (toJson $value)) -}}

@@ -15,7 +15,7 @@
 {{- /* What the values have the exporter ask beside the metadata service: a URL, by who names it. */}}
 {{- define "mms-exporter.asked" -}}
 {{- $asked := dict -}}
-{{- range ternary list .Values.config.accounts (not (empty .Values.configSecretName)) -}}
+{{- range ternary list (.Values.config | default dict).accounts (not (empty .Values.configSecretName)) -}}
 {{- $_ := set $asked (printf "the proxy of account %s" .name) (.proxy | default dict).url -}}
 {{- $_ := set $asked (printf "the endpoint of account %s" .name) .endpoint -}}
 {{- end -}}
