@@ -37,8 +37,8 @@ class Bounds:
     """Between two requests: longer than Prometheus keeps an idle connection."""
     connections: int = 256
     """At a time, of all clients: more than any number of Prometheus servers needs."""
-    connections_of_one: int = 192
-    """Of one client address: whatever it does, some places are the others'."""
+    connections_of_one: int = 224
+    """Of one client address: two hundred scrapers behind one proxy have a place each, and 32 places are the others'."""
 
 
 class Connection(web.RequestHandler):
