@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from exporter.web.security_headers import add_default_headers
+from exporter.web.unsent import bound_unsent, unsent_bytes
 
 log = structlog.stdlib.get_logger()
 
@@ -32,7 +33,7 @@ class Bounds:
     head_seconds: float = 10.0
     """From the connection, or the first byte of one more request, to the end of its head; with TLS's handshake."""
     answer_seconds: float = 60.0
-    """For an answer to be made and read."""
+    """For an answer to be made, and again for it to be read; what the kernel took counts as read."""
     idle_seconds: float = 600.0
     """Between two requests: longer than Prometheus keeps an idle connection."""
     connections: int = 256
@@ -45,8 +46,8 @@ class Connection(web.RequestHandler):
     """The server's side of a connection; it exists from the moment a client is let in, before any handshake."""
 
     __slots__ = (
-        *("_answering", "_awaited", "_bounds", "_has_left", "_leave", "_received_bytes", "_since", "_wire"),
-        *("has_asked", "has_proven", "peer"),
+        *("_answering", "_awaited", "_bounds", "_has_left", "_leave", "_received_bytes", "_sending", "_since"),
+        *("_wire", "has_asked", "has_proven", "peer"),
     )
 
     def __init__(
@@ -79,6 +80,7 @@ class Connection(web.RequestHandler):
         self.has_asked = False
         """Whether the head of a request came."""
         self._answering = False
+        self._sending = False
         self._received_bytes = 0
         self.has_proven = False
         """Whether its client showed who it is, by a login or a certificate."""
@@ -104,7 +106,7 @@ class Connection(web.RequestHandler):
         return self._bounds.idle_seconds if is_idle else self._bounds.head_seconds
 
     def _is_awaiting_reader(self) -> bool:
-        return self._answering or (self._wire is not None and self._wire.get_write_buffer_size() > 0)
+        return self._answering or self._sending or (self._wire is not None and unsent_bytes(self._wire) > 0)
 
     def begin_answer(self) -> None:
         """Note that a request's head is there, and its answer is being made."""
@@ -122,6 +124,7 @@ class Connection(web.RequestHandler):
         """Begin to serve."""
         if isinstance(transport, asyncio.Transport):
             self._wire = transport
+            bound_unsent(transport)
             self.has_proven = bool(transport.get_extra_info("peercert"))  # none is taken that was not verified
         super().connection_made(transport)
 
@@ -168,7 +171,11 @@ class Connection(web.RequestHandler):
         """Send an answer; what aiohttp refuses before the gate is told without what was sent."""
         if isinstance(resp, web.HTTPExpectationFailed):
             resp.text = f"{HTTPStatus.EXPECTATION_FAILED.phrase}\n"
-        return await super().finish_response(request, resp, start_time)
+        self._sending = True
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._sending = False
 
     def handle_error(
         self,

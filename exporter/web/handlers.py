@@ -22,7 +22,9 @@ MAX_REQUEST_BYTES: Final = 64 * 1024
 HEAD_COMPANY_BYTES: Final = 16 * 1024
 """So much is sent, as a copy, together with the head of an answer, which by itself wakes the reader for nothing."""
 CHUNK_BYTES: Final = 256 * 1024
-"""So much of an answer is copied for a reader at a time: less takes longer, more is held for one who does not read."""
+"""So much of an answer is copied for a reader at a time: less takes longer, more is held for one who does not read.
+
+Such a one holds one piece, and with TLS two: one before it is passed down, and one below."""
 
 STATUS_PATH: Final = "/api/v1/status"
 
@@ -57,7 +59,7 @@ class _Handlers:
         headers = {"content-type": CONTENT_TYPES[text_format], "vary": "accept, accept-encoding"}
         if gzip:
             headers["content-encoding"] = "gzip"
-        return web.Response(body=_Shared(*self._service.publisher.pieces(text_format, gzip=gzip)), headers=headers)
+        return web.Response(body=Shared(*self._service.publisher.pieces(text_format, gzip=gzip)), headers=headers)
 
     async def page(self, request: web.Request) -> web.Response:
         headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": POLICY}
@@ -100,11 +102,11 @@ def _edition(request: web.Request, headers: dict[str, str], edition: Edition) ->
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     if takes_gzip(request.headers.get("accept-encoding", "")):
         headers["content-encoding"] = "gzip"
-        return web.Response(body=_Shared(edition.gzipped), headers=headers)
-    return web.Response(body=_Shared(edition.plain), headers=headers)
+        return web.Response(body=Shared(edition.gzipped), headers=headers)
+    return web.Response(body=Shared(edition.plain), headers=headers)
 
 
-class _Shared(Payload):
+class Shared(Payload):
     """What all readers share, written by and by, so that a slow one holds no copy of it."""
 
     def __init__(self, *pieces: bytes) -> None:
