@@ -10,7 +10,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import bcrypt
 
@@ -23,11 +23,19 @@ HASHED_AT_ONCE: Final = 2
 MAX_WAITING: Final = 64
 """Logins that wait to be hashed: a few seconds' work at the usual cost."""
 MAX_VERDICTS: Final = 1024
-"""Of wrong passwords, and as many of right ones, so that no flood of guesses pushes a known user out."""
+"""Of right passwords of known users, and as many of all others, so that no flood of guesses pushes a known user out."""
 MAX_PASSWORD_BYTES: Final = 72
 """Bcrypt looks at no more, and neither does the toolkit; the library wants them cut."""
 
 Digest = bytes
+
+
+class Measure(NamedTuple):
+    """What a password is compared with."""
+
+    hashed: bytes
+    is_own: bool
+    """Whether it is the hash of the user who is named; that of another where no such user is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +80,8 @@ class Users:
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
-        self._matching: OrderedDict[Digest, bool] = OrderedDict()
-        self._differing: OrderedDict[Digest, bool] = OrderedDict()
+        self._of_users: OrderedDict[Digest, bool] = OrderedDict()
+        self._of_others: OrderedDict[Digest, bool] = OrderedDict()
         self._jobs: dict[tuple[str, Digest], _Job] = {}
         self._turns = Turns(HASHED_AT_ONCE, MAX_WAITING)
 
@@ -83,24 +91,25 @@ class Users:
         `peer` is who sends it. A login that its senders give up before its turn is never hashed. Raises: Crowded.
         """
         known = {name.encode(errors="surrogatepass"): hashed.text.encode() for name, hashed in hashes.items()}
-        matches = await self._matches(login, known.get(login.user) or _usual(known), peer)
-        return matches and login.user in known
+        own = known.get(login.user)
+        measure = Measure(own or _usual(known), is_own=own is not None)
+        return await self._matches(login, measure, peer) and measure.is_own
 
-    async def _matches(self, login: Login, hashed: bytes, peer: str) -> bool:
-        digest = self._digest(login, hashed)
+    async def _matches(self, login: Login, measure: Measure, peer: str) -> bool:
+        digest = self._digest(login, measure.hashed)
         verdict = self._remembered(digest)
         if verdict is None:
-            verdict = await self._judged(digest, login, hashed, peer)
+            verdict = await self._judged(digest, login, measure, peer)
         if verdict is None:
             raise Crowded
         return verdict
 
-    async def _judged(self, digest: Digest, login: Login, hashed: bytes, peer: str) -> bool | None:
+    async def _judged(self, digest: Digest, login: Login, measure: Measure, peer: str) -> bool | None:
         key = (peer, digest)
         job = self._jobs.get(key)
         if job is None:
             ticket = self._turns.ask(Share(peer, login.user))
-            job = self._jobs[key] = _Job(ticket, asyncio.create_task(self._judge(digest, login, hashed, ticket)))
+            job = self._jobs[key] = _Job(ticket, asyncio.create_task(self._judge(digest, login, measure, ticket)))
         job.awaiting += 1
         try:
             return await asyncio.shield(job.verdict)
@@ -110,28 +119,28 @@ class Users:
                 self._turns.give_up(job.ticket)
                 del self._jobs[key]
 
-    async def _judge(self, digest: Digest, login: Login, hashed: bytes, ticket: Ticket) -> bool | None:
+    async def _judge(self, digest: Digest, login: Login, measure: Measure, ticket: Ticket) -> bool | None:
         if not await ticket.comes:
             return None
         try:
             verdict = self._remembered(digest)  # from another peer's turn, it may be known by now
             if verdict is None:
                 loop = asyncio.get_running_loop()
-                verdict = await loop.run_in_executor(DAEMON_THREADS, _matches, login.password, hashed)
-                self._remember(digest, verdict)
+                verdict = await loop.run_in_executor(DAEMON_THREADS, _matches, login.password, measure.hashed)
+                self._remember(digest, verdict, measure)
             return verdict
         finally:
             self._turns.end()
 
     def _remembered(self, digest: Digest) -> bool | None:
-        for verdicts in (self._matching, self._differing):
+        for verdicts in (self._of_users, self._of_others):
             if digest in verdicts:
                 verdicts.move_to_end(digest)
                 return verdicts[digest]
         return None
 
-    def _remember(self, digest: Digest, verdict: bool) -> None:  # noqa: FBT001 - what is remembered
-        verdicts = self._matching if verdict else self._differing
+    def _remember(self, digest: Digest, verdict: bool, measure: Measure) -> None:  # noqa: FBT001 - what is remembered
+        verdicts = self._of_users if verdict and measure.is_own else self._of_others
         verdicts[digest] = verdict
         if len(verdicts) > MAX_VERDICTS:
             verdicts.popitem(last=False)

@@ -41,6 +41,11 @@ def test_the_newest_of_who_has_most_is_in_the_way() -> None:
     assert queue.pop_most_crowding() == (other_peer, 4)
 
 
+def test_where_each_has_one_the_newest_is_in_the_way() -> None:
+    shares = [Share(peer, b"x") for peer in "abc"]
+    assert queue_of(*shares).pop_most_crowding() == (shares[-1], 2)
+
+
 @given(st.lists(SHARES, max_size=20))
 def test_each_item_has_its_turn_once_and_those_of_a_share_in_their_order(shares: list[Share]) -> None:
     items = in_turn(queue_of(*shares))
