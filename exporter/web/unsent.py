@@ -1,4 +1,7 @@
-"""What was written for a client and waits in this process for it to read."""
+"""What was written for a client and waits in this process for it to read: how much does, and how much may.
+
+Knows the layers of a connection, and nothing of what they carry.
+"""
 
 import asyncio
 from typing import Any, Final
