@@ -36,6 +36,8 @@ HEADERS: Final[dict[str, tuple[str, ...]]] = {
 
 _HASH: Final = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
 """Cost, 22 characters of salt, 31 of digest. The salt has 128 bits, so that its last character is one of four."""
+MAX_COST: Final = 16
+"""Of a hash: about 3 s of work; each one more doubles it, and two logins at a time would keep all others out."""
 _DURATION: Final = re.compile(r"0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_INTERVAL_SECONDS: Final = 86400
@@ -182,8 +184,8 @@ class WebConfig(Section, frozen=True, kw_only=True):
     def impossible(self) -> Iterator[tuple[str, str]]:
         """Yield passwords that are no hashes, paths that are none, and what goes wrong only together."""
         for user, hashed in self.basic_auth_users.items():
-            if not _HASH.fullmatch(hashed.text):
-                yield f"basic_auth_users.{shown_key(user)}", "expected a bcrypt hash, as of: htpasswd -nBC 10 NAME"
+            if reason := _unfit(user, hashed.text):
+                yield f"basic_auth_users.{shown_key(user)}", reason
         for index, path in enumerate(self.auth_excluded_paths):
             if not path.startswith("/"):
                 yield f"auth_excluded_paths[{index}]", "expected a path such as /-/healthy"
@@ -198,6 +200,15 @@ class WebConfig(Section, frozen=True, kw_only=True):
                 "tls_server_config.cipher_suites",
                 (f"HTTP/2 needs one of {', '.join(sorted(CIPHERS_OF_HTTP2))}; or set http_server_config.http2: false"),
             )
+
+
+def _unfit(user: str, hashed: str) -> str:
+    """Return why nobody could log in as `user`; "" where somebody can."""
+    if not (found := _HASH.fullmatch(hashed)):
+        return "expected a bcrypt hash, as of: htpasswd -nBC 10 NAME"
+    if int(found[1]) > MAX_COST:
+        return f"expected a hash of cost {MAX_COST} or less: each login would take seconds, and keep others waiting"
+    return "a login's name ends at its first colon: give the user a name without one" if ":" in user else ""
 
 
 def load_web_config(path: Path) -> WebConfig:
