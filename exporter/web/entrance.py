@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,8 @@ import structlog
 
 from exporter.errors import ConfigError, Problem
 from exporter.web import tls
-from exporter.web.web_config import WebConfig, load_web_config
+from exporter.web.web_config import WebConfig, web_config_from
+from exporter.yaml_files import read_yaml
 
 log = structlog.stdlib.get_logger()
 
@@ -44,6 +45,8 @@ class Reading:
     settings: Settings
     seen: dict[Path, Stamp]
     """The files that were read, as they were."""
+    is_blank: bool
+    """Whether nothing stands in the web configuration file, as in one whose writing was cut short."""
 
 
 class Entrance:
@@ -91,6 +94,8 @@ class Entrance:
     def take(self, reading: Reading | None) -> None:
         """Serve what was read from now on; what changed in the files since then will be noticed."""
         if reading is not None:
+            for loss in _losses(self.settings, reading.settings):
+                log.warning(loss)
             self.settings, self._seen = reading.settings, reading.seen
             log.info("web configuration read anew")
             self._note_load(True)
@@ -100,6 +105,9 @@ class Entrance:
         if (reading.settings.context is None) != (self.settings.context is None):
             self._seen = reading.seen
             raise ConfigError(Problem("tls_server_config", "TLS comes and goes with a restart only"))
+        if reading.is_blank and self.settings.config.basic_auth_users:
+            self._seen = reading.seen
+            raise ConfigError(Problem(str(self._path), "is empty, and had users: write {} to let everyone enter"))
 
     def _read(self, path: Path) -> Reading:
         """Return what is in the file; one that cannot be used has been seen for all that. Raises: ConfigError."""
@@ -107,19 +115,33 @@ class Entrance:
         # A reading that fails has seen the others as well, or each look would be a reading until the file is mended.
         seen = _stamps((path, *self._seen))
         try:
-            config = load_web_config(path)
+            raw = read_yaml(path)
+            config = web_config_from(raw)
             section, folder = config.tls_server_config, path.parent
             seen = {path: seen[path]} | _stamps(tls.files_of(section, folder))
             context = tls.server_context(section, folder) if section.is_given else None
         except ConfigError:
             self._seen = seen
             raise
-        return Reading(Settings(config, context), seen)
+        return Reading(Settings(config, context), seen, is_blank=raw is None)
 
     def _rest_seconds(self) -> float:
         """Return how long it takes until every file has rested; one that is gone, or of the future, is at rest."""
         now = time.time()
         return max((_rest_seconds(file, now) for file in self._seen), default=0.0)
+
+
+def _losses(before: Settings, after: Settings) -> Iterator[str]:
+    """Yield what was asked of clients before, and is not any more."""
+    if before.config.basic_auth_users and not after.config.basic_auth_users:
+        yield "no password is asked for any more: the web configuration names no users"
+    if _has_to_show(before) and not _has_to_show(after):
+        yield "no client certificate is required any more, by the web configuration"
+
+
+def _has_to_show(settings: Settings) -> bool:
+    """Tell whether a client has to show a certificate."""
+    return settings.context is not None and settings.context.verify_mode is ssl.CERT_REQUIRED
 
 
 def _rest_seconds(file: Path, now: float) -> float:

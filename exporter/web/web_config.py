@@ -5,7 +5,6 @@ Owns the format and every default, in the toolkit's own words. Reads no certific
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -23,7 +22,6 @@ from exporter.web.tls_names import (
     VERIFIED_CLIENT_CERTIFICATE,
     VERSIONS,
 )
-from exporter.yaml_files import read_yaml
 
 HEADERS: Final[dict[str, tuple[str, ...]]] = {
     "Content-Security-Policy": (),
@@ -209,11 +207,6 @@ def _unfit(user: str, hashed: str) -> str:
     if int(found[1]) > MAX_COST:
         return f"expected a hash of cost {MAX_COST} or less: each login would take seconds, and keep others waiting"
     return "a login's name ends at its first colon: give the user a name without one" if ":" in user else ""
-
-
-def load_web_config(path: Path) -> WebConfig:
-    """Return what is in a web configuration file. Raises: ConfigError with every problem."""
-    return web_config_from(read_yaml(path))
 
 
 def web_config_from(raw: object) -> WebConfig:

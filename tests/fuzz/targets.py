@@ -28,7 +28,8 @@ from exporter.mms.models import DataSource
 from exporter.mms.protocol import DataSourceFilter, JobFilter, PartitionFilter, TableFilter, TaskFilter, answer_from
 from exporter.mms.times import unix_seconds
 from exporter.web.users import login_in
-from exporter.web.web_config import load_web_config
+from exporter.web.web_config import web_config_from
+from exporter.yaml_files import read_yaml
 from tests.reading import read
 
 ZONE: Final = ZoneInfo("Asia/Shanghai")
@@ -94,7 +95,7 @@ def configuration(data: bytes) -> None:
 
 def web_configuration(data: bytes) -> None:
     """Check the same of a web configuration."""
-    _assert_loaded_or_refused(load_web_config, data)
+    _assert_loaded_or_refused(lambda file: web_config_from(read_yaml(file)), data)
 
 
 def _assert_loaded_or_refused(load_file: Callable[[Path], object], data: bytes) -> None:

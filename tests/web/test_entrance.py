@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from exporter.errors import ConfigError
 from exporter.web.entrance import Entrance
+from exporter.web.web_config import WebConfig
 from tests.web.door import Papers, ask, door
 from tests.web.test_gate import DAVE, written
 
@@ -60,9 +61,51 @@ async def test_a_file_that_cannot_be_used_leaves_all_as_it_was_and_is_told_once(
         warnings = [each for each in logs if each["log_level"] == "warning"]
         assert [each["event"] for each in warnings] == ["web configuration not read anew; the old one stays"]
         assert "canary" not in str(logs)
-        replaced(file, "")
+        replaced(file, "{}")
         assert await ask(ours.port) == 200
         assert ours.loads == [False, True]
+
+
+@pytest.mark.parametrize("text", ["", " \n\n", "# Users of this exporter\n"])
+async def test_a_file_that_was_emptied_lets_nobody_in_who_needed_a_password(tmp_path: Path, text: str) -> None:
+    """Who writes a file may be cut short; who means it writes {}."""
+    file = written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")
+    async with door(file) as ours:
+        with capture_logs() as logs:
+            replaced(file, text)
+            for _ in range(3):
+                assert await ask(ours.port) == 401
+        told = [each["problems"] for each in logs if each["log_level"] == "warning"]
+        assert told == [f"{file}: is empty, and had users: write {{}} to let everyone enter"]
+        assert ours.loads == [False]
+
+
+def test_an_emptied_file_that_had_no_users_is_taken(tmp_path: Path) -> None:
+    entrance = Entrance(file := written(tmp_path, "rate_limit: {interval: 1s, burst: 1}\n"))
+    replaced(file, "")
+    entrance.look()
+    assert entrance.settings.config == WebConfig()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (f"basic_auth_users: {{dave: {DAVE}}}\n", "{}\n", "no password is asked for any more"),
+        (WITH_CLIENTS, TLS, "no client certificate is required any more"),
+        (WITH_CLIENTS, WITH_CLIENTS.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven"), "no client"),
+        (TLS, WITH_CLIENTS, None),
+    ],
+)
+def test_what_is_not_asked_of_clients_any_more_is_told(
+    papers: Papers, before: str, after: str, told: str | None
+) -> None:
+    entrance = Entrance(file := written(papers.folder, before))
+    with capture_logs() as logs:
+        replaced(file, after)
+        entrance.take(entrance.read())
+    warnings = [each["event"] for each in logs if each["log_level"] == "warning"]
+    assert len(warnings) == (told is not None)
+    assert all(each.startswith(str(told)) for each in warnings)
 
 
 async def test_a_certificate_that_changes_beside_a_file_that_cannot_be_used_is_told_once_too(papers: Papers) -> None:

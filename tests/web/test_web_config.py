@@ -21,7 +21,8 @@ from exporter.errors import ConfigError
 from exporter.schema import json_schema
 from exporter.shapes import Section
 from exporter.web.entrance import Entrance
-from exporter.web.web_config import HttpServer, RateLimit, TlsServer, WebConfig, load_web_config, web_config_from
+from exporter.web.web_config import HttpServer, RateLimit, TlsServer, WebConfig, web_config_from
+from exporter.yaml_files import read_yaml
 from tests.documented import PAGES, blocks, commands
 from tests.programs import ROOT
 from tests.web.door import Papers
@@ -148,7 +149,7 @@ def test_the_example_of_the_documentation_is_accepted_by_the_loader_and_the_sche
     file.write_text(example, encoding="utf-8")
     assert set(yaml.safe_load(example)) == {*SECTIONS, "auth_excluded_paths"}
     jsonschema.validate(yaml.safe_load(example), SCHEMA)
-    assert load_web_config(file).basic_auth_users
+    assert web_config_from(read_yaml(file)).basic_auth_users
 
 
 @pytest.mark.parametrize("page", SHOWING_USERS, ids=lambda page: str(page.relative_to(ROOT)))
