@@ -19,6 +19,7 @@ from exporter.web.addresses import ListenAddress
 from exporter.web.connection import Bounds, Connection
 from exporter.web.entrance import Entrance
 from exporter.web.peers import peer_of
+from exporter.web.refusals import Refusals
 
 log = structlog.stdlib.get_logger()
 
@@ -55,6 +56,7 @@ class Listener:
         self._sweeper: asyncio.Task[None] | None = None
         self._guests: dict[Connection, asyncio.Task[None]] = {}
         """Each with the task that lasts until TLS's handshake is done."""
+        self._refusals = Refusals()
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -123,7 +125,7 @@ class Listener:
                 lambda: guest, accepted, ssl=context, ssl_handshake_timeout=limit, ssl_shutdown_timeout=limit
             )
         except OSError as error:
-            log.debug("handshake failed", reason=getattr(error, "reason", None) or error.strerror or str(error))
+            self._refusals.note(error, guest.peer, asyncio.get_running_loop().time())
             self._leave(guest)
 
     async def _context(self, accepted: socket.socket) -> ssl.SSLContext | None:

@@ -28,7 +28,7 @@ class _NamedClients(ssl.SSLObject):
         super().do_handshake()
         allowed = self.context.allowed_sans if isinstance(self.context, _Context) else frozenset()
         if allowed.isdisjoint(_names(self.getpeercert() or {})):
-            raise ssl.SSLCertVerificationError("the client certificate has no allowed SAN")
+            raise ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, "the client certificate has no allowed SAN")
 
 
 class _Context(ssl.SSLContext):
