@@ -139,7 +139,7 @@ async def test_a_bad_web_configuration_leaves_the_configuration_as_it_was(
         await exporter.until(lambda served: not is_reloaded(served))
         status, said = await exporter.ask("POST", "/-/reload")
         assert status == 400
-        assert said.startswith("nonsense: unknown key;")
+        assert said.startswith(f"{web}: nonsense: unknown key;")
         web.write_text("auth_excluded_paths: [/-/healthy]", encoding="utf-8")
         await asyncio.gather(*(exporter.metrics() for _ in range(3)))
         served = await exporter.metrics()

@@ -104,7 +104,7 @@ class Entrance:
         """Check that what was read can follow what is served now. Raises: ConfigError."""
         if (reading.settings.context is None) != (self.settings.context is None):
             self._seen = reading.seen
-            raise ConfigError(Problem("tls_server_config", "TLS comes and goes with a restart only"))
+            raise ConfigError(Problem(f"{self._path}: tls_server_config", "TLS comes and goes with a restart only"))
         if reading.is_blank and self.settings.config.basic_auth_users:
             self._seen = reading.seen
             raise ConfigError(Problem(str(self._path), "is empty, and had users: write {} to let everyone enter"))
@@ -120,15 +120,21 @@ class Entrance:
             section, folder = config.tls_server_config, path.parent
             seen = {path: seen[path]} | _stamps(tls.files_of(section, folder))
             context = tls.server_context(section, folder) if section.is_given else None
-        except ConfigError:
+        except ConfigError as error:
             self._seen = seen
-            raise
+            raise ConfigError(*(_placed(problem, path) for problem in error.problems)) from None
         return Reading(Settings(config, context), seen, is_blank=raw is None)
 
     def _rest_seconds(self) -> float:
         """Return how long it takes until every file has rested; one that is gone, or of the future, is at rest."""
         now = time.time()
         return max((_rest_seconds(file, now) for file in self._seen), default=0.0)
+
+
+def _placed(problem: Problem, file: Path) -> Problem:
+    """Return a problem that says in which file it is: there is another configuration beside this one."""
+    places = (str(file), problem.path.removeprefix(str(file)))
+    return Problem(": ".join(filter(None, places)), problem.message)
 
 
 def _losses(before: Settings, after: Settings) -> Iterator[str]:
