@@ -23,6 +23,7 @@ from exporter.config_credentials import (
 )
 from exporter.config_network import Proxy
 from exporter.errors import CredentialsUnavailable
+from exporter.mms.credential_faults import fault, remedy
 from exporter.mms.signing import Credential
 from exporter.shapes import Secret
 from exporter.threads import DAEMON_THREADS
@@ -65,8 +66,11 @@ class LibraryCredentials:
         clock: Clock = SYSTEM_CLOCK,
         *,
         keeps_threads: bool = False,
+        remedy: str = "",
     ) -> None:
+        """`remedy` is what to do where there are none."""
         self._make_provider = make_provider
+        self._remedy = remedy
         self._keeps_threads = keeps_threads
         """Whether each provider starts a thread that nothing ends, so that there must be one only."""
         self._clock = clock
@@ -95,10 +99,9 @@ class LibraryCredentials:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 return await asyncio.shield(self._asking_now())
         except TimeoutError:
-            raise CredentialsUnavailable(f"no credentials within {TIMEOUT_SECONDS:g} s") from None
+            raise CredentialsUnavailable(f"no credentials within {TIMEOUT_SECONDS:g} s", hint=self._remedy) from None
         except Exception as error:  # noqa: BLE001 - foreign errors of any kind are translated here
-            # The library raises whatever its parts raise; the texts can quote a token, so only the type is told.
-            raise CredentialsUnavailable(f"no credentials: {type(error).__name__}") from None
+            raise CredentialsUnavailable(f"no credentials: {fault(error)}", hint=self._remedy) from None
 
     def _asking_now(self) -> asyncio.Future[Credential]:
         """Return the answer to come; of one that hangs, the same again, rather than one more thread."""
@@ -131,7 +134,11 @@ def credential_source(spec: Credentials, proxy: Proxy | None = None) -> Credenti
             key, secret, token = spec.access_key_id, spec.access_key_secret.text, spec.security_token.text
             return StaticCredentials(Credential(key, secret, token))
         case _:
-            return LibraryCredentials(lambda: _provider(spec, proxy), keeps_threads=isinstance(spec, DefaultChain))
+            return LibraryCredentials(
+                lambda: _provider(spec, proxy),
+                keeps_threads=isinstance(spec, DefaultChain),
+                remedy=remedy(spec),
+            )
 
 
 def _provider(spec: Credentials, proxy: Proxy | None) -> Any:  # noqa: ANN401 - the library is untyped

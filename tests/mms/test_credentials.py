@@ -40,7 +40,7 @@ async def ask(spec):
     try:
         found = await credential_source(account.credentials, account.proxy).get()
     except MmsError as error:
-        return {"reason": error.reason, "text": str(error), "repr": repr(error)}
+        return {"reason": error.reason, "text": str(error), "repr": repr(error), "hint": error.hint}
     return [found.access_key_id, found.access_key_secret, found.security_token]
 
 async def main():
@@ -254,6 +254,70 @@ async def test_credentials_that_cannot_be_had_have_a_reason(asker: Asker) -> Non
         {"type": "ecs_ram_role"},
     )
     assert [reason_of(each) for each in told] == ["credentials"] * 6
+
+
+LACKS: dict[str, tuple[dict[str, object], str, str]] = {
+    "role": (
+        {"type": "oidc_role_arn"},
+        "role_arn is not given, and ALIBABA_CLOUD_ROLE_ARN is not set",
+        "give role_arn, oidc_provider_arn and oidc_token_file_path, or set ALIBABA_CLOUD_ROLE_ARN",
+    ),
+    "provider": (
+        {"type": "oidc_role_arn", **ROLE},
+        "oidc_provider_arn is not given, and ALIBABA_CLOUD_OIDC_PROVIDER_ARN is not set",
+        "give role_arn",
+    ),
+    "token": (
+        {"type": "oidc_role_arn", **ROLE, "oidc_provider_arn": "acs:ram::1:oidc-provider/mms"},
+        "oidc_token_file_path is not given, and ALIBABA_CLOUD_OIDC_TOKEN_FILE is not set",
+        "give role_arn",
+    ),
+    "token file": (
+        {
+            "type": "oidc_role_arn",
+            **ROLE,
+            "oidc_provider_arn": "acs:ram::1:oidc-provider/mms",
+            "oidc_token_file_path": "/nowhere/token",
+        },
+        "cannot read /nowhere/token: No such file or directory",
+        "give role_arn",
+    ),
+    "profile": (
+        {"type": "profile", "profile_name": "other"},
+        "HOME/.alibabacloud/credentials.ini holds no such profile, or is not there",
+        "write a profile [other]",
+    ),
+    "instance": (
+        {"type": "ecs_ram_role"},
+        "ALIBABA_CLOUD_ECS_METADATA_DISABLED forbids to ask the metadata service",
+        "attach a RAM role to this instance",
+    ),
+    "URI": (
+        {"type": "credentials_uri"},
+        "uri is not given, and ALIBABA_CLOUD_CREDENTIALS_URI is not set",
+        "give uri or set ALIBABA_CLOUD_CREDENTIALS_URI",
+    ),
+    "default chain": (
+        {"type": "default"},
+        "nothing in the vendor's default chain has any",
+        "give the account a credentials section that works",
+    ),
+}
+"""What each type lacks, with what is said of it, and how the advice begins."""
+
+
+async def test_what_each_type_lacks_is_told_with_what_to_do(asker: Asker) -> None:
+    told = await asker.ask_all(*(spec for spec, _, _ in LACKS.values()))
+    for answer, (_, text, hint) in zip(told, LACKS.values(), strict=True):
+        assert isinstance(answer, dict)
+        assert answer["text"].replace(str(asker.home), "HOME") == f"no credentials: {text}"
+        assert answer["hint"].startswith(hint)
+
+
+async def test_how_who_is_asked_for_credentials_refused_is_told_by_its_status(serve: Serve, asker: Asker) -> None:
+    told = await asker.ask(type="credentials_uri", uri=await serve(Issuer(CANARY, 403).answer))
+    assert isinstance(told, dict)
+    assert told["text"] == "no credentials: who was asked for them answered with HTTP 403"
 
 
 def reason_of(told: object) -> object:
