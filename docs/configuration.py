@@ -16,7 +16,8 @@ The file named by `--config.file` is YAML; [configuration.schema.json](configura
 which `mms-exporter config schema` prints too. Unknown keys, wrong types and impossible values are all reported at
 once, each with its path: `mms-exporter --config.file=FILE --config.check`. Durations are written as in Prometheus:
 `90s`, `5m`, `1h30m`. Each secret can stand in a file of its own: `access_key_secret_file` in place of
-`access_key_secret`, likewise for the others.
+`access_key_secret`, likewise for the others. A relative name of a file, here as in `ca_file`, counts from the working
+directory of the exporter, not from this file's folder as in the [web configuration](web-config.md): give whole paths.
 
 `mms-exporter config show --config.file=FILE` prints what takes effect, with every default and without any secret, fit
 for a bug report. `mms-exporter check --config.file=FILE` tries it on MMS, see [commands](commands.md#check).

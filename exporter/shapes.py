@@ -195,7 +195,7 @@ def _secret_of(name: str, raw: Mapping[Any, Any], where: str, problems: list[Pro
         else:
             if text:
                 return Secret(text)
-            problems.append(Problem(f"{where}_file", f"{file} is empty"))
+            problems.append(Problem(f"{where}_file", f"{_absolute(file)} is empty"))
     return None
 
 
@@ -205,7 +205,15 @@ def _text_in(file: str) -> str:
         return Path(file).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text"
-        raise ValueError(f"cannot read {file}: {reason}") from None
+        raise ValueError(f"cannot read {_absolute(file)}: {reason}") from None
+
+
+def _absolute(file: str) -> str:
+    """Return where a file was looked for: a relative name counts from the working directory."""
+    try:
+        return str(Path(file).absolute())
+    except OSError:  # that directory is gone
+        return file
 
 
 def _value_of(kind: Any, raw: object, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - any field's type

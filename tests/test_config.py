@@ -107,6 +107,18 @@ def test_an_empty_secret_file_is_refused(tmp_path: Path) -> None:
         config_from({"accounts": [{"name": "a", "region": "cn-shanghai", "credentials": credentials}]})
 
 
+def test_where_a_file_with_a_relative_name_was_looked_for_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the working directory, wherever the configuration stands."""
+    monkeypatch.chdir(tmp_path)
+    credentials = {"type": "access_key", "access_key_id": "LTAI-EXAMPLE", "access_key_secret_file": "secret"}
+    with pytest.raises(ConfigError) as caught:
+        config_from({"accounts": [{"name": "a", "region": "cn-shanghai", "credentials": credentials, "ca_file": "ca"}]})
+    places = {problem.message.removeprefix("cannot read ").partition(": ")[0] for problem in caught.value.problems}
+    assert places == {f"{tmp_path}/secret", f"{tmp_path}/ca"}
+
+
 def test_a_secret_is_in_no_repr() -> None:
     key = AccessKey(access_key_id="LTAI-EXAMPLE", access_key_secret=Secret("canary"))
     assert "canary" not in f"{key!r}{key}{Secret('canary')}"

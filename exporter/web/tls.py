@@ -63,11 +63,18 @@ def _content(inline: str, file: str, name: str, folder: Path, problems: list[Pro
         content = (folder / file).read_bytes()
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "it is no name of a file"
-        problems.append(Problem(f"{_SECTION}.{name}", f"cannot read {file}: {reason}"))
+        problems.append(Problem(f"{_SECTION}.{name}", f"cannot read {_absolute(folder / file)}: {reason}"))
         return b""
     if not content:
         problems.append(Problem(f"{_SECTION}.{name}", f"{file} is empty"))
     return content
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except OSError:  # the working directory is gone
+        return path
 
 
 def _set_versions(context: ssl.SSLContext, section: TlsServer) -> None:

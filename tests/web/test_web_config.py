@@ -143,6 +143,12 @@ def test_files_are_named_relative_to_the_web_configuration(papers: Papers, monke
     assert Entrance(file).settings.context is not None
 
 
+def test_where_a_file_was_looked_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: a.pem, key: x}\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert f"cannot read {tmp_path}/a.pem: " in problems_of(lambda: Entrance(Path("web.yml")))
+
+
 def test_the_example_of_the_documentation_is_accepted_by_the_loader_and_the_schema(tmp_path: Path) -> None:
     example = blocks(PAGE, "yaml")[0].replace(PLACEHOLDER, DAVE)
     file = tmp_path / "web.yml"
