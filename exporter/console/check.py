@@ -90,8 +90,8 @@ COLUMNS: Final[Sequence[Column[Finding]]] = (
     Column("ACCOUNT", lambda row: row.account),
     Column("CHECK", lambda row: row.check),
     Column("RESULT", lambda row: row.result, "status"),
-    Column("DETAIL", lambda row: row.detail),
-    Column("WHAT TO DO", lambda row: row.advice),
+    Column("DETAIL", lambda row: row.detail, is_whole=True),
+    Column("WHAT TO DO", lambda row: row.advice, is_whole=True),
 )
 
 

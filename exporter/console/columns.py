@@ -50,6 +50,8 @@ class Column(Generic[R]):
     """How far the bar goes, from 0 to 1; None for no bar."""
     rank: int = 0
     """Where the terminal is too narrow for all, the column of the highest rank leaves first; one of rank 0 stays."""
+    is_whole: bool = False
+    """Whether a terminal shows all of it, however long: this program's own words, not a name that anybody may give."""
 
 
 def own(name: str, meaning: str) -> Field[Found[Any]]:

@@ -42,9 +42,11 @@ def table(report: Report[Any], paper: Paper) -> bytes:
     """Return the rows of a report as a table; nothing where there is none."""
     if not report.rows:
         return b""
-    texts = [[shortened(printable(column.text(row))) for column in report.columns] for row in report.rows]
+    texts = [[printable(column.text(row)) for column in report.columns] for row in report.rows]
     if paper.width is None:
         return _encoded("\n".join(_plain_lines(report.columns, texts)) + "\n", paper)
+    columns = report.columns
+    texts = [[_for_cell(column, text) for column, text in zip(columns, row, strict=True)] for row in texts]
     return _on_terminal(report, texts, paper.width, paper)
 
 
@@ -58,6 +60,10 @@ def cards(report: Report[Any], paper: Paper) -> bytes:
         width = max(cell_len(label) for label, _ in lines)
         blocks.append("".join(f"{_padded(label, width)}{_GAP}{text}\n" for label, text in lines))
     return _encoded("\n".join(blocks), paper)
+
+
+def _for_cell(column: Column[Any], text: str) -> str:
+    return text if column.is_whole else shortened(text)
 
 
 def _encoded(text: str, paper: Paper) -> bytes:

@@ -109,6 +109,23 @@ async def test_the_part_of_the_key_that_is_wrong_is_named(
     assert "canary" not in json.dumps(found)
 
 
+async def test_no_advice_is_cut_short_in_a_pipe() -> None:
+    """Told in a table as in JSON."""
+    credentials = {
+        "type": "oidc_role_arn",
+        "role_arn": "r",
+        "oidc_provider_arn": f"acs:ram::{'1' * 200}",
+        "policy": "p",
+    }
+    credentials["oidc_token_file_path"] = f"/nowhere/{'deep/' * 40}token"
+    raw = {**account_on("http://127.0.0.1:1"), "credentials": credentials}
+    report = Shown(await check(config_from({"accounts": [raw]}), Options(), Clock()))
+    row = next(each for each in report.rows if each["check"] == "credentials")
+    assert credentials["oidc_token_file_path"] in row["detail"]
+    assert min(len(row["detail"]), len(row["advice"])) > 120
+    assert {row["detail"] in report.table(), row["advice"] in report.table()} == {True}
+
+
 @pytest.mark.parametrize(("ahead", "detail"), [(3600, "3600 s ahead of MMS"), (-3600, "3600 s behind MMS")])
 async def test_a_clock_that_is_off_is_told_by_how_much(simulator: Simulator, ahead: float, detail: str) -> None:
     found = await findings(config_on(simulator.url), ahead)

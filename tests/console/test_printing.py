@@ -83,6 +83,18 @@ def test_without_a_terminal_a_row_is_a_line(names: list[str]) -> None:
     assert len(lines) == (len(names) + 2 if names else 1)
 
 
+def test_without_a_terminal_nothing_is_cut_short() -> None:
+    assert "x" * 10_000 in Shown(report_of("x" * 10_000)).table()
+
+
+def test_on_a_terminal_a_name_is_cut_short_and_what_this_program_says_is_not() -> None:
+    text = "x" * 500
+    columns = (Column("NAME", str), Column("ADVICE", str, is_whole=True))
+    report: Report[Any] = Report(fields=(), columns=columns, rows=[text], nothing="")
+    table = Shown(report).table(2000)
+    assert sorted(map(len, table.splitlines()[1].split())) == [120, 500]
+
+
 def test_markup_stays_text() -> None:
     assert HOSTILE["markup"] in Shown(report_of(HOSTILE["markup"])).table()
     assert HOSTILE["markup"].split()[0] in Shown(report_of(HOSTILE["markup"])).table(120)
