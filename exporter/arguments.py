@@ -35,9 +35,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocatio
     strangers = dict.fromkeys(flag.name for flag in FLAGS if flag.name not in own and given[flag.name])
     problems = [Problem(f"--{name}", f"is not for {command}") for name in strangers]
     values = {name: _value(flag, command, given, environment, problems) for name, flag in own.items()}
-    for word in WORDS:
-        if word.command == command:
-            values[word.name] = _word(word, words[word.name], problems)
+    own_words = [word for word in WORDS if word.command == command]
+    for word in own_words:
+        where = word.name if len(own_words) > 1 else command
+        values[word.name] = _word(word, words[word.name], where, problems)
     if problems:
         raise ConfigError(*problems)
     return Invocation(command, values)
@@ -68,11 +69,11 @@ def _value(
     return values[0] if values else None
 
 
-def _word(word: Word, text: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - likewise
+def _word(word: Word, text: str, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - likewise
     try:
         return word.parse(_readable(text))
     except ValueError as error:
-        problems.append(Problem(word.name, str(error)))
+        problems.append(Problem(where, str(error)))
         return None
 
 

@@ -3,15 +3,26 @@
 No message quotes what it read.
 """
 
+import re
 from collections import Counter
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from exporter.errors import ConfigError, Problem
 from exporter.shapes import shown_key
+
+_FOUND: Final = re.compile(", but (?:found|got) ")
+"""Parts what the library expected, in its own words, from what it found."""
+_SENTENCES: Final = {
+    "found character": "no value begins with this character: put the value in quotes",
+    "expected ','": "expected a comma or the closing bracket; is a quote before it not closed?",
+    "but found another document": "expected a single document, and a second one begins here",
+    "second occurrence": "an anchor is given twice",
+}
+"""By how the library's message begins, where cutting off what it quotes would leave half a sentence."""
 
 
 def read_yaml(path: Path) -> object:
@@ -25,13 +36,25 @@ def read_yaml(path: Path) -> object:
     try:
         return yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        mark, fault = _fault(error)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        # The library quotes what it found there, and the line, which may hold a secret.
-        problem = str(error.problem).partition("'")[0].strip().removesuffix(", but found")
-        raise ConfigError(Problem(str(path), f"is not YAML{where}: {problem}")) from None
+        raise ConfigError(Problem(str(path), f"is not YAML{where}: {fault}")) from None
     except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError):  # the last two: a tag's value
         raise ConfigError(Problem(str(path), "is not YAML")) from None
+
+
+def _fault(error: yaml.MarkedYAMLError) -> tuple[yaml.Mark | None, str]:
+    """Return where a text is no YAML, and why, without what was found there, which may be a secret."""
+    mark = error.problem_mark or error.context_mark
+    said = str(error.problem)
+    if error.context == "while scanning a quoted scalar":  # which is told from its end, far below
+        return error.context_mark, "a quote begins here and is not closed"
+    for beginning, sentence in _SENTENCES.items():
+        if said.startswith(beginning):
+            return mark, sentence
+    if said.startswith(("expected ", "could not find expected ")):
+        return mark, _FOUND.split(said)[0]
+    return mark, said.partition("'")[0].partition('"')[0].strip()
 
 
 def yaml_text(raw: object) -> str:

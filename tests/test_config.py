@@ -47,6 +47,29 @@ def test_what_other_readers_stumble_over_gets_its_exact_message(tmp_path: Path, 
     assert str(caught.value) == said.format(file=file)
 
 
+UNCLOSED = "expected a comma or the closing bracket; is a quote before it not closed?"
+BROKEN = {
+    "a: {b: 'canary, c: 'd'}\n": f"line 1, column 21: {UNCLOSED}",
+    "a: [1, 2\n": f"line 2, column 1: {UNCLOSED}",
+    'a: 1\nb: "canary\nc: 2\n': "line 2, column 4: a quote begins here and is not closed",
+    "a: @canary": "line 1, column 4: no value begins with this character: put the value in quotes",
+    "a: '\n--- canary": "line 1, column 4: a quote begins here and is not closed",
+    "--- canary\n--- canary\n": "line 2, column 1: expected a single document, and a second one begins here",
+    "canary\n:b\nc: 1": "line 3, column 2: mapping values are not allowed here",
+    "a: &canary x\nb: &canary y": "line 2, column 4: an anchor is given twice",
+    "}": "line 1, column 1: expected the node content",
+}
+
+
+@pytest.mark.parametrize(("text", "said"), BROKEN.items())
+def test_what_is_no_yaml_is_told_in_whole_sentences_without_being_quoted(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert str(caught.value) == f"{file}: is not YAML at {said}"
+
+
 def test_the_configuration_of_the_contract_is_accepted() -> None:
     config = load(CONFIGS / "contract.yaml")
     account = config.accounts[0]

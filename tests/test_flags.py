@@ -124,6 +124,10 @@ def test_the_words_of_show_are_checked() -> None:
     ]
 
 
+def test_the_one_word_of_a_command_is_told_by_the_name_of_the_command() -> None:
+    assert problems_of(["config", "bogus"]) == ["config: expected one of show, schema"]
+
+
 def test_listen_addresses_add_up() -> None:
     asked = parse(["--web.listen-address=:1", "--web.listen-address=localhost:2"], {})
     assert asked.values["web.listen-address"] == [ListenAddress(None, 1), ListenAddress("localhost", 2)]
