@@ -18,6 +18,9 @@ _SECTION: Final = "tls_server_config"
 _LEGACY: Final = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
 _LEGACY_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES"
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----", re.ASCII)
+_BEGINS_CERTIFICATE: Final = b"CERTIFICATE-----"
+_BEGINS_KEY: Final = b"PRIVATE KEY-----"
+_ENCRYPTED: Final = (b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
 
 
 class _NamedClients(ssl.SSLObject):
@@ -49,7 +52,7 @@ def server_context(section: TlsServer, folder: Path) -> ssl.SSLContext:
     certificate = _content(section.cert, section.cert_file, "cert_file", folder, problems)
     key = _content(section.key.text if section.key else "", section.key_file, "key_file", folder, problems)
     if certificate and key:
-        problems += _load_pair(context, certificate, key)
+        problems += _load_pair(context, section, certificate, key)
     problems += _load_clients(context, section, folder)
     if problems:
         raise ConfigError(*problems)
@@ -98,13 +101,25 @@ def _set_versions(context: ssl.SSLContext, section: TlsServer) -> None:
         context.set_ecdh_curve(CURVES[section.curve_preferences[0]])
 
 
-def _load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> Iterator[Problem]:
+def _unfit(section: TlsServer, certificate: bytes, key: bytes) -> Iterator[Problem]:
+    """Yield what is wrong with a pair that OpenSSL refused, where that is seen; OpenSSL has one name for it all."""
+    if _BEGINS_CERTIFICATE not in certificate:
+        yield Problem(f"{_SECTION}.{'cert_file' if section.cert_file else 'cert'}", "holds no certificate in PEM")
+    where = f"{_SECTION}.{'key_file' if section.key_file else 'key'}"
+    if _BEGINS_KEY not in key:
+        yield Problem(where, "holds no private key in PEM")
+    elif any(mark in key for mark in _ENCRYPTED):
+        yield Problem(where, "the key is encrypted; give one without a password")
+
+
+def _load_pair(context: ssl.SSLContext, section: TlsServer, certificate: bytes, key: bytes) -> Iterator[Problem]:
     with _file_with(certificate) as certificate_file, _file_with(key) as key_file:
         try:
             # Without a password OpenSSL would ask for one on the terminal.
             context.load_cert_chain(certificate_file, key_file, password=b"")
         except (ssl.SSLError, ValueError) as error:
-            yield Problem(f"{_SECTION}.cert", f"certificate and key cannot be used: {_reason(error)}")
+            unknown = Problem(f"{_SECTION}.cert", f"certificate and key cannot be used: {_reason(error)}")
+            yield from [*_unfit(section, certificate, key)] or [unknown]
 
 
 def _load_clients(context: _Context, section: TlsServer, folder: Path) -> Iterator[Problem]:

@@ -227,13 +227,35 @@ async def test_tls_does_not_leave_a_serving_door(papers: Papers) -> None:
         assert ours.loads == [False]
 
 
-def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(papers: Papers) -> None:
+@pytest.mark.parametrize("form", [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL])
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(
+    papers: Papers, form: serialization.PrivateFormat
+) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     encryption = serialization.BestAvailableEncryption(b"password")
-    encrypted = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
-    (papers.folder / "server.key").write_bytes(encrypted)
-    with pytest.raises(ConfigError, match=r"tls_server_config\.cert: certificate and key cannot be used"):
-        Entrance(written(papers.folder, TLS))
+    (papers.folder / "server.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
+    said = problems_in(papers, TLS)
+    assert said == ["tls_server_config.key_file: the key is encrypted; give one without a password"]
+
+
+def test_files_that_were_mistaken_for_each_other_are_told_one_by_one(papers: Papers) -> None:
+    swapped = "tls_server_config: {cert_file: server.key, key_file: clients_ca.pem}\n"
+    assert problems_in(papers, swapped) == [
+        "tls_server_config.cert_file: holds no certificate in PEM",
+        "tls_server_config.key_file: holds no private key in PEM",
+    ]
+
+
+def test_a_key_of_another_certificate_is_refused(papers: Papers) -> None:
+    said = problems_in(papers, TLS.replace("server.key", "client.key"))
+    assert said == ["tls_server_config.cert: certificate and key cannot be used: key values mismatch"]
+
+
+def problems_in(papers: Papers, text: str) -> list[str]:
+    """Return what is said of a web configuration file that holds `text`."""
+    with pytest.raises(ConfigError) as caught:
+        Entrance(file := written(papers.folder, text))
+    return [str(problem).removeprefix(f"{file}: ") for problem in caught.value.problems]
 
 
 def test_certificate_and_key_may_stand_in_the_file(papers: Papers) -> None:
