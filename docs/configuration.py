@@ -20,7 +20,8 @@ once, each with its path: `mms-exporter --config.file=FILE --config.check`. Dura
 directory of the exporter, not from this file's folder as in the [web configuration](web-config.md): give whole paths.
 
 `mms-exporter config show --config.file=FILE` prints what takes effect, with every default and without any secret, fit
-for a bug report. `mms-exporter check --config.file=FILE` tries it on MMS, see [commands](commands.md#check).
+for a bug report: `<hidden>` stands in a secret's place, and is not taken for one when it is read. `mms-exporter check
+--config.file=FILE` tries it on MMS, see [commands](commands.md#check).
 
 ## Reload
 

@@ -3,7 +3,7 @@
 import json
 import platform
 import re
-from typing import Any, Final
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -11,14 +11,12 @@ import msgspec
 from exporter import __version__
 from exporter.config import Config
 from exporter.schema import json_schema
-from exporter.shapes import Seconds, Secret, Section, TextFile, duration_text
+from exporter.shapes import HIDDEN, Seconds, Secret, Section, TextFile, duration_text
 from exporter.yaml_files import yaml_text
-
-HIDDEN: Final = "<hidden>"
 
 
 def effective_text(config: Config) -> str:
-    """Return the configuration with its defaults as YAML, which the loader takes; secrets are HIDDEN."""
+    """Return the configuration with its defaults as YAML, which the loader takes once HIDDEN is a secret again."""
     versions = f"mms-exporter {__version__}, Python {platform.python_version()}"
     return f"# {versions}: the configuration as it takes effect; secrets are hidden\n{yaml_text(_plain(config))}"
 

@@ -34,6 +34,8 @@ _WORDS: Final = {
     "float": "a number",
     "str": "a text",
 }
+HIDDEN: Final = "<hidden>"
+"""What is printed in place of a secret, and so can be none."""
 DURATION_PATTERN: Final = r"^(?=.)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$"
 
 
@@ -269,6 +271,8 @@ def decode_hook(kind: type, raw: object) -> object:
     if kind is Secret:
         if not raw:
             raise ValueError("is empty")
+        if raw == HIDDEN:
+            raise ValueError(f"{HIDDEN} is what config show prints in place of a secret; give the secret itself")
         return Secret(raw)
     if kind is Seconds:
         return seconds(raw)

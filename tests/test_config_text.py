@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config import Config, config_from, load
-from exporter.config_text import HIDDEN, effective_text
-from exporter.shapes import duration_text, seconds
+from exporter.config_text import effective_text
+from exporter.errors import ConfigError
+from exporter.shapes import HIDDEN, duration_text, seconds
 from exporter.yaml_files import yaml_text
 from tests.processes import run
 from tests.programs import ROOT
@@ -81,8 +82,19 @@ CONFIGURATIONS = st.fixed_dictionaries(
 
 
 def read_back(text: str) -> Config:
-    """Return what the loader makes of a printed configuration."""
-    return config_from(yaml.safe_load(text))
+    """Return what the loader makes of a printed configuration, with secrets put back."""
+    return config_from(yaml.safe_load(text.replace(HIDDEN, CANARY)))
+
+
+def test_what_is_printed_in_place_of_a_secret_is_not_taken_for_one() -> None:
+    credentials = {"type": "access_key", "access_key_id": "LTAI-EXAMPLE", "access_key_secret": CANARY}
+    text = effective_text(config_from({"accounts": [{"name": "a", "region": "cn", "credentials": credentials}]}))
+    with pytest.raises(ConfigError) as caught:
+        config_from(yaml.safe_load(text))
+    assert str(caught.value) == (
+        "accounts[0].credentials.access_key_secret: "
+        "<hidden> is what config show prints in place of a secret; give the secret itself"
+    )
 
 
 @settings(deadline=None, max_examples=50)
