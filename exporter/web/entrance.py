@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -63,6 +64,7 @@ class Entrance:
             self.settings, self._seen = reading.settings, reading.seen
         if self.settings.context is not None and self.settings.config.http_server_config.http2:
             log.debug("HTTP/2 is not offered; HTTP/1.1 is served")
+        _tell_of_end(self.settings, time.time())
 
     def look(self) -> None:
         """Read the file anew where it, or a file that it names, changed and is at rest."""
@@ -98,6 +100,7 @@ class Entrance:
                 log.warning(loss)
             self.settings, self._seen = reading.settings, reading.seen
             log.info("web configuration read anew")
+            _tell_of_end(self.settings, time.time())
             self._note_load(True)
 
     def _check_following(self, reading: Reading) -> None:
@@ -135,6 +138,13 @@ def _placed(problem: Problem, file: Path) -> Problem:
     """Return a problem that says in which file it is: there is another configuration beside this one."""
     places = (str(file), problem.path.removeprefix(str(file)))
     return Problem(": ".join(filter(None, places)), problem.message)
+
+
+def _tell_of_end(settings: Settings, now: float) -> None:
+    """Warn of a certificate that has expired: it is served, and clients refuse it."""
+    end = tls.ends_at(settings.context) if settings.context is not None else None
+    if end is not None and end < now:
+        log.warning("the certificate of the web configuration has expired", on=f"{datetime.fromtimestamp(end, UTC):%F}")
 
 
 def _losses(before: Settings, after: Settings) -> Iterator[str]:

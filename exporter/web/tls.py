@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from exporter.errors import ConfigError, Problem
+from exporter.web import validity
 from exporter.web.tls_names import CIPHERS, CURVES, VERIFIED_CLIENT_CERTIFICATE, VERSIONS
 from exporter.web.web_config import TlsServer
 
@@ -36,6 +37,12 @@ class _NamedClients(ssl.SSLObject):
 
 class _Context(ssl.SSLContext):
     allowed_sans: frozenset[str] = frozenset()
+    ends_at: float | None = None
+
+
+def ends_at(context: ssl.SSLContext) -> float | None:
+    """Return when the certificate that a context serves ends, in Unix seconds; None where that is not known."""
+    return context.ends_at if isinstance(context, _Context) else None
 
 
 def files_of(section: TlsServer, folder: Path) -> tuple[Path, ...]:
@@ -56,6 +63,8 @@ def server_context(section: TlsServer, folder: Path) -> ssl.SSLContext:
     problems += _load_clients(context, section, folder)
     if problems:
         raise ConfigError(*problems)
+    if found := _CERTIFICATE.search(certificate.decode("latin-1")):
+        context.ends_at = validity.ends_at(found[0])
     return context
 
 

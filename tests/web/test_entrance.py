@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,19 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(
     (papers.folder / "server.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
     said = problems_in(papers, TLS)
     assert said == ["tls_server_config.key_file: the key is encrypted; give one without a password"]
+
+
+@pytest.mark.parametrize(("days", "told"), [(-1, ["the certificate of the web configuration has expired"]), (1, [])])
+def test_a_certificate_that_has_expired_is_told_at_start_and_when_it_is_read_anew(
+    papers: Papers, days: int, told: list[str]
+) -> None:
+    issued = papers.authority.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(days=days))
+    issued.private_key_and_cert_chain_pem.write_to_path(str(papers.folder / "both.pem"))
+    with capture_logs() as logs:
+        file = written(papers.folder, "tls_server_config: {cert_file: both.pem, key_file: both.pem}\n")
+        entrance = Entrance(file)
+        entrance.take(entrance.read())
+    assert [each["event"] for each in logs if each["log_level"] == "warning"] == told * 2
 
 
 def test_files_that_were_mistaken_for_each_other_are_told_one_by_one(papers: Papers) -> None:
