@@ -40,11 +40,7 @@ BEYOND_OTHER_READERS = {
 
 @pytest.mark.parametrize(("text", "said"), BEYOND_OTHER_READERS.items())
 def test_what_other_readers_stumble_over_gets_its_exact_message(tmp_path: Path, text: str, said: str) -> None:
-    file = tmp_path / "config.yaml"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError) as caught:
-        load(file)
-    assert str(caught.value) == said.format(file=file)
+    assert said_of(tmp_path, text) == said
 
 
 UNCLOSED = "expected a comma or the closing bracket; is a quote before it not closed?"
@@ -63,11 +59,16 @@ BROKEN = {
 
 @pytest.mark.parametrize(("text", "said"), BROKEN.items())
 def test_what_is_no_yaml_is_told_in_whole_sentences_without_being_quoted(tmp_path: Path, text: str, said: str) -> None:
-    file = tmp_path / "config.yaml"
+    assert said_of(tmp_path, text) == f"{{file}}: is not YAML at {said}"
+
+
+def said_of(folder: Path, text: str) -> str:
+    """Return what is said of a configuration file that holds `text`, with {file} for its name."""
+    file = folder / "config.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load(file)
-    assert str(caught.value) == f"{file}: is not YAML at {said}"
+    return str(caught.value).replace(str(file), "{file}")
 
 
 def test_the_configuration_of_the_contract_is_accepted() -> None:
