@@ -28,10 +28,10 @@ def stripped(body: bytes) -> bytes | None:
 
     There are a hundred rows in an answer, each with a trailing newline at most: mending it whole costs far less.
     """
-    if not body.isascii() or b'" ' in body or b' "' in body:
-        return None
     mended = _TRAILING_NEWLINE.sub(b'"', body)
-    return None if b"\\" in mended else _EMPTY_VALUE.sub(b'":null', mended)
+    if not mended.isascii() or b"\\" in mended or b'" ' in mended or b' "' in mended:
+        return None
+    return _EMPTY_VALUE.sub(b'":null', mended)
 
 
 def strip(record: Record) -> None:

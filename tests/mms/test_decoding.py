@@ -190,6 +190,11 @@ def test_texts_are_stripped_alike_however_the_answer_is_written(rows: list[Any],
     assert page_decoder(Job)(compact) == page_decoder(Job)(spaced)
 
 
+@pytest.mark.parametrize("text", ["a \n", " a\n", "\na", "a\n\n", "a\t", "\u3000a", "a\\\n"])
+def test_an_answer_that_takes_more_is_left_to_be_read_text_by_text(text: str) -> None:
+    assert stripped(json.dumps({"data": {"name": text, "id": 1}}, separators=(",", ":")).encode()) is None
+
+
 @pytest.mark.parametrize("text", ["", "a", "a\n", "\n", "a b"])
 def test_an_answer_as_the_vendor_writes_it_is_stripped_at_once(text: str) -> None:
     body = json.dumps({"data": {"name": text, "id": 1}}, separators=(",", ":")).encode()
