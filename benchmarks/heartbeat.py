@@ -52,7 +52,7 @@ def held_milliseconds(
     passed = {thread: _minus(times, before.get(thread, (0.0, 0.0))) for thread, times in now.items()}
     ran, waited = passed.pop(own)
     for_interpreter = late - ran - waited - sum(waited for _, waited in passed.values())
-    return ran + max(0.0, for_interpreter)
+    return min(late, ran + max(0.0, for_interpreter))
 
 
 def _minus(times: tuple[float, float], others: tuple[float, float]) -> tuple[float, float]:

@@ -6,7 +6,17 @@ from collections import Counter
 import msgspec
 import pytest
 
-from exporter.collect.snapshot import Failed, Failures
+from exporter.collect.snapshot import (
+    Failed,
+    Failures,
+    FailuresFigures,
+    JobsFigures,
+    JobTasks,
+    SourceFigures,
+    SourceName,
+    SourceSnapshot,
+    TasksFigures,
+)
 from exporter.mms.models import DataSource, Job, Partition, Table, Task
 from exporter.mms.record import Record
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
@@ -72,4 +82,11 @@ def test_the_garbage_collector_leaves_records_alone(kind: type[Record]) -> None:
 
 
 def test_the_garbage_collector_leaves_figures_alone() -> None:
-    assert not gc.is_tracked(Failures((Failed("db", "table", None, None, None, None),), 1))
+    name = SourceName("account", 1, "source")
+    figures = SourceFigures(name, msgspec.convert({"id": 1}, DataSource), None, None)
+    failures = FailuresFigures(name, Failures((Failed("db", "table", None, None, None, None),), 1), None)
+    jobs = JobsFigures(name, {"DONE": 1}, 0, (), 0)
+    tasks = TasksFigures(name, {"DONE": 1}, (JobTasks(1, "job", {"DONE": 1}, 0),))
+    whole = SourceSnapshot(name, figures, jobs, True, None, failures, tasks)
+    parts = (name, figures, failures, failures.tables, jobs, tasks, tasks.jobs[0], whole)
+    assert not any(map(gc.is_tracked, parts))

@@ -113,7 +113,7 @@ class FailureMemory:
         """Return the same failures under the source's new name."""
         if self.figures is None or self.figures.name == name:
             return self
-        return replace(self, figures=replace(self.figures, name=name))
+        return replace(self, figures=structs.replace(self.figures, name=name))
 
     def with_kinds(self, kinds: Mapping[Kind, KindMemory], name: SourceName) -> Self:
         """Return what is known now, as the same figures where they are equal."""

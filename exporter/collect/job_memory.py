@@ -1,6 +1,5 @@
 """What is known of a source's jobs: what the lists of one refresh say, and what is remembered until the next. Pure."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
@@ -66,7 +65,7 @@ class JobMemory(Struct, frozen=True, gc=False):
         """Return the same jobs under the source's new name."""
         if self.figures is None or self.figures.name == name:
             return self
-        return replace(self, figures=dataclasses.replace(self.figures, name=name))
+        return replace(self, figures=replace(self.figures, name=name))
 
     def doubted(self) -> Self:
         """Return the same figures, with nothing that would spare a list."""

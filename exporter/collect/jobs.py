@@ -5,7 +5,6 @@ not at all: INIT and DOING whole, FAILED up to what is shown, and DONE for its n
 counts as just finished when it was unfinished the last time and is no more.
 """
 
-import dataclasses
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -160,7 +159,7 @@ class JobsReader:
         ranked = [*_newest(memory.unfinished), *_newest(memory.failed), *_newest(finished)]
         stopped = [job.stopped for job in memory.unfinished.values()]
         most = self.settings.max_series_per_source
-        figures = dataclasses.replace(
+        figures = replace(
             memory.figures,
             stopped=None if None in stopped or not memory.is_whole else sum(map(bool, stopped)),
             jobs=tuple(sorted(ranked[:most], key=lambda job: job.job_id)),

@@ -12,8 +12,7 @@ from msgspec import Struct
 from exporter.mms.models import DataSource
 
 
-@dataclass(frozen=True, slots=True)
-class SourceName:
+class SourceName(Struct, frozen=True, gc=False):
     """What every series of a data source carries."""
 
     account: str
@@ -25,8 +24,7 @@ class SourceName:
         return f"{self.source} ({self.source_id})"
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFigures:
+class SourceFigures(Struct, frozen=True, gc=False):
     """What the row of a data source says."""
 
     name: SourceName
@@ -60,8 +58,7 @@ class JobFigures(Struct, frozen=True, gc=False):
     """Of a failed job of kind Partitions, the ids of what it was to migrate, the highest first and not all of many."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobsFigures:
+class JobsFigures(Struct, frozen=True, gc=False):
     """What the lists of a source's jobs say."""
 
     name: SourceName
@@ -96,8 +93,7 @@ class Failures(Struct, frozen=True, gc=False):
     """All of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class FailuresFigures:
+class FailuresFigures(Struct, frozen=True, gc=False):
     """What failed in a source; None where that is not known, or stale."""
 
     name: SourceName
@@ -105,8 +101,7 @@ class FailuresFigures:
     partitions: Failures | None
 
 
-@dataclass(frozen=True, slots=True)
-class JobTasks:
+class JobTasks(Struct, frozen=True, gc=False):
     """The tasks of an unfinished job."""
 
     job_id: int
@@ -117,8 +112,7 @@ class JobTasks:
     """Tasks that were tried again; None where that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class TasksFigures:
+class TasksFigures(Struct, frozen=True, gc=False):
     """The tasks of a source."""
 
     name: SourceName
@@ -164,8 +158,7 @@ class PartitionFigures:
     """Unix seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSnapshot:
+class SourceSnapshot(Struct, frozen=True, gc=False):
     """One data source: what is known of it, and how fresh that is."""
 
     name: SourceName

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Generic, Self, TypeVar
 
+from msgspec import structs
+
 from exporter.collect.snapshot import JobTasks, SourceName, TasksFigures
 from exporter.mms.models import TASK_PHASES, DataSource
 
@@ -54,7 +56,7 @@ class TaskMemory:
         """Return the same tasks under the source's new name."""
         if self.figures is None or self.figures.name == name:
             return self
-        return replace(self, figures=replace(self.figures, name=name))
+        return replace(self, figures=structs.replace(self.figures, name=name))
 
     def with_figures(self, name: SourceName, before: TasksFigures | None) -> Self:
         """Return the same with the figures that come of it: `before` where they are equal."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -62,15 +62,15 @@ def made(number: int, *, name: str | None = None, failed: int = 0, **row: Any) -
     each = source(number)
     assert each.figures is not None
     assert each.jobs is not None
-    named = replace(each.name, source=each.name.source if name is None else name)
+    named = msgspec.structs.replace(each.name, source=each.name.source if name is None else name)
     calm = {"tables_failed_num": 0, "tables_part_done_num": 0, "partitions_failed_num": failed, **row}
-    figures = replace(
+    figures = msgspec.structs.replace(
         each.figures, name=named, row=msgspec.structs.replace(each.figures.row, name=named.source, **calm)
     )
     partitions = tuple(Failed("sales", "orders", f"ds={index}", "p", "default", "orders") for index in range(failed))
     failures = FailuresFigures(named, Failures((), 0), Failures(partitions, failed))
-    jobs = replace(each.jobs, name=named, counts={"DOING": 1}, jobs=each.jobs.jobs[:1])
-    return replace(each, name=named, figures=figures, jobs=jobs, failures=failures)
+    jobs = msgspec.structs.replace(each.jobs, name=named, counts={"DOING": 1}, jobs=each.jobs.jobs[:1])
+    return msgspec.structs.replace(each, name=named, figures=figures, jobs=jobs, failures=failures)
 
 
 @dataclass

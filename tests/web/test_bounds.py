@@ -1,7 +1,6 @@
 """Both documents are bounded in bytes, whatever names hold; what is left out is counted."""
 
 import re
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -51,10 +50,10 @@ def named(number: int, name: str) -> SourceSnapshot:
     failed = Failures(tuple(Failed(f"{each}{name}", name, name, name, name, name) for each in range(EACH)), EACH)
     job = JobFigures(1, name, name, name, name, name, name, name, "DOING", False, 5, 1, 1e9, 1e9)
     jobs = tuple(msgspec.structs.replace(job, job_id=each) for each in range(EACH))
-    return replace(
+    return msgspec.structs.replace(
         made,
         name=own,
-        figures=replace(made.figures, name=own, row=row),
+        figures=msgspec.structs.replace(made.figures, name=own, row=row),
         jobs=JobsFigures(own, {"DOING": EACH}, 0, jobs, 0),
         failures=FailuresFigures(own, failed, failed),
     )
@@ -125,8 +124,11 @@ def test_what_the_page_has_no_room_for_is_counted(monkeypatch: pytest.MonkeyPatc
 
 
 def test_where_there_is_no_room_for_all_what_needs_attention_stays() -> None:
-    calm = [replace(quiet(named(number, HOSTILE["control"])), jobs=None) for number in range(MAX_SOURCES - 1)]
-    last = replace(named(MAX_SOURCES, "z"), refreshed=False)
+    calm = [
+        msgspec.structs.replace(quiet(named(number, HOSTILE["control"])), jobs=None)
+        for number in range(MAX_SOURCES - 1)
+    ]
+    last = msgspec.structs.replace(named(MAX_SOURCES, "z"), refreshed=False)
     report = report_on(AccountSnapshot("account", up=True, sources=(*calm, last)))
     assert report.sources_omitted
     assert report.sources[-1].name == "z"
@@ -137,7 +139,7 @@ def quiet(each: SourceSnapshot) -> SourceSnapshot:
     """Return a data source in which nothing failed."""
     assert each.figures is not None
     row = msgspec.structs.replace(each.figures.row, tables_failed_num=0, partitions_failed_num=0)
-    return replace(each, figures=replace(each.figures, row=row), failures=None)
+    return msgspec.structs.replace(each, figures=msgspec.structs.replace(each.figures, row=row), failures=None)
 
 
 def test_two_thousand_sources_of_usual_names_are_all_there_in_both() -> None:

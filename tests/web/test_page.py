@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -49,11 +48,11 @@ def situation(*names: str, publication: int = 1) -> Situation:
         made = source(number)
         assert made.figures is not None
         assert made.jobs is not None
-        named = replace(made.name, source=name)
+        named = structs.replace(made.name, source=name)
         row = DataSource(id=number, name=name, type=name, status=name, dst_project=name, scan_status=name)
         jobs = tuple(structs.replace(job, name=name, src_db=name, status=name) for job in made.jobs.jobs)
-        figures = replace(made.figures, name=named, row=row)
-        sources.append(replace(made, name=named, figures=figures, jobs=replace(made.jobs, jobs=jobs)))
+        figures = structs.replace(made.figures, name=named, row=row)
+        sources.append(structs.replace(made, name=named, figures=figures, jobs=structs.replace(made.jobs, jobs=jobs)))
     snapshot = Snapshot((AccountSnapshot(names[0] if names else "a", up=True, sources=tuple(sources)),))
     return Situation(snapshot, publication, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ())
 

@@ -70,7 +70,9 @@ def with_failures(number: int, count: int) -> SourceSnapshot:
     """Return a data source of which so many tables and partitions are known to have failed."""
     made = source(number)
     failed = tuple(Failed("db", f"t{index}", None, "p", "s", f"t{index}") for index in range(count))
-    return replace(made, failures=FailuresFigures(made.name, Failures(failed, count), Failures(failed, count)))
+    return msgspec.structs.replace(
+        made, failures=FailuresFigures(made.name, Failures(failed, count), Failures(failed, count))
+    )
 
 
 def titles(report: Report) -> list[str]:
@@ -160,7 +162,7 @@ def test_the_answer_is_what_its_schema_says_also_when_it_is_full() -> None:
     name = SourceName("account", 1, "s")
     table = TableFigures(name, 1, "db", "t", "NEW", 1, 2, 3, 6, 10, 20, 1.7e9)
     partition = PartitionFigures(name, 2, "db", "t", "ds=1", "DONE", 1, 1, 1.7e9)
-    full = account_of(with_failures(1, 3), replace(source(2), figures=None), troubles=(TROUBLE,))
+    full = account_of(with_failures(1, 3), msgspec.structs.replace(source(2), figures=None), troubles=(TROUBLE,))
     watching = replace(full.accounts[0], tables=(table,), partitions=(partition,))
     said = msgspec.json.decode(msgspec.json.encode(report_on(Snapshot((watching,)))))
     jsonschema.validate(said, SCHEMA)
@@ -179,7 +181,7 @@ def test_every_field_of_the_schema_is_documented_or_says_it_by_its_name() -> Non
 
 
 def test_what_is_too_old_to_show_is_said_to_be_so_and_nothing_is_made_up() -> None:
-    report = report_on(account_of(replace(source(1), figures=None, jobs=None)))
+    report = report_on(account_of(msgspec.structs.replace(source(1), figures=None, jobs=None)))
     (stale,) = report.sources
     assert stale.stale
     assert (stale.progress, stale.jobs, stale.tables.done, stale.status) == (None, None, None, None)
@@ -189,7 +191,7 @@ def test_what_is_too_old_to_show_is_said_to_be_so_and_nothing_is_made_up() -> No
 def test_of_too_many_sources_those_that_need_attention_stay() -> None:
     calm = snapshot(status.MAX_SOURCES).accounts[0].sources
     calm = tuple(quiet(each) for each in calm)
-    report = report_on(account_of(*calm, replace(source(99_999), refreshed=False)))
+    report = report_on(account_of(*calm, msgspec.structs.replace(source(99_999), refreshed=False)))
     assert (len(report.sources), report.sources_omitted) == (status.MAX_SOURCES, 1)
     assert report.sources[-1].id == source(99_999).name.source_id
     assert report.summary.sources == status.MAX_SOURCES + 1
@@ -199,7 +201,7 @@ def quiet(each: SourceSnapshot) -> SourceSnapshot:
     """Return a data source in which nothing failed."""
     assert each.figures is not None
     row = msgspec.structs.replace(each.figures.row, tables_failed_num=0, partitions_failed_num=0)
-    return replace(each, figures=replace(each.figures, row=row), jobs=None)
+    return msgspec.structs.replace(each, figures=msgspec.structs.replace(each.figures, row=row), jobs=None)
 
 
 @pytest.mark.parametrize("sources", [1, 10, 1000])
@@ -221,7 +223,7 @@ def test_a_text_of_any_length_is_cut() -> None:
     row = msgspec.structs.replace(made.figures.row, status=LONG, region=LONG, dst_projects=(LONG,) * 1000)
     report = report_on(
         account_of(
-            replace(made, name=name, figures=replace(made.figures, name=name, row=row)),
+            msgspec.structs.replace(made, name=name, figures=msgspec.structs.replace(made.figures, name=name, row=row)),
             troubles=(replace(TROUBLE, about=LONG, message=LONG),),
         ),
         Load(1.7e9, problems=(LONG,)),
@@ -269,7 +271,9 @@ def test_an_agent_that_is_offline_matters_while_work_is_left() -> None:
         partitions_failed_num=0,
     )
     for row, matters in ((offline, True), (at_rest, False)):
-        report = report_on(account_of(replace(made, figures=replace(made.figures, row=row))))
+        report = report_on(
+            account_of(msgspec.structs.replace(made, figures=msgspec.structs.replace(made.figures, row=row)))
+        )
         assert ("Agent offline while work is left" in titles(report)) == matters
         assert report.summary.agents_offline == 1
 

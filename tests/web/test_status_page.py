@@ -1,10 +1,10 @@
 """The status page as people have it: in a real browser, with and without script, in the light and in the dark."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
+import msgspec
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
@@ -119,11 +119,11 @@ async def test_of_failures_named_alike_none_leaves_when_it_refreshes(browser: Br
     named = made(1).name
     alike = Failed("db", "orders", None, "p", "default", "orders")
     failures = FailuresFigures(named, Failures((alike, alike), 2), Failures((), 0))
-    stage.show(replace(made(1), failures=failures))
+    stage.show(msgspec.structs.replace(made(1), failures=failures))
     async with visit(browser, stage) as visited:
         rows = visited.page.locator("#failures tr")
         await expect(rows).to_have_count(2)
-        stage.show(replace(made(1), failures=failures), made(2))
+        stage.show(msgspec.structs.replace(made(1), failures=failures), made(2))
         await visited.renew()
         await expect(visited.page.locator("#sources tr")).to_have_count(2)
         await expect(rows).to_have_count(2)
