@@ -1,7 +1,7 @@
 """Answers of the API -> records, however broken the answer is.
 
-A field that is missing, null or of the wrong type costs that field; a row that is no object, or has no id, costs that
-row. What was lost is named in `unexpected`. Pure: bytes in, records out.
+A field that is missing, null, an empty text or of the wrong type costs that field; a row that is no object, or has no
+id, costs that row. What was lost is named in `unexpected`. Pure: bytes in, records out.
 """
 
 import json

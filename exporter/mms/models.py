@@ -1,7 +1,7 @@
 """The records MMS answers with, in the vendor's words turned to snake_case.
 
-None means that the API left the field out, sent null, or sent something that is not of its type. `config` of a data
-source is left out on purpose: it can hold passwords and key files.
+None means that the API left the field out, sent null or an empty text, or sent something that is not of its type.
+`config` of a data source is left out on purpose: it can hold passwords and key files.
 """
 
 from typing import Annotated
