@@ -1,6 +1,7 @@
 """What is known of a source's jobs: what the lists of one refresh say, and what is remembered until the next. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from exporter.collect.snapshot import JobFigures, JobsFigures, SourceName
 from exporter.mms.decoding import Page
 from exporter.mms.models import JOB_STATUSES, DataSource, Job
+from exporter.mms.protocol import PAGE_SIZE
 
 UNKNOWN: Final = "UNKNOWN"
 """The status, in series, of what has a status that is not known."""
@@ -41,6 +43,13 @@ class JobMemory(Struct, frozen=True, gc=False):
     """Those that were unfinished the last time they were seen, and are yet to be found."""
     is_whole: bool = True
     """Whether as many unfinished jobs could be read as there are; else there are more than those known."""
+    page_failed_at: float | None = None
+    """The monotonic second at which one page turned out not to hold all jobs, if that was so the last time."""
+
+    def may_fit_one_page(self, now: float, patience: float) -> bool:
+        """Tell whether one page may hold all jobs. Where it did not hold so few, that is doubted for `patience`."""
+        known = sum(self.figures.counts.values()) if self.figures else 0
+        return known <= PAGE_SIZE and (self.page_failed_at is None or now - self.page_failed_at >= patience)
 
     @property
     def were_unfinished(self) -> dict[int, JobFigures]:
@@ -118,6 +127,19 @@ class JobLists:
                 counted = self.totals[before.list_status]
                 self.totals[before.list_status] = counted and counted - 1
             self.sightings[job.job_id] = now
+
+    def add_all(self, numbers: Counter[str], jobs: Iterable[JobFigures], were_unfinished: Container[int]) -> None:
+        """Add what one list holds of all jobs of a source: their numbers by status, and those of interest.
+
+        Of a job in a status that is not known, nothing says that it has not ended, unless it was unfinished before.
+        """
+        self.totals = {status: numbers[status] for status in JOB_STATUSES}
+        if unknown := numbers.total() - sum(filter(None, self.totals.values())):
+            self.totals[UNKNOWN] = unknown
+        for job in jobs:
+            is_known = job.status in JOB_STATUSES
+            if is_known or job.job_id in were_unfinished:
+                self.sightings[job.job_id] = Sighting(job, job.status if is_known else UNKNOWN)
 
     def add_found(self, job: JobFigures) -> None:
         """Add a job that was looked for by name."""

@@ -1,13 +1,14 @@
 """The collector of jobs: ListMmsJobs -> JobsFigures, at a cost that grows with what runs, not with history.
 
-Four lists a source, in the order of a job's life, so that a job which moves on meanwhile is seen twice rather than
-not at all: INIT and DOING whole, FAILED up to what is shown, and DONE for its number. The API tells no end time: a job
-counts as just finished when it was unfinished the last time and is no more.
+One page, where that holds all jobs of a source. Else four lists, in the order of a job's life, so that a job which
+moves on meanwhile is seen twice rather than not at all: INIT and DOING whole, FAILED up to what is shown, and DONE for
+its number. The API tells no end time: a job counts as just finished when it was unfinished the last time and no more.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec.structs import replace
@@ -33,6 +34,16 @@ PARTITIONS_PER_JOB: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one reading of a source's jobs brought."""
+
+    lists: JobLists
+    failed_page: Page[Job] | None = None
+    sought: Mapping[int, Sought] = field(default_factory=dict)
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class JobsReader:
     """Reads the jobs of an account's sources."""
 
@@ -52,26 +63,52 @@ class JobsReader:
         """Return what is known of a source's jobs at `now`; `row` is None where it is not known."""
         if before.is_idle(row, now, self.settings.idle_interval):
             return self._without_lingerers(before, now)
-        lists, is_whole = JobLists(), True
-        for status in UNFINISHED_JOB_STATUSES:
-            listing = await self.means.client.list_jobs(name.source_id, JobFilter(status=status))
-            lists.add_list(status, listing.total, map(self._figures, listing.rows))
-            is_whole &= listing.is_whole
-        failed_page = await self._list_failed(name.source_id, before, lists)
-        await self._count_done(name.source_id, before, lists)
-        sought = await self._look_for_missing(name.source_id, before, lists)
+        page_failed_at = before.page_failed_at
+        seen = None
+        if before.may_fit_one_page(now, self.settings.idle_interval):
+            seen = await self._read_one_page(name.source_id, before)
+            page_failed_at = None if seen else now
+        if seen is None:
+            seen = await self._read_lists(name.source_id, before)
         memory = JobMemory(
-            figures=JobsFigures(name, lists.counts(), stopped=0, jobs=(), omitted=0),
+            figures=JobsFigures(name, seen.lists.counts(), stopped=0, jobs=(), omitted=0),
             row=row,
             read_at=now,
-            unfinished=lists.unfinished(),
-            failed=lists.in_state("FAILED"),
-            failed_page=failed_page,
-            finished=self._finished(before, lists, now),
-            sought=sought,
-            is_whole=is_whole,
+            unfinished=seen.lists.unfinished(),
+            failed=seen.lists.in_state("FAILED"),
+            failed_page=seen.failed_page,
+            finished=self._finished(before, seen.lists, now),
+            sought=seen.sought,
+            is_whole=seen.is_whole,
+            page_failed_at=page_failed_at,
         )
         return self._with_series(memory, before)
+
+    async def _read_one_page(self, source_id: int, before: JobMemory) -> _Seen | None:
+        """Read all jobs of a source at once; None where one page does not hold them all, or not what each is up to."""
+        page = await self.means.client.jobs_page(source_id, JobFilter())
+        if page.total != len({job.id for job in page.rows}) or not all(job.status for job in page.rows):
+            return None
+        statuses = {job.id: job.status.upper() for job in page.rows if job.status}
+        were_unfinished = before.were_unfinished
+        of_interest = [
+            self._figures(job) for job in page.rows if statuses[job.id] != "DONE" or job.id in were_unfinished
+        ]
+        lists = JobLists()
+        lists.add_all(Counter(statuses.values()), of_interest, were_unfinished)
+        return _Seen(lists)
+
+    async def _read_lists(self, source_id: int, before: JobMemory) -> _Seen:
+        """Read the jobs of a source by status."""
+        lists, is_whole = JobLists(), True
+        for status in UNFINISHED_JOB_STATUSES:
+            listing = await self.means.client.list_jobs(source_id, JobFilter(status=status))
+            lists.add_list(status, listing.total, map(self._figures, listing.rows))
+            is_whole &= listing.is_whole
+        failed_page = await self._list_failed(source_id, before, lists)
+        await self._count_done(source_id, before, lists)
+        sought = await self._look_for_missing(source_id, before, lists)
+        return _Seen(lists, failed_page, sought, is_whole)
 
     async def _list_failed(self, source_id: int, before: JobMemory, lists: JobLists) -> Page[Job]:
         """List the failed jobs, as many as can have series, and return their first page.
@@ -91,9 +128,9 @@ class JobsReader:
         """Take the number of finished jobs, and of their first page those that were unfinished a moment ago."""
         just_now = before.missing_from(lists).keys() | lists.unfinished().keys()
         page = await self.means.client.jobs_page(
-            source_id, JobFilter(status="DONE"), page_size=PAGE_SIZE if just_now else 1
+            source_id, JobFilter(status="DONE"), page_size=PAGE_SIZE if just_now else 1, only=just_now
         )
-        lists.add_list("DONE", page.total, (self._figures(job) for job in page.rows if job.id in just_now))
+        lists.add_list("DONE", page.total, map(self._figures, page.rows))
 
     async def _look_for_missing(self, source_id: int, before: JobMemory, lists: JobLists) -> dict[int, Sought]:
         """Find out what became of some of the jobs that are missing, and return those that are still sought."""

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from exporter.mms.decoding import Page
-from exporter.mms.listing import Identified, read_newest
+from exporter.mms.decoding import Identified, Page
+from exporter.mms.listing import read_newest
 
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 

@@ -5,11 +5,11 @@ id, costs that row. What was lost is named in `unexpected`. Pure: bytes in, reco
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -19,6 +19,7 @@ from exporter.mms.record import Record, reader_of, strip, stripped
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
+I = TypeVar("I", bound="Identified")  # noqa: E741 - Identified
 
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -26,6 +27,14 @@ LOST_ROW = "row"
 """What `unexpected` says of a whole row; no field of the API has that name."""
 MAX_DIGITS = 400
 """Of a number that is read as one."""
+
+
+class Identified(Protocol):
+    """A row with an id."""
+
+    @property
+    def id(self) -> int:
+        """Unique within its list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,31 @@ def page_decoder(kind: type[R]) -> Callable[[bytes], Decoded[Page[R]]]:
         return Decoded(Page(tuple(data.object_list), data.total), tuple(missing))
 
     return decode
+
+
+class _Id(Record, frozen=True, kw_only=True):
+    id: Count
+
+
+_IDS: Final = msgspec.json.Decoder(_Body[_Rows[_Id]])
+
+
+def choosing(ids: Container[int], decode: Callable[[bytes], Decoded[Page[I]]]) -> Callable[[bytes], Decoded[Page[I]]]:
+    """Return what decodes a page as `decode` does and keeps the rows that `ids` hold: of a page of others, ids only."""
+
+    def decode_chosen(body: bytes) -> Decoded[Page[I]]:
+        try:
+            data = _IDS.decode(body).data
+        except _UNREADABLE:
+            pass
+        else:
+            if not any(row.id in ids for row in data.object_list):
+                return Decoded(Page((), data.total))
+        decoded = decode(body)
+        rows = tuple(row for row in decoded.value.rows if row.id in ids)
+        return Decoded(Page(rows, decoded.value.total), decoded.unexpected)
+
+    return decode_chosen
 
 
 def object_decoder(kind: type[R]) -> Callable[[bytes], Decoded[R]]:

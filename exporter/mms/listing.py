@@ -2,23 +2,15 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
-from exporter.mms.decoding import Page
+from exporter.mms.decoding import Identified, Page
 
 MAX_PAGES: Final = 1000
 """A list longer than this many pages is cut here; a server that never ends its list must not hold a refresh."""
 
 MAX_READINGS: Final = 3
 """Of a list that moves each time while it is read."""
-
-
-class Identified(Protocol):
-    """A row with an id."""
-
-    @property
-    def id(self) -> int:
-        """Unique within its list."""
 
 
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified

@@ -5,7 +5,7 @@ pages of product MaxCompute, API version 2022-01-04, ROA style.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -23,7 +23,7 @@ from exporter.errors import (
     ServerFailed,
     Throttled,
 )
-from exporter.mms.decoding import Decoded, Page, loaded_object, object_decoder, page_decoder
+from exporter.mms.decoding import Decoded, Page, choosing, loaded_object, object_decoder, page_decoder
 from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
 
 T = TypeVar("T")
@@ -152,9 +152,12 @@ def list_mms_data_sources(filters: DataSourceFilter, page: int) -> Call[Page[Dat
     return Call("ListMmsDataSources", DATA_SOURCES_PATH, _DATA_SOURCES, _query(filters, page))
 
 
-def list_mms_jobs(source_id: int, filters: JobFilter, page: int, page_size: int = PAGE_SIZE) -> Call[Page[Job]]:
-    """Return the call for page `page`, from 1, of a source's jobs."""
-    return Call("ListMmsJobs", f"{DATA_SOURCES_PATH}/{source_id}/jobs", _JOBS, _query(filters, page, page_size))
+def list_mms_jobs(
+    source_id: int, filters: JobFilter, page: int, page_size: int = PAGE_SIZE, only: Container[int] | None = None
+) -> Call[Page[Job]]:
+    """Return the call for page `page`, from 1, of a source's jobs; of its rows, those with ids in `only` are read."""
+    decode = _JOBS if only is None else choosing(only, _JOBS)
+    return Call("ListMmsJobs", f"{DATA_SOURCES_PATH}/{source_id}/jobs", decode, _query(filters, page, page_size))
 
 
 def list_mms_tables(source_id: int, filters: TableFilter, page: int) -> Call[Page[Table]]:
@@ -232,7 +235,7 @@ _FINE_CODES: Final = ("", "ok", "success", "200")
 
 
 def answer_from(call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> Decoded[T]:
-    """Return what an answer holds; `headers` are looked up as they are spelled here, in lower case.
+    """Return what an answer holds; `headers` are looked up in lower case.
 
     Raises: MmsError for a refusal, and for a success that carries a `Code` and no data.
     """

@@ -73,7 +73,7 @@ def string_to_sign(method: str, path: str, query: str, headers: Mapping[str, str
 
 def signature(secret: str, text: str) -> str:
     """Return the hexadecimal HMAC-SHA256 of `text`."""
-    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), text.encode(), "sha256").hex()
 
 
 def authorization(credential: Credential, text: str, signed_names: Iterable[str]) -> str:

@@ -26,8 +26,9 @@ def unix_seconds(text: str | None, zone: ZoneInfo) -> float | None:
         return None
 
 
+@lru_cache(maxsize=1)
 def http_date_seconds(text: str | None) -> float | None:
-    """Return the time in a Date header, in whole seconds; None where it is none."""
+    """Return the time in a Date header, in whole seconds; None where it is none. Answers of one second say the same."""
     try:
         return parsedate_to_datetime(text or "").timestamp()
     except (ValueError, OverflowError, OSError):

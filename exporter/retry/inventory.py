@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 
 from exporter.errors import MalformedAnswer
 from exporter.mms.client import Client
-from exporter.mms.decoding import Page
-from exporter.mms.listing import MAX_READINGS, Identified, read_pages, read_steadily
+from exporter.mms.decoding import Identified, Page
+from exporter.mms.listing import MAX_READINGS, read_pages, read_steadily
 from exporter.mms.models import Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter, like
 from exporter.retry.units import FAILED, TableName, Unit, partition_unit, table_unit

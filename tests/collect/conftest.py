@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 SOURCE_ID = 7
+HISTORY = 101
 
 
 class HandWrittenMms:
@@ -36,16 +37,24 @@ class HandWrittenMms:
         """Filters that are answered with an error."""
         self.missing: set[str] = set()
         """Ids of jobs that are not found when they are asked for their tasks."""
-        self.without_total: set[str] = set()
-        """Filters whose list does not say its total."""
+        self.totals: dict[str, int | None] = {}
+        """Of lists, in the words of `calls`, whose total is not so; None where they do not say it."""
         self.calls: Counter[str] = Counter()
-        """Job lists by what they were filtered by: a status, or "name"; and by the last word of the path."""
+        """Job lists by what they were filtered by: a status, "name" or "all"; and by the last word of the path."""
 
     def add_job(self, job_id: int, status: str, **fields: Any) -> dict[str, Any]:
         """Add a job, and return its row."""
         row = {"id": job_id, "name": f"job_{job_id}", "status": status, "taskNum": 4, "taskDone": 1, "stopped": False}
         self.jobs.append({**row, "createTime": "2025-01-01 00:00:00", "srcDbName": "sales", **fields})
         return self.jobs[-1]
+
+    def add_history(self, jobs: int = HISTORY) -> None:
+        """Have so many jobs be done, before all others: by itself more than one page holds."""
+        others = self.jobs.copy()
+        self.jobs.clear()
+        for number in range(jobs):
+            self.add_job(10_000 + number, "DONE")
+        self.jobs += others
 
     def add_tasks(self, job_id: int, *statuses: str, **fields: Any) -> None:
         """Add tasks of a job, one in each of `statuses`."""
@@ -87,9 +96,10 @@ class HandWrittenMms:
     async def list_jobs(self, request: web.Request) -> web.Response:
         """Answer ListMmsJobs: `status` and `name` filter, the newest first."""
         query = request.query
-        self.calls[query.get("status", "name")] += 1
-        self.before_list(query.get("status", "name"))
-        if query.get("status", "name") in self.refused:
+        word = query.get("status", "name" if "name" in query else "all")
+        self.calls[word] += 1
+        self.before_list(word)
+        if word in self.refused:
             return web.json_response({"Code": "InvalidParameter"}, status=400)
         rows = [job for job in reversed(self.jobs) if job["status"] == query.get("status", job["status"])]
         return self._page(request, [job for job in rows if query.get("name", "") in job["name"]])
@@ -138,8 +148,9 @@ class HandWrittenMms:
     def _page(self, request: web.Request, rows: list[dict[str, Any]]) -> web.Response:
         size = min(int(request.query["pageSize"]), self.page_cap)
         start = (int(request.query["pageNum"]) - 1) * size
-        total = {} if request.query.get("status") in self.without_total else {"total": len(rows)}
-        return web.json_response({"data": {**total, "objectList": rows[start : start + size]}})
+        total = self.totals.get(request.query.get("status", "all"), len(rows))
+        said = {} if total is None else {"total": total}
+        return web.json_response({"data": {**said, "objectList": rows[start : start + size]}})
 
 
 def _is_like(text: str, pattern: str) -> bool:

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -13,20 +14,25 @@ from tests.conftest import IDENTITY, config_on
 from tests.harness import harness_on
 from tests.reading import Exposition
 
-OPTIONS = WorldOptions(
-    sources=4, databases=1, tables=3, partitions=3, finished_jobs_per_source=4, job_seconds=240.0, failure_rate=0.35
-)
+OPTIONS = WorldOptions(sources=4, databases=1, tables=3, partitions=3, job_seconds=240.0, failure_rate=0.35)
 WATCHED_SOURCE = 2000001
 WATCH = {"tables": [{"source_id": WATCHED_SOURCE, "table_ids": [1]}]}
 READS = {"ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartitions", "GetMmsTable", "GetMmsPartition"}
 
 
-@pytest.mark.parametrize(("refreshes", "fails"), [(100, 0.4), pytest.param(1000, 0.03, marks=pytest.mark.scale)])
-async def test_refreshes_equal_the_world_they_read(refreshes: int, fails: float) -> None:
-    """`fails` is how likely something fails between two refreshes that had been done, or was under way."""
+@pytest.mark.parametrize(
+    ("refreshes", "finished", "fails"),
+    [(100, 4, 0.4), (60, 120, 0.4), pytest.param(1000, 4, 0.03, marks=pytest.mark.scale)],
+)
+async def test_refreshes_equal_the_world_they_read(refreshes: int, finished: int, fails: float) -> None:
+    """`finished` jobs of each source fit one page with the others, or not.
+
+    `fails` is how likely something fails between two refreshes that had been done, or was under way.
+    """
     clock, steps = ManualClock(), random.Random(1)
     statuses_seen: Counter[str] = Counter()
-    async with Simulator(World(OPTIONS, clock=clock), identities=[IDENTITY]) as simulator:
+    world = World(replace(OPTIONS, finished_jobs_per_source=finished), clock=clock)
+    async with Simulator(world, identities=[IDENTITY]) as simulator:
         jobs, failures = {"linger": "1m", "idle_interval": "10m"}, {"max_per_source": 100_000}
         config = config_on(simulator.url, jobs=jobs, failures=failures, watch=WATCH)
         async with harness_on(config, clock) as harness:

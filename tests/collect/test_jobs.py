@@ -1,9 +1,14 @@
 """The collector of jobs: which jobs are shown, for how long, and at what cost in calls."""
 
+import pytest
+
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
-from tests.collect.conftest import HandWrittenMms
+from tests.collect.conftest import HISTORY, HandWrittenMms
 from tests.conftest import IDENTITY, config_on
 from tests.harness import harness_on
+
+by_page_and_by_lists = pytest.mark.parametrize("history", [0, HISTORY])
+"""How many jobs have long ended: one page holds all of them, or not."""
 
 
 async def test_a_steady_refresh_costs_at_most_five_calls_a_source_whatever_the_history(clock: ManualClock) -> None:
@@ -50,7 +55,7 @@ async def test_an_idle_source_is_asked_for_its_jobs_once_every_idle_interval(clo
             assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {1}
             clock.advance(61)
             await harness.refresh()
-            assert simulator.calls["ListMmsJobs", 2000001] == 4
+            assert simulator.calls["ListMmsJobs", 2000001] == 1
 
 
 async def test_a_changed_row_ends_the_rest_of_an_idle_source(
@@ -64,11 +69,13 @@ async def test_a_changed_row_ends_the_rest_of_an_idle_source(
         assert served.value("mms_jobs", status="DOING") == 1
 
 
+@by_page_and_by_lists
 async def test_a_finished_job_lingers_as_done_and_then_leaves(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
 ) -> None:
     job = mms.add_job(1, "DOING")
     mms.add_job(2, "DONE")
+    mms.add_history(history)
     async with harness_on(config_on(mms_url, jobs={"linger": "15m"}), clock) as harness:
         served = await harness.refresh()
         assert set(served.by("mms_job_tasks", "job_id")) == {"1"}, "what was done before has no series"
@@ -114,20 +121,26 @@ async def test_jobs_that_finish_at_once_are_all_found_within_a_few_refreshes(
             assert len(served.having("mms_job_status", status="DONE")) == expected
 
 
-async def test_a_deleted_job_leaves_at_once(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+@by_page_and_by_lists
+async def test_a_deleted_job_leaves_at_once(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
+) -> None:
     mms.add_job(1, "DOING")
+    mms.add_history(history)
     async with harness_on(config_on(mms_url), clock) as harness:
         assert (await harness.refresh()).value("mms_job_tasks", job_id="1") == 4
-        mms.jobs.clear()
+        del mms.jobs[-1]
         served = await harness.refresh()
         assert served.by("mms_job_tasks", "job_id") == {}
         assert served.value("mms_jobs", status="DOING") == 0
 
 
+@by_page_and_by_lists
 async def test_a_job_of_unknown_status_stays_in_sight_and_is_counted(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
 ) -> None:
     job = mms.add_job(1, "DOING")
+    mms.add_history(history)
     async with harness_on(config_on(mms_url), clock) as harness:
         await harness.refresh()
         job["status"] = "PAUSED"
@@ -141,12 +154,14 @@ async def test_a_job_of_unknown_status_stays_in_sight_and_is_counted(
         assert (await harness.refresh()).value("mms_job_status", job_id="1", status="DOING") == 1
 
 
+@by_page_and_by_lists
 async def test_only_so_many_jobs_of_a_source_have_series_and_the_newest_unfinished_come_first(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
 ) -> None:
     for job_id in range(5):
         mms.add_job(job_id, "DOING", createTime=f"2025-01-0{job_id + 1} 00:00:00", stopped=job_id < 2)
     mms.add_job(9, "FAILED")
+    mms.add_history(history)
     async with harness_on(config_on(mms_url, jobs={"max_series_per_source": 3}), clock) as harness:
         served = await harness.refresh()
         assert set(served.by("mms_job_tasks", "job_id")) == {"2", "3", "4"}
@@ -155,10 +170,12 @@ async def test_only_so_many_jobs_of_a_source_have_series_and_the_newest_unfinish
         assert served.value("mms_jobs_stopped") == 2, "those without series count, too"
 
 
+@by_page_and_by_lists
 async def test_a_failed_job_has_series_until_it_is_retried_and_done(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
 ) -> None:
     job = mms.add_job(1, "FAILED")
+    mms.add_history(history)
     async with harness_on(config_on(mms_url, jobs={"idle_interval": "1s"}), clock) as harness:
         for _ in range(3):
             clock.advance(3600)
@@ -200,6 +217,7 @@ async def test_a_job_that_moves_on_between_two_lists_is_counted_once(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     job = mms.add_job(1, "INIT")
+    mms.add_history()
 
     def move_on(list_filter: str) -> None:
         job["status"] = "DOING" if list_filter == "DOING" else job["status"]
@@ -208,7 +226,7 @@ async def test_a_job_that_moves_on_between_two_lists_is_counted_once(
     async with harness_on(config_on(mms_url), clock) as harness:
         served = await harness.refresh()
         assert mms.calls["INIT"] == 1
-        assert served.by("mms_jobs", "status") == {"INIT": 0, "DOING": 1, "DONE": 0, "FAILED": 0}
+        assert served.by("mms_jobs", "status") == {"INIT": 0, "DOING": 1, "DONE": HISTORY, "FAILED": 0}
         assert served.value("mms_job_status", job_id="1", status="DOING") == 1
 
 
@@ -229,9 +247,10 @@ async def test_a_job_that_cannot_be_looked_for_hides_no_other(
 ) -> None:
     for job_id in (1, 2):
         mms.add_job(job_id, "DOING")
+    mms.add_history()
     async with harness_on(config_on(mms_url), clock) as harness:
         await harness.refresh()
-        mms.jobs.clear()
+        del mms.jobs[-2:]
         mms.add_job(3, "DOING")
         mms.refused.add("name")
         served = await harness.refresh()
@@ -260,6 +279,7 @@ async def test_a_job_that_ends_between_two_lists_is_counted_once(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     job = mms.add_job(1, "DOING")
+    mms.add_history()
 
     def end(list_filter: str) -> None:
         job["status"] = "DONE" if list_filter == "DONE" else job["status"]
@@ -267,27 +287,30 @@ async def test_a_job_that_ends_between_two_lists_is_counted_once(
     mms.before_list = end
     async with harness_on(config_on(mms_url), clock) as harness:
         served = await harness.refresh()
-        assert served.by("mms_jobs", "status") == {"INIT": 0, "DOING": 0, "DONE": 1, "FAILED": 0}
+        assert served.by("mms_jobs", "status") == {"INIT": 0, "DOING": 0, "DONE": HISTORY + 1, "FAILED": 0}
 
 
 async def test_a_total_that_is_missing_is_no_number(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     for job_id in range(3):
         mms.add_job(job_id, "INIT")
-    mms.without_total.add("INIT")
+    mms.add_history()
+    mms.totals["INIT"] = None
 
     def move_on(list_filter: str) -> None:
-        mms.jobs[0]["status"] = "DOING" if list_filter == "DOING" else mms.jobs[0]["status"]
+        mms.jobs[-1]["status"] = "DOING" if list_filter == "DOING" else mms.jobs[-1]["status"]
 
     mms.before_list = move_on
     async with harness_on(config_on(mms_url), clock) as harness:
         served = await harness.refresh()
-        assert served.by("mms_jobs", "status") == {"DOING": 1, "DONE": 0, "FAILED": 0}
+        assert served.by("mms_jobs", "status") == {"DOING": 1, "DONE": HISTORY, "FAILED": 0}
 
 
+@by_page_and_by_lists
 async def test_jobs_that_do_not_say_whether_they_are_stopped_are_not_counted_as_running(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
 ) -> None:
     mms.add_job(1, "DOING", stopped=None)
+    mms.add_history(history)
     async with harness_on(config_on(mms_url), clock) as harness:
         assert (await harness.refresh()).value("mms_jobs_stopped") is None
 
@@ -323,3 +346,108 @@ async def test_an_unfinished_job_that_cannot_be_read_keeps_its_source_from_rest(
         served = await harness.refresh()
         assert served.value("mms_job_status", job_id="1", status="DOING") == 1
         assert served.value("mms_jobs_stopped") == 1
+
+
+async def test_jobs_that_fit_one_page_cost_one_call(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+    for job_id, status in enumerate(("INIT", "DOING", "DOING", "FAILED", *["DONE"] * 96)):
+        mms.add_job(job_id, status)
+    async with harness_on(config_on(mms_url), clock) as harness:
+        for _ in range(2):
+            mms.calls.clear()
+            served = await harness.refresh()
+            assert mms.calls == {"all": 1}
+            assert served.by("mms_jobs", "status") == {"INIT": 1, "DOING": 2, "DONE": 96, "FAILED": 1}
+            assert set(served.by("mms_job_tasks", "job_id")) == {"0", "1", "2", "3"}
+
+
+async def test_jobs_that_outgrow_one_page_are_listed_by_status_until_they_fit_again(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_job(1, "DOING")
+    mms.add_history(99)
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        mms.add_job(2, "INIT")
+        by_status = {"INIT": 1, "DOING": 1, "FAILED": 1, "DONE": 1}
+        for expected in ({"all": 1, **by_status}, by_status):
+            mms.calls.clear()
+            served = await harness.refresh()
+            assert mms.calls == expected
+            assert served.by("mms_jobs", "status") == {"INIT": 1, "DOING": 1, "DONE": 99, "FAILED": 0}
+        del mms.jobs[0]
+        clock.advance(600)
+        await harness.refresh()
+        mms.calls.clear()
+        assert (await harness.refresh()).value("mms_jobs", status="DONE") == 98
+        assert mms.calls == {"all": 1}
+
+
+async def test_a_page_that_held_too_few_jobs_is_tried_again_after_the_idle_interval(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.page_cap = 2
+    for job_id in range(3):
+        mms.add_job(job_id, "DOING")
+    async with harness_on(config_on(mms_url, jobs={"idle_interval": "10m"}), clock) as harness:
+        tries = []
+        for _ in range(11):
+            mms.calls.clear()
+            assert (await harness.refresh()).value("mms_jobs", status="DOING") == 3
+            tries.append(mms.calls["all"])
+            clock.advance(60)
+        assert tries == [1] + [0] * 9 + [1]
+
+
+@pytest.mark.parametrize("doubt", ["no total", "a total too high", "a total too low", "a job without status", "no id"])
+async def test_a_page_that_is_in_doubt_is_not_counted(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, doubt: str
+) -> None:
+    """The lists say what each of their jobs is up to, and how many there are."""
+    jobs = [mms.add_job(job_id, "DOING") for job_id in range(3)]
+
+    def spoil(word: str) -> None:
+        jobs[0] |= {"id": None if doubt == "no id" and word == "all" else 0}
+        jobs[1] |= {"status": "" if doubt == "a job without status" and word == "all" else "DOING"}
+
+    mms.before_list = spoil
+    lies: dict[str, int | None] = {"no total": None, "a total too high": 4, "a total too low": 2}
+    if doubt in lies:
+        mms.totals["all"] = lies[doubt]
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+        assert served.by("mms_jobs", "status") == {"INIT": 0, "DOING": 3, "DONE": 0, "FAILED": 0}
+        assert set(served.by("mms_job_tasks", "job_id")) == {"0", "1", "2"}
+        assert mms.calls["DOING"] == 1
+
+
+async def test_jobs_of_a_status_nobody_knows_are_counted_where_one_page_shows_them(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    """Nothing says that they have not ended: they have no series of their own, and the source may rest."""
+    mms.add_job(1, "CANCELLED")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+        assert served.by("mms_jobs", "status") == {"INIT": 0, "DOING": 0, "DONE": 0, "FAILED": 0, "UNKNOWN": 1}
+        assert served.by("mms_job_tasks", "job_id") == {}
+        found = {"operation": "ListMmsJobs", "field": "status"}
+        assert served.value("mms_exporter_unexpected_values_total", **found) == 1
+        mms.calls.clear()
+        await harness.refresh()
+        assert not mms.calls
+
+
+async def test_of_finished_jobs_only_those_of_interest_are_read(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    """What the others hold is of no use, and may be anything."""
+    mms.add_job(1, "DOING")
+    mms.add_history()
+    mms.jobs[-2]["taskNum"] = "many"
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+        assert served.value("mms_jobs", status="DONE") == HISTORY
+        assert mms.calls["DONE"] == 1
+        found = {"operation": "ListMmsJobs", "field": "taskNum"}
+        before = served.value("mms_exporter_unexpected_values_total", **found)
+        served = await harness.refresh()
+        assert served.value("mms_exporter_unexpected_values_total", **found) == before

@@ -132,10 +132,10 @@ async def test_a_source_is_left_alone_for_the_new_idle_interval(
         mms.calls.clear()
         clock.advance(119)
         await new.refresh()
-        assert mms.calls["FAILED"] == 0
+        assert mms.calls["all"] == 0
         clock.advance(2)
         await new.refresh()
-        assert mms.calls["FAILED"] == 1
+        assert mms.calls["all"] == 1
 
 
 async def test_what_is_watched_from_now_on_is_read_beside_what_was_watched_before(

@@ -237,7 +237,7 @@ async def test_retried_tasks_have_no_number_where_one_does_not_say(
 
 async def test_a_total_that_is_missing_is_no_number(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     mms.add_tasks(1, "DONE", "DATA_FAILED")
-    mms.without_total.add("DONE")
+    mms.totals["DONE"] = None
     async with harness_on(config_on(mms_url, tasks=ON), clock) as harness:
         served = await harness.refresh()
         assert served.value("mms_tasks", status="DONE") is None

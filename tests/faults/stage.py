@@ -5,7 +5,7 @@ What is served where nothing goes wrong is the measure of what is served where s
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from exporter.exposition.families import PARTS
@@ -18,6 +18,9 @@ from tests.reading import Exposition, Labels
 AILING: Final = 2_000_001
 """The data source in which things go wrong; there is one more."""
 STALE_AFTER: Final = 10.0
+FEW_JOBS: Final = 2
+MANY_JOBS: Final = 120
+"""More than one page holds."""
 STEPS: Final = (0.0, 5.0, 6.0, 1.0)
 """Seconds before each refresh: what the first alone has read is stale at the third."""
 WORLD: Final = WorldOptions(
@@ -25,7 +28,6 @@ WORLD: Final = WorldOptions(
     databases=1,
     tables=8,
     partitions=6,
-    finished_jobs_per_source=2,
     running_jobs_per_source=1,
     idle_share=0,
     stopped_share=1,
@@ -65,10 +67,10 @@ def move(world: World, source_id: int, step: int) -> None:
 
 
 @asynccontextmanager
-async def stage(timeout_seconds: float = 10.0) -> AsyncIterator[Stage]:
-    """Provide a stage on which nothing was read yet."""
+async def stage(timeout_seconds: float = 10.0, finished_jobs: int = FEW_JOBS) -> AsyncIterator[Stage]:
+    """Provide a stage on which nothing was read yet, and each source has so many jobs that are DONE."""
     clock = ManualClock()
-    world = World(WORLD, clock=ManualClock())
+    world = World(replace(WORLD, finished_jobs_per_source=finished_jobs), clock=ManualClock())
     async with Simulator(world, identities=[IDENTITY]) as simulator:
         # Few calls at a time, so that none comes near a short timeout for waiting its turn.
         account = {"timeout": f"{timeout_seconds * 1000:.0f}ms", "concurrency": 3}

@@ -1,6 +1,7 @@
 """Every operation, every kind of fault, in the first refresh and in a later one: what is served then, and after."""
 
 import asyncio
+from functools import cache
 
 import pytest
 from msgspec.structs import replace
@@ -9,7 +10,7 @@ from exporter.errors import REASONS
 from exporter.exposition.telemetry import OPERATIONS
 from exporter.simulator.faults import KINDS
 from tests.faults.expectations import AILMENTS, PLACES, Ailment, Place, served_while_failing
-from tests.faults.stage import AILING, STEPS, Series, Stage, domain, stage
+from tests.faults.stage import AILING, FEW_JOBS, MANY_JOBS, STEPS, Series, Stage, domain, stage
 from tests.reading import Exposition
 
 SHORT_TIMEOUT = 0.25
@@ -17,18 +18,28 @@ SHORT_TIMEOUT = 0.25
 pytestmark = pytest.mark.leaping
 
 every_fault = pytest.mark.parametrize("kind", KINDS)
-every_operation = pytest.mark.parametrize("operation", PLACES)
+every_operation = pytest.mark.parametrize(
+    ("operation", "finished_jobs"),
+    [*((each, FEW_JOBS) for each in PLACES), ("ListMmsJobs", MANY_JOBS)],
+    ids=[*PLACES, "ListMmsJobs by status"],
+)
 
 
-@pytest.fixture(scope="module")
-def healthy() -> list[dict[Series, float]]:
-    """Provide what is served after each step where nothing goes wrong."""
+@cache
+def healthy_steps(finished_jobs: int) -> list[dict[Series, float]]:
+    """Return what is served after each step where nothing goes wrong."""
 
     async def read() -> list[dict[Series, float]]:
-        async with stage() as running:
+        async with stage(finished_jobs=finished_jobs) as running:
             return [domain(await running.refresh()) for _ in STEPS]
 
     return asyncio.run(read())
+
+
+@pytest.fixture
+def healthy(finished_jobs: int) -> list[dict[Series, float]]:
+    """Provide what is served after each step where nothing goes wrong."""
+    return healthy_steps(finished_jobs)
 
 
 def test_the_matrix_has_a_row_for_every_fault_and_a_column_for_every_operation() -> None:
@@ -46,10 +57,12 @@ def test_the_story_moves_what_each_operation_feeds(healthy: list[dict[Series, fl
 
 @every_operation
 @every_fault
-async def test_in_the_first_refresh(healthy: list[dict[Series, float]], operation: str, kind: str) -> None:
+async def test_in_the_first_refresh(
+    healthy: list[dict[Series, float]], operation: str, finished_jobs: int, kind: str
+) -> None:
     """What was not read is not there, and not 0; all else is; the next refresh after the fault is right."""
     place, ailment = PLACES[operation], AILMENTS[kind]
-    async with stage(SHORT_TIMEOUT if ailment.is_slow else 10.0) as running:
+    async with stage(SHORT_TIMEOUT if ailment.is_slow else 10.0, finished_jobs) as running:
         strike(running, place, ailment)
         assert_served(await running.refresh(), place, ailment, healthy[0], before={})
         running.simulator.faults.clear()
@@ -58,10 +71,12 @@ async def test_in_the_first_refresh(healthy: list[dict[Series, float]], operatio
 
 @every_operation
 @every_fault
-async def test_in_a_later_refresh(healthy: list[dict[Series, float]], operation: str, kind: str) -> None:
+async def test_in_a_later_refresh(
+    healthy: list[dict[Series, float]], operation: str, finished_jobs: int, kind: str
+) -> None:
     """What was read before is kept until it is stale, and leaves; its freshness stays; the fault leaves no trace."""
     place, ailment = PLACES[operation], AILMENTS[kind]
-    async with stage(SHORT_TIMEOUT if ailment.is_slow else 10.0) as running:
+    async with stage(SHORT_TIMEOUT if ailment.is_slow else 10.0, finished_jobs) as running:
         assert domain(await running.refresh()) == healthy[0]
         strike(running, place, ailment)
         assert_served(await running.refresh(), place, ailment, healthy[1], before=healthy[0])

@@ -28,7 +28,7 @@ WORLD: Final = WorldOptions(
     databases=2,
     tables=6,
     partitions=4,
-    finished_jobs_per_source=10,
+    finished_jobs_per_source=95,  # they grow beyond one page
     job_seconds=600.0,
     special_sources=False,
 )
