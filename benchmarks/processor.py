@@ -16,8 +16,7 @@ from benchmarks.figures import Bound, Figure
 from benchmarks.settings import PLAIN
 from exporter.mms import transport
 
-SOURCES: Final = 300
-"""Each costs the same; a thousand take the simulated MMS minutes."""
+SOURCES: Final = 1000
 RUNNING: Final = 10
 HISTORIES: Final = (1000, 40, 0)
 """Finished jobs of a source: MMS sends up to a hundred of them along, whether they are of use or not."""

@@ -13,6 +13,8 @@ R = TypeVar("R", bound="Record")
 
 _TRAILING_NEWLINE: Final = re.compile(rb'\\n"(?=[,}\]])')
 """At the end of a value. One at the end of a key, or outside of a text, is not for what mends."""
+_OUTER_SPACE: Final = re.compile(rb' (?:(?=")|(?<=" ))')
+"""After a quote, or before one. There are few spaces in an answer, and many quotes: a search for both is slow."""
 _EMPTY_VALUE: Final = re.compile(rb'":""(?=[,}])')
 
 
@@ -29,7 +31,7 @@ def stripped(body: bytes) -> bytes | None:
     There are a hundred rows in an answer, each with a trailing newline at most: mending it whole costs far less.
     """
     mended = _TRAILING_NEWLINE.sub(b'"', body)
-    if not mended.isascii() or b"\\" in mended or b'" ' in mended or b' "' in mended:
+    if not mended.isascii() or b"\\" in mended or _OUTER_SPACE.search(mended):
         return None
     return _EMPTY_VALUE.sub(b'":null', mended)
 
