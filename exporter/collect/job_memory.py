@@ -15,6 +15,8 @@ from exporter.mms.protocol import PAGE_SIZE
 
 UNKNOWN: Final = "UNKNOWN"
 """The status, in series, of what has a status that is not known."""
+PAGE_DOUBT_SECONDS: Final = 3600.0
+"""For so long no page is tried where one did not show all jobs, as where the service caps pages."""
 
 
 class Sought(Struct, frozen=True, gc=False):
@@ -44,12 +46,17 @@ class JobMemory(Struct, frozen=True, gc=False):
     is_whole: bool = True
     """Whether as many unfinished jobs could be read as there are; else there are more than those known."""
     page_failed_at: float | None = None
-    """The monotonic second at which one page turned out not to hold all jobs, if that was so the last time."""
+    """The monotonic second at which one page did not show all jobs, if it did not the last time it was tried."""
 
-    def may_fit_one_page(self, now: float, patience: float) -> bool:
-        """Tell whether one page may hold all jobs. Where it did not hold so few, that is doubted for `patience`."""
+    def may_fit_one_page(self, now: float) -> bool:
+        """Tell whether one page may show all jobs: there are few enough, and no page showed less a while ago."""
         known = sum(self.figures.counts.values()) if self.figures else 0
-        return known <= PAGE_SIZE and (self.page_failed_at is None or now - self.page_failed_at >= patience)
+        return known <= PAGE_SIZE and (self.page_failed_at is None or now - self.page_failed_at >= PAGE_DOUBT_SECONDS)
+
+    @property
+    def followed(self) -> set[int]:
+        """The ids of the jobs of which it matters what becomes of them, whatever that is."""
+        return {*self.were_unfinished, *self.failed, *self.finished}
 
     @property
     def were_unfinished(self) -> dict[int, JobFigures]:
@@ -81,7 +88,7 @@ class JobMemory(Struct, frozen=True, gc=False):
         return replace(self, row=None, failed_page=None)
 
     def without_lingering_times(self) -> Self:
-        """Return the same, but for the times of jobs that linger: these stand in no list that would bring them anew."""
+        """Return the same, but for the times of jobs that linger: no list by status would bring them anew."""
         finished = {
             key: (replace(job, created_at=None, eta_at=None), since) for key, (job, since) in self.finished.items()
         }
@@ -95,7 +102,7 @@ class JobMemory(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A job, and the list it stood in; None where it was looked for by name."""
+    """A job, and the list it stood in, UNKNOWN where that was none of a status; None where it was sought by name."""
 
     job: JobFigures
     list_status: str | None
@@ -128,17 +135,17 @@ class JobLists:
                 self.totals[before.list_status] = counted and counted - 1
             self.sightings[job.job_id] = now
 
-    def add_all(self, numbers: Counter[str], jobs: Iterable[JobFigures], were_unfinished: Container[int]) -> None:
-        """Add what one list holds of all jobs of a source: their numbers by status, and those of interest.
+    def add_all(self, numbers: Counter[str], jobs: Iterable[JobFigures], followed: Container[int]) -> None:
+        """Add what one page shows of all jobs of a source: their numbers by status, and those of interest.
 
-        Of a job in a status that is not known, nothing says that it has not ended, unless it was unfinished before.
+        A job in a status that is not known may have ended long ago: it is of interest only if its id is in `followed`.
         """
         self.totals = {status: numbers[status] for status in JOB_STATUSES}
-        if unknown := numbers.total() - sum(filter(None, self.totals.values())):
+        if unknown := sum(number for status, number in numbers.items() if status not in JOB_STATUSES):
             self.totals[UNKNOWN] = unknown
         for job in jobs:
             is_known = job.status in JOB_STATUSES
-            if is_known or job.job_id in were_unfinished:
+            if is_known or job.job_id in followed:
                 self.sightings[job.job_id] = Sighting(job, job.status if is_known else UNKNOWN)
 
     def add_found(self, job: JobFigures) -> None:
@@ -154,9 +161,9 @@ class JobLists:
         return {key: seen.job for key, seen in self.sightings.items() if seen.state not in ("DONE", "FAILED")}
 
     def counts(self) -> dict[str, int]:
-        """Return the number of jobs by status: each list's total, and UNKNOWN where jobs are known that no list holds.
+        """Return the number of jobs by status, and UNKNOWN where jobs are known that no list by status holds.
 
-        Without one there may still be such jobs, so there is no 0.
+        Where there is none, there may still be such jobs unless one page showed all; so there is never a 0.
         """
         counts = {status: total for status, total in self.totals.items() if total is not None}
         unlisted = [seen for seen in self.sightings.values() if seen.list_status is None]

@@ -2,7 +2,7 @@
 
 One page, where that holds all jobs of a source. Else four lists, in the order of a job's life, so that a job which
 moves on meanwhile is seen twice rather than not at all: INIT and DOING whole, FAILED up to what is shown, and DONE for
-its number. The API tells no end time: a job counts as just finished when it was unfinished the last time and no more.
+its number. The API tells no end time: a job counts as just finished when it was unfinished the last time only.
 """
 
 import heapq
@@ -16,11 +16,19 @@ from msgspec.structs import replace
 from exporter.collect.collector import Means
 from exporter.collect.job_memory import JobLists, JobMemory, Sought
 from exporter.collect.known_sources import KnownSource, Reading
-from exporter.collect.snapshot import JobFigures, JobsFigures, SourceName
+from exporter.collect.snapshot import JobFigures, JobsFigures
 from exporter.config import Jobs
-from exporter.errors import MmsError, NotFound, RequestRejected
+from exporter.errors import (
+    AnswerTooLarge,
+    CallTimedOut,
+    MalformedAnswer,
+    MmsError,
+    NotFound,
+    RequestRejected,
+    ServerFailed,
+)
 from exporter.mms.decoding import Page
-from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, DataSource, Job
+from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
 from exporter.mms.protocol import PAGE_SIZE, JobFilter
 from exporter.mms.times import unix_seconds
 
@@ -33,11 +41,17 @@ PARTITIONS_PER_JOB: Final = 1000
 """Of a failed job's partitions, so many are remembered, the highest ids."""
 
 
+_PERHAPS_OF_THE_PAGE: Final = (AnswerTooLarge, CallTimedOut, MalformedAnswer, RequestRejected, ServerFailed)
+"""What goes wrong with one page of all jobs, and may not with lists by status."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """What one reading of a source's jobs brought."""
 
     lists: JobLists
+    shows_all: bool = False
+    """Whether a job that is not there does not exist."""
     failed_page: Page[Job] | None = None
     sought: Mapping[int, Sought] = field(default_factory=dict)
     is_whole: bool = True
@@ -56,47 +70,50 @@ class JobsReader:
 
     async def read(self, source: KnownSource, now: float) -> None:
         """Keep in `source` what its jobs are at `now`. Raises: MmsError."""
-        source.jobs.memory = await self._memory(source.name, source.row, source.jobs.memory, now)
+        source.jobs.memory = await self._memory(source, now)
         source.jobs.at = now
 
-    async def _memory(self, name: SourceName, row: DataSource | None, before: JobMemory, now: float) -> JobMemory:
-        """Return what is known of a source's jobs at `now`; `row` is None where it is not known."""
+    async def _memory(self, source: KnownSource, now: float) -> JobMemory:
+        """Return what is known of a source's jobs at `now`."""
+        name, row, before = source.name, source.row, source.jobs.memory
         if before.is_idle(row, now, self.settings.idle_interval):
             return self._without_lingerers(before, now)
-        page_failed_at = before.page_failed_at
-        seen = None
-        if before.may_fit_one_page(now, self.settings.idle_interval):
-            seen = await self._read_one_page(name.source_id, before)
-            page_failed_at = None if seen else now
+        tries_page = before.may_fit_one_page(now)
+        seen = await self._read_one_page(source, now) if tries_page else None
+        page_failed_at = None if seen else now if tries_page else before.page_failed_at
         if seen is None:
             seen = await self._read_lists(name.source_id, before)
+        failed = _newest(seen.lists.in_state("FAILED"))[: self.settings.max_series_per_source]
         memory = JobMemory(
             figures=JobsFigures(name, seen.lists.counts(), stopped=0, jobs=(), omitted=0),
             row=row,
             read_at=now,
             unfinished=seen.lists.unfinished(),
-            failed=seen.lists.in_state("FAILED"),
+            failed={job.job_id: job for job in failed},
             failed_page=seen.failed_page,
-            finished=self._finished(before, seen.lists, now),
+            finished=self._finished(before, seen, now),
             sought=seen.sought,
             is_whole=seen.is_whole,
             page_failed_at=page_failed_at,
         )
         return self._with_series(memory, before)
 
-    async def _read_one_page(self, source_id: int, before: JobMemory) -> _Seen | None:
-        """Read all jobs of a source at once; None where one page does not hold them all, or not what each is up to."""
-        page = await self.means.client.jobs_page(source_id, JobFilter())
+    async def _read_one_page(self, source: KnownSource, now: float) -> _Seen | None:
+        """Read all jobs of a source at once; None where one page does not show them all, or not what each is up to."""
+        before = source.jobs.memory
+        try:
+            page = await self.means.client.jobs_page(source.name.source_id, JobFilter())
+        except _PERHAPS_OF_THE_PAGE:
+            return None  # and it is only remembered where the lists can be read: else it was not for the page
         if page.total != len({job.id for job in page.rows}) or not all(job.status for job in page.rows):
+            source.jobs.memory = replace(before, page_failed_at=now)
             return None
         statuses = {job.id: job.status.upper() for job in page.rows if job.status}
-        were_unfinished = before.were_unfinished
-        of_interest = [
-            self._figures(job) for job in page.rows if statuses[job.id] != "DONE" or job.id in were_unfinished
-        ]
+        followed = before.followed
+        figures = [self._figures(job) for job in page.rows if statuses[job.id] != "DONE" or job.id in followed]
         lists = JobLists()
-        lists.add_all(Counter(statuses.values()), of_interest, were_unfinished)
-        return _Seen(lists)
+        lists.add_all(Counter(statuses.values()), figures, followed)
+        return _Seen(lists, shows_all=True)
 
     async def _read_lists(self, source_id: int, before: JobMemory) -> _Seen:
         """Read the jobs of a source by status."""
@@ -108,7 +125,7 @@ class JobsReader:
         failed_page = await self._list_failed(source_id, before, lists)
         await self._count_done(source_id, before, lists)
         sought = await self._look_for_missing(source_id, before, lists)
-        return _Seen(lists, failed_page, sought, is_whole)
+        return _Seen(lists, failed_page=failed_page, sought=sought, is_whole=is_whole)
 
     async def _list_failed(self, source_id: int, before: JobMemory, lists: JobLists) -> Page[Job]:
         """List the failed jobs, as many as can have series, and return their first page.
@@ -170,16 +187,15 @@ class JobsReader:
             return None
         return replace(sought, page=sought.page + 1)
 
-    def _finished(self, before: JobMemory, lists: JobLists, now: float) -> dict[int, tuple[JobFigures, float]]:
-        """Return the jobs that linger: those from before, unless they run or failed since, and those of just now."""
-        were_unfinished = before.were_unfinished
+    def _finished(self, before: JobMemory, seen: _Seen, now: float) -> dict[int, tuple[JobFigures, float]]:
+        """Return the jobs that linger: those from before, unless they are gone or DONE no more, and new ones."""
+        done, were_unfinished = seen.lists.in_state("DONE"), before.were_unfinished
         lingering = {
-            key: entry
-            for key, entry in before.lingering(now, self.settings.linger).items()
-            if key not in lists.sightings
+            key: (done.get(key, job), since)
+            for key, (job, since) in before.lingering(now, self.settings.linger).items()
+            if key in done or not (seen.shows_all or key in seen.lists.sightings)
         }
-        done = lists.in_state("DONE").items()
-        return {**lingering, **{key: (job, now) for key, job in done if key in were_unfinished}}
+        return {**lingering, **{key: (job, now) for key, job in done.items() if key in were_unfinished}}
 
     def _without_lingerers(self, before: JobMemory, now: float) -> JobMemory:
         """Return `before` without the jobs that have lingered long enough."""

@@ -109,22 +109,21 @@ class Client:
         """
         if call.method != "GET" and not self._may_write:
             raise WriteForbidden(f"{call.operation} is not sent: this client only reads")
-        started = self._clock.monotonic()
-        try:
+        started, failures = self._clock.monotonic(), list[MmsError]()
+        try:  # to begin to retry costs half as much as a request: a call that succeeds at once does without
             return await self._attempt(call)
         except MmsError as error:
             if not _can_be_repeated(call, error):
                 raise
-            failure = error
-        return await self._retried(call, failure, started)
+            failures.append(error)
+        return await self._retried(call, failures, started)
 
-    async def _retried(self, call: Call[T], failure: MmsError, started: float) -> T:
-        """Go on after a first attempt that failed. Retrying costs what half a request does: most calls do without."""
-        failures = [failure]
+    async def _retried(self, call: Call[T], failures: list[MmsError], started: float) -> T:
+        """Go on after the first attempt has failed, with the one in `failures`."""
 
         async def attempt() -> T:
             if failures:
-                raise failures.pop()
+                raise failures.pop()  # and keep it nowhere: it holds the frames that hold the credentials
             return await self._attempt(call)
 
         def is_enough(state: tenacity.RetryCallState) -> bool:
@@ -172,7 +171,7 @@ class Client:
         page_size: int = protocol.PAGE_SIZE,
         only: Container[int] | None = None,
     ) -> Page[Job]:
-        """Return one page, from 1, of the jobs of a source that `filters` match, or of them those with ids in `only`.
+        """Return one page, from 1, of the jobs of a source that `filters` match; with `only`, its rows with these ids.
 
         Raises: MmsError.
         """

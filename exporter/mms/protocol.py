@@ -155,7 +155,7 @@ def list_mms_data_sources(filters: DataSourceFilter, page: int) -> Call[Page[Dat
 def list_mms_jobs(
     source_id: int, filters: JobFilter, page: int, page_size: int = PAGE_SIZE, only: Container[int] | None = None
 ) -> Call[Page[Job]]:
-    """Return the call for page `page`, from 1, of a source's jobs; of its rows, those with ids in `only` are read."""
+    """Return the call for page `page`, from 1, of a source's jobs; with `only`, of its rows those with these ids."""
     decode = _JOBS if only is None else choosing(only, _JOBS)
     return Call("ListMmsJobs", f"{DATA_SOURCES_PATH}/{source_id}/jobs", decode, _query(filters, page, page_size))
 
@@ -235,7 +235,7 @@ _FINE_CODES: Final = ("", "ok", "success", "200")
 
 
 def answer_from(call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> Decoded[T]:
-    """Return what an answer holds; `headers` are looked up in lower case.
+    """Return what an answer holds; `headers` are looked up as they are spelled here, in lower case.
 
     Raises: MmsError for a refusal, and for a success that carries a `Code` and no data.
     """

@@ -4,7 +4,7 @@ Owns the pooled connections of an account, and what the library's errors mean. K
 """
 
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -42,8 +42,8 @@ class Answer:
     """What came back."""
 
     status: int
-    headers: Mapping[str, str]
-    """Names are found in any case."""
+    headers: dict[str, str]
+    """With names in lower case."""
     body: bytes
     """As it is after decompression."""
 
@@ -74,7 +74,8 @@ class Transport:
                 method, url, headers=headers, data=body, allow_redirects=False
             ) as response:
                 content = await _bounded_body(response.content, operation)
-                answer = Answer(response.status, response.headers, content)
+                named = {name.lower(): text for name, text in response.headers.items()}
+                answer = Answer(response.status, named, content)
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
             failure = self._translated(error, operation)
         else:

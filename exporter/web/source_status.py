@@ -20,7 +20,8 @@ from exporter.web.texts import cut, optional_text, optional_time, word
 
 MAX_PROJECTS: Final = 20
 """Destinations shown of one data source."""
-_LISTED: Final = (*UNFINISHED_JOB_STATUSES, "FAILED", "UNKNOWN")
+_LISTED: Final = (*UNFINISHED_JOB_STATUSES, "FAILED")
+"""What `mms-exporter jobs` lists."""
 
 
 def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> report.Source:
@@ -69,6 +70,7 @@ def _jobs(jobs: JobsFigures | None, most: int) -> report.Jobs | None:
     open_jobs = [job for job in jobs.jobs if (job.status or "").upper() != "DONE"]
     open_jobs.sort(key=lambda job: (job.status or "").upper() == "FAILED")
     counted = sum(jobs.counts.get(status, 0) for status in _LISTED)
+    counted += sum(1 for job in open_jobs if (job.status or "").upper() not in _LISTED)
     listed = tuple(map(_job, open_jobs[:most]))
     return report.Jobs(
         counts=jobs.counts,

@@ -25,6 +25,8 @@ class HandWrittenMms:
         self.tables: dict[int, dict[str, Any]] = {}
         self.partitions: dict[int, dict[str, Any]] = {}
         self.page_cap = 100
+        self.page_caps: dict[str, int] = {}
+        """As page_cap, of lists in the words of `calls`."""
         self.newest_first = False
         """Whether tables and partitions are listed so."""
         self.forbidden: set[str] = set()
@@ -101,8 +103,10 @@ class HandWrittenMms:
         self.before_list(word)
         if word in self.refused:
             return web.json_response({"Code": "InvalidParameter"}, status=400)
+        if word in self.broken:
+            return web.json_response({"Code": "InternalError"}, status=500)
         rows = [job for job in reversed(self.jobs) if job["status"] == query.get("status", job["status"])]
-        return self._page(request, [job for job in rows if query.get("name", "") in job["name"]])
+        return self._page(request, [job for job in rows if query.get("name", "") in job["name"]], word)
 
     async def list_tasks(self, request: web.Request) -> web.Response:
         """Answer ListMmsTasks: `jobId` and `status` filter."""
@@ -115,7 +119,7 @@ class HandWrittenMms:
             return web.json_response({"Code": "JobNotFound"}, status=404)
         rows = [task for task in self.tasks if query.get("jobId", str(task["jobId"])) == str(task["jobId"])]
         found = [task for task in rows if query.get("status", task["status"]) == task["status"]]
-        return self._trouble("tasks") or self._page(request, found)
+        return self._trouble("tasks") or self._page(request, found, query.get("status", "tasks"))
 
     async def list_objects(self, request: web.Request) -> web.Response:
         """Answer ListMmsTables and ListMmsPartitions: texts match in part and in any case."""
@@ -145,10 +149,10 @@ class HandWrittenMms:
             return web.json_response({"Code": "NoPermission"}, status=403)
         return web.json_response({"Code": "InternalError"}, status=500) if what in self.broken else None
 
-    def _page(self, request: web.Request, rows: list[dict[str, Any]]) -> web.Response:
-        size = min(int(request.query["pageSize"]), self.page_cap)
+    def _page(self, request: web.Request, rows: list[dict[str, Any]], word: str = "") -> web.Response:
+        size = min(int(request.query["pageSize"]), self.page_caps.get(word, self.page_cap))
         start = (int(request.query["pageNum"]) - 1) * size
-        total = self.totals.get(request.query.get("status", "all"), len(rows))
+        total = self.totals.get(word, len(rows))
         said = {} if total is None else {"total": total}
         return web.json_response({"data": {**said, "objectList": rows[start : start + size]}})
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from exporter.mms import transport
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from tests.collect.conftest import HISTORY, HandWrittenMms
 from tests.conftest import IDENTITY, config_on
@@ -375,27 +376,106 @@ async def test_jobs_that_outgrow_one_page_are_listed_by_status_until_they_fit_ag
             assert mms.calls == expected
             assert served.by("mms_jobs", "status") == {"INIT": 1, "DOING": 1, "DONE": 99, "FAILED": 0}
         del mms.jobs[0]
-        clock.advance(600)
+        clock.advance(3600)
         await harness.refresh()
         mms.calls.clear()
         assert (await harness.refresh()).value("mms_jobs", status="DONE") == 98
         assert mms.calls == {"all": 1}
 
 
-async def test_a_page_that_held_too_few_jobs_is_tried_again_after_the_idle_interval(
+async def test_a_page_that_held_too_few_jobs_is_tried_again_after_an_hour(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.page_cap = 2
     for job_id in range(3):
         mms.add_job(job_id, "DOING")
-    async with harness_on(config_on(mms_url, jobs={"idle_interval": "10m"}), clock) as harness:
+    async with harness_on(config_on(mms_url), clock) as harness:
         tries = []
-        for _ in range(11):
+        for _ in range(7):
             mms.calls.clear()
             assert (await harness.refresh()).value("mms_jobs", status="DOING") == 3
             tries.append(mms.calls["all"])
-            clock.advance(60)
-        assert tries == [1] + [0] * 9 + [1]
+            clock.advance(600)
+        assert tries == [1, 0, 0, 0, 0, 0, 1]
+
+
+async def test_a_page_that_held_too_few_jobs_is_not_tried_again_either_where_lists_fail(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_job(1, "DOING")
+    mms.add_history()
+    mms.refused.add("DOING")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        for _ in range(3):
+            await harness.refresh()
+        assert mms.calls == {"all": 1, "INIT": 3, "DOING": 3}
+
+
+@pytest.mark.parametrize("trouble", ["refused", "broken", "too large"])
+async def test_a_page_that_cannot_be_read_keeps_nobody_from_the_lists(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    mms.add_job(1, "DOING")
+    for job_id in range(2, 40):
+        mms.add_job(job_id, "FAILED", config={"tables": ["t" * 1000]} if trouble == "too large" else {})
+        mms.jobs[-1]["status"] = "DONE" if trouble == "too large" and job_id > 3 else "FAILED"
+    if trouble == "too large":
+        monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 38_000)
+        mms.page_caps["DONE"] = 1
+    else:
+        getattr(mms, trouble).add("all")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+        assert served.value("mms_jobs", status="DOING") == 1
+        assert served.value("mms_refresh_success", collector="jobs") == 1
+        mms.calls.clear()
+        await harness.refresh()
+        assert mms.calls == {"INIT": 1, "DOING": 1, "FAILED": 1, "DONE": 1}, "nor is it tried again at once"
+
+
+async def test_after_an_outage_one_page_is_read_again(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+    mms.add_job(1, "DOING")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        mms.broken |= {"all", "INIT"}
+        assert (await harness.refresh()).value("mms_refresh_success", collector="jobs") == 0
+        mms.broken.clear()
+        mms.calls.clear()
+        await harness.refresh()
+        assert mms.calls == {"all": 1}
+
+
+async def test_a_job_that_lingers_is_what_the_page_shows_of_it(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    jobs = {each: mms.add_job(each, "DOING") for each in (1, 2, 3)}
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        for job in jobs.values():
+            job["status"] = "DONE"
+        assert set((await harness.refresh()).by("mms_job_tasks", "job_id")) == {"1", "2", "3"}
+        del mms.jobs[0]
+        jobs[2]["status"] = "ROLLING_BACK"
+        jobs[3]["taskDone"] = 4
+        mms.row["tablesDoingNum"] = 1
+        served = await harness.refresh()
+        assert set(served.by("mms_job_tasks", "job_id")) == {"2", "3"}
+        assert served.value("mms_job_status", job_id="2", status="UNKNOWN") == 1
+        assert served.value("mms_job_tasks_done", job_id="3") == 4
+        clock.advance(15 * 60)
+        assert set((await harness.refresh()).by("mms_job_tasks", "job_id")) == {"2"}
+
+
+async def test_a_failed_job_that_is_up_to_something_unknown_stays_in_sight(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    job = mms.add_job(1, "FAILED")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        job["status"] = "RETRYING"
+        mms.row["tablesDoingNum"] = 1
+        assert (await harness.refresh()).value("mms_job_status", job_id="1", status="UNKNOWN") == 1
+        job["status"] = "DOING"
+        assert (await harness.refresh()).value("mms_job_status", job_id="1", status="DOING") == 1
 
 
 @pytest.mark.parametrize("doubt", ["no total", "a total too high", "a total too low", "a job without status", "no id"])

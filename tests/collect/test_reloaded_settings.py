@@ -77,8 +77,9 @@ async def test_a_job_that_lingers_does_so_over_a_reload(
 async def test_a_job_that_lingers_into_a_new_time_zone_tells_no_time_of_the_old_one(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
-    """No list that is read holds it any more."""
+    """No list that is read holds it any more, where the jobs do not fit one page."""
     job = mms.add_job(1, "DOING", eta="2025-01-02 00:00:00")
+    mms.add_history()
     zones = [config_on(mms_url, {"time_zone": zone}) for zone in ("Asia/Shanghai", "Asia/Tokyo")]
     async with harness_on(zones[0], clock) as old, harness_on(zones[1], clock) as new:
         await old.refresh()
@@ -87,6 +88,21 @@ async def test_a_job_that_lingers_into_a_new_time_zone_tells_no_time_of_the_old_
         new.refresher.take_over(old.refresher)
         served = await new.refresh()
         assert not {"mms_job_created_timestamp_seconds", "mms_job_eta_timestamp_seconds"} & served.samples.keys()
+
+
+async def test_a_job_that_lingers_into_a_new_time_zone_tells_the_new_times_where_a_page_shows_it(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    job = mms.add_job(1, "DOING")
+    zones = [config_on(mms_url, {"time_zone": zone}) for zone in ("Asia/Shanghai", "Asia/Tokyo")]
+    async with harness_on(zones[0], clock) as old, harness_on(zones[1], clock) as new:
+        await old.refresh()
+        job["status"] = "DONE"
+        in_shanghai = (await old.refresh()).value("mms_job_created_timestamp_seconds")
+        new.refresher.take_over(old.refresher)
+        in_tokyo = (await new.refresh()).value("mms_job_created_timestamp_seconds")
+    assert in_shanghai is not None
+    assert in_tokyo == in_shanghai - 3600
 
 
 @pytest.mark.parametrize(("linger", "minutes", "jobs"), [("5m", 10, 0), ("1h", 20, 1)], ids=["lowered", "raised"])
