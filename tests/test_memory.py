@@ -1,6 +1,7 @@
 """What is held does not grow with what has been: counted in objects, since bytes also hold caches that fill up."""
 
 import gc
+import tracemalloc
 from collections import Counter
 
 import msgspec
@@ -17,9 +18,10 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
     TasksFigures,
 )
+from exporter.mms import transport
 from exporter.mms.models import DataSource, Job, Partition, Table, Task
 from exporter.mms.record import Record
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, events, happen
 from exporter.simulator.sources import FIRST_SOURCE_ID
 from tests.conftest import IDENTITY, config_on
 from tests.harness import Harness, harness_on
@@ -90,3 +92,26 @@ def test_the_garbage_collector_leaves_figures_alone() -> None:
     whole = SourceSnapshot(name, figures, jobs, True, None, failures, tasks)
     parts = (name, figures, failures, failures.tables, jobs, tasks, tasks.jobs[0], whole)
     assert not any(map(gc.is_tracked, parts))
+
+
+async def test_what_failed_does_not_hold_the_answers_it_came_of(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of sixty sources whose answers are too large, those are held that are being read."""
+    most = 256 * 1024
+    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", most)
+    options = WorldOptions(sources=60, databases=1, tables=2, partitions=1, special_sources=False, idle_share=0)
+    async with (
+        Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator,
+        harness_on(config_on(simulator.url, {"concurrency": 4}), clock) as harness,
+    ):
+        await harness.refresh()
+        simulator.faults.add(Fault(kind="huge", operation="ListMmsJobs", size=2 * most))
+        tracemalloc.start()
+        try:
+            served = await harness.refresh()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {0}
+    assert peak < 20 * most

@@ -32,7 +32,8 @@ class FanOut:
         except MmsError as error:
             error.about = about
             self.log.debug("not read", about=about, reason=error.reason, error=str(error))
-            return [error]
+            error.__context__ = None
+            return [error.with_traceback(None)]  # whose frames hold the answer that it came of, megabytes of it
         except Exception as error:
             self.log.exception("unforeseen error", about=about)
             return [InternalError(f"unforeseen error, {type(error).__name__}; its traceback is in the log")]

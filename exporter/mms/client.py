@@ -48,7 +48,8 @@ I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 
 MAX_ATTEMPTS: Final = 4
 LARGE_ANSWER_BYTES: Final = 256 * 1024
-"""From here on an answer is read in a thread, so that others go on meanwhile."""
+"""From here on an answer is read in a thread, so that others go on meanwhile, and one at a time: it takes many times
+its size."""
 _ALL_SOURCES: Final = DataSourceFilter()
 _ALL_JOBS: Final = JobFilter()
 
@@ -79,6 +80,7 @@ class Client:
         self._may_write = may_write
         self._pace = Pace(limits, observer, clock)
         self._transport = Transport(self._host, limits, route)
+        self._reading_large = asyncio.Lock()
         self.server_ahead_seconds: float | None = None
         """How far the clock of the last answer's sender was ahead of ours; None where it is not known."""
 
@@ -284,7 +286,8 @@ class Client:
         sent_at = http_date_seconds(answer.headers.get("date"))
         self.server_ahead_seconds = None if sent_at is None else sent_at - self._clock.wall()
         if len(answer.body) > LARGE_ANSWER_BYTES:
-            decoded = await asyncio.to_thread(answer_from, call, answer.status, answer.headers, answer.body)
+            async with self._reading_large:
+                decoded = await asyncio.to_thread(answer_from, call, answer.status, answer.headers, answer.body)
         else:
             decoded = answer_from(call, answer.status, answer.headers, answer.body)
         if decoded.unexpected:

@@ -1,7 +1,9 @@
 """The client against the simulated MMS, which is as strict as the vendor's: every operation, and who may call."""
 
 import asyncio
+import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,9 +15,10 @@ from exporter.errors import (
     RequestRejected,
     WriteForbidden,
 )
+from exporter.mms import client as client_module
 from exporter.mms.client import Client
 from exporter.mms.models import Job
-from exporter.mms.protocol import DataSourceFilter, JobFilter, JobRequest
+from exporter.mms.protocol import DataSourceFilter, JobFilter, JobRequest, answer_from
 from exporter.mms.signing import Credential
 from exporter.simulator import Fault, Identity, ManualClock, Simulator, World, WorldOptions
 from tests.mms.conftest import CREDENTIAL, Ear, Hands, MakeClient
@@ -248,6 +251,25 @@ async def test_calls_made_at_once_are_all_answered(simulator: Simulator, client:
     tables = await asyncio.gather(*(client.get_table(SOURCE, number) for number in truth for _ in range(10)))
     assert all(truth[table.id] == table for table in tables)
     assert simulator.calls["GetMmsTable", SOURCE] == 10 * len(truth)
+
+
+async def test_large_answers_are_read_one_at_a_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes many times its size while it is read."""
+    alone = threading.Lock()
+    met = threading.Event()
+
+    def reading(*arguments: Any) -> Any:  # noqa: ANN401 - stands for what it calls
+        if not alone.acquire(blocking=False):
+            met.set()
+            return answer_from(*arguments)
+        met.wait(0.02)  # for another to come, if one can
+        alone.release()
+        return answer_from(*arguments)
+
+    monkeypatch.setattr(client_module, "LARGE_ANSWER_BYTES", 0)
+    monkeypatch.setattr(client_module, "answer_from", reading)
+    await asyncio.gather(*(client.jobs_page(SOURCE, JobFilter()) for _ in range(8)))
+    assert not met.is_set()
 
 
 async def test_a_client_can_be_used_again_after_it_was_closed(simulator: Simulator, client: Client) -> None:
