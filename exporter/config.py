@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta, field
 
 from exporter.config_credentials import Credentials, DefaultChain
-from exporter.config_network import Proxy, endpoint_faults, tls_context
+from exporter.config_network import PLAIN_HTTP, Proxy, endpoint_faults, tls_context
 from exporter.errors import ConfigError, Problem
 from exporter.shapes import Seconds, Section, TextFile, build
 from exporter.yaml_files import read_yaml
@@ -52,7 +52,7 @@ class Account(Section, frozen=True, kw_only=True):
     endpoint: str | None = None
     """`https://maxcompute.<region>.aliyuncs.com` where it is not given."""
     allow_insecure: bool = False
-    """Allow plain http to an endpoint that is not on loopback."""
+    """Allow plain http to what is not on loopback: the endpoint, and who is asked for credentials."""
     proxy: Proxy | None = None
     """The environment's where it is not given."""
     ca_file: TextFile | None = None
@@ -86,6 +86,8 @@ class Account(Section, frozen=True, kw_only=True):
             yield "region", "expected a region such as cn-shanghai"
         if self.endpoint is not None:
             yield from (("endpoint", reason) for reason in endpoint_faults(self.endpoint, self.allow_insecure))
+        if not self.allow_insecure:
+            yield from ((f"credentials.{name}", f"{PLAIN_HTTP} of the account") for name in self.credentials.in_clear())
         if self.ca_file is not None and not _has_authorities(self.ca_file):
             yield "ca_file", f"expected certificates in PEM, which {self.ca_file.path} has not"
         if not 0 < self.timeout <= MAX_TIMEOUT_SECONDS:

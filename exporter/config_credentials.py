@@ -5,12 +5,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from exporter.config_network import sts_endpoint_faults
+from exporter.config_network import is_metadata_service, is_plain_http, sts_endpoint_faults, sts_url
 from exporter.shapes import Secret, Section
 
 
 class _Credentials(Section, frozen=True, kw_only=True, tag_field="type"):
-    pass
+    def in_clear(self) -> Iterator[str]:
+        """Yield the fields by which keys are asked for over plain http, where others can read them on the way."""
+        return iter(())
 
 
 class DefaultChain(_Credentials, frozen=True, kw_only=True, tag="default"):
@@ -59,6 +61,10 @@ class RamRoleArn(_Credentials, frozen=True, kw_only=True, tag="ram_role_arn"):
         """Yield what STS cannot be asked at."""
         return _sts_endpoint_faults(self.sts_endpoint)
 
+    def in_clear(self) -> Iterator[str]:
+        """Yield the endpoint of STS if it is asked over plain http."""
+        return _sts_in_clear(self.sts_endpoint)
+
 
 class EcsRamRole(_Credentials, frozen=True, kw_only=True, tag="ecs_ram_role"):
     """The role of the ECS instance, or of the pod on it."""
@@ -89,12 +95,22 @@ class OidcRoleArn(_Credentials, frozen=True, kw_only=True, tag="oidc_role_arn"):
         """Yield what STS cannot be asked at."""
         return _sts_endpoint_faults(self.sts_endpoint)
 
+    def in_clear(self) -> Iterator[str]:
+        """Yield the endpoint of STS if it is asked over plain http."""
+        return _sts_in_clear(self.sts_endpoint)
+
 
 class CredentialsUri(_Credentials, frozen=True, kw_only=True, tag="credentials_uri"):
     """A URI that answers with temporary credentials."""
 
     uri: Secret | None = None
     """As secret as what it answers. ALIBABA_CLOUD_CREDENTIALS_URI where it is not given."""
+
+    def in_clear(self) -> Iterator[str]:
+        """Yield the URI if it is asked over plain http, which is the only way to ask the metadata service."""
+        uri = self.uri.text if self.uri else ""
+        if is_plain_http(uri) and not is_metadata_service(uri):
+            yield "uri"
 
 
 class Profile(_Credentials, frozen=True, kw_only=True, tag="profile"):
@@ -109,3 +125,8 @@ Credentials = DefaultChain | AccessKey | Sts | RamRoleArn | EcsRamRole | OidcRol
 
 def _sts_endpoint_faults(endpoint: str | None) -> Iterator[tuple[str, str]]:
     return (("sts_endpoint", reason) for reason in (sts_endpoint_faults(endpoint) if endpoint is not None else ()))
+
+
+def _sts_in_clear(endpoint: str | None) -> Iterator[str]:
+    if endpoint is not None and is_plain_http(sts_url(endpoint)):
+        yield "sts_endpoint"

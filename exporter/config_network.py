@@ -12,6 +12,9 @@ from exporter.shapes import Secret, Section
 _NO_ENDPOINT: Final = "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
 _NO_STS_ENDPOINT: Final = "expected a host such as sts.cn-shanghai.aliyuncs.com"
 _NO_PROXY_URL: Final = "expected a URL such as http://proxy.example.com:3128"
+PLAIN_HTTP: Final = "plain http is for loopback only; use https, or set allow_insecure: true"
+_METADATA_SERVICE: Final = "100.100.100.200"
+"""Of each ECS instance, which hands out its role's keys over plain http and is reached over no network."""
 
 
 class Proxy(Section, frozen=True, kw_only=True):
@@ -57,13 +60,33 @@ def endpoint_faults(endpoint: str, allow_insecure: bool) -> Iterator[str]:  # no
     """Yield why an endpoint cannot be called, or should not."""
     faults = list(_place_faults(endpoint, _NO_ENDPOINT))
     yield from faults
-    if not faults and not allow_insecure and _is_insecure(endpoint):
-        yield "plain http is for loopback only; use https, or set allow_insecure: true"
+    if not faults and not allow_insecure and is_plain_http(endpoint):
+        yield PLAIN_HTTP
 
 
 def sts_endpoint_faults(endpoint: str) -> Iterator[str]:
     """Yield why the endpoint of STS, a host with or without a scheme, cannot be called."""
-    return _place_faults(endpoint if "://" in endpoint else f"https://{endpoint}", _NO_STS_ENDPOINT)
+    return _place_faults(sts_url(endpoint), _NO_STS_ENDPOINT)
+
+
+def sts_url(endpoint: str) -> str:
+    """Return the URL of STS: https where its endpoint names no scheme."""
+    return endpoint if "://" in endpoint else f"https://{endpoint}"
+
+
+def is_plain_http(url: str) -> bool:
+    """Tell whether what is sent to a URL, and answered, goes over a network in clear; not what names no host."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    return bool(host) and parts.scheme != "https" and not is_loopback(str(host))
+
+
+def is_metadata_service(url: str) -> bool:
+    """Tell whether a URL, one that can be read as such, is the metadata service's."""
+    return urlsplit(url).hostname == _METADATA_SERVICE
 
 
 def _can_be_sent(text: str) -> bool:
@@ -92,11 +115,6 @@ def _place_faults(url: str, expected: str) -> Iterator[str]:
         yield expected
     elif parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
         yield "expected scheme, host and port only"
-
-
-def _is_insecure(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme == "http" and not is_loopback(str(parts.hostname))
 
 
 def is_loopback(host: str) -> bool:

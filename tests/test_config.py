@@ -154,6 +154,40 @@ def test_plain_http_is_for_loopback(host: str) -> None:
     assert config.accounts[0].url == f"http://{host}"
 
 
+ISSUERS = {
+    "uri": {"type": "credentials_uri", "uri": "http://{}/keys"},
+    "no scheme": {"type": "credentials_uri", "uri": "//{}/keys"},
+    "sts": {"type": "oidc_role_arn", "sts_endpoint": "http://{}"},
+}
+
+
+@pytest.mark.parametrize("spec", ISSUERS.values(), ids=ISSUERS)
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]:1"])
+def test_keys_are_asked_for_over_plain_http_on_loopback(spec: dict[str, str], host: str) -> None:
+    assert len(config_from(asking_at(spec, host)).accounts) == 1
+
+
+@pytest.mark.parametrize("spec", ISSUERS.values(), ids=ISSUERS)
+@pytest.mark.parametrize("host", ["10.0.0.1:8080", "localhost.example.com", "[2001:db8::1]:1", "127.0.0.1.example.com"])
+def test_keys_are_asked_for_over_plain_http_elsewhere_only_where_the_account_allows_it(
+    spec: dict[str, str], host: str
+) -> None:
+    with pytest.raises(ConfigError, match="plain http is for loopback only"):
+        config_from(asking_at(spec, host))
+    assert len(config_from(asking_at(spec, host, allow_insecure=True)).accounts) == 1
+
+
+def test_the_metadata_service_is_asked_over_plain_http() -> None:
+    """It speaks nothing else, and no network lies between."""
+    assert len(config_from(asking_at(ISSUERS["uri"], "100.100.100.200")).accounts) == 1
+
+
+def asking_at(spec: dict[str, str], host: str, **account: object) -> dict[str, object]:
+    """Return the configuration of an account whose keys are asked for at a host."""
+    credentials = {name: value.format(host) for name, value in spec.items()}
+    return {"accounts": [{"name": "a", "region": "cn-shanghai", "credentials": credentials, **account}]}
+
+
 def test_plain_http_elsewhere_takes_a_word() -> None:
     account = {"name": "a", "region": "r", "endpoint": "http://mms.example.com", "allow_insecure": True}
     assert config_from({"accounts": [account]}).accounts[0].url == "http://mms.example.com"

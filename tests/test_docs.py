@@ -31,6 +31,7 @@ DOCUMENTS = documents()
 BEYOND_SHAPE = {
     "hosts_and_names",
     "impossible_values",
+    "keys_in_clear",
     "two_accounts_of_one_name",
     "bad_regular_expression",
     "missing_secret_file",
