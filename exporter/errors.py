@@ -23,7 +23,9 @@ Messages are built here from checked parts; no text of the vendor's, which may q
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_CODES_OF_KEYS: Final = ("invalidaccesskey", "inactiveaccesskey", "invalidsecuritytoken", "signaturedoesnotmatch")
 
 
 class ExporterError(Exception):
@@ -130,6 +132,14 @@ class AuthRefused(MmsError):
     reason = "auth"
     retryable = False
     hint = "check the access key, the security token and the clock of this machine"
+
+    @property
+    def is_of_key(self) -> bool:
+        """Whether MMS itself refused the key, so that nothing was carried out, and another key may be accepted.
+
+        A nonce that was used is none of the key's: the same request came before, and may have done its work.
+        """
+        return (self.status or 0) >= 400 and self.code.lower().startswith(_CODES_OF_KEYS)  # noqa: PLR2004 - HTTP
 
 
 class PermissionRefused(MmsError):

@@ -39,7 +39,7 @@ from exporter.mms.protocol import (
     TaskFilter,
     answer_from,
 )
-from exporter.mms.signing import canonical_query, signed_headers
+from exporter.mms.signing import Credential, canonical_query, signed_headers
 from exporter.mms.times import http_date_seconds
 from exporter.mms.transport import DIRECT, Route, Transport
 
@@ -107,7 +107,7 @@ class Client:
         """Return what MMS answers to `call`.
 
         Raises: MmsError, after as many attempts as its kind allows. A call that is not repeatable is only repeated when
-        MMS itself throttled it, since then it was not carried out. WriteForbidden, with nothing sent.
+        MMS itself throttled it or refused its key: then it was not carried out. WriteForbidden, with nothing sent.
         """
         if call.method != "GET" and not self._may_write:
             raise WriteForbidden(f"{call.operation} is not sent: this client only reads")
@@ -243,32 +243,44 @@ class Client:
         return max(asked or 0.0, backoff_seconds(state.attempt_number, self._jitter()))
 
     async def _attempt(self, call: Call[T]) -> T:
-        async with self._pace.turn(call.operation):
-            return await self._observed_exchange(call)
+        """Send `call` in its turn; once more if its key was refused and is another by now, as when keys rotate."""
+        used: list[Credential] = []
+        try:
+            return await self._turn(call, used)
+        except AuthRefused as error:
+            if not error.is_of_key or await self._credentials.get() in used:
+                raise
+        self._observer.retried(call.operation)
+        return await self._turn(call, used)
 
-    async def _observed_exchange(self, call: Call[T]) -> T:
+    async def _turn(self, call: Call[T], used: list[Credential]) -> T:
+        """Wait for a turn, and send `call` in it, with the credential that is then added to `used`."""
+        async with self._pace.turn(call.operation):
+            return await self._observed_exchange(call, used)
+
+    async def _observed_exchange(self, call: Call[T], used: list[Credential]) -> T:
         """Send `call`, and tell how that went; an attempt that is cancelled did not go any way."""
         started = self._clock.monotonic()
         try:
-            answer = await self._exchange(call)
+            used.append(await self._usable_credential())
+            answer = await self._exchange(call, used[-1])
         except MmsError as error:
             self._observer.attempted(call.operation, self._clock.monotonic() - started, error.reason)
-            self._learn_from(call, error)
+            if isinstance(error, AuthRefused):
+                self._credentials.forget(used[-1])
+            if error.wait_seconds:
+                self._pace.pause(call.operation, error.wait_seconds)
             raise
         self._observer.attempted(call.operation, self._clock.monotonic() - started, None)
         return answer
 
-    def _learn_from(self, call: Call[Any], error: MmsError) -> None:
-        """Remember what an error means for the calls that follow."""
-        if isinstance(error, AuthRefused):
-            self._credentials.forget()
-        if error.wait_seconds:
-            self._pace.pause(call.operation, error.wait_seconds)
-
-    async def _exchange(self, call: Call[T]) -> T:
+    async def _usable_credential(self) -> Credential:
         credential = await self._credentials.get()
         if not credential.can_be_sent:
             raise CredentialsUnavailable("the credentials hold characters that no key has, such as a line break")
+        return credential
+
+    async def _exchange(self, call: Call[T], credential: Credential) -> T:
         query = canonical_query(call.query)
         headers = signed_headers(
             credential,

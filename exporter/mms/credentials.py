@@ -39,8 +39,8 @@ class CredentialSource(Protocol):
     async def get(self) -> Credential:
         """Return a credential that is valid now. Raises: CredentialsUnavailable."""
 
-    def forget(self) -> None:
-        """Ask anew next time: MMS refused the credential given last."""
+    def forget(self, refused: Credential) -> None:
+        """Ask anew next time, if `refused`, which MMS does not accept, is what would be given."""
 
 
 class StaticCredentials:
@@ -53,7 +53,7 @@ class StaticCredentials:
         """Return the credential."""
         return self._credential
 
-    def forget(self) -> None:
+    def forget(self, refused: Credential) -> None:
         """Do nothing: a reload brings another one."""
 
 
@@ -88,8 +88,13 @@ class LibraryCredentials:
                 self._asked_at = self._clock.monotonic()
             return self._cached
 
-    def forget(self) -> None:
-        """Ask the library anew next time; where that is possible, with none of what it remembers."""
+    def forget(self, refused: Credential) -> None:
+        """Ask the library anew next time; where that is possible, with none of what it remembers.
+
+        Of several calls that were under way with one key, each is refused: only the first has another asked for.
+        """
+        if self._cached != refused:
+            return
         self._cached = None
         if not self._keeps_threads:
             self._provider = None

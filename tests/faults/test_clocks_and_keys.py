@@ -1,7 +1,9 @@
 """A wall clock that jumps, keys that rotate in the middle: what is served then, and afterwards."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
@@ -10,9 +12,11 @@ from aiohttp.test_utils import TestServer
 from exporter.simulator import Fault, Identity, ManualClock, Simulator, World, WorldOptions
 from tests.conftest import IDENTITY, config_on
 from tests.faults.stage import domain
-from tests.harness import harness_on
+from tests.harness import Harness, eventually, harness_on
+from tests.reading import Exposition
 
 DAY = 86_400.0
+LATENCY_SECONDS = 0.2
 
 
 @pytest.mark.parametrize("jump", [DAY, -DAY], ids=["forwards", "backwards"])
@@ -79,24 +83,77 @@ async def issuer_url() -> AsyncIterator[tuple[Issuer, str]]:
         yield issuer, str(server.make_url("/"))
 
 
-async def test_a_key_that_expires_in_the_middle_of_a_refresh_is_replaced(
-    simulator: Simulator, clock: ManualClock, issuer_url: tuple[Issuer, str]
+AT_A_TIME = 8
+
+
+@asynccontextmanager
+async def in_the_middle_of_a_refresh(
+    clock: ManualClock, issuer: Issuer, url: str
+) -> AsyncIterator[tuple[Simulator, Harness, asyncio.Task[Exposition]]]:
+    """Provide a refresh of many sources that has listed them, and asks for their jobs, several at a time."""
+    world = World(WorldOptions(sources=3 * AT_A_TIME, tables=4, partitions=2, finished_jobs_per_source=2), clock=clock)
+    account = {"credentials": {"type": "credentials_uri", "uri": url}, "concurrency": AT_A_TIME}
+    async with (
+        Simulator(world, identities=[issuer.identity], latency_seconds=LATENCY_SECONDS) as simulator,
+        harness_on(config_on(simulator.url, account), clock) as harness,
+    ):
+        refreshing = asyncio.create_task(harness.refresh())
+        # Who may call is looked at after the latency: what is under way now has it before it.
+        await eventually(lambda: simulator.calls["ListMmsDataSources", None] == 1)
+        yield simulator, harness, refreshing
+
+
+def refused(served: Exposition) -> float:
+    """Return how many calls were refused for their key."""
+    return sum(served.having("mms_api_request_failures_total", reason="auth").values())
+
+
+async def test_a_key_that_expires_in_the_middle_of_a_refresh_is_replaced_and_no_source_notices(
+    clock: ManualClock, issuer_url: tuple[Issuer, str]
 ) -> None:
-    """One call fails with the old one, and those after it go on with the new one."""
+    """What was under way with the old one is refused, and asked for again with the new one, which is asked for once."""
     issuer, url = issuer_url
-    simulator.identities.add(issuer.identity)
-    account = {"credentials": {"type": "credentials_uri", "uri": url}, "concurrency": 1}
-    async with harness_on(config_on(simulator.url, account), clock) as harness:
-        simulator.faults.add(
-            Fault(kind="error", operation="ListMmsJobs", status=400, code="InvalidSecurityToken.Expired", times=1)
-        )
-        served = await harness.refresh()
-        assert served.value("mms_api_request_failures_total", operation="ListMmsJobs", reason="auth") == 1
-        assert list(served.by("mms_datasource_refresh_success", "source_id").values()).count(0) == 1
+    async with in_the_middle_of_a_refresh(clock, issuer, url) as (simulator, harness, refreshing):
+        simulator.identities.expire(issuer.identity.access_key_id)
+        issuer.generation += 1
+        simulator.identities.add(issuer.identity)
+        simulator.latency_seconds = 0.0
+        served = await refreshing
+        assert 2 <= refused(served) <= AT_A_TIME
+        assert sum(served.samples["mms_api_retries_total"].values()) == refused(served)
+        assert issuer.asked == 2
+        async with harness_on(config_on(simulator.url, {"credentials": key_of(issuer)}), clock) as healthy:
+            right = domain(await healthy.refresh())
+        assert domain(served) == right
+        assert domain(await harness.refresh()) == right
         assert issuer.asked == 2
 
 
-async def test_a_key_that_was_rotated_is_taken_up_by_the_next_refresh(
+async def test_a_key_that_expires_before_there_is_another_costs_the_sources_asked_meanwhile(
+    clock: ManualClock, issuer_url: tuple[Issuer, str]
+) -> None:
+    """As many as are asked at a time, where the issuer has another by the time that these were refused."""
+    issuer, url = issuer_url
+    async with in_the_middle_of_a_refresh(clock, issuer, url) as (simulator, harness, refreshing):
+        simulator.identities.expire(issuer.identity.access_key_id)
+        await eventually(lambda: issuer.asked > 1)
+        issuer.generation += 1
+        simulator.identities.add(issuer.identity)
+        simulator.latency_seconds = 0.0
+        freshness = (await refreshing).by("mms_datasource_refresh_success", "source_id")
+        assert 1 <= list(freshness.values()).count(0) <= AT_A_TIME
+        async with harness_on(config_on(simulator.url, {"credentials": key_of(issuer)}), clock) as healthy:
+            assert domain(await harness.refresh()) == domain(await healthy.refresh())
+
+
+def key_of(issuer: Issuer) -> dict[str, str]:
+    """Return the credentials section with the key that the issuer hands out now."""
+    key = issuer.identity
+    secrets = {"access_key_secret": key.access_key_secret, "security_token": str(key.security_token)}
+    return {"type": "sts", "access_key_id": key.access_key_id, **secrets}
+
+
+async def test_a_key_that_was_rotated_between_two_refreshes_is_taken_up_by_the_next(
     simulator: Simulator, clock: ManualClock, issuer_url: tuple[Issuer, str]
 ) -> None:
     issuer, url = issuer_url
@@ -107,7 +164,22 @@ async def test_a_key_that_was_rotated_is_taken_up_by_the_next_refresh(
         simulator.identities.expire(issuer.identity.access_key_id)
         issuer.generation += 1
         simulator.identities.add(issuer.identity)
+        assert domain(await harness.refresh()) == domain(before)
+        assert issuer.asked == 2
+
+
+async def test_a_key_that_expired_and_has_no_successor_is_told_and_what_was_read_is_kept(
+    simulator: Simulator, clock: ManualClock, issuer_url: tuple[Issuer, str]
+) -> None:
+    issuer, url = issuer_url
+    simulator.identities.add(issuer.identity)
+    account = {"credentials": {"type": "credentials_uri", "uri": url}}
+    async with harness_on(config_on(simulator.url, account), clock) as harness:
+        before = await harness.refresh()
+        simulator.identities.expire(issuer.identity.access_key_id)
         served = await harness.refresh()
         assert served.value("mms_up") == 0
         assert served.samples["mms_tables"] == before.samples["mms_tables"]
+        issuer.generation += 1
+        simulator.identities.add(issuer.identity)
         assert domain(await harness.refresh()) == domain(before)

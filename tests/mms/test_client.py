@@ -191,20 +191,58 @@ class _Rotating:
             raise self.left[0]
         return self.left[0]
 
-    def forget(self) -> None:
+    def forget(self, refused: Credential) -> None:
+        assert refused == self.left[0]
         self.forgotten += 1
         if len(self.left) > 1:
             del self.left[0]
 
 
-async def test_a_refused_credential_is_forgotten(simulator: Simulator, client_on: MakeClient) -> None:
-    """So that the call after the refused one is made with a new one."""
+async def test_a_refused_credential_is_forgotten_and_another_one_used(
+    simulator: Simulator, client_on: MakeClient, ear: Ear
+) -> None:
     source = _Rotating(Credential("LTAI-EXAMPLE", "expired"), CREDENTIAL)
-    client = client_on(simulator.url, credentials=source)
+    assert (await client_on(simulator.url, credentials=source).list_data_sources()).total == 3
+    assert (source.forgotten, ear.reasons, ear.retries) == (1, ["auth", None], {"ListMmsDataSources": 1})
+
+
+async def test_of_two_credentials_that_are_refused_no_third_is_tried(
+    simulator: Simulator, client_on: MakeClient, ear: Ear
+) -> None:
+    """Where roles are assumed, each answer is another key: what refuses them all is not asked for ever."""
+    source = _Rotating(Credential("LTAI-EXAMPLE", "expired"), Credential("LTAI-EXAMPLE", "wrong"), CREDENTIAL)
     with pytest.raises(AuthRefused):
-        await client.list_data_sources()
-    assert (await client.list_data_sources()).total == 3
-    assert source.forgotten == 1
+        await client_on(simulator.url, credentials=source).list_data_sources()
+    assert (source.forgotten, ear.reasons) == (2, ["auth", "auth"])
+
+
+async def test_a_job_refused_for_its_key_is_made_once_with_another(simulator: Simulator, client_on: MakeClient) -> None:
+    client = client_on(simulator.url, credentials=_Rotating(Credential("LTAI-EXAMPLE", "expired"), CREDENTIAL))
+    table = next(simulator.world.truth().tables(SOURCE))
+    created = await client.create_job(SOURCE, JobRequest(name="once", src_db_name=table.db_name))
+    assert (await client.get_async_task(SOURCE, created.async_task_id)).status is not None
+    assert simulator.calls["CreateMmsJob", SOURCE] == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind="error", status=400, code="SignatureNonceUsed"),
+        Fault(kind="error", status=400, code="InvalidTimeStamp.Expired"),
+        Fault(kind="html", status=401),
+        Fault(kind="code_in_200", code="InvalidSecurityToken.Expired"),
+    ],
+    ids=["nonce", "clock", "gateway", "success"],
+)
+async def test_a_refusal_that_is_not_of_the_key_for_certain_has_nothing_sent_again(
+    simulator: Simulator, client_on: MakeClient, fault: Fault
+) -> None:
+    """The same request may have been carried out before, or another key would fare no better."""
+    simulator.faults.add(fault)
+    source = _Rotating(CREDENTIAL, Credential("LTAI-EXAMPLE", "another"))
+    with pytest.raises(AuthRefused):
+        await client_on(simulator.url, credentials=source).create_job(SOURCE, JobRequest(src_db_name="sales"))
+    assert simulator.calls["CreateMmsJob", SOURCE] == 1
 
 
 async def test_no_other_failure_forgets_the_credential(simulator: Simulator, client_on: MakeClient) -> None:

@@ -76,10 +76,21 @@ async def test_the_library_is_asked_again_when_its_answer_has_aged(hands: Hands)
 async def test_after_it_was_forgotten_the_library_begins_anew() -> None:
     library = Library()
     source = LibraryCredentials(library.make)
-    await source.get()
-    source.forget()
+    source.forget(await source.get())
     await source.get()
     assert (library.made, library.asked) == (2, 2)
+
+
+async def test_a_credential_that_was_replaced_already_is_not_forgotten_again() -> None:
+    """Many calls are under way with one key, and all of them are refused when it rotates."""
+    keys = iter(("first", "second"))
+    library = Library(lambda: Found(key=next(keys)))
+    source = LibraryCredentials(library.make)
+    first = await source.get()
+    for _ in range(8):
+        source.forget(first)
+        assert (await source.get()).access_key_id == "second"
+    assert library.asked == 2
 
 
 async def test_what_the_library_raises_is_told_by_its_kind_only() -> None:

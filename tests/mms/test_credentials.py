@@ -127,7 +127,7 @@ class Issuer:
 async def test_a_key_that_stands_in_the_configuration() -> None:
     spec = AccessKey(access_key_id="LTAI-EXAMPLE", access_key_secret=Secret("not-a-secret"))
     source = credential_source(spec)
-    source.forget()
+    source.forget(await source.get())
     assert await source.get() == Credential("LTAI-EXAMPLE", "not-a-secret", None)
 
 
@@ -347,8 +347,7 @@ async def main():
     account = {{"name": "a", "region": "cn-shanghai", "credentials": {{"type": "{kind}"}}}}
     source = credential_source(config_from({{"accounts": [account]}}).accounts[0].credentials)
     for _ in range(6):
-        await source.get()
-        source.forget()
+        source.forget(await source.get())
         print(threading.active_count())
 
 asyncio.run(main())
