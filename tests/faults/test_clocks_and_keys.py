@@ -4,11 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from exporter.collect.permissions import OFF_SECONDS
+from exporter.collect.watch import RETRY_SECONDS
 from exporter.simulator import Fault, Identity, ManualClock, Simulator, World, WorldOptions
 from tests.conftest import IDENTITY, config_on
 from tests.faults.stage import domain
@@ -16,10 +19,14 @@ from tests.harness import Harness, eventually, harness_on
 from tests.reading import Exposition
 
 DAY = 86_400.0
+IDLE_SECONDS = 600.0
 LATENCY_SECONDS = 0.2
 
 
-@pytest.mark.parametrize("jump", [DAY, -DAY], ids=["forwards", "backwards"])
+jumps = pytest.mark.parametrize("jump", [DAY, -DAY], ids=["forwards", "backwards"])
+
+
+@jumps
 async def test_a_wall_clock_that_jumps_makes_nothing_stale(
     simulator: Simulator, clock: ManualClock, jump: float
 ) -> None:
@@ -36,6 +43,44 @@ async def test_a_wall_clock_that_jumps_makes_nothing_stale(
         served = await harness.refresh()
         assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {1}
         assert set(served.samples["mms_refresh_last_success_timestamp_seconds"].values()) == {wall()}
+
+
+@jumps
+@pytest.mark.parametrize(
+    ("operation", "seconds"),
+    [("ListMmsJobs", IDLE_SECONDS), ("GetMmsTable", RETRY_SECONDS), ("ListMmsTasks", OFF_SECONDS)],
+    ids=["of an idle source", "of what is missing", "of what is not permitted"],
+)
+async def test_a_wall_clock_that_jumps_has_nothing_asked_for_sooner_or_later(
+    clock: ManualClock, operation: str, seconds: float, jump: float
+) -> None:
+    options = WorldOptions(sources=2, idle_share=1, stopped_share=0, special_sources=False, incidents=False)
+    world, wall = World(options, clock=clock), ManualClock()
+    granted = ("ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartitions", "GetMmsTable")
+    caller = replace(IDENTITY, actions=frozenset(f"odps:{each}" for each in granted))
+    async with Simulator(world, identities=[caller]) as simulator:
+        config = config_on(
+            simulator.url,
+            jobs={"idle_interval": f"{IDLE_SECONDS:g}s"},
+            tasks={"enabled": True},
+            watch={"tables": [{"source_id": 2_000_001, "table_ids": [1_000_000]}]},
+        )
+        async with harness_on(config, clock, wall=wall) as harness:
+            await harness.refresh()
+            assert calls_of(simulator, operation) > 0
+            simulator.calls_reset()
+            wall.advance(jump)
+            clock.advance(seconds - 1)
+            await harness.refresh()
+            assert calls_of(simulator, operation) == 0
+            clock.advance(1)
+            await harness.refresh()
+            assert calls_of(simulator, operation) > 0
+
+
+def calls_of(simulator: Simulator, operation: str) -> int:
+    """Return how often an operation was called, of whatever source."""
+    return sum(times for (called, _), times in simulator.calls.items() if called == operation)
 
 
 async def test_a_clock_that_is_off_is_refused_by_mms_told_so_and_mended(clock: ManualClock) -> None:

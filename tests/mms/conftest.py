@@ -66,11 +66,16 @@ class Hands:
 
     slept: list[float] = field(default_factory=list)
     ahead: float = 0.0
+    wall_ahead: float = 0.0
+    """How far the wall clock has jumped."""
     gate: asyncio.Event | None = None
     """Where it is given, every sleep lasts until it is set."""
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead
+
+    def wall(self) -> float:
+        return time.time() + self.wall_ahead
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -81,7 +86,7 @@ class Hands:
 
     @property
     def clock(self) -> Clock:
-        return Clock(monotonic=self.monotonic, sleep=self.sleep)
+        return Clock(wall=self.wall, monotonic=self.monotonic, sleep=self.sleep)
 
 
 @pytest.fixture

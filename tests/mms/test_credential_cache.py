@@ -73,6 +73,19 @@ async def test_the_library_is_asked_again_when_its_answer_has_aged(hands: Hands)
     assert (library.made, library.asked) == (1, 2)
 
 
+@pytest.mark.parametrize("jump", [86_400.0, -86_400.0], ids=["forwards", "backwards"])
+async def test_a_wall_clock_that_jumps_has_the_library_asked_no_sooner_and_no_later(hands: Hands, jump: float) -> None:
+    library = Library()
+    source = LibraryCredentials(library.make, hands.clock)
+    await source.get()
+    hands.wall_ahead += jump
+    await source.get()
+    assert library.asked == 1
+    hands.ahead += CACHE_SECONDS + 1
+    await source.get()
+    assert library.asked == 2
+
+
 async def test_after_it_was_forgotten_the_library_begins_anew() -> None:
     library = Library()
     source = LibraryCredentials(library.make)

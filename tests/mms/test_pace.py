@@ -10,7 +10,7 @@ from exporter.mms.client import Client
 from exporter.mms.pace import MAX_SERVER_WAIT_SECONDS, Limits
 from exporter.mms.protocol import JobRequest
 from exporter.simulator import Fault, Simulator
-from tests.mms.conftest import Ear, Hands, MakeClient, Serve, sample
+from tests.mms.conftest import Ear, Hands, MakeClient, Serve, answering, sample
 
 SOURCE = 2_000_001
 TABLE = PARTITION = 11
@@ -134,6 +134,22 @@ async def test_a_long_wait_ends(simulator: Simulator, client: Client, hands: Han
     hands.ahead += 80
     assert (await client.list_jobs(SOURCE)).is_whole, "what is left is short enough to be sat out"
     assert hands.slept == [pytest.approx(20, abs=2)]
+
+
+@pytest.mark.parametrize("jump", [86_400.0, -86_400.0], ids=["forwards", "backwards"])
+async def test_a_wall_clock_that_jumps_makes_no_wait_longer_or_shorter(
+    serve: Serve, client_on: MakeClient, hands: Hands, jump: float
+) -> None:
+    refusal = answering(b'{"Code": "Throttling.User"}', 429, x_acs_retry_after="100000")
+    client = client_on(await serve(refusal))
+    with pytest.raises(Throttled):
+        await client.get_table(SOURCE, TABLE)
+    hands.wall_ahead += jump
+    hands.ahead += 40
+    with pytest.raises(Throttled) as caught:
+        await client.get_table(SOURCE, TABLE)
+    assert caught.value.status is None, "it is not sent"
+    assert caught.value.wait_seconds == pytest.approx(60, abs=2)
 
 
 async def test_no_wait_is_longer_than_its_bound(simulator: Simulator, client: Client, hands: Hands) -> None:
