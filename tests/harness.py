@@ -12,8 +12,8 @@ from exporter.config import Config
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.access import client_of
+from exporter.mms.client import Client
 from exporter.sharding import WHOLE, Shard
-from exporter.simulator import ManualClock
 from tests.reading import Exposition, read
 
 
@@ -36,7 +36,8 @@ class Harness:
     refresher: AccountRefresher
     publisher: Publisher
     telemetry: Telemetry
-    clock: ManualClock
+    clock: Callable[[], float]
+    client: Client
     changes: list[None] = field(default_factory=list)
 
     async def refresh(self) -> Exposition:
@@ -52,7 +53,7 @@ class Harness:
 
 @asynccontextmanager
 async def harness_on(
-    config: Config, clock: ManualClock, shard: Shard = WHOLE, wall: Callable[[], float] | None = None
+    config: Config, clock: Callable[[], float], shard: Shard = WHOLE, wall: Callable[[], float] | None = None
 ) -> AsyncIterator[Harness]:
     """Provide the first account of `config` at work; its time is `clock`'s, and it never waits between attempts.
 
@@ -67,4 +68,4 @@ async def harness_on(
     async with client_of(account, observer, signing) as client:
         refresher = AccountRefresher(account, config, client, observer, lambda: changes.append(None), ticks, shard)
         publisher = Publisher(lambda: Snapshot((refresher.snapshot(),)), telemetry)
-        yield Harness(refresher, publisher, telemetry, clock, changes)
+        yield Harness(refresher, publisher, telemetry, clock, client, changes)
