@@ -1,12 +1,16 @@
 """Data sources that come and go, and change name, type or the type of their id: what is served is what there is."""
 
 import msgspec
+import pytest
 
 from exporter.simulator import Fault, ManualClock, Simulator, events, happen
 from tests.conftest import config_on
-from tests.faults.stage import DOMAIN, domain
+from tests.faults.stage import AILING, DOMAIN, STALE_AFTER, Series, domain
 from tests.harness import harness_on
-from tests.reading import read
+from tests.reading import Exposition, read
+
+FRESHNESS = {"mms_datasource_refresh_success", "mms_datasource_refresh_last_success_timestamp_seconds"}
+"""What stays of a data source for as long as it is known."""
 
 HOSTILE = 'x"} 1\nmms_up{account="forged"} 0\n# HELP mms_up forged\r\\ \u2028 \x00 🦆'
 
@@ -47,6 +51,46 @@ async def test_an_id_that_changes_its_type_costs_its_source_and_hides_no_other(
         assert (served.value("mms_exporter_unexpected_values_total", field="row") or 0) > 0
         simulator.faults.clear()
         assert domain(await harness.refresh()) == domain(before)
+
+
+@pytest.mark.parametrize(
+    "given", [str(AILING), f" {AILING}\n", [AILING], True], ids=["digits", "spaced", "list", "bool"]
+)
+async def test_a_source_whose_id_is_no_number_any_more_is_kept_until_stale_and_right_when_it_is_one_again(
+    simulator: Simulator, clock: ManualClock, given: object
+) -> None:
+    """Its row is lost, whatever else is right in it: a text of digits is not what the vendor documents."""
+    config = config_on(simulator.url, refresh={"interval": "1s", "stale_after": f"{STALE_AFTER:g}s"})
+    async with harness_on(config, clock) as harness:
+        before = await harness.refresh()
+        row = msgspec.to_builtins(simulator.world.truth().data_sources()[AILING])
+        simulator.faults.add(
+            Fault(kind="broken_rows", operation="ListMmsDataSources", rows=1, value={**row, "id": given})
+        )
+        kept = await harness.refresh()
+        assert figures(kept, AILING) == figures(before, AILING)
+        assert kept.value("mms_datasource_refresh_success", source_id=str(AILING)) == 0
+        assert kept.value("mms_exporter_unexpected_values_total", field="row") == 1
+        clock.advance(STALE_AFTER + 1)
+        served = await harness.refresh()
+        simulator.faults.clear()
+        async with harness_on(config, clock) as new:
+            healthy = await new.refresh()
+        assert not figures(served, AILING)
+        others = simulator.world.truth().data_sources().keys() - {AILING}
+        assert len(others) == 5
+        assert [of_source(served, each) for each in others] == [of_source(healthy, each) for each in others]
+        assert domain(await harness.refresh()) == domain(healthy)
+
+
+def of_source(served: Exposition, source_id: int) -> dict[Series, float]:
+    """Return what is served of a data source."""
+    return {key: value for key, value in domain(served).items() if ("source_id", str(source_id)) in key[1]}
+
+
+def figures(served: Exposition, source_id: int) -> dict[Series, float]:
+    """Return what is served of a data source, but for how fresh it is."""
+    return {key: value for key, value in of_source(served, source_id).items() if key[0] not in FRESHNESS}
 
 
 async def test_no_text_of_mms_can_forge_a_series_or_a_help_line(simulator: Simulator, clock: ManualClock) -> None:
