@@ -1,5 +1,7 @@
 """What is fuzzed: everything that turns bytes from outside into something, and what must hold of it. Pure."""
 
+import math
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,8 +27,16 @@ from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzi
 from exporter.exposition.rendering import Renderer
 from exporter.mms import protocol
 from exporter.mms.models import DataSource
-from exporter.mms.protocol import DataSourceFilter, JobFilter, PartitionFilter, TableFilter, TaskFilter, answer_from
-from exporter.mms.times import unix_seconds
+from exporter.mms.protocol import (
+    DataSourceFilter,
+    JobFilter,
+    JobRequest,
+    PartitionFilter,
+    TableFilter,
+    TaskFilter,
+    answer_from,
+)
+from exporter.mms.times import http_date_seconds, unix_seconds
 from exporter.web.users import login_in
 from exporter.web.web_config import web_config_from
 from exporter.yaml_files import read_yaml
@@ -42,7 +52,11 @@ CALLS: Final[tuple[protocol.Call[Any], ...]] = (
     protocol.list_mms_tasks(1, TaskFilter(), 1),
     protocol.get_mms_table(1, 1),
     protocol.get_mms_partition(1, 1),
+    protocol.create_mms_job(1, JobRequest(src_db_name="sales")),
+    protocol.get_mms_async_task(1, 1),
+    protocol.get_mms_job(1, 1),
 )
+HEADERS: Final = ("date", "retry-after", "x-acs-retry-after", "x-acs-request-id", "content-type")
 STATUSES: Final = (200, 200, 200, 204, 302, 400, 403, 404, 429, 500)
 
 
@@ -57,6 +71,21 @@ def answer(data: bytes) -> None:
     except MmsError as error:
         said = str(error)
     assert said.isprintable()
+
+
+def headers(data: bytes) -> None:
+    """Check that any headers, one a line, tell a moment, a wait and a request id that can be used, or none."""
+    given = dict(zip(HEADERS, data.decode("utf-8", "surrogateescape").split("\n"), strict=False))
+    moment = http_date_seconds(given.get("date"))
+    assert moment is None or math.isfinite(moment)
+    refusal = MmsError("")
+    try:
+        answer_from(CALLS[0], STATUSES[len(data) % len(STATUSES)], given, b"{}")
+    except MmsError as error:
+        refusal = error
+    assert str(refusal).isprintable()
+    assert re.fullmatch(r"[A-Za-z0-9._-]{0,64}", refusal.request_id)
+    assert refusal.wait_seconds is None or 0 <= refusal.wait_seconds < math.inf
 
 
 def exposition(data: bytes) -> None:
@@ -132,5 +161,5 @@ def times(data: bytes) -> None:
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
-    for target in (answer, exposition, configuration, web_configuration, negotiation, login, times)
+    for target in (answer, headers, exposition, configuration, web_configuration, negotiation, login, times)
 }

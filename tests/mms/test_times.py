@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.mms.times import unix_seconds
+from exporter.mms.times import http_date_seconds, unix_seconds
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -57,3 +57,24 @@ def test_what_the_api_writes_is_read_back(time: datetime) -> None:
     whole = time.replace(microsecond=0)
     expected = (whole - timedelta(hours=8)).replace(tzinfo=UTC).timestamp()
     assert unix_seconds(f"{whole:%Y-%m-%d %H:%M:%S}", SHANGHAI) == expected
+
+
+def test_a_date_of_http_is_read() -> None:
+    assert http_date_seconds("Tue, 17 Dec 2024 15:44:17 GMT") == 1734450257
+
+
+ODD_DATES = st.builds(
+    "{} {} {} {} {}:{}:{} {}".format,
+    st.sampled_from(["Tue,", "Foo,", "", ","]),
+    *(st.sampled_from(["0", "1", "31", "99999", "-1", "17.5", "\u0663", "x", ""]),),
+    st.sampled_from(["Dec", "Foo", "12", ""]),
+    *(st.sampled_from(["0", "1", "24", "60", "2024", "99999", "-1", ".", ""]),) * 4,
+    st.sampled_from(["GMT", "+9999", "-2400", "+99999999", "EST", "", "-"]),
+)
+
+
+@settings(deadline=None, max_examples=1000)
+@given(st.text() | ODD_DATES)
+def test_no_date_of_http_breaks_it(text: str) -> None:
+    seconds = http_date_seconds(text)
+    assert seconds is None or math.isfinite(seconds)
