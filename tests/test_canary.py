@@ -23,6 +23,8 @@ from exporter.simulator import Fault, Identity, ManualClock, Simulator
 from exporter.simulator.rows import CANARY
 from tests.faults.expectations import AILMENTS
 from tests.harness import harness_on
+from tests.mms.conftest import sample
+from tests.mms.test_credentials import run as run_python
 from tests.processes import run, serving
 
 SECRET, TOKEN = f"{CANARY}-secret", f"{CANARY}-token"
@@ -35,6 +37,10 @@ FAULTS = {
     name: fault_like(each.fault, message=MESSAGE, text=each.fault.text or MESSAGE) for name, each in AILMENTS.items()
 }
 REFUSED = Fault(kind="error", status=403, code="SignatureDoesNotMatch", message=MESSAGE)
+
+
+SAMPLED = {"ListMmsDataSources": "vendor", "ListMmsJobs": "vendor", "ListMmsTasks": "listed"}
+"""Operations that are answered, with the kept answer; others fail."""
 
 
 def assert_kept(*texts: object) -> None:
@@ -89,6 +95,17 @@ def credentials(issuer: str, home: Path) -> dict[str, dict[str, str]]:
     }
 
 
+def environment(issuer: str) -> dict[str, str]:
+    """Return the variables by which the types that are given nothing come by the keys."""
+    return {
+        "HTTP_PROXY": issuer,  # the metadata service has a fixed address
+        "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "false",
+        "ALIBABA_CLOUD_ACCESS_KEY_ID": "STS.EXAMPLE",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": SECRET,
+        "ALIBABA_CLOUD_SECURITY_TOKEN": TOKEN,
+    }
+
+
 def raw_account(url: str, kind: str, spec: dict[str, str], name: str = "test") -> dict[str, Any]:
     account = {"name": name, "region": "cn-shanghai", "endpoint": url, "rate_limit": 0, "timeout": "250ms"}
     return {**account, "credentials": {"type": kind, **spec}}
@@ -130,6 +147,64 @@ async def test_no_fault_brings_a_secret_to_a_log_or_a_metric(
     assert_kept(stream.getvalue())
 
 
+REFUSALS = [(200, ""), (400, "InvalidParameter"), (403, "NoPermission"), (404, "NotFound"), (429, "Throttling.User")]
+REFUSALS += [(401, "InvalidSecurityToken.Expired"), (302, ""), (500, "InternalError"), (503, "")]
+HEADERS = {
+    "Set-Cookie": f"session={SECRET}; Path=/",
+    "Date": f"Tue, 17 Dec 2024 {SECRET} GMT",
+    "Retry-After": SECRET,
+    "X-Acs-Retry-After": SECRET,
+    "X-Acs-Request-Id": f"{SECRET} {TOKEN}",  # an id, and what has the form of one, is shown: support asks for it
+    "WWW-Authenticate": f'Basic realm="{SECRET}"',
+    "Location": f"https://mms.example.com/?token={TOKEN}",
+    "Content-Type": f"application/json; charset={SECRET}",
+    "X-Other": TOKEN,
+}
+
+
+@pytest.fixture
+async def talkative() -> AsyncIterator[tuple[list[tuple[int, str]], str]]:
+    """Provide an MMS that has secrets in every header, with the refusals that it is to answer first."""
+    refusals: list[tuple[int, str]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        operation = request.headers["x-acs-action"]
+        status, code = refusals.pop(0) if refusals else (200, "")
+        body = (
+            sample(operation, SAMPLED[operation])
+            if status == 200 and operation in SAMPLED
+            else json.dumps({"Code": code}).encode()
+        )
+        return web.Response(status=status, body=body, headers=HEADERS)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        yield refusals, str(server.make_url("")).rstrip("/")
+
+
+@pytest.mark.usefixtures("_as_before")
+@pytest.mark.parametrize("log_format", logs.FORMATS)
+async def test_no_header_of_an_answer_brings_one_to_a_log_or_a_metric(
+    talkative: tuple[list[tuple[int, str]], str], clock: ManualClock, log_format: str
+) -> None:
+    """Of a refusal no more than of an answer that is right; what is shown on the page is in the snapshot."""
+    refusals, url = talkative
+    stream = io.StringIO()
+    logs.configure("debug", log_format, stream)
+    logging.root.setLevel(logging.DEBUG)
+    async with harness_on(sts_config(url), clock) as harness:
+        for refusal in [(200, ""), *REFUSALS]:
+            refusals[:] = [refusal] * 4  # as often as a call is tried
+            await harness.refresh()
+            pages = [harness.publisher.body(each, gzip=False) for each in ("text", "openmetrics")]
+            assert_kept(*pages, repr(harness.refresher.snapshot()))
+        failed = (await harness.served()).having("mms_api_request_failures_total", operation="ListMmsDataSources")
+    assert {dict(labels)["reason"] for labels, count in failed.items() if count} >= {"auth", "server", "throttled"}
+    assert "refresh failed" in stream.getvalue()
+    assert_kept(stream.getvalue())
+
+
 async def test_no_way_to_credentials_brings_one_out_of_the_serving_process(
     vault: Simulator, issuer: str, tmp_path: Path
 ) -> None:
@@ -138,15 +213,9 @@ async def test_no_way_to_credentials_brings_one_out_of_the_serving_process(
     accounts = [raw_account(vault.url, kind, spec, name=kind) for kind, spec in specs.items()]
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps({"accounts": accounts, "refresh": {"interval": "1s"}}), encoding="utf-8")
-    environment = {
-        "HOME": str(tmp_path),
-        "HTTP_PROXY": issuer,  # the metadata service has a fixed address
-        "ALIBABA_CLOUD_ACCESS_KEY_ID": "STS.EXAMPLE",
-        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": SECRET,
-        "ALIBABA_CLOUD_SECURITY_TOKEN": TOKEN,
-    }
     arguments = (f"--config.file={file}", "--log.level=debug", "--web.enable-lifecycle")
-    async with serving(*arguments, environment=environment) as exporter:
+    surroundings = {"HOME": str(tmp_path), **environment(issuer)}
+    async with serving(*arguments, environment=surroundings) as exporter:
         await exporter.until_ready()
         served = await exporter.metrics()
         assert served.by("mms_up", "account") == dict.fromkeys(specs, 1)
@@ -204,3 +273,38 @@ async def test_nothing_that_holds_one_shows_it(
         await harness.refresh()
         holders = [harness.refresher, vars(harness.refresher), harness.publisher, harness.telemetry]
         assert_kept(*map(repr, holders))
+
+
+SHOW = """
+import asyncio, json, sys
+from exporter.config import config_from
+from exporter.exposition.telemetry import Telemetry
+from exporter.mms.access import client_of
+
+async def main():
+    config = config_from(json.load(sys.stdin))
+    for account in config.accounts:
+        async with client_of(account, Telemetry(with_process=False).account(account.name)) as client:
+            source, transport = client._credentials, client._transport
+            credential = await source.get()
+            if account.proxy is None:
+                await client.list_data_sources()
+            assert credential.access_key_secret
+            for each in (account, source, credential, client, transport, transport._route, transport._session):
+                print(account.name, repr(each), str(each), repr(getattr(each, "__dict__", None)))
+    print("all", repr(config), str(config))
+
+asyncio.run(main())
+"""
+
+
+async def test_nothing_that_was_given_one_shows_it(vault: Simulator, issuer: str, tmp_path: Path) -> None:
+    """Neither who has credentials of any type, nor who calls with them, by whatever way."""
+    specs = credentials(issuer, tmp_path)
+    accounts = [raw_account(vault.url, kind, spec, name=kind) for kind, spec in specs.items()]
+    proxy = {"url": "http://127.0.0.1:1", "username": TOKEN, "password": SECRET}
+    accounts.append({**raw_account(vault.url, "access_key", specs["access_key"], name="by proxy"), "proxy": proxy})
+    ended = await run_python(SHOW, tmp_path, environment(issuer), json.dumps({"accounts": accounts}))
+    assert ended.code == 0, ended.errors.replace(CANARY, "CANARY")[-2000:]
+    assert len(ended.out.splitlines()) == 7 * len(accounts) + 1
+    assert_kept(ended.out, ended.errors)
