@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent
-LOCKS: Final = ("requirements.lock", "requirements-dev.lock")
+LOCKS: Final = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock")
 BASELINE: Final = ROOT / ".secrets.baseline"
 SCAN: Final = ("detect_secrets", "scan", "--no-verify", "--exclude-files", rf"^{re.escape(BASELINE.name)}$")
 
