@@ -112,6 +112,8 @@ class Simulator:
         except Refusal as refusal:
             facts = refusal.status, refusal.code, refusal.message, request_id
             return _response(damage.error_answer(*facts, lower_case=self.lower_case_errors))
+        except ConnectionError:
+            return wire.reset(request)  # the client has left
 
     def _answer(self, route: operations.Route, received: Received, request_id: str, fault: Fault | None) -> Answer:
         call = operations.Call(route, received.query, received.body, self.page_size_cap, damage.tweaks(fault))
