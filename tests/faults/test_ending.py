@@ -105,6 +105,7 @@ def is_read(pipe: Path) -> bool:
 
 SMALL_DISK = """
 import resource, signal, sys
+sys.dont_write_bytecode = True  # compiled modules would be cut short too, in the tree itself
 from exporter.cli import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
