@@ -4,6 +4,7 @@ aiohttp parses and answers; what is added here is time, size, and errors that te
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,8 +21,17 @@ log = structlog.stdlib.get_logger()
 
 T = TypeVar("T")
 
-MAX_REQUEST_BYTES: Final = 64 * 1024
-"""Of one request; no path wants a body."""
+MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_BODY_BYTES: Final = 64 * 1024
+"""No path wants a body."""
+MAX_HEARD_BYTES: Final = 4 * 1024 * 1024
+"""So much is taken of a request in all: nothing of what is too large is kept, and its client may still read why."""
+QUIET_SECONDS: Final = 0.5
+"""A client that is refused has said all it had to say where nothing came for so long."""
+QUIET_LOOKS: Final = 4
+"""How often that is waited for."""
+BROKEN_HEAD: Final = b"\0"
+"""No head may hold it."""
 MAX_HEADERS: Final = 64
 MAX_LINE_BYTES: Final = 8190
 
@@ -46,8 +56,8 @@ class Connection(web.RequestHandler):
     """The server's side of a connection; it exists from the moment a client is let in, before any handshake."""
 
     __slots__ = (
-        *("_answering", "_awaited", "_bounds", "_has_left", "_leave", "_received_bytes", "_sending", "_since"),
-        *("_wire", "has_asked", "has_proven", "peer"),
+        *("_answering", "_awaited", "_bounds", "_has_left", "_leave", "_received_bytes", "_refusal", "_sending"),
+        *("_since", "_wire", "has_asked", "has_proven", "peer"),
     )
 
     def __init__(
@@ -67,6 +77,7 @@ class Connection(web.RequestHandler):
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,
             max_headers=MAX_HEADERS,
+            read_bufsize=MAX_BODY_BYTES // 2,  # of a body nobody reads, twice that is kept
             auto_decompress=False,  # no body is looked at, and one that is spoiled is no news
         )
         self._wire: asyncio.Transport | None = None
@@ -82,6 +93,8 @@ class Connection(web.RequestHandler):
         self._answering = False
         self._sending = False
         self._received_bytes = 0
+        self._refusal: HTTPStatus | None = None
+        """What the client is told that sent what is too much, or no request; nothing more of it is looked at."""
         self.has_proven = False
         """Whether its client showed who it is, by a login or a certificate."""
 
@@ -129,14 +142,28 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived, up to a bound."""
+        """Take what arrived, up to bounds."""
         if self.has_asked and not self._answering and not self._received_bytes:
             self._since = self._loop.time()
+        room = max(0, MAX_HEAD_BYTES - self._received_bytes)
         self._received_bytes += len(data)
-        if self._received_bytes > MAX_REQUEST_BYTES:
+        if self._received_bytes > MAX_HEARD_BYTES:
             self.cut()
-        else:
-            super().data_received(data)
+        elif self._refusal is None:
+            super().data_received(data[:room])
+            if beyond := data[room:]:
+                self._take_beyond(beyond)
+
+    def _take_beyond(self, data: bytes) -> None:
+        """Take what arrived beyond the bound of a head; where it is of one, have aiohttp answer it as a broken one."""
+        if self._is_awaiting_head():
+            self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            data = BROKEN_HEAD
+        super().data_received(data)
+
+    def _is_awaiting_head(self) -> bool:
+        """Tell whether there is no request to deal with; with TLS, data may come before aiohttp begins to wait."""
+        return self._request_count == 0 or (self._waiter is not None and not self._waiter.done())
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End."""
@@ -171,11 +198,33 @@ class Connection(web.RequestHandler):
         """Send an answer; what aiohttp refuses before the gate is told without what was sent."""
         if isinstance(resp, web.HTTPExpectationFailed):
             resp.text = f"{HTTPStatus.EXPECTATION_FAILED.phrase}\n"
+        if resp.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            self._refusal = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         self._sending = True
         try:
-            return await super().finish_response(request, resp, start_time)
+            finished = await super().finish_response(request, resp, start_time)
         finally:
             self._sending = False
+        if self._refusal is not None:
+            await self._hear_out()
+        return finished
+
+    async def _hear_out(self) -> None:
+        """End the connection once its client had time to read why: in the middle of what it sends it would be reset."""
+        if self._wire is not None:
+            if self._wire.can_write_eof():  # not with TLS
+                self._wire.write_eof()
+            self._wire.resume_reading()
+            with contextlib.suppress(ConnectionError):
+                await self.while_there(self._quiet())
+        self.force_close()
+
+    async def _quiet(self) -> None:
+        for _ in range(QUIET_LOOKS):
+            received_bytes = self._received_bytes
+            await asyncio.sleep(QUIET_SECONDS)
+            if received_bytes == self._received_bytes:
+                return
 
     def handle_error(
         self,
@@ -185,13 +234,15 @@ class Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - it quotes the request
     ) -> web.StreamResponse:
         """Return the answer to what went wrong: a status, and nothing of what was sent or of the code."""
-        if isinstance(exc, HttpProcessingError | ConnectionError):
-            log.debug("request came to nothing", status=status, reason=type(exc).__name__)
+        if isinstance(exc, HttpProcessingError | web.RequestPayloadError):
+            self._refusal = status = self._refusal or HTTPStatus.BAD_REQUEST
+        if isinstance(exc, HttpProcessingError | web.RequestPayloadError | ConnectionError):
+            log.debug("request came to nothing", status=int(status), reason=type(exc).__name__)
         else:
             log.error("request failed", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
-        response = web.Response(status=status, text=f"{HTTPStatus(status).phrase}\n")
+        response = web.Response(status=status, text=f"{HTTPStatus(status).phrase}\n", headers={"Connection": "close"})
         add_default_headers(response.headers)
         response.force_close()
         return response

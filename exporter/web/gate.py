@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from exporter.web.connection import Connection
+from exporter.web.connection import MAX_BODY_BYTES, Connection
 from exporter.web.entrance import Entrance
 from exporter.web.security_headers import add_configured_headers
 from exporter.web.token_bucket import TokenBucket
@@ -41,6 +41,8 @@ def _gate(entrance: Entrance) -> Middleware:
     async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         protocol = request.protocol
         connection = protocol if isinstance(protocol, Connection) else None
+        if await _is_too_large(request):
+            return _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"Connection": "close"})
         if connection is not None:
             connection.begin_answer()
         try:
@@ -60,6 +62,18 @@ def _gate(entrance: Entrance) -> Middleware:
                 connection.end_answer()
 
     return gate
+
+
+async def _is_too_large(request: web.Request) -> bool:
+    """Tell whether the body is larger than any; one that does not say how large it is is read, and let go."""
+    if "Transfer-Encoding" not in request.headers:
+        return (request.content_length or 0) > MAX_BODY_BYTES
+    size_bytes = 0
+    async for piece in request.content.iter_any():
+        size_bytes += len(piece)
+        if size_bytes > MAX_BODY_BYTES:
+            return True
+    return False
 
 
 async def _refused(
