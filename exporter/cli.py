@@ -90,6 +90,7 @@ def _once(values: Mapping[str, Any]) -> int:
     try:
         if output == "-":
             return FINE if _print(content) and is_fine else FAILED
+        _ignore_signals_that_end()
         write_atomically(Path(output), content)
     except OSError as error:
         _complain(f"{output} cannot be written: {error.strerror}")
@@ -168,6 +169,12 @@ def _probe(values: Mapping[str, Any]) -> int:
 def _ignore_hang_ups() -> None:
     """Have SIGHUP, which asks to reload, not end a process that has not loaded anything yet."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _ignore_signals_that_end() -> None:
+    """Have none end a process that has but a file left to write, half of which would stay there."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _demo(values: Mapping[str, Any]) -> int:

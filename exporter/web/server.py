@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -59,11 +59,12 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reloads. `listening` is told the URLs once they can be opened.
 
+    More of SIGTERM and SIGINT are ignored, to the end of the process: it has little left to do.
     Raises: ConfigError from the first `load` and from the web configuration file; ListenError.
     """
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
     reloader = Reloader(load, service, options.content, options.supervisor)
-    with _on_signals({signal.SIGHUP: reloader.reload_soon}):
+    with _on_signals({signal.SIGHUP: reloader.reload_soon}), ExitStack() as until_ended:
         config, entrance = _loaded(reloader.load, options.config_file, service.note_web_config)
         app = application(service, options.telemetry_path, reloader.reload if options.enable_lifecycle else None)
         put_gate(app, entrance)
@@ -75,15 +76,16 @@ async def serve(
             await listen(listener, () if options.sockets else options.addresses)
             urls = _urls(listener, "http" if entrance.settings.context is None else "https")
             stop = asyncio.Event()
-            with _on_signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set}):
-                await reloader.start(config, entrance)
-                reloader.follow(options.reload_interval_seconds)
-                log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
-                if listening is not None:
-                    await listening(urls)
-                async with options.supervisor.informed(lambda: service.is_healthy):
-                    await stop.wait()
-                log.info("ending")
+            ending = {signal.SIGTERM: stop.set, signal.SIGINT: stop.set}
+            until_ended.enter_context(_on_signals(ending, afterwards=signal.SIG_IGN))
+            await reloader.start(config, entrance)
+            reloader.follow(options.reload_interval_seconds)
+            log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
+            if listening is not None:
+                await listening(urls)
+            async with options.supervisor.informed(lambda: service.is_healthy):
+                await stop.wait()
+            log.info("ending")
         finally:
             await listener.close()
             await runner.cleanup()
@@ -138,8 +140,10 @@ def _url(scheme: str, host: str, port: int) -> str:
 
 
 @contextmanager
-def _on_signals(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
-    """Have signals call their handlers for as long as the context lasts."""
+def _on_signals(
+    handlers: Mapping[signal.Signals, Callable[[], None]], afterwards: signal.Handlers | None = None
+) -> Iterator[None]:
+    """Have signals call their handlers as long as the context lasts; then they do what they did, or `afterwards`."""
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in handlers}
     for number, handler in handlers.items():
@@ -149,4 +153,4 @@ def _on_signals(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterat
     finally:
         for number, handler_before in before.items():
             loop.remove_signal_handler(number)
-            signal.signal(number, handler_before)
+            signal.signal(number, handler_before if afterwards is None else afterwards)

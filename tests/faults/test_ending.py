@@ -3,7 +3,10 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from aiohttp import ClientSession
 
 from exporter.simulator import Fault, Simulator
 from tests.harness import eventually
-from tests.processes import ENVIRONMENT, serving, write_config
+from tests.processes import ENVIRONMENT, Running, serving, write_config
 from tests.programs import ROOT
 
 STUCK = """
@@ -22,9 +25,9 @@ import {module} as module
 original = {attribute}
 
 def stuck(*arguments, **named):
-    if Path({flag!r}).exists():
+    while Path({flag!r}).exists():
         Path({reached!r}).touch()
-        time.sleep(30)
+        time.sleep(0.01)
     return original(*arguments, **named)
 
 {attribute} = stuck
@@ -76,22 +79,109 @@ async def test_a_signal_ends_it_in_the_middle_of_a_reload_that_waits_for_a_refre
     assert "Traceback" not in ended.err
 
 
-async def test_a_signal_ends_it_while_it_starts(tmp_path: Path) -> None:
+async def test_signals_that_come_again_while_it_ends_do_not_cut_that_short(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    """An idle connection, which may still ask something, has it take a moment."""
+    file = write_config(tmp_path, simulator.url)
+    async with serving(f"--config.file={file}") as exporter:
+        with connections(exporter, 1):
+            assert exporter.process.stderr is not None
+            exporter.process.terminate()
+            while b"msg=ending" not in (line := await exporter.process.stderr.readline()):
+                assert line
+            exporter.process.send_signal(signal.SIGINT)
+            ended = await exporter.end()
+    assert ended.code == 0
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("asked", [b"", b"GET /metr", b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_a_signal_ends_it_under_a_flood_of_idle_connections(
+    simulator: Simulator, tmp_path: Path, asked: bytes
+) -> None:
+    file = write_config(tmp_path, simulator.url)
+    async with serving(f"--config.file={file}") as exporter:
+        with connections(exporter, 300, asked):
+            ended = await exporter.end()
+    assert ended.code == 0
+    assert "Traceback" not in ended.err
+
+
+@contextmanager
+def connections(exporter: Running, number: int, asked: bytes = b"") -> Iterator[None]:
+    """Provide connections on which something was asked, and no more is."""
+    host, _, port = exporter.urls[0].removeprefix("http://").rpartition(":")
+    with ExitStack() as stack:
+        for _ in range(number):
+            stack.enter_context(socket.create_connection((host, int(port)))).sendall(asked)
+        yield
+
+
+@pytest.mark.parametrize("command", [(), ("once", "--output=mms.prom")], ids=["serve", "once"])
+async def test_a_signal_ends_it_while_it_starts(tmp_path: Path, command: tuple[str, ...]) -> None:
     """Its configuration is a pipe that nobody writes to."""
     pipe = tmp_path / "config.yaml"
     os.mkfifo(pipe)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "exporter", f"--config.file={pipe}"),
-        cwd=ROOT,
-        env=ENVIRONMENT,
+    process = await started(tmp_path, ("-m", "exporter"), *command, f"--config.file={pipe}")
+    await eventually(lambda: is_read(pipe), seconds=30)
+    assert await end_of(process) in {0, -signal.SIGTERM}
+    assert files_in(tmp_path) == {"config.yaml"}
+
+
+async def test_a_signal_ends_once_just_after_its_start(simulator: Simulator, tmp_path: Path) -> None:
+    config = write_config(tmp_path, simulator.url)
+    process = await started(tmp_path, ("-m", "exporter"), "once", f"--config.file={config}", "--output=mms.prom")
+    assert await end_of(process) in {0, -signal.SIGTERM}
+    assert files_in(tmp_path) == {"config.yaml"}
+
+
+async def test_a_signal_ends_once_while_mms_hangs(simulator: Simulator, tmp_path: Path) -> None:
+    number = simulator.faults.add(Fault(kind="hang"))
+    config = write_config(tmp_path, simulator.url)
+    process = await started(tmp_path, ("-m", "exporter"), "once", f"--config.file={config}", "--output=mms.prom")
+    await eventually(lambda: simulator.faults.happened(number) > 0, seconds=30)
+    assert await end_of(process) in {0, -signal.SIGTERM}
+    assert files_in(tmp_path) == {"config.yaml"}
+
+
+async def test_a_signal_leaves_no_half_of_a_file_where_once_writes_it(simulator: Simulator, tmp_path: Path) -> None:
+    """It waits for the disk, as with one that is slow."""
+    folder, flag, reached = tmp_path / "output", tmp_path / "stuck", tmp_path / "reached"
+    folder.mkdir()
+    flag.touch()
+    program = STUCK.format(module="os", attribute="module.fsync", flag=str(flag), reached=str(reached))
+    config = write_config(tmp_path, simulator.url)
+    process = await started(folder, ("-c", program), "once", f"--config.file={config}", "--output=mms.prom")
+    await eventually(reached.exists, seconds=30)
+    process.terminate()
+    flag.unlink()
+    assert await end_of(process) in {0, -signal.SIGTERM}
+    assert files_in(folder) <= {"mms.prom"}
+
+
+async def started(folder: Path, program: tuple[str, ...], *arguments: str) -> asyncio.subprocess.Process:
+    """Return the program, started in a folder."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, *program, *arguments),
+        cwd=folder,
+        env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)},
         stderr=asyncio.subprocess.PIPE,
     )
-    await eventually(lambda: is_read(pipe), seconds=30)
-    process.terminate()
+
+
+async def end_of(process: asyncio.subprocess.Process) -> int | None:
+    """Send SIGTERM, and return how the program ended, in time and without a traceback."""
+    with suppress(ProcessLookupError):
+        process.terminate()
     async with asyncio.timeout(2):
         _, err = await process.communicate()
-    assert process.returncode in {0, -signal.SIGTERM}
     assert b"Traceback" not in err
+    return process.returncode
+
+
+def files_in(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
 
 
 def is_read(pipe: Path) -> bool:
@@ -135,7 +225,7 @@ async def test_once_on_a_disk_that_is_full_keeps_the_old_file_and_leaves_no_half
     code, err = await once(("-c", SMALL_DISK), f"--config.file={config}", f"--output={file}")
     assert (code, err) == (1, f"mms-exporter: {file} cannot be written: File too large\n")
     assert file.read_text(encoding="utf-8") == "old\n"
-    assert set(os.listdir(tmp_path)) == {"config.yaml", "mms.prom"}  # noqa: PTH208 - quick
+    assert files_in(tmp_path) == {"config.yaml", "mms.prom"}
 
 
 async def test_once_on_an_output_that_is_full_says_so_in_one_line(simulator: Simulator, tmp_path: Path) -> None:
