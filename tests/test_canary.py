@@ -3,14 +3,17 @@
 The simulated MMS begins every secret in a source's `config` with the same word.
 """
 
+import asyncio
 import io
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 import structlog
 from aiohttp import ClientSession, web
@@ -25,7 +28,8 @@ from tests.faults.expectations import AILMENTS
 from tests.harness import harness_on
 from tests.mms.conftest import sample
 from tests.mms.test_credentials import run as run_python
-from tests.processes import run, serving
+from tests.processes import Running, run, serving, write_config
+from tests.web.door import basic
 
 SECRET, TOKEN = f"{CANARY}-secret", f"{CANARY}-token"
 LASTING = Identity("LTAI-EXAMPLE", SECRET)
@@ -234,6 +238,73 @@ async def test_no_way_to_credentials_brings_one_out_of_the_serving_process(
         ended = await exporter.end()
     assert ended.err.count("\n") > 5
     assert_kept(ended.out, ended.err)
+
+
+PASSWORD = f"{CANARY}-password"
+LOGIN, STRANGERS_LOGIN = basic("scraper", PASSWORD), basic("mallory", PASSWORD)
+QUERY = f"token={CANARY}&{CANARY}"
+ASKING = {
+    "a login that is right": {"Authorization": LOGIN},
+    "a login that is wrong": {"Authorization": STRANGERS_LOGIN},
+    "a login that is none": {"Authorization": f"Basic {CANARY}"},
+    "a token": {"Authorization": f"Bearer {CANARY}"},
+    "other headers": {
+        "Authorization": LOGIN,
+        **dict.fromkeys(("Cookie", "Referer", "User-Agent", "X-Api-Key", "Proxy-Authorization"), CANARY),
+        **dict.fromkeys(("Accept", "Accept-Encoding", "If-None-Match", "X-Forwarded-For", "Forwarded"), CANARY),
+    },
+    "an expectation": {"Authorization": LOGIN, "Expect": CANARY},
+}
+ABSURD = {
+    "a method": f"{CANARY} /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a version": f"GET /metrics HTTP/{CANARY}\r\nHost: x\r\n\r\n",
+    "a host": f"GET /metrics HTTP/1.1\r\nHost: {CANARY}\r\n\r\n",
+    "a header that is broken": f"GET /metrics HTTP/1.1\r\nHost: x\r\nCookie: {CANARY}\0\r\n\r\n",
+    "a header that is long": f"GET /metrics HTTP/1.1\r\nHost: x\r\nCookie: {CANARY * 2000}\r\n\r\n",
+    "a body that is long": f"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n{CANARY}",
+    "a body of broken chunks": f"GET /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{CANARY}\r\n",
+}
+
+
+async def test_nothing_that_scrapers_send_comes_out_of_the_serving_process(vault: Simulator, tmp_path: Path) -> None:
+    """Whether they may enter or not: no answer, page, metric or line of the log tells it."""
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    web_file = tmp_path / "web.yml"
+    web_file.write_text(json.dumps({"basic_auth_users": {"scraper": hashed}}), encoding="utf-8")
+    arguments = (f"--config.file={write_config(tmp_path, vault.url)}", f"--web.config.file={web_file}")
+    said, statuses = [], set()
+    async with (
+        serving(*arguments, "--log.level=debug", "--web.enable-lifecycle") as exporter,
+        ClientSession() as session,
+    ):
+        for path, headers in product(("/metrics", "/", "/api/v1/status", f"/{CANARY}"), ASKING.values()):
+            async with session.get(f"{exporter.urls[0]}{path}?{QUERY}", headers=headers) as response:
+                said += [repr(response.headers), await response.text()]
+                statuses.add(response.status)
+        said += [await raw_answer(exporter, request) for request in ABSURD.values()]
+        for path in ("/metrics", "/", "/api/v1/status"):
+            async with session.get(exporter.urls[0] + path, headers={"Authorization": LOGIN}) as response:
+                assert response.status == 200
+                said.append(await response.text())
+        ended = await exporter.end()
+    assert {200, 401, 404, 417} <= statuses
+    assert "level=debug" in ended.err
+    assert_kept(*said, ended.out, ended.err)
+    for login in (LOGIN, STRANGERS_LOGIN, hashed):
+        assert login.removeprefix("Basic ") not in "".join((*said, ended.out, ended.err))
+
+
+async def raw_answer(exporter: Running, request: str) -> str:
+    """Return what is answered to a request that no client would send."""
+    host, _, port = exporter.urls[0].removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request.encode())
+    async with asyncio.timeout(10):
+        answer = await reader.readuntil(b"\r\n\r\n")
+    answer += await reader.read(1024)
+    writer.close()
+    await writer.wait_closed()
+    return answer.decode()
 
 
 COMMANDS = {
