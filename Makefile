@@ -20,7 +20,7 @@ soak: $(VENV)/.development  ## An hour of random faults, churn and scrapes; SOAK
 	$(BIN)/python -m tests.soak
 
 fuzz: $(VENV)/.development  ## Each target of the fuzzer for a minute; FUZZ_SECONDS chooses another
-	for target in answer headers exposition configuration web_configuration negotiation login times; do \
+	for target in answer headers exposition configuration web_configuration negotiation login request times; do \
 	  $(BIN)/python -m tests.fuzz.run $$target $${FUZZ_SECONDS:-60} || exit 1; done
 
 coverage: $(VENV)/.development tools  ## The suite, and the lines and branches they do not reach

@@ -266,12 +266,14 @@ ABSURD = {
 }
 
 
-async def test_nothing_that_scrapers_send_comes_out_of_the_serving_process(vault: Simulator, tmp_path: Path) -> None:
+async def test_nothing_that_scrapers_send_comes_out_of_the_serving_process(
+    simulator: Simulator, tmp_path: Path
+) -> None:
     """Whether they may enter or not: no answer, page, metric or line of the log tells it."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     web_file = tmp_path / "web.yml"
     web_file.write_text(json.dumps({"basic_auth_users": {"scraper": hashed}}), encoding="utf-8")
-    arguments = (f"--config.file={write_config(tmp_path, vault.url)}", f"--web.config.file={web_file}")
+    arguments = (f"--config.file={write_config(tmp_path, simulator.url)}", f"--web.config.file={web_file}")
     said, statuses = [], set()
     async with (
         serving(*arguments, "--log.level=debug", "--web.enable-lifecycle") as exporter,

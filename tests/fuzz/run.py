@@ -12,11 +12,13 @@ import atheris
 CORPUS = Path(__file__).parent / "corpus"
 
 with atheris.instrument_imports(include=["exporter"]):
+    from exporter import logs
     from tests.fuzz.targets import TARGETS
 
 
 def main(name: str, seconds: str) -> None:
     """Fuzz the target of this name."""
+    logs.configure("error", "logfmt")
     with tempfile.TemporaryDirectory() as found:
         bounds = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=10", "-rss_limit_mb=1024"]
         places = [found, str(CORPUS / name), f"-artifact_prefix={found}/"]

@@ -40,6 +40,7 @@ from exporter.mms.times import http_date_seconds, unix_seconds
 from exporter.web.users import login_in
 from exporter.web.web_config import web_config_from
 from exporter.yaml_files import read_yaml
+from tests.fuzz.visit import answer_to
 from tests.reading import read
 
 ZONE: Final = ZoneInfo("Asia/Shanghai")
@@ -57,6 +58,13 @@ CALLS: Final[tuple[protocol.Call[Any], ...]] = (
     protocol.get_mms_job(1, 1),
 )
 HEADERS: Final = ("date", "retry-after", "x-acs-retry-after", "x-acs-request-id", "content-type")
+PAGES: Final = (b"/", b"/metrics", b"/api/v1/status", b"/-/healthy", b"/-/ready", b"/nothing")
+FIELDS: Final = (
+    *(b"If-None-Match", b"Accept", b"Accept-Encoding", b"Authorization"),
+    *(b"Cookie", b"If-Modified-Since", b"Range"),
+)
+ANSWER: Final = re.compile(rb"HTTP/1\.[01] (2|304|4)")
+"""The beginning of one: what was asked for, or that it was wrong to ask."""
 STATUSES: Final = (200, 200, 200, 204, 302, 400, 403, 404, 429, 500)
 
 
@@ -153,6 +161,16 @@ def negotiation(data: bytes) -> None:
     assert takes_gzip(encoding) in {True, False}
 
 
+def request(data: bytes) -> None:
+    """Check that a page is answered, or refused, whatever stands in its query and in headers, each on a line."""
+    if not data:
+        return
+    page, (query, *values) = PAGES[data[0] % len(PAGES)], data[1:].split(b"\n")
+    lines = [b"GET " + page + b"?" + query + b" HTTP/1.1", b"Host: x"]
+    lines += [name + b": " + value for name, value in zip(FIELDS, values, strict=False)]
+    assert ANSWER.match(answer_to(b"\r\n".join(lines) + b"\r\n\r\n"))
+
+
 def times(data: bytes) -> None:
     """Check that any text is a moment, or none."""
     moment = unix_seconds(data.decode("utf-8", "replace"), ZONE)
@@ -161,5 +179,7 @@ def times(data: bytes) -> None:
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
-    for target in (answer, headers, exposition, configuration, web_configuration, negotiation, login, times)
+    for target in (
+        *(answer, headers, exposition, configuration, web_configuration, negotiation, login, request, times),
+    )
 }
