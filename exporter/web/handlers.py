@@ -11,6 +11,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from exporter.errors import ConfigError
 from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
+from exporter.web.connection import MAX_BODY_BYTES
 from exporter.web.editions import Document, Edition
 from exporter.web.page import POLICY, page
 from exporter.web.security_headers import add_default_headers
@@ -18,7 +19,6 @@ from exporter.web.service import Service
 
 Reload = Callable[[], Awaitable[None]]
 
-MAX_REQUEST_BYTES: Final = 64 * 1024
 HEAD_COMPANY_BYTES: Final = 16 * 1024
 """So much is sent, as a copy, together with the head of an answer, which by itself wakes the reader for nothing."""
 CHUNK_BYTES: Final = 256 * 1024
@@ -31,7 +31,7 @@ STATUS_PATH: Final = "/api/v1/status"
 
 def application(service: Service, telemetry_path: str, reload: Reload | None) -> web.Application:
     """Return the routes; `reload`, which raises ConfigError, is offered where it is given."""
-    app = web.Application(client_max_size=MAX_REQUEST_BYTES)
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
     handlers = _Handlers(service, telemetry_path, reload)
     app.on_response_prepare.append(_guard)
     app.router.add_get(telemetry_path, handlers.metrics)
