@@ -11,7 +11,7 @@ from benchmarks.machine import resident_mebibytes
 from benchmarks.scraping import REQUESTS, Scraper, until_ready
 from benchmarks.settings import HUNDRED_THOUSAND
 from benchmarks.turns import timed
-from benchmarks.worlds import changed, snapshot
+from benchmarks.worlds import refreshes, snapshot
 from exporter.exposition.rendering import Renderer
 
 SIZES: Final = (10, 32, 100, 320, 1000, 3200, 10_000)
@@ -53,13 +53,8 @@ def _point(sources: int) -> dict[str, Any]:
     renderer = Renderer()
     page = renderer.render(held)
     resident = resident_mebibytes() - empty
-    states = [held, changed(held, 0.01)]
-
-    def next_state() -> None:
-        states.reverse()
-        renderer.render(states[0])
-
-    whole, part = timed(lambda: Renderer().render(held), next_state, rounds=ROUNDS)
+    after = iter(refreshes(held, [0.01] * ROUNDS))
+    whole, part = timed(lambda: Renderer().render(held), lambda: renderer.render(next(after)), rounds=ROUNDS)
     compressed = len(page.deflated.data)
     return {"series": page.series, "whole": whole, "part": part, "resident": resident, "compressed": compressed / 2**20}
 

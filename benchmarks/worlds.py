@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from msgspec import structs
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -21,6 +22,9 @@ from exporter.exposition.rendering import parts_by_kind
 from exporter.mms.models import DataSource
 
 JOBS_PER_SOURCE = 7
+FIRST_SUCCESS_AT = 1_750_000_000.0
+REFRESH_SECONDS = 60.123456
+"""With a fraction, as times that a clock tells have."""
 
 
 def source(number: int, done: int = 1000) -> SourceSnapshot:
@@ -68,7 +72,9 @@ def source(number: int, done: int = 1000) -> SourceSnapshot:
     )
     counts = {"INIT": 0, "DOING": JOBS_PER_SOURCE, "FAILED": 1, "DONE": done, "UNKNOWN": 0}
     figures = SourceFigures(name, row, 1_740_000_000.0, 1_750_000_000.0)
-    return SourceSnapshot(name, figures, JobsFigures(name, counts, 0, jobs, 0), refreshed=True, last_success_at=1.75e9)
+    return SourceSnapshot(
+        name, figures, JobsFigures(name, counts, 0, jobs, 0), refreshed=True, last_success_at=FIRST_SUCCESS_AT
+    )
 
 
 def snapshot(sources: int) -> Snapshot:
@@ -76,12 +82,20 @@ def snapshot(sources: int) -> Snapshot:
     return Snapshot((AccountSnapshot("account", up=True, sources=tuple(map(source, range(sources)))),))
 
 
-def changed(before: Snapshot, share: float) -> Snapshot:
-    """Return `before` with a share of its data sources moved on."""
+def refreshes(before: Snapshot, shares: Iterable[float]) -> list[Snapshot]:
+    """Return what one refresh after another leaves: each time another share of the data sources has moved on.
+
+    Every source was read with success, so that its time of the last success moves in any case.
+    """
     account = before.accounts[0]
-    count = int(len(account.sources) * share)
-    moved = tuple(source(number, done=1001) for number in range(count))
-    return Snapshot((replace(account, sources=(*moved, *account.sources[count:])),))
+    sources, snapshots = account.sources, []
+    for number, share in enumerate(shares, start=1):
+        count = int(len(sources) * share)
+        moved = (source(each, done=1000 + number) for each in range(count))
+        at = FIRST_SUCCESS_AT + number * REFRESH_SECONDS
+        sources = tuple(structs.replace(each, last_success_at=at) for each in (*moved, *sources[count:]))
+        snapshots.append(Snapshot((replace(account, sources=sources),)))
+    return snapshots
 
 
 class Held(Collector):

@@ -25,7 +25,8 @@ class Family(Generic[P]):
     """Beyond those that every family of its part carries."""
 
 
-def _itself(part: P) -> tuple[tuple[tuple[()], P]]:
+def itself(part: P) -> tuple[tuple[tuple[()], P]]:
+    """Return a part as the one member of itself."""
     return (((), part),)
 
 
@@ -36,7 +37,7 @@ class Part(Generic[P]):
     labels: tuple[str, ...]
     label_values: Callable[[P], tuple[str, ...]]
     families: tuple[Family[Any], ...]
-    members: Callable[[P], Iterable[tuple[tuple[str | None, ...], Any]]] = _itself
+    members: Callable[[P], Iterable[tuple[tuple[str | None, ...], Any]]] = itself
     """What the families take samples from, and the values of its own labels: the part itself, or what it holds."""
     member_labels: tuple[str, ...] = ()
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from exporter.collect.snapshot import Snapshot
 from exporter.exposition.deflation import Deflated, deflated
 from exporter.exposition.families import PARTS
-from exporter.exposition.family import Part
+from exporter.exposition.family import Part, itself
 from exporter.exposition.text import head, labels_text, sample_lines
 
 GROUP_PARTS: Final = 64
@@ -147,6 +147,8 @@ def parts_by_kind(snapshot: Snapshot) -> tuple[list[Any], ...]:
 def _chunks(kind: Part[Any], part: object) -> tuple[str, ...]:
     """Return the text of a part, by family."""
     prefix = labels_text(kind.labels, kind.label_values(part))
+    if kind.members is itself:
+        return tuple([sample_lines(family, prefix, part) for family in kind.families])
     texts: list[list[str]] = [[] for _ in kind.families]
     for values, member in kind.members(part):
         labels = f"{prefix},{labels_text(kind.member_labels, values)}" if values else prefix

@@ -1,18 +1,36 @@
 """Pages: what did not change is not rendered again, and every form of a page says the same."""
 
 import zlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collect.snapshot import AccountSnapshot, JobsFigures, Snapshot, SourceFigures, SourceName, SourceSnapshot
+from exporter.collect.snapshot import (
+    AccountSnapshot,
+    CollectorSnapshot,
+    JobsFigures,
+    Snapshot,
+    SourceFigures,
+    SourceName,
+    SourceSnapshot,
+)
 from exporter.exposition import rendering
 from exporter.exposition.deflation import Deflated, deflated
 from exporter.exposition.family import Part
 from exporter.exposition.rendering import GROUP_PARTS, Renderer
 from exporter.mms.models import DataSource
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
+from tests.conftest import IDENTITY, config_on
+from tests.harness import Harness, harness_on
+
+FRESHNESS: Final = Counter({AccountSnapshot: 1, CollectorSnapshot: 3})
+"""Of each refresh, beside the sources'; the account is one line, whether it is up."""
 
 
 def source(source_id: int, tables_done: int = 1) -> SourceSnapshot:
@@ -48,6 +66,45 @@ def test_only_what_changed_is_rendered_again(rendered: list[object]) -> None:
     renderer.render(Snapshot((replace(account, sources=(*sources[:7], changed, *sources[8:])),)))
     assert [part for part in rendered if isinstance(part, SourceFigures)] == [changed.figures]
     assert len(rendered) == 3, "the account, the row of the source that changed, and its freshness; not its jobs"
+
+
+async def test_a_refresh_that_finds_nothing_new_has_only_freshness_rendered(rendered: list[object]) -> None:
+    """The time of the last success moves for every source and collector, whatever else stands still."""
+    async with refreshed_harness() as (harness, world):
+        rendered.clear()
+        await harness.refresh()
+        assert Counter(map(type, rendered)) == FRESHNESS | {SourceSnapshot: len(world.source_ids())}
+
+
+async def test_a_refresh_that_finds_one_source_changed_has_only_its_parts_rendered_beside_freshness(
+    rendered: list[Any],
+) -> None:
+    async with refreshed_harness() as (harness, world):
+        changed = world.source_ids()[3]
+        happen(world, events.SetAgent(source_id=changed, online=False))
+        happen(world, events.StopJob(source_id=changed, job_id=unfinished_job(world, changed)))
+        rendered.clear()
+        await harness.refresh()
+    beside = [part for part in rendered if type(part) not in {*FRESHNESS, SourceSnapshot}]
+    assert [type(part) for part in beside] == [SourceFigures, JobsFigures, JobsFigures], "a source, its jobs, each job"
+    assert {part.name.source_id for part in beside} == {changed}
+
+
+@asynccontextmanager
+async def refreshed_harness() -> AsyncIterator[tuple[Harness, World]]:
+    """Provide an exporter that has refreshed once, a minute ago, and what it reads, which stands still."""
+    world, clock = World(WorldOptions(sources=5, failure_rate=0), clock=ManualClock()), ManualClock()
+    async with (
+        Simulator(world, identities=[IDENTITY]) as simulator,
+        harness_on(config_on(simulator.url), clock) as harness,
+    ):
+        await harness.refresh()
+        clock.advance(60)
+        yield harness, world
+
+
+def unfinished_job(world: World, source_id: int) -> int:
+    return next(job.id for job in world.truth().jobs(source_id) if job.status == "DOING")
 
 
 def test_what_is_gone_leaves_the_page() -> None:
