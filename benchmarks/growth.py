@@ -53,7 +53,7 @@ def _point(sources: int) -> dict[str, Any]:
     renderer = Renderer()
     page = renderer.render(held)
     resident = resident_mebibytes() - empty
-    after = iter(refreshes(held, [0.01] * ROUNDS))
+    after = iter(refreshes(held, [range(sources // 100)] * ROUNDS))
     whole, part = timed(lambda: Renderer().render(held), lambda: renderer.render(next(after)), rounds=ROUNDS)
     compressed = len(page.deflated.data)
     return {"series": page.series, "whole": whole, "part": part, "resident": resident, "compressed": compressed / 2**20}

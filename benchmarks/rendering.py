@@ -3,6 +3,8 @@
 Every refresh moves the time at which each data source was last read, so that these series change in any case.
 """
 
+from typing import Final
+
 from prometheus_client import generate_latest
 
 from benchmarks.figures import Bound, Figure
@@ -10,7 +12,12 @@ from benchmarks.turns import ROUNDS, timed
 from benchmarks.worlds import refreshes, registry, snapshot
 from exporter.exposition.rendering import Renderer
 
-SOURCES = 1000
+SOURCES: Final = 1000
+NEIGHBOURS: Final = range(10)
+"""1 % of them."""
+SPREAD: Final = range(0, SOURCES, 100)
+"""As many, as far from each other as can be, so that each has other neighbours' blocks made anew."""
+NONE: Final = range(0)
 
 
 async def figures() -> list[Figure]:
@@ -18,13 +25,13 @@ async def figures() -> list[Figure]:
     held = snapshot(SOURCES)
     peer, renderer = registry(held), Renderer()
     renderer.render(held)
-    after = iter(refreshes(held, [0.01, 0.0] * ROUNDS))
+    after = iter(refreshes(held, [NEIGHBOURS, SPREAD, NONE] * ROUNDS))
 
     def next_refresh() -> None:
         renderer.render(next(after))
 
-    whole, theirs, part, none = timed(
-        lambda: Renderer().render(held), lambda: generate_latest(peer), next_refresh, next_refresh
+    whole, theirs, neighbours, spread, none = timed(
+        lambda: Renderer().render(held), lambda: generate_latest(peer), next_refresh, next_refresh, next_refresh
     )
     return [
         Figure(
@@ -35,16 +42,17 @@ async def figures() -> list[Figure]:
             bound=Bound("at least", 5),
         ),
         Figure(
-            what="rendering after a refresh, 1 % of the sources changed, and the last success of all",
-            value=part,
+            what="rendering after a refresh, 1 % of the sources changed, neighbours",
+            value=neighbours,
             beside="whole",
             beside_value=whole,
             bound=Bound("at least", 10),
         ),
         Figure(
-            what="rendering after a refresh, only the last success of all sources changed",
-            value=none,
+            what="rendering after a refresh, 1 % of the sources changed, spread evenly",
+            value=spread,
             beside="whole",
             beside_value=whole,
         ),
+        Figure(what="rendering after a refresh, no source changed", value=none, beside="whole", beside_value=whole),
     ]

@@ -31,6 +31,8 @@ HEADINGS: Final = {
     "starts": "Starts",
 }
 REMARKS: Final = {
+    "rendering": "A refresh moves the time of the last success of every data source that it read, so that these series "
+    "are rendered anew in any case. What changed is compressed anew with its neighbours, some dozens of data sources.",
     "scraping": "Over loopback, from the request to the last byte; each server in a process of its own. Of "
     "`generate_latest`, `gzip` includes compressing, each time.",
     "holding": "Refreshes follow one another without a pause while everything moves on; the page is scraped ten times "

@@ -82,19 +82,19 @@ def snapshot(sources: int) -> Snapshot:
     return Snapshot((AccountSnapshot("account", up=True, sources=tuple(map(source, range(sources)))),))
 
 
-def refreshes(before: Snapshot, shares: Iterable[float]) -> list[Snapshot]:
-    """Return what one refresh after another leaves: each time another share of the data sources has moved on.
+def refreshes(before: Snapshot, moves: Iterable[range]) -> list[Snapshot]:
+    """Return what one refresh after another leaves: in each, the data sources of these numbers have moved on.
 
-    Every source was read with success, so that its time of the last success moves in any case.
+    Every source was read with success, so that the time of its last success moves in any case.
     """
     account = before.accounts[0]
-    sources, snapshots = account.sources, []
-    for number, share in enumerate(shares, start=1):
-        count = int(len(sources) * share)
-        moved = (source(each, done=1000 + number) for each in range(count))
-        at = FIRST_SUCCESS_AT + number * REFRESH_SECONDS
-        sources = tuple(structs.replace(each, last_success_at=at) for each in (*moved, *sources[count:]))
-        snapshots.append(Snapshot((replace(account, sources=sources),)))
+    sources, snapshots = list(account.sources), []
+    for refresh, numbers in enumerate(moves, start=1):
+        for number in numbers:
+            sources[number] = source(number, done=1000 + refresh)
+        at = FIRST_SUCCESS_AT + refresh * REFRESH_SECONDS
+        sources = [structs.replace(each, last_success_at=at) for each in sources]
+        snapshots.append(Snapshot((replace(account, sources=tuple(sources)),)))
     return snapshots
 
 

@@ -32,9 +32,11 @@ class _Block:
     def of(cls, plain: bytes, series: int) -> "_Block":
         return cls(plain, deflated(plain), series) if plain else _EMPTY
 
-    def kept_or_new(self, plain: bytes) -> "_Block":
-        """Return the block of so many sample lines: this one, if they are its."""
-        return self if self.plain == plain else self.of(plain, plain.count(b"\n"))
+    @classmethod
+    def of_lines(cls, chunks: tuple[str, ...]) -> "_Block":
+        """Return the block of sample lines of neighbours."""
+        plain = "".join(chunks).encode()
+        return cls.of(plain, plain.count(b"\n"))
 
 
 _EMPTY: Final = _Block(b"", b"", 0)
@@ -117,9 +119,12 @@ class _KindRenderer:
             in_place = zip(parts, before.parts, before.chunks, strict=False)
             known |= {id(part): chunks for part, old, chunks in in_place if part == old}
         chunks = [known.get(id(part)) or _chunks(self._kind, part) for part in parts]
-        texts = ["".join(column).encode() for column in zip(*chunks, strict=True)]
-        were = before.blocks if before is not None else (_EMPTY,) * len(texts)
-        blocks = tuple(map(_Block.kept_or_new, were, texts))
+        columns = zip(*chunks, strict=True)
+        if before is None:
+            return _Group(parts, chunks, tuple(map(_Block.of_lines, columns)))
+        were = zip(before.blocks, zip(*before.chunks, strict=True), strict=True)
+        kept = zip(columns, were, strict=True)
+        blocks = tuple(block if column == old else _Block.of_lines(column) for column, (block, old) in kept)
         return _Group(parts, chunks, blocks)
 
 

@@ -87,7 +87,12 @@ def _further_labels(names: tuple[str, ...], values: tuple[str | None, ...]) -> s
 
 def labels_text(names: Sequence[str], values: Iterable[str | None]) -> str:
     """Return labels as they stand between braces."""
-    return ",".join([f'{name}="{label_value(value)}"' for name, value in zip(names, values, strict=True)])
+    return _labels_form(tuple(names)) % tuple(map(label_value, values))
+
+
+@lru_cache(maxsize=CACHED)
+def _labels_form(names: tuple[str, ...]) -> str:
+    return ",".join([f'{name}="%s"' for name in names])
 
 
 def head(family: Family[Any]) -> bytes:
