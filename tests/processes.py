@@ -90,7 +90,10 @@ class Running:
                 await asyncio.sleep(0.02)
 
     async def end(self, by: signal.Signals = signal.SIGTERM) -> Ended:
-        """Send a signal, and return what is left; fails when that takes more than 2 s."""
+        """Send a signal, and return what is left; fails when that takes more than 2 s.
+
+        A signal is to end it within that time, whatever it is doing: the time is the fact.
+        """
         self.process.send_signal(by)
         async with asyncio.timeout(2):
             out, err = await self.process.communicate()

@@ -105,7 +105,7 @@ async def test_an_interrupt_at_the_question_ends_it_at_once_with_nothing_sent(
     ):
         await read_until(ours, "[y/N]")
         process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await process.communicate()
     assert process.returncode == 1
     assert not made(simulator)

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -201,10 +200,9 @@ for thread in threading.enumerate():
 
 
 async def test_a_library_that_hangs_does_not_keep_the_process_from_ending(tmp_path: Path) -> None:
-    began = time.monotonic()
+    """Which is waited for until it does, or the test fails."""
     outcome = await run(HANGING, tmp_path)
     assert (outcome.code, outcome.out, outcome.errors) == (0, "no credentials within 0.1 s\n", "")
-    assert time.monotonic() - began < 10
 
 
 async def test_a_library_that_answers_when_nobody_listens_any_more_is_not_heard(tmp_path: Path) -> None:

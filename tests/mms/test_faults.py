@@ -48,7 +48,7 @@ FAILING: list[tuple[Fault, str, int]] = [
     (Fault(kind="huge", size=33 * 1024 * 1024), "too_large", 1),
     (Fault(kind="endless"), "too_large", 1),
 ]
-SLOW = [Fault(kind="hang"), Fault(kind="drip", bytes_per_second=1), Fault(kind="latency", seconds=30)]
+SLOW = [Fault(kind="hang"), Fault(kind="drip", bytes_per_second=1), Fault(kind="latency", seconds=3600)]
 BEARABLE = {
     *("nulls", "wrong_types", "missing", "broken_rows", "unknown_status", "shift", "total", "page_cap"),
     *("invalid_utf8", "lone_surrogate", "meanwhile"),
@@ -100,7 +100,7 @@ async def test_a_slow_answer_times_out(simulator: Simulator, client_on: MakeClie
     assert caught.value.reason == "timeout"
     assert set(ear.reasons) == {"timeout"}
     assert 2 <= len(ear.reasons) <= 3, "as many as three times the timeout allows"
-    assert all(0.4 < seconds < 5 for _, seconds, _ in ear.attempts)
+    assert all(0.4 < seconds < 30 for _, seconds, _ in ear.attempts)
 
 
 async def test_a_late_answer_within_the_timeout_is_taken(simulator: Simulator, client: Client, ear: Ear) -> None:

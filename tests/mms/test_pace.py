@@ -17,7 +17,7 @@ TABLE = PARTITION = 11
 
 
 async def until(is_so: asyncio.Event) -> None:
-    await asyncio.wait_for(is_so.wait(), 5)
+    await asyncio.wait_for(is_so.wait(), 30)
 
 
 async def test_the_wait_that_the_server_asks_for_is_kept(

@@ -273,6 +273,6 @@ async def test_closing_leaves_no_connection_and_no_task(serve_raw: Serve, client
     await asyncio.gather(*(client.get_table(SOURCE, 22) for _ in ended))
     assert not any(event.is_set() for event in ended), "connections are kept until the client is closed"
     await client.close()
-    await asyncio.wait_for(asyncio.gather(*(event.wait() for event in ended)), 5)
+    await asyncio.wait_for(asyncio.gather(*(event.wait() for event in ended)), 30)
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before

@@ -330,17 +330,14 @@ async def busy() -> AsyncIterator[Simulator]:
 
 
 @pytest.mark.parametrize("kind", ["hang", "drip", "endless", "latency"])
-async def test_stopping_ends_what_hangs_within_a_second(
-    busy: Simulator, kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Without a task that is left, and without anything to log."""
-    busy.faults.add(Fault(kind=kind, bytes_per_second=1, seconds=60))  # type: ignore[arg-type] # four of the kinds
+async def test_stopping_ends_what_hangs(busy: Simulator, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Long before its time, without a task that is left, and without anything to log."""
+    busy.faults.add(Fault(kind=kind, bytes_per_second=1, seconds=3600))  # type: ignore[arg-type] # four of the kinds
     async with aiohttp.ClientSession() as session:
         calls = [asyncio.create_task(Caller(session, busy.url).get(LIST)) for _ in range(5)]
         await _arrived(busy, len(calls))
-        begun = time.monotonic()
-        await busy.stop()
-        assert time.monotonic() - begun < 1
+        async with asyncio.timeout(30):
+            await busy.stop()
         results = await asyncio.gather(*calls, return_exceptions=True)
         # What was only late is answered at once.
         assert {isinstance(result, aiohttp.ClientError) for result in results} == {kind != "latency"}

@@ -54,7 +54,7 @@ async def test_a_scrape_does_not_wait_for_mms(simulator: Simulator) -> None:
         TestServer(application(service, "/metrics", None)) as server,
         ClientSession(server.make_url("/")) as session,
     ):
-        async with asyncio.timeout(2), session.get("/metrics") as response:
+        async with asyncio.timeout(30), session.get("/metrics") as response:
             served = read(await response.read())
         assert "mms_up" not in served.samples, "it is not known yet"
         assert served.value("mms_api_requests_total", operation="ListMmsDataSources") == 0
@@ -180,7 +180,7 @@ async def test_an_account_can_be_stopped_at_any_turn_of_the_loop(simulator: Simu
         await eventually(lambda service=service: service.is_ready)  # type: ignore[misc]  # a default of a lambda
         for _ in range(turns):
             await asyncio.sleep(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await service.close()
 
 

@@ -91,7 +91,7 @@ async def test_readers_that_do_not_read_make_room() -> None:
             for _ in range(20):
                 writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 90)
                 await asyncio.sleep(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await ask(ours.port) != 200:  # noqa: ASYNC110 - a client is told by its answer only
                 await asyncio.sleep(0.05)
 
@@ -120,7 +120,7 @@ class Visit:
 
     async def status(self) -> int:
         """Return the status of the next answer."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return int((await self._reader.readuntil(b"\r\n\r\n")).split()[1])
 
     async def asks(self, path: str, *headers: str) -> int:
@@ -196,7 +196,7 @@ async def test_where_all_are_in_the_middle_of_an_answer_newcomers_are_turned_awa
         await eventually(lambda: ours.server.requests_count == SMALL.connections)
         assert await ask(ours.port) == REFUSED
         may_end.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await ask(ours.port) != 200:  # noqa: ASYNC110 - a client is told by its answer only
                 await asyncio.sleep(0.01)
 

@@ -1,7 +1,6 @@
 """Who may enter, and what it costs to find out."""
 
 import asyncio
-import time
 
 import bcrypt
 import pytest
@@ -54,16 +53,21 @@ async def test_a_verdict_holds_for_the_hash_it_was_given_on() -> None:
     assert not await users.admit(Login(b"dave", b"dave123"), {"carol": CHEAP})
 
 
-async def test_an_unknown_user_costs_what_a_wrong_password_costs() -> None:
-    """The least of several, in time of the processor and in turns, since others use the machine too."""
-    users, hashes = Users(), {"dave": DEAR}
-    took: dict[bytes, list[float]] = {b"nobody": [], b"dave": []}
-    for guess in range(4):
-        for user, seconds in took.items():
-            began = time.process_time()
-            assert not await users.admit(Login(user, b"%d" % guess), hashes)
-            seconds.append(time.process_time() - began)
-    assert 0.5 < min(took[b"nobody"]) / min(took[b"dave"]) < 2
+@pytest.mark.parametrize("user", [b"nobody", b"dave"])
+async def test_an_unknown_user_costs_what_a_wrong_password_costs(hashed: list[bytes], user: bytes) -> None:
+    """One comparison, with a hash of the same cost."""
+    assert not await Users().admit(Login(user, b"wrong"), {"dave": DEAR})
+    assert [cost_of(each) for each in hashed] == [11]
+
+
+async def test_where_users_differ_in_cost_an_unknown_one_costs_what_most_do(hashed: list[bytes]) -> None:
+    assert not await Users().admit(Login(b"nobody", b"wrong"), {"dave": CHEAP, "eve": DEAR, "carol": LONG})
+    assert [cost_of(each) for each in hashed] == [5]
+
+
+def cost_of(hashed: bytes) -> int:
+    """Return the factor that bcrypt's work doubles with."""
+    return int(hashed[4:6])
 
 
 @pytest.mark.parametrize("password", [b"dave123", b"wrong"])
