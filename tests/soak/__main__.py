@@ -1,7 +1,6 @@
 """Runs the soak: SOAK_SECONDS long (3600), with the dice of SOAK_SEED (drawn, and printed); 1 on a finding."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -12,37 +11,20 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random, SystemRandom
-from statistics import median
 from typing import Any, Final
 
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
-from tests.conftest import IDENTITY, account_on
+from tests.conftest import IDENTITY
+from tests.harness import harness_on
 from tests.processes import Running, serving
-from tests.soak.resources import TELLING, Resources, resources_of, tasks_of
+from tests.reading import Exposition
+from tests.soak.configuration import WORLD, plain, written
+from tests.soak.resources import TELLING, Holding, resources_of, tasks_of
 from tests.soak.scrapers import Scrapers
-from tests.soak.troubles import FIRST, Troubles
-from tests.soak.verdict import differences, unexpected_lines
+from tests.soak.troubles import Troubles
+from tests.soak.verdict import differences, leaks, unexpected_lines
 
-WORLD: Final = WorldOptions(
-    sources=5,
-    databases=2,
-    tables=6,
-    partitions=4,
-    finished_jobs_per_source=95,  # they grow beyond one page
-    job_seconds=600.0,
-    special_sources=False,
-)
-SETTINGS: Final[dict[str, Any]] = {
-    "refresh": {"interval": "1s", "stale_after": "8s"},
-    "jobs": {"linger": "5s", "idle_interval": "3s"},
-    "failures": {"max_per_source": 10_000},
-    "tasks": {"enabled": True},
-    "watch": {"tables": [{"source_id": FIRST, "table_ids": [1, 2]}]},
-}
 WARM_UP_SECONDS: Final = 20.0
-MAX_GROWTH_BYTES: Final = 24 * 2**20
-"""Of resident memory, from the second quarter of the run to its last: what large answers need comes before."""
-CONNECTIONS_PER_ACCOUNT: Final = 8
 MAX_END_SECONDS: Final = 2.0
 
 
@@ -66,7 +48,7 @@ class Soak:
 
     def reconfigure(self, kind: str) -> None:
         """Write a configuration and have it loaded."""
-        write_configuration(self.folder, self.simulator.url, kind)
+        written(self.folder, self.simulator.url, kind)
         self.exporter.process.send_signal(signal.SIGHUP)
 
     async def read_log(self) -> None:
@@ -83,30 +65,26 @@ class Soak:
 
     async def until_true(self, seconds: float) -> None:
         """Wait until what is served equals the simulated MMS, which stands still; else it is a finding."""
-        truth, end, found = self.simulator.world.truth(), time.monotonic() + seconds, ["nothing was compared"]
+        truth, fresh = self.simulator.world.truth(), await self.read_afresh()
+        end, found = time.monotonic() + seconds, ["nothing was compared"]
         while found and time.monotonic() < end:
             await asyncio.sleep(0.5)
-            found = list(differences(await self.exporter.metrics(), truth))
-        self.findings += [f"figures are not the simulator's: {each}" for each in found]
+            found = list(differences(await self.exporter.metrics(), fresh, truth))
+        self.findings += [f"figures are not so: {each}" for each in found]
 
-    async def held(self) -> tuple[Resources, dict[str, int]]:
-        """Return what the exporter holds between two refreshes, and its tasks."""
+    async def read_afresh(self) -> Exposition:
+        """Return what another exporter serves that knows nothing yet and has just read the same."""
+        async with harness_on(plain(self.simulator.url), self.clock) as harness:
+            return await harness.refresh()
+
+    async def held(self) -> Holding:
+        """Return what the exporter holds between two refreshes."""
         async with asyncio.timeout(30):
             while True:
                 tasks = await tasks_of(self.pid, self.folder / "tasks.json")
                 if not any(name.startswith("refresh") for name in tasks):
-                    return resources_of(self.pid), dict(tasks)
+                    return Holding(resources_of(self.pid), tasks)
                 await asyncio.sleep(0.05)
-
-
-def write_configuration(folder: Path, url: str, kind: str = "plain") -> Path:
-    """Write a configuration of a kind that Troubles knows, and return its file."""
-    names = {"broken": [], "two accounts": ["test", "other"]}.get(kind, ["test"])
-    accounts = [account_on(url, name, timeout="500ms", concurrency=CONNECTIONS_PER_ACCOUNT) for name in names]
-    pace = {"refresh": {"interval": "2s", "stale_after": "8s"}} if kind == "other pace" else {}
-    file = folder / "config.yaml"
-    file.with_suffix(".new").write_text(json.dumps({"accounts": accounts, **SETTINGS, **pace}), encoding="utf-8")
-    return file.with_suffix(".new").replace(file)
 
 
 @asynccontextmanager
@@ -117,7 +95,7 @@ async def soak(seed: int) -> AsyncIterator[Soak]:
         folder = Path(name)
         world = World(WorldOptions(**{**options_of(WORLD), "seed": seed % 1000}), clock=clock)
         async with Simulator(world, identities=[IDENTITY]) as simulator:
-            file = write_configuration(folder, simulator.url)
+            file = written(folder, simulator.url)
             variables = {"TASKS_FILE": str(folder / "tasks.json")}
             async with serving(f"--config.file={file}", program=("-c", TELLING), environment=variables) as exporter:
                 run = Soak(exporter, simulator, folder, clock, list(exporter.lines))
@@ -155,21 +133,13 @@ async def calm(run: Soak) -> None:
     await run.until_true(seconds=30)
 
 
-def judge(run: Soak, before: tuple[Resources, dict[str, int]], after: tuple[Resources, dict[str, int]]) -> None:
+def judge(run: Soak, before: Holding, after: Holding) -> None:
     """Note what the exporter holds at the end that it did not hold before."""
-    (held, tasks), (holds, tasks_now) = before, after
-    print(f"before: {held}, tasks {tasks}")
-    print(f"after:  {holds}, tasks {tasks_now}")
+    print(f"before: {before}")
+    print(f"after:  {after}")
     steps = run.resident[:: max(1, len(run.resident) // 10)]
     print(f"memory: {', '.join(f'{each / 2**20:.0f}' for each in steps)}, at most {max(run.resident) / 2**20:.0f} MiB")
-    claims = {
-        "threads leaked": holds.threads <= held.threads,
-        "files leaked": holds.files <= held.files,
-        "sockets leaked": holds.sockets <= held.sockets + CONNECTIONS_PER_ACCOUNT,
-        "memory grew": grown_bytes(run.resident) < MAX_GROWTH_BYTES,
-        "tasks leaked": tasks_now == tasks,
-    }
-    run.findings += [finding for finding, is_fine in claims.items() if not is_fine]
+    run.findings += leaks(before, after, run.resident)
 
 
 async def end(run: Soak) -> None:
@@ -182,12 +152,6 @@ async def end(run: Soak) -> None:
     print(f"ended after {took:.2f} s")
     run.findings += [f"it ended with {code}"] if code else []
     run.findings += [f"it took {took:.1f} s to end"] if took > MAX_END_SECONDS else []
-
-
-def grown_bytes(resident: list[int]) -> float:
-    """Return by how much more is held in the last quarter than in the second, by their medians."""
-    quarter = max(1, len(resident) // 4)
-    return median(resident[-quarter:]) - median(resident[quarter : 2 * quarter] or resident)
 
 
 async def main() -> int:

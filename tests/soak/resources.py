@@ -43,6 +43,18 @@ class Resources:
         )
 
 
+@dataclass(frozen=True)
+class Holding:
+    """What a process holds between two refreshes."""
+
+    resources: Resources
+    tasks: Counter[str]
+    """By name."""
+
+    def __str__(self) -> str:
+        return f"{self.resources}, tasks {dict(self.tasks)}"
+
+
 def resources_of(pid: int) -> Resources:
     """Return what a process holds now."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")

@@ -1,14 +1,18 @@
-"""Whether what is served equals what the simulated MMS holds; and which log lines are expected. Pure."""
+"""Whether what is served equals what the simulated MMS holds, what leaked, and which log lines are expected. Pure."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from statistics import median
 from typing import Final
 
+from exporter.exposition.families import PARTS
 from exporter.mms.models import TASK_STATUSES
 from exporter.simulator.truth import Truth
-from tests.collect.test_accuracy import assert_jobs_equal, assert_row_equals, names
-from tests.reading import Exposition
+from tests.collect.test_accuracy import assert_jobs_equal, assert_row_equals, assert_watched_equals, names
+from tests.reading import Exposition, Labels
+from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT
+from tests.soak.resources import Holding
 
 EXPECTED_LINES: Final = (
     r"level=info msg=(listening|ending)",
@@ -20,14 +24,52 @@ EXPECTED_LINES: Final = (
 """What the log may say, after its time."""
 
 
+SUCCESSES: Final = {"mms_up", "mms_refresh_success", "mms_datasource_refresh_success"}
+FAMILIES: Final = {family.name for part in PARTS for family in part.families}
+MOMENTARY: Final = {
+    "mms_refresh_duration_seconds",
+    "mms_refresh_last_success_timestamp_seconds",
+    "mms_datasource_refresh_last_success_timestamp_seconds",
+}
+"""Families whose values are about a refresh, not about MMS."""
+MAX_GROWTH_BYTES: Final = 24 * 2**20
+"""Of resident memory, from the second quarter of a run to its last: what large answers need comes before."""
+
+
 def unexpected_lines(lines: list[str]) -> list[str]:
     """Return the lines that are none of EXPECTED_LINES."""
     expected = re.compile(rf"ts=\S+ (?:{'|'.join(EXPECTED_LINES)})")
     return [line for line in lines if not expected.match(line)]
 
 
-def differences(served: Exposition, truth: Truth) -> Iterator[str]:
-    """Yield what of `served` is not so."""
+def differences(served: Exposition, fresh: Exposition, truth: Truth) -> Iterator[str]:
+    """Yield what of `served` is not so: which failed, is not as in `fresh`, or not as in `truth`.
+
+    `fresh` is what another exporter serves that has just begun, and read the same.
+    """
+    for name in sorted(SUCCESSES):
+        if set(served.samples.get(name, {}).values()) != {1}:
+            yield f"{name} is not 1 throughout"
+    for name in sorted(FAMILIES):
+        yield from _unlike(name, served.samples.get(name, {}), fresh.samples.get(name, {}))
+    yield from _untrue(served, truth)
+
+
+def _unlike(name: str, served: Mapping[Labels, float], fresh: Mapping[Labels, float]) -> Iterator[str]:
+    """Yield how the series of a family differ from those that are there when everything is read anew."""
+    for there, missing, said in ((served, fresh, "should not be there"), (fresh, served, "is missing")):
+        yield from (f"{_text(name, labels)} {said}" for labels in there.keys() - missing.keys())
+    for labels in served.keys() & fresh.keys() if name not in MOMENTARY else ():
+        if served[labels] != fresh[labels]:
+            yield f"{_text(name, labels)} is {served[labels]}, not {fresh[labels]}"
+
+
+def _text(name: str, labels: Labels) -> str:
+    return f"{name}{dict(sorted(labels))}"
+
+
+def _untrue(served: Exposition, truth: Truth) -> Iterator[str]:
+    """Yield what is not as the simulated MMS counts it."""
     rows = truth.data_sources()
     if set(served.by("mms_datasource_info", "source_id")) != {str(source_id) for source_id in rows}:
         yield "the data sources are others"
@@ -40,8 +82,10 @@ def differences(served: Exposition, truth: Truth) -> Iterator[str]:
             _assert_tasks_equal(served, truth, source_id)
         except (AssertionError, KeyError) as error:
             yield f"{source_id}: {error!r}"
-    if set(served.by("mms_refresh_success", "collector").values()) != {1}:
-        yield "a collector failed in the last refresh"
+    try:
+        assert_watched_equals(served, truth)
+    except (AssertionError, KeyError) as error:
+        yield f"watched: {error!r}"
 
 
 def _assert_failures_equal(served: Exposition, truth: Truth, source_id: int) -> None:
@@ -56,3 +100,23 @@ def _assert_failures_equal(served: Exposition, truth: Truth, source_id: int) -> 
 def _assert_tasks_equal(served: Exposition, truth: Truth, source_id: int) -> None:
     counts = Counter(task.status for task in truth.tasks(source_id))
     assert served.by("mms_tasks", "status", source_id=str(source_id)) == {each: counts[each] for each in TASK_STATUSES}
+
+
+def leaks(before: Holding, after: Holding, resident: list[int]) -> list[str]:
+    """Return what is held after a run that was not held before; `resident` is the memory during it, in bytes."""
+    held, holds = before.resources, after.resources
+    claims = {
+        "threads leaked": holds.threads <= held.threads,
+        "files leaked": holds.files <= held.files,
+        "sockets leaked": holds.sockets <= held.sockets + CONNECTIONS_PER_ACCOUNT,
+        "memory grew": grown_bytes(resident) < MAX_GROWTH_BYTES,
+        f"tasks are others: more {after.tasks - before.tasks}, less {before.tasks - after.tasks}": after.tasks
+        == before.tasks,
+    }
+    return [finding for finding, is_fine in claims.items() if not is_fine]
+
+
+def grown_bytes(resident: list[int]) -> float:
+    """Return by how much more is held in the last quarter than in the second, by their medians."""
+    quarter = max(1, len(resident) // 4)
+    return median(resident[-quarter:]) - median(resident[quarter : 2 * quarter] or resident)

@@ -1,0 +1,48 @@
+"""The world that is soaked in, and the configurations of an exporter on it. Pure but for the file."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from exporter.config import Config, config_from
+from exporter.simulator import WorldOptions
+from tests.conftest import account_on
+from tests.soak.troubles import FIRST
+
+WORLD: Final = WorldOptions(
+    sources=5,
+    databases=2,
+    tables=6,
+    partitions=4,
+    finished_jobs_per_source=95,  # they grow beyond one page
+    job_seconds=600.0,
+    special_sources=False,
+)
+CONNECTIONS_PER_ACCOUNT: Final = 8
+SETTINGS: Final[dict[str, Any]] = {
+    "refresh": {"interval": "1s", "stale_after": "8s"},
+    "jobs": {"linger": "5s", "idle_interval": "3s"},
+    "failures": {"max_per_source": 10_000},
+    "tasks": {"enabled": True},
+    "watch": {"tables": [{"source_id": FIRST, "table_ids": [1, 2]}]},
+}
+
+
+def content(url: str, kind: str = "plain") -> dict[str, Any]:
+    """Return the configuration of a kind that Troubles knows."""
+    names = {"broken": [], "two accounts": ["test", "other"]}.get(kind, ["test"])
+    accounts = [account_on(url, name, timeout="500ms", concurrency=CONNECTIONS_PER_ACCOUNT) for name in names]
+    pace = {"refresh": {"interval": "2s", "stale_after": "8s"}} if kind == "other pace" else {}
+    return {"accounts": accounts, **SETTINGS, **pace}
+
+
+def plain(url: str) -> Config:
+    """Return the configuration that the exporter has in the end."""
+    return config_from(content(url))
+
+
+def written(folder: Path, url: str, kind: str = "plain") -> Path:
+    """Write a configuration, and return its file."""
+    file = folder / "config.yaml"
+    file.with_suffix(".new").write_text(json.dumps(content(url, kind)), encoding="utf-8")
+    return file.with_suffix(".new").replace(file)

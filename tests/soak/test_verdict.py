@@ -1,0 +1,189 @@
+"""The verdict of the soak: what is right passes, and whatever is wrong is found."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
+from exporter.simulator.truth import Truth
+from tests.conftest import IDENTITY
+from tests.harness import harness_on
+from tests.reading import Exposition, Labels
+from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT, plain
+from tests.soak.resources import Holding, Resources
+from tests.soak.troubles import FIRST
+from tests.soak.verdict import FAMILIES, MAX_GROWTH_BYTES, MOMENTARY, SUCCESSES, differences, leaks, unexpected_lines
+
+Samples = Mapping[Labels, float]
+
+UNSEEN = {
+    "mms_partition_info",
+    "mms_partition_last_ddl_timestamp_seconds",
+    "mms_partition_rows",
+    "mms_partition_size_bytes",
+    "mms_partition_status",
+}
+"""Families of which the page has no series: no partition is watched."""
+OPTIONS = WorldOptions(sources=2, databases=1, tables=6, partitions=3, finished_jobs_per_source=4)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def read() -> AsyncIterator[tuple[Exposition, Truth]]:
+    """Provide a page that is right, and what it was read of."""
+    clock = ManualClock()
+    world = World(replace(OPTIONS, idle_share=0), clock=clock)
+    for source_id in world.source_ids():
+        happen(world, events.Fail(source_id=source_id, share=0.3))
+    async with (
+        Simulator(world, identities=[IDENTITY]) as simulator,
+        harness_on(plain(simulator.url), clock) as harness,
+    ):
+        yield await harness.refresh(), world.truth()
+
+
+@pytest.fixture
+def page(read: tuple[Exposition, Truth]) -> Exposition:
+    return read[0]
+
+
+@pytest.fixture
+def found(read: tuple[Exposition, Truth]) -> Callable[[Exposition], list[str]]:
+    """Provide what finds the faults of a page."""
+    page, truth = read
+    return lambda served: list(differences(served, page, truth))
+
+
+def with_family(page: Exposition, name: str, samples: Samples) -> Exposition:
+    return Exposition({**page.samples, name: samples})
+
+
+def test_nothing_is_found_on_a_page_that_is_right(page: Exposition, found: Callable[[Exposition], list[str]]) -> None:
+    assert found(page) == []
+    assert FAMILIES - page.samples.keys() == UNSEEN, "every other family is looked at below"
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES - UNSEEN))
+def test_a_series_that_should_not_be_there_is_found(
+    page: Exposition, found: Callable[[Exposition], list[str]], name: str
+) -> None:
+    """As of a data source that is gone, or of an account."""
+    labels, value = next(iter(page.samples[name].items()))
+    ghost = frozenset({(key, "9" if key == "source_id" else f"{text}-gone") for key, text in labels})
+    assert found(with_family(page, name, {**page.samples[name], ghost: value}))
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES - UNSEEN))
+def test_a_series_that_is_missing_is_found(
+    page: Exposition, found: Callable[[Exposition], list[str]], name: str
+) -> None:
+    _, *others = page.samples[name].items()
+    assert found(with_family(page, name, dict(others)))
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES - UNSEEN - MOMENTARY))
+def test_a_wrong_figure_is_found(page: Exposition, found: Callable[[Exposition], list[str]], name: str) -> None:
+    (labels, value), *others = page.samples[name].items()
+    assert found(with_family(page, name, {labels: value + 1, **dict(others)}))
+
+
+@pytest.mark.parametrize("name", sorted(MOMENTARY))
+def test_when_and_how_long_it_was_read_is_no_finding(
+    page: Exposition, found: Callable[[Exposition], list[str]], name: str
+) -> None:
+    later = {labels: value + 1 for labels, value in page.samples[name].items()}
+    assert found(with_family(page, name, later)) == []
+
+
+@pytest.mark.parametrize("name", sorted(SUCCESSES))
+def test_what_failed_is_found_though_it_fails_whoever_asks(read: tuple[Exposition, Truth], name: str) -> None:
+    page, truth = read
+    failed = with_family(page, name, dict.fromkeys(page.samples[name], 0.0))
+    assert list(differences(failed, failed, truth)) == [f"{name} is not 1 throughout"]
+
+
+@pytest.mark.parametrize("name", ["mms_tables", "mms_jobs", "mms_tasks", "mms_table_status"])
+def test_what_every_exporter_takes_for_something_else_is_found(read: tuple[Exposition, Truth], name: str) -> None:
+    """The simulated MMS counts by itself."""
+    page, truth = read
+    samples = page.having(name, source_id=str(FIRST))
+    wrong = with_family(page, name, {**page.samples[name], **turned(samples)})
+    assert list(differences(wrong, wrong, truth))
+
+
+def test_failures_that_every_exporter_misses_are_found(read: tuple[Exposition, Truth]) -> None:
+    page, truth = read
+    wrong = with_family(page, "mms_failed_table_info", {})
+    assert list(differences(wrong, wrong, truth))
+
+
+def turned(samples: Samples) -> Samples:
+    """Return the values of samples in another order, or all one higher where they are one value."""
+    values = list(samples.values())
+    others = values[1:] + values[:1]
+    return dict(zip(samples, others if others != values else [value + 1 for value in values], strict=True))
+
+
+LINE = "ts=2026-01-01T00:00:00.000Z level={} msg={}"
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        ("warning", '"something new"'),
+        ("error", '"unforeseen error; the refresh is tried again when it is due"'),
+        ("warning", '"refresh failed; what was read before is kept until it is stale" collector=jobs reasons=internal'),
+        ("warning", "listening"),
+    ],
+)
+def test_a_line_that_nobody_expects_is_found(level: str, message: str) -> None:
+    line = LINE.format(level, message)
+    assert unexpected_lines([LINE.format("info", "listening"), line]) == [line]
+
+
+def test_a_line_of_a_traceback_is_found() -> None:
+    assert unexpected_lines(["Traceback (most recent call last):"])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '"refresh failed; what was read before is kept until it is stale" collector=jobs reasons=auth,timeout',
+        '"configuration not reloaded; the old one stays" reason="accounts: expected at least one"',
+    ],
+)
+def test_what_troubles_make_it_say_is_expected(message: str) -> None:
+    assert unexpected_lines([LINE.format("warning", message)]) == []
+
+
+HELD = Holding(Resources(threads=5, files=9, sockets=10, resident_bytes=0), Counter({"account test": 1, "publish": 1}))
+
+
+def held(tasks: Iterable[str] = (), **more: int) -> Holding:
+    """Return what is held with so much more."""
+    resources = {name: getattr(HELD.resources, name) + number for name, number in more.items()}
+    return Holding(replace(HELD.resources, **resources), HELD.tasks + Counter(tasks))
+
+
+@pytest.mark.parametrize(
+    ("after", "finding"),
+    [
+        (held(), None),
+        (held(sockets=CONNECTIONS_PER_ACCOUNT), None),
+        (held(threads=1), "threads leaked"),
+        (held(files=1), "files leaked"),
+        (held(sockets=CONNECTIONS_PER_ACCOUNT + 1), "sockets leaked"),
+        (held(tasks=["account other"]), "tasks are others"),
+        (Holding(HELD.resources, Counter({"publish": 1})), "tasks are others"),
+    ],
+)
+def test_what_is_held_at_the_end_and_was_not_before_is_found(after: Holding, finding: str | None) -> None:
+    found = leaks(HELD, after, [1])
+    assert [each.partition(":")[0] for each in found] == ([finding] if finding else [])
+
+
+@pytest.mark.parametrize(("growth", "is_found"), [(MAX_GROWTH_BYTES - 1, False), (MAX_GROWTH_BYTES, True)])
+def test_memory_that_grows_from_the_second_quarter_to_the_last_is_found(*, growth: int, is_found: bool) -> None:
+    assert ("memory grew" in leaks(HELD, HELD, [0, 100, 100, 100 + growth])) is is_found
