@@ -22,9 +22,10 @@ def series_of_sources(served: Exposition) -> list[tuple[str, object, float]]:
 
 
 async def test_the_union_over_the_shards_is_the_whole_without_overlap(simulator: Simulator, clock: ManualClock) -> None:
-    config = config_on(simulator.url, watch=WATCH)
+    config = config_on(simulator.url, watch=WATCH, tasks={"enabled": True})
     async with harness_on(config, clock) as harness:
         whole = series_of_sources(await harness.refresh())
+    assert {"mms_jobs", "mms_tasks", "mms_job_tasks_by_status", "mms_table_info"} <= {family for family, *_ in whole}
     united: list[tuple[str, object, float]] = []
     for index in range(3):
         with capture_logs() as logs:

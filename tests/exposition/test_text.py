@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from exporter.exposition.family import Family
 from exporter.exposition.text import MAX_LABEL_CHARACTERS, label_value, labels_text, number, sample_lines
@@ -38,11 +39,14 @@ def test_a_number_is_read_back_as_it_was(value: float) -> None:
 
 @given(st.text(max_size=60))
 def test_any_label_value_is_read_back_as_it_was_and_makes_one_line(text: str) -> None:
+    """In both formats, by the library's own parsers."""
     family: Family[None] = Family("mms_x", "help", lambda _: [((text,), 1)], ("name",))
     lines = sample_lines(family, 'account="a"', None)
     assert lines.count("\n") == 1
-    read = next(iter(text_string_to_metric_families(lines))).samples
-    assert [(sample.labels["name"], sample.value) for sample in read] == [(text, 1)]
+    openmetrics = openmetrics_families(f"{lines}# EOF\n")  # type: ignore[no-untyped-call]  # the library's lack
+    for families in (text_families(lines), openmetrics):
+        read = [sample for family in families for sample in family.samples]
+        assert [(sample.labels["name"], sample.value) for sample in read] == [(text, 1)]
 
 
 def test_a_long_label_value_is_cut_at_its_bound() -> None:

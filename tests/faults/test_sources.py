@@ -1,8 +1,14 @@
 """Data sources that come and go, and change name, type or the type of their id: what is served is what there is."""
 
+from collections.abc import Callable, Iterable
+
 import msgspec
 import pytest
+from prometheus_client.core import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families as text_families
 
+from exporter.exposition.text import Format
 from exporter.simulator import Fault, ManualClock, Simulator, events, happen
 from tests.conftest import config_on
 from tests.faults.stage import AILING, DOMAIN, STALE_AFTER, Series, domain
@@ -93,8 +99,16 @@ def figures(served: Exposition, source_id: int) -> dict[Series, float]:
     return {key: value for key, value in of_source(served, source_id).items() if key[0] not in FRESHNESS}
 
 
-async def test_no_text_of_mms_can_forge_a_series_or_a_help_line(simulator: Simulator, clock: ManualClock) -> None:
-    """Every text of every object is hostile; the page has the same series as before, by family and number."""
+@pytest.mark.parametrize(
+    ("text_format", "families_in"), [("text", text_families), ("openmetrics", openmetrics_families)]
+)
+async def test_no_text_of_mms_can_forge_a_series_or_a_help_line(
+    simulator: Simulator, clock: ManualClock, text_format: Format, families_in: Callable[[str], Iterable[Metric]]
+) -> None:
+    """Every text of every object is hostile; each page has the same series as before, by family and number.
+
+    The library's own parsers read it, too.
+    """
     source_id = 2_000_001
     watch = {"tables": [{"source_id": source_id, "table_ids": [1]}]}
     config = config_on(simulator.url, watch=watch, tasks={"enabled": True})
@@ -104,18 +118,29 @@ async def test_no_text_of_mms_can_forge_a_series_or_a_help_line(simulator: Simul
     jobs = [job.id for job in simulator.world.truth().jobs(source_id)]
     objects = {"job": ("job_id", jobs), "table": ("table_id", [1]), "partition": ("partition_id", [partition.id])}
     async with harness_on(config, clock) as harness:
-        before = await harness.refresh()
-        heads = [line for line in harness.publisher.body("text", gzip=False).split(b"\n") if line.startswith(b"#")]
+        await harness.refresh()
+        before = harness.publisher.body(text_format, gzip=False)
         for kind, fields in events.TEXT_FIELDS.items():
             name, ids = objects.get(kind, ("source_id", [source_id]))
             for field in fields - {"createTime", "lastUpdateTime", "eta", "lastDdlTime"}:
                 for each in ids:
                     raw = {"type": "set_text", "source_id": source_id, "field": field, "text": HOSTILE, name: each}
                     happen(simulator.world, msgspec.convert(raw, events.SetText))
-        served = await harness.refresh()
-        page = harness.publisher.body("text", gzip=False)
-    assert [line for line in page.split(b"\n") if line.startswith(b"#")] == heads
-    counted = {name: len(samples) for name, samples in served.samples.items() if name in DOMAIN}
-    assert counted == {name: len(samples) for name, samples in before.samples.items() if name in DOMAIN}
+        await harness.refresh()
+        page = harness.publisher.body(text_format, gzip=False)
+    served = read(page)
+    assert heads(page) == heads(before)
+    assert sizes(served) == sizes(read(before))
     assert served.by("mms_up", "account") == {"test": 1}
-    assert HOSTILE.strip() in {dict(labels)["source"] for labels in read(page).samples["mms_datasource_info"]}
+    assert HOSTILE.strip() in {dict(labels)["source"] for labels in served.samples["mms_datasource_info"]}
+    families = {family.name: len(family.samples) for family in families_in(page.decode()) if family.name in DOMAIN}
+    assert families == sizes(served)
+
+
+def heads(page: bytes) -> list[bytes]:
+    return [line for line in page.split(b"\n") if line.startswith(b"#")]
+
+
+def sizes(served: Exposition) -> dict[str, int]:
+    """Return the number of series of each family that comes from MMS."""
+    return {name: len(samples) for name, samples in served.samples.items() if name in DOMAIN}
