@@ -1,4 +1,4 @@
-"""Refreshes, renderings and scrapes of a world in which data sources and jobs come and go.
+"""Refreshes, renderings and scrapes of 100,000 series in a world in which data sources and jobs come and go.
 
 A process of its own, since it tells what this process holds. The simulated MMS runs beside it.
 """
@@ -20,54 +20,59 @@ from exporter.heap import share_one_arena
 from exporter.simulator.sources import FIRST_SOURCE_ID
 from exporter.web.service import Service
 
-EVENTS_PATH: Final = "/_simulator/events"
+CONTROL: Final = "/_simulator"
 REFRESHES: Final = 1000
-WARM_UP: Final = 100
-SOURCES: Final = 10
+SOURCES: Final = 125
+REPLACED: Final = 5
+"""Sources that go, and as many others that come, with each refresh."""
+WINDOW: Final = SOURCES // REPLACED
+"""Refreshes in which every source is replaced: the warm-up, and how long is looked for the most that is held."""
 WORLD: Final = {
     **PLAIN,
     "sources": SOURCES,
-    "running_jobs_per_source": 5,
-    "finished_jobs_per_source": 10,
+    "running_jobs_per_source": 75,  # few calls for many series, and one page has room for those that end, too
+    "finished_jobs_per_source": 0,
     "failure_rate": 0,  # jobs that failed stay, and so would their series, ever more of them
 }
-SPEED: Final = 600.0
-"""A job ends every few refreshes."""
+STEP_SECONDS: Final = 5.0
+"""Simulated seconds from one refresh to the next: in the life of a source a tenth of its jobs end, and others begin."""
 
 
 async def churn() -> dict[str, float]:
-    """Return the resident memory after the first hundred refreshes, after half of them and at the end, in MiB."""
-    async with child("simulator", **WORLD, speed=SPEED) as mms, ClientSession(mms.url) as control:
+    """Return the most MiB that were held after the warm-up, before half of the refreshes and at the end, and series."""
+    async with child("simulator", **WORLD, speed=None, answers="halting") as mms, ClientSession(mms.url) as control:
         settings, service = config(mms.url), Service(Telemetry())
         account, client = service.refresher(settings.accounts[0], settings)
         service.publisher._take_snapshot = lambda: _snapshot(account)  # noqa: SLF001 - no task of its own is to refresh
-        begin = middle = 0.0
+        held: list[float] = []
         leave_out_what_stays()
         for number in range(REFRESHES):
-            await _replace_source(control, number)
+            await _move_on(control, number)
             await account.refresh()
             await service.publisher.publish()
             service.publisher.body("openmetrics", gzip=True)
-            if number == WARM_UP:
-                begin = resident_mebibytes()
-            if number == REFRESHES // 2:
-                middle = resident_mebibytes()
+            held.append(resident_mebibytes())
         await client.close()
-    return {"begin": begin, "middle": middle, "end": resident_mebibytes(), "refreshes": REFRESHES}
+    moments = {"begin": 2 * WINDOW, "middle": REFRESHES // 2, "end": REFRESHES}
+    most = {name: max(held[until - WINDOW : until]) for name, until in moments.items()}
+    return {**most, "refreshes": REFRESHES, "warm_up": WINDOW, "series": service.publisher._page.series}  # noqa: SLF001 - as above
 
 
 def _snapshot(account: AccountRefresher) -> Snapshot:
     return Snapshot((account.snapshot(),))
 
 
-async def _replace_source(control: ClientSession, number: int) -> None:
-    """Have the source that was there longest go, and another one come."""
-    await _happen(control, {"type": "remove_source", "source_id": FIRST_SOURCE_ID + number})
-    await _happen(control, {"type": "add_source"})
+async def _move_on(control: ClientSession, refresh: int) -> None:
+    """Have the sources that were there longest go, others come, and time pass."""
+    for number in range(REPLACED):
+        source_id = FIRST_SOURCE_ID + refresh * REPLACED + number
+        await _post(control, "events", {"type": "remove_source", "source_id": source_id})
+        await _post(control, "events", {"type": "add_source"})
+    await _post(control, "clock", {"advance": STEP_SECONDS})
 
 
-async def _happen(control: ClientSession, event: dict[str, object]) -> None:
-    async with control.post(EVENTS_PATH, json=event) as response:
+async def _post(control: ClientSession, name: str, body: dict[str, object]) -> None:
+    async with control.post(f"{CONTROL}/{name}", json=body) as response:
         response.raise_for_status()
 
 

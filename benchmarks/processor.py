@@ -30,7 +30,7 @@ async def figures() -> list[Figure]:
 
 async def _with_history(finished: int) -> list[Figure]:
     world = {**PLAIN, "sources": SOURCES, "running_jobs_per_source": RUNNING, "finished_jobs_per_source": finished}
-    async with child("simulator", **world, remembers=True) as mms, refresher(mms.url) as (account, _):
+    async with child("simulator", **world, answers="remembering") as mms, refresher(mms.url) as (account, _):
         await account.refresh()
         bodies = await _bodies_of(account.refresh)
         taken = []

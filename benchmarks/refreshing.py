@@ -21,7 +21,7 @@ ROUNDS: Final = 3
 
 async def figures() -> list[Figure]:
     """Return what a steady refresh and the loop take."""
-    async with child("simulator", **WORLD, latency=LATENCY_SECONDS, remembers=True) as mms:
+    async with child("simulator", **WORLD, latency=LATENCY_SECONDS, answers="remembering") as mms:
         async with refresher(mms.url) as (account, telemetry):
             await account.refresh()
             taken = []

@@ -43,7 +43,9 @@ REMARKS: Final = {
     "a time. The loop asks for the sources and the four lists of each, one after the other.",
     "processor": "Client and collectors: signing, HTTP, decoding, comparing, filing. MMS sends up to a hundred "
     "finished jobs along where any runs; where there are few, what each request costs counts for more.",
-    "memory": "Of a serving process, and of one in which a data source comes and another goes with every refresh.",
+    "memory": "Of a serving process, and of one in which five of 125 data sources go with every refresh and others "
+    "come, each with 75 running jobs, a tenth of which end while it is there. The warm-up is one replacement of all "
+    "sources; of the time in which all are replaced once more, what counts is the most that was held, then and later.",
 }
 
 

@@ -24,7 +24,7 @@ from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzi
 from exporter.exposition.telemetry import Telemetry
 from exporter.garbage import leave_out_what_stays
 from exporter.heap import share_one_arena
-from exporter.simulator import ScaledClock, Simulator, World, WorldOptions
+from exporter.simulator import ManualClock, ScaledClock, Simulator, World, WorldOptions
 from exporter.simulator.checks import Received
 from exporter.simulator.damage import Answer
 from exporter.simulator.faults import Fault
@@ -51,13 +51,44 @@ class Remembering(Simulator):
         return self._made[key]
 
 
+class Halting(Simulator):
+    """A simulated MMS that makes what it answers of a source anew only now and then: it moves on by leaps."""
+
+    _RENEWAL = 10
+    """How often an answer is given."""
+    _MOST = 1000
+    """Answers that are kept: those of sources that are gone leave."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._given: dict[tuple[object, ...], tuple[Answer, int]] = {}
+
+    def _answer(self, route: Route, received: Received, request_id: str, fault: Fault | None) -> Answer:
+        if route.source_id is None:
+            return super()._answer(route, received, request_id, fault)
+        key = received.path, received.query
+        answer, left = self._given.pop(key, (None, 0))
+        if answer is None or not left:
+            answer, left = super()._answer(route, received, request_id, fault), self._RENEWAL
+        self._given[key] = answer, left - 1
+        if len(self._given) > self._MOST:
+            del self._given[next(iter(self._given))]
+        return answer
+
+
+SIMULATORS: dict[str, type[Simulator]] = {"plain": Simulator, "remembering": Remembering, "halting": Halting}
+
+
 async def simulator(options: dict[str, Any]) -> None:
-    """Serve a simulated MMS; `latency`, `speed`, `nice` and `remembers` beside the options of its world."""
-    remembers = options.pop("remembers", False)
-    os.nice(options.pop("nice", 0))
+    """Serve a simulated MMS; `answers`, `latency`, `speed` and `nice` beside the options of its world.
+
+    Without a `speed` its time moves when it is told to.
+    """
     latency, speed = options.pop("latency", 0.0), options.pop("speed", 0.001)
-    world = World(WorldOptions(**options), clock=ScaledClock(time.time() - DAY_SECONDS, speed))
-    kind = Remembering if remembers else Simulator
+    kind = SIMULATORS[options.pop("answers", "plain")]
+    os.nice(options.pop("nice", 0))
+    start = time.time() - DAY_SECONDS
+    world = World(WorldOptions(**options), clock=ManualClock(start) if speed is None else ScaledClock(start, speed))
     async with kind(world, identities=[IDENTITY], latency_seconds=latency) as served:
         await _until_ended(served.url)
 
