@@ -51,8 +51,10 @@ class WatchCollector:
         """Nothing else tells of it."""
 
     def note_reload(self) -> None:
-        """Ask again for what was refused."""
+        """Ask again for what was refused, and for what did not exist."""
         self._permissions.forget()
+        for watched in self._watched:
+            watched.retry_at = 0.0
 
     def read_at(self) -> Iterator[float]:
         """Yield when each of the figures was read."""
@@ -80,6 +82,7 @@ class WatchCollector:
         if source is None:
             if self._means.sources.are_all_known:
                 self._note_missing(watched, "there is no such data source")
+                watched.retry_at = 0.0  # it costs no call to see that the source has come
             return
         watched.place_in(source.name.source_id)
         watched.rename_source(source.name)

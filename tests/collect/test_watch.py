@@ -163,6 +163,31 @@ async def test_a_source_that_is_not_there_is_said_once_and_found_when_it_comes(
         assert set(served.by("mms_table_info", "source")) == {"hive-c"}, "a renamed source is the same source"
 
 
+async def test_what_lies_in_a_source_that_went_and_came_back_is_read_at_once(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_table(1, "sales", "orders")
+    watch = watching_tables({"source_id": SOURCE_ID, "table_ids": [1]})
+    async with harness_on(config_on(mms_url, watch=watch), clock) as harness:
+        await harness.refresh()
+        mms.row["id"] = SOURCE_ID + 1
+        assert not watched(await harness.refresh())
+        mms.row["id"] = SOURCE_ID
+        assert set(watched(await harness.refresh())) == {"1"}
+
+
+async def test_what_did_not_exist_is_asked_for_again_after_a_reload(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    watch = watching_tables({"source_id": SOURCE_ID, "table_ids": [22]}, by_name("orders"))
+    async with harness_on(config_on(mms_url, watch=watch), clock) as harness:
+        assert not watched(await harness.refresh())
+        mms.add_table(22, "sales", "clicks")
+        mms.add_table(23, "sales", "orders")
+        harness.refresher.note_reload()
+        assert set(watched(await harness.refresh())) == {"22", "23"}
+
+
 async def test_what_cannot_be_read_is_shown_under_the_new_name_of_its_source(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
