@@ -53,6 +53,7 @@ async def figures() -> list[Figure]:
             value=spread,
             beside="whole",
             beside_value=whole,
+            bound=Bound("at least", 10),
         ),
         Figure(what="rendering after a refresh, no source changed", value=none, beside="whole", beside_value=whole),
     ]

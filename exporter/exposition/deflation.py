@@ -6,8 +6,9 @@ any order, are one stream.
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Final
 
 _GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -29,9 +30,10 @@ class Deflated:
     size: int
 
     @classmethod
-    def from_pieces(cls, pieces: Iterable[bytes], page: bytes) -> "Deflated":
-        """Return `page`, of which `pieces` are the parts, compressed."""
-        return cls(b"".join(pieces), zlib.crc32(page), len(page))
+    def from_pieces(cls, compressed: Iterable[bytes], pieces: Sequence[bytes]) -> "Deflated":
+        """Return the page that `pieces` are, of which `compressed` are the parts."""
+        crc = reduce(lambda before, piece: zlib.crc32(piece, before), pieces, 0)
+        return cls(b"".join(compressed), crc, sum(map(len, pieces)))
 
     def gzip_with(self, rest: bytes) -> tuple[bytes, ...]:
         """Return the gzip file of the page followed by `rest`, in pieces."""

@@ -90,7 +90,7 @@ class Publisher:
         """
         own, page = self._telemetry.page(text_format), self._page
         if not gzip:
-            return page.plain, own
+            return *page.pieces, own
         handed_out = self._compressed.get(text_format)
         if handed_out is None or handed_out.page is not page or handed_out.own is not own:
             # As one piece: a small one that is sent by itself wakes the reader for nothing.

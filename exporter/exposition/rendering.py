@@ -2,7 +2,8 @@
 
 A part of the snapshot is rendered to one chunk of text a family, kept as long as the snapshot holds the same object, or
 an equal one in its place. The chunks of a group of neighbours make one block a family, kept as long as its text is the
-same. A page is the blocks of each family behind its head. Knows nothing of requests.
+same. A family's stretch of the page is its head and its blocks, kept as long as these are the same. Knows nothing of
+requests.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from exporter.exposition.families import PARTS
 from exporter.exposition.family import Part, itself
 from exporter.exposition.text import head, labels_text, sample_lines
 
-GROUP_PARTS: Final = 64
+GROUP_PARTS: Final = 32
 """Parts whose chunks are compressed together: fewer are compressed worse, more are compressed again for one change."""
 
 
@@ -43,6 +44,21 @@ _EMPTY: Final = _Block(b"", b"", 0)
 
 
 @dataclass(frozen=True, slots=True)
+class _Stretch:
+    """All of a family that stands on a page."""
+
+    blocks: tuple[_Block, ...]
+    whole: _Block
+    """What they make together."""
+
+    @classmethod
+    def of(cls, blocks: tuple[_Block, ...]) -> "_Stretch":
+        plain = b"".join([block.plain for block in blocks])
+        compressed = b"".join([block.deflated for block in blocks])
+        return cls(blocks, _Block(plain, compressed, sum(block.series for block in blocks)))
+
+
+@dataclass(frozen=True, slots=True)
 class _Group:
     """Neighbouring parts of one kind, rendered."""
 
@@ -57,9 +73,15 @@ class _Group:
 class Page:
     """All series of a snapshot, ready to be handed out."""
 
-    plain: bytes = field(repr=False)
+    pieces: tuple[bytes, ...] = field(repr=False)
+    """As it is, family by family: most of them are the page's before, too."""
     deflated: Deflated = field(repr=False)
     series: int
+
+    @property
+    def plain(self) -> bytes:
+        """As it is, in one."""
+        return b"".join(self.pieces)
 
 
 class Renderer:
@@ -72,10 +94,10 @@ class Renderer:
         """Return the page of `snapshot`. Not to be called twice at a time."""
         for kind, parts in zip(self._kinds, parts_by_kind(snapshot), strict=True):
             kind.render(parts)
-        blocks = list(chain.from_iterable(kind.blocks() for kind in self._kinds))
-        plain = b"".join([block.plain for block in blocks])
-        compressed = Deflated.from_pieces([block.deflated for block in blocks], plain)
-        return Page(plain, compressed, sum(block.series for block in blocks))
+        families = list(chain.from_iterable(kind.families() for kind in self._kinds))
+        pieces = tuple(family.plain for family in families)
+        compressed = Deflated.from_pieces([family.deflated for family in families], pieces)
+        return Page(pieces, compressed, sum(family.series for family in families))
 
 
 class _KindRenderer:
@@ -85,6 +107,7 @@ class _KindRenderer:
         self._kind = kind
         self._heads = [_Block.of(head(family), 0) for family in kind.families]
         self._groups: list[_Group] = []
+        self._stretches = [_Stretch.of((first,)) for first in self._heads]
 
     def render(self, parts: list[Any]) -> None:
         """Keep `parts` rendered, with what was kept of those before."""
@@ -100,13 +123,14 @@ class _KindRenderer:
                 groups.append(self._rendered(group, before, known))
         self._groups = groups
 
-    def blocks(self) -> Iterator[_Block]:
-        """Yield what stands on the page, family by family; nothing of one without a sample."""
+    def families(self) -> Iterator[_Block]:
+        """Yield what stands on the page of each family; nothing of one without a sample."""
         for number, first in enumerate(self._heads):
-            column = [group.blocks[number] for group in self._groups]
-            if any(block.plain for block in column):
-                yield first
-                yield from column
+            blocks = (first, *(group.blocks[number] for group in self._groups))
+            if blocks != self._stretches[number].blocks:
+                self._stretches[number] = _Stretch.of(blocks)
+            if self._stretches[number].whole.series:
+                yield self._stretches[number].whole
 
     def _chunks_by_part(self) -> dict[int, tuple[str, ...]]:
         """Return the chunks that are kept, by the identity of their parts, which the groups keep alive."""

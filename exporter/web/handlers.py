@@ -1,6 +1,6 @@
 """What each path answers. Every answer comes from what is ready; none waits for MMS."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -25,6 +25,8 @@ CHUNK_BYTES: Final = 256 * 1024
 """So much of an answer is copied for a reader at a time: less takes longer, more is held for one who does not read.
 
 Such a one holds one piece, and with TLS two: one before it is passed down, and one below."""
+TOGETHER_BYTES: Final = 64 * 1024
+"""Pieces that make no more are sent together, as a copy."""
 
 STATUS_PATH: Final = "/api/v1/status"
 
@@ -119,8 +121,24 @@ class Shared(Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write it, as fast as it is read."""
-        for piece in self._value:
-            view = memoryview(piece)
-            await writer.write(view[:HEAD_COMPANY_BYTES])
-            for start in range(HEAD_COMPANY_BYTES, len(view), CHUNK_BYTES):
-                await writer.write(view[start : start + CHUNK_BYTES])
+        for chunk in _chunks(self._value):
+            await writer.write(chunk)
+
+
+def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes | memoryview]:
+    """Yield what the pieces are: large ones cut, small ones together."""
+    together, size, most = list[memoryview](), 0, HEAD_COMPANY_BYTES
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            chunk, view, most = view[:most], view[most:], CHUNK_BYTES
+            if together and size + len(chunk) > TOGETHER_BYTES:
+                yield b"".join(together)
+                together, size = [], 0
+            if len(chunk) > TOGETHER_BYTES:
+                yield chunk
+            else:
+                together.append(chunk)
+                size += len(chunk)
+    if together:
+        yield b"".join(together)
