@@ -19,7 +19,7 @@ from exporter.mms import transport
 SOURCES: Final = 1000
 RUNNING: Final = 10
 HISTORIES: Final = (1000, 40, 0)
-"""Finished jobs of a source: MMS sends up to a hundred of them along, whether they are of use or not."""
+"""Finished jobs of a source: more than one page holds, what the simulated MMS has by default, and none."""
 ROUNDS: Final = 3
 
 

@@ -41,8 +41,9 @@ REMARKS: Final = {
     "of the process; waiting for a processor is counted by the kernel and taken off.",
     "refreshing": "MMS is simulated, on the same machine, and adds 20 ms to each answer; no limiter, eight requests at "
     "a time. The loop asks for the sources and the four lists of each, one after the other.",
-    "processor": "Client and collectors: signing, HTTP, decoding, comparing, filing. MMS sends up to a hundred "
-    "finished jobs along where any runs; where there are few, what each request costs counts for more.",
+    "processor": "Client and collectors: signing, HTTP, decoding, comparing, filing. A data source "
+    "whose jobs fit one page costs one request, any other four, with up to a hundred finished jobs sent along. The "
+    "less there is in an answer, the more counts what each request costs, by whatever client.",
     "memory": "Of a serving process, and of one in which five of 125 data sources go with every refresh and others "
     "come, each with 75 running jobs, a tenth of which end while it is there. The warm-up is one replacement of all "
     "sources; of the time in which all are replaced once more, what counts is the most that was held, then and later.",
