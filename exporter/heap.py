@@ -2,8 +2,10 @@
 
 import ctypes
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from functools import cache
+from typing import Final, cast
 
 _M_ARENA_MAX: Final = -8
 """Source: mallopt(3)."""
@@ -15,7 +17,21 @@ def share_one_arena() -> None:
     glibc gives threads arenas of their own, each of which keeps the most that it ever held: a page or two, where pages
     are rendered and answers read in threads. Other C libraries are left alone.
     """
+    if (set_option := _function("mallopt")) is not None:
+        set_option(_M_ARENA_MAX, 1)
+
+
+def give_back() -> None:
+    """Give back what is free in the midst of what is used, too: glibc keeps the holes that a page leaves."""
+    if (trim := _function("malloc_trim")) is not None:
+        trim(0)
+
+
+@cache
+def _function(name: str) -> Callable[..., int] | None:
+    """Return a function of glibc; None where the C library is another."""
     if sys.platform != "linux":
-        return
-    with suppress(OSError, AttributeError):  # AttributeError where the C library is another
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        return None
+    with suppress(OSError, AttributeError):
+        return cast("Callable[..., int]", getattr(ctypes.CDLL(None), name))
+    return None

@@ -1,4 +1,4 @@
-"""All threads of a serving process take their memory from one place."""
+"""All threads of a serving process take their memory from one place, and what is free of it is given back."""
 
 import subprocess
 import sys
@@ -38,3 +38,26 @@ def test_threads_share_one_arena_once_they_are_told_to(prepare: str, *, is_share
     command = [sys.executable, "-c", THREADS.format(prepare=prepare)]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)  # noqa: S603 - the program is above
     assert (int(done.stdout) == 0) == is_shared
+
+
+HOLES = """
+from pathlib import Path
+
+from exporter.heap import give_back
+
+def resident_pages() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+held = [b"x" * 65536 for _ in range(1000)]
+del held[::2]
+before = resident_pages()
+give_back()
+print(before - resident_pages())
+"""
+"""Prints how many pages are given back of 500 holes of 16 each."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells")
+def test_holes_are_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", HOLES], cwd=ROOT, check=True, capture_output=True)  # noqa: S603 - the program is above
+    assert int(done.stdout) > 500 * 14

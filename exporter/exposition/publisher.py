@@ -14,6 +14,7 @@ from exporter.collect.snapshot import Snapshot
 from exporter.exposition.rendering import Page, Renderer
 from exporter.exposition.telemetry import Telemetry
 from exporter.exposition.text import Format
+from exporter.heap import give_back
 
 log = structlog.stdlib.get_logger()
 
@@ -78,10 +79,15 @@ class Publisher:
         started = self._clock.monotonic()
         self._changed.clear()
         snapshot, at = self._take_snapshot(), self._clock.wall()
-        self._page = await asyncio.to_thread(self._renderer.render, snapshot)
+        self._page = await asyncio.to_thread(self._made_of, snapshot)
         self.publication = Publication(snapshot, self.publication.number + 1, at)
         self._accounts_shown = frozenset(each.account for each in snapshot.accounts if each.is_complete)
         self._telemetry.note_rendering(self._clock.monotonic() - started, self._page.series)
+
+    def _made_of(self, snapshot: Snapshot) -> Page:
+        page = self._renderer.render(snapshot)
+        give_back()  # what the pages before the one that is handed out now took
+        return page
 
     def pieces(self, text_format: Format, *, gzip: bool) -> tuple[bytes, ...]:
         """Return the whole exposition, in pieces that are shared by all who read it where they are large.
