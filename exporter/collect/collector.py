@@ -34,8 +34,8 @@ class Means:
 
     @property
     def fan_out(self) -> FanOut:
-        """What reads several things at a time."""
-        return FanOut(self.account.concurrency, self.log)
+        """What reads several things at a time: more than may be asked for at once, so that one always waits to ask."""
+        return FanOut(self.account.concurrency + self.account.concurrency // 2, self.log)
 
 
 class Collector(Protocol):

@@ -143,7 +143,8 @@ class Simulator:
         """Wait, but not beyond the simulator's end."""
         if seconds:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._stopping.wait()
 
     async def _spoilt(self, request: web.Request, fault: Fault, answer: Answer) -> web.StreamResponse:
         """Send an answer that was carried out as the fault has it."""
