@@ -24,3 +24,9 @@ def calls(telemetry: Telemetry) -> int:
     """Return how many requests were sent."""
     samples = (each for metric in telemetry.calls.requests.collect() for each in metric.samples)
     return int(sum(each.value for each in samples if each.name.endswith("_total")))
+
+
+def seconds_in_calls(telemetry: Telemetry) -> float:
+    """Return how long all requests took together."""
+    samples = (each for metric in telemetry.calls.duration.collect() for each in metric.samples)
+    return sum(each.value for each in samples if each.name.endswith("_sum"))
