@@ -115,3 +115,28 @@ async def test_what_failed_does_not_hold_the_answers_it_came_of(
             tracemalloc.stop()
     assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {0}
     assert peak < 20 * most
+
+
+async def test_nothing_of_an_answer_that_is_too_large_waits_for_a_collection_of_garbage(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where several calls fail for one source, their errors hold each other, and the frames that they came through."""
+    most = 256 * 1024
+    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", most)
+    options = WorldOptions(sources=10, databases=1, tables=2, partitions=1, special_sources=False, idle_share=0)
+    async with (
+        Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator,
+        harness_on(config_on(simulator.url, tasks={"enabled": True}), clock) as harness,
+    ):
+        await harness.refresh()
+        simulator.faults.add(Fault(kind="huge", operation="ListMmsTasks", size=2 * most))
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            await harness.refresh()
+            held = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+    assert held < 4 * most

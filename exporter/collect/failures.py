@@ -57,7 +57,7 @@ class FailuresReader:
             except PermissionRefused:
                 pass
             except MmsError as error:
-                errors.append(error)
+                errors.append(error.with_traceback(None))  # whose frames would hold it and all of the answer
             if known is not None and now - known.confirmed_at <= self.stale_after:
                 kinds[kind] = known
         source.failures.memory = source.failures.memory.with_kinds(kinds, source.name)

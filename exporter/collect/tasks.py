@@ -82,7 +82,7 @@ class TasksReader:
         except PermissionRefused:
             pass
         except MmsError as error:
-            errors.append(error)
+            errors.append(error.with_traceback(None))  # whose frames would hold it and all of the answer
         else:
             return None if value is None else Known(value, now)
         return before

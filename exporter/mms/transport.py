@@ -165,9 +165,12 @@ async def _bounded_body(content: aiohttp.StreamReader, operation: str) -> bytes:
     """Return the whole body, as it is after decompression. Raises: AnswerTooLarge."""
     chunks: list[bytes] = []
     size = 0
-    async for chunk in content.iter_any():
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
-            raise AnswerTooLarge(f"{operation}: the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    try:
+        async for chunk in content.iter_any():
+            size += len(chunk)
+            if size > MAX_ANSWER_BYTES:
+                raise AnswerTooLarge(f"{operation}: the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
+            chunks.append(chunk)
+        return b"".join(chunks)
+    finally:
+        chunks.clear()  # this frame may live on with an error that went through it, until garbage is collected
