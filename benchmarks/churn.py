@@ -30,12 +30,16 @@ WINDOW: Final = SOURCES // REPLACED
 WORLD: Final = {
     **PLAIN,
     "sources": SOURCES,
-    "running_jobs_per_source": 75,  # few calls for many series, and one page has room for those that end, too
+    "running_jobs_per_source": 75,  # few calls for many series
     "finished_jobs_per_source": 0,
     "failure_rate": 0,  # jobs that failed stay, and so would their series, ever more of them
 }
 STEP_SECONDS: Final = 5.0
 """Simulated seconds from one refresh to the next: in the life of a source a tenth of its jobs end, and others begin."""
+EARLIER_SECONDS: Final = 4 * REFRESHES * STEP_SECONDS
+EARLIER_SOURCES: Final = 1000
+"""How old the world is at first, and how many sources have gone from it: numbers that get a digit more meanwhile, as
+those of jobs and sources in a young world do, make every series longer."""
 
 
 async def churn() -> dict[str, float]:
@@ -45,6 +49,7 @@ async def churn() -> dict[str, float]:
         account, client = service.refresher(settings.accounts[0], settings)
         service.publisher._take_snapshot = lambda: _snapshot(account)  # noqa: SLF001 - no task of its own is to refresh
         held: list[float] = []
+        await _grow_old(control)
         leave_out_what_stays()
         for number in range(REFRESHES):
             await _move_on(control, number)
@@ -62,13 +67,23 @@ def _snapshot(account: AccountRefresher) -> Snapshot:
     return Snapshot((account.snapshot(),))
 
 
+async def _grow_old(control: ClientSession) -> None:
+    for number in range(EARLIER_SOURCES):
+        await _replace(control, number)
+    await _post(control, "clock", {"advance": EARLIER_SECONDS})
+
+
 async def _move_on(control: ClientSession, refresh: int) -> None:
     """Have the sources that were there longest go, others come, and time pass."""
     for number in range(REPLACED):
-        source_id = FIRST_SOURCE_ID + refresh * REPLACED + number
-        await _post(control, "events", {"type": "remove_source", "source_id": source_id})
-        await _post(control, "events", {"type": "add_source"})
+        await _replace(control, EARLIER_SOURCES + refresh * REPLACED + number)
     await _post(control, "clock", {"advance": STEP_SECONDS})
+
+
+async def _replace(control: ClientSession, number: int) -> None:
+    """Have a source go, by its number from 0, and another come."""
+    await _post(control, "events", {"type": "remove_source", "source_id": FIRST_SOURCE_ID + number})
+    await _post(control, "events", {"type": "add_source"})
 
 
 async def _post(control: ClientSession, name: str, body: dict[str, object]) -> None:

@@ -9,6 +9,7 @@ import heapq
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from msgspec.structs import replace
@@ -27,7 +28,7 @@ from exporter.errors import (
     RequestRejected,
     ServerFailed,
 )
-from exporter.mms.decoding import Page
+from exporter.mms.decoding import Known
 from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
 from exporter.mms.protocol import PAGE_SIZE, JobFilter
 from exporter.mms.times import unix_seconds
@@ -52,9 +53,16 @@ class _Seen:
     lists: JobLists
     shows_all: bool = False
     """Whether a job that is not there does not exist."""
-    failed_page: Page[Job] | None = None
+    failed_page: Known | None = None
+    failed_total: int | None = None
     sought: Mapping[int, Sought] = field(default_factory=dict)
     is_whole: bool = True
+    page: Known | None = None
+    """The page that showed all."""
+
+
+_AS_BEFORE: Final = _Seen(JobLists())
+"""What a page brings that is the one from before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class JobsReader:
             return self._without_lingerers(before, now)
         tries_page = before.may_fit_one_page(now)
         seen = await self._read_one_page(source, now) if tries_page else None
+        if seen is _AS_BEFORE:
+            return self._without_lingerers(replace(before, row=row, read_at=now), now)
         page_failed_at = None if seen else now if tries_page else before.page_failed_at
         if seen is None:
             seen = await self._read_lists(name.source_id, before)
@@ -88,12 +98,14 @@ class JobsReader:
             figures=JobsFigures(name, seen.lists.counts(), stopped=0, jobs=(), omitted=0),
             row=row,
             read_at=now,
-            unfinished=seen.lists.unfinished(),
-            failed={job.job_id: job for job in failed},
+            unfinished=_as_kept(before.unfinished, seen.lists.unfinished()),
+            failed=_as_kept(before.failed, {job.job_id: job for job in failed}),
             failed_page=seen.failed_page,
+            failed_total=seen.failed_total,
             finished=self._finished(before, seen, now),
             sought=seen.sought,
             is_whole=seen.is_whole,
+            page=seen.page,
             page_failed_at=page_failed_at,
         )
         return self._with_series(memory, before)
@@ -102,18 +114,25 @@ class JobsReader:
         """Read all jobs of a source at once; None where one page does not show them all, or not what each is up to."""
         before = source.jobs.memory
         try:
-            page = await self.means.client.jobs_page(source.name.source_id, JobFilter())
+            changed = await self.means.client.changed_jobs_page(source.name.source_id, JobFilter(), before.page)
         except _PERHAPS_OF_THE_PAGE:
             return None  # and it is only remembered where the lists can be read: else it was not for the page
+        if changed is None:
+            return _AS_BEFORE
+        page = changed.value
         if page.total != len({job.id for job in page.rows}) or not all(job.status for job in page.rows):
             source.jobs.memory = replace(before, page_failed_at=now)
             return None
         statuses = {job.id: job.status.upper() for job in page.rows if job.status}
         followed = before.followed
-        figures = [self._figures(job) for job in page.rows if statuses[job.id] != "DONE" or job.id in followed]
+        shown = [job for job in page.rows if statuses[job.id] != "DONE" or job.id in followed]
+        figures = [*map(self._figures, shown)]
         lists = JobLists()
         lists.add_all(Counter(statuses.values()), figures, followed)
-        return _Seen(lists, shows_all=True)
+        known, strange = changed.known, [*chain.from_iterable(map(_strange_fields, shown, figures))]
+        if known is not None and strange:
+            known = replace(known, unexpected=(*known.unexpected, *strange))
+        return _Seen(lists, shows_all=True, page=known)
 
     async def _read_lists(self, source_id: int, before: JobMemory) -> _Seen:
         """Read the jobs of a source by status."""
@@ -122,24 +141,26 @@ class JobsReader:
             listing = await self.means.client.list_jobs(source_id, JobFilter(status=status))
             lists.add_list(status, listing.total, map(self._figures, listing.rows))
             is_whole &= listing.is_whole
-        failed_page = await self._list_failed(source_id, before, lists)
+        failed_page, failed_total = await self._list_failed(source_id, before, lists)
         await self._count_done(source_id, before, lists)
         sought = await self._look_for_missing(source_id, before, lists)
-        return _Seen(lists, failed_page=failed_page, sought=sought, is_whole=is_whole)
+        return _Seen(lists, failed_page=failed_page, failed_total=failed_total, sought=sought, is_whole=is_whole)
 
-    async def _list_failed(self, source_id: int, before: JobMemory, lists: JobLists) -> Page[Job]:
-        """List the failed jobs, as many as can have series, and return their first page.
+    async def _list_failed(self, source_id: int, before: JobMemory, lists: JobLists) -> tuple[Known | None, int | None]:
+        """List the failed jobs, as many as can have series, and return their first page and how many there are.
 
         They are history: the other pages are only read when the first is not what it was.
         """
         filters, most = JobFilter(status="FAILED"), self.settings.max_series_per_source
-        first = await self.means.client.jobs_page(source_id, filters)
-        if first == before.failed_page and not before.failed.keys() & lists.sightings.keys():
-            lists.add_list("FAILED", first.total, before.failed.values())
-        else:
-            listing = await self.means.client.list_jobs(source_id, filters, max_rows=most, first=first)
-            lists.add_list("FAILED", listing.total, map(self._figures, listing.rows))
-        return first
+        has_moved = before.failed.keys() & lists.sightings.keys()
+        known = None if has_moved else before.failed_page
+        changed = await self.means.client.changed_jobs_page(source_id, filters, known)
+        if changed is None:
+            lists.add_list("FAILED", before.failed_total, before.failed.values())
+            return known, before.failed_total
+        listing = await self.means.client.list_jobs(source_id, filters, max_rows=most, first=changed.value)
+        lists.add_list("FAILED", listing.total, map(self._figures, listing.rows))
+        return changed.known, listing.total
 
     async def _count_done(self, source_id: int, before: JobMemory, lists: JobLists) -> None:
         """Take the number of finished jobs, and of their first page those that were unfinished a moment ago."""
@@ -248,6 +269,11 @@ def _failed_partitions(job: Job) -> tuple[int, ...]:
     if job.status is None or job.status.upper() != "FAILED" or job.config is None:
         return ()
     return tuple(heapq.nlargest(PARTITIONS_PER_JOB, job.config.partitions or ()))
+
+
+def _as_kept(before: Mapping[int, JobFigures], jobs: Mapping[int, JobFigures]) -> dict[int, JobFigures]:
+    """Return `jobs`, where they are the same as before as they are kept already: series are made of those."""
+    return {key: kept if (kept := before.get(key)) == job else job for key, job in jobs.items()}
 
 
 def _newest(jobs: Mapping[int, JobFigures]) -> list[JobFigures]:

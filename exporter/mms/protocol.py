@@ -23,7 +23,17 @@ from exporter.errors import (
     ServerFailed,
     Throttled,
 )
-from exporter.mms.decoding import Decoded, Page, choosing, loaded_object, object_decoder, page_decoder
+from exporter.mms.decoding import (
+    Changed,
+    Decoded,
+    Known,
+    Page,
+    choosing,
+    loaded_object,
+    object_decoder,
+    page_decoder,
+    unless_known,
+)
 from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
 
 T = TypeVar("T")
@@ -158,6 +168,12 @@ def list_mms_jobs(
     """Return the call for page `page`, from 1, of a source's jobs; with `only`, of its rows those with these ids."""
     decode = _JOBS if only is None else choosing(only, _JOBS)
     return Call("ListMmsJobs", f"{DATA_SOURCES_PATH}/{source_id}/jobs", decode, _query(filters, page, page_size))
+
+
+def list_changed_mms_jobs(source_id: int, filters: JobFilter, known: Known | None) -> Call[Changed[Page[Job]] | None]:
+    """Return the call for the first page of a source's jobs; it brings None where that is `known`."""
+    decode = unless_known(known, _JOBS)
+    return Call("ListMmsJobs", f"{DATA_SOURCES_PATH}/{source_id}/jobs", decode, _query(filters, 1))
 
 
 def list_mms_tables(source_id: int, filters: TableFilter, page: int) -> Call[Page[Table]]:

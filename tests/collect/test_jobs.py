@@ -2,6 +2,7 @@
 
 import pytest
 
+from exporter.collect.jobs import JobsReader
 from exporter.mms import transport
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from tests.collect.conftest import HISTORY, HandWrittenMms
@@ -359,6 +360,66 @@ async def test_jobs_that_fit_one_page_cost_one_call(mms: HandWrittenMms, mms_url
             assert mms.calls == {"all": 1}
             assert served.by("mms_jobs", "status") == {"INIT": 1, "DOING": 2, "DONE": 96, "FAILED": 1}
             assert set(served.by("mms_job_tasks", "job_id")) == {"0", "1", "2", "3"}
+
+
+async def test_a_page_that_says_what_it_said_is_not_read_again(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mms.add_job(1, "DOING")
+    job = mms.add_job(2, "DOING")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        before = await harness.refresh()
+        shown = harness.refresher.snapshot().sources[0].jobs
+        with monkeypatch.context() as patch:
+            patch.delattr(JobsReader, "_figures")
+            served = await harness.refresh()
+            assert served.by("mms_job_tasks_done", "job_id") == before.by("mms_job_tasks_done", "job_id")
+            assert served.value("mms_datasource_refresh_last_success_timestamp_seconds") == clock()
+        assert harness.refresher.snapshot().sources[0].jobs is shown
+        job["taskDone"] = 3
+        assert (await harness.refresh()).by("mms_job_tasks_done", "job_id") == {"1": 1, "2": 3}
+        job["status"] = "DONE"
+        for seconds in (0, 899, 1):
+            clock.advance(seconds)
+            served = await harness.refresh()
+            assert ("2" in served.by("mms_job_tasks_done", "job_id")) is (seconds != 1)
+            assert served.by("mms_jobs", "status") == {"INIT": 0, "DOING": 1, "DONE": 1, "FAILED": 0}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("taskNum", "many"), ("createTime", "soon"), ("eta", "later"), ("status", "PAUSED")]
+)
+async def test_what_is_wrong_with_a_page_is_counted_each_time_it_says_so(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, field: str, value: str
+) -> None:
+    mms.add_job(1, "DOING")
+    job = mms.add_job(2, "DOING")
+    found = {"operation": "ListMmsJobs", "field": field}
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        job[field] = value
+        counted = [(await harness.refresh()).value("mms_exporter_unexpected_values_total", **found) for _ in range(3)]
+    assert counted == [1, 2, 3]
+
+
+@by_page_and_by_lists
+async def test_a_job_is_held_once_whether_it_moves_or_not(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
+) -> None:
+    for job_id in range(5):
+        mms.add_job(job_id, "DOING")
+    mms.add_job(5, "FAILED")
+    mms.add_history(history)
+    async with harness_on(config_on(mms_url), clock) as harness:
+        for moved in (None, None, mms.jobs[-6], None, mms.jobs[-2]):
+            if moved is not None:
+                moved["taskDone"] += 1
+            await harness.refresh()
+            (source,) = harness.refresher._sources.by_id.values()  # noqa: SLF001 - what nobody else can tell
+            memory, shown = source.jobs.memory, harness.refresher.snapshot().sources[0].jobs
+            assert shown is not None
+            kept = [*memory.unfinished.values(), *memory.failed.values()]
+            assert len(shown.jobs) == len({id(job) for job in (*shown.jobs, *kept)}) == 6
 
 
 async def test_jobs_that_outgrow_one_page_are_listed_by_status_until_they_fit_again(

@@ -10,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import MalformedAnswer
-from exporter.mms.decoding import LOST_ROW, Decoded, Page, loaded_object, object_decoder, page_decoder
+from exporter.mms.decoding import (
+    LOST_ROW,
+    MAX_LOSSES_KEPT,
+    Decoded,
+    Known,
+    Page,
+    loaded_object,
+    object_decoder,
+    page_decoder,
+    unless_known,
+)
 from exporter.mms.models import (
     AsyncTask,
     CreatedJob,
@@ -407,3 +417,36 @@ def test_mutated_answers_are_malformed_at_worst(kind: type[Record], data: st.Dat
 def test_what_is_loaded_is_an_object_or_nothing(body: bytes) -> None:
     value = loaded_object(body)
     assert value is None or json.dumps(value, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("name", [b'"a"', b"5"])
+def test_data_that_are_known_are_not_decoded_again(name: bytes) -> None:
+    decode = page_decoder(Job)
+    data = b'"data": {"objectList": [{"id": 1, "name": ' + name + b'}], "total": 1}'
+    body = b'{"requestId": "1", ' + data + b"}"
+    decoded = unless_known(None, decode)(body)
+    assert decoded.value is not None
+    assert decoded.value.known is not None
+    assert Decoded(decoded.value.value, decoded.unexpected) == decode(body)
+    again = unless_known(decoded.value.known, decode)
+    assert again(b"{" + data + b', "requestId": "2"}') == Decoded(None, decoded.unexpected)
+    other = again(b"{" + data.replace(name, b'"b"') + b"}").value
+    assert other is not None
+    assert other.value.rows[0].name == "b"
+    assert other.known not in {None, decoded.value.known}
+
+
+def test_an_answer_of_broken_rows_leaves_nothing_behind() -> None:
+    for losses, is_known in ((MAX_LOSSES_KEPT, True), (MAX_LOSSES_KEPT + 1, False)):
+        rows = b",".join([b"1"] * losses)
+        decoded = unless_known(None, page_decoder(Job))(b'{"data": {"objectList": [' + rows + b'], "total": 0}}')
+        assert decoded.unexpected == (LOST_ROW,) * losses
+        assert decoded.value is not None
+        assert (decoded.value.known is not None) is is_known
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"data": 1}', b"[" * 100_000])
+@pytest.mark.parametrize("known", [None, Known(1, ())])
+def test_what_is_malformed_is_so_for_whoever_knows_other_data(known: Known | None, body: bytes) -> None:
+    with pytest.raises(MalformedAnswer):
+        unless_known(known, page_decoder(Job))(body)
