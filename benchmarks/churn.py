@@ -36,7 +36,7 @@ WORLD: Final = {
 }
 STEP_SECONDS: Final = 5.0
 """Simulated seconds from one refresh to the next: in the life of a source a tenth of its jobs end, and others begin."""
-EARLIER_SECONDS: Final = 4 * REFRESHES * STEP_SECONDS
+EARLIER_SECONDS: Final = REFRESHES * STEP_SECONDS
 EARLIER_SOURCES: Final = 1000
 """How old the world is at first, and how many sources have gone from it: numbers that get a digit more meanwhile, as
 those of jobs and sources in a young world do, make every series longer."""

@@ -39,13 +39,15 @@ REMARKS: Final = {
     "a second, compressed. A scrape waits for whatever else the machine does, too: beside it stands the same scrape of "
     "a process that only hands out bytes. The loop counts as held while its thread runs, or waits for another thread "
     "of the process; waiting for a processor is counted by the kernel and taken off.",
-    "refreshing": "MMS is simulated, on the same machine, and adds 20 ms to each answer; no limiter, eight requests at "
-    "a time. The loop asks for the sources and the four lists of each, one after the other.",
+    "refreshing": "MMS is simulated, on the same machine, and takes 20 ms for each answer; no limiter, eight requests "
+    "at a time. The loop asks for the sources and the four lists of each, one after the other.",
     "processor": "Client and collectors: signing, HTTP, decoding, comparing, filing. A data source "
     "whose jobs fit one page costs one request, any other four, with up to a hundred finished jobs sent along. The "
-    "less there is in an answer, the more counts what each request costs, by whatever client.",
+    "less there is in an answer, the more counts what each request costs, by whatever client. In a steady refresh MMS "
+    "says what it said before, which is known by its bytes; what is read anew is decoded, compared and filed.",
     "memory": "Of a serving process, and of one in which five of 125 data sources go with every refresh and others "
-    "come, each with 75 running jobs, a tenth of which end while it is there. The warm-up is one replacement of all "
+    "come, each with 75 running jobs, a tenth of which end while it is there. All numbers in names and ids have as "
+    "many digits at the end as at first: longer ones make longer series. The warm-up is one replacement of all "
     "sources; of the time in which all are replaced once more, what counts is the most that was held, then and later.",
 }
 

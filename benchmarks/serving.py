@@ -40,9 +40,16 @@ DAY_SECONDS = 86400
 class Remembering(Simulator):
     """A simulated MMS that makes each answer once: what it takes for a world that stands still is not to count."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, latency_seconds: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._answers_after = latency_seconds
         self._made: dict[tuple[object, ...], Answer] = {}
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        due = time.monotonic() + self._answers_after
+        response = await super()._handle(request)
+        await asyncio.sleep(max(0.0, due - time.monotonic()))  # so much later, and not that and what the work takes
+        return response
 
     def _answer(self, route: Route, received: Received, request_id: str, fault: Fault | None) -> Answer:
         key = received.path, received.query
@@ -52,25 +59,29 @@ class Remembering(Simulator):
 
 
 class Halting(Simulator):
-    """A simulated MMS that makes what it answers of a source anew only now and then: it moves on by leaps."""
+    """A simulated MMS that makes what it answers of a source anew only now and then: each moves on by leaps."""
 
     _RENEWAL = 10
     """How often an answer is given."""
     _MOST = 1000
-    """Answers that are kept: those of sources that are gone leave."""
+    """Sources whose answers are kept: those that are gone leave."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._given: dict[tuple[object, ...], tuple[Answer, int]] = {}
+        self._given: dict[int, dict[tuple[object, ...], tuple[Answer, int]]] = {}
 
     def _answer(self, route: Route, received: Received, request_id: str, fault: Fault | None) -> Answer:
         if route.source_id is None:
             return super()._answer(route, received, request_id, fault)
+        given = self._given.setdefault(route.source_id, {})
         key = received.path, received.query
-        answer, left = self._given.pop(key, (None, 0))
-        if answer is None or not left:
-            answer, left = super()._answer(route, received, request_id, fault), self._RENEWAL
-        self._given[key] = answer, left - 1
+        answer, times = given.get(key, (None, 0))
+        if times == self._RENEWAL:
+            given.clear()  # all at once, so that what it says here agrees with what it says there
+            answer, times = None, 0
+        if answer is None:
+            answer = super()._answer(route, received, request_id, fault)
+        given[key] = answer, times + 1
         if len(self._given) > self._MOST:
             del self._given[next(iter(self._given))]
         return answer

@@ -9,8 +9,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from exporter.collect.snapshot import JobFigures, JobsFigures, SourceName
-from exporter.mms.decoding import Known
-from exporter.mms.models import JOB_STATUSES, DataSource
+from exporter.mms.decoding import Fingerprint, Page
+from exporter.mms.models import JOB_STATUSES, DataSource, Job
 from exporter.mms.protocol import PAGE_SIZE
 
 UNKNOWN: Final = "UNKNOWN"
@@ -37,18 +37,16 @@ class JobMemory(Struct, frozen=True, gc=False):
     """Monotonic seconds."""
     unfinished: Mapping[int, JobFigures] = field(default_factory=dict)
     failed: Mapping[int, JobFigures] = field(default_factory=dict)
-    failed_page: Known | None = None
+    failed_page: Page[Job] | None = None
     """The first page of failed jobs: while it stays, so do the others."""
-    failed_total: int | None = None
-    """How many failed jobs there were by then."""
     finished: Mapping[int, tuple[JobFigures, float]] = field(default_factory=dict)
     """Those that linger, each with the monotonic second at which it was first seen finished."""
     sought: Mapping[int, Sought] = field(default_factory=dict)
     """Those that were unfinished the last time they were seen, and are yet to be found."""
     is_whole: bool = True
     """Whether as many unfinished jobs could be read as there are; else there are more than those known."""
-    page: Known | None = None
-    """The page that showed all jobs, if one did: while it stays, so do they."""
+    page_fingerprint: Fingerprint | None = None
+    """Of the page that showed all jobs, if one did: while its data stay, so do they."""
     page_failed_at: float | None = None
     """The monotonic second at which one page did not show all jobs, if it did not the last time it was tried."""
 
@@ -89,7 +87,7 @@ class JobMemory(Struct, frozen=True, gc=False):
 
     def doubted(self) -> Self:
         """Return the same figures, with nothing that would spare a list."""
-        return replace(self, row=None, failed_page=None, page=None)
+        return replace(self, row=None, failed_page=None, page_fingerprint=None)
 
     def without_lingering_times(self) -> Self:
         """Return the same, but for the times of jobs that linger: no list by status would bring them anew."""

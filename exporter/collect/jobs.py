@@ -9,7 +9,6 @@ import heapq
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Final
 
 from msgspec.structs import replace
@@ -28,7 +27,7 @@ from exporter.errors import (
     RequestRejected,
     ServerFailed,
 )
-from exporter.mms.decoding import Known
+from exporter.mms.decoding import Fingerprint, Page
 from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
 from exporter.mms.protocol import PAGE_SIZE, JobFilter
 from exporter.mms.times import unix_seconds
@@ -53,12 +52,10 @@ class _Seen:
     lists: JobLists
     shows_all: bool = False
     """Whether a job that is not there does not exist."""
-    failed_page: Known | None = None
-    failed_total: int | None = None
+    failed_page: Page[Job] | None = None
     sought: Mapping[int, Sought] = field(default_factory=dict)
     is_whole: bool = True
-    page: Known | None = None
-    """The page that showed all."""
+    page_fingerprint: Fingerprint | None = None
 
 
 _AS_BEFORE: Final = _Seen(JobLists())
@@ -89,7 +86,7 @@ class JobsReader:
         tries_page = before.may_fit_one_page(now)
         seen = await self._read_one_page(source, now) if tries_page else None
         if seen is _AS_BEFORE:
-            return self._without_lingerers(replace(before, row=row, read_at=now), now)
+            return self._without_lingerers(replace(before, row=row, read_at=now, page_failed_at=None), now)
         page_failed_at = None if seen else now if tries_page else before.page_failed_at
         if seen is None:
             seen = await self._read_lists(name.source_id, before)
@@ -101,11 +98,10 @@ class JobsReader:
             unfinished=_as_kept(before.unfinished, seen.lists.unfinished()),
             failed=_as_kept(before.failed, {job.job_id: job for job in failed}),
             failed_page=seen.failed_page,
-            failed_total=seen.failed_total,
             finished=self._finished(before, seen, now),
             sought=seen.sought,
             is_whole=seen.is_whole,
-            page=seen.page,
+            page_fingerprint=seen.page_fingerprint,
             page_failed_at=page_failed_at,
         )
         return self._with_series(memory, before)
@@ -114,7 +110,7 @@ class JobsReader:
         """Read all jobs of a source at once; None where one page does not show them all, or not what each is up to."""
         before = source.jobs.memory
         try:
-            changed = await self.means.client.changed_jobs_page(source.name.source_id, JobFilter(), before.page)
+            changed = await self.means.client.changed_jobs_page(source.name.source_id, before.page_fingerprint)
         except _PERHAPS_OF_THE_PAGE:
             return None  # and it is only remembered where the lists can be read: else it was not for the page
         if changed is None:
@@ -129,10 +125,9 @@ class JobsReader:
         figures = [*map(self._figures, shown)]
         lists = JobLists()
         lists.add_all(Counter(statuses.values()), figures, followed)
-        known, strange = changed.known, [*chain.from_iterable(map(_strange_fields, shown, figures))]
-        if known is not None and strange:
-            known = replace(known, unexpected=(*known.unexpected, *strange))
-        return _Seen(lists, shows_all=True, page=known)
+        # What is strange about a job is counted while the job is shown, which may end before the page changes.
+        is_strange = any(map(_strange_fields, shown, figures))
+        return _Seen(lists, shows_all=True, page_fingerprint=None if is_strange else changed.fingerprint)
 
     async def _read_lists(self, source_id: int, before: JobMemory) -> _Seen:
         """Read the jobs of a source by status."""
@@ -141,26 +136,24 @@ class JobsReader:
             listing = await self.means.client.list_jobs(source_id, JobFilter(status=status))
             lists.add_list(status, listing.total, map(self._figures, listing.rows))
             is_whole &= listing.is_whole
-        failed_page, failed_total = await self._list_failed(source_id, before, lists)
+        failed_page = await self._list_failed(source_id, before, lists)
         await self._count_done(source_id, before, lists)
         sought = await self._look_for_missing(source_id, before, lists)
-        return _Seen(lists, failed_page=failed_page, failed_total=failed_total, sought=sought, is_whole=is_whole)
+        return _Seen(lists, failed_page=failed_page, sought=sought, is_whole=is_whole)
 
-    async def _list_failed(self, source_id: int, before: JobMemory, lists: JobLists) -> tuple[Known | None, int | None]:
-        """List the failed jobs, as many as can have series, and return their first page and how many there are.
+    async def _list_failed(self, source_id: int, before: JobMemory, lists: JobLists) -> Page[Job]:
+        """List the failed jobs, as many as can have series, and return their first page.
 
         They are history: the other pages are only read when the first is not what it was.
         """
         filters, most = JobFilter(status="FAILED"), self.settings.max_series_per_source
-        has_moved = before.failed.keys() & lists.sightings.keys()
-        known = None if has_moved else before.failed_page
-        changed = await self.means.client.changed_jobs_page(source_id, filters, known)
-        if changed is None:
-            lists.add_list("FAILED", before.failed_total, before.failed.values())
-            return known, before.failed_total
-        listing = await self.means.client.list_jobs(source_id, filters, max_rows=most, first=changed.value)
-        lists.add_list("FAILED", listing.total, map(self._figures, listing.rows))
-        return changed.known, listing.total
+        first = await self.means.client.jobs_page(source_id, filters)
+        if first == before.failed_page and not before.failed.keys() & lists.sightings.keys():
+            lists.add_list("FAILED", first.total, before.failed.values())
+        else:
+            listing = await self.means.client.list_jobs(source_id, filters, max_rows=most, first=first)
+            lists.add_list("FAILED", listing.total, map(self._figures, listing.rows))
+        return first
 
     async def _count_done(self, source_id: int, before: JobMemory, lists: JobLists) -> None:
         """Take the number of finished jobs, and of their first page those that were unfinished a moment ago."""
@@ -210,7 +203,8 @@ class JobsReader:
 
     def _finished(self, before: JobMemory, seen: _Seen, now: float) -> dict[int, tuple[JobFigures, float]]:
         """Return the jobs that linger: those from before, unless they are gone or DONE no more, and new ones."""
-        done, were_unfinished = seen.lists.in_state("DONE"), before.were_unfinished
+        lingered = {key: job for key, (job, _) in before.finished.items()}
+        done, were_unfinished = _as_kept(lingered, seen.lists.in_state("DONE")), before.were_unfinished
         lingering = {
             key: (done.get(key, job), since)
             for key, (job, since) in before.lingering(now, self.settings.linger).items()
@@ -272,7 +266,7 @@ def _failed_partitions(job: Job) -> tuple[int, ...]:
 
 
 def _as_kept(before: Mapping[int, JobFigures], jobs: Mapping[int, JobFigures]) -> dict[int, JobFigures]:
-    """Return `jobs`, where they are the same as before as they are kept already: series are made of those."""
+    """Return `jobs`, each as the object from before where it equals that: series are made of those."""
     return {key: kept if (kept := before.get(key)) == job else job for key, job in jobs.items()}
 
 

@@ -24,7 +24,7 @@ from exporter.errors import (
 )
 from exporter.mms import protocol
 from exporter.mms.credentials import CredentialSource
-from exporter.mms.decoding import Changed, Identified, Known, Page
+from exporter.mms.decoding import Changed, Fingerprint, Identified, Page
 from exporter.mms.listing import Listing, read_newest, read_pages
 from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
 from exporter.mms.observer import Observer
@@ -179,14 +179,9 @@ class Client:
         """
         return await self.send(protocol.list_mms_jobs(source_id, filters, page, page_size, only))
 
-    async def changed_jobs_page(
-        self, source_id: int, filters: JobFilter, known: Known | None
-    ) -> Changed[Page[Job]] | None:
-        """Return the first page of the jobs of a source that `filters` match; None where it is `known`.
-
-        Raises: MmsError.
-        """
-        return await self.send(protocol.list_changed_mms_jobs(source_id, filters, known))
+    async def changed_jobs_page(self, source_id: int, before: Fingerprint | None) -> Changed[Page[Job]] | None:
+        """Return the first page of all jobs of a source; None where its data are as `before`. Raises: MmsError."""
+        return await self.send(protocol.list_changed_mms_jobs(source_id, before))
 
     async def newest_tables(self, source_id: int, filters: TableFilter, wanted: int) -> Listing[Table]:
         """Return `wanted` of the tables of a source that `filters` match, the highest id first. Raises: MmsError."""

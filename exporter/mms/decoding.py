@@ -81,21 +81,21 @@ def page_decoder(kind: type[R]) -> Callable[[bytes], Decoded[Page[R]]]:
     return decode
 
 
-class Known(msgspec.Struct, frozen=True, gc=False):
-    """Data that were read, as far as it takes to know them again in this process."""
+class Fingerprint(msgspec.Struct, frozen=True, gc=False):
+    """By what data that were read are known again in this process."""
 
-    fingerprint: int
+    digest: int
     unexpected: tuple[str, ...]
     """What could not be used of them, which is told again each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changed(Generic[T]):
-    """What an answer holds that is not the one from before."""
+    """What an answer holds whose data are not those from before."""
 
     value: T
-    known: Known | None
-    """None where its data could not be told from what stands around them, or too much of them is unexpected."""
+    fingerprint: Fingerprint | None
+    """None where the data could not be told from what stands around them, or too much of them is unexpected."""
 
 
 MAX_LOSSES_KEPT: Final = 1000
@@ -103,26 +103,26 @@ MAX_LOSSES_KEPT: Final = 1000
 _DATA: Final = msgspec.json.Decoder(_Body[msgspec.Raw])
 
 
-def unless_known(
-    known: Known | None, decode: Callable[[bytes], Decoded[T]]
+def unless_same(
+    before: Fingerprint | None, decode: Callable[[bytes], Decoded[T]]
 ) -> Callable[[bytes], Decoded[Changed[T] | None]]:
-    """Return what decodes an answer as `decode` does, or as None where its data are `known`.
+    """Return what decodes an answer as `decode` does, or as None where its data are those of `before`.
 
     Answers differ by their request's id in any case, so it is the data that are compared.
     """
 
     def decode_changed(body: bytes) -> Decoded[Changed[T] | None]:
         try:
-            fingerprint = hash(bytes(_DATA.decode(body).data))
+            digest = hash(bytes(_DATA.decode(body).data))
         except _UNREADABLE:
-            fingerprint = None
-        if known is not None and known.fingerprint == fingerprint:
-            return Decoded(None, known.unexpected)
+            digest = None
+        if before is not None and before.digest == digest:
+            return Decoded(None, before.unexpected)
         decoded = decode(body)
-        now_known = None
-        if fingerprint is not None and len(decoded.unexpected) <= MAX_LOSSES_KEPT:
-            now_known = Known(fingerprint, decoded.unexpected)
-        return Decoded(Changed(decoded.value, now_known), decoded.unexpected)
+        fingerprint = None
+        if digest is not None and len(decoded.unexpected) <= MAX_LOSSES_KEPT:
+            fingerprint = Fingerprint(digest, decoded.unexpected)
+        return Decoded(Changed(decoded.value, fingerprint), decoded.unexpected)
 
     return decode_changed
 

@@ -26,13 +26,13 @@ from exporter.errors import (
 from exporter.mms.decoding import (
     Changed,
     Decoded,
-    Known,
+    Fingerprint,
     Page,
     choosing,
     loaded_object,
     object_decoder,
     page_decoder,
-    unless_known,
+    unless_same,
 )
 from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
 
@@ -170,10 +170,10 @@ def list_mms_jobs(
     return Call("ListMmsJobs", f"{DATA_SOURCES_PATH}/{source_id}/jobs", decode, _query(filters, page, page_size))
 
 
-def list_changed_mms_jobs(source_id: int, filters: JobFilter, known: Known | None) -> Call[Changed[Page[Job]] | None]:
-    """Return the call for the first page of a source's jobs; it brings None where that is `known`."""
-    decode = unless_known(known, _JOBS)
-    return Call("ListMmsJobs", f"{DATA_SOURCES_PATH}/{source_id}/jobs", decode, _query(filters, 1))
+def list_changed_mms_jobs(source_id: int, before: Fingerprint | None) -> Call[Changed[Page[Job]] | None]:
+    """Return the call for the first page of all jobs of a source; it brings None where its data are as `before`."""
+    decode = unless_same(before, _JOBS)
+    return Call("ListMmsJobs", f"{DATA_SOURCES_PATH}/{source_id}/jobs", decode, _query(JobFilter(), 1))
 
 
 def list_mms_tables(source_id: int, filters: TableFilter, page: int) -> Call[Page[Table]]:

@@ -402,6 +402,41 @@ async def test_what_is_wrong_with_a_page_is_counted_each_time_it_says_so(
     assert counted == [1, 2, 3]
 
 
+async def test_what_is_strange_about_a_job_is_counted_while_it_is_shown(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_job(1, "DOING")
+    job = mms.add_job(2, "DOING", eta="soon")
+    found = {"operation": "ListMmsJobs", "field": "eta"}
+    async with harness_on(config_on(mms_url), clock) as harness:
+        counted = []
+        for seconds in (0, 60, 60, 900, 60, 60):
+            clock.advance(seconds)
+            counted.append((await harness.refresh()).value("mms_exporter_unexpected_values_total", **found))
+            job["status"] = "DONE"
+    assert counted == [1, 2, 3, 4, 4, 4]
+
+
+async def test_a_source_whose_jobs_did_not_change_with_its_row_rests_again(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_job(1, "DONE")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        calls = []
+        for change in ({}, {}, {"tablesFailedNum": 1}, {}, {}):
+            mms.row |= change
+            mms.calls.clear()
+            clock.advance(60)
+            await harness.refresh()
+            calls.append(mms.calls["all"])
+        assert calls == [1, 0, 1, 0, 0]
+        clock.advance(600)
+        for expected in (1, 0):
+            mms.calls.clear()
+            await harness.refresh()
+            assert mms.calls["all"] == expected
+
+
 @by_page_and_by_lists
 async def test_a_job_is_held_once_whether_it_moves_or_not(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
@@ -409,16 +444,28 @@ async def test_a_job_is_held_once_whether_it_moves_or_not(
     for job_id in range(5):
         mms.add_job(job_id, "DOING")
     mms.add_job(5, "FAILED")
+    mms.add_job(6, "DONE")
     mms.add_history(history)
     async with harness_on(config_on(mms_url), clock) as harness:
-        for moved in (None, None, mms.jobs[-6], None, mms.jobs[-2]):
-            if moved is not None:
-                moved["taskDone"] += 1
+        rows = {row["id"]: row for row in mms.jobs}
+        changes: tuple[dict[int, dict[str, object]], ...] = (
+            {},
+            {},
+            {3: {"taskDone": 3}},
+            {},
+            {4: {"status": "DONE"}},
+            {5: {"eta": "2025-01-02 00:00:00"}},
+            {6: {"taskNum": 5}},
+        )
+        for change in changes:
+            for job_id, fields in change.items():
+                rows[job_id].update(fields)
             await harness.refresh()
             (source,) = harness.refresher._sources.by_id.values()  # noqa: SLF001 - what nobody else can tell
             memory, shown = source.jobs.memory, harness.refresher.snapshot().sources[0].jobs
             assert shown is not None
-            kept = [*memory.unfinished.values(), *memory.failed.values()]
+            finished = [job for job, _ in memory.finished.values()]
+            kept = [*memory.unfinished.values(), *memory.failed.values(), *finished]
             assert len(shown.jobs) == len({id(job) for job in (*shown.jobs, *kept)}) == 6
 
 

@@ -14,12 +14,12 @@ from exporter.mms.decoding import (
     LOST_ROW,
     MAX_LOSSES_KEPT,
     Decoded,
-    Known,
+    Fingerprint,
     Page,
     loaded_object,
     object_decoder,
     page_decoder,
-    unless_known,
+    unless_same,
 )
 from exporter.mms.models import (
     AsyncTask,
@@ -420,33 +420,33 @@ def test_what_is_loaded_is_an_object_or_nothing(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", [b'"a"', b"5"])
-def test_data_that_are_known_are_not_decoded_again(name: bytes) -> None:
+def test_data_that_are_the_same_are_not_decoded_again(name: bytes) -> None:
     decode = page_decoder(Job)
     data = b'"data": {"objectList": [{"id": 1, "name": ' + name + b'}], "total": 1}'
     body = b'{"requestId": "1", ' + data + b"}"
-    decoded = unless_known(None, decode)(body)
+    decoded = unless_same(None, decode)(body)
     assert decoded.value is not None
-    assert decoded.value.known is not None
+    assert decoded.value.fingerprint is not None
     assert Decoded(decoded.value.value, decoded.unexpected) == decode(body)
-    again = unless_known(decoded.value.known, decode)
+    again = unless_same(decoded.value.fingerprint, decode)
     assert again(b"{" + data + b', "requestId": "2"}') == Decoded(None, decoded.unexpected)
     other = again(b"{" + data.replace(name, b'"b"') + b"}").value
     assert other is not None
     assert other.value.rows[0].name == "b"
-    assert other.known not in {None, decoded.value.known}
+    assert other.fingerprint not in {None, decoded.value.fingerprint}
 
 
 def test_an_answer_of_broken_rows_leaves_nothing_behind() -> None:
     for losses, is_known in ((MAX_LOSSES_KEPT, True), (MAX_LOSSES_KEPT + 1, False)):
         rows = b",".join([b"1"] * losses)
-        decoded = unless_known(None, page_decoder(Job))(b'{"data": {"objectList": [' + rows + b'], "total": 0}}')
+        decoded = unless_same(None, page_decoder(Job))(b'{"data": {"objectList": [' + rows + b'], "total": 0}}')
         assert decoded.unexpected == (LOST_ROW,) * losses
         assert decoded.value is not None
-        assert (decoded.value.known is not None) is is_known
+        assert (decoded.value.fingerprint is not None) is is_known
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"data": 1}', b"[" * 100_000])
-@pytest.mark.parametrize("known", [None, Known(1, ())])
-def test_what_is_malformed_is_so_for_whoever_knows_other_data(known: Known | None, body: bytes) -> None:
+@pytest.mark.parametrize("before", [None, Fingerprint(1, ())])
+def test_what_is_malformed_is_so_whatever_was_before(before: Fingerprint | None, body: bytes) -> None:
     with pytest.raises(MalformedAnswer):
-        unless_known(known, page_decoder(Job))(body)
+        unless_same(before, page_decoder(Job))(body)
