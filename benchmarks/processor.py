@@ -19,8 +19,8 @@ from exporter.mms import transport
 
 SOURCES: Final = 1000
 RUNNING: Final = 10
-HISTORIES: Final = (1000, 40, 0)
-"""Finished jobs of a source: more than one page holds, what the simulated MMS has by default, and none."""
+HISTORIES: Final = (1000, 40, 5, 0)
+"""Finished jobs of a source: more than one page holds, what the simulated MMS has by default, few, and none."""
 ROUNDS: Final = 3
 
 _Taken = tuple[float, float]
