@@ -399,17 +399,39 @@ def test_arbitrary_bytes_are_malformed_at_worst(kind: type[Record], body: bytes)
             assert str(error).startswith("the answer ")  # noqa: PT017 - that it is raised is not required
 
 
+def mutated_by(data: st.DataObject, body: bytes) -> bytes:
+    """Return `body` with a piece of it replaced."""
+    start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(body))] * 2)))
+    return body[:start] + data.draw(st.binary(max_size=12)) + body[min(end, start + 40) :]
+
+
 @settings(deadline=None, max_examples=400)
 @given(kinds, st.data())
 def test_mutated_answers_are_malformed_at_worst(kind: type[Record], data: st.DataObject) -> None:
-    body = in_page(FULL[kind])
-    start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(body))] * 2)))
-    mutated = body[:start] + data.draw(st.binary(max_size=12)) + body[min(end, start + 40) :]
+    mutated = mutated_by(data, in_page(FULL[kind]))
     try:
         decoded = page_decoder(kind)(mutated)
     except MalformedAnswer:
         return
     msgspec.json.encode(decoded.value.rows)
+
+
+@settings(deadline=None, max_examples=400)
+@given(kinds, st.data())
+def test_to_remember_another_answer_changes_nothing_about_this_one(kind: type[Record], data: st.DataObject) -> None:
+    decode, body = page_decoder(kind), in_page(FULL[kind])
+    before = unless_same(None, decode)(body).value
+    assert before is not None
+    mutated = mutated_by(data, body)
+    try:
+        expected = decode(mutated)
+    except MalformedAnswer:
+        with pytest.raises(MalformedAnswer):
+            unless_same(before.fingerprint, decode)(mutated)
+        return
+    decoded = unless_same(before.fingerprint, decode)(mutated)
+    value = before.value if decoded.value is None else decoded.value.value
+    assert Decoded(value, decoded.unexpected) == expected
 
 
 @settings(deadline=None, max_examples=200)
