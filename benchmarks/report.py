@@ -46,9 +46,10 @@ REMARKS: Final = {
     "less there is in an answer, the more counts what each request costs, by whatever client. In a steady refresh MMS "
     "says what it said before, which is known by its bytes; what is read anew is decoded, compared and filed.",
     "memory": "Of a serving process, and of one in which five of 125 data sources go with every refresh and others "
-    "come, each with 75 running jobs, a tenth of which end while it is there. All numbers in names and ids have as "
-    "many digits at the end as at first: longer ones make longer series. The warm-up is one replacement of all "
-    "sources; of the time in which all are replaced once more, what counts is the most that was held, then and later.",
+    "come, each with 75 running jobs, a tenth of which end while it is there. Numbers in names and ids "
+    "have as many digits at the end as at first, but for those of one job in twenty: longer ones make longer series. "
+    "The warm-up is one replacement of all sources; of the time in which all are replaced once more, what counts "
+    "is the most that was held, then and later.",
 }
 
 

@@ -107,7 +107,10 @@ class JobsReader:
         return self._with_series(memory, before)
 
     async def _read_one_page(self, source: KnownSource, now: float) -> _Seen | None:
-        """Read all jobs of a source at once; None where one page does not show them all, or not what each is up to."""
+        """Read all jobs of a source at once; _AS_BEFORE where its page says what it said.
+
+        None where one page does not show them all, or not what each is up to.
+        """
         before = source.jobs.memory
         try:
             changed = await self.means.client.changed_jobs_page(source.name.source_id, before.page_fingerprint)

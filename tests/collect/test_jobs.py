@@ -370,6 +370,7 @@ async def test_a_page_that_says_what_it_said_is_not_read_again(
     async with harness_on(config_on(mms_url), clock) as harness:
         before = await harness.refresh()
         shown = harness.refresher.snapshot().sources[0].jobs
+        clock.advance(60)
         with monkeypatch.context() as patch:
             patch.delattr(JobsReader, "_figures")
             served = await harness.refresh()
