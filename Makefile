@@ -39,13 +39,12 @@ docs: $(VENV)/.development  ## What is generated: references in docs/, dashboard
 bench: $(VENV)/.development  ## Ratios of cost, as a table and in benchmarks/results.json
 	$(BIN)/python -m benchmarks.run
 
-lock: $(VENV)/.development  ## The lock files, from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --no-annotate pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --no-annotate --group build -o requirements-build.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --no-annotate --group dev pyproject.toml -o requirements-dev.lock
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+  --no-emit-index-url --no-header --no-annotate
+lock: $(VENV)/.development  ## Write the lock files from pyproject.toml
+	$(LOCK) pyproject.toml -o requirements.lock
+	$(LOCK) --group build -o requirements-build.lock
+	$(LOCK) --group dev pyproject.toml -o requirements-dev.lock
 
 tools:
 	@tests/tools/fetch
@@ -57,11 +56,19 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mms-exporter needs Python 3.11 or later")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: requirements.lock | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+# With --no-deps pip resolves nothing: any version of it installs exactly what the lock lists. `make lint` checks that
+# each lock is complete. Some dependencies are published as source only; the locked build tools build them.
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation
+
+$(VENV)/.build: requirements-build.lock | $(VENV)/bin/python
+	$(PIP_INSTALL) --require-hashes -r requirements-build.lock
 	@touch $@
 
-$(VENV)/.development: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+$(VENV)/.runtime: requirements.lock $(VENV)/.build
+	$(PIP_INSTALL) --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.development: requirements-dev.lock pyproject.toml $(VENV)/.build
+	$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	$(PIP_INSTALL) --editable .
 	@touch $@
