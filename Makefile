@@ -26,10 +26,11 @@ fuzz: $(VENV)/.development  ## Each target of the fuzzer for a minute; FUZZ_SECO
 coverage: $(VENV)/.development tools  ## The suite, and the lines and branches they do not reach
 	$(BIN)/pytest $(WORKERS) --cov --cov-report=term:skip-covered
 
-lint: $(VENV)/.development  ## What a machine can say about the code
+lint: $(VENV)/.development  ## Check style, types, lock files, known vulnerabilities and secrets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.locks
 	$(BIN)/python -m tests.audit
 
 docs: $(VENV)/.development  ## What is generated: references in docs/, dashboards in grafana/

@@ -9,11 +9,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).parent.parent
-LOCKS: Final = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock")
+from tests.locks import LOCKS, ROOT
+
 BASELINE: Final = ROOT / ".secrets.baseline"
 SCAN: Final = ("detect_secrets", "scan", "--no-verify", "--exclude-files", rf"^{re.escape(BASELINE.name)}$")
 

@@ -1,7 +1,10 @@
 """What tests of several rooms need: a simulated MMS on a real socket, an account on it, programs to drive."""
 
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +22,21 @@ settings.load_profile("patient")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have the long tests begin first; the others keep their order."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(autouse=True)
+def _no_process_stays() -> Iterator[None]:
+    """Kill every process that a test started and did not end, as after a timeout."""
+    before = _children()
+    yield
+    for pid in _children() - before:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _children() -> set[int]:
+    """Return the process ids of this process's children; none where the system has no /proc."""
+    return {int(pid) for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()}
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from exporter.clock import Clock
 from exporter.collect.refresh import AccountRefresher
@@ -16,14 +17,17 @@ from exporter.mms.client import Client
 from exporter.sharding import WHOLE, Shard
 from tests.reading import Exposition, read
 
+LIMIT_SECONDS: Final = 120.0
+"""Limit of a wait for an event: generous, because the machine may be many times slower than an idle one."""
+
 
 async def no_sleep(_: float) -> None:
     """Let others run, and do not wait: retries and waits of the server take no time in a test."""
     await asyncio.sleep(0)
 
 
-async def eventually(is_so: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until `is_so`, for what nothing announces; fail after `seconds`."""
+async def eventually(is_so: Callable[[], bool], seconds: float = LIMIT_SECONDS) -> None:
+    """Poll until `is_so`; fail after `seconds`."""
     async with asyncio.timeout(seconds):
         while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.01)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aiohttp import ClientSession
 
+from tests.harness import LIMIT_SECONDS
 from tests.programs import ROOT
 from tests.reading import Exposition, read
 
@@ -27,7 +28,7 @@ class Ended:
     err: str
 
 
-async def run(*arguments: str, environment: dict[str, str] | None = None, seconds: float = 30) -> Ended:
+async def run(*arguments: str, environment: dict[str, str] | None = None, seconds: float = LIMIT_SECONDS) -> Ended:
     """Run the program to its end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -77,7 +78,7 @@ class Running:
         """Return what is served now."""
         return read((await self.get("/metrics"))[1].encode())
 
-    async def until(self, is_so: Callable[[Exposition], bool], seconds: float = 30) -> None:
+    async def until(self, is_so: Callable[[Exposition], bool], seconds: float = LIMIT_SECONDS) -> None:
         """Wait until what is served is so; fail after `seconds`."""
         async with asyncio.timeout(seconds):
             while not is_so(await self.metrics()):  # noqa: ASYNC110 - the other process sets no event of ours
@@ -85,7 +86,7 @@ class Running:
 
     async def until_ready(self) -> None:
         """Wait until every account was read once."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(LIMIT_SECONDS):
             while (await self.get("/-/ready"))[0] != 200:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.02)
 
@@ -121,7 +122,7 @@ async def serving(
     )
     running = Running(process)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(LIMIT_SECONDS):
             await running.listen()
         yield running
     finally:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests import audit
-from tests.audit import LOCKS, new_secrets, unaudited, vulnerabilities
+from tests.audit import new_secrets, unaudited, vulnerabilities
+from tests.locks import LOCKS
 from tests.programs import ROOT
 
 REPORT: dict[str, Any] = {

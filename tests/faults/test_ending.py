@@ -124,7 +124,7 @@ async def test_a_signal_ends_it_while_it_starts(tmp_path: Path, command: tuple[s
     pipe = tmp_path / "config.yaml"
     os.mkfifo(pipe)
     process = await started(tmp_path, ("-m", "exporter"), *command, f"--config.file={pipe}")
-    await eventually(lambda: is_read(pipe), seconds=30)
+    await eventually(lambda: is_read(pipe))
     assert await end_of(process) in {0, -signal.SIGTERM}
     assert files_in(tmp_path) == {"config.yaml"}
 
@@ -140,7 +140,7 @@ async def test_a_signal_ends_once_while_mms_hangs(simulator: Simulator, tmp_path
     number = simulator.faults.add(Fault(kind="hang"))
     config = write_config(tmp_path, simulator.url)
     process = await started(tmp_path, ("-m", "exporter"), "once", f"--config.file={config}", "--output=mms.prom")
-    await eventually(lambda: simulator.faults.happened(number) > 0, seconds=30)
+    await eventually(lambda: simulator.faults.happened(number) > 0)
     assert await end_of(process) in {0, -signal.SIGTERM}
     assert files_in(tmp_path) == {"config.yaml"}
 
@@ -153,7 +153,7 @@ async def test_a_signal_leaves_no_half_of_a_file_where_once_writes_it(simulator:
     program = STUCK.format(module="os", attribute="module.fsync", flag=str(flag), reached=str(reached))
     config = write_config(tmp_path, simulator.url)
     process = await started(folder, ("-c", program), "once", f"--config.file={config}", "--output=mms.prom")
-    await eventually(reached.exists, seconds=30)
+    await eventually(reached.exists)
     process.terminate()
     flag.unlink()
     assert await end_of(process) in {0, -signal.SIGTERM}

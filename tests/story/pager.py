@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
+from tests.harness import LIMIT_SECONDS
 from tests.rules.loading import ALERTS
 
 RECEIVERS = {"critical": "pages", "warning": "tickets", "info": "notes"}
-PATIENCE_SECONDS = 40.0
-"""How long a story waits for a notification: far longer than any takes."""
 
 
 class Told(NamedTuple):
@@ -65,7 +64,7 @@ class Pager:
         missing, heard = list(expected), self._heard[account]
         while missing:
             try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
+                async with asyncio.timeout(LIMIT_SECONDS):
                     told = await self._told[account].get()
             except TimeoutError:
                 raise AssertionError(f"{account}: not told: {_listed(missing)}; before: {_listed(heard)}") from None

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from tests.harness import LIMIT_SECONDS
 from tests.programs import ROOT, program
 from tests.rules.loading import RULES
 from tests.story.hurry import hurried_routes, hurried_rules, shorter
@@ -24,7 +25,7 @@ _THRESHOLDS = {"mms:threshold:last_success_age:seconds": STALE_SECONDS}
 Series = dict[str, Any]
 
 
-async def until(is_so: Callable[[], Awaitable[bool]], what: str, seconds: float = 30.0) -> None:
+async def until(is_so: Callable[[], Awaitable[bool]], what: str, seconds: float = LIMIT_SECONDS) -> None:
     """Wait until `is_so`, asked again and again; fail after `seconds`."""
     try:
         async with asyncio.timeout(seconds):

@@ -32,7 +32,7 @@ async def test_what_failed_is_named_migrated_again_and_told_no_more(tmp_path: Pa
         broken = break_some(stage)
         failed = failed_names(stage)
         assert len(failed) > 3
-        await until(lambda: is_named_everywhere(stage, failed), "all that failed is named, and nothing else", 5)
+        await until(lambda: is_named_everywhere(stage, failed), "all that failed is named, and nothing else")
         alerts = [began(alert, AT_REST) for alert in ("MmsTablesFailed", "MmsPartitionsFailed")]
         await stage.pager.hears("prod", *alerts)
 
@@ -40,7 +40,7 @@ async def test_what_failed_is_named_migrated_again_and_told_no_more(tmp_path: Pa
         assert retried.code == 0, retried.out + retried.err
         assert migrated(stage) == broken
         assert statuses(stage) == before, "all is done again, and nothing else was touched"
-        await until(lambda: is_named_everywhere(stage, set()), "nothing is named any more", 5)
+        await until(lambda: is_named_everywhere(stage, set()), "nothing is named any more")
         await stage.pager.hears("prod", *(each._replace(status="resolved") for each in alerts))
         assert stage.pager.rest() == {}
         assert stage.prometheus.complaints() == []
@@ -187,4 +187,4 @@ async def get(stage: Stage, path: str) -> str:
 async def command(stage: Stage, *words: str) -> Ended:
     """Run a command on the source, with the exporter's own configuration."""
     config = f"--config.file={stage.exporter.file}"
-    return await run(*words, config, "--account=prod", f"--source={AT_REST}", seconds=60)
+    return await run(*words, config, "--account=prod", f"--source={AT_REST}")
