@@ -29,9 +29,13 @@ _MILLISECONDS: Final = {
 
 
 def shorter(duration: str, factor: int = FACTOR) -> str:
-    """Return a duration divided by `factor`, in whole milliseconds. Raises: ValueError where that is nothing."""
-    length = sum(int(amount) * _MILLISECONDS[unit] for amount, unit in _PART.findall(duration)) // factor
-    if not length:
+    """Divide a duration by `factor`, in whole milliseconds, rounded up.
+
+    Raises: ValueError where a duration that is not longer than `factor` milliseconds would become one.
+    """
+    milliseconds = sum(int(amount) * _MILLISECONDS[unit] for amount, unit in _PART.findall(duration))
+    length = -(-milliseconds // factor)
+    if milliseconds < factor:
         raise ValueError(f"{duration} divided by {factor} is less than a millisecond")
     return f"{length}ms"
 
