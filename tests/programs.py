@@ -17,6 +17,8 @@ INSTALLED = Path(sys.executable).parent
 NAMES = {
     "PROMTOOL": ("promtool",),
     "PROMETHEUS": ("prometheus",),
+    "PROMTOOL3": ("promtool3",),
+    "PROMETHEUS3": ("prometheus3",),
     "ALERTMANAGER": ("alertmanager", "prometheus-alertmanager"),
     "AMTOOL": ("amtool",),
     "CHROMIUM": ("chromium", "chromium-browser", "google-chrome"),
@@ -28,8 +30,10 @@ NAMES = {
     "SYSTEMD_ANALYZE": ("systemd-analyze",),
 }
 """The environment variable that names a program, and what it is called on PATH: Debian's names too."""
-OPTIONAL = {"PINT", "DASHBOARD_LINTER", "HELM", "COMPOSE_READ", "SYSTEMD_ANALYZE"}
-"""Built with Go, where Go is and its module proxy has them, or a part of the system: not everywhere that CI runs."""
+OPTIONAL = {"PROMTOOL3", "PROMETHEUS3", "PINT", "DASHBOARD_LINTER", "HELM", "COMPOSE_READ", "SYSTEMD_ANALYZE"}
+"""Programs that are built with Go or belong to the system, so CI may lack them: their tests are skipped, not failed."""
+PROMTOOLS = ("PROMTOOL", "PROMTOOL3")
+"""Of each Prometheus that rules and dashboards have to work with."""
 
 
 def program(variable: str) -> str:

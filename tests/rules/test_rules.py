@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import ROOT, program, said
+from tests.programs import PROMTOOLS, ROOT, program, said
 from tests.rules.loading import ALERTS, GROUPS, RECORDS, RULE_TESTS, RULES, rule_tests, rules
 from tests.rules.queries import groupings_of, labels_of, metric_table, metrics_of
 
@@ -27,8 +27,9 @@ def queries_of(rule: dict[str, object]) -> list[str]:
 NAMED_QUERIES = [(str(rule.get("alert", rule.get("record"))), query) for rule in rules() for query in queries_of(rule)]
 
 
-def test_promtool_has_nothing_to_say() -> None:
-    code, printed = said(program("PROMTOOL"), "check", "rules", "--lint=all", "--lint-fatal", *RULES)
+@pytest.mark.parametrize("promtool", PROMTOOLS)
+def test_promtool_has_nothing_to_say(promtool: str) -> None:
+    code, printed = said(program(promtool), "check", "rules", "--lint=all", "--lint-fatal", *RULES)
     assert (code, printed.count("SUCCESS")) == (0, len(RULES)), printed
 
 
@@ -50,9 +51,10 @@ def test_pint_has_nothing_to_say() -> None:
     assert f"entries={len(list(rules()))}" in printed, "pint did not see every rule"
 
 
+@pytest.mark.parametrize("promtool", PROMTOOLS)
 @pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.stem)
-def test_rules_do_what_their_tests_say(path: Path) -> None:
-    code, printed = said(program("PROMTOOL"), "test", "rules", path, environment={"GOGC": "400"})
+def test_rules_do_what_their_tests_say(path: Path, promtool: str) -> None:
+    code, printed = said(program(promtool), "test", "rules", path, environment={"GOGC": "400"})
     assert code == 0, printed
 
 

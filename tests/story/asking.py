@@ -6,10 +6,11 @@ from typing import Final
 
 from tests.grafana.checked_in import Asked, dashboard, panels, queries
 from tests.story.servers import Prometheus, Series
+from tests.story.time_scale import stretched
 
-RATE_INTERVAL: Final = "2s"
+RATE_INTERVAL: Final = stretched(2)
 """Not less than four scrapes, which is how Grafana takes it."""
-STEP: Final = "500ms"
+STEP: Final = stretched(0.5)
 _VARIABLE: Final = re.compile(r"label_values\((.+), (\w+)\)")
 _OFTEN_EMPTY: Final = {"database", "project"}
 """Variables of which All includes nothing."""

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from tests.harness import LIMIT_SECONDS
 from tests.rules.loading import ALERTS
+from tests.story.time_scale import SLOWDOWN
 
 RECEIVERS = {"critical": "pages", "warning": "tickets", "info": "notes"}
 
@@ -64,7 +65,7 @@ class Pager:
         missing, heard = list(expected), self._heard[account]
         while missing:
             try:
-                async with asyncio.timeout(LIMIT_SECONDS):
+                async with asyncio.timeout(LIMIT_SECONDS * SLOWDOWN):
                     told = await self._told[account].get()
             except TimeoutError:
                 raise AssertionError(f"{account}: not told: {_listed(missing)}; before: {_listed(heard)}") from None

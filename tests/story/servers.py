@@ -1,6 +1,7 @@
 """Prometheus and Alertmanager as processes of their own, and what a story asks them."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,19 +14,19 @@ from aiohttp import ClientSession
 from tests.harness import LIMIT_SECONDS
 from tests.programs import ROOT, program
 from tests.rules.loading import RULES
-from tests.story.hurry import hurried_routes, hurried_rules, shorter
+from tests.story.time_scale import SLOWDOWN, accelerated_routes, accelerated_rules, shorter
 
 STEP = shorter("30s")
 """Between scrapes, and between evaluations: the default of what is shipped, at speed."""
 TARGET = "mms-exporter"
-STALE_SECONDS = 5.0
+STALE_SECONDS = 5.0 * SLOWDOWN
 """The exporter asks every second, which is slow at this speed: figures may be older than in proportion."""
 _THRESHOLDS = {"mms:threshold:last_success_age:seconds": STALE_SECONDS}
 
 Series = dict[str, Any]
 
 
-async def until(is_so: Callable[[], Awaitable[bool]], what: str, seconds: float = LIMIT_SECONDS) -> None:
+async def until(is_so: Callable[[], Awaitable[bool]], what: str, seconds: float = LIMIT_SECONDS * SLOWDOWN) -> None:
     """Wait until `is_so`, asked again and again; fail after `seconds`."""
     try:
         async with asyncio.timeout(seconds):
@@ -70,7 +71,7 @@ class Server:
     def complaints(self) -> list[str]:
         """Return what it logged as a warning or an error."""
         lines = self.log.read_text(encoding="utf-8").splitlines()
-        return [line for line in lines if "level=warn" in line or "level=error" in line]
+        return [line for line in lines if re.search("level=(warn|error)", line, re.IGNORECASE)]
 
 
 class Prometheus(Server):
@@ -151,7 +152,7 @@ async def _running(command: list[str], log: Path) -> AsyncIterator[None]:
 async def alertmanager_telling(url: str, folder: Path, session: ClientSession) -> AsyncIterator[Alertmanager]:
     """Provide an Alertmanager with the shipped configuration, at speed."""
     config, log = folder / "alertmanager.yml", folder / "alertmanager.log"
-    config.write_text(hurried_routes((ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text(), url))
+    config.write_text(accelerated_routes((ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text(), url))
     with kept_port() as port:
         command = [program("ALERTMANAGER"), f"--config.file={config}", f"--storage.path={folder}/alertmanager"]
         command += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
@@ -163,11 +164,20 @@ async def alertmanager_telling(url: str, folder: Path, session: ClientSession) -
 
 @asynccontextmanager
 async def prometheus_watching(
-    target: int, alertmanager: Alertmanager, folder: Path, session: ClientSession, day_factor: int
+    target: int,
+    alertmanager: Alertmanager,
+    folder: Path,
+    session: ClientSession,
+    *,
+    server: str = "PROMETHEUS",
+    day_factor: int = 1,
 ) -> AsyncIterator[Prometheus]:
-    """Provide a Prometheus with the shipped rules, at speed, that scrapes a port of loopback."""
+    """Provide a Prometheus with the accelerated rules that scrapes a port of loopback.
+
+    `server` is the name of the program in tests.programs.
+    """
     for path in RULES:
-        (folder / path.name).write_text(hurried_rules(path.read_text(), _THRESHOLDS, day_factor=day_factor))
+        (folder / path.name).write_text(accelerated_rules(path.read_text(), _THRESHOLDS, day_factor=day_factor))
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
     config.write_text(f"""
 global: {{scrape_interval: {STEP}, scrape_timeout: {STEP}, evaluation_interval: {STEP}}}
@@ -176,7 +186,7 @@ alerting: {{alertmanagers: [{{static_configs: [{{targets: ["{alertmanager.url.re
 scrape_configs: [{{job_name: {TARGET}, static_configs: [{{targets: ["127.0.0.1:{target}"]}}]}}]
 """)
     with kept_port() as port:
-        command = [program("PROMETHEUS"), f"--config.file={config}", f"--storage.tsdb.path={folder}/prometheus"]
+        command = [program(server), f"--config.file={config}", f"--storage.tsdb.path={folder}/prometheus"]
         command += [f"--web.listen-address=127.0.0.1:{port}", "--query.lookback-delta=" + shorter("5m")]
         async with _running(command, log):
             server = Prometheus(f"http://127.0.0.1:{port}", session, log)

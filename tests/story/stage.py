@@ -13,6 +13,7 @@ from aiohttp import ClientSession, ClientTimeout
 from tests.processes import Running, serving
 from tests.story.pager import Pager, listening
 from tests.story.servers import Alertmanager, Prometheus, alertmanager_telling, kept_port, prometheus_watching
+from tests.story.time_scale import stretched
 from tests.story.worlds import Account, accounts
 
 MAX_SERIES = 2
@@ -32,8 +33,8 @@ def configuration(prod: Account, lab: Account) -> str:
     )
     source_id, partition_id = prod.partition_shared_with(lab)
     return f"""accounts:{entries}
-refresh: {{interval: 1s, stale_after: 5s}}
-jobs: {{max_series_per_source: {MAX_SERIES}, linger: 10s, idle_interval: 5s}}
+refresh: {{interval: {stretched(1)}, stale_after: {stretched(5)}}}
+jobs: {{max_series_per_source: {MAX_SERIES}, linger: {stretched(10)}, idle_interval: {stretched(5)}}}
 failures: {{max_per_source: 1000}}
 tasks: {{enabled: true}}
 watch:
@@ -90,8 +91,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(folder: Path, day_factor: int = 1) -> AsyncIterator[Stage]:
-    """Provide a stage on which everything runs and nothing has happened yet; `day_factor` is that of the rules."""
+async def staged(folder: Path, *, server: str = "PROMETHEUS", day_factor: int = 1) -> AsyncIterator[Stage]:
+    """Provide a stage on which everything runs and nothing has happened yet.
+
+    `server` names the Prometheus in tests.programs, `day_factor` is that of the rules.
+    """
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(ClientSession(timeout=ClientTimeout(30)))
         prod, lab = accounts()
@@ -106,6 +110,8 @@ async def staged(folder: Path, day_factor: int = 1) -> AsyncIterator[Stage]:
             exporter.start(),
             stack.enter_async_context(alertmanager_telling(pager.url, folder, session)),
         )
-        watching = prometheus_watching(exporter.port, alertmanager, folder, session, day_factor)
+        watching = prometheus_watching(
+            exporter.port, alertmanager, folder, session, server=server, day_factor=day_factor
+        )
         prometheus = await stack.enter_async_context(watching)
         yield Stage(prod, lab, exporter, prometheus, alertmanager, pager, session)

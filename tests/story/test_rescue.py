@@ -16,6 +16,7 @@ from tests.reading import read
 from tests.story.pager import began
 from tests.story.servers import until
 from tests.story.stage import Stage, staged
+from tests.story.time_scale import SLOWDOWN
 
 AT_REST = "maxcompute-sales-003"
 """Nothing runs in it: whatever changes, the story has done."""
@@ -25,8 +26,10 @@ Name = tuple[str, str, str]
 
 
 @pytest.mark.long
-async def test_what_failed_is_named_migrated_again_and_told_no_more(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+@pytest.mark.timeout(600 * SLOWDOWN)
+@pytest.mark.parametrize("server", ["PROMETHEUS", pytest.param("PROMETHEUS3", marks=pytest.mark.scale)])
+async def test_what_failed_is_named_migrated_again_and_told_no_more(tmp_path: Path, server: str) -> None:
+    async with staged(tmp_path, server=server) as stage:
         await until(lambda: is_seen_to_be_well(stage), "Prometheus sees that nothing has failed")
         before = statuses(stage)
         broken = break_some(stage)

@@ -14,6 +14,7 @@ from tests.grafana.checked_in import NAMES
 from tests.rules.loading import ALERTS, RECORDS
 from tests.story import asking, migration
 from tests.story.stage import Stage, staged
+from tests.story.time_scale import SLOWDOWN
 from tests.story.troubles import job_stopped, troubles
 
 TOO_LONG = {"MmsJobStopped"}
@@ -23,8 +24,10 @@ DAY_FACTOR = 90
 
 
 @pytest.mark.long
-async def test_a_migration_is_told_as_it_goes(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+@pytest.mark.timeout(600 * SLOWDOWN)
+@pytest.mark.parametrize("server", ["PROMETHEUS", pytest.param("PROMETHEUS3", marks=pytest.mark.scale)])
+async def test_a_migration_is_told_as_it_goes(tmp_path: Path, server: str) -> None:
+    async with staged(tmp_path, server=server) as stage:
         await _tell(stage)
         assert stage.pager.rest() == {}
         assert stage.pager.alerts() == ALERTS.keys() - TOO_LONG
@@ -35,9 +38,10 @@ async def test_a_migration_is_told_as_it_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600 * SLOWDOWN)
 @pytest.mark.scale
 async def test_a_job_that_is_stopped_for_a_day_is_told(tmp_path: Path) -> None:
-    async with staged(tmp_path, DAY_FACTOR) as stage:
+    async with staged(tmp_path, day_factor=DAY_FACTOR) as stage:
         await job_stopped(stage)
         assert stage.pager.alerts() == TOO_LONG
 

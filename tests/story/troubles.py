@@ -3,6 +3,7 @@
 from tests.story.pager import began, ended
 from tests.story.servers import until
 from tests.story.stage import MAX_SERIES, Stage
+from tests.story.time_scale import SLOWDOWN
 
 JOBS = "ListMmsJobs"
 
@@ -21,7 +22,7 @@ async def sources_in_trouble(stage: Stage) -> None:
     lab.stall(late_id)
     job_id = lab.unfinished_job(late_id)
     lab.say_when(late_id, "eta", 3600, job_id=job_id)
-    lab.say_when(old_id, "lastUpdateTime", 7200)
+    lab.say_when(old_id, "lastUpdateTime", 7200 * SLOWDOWN)
     of_each = (
         ("MmsSourceStartFailed", start),
         ("MmsSourceStopFailed", stop),

@@ -13,8 +13,9 @@ from exporter.mms.models import DataSource
 from exporter.simulator import Fault, Simulator, World, WorldOptions, creation, events, happen
 from exporter.simulator.operations import OPERATIONS
 from tests.conftest import IDENTITY
+from tests.story.time_scale import SLOWDOWN
 
-SPEED: Final = 60.0
+SPEED: Final = 60.0 / SLOWDOWN
 """Simulated seconds in one of the machine's: a job takes four of these, and something is done every few."""
 REJECTED: Final = {"status": 400, "code": "ServiceNotOpened"}
 """A refusal that the exporter does not try again, so that no random wait is in the story."""

@@ -8,7 +8,7 @@ import yaml
 
 from tests.programs import ROOT, program, said
 from tests.rules.loading import RULES
-from tests.story.hurry import FACTOR, WAITS, each_duration, hurried_routes, hurried_rules, shorter
+from tests.story.time_scale import FACTOR, WAITS, accelerated_routes, accelerated_rules, each_duration, shorter
 
 ROUTES = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
 
@@ -32,7 +32,7 @@ def test_ranges_offsets_and_subqueries_are_durations_and_names_strings_and_numbe
     assert each_duration(query, lambda _: "X") == changed
 
 
-def _unhurried(rule: dict[str, Any]) -> dict[str, Any]:
+def _without_times(rule: dict[str, Any]) -> dict[str, Any]:
     """Return a rule with a word in place of each length of time."""
     expr = each_duration(rule["expr"], lambda _: "X").removesuffix(f" / {FACTOR}")
     return rule | {"expr": expr} | dict.fromkeys(WAITS & rule.keys(), "X")
@@ -40,14 +40,14 @@ def _unhurried(rule: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
 def test_only_lengths_of_time_differ_from_what_is_shipped(path: Path) -> None:
-    shipped, hurried = yaml.safe_load(path.read_text()), yaml.safe_load(hurried_rules(path.read_text()))
-    for before, after in zip(shipped["groups"], hurried["groups"], strict=True):
-        assert list(map(_unhurried, after["rules"])) == list(map(_unhurried, before["rules"]))
+    shipped, accelerated = yaml.safe_load(path.read_text()), yaml.safe_load(accelerated_rules(path.read_text()))
+    for before, after in zip(shipped["groups"], accelerated["groups"], strict=True):
+        assert list(map(_without_times, after["rules"])) == list(map(_without_times, before["rules"]))
 
 
 def test_thresholds_that_are_times_shrink_and_others_stay() -> None:
     path = next(path for path in RULES if path.stem == "mms-thresholds")
-    loaded = yaml.safe_load(hurried_rules(path.read_text(), {"mms:threshold:job_overdue:seconds": 1.5}))
+    loaded = yaml.safe_load(accelerated_rules(path.read_text(), {"mms:threshold:job_overdue:seconds": 1.5}))
     exprs = {rule["record"]: rule["expr"] for rule in loaded["groups"][0]["rules"]}
     assert exprs["mms:threshold:metadata_age:seconds"] == f"vector(2 * 86400) / {FACTOR}"
     assert exprs["mms:threshold:failed_rise:count"] == "vector(100)"
@@ -57,25 +57,25 @@ def test_thresholds_that_are_times_shrink_and_others_stay() -> None:
 def test_promtool_accepts_the_rules(tmp_path: Path) -> None:
     files = [tmp_path / path.name for path in RULES]
     for path, file in zip(RULES, files, strict=True):
-        file.write_text(hurried_rules(path.read_text()))
+        file.write_text(accelerated_rules(path.read_text()))
     code, printed = said(program("PROMTOOL"), "check", "rules", *files)
     assert code == 0, printed
 
 
 def test_of_the_routes_only_waits_and_urls_differ(tmp_path: Path) -> None:
-    shipped, hurried = (
+    shipped, accelerated = (
         yaml.safe_load(ROUTES.read_text()),
-        yaml.safe_load(hurried_routes(ROUTES.read_text(), "http://x")),
+        yaml.safe_load(accelerated_routes(ROUTES.read_text(), "http://x")),
     )
-    assert hurried["inhibit_rules"] == shipped["inhibit_rules"]
-    assert hurried["route"]["routes"] == shipped["route"]["routes"]
-    assert hurried["route"] | {"group_wait": "30s", "group_interval": "5m"} == shipped["route"]
-    assert [each["webhook_configs"][0].pop("url") for each in hurried["receivers"]] == [
+    assert accelerated["inhibit_rules"] == shipped["inhibit_rules"]
+    assert accelerated["route"]["routes"] == shipped["route"]["routes"]
+    assert accelerated["route"] | {"group_wait": "30s", "group_interval": "5m"} == shipped["route"]
+    assert [each["webhook_configs"][0].pop("url") for each in accelerated["receivers"]] == [
         *("http://x/pages", "http://x/tickets", "http://x/notes"),
     ]
     assert [each["webhook_configs"][0].pop("url") for each in shipped["receivers"]]
-    assert hurried["receivers"] == shipped["receivers"]
+    assert accelerated["receivers"] == shipped["receivers"]
     file = tmp_path / "alertmanager.yml"
-    file.write_text(hurried_routes(ROUTES.read_text(), "http://127.0.0.1"))
+    file.write_text(accelerated_routes(ROUTES.read_text(), "http://127.0.0.1"))
     code, printed = said(program("AMTOOL"), "check-config", file)
     assert code == 0, printed
