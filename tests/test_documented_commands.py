@@ -124,7 +124,8 @@ def test_the_demo_answers_as_the_readme_has_it(tmp_path: Path) -> None:
     python.parent.mkdir()
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
-    (tmp_path / ".runtime").touch()
+    for stamp in (".build", ".runtime"):
+        (tmp_path / stamp).touch()
     script = f"""
         ip link set lo up
         make demo VENV={tmp_path} >{tmp_path}/printed 2>&1 & made=$!

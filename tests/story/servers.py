@@ -189,6 +189,6 @@ scrape_configs: [{{job_name: {TARGET}, static_configs: [{{targets: ["127.0.0.1:{
         command = [program(server), f"--config.file={config}", f"--storage.tsdb.path={folder}/prometheus"]
         command += [f"--web.listen-address=127.0.0.1:{port}", "--query.lookback-delta=" + shorter("5m")]
         async with _running(command, log):
-            server = Prometheus(f"http://127.0.0.1:{port}", session, log)
-            await until(server.is_ready, "Prometheus answers")
-            yield server
+            prometheus = Prometheus(f"http://127.0.0.1:{port}", session, log)
+            await until(prometheus.is_ready, "Prometheus answers")
+            yield prometheus
