@@ -29,10 +29,12 @@ T = TypeVar("T")
 FINE: Final = 0
 FAILED: Final = 1
 MISUSED: Final = 2
+INTERRUPTED: Final = 128 + signal.SIGINT
+"""After Ctrl-C, as shells count."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a command line, and return its exit code: 0 fine, 1 failed at work, 2 bad usage or configuration."""
+    """Run a command line, and return its exit code: 0 fine, 1 failed, 2 bad usage, 130 after Ctrl-C."""
     standard_streams.stand_in()
     code = _code(sys.argv[1:] if words is None else words)
     return code if _print(b"") else code or FAILED
@@ -50,7 +52,9 @@ def _code(words: Sequence[str]) -> int:
     except ExporterError as error:
         _complain(error)
         return FAILED
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except asyncio.CancelledError:
         return FAILED
     except SystemExit as ended:  # of argparse, which has said what there is to say
         return MISUSED if ended.code else FINE
@@ -59,6 +63,20 @@ def _code(words: Sequence[str]) -> int:
 def _complain(what: object) -> None:
     with suppress(OSError):  # nobody can be told
         print(f"mms-exporter: {what}", file=sys.stderr)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` does; Ctrl-C cancels it."""
+    before = signal.getsignal(signal.SIGINT)
+    with asyncio.Runner() as runner:
+        runner.get_loop()
+        try:
+            if before is not signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio replaces no other
+            return runner.run(work)
+        finally:
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                signal.signal(signal.SIGINT, before)
 
 
 def _serve(values: Mapping[str, Any]) -> int:
@@ -77,7 +95,7 @@ def _serve(values: Mapping[str, Any]) -> int:
     leave_out_what_stays()
     if "MALLOC_ARENA_MAX" not in os.environ:  # who sets that has decided
         share_one_arena()
-    asyncio.run(serve(load, Service(Telemetry(), shard=shard), _web_options(values)))
+    _run(serve(load, Service(Telemetry(), shard=shard), _web_options(values)))
     return FINE
 
 
@@ -85,7 +103,7 @@ def _once(values: Mapping[str, Any]) -> int:
     from exporter.files import write_atomically
     from exporter.web.once import refresh_once
 
-    content, is_fine = asyncio.run(refresh_once(_config(values), _shard(values)))
+    content, is_fine = _run(refresh_once(_config(values), _shard(values)))
     output = values["output"] or "-"
     try:
         if output == "-":
@@ -119,7 +137,7 @@ def _look(command: str, values: Mapping[str, Any]) -> int:
     from exporter.console.printing import printed
 
     options = Options.of(values)
-    report = asyncio.run(report_of(command, _config(values), options))
+    report = _run(report_of(command, _config(values), options))
     is_printed = _print(printed(report, options.output, Paper.of(sys.stdout, os.environ)))
     for remark in report.remarks():
         _complain(remark)
@@ -135,7 +153,7 @@ def _retry(values: Mapping[str, Any]) -> int:
     folder = home if home.is_absolute() else Path.home() / ".local" / "state"
     options = RetryOptions.of(values, folder / "mms-exporter")
     terminal = Terminal(sys.stdin, sys.stderr, Paper.of(sys.stderr, os.environ))
-    outcome = asyncio.run(_until_told(retry(_config(values), options, terminal)))
+    outcome = _run(_until_told(retry(_config(values), options, terminal)))
     return FINE if _print(outcome.output) and outcome.is_fine else FAILED
 
 
@@ -181,14 +199,14 @@ def _demo(values: Mapping[str, Any]) -> int:
     _ignore_hang_ups()
     from exporter.demo import demo
 
-    asyncio.run(demo(_simulator_options(values), _web_options(values)))
+    _run(demo(_simulator_options(values), _web_options(values)))
     return FINE
 
 
 def _simulate(values: Mapping[str, Any]) -> int:
     from exporter.demo import simulate
 
-    asyncio.run(simulate(_simulator_options(values)))
+    _run(simulate(_simulator_options(values)))
     return FINE
 
 

@@ -50,10 +50,10 @@ class RamRoleArn(_Credentials, frozen=True, kw_only=True, tag="ram_role_arn"):
     """As in `acs:ram::1234567890123456:role/mms-exporter`."""
     role_session_name: str = "mms-exporter"
     """What the audit trail calls this program."""
-    policy: str | None = None
-    """A RAM policy (JSON) that narrows what the role may do."""
-    external_id: str | None = None
-    """What the role's trust policy asks of the caller."""
+    policy: Secret | None = None
+    """A RAM policy (JSON) that narrows what the role may do; `config show` hides it."""
+    external_id: Secret | None = None
+    """The external id that the role's trust policy requires; `config show` hides it."""
     sts_endpoint: str | None = None
     """As in `sts.cn-shanghai.aliyuncs.com`; the library's own choice where it is not given."""
 
@@ -86,8 +86,8 @@ class OidcRoleArn(_Credentials, frozen=True, kw_only=True, tag="oidc_role_arn"):
     """ALIBABA_CLOUD_OIDC_TOKEN_FILE where it is not given; read anew whenever the role is assumed."""
     role_session_name: str = "mms-exporter"
     """What the audit trail calls this program."""
-    policy: str | None = None
-    """A RAM policy (JSON) that narrows what the role may do."""
+    policy: Secret | None = None
+    """A RAM policy (JSON) that narrows what the role may do; `config show` hides it."""
     sts_endpoint: str | None = None
     """As in `sts.cn-shanghai.aliyuncs.com`; the library's own choice where it is not given."""
 

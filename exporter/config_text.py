@@ -10,8 +10,9 @@ import msgspec
 
 from exporter import __version__
 from exporter.config import Config
+from exporter.masking import HIDDEN
 from exporter.schema import json_schema
-from exporter.shapes import HIDDEN, Seconds, Secret, Section, TextFile, duration_text
+from exporter.shapes import Seconds, Secret, Section, TextFile, duration_text
 from exporter.yaml_files import yaml_text
 
 

@@ -35,10 +35,10 @@ class SimulatorOptions:
 async def simulate(options: SimulatorOptions) -> None:
     """Run the simulated MMS until SIGTERM or SIGINT. Raises: ListenError."""
     simulator = await _started(options)
-    _say(_account_hint(simulator.url))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    _say(_account_hint(simulator.url))
     await stop.wait()
     await simulator.stop()
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from exporter.errors import Problem
+from exporter.masking import HIDDEN
 
 S = TypeVar("S", bound="Section")
 
@@ -34,8 +35,6 @@ _WORDS: Final = {
     "float": "a number",
     "str": "a text",
 }
-HIDDEN: Final = "<hidden>"
-"""What is printed in place of a secret, and so can be none."""
 DURATION_PATTERN: Final = r"^(?=.)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$"
 
 

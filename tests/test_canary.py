@@ -22,8 +22,10 @@ from msgspec.structs import replace as fault_like
 
 from exporter import logs
 from exporter.config import Config, config_from
-from exporter.simulator import Fault, Identity, ManualClock, Simulator
+from exporter.simulator import Fault, Identity, ManualClock, Simulator, events, happen
 from exporter.simulator.rows import CANARY
+from tests.conftest import config_on
+from tests.console.conftest import shown
 from tests.faults.expectations import AILMENTS
 from tests.harness import harness_on
 from tests.mms.conftest import sample
@@ -309,6 +311,63 @@ async def raw_answer(exporter: Running, request: str) -> str:
     return answer.decode()
 
 
+QUOTES = {
+    "a URL": f"jdbc:mysql://root:{SECRET}@db.example.com:3306/sales",
+    "a query": f"https://db.example.com/sales?token={TOKEN}",
+    "JSON": json.dumps({"user": "root", "password": SECRET}),
+    "a header": f"refused: Authorization: Bearer {TOKEN}",
+}
+"""Texts of MMS that quote a secret."""
+FREE_TEXTS = {
+    "source": ("networklink", "errMsg", "scanErrMsg"),
+    "job": ("eta",),
+    "table": ("owner", "location", "inputFormat", "outputFormat", "serde", "extra", "lastDdlTime"),
+    "partition": ("lastDdlTime",),
+}
+"""Fields that are no names, by the kind of thing that has them."""
+THINGS = {"table": 1, "partition": 11, "job": 15}
+SOURCE = 2000001
+
+
+def plant(simulator: Simulator, text: str) -> None:
+    """Put a text into every free-text field of one source, table, partition and job."""
+    for kind, fields in FREE_TEXTS.items():
+        place = {f"{kind}_id": THINGS[kind]} if kind in THINGS else {}
+        for field in fields:
+            happen(simulator.world, events.SetText(source_id=SOURCE, field=field, text=text, **place))
+
+
+@pytest.mark.parametrize("text", QUOTES.values(), ids=QUOTES)
+async def test_no_command_shows_a_secret_that_mms_quotes(simulator: Simulator, clock: ManualClock, text: str) -> None:
+    clock.advance(3600)
+    plant(simulator, text)
+    config = config_on(simulator.url)
+    things = [("show", {"thing": thing, "sources": [str(SOURCE)]}) for thing in THINGS.items()]
+    for command, options in [("sources", {}), ("jobs", {}), ("failed", {}), *things]:
+        found = await shown(command, config, **options)
+        assert found.rows
+        assert_kept(found.rows, found.csv, found.table(), found.table(200), *found.remarks)
+
+
+@pytest.mark.parametrize("text", QUOTES.values(), ids=QUOTES)
+async def test_no_page_and_no_metric_shows_a_secret_that_mms_quotes(
+    simulator: Simulator, tmp_path: Path, text: str
+) -> None:
+    plant(simulator, text)
+    watch = f"""watch:
+  tables: [{{source_id: {SOURCE}, table_ids: [{THINGS["table"]}]}}]
+  partitions: [{{source_id: {SOURCE}, partition_ids: [{THINGS["partition"]}]}}]"""
+    file = write_config(tmp_path, simulator.url, watch)
+    async with serving(f"--config.file={file}", "--log.level=debug") as exporter:
+        await exporter.until_ready()
+        for path in ("/metrics", "/", "/api/v1/status"):
+            status, page = await exporter.get(path)
+            assert status == 200
+            assert_kept(page)
+        ended = await exporter.end()
+    assert_kept(ended.out, ended.err)
+
+
 COMMANDS = {
     "serve --config.check": ("--config.check",),
     "once": ("once",),
@@ -316,6 +375,8 @@ COMMANDS = {
     "jobs": ("jobs",),
     "failed": ("failed",),
     "show": ("show", "job", "1", "--source", "2000001"),
+    "show table": ("show", "table", "1", "--source", "2000001", "--output", "json"),
+    "show partition": ("show", "partition", "1", "--source", "2000001", "--output", "csv"),
     "retry": ("retry", "--source", "2000001", "--failed", "--dry-run"),
 }
 

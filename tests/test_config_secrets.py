@@ -32,6 +32,9 @@ PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "ram_role_arn": lambda secret: {
         "credentials": {"type": "ram_role_arn", **ROLE, "access_key_secret": secret, "sts_endpoint": NOBODY}
     },
+    "policy": lambda secret: {"credentials": {"type": "ram_role_arn", **ROLE, "policy": secret}},
+    "external_id": lambda secret: {"credentials": {"type": "ram_role_arn", **ROLE, "external_id": secret}},
+    "oidc_policy": lambda secret: {"credentials": {"type": "oidc_role_arn", "policy": secret}},
     "sts_endpoint": lambda secret: {
         "credentials": {"type": "ram_role_arn", **ROLE, "sts_endpoint": f"{secret}@{NOBODY}"}
     },

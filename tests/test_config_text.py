@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from exporter.config import Config, config_from, load
 from exporter.config_text import effective_text
 from exporter.errors import ConfigError
-from exporter.shapes import HIDDEN, duration_text, seconds
+from exporter.masking import HIDDEN
+from exporter.shapes import duration_text, seconds
 from exporter.yaml_files import yaml_text
 from tests.processes import run
 from tests.programs import ROOT

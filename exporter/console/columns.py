@@ -8,6 +8,7 @@ import msgspec
 
 from exporter.config import Account
 from exporter.console.texts import rfc3339
+from exporter.masking import masked
 from exporter.mms.models import DataSource
 
 R = TypeVar("R")
@@ -17,6 +18,13 @@ Look = Literal["text", "figure", "status", "bar"]
 """figure: aligned to the right; status: in a colour; bar: a progress bar before it. Only a text may be folded."""
 TIMES: Final = frozenset({"create_time", "last_update_time", "last_ddl_time", "eta"})
 """Fields of records that are times."""
+NAMES: Final = frozenset(
+    {"name", "value", "kind", "type", "status", "region", "source_name", "db_name", "table_name", "task_type"}
+    | {"src_db_name", "src_schema_name", "dst_db_name", "dst_schema_name", "dst_project", "dst_projects"}
+    | {"dst_project_name", "dst_name", "dst_table_name", "dst_value"}
+    | {"tables", "table_black_list", "table_white_list", "table_mapping", "column_mapping"},
+)
+"""Fields of records that are shown as they are: people and programs copy them. Any other text is masked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +68,16 @@ def own(name: str, meaning: str) -> Field[Found[Any]]:
 
 
 def plain(name: str, value: Any, account: Account) -> Any:  # noqa: ANN401 - whatever a record holds
-    """Return what a record holds under `name` as JSON can carry it; times with their zone."""
+    """Return what a record holds under `name` as JSON can carry it: times with their zone, free text masked."""
     if isinstance(value, msgspec.Struct):
         return {each: plain(each, getattr(value, each), account) for each in value.__struct_fields__}
     if isinstance(value, tuple):
         return [plain(name, each, account) for each in value]
-    return rfc3339(value, account.time_zone) if name in TIMES and isinstance(value, str) else value
+    if isinstance(value, dict):
+        return {key: plain(name, each, account) for key, each in value.items()}
+    if not isinstance(value, str) or name in NAMES:
+        return value
+    return rfc3339(value, account.time_zone) if name in TIMES else masked(value)
 
 
 PLACE: Final[Sequence[Field[Found[Any]]]] = (

@@ -17,6 +17,7 @@ from exporter.console.options import Kind, Options
 from exporter.console.report import Report
 from exporter.console.texts import age, amount, size
 from exporter.errors import MmsError, NotFound, PermissionRefused
+from exporter.masking import masked
 from exporter.mms.models import TASK_STATUSES, Column, Job, Partition, Table
 from exporter.mms.protocol import TaskFilter, get_mms_job
 from exporter.mms.record import Record
@@ -92,23 +93,23 @@ def _text(name: str, value: object, row: Row, now: float) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name in TIMES and isinstance(value, str):
-        zone = row.account.time_zone
-        when = str(plain(name, value, row.account))
-        return f"{when} ({ago})" if (ago := age(value, zone, now)) != value else when
+        when, ago = str(plain(name, value, row.account)), age(value, row.account.time_zone, now)
+        return f"{when} ({ago})" if ago != when else when
     if name == "size" and isinstance(value, int):
         return f"{size(value)} ({amount(value)} bytes)"
     if isinstance(value, int):
         return str(value) if name.endswith("id") else amount(value)
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value))
-    return ", ".join(f"{key}: {each}" for key, each in value.items()) if isinstance(value, dict) else str(value)
+    shown = plain(name, value, row.account)
+    if isinstance(shown, list):
+        return ", ".join(map(str, shown))
+    return ", ".join(f"{key}: {each}" for key, each in shown.items()) if isinstance(shown, dict) else str(shown)
 
 
 def _column(column: Column) -> str:
     """Return a column of a source table as its definition would have it."""
     parts = [column.name, column.type, "not null" if column.nullable is False else None]
-    parts += [f"default {column.default_value}" if column.default_value else None]
-    parts += [f"({column.comment})" if column.comment else None]
+    parts += [f"default {masked(column.default_value)}" if column.default_value else None]
+    parts += [f"({masked(column.comment)})" if column.comment else None]
     return " ".join(part for part in parts if part)
 
 

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from rich.filesize import decimal
 
+from exporter.masking import masked
 from exporter.mms.times import unix_seconds
 
 MAX_CELL_CHARACTERS: Final = 120
@@ -50,16 +51,18 @@ def place(*names: str | None) -> str:
 
 
 def rfc3339(text: str | None, zone: ZoneInfo) -> str | None:
-    """Return a time of the API with its zone; as MMS wrote it where that is no time."""
+    """Return a time of the API with its zone; as MMS wrote it, without secrets, where that is no time."""
     seconds = unix_seconds(text, zone)
-    return text if seconds is None else datetime.fromtimestamp(seconds, zone).isoformat()
+    if seconds is None:
+        return text and masked(text)
+    return datetime.fromtimestamp(seconds, zone).isoformat()
 
 
 def age(text: str | None, zone: ZoneInfo, now: float) -> str:
-    """Return how long ago a time of the API was, or how far ahead it is; as MMS wrote it where that is no time."""
+    """Return how long ago a time of the API was, or how far ahead it is; as in `rfc3339` where that is no time."""
     seconds = unix_seconds(text, zone)
     if seconds is None:
-        return text or ""
+        return masked(text or "")
     length = abs(now - seconds)
     unit, name = next((span for span in _SPANS if length >= _MIN_SPANS * span[0]), _SPANS[-1])
     told = f"{length // unit:.0f}{name}"

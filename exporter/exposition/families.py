@@ -18,6 +18,7 @@ from exporter.collect.snapshot import (
 from exporter.exposition.family import Family, Part, Sample, by_status, in_status, one
 from exporter.exposition.objects import FAILURES, PARTITION, TABLE
 from exporter.exposition.tasks import JOB_TASKS, TASKS
+from exporter.masking import masked
 from exporter.mms.models import DATA_SOURCE_STATUSES, JOB_STATUSES, SCAN_STATUSES
 
 
@@ -46,7 +47,7 @@ def _partitions(part: SourceFigures) -> Iterable[Sample]:
 
 def _source_info(part: SourceFigures) -> Iterator[Sample]:
     row = part.row
-    yield (row.type and row.type.upper(), row.region, row.dst_project, row.networklink), 1
+    yield (row.type and row.type.upper(), row.region, row.dst_project, row.networklink and masked(row.networklink)), 1
 
 
 def _destinations(part: SourceFigures) -> Iterator[Sample]:

@@ -105,11 +105,12 @@ class SetText(_Event, frozen=True, kw_only=True, tag="set_text"):
 TEXT_FIELDS: Final = {
     "source": frozenset(
         {"name", "type", "region", "networklink", "dstProject", "createTime", "lastUpdateTime"}
-        | {"status", "errMsg", "scanStatus"},
+        | {"status", "errMsg", "scanStatus", "scanErrMsg"},
     ),
     "job": frozenset({"name", "eta", "createTime", "srcDbName", "srcSchemaName", "dstDbName", "dstSchemaName"}),
     "table": frozenset(
-        {"name", "dbName", "dstName", "dstProjectName", "dstSchemaName", "type", "owner", "location", "lastDdlTime"},
+        {"name", "dbName", "dstName", "dstProjectName", "dstSchemaName", "type", "owner", "location", "lastDdlTime"}
+        | {"inputFormat", "outputFormat", "serde", "extra"},
     ),
     "partition": frozenset(
         {"value", "dbName", "tableName", "dstValue", "dstProjectName", "dstSchemaName", "dstTableName", "lastDdlTime"},

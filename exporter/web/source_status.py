@@ -11,6 +11,7 @@ from exporter.collect.snapshot import (
     SourceFigures,
     SourceSnapshot,
 )
+from exporter.masking import masked
 from exporter.mms.models import UNFINISHED_JOB_STATUSES, DataSource
 from exporter.mms.progress import ratio
 from exporter.web import report
@@ -36,7 +37,7 @@ def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> r
         name=cut(name.source),
         type=word(row.type),
         region=optional_text(row.region),
-        network_link=optional_text(row.networklink),
+        network_link=row.networklink and cut(masked(row.networklink)),
         dst_projects=_projects(row),
         status=word(row.status),
         agent_online=row.agent_is_online,

@@ -193,4 +193,4 @@ async def test_ctrl_c_ends_it_at_once(simulator: Simulator, config: str) -> None
     process.send_signal(signal.SIGINT)
     async with asyncio.timeout(30):
         assert await process.communicate() == (b"", b"")
-    assert process.returncode == 1
+    assert process.returncode == 130

@@ -6,10 +6,12 @@ from collections import Counter
 import msgspec
 import pytest
 
-from exporter.console.details import RECORDS, fields
-from exporter.mms.models import Job, Partition, Table
+from exporter.console.columns import Found, plain
+from exporter.console.details import RECORDS, card, fields
+from exporter.mms.models import Column, DataSource, Job, JobConfig, Partition, Table, TableSchema
 from exporter.mms.record import Record
 from exporter.simulator import Fault, Simulator, events, happen
+from tests.conftest import config_on
 from tests.console.conftest import FIRST, Look
 
 
@@ -83,6 +85,21 @@ async def test_an_awkward_partition_value_is_whole(simulator: Simulator, look: L
     found = await look("show", thing=("partition", partition.id), sources=[str(FIRST)])
     assert found.rows[0]["value"] == found.csv[0]["value"] == value
     assert 'p=a/b=c "d", %27 \\ 表\\n\\x1b[31m' in found.table()
+
+
+def test_free_text_is_masked_wherever_it_stands_and_names_are_not(simulator: Simulator) -> None:
+    (account,) = config_on(simulator.url).accounts
+    quote, name = "?token=s3cret", "t?token=x"
+    columns = (Column(name=name, type="struct<token:string>", comment=quote, default_value=quote),)
+    schema = TableSchema(name=name, comment=quote, columns=columns)
+    config = JobConfig(tables=(name,), partition_filters={name: quote}, tunnel_quota=quote, table_mapping={name: name})
+    for record in (Table(id=1, name=name, schema=schema, extra=quote), Job(id=1, name=name, config=config)):
+        shown = str(plain("", record, account))
+        assert "s3cret" not in shown
+        assert shown.count(name) == str(record).count(name)
+        lines = [text for _, text in card(Found(account, DataSource(id=1), record), 0)]
+        assert name in lines
+        assert "s3cret" not in "".join(lines)
 
 
 def tasks_of(job: Job, simulator: Simulator) -> dict[str, int]:

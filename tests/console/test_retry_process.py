@@ -107,7 +107,7 @@ async def test_an_interrupt_at_the_question_ends_it_at_once_with_nothing_sent(
         process.send_signal(signal.SIGINT)
         async with asyncio.timeout(30):
             await process.communicate()
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert not made(simulator)
 
 
@@ -147,7 +147,7 @@ async def test_what_was_ended_in_the_middle_of_a_request_is_resumed_and_made_onc
     assert b"sending" in journal.read_bytes()
     assert f"written down in {journal}" in err.decode()
     assert (f"--resume={journal}" in err.decode()) is (by != signal.SIGKILL)
-    assert process.returncode == (-by if by == signal.SIGKILL else 1)
+    assert process.returncode == {signal.SIGKILL: -by, signal.SIGINT: 130}.get(by, 1)
     ended = await run(arguments[0], arguments[1], f"--resume={journal}")
     assert ended.code == 0
     assert len(made(simulator)) == 1

@@ -1,0 +1,109 @@
+"""Ctrl-C and SIGTERM while the program starts: a quiet end, at whatever moment they come."""
+
+import asyncio
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from exporter.simulator import Fault, Simulator
+from tests.processes import ENVIRONMENT, Ended, serving, write_config
+from tests.programs import ROOT
+
+INTERRUPTED = 130
+SCRIPT = str(Path(sys.executable).with_name("mms-exporter"))
+MODULE = (sys.executable, "-m", "exporter")
+HERE, THERE = "--web.listen-address=127.0.0.1:0", "--simulator.listen-address=127.0.0.1:0"
+PROGRAMS = {
+    "module": (*MODULE, HERE),
+    "script": (SCRIPT, HERE),
+    "once": (*MODULE, "once"),
+    "sources": (*MODULE, "sources"),
+    "retry": (*MODULE, "retry", "--source=2000001", "--failed", "--dry-run"),
+    "check": (*MODULE, "check"),
+    "config": (*MODULE, "config", "show"),
+    "simulate": (*MODULE, "simulate", THERE),
+    "demo": (*MODULE, "demo", HERE, THERE),
+}
+MOMENTS: dict[str, int] = {"module": 10, "script": 5}
+"""At how many moments a program is interrupted; 3 for the others."""
+
+
+def words(program: str, simulator: Simulator, folder: Path) -> list[str]:
+    """Return the command line of one of PROGRAMS, and write its configuration."""
+    file = write_config(folder, simulator.url)
+    return [*PROGRAMS[program], *([] if program in {"simulate", "demo"} else [f"--config.file={file}"])]
+
+
+async def signalled(arguments: list[str], after_seconds: float, by: signal.Signals) -> Ended:
+    """Return what is left of a program that gets a signal some time after its start."""
+    process = await asyncio.create_subprocess_exec(
+        *arguments,
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    await asyncio.sleep(after_seconds)
+    if process.returncode is None:
+        process.send_signal(by)
+    async with asyncio.timeout(30):
+        out, err = await process.communicate()
+    return Ended(process.returncode or 0, out.decode(), err.decode())
+
+
+def is_before_the_program(ended: Ended) -> bool:
+    """Tell whether Python itself was still starting: none of the program's code had run."""
+    return "KeyboardInterrupt" in ended.err and not re.search(r"exporter/\w+\.py", ended.err)
+
+
+async def start_seconds(config: Path) -> float:
+    """Return how long it takes until the program listens."""
+    begun = time.perf_counter()
+    async with serving(f"--config.file={config}"):
+        return time.perf_counter() - begun
+
+
+@pytest.mark.parametrize(
+    "program",
+    [pytest.param(each, marks=[pytest.mark.scale] if each in {"check", "config"} else []) for each in PROGRAMS],
+)
+async def test_ctrl_c_during_the_start_ends_it_quietly_with_130(
+    simulator: Simulator, tmp_path: Path, program: str
+) -> None:
+    simulator.faults.add(Fault(kind="hang"))
+    arguments = words(program, simulator, tmp_path)
+    length = await start_seconds(tmp_path / "config.yaml")
+    moments = MOMENTS.get(program, 3)
+    for number in range(moments):
+        ended = await signalled(arguments, length * number / moments, signal.SIGINT)
+        if is_before_the_program(ended):
+            continue
+        has_ended_by_itself = ended.code == 0 and (program == "config" or "msg=listening" in ended.err)
+        assert has_ended_by_itself or ended.code in {INTERRUPTED, -signal.SIGINT}, ended
+        assert has_ended_by_itself or ended.err == "", ended
+
+
+@pytest.mark.parametrize("program", ["script"])
+async def test_sigterm_during_the_start_ends_it_quietly(simulator: Simulator, tmp_path: Path, program: str) -> None:
+    arguments = words(program, simulator, tmp_path)
+    length = await start_seconds(tmp_path / "config.yaml")
+    for number in range(3):
+        ended = await signalled(arguments, length * number / 3, signal.SIGTERM)
+        assert ended.code == -signal.SIGTERM or (ended.code == 0 and "msg=listening" in ended.err), ended
+        assert "Traceback" not in ended.err
+
+
+async def test_ctrl_c_that_is_ignored_from_the_start_stays_ignored(simulator: Simulator, tmp_path: Path) -> None:
+    """As behind `&` in a script."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        ended = await signalled(words("once", simulator, tmp_path), 0.1, signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("# HELP")
