@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 # Of two, three and four at a time, three were the quickest on two cores: what waits leaves them to the others.
 WORKERS := -n 3 --dist=worksteal
 
-.PHONY: demo test scale soak fuzz coverage lint docs bench lock tools clean
+.PHONY: demo test pythons scale soak fuzz coverage lint docs bench lock tools clean
 
 demo: $(VENV)/.runtime  ## A simulated migration and the exporter on it, until Ctrl-C
 	@exec $(BIN)/python -m exporter demo
 
 test: $(VENV)/.development tools  ## The suite, in minutes; what takes longer is in `make scale`
 	$(BIN)/pytest $(WORKERS)
+
+pythons:  ## On each supported Python here: install from the lock, run the demo and the quick tests
+	tests/tools/pythons 3.11 3.12 3.13 3.14
 
 scale: $(VENV)/.development tools  ## What the suite shows in a short form: 1,000 refreshes, 100,000 failures, a day of alerts
 	$(BIN)/pytest $(WORKERS) -m scale
@@ -51,7 +54,7 @@ tools:
 	@tests/tools/fetch
 
 clean:
-	rm -rf $(VENV) .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv-* .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mms-exporter needs Python 3.11 or later")'
