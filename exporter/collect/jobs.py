@@ -68,6 +68,14 @@ class _Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class _BadPage:
+    """A page that does not show all jobs, or not what each is up to."""
+
+    total: int | None
+    """How many jobs there are, as it says."""
+
+
+@dataclass(frozen=True, slots=True)
 class _FailedJobs:
     """How the list of failed jobs was read."""
 
@@ -107,9 +115,9 @@ class JobsReader:
         seen = await self._read_one_page(source, now) if tries_page else None
         if seen is _AS_BEFORE:
             return self._without_lingerers(replace(before, row=row, read_at=now, page_trust=PageTrust()), now)
-        if seen is None:
-            seen = await self._read_lists(name.source_id, before, now)
-            seen = self._after_failed_page(before, seen, now) if tries_page else seen
+        if not isinstance(seen, _Seen):
+            bad_page, seen = seen, await self._read_lists(name.source_id, before, now)
+            seen = self._after_bad_page(bad_page, before, seen, now) if bad_page else seen
         failed = _newest(seen.lists.in_state("FAILED"))[: self.settings.max_series_per_source]
         memory = JobMemory(
             figures=JobsFigures(name, seen.lists.counts(), stopped=0, jobs=(), omitted=0),
@@ -127,23 +135,20 @@ class JobsReader:
         )
         return self._with_series(memory, before)
 
-    async def _read_one_page(self, source: KnownSource, now: float) -> _Seen | None:
-        """Read all jobs of a source at once; _AS_BEFORE where its page says what it said.
-
-        None where one page does not show them all, or not what each is up to.
-        """
+    async def _read_one_page(self, source: KnownSource, now: float) -> _Seen | _BadPage:
+        """Read all jobs of a source at once; _AS_BEFORE where its page says what it said."""
         before = source.jobs.memory
         try:
             changed = await self.means.client.changed_jobs_page(source.name.source_id, before.page_fingerprint)
         except _PERHAPS_OF_THE_PAGE:
-            return None  # and it is only remembered where the lists can be read: else it was not for the page
+            return _BadPage(None)  # remembered only where the lists can be read: else it was not for the page
         if changed is None:
             return _AS_BEFORE
         page = changed.value
         if page.total != len({job.id for job in page.rows}) or not all(job.status for job in page.rows):
             is_full = len(page.rows) >= PAGE_SIZE
             source.jobs.memory = replace(before, page_trust=before.page_trust.after_failure(now, is_capped=is_full))
-            return None
+            return _BadPage(page.total)
         statuses = {job.id: job.status.upper() for job in page.rows if job.status}
         followed = before.followed
         shown = [job for job in page.rows if statuses[job.id] != "DONE" or job.id in followed]
@@ -154,11 +159,12 @@ class JobsReader:
         is_strange = any(map(_strange_fields, shown, figures))
         return _Seen(lists, shows_all=True, page_fingerprint=None if is_strange else changed.fingerprint)
 
-    def _after_failed_page(self, before: JobMemory, seen: _Seen, now: float) -> _Seen:
+    def _after_bad_page(self, page: _BadPage, before: JobMemory, seen: _Seen, now: float) -> _Seen:
         """Return what the lists have shown in place of a page, and how far pages are trusted then."""
-        is_capped = seen.is_capped or sum(seen.lists.counts().values()) > PAGE_SIZE
+        listed = sum(seen.lists.counts().values())
+        is_capped = seen.is_capped or listed > PAGE_SIZE
         trust = before.page_trust.after_failure(now, is_capped=is_capped)
-        if is_capped:
+        if is_capped or listed == page.total:
             return dataclasses.replace(seen, page_trust=trust)
         self.means.observer.unexpected(OPERATION, ["total"])  # jobs of a status that has no list may be missing
         is_complete = seen.is_complete and before.page_trust.failures > 0

@@ -106,8 +106,8 @@ async def read_newest(
         rows.update((row.id, row) for row in pages[number].rows)
         if len(rows) == known and (pages[number].rows or not ascends):
             break
-    if len(pages) < count and len(pages) == 1 and page_size is not None and size < page_size:
-        pages[2] = await read(2)  # which shows whether pages are capped, or the first one lacks rows
+    if count > 1 and count not in pages and page_size is not None and size < page_size:
+        pages[count] = await read(count)  # it shows whether pages are capped, or the first one lacks rows
     return _newest(pages, count, wanted)
 
 
