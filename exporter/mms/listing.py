@@ -124,7 +124,8 @@ def _newest(pages: Mapping[int, Page[I]], count: int, wanted: int) -> Listing[I]
     total, size = pages[1].total, len(pages[1].rows)
     is_whole = total is not None and len(newest) >= min(wanted, total)
     if total is not None and size:
-        expected = sum(size if number < count else total - (count - 1) * size for number in pages)
-        is_whole = is_whole and len(rows) == sum(len(page.rows) for page in pages.values()) == expected
+        expected = {number: size if number < count else total - (count - 1) * size for number in pages}
+        sizes = {number: len(page.rows) for number, page in pages.items()}
+        is_whole = is_whole and sizes == expected and len(rows) == sum(sizes.values())
     is_steady = len({page.total for page in pages.values()}) == 1
     return Listing(tuple(newest), total, is_whole=is_whole, is_steady=is_steady, pages=len(pages))

@@ -1,7 +1,7 @@
 """Random histories of a small simulated MMS with random faults, and what an exporter may show meanwhile and after."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -20,7 +20,7 @@ from tests.harness import no_sleep
 SOURCE: Final = 2_000_001
 LISTS: Final = ("ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartitions", "ListMmsTasks")
 MOVED: Final[tuple[Kind, ...]] = ("shift",)
-KINDS: Final[tuple[Kind, ...]] = ("lost_row", "repeated_row", "page_cap", "error", "total", *MOVED)
+KINDS: Final[tuple[Kind, ...]] = ("lost_row", "repeated_row", "page_cap", "error", "total", "meanwhile", *MOVED)
 CAPS: Final = (1, 2, 3, 5, 20, 100)
 IDLE_SECONDS: Final = 600
 QUIET_REFRESHES: Final = 3
@@ -63,10 +63,6 @@ class Names:
         self.count = count
         return self.allowed
 
-    def add(self, count: int, now: list[Failed]) -> None:
-        """Note what had failed in a refresh that is not checked: the next one may still show that."""
-        self.allowed, self.count = [*self.allowed, now], count
-
     def doubt(self) -> None:
         """Note that something could not be read: the next names are those of then."""
         self.count = None
@@ -79,8 +75,8 @@ class History:
         self.seed, self.random, self.simulator = seed, Random(seed), simulator
         self.clock, self.ear = ManualClock(), Ear()
         self.wanted = self.random.choice((1, 2, 3, 1000, 1000))
-        self.has_lied = False
-        """Whether a `total` was wrong, which nothing but another answer can tell."""
+        self.lied_at: float | None = None
+        """When a `total` was wrong last, which nothing but another answer can tell."""
         self.names = {"table": Names(), "partition": Names()}
         self.log: list[object] = []
         draw = self.random.choice
@@ -133,24 +129,29 @@ class History:
                 self.log.append(("trusted", is_trusted, sorted(set(self.ear.lost))))
             for _ in range(QUIET_REFRESHES):
                 # What a total alone says is believed until the source is read again.
-                self.clock.advance(IDLE_SECONDS + 1 if self.has_lied else self.random.choice((30, 60, 90)))
+                is_sure = self.lied_at is None
+                self.clock.advance(self.random.choice((30, 60, 90)) if is_sure else IDLE_SECONDS + 1)
                 is_trusted = await self._refresh(refresher)
             assert is_trusted, "three refreshes in which nothing goes wrong end every trouble"
 
     def _happen(self) -> None:
         """Fail some tables and partitions, and mend others."""
+        for kind in (events.Fail, events.Mend):
+            if self.random.random() < 0.6:
+                event = self._event(kind)
+                happen(self.simulator.world, event)
+                self.log.append(event)
+
+    def _event(self, kind: type[events.Fail | events.Mend]) -> events.Fail | events.Mend:
+        """Return an event of some tables and partitions."""
         truth = self.simulator.world.truth()
         tables = [table.id for table in truth.tables(SOURCE) if not table.has_partitions]
         partitions = [partition.id for partition in truth.partitions(SOURCE)]
-        for event in (events.Fail, events.Mend):
-            if self.random.random() < 0.6:
-                chosen = event(
-                    source_id=SOURCE,
-                    table_ids=tuple(each for each in tables if self.random.random() < 0.3),
-                    partition_ids=tuple(each for each in partitions if self.random.random() < 0.3),
-                )
-                happen(self.simulator.world, chosen)
-                self.log.append(chosen)
+        return kind(
+            source_id=SOURCE,
+            table_ids=tuple(each for each in tables if self.random.random() < 0.3),
+            partition_ids=tuple(each for each in partitions if self.random.random() < 0.3),
+        )
 
     def _break(self) -> None:
         """Put some faults in force, each on some calls of one list."""
@@ -166,22 +167,23 @@ class History:
                 shift=self.random.choice((-1, 1)),
                 total=self.random.randint(0, 12),
                 cap=self.random.choice(CAPS),
+                event=self._event(self.random.choice((events.Fail, events.Mend))),
             )
-            # A call that fails once is repeated; then its failure is none.
-            self.has_lied |= fault.kind == "total"
+            self.lied_at = self.clock() if fault.kind == "total" else self.lied_at
             self.simulator.faults.add(fault)
             self.log.append(fault)
 
     async def _refresh(self, refresher: AccountRefresher) -> bool:
         """Refresh, check what is shown if nothing shows trouble, and return whether that is so."""
         self.ear.lost.clear()
+        before = {kind: self._failed(kind) for kind in self.names}
         await refresher.refresh()
         snapshot = refresher.snapshot()
         is_trusted = not self.ear.lost and all(each.success for each in snapshot.collectors)
         is_trusted = is_trusted and all(source.refreshed for source in snapshot.sources)
-        is_lied_to = any(fault.kind == "total" for fault in self.simulator.faults.known().values())
-        if not is_trusted or is_lied_to:
-            self._note_unchecked(snapshot)
+        is_moving = {"total", "meanwhile"} & {fault.kind for fault in self.simulator.faults.known().values()}
+        if not is_trusted or is_moving:
+            self._note_unchecked(snapshot, before)
             return is_trusted
         assert [source.name.source_id for source in snapshot.sources] == [SOURCE]
         self._check(snapshot.sources[0])
@@ -190,13 +192,19 @@ class History:
         assert (table.status, table.partitions_failed) == (true.status, true.partitions_failed)
         return True
 
-    def _note_unchecked(self, snapshot: AccountSnapshot) -> None:
-        """Note what the next refresh may show of failures: those of now, or others where they were read."""
+    @property
+    def _may_believe_a_lie(self) -> bool:
+        """Whether a number that only a `total` tells, read when it was wrong, may still be shown of an idle source."""
+        return self.lied_at is not None and self.clock() - self.lied_at <= IDLE_SECONDS
+
+    def _note_unchecked(self, snapshot: AccountSnapshot, before: Mapping[str, tuple[int, list[Failed]]]) -> None:
+        """Note what the next refresh may show of failures: those of now, or those of this one where they were read."""
         are_read = all(each.success for each in snapshot.collectors if each.collector == "failures")
         lost = {operation for operation, _ in self.ear.lost}
         for kind, names in self.names.items():
             if are_read and f"ListMms{kind.title()}s" not in lost:
-                names.add(*self._failed(kind))
+                names.may_be(*before[kind])
+                names.may_be(*self._failed(kind))
             else:
                 names.doubt()
 
@@ -213,7 +221,7 @@ class History:
             assert failures is not None
             assert failures.total == total, kind
             assert list(failures.newest) in allowed, kind
-        if shown.tasks is not None:
+        if shown.tasks is not None and not self._may_believe_a_lie:
             statuses = Counter(task.status for task in self.simulator.world.truth().tasks(SOURCE))
             assert shown.tasks.counts == {status: statuses[status] for status in TASK_STATUSES}
 
@@ -228,7 +236,8 @@ class History:
         jobs = {job.id: job for job in self.simulator.world.truth().jobs(SOURCE)}
         counts = Counter(job.status for job in jobs.values())
         assert shown.jobs is not None
-        assert shown.jobs.counts == {status: counts[status] for status in JOB_STATUSES}
+        if not self._may_believe_a_lie:
+            assert shown.jobs.counts == {status: counts[status] for status in JOB_STATUSES}
         held = {key: (job.status, job.task_num, job.task_done) for key, job in jobs.items()}
         found = {job.job_id: (job.status, job.tasks, job.tasks_done) for job in shown.jobs.jobs}
         assert {key: value for key, value in found.items() if held.get(key) != value} == {}
