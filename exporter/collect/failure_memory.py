@@ -32,7 +32,7 @@ class KindMemory(Struct, frozen=True, gc=False):
     """When the list was read, in monotonic seconds."""
 
     def is_unmoved(self, count: int | None, now: float) -> bool:
-        """Tell whether a row that counts `count` says that nothing changed since a list was read."""
+        """Tell whether a row's `count` says that nothing changed."""
         return self.is_settled and self.count == count and now - self.listed_at < MAX_LIST_AGE_SECONDS
 
     def doubted(self) -> Self:

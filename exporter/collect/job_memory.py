@@ -32,7 +32,10 @@ class PageTrust(Struct, frozen=True, gc=False):
     """Monotonic seconds."""
 
     def after_failure(self, now: float, *, is_capped: bool) -> Self:
-        """Return what holds after a page failed; `is_capped` where a page cannot hold all jobs."""
+        """Return the trust that is left after a failure.
+
+        `is_capped` says that a page cannot hold all jobs.
+        """
         backoff = min(PAGE_DOUBT_SECONDS, PAGE_RETRY_SECONDS * PAGE_RETRY_GROWTH ** min(self.failures, 10))
         seconds = PAGE_DOUBT_SECONDS if is_capped else backoff
         return replace(self, failures=self.failures + 1, doubted_until=now + seconds)
@@ -78,7 +81,10 @@ class JobMemory(Struct, frozen=True, gc=False):
         return known <= PAGE_SIZE and now >= self.page_trust.doubted_until
 
     def knows_failed(self, first: Page[Job], wanted: int) -> bool:
-        """Tell whether the first page of failed jobs is the one of a list that is known, `wanted` of it at most."""
+        """Tell whether all failed jobs behind this first page are known.
+
+        Of more than `wanted`, only so many are to be known.
+        """
         return first == self.failed_page and len(self.failed) == min(wanted, first.total or 0)
 
     @property

@@ -160,7 +160,7 @@ class JobsReader:
         return _Seen(lists, shows_all=True, page_fingerprint=None if is_strange else changed.fingerprint)
 
     def _after_bad_page(self, page: _BadPage, before: JobMemory, seen: _Seen, now: float) -> _Seen:
-        """Return what the lists have shown in place of a page, and how far pages are trusted then."""
+        """Return what lists showed in place of a page."""
         listed = sum(seen.lists.counts().values())
         is_capped = seen.is_capped or listed > PAGE_SIZE
         trust = before.page_trust.after_failure(now, is_capped=is_capped)
@@ -316,7 +316,7 @@ class JobsReader:
 
 
 def _is_capped(listing: Listing[Job]) -> bool:
-    """Tell whether a list took more pages than it would if pages held as many rows as was asked."""
+    """Tell whether a list's pages held fewer rows than was asked."""
     return listing.is_certain and listing.pages > max(1, -(-len(listing.rows) // PAGE_SIZE))
 
 

@@ -18,7 +18,7 @@ class Memory(Protocol):
     """What a collector remembers of a source."""
 
     def doubted(self) -> Self:
-        """Return the same figures, with nothing that would spare a call."""
+        """Return the same figures without what would spare a call."""
 
 
 M = TypeVar("M", bound=Memory)
@@ -38,9 +38,9 @@ class Reading(Struct, Generic[M], gc=False):
     """Whether the last refresh read all of it."""
 
     def note_outcome(self, *, succeeded: bool) -> None:
-        """Note whether a refresh read all of it; if not, the next one reads it whatever seems unchanged."""
+        """Note whether a refresh read all of it."""
         self.succeeded = succeeded
-        if not succeeded:
+        if not succeeded:  # what a row or a page repeats may differ from what could not be read between
             self.memory = self.memory.doubted()
 
 

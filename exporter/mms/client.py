@@ -153,9 +153,9 @@ class Client:
     async def newest_jobs(
         self, source_id: int, filters: JobFilter, wanted: int, first: Page[Job] | None = None
     ) -> Listing[Job]:
-        """Return `wanted` of the jobs of a source that `filters` match, the highest id first; `first` is page 1.
+        """Return `wanted` of a source's jobs, the highest id first.
 
-        Raises: MmsError.
+        `first` is page 1, if it was read. Raises: MmsError.
         """
         return await self._newest(lambda page: protocol.list_mms_jobs(source_id, filters, page), wanted, first)
 

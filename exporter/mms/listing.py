@@ -83,10 +83,10 @@ async def read_newest(
     first: Page[I] | None = None,
     page_size: int | None = None,
 ) -> Listing[I]:
-    """Return the `wanted` rows of the highest ids, the highest first, in as few pages as that takes.
+    """Return the `wanted` rows of the highest ids, highest first.
 
-    `first` is page 1, if it was read; `page_size` is how many rows a page was asked to hold. A list whose ids ascend is
-    read from its end. Of a list without order, the first pages are read.
+    Reads as few pages as that takes. `first` is page 1, if it was read; `page_size` is how many rows a page was asked
+    to hold. A list whose ids ascend is read from its end. Of a list without order, the first pages are read.
 
     UNVERIFIED: the order of the rows, which the API does not let choose by age; any live list settles it.
     """
@@ -112,13 +112,13 @@ async def read_newest(
 
 
 def _ascends(pages: Mapping[int, Page[I]]) -> bool:
-    """Tell whether the first and the last row that are known ascend."""
+    """Tell whether the ids on these pages ascend."""
     ids = [row.id for page in pages.values() for row in page.rows]
     return len(ids) > 1 and ids[0] < ids[-1]
 
 
 def _newest(pages: Mapping[int, Page[I]], count: int, wanted: int) -> Listing[I]:
-    """Return the newest rows of some of the `count` pages of a list; it is whole where no page lacks or repeats one."""
+    """Return the newest rows on some of a list's `count` pages."""
     rows = {row.id: row for page in pages.values() for row in page.rows}
     newest = sorted(rows.values(), key=lambda row: row.id, reverse=True)[:wanted]
     total, size = pages[1].total, len(pages[1].rows)
@@ -126,6 +126,7 @@ def _newest(pages: Mapping[int, Page[I]], count: int, wanted: int) -> Listing[I]
     if total is not None and size:
         expected = {number: size if number < count else total - (count - 1) * size for number in pages}
         sizes = {number: len(page.rows) for number, page in pages.items()}
+        # A page that lacks rows, or a row that comes twice, took the place of rows that may be newer.
         is_whole = is_whole and sizes == expected and len(rows) == sum(sizes.values())
     is_steady = len({page.total for page in pages.values()}) == 1
     return Listing(tuple(newest), total, is_whole=is_whole, is_steady=is_steady, pages=len(pages))

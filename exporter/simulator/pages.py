@@ -68,7 +68,7 @@ class Page:
         }
 
     def _tweaked(self, groups: Sequence[Group[Item]], items: list[Item]) -> list[Item]:
-        """Return the items of the page without the one that is lost, and with the one that is repeated."""
+        """Return the page's items with the lost and the repeated row."""
         if items and self.tweaks.repeated is not None:
             items[min(self.tweaks.repeated, len(items) - 1)] = next(_window(groups, 0, 1))
         if items and self.tweaks.lost is not None:

@@ -58,13 +58,13 @@ class Names:
     allowed: list[list[Failed]] = field(default_factory=list)
 
     def may_be(self, count: int, now: list[Failed]) -> list[list[Failed]]:
-        """Return the names that a refresh without trouble may show: those of now, or of when the number moved last."""
+        """Return the names that may be shown: those since the number moved."""
         self.allowed = [*self.allowed, now] if self.count == count else [now]
         self.count = count
         return self.allowed
 
     def doubt(self) -> None:
-        """Note that something could not be read: the next names are those of then."""
+        """Note a failed read, after which names are read again."""
         self.count = None
 
 
@@ -118,7 +118,7 @@ class History:
             yield AccountRefresher(account, config, client, self.ear, lambda: None, ticks)
 
     async def run(self) -> None:
-        """Disturb some refreshes and check each; then leave three alone, after which all has to be right."""
+        """Disturb and check some refreshes, then leave three alone."""
         async with self.refresher() as refresher:
             for _ in range(self.random.randint(2, 4)):
                 self.clock.advance(self.random.choice((1, 30, 60, 60, 300, 700)))
@@ -174,7 +174,7 @@ class History:
             self.log.append(fault)
 
     async def _refresh(self, refresher: AccountRefresher) -> bool:
-        """Refresh, check what is shown if nothing shows trouble, and return whether that is so."""
+        """Refresh, and check and return whether nothing shows trouble."""
         self.ear.lost.clear()
         before = {kind: self._failed(kind) for kind in self.names}
         await refresher.refresh()
@@ -194,11 +194,11 @@ class History:
 
     @property
     def _may_believe_a_lie(self) -> bool:
-        """Whether a number that only a `total` tells, read when it was wrong, may still be shown of an idle source."""
+        """Whether a wrong `total` may still be shown of an idle source."""
         return self.lied_at is not None and self.clock() - self.lied_at <= IDLE_SECONDS
 
     def _note_unchecked(self, snapshot: AccountSnapshot, before: Mapping[str, tuple[int, list[Failed]]]) -> None:
-        """Note what the next refresh may show of failures: those of now, or those of this one where they were read."""
+        """Note what the next refresh may show of failures."""
         are_read = all(each.success for each in snapshot.collectors if each.collector == "failures")
         lost = {operation for operation, _ in self.ear.lost}
         for kind, names in self.names.items():
@@ -226,7 +226,7 @@ class History:
             assert shown.tasks.counts == {status: statuses[status] for status in TASK_STATUSES}
 
     def _failed(self, kind: str) -> tuple[int, list[Failed]]:
-        """Return how many of a kind have failed, and the newest of them as they are to be named."""
+        """Return how many of a kind failed, and the newest names."""
         truth = self.simulator.world.truth()
         things: list[Table | Partition] = [*(truth.tables if kind == "table" else truth.partitions)(SOURCE)]
         failed = sorted((each for each in things if each.status == "FAILED"), key=lambda each: each.id, reverse=True)
