@@ -28,12 +28,44 @@ timestamp. A status metric has one series for each known value, 0 or 1, and `UNK
 label value longer than 512 characters is cut there and ends in `…`.
 """
 
+FRESHNESS = """## Figures that are older or incomplete
+
+These queries return what is older or incomplete, and nothing where all is as of the last refresh:
+
+| what is wrong | PromQL |
+|---|---|
+| The data source could not be read; its figures are older. | `mms_datasource_refresh_success == 0` |
+| A collector of the account failed. | `mms_refresh_success == 0` |
+| The data sources could not be listed. | `mms_up == 0` |
+| A list was incomplete in the last 5 minutes; rows may be missing. | see below |
+| Some failures have no series. | `mms_failed_omitted > 0` |
+| Some unfinished jobs have no series. | `mms_job_series_omitted > 0` |
+
+`time() - mms_datasource_refresh_last_success_timestamp_seconds` is the age of the figures in seconds.
+
+A list is incomplete when it holds fewer or more rows than its `total` says, or when `total` changes while its pages are
+read. The rows that arrived are shown. Each refresh reads and counts it again until it is complete. The counter has the
+label `operation` and none for the data source. Its series begins with the first incomplete list, which `increase()`
+does not see; this query does:
+
+```promql
+mms_exporter_unexpected_values_total{field="total"}
+  > (mms_exporter_unexpected_values_total{field="total"} offset 5m
+     or 0 * mms_exporter_unexpected_values_total{field="total"})
+```
+
+Some figures are older by design, at most `jobs.idle_interval`: the jobs and tasks of a data source whose row did not
+change and in which nothing runs. The names of failures, not their number, can be up to an hour old where one recovered
+and another failed between two refreshes. Without a series `mms_jobs{status="UNKNOWN"}`, the number of jobs of an
+unknown status is not known, or 0. [design.md](design.md) lists every case.
+"""
+
 TABLE_HEAD = ("| metric | type | labels | meaning |", "|---|---|---|---|")
 
 
 def metrics() -> str:
     """Return docs/metrics.md."""
-    lines = [METRICS_HEAD, "## From MMS", "", *TABLE_HEAD]
+    lines = [METRICS_HEAD, FRESHNESS, "## From MMS", "", *TABLE_HEAD]
     for part in PARTS:
         lines += (_row(each.name, "gauge", part.labels_of(each), each.help) for each in part.families)
     lines += ["", "## The exporter itself", "", *TABLE_HEAD]

@@ -90,12 +90,12 @@ class SourcesCollector:
             return [*errors, *self._permissions.errors]
         finally:
             for source_id, source in self._means.sources.by_id.items():
-                reading(source).succeeded = source_id in read
+                reading(source).note_outcome(succeeded=source_id in read)
 
     def give_up(self) -> None:
         """Note that no source was read."""
         for source in self._means.sources.by_id.values():
-            self._reader.reading(source).succeeded = False
+            self._reader.reading(source).note_outcome(succeeded=False)
 
     def note_reload(self) -> None:
         """Ask again for what was refused."""

@@ -11,6 +11,10 @@ from exporter.collect.snapshot import Failed, Failures, FailuresFigures, JobFigu
 
 Kind = Literal["table", "partition"]
 
+ListedFailures = tuple[Failures, bool]
+"""What a list holds, and whether it is certain that it holds nothing else."""
+MAX_LIST_AGE_SECONDS: Final = 3600.0
+"""After so long a list is read again although its count stood still: some may have recovered as others failed."""
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -24,10 +28,12 @@ class KindMemory(Struct, frozen=True, gc=False):
     """Monotonic seconds."""
     is_settled: bool
     """Whether list and row agree, or differ as they did before: then only a moved count is worth another call."""
+    listed_at: float = 0.0
+    """When the list was read, in monotonic seconds."""
 
-    def is_unmoved(self, count: int | None) -> bool:
-        """Tell whether a row that counts `count` says that nothing changed."""
-        return self.is_settled and self.count == count
+    def is_unmoved(self, count: int | None, now: float) -> bool:
+        """Tell whether a row's `count` says that nothing changed."""
+        return self.is_settled and self.count == count and now - self.listed_at < MAX_LIST_AGE_SECONDS
 
     def doubted(self) -> Self:
         """Return the same failures, which no row can confirm."""
@@ -35,16 +41,18 @@ class KindMemory(Struct, frozen=True, gc=False):
 
     @classmethod
     def listed(
-        cls, failures: Failures, wanted: int, count: int | None, now: float, before: "KindMemory | None"
+        cls, listed: ListedFailures, wanted: int, count: int | None, now: float, before: "KindMemory | None"
     ) -> "KindMemory":
         """Return what a list brought, of which `wanted` were to be named.
 
-        A list that holds more or fewer than its row counts was overtaken by a change; it is read once more. One of
-        which not all that are wanted can be read is read until they can.
+        A list that holds more or fewer than its row counts was overtaken by a change; it is read once more. An
+        incomplete list, or one of which not all that are wanted can be read, is read until it is complete.
         """
+        failures, is_certain = listed
         was_same = before is not None and (before.count, before.failures.total) == (count, failures.total)
-        is_whole = sum(map(_is_legible, failures.newest)) >= min(wanted, failures.total)
-        return cls(failures, count, now, is_settled=is_whole and (was_same or failures.total == count))
+        is_complete = is_certain and sum(map(_is_legible, failures.newest)) >= min(wanted, failures.total)
+        is_settled = is_complete and (was_same or failures.total == count)
+        return cls(failures, count, now, is_settled=is_settled, listed_at=now)
 
 
 def _is_legible(failed: Failed) -> bool:

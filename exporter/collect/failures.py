@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import replace
+
 from exporter.collect.collector import Means, SourcesCollector
-from exporter.collect.failure_memory import FailureMemory, Kind, KindMemory, Lookups
+from exporter.collect.failure_memory import FailureMemory, Kind, KindMemory, ListedFailures, Lookups
 from exporter.collect.known_sources import KnownSource, Reading
 from exporter.collect.permissions import Permissions
 from exporter.collect.snapshot import Failed, Failures
@@ -55,7 +57,7 @@ class FailuresReader:
             try:
                 known = await self._current(kind, source, known, now)
             except PermissionRefused:
-                pass
+                known = known and known.doubted()
             except MmsError as error:
                 errors.append(error.with_traceback(None))  # whose frames would hold it and all of the answer
             if known is not None and now - known.confirmed_at <= self.stale_after:
@@ -77,34 +79,36 @@ class FailuresReader:
             count = _COUNTS[kind](source.row)
             if count == 0:
                 return KindMemory(Failures((), 0), 0, now, is_settled=True)
-            if before is not None and before.is_unmoved(count):
-                return KindMemory(before.failures, count, now, is_settled=True)
+            if before is not None and before.is_unmoved(count, now):
+                return replace(before, confirmed_at=now)
         if kind == "table":
-            failures = await self._failed_tables(source, count)
-            return KindMemory.listed(failures, self.max_per_source, count, now, before)
+            listed = await self._failed_tables(source, count)
+            return KindMemory.listed(listed, self.max_per_source, count, now, before)
         try:
-            failures = await self._failed_partitions(source, count)
-            return KindMemory.listed(failures, self.max_per_source, count, now, before)
+            listed = await self._failed_partitions(source, count)
+            return KindMemory.listed(listed, self.max_per_source, count, now, before)
         except PermissionRefused:
             return await self._looked_up(source, before, count, now)
 
-    async def _failed_tables(self, source: KnownSource, count: int | None) -> Failures:
+    async def _failed_tables(self, source: KnownSource, count: int | None) -> ListedFailures:
         listing = await self.permissions.ask(
             "ListMmsTables",
             lambda: self.client.newest_tables(
                 source.name.source_id, TableFilter(status=(FAILED,)), self.max_per_source
             ),
         )
-        return _failures([_failed_table(row) for row in listing.rows if _is_failed(row)], listing.total, count)
+        failed = [_failed_table(row) for row in listing.rows if _is_failed(row)]
+        return _failures(failed, listing.total, count), listing.is_certain
 
-    async def _failed_partitions(self, source: KnownSource, count: int | None) -> Failures:
+    async def _failed_partitions(self, source: KnownSource, count: int | None) -> ListedFailures:
         listing = await self.permissions.ask(
             "ListMmsPartitions",
             lambda: self.client.newest_partitions(
                 source.name.source_id, PartitionFilter(status=(FAILED,)), self.max_per_source
             ),
         )
-        return _failures([_failed_partition(row) for row in listing.rows if _is_failed(row)], listing.total, count)
+        failed = [_failed_partition(row) for row in listing.rows if _is_failed(row)]
+        return _failures(failed, listing.total, count), listing.is_certain
 
     async def _looked_up(
         self, source: KnownSource, before: KindMemory | None, count: int | None, now: float

@@ -15,8 +15,30 @@ from exporter.mms.protocol import PAGE_SIZE
 
 UNKNOWN: Final = "UNKNOWN"
 """The status, in series, of what has a status that is not known."""
+PAGE_RETRY_SECONDS: Final = 30.0
+"""After so long a page of all jobs is tried again, by the next refresh, where nothing says why it failed once."""
+PAGE_RETRY_GROWTH: Final = 4
+"""So many times as long after each further failure in a row."""
 PAGE_DOUBT_SECONDS: Final = 3600.0
-"""For so long no page is tried where one did not show all jobs, as where the service caps pages."""
+"""The longest time without a try; it passes at once where pages are capped, or too small for all jobs."""
+
+
+class PageTrust(Struct, frozen=True, gc=False):
+    """Whether one page may show all jobs of a source, by how the last ones went."""
+
+    failures: int = 0
+    """In a row."""
+    doubted_until: float = 0.0
+    """Monotonic seconds."""
+
+    def after_failure(self, now: float, *, is_capped: bool) -> Self:
+        """Return the trust that is left after a failure.
+
+        `is_capped` says that a page cannot hold all jobs.
+        """
+        backoff = min(PAGE_DOUBT_SECONDS, PAGE_RETRY_SECONDS * PAGE_RETRY_GROWTH ** min(self.failures, 10))
+        seconds = PAGE_DOUBT_SECONDS if is_capped else backoff
+        return replace(self, failures=self.failures + 1, doubted_until=now + seconds)
 
 
 class Sought(Struct, frozen=True, gc=False):
@@ -25,6 +47,8 @@ class Sought(Struct, frozen=True, gc=False):
     job: JobFigures
     page: int = 1
     """The next page to look at; the API's filter matches loosely, so the job may be on any."""
+    ids_seen: frozenset[int] = frozenset()
+    """On the pages before."""
 
 
 class JobMemory(Struct, frozen=True, gc=False):
@@ -32,13 +56,15 @@ class JobMemory(Struct, frozen=True, gc=False):
 
     figures: JobsFigures | None = None
     row: DataSource | None = None
-    """The source's row when its jobs were read."""
+    """The source's row when its jobs were read; None where not all of them could be."""
     read_at: float = 0.0
     """Monotonic seconds."""
     unfinished: Mapping[int, JobFigures] = field(default_factory=dict)
     failed: Mapping[int, JobFigures] = field(default_factory=dict)
     failed_page: Page[Job] | None = None
-    """The first page of failed jobs: while it stays, so do the others."""
+    """The first page of failed jobs, where the list was complete."""
+    failed_at: float = 0.0
+    """When that list was read, in monotonic seconds."""
     finished: Mapping[int, tuple[JobFigures, float]] = field(default_factory=dict)
     """Those that linger, each with the monotonic second at which it was first seen finished."""
     sought: Mapping[int, Sought] = field(default_factory=dict)
@@ -47,13 +73,19 @@ class JobMemory(Struct, frozen=True, gc=False):
     """Whether as many unfinished jobs could be read as there are; else there are more than those known."""
     page_fingerprint: Fingerprint | None = None
     """Of the page that showed all jobs, if one did: while its data stay, so do they."""
-    page_failed_at: float | None = None
-    """The monotonic second at which one page did not show all jobs, if it did not the last time it was tried."""
+    page_trust: PageTrust = PageTrust()
 
     def may_fit_one_page(self, now: float) -> bool:
-        """Tell whether one page may show all jobs: there are few enough, and no page showed less a while ago."""
+        """Tell whether one page may show all jobs: there are few enough, and no page failed a while ago."""
         known = sum(self.figures.counts.values()) if self.figures else 0
-        return known <= PAGE_SIZE and (self.page_failed_at is None or now - self.page_failed_at >= PAGE_DOUBT_SECONDS)
+        return known <= PAGE_SIZE and now >= self.page_trust.doubted_until
+
+    def knows_failed(self, first: Page[Job], wanted: int) -> bool:
+        """Tell whether all failed jobs behind this first page are known.
+
+        Of more than `wanted`, only so many are to be known.
+        """
+        return first == self.failed_page and len(self.failed) == min(wanted, first.total or 0)
 
     @property
     def followed(self) -> set[int]:
@@ -67,13 +99,13 @@ class JobMemory(Struct, frozen=True, gc=False):
 
     def is_idle(self, row: DataSource | None, now: float, idle_interval: float) -> bool:
         """Tell whether nothing suggests that reading anew would bring anything else."""
-        is_same = self.is_at_rest and row is not None and self.row == row
+        is_same = self.is_at_rest and self.row == row
         return is_same and now - self.read_at < idle_interval
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether no job is unfinished, as far as can be told."""
-        return self.is_whole and not self.unfinished and not self.sought
+        """Whether no job is unfinished, and all were read."""
+        return self.row is not None and self.is_whole and not self.unfinished and not self.sought
 
     def lingering(self, now: float, linger: float) -> dict[int, tuple[JobFigures, float]]:
         """Return the finished jobs whose time is not over."""

@@ -5,6 +5,7 @@ moves on meanwhile is seen twice rather than not at all: INIT and DOING whole, F
 its number. The API tells no end time: a job counts as just finished when it was unfinished the last time only.
 """
 
+import dataclasses
 import heapq
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from exporter.collect.collector import Means
-from exporter.collect.job_memory import JobLists, JobMemory, Sought
+from exporter.collect.job_memory import JobLists, JobMemory, PageTrust, Sought
 from exporter.collect.known_sources import KnownSource, Reading
 from exporter.collect.snapshot import JobFigures, JobsFigures
 from exporter.config import Jobs
@@ -28,6 +29,7 @@ from exporter.errors import (
     ServerFailed,
 )
 from exporter.mms.decoding import Fingerprint, Page
+from exporter.mms.listing import Listing
 from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
 from exporter.mms.protocol import PAGE_SIZE, JobFilter
 from exporter.mms.times import unix_seconds
@@ -53,9 +55,35 @@ class _Seen:
     shows_all: bool = False
     """Whether a job that is not there does not exist."""
     failed_page: Page[Job] | None = None
+    failed_at: float = 0.0
     sought: Mapping[int, Sought] = field(default_factory=dict)
     is_whole: bool = True
+    """Whether every unfinished job was read."""
+    is_complete: bool = True
+    """Whether every job was read that is to be."""
+    is_capped: bool = False
+    """Whether pages held fewer rows than they were asked to hold."""
     page_fingerprint: Fingerprint | None = None
+    page_trust: PageTrust = field(default_factory=PageTrust)
+
+
+@dataclass(frozen=True, slots=True)
+class _BadPage:
+    """A page that does not show all jobs, or not what each is up to."""
+
+    total: int | None
+    """How many jobs there are, as it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FailedJobs:
+    """How the list of failed jobs was read."""
+
+    page: Page[Job] | None
+    """Its first page; None where the list is incomplete."""
+    at: float
+    """When all of it was read, in monotonic seconds."""
+    is_capped: bool = False
 
 
 _AS_BEFORE: Final = _Seen(JobLists())
@@ -86,42 +114,41 @@ class JobsReader:
         tries_page = before.may_fit_one_page(now)
         seen = await self._read_one_page(source, now) if tries_page else None
         if seen is _AS_BEFORE:
-            return self._without_lingerers(replace(before, row=row, read_at=now, page_failed_at=None), now)
-        page_failed_at = None if seen else now if tries_page else before.page_failed_at
-        if seen is None:
-            seen = await self._read_lists(name.source_id, before)
+            return self._without_lingerers(replace(before, row=row, read_at=now, page_trust=PageTrust()), now)
+        if not isinstance(seen, _Seen):
+            bad_page, seen = seen, await self._read_lists(name.source_id, before, now)
+            seen = self._after_bad_page(bad_page, before, seen, now) if bad_page else seen
         failed = _newest(seen.lists.in_state("FAILED"))[: self.settings.max_series_per_source]
         memory = JobMemory(
             figures=JobsFigures(name, seen.lists.counts(), stopped=0, jobs=(), omitted=0),
-            row=row,
+            row=row if seen.is_complete else None,
             read_at=now,
             unfinished=_as_kept(before.unfinished, seen.lists.unfinished()),
             failed=_as_kept(before.failed, {job.job_id: job for job in failed}),
             failed_page=seen.failed_page,
+            failed_at=seen.failed_at,
             finished=self._finished(before, seen, now),
             sought=seen.sought,
             is_whole=seen.is_whole,
             page_fingerprint=seen.page_fingerprint,
-            page_failed_at=page_failed_at,
+            page_trust=seen.page_trust,
         )
         return self._with_series(memory, before)
 
-    async def _read_one_page(self, source: KnownSource, now: float) -> _Seen | None:
-        """Read all jobs of a source at once; _AS_BEFORE where its page says what it said.
-
-        None where one page does not show them all, or not what each is up to.
-        """
+    async def _read_one_page(self, source: KnownSource, now: float) -> _Seen | _BadPage:
+        """Read all jobs of a source at once; _AS_BEFORE where its page says what it said."""
         before = source.jobs.memory
         try:
             changed = await self.means.client.changed_jobs_page(source.name.source_id, before.page_fingerprint)
         except _PERHAPS_OF_THE_PAGE:
-            return None  # and it is only remembered where the lists can be read: else it was not for the page
+            return _BadPage(None)  # remembered only where the lists can be read: else it was not for the page
         if changed is None:
             return _AS_BEFORE
         page = changed.value
         if page.total != len({job.id for job in page.rows}) or not all(job.status for job in page.rows):
-            source.jobs.memory = replace(before, page_failed_at=now)
-            return None
+            is_full = len(page.rows) >= PAGE_SIZE
+            source.jobs.memory = replace(before, page_trust=before.page_trust.after_failure(now, is_capped=is_full))
+            return _BadPage(page.total)
         statuses = {job.id: job.status.upper() for job in page.rows if job.status}
         followed = before.followed
         shown = [job for job in page.rows if statuses[job.id] != "DONE" or job.id in followed]
@@ -132,31 +159,54 @@ class JobsReader:
         is_strange = any(map(_strange_fields, shown, figures))
         return _Seen(lists, shows_all=True, page_fingerprint=None if is_strange else changed.fingerprint)
 
-    async def _read_lists(self, source_id: int, before: JobMemory) -> _Seen:
+    def _after_bad_page(self, page: _BadPage, before: JobMemory, seen: _Seen, now: float) -> _Seen:
+        """Return what lists showed in place of a page."""
+        listed = sum(seen.lists.counts().values())
+        is_capped = seen.is_capped or listed > PAGE_SIZE
+        trust = before.page_trust.after_failure(now, is_capped=is_capped)
+        if is_capped or listed == page.total:
+            return dataclasses.replace(seen, page_trust=trust)
+        self.means.observer.unexpected(OPERATION, ["total"])  # jobs of a status that has no list may be missing
+        is_complete = seen.is_complete and before.page_trust.failures > 0
+        return dataclasses.replace(seen, page_trust=trust, is_complete=is_complete)
+
+    async def _read_lists(self, source_id: int, before: JobMemory, now: float) -> _Seen:
         """Read the jobs of a source by status."""
-        lists, is_whole = JobLists(), True
+        lists, is_whole, is_capped = JobLists(), True, False
         for status in UNFINISHED_JOB_STATUSES:
             listing = await self.means.client.list_jobs(source_id, JobFilter(status=status))
-            lists.add_list(status, listing.total, map(self._figures, listing.rows))
-            is_whole &= listing.is_whole
-        failed_page = await self._list_failed(source_id, before, lists)
+            total = None if listing.total is None else max(listing.total, len(listing.rows))
+            lists.add_list(status, total, map(self._figures, listing.rows))
+            is_whole &= listing.is_certain
+            is_capped |= _is_capped(listing)
+        failed = await self._list_failed(source_id, before, lists, now)
         await self._count_done(source_id, before, lists)
-        sought = await self._look_for_missing(source_id, before, lists)
-        return _Seen(lists, failed_page=failed_page, sought=sought, is_whole=is_whole)
+        return _Seen(
+            lists,
+            failed_page=failed.page,
+            failed_at=failed.at,
+            sought=await self._look_for_missing(source_id, before, lists),
+            is_whole=is_whole,
+            is_complete=is_whole and failed.page is not None,
+            is_capped=is_capped or failed.is_capped,
+            page_trust=before.page_trust,
+        )
 
-    async def _list_failed(self, source_id: int, before: JobMemory, lists: JobLists) -> Page[Job]:
-        """List the failed jobs, as many as can have series, and return their first page.
+    async def _list_failed(self, source_id: int, before: JobMemory, lists: JobLists, now: float) -> _FailedJobs:
+        """List the failed jobs, as many as can have series.
 
-        They are history: the other pages are only read when the first is not what it was.
+        They are history: the other pages are read only when the first changed, or says that not all are known.
         """
         filters, most = JobFilter(status="FAILED"), self.settings.max_series_per_source
         first = await self.means.client.jobs_page(source_id, filters)
-        if first == before.failed_page and not before.failed.keys() & lists.sightings.keys():
+        is_recent = now - before.failed_at < self.settings.idle_interval
+        is_moving = bool(before.failed.keys() & lists.sightings.keys())
+        if is_recent and not is_moving and before.knows_failed(first, most):
             lists.add_list("FAILED", first.total, before.failed.values())
-        else:
-            listing = await self.means.client.list_jobs(source_id, filters, max_rows=most, first=first)
-            lists.add_list("FAILED", listing.total, map(self._figures, listing.rows))
-        return first
+            return _FailedJobs(first, before.failed_at)
+        listing = await self.means.client.newest_jobs(source_id, filters, most, first)
+        lists.add_list("FAILED", listing.total, map(self._figures, listing.rows))
+        return _FailedJobs(first if listing.is_certain else None, now, is_capped=_is_capped(listing))
 
     async def _count_done(self, source_id: int, before: JobMemory, lists: JobLists) -> None:
         """Take the number of finished jobs, and of their first page those that were unfinished a moment ago."""
@@ -199,10 +249,14 @@ class JobsReader:
         found = next((job for job in page.rows if job.id == sought.job.job_id), None)
         if found is not None:
             lists.add_found(self._figures(found))
-        is_last_page = not page.rows or len(page.rows) * sought.page >= (page.total or 0)
-        if found is not None or is_last_page or sought.page == MAX_LOOKUP_PAGES:
+        seen = sought.ids_seen.union(job.id for job in page.rows)
+        is_gone = page.total is not None and len(seen) >= page.total
+        if found is not None or is_gone or sought.page == MAX_LOOKUP_PAGES:
             return None
-        return replace(sought, page=sought.page + 1)
+        if page.rows:
+            return replace(sought, page=sought.page + 1, ids_seen=seen)
+        self.means.observer.unexpected(OPERATION, ["total"])
+        return Sought(sought.job)
 
     def _finished(self, before: JobMemory, seen: _Seen, now: float) -> dict[int, tuple[JobFigures, float]]:
         """Return the jobs that linger: those from before, unless they are gone or DONE no more, and new ones."""
@@ -259,6 +313,11 @@ class JobsReader:
         if strange := _strange_fields(job, figures):
             self.means.observer.unexpected(OPERATION, strange)
         return figures
+
+
+def _is_capped(listing: Listing[Job]) -> bool:
+    """Tell whether a list's pages held fewer rows than was asked."""
+    return listing.is_certain and listing.pages > max(1, -(-len(listing.rows) // PAGE_SIZE))
 
 
 def _failed_partitions(job: Job) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from msgspec import Struct
 
@@ -13,7 +13,15 @@ from exporter.collect.task_memory import TaskMemory
 from exporter.config import Selection
 from exporter.mms.models import DataSource
 
-M = TypeVar("M")
+
+class Memory(Protocol):
+    """What a collector remembers of a source."""
+
+    def doubted(self) -> Self:
+        """Return the same figures without what would spare a call."""
+
+
+M = TypeVar("M", bound=Memory)
 
 
 Outcome = tuple[bool, bool, bool, bool]
@@ -28,6 +36,12 @@ class Reading(Struct, Generic[M], gc=False):
     """When that was last known to hold, in monotonic seconds."""
     succeeded: bool = True
     """Whether the last refresh read all of it."""
+
+    def note_outcome(self, *, succeeded: bool) -> None:
+        """Note whether a refresh read all of it."""
+        self.succeeded = succeeded
+        if not succeeded:  # what a row or a page repeats may differ from what could not be read between
+            self.memory = self.memory.doubted()
 
 
 @dataclass(slots=True)

@@ -108,7 +108,7 @@ class TasksReader:
         most = len(first.rows) * MAX_PAGES_PER_JOB
         if first.total is not None and first.total <= most:
             listing = await read_pages(lambda page: self._page(source_id, filters, page), most, first)
-            if listing.total is not None and len(listing.rows) >= listing.total:
+            if listing.is_certain:
                 return self._counted(job, listing.rows)
             self.means.observer.unexpected(OPERATION, ["total"])
         return JobTasks(job.job_id, job.name, await self._totals(source_id, job.job_id), retried=None)
@@ -149,6 +149,8 @@ def _unfinished(source: KnownSource, oldest: float) -> list[JobFigures]:
 
 def _is_at_rest(source: KnownSource, counts: Mapping[str, int]) -> bool:
     """Tell whether no job of a source is unfinished; where jobs are not read, whether no task is."""
+    if not source.jobs.succeeded:
+        return False
     if source.jobs.memory.figures is None:
         return are_over(status for status, count in counts.items() if count)
     return source.jobs.memory.is_at_rest

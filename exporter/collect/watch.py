@@ -128,10 +128,13 @@ class WatchCollector:
                 watched.object_id = found[0]
                 return
             watched.page += 1
-            watched.rows_seen += len(page.rows)
-            is_last = not page.rows or (page.total is not None and watched.rows_seen >= page.total)
-            if is_last or watched.page > MAX_PAGES:
+            watched.ids_seen.update(row.id for row in page.rows)
+            if (page.total is not None and len(watched.ids_seen) >= page.total) or watched.page > MAX_PAGES:
                 self._note_missing(watched, "nothing has exactly these names")
+                return
+            if not page.rows:
+                self._means.observer.unexpected(kind.list_operation, ["total"])
+                watched.search_again()
                 return
 
     async def _get(self, watched: Watched, source: KnownSource, object_id: int) -> None:

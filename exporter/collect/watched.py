@@ -1,7 +1,7 @@
 """The two kinds of things that can be watched, tables and partitions: how each is asked for, found and shown."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -161,7 +161,7 @@ class Watched:
     """None until its names are resolved."""
     page: int = 1
     """The next page on which to look for its names."""
-    rows_seen: int = 0
+    ids_seen: set[int] = field(default_factory=set)
     """On the pages before."""
     figures: TableFigures | PartitionFigures | None = None
     read_at: float = 0.0
@@ -179,7 +179,12 @@ class Watched:
 
     def forget(self) -> None:
         """Note that it is gone; one that was named is looked for from the start."""
-        self.figures, self.object_id, self.page, self.rows_seen = None, self.target.object_id, 1, 0
+        self.figures, self.object_id = None, self.target.object_id
+        self.search_again()
+
+    def search_again(self) -> None:
+        """Begin again with the first page."""
+        self.page, self.ids_seen = 1, set()
 
     def rename_source(self, name: SourceName) -> None:
         """Note what its source is called now."""

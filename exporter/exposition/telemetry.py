@@ -65,7 +65,7 @@ class CallMetrics:
         self.unexpected = Counter(
             "mms_exporter_unexpected_values",
             'Fields of the API that were missing, of the wrong type or of no known meaning; "row" for a whole row, '
-            '"total" for a list that held fewer rows than it stated.',
+            '"total" for a list that was incomplete.',
             (*labels, "field"),
             registry=registry,
         )

@@ -146,24 +146,18 @@ class Client:
         """Return the data sources that `filters` match. Raises: MmsError."""
         return await self._list("ListMmsDataSources", lambda page: protocol.list_mms_data_sources(filters, page))
 
-    async def list_jobs(
-        self,
-        source_id: int,
-        filters: JobFilter = _ALL_JOBS,
-        *,
-        max_rows: int | None = None,
-        first: Page[Job] | None = None,
-    ) -> Listing[Job]:
-        """Return `max_rows` at most of the jobs of a source that `filters` match; `first` is page 1, if it was read.
+    async def list_jobs(self, source_id: int, filters: JobFilter = _ALL_JOBS) -> Listing[Job]:
+        """Return the jobs of a source that `filters` match. Raises: MmsError."""
+        return await self._list("ListMmsJobs", lambda page: protocol.list_mms_jobs(source_id, filters, page))
 
-        Raises: MmsError.
+    async def newest_jobs(
+        self, source_id: int, filters: JobFilter, wanted: int, first: Page[Job] | None = None
+    ) -> Listing[Job]:
+        """Return `wanted` of a source's jobs, the highest id first.
+
+        `first` is page 1, if it was read. Raises: MmsError.
         """
-        return await self._list(
-            "ListMmsJobs",
-            lambda page: protocol.list_mms_jobs(source_id, filters, page),
-            max_rows,
-            first,
-        )
+        return await self._newest(lambda page: protocol.list_mms_jobs(source_id, filters, page), wanted, first)
 
     async def jobs_page(
         self,
@@ -184,7 +178,7 @@ class Client:
         return await self.send(protocol.list_changed_mms_jobs(source_id, before))
 
     async def newest_tables(self, source_id: int, filters: TableFilter, wanted: int) -> Listing[Table]:
-        """Return `wanted` of the tables of a source that `filters` match, the highest id first. Raises: MmsError."""
+        """Return `wanted` of the tables of a source that `filters` match, as above. Raises: MmsError."""
         return await self._newest(lambda page: protocol.list_mms_tables(source_id, filters, page), wanted)
 
     async def newest_partitions(self, source_id: int, filters: PartitionFilter, wanted: int) -> Listing[Partition]:
@@ -221,24 +215,20 @@ class Client:
         """Return how far the making of a job is. Raises: MmsError."""
         return await self.send(protocol.get_mms_async_task(source_id, async_task_id))
 
-    async def _list(
-        self,
-        operation: str,
-        page_call: Callable[[int], Call[Page[I]]],
-        max_rows: int | None = None,
-        first: Page[I] | None = None,
-    ) -> Listing[I]:
-        listing = await read_pages(lambda page: self.send(page_call(page)), max_rows, first)
+    async def _list(self, operation: str, page_call: Callable[[int], Call[Page[I]]]) -> Listing[I]:
+        listing = await read_pages(lambda page: self.send(page_call(page)))
         self._note_lack(operation, listing)
         return listing
 
-    async def _newest(self, page_call: Callable[[int], Call[Page[I]]], wanted: int) -> Listing[I]:
-        listing = await read_newest(lambda page: self.send(page_call(page)), wanted)
+    async def _newest(
+        self, page_call: Callable[[int], Call[Page[I]]], wanted: int, first: Page[I] | None = None
+    ) -> Listing[I]:
+        listing = await read_newest(lambda page: self.send(page_call(page)), wanted, first, protocol.PAGE_SIZE)
         self._note_lack(page_call(1).operation, listing)
         return listing
 
     def _note_lack(self, operation: str, listing: Listing[Any]) -> None:
-        if not listing.is_whole:
+        if not listing.is_certain:
             self._observer.unexpected(operation, ["total"])
 
     def _wait_seconds(self, state: tenacity.RetryCallState) -> float:

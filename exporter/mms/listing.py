@@ -1,6 +1,6 @@
 """Whole lists out of pages, however the server cuts them. Pure but for the calls it is given to make."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -26,7 +26,9 @@ class Listing(Generic[I]):
     is_whole: bool
     """Whether as many rows arrived as there are, or more; or the reader stopped by its own will."""
     is_steady: bool = True
-    """Whether each page said the same `total`. Where it moved, a row can have moved to a page that was read already."""
+    """Whether each page said the same `total`, and no more rows came than that; else rows may have moved unseen."""
+    pages: int = 1
+    """How many pages were read."""
 
     @property
     def is_certain(self) -> bool:
@@ -58,8 +60,9 @@ async def read_pages(
             return Listing(tuple(rows.values())[:max_rows], total, is_whole=True, is_steady=len(totals) == 1)
         if len(rows) == known or (total is not None and len(rows) >= total):
             break
-    is_whole = total is not None and len(rows) >= total
-    return Listing(tuple(rows.values()), total, is_whole=is_whole, is_steady=len(totals) == 1)
+    is_whole, is_too_long = total is not None and len(rows) >= total, total is not None and len(rows) > total
+    is_steady = len(totals) == 1 and not is_too_long
+    return Listing(tuple(rows.values()), total, is_whole=is_whole, is_steady=is_steady, pages=number)
 
 
 async def read_steadily(read: Callable[[], Awaitable[Listing[I]]]) -> Listing[I]:
@@ -74,36 +77,56 @@ async def read_steadily(read: Callable[[], Awaitable[Listing[I]]]) -> Listing[I]
     return await read()
 
 
-async def read_newest(read: Callable[[int], Awaitable[Page[I]]], wanted: int) -> Listing[I]:
-    """Return the `wanted` rows of the highest ids, the highest first, in as few pages as that takes.
+async def read_newest(
+    read: Callable[[int], Awaitable[Page[I]]],
+    wanted: int,
+    first: Page[I] | None = None,
+    page_size: int | None = None,
+) -> Listing[I]:
+    """Return the `wanted` rows of the highest ids, highest first.
 
-    UNVERIFIED: the order of the rows, which the API does not let choose by age; any live list settles it. The first
-    page shows it: where its ids ascend, the list is read from its end. Of a list without order, the first pages are
-    read.
+    Reads as few pages as that takes. `first` is page 1, if it was read; `page_size` is how many rows a page was asked
+    to hold. A list whose ids ascend is read from its end. Of a list without order, the first pages are read.
+
+    UNVERIFIED: the order of the rows, which the API does not let choose by age; any live list settles it.
     """
-    first = await read(1)
-    rows = {row.id: row for row in first.rows}
-    size = len(rows)
-    totals = {first.total}
-    ascends = size > 0 and first.rows[0].id < first.rows[-1].id
-    for number in _pages_of_newest(first.total or 0, size, wanted, ascends=ascends):
+    pages = {1: first if first is not None else await read(1)}
+    total, size = pages[1].total, len(pages[1].rows)
+    count = -(-(total or 0) // size) if size else 1
+    if size == 1 and count > 1:
+        pages[2] = await read(2)  # a single row shows no order
+    ascends = _ascends(pages)
+    rows: dict[int, I] = {}
+    most_pages = -(-wanted // max(1, size)) + ascends  # the last page may hold a single row
+    for number in (range(count, 0, -1) if ascends else range(1, count + 1))[:most_pages]:
         known = len(rows)
-        if known - (size if ascends else 0) >= wanted:
+        if known >= wanted:
             break
-        page = await read(number)
-        totals.add(page.total)
-        rows.update((row.id, row) for row in page.rows)
-        if len(rows) == known and (page.rows or not ascends):
+        pages[number] = pages[number] if number in pages else await read(number)
+        rows.update((row.id, row) for row in pages[number].rows)
+        if len(rows) == known and (pages[number].rows or not ascends):
             break
+    if count > 1 and count not in pages and page_size is not None and size < page_size:
+        pages[count] = await read(count)  # it shows whether pages are capped, or the first one lacks rows
+    return _newest(pages, count, wanted)
+
+
+def _ascends(pages: Mapping[int, Page[I]]) -> bool:
+    """Tell whether the ids on these pages ascend."""
+    ids = [row.id for page in pages.values() for row in page.rows]
+    return len(ids) > 1 and ids[0] < ids[-1]
+
+
+def _newest(pages: Mapping[int, Page[I]], count: int, wanted: int) -> Listing[I]:
+    """Return the newest rows on some of a list's `count` pages."""
+    rows = {row.id: row for page in pages.values() for row in page.rows}
     newest = sorted(rows.values(), key=lambda row: row.id, reverse=True)[:wanted]
-    is_whole = first.total is not None and len(newest) >= min(wanted, first.total)
-    return Listing(tuple(newest), first.total, is_whole=is_whole, is_steady=len(totals) == 1)
-
-
-def _pages_of_newest(total: int, size: int, wanted: int, *, ascends: bool) -> range:
-    """Return the numbers of the pages behind the first that can hold the highest ids, in the order to read them."""
-    if not size:
-        return range(0)
-    pages, needed = -(-total // size), -(-wanted // size)
-    # The last page may hold a single row, so that one more is needed from the end.
-    return range(pages, max(1, pages - needed - 1), -1) if ascends else range(2, min(pages, needed) + 1)
+    total, size = pages[1].total, len(pages[1].rows)
+    is_whole = total is not None and len(newest) >= min(wanted, total)
+    if total is not None and size:
+        expected = {number: size if number < count else total - (count - 1) * size for number in pages}
+        sizes = {number: len(page.rows) for number, page in pages.items()}
+        # A page that lacks rows, or a row that comes twice, took the place of rows that may be newer.
+        is_whole = is_whole and sizes == expected and len(rows) == sum(sizes.values())
+    is_steady = len({page.total for page in pages.values()}) == 1
+    return Listing(tuple(newest), total, is_whole=is_whole, is_steady=is_steady, pages=len(pages))

@@ -85,6 +85,10 @@ def tweaks(fault: Fault | None) -> Tweaks:
         return Tweaks(shift=fault.shift)
     if fault.kind == "page_cap":
         return Tweaks(cap=fault.cap)
+    if fault.kind == "lost_row":
+        return Tweaks(lost=fault.row)
+    if fault.kind == "repeated_row":
+        return Tweaks(repeated=fault.row)
     return Tweaks(total=fault.total) if fault.kind == "total" else Tweaks()
 
 

@@ -1,6 +1,6 @@
 """Faults on command: which there are, and which one the next call meets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final, Literal, get_args
 
@@ -30,6 +30,8 @@ Kind = Literal[
     "endless",
     "huge",
     "shift",
+    "lost_row",
+    "repeated_row",
     "total",
     "page_cap",
     "answer",
@@ -54,6 +56,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     these five: of the first `rows` rows, where that is given
     endless: chunked, without end; huge: `size` bytes, declared; deep_nesting: `size` arrays
     shift: every page but the first lies `shift` rows off; total: `total`; page_cap: `cap`
+    lost_row: a page lacks its row `row`; repeated_row: in place of that row, the page has the first row of the list
     answer: `body` or `text` as it is, `status`, `content_type`; redirect: `url`, `status` (302)
     meanwhile: answered well, and before the next call `event` happens
     lost_answer: carried out, then RST; invalid_utf8, lone_surrogate: in each text
@@ -64,6 +67,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """None: any."""
     source_id: int | None = None
     """None: any, and calls without a source."""
+    query: dict[str, str] = {}
+    """Parameters that a call must have with these values, such as `pageNum` or `status`."""
     times: int | None = None
     """How often it happens; None: until it is removed."""
     skip: int = 0
@@ -81,6 +86,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     bytes_per_second: float = 100.0
     fields: tuple[str, ...] = ()
     rows: int | None = None
+    row: int = 0
+    """From 0; of a page with fewer rows, the last."""
     value: Any = None
     size: int = 1 << 30
     shift: int = -1
@@ -132,10 +139,11 @@ class Faults:
         """Return how often a fault in force was met."""
         return self._armed[number].happened
 
-    def met(self, operation: str, source_id: int | None) -> Fault | None:
+    def met(self, operation: str, source_id: int | None, query: Sequence[tuple[str, str]] = ()) -> Fault | None:
         """Return the fault that a call meets, and count it."""
         for armed in self._armed.values():
-            if _fits(armed.fault, operation, source_id) and self._strikes(armed):
+            is_meant = _fits(armed.fault, operation, source_id) and armed.fault.query.items() <= set(query)
+            if is_meant and self._strikes(armed):
                 return armed.fault
         return None
 

@@ -21,6 +21,12 @@ class Tweaks(NamedTuple):
     """By how many rows every page but the first lies off: below 0 rows come twice, above 0 rows are missed."""
     total: int | None = None
     """What `total` claims."""
+    lost: int | None = None
+    """The row of the page, from 0, that is left out; the last row where the page is shorter."""
+    repeated: int | None = None
+    """The row of the page, counted as `lost`, that is replaced by the first row of the list."""
+    is_reversed: bool = False
+    """Whether the list runs in the opposite order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +54,30 @@ class Page:
     def of(self, groups: Sequence[Group[Item]], row: Callable[[Item], dict[str, Any]]) -> dict[str, Any]:
         """Return the answer's `data` with the rows of this page."""
         total = sum(part.count for part in groups)
+        if self.tweaks.is_reversed:
+            groups = [_reversed(part) for part in reversed(groups)]
         size = total if self.size is None else self.size
         first = (self.number - 1) * size
         if self.number > 1:
             first = max(0, first + self.tweaks.shift)
         return {
             "total": total if self.tweaks.total is None else self.tweaks.total,
-            "objectList": [row(item) for item in _window(groups, first, size)],
+            "objectList": [row(item) for item in self._tweaked(groups, list(_window(groups, first, size)))],
             "pageNum": self.number,
             "pageSize": size,
         }
+
+    def _tweaked(self, groups: Sequence[Group[Item]], items: list[Item]) -> list[Item]:
+        """Return the page's items with the lost and the repeated row."""
+        if items and self.tweaks.repeated is not None:
+            items[min(self.tweaks.repeated, len(items) - 1)] = next(_window(groups, 0, 1))
+        if items and self.tweaks.lost is not None:
+            del items[min(self.tweaks.lost, len(items) - 1)]
+        return items
+
+
+def _reversed(part: Group[Item]) -> Group[Item]:
+    return Group(part.count, lambda: reversed(list(part.items())))
 
 
 def page_of(query: Query, cap: int, tweaks: Tweaks, *, all_by_default: bool = False) -> Page:

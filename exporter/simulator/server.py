@@ -46,6 +46,10 @@ class Simulator:
         self.world = world
         self.identities = Identities(identities)
         self.page_size_cap = page_size_cap
+        self.page_size_caps: dict[str, int] = {}
+        """Caps of single operations, which apply in place of `page_size_cap`."""
+        self.reversed_lists: set[str] = set()
+        """Operations whose rows come in the opposite order: jobs and tasks oldest first, all others newest first."""
         self.latency_seconds = latency_seconds
         self.lower_case_errors = lower_case_errors
         self.faults = Faults(world.options.seed, wall_clock)
@@ -105,7 +109,7 @@ class Simulator:
             identity = self._doorman.admit(received)
             route = operations.known_route(route, received.headers[signing.HEADER_ACTION])
             check_permission(identity, route.operation, route.source_id)
-            fault = self.faults.met(route.operation, route.source_id)
+            fault = self.faults.met(route.operation, route.source_id, received.query)
             if fault is None:
                 return _response(self._answer(route, received, request_id, None))
             return await self._with_fault(request, fault, lambda: self._answer(route, received, request_id, fault))
@@ -116,7 +120,9 @@ class Simulator:
             return wire.reset(request)  # the client has left
 
     def _answer(self, route: operations.Route, received: Received, request_id: str, fault: Fault | None) -> Answer:
-        call = operations.Call(route, received.query, received.body, self.page_size_cap, damage.tweaks(fault))
+        cap = self.page_size_caps.get(route.operation, self.page_size_cap)
+        tweaks = damage.tweaks(fault)._replace(is_reversed=route.operation in self.reversed_lists)
+        call = operations.Call(route, received.query, received.body, cap, tweaks)
         data = operations.answer(self.world, call)
         if fault is not None:
             data = damage.spoilt_data(fault, data)

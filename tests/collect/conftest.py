@@ -33,6 +33,8 @@ class HandWrittenMms:
         """What is refused, in the words of `calls`."""
         self.broken: set[str] = set()
         """What fails, in the words of `calls`."""
+        self.lost: Counter[tuple[str, int]] = Counter()
+        """By list and page, how often that page lacks its last row."""
         self.before_list: Callable[[str], None] = lambda _: None
         """Called with a list's filter before it is answered."""
         self.refused: set[str] = set()
@@ -133,7 +135,7 @@ class HandWrittenMms:
             and all(_is_like(row[name], request.query[name]) for name in texts)
         ]
         self.calls[kind] += 1
-        return self._trouble(kind) or self._page(request, rows)
+        return self._trouble(kind) or self._page(request, rows, kind)
 
     async def get_object(self, request: web.Request) -> web.Response:
         """Answer GetMmsTable and GetMmsPartition."""
@@ -151,10 +153,14 @@ class HandWrittenMms:
 
     def _page(self, request: web.Request, rows: list[dict[str, Any]], word: str = "") -> web.Response:
         size = min(int(request.query["pageSize"]), self.page_caps.get(word, self.page_cap))
-        start = (int(request.query["pageNum"]) - 1) * size
+        number = int(request.query["pageNum"])
+        page = rows[(number - 1) * size : number * size]
+        if self.lost[word, number]:
+            self.lost[word, number] -= 1
+            page = page[:-1]
         total = self.totals.get(word, len(rows))
         said = {} if total is None else {"total": total}
-        return web.json_response({"data": {**said, "objectList": rows[start : start + size]}})
+        return web.json_response({"data": {**said, "objectList": page}})
 
 
 def _is_like(text: str, pattern: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from exporter.collect.failure_memory import MAX_LIST_AGE_SECONDS
 from exporter.mms.models import DATA_SOURCE_STATUSES, DataSource, Job, Partition, Table
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
 from exporter.simulator.truth import Truth
@@ -37,7 +38,7 @@ async def test_refreshes_equal_the_world_they_read(refreshes: int, finished: int
         config = config_on(simulator.url, jobs=jobs, failures=failures, watch=WATCH)
         async with harness_on(config, clock) as harness:
             unfinished_before: set[tuple[int, int]] = set()
-            named = {"table": NamedFailures("table"), "partition": NamedFailures("partition")}
+            named = {kind: NamedFailures(kind, clock) for kind in ("table", "partition")}
             for _ in range(refreshes):
                 served = await harness.refresh()
                 truth = simulator.world.truth()
@@ -64,18 +65,20 @@ async def test_refreshes_equal_the_world_they_read(refreshes: int, finished: int
 class NamedFailures:
     """Checks what is named as failed of one kind."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, clock: ManualClock) -> None:
         self.kind = kind
         self.most = 0
-        self._known: dict[int, tuple[int | None, set[tuple[str, ...]]]] = {}
-        """By source: how many there were by its row, and which, when that number moved last."""
+        self._clock = clock
+        self._known: dict[int, tuple[int | None, set[tuple[str, ...]], float]] = {}
+        """By source: how many there were by its row, which, and when, as that number moved last or the list was old."""
 
     def assert_equal(
         self, served: Exposition, row: DataSource, count: int | None, objects: Iterable[Table | Partition]
     ) -> None:
-        """Check a source: while the number stands still, what was named when it moved stays."""
-        if self._known.get(row.id, (None, None))[0] != count:
-            self._known[row.id] = count, {names(each) for each in objects if each.status == "FAILED"}
+        """Check a source: while the number stands still, what was named when it moved stays for an hour."""
+        before, _, at = self._known.get(row.id, (None, None, 0.0))
+        if before != count or self._clock() - at >= MAX_LIST_AGE_SECONDS:
+            self._known[row.id] = count, {names(each) for each in objects if each.status == "FAILED"}, self._clock()
         expected = self._known[row.id][1]
         labels = ("src_db", "table", *(("partition",) if self.kind == "partition" else ()))
         shown = (dict(each) for each in served.having(f"mms_failed_{self.kind}_info", source_id=str(row.id)))

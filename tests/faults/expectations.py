@@ -22,6 +22,8 @@ class Ailment:
     effect: Effect
     reason: str | None = None
     """What it is counted under, where the answer fails."""
+    hides: int | None = None
+    """The data source that a list of them lacks then."""
     spares_objects: bool = False
     """Whether it is about pages, which an answer with one object has none of."""
 
@@ -51,6 +53,8 @@ AILMENTS: Final = {
     "unknown_status": Ailment(Fault(kind="unknown_status"), "lies"),
     "endless": Ailment(Fault(kind="endless"), "fails", "too_large"),
     "huge": Ailment(Fault(kind="huge", size=33 * 1024 * 1024), "fails", "too_large"),
+    "lost_row": Ailment(Fault(kind="lost_row"), "lies", hides=AILING, spares_objects=True),
+    "repeated_row": Ailment(Fault(kind="repeated_row", row=1), "lies", hides=AILING + 1, spares_objects=True),
     "shift": Ailment(Fault(kind="shift"), "harmless"),
     "total": Ailment(Fault(kind="total", total=50), "lies", spares_objects=True),
     "page_cap": Ailment(Fault(kind="page_cap"), "harmless"),

@@ -128,6 +128,12 @@ def assert_served(
         sure = {(key, value) for key, value in found.items() if key[0] != "mms_failed_omitted"}
         assert sure <= healthy.items(), "what is lost is not there; nothing takes its place"
         assert untouched(place, found) == untouched(place, healthy)
+    elif place.is_listing and ailment.hides is not None:
+        hidden = ("source_id", str(ailment.hides))
+        assert [key for key, value in found.items() if hidden in key[1] and place.tells_success(key) and value] == []
+        assert {key for key in found.items() if hidden not in key[0][1]} == {
+            key for key in healthy.items() if hidden not in key[0][1]
+        }
     else:
         assert untouched(place, found) == untouched(place, healthy)
     assert_counted(served, place, ailment.reason if effect == "fails" else None)

@@ -71,7 +71,7 @@ async def test_the_number_of_jobs_in_a_status_is_had_with_one_row(client: Client
 async def test_a_first_page_that_was_read_is_not_read_again(client: Client, simulator: Simulator) -> None:
     simulator.page_size_cap = 5
     first = await client.jobs_page(SOURCE, JobFilter())
-    listing = await client.list_jobs(SOURCE, first=first)
+    listing = await client.newest_jobs(SOURCE, JobFilter(), 1000, first)
     assert list(listing.rows) == list(simulator.world.truth().jobs(SOURCE))
     assert simulator.calls["ListMmsJobs", SOURCE] == -(-len(listing.rows) // 5)
 

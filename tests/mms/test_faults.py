@@ -51,6 +51,7 @@ FAILING: list[tuple[Fault, str, int]] = [
 SLOW = [Fault(kind="hang"), Fault(kind="drip", bytes_per_second=1), Fault(kind="latency", seconds=3600)]
 BEARABLE = {
     *("nulls", "wrong_types", "missing", "broken_rows", "unknown_status", "shift", "total", "page_cap"),
+    *("lost_row", "repeated_row"),
     *("invalid_utf8", "lone_surrogate", "meanwhile"),
 }
 

@@ -193,7 +193,7 @@ async def test_a_first_page_that_was_read_is_not_read_again() -> None:
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.integers(0, 60), st.integers(2, 25), st.integers(0, 30), st.sampled_from(["ascending", "descending"]))
+@given(st.integers(0, 60), st.integers(1, 25), st.integers(0, 30), st.sampled_from(["ascending", "descending"]))
 def test_the_newest_are_the_highest_ids_whichever_way_the_list_runs(
     count: int, cap: int, wanted: int, order: str
 ) -> None:
@@ -218,6 +218,38 @@ async def test_a_list_that_says_more_than_it_holds_is_not_read_without_end() -> 
 async def test_of_a_list_in_no_order_the_highest_ids_of_the_first_pages_are_taken() -> None:
     server = server_of([5, 1, 4], [2, 9, 3], [8, 7, 6], total=9)
     assert ids(await read_newest(server.read, 4)) == [9, 5, 4, 3]
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        pytest.param([[9, 7], [6, 5, 4], [3, 2, 1]], id="the first page lacks a row"),
+        pytest.param([[9, 8, 7], [6, 4], [3, 2, 1]], id="a later page lacks a row"),
+        pytest.param([[9, 8, 9], [6, 5, 4], [3, 2, 1]], id="the first page repeats a row"),
+        pytest.param([[9, 8, 7], [9, 5, 4], [3, 2, 1]], id="a later page repeats a row"),
+        pytest.param([[9], [6, 5, 4], [3, 2, 1]], id="the first page is capped"),
+        pytest.param([[], [6, 5, 4], [3, 2, 1]], id="the first page is empty"),
+        pytest.param([[1, 3], [4, 5, 6], [7, 8, 9]], id="the first page lacks a row of an ascending list"),
+        pytest.param([[1, 2, 3], [4, 5, 6], [7, 9]], id="the last page lacks a row of an ascending list"),
+    ],
+)
+async def test_a_page_that_lacks_or_repeats_a_row_leaves_the_newest_in_doubt(pages: list[list[int]]) -> None:
+    listing = await read_newest(server_of(*pages, total=9).read, 4, page_size=100)
+    assert not listing.is_whole
+
+
+async def test_a_first_page_that_is_read_alone_is_compared_with_the_last() -> None:
+    """Pages may be capped, or the page may lack a row."""
+    whole, lacking = server_of([9, 8], [7, 6], [5], total=5), server_of([9, 8], [6, 5], total=5)
+    assert (await read_newest(whole.read, 1, page_size=100)).is_whole
+    assert not (await read_newest(lacking.read, 1, page_size=100)).is_whole
+    assert whole.asked == lacking.asked == [1, 3]
+
+
+async def test_a_full_first_page_needs_no_other() -> None:
+    server = server_of([9, 8], [7, 6], [5], total=5)
+    assert (await read_newest(server.read, 1, page_size=2)).is_whole
+    assert server.asked == [1]
 
 
 async def test_the_newest_of_a_list_without_a_total_are_those_of_its_first_page() -> None:

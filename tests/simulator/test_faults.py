@@ -11,7 +11,7 @@ import pytest
 
 from exporter.mms import models
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, events
-from exporter.simulator.faults import KINDS, Faults
+from exporter.simulator.faults import KINDS, Faults, Kind
 
 from .caller import Caller, Reply
 
@@ -233,6 +233,29 @@ async def test_a_page_cap_that_changes(caller: Caller, simulator: Simulator) -> 
     simulator.faults.add(Fault(kind="page_cap", cap=2, times=1))
     sizes = [len((await caller.get(LIST, pageNum=1, pageSize=5)).rows) for _ in range(2)]
     assert sizes == [2, 5]
+
+
+@pytest.mark.parametrize(("kind", "third_page"), [("lost_row", [6, 8]), ("repeated_row", [6, 0, 8])])
+async def test_a_page_that_lacks_or_repeats_a_row(
+    caller: Caller, simulator: Simulator, kind: Kind, third_page: list[int]
+) -> None:
+    whole = await caller.everything("ListMmsJobs", JOBS)
+    places = {row["id"]: place for place, row in enumerate(whole)}
+    simulator.faults.add(Fault(kind=kind, operation="ListMmsJobs", row=1, query={"pageNum": "3"}))
+    pages = [await caller.get("ListMmsJobs", JOBS, pageNum=number, pageSize=3) for number in (1, 2, 3)]
+    assert {page.data["total"] for page in pages} == {len(whole)}
+    assert [[places[row["id"]] for row in page.rows] for page in pages] == [[0, 1, 2], [3, 4, 5], third_page]
+
+
+async def test_a_row_beyond_the_end_of_a_page_is_its_last(caller: Caller, simulator: Simulator) -> None:
+    whole = (await caller.get(LIST)).rows
+    assert (await _with(caller, simulator, Fault(kind="lost_row", row=50))).rows == whole[:-1]
+
+
+async def test_a_fault_keeps_to_the_parameters_that_it_names(caller: Caller, simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", query={"status": "FAILED", "pageNum": "2"}))
+    asked = ({"status": "FAILED"}, {"pageNum": 2}, {"status": "FAILED", "pageNum": 2})
+    assert [(await caller.get("ListMmsJobs", JOBS, **query)).status for query in asked] == [200, 200, 500]
 
 
 async def test_a_fixed_answer_byte_for_byte(caller: Caller, simulator: Simulator) -> None:

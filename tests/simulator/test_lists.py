@@ -54,6 +54,19 @@ async def test_the_page_size_is_capped_below_what_was_asked(caller: Caller, simu
     assert (len(data["objectList"]), data["pageSize"]) == (3, 3)
 
 
+async def test_an_operation_may_have_a_cap_of_its_own(caller: Caller, simulator: Simulator) -> None:
+    simulator.page_size_caps["ListMmsTables"] = 1
+    sizes = [len((await caller.get(name, PATHS[name], pageNum=1, pageSize=5)).rows) for name in PATHS]
+    assert dict(zip(PATHS, sizes, strict=True)) == {**dict.fromkeys(PATHS, 5), "ListMmsTables": 1}
+
+
+@pytest.mark.parametrize("operation", PATHS)
+async def test_a_list_may_run_in_the_opposite_order(caller: Caller, simulator: Simulator, operation: str) -> None:
+    usual = await caller.everything(operation, PATHS[operation])
+    simulator.reversed_lists.add(operation)
+    assert await caller.everything(operation, PATHS[operation]) == usual[::-1]
+
+
 @pytest.mark.parametrize(
     ("operation", "path", "query"),
     [
