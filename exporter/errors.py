@@ -172,6 +172,8 @@ class ConnectionFailed(MmsError):
     reason = "connection"
     retryable = True
     hint = "check the region, the endpoint, DNS, proxy and firewall"
+    is_unsent = False
+    """Whether no connection came to be, so that nothing was sent."""
 
 
 class ServerFailed(MmsError):

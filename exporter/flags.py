@@ -219,6 +219,18 @@ _RETRY: Final = (
         has_variable=False,
     ),
     Flag("resume", "Go on with what an interrupted run wrote down.", ("retry",), metavar="FILE", has_variable=False),
+    Flag(
+        "resend",
+        "With --resume: jobs that no list shows were not made; send them again.",
+        ("retry",),
+        "false",
+        switch,
+        has_variable=False,
+    ),
+    Flag(
+        *("settle", "How long lists and statuses of MMS may lag behind jobs.", ("retry",), "5m", pause, "DURATION"),
+        has_variable=False,
+    ),
 )
 
 FLAGS: Final = (

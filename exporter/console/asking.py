@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config import Account, Config
 from exporter.console.columns import Found
 from exporter.console.options import Options
@@ -84,14 +85,16 @@ class _Listed:
     """Why some, or all, are missing."""
 
 
-async def ask(config: Config, options: Options, read: Callable[[Target], Awaitable[Part[T]]]) -> Told[T]:
+async def ask(
+    config: Config, options: Options, read: Callable[[Target], Awaitable[Part[T]]], clock: Clock = SYSTEM_CLOCK
+) -> Told[T]:
     """Return what `read` brings of every data source that `options` mean.
 
     Raises: ConfigError for an account or a source that is not there.
     """
     async with AsyncExitStack() as stack:
         accounts = accounts_meant(config, options)
-        clients = [await stack.enter_async_context(_client(account)) for account in accounts]
+        clients = [await stack.enter_async_context(_client(account, clock)) for account in accounts]
         listings = await asyncio.gather(*map(_listed, accounts, clients))
         troubles = [listing.trouble for listing in listings if listing.trouble]
         targets = _meant(
@@ -126,8 +129,8 @@ def accounts_meant(config: Config, options: Options) -> list[Account]:
     return [account for account in config.accounts if not options.accounts or account.name in options.accounts]
 
 
-def _client(account: Account) -> Client:
-    return client_of(account, Unheard())
+def _client(account: Account, clock: Clock) -> Client:
+    return client_of(account, Unheard(), clock)
 
 
 async def _listed(account: Account, client: Client) -> _Listed:

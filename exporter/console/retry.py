@@ -2,13 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from math import ceil
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config import Account, Config
@@ -21,19 +22,22 @@ from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, ExporterError, MmsError, Problem, RetryStopped
 from exporter.mms.access import client_of
 from exporter.mms.client import Client
-from exporter.mms.models import DataSource
+from exporter.mms.models import DataSource, Job
 from exporter.mms.protocol import create_mms_job
 from exporter.printable import printable
-from exporter.retry.claims import claimed
+from exporter.retry.claims import claimed, other_journals
+from exporter.retry.earlier import EarlierJobs, EarlierRuns
 from exporter.retry.following import follow_all, twins
 from exporter.retry.journal import OPEN, Course, Journal, entries_of, job_prefix
 from exporter.retry.results import failed_beside, not_done
 from exporter.retry.scope import Plan
 from exporter.retry.selection import Selection, planned
-from exporter.retry.sending import Means, ask_for_all
+from exporter.retry.sending import SETTLE_SECONDS, Means, ask_for_all
 from exporter.retry.watching import watch
+from exporter.shapes import duration_text
 from exporter.threads import DAEMON_THREADS
 
+T = TypeVar("T")
 TOKEN_BYTES: Final = 6
 """Of the random part of job names."""
 
@@ -53,6 +57,10 @@ class RetryOptions:
     watch: bool = False
     resume: Path | None = None
     """What an interrupted run wrote down."""
+    resend: bool = False
+    """Whether a person said that jobs in doubt were not made, and are to be sent again."""
+    settle_seconds: float = SETTLE_SECONDS
+    """For how long lists and statuses of MMS may lag behind jobs."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any], state_folder: Path) -> Self:
@@ -71,6 +79,8 @@ class RetryOptions:
             yes=values["yes"],
             watch=values["watch"],
             resume=Path(values["resume"]) if values["resume"] else None,
+            resend=values["resend"],
+            settle_seconds=values["settle"],
         )
 
     def problems(self, *, has_person: bool) -> Iterator[Problem]:
@@ -80,6 +90,8 @@ class RetryOptions:
             if self.source or self.account or not selection.is_empty or self.dry_run:
                 yield Problem("--resume", "says by itself what is meant; give nothing beside it but --watch or --yes")
             return
+        if self.resend:
+            yield Problem("--resend", "is for jobs in doubt of an earlier run; give it with --resume")
         if not self.source:
             yield Problem("--source", "is required: the data source, by name or id")
         if selection.is_empty:
@@ -120,7 +132,7 @@ async def retry(config: Config, options: RetryOptions, terminal: Terminal, clock
     with ExitStack() as claim:
         if options.resume is not None:
             return await _resumed(config, options.resume, options, terminal, clock, claim)
-        found = await _source(config, options, terminal)
+        found = await _source(config, options, terminal, clock)
         if found is None:
             return Outcome(is_fine=False)
         if not options.dry_run:
@@ -133,24 +145,60 @@ async def _resumed(
     config: Config, path: Path, options: RetryOptions, terminal: Terminal, clock: Clock, claim: ExitStack
 ) -> Outcome:
     """Take an earlier run up again. Raises: RetryStopped, with nothing sent, where another one is in the way."""
-    with Journal.resumed(path) as journal:
-        course = journal.course
+    with Journal.resumed(path, clock) as journal:
+        course, is_open = journal.course, any(entry.state in OPEN for entry in journal.entries)
         account = _account_of(course, config)
-        if any(entry.state in OPEN for entry in journal.entries):
+        if is_open:
             claim.enter_context(claimed(options.state_folder, course.endpoint, course.source_id, journal.path))
         async with _writer(account, clock) as client:
-            return await _carried_out(journal, _Scene(client, terminal, options, clock, claim))
+            scene = _Scene(client, terminal, options, clock, claim)
+            runs = _earlier_runs(scene, course.endpoint, course.source_id, journal.path)
+            earlier = await _read(runs.jobs()) if is_open else EarlierJobs()
+            return await _carried_out(journal, scene, earlier=earlier.jobs)
 
 
 async def _planned(found: Found[DataSource], scene: _Scene) -> Outcome:
     """Say what is to be made of what is meant, and do it if that is wanted."""
-    try:
-        plan = await planned(scene.client, found.source.id, scene.options.selection)
-    except MmsError as error:
-        raise ExporterError(f"{error}; {error.hint}; nothing was sent") from None
+    plan = await _settled_plan(found, scene)
     for line in plan_lines(plan, _name(found.source)):
         scene.terminal.say(line)
     return await _decided(plan, _course(found, plan, scene.options, scene.clock), scene)
+
+
+async def _settled_plan(found: Found[DataSource], scene: _Scene) -> Plan:
+    """Return what is to be made, once the statuses behind jobs of earlier runs that ended have settled."""
+    runs = _earlier_runs(scene, found.account.url, found.source.id)
+    settled: set[int] = set()
+    while True:
+        earlier = partial(runs.jobs, settled)
+        plan = await _read(planned(scene.client, found.source.id, scene.options.selection, earlier))
+        if not plan.settles_in or scene.options.dry_run:
+            return plan
+        wait = max(plan.settles_in.values())
+        scene.terminal.say(
+            f"jobs of earlier runs have ended; MMS may still list old statuses: waiting {duration_text(ceil(wait))} "
+            "(--settle)"
+        )
+        await scene.clock.sleep(wait)
+        settled |= plan.settles_in.keys()
+
+
+def _earlier_runs(scene: _Scene, endpoint: str, source_id: int, own: Path | None = None) -> EarlierRuns:
+    return EarlierRuns(
+        client=scene.client,
+        journals=tuple(other_journals(scene.options.state_folder, endpoint, source_id, own)),
+        clock=scene.clock,
+        settle_seconds=scene.options.settle_seconds,
+        may_note=not scene.options.dry_run,
+    )
+
+
+async def _read(reading: Awaitable[T]) -> T:
+    """Return what is read before anything is sent. Raises: ExporterError."""
+    try:
+        return await reading
+    except MmsError as error:
+        raise ExporterError(f"{error}; {error.hint}; nothing was sent") from None
 
 
 async def _decided(plan: Plan, course: Course, scene: _Scene) -> Outcome:
@@ -164,15 +212,21 @@ async def _decided(plan: Plan, course: Course, scene: _Scene) -> Outcome:
     if not options.yes and not await terminal.agrees(question):
         terminal.say("nothing was sent")
         return Outcome(is_fine=False)
-    with Journal.begun(options.state_folder, course) as journal:
-        outcome = await _carried_out(journal, scene, planned_at)
-    return Outcome(outcome.is_fine and not plan.refused, outcome.output)
+    with Journal.begun(options.state_folder, course, scene.clock) as journal:
+        return await _carried_out(journal, scene, planned_at)
 
 
-async def _carried_out(journal: Journal, scene: _Scene, planned_at: float | None = None) -> Outcome:
+async def _carried_out(
+    journal: Journal, scene: _Scene, planned_at: float | None = None, earlier: tuple[Job, ...] = ()
+) -> Outcome:
     """Have all jobs made, and watched where that is wanted. Whatever ends it, it says how to go on."""
     terminal, options = scene.terminal, scene.options
-    means = Means(scene.client, journal, terminal.say, scene.clock, planned_at)
+    means = Means(
+        *(scene.client, journal, terminal.say, scene.clock, planned_at),
+        settle_seconds=options.settle_seconds,
+        earlier=earlier,
+        resend=options.resend,
+    )
     # Before the first request: what ends this process may leave it no time to say so.
     terminal.say(f"each step is written down in {printable(str(journal.path))}")
     try:
@@ -191,7 +245,10 @@ async def _carried_out(journal: Journal, scene: _Scene, planned_at: float | None
 
 async def _is_all_right(means: Means, terminal: Terminal, options: RetryOptions) -> bool:
     """Return whether all is as it was meant, once every job is made; or done, where that is waited for."""
-    is_right = not await _has_twins(means, terminal)
+    course = means.journal.course
+    if course.refused:
+        terminal.say(f"the plan of this run left out {course.refused:,} of what was asked for")
+    is_right = not await _has_twins(means, terminal) and not course.refused
     good = {"made", "done"}
     if options.watch:
         good = {"done"}
@@ -217,7 +274,7 @@ async def _has_twins(means: Means, terminal: Terminal) -> bool:
 async def _is_done(means: Means, terminal: Terminal) -> bool:
     """Return whether all that was to be migrated is DONE, and say what is not, or is FAILED beside it."""
     try:
-        left = await not_done(means.client, means.journal, means.clock)
+        left = await not_done(means.client, means.journal, means.clock, means.settle_seconds)
         beside = await failed_beside(means.client, means.journal) if means.journal.course.all_failed else []
     except MmsError as error:
         terminal.say(f"the jobs have ended; whether all of it is DONE could not be read: {error}; {error.hint}")
@@ -232,7 +289,7 @@ def _how_to_go_on(journal: Journal, options: RetryOptions) -> str:
     return f"go on, with the same configuration: mms-exporter retry --resume={journal.path}{watching}"
 
 
-async def _source(config: Config, options: RetryOptions, terminal: Terminal) -> Found[DataSource] | None:
+async def _source(config: Config, options: RetryOptions, terminal: Terminal, clock: Clock) -> Found[DataSource] | None:
     """Return the one data source that is meant; None where that could not be read.
 
     Raises: ConfigError where there is none, or more than one.
@@ -242,7 +299,7 @@ async def _source(config: Config, options: RetryOptions, terminal: Terminal) -> 
         return Part((target.source,))
 
     accounts = [options.account] if options.account else []
-    told = await ask(config, Options(accounts=accounts, sources=[options.source or ""]), itself)
+    told = await ask(config, Options(accounts=accounts, sources=[options.source or ""]), itself, clock)
     for line in complaints(told.troubles):
         terminal.say(line)
     if told.troubles or not told.found:
@@ -265,6 +322,8 @@ def _course(found: Found[DataSource], plan: Plan, options: RetryOptions, clock: 
         prefix=prefix,
         entries=entries_of(prefix, plan.batches),
         all_failed=options.selection.failed,
+        tables=plan.tables,
+        refused=len(plan.refused),
     )
 
 

@@ -95,7 +95,9 @@ class Transport:
                 return MalformedAnswer(f"{operation}: the answer is not HTTP as it should be")
             case _:
                 trouble, hint = self._trouble_of(error)
-                return ConnectionFailed(f"{operation}: {trouble}", hint=hint)
+                failure = ConnectionFailed(f"{operation}: {trouble}", hint=hint)
+                failure.is_unsent = isinstance(error, aiohttp.ClientConnectorError)
+                return failure
 
     def _trouble_of(self, error: Exception) -> tuple[str, str]:
         """Return what broke a connection, and what to do about it; "" for what is to be done about any."""

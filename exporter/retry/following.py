@@ -1,6 +1,7 @@
 """Follows the asynchronous tasks that make jobs to the jobs' ids. Where a task does not tell, the job's name does."""
 
 from collections import Counter
+from collections.abc import Container
 from typing import Final
 
 from msgspec.structs import replace
@@ -31,12 +32,21 @@ async def follow_all(means: Means) -> None:
 async def twins(means: Means) -> list[str]:
     """Return the names under which there is more than one job, which there should never be. Raises: MmsError."""
     course = means.journal.course
-    names = [job.name for job in await jobs_of_run(means.client, course.source_id, course.prefix)]
+    jobs = await jobs_of_run(means.client, course.source_id, course.prefix)
+    _note_seen(means, {job.id for job in jobs})
+    names = [job.name for job in jobs]
     if any(entry.job_id is not None and entry.name not in names for entry in means.journal.entries):
         # Not even those that are there are found by name.
         names = [job.name for job in await all_jobs(means.client, course.source_id)]
     counts = Counter(names)
     return [name for name, count in counts.items() if name in means.journal.names and count > 1]
+
+
+def _note_seen(means: Means, listed: Container[int]) -> None:
+    entries = enumerate(means.journal.entries)
+    seen = {place: replace(entry, seen=True) for place, entry in entries if not entry.seen and entry.job_id in listed}
+    if seen:
+        means.journal.note_all(seen)
 
 
 async def _followed(means: Means, entry: Entry) -> Entry:
@@ -58,7 +68,8 @@ async def _followed(means: Means, entry: Entry) -> Entry:
         if is_last:
             raise RetryStopped(
                 f"MMS took {entry.name} on (asynchronous task {entry.async_task_id}), and did not say within "
-                f"{PATIENCE_SECONDS:g} s what became of it"
+                f"{PATIENCE_SECONDS:g} s what became of it; look in the MMS console for a job of this name; if "
+                "there is none and none can come, give this run up: move its journal away"
             )
         await means.clock.sleep(wait)
         wait = min(MAX_POLL_SECONDS, 1.5 * wait)
@@ -83,7 +94,7 @@ async def _ended(means: Means, entry: Entry, *, is_last: bool) -> Entry | None:
     look = jobs_surely_named if is_last or status == FAILED else jobs_named
     found = await look(means.client, means.source_id, entry.name)
     if found:
-        return replace(entry, state="made", job_id=found[0].id)
+        return replace(entry, state="made", job_id=found[0].id, seen=True)
     # What the task says of its failure is the vendor's text, which may quote a secret.
     reason = f"its making failed in MMS: asynchronous task {entry.async_task_id} is FAILED"
     return replace(entry, state="refused", reason=reason) if status == FAILED else None

@@ -5,13 +5,14 @@ warehouse, and no secret. Knows nothing of MMS but the requests that it keeps.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, Literal, Self
 
 import msgspec
 
+from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.errors import RetryStopped
 from exporter.files import PRIVATE, write_atomically
 from exporter.retry.batches import Batch
@@ -43,6 +44,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why it is refused, skipped or failed."""
     left_out: int = 0
     """How much of what was planned others had under way, or was not FAILED any more, by the time it was sent."""
+    since: float | None = None
+    """When it came into its state, in Unix seconds; None in a journal of an older version."""
+    seen: bool = False
+    """Whether MMS has shown the job in a list or by its id."""
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +65,12 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     all_failed: bool = False
     """Whether it is of all that had FAILED in the source, so that nothing should be FAILED at its end."""
+    tables: tuple[int, ...] = ()
+    """Ids of the FAILED tables that it migrates by the ids of their partitions."""
+    refused: int = 0
+    """How much of what was asked for its plan left out."""
+    revision: int = 0
+    """How often it was written. The lock file has this number too, so that an old copy is recognised."""
 
 
 def job_prefix(when: str, token: str) -> str:
@@ -81,6 +92,9 @@ class Journal:
     def __init__(self, path: Path, course: Course) -> None:
         self.path = path
         self.course = course
+        self.clock = SYSTEM_CLOCK
+        self.lock = -1
+        """Descriptor of the locked file."""
         self.is_resumed = False
         """Whether it was begun by an earlier process, so that it may be older than what was done."""
 
@@ -96,43 +110,59 @@ class Journal:
 
     def note(self, place: int, entry: Entry) -> Entry:
         """Write down how far the job at `place` is; when it returns, that outlasts any end. Raises: RetryStopped."""
-        entries = (*self.entries[:place], entry, *self.entries[place + 1 :])
-        self.course = msgspec.structs.replace(self.course, entries=entries)
+        self.note_all({place: entry})
+        return self.entries[place]
+
+    def note_all(self, changed: Mapping[int, Entry]) -> None:
+        """Write down how far several jobs are, by place, in one step. Raises: RetryStopped."""
+        entries, now = list(self.entries), self.clock.wall()
+        for place, entry in changed.items():
+            is_new = entry.state != entries[place].state
+            entries[place] = msgspec.structs.replace(entry, since=now) if is_new else entry
+        self.course = msgspec.structs.replace(self.course, entries=tuple(entries))
         self.save()
-        return entry
 
     def save(self) -> None:
         """Write all of it. Raises: RetryStopped."""
+        self.course = msgspec.structs.replace(self.course, revision=self.course.revision + 1)
         try:
             write_atomically(self.path, msgspec.json.encode(self.course), PRIVATE)
+            os.pwrite(self.lock, b"%020d\n" % self.course.revision, 0)
         except OSError as error:
             raise RetryStopped(f"{self.path} cannot be written: {error.strerror}") from None
 
     @classmethod
     @contextmanager
-    def begun(cls, folder: Path, course: Course) -> Iterator[Self]:
+    def begun(cls, folder: Path, course: Course, clock: Clock = SYSTEM_CLOCK) -> Iterator[Self]:
         """Provide the journal of a retry that begins now, in a folder that is made if need be. Raises: RetryStopped."""
         path = Path(os.path.realpath(made_folder(folder) / f"retry-{course.prefix.strip('-')}.json"))
-        with _held(path):
+        with _held(path) as lock:
             journal = cls(path, course)
+            journal.clock, journal.lock = clock, lock
             journal.save()
             yield journal
 
     @classmethod
     @contextmanager
-    def resumed(cls, path: Path) -> Iterator[Self]:
+    def resumed(cls, path: Path, clock: Clock = SYSTEM_CLOCK) -> Iterator[Self]:
         """Provide the journal of a retry that was begun earlier. Raises: RetryStopped."""
         if not path.is_file():
             raise RetryStopped(f"{path}: there is no such file")
         path = Path(os.path.realpath(path))  # a link to it must not have a lock of its own
-        with _held(path):
+        with _held(path) as lock:
             journal = cls(path, course_from(path))
+            journal.clock, journal.lock = clock, lock
             journal.is_resumed = True
             yield journal
 
 
 def course_from(path: Path) -> Course:
-    """Return what is written in a journal. Raises: RetryStopped for what is none."""
+    """Return what is written in a journal. Raises: RetryStopped for what is none.
+
+    In an old copy, whose lock file knows of later steps, every planned job may have been sent.
+    """
+    # Read before the journal, which is written first: a copy read while its owner writes does not look old.
+    revision = _revision(path.with_suffix(".lock"))
     try:
         course = msgspec.json.decode(path.read_bytes(), type=Course)
     except OSError as error:
@@ -141,7 +171,20 @@ def course_from(path: Path) -> Course:
         raise RetryStopped(f"{path} is not what a retry wrote") from None
     if course.format != FORMAT:
         raise RetryStopped(f"{path} was written by another version of this program")
-    return course
+    if revision <= course.revision:
+        return course
+    return msgspec.structs.replace(course, entries=tuple(map(_in_doubt, course.entries)))
+
+
+def _revision(lock: Path) -> int:
+    try:
+        return int(lock.read_bytes() or b"0")
+    except (OSError, ValueError):
+        return 0
+
+
+def _in_doubt(entry: Entry) -> Entry:
+    return msgspec.structs.replace(entry, state="sending", sends=1) if entry.state == "planned" else entry
 
 
 def made_folder(folder: Path) -> Path:
@@ -153,5 +196,5 @@ def made_folder(folder: Path) -> Path:
     return folder
 
 
-def _held(path: Path) -> AbstractContextManager[None]:
+def _held(path: Path) -> AbstractContextManager[int]:
     return held(path.with_suffix(".lock"), str(path))

@@ -11,10 +11,10 @@ from exporter.files import PRIVATE
 
 
 @contextmanager
-def held(lock: Path, subject: str) -> Iterator[None]:
+def held(lock: Path, subject: str) -> Iterator[int]:
     """Keep every other process off `subject`; the hold ends with this process, however that ends.
 
-    Raises: RetryStopped where another has it.
+    Yields the descriptor of the locked file, which can be written. Raises: RetryStopped where another has it.
     """
     try:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
@@ -26,6 +26,6 @@ def held(lock: Path, subject: str) -> Iterator[None]:
         os.close(handle)
         raise RetryStopped(f"{subject}: another process works on it") from None
     try:
-        yield
+        yield handle
     finally:
         os.close(handle)

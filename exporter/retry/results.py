@@ -1,10 +1,12 @@
 """Asks of all that a retry set out to migrate whether it is DONE, in as few calls as that takes.
 
-States may lag behind jobs, so that what is under way is asked for again before it counts as not DONE.
+Statuses may lag behind jobs: what may still change by itself is read again until the settle time is over.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,36 +18,70 @@ from exporter.mms.models import PARTITION_STATUSES
 from exporter.mms.protocol import PartitionFilter, like
 from exporter.retry.inventory import Inventory
 from exporter.retry.journal import Journal
+from exporter.retry.sending import SETTLE_SECONDS
 from exporter.retry.units import DONE, Unit
 
 MAX_ASKED_ONE_BY_ONE: Final = 50
 """Partitions of one table; of more, the table's lists by status are read."""
-SETTLE_SECONDS: Final = 60.0
-"""For how long what is under way is asked for again once the jobs have ended. UNVERIFIED: how far states lag."""
-POLL_SECONDS: Final = 5.0
+FIRST_POLL_SECONDS: Final = 5.0
+MAX_POLL_SECONDS: Final = 30.0
 MAX_PAGES: Final = 100_000
 _UNSAID: Final = "of unknown status"
 
 
-async def not_done(client: Client, journal: Journal, clock: Clock = SYSTEM_CLOCK) -> list[Unit]:
+Read = Callable[[Sequence[Unit]], Awaitable[list[Unit]]]
+
+
+async def not_done(
+    client: Client, journal: Journal, clock: Clock = SYSTEM_CLOCK, settle_seconds: float = SETTLE_SECONDS
+) -> list[Unit]:
     """Return all that a retry set out to migrate and that is not DONE, with its status; None where it is gone.
 
-    What is FAILED or gone is so at once; all else only when it did not get to its end for SETTLE_SECONDS.
-    Raises: MmsError.
+    A table that is migrated by its partitions is among them if it is FAILED. What is gone, and what is FAILED as its
+    job is, is so at once; all else only if it did not settle in time. Raises: MmsError.
     """
-    source_id = journal.course.source_id
-    until = clock.monotonic() + SETTLE_SECONDS
-    left = await _units_left(client, source_id, [unit for entry in journal.entries for unit in entry.batch.units()])
-    while clock.monotonic() < until and (moving := [unit for unit in left if _is_moving(unit)]):
-        await clock.sleep(POLL_SECONDS)
-        ended = [unit for unit in left if not _is_moving(unit)]
-        left = ended + await _units_left(client, source_id, moving)
+    source_id, until = journal.course.source_id, clock.monotonic() + settle_seconds
+    done = [entry for entry in journal.entries if entry.state == "done"]
+    of_done_jobs = {(unit.kind, unit.id) for entry in done for unit in entry.batch.units()}
+
+    def may_settle(unit: Unit) -> bool:
+        is_stale = not unit.is_failed or (unit.kind, unit.id) in of_done_jobs
+        return unit.status is not None and is_stale
+
+    units = [unit for entry in journal.entries for unit in entry.batch.units()]
+    left = await _settled(units, partial(_units_left, client, source_id), may_settle, clock, until)
+    # Where units are left, the run has failed: their tables need not settle.
+    until = clock.monotonic() if left else until
+    tables = await _settled((), lambda _: _failed_tables(client, journal), lambda _: True, clock, until)
+    return left + tables
+
+
+async def _settled(
+    units: Sequence[Unit], read: Read, may_settle: Callable[[Unit], bool], clock: Clock, until: float
+) -> list[Unit]:
+    """Return what `read` finds left of `units`, when nothing of it may settle any more or the time is over."""
+    left = await read(units)
+    wait = FIRST_POLL_SECONDS
+    while clock.monotonic() < until and (unsettled := [unit for unit in left if may_settle(unit)]):
+        await clock.sleep(wait)
+        wait = min(MAX_POLL_SECONDS, 1.5 * wait)
+        left = [unit for unit in left if not may_settle(unit)] + await read(unsettled)
     return left
 
 
-def _is_moving(unit: Unit) -> bool:
-    """Tell whether a unit that is not DONE may become so by itself."""
-    return unit.status is not None and not unit.is_failed
+async def _failed_tables(client: Client, journal: Journal) -> list[Unit]:
+    """Return the tables that a retry migrates by their partitions and that are FAILED."""
+    wanted, inventory = frozenset(journal.course.tables), Inventory(client, journal.course.source_id)
+    if len(wanted) > MAX_ASKED_ONE_BY_ONE:
+        return [table for table in await inventory.failed_tables() if table.id in wanted]
+    found = await asyncio.gather(*(_table(inventory, number) for number in sorted(wanted)))
+    return [table for table in found if table is not None and table.is_failed]
+
+
+async def _table(inventory: Inventory, number: int) -> Unit | None:
+    with suppress(NotFound):
+        return await inventory.table(number)
+    return None
 
 
 async def _units_left(client: Client, source_id: int, units: Sequence[Unit]) -> list[Unit]:
@@ -59,16 +95,11 @@ async def _units_left(client: Client, source_id: int, units: Sequence[Unit]) -> 
 
 
 async def failed_beside(client: Client, journal: Journal) -> list[Unit]:
-    """Return what is FAILED now and was not in a retry's jobs. Raises: MmsError.
-
-    A table counts as in them where partitions of it are.
-    """
-    units = [unit for entry in journal.entries for unit in entry.batch.units()]
-    ids = {(unit.kind, unit.id) for unit in units}
-    names = {(unit.db, unit.table) for unit in units if unit.is_partition}
+    """Return what is FAILED now and is not what a retry set out to migrate. Raises: MmsError."""
+    ids = {(unit.kind, unit.id) for entry in journal.entries for unit in entry.batch.units()}
+    ids |= {("table", number) for number in journal.course.tables}
     failed = await Inventory(client, journal.course.source_id).failed()
-    beside = [unit for unit in failed if (unit.kind, unit.id) not in ids]
-    return [unit for unit in beside if unit.is_partition or (unit.db, unit.table) not in names]
+    return [unit for unit in failed if (unit.kind, unit.id) not in ids]
 
 
 async def _partitions_left(client: Client, source_id: int, wanted: dict[int, Unit]) -> list[Unit]:

@@ -8,7 +8,7 @@ scope, and goes where the unit goes; where no such job is known it is left out, 
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -47,6 +47,10 @@ class Plan:
 
     batches: tuple[Batch, ...]
     refused: tuple[Refused, ...]
+    tables: tuple[int, ...] = ()
+    """Ids of the FAILED tables that are migrated by the ids of their partitions."""
+    settles_in: Mapping[int, float] = field(default_factory=dict)
+    """Jobs that ended and whose units are refused for now, with the seconds until their statuses count."""
 
 
 def plan(
@@ -57,7 +61,8 @@ def plan(
     `failed` are failed jobs, for their settings; `unfinished` those in whose way nobody may get; `shared_names` those
     that several tables of one database have.
     """
-    things = _without_tables_by_ids({(each.unit.kind, each.unit.id): each for each in wanted}.values())
+    asked = list({(each.unit.kind, each.unit.id): each for each in wanted}.values())
+    things = _without_tables_by_ids(asked)
     counts = Counter(each.unit.table_name for each in things if not each.unit.is_partition)
     ambiguous = {*shared_names, *(name for name, count in counts.items() if count > 1)}
     groups: dict[tuple[str, Frame], list[Unit]] = {}
@@ -74,7 +79,21 @@ def plan(
         frame = Frame.of(unit, job, is_named=each.job is not None)
         groups.setdefault((unit.kind, frame), []).append(_placed(unit, job))
     ordered = sorted(groups.items(), key=lambda group: (group[0][1].src_db, group[0][0]))
-    return Plan(tuple(batch for (_, frame), units in ordered for batch in _batches(frame, units)), tuple(refused))
+    batches = tuple(batch for (_, frame), units in ordered for batch in _batches(frame, units))
+    return Plan(batches, tuple(refused), tuple(_tables_by_ids(asked, things)))
+
+
+def _tables_by_ids(wanted: Iterable[Wanted], things: Iterable[Wanted]) -> list[int]:
+    """Return the ids of the FAILED tables that are wanted and not among the things to migrate."""
+    by_name = {each.unit.id for each in things if not each.unit.is_partition}
+    tables = (each.unit for each in wanted if not each.unit.is_partition and each.unit.is_failed)
+    return [table.id for table in tables if table.id not in by_name]
+
+
+def jobs_over(wanted: Sequence[Wanted], unfinished: Coverage) -> set[int]:
+    """Return the ids of the jobs that keep FAILED units from being migrated."""
+    units = (each.unit for each in _without_tables_by_ids(wanted) if each.unit.is_failed)
+    return {job.id for unit in units if (job := unfinished.job_beside(unit)) is not None}
 
 
 def sent_by_name(wanted: Sequence[Wanted]) -> Iterator[Unit]:
@@ -100,7 +119,7 @@ def taken_by(unit: Unit, unfinished: Coverage) -> str | None:
     job = unfinished.job_beside(unit)
     if job is None:
         return None
-    state = f"{(job.status or 'unfinished').upper()}{' and stopped' if job.stopped else ''}"
+    state = f"{job.status or 'unfinished'}{' and stopped' if job.stopped else ''}"
     return f"job {job.id} ({job.name or 'without a name'}) is {state}, and may migrate it"
 
 

@@ -4,10 +4,10 @@ Lists of unfinished jobs are read last, so that what somebody else begins meanwh
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from exporter.errors import NotFound
 from exporter.mms import protocol
@@ -15,9 +15,10 @@ from exporter.mms.client import Client
 from exporter.mms.models import Job, JobConfig
 from exporter.mms.protocol import JobFilter
 from exporter.retry.coverage import Coverage
+from exporter.retry.earlier import EarlierJobs, no_earlier
 from exporter.retry.inventory import Inventory, whole
 from exporter.retry.lookup import unfinished_jobs
-from exporter.retry.scope import Plan, Refused, Wanted, plan, sent_by_name
+from exporter.retry.scope import Plan, Refused, Wanted, jobs_over, plan, sent_by_name
 from exporter.retry.units import FAILED, TableName, Unit
 
 
@@ -38,8 +39,13 @@ class Selection:
         return not (self.failed or self.tables or self.partitions or self.jobs)
 
 
-async def planned(client: Client, source_id: int, selection: Selection) -> Plan:
-    """Return what is to be made for a selection. Raises: MmsError for what could not be read as a whole."""
+async def planned(
+    client: Client, source_id: int, selection: Selection, earlier: Callable[[], Awaitable[EarlierJobs]] = no_earlier
+) -> Plan:
+    """Return what is to be made for a selection. Raises: MmsError for what could not be read as a whole.
+
+    `earlier` reads the jobs of earlier runs, which lists may not show yet.
+    """
     reader = _Reader(client, source_id)
     if selection.failed:
         await reader.add_all()
@@ -50,9 +56,14 @@ async def planned(client: Client, source_id: int, selection: Selection) -> Plan:
         await reader.add_job(job_id)
     failed = await reader.failed_jobs() if reader.wanted else Coverage(())
     shared_names = await reader.shared_names()
-    unfinished = Coverage(await unfinished_jobs(client, source_id, ()) if reader.wanted else ())
+    before = await earlier() if reader.wanted else EarlierJobs()
+    listed = await unfinished_jobs(client, source_id, ()) if reader.wanted else []
+    # Listed ones first: of two records of one job the first counts.
+    unfinished = Coverage((*listed, *before.jobs))
     made = plan(reader.wanted, failed, unfinished, shared_names)
-    return Plan(made.batches, (*reader.refused, *made.refused))
+    over = jobs_over(reader.wanted, unfinished) if before.settles_in else set()
+    settles_in = {job_id: before.settles_in[job_id] for job_id in over & before.settles_in.keys()}
+    return replace(made, refused=(*reader.refused, *made.refused), settles_in=settles_in)
 
 
 class _Reader:
@@ -141,7 +152,7 @@ def _is_chosen_by_expression(job: Job, unit: Unit) -> bool:
 def _as_in(job: Job, unit: Unit) -> Unit:
     """Return a unit that goes where a job had it go, as far as that says."""
     mapping = (job.config.table_mapping if job.config else None) or {}
-    return replace(
+    return structs.replace(
         unit,
         dst_project=job.dst_db_name or unit.dst_project,
         dst_schema=job.dst_schema_name or unit.dst_schema,

@@ -1,8 +1,8 @@
 """Has MMS make the jobs of a journal, each exactly once, whatever happens between the question and the answer.
 
-What is about to be sent is on the disk before. After an answer that leaves the outcome open, the job is looked for by
-its name, which no other job has, and only what was found missing for SETTLE_SECONDS is sent again. UNVERIFIED: that a
-job which MMS takes on is listed within that time; a live account's slowest creation would settle it.
+Each send is on the disk before it happens. After an answer that leaves the outcome open, the job is looked for by its
+name, which no other job has. A job that no list shows within the settle time is not sent again, because a list may lag
+for longer: the run stops, and only a person who resumes it can say that the job was not made.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.errors import (
     AuthRefused,
+    ConnectionFailed,
     CredentialsUnavailable,
     MmsError,
     NotFound,
@@ -31,15 +32,15 @@ from exporter.retry.journal import Entry, Journal
 from exporter.retry.lookup import jobs_named, jobs_surely_named, unfinished_jobs
 from exporter.retry.scope import taken_by
 from exporter.retry.standing import Standing
+from exporter.shapes import duration_text
 
 SETTLE_SECONDS: Final = 300.0
+"""Default of how long lists and statuses may lag behind jobs. UNVERIFIED: how long they do; a live account tells."""
 FIRST_LOOK_SECONDS: Final = 2.0
 """Until the second look; from there to the next one ever longer."""
 MAX_LOOK_SECONDS: Final = 20.0
 MAX_FAILED_LOOKS: Final = 3
 """In a row, each with the client's own retries."""
-MAX_SENDS: Final = 3
-"""Of one job, before a person has to look; a retry that is resumed may send as often again."""
 
 Tell = Callable[[str], None]
 """Hears, in one sentence each, what a person who waits should know."""
@@ -55,6 +56,12 @@ class Means:
     clock: Clock = SYSTEM_CLOCK
     planned_at: float | None = None
     """When what is to be sent was read as FAILED, in monotonic seconds; None where an earlier process did."""
+    settle_seconds: float = SETTLE_SECONDS
+    """For how long a list or a status may lag behind a job."""
+    earlier: tuple[Job, ...] = ()
+    """Jobs of earlier runs that may still migrate their units, and that no list may show yet."""
+    resend: bool = False
+    """Whether a person said that the jobs in doubt were not made."""
 
     @property
     def source_id(self) -> int:
@@ -63,7 +70,7 @@ class Means:
 
 
 async def ask_for_all(means: Means) -> None:
-    """Have MMS take on every job that it has not; when this returns, none is planned or in doubt any more.
+    """Have MMS take on every job that it has not; after this none is planned or in doubt.
 
     Raises: RetryStopped where it cannot go on; what is written down says where it stands.
     """
@@ -85,7 +92,7 @@ async def _is_there_already(means: Means, place: int, entry: Entry) -> bool:
         raise stopped(error, f"whether {entry.name} is there could not be read, so nothing more was sent") from None
     if found:
         means.tell(f"{entry.name} is there already, so it is not sent")
-        means.journal.note(place, replace(entry, state="made", job_id=found[0].id))
+        means.journal.note(place, replace(entry, state="made", job_id=found[0].id, seen=True))
     return bool(found)
 
 
@@ -95,10 +102,12 @@ async def _begin(means: Means, standing: Standing, place: int, entry: Entry) -> 
     if entry.state == "skipped":
         return
     try:
-        jobs = await unfinished_jobs(means.client, means.source_id, means.journal.names)
+        # A job of the entry's own name is one sent before that has come late.
+        own = means.journal.names - {entry.name}
+        jobs = await unfinished_jobs(means.client, means.source_id, own)
     except MmsError as error:
         raise stopped(error, "which jobs are unfinished could not be read, so nothing more was sent") from None
-    unfinished = Coverage(jobs)
+    unfinished = Coverage((*jobs, *means.earlier))
     batch = entry.batch.without(lambda unit: taken_by(unit, unfinished))
     if batch.is_empty:
         means.journal.note(place, replace(entry, state="skipped", reason="other jobs have all of it under way by now"))
@@ -124,17 +133,8 @@ async def _still_failed(means: Means, standing: Standing, place: int, entry: Ent
 
 
 async def _send(means: Means, place: int, entry: Entry) -> None:
-    """Send, and find out what became of it, until that is known. Raises: RetryStopped."""
-    for _ in range(MAX_SENDS):
-        entry = means.journal.note(place, replace(entry, state="sending", sends=entry.sends + 1))
-        entry = await _sent(means, place, entry)
-        if entry.state != "sending":
-            return
-    raise RetryStopped(f"{entry.name} was sent {MAX_SENDS} times, and MMS lists no such job")
-
-
-async def _sent(means: Means, place: int, entry: Entry) -> Entry:
-    """Send once, and return how far the job is then: `sending` means that it was not made."""
+    """Send once, and find out what became of it. Raises: RetryStopped where that is not known."""
+    entry = means.journal.note(place, replace(entry, state="sending", sends=entry.sends + 1))
     request = entry.batch.request(entry.name, means.journal.course.source)
     try:
         created = await means.client.create_job(means.source_id, request)
@@ -142,14 +142,16 @@ async def _sent(means: Means, place: int, entry: Entry) -> Entry:
         was_refused = _was_refused(error)
         if not was_refused or entry.sends > 1:  # the one sent before may have come through, and be in the way of this
             means.tell(f"{entry.name}: {error}; looking whether the job was made all the same")
-            looked_for = await _looked_for(means, place, entry)
-            if not was_refused or looked_for.state == "made":
-                return looked_for
+            if await _is_found(means, place, entry):
+                return
+            if not was_refused:
+                raise _in_doubt(means, entry) from None
         if isinstance(error, RequestRejected | NotFound):
-            return means.journal.note(place, replace(entry, state="refused", reason=str(error)))
+            means.journal.note(place, replace(entry, state="refused", reason=str(error)))
+            return
         means.journal.note(place, replace(entry, state="planned", sends=0))
         raise stopped(error, f"{entry.name} was not made") from None
-    return means.journal.note(place, replace(entry, state="asked", async_task_id=created.async_task_id))
+    means.journal.note(place, replace(entry, state="asked", async_task_id=created.async_task_id))
 
 
 def _was_refused(error: MmsError) -> bool:
@@ -162,6 +164,8 @@ def _was_refused(error: MmsError) -> bool:
         return True
     if isinstance(error, Throttled):
         return error.is_certain
+    if isinstance(error, ConnectionFailed):
+        return error.is_unsent
     if error.status == HTTPStatus.CONFLICT or "nonceused" in error.code.lower():
         return False
     is_refusal = isinstance(error, AuthRefused | PermissionRefused | NotFound | RequestRejected)
@@ -169,28 +173,37 @@ def _was_refused(error: MmsError) -> bool:
 
 
 async def _settle(means: Means, standing: Standing, place: int, entry: Entry) -> None:
-    """Find out what became of a job that an earlier process may have sent; begin anew if it was not made."""
-    means.tell(f"{entry.name} may have been sent; looking whether the job was made")
-    entry = await _looked_for(means, place, entry)
-    if entry.state == "sending":
-        await _begin(means, standing, place, entry)
+    """Find out what became of a job that an earlier process may have sent. Raises: RetryStopped.
 
-
-async def _looked_for(means: Means, place: int, entry: Entry) -> Entry:
-    """Return the entry of a job in doubt as it is after looking for it: `made`, or still `sending` if it was not made.
-
-    Raises: RetryStopped where that cannot be told.
+    A job that is not found is sent again only on a person's word.
     """
+    means.tell(f"{entry.name} may have been sent; looking whether the job was made")
+    if await _is_found(means, place, entry):
+        return
+    if not means.resend:
+        raise _in_doubt(means, entry)
+    await _begin(means, standing, place, entry)
+
+
+def _in_doubt(means: Means, entry: Entry) -> RetryStopped:
+    return RetryStopped(
+        f"{entry.name} may have been sent, and MMS does not list it after {duration_text(means.settle_seconds)}; it "
+        f"was not sent again; look in the MMS console for a job of this name in data source {means.source_id}: if it "
+        "is there, or may still come, go on later; if it was not made, go on with --resend"
+    )
+
+
+async def _is_found(means: Means, place: int, entry: Entry) -> bool:
+    """Look for a job in doubt, and note it as made if it is there. Raises: RetryStopped where that cannot be told."""
     job = await _found_in_time(means, entry.name)
-    if job is None:
-        means.tell(f"{entry.name}: MMS does not list it after {SETTLE_SECONDS:g} s, so it was not made")
-        return entry
-    return means.journal.note(place, replace(entry, state="made", job_id=job.id))
+    if job is not None:
+        means.journal.note(place, replace(entry, state="made", job_id=job.id, seen=True))
+    return job is not None
 
 
 async def _found_in_time(means: Means, name: str) -> Job | None:
-    """Return the job of this name as soon as it is listed; None where it is not for SETTLE_SECONDS."""
-    until = means.clock.monotonic() + SETTLE_SECONDS
+    """Return the job of this name as soon as it is listed; None where it is not within the settle time."""
+    until = means.clock.monotonic() + means.settle_seconds
     wait, failed = FIRST_LOOK_SECONDS, 0
     while True:
         is_last = means.clock.monotonic() >= until

@@ -88,6 +88,7 @@ def create(site: Site, at: At, body: bytes) -> dict[str, Any]:
         raise bad_parameter("sourceId", "the id in the path")
     database, kind, scope = _scope(site, at, request)
     made = _made(site, at, request, database, _plan(site, at, kind, scope))
+    made.scope = scope
     site.roster.created.append(made)
     if made.is_made:
         _carry_out(site, made.job, at)

@@ -7,9 +7,11 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from exporter.simulator import creation, lists, rows
+from exporter.simulator.pace import At
 from exporter.simulator.pages import Tweaks
 from exporter.simulator.parameters import Query, integer
 from exporter.simulator.refusals import Refusal, not_found
+from exporter.simulator.sites import Site
 from exporter.simulator.world import World
 
 _ROOT: Final = "/api/v1/mms/datasources"
@@ -84,45 +86,53 @@ def answer(world: World, call: Call) -> dict[str, Any]:
     if call.route.operation == "ListMmsDataSources":
         return lists.data_sources(world, call.query, call.page_size_cap, call.tweaks)
     site = world.site(integer("sourceId", call.route.source or "", least=1))
-    now = world.seconds()
+    at = _served_at(world, site, call.route.operation)
     listing = _LISTS.get(call.route.operation)
     if listing is not None:
-        return listing(lists.Asked(site, world.at(site, now), call.query, call.page_size_cap, call.tweaks))
+        return listing(lists.Asked(site, at, call.query, call.page_size_cap, call.tweaks))
     Query(call.query, ())
     if call.route.operation == "CreateMmsJob":
-        return creation.create(site, world.at(site, now), call.body)
-    return _GETS[call.route.operation](world, site.id, integer("id", call.route.object or ""))
+        return creation.create(site, at, call.body)
+    return _GETS[call.route.operation](site, at, integer("id", call.route.object or ""))
 
 
-def _job(world: World, source_id: int, number: int) -> dict[str, Any]:
-    site = world.site(source_id)
-    at = world.at(site)
+def _served_at(world: World, site: Site, operation: str) -> At:
+    """Return the time whose state an operation serves: now, or an earlier time if the operation lags."""
+    options, now = world.options, world.seconds()
+    match operation:
+        case "ListMmsJobs":
+            lags = options.job_list_lag_seconds, options.job_status_lag_seconds
+        case "GetMmsJob":
+            lags = 0.0, options.job_status_lag_seconds
+        case "ListMmsTables" | "GetMmsTable":
+            lags = options.table_lag_seconds, options.table_lag_seconds
+        case "ListMmsPartitions" | "GetMmsPartition":
+            lags = options.partition_lag_seconds, options.partition_lag_seconds
+        case _:
+            lags = 0.0, 0.0
+    # `seconds` decides which created jobs exist, `moment` which status everything has.
+    known, status = (world.at(site, max(0.0, now - lag)) for lag in lags)
+    return At(known.seconds, status.moment)
+
+
+def _job(site: Site, at: At, number: int) -> dict[str, Any]:
     job = site.roster.find(number, at)
     if job is None:
         raise not_found("Job", number)
     return rows.job(site, job, at)
 
 
-def _table(world: World, source_id: int, number: int) -> dict[str, Any]:
-    site = world.site(source_id)
-    at = world.at(site)
+def _table(site: Site, at: At, number: int) -> dict[str, Any]:
     if site.inventory.plan(number, at.moment) is None:
         raise not_found("Table", number)
     return rows.table(site, number, at)
 
 
-def _partition(world: World, source_id: int, number: int) -> dict[str, Any]:
-    site = world.site(source_id)
-    at = world.at(site)
+def _partition(site: Site, at: At, number: int) -> dict[str, Any]:
     place = site.partition_place(number, at)
     if place is None:
         raise not_found("Partition", number)
     return rows.partition(site, *place, at)
-
-
-def _async_task(world: World, source_id: int, number: int) -> dict[str, Any]:
-    site = world.site(source_id)
-    return creation.async_task(site, world.at(site), number)
 
 
 _LISTS: Final[Mapping[str, Callable[[lists.Asked], dict[str, Any]]]] = {
@@ -131,9 +141,9 @@ _LISTS: Final[Mapping[str, Callable[[lists.Asked], dict[str, Any]]]] = {
     "ListMmsTables": lists.tables,
     "ListMmsPartitions": lists.partitions,
 }
-_GETS: Final[Mapping[str, Callable[[World, int, int], dict[str, Any]]]] = {
+_GETS: Final[Mapping[str, Callable[[Site, At, int], dict[str, Any]]]] = {
     "GetMmsJob": _job,
     "GetMmsTable": _table,
     "GetMmsPartition": _partition,
-    "GetMmsAsyncTask": _async_task,
+    "GetMmsAsyncTask": creation.async_task,
 }

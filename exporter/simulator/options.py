@@ -12,6 +12,7 @@ _SHARES: Final = (
     *("idle_share", "stopped_share", "untouched_share"),
     *("failure_rate", "retry_failure_rate", "async_task_failure_rate"),
 )
+_LAGS: Final = ("job_list_lag_seconds", "job_status_lag_seconds", "table_lag_seconds", "partition_lag_seconds")
 _COUNTS: Final = ("sources", "tables", "partitions", "finished_jobs_per_source", "running_jobs_per_source")
 
 
@@ -53,6 +54,14 @@ class WorldOptions:
     """Share of those tasks that fail, so that no job is made."""
     job_name_filters_source: bool = False
     """Whether ListMmsJobs takes `name` for the data source's, as the vendor's page has it, and not the job's."""
+    job_list_lag_seconds: float = 0.0
+    """How long ListMmsJobs leaves out a created job that GetMmsAsyncTask and GetMmsJob already know."""
+    job_status_lag_seconds: float = 0.0
+    """How old the status and the counters of a job are in ListMmsJobs and GetMmsJob."""
+    table_lag_seconds: float = 0.0
+    """How old the rows of ListMmsTables and GetMmsTable are."""
+    partition_lag_seconds: float = 0.0
+    """How old the rows of ListMmsPartitions and GetMmsPartition are."""
     incidents: bool = True
     """Whether agents drop out, metadata scans fail and a source is restarted now and then."""
     special_sources: bool = True
@@ -62,7 +71,7 @@ class WorldOptions:
     region: str = "cn-shanghai"
 
     def __post_init__(self) -> None:
-        problems = [name for name in _COUNTS if getattr(self, name) < 0]
+        problems = [name for name in (*_COUNTS, *_LAGS) if getattr(self, name) < 0]
         problems += [name for name in _SHARES if not 0 <= getattr(self, name) <= 1]
         problems += [name for name in ("databases", "job_seconds", "async_task_seconds") if getattr(self, name) <= 0]
         problems += ["waves"] if self.waves is not None and self.waves < 1 else []

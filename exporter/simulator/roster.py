@@ -5,7 +5,7 @@ Numbered, not listed: a source with a thousand finished jobs holds none of them.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
@@ -39,6 +39,8 @@ class Created:
         """Whether its task succeeds."""
         self.is_removed = False
         """Whether it was deleted since."""
+        self.scope: Mapping[int, Sequence[int]] = {}
+        """Units that the request named, by the number of their table, DONE ones included."""
 
     def exists(self, seconds: float) -> bool:
         """Tell whether it is a job of its source, at a second of the world."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from exporter.mms.models import DataSource, Job, Partition, Table, Task
 from exporter.mms.record import record_from
 from exporter.simulator import jobs, rows, states
+from exporter.simulator.plans import PARTITIONS
+from exporter.simulator.roster import FIRST_CREATED_ID
 from exporter.simulator.sites import Site
 from exporter.simulator.states import Attempt
 
@@ -93,6 +95,26 @@ class Truth:
                 facts = {**rows.job_facts(site, job, at), "config": sent["config"], "status": status, **counted}
                 yield record_from(facts, Job)
 
+    def created_twice(self, source_id: int) -> list[tuple[int, int, int]]:
+        """Return job, table and unit wherever a created job was to migrate again what did not fail.
+
+        A unit did not fail if a job created earlier had not ended it by then, or had migrated it. A job over a
+        partitioned table's name leaves out what is DONE, so there only the first counts.
+        """
+        site = self._world.site(source_id)
+        found = []
+        for made in site.roster.created:
+            asked = site.source.pace.moment(made.asked)
+            for table, units in made.scope.items() if made.is_made else ():
+                by_name = made.job.plan.kind != PARTITIONS and _units(site, table, asked) > 1
+                touched = site.inventory.touched.get(table)
+                for unit in units:
+                    attempts = touched.attempts(unit) if touched else ()
+                    earlier = [each for each in attempts if each.job < made.job.id]
+                    if _is_pending(earlier, asked) or (not by_name and _is_migrated(earlier, asked)):
+                        found.append((made.job.id, table, unit))
+        return found
+
     def tasks(self, source_id: int) -> Iterator[Task]:
         """Yield the tasks of a source's jobs, those of the newest job first."""
         site = self._world.site(source_id)
@@ -101,6 +123,18 @@ class Truth:
             job = site.roster.find(job_id, at)
             if job is not None:
                 yield from (record_from(rows.task(site, job, task), Task) for task in job.tasks(at.moment))
+
+
+def _is_pending(attempts: list[Attempt], moment: float) -> bool:
+    """Tell whether a created job had a unit still to migrate at `moment`."""
+    return any(each.job >= FIRST_CREATED_ID and each.end > moment for each in attempts)
+
+
+def _is_migrated(attempts: list[Attempt], moment: float) -> bool:
+    """Tell whether a created job is the last that ended a unit before `moment`, and ended it well."""
+    ended = [each for each in attempts if each.end <= moment and each.outcome is not None]
+    last = max(ended, key=lambda each: each.end, default=None)
+    return last is not None and last.job >= FIRST_CREATED_ID and last.outcome == states.DONE
 
 
 def _units(site: Site, table: int, moment: float) -> int:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from exporter.clock import Clock
 from exporter.config import Config, config_from
 from exporter.console.paper import Paper
 from exporter.console.retry import Outcome, RetryOptions, retry
@@ -78,8 +77,7 @@ def runner_on(stage: Stage) -> Run:
         options = replace(RetryOptions(state_folder=stage.folder / "state", source=str(SOURCE), selection=ALL), **given)
         said = Person() if typed is not None else io.StringIO()
         terminal = Terminal(io.StringIO() if typed is None else Person(typed), said, Paper(width))
-        clock = Clock(monotonic=stage.ticks, sleep=stage.clock.sleep)
-        outcome = await retry(config or config_on(stage.simulator.url), options, terminal, clock)
+        outcome = await retry(config or config_on(stage.simulator.url), options, terminal, stage.clock)
         return Ended(outcome, said.getvalue())
 
     return run

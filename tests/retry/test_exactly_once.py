@@ -13,9 +13,9 @@ from exporter.errors import RetryStopped
 from exporter.mms.protocol import JobRequest
 from exporter.retry.following import follow_all
 from exporter.retry.journal import Course, Entry, Journal
-from exporter.retry.sending import MAX_SENDS, SETTLE_SECONDS, ask_for_all
+from exporter.retry.sending import SETTLE_SECONDS, ask_for_all
 from exporter.simulator import Fault
-from exporter.simulator.faults import KINDS
+from exporter.simulator.faults import KINDS, Kind
 from tests.harness import eventually
 from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, Stage, assert_made_once, resume, stage_on
 
@@ -39,7 +39,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_job_is_made_once_under_a_fault(stage: Stage, kind: str, operation: str, times: int | None) -> None:
     fault = msgspec.convert({"kind": kind, **SETTINGS.get(kind, {})}, Fault)
-    wanted = stage.failed()
+    wanted, before = stage.failed(), stage.statuses()
     with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
         stage.simulator.faults.add(msgspec.structs.replace(fault, operation=operation, times=times))
         with suppress(RetryStopped), stage.in_a_hurry():
@@ -47,7 +47,6 @@ async def test_a_job_is_made_once_under_a_fault(stage: Stage, kind: str, operati
         assert stage.jobs_by_name().total() <= len(journal.entries)
     stage.simulator.faults.clear()
     assert_made_once(stage, await resume(stage, journal.path))
-    before = stage.statuses()
     await stage.pass_time(2 * stage.world.options.job_seconds)
     assert {name for name, status in stage.statuses().items() if status != before[name]} == wanted
 
@@ -82,8 +81,9 @@ async def test_in_a_source_without_any_job_nothing_hides_the_missing_one(tmp_pat
         stage.fail(0.4)
         with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
             stage.simulator.faults.add(Fault(kind="reset", operation="CreateMmsJob", times=1))
-            await stage.carry_out(journal)
-        assert_made_once(stage, journal.entries)
+            with pytest.raises(RetryStopped, match="go on with --resend"):
+                await stage.carry_out(journal)
+        assert_made_once(stage, await resume(stage, journal.path))
 
 
 class Killed(BaseException):
@@ -113,14 +113,13 @@ class Mortal(Journal):
 async def test_a_process_that_ends_at_any_entry_is_taken_up_again(
     stage: Stage, ends_at: int, *, is_before: bool
 ) -> None:
-    wanted, plan = stage.failed(), await stage.plan()
+    wanted, before, plan = stage.failed(), stage.statuses(), await stage.plan()
     assert 3 * len(plan.batches) >= 6, "sending, asked and made, for each job"
     with Mortal.begun(stage.folder, stage.course(plan)) as journal:
         journal.ends_at, journal.is_before = ends_at, is_before
         with pytest.raises(Killed):
             await stage.carry_out(journal)
     assert_made_once(stage, await resume(stage, journal.path))
-    before = stage.statuses()
     await stage.pass_time(2 * stage.world.options.job_seconds)
     assert {name for name, status in stage.statuses().items() if status != before[name]} == wanted
 
@@ -190,22 +189,25 @@ DOUBTFUL = [
 async def test_an_answer_that_leaves_a_doubt_has_the_job_looked_for(stage: Stage, fault: Fault) -> None:
     with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
         stage.simulator.faults.add(msgspec.structs.replace(fault, operation="CreateMmsJob", times=1))
-        await stage.carry_out(journal)
-        assert journal.entries[0].sends == 2
-        assert any("so it was not made" in told for told in stage.told)
-    assert_made_once(stage, journal.entries)
+        with pytest.raises(RetryStopped, match="if it was not made, go on with --resend"):
+            await stage.carry_out(journal)
+        assert (journal.entries[0].state, journal.entries[0].sends) == ("sending", 1)
+        assert any("looking whether the job was made all the same" in told for told in stage.told)
+    assert_made_once(stage, await resume(stage, journal.path))
 
 
 async def test_a_refusal_of_what_was_sent_before_is_not_believed_before_the_job_was_looked_for(tmp_path: Path) -> None:
     """The first request came through, later than anybody waited, and is what the second one collides with."""
-    async with stage_on(replace(QUIET_WORLD, async_task_seconds=SETTLE_SECONDS + 60), tmp_path) as stage:
+    async with stage_on(replace(QUIET_WORLD, async_task_seconds=2 * SETTLE_SECONDS + 60), tmp_path) as stage:
         stage.fail(0.4)
         with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
             stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob", times=1))
             stage.simulator.faults.add(
                 Fault(kind="error", operation="CreateMmsJob", status=400, code="Duplicate", times=1)
             )
-            await stage.carry_out(journal)
+            with pytest.raises(RetryStopped, match="go on with --resend"):
+                await stage.carry_out(journal)
+            await stage.carry_out(journal, resend=True)
         assert journal.entries[0].sends == 2
         assert_made_once(stage, journal.entries)
 
@@ -242,13 +244,33 @@ async def test_an_asynchronous_task_that_says_failed_is_not_believed_before_the_
         assert_made_once(stage, journal.entries)
 
 
-async def test_what_never_comes_to_be_is_sent_three_times_at_most(stage: Stage) -> None:
+@pytest.mark.parametrize("lists_lag", [False, True])
+async def test_what_no_list_shows_is_sent_once_and_again_only_on_a_persons_word(
+    stage: Stage, *, lists_lag: bool
+) -> None:
+    """Whether the request was lost or the list is late looks the same."""
+    kind: Kind = "lost_answer" if lists_lag else "reset"
+    stage.world.options = replace(stage.world.options, job_list_lag_seconds=10 * SETTLE_SECONDS)
+    stage.simulator.faults.add(Fault(kind=kind, operation="CreateMmsJob", times=1))
     with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-        stage.simulator.faults.add(Fault(kind="reset", operation="CreateMmsJob", times=MAX_SENDS))
-        with pytest.raises(RetryStopped, match=f"was sent {MAX_SENDS} times, and MMS lists no such job"):
-            await stage.carry_out(journal)
+        name = journal.entries[0].name
+        for _ in range(3):
+            with pytest.raises(RetryStopped, match=f"{name} may have been sent, .* in data source {SOURCE}: if it is"):
+                await stage.carry_out(journal)
         assert journal.entries[0].state == "sending"
-    assert stage.simulator.calls["CreateMmsJob", SOURCE] == MAX_SENDS
+        assert stage.simulator.calls["CreateMmsJob", SOURCE] == 1
+        await stage.pass_time(10 * SETTLE_SECONDS)
+    assert_made_once(stage, await resume(stage, journal.path))
+
+
+async def test_what_could_not_even_be_connected_was_not_sent(stage: Stage) -> None:
+    plan = await stage.plan()
+    with Journal.begun(stage.folder, stage.course(plan)) as journal:
+        await stage.simulator.stop()
+        await stage.client.close()
+        with pytest.raises(RetryStopped, match="cannot connect"):
+            await ask_for_all(replace(stage.means(journal), planned_at=stage.ticks()))
+        assert {entry.state for entry in journal.entries} == {"planned"}
 
 
 async def test_what_others_have_begun_meanwhile_is_left_out(stage: Stage) -> None:

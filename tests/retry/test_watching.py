@@ -10,7 +10,8 @@ from exporter.errors import RetryStopped
 from exporter.mms.models import Job
 from exporter.mms.pace import Limits
 from exporter.retry.journal import Journal
-from exporter.retry.results import MAX_ASKED_ONE_BY_ONE, SETTLE_SECONDS, not_done
+from exporter.retry.results import MAX_ASKED_ONE_BY_ONE, not_done
+from exporter.retry.sending import SETTLE_SECONDS
 from exporter.retry.watching import MAX_FAILED_POLLS, watch
 from exporter.simulator import Fault, events, happen
 from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
@@ -86,15 +87,28 @@ async def test_a_status_that_never_settles_is_told_in_time(tmp_path: Path) -> No
         assert SETTLE_SECONDS <= stage.ticks() - began <= 2 * SETTLE_SECONDS
 
 
-async def test_what_failed_or_is_gone_is_not_waited_for(stage: Stage) -> None:
+async def test_what_failed_with_its_job_or_is_gone_is_not_waited_for(tmp_path: Path) -> None:
+    async with stage_on(replace(QUIET_WORLD, retry_failure_rate=1.0), tmp_path) as stage:
+        stage.fail(0.4)
+        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+            await stage.carry_out(journal)
+            await watched(stage, journal)
+            stage.simulator.faults.add(Fault(kind="error", operation="GetMmsTable", status=404, code="TableNotFound"))
+            began = stage.ticks()
+            assert {unit.status for unit in await not_done(stage.client, journal, stage.clock)} == {"FAILED", None}
+        assert stage.ticks() == began
+
+
+async def test_what_still_reads_failed_though_its_job_is_done_is_waited_for_and_then_told(stage: Stage) -> None:
     with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
         await stage.carry_out(journal)
         await watched(stage, journal)
-        stage.simulator.faults.add(Fault(kind="error", operation="GetMmsTable", status=404, code="TableNotFound"))
-        stage.simulator.faults.add(Fault(kind="unknown_status", operation="GetMmsPartition", value="FAILED"))
+        number = stage.simulator.faults.add(Fault(kind="unknown_status", operation="GetMmsPartition", value="FAILED"))
         began = stage.ticks()
-        assert {unit.status for unit in await not_done(stage.client, journal, stage.clock)} == {"FAILED", None}
-    assert stage.ticks() == began
+        assert {unit.status for unit in await not_done(stage.client, journal, stage.clock)} == {"FAILED"}
+        assert SETTLE_SECONDS <= stage.ticks() - began <= 2 * SETTLE_SECONDS
+        stage.simulator.faults.remove(number)
+        assert await not_done(stage.client, journal, stage.clock) == []
 
 
 async def test_a_job_that_is_deleted_has_failed(stage: Stage) -> None:

@@ -1,0 +1,234 @@
+"""Random lives of one state folder: runs, kills, lost answers, old copies and a lagging MMS, all drawn from a seed.
+
+The simulator judges: no unit may be created twice, and a run that ends well must have left nothing FAILED.
+"""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from exporter.clock import Clock
+from exporter.console.paper import Paper
+from exporter.console.retry import Outcome, RetryOptions, retry
+from exporter.console.terminal import Terminal
+from exporter.errors import ExporterError
+from exporter.retry.inventory import Inventory
+from exporter.retry.journal import course_from
+from exporter.retry.selection import Selection
+from exporter.simulator import Fault, WorldOptions, events, happen
+from exporter.simulator.faults import Kind
+from tests.conftest import config_on
+from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
+
+SETTLE_SECONDS = 300.0
+DAYS_2 = 2 * 86_400.0
+LAST_RUNS = 12
+"""Of a scenario, in which all that is FAILED must come to be DONE."""
+LOST: tuple[Kind, ...] = ("lost_answer", "lost_answer", "truncated", "reset", "html")
+
+
+class Killed(BaseException):
+    """The end of a process, which nothing in it survives to handle."""
+
+
+@dataclass
+class MortalClock:
+    """A clock whose process ends at its n-th look at the time, just before a request or a write."""
+
+    clock: Clock
+    looks_left: int
+
+    def wall(self) -> float:
+        self._look()
+        return self.clock.wall()
+
+    async def sleep(self, seconds: float) -> None:
+        self._look()
+        await self.clock.sleep(seconds)
+
+    def _look(self) -> None:
+        self.looks_left -= 1
+        if self.looks_left < 0:
+            raise Killed
+
+
+def world_of(rng: Random) -> WorldOptions:
+    """Return a small world whose lists and states lag."""
+    list_lag = rng.choice((0.0, rng.uniform(0, 60), rng.uniform(0, SETTLE_SECONDS), rng.uniform(300, 3000)))
+    return replace(
+        QUIET_WORLD,
+        seed=rng.randrange(1000),
+        tables=4,
+        partitions=rng.choice((0, 2, 3)),
+        finished_jobs_per_source=rng.choice((0, 3)),
+        retry_failure_rate=rng.choice((0.0, 0.0, 0.3)),
+        job_seconds=rng.choice((40.0, 400.0, 2000.0)),
+        async_task_seconds=rng.choice((1.0, 15.0, 100.0)),
+        job_name_filters_source=rng.random() < 0.1,
+        job_list_lag_seconds=list_lag,
+        job_status_lag_seconds=rng.choice((0.0, rng.uniform(0, 120))),
+        table_lag_seconds=rng.choice((0.0, rng.uniform(0, SETTLE_SECONDS))),
+        partition_lag_seconds=rng.choice((0.0, rng.uniform(0, SETTLE_SECONDS))),
+    )
+
+
+@dataclass
+class Scenario:
+    """One life, step by step."""
+
+    stage: Stage
+    rng: Random
+    failed_at: float = 0.0
+    """When something failed for no fault of a job, which statuses that lag do not show at once."""
+    story: list[str] = field(default_factory=list)
+    """What happened, for a person who looks into a failure."""
+
+    @property
+    def folder(self) -> Path:
+        return self.stage.folder / "state"
+
+    def journals(self) -> list[Path]:
+        return sorted(self.folder.glob("retry-*.json"))
+
+    async def step(self) -> None:
+        """Do one thing by chance, and judge."""
+        steps = (
+            *(self.one_run, self.one_run, self.one_run, self.two_runs, self.resume, self.resume),
+            *(self.pass_time, self.pass_time, self.fail, self.remove_job, self.restore_a_copy),
+        )
+        step = self.rng.choice(steps)
+        self.story.append(f"{self.stage.ticks():.0f} {step.__name__}")
+        await step()
+        self.judge()
+
+    def judge(self) -> None:
+        assert not self.stage.world.truth().created_twice(SOURCE), "\n".join(self.story)
+        assert len(self._existing()) == len(set(self._existing())), "\n".join(self.story)
+
+    async def one_run(self) -> None:
+        await self._run(watch=self.rng.random() < 0.4)
+
+    async def two_runs(self) -> None:
+        await asyncio.gather(
+            self._run(is_alone=False, watch=self.rng.random() < 0.5), self._run(is_alone=False, watch=False)
+        )
+
+    async def resume(self) -> None:
+        if self.journals():
+            path = self.rng.choice(self.journals())
+            await self._run(watch=self.rng.random() < 0.4, resume=path, resend=self._is_surely_missing(path))
+
+    async def pass_time(self) -> None:
+        await self.stage.pass_time(self.rng.choice((5.0, 60.0, 400.0, 4000.0)))
+
+    async def restore_a_copy(self) -> None:
+        """Resume a run twice, the second time with the journal as it was before the first."""
+        if self.journals():
+            path = self.rng.choice(self.journals())
+            copy = path.read_bytes()
+            await self._run(resume=path, resend=self._is_surely_missing(path))
+            path.write_bytes(copy)
+            await self._run(resume=path, resend=self._is_surely_missing(path))
+
+    async def fail(self) -> None:
+        rows = [row.id for row in self.stage.world.truth().partitions(SOURCE) if row.status == "DONE"]
+        if rows:
+            happen(self.stage.world, events.Fail(source_id=SOURCE, partition_ids=(self.rng.choice(rows),)))
+            self.failed_at = self.stage.ticks()
+
+    async def remove_job(self) -> None:
+        jobs = self.stage.jobs()
+        if jobs and self.rng.random() < 0.3:
+            happen(self.stage.world, events.RemoveJob(source_id=SOURCE, job_id=self.rng.choice(jobs).id))
+
+    def _is_surely_missing(self, path: Path) -> bool:
+        """Tell what a person sees who waits long enough: whether none of the jobs in doubt was made."""
+        doubtful = {entry.name for entry in course_from(path).entries if entry.state == "sending"}
+        return not doubtful & set(self._existing())
+
+    def _existing(self) -> list[str | None]:
+        """Return the name of each created job that was not deleted, those that no list shows yet included."""
+        created = self.stage.world.site(SOURCE).roster.created
+        return [each.job.name for each in created if each.is_made and not each.is_removed]
+
+    async def _run(self, *, may_die: bool = True, is_alone: bool = True, **given: Any) -> bool:
+        """Run the command, and judge an end that it calls good."""
+        clock, rng = self.stage.clock, self.rng
+        if may_die and rng.random() < 0.3:
+            mortal = MortalClock(clock, rng.randrange(120))
+            clock = replace(clock, wall=mortal.wall, sleep=mortal.sleep)
+        if may_die and rng.random() < 0.3:
+            operation = rng.choice(("CreateMmsJob", "CreateMmsJob", "ListMmsJobs", "GetMmsAsyncTask"))
+            fault = Fault(kind=rng.choice(LOST), operation=operation, times=1, skip=rng.randrange(3))
+            self.stage.simulator.faults.add(fault)
+        try:
+            outcome = await self._retried(clock, **given)
+        except (ExporterError, Killed) as error:
+            self.story.append(f"  {given} {type(error).__name__} {error}"[:300])
+            return False
+        finally:
+            self.stage.simulator.faults.clear()
+        self.story.append(f"  {given} fine={outcome.is_fine}")
+        if outcome.is_fine and given.get("watch") and self.stage.ticks() - self.failed_at > SETTLE_SECONDS:
+            await self._judge_success(outcome, is_alone=is_alone)
+        return outcome.is_fine
+
+    async def _retried(self, clock: Clock, **given: Any) -> Outcome:
+        is_new = given.get("resume") is None
+        options = RetryOptions(
+            state_folder=self.folder,
+            source=str(SOURCE) if is_new else None,
+            selection=Selection(failed=is_new),
+            yes=True,
+            **given,
+        )
+        terminal = Terminal(io.StringIO(), said := io.StringIO(), Paper(None))
+        try:
+            return await retry(config_on(self.stage.simulator.url), options, terminal, clock)
+        finally:
+            self.story += [f"    {line}" for line in said.getvalue().splitlines()]
+
+    async def _judge_success(self, outcome: Outcome, *, is_alone: bool) -> None:
+        """Check that all that a run migrated is DONE, and that MMS lists nothing as FAILED."""
+        if is_alone:
+            assert not await Inventory(self.stage.client, SOURCE).failed(), "\n".join(self.story)
+        names = {line.split()[2] for line in outcome.output.decode().splitlines()}
+        created = [each for each in self.stage.world.site(SOURCE).roster.created if each.job.name in names]
+        at = self.stage.world.at(self.stage.world.site(SOURCE))
+        inventory = self.stage.world.site(SOURCE).inventory
+        statuses = {
+            inventory.unit_status(task.table + each.job.first_table, unit, at.moment)
+            for each in created
+            for task in each.job.plan.tasks
+            for unit in task.units
+        }
+        assert statuses <= {"DONE"}, "\n".join(self.story)
+
+    async def come_to_an_end(self) -> None:
+        """Check that all comes to be DONE at last, once MMS shows everything and nobody is killed."""
+        await self.stage.pass_time(DAYS_2)
+        for path in self.journals():
+            await self._run(may_die=False, resume=path, resend=self._is_surely_missing(path))
+            self.judge()
+        for _ in range(LAST_RUNS):
+            await self.stage.pass_time(self.stage.world.options.job_seconds)
+            is_fine = await self._run(may_die=False, watch=True)
+            self.judge()
+            if is_fine:
+                assert not await Inventory(self.stage.client, SOURCE).failed(), "\n".join(self.story)
+                return
+        raise AssertionError("\n".join(self.story))
+
+
+@asynccontextmanager
+async def scenario_of(seed: int, folder: Path) -> AsyncIterator[Scenario]:
+    """Provide the scenario of a seed."""
+    rng = Random(seed)
+    async with stage_on(world_of(rng), folder, is_wall_virtual=True) as stage:
+        stage.fail(0.4)
+        yield Scenario(stage, rng)
