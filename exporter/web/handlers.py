@@ -11,7 +11,6 @@ from aiohttp.abc import AbstractStreamWriter
 
 from exporter.errors import ConfigError
 from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
-from exporter.web.connection import MAX_BODY_BYTES
 from exporter.web.editions import Document, Edition
 from exporter.web.page import POLICY, page
 from exporter.web.security_headers import add_default_headers
@@ -33,7 +32,7 @@ STATUS_PATH: Final = "/api/v1/status"
 
 def application(service: Service, telemetry_path: str, reload: Reload | None) -> web.Application:
     """Return the routes; `reload`, which raises ConfigError, is offered where it is given."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app = web.Application()
     handlers = _Handlers(service, telemetry_path, reload)
     app.on_response_prepare.append(_guard)
     app.router.add_get(telemetry_path, handlers.metrics)

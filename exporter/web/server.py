@@ -19,13 +19,13 @@ from exporter.config_content import Content
 from exporter.errors import ConfigError, ListenError, Problem
 from exporter.threads import DAEMON_THREADS
 from exporter.web.addresses import ListenAddress
-from exporter.web.entrance import Entrance
-from exporter.web.gate import put_gate
 from exporter.web.handlers import application
 from exporter.web.listener import Listener, bound_sockets
+from exporter.web.middleware import add_middleware
 from exporter.web.reloading import Reloader
 from exporter.web.service import Service
 from exporter.web.systemd import ALONE, Supervisor
+from exporter.web.web_config_watcher import WebConfigWatcher
 
 log = structlog.stdlib.get_logger()
 
@@ -65,20 +65,20 @@ async def serve(
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
     reloader = Reloader(load, service, options.content, options.supervisor)
     with _on_signals({signal.SIGHUP: reloader.reload_soon}), ExitStack() as until_ended:
-        config, entrance = _loaded(reloader.load, options.config_file, service.note_web_config)
+        config, web_config = _loaded(reloader.load, options.config_file, service.note_web_config)
         app = application(service, options.telemetry_path, reloader.reload if options.enable_lifecycle else None)
-        put_gate(app, entrance)
+        add_middleware(app, web_config)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
-        listener = Listener(cast("web.Server", runner.server), entrance)
+        listener = Listener(cast("web.Server", runner.server), web_config)
         try:
             listener.open(options.sockets)
             await listen(listener, () if options.sockets else options.addresses)
-            urls = _urls(listener, "http" if entrance.settings.context is None else "https")
+            urls = _urls(listener, "http" if web_config.settings.context is None else "https")
             stop = asyncio.Event()
             ending = {signal.SIGTERM: stop.set, signal.SIGINT: stop.set}
             until_ended.enter_context(_on_signals(ending, afterwards=signal.SIG_IGN))
-            await reloader.start(config, entrance)
+            await reloader.start(config, web_config)
             reloader.follow(options.reload_interval_seconds)
             log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
             if listening is not None:
@@ -100,10 +100,10 @@ def check(load: Callable[[], Config], web_file: Path | None) -> int:
 
 def _loaded(
     load: Callable[[], Config], web_file: Path | None, note_web_load: Callable[[bool], None] = lambda _: None
-) -> tuple[Config, Entrance]:
+) -> tuple[Config, WebConfigWatcher]:
     problems: list[Problem] = []
     try:
-        entrance = Entrance(web_file, note_web_load)
+        web_config = WebConfigWatcher(web_file, note_web_load)
     except ConfigError as error:
         problems += error.problems
     try:
@@ -112,7 +112,7 @@ def _loaded(
         problems += error.problems
     if problems:
         raise ConfigError(*problems)
-    return config, entrance
+    return config, web_config
 
 
 async def listen(listener: Listener, addresses: Sequence[ListenAddress]) -> None:
