@@ -55,12 +55,17 @@ class _Handlers:
         self._status = Document(service.situation, msgspec.json.encode)
 
     async def metrics(self, request: web.Request) -> web.Response:
-        text_format = format_for(request.headers.get("accept", ""))
-        gzip = takes_gzip(request.headers.get("accept-encoding", ""))
+        text_format = format_for(_list_header(request, "accept"))
+        gzip = _takes_gzip(request)
         headers = {"content-type": CONTENT_TYPES[text_format], "vary": "accept, accept-encoding"}
         if gzip:
             headers["content-encoding"] = "gzip"
-        return web.Response(body=Shared(*self._service.publisher.pieces(text_format, gzip=gzip)), headers=headers)
+        publisher = self._service.publisher
+        if names := request.query.getall("name[]", []):
+            pieces = publisher.filtered_pieces(text_format, names, gzip=gzip)
+        else:
+            pieces = publisher.pieces(text_format, gzip=gzip)
+        return web.Response(body=Shared(*pieces), headers=headers)
 
     async def page(self, request: web.Request) -> web.Response:
         headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": POLICY}
@@ -95,13 +100,22 @@ async def _guard(_: web.Request, response: web.StreamResponse) -> None:
     add_default_headers(response.headers)
 
 
+def _list_header(request: web.Request, name: str) -> str:
+    """Return a header that may be given in several lines."""
+    return ",".join(request.headers.getall(name, []))
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    return takes_gzip(_list_header(request, "accept-encoding"))
+
+
 def _edition(request: web.Request, headers: dict[str, str], edition: Edition) -> web.Response:
     """Answer with an edition, or that the reader has it already."""
     headers |= {"cache-control": "private, no-cache", "vary": "accept-encoding"}
     headers["etag"] = f'W/"{edition.tag}"'
     if any(tag.value in ("*", edition.tag) for tag in request.if_none_match or ()):
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    if takes_gzip(request.headers.get("accept-encoding", "")):
+    if _takes_gzip(request):
         headers["content-encoding"] = "gzip"
         return web.Response(body=Shared(edition.gzipped), headers=headers)
     return web.Response(body=Shared(edition.plain), headers=headers)
