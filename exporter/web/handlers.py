@@ -1,4 +1,4 @@
-"""What each path answers. Every answer comes from what is ready; none waits for MMS."""
+"""Handlers of all paths. They serve prepared data and never call MMS."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
@@ -19,19 +19,19 @@ from exporter.web.service import Service
 Reload = Callable[[], Awaitable[None]]
 
 HEAD_COMPANY_BYTES: Final = 16 * 1024
-"""So much is sent, as a copy, together with the head of an answer, which by itself wakes the reader for nothing."""
+"""The first chunk, which aiohttp copies and sends with the headers: headers alone would wake the client for nothing."""
 CHUNK_BYTES: Final = 256 * 1024
-"""So much of an answer is copied for a reader at a time: less takes longer, more is held for one who does not read.
+"""Copied for a client at a time: smaller chunks are slower, larger ones take more memory for a slow reader.
 
-Such a one holds one piece, and with TLS two: one before it is passed down, and one below."""
+A slow reader holds one chunk, with TLS two: one in each layer of asyncio."""
 TOGETHER_BYTES: Final = 64 * 1024
-"""Pieces that make no more are sent together, as a copy."""
+"""Smaller pieces are joined up to this size."""
 
 STATUS_PATH: Final = "/api/v1/status"
 
 
 def application(service: Service, telemetry_path: str, reload: Reload | None) -> web.Application:
-    """Return the routes; `reload`, which raises ConfigError, is offered where it is given."""
+    """Return the application; with `reload`, which raises ConfigError, it serves /-/reload."""
     app = web.Application()
     handlers = _Handlers(service, telemetry_path, reload)
     app.on_response_prepare.append(_guard)
@@ -110,7 +110,7 @@ def _takes_gzip(request: web.Request) -> bool:
 
 
 def _edition(request: web.Request, headers: dict[str, str], edition: Edition) -> web.Response:
-    """Answer with an edition, or that the reader has it already."""
+    """Return an edition, or 304 if the client has it."""
     headers |= {"cache-control": "private, no-cache", "vary": "accept-encoding"}
     headers["etag"] = f'W/"{edition.tag}"'
     if any(tag.value in ("*", edition.tag) for tag in request.if_none_match or ()):
@@ -122,24 +122,24 @@ def _edition(request: web.Request, headers: dict[str, str], edition: Edition) ->
 
 
 class Shared(Payload):
-    """What all readers share, written by and by, so that a slow one holds no copy of it."""
+    """A body that all clients share, written in chunks: a slow reader holds no copy of it."""
 
     def __init__(self, *pieces: bytes) -> None:
         super().__init__(pieces)
         self._size = sum(map(len, pieces))
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return it as text."""
+        """Return the body as text."""
         return b"".join(self._value).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write it, as fast as it is read."""
+        """Write the body as fast as the client reads it."""
         for chunk in _chunks(self._value):
             await writer.write(chunk)
 
 
 def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes | memoryview]:
-    """Yield what the pieces are: large ones cut, small ones together."""
+    """Split large pieces and join small ones."""
     together, size, most = list[memoryview](), 0, HEAD_COMPANY_BYTES
     for piece in pieces:
         view = memoryview(piece)

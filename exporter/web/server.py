@@ -1,4 +1,4 @@
-"""The life of a serving process: listen, serve, reload, and end in time when told to."""
+"""The serving process: listen, serve, reload, and shut down in time."""
 
 import asyncio
 import ipaddress
@@ -30,12 +30,12 @@ from exporter.web.web_config_watcher import WebConfigWatcher
 log = structlog.stdlib.get_logger()
 
 SHUTDOWN_SECONDS: Final = 0.5
-"""How long running scrapes may take to end. aiohttp takes it twice, and the process is to be gone within 2 s."""
+"""For running requests. aiohttp waits twice, and the process should exit within 2 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebOptions:
-    """How the HTTP side is set up."""
+    """Options of the HTTP server."""
 
     addresses: Sequence[ListenAddress]
     telemetry_path: str = "/metrics"
@@ -43,11 +43,11 @@ class WebOptions:
     config_file: Path | None = None
     """The web configuration file; None for plain HTTP without users."""
     content: Callable[[], Content] | None = None
-    """Tells what the configuration's files hold, to reload when that changes; None for never."""
+    """Returns the content of the configuration files, to reload on a change; None for never."""
     reload_interval_seconds: float = 30.0
-    """How often that is asked."""
+    """Between two looks at that content."""
     sockets: Sequence[socket.socket] = ()
-    """Sockets that listen already, in place of addresses."""
+    """Sockets that already listen, instead of addresses."""
     supervisor: Supervisor = ALONE
 
 
@@ -57,9 +57,9 @@ async def serve(
     options: WebOptions,
     listening: Callable[[list[str]], Awaitable[None]] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP reloads. `listening` is told the URLs once they can be opened.
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads. `listening` is called with the URLs.
 
-    More of SIGTERM and SIGINT are ignored, to the end of the process: it has little left to do.
+    Further SIGTERM and SIGINT are ignored until the process exits.
     Raises: ConfigError from the first `load` and from the web configuration file; ListenError.
     """
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
@@ -143,7 +143,7 @@ def _url(scheme: str, host: str, port: int) -> str:
 def _on_signals(
     handlers: Mapping[signal.Signals, Callable[[], None]], afterwards: signal.Handlers | None = None
 ) -> Iterator[None]:
-    """Have signals call their handlers as long as the context lasts; then they do what they did, or `afterwards`."""
+    """Install signal handlers; on exit, restore the old ones or set `afterwards`."""
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in handlers}
     for number, handler in handlers.items():
