@@ -24,7 +24,7 @@ ALLOWED = {
 HOME = {
     "aiohttp.web": {"web", "simulator"},
     "aiohttp": {"mms.transport", "web", "simulator"},
-    "bcrypt": {"web.users"},
+    "bcrypt": {"web.basic_auth"},
     "yaml": {"yaml_files"},
     "prometheus_client": {"exposition"},
     "alibabacloud_credentials": {"mms.credentials"},

@@ -31,7 +31,7 @@ from tests.harness import harness_on
 from tests.mms.conftest import sample
 from tests.mms.test_credentials import run as run_python
 from tests.processes import Running, run, serving, write_config
-from tests.web.door import basic
+from tests.web.http_fixture import basic
 
 SECRET, TOKEN = f"{CANARY}-secret", f"{CANARY}-token"
 LASTING = Identity("LTAI-EXAMPLE", SECRET)

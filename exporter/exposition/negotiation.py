@@ -31,9 +31,10 @@ def format_for(accept: str) -> Format:
 
 @lru_cache(maxsize=_CACHED)
 def takes_gzip(accept_encoding: str) -> bool:
-    """Tell whether the scraper takes gzip."""
+    """Return whether the client accepts gzip and does not prefer no encoding."""
     weights = {coding: weight for coding, _, weight in _choices(accept_encoding)}
-    return weights.get("gzip", weights.get("*", 0.0)) > 0
+    others = weights.get("*", 0.0)
+    return 0 < weights.get("gzip", others) >= weights.get("identity", others)
 
 
 def _choices(header: str) -> Iterator[tuple[str, dict[str, str], float]]:

@@ -4,7 +4,7 @@ What changes while a page is made leads to one more page, never to two at a time
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -13,7 +13,7 @@ from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collect.snapshot import Snapshot
 from exporter.exposition.rendering import Page, Renderer
 from exporter.exposition.telemetry import Telemetry
-from exporter.exposition.text import Format
+from exporter.exposition.text import Format, filtered
 from exporter.heap import give_back
 
 log = structlog.stdlib.get_logger()
@@ -104,6 +104,12 @@ class Publisher:
                 page, own, (b"".join(page.deflated.gzip_with(own)),)
             )
         return handed_out.pieces
+
+    def filtered_pieces(self, text_format: Format, names: Iterable[str], *, gzip: bool) -> tuple[bytes, ...]:
+        """Return the families in `names`, in pieces; `pieces` keeps what it keeps."""
+        families = {name.removesuffix("_total") for name in names}
+        page, own = self._page.filtered(families), filtered(self._telemetry.page(text_format), families)
+        return page.deflated.gzip_with(own) if gzip else (*page.pieces, own)
 
     def body(self, text_format: Format, *, gzip: bool) -> bytes:
         """Return the whole exposition as one."""

@@ -6,7 +6,7 @@ same. A family's stretch of the page is its head and its blocks, kept as long as
 requests.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final
@@ -15,7 +15,7 @@ from exporter.collect.snapshot import Snapshot
 from exporter.exposition.deflation import Deflated, deflated
 from exporter.exposition.families import PARTS
 from exporter.exposition.family import Part, itself
-from exporter.exposition.text import head, labels_text, sample_lines
+from exporter.exposition.text import family_name, head, labels_text, sample_lines
 
 GROUP_PARTS: Final = 32
 """Parts whose chunks are compressed together: fewer are compressed worse, more are compressed again for one change."""
@@ -73,15 +73,31 @@ class _Group:
 class Page:
     """All series of a snapshot, ready to be handed out."""
 
-    pieces: tuple[bytes, ...] = field(repr=False)
-    """As it is, family by family: most of them are the page's before, too."""
+    families: tuple[_Block, ...] = field(repr=False)
+    """Most of them are the page's before, too."""
     deflated: Deflated = field(repr=False)
     series: int
+
+    @classmethod
+    def of(cls, families: Iterable[_Block]) -> "Page":
+        """Return the page of families in their order."""
+        families = tuple(families)
+        compressed = Deflated.from_pieces([each.deflated for each in families], [each.plain for each in families])
+        return cls(families, compressed, sum(each.series for each in families))
+
+    @property
+    def pieces(self) -> tuple[bytes, ...]:
+        """The text, family by family."""
+        return tuple(each.plain for each in self.families)
 
     @property
     def plain(self) -> bytes:
         """As it is, in one."""
         return b"".join(self.pieces)
+
+    def filtered(self, names: Container[str]) -> "Page":
+        """Return the page of the families in `names`; nothing is rendered or compressed for it."""
+        return Page.of(each for each in self.families if family_name(each.plain) in names)
 
 
 class Renderer:
@@ -94,10 +110,7 @@ class Renderer:
         """Return the page of `snapshot`. Not to be called twice at a time."""
         for kind, parts in zip(self._kinds, parts_by_kind(snapshot), strict=True):
             kind.render(parts)
-        families = list(chain.from_iterable(kind.families() for kind in self._kinds))
-        pieces = tuple(family.plain for family in families)
-        compressed = Deflated.from_pieces([family.deflated for family in families], pieces)
-        return Page(pieces, compressed, sum(family.series for family in families))
+        return Page.of(chain.from_iterable(kind.families() for kind in self._kinds))
 
 
 class _KindRenderer:

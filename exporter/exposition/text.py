@@ -3,7 +3,8 @@
 Sources: the Prometheus text format 0.0.4 and OpenMetrics 1.0. Sample lines are the same in both.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Container, Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -18,6 +19,9 @@ MAX_LABEL_CHARACTERS: Final = 512
 CACHED: Final = 256
 """Of the texts of values and labels, so many are remembered: few come back often. More would fill up with what left."""
 
+_HELP: Final = b"# HELP "
+_FAMILY: Final = re.compile(rb"^(?=# HELP )", re.MULTILINE)
+_END: Final = b"# EOF\n"
 _PREFIX: Final = "\0"
 _MILLION: Final = 1_000_000
 """From here on, Go writes an exponent."""
@@ -98,3 +102,15 @@ def _labels_form(names: tuple[str, ...]) -> str:
 def head(family: Family[Any]) -> bytes:
     """Return a family's HELP and TYPE lines, the same in both formats."""
     return f"# HELP {family.name} {family.help}\n# TYPE {family.name} gauge\n".encode()
+
+
+def family_name(text: bytes) -> str:
+    """Return the name of the family that `text` starts with, without `_total`, which OpenMetrics leaves out."""
+    return text[len(_HELP) : text.index(b" ", len(_HELP))].decode().removesuffix("_total")
+
+
+def filtered(exposition: bytes, names: Container[str]) -> bytes:
+    """Return the families in `names`, given as by `family_name`, and the end of an OpenMetrics text."""
+    text = exposition.removesuffix(_END)
+    families = [family for family in _FAMILY.split(text) if family and family_name(family) in names]
+    return b"".join(families) + exposition[len(text) :]

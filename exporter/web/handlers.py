@@ -1,4 +1,4 @@
-"""What each path answers. Every answer comes from what is ready; none waits for MMS."""
+"""Handlers of all paths. They serve prepared data and never call MMS."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
@@ -11,7 +11,6 @@ from aiohttp.abc import AbstractStreamWriter
 
 from exporter.errors import ConfigError
 from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
-from exporter.web.connection import MAX_BODY_BYTES
 from exporter.web.editions import Document, Edition
 from exporter.web.page import POLICY, page
 from exporter.web.security_headers import add_default_headers
@@ -20,20 +19,20 @@ from exporter.web.service import Service
 Reload = Callable[[], Awaitable[None]]
 
 HEAD_COMPANY_BYTES: Final = 16 * 1024
-"""So much is sent, as a copy, together with the head of an answer, which by itself wakes the reader for nothing."""
+"""The first chunk, which aiohttp copies and sends with the headers: headers alone would wake the client for nothing."""
 CHUNK_BYTES: Final = 256 * 1024
-"""So much of an answer is copied for a reader at a time: less takes longer, more is held for one who does not read.
+"""Copied for a client at a time: smaller chunks are slower, larger ones take more memory for a slow reader.
 
-Such a one holds one piece, and with TLS two: one before it is passed down, and one below."""
+A slow reader holds one chunk, with TLS two: one in each layer of asyncio."""
 TOGETHER_BYTES: Final = 64 * 1024
-"""Pieces that make no more are sent together, as a copy."""
+"""Smaller pieces are joined up to this size."""
 
 STATUS_PATH: Final = "/api/v1/status"
 
 
 def application(service: Service, telemetry_path: str, reload: Reload | None) -> web.Application:
-    """Return the routes; `reload`, which raises ConfigError, is offered where it is given."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    """Return the application; with `reload`, which raises ConfigError, it serves /-/reload."""
+    app = web.Application()
     handlers = _Handlers(service, telemetry_path, reload)
     app.on_response_prepare.append(_guard)
     app.router.add_get(telemetry_path, handlers.metrics)
@@ -56,12 +55,17 @@ class _Handlers:
         self._status = Document(service.situation, msgspec.json.encode)
 
     async def metrics(self, request: web.Request) -> web.Response:
-        text_format = format_for(request.headers.get("accept", ""))
-        gzip = takes_gzip(request.headers.get("accept-encoding", ""))
+        text_format = format_for(_list_header(request, "accept"))
+        gzip = _takes_gzip(request)
         headers = {"content-type": CONTENT_TYPES[text_format], "vary": "accept, accept-encoding"}
         if gzip:
             headers["content-encoding"] = "gzip"
-        return web.Response(body=Shared(*self._service.publisher.pieces(text_format, gzip=gzip)), headers=headers)
+        publisher = self._service.publisher
+        if names := request.query.getall("name[]", []):
+            pieces = publisher.filtered_pieces(text_format, names, gzip=gzip)
+        else:
+            pieces = publisher.pieces(text_format, gzip=gzip)
+        return web.Response(body=Shared(*pieces), headers=headers)
 
     async def page(self, request: web.Request) -> web.Response:
         headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": POLICY}
@@ -96,37 +100,46 @@ async def _guard(_: web.Request, response: web.StreamResponse) -> None:
     add_default_headers(response.headers)
 
 
+def _list_header(request: web.Request, name: str) -> str:
+    """Return a header that may be given in several lines."""
+    return ",".join(request.headers.getall(name, []))
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    return takes_gzip(_list_header(request, "accept-encoding"))
+
+
 def _edition(request: web.Request, headers: dict[str, str], edition: Edition) -> web.Response:
-    """Answer with an edition, or that the reader has it already."""
+    """Return an edition, or 304 if the client has it."""
     headers |= {"cache-control": "private, no-cache", "vary": "accept-encoding"}
     headers["etag"] = f'W/"{edition.tag}"'
     if any(tag.value in ("*", edition.tag) for tag in request.if_none_match or ()):
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    if takes_gzip(request.headers.get("accept-encoding", "")):
+    if _takes_gzip(request):
         headers["content-encoding"] = "gzip"
         return web.Response(body=Shared(edition.gzipped), headers=headers)
     return web.Response(body=Shared(edition.plain), headers=headers)
 
 
 class Shared(Payload):
-    """What all readers share, written by and by, so that a slow one holds no copy of it."""
+    """A body that all clients share, written in chunks: a slow reader holds no copy of it."""
 
     def __init__(self, *pieces: bytes) -> None:
         super().__init__(pieces)
         self._size = sum(map(len, pieces))
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return it as text."""
+        """Return the body as text."""
         return b"".join(self._value).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write it, as fast as it is read."""
+        """Write the body as fast as the client reads it."""
         for chunk in _chunks(self._value):
             await writer.write(chunk)
 
 
 def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes | memoryview]:
-    """Yield what the pieces are: large ones cut, small ones together."""
+    """Split large pieces and join small ones."""
     together, size, most = list[memoryview](), 0, HEAD_COMPANY_BYTES
     for piece in pieces:
         view = memoryview(piece)

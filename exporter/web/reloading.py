@@ -14,14 +14,14 @@ import structlog
 from exporter.config import Config
 from exporter.config_content import Content
 from exporter.errors import ConfigError, Problem
-from exporter.web.entrance import Entrance, Reading
 from exporter.web.service import Service
 from exporter.web.systemd import ALONE, Supervisor
+from exporter.web.web_config_watcher import LoadedSettings, WebConfigWatcher
 
 log = structlog.stdlib.get_logger()
 
 UNFORESEEN: Final = Problem("", "an unforeseen error, whose traceback is in the log")
-_NONE: Final = Entrance(None)
+_NONE: Final = WebConfigWatcher(None)
 """Where there is no web configuration, and where it is none of the business at hand."""
 
 
@@ -42,7 +42,7 @@ class Reloader:
         self._content = content
         self._seen: Content | None = None
         self._applied: Config | None = None
-        self._entrance = _NONE
+        self._web_config = _NONE
         self._turn = asyncio.Lock()
         self._has_started = asyncio.Event()
         self._is_due = False
@@ -54,12 +54,12 @@ class Reloader:
             self._seen = self._content()
         return self._load()
 
-    async def start(self, config: Config, entrance: Entrance | None = None) -> None:
+    async def start(self, config: Config, web_config: WebConfigWatcher | None = None) -> None:
         """Have the service run the first configuration; reloads that were asked for before follow it.
 
-        `entrance` is what is read anew beside it.
+        `web_config` is reloaded together with it.
         """
-        self._entrance = entrance or self._entrance
+        self._web_config = web_config or self._web_config
         await self._service.apply(config)
         self._applied = config
         self._has_started.set()
@@ -68,7 +68,7 @@ class Reloader:
         """Load both configurations anew and apply both, or neither where one cannot be used. Raises: ConfigError."""
         await self._has_started.wait()
         async with self._turn:
-            await self._load_anew(self._entrance)
+            await self._load_anew(self._web_config)
 
     def reload_soon(self) -> None:
         """Reload in a task of its own, unless one waits to do so; what fails is logged."""
@@ -98,13 +98,13 @@ class Reloader:
         async with self._turn:
             self._is_due = False
             with _told():
-                await self._load_anew(self._entrance)
+                await self._load_anew(self._web_config)
 
-    async def _load_anew(self, entrance: Entrance) -> None:
-        """Apply what is loaded and what `entrance` reads, or neither where one cannot be used. Raises: ConfigError."""
+    async def _load_anew(self, web_config: WebConfigWatcher) -> None:
+        """Load and apply both configurations, or neither if one is invalid. Raises: ConfigError."""
         with self._supervisor.reloading():
             try:
-                config, reading = await self._loaded(entrance)
+                config, loaded = await self._loaded(web_config)
                 await self._service.apply(config)
             except ConfigError as error:
                 problems = "; ".join(map(str, error.problems))
@@ -114,14 +114,14 @@ class Reloader:
                 self._service.note_failed_reload([UNFORESEEN])
                 raise
             self._applied = config
-            entrance.take(reading)
+            web_config.apply(loaded)
             log.info("configuration reloaded", accounts=len(config.accounts))
 
-    async def _loaded(self, entrance: Entrance) -> tuple[Config, Reading | None]:
+    async def _loaded(self, web_config: WebConfigWatcher) -> tuple[Config, LoadedSettings | None]:
         """Return both as they are now. Raises: ConfigError with the problems of both."""
         problems: list[Problem] = []
         try:
-            reading = entrance.read()
+            loaded = web_config.read()
         except ConfigError as error:
             problems += error.problems
         before = self._seen
@@ -141,7 +141,7 @@ class Reloader:
             else:
                 self._service.note_same_configuration()
             raise ConfigError(*problems)
-        return config, reading
+        return config, loaded
 
     async def _follow(self, interval_seconds: float) -> None:
         """Look at the content for ever, whatever happens: nobody would notice that it is not looked at any more."""

@@ -1,4 +1,4 @@
-"""The life of a serving process: listen, serve, reload, and end in time when told to."""
+"""The serving process: listen, serve, reload, and shut down in time."""
 
 import asyncio
 import ipaddress
@@ -19,23 +19,23 @@ from exporter.config_content import Content
 from exporter.errors import ConfigError, ListenError, Problem
 from exporter.threads import DAEMON_THREADS
 from exporter.web.addresses import ListenAddress
-from exporter.web.entrance import Entrance
-from exporter.web.gate import put_gate
 from exporter.web.handlers import application
 from exporter.web.listener import Listener, bound_sockets
+from exporter.web.middleware import add_middleware
 from exporter.web.reloading import Reloader
 from exporter.web.service import Service
 from exporter.web.systemd import ALONE, Supervisor
+from exporter.web.web_config_watcher import WebConfigWatcher
 
 log = structlog.stdlib.get_logger()
 
 SHUTDOWN_SECONDS: Final = 0.5
-"""How long running scrapes may take to end. aiohttp takes it twice, and the process is to be gone within 2 s."""
+"""For running requests. aiohttp waits twice, and the process should exit within 2 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebOptions:
-    """How the HTTP side is set up."""
+    """Options of the HTTP server."""
 
     addresses: Sequence[ListenAddress]
     telemetry_path: str = "/metrics"
@@ -43,11 +43,11 @@ class WebOptions:
     config_file: Path | None = None
     """The web configuration file; None for plain HTTP without users."""
     content: Callable[[], Content] | None = None
-    """Tells what the configuration's files hold, to reload when that changes; None for never."""
+    """Returns the content of the configuration files, to reload on a change; None for never."""
     reload_interval_seconds: float = 30.0
-    """How often that is asked."""
+    """Between two looks at that content."""
     sockets: Sequence[socket.socket] = ()
-    """Sockets that listen already, in place of addresses."""
+    """Sockets that already listen, instead of addresses."""
     supervisor: Supervisor = ALONE
 
 
@@ -57,28 +57,28 @@ async def serve(
     options: WebOptions,
     listening: Callable[[list[str]], Awaitable[None]] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP reloads. `listening` is told the URLs once they can be opened.
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads. `listening` is called with the URLs.
 
-    More of SIGTERM and SIGINT are ignored, to the end of the process: it has little left to do.
+    Further SIGTERM and SIGINT are ignored until the process exits.
     Raises: ConfigError from the first `load` and from the web configuration file; ListenError.
     """
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
     reloader = Reloader(load, service, options.content, options.supervisor)
     with _on_signals({signal.SIGHUP: reloader.reload_soon}), ExitStack() as until_ended:
-        config, entrance = _loaded(reloader.load, options.config_file, service.note_web_config)
+        config, web_config = _loaded(reloader.load, options.config_file, service.note_web_config)
         app = application(service, options.telemetry_path, reloader.reload if options.enable_lifecycle else None)
-        put_gate(app, entrance)
+        add_middleware(app, web_config)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
-        listener = Listener(cast("web.Server", runner.server), entrance)
+        listener = Listener(cast("web.Server", runner.server), web_config)
         try:
             listener.open(options.sockets)
             await listen(listener, () if options.sockets else options.addresses)
-            urls = _urls(listener, "http" if entrance.settings.context is None else "https")
+            urls = _urls(listener, "http" if web_config.settings.context is None else "https")
             stop = asyncio.Event()
             ending = {signal.SIGTERM: stop.set, signal.SIGINT: stop.set}
             until_ended.enter_context(_on_signals(ending, afterwards=signal.SIG_IGN))
-            await reloader.start(config, entrance)
+            await reloader.start(config, web_config)
             reloader.follow(options.reload_interval_seconds)
             log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
             if listening is not None:
@@ -100,10 +100,10 @@ def check(load: Callable[[], Config], web_file: Path | None) -> int:
 
 def _loaded(
     load: Callable[[], Config], web_file: Path | None, note_web_load: Callable[[bool], None] = lambda _: None
-) -> tuple[Config, Entrance]:
+) -> tuple[Config, WebConfigWatcher]:
     problems: list[Problem] = []
     try:
-        entrance = Entrance(web_file, note_web_load)
+        web_config = WebConfigWatcher(web_file, note_web_load)
     except ConfigError as error:
         problems += error.problems
     try:
@@ -112,7 +112,7 @@ def _loaded(
         problems += error.problems
     if problems:
         raise ConfigError(*problems)
-    return config, entrance
+    return config, web_config
 
 
 async def listen(listener: Listener, addresses: Sequence[ListenAddress]) -> None:
@@ -143,7 +143,7 @@ def _url(scheme: str, host: str, port: int) -> str:
 def _on_signals(
     handlers: Mapping[signal.Signals, Callable[[], None]], afterwards: signal.Handlers | None = None
 ) -> Iterator[None]:
-    """Have signals call their handlers as long as the context lasts; then they do what they did, or `afterwards`."""
+    """Install signal handlers; on exit, restore the old ones or set `afterwards`."""
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in handlers}
     for number, handler in handlers.items():

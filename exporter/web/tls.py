@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from exporter.errors import ConfigError, Problem
-from exporter.web import validity
 from exporter.web.tls_names import CIPHERS, CURVES, VERIFIED_CLIENT_CERTIFICATE, VERSIONS
 from exporter.web.web_config import TlsServer
 
 _SECTION: Final = "tls_server_config"
 _LEGACY: Final = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
-_LEGACY_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES"
+_AEAD_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""The default for TLS 1.2; Python's own has CBC suites too."""
+_LEGACY_CIPHERS: Final = f"{_AEAD_CIPHERS}:ECDHE+AES"
+"""TLS 1.0 and 1.1 have CBC suites only."""
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----", re.ASCII)
 _BEGINS_CERTIFICATE: Final = b"CERTIFICATE-----"
 _BEGINS_KEY: Final = b"PRIVATE KEY-----"
@@ -37,12 +39,6 @@ class _NamedClients(ssl.SSLObject):
 
 class _Context(ssl.SSLContext):
     allowed_sans: frozenset[str] = frozenset()
-    ends_at: float | None = None
-
-
-def ends_at(context: ssl.SSLContext) -> float | None:
-    """Return when the certificate that a context serves ends, in Unix seconds; None where that is not known."""
-    return context.ends_at if isinstance(context, _Context) else None
 
 
 def files_of(section: TlsServer, folder: Path) -> tuple[Path, ...]:
@@ -63,8 +59,6 @@ def server_context(section: TlsServer, folder: Path) -> ssl.SSLContext:
     problems += _load_clients(context, section, folder)
     if problems:
         raise ConfigError(*problems)
-    if found := _CERTIFICATE.search(certificate.decode("latin-1")):
-        context.ends_at = validity.ends_at(found[0])
     return context
 
 
@@ -94,12 +88,9 @@ def _set_versions(context: ssl.SSLContext, section: TlsServer) -> None:
     lowest = VERSIONS[section.min_version]
     if section.cipher_suites and not suites:
         lowest = ssl.TLSVersion.TLSv1_3  # only suites of TLS 1.3 are named, so nothing older can be spoken
-    ciphers = ":".join(suites)
-    if lowest in _LEGACY:
-        # OpenSSL 3 speaks them at its lowest level of security only.
-        ciphers = f"{ciphers or _LEGACY_CIPHERS}:@SECLEVEL=0"
-    if ciphers:
-        context.set_ciphers(ciphers)
+    ciphers = ":".join(suites) or (_LEGACY_CIPHERS if lowest in _LEGACY else _AEAD_CIPHERS)
+    # OpenSSL 3 supports the legacy versions at its lowest security level only.
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0" if lowest in _LEGACY else ciphers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # who asks for TLS 1.0 was told by the documentation
         context.minimum_version = lowest

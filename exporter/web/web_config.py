@@ -39,6 +39,9 @@ MAX_COST: Final = 16
 _DURATION: Final = re.compile(r"0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_INTERVAL_SECONDS: Final = 86400
+_OPTIONAL_TEXTS: Final = frozenset(
+    {"cert", "key", "client_ca", "cert_file", "key_file", "client_ca_file", "client_auth_type"}
+)
 
 
 class TlsServer(Section, frozen=True, kw_only=True):
@@ -233,11 +236,16 @@ def _without_blanks(raw: object) -> object:
     return _filled(WebConfig, inner)
 
 
-def _filled(kind: type[Section], raw: object) -> Any:  # noqa: ANN401 - what is no mapping is told by `build`
+def _filled(kind: type[Section], raw: object) -> Any:  # noqa: ANN401 - `build` reports what is no mapping
     if not isinstance(raw, Mapping):
         return raw
     known = {each.encode_name for each in msgspec.structs.fields(kind)}
-    return {key: value for key, value in raw.items() if not (_is_word(key, known) and (value is None or value == ""))}
+    return {key: value for key, value in raw.items() if not (_is_word(key, known) and _is_blank(key, value))}
+
+
+def _is_blank(key: str, value: object) -> bool:
+    """Return whether the toolkit ignores the value: null, and the empty text where a text is optional."""
+    return value is None or (value == "" and key in _OPTIONAL_TEXTS)
 
 
 def _is_word(key: object, known: object) -> bool:

@@ -23,7 +23,7 @@ from tests.deploy.helm import CHART, KUBERNETES, rendered
 from tests.deploy.test_compose import read_by_compose
 from tests.documented import DEPLOYED, blocks, commands, place_of
 from tests.programs import FETCHED, NAMES, ROOT, program
-from tests.web.test_gate import DAVE
+from tests.web.test_middleware import DAVE
 
 COMMANDS = commands(*sorted((ROOT / "deploy").rglob("*.md")))
 HELM = [command for command in COMMANDS if command.startswith(("helm install", "helm upgrade"))]

@@ -34,8 +34,8 @@ from tests.deploy.helm import (
 from tests.deploy.pods import pod
 from tests.programs import ROOT, program, said
 from tests.rules.loading import RULES
-from tests.web.door import ask, papers_in
-from tests.web.test_gate import DAVE
+from tests.web.http_fixture import ask, certificates_in
+from tests.web.test_middleware import DAVE
 
 GOLDEN = ROOT / "tests" / "golden" / "helm"
 DASHBOARDS = ROOT / "grafana" / "dashboards"
@@ -136,12 +136,12 @@ async def test_a_pod_with_tls_and_users_answers_its_probes_and_asks_who_scrapes(
         f"--set-json=config.accounts={json.dumps([account_on(simulator.url)])}",
         f"--set=web.config.basic_auth_users.prometheus={DAVE}",
     )
-    papers = papers_in(tmp_path)
+    certificates = certificates_in(tmp_path)
     (tmp_path / "tls").mkdir()
     (tmp_path / "server.pem").rename(tmp_path / "tls" / "tls.crt")
     (tmp_path / "server.key").rename(tmp_path / "tls" / "tls.key")
     async with pod(found, tmp_path) as running:
-        port, trusting = int(running.urls[0].rpartition(":")[2]), papers.client_context()
+        port, trusting = int(running.urls[0].rpartition(":")[2]), certificates.client_context()
         knock = container(found)["livenessProbe"]["httpGet"]
         assert await ask(port, trusting, path=knock["path"]) == 200
         assert await ask(port, trusting, path="/metrics") == 401

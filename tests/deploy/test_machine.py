@@ -13,8 +13,8 @@ import pytest
 from tests.deploy.once import made_once
 from tests.documented import blocks
 from tests.programs import ROOT, program, said
-from tests.web.door import papers_in
-from tests.web.test_gate import DAVE
+from tests.web.http_fixture import certificates_in
+from tests.web.test_middleware import DAVE
 
 INSTALL, BOOT = (Path(__file__).parent / name for name in ("install.sh", "machine.sh"))
 PAGE = ROOT / "deploy" / "systemd" / "README.md"
@@ -133,8 +133,8 @@ def test_a_restart_costs_no_scrape(machine: Machine) -> None:
 def test_tls_and_users_are_served_from_the_credentials(machine: Machine, tmp_path: Path) -> None:
     """As the README says it, with a user whose password is known."""
     (web,), (variable,) = blocks(PAGE, "yaml"), blocks(PAGE, "ini")
-    papers = papers_in(tmp_path)
-    papers.authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    certificates = certificates_in(tmp_path)
+    certificates.authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     (tmp_path / "web.yaml").write_text(re.sub(r"prometheus: \S+", f"dave: {DAVE}", web), encoding="utf-8")
     secrets = "/etc/mms-exporter/secrets"
     machine.said(f"""

@@ -37,7 +37,7 @@ from exporter.mms.protocol import (
     answer_from,
 )
 from exporter.mms.times import http_date_seconds, unix_seconds
-from exporter.web.users import login_in
+from exporter.web.basic_auth import parse_basic_auth
 from exporter.web.web_config import web_config_from
 from exporter.yaml_files import read_yaml
 from tests.fuzz.visit import answer_to
@@ -150,8 +150,8 @@ def _assert_loaded_or_refused(load_file: Callable[[Path], object], data: bytes) 
 
 def login(data: bytes) -> None:
     """Check that any Authorization header is a login, which does not show itself, or none."""
-    found = login_in(data.decode("latin-1"))
-    assert found is None or repr(found) == repr(login_in("Basic dTpw"))
+    found = parse_basic_auth(data.decode("latin-1"))
+    assert found is None or repr(found) == repr(parse_basic_auth("Basic dTpw"))
 
 
 def negotiation(data: bytes) -> None:

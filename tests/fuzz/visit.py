@@ -1,4 +1,4 @@
-"""A visit at the exporter's door without a socket: bytes in, bytes out. Knows nothing of the fuzzer."""
+"""One request to the HTTP server without a socket: bytes in, bytes out. Knows nothing of the fuzzer."""
 
 import asyncio
 from functools import cache
@@ -7,11 +7,11 @@ from typing import Final
 from aiohttp import web
 
 from exporter.exposition.telemetry import Telemetry
-from exporter.web.connection import Bounds, Connection
-from exporter.web.entrance import Entrance
-from exporter.web.gate import put_gate
+from exporter.web.connection import Connection, Limits
 from exporter.web.handlers import application
+from exporter.web.middleware import add_middleware
 from exporter.web.service import Service
+from exporter.web.web_config_watcher import WebConfigWatcher
 
 TURNS: Final = 12
 """Of the loop, in which what needs no thread is answered."""
@@ -58,13 +58,13 @@ class Wire(asyncio.Transport):
 
 def answer_to(request: bytes) -> bytes:
     """Return what is answered at once to what a visitor sends, all in one piece."""
-    runner, server = _door()
+    runner, server = _server_on_loop()
     return runner.run(_visit(server, request))
 
 
 async def _visit(server: web.Server, request: bytes) -> bytes:
     wire = Wire()
-    connection = Connection(server, asyncio.get_running_loop(), Bounds(), lambda _: None, "")
+    connection = Connection(server, Limits(), lambda _: None)
     connection.connection_made(wire)
     await _turns()
     connection.data_received(request)
@@ -80,7 +80,7 @@ async def _turns() -> None:
 
 
 @cache
-def _door() -> tuple[asyncio.Runner, web.Server]:
+def _server_on_loop() -> tuple[asyncio.Runner, web.Server]:
     runner = asyncio.Runner()
     server = runner.run(_server())
     return runner, server
@@ -88,7 +88,7 @@ def _door() -> tuple[asyncio.Runner, web.Server]:
 
 async def _server() -> web.Server:
     app = application(Service(Telemetry(with_process=False)), "/metrics", None)
-    put_gate(app, Entrance(None))
+    add_middleware(app, WebConfigWatcher(None))
     await (apps := web.AppRunner(app)).setup()
     assert apps.server is not None
     for page in (b"/", b"/api/v1/status"):  # made in a thread, and kept

@@ -1,4 +1,4 @@
-"""A service on the simulated MMS and an HTTP client of it; certificates for a door."""
+"""A service on the simulated MMS and an HTTP client of it; certificates."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from exporter.web.handlers import application
 from exporter.web.service import Service
 from tests.conftest import config_on
 from tests.harness import eventually
-from tests.web.door import Papers, papers_in
+from tests.web.http_fixture import Certificates, certificates_in
 
 
 @pytest.fixture
@@ -41,6 +41,6 @@ async def http(service: Service) -> AsyncIterator[ClientSession]:
 
 
 @pytest.fixture
-def papers(tmp_path: Path) -> Papers:
+def certificates(tmp_path: Path) -> Certificates:
     """Provide certificates in the test's folder."""
-    return papers_in(tmp_path)
+    return certificates_in(tmp_path)

@@ -14,8 +14,8 @@ from exporter.simulator import Simulator
 from exporter.web.addresses import ListenAddress
 from exporter.web.probe import ailment
 from tests.processes import run, serving, write_config
-from tests.web.door import Papers, door
-from tests.web.test_gate import DAVE
+from tests.web.http_fixture import Certificates, running_server
+from tests.web.test_middleware import DAVE
 
 TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key"
 DEMANDING = f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: clients_ca.pem"
@@ -113,8 +113,8 @@ async def test_who_asks_for_a_certificate_runs(tls: ssl.SSLContext, authority: t
     ids=["tls", "users", "tls_and_users", "certificates", "certificates_tls12", "names", "rate"],
 )
 async def test_an_exporter_is_well_whatever_its_web_configuration_asks_of_clients(
-    settings: str, papers: Papers
+    settings: str, certificates: Certificates
 ) -> None:
-    (papers.folder / "web.yml").write_text(settings, encoding="utf-8")
-    async with door(papers.folder / "web.yml") as standing:
+    (certificates.folder / "web.yml").write_text(settings, encoding="utf-8")
+    async with running_server(certificates.folder / "web.yml") as standing:
         assert await ailment_of(ListenAddress("127.0.0.1", standing.port)) is None

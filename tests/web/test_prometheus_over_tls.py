@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the program with a client certificate and a password, while both sides' papers change."""
+"""A real Prometheus scrapes the program with a client certificate and a password, while both certificates change."""
 
 import asyncio
 import time
@@ -11,8 +11,8 @@ import pytest
 from exporter.simulator import Simulator
 from tests.processes import Running, serving, write_config
 from tests.test_prometheus import prometheus_on, query
-from tests.web.door import Papers, ask
-from tests.web.test_gate import DAVE
+from tests.web.http_fixture import Certificates, ask
+from tests.web.test_middleware import DAVE
 
 WEB_CONFIG = f"""tls_server_config:
   cert_file: server.pem
@@ -33,11 +33,11 @@ ROTATIONS = 15
 
 
 @asynccontextmanager
-async def scraped(papers: Papers, simulator: Simulator) -> AsyncIterator[tuple[Running, str, Path]]:
+async def scraped(certificates: Certificates, simulator: Simulator) -> AsyncIterator[tuple[Running, str, Path]]:
     """Provide the program, the URL of the Prometheus that scrapes it, and that Prometheus' log."""
-    folder = papers.folder
-    issue_scraper(papers)
-    papers.authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    folder = certificates.folder
+    issue_scraper(certificates)
+    certificates.authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     (folder / "web.yml").write_text(WEB_CONFIG, encoding="utf-8")
     config = write_config(folder, simulator.url)
     async with serving(f"--config.file={config}", f"--web.config.file={folder}/web.yml") as exporter:
@@ -47,12 +47,12 @@ async def scraped(papers: Papers, simulator: Simulator) -> AsyncIterator[tuple[R
             yield exporter, url, log
 
 
-def issue_scraper(papers: Papers) -> None:
+def issue_scraper(certificates: Certificates) -> None:
     """Write a new certificate of the scraper, with its key, in one go."""
-    papers.issue("prometheus", "prometheus")
-    both = papers.folder / "both.new"
-    both.write_bytes(b"".join((papers.folder / f"prometheus.{part}").read_bytes() for part in ("pem", "key")))
-    both.replace(papers.folder / "both.pem")
+    certificates.issue("prometheus", "prometheus")
+    both = certificates.folder / "both.new"
+    both.write_bytes(b"".join((certificates.folder / f"prometheus.{part}").read_bytes() for part in ("pem", "key")))
+    both.replace(certificates.folder / "both.pem")
 
 
 async def until(url: str, expression: str) -> None:
@@ -64,15 +64,15 @@ async def until(url: str, expression: str) -> None:
 
 @pytest.mark.long
 async def test_no_scrape_fails_while_certificates_are_rotated_on_both_sides(
-    papers: Papers, simulator: Simulator
+    certificates: Certificates, simulator: Simulator
 ) -> None:
-    async with scraped(papers, simulator) as (exporter, url, log):
+    async with scraped(certificates, simulator) as (exporter, url, log):
         port = int(exporter.urls[0].rpartition(":")[2])
         statuses = []
         for _ in range(ROTATIONS):
-            papers.issue_server()
-            issue_scraper(papers)
-            context = papers.client_context("prometheus")
+            certificates.issue_server()
+            issue_scraper(certificates)
+            context = certificates.client_context("prometheus")
             statuses += [await ask(port, context, ("dave", "dave123"), "/metrics") for _ in range(5)]
             await until(url, f"timestamp(up) > {time.time():.3f}")
         assert set(statuses) == {200}
@@ -82,21 +82,25 @@ async def test_no_scrape_fails_while_certificates_are_rotated_on_both_sides(
 
 
 async def test_a_password_that_is_changed_is_wrong_at_once_and_right_when_it_is_changed_back(
-    papers: Papers, simulator: Simulator
+    certificates: Certificates, simulator: Simulator
 ) -> None:
-    async with scraped(papers, simulator) as (exporter, url, _):
-        file = papers.folder / "web.yml"
+    async with scraped(certificates, simulator) as (exporter, url, _):
+        file = certificates.folder / "web.yml"
         file.write_text(WEB_CONFIG.replace("dave:", "carol:"), encoding="utf-8")
         await until(url, "up == 0")
         file.write_text(WEB_CONFIG, encoding="utf-8")
         await until(url, "up == 1")
         port = int(exporter.urls[0].rpartition(":")[2])
-        assert await ask(port, papers.client_context("prometheus"), path="/-/ready") == 200, "a probe has no password"
-        assert await ask(port, papers.client_context("client"), ("dave", "dave123")) == "refused", "another name"
+        assert await ask(port, certificates.client_context("prometheus"), path="/-/ready") == 200, (
+            "a probe has no password"
+        )
+        assert await ask(port, certificates.client_context("client"), ("dave", "dave123")) == "refused", "another name"
 
 
-async def test_a_scraper_that_is_connected_does_not_hold_up_the_end(papers: Papers, simulator: Simulator) -> None:
-    async with scraped(papers, simulator) as (exporter, _, _):
+async def test_a_scraper_that_is_connected_does_not_hold_up_the_end(
+    certificates: Certificates, simulator: Simulator
+) -> None:
+    async with scraped(certificates, simulator) as (exporter, _, _):
         ended = await exporter.end()
     assert ended.code == 0
     assert "Traceback" not in ended.err

@@ -25,7 +25,7 @@ from exporter.web.service import Service
 from tests.conftest import account_on
 from tests.harness import eventually
 from tests.reading import read
-from tests.web.door import door
+from tests.web.http_fixture import running_server
 
 SCRAPERS = 3
 SOURCES = 6
@@ -166,7 +166,7 @@ async def test_reloads_lose_nothing_and_leak_nothing(simulator: Simulator, tmp_p
     await eventually(lambda: service.is_ready)
     first = service.publisher.body("text", gzip=False)
     async with (
-        door(app=application(service, "/metrics", reloader.reload)) as ours,
+        running_server(app=application(service, "/metrics", reloader.reload)) as ours,
         ClientSession(f"http://127.0.0.1:{ours.port}") as session,
     ):
         scrapers = [Scraper(session, first, hidden_source(simulator)) for _ in range(SCRAPERS)]

@@ -13,10 +13,10 @@ from exporter.config_content import Content, content_of
 from exporter.errors import ConfigError
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator
-from exporter.web.entrance import Entrance
 from exporter.web.reloading import Reloader
 from exporter.web.service import Service
 from exporter.web.status import Load
+from exporter.web.web_config_watcher import WebConfigWatcher
 from tests.conftest import config_on
 from tests.harness import eventually
 from tests.processes import write_config
@@ -240,18 +240,18 @@ async def test_neither_configuration_is_applied_unless_both_are_good(
 ) -> None:
     web_file = tmp_path / "web.yaml"
     web_file.write_text("{}", encoding="utf-8")
-    entrance = Entrance(web_file, service.note_web_config)
+    web_config = WebConfigWatcher(web_file, service.note_web_config)
     reloader = Reloader(Counted(file), service)
-    await reloader.start(reloader.load(), entrance)
-    before = entrance.settings
+    await reloader.start(reloader.load(), web_config)
+    before = web_config.settings
     web_file.write_text("auth_excluded_paths: [/]", encoding="utf-8")
     spoil(file)
     with pytest.raises(ConfigError, match="accounts: expected at least one"):
         await reloader.reload()
-    assert entrance.settings is before
+    assert web_config.settings is before
     write_config(file.parent, simulator.url)
     await reloader.reload()
-    assert entrance.settings.config.auth_excluded_paths == ("/",)
+    assert web_config.settings.config.auth_excluded_paths == ("/",)
 
 
 async def test_what_a_reload_did_not_apply_is_still_followed(
@@ -261,7 +261,7 @@ async def test_what_a_reload_did_not_apply_is_still_followed(
     web_file = file.parent / "web.yaml"
     web_file.write_text("{}", encoding="utf-8")
     reloader = Reloader(Counted(file), service, Looked(file))
-    await reloader.start(reloader.load(), Entrance(web_file, service.note_web_config))
+    await reloader.start(reloader.load(), WebConfigWatcher(web_file, service.note_web_config))
     web_file.unlink()
     write_config(file.parent, simulator.url.replace("127.0.0.1", "localhost"))
     with pytest.raises(ConfigError, match="cannot be read"):
@@ -276,15 +276,15 @@ async def test_what_a_reload_did_not_apply_is_still_followed(
 async def test_a_web_configuration_that_held_nothing_up_is_fine_once_it_is_mended(service: Service, file: Path) -> None:
     web_file = file.parent / "web.yaml"
     web_file.write_text("{}", encoding="utf-8")
-    entrance = Entrance(web_file, service.note_web_config)
+    web_config = WebConfigWatcher(web_file, service.note_web_config)
     reloader = Reloader(Counted(file), service)
-    await reloader.start(reloader.load(), entrance)
+    await reloader.start(reloader.load(), web_config)
     web_file.write_text("nonsense: 1", encoding="utf-8")
     with pytest.raises(ConfigError, match="nonsense"):
         await reloader.reload()
     assert not is_successful(service)
     web_file.write_text("{}", encoding="utf-8")
-    await entrance.settled()
+    await web_config.current()
     assert is_successful(service), "what the other file says is what is served"
 
 
@@ -294,9 +294,9 @@ async def test_a_configuration_that_is_put_back_is_fine_while_the_web_configurat
     """What was wrong with it before is neither told nor held against it, once the other is mended too."""
     web_file = file.parent / "web.yaml"
     web_file.write_text("{}", encoding="utf-8")
-    entrance = Entrance(web_file, service.note_web_config)
+    web_config = WebConfigWatcher(web_file, service.note_web_config)
     reloader = Reloader(Counted(file), service)
-    await reloader.start(reloader.load(), entrance)
+    await reloader.start(reloader.load(), web_config)
     loaded_at = service.situation().load.at
     spoil(file)
     with pytest.raises(ConfigError, match="accounts: expected at least one"):
@@ -308,5 +308,5 @@ async def test_a_configuration_that_is_put_back_is_fine_while_the_web_configurat
     assert service.situation().load == Load(loaded_at, is_current=True)
     assert not is_successful(service), "the web configuration is still bad"
     web_file.write_text("{}", encoding="utf-8")
-    await entrance.settled()
+    await web_config.current()
     assert is_successful(service)

@@ -14,7 +14,7 @@ from exporter.errors import ConfigError
 from exporter.simulator import Simulator
 from exporter.web.systemd import FIRST_DESCRIPTOR, Supervisor, inherited_sockets, supervisor
 from tests.processes import run, serving, write_config
-from tests.web.door import Papers, ask
+from tests.web.http_fixture import Certificates, ask
 
 HAND_OVER = f"""
 import os, sys
@@ -121,16 +121,18 @@ async def test_it_serves_on_the_socket_that_systemd_opened(simulator: Simulator,
             assert (await running.get("/-/healthy"))[0] == 200
 
 
-async def test_tls_is_served_on_the_socket_that_systemd_opened(simulator: Simulator, papers: Papers) -> None:
-    web = papers.folder / "web.yml"
+async def test_tls_is_served_on_the_socket_that_systemd_opened(
+    simulator: Simulator, certificates: Certificates
+) -> None:
+    web = certificates.folder / "web.yml"
     web.write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}", encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as opened:
-        config, port = write_config(papers.folder, simulator.url), opened.getsockname()[1]
+        config, port = write_config(certificates.folder, simulator.url), opened.getsockname()[1]
         arguments = (f"--config.file={config}", f"--web.config.file={web}", "--web.systemd-socket")
         hand_over = ("-c", HAND_OVER, str(opened.fileno()))
         async with serving(*arguments, program=hand_over, descriptors=[opened.fileno()]) as running:
             assert running.urls == [f"https://127.0.0.1:{port}"]
-            assert await ask(port, papers.client_context()) == 200
+            assert await ask(port, certificates.client_context()) == 200
 
 
 async def test_a_check_of_the_configuration_needs_no_socket() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import ConfigError
-from exporter.web.entrance import Entrance
+from exporter.web.web_config_watcher import WebConfigWatcher
 from tests.programs import program, said
-from tests.web.door import Papers, door
+from tests.web.http_fixture import Certificates, running_server
 from tests.web.toolkit_cases import (
     ACCEPTED,
     BEHAVIOUR,
@@ -30,48 +30,48 @@ from tests.web.toolkit_cases import (
 
 def starts(file: Path) -> bool:
     try:
-        Entrance(file)
+        WebConfigWatcher(file)
     except ConfigError:
         return False
     return True
 
 
-def written(papers: Papers, text: str) -> Path:
-    file = papers.folder / "web.yml"
+def written(certificates: Certificates, text: str) -> Path:
+    file = certificates.folder / "web.yml"
     file.write_text(text, encoding="utf-8")
     return file
 
 
 @pytest.mark.parametrize("name", [*ACCEPTED, *REFUSED_AT_START])
-def test_it_starts_where_the_toolkit_does(papers: Papers, name: str) -> None:
-    file = written(papers, {**ACCEPTED, **REFUSED_AT_START}[name])
+def test_it_starts_where_the_toolkit_does(certificates: Certificates, name: str) -> None:
+    file = written(certificates, {**ACCEPTED, **REFUSED_AT_START}[name])
     code, output = said(program("PROMTOOL"), "check", "web-config", file)
     assert (code == 0) == (name in ACCEPTED), output
     assert starts(file) == (code == 0)
 
 
 @pytest.mark.parametrize("name", [*NEWER_ACCEPTED, *NEWER_REFUSED])
-def test_it_starts_where_newer_toolkits_do(papers: Papers, name: str) -> None:
-    file = written(papers, {**NEWER_ACCEPTED, **NEWER_REFUSED}[name])
+def test_it_starts_where_newer_toolkits_do(certificates: Certificates, name: str) -> None:
+    file = written(certificates, {**NEWER_ACCEPTED, **NEWER_REFUSED}[name])
     assert starts(file) == (name in NEWER_ACCEPTED)
 
 
 @pytest.mark.parametrize("name", [*BEHAVIOUR, *NEWER_BEHAVIOUR])
-async def test_it_answers_as_the_toolkit_documents(papers: Papers, name: str) -> None:
+async def test_it_answers_as_the_toolkit_documents(certificates: Certificates, name: str) -> None:
     text, cases = {**BEHAVIOUR, **NEWER_BEHAVIOUR}[name]
-    async with door(written(papers, text)) as ours:
-        assert await outcomes(ours.port, papers, cases) == expected(cases)
+    async with running_server(written(certificates, text)) as ours:
+        assert await outcomes(ours.port, certificates, cases) == expected(cases)
 
 
 @pytest.mark.parametrize("name", BEHAVIOUR)
-async def test_the_toolkit_itself_answers_so(papers: Papers, name: str) -> None:
+async def test_the_toolkit_itself_answers_so(certificates: Certificates, name: str) -> None:
     text, cases = BEHAVIOUR[name]
-    async with prometheus_with(written(papers, text)) as port:
-        assert await outcomes(port, papers, cases) == expected(cases)
+    async with prometheus_with(written(certificates, text)) as port:
+        assert await outcomes(port, certificates, cases) == expected(cases)
 
 
-async def test_neither_starts_with_ciphers_that_http2_does_not_take(papers: Papers) -> None:
-    file = written(papers, GIVEN + NO_HTTP2_CIPHER)
+async def test_neither_starts_with_ciphers_that_http2_does_not_take(certificates: Certificates) -> None:
+    file = written(certificates, GIVEN + NO_HTTP2_CIPHER)
     assert not starts(file)
     process, _ = await started_prometheus(file)
     async with asyncio.timeout(30):
@@ -82,8 +82,10 @@ def expected(cases: list[tuple[str, Client, int | str]]) -> dict[str, list[int |
     return {case: [outcome] * client.times for case, client, outcome in cases}
 
 
-async def outcomes(port: int, papers: Papers, cases: list[tuple[str, Client, int | str]]) -> dict[str, list[int | str]]:
-    return {case: await client.asks(port, papers) for case, client, _ in cases}
+async def outcomes(
+    port: int, certificates: Certificates, cases: list[tuple[str, Client, int | str]]
+) -> dict[str, list[int | str]]:
+    return {case: await client.asks(port, certificates) for case, client, _ in cases}
 
 
 @asynccontextmanager

@@ -20,13 +20,13 @@ from msgspec.structs import fields
 from exporter.errors import ConfigError
 from exporter.schema import json_schema
 from exporter.shapes import Section
-from exporter.web.entrance import Entrance
 from exporter.web.web_config import HttpServer, RateLimit, TlsServer, WebConfig, web_config_from
+from exporter.web.web_config_watcher import WebConfigWatcher
 from exporter.yaml_files import read_yaml
 from tests.documented import PAGES, blocks, commands
 from tests.programs import ROOT
-from tests.web.door import Papers
-from tests.web.test_gate import DAVE
+from tests.web.http_fixture import Certificates
+from tests.web.test_middleware import DAVE
 
 CONFIGS = Path(__file__).parent / "configs"
 INVALID = sorted(CONFIGS.glob("*.yml"))
@@ -75,7 +75,7 @@ def problems_of(load: Callable[[], object]) -> str:
 @pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
 def test_each_invalid_file_gets_its_exact_messages(file: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        Entrance(file)
+        WebConfigWatcher(file)
     said = str(caught.value).replace(f"{file.parent}{os.sep}", "") + "\n"
     expected = file.with_suffix(".txt")
     if os.environ.get("UPDATE_GOLDEN"):
@@ -94,20 +94,20 @@ def test_what_is_no_web_configuration_is_a_configuration_error_that_tells_no_sec
 def test_no_file_makes_it_fail_otherwise(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "web.yml"
     file.write_bytes(content)
-    assert isinstance(problems_of(lambda: Entrance(file)), str)
+    assert isinstance(problems_of(lambda: WebConfigWatcher(file)), str)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=st.binary(max_size=60), name=st.sampled_from(["server.pem", "server.key", "clients_ca.pem"]))
-def test_no_certificate_makes_it_fail_otherwise(papers: Papers, content: bytes, name: str) -> None:
-    file, spoiled = papers.folder / "web.yml", papers.folder / name
+def test_no_certificate_makes_it_fail_otherwise(certificates: Certificates, content: bytes, name: str) -> None:
+    file, spoiled = certificates.folder / "web.yml", certificates.folder / name
     text = "cert_file: server.pem, key_file: server.key, client_ca_file: clients_ca.pem"
     file.write_text(f"tls_server_config: {{{text}, client_auth_type: VerifyClientCertIfGiven}}\n", encoding="utf-8")
     good = spoiled.read_bytes()
     spoiled.write_bytes(content)
     try:
         with pytest.raises(ConfigError):
-            Entrance(file)
+            WebConfigWatcher(file)
     finally:
         spoiled.write_bytes(good)
 
@@ -136,17 +136,19 @@ def test_an_empty_file_sets_nothing() -> None:
     assert web_config_from({}).rate_limit == RateLimit()
 
 
-def test_files_are_named_relative_to_the_web_configuration(papers: Papers, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = papers.folder / "web.yml"
+def test_files_are_named_relative_to_the_web_configuration(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = certificates.folder / "web.yml"
     file.write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n", encoding="utf-8")
     monkeypatch.chdir("/")
-    assert Entrance(file).settings.context is not None
+    assert WebConfigWatcher(file).settings.context is not None
 
 
 def test_where_a_file_was_looked_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: a.pem, key: x}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    assert f"cannot read {tmp_path}/a.pem: " in problems_of(lambda: Entrance(Path("web.yml")))
+    assert f"cannot read {tmp_path}/a.pem: " in problems_of(lambda: WebConfigWatcher(Path("web.yml")))
 
 
 def test_the_example_of_the_documentation_is_accepted_by_the_loader_and_the_schema(tmp_path: Path) -> None:

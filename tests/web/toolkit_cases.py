@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tests.web.door import REFUSED, Papers, ask
+from tests.web.http_fixture import REFUSED, Certificates, ask
 
 PAIR = "cert_file: server.pem\n  key_file: server.key\n"
 GIVEN = f"tls_server_config:\n  {PAIR}  client_auth_type: VerifyClientCertIfGiven\n"
@@ -41,6 +41,8 @@ ACCEPTED = {
     ),
     "all curves": GIVEN + "  curve_preferences: [CurveP256, CurveP384, CurveP521, X25519]\n",
     "required client certificates without a CA": REQUIRED,
+    "nulls": "tls_server_config: {min_version: , cipher_suites: , cert_file: }\nhttp_server_config: {http2: }\n",
+    "empty texts": "tls_server_config: {cert_file: '', key_file: '', client_ca_file: '', client_auth_type: ''}\n",
     "headers": """http_server_config:
   headers:
     X-Frame-Options: deny
@@ -72,6 +74,11 @@ REFUSED_AT_START = {
     "X-Frame-Options invalid": "http_server_config:\n  headers: {X-Frame-Options: foo}\n",
     "a header that is not to be set": "http_server_config:\n  headers: {Content-Type: foo}\n",
     "a key given twice": "basic_auth_users: {}\nbasic_auth_users: {}\n",
+    "min_version empty": "tls_server_config: {min_version: ''}\n",
+    "cipher suites empty": "tls_server_config: {cipher_suites: ''}\n",
+    "TLS section empty": "tls_server_config: ''\n",
+    "http2 empty": "http_server_config: {http2: ''}\n",
+    "X-Frame-Options empty": "http_server_config:\n  headers: {X-Frame-Options: ''}\n",
 }
 NEWER_ACCEPTED = {
     "rate limit off": "rate_limit:\n  interval: 0\n  burst: 0\n",
@@ -80,6 +87,8 @@ NEWER_ACCEPTED = {
 NEWER_REFUSED = {
     "cert empty": 'tls_server_config:\n  cert: ""\n  key_file: server.key\n',
     "key empty": 'tls_server_config:\n  cert_file: server.pem\n  key: ""\n',
+    "interval empty": "rate_limit: {interval: '', burst: 1}\n",
+    "burst empty": "rate_limit: {interval: 1s, burst: ''}\n",
 }
 """Refused by older toolkits too, for the key they do not know."""
 
@@ -95,9 +104,9 @@ class Client:
     """What it changes of its context."""
     times: int = 1
 
-    async def asks(self, port: int, papers: Papers) -> list[int | str]:
+    async def asks(self, port: int, certificates: Certificates) -> list[int | str]:
         """Return what it is answered each time."""
-        context = papers.client_context(self.certificate) if self.is_tls else None
+        context = certificates.client_context(self.certificate) if self.is_tls else None
         if context is not None:
             self.set_up(context)
         return [await ask(port, context, self.auth) for _ in range(self.times)]

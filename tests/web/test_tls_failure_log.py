@@ -1,4 +1,4 @@
-"""Who is turned away by TLS is told in the log, in words and not too often."""
+"""Failed TLS handshakes are logged with their reason, at most once a minute."""
 
 import asyncio
 import ssl
@@ -7,13 +7,13 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from exporter.web.refusals import REST_SECONDS, Refusals
+from exporter.web.tls_failure_log import INTERVAL_SECONDS, TlsFailureLog
 from tests.harness import eventually
-from tests.web.door import REFUSED, Papers, ask, door
-from tests.web.test_entrance import TLS, WITH_CLIENTS
-from tests.web.test_gate import written
+from tests.web.http_fixture import REFUSED, Certificates, ask, running_server
+from tests.web.test_middleware import written
+from tests.web.test_web_config_watcher import TLS, WITH_CLIENTS
 
-REFUSAL = ssl.SSLError(ssl.SSL_ERROR_SSL, "no")
+FAILURE = ssl.SSLError(ssl.SSL_ERROR_SSL, "no")
 
 
 def warnings_in(logs: list[EventDict]) -> list[EventDict]:
@@ -32,16 +32,16 @@ def warnings_in(logs: list[EventDict]) -> list[EventDict]:
         ),
     ],
 )
-async def test_why_a_client_was_turned_away_is_told_in_words(
-    papers: Papers, text: str, certificate: str | None, reason: str
+async def test_the_reason_of_a_failed_handshake_is_logged(
+    certificates: Certificates, text: str, certificate: str | None, reason: str
 ) -> None:
-    async with door(written(papers.folder, text)) as ours:
+    async with running_server(written(certificates.folder, text)) as ours:
         with capture_logs() as logs:
-            assert await ask(ours.port, papers.client_context(certificate)) == REFUSED
+            assert await ask(ours.port, certificates.client_context(certificate)) == REFUSED
             await eventually(lambda: bool(warnings_in(logs)))
     assert warnings_in(logs) == [
         {
-            "event": "TLS clients turned away",
+            "event": "TLS clients rejected",
             "log_level": "warning",
             "count": 1,
             "last_address": "127.0.0.1",
@@ -50,19 +50,19 @@ async def test_why_a_client_was_turned_away_is_told_in_words(
     ]
 
 
-async def test_a_probe_of_the_port_is_no_client_that_was_turned_away(papers: Papers) -> None:
-    async with door(written(papers.folder, TLS)) as ours:
+async def test_a_port_probe_is_no_warning(certificates: Certificates) -> None:
+    async with running_server(written(certificates.folder, TLS)) as ours:
         with capture_logs() as logs:
             _, writer = await asyncio.open_connection("127.0.0.1", ours.port)
             writer.close()
-            await eventually(lambda: any(each["event"] == "handshake failed" for each in logs))
+            await eventually(lambda: any(each["event"] == "TLS handshake failed" for each in logs))
     assert warnings_in(logs) == []
 
 
-def test_many_that_are_turned_away_are_one_line_a_minute_with_their_number() -> None:
-    refusals = Refusals()
+def test_many_failures_are_one_line_a_minute_with_their_count() -> None:
+    failures = TlsFailureLog()
     with capture_logs() as logs:
-        for second in range(round(REST_SECONDS) + 1):
-            refusals.note(REFUSAL, f"192.0.2.{second}", 1000.0 + second)
+        for second in range(round(INTERVAL_SECONDS) + 1):
+            failures.add(FAILURE, f"192.0.2.{second}", 1000.0 + second)
     told = [(each["count"], each["last_address"]) for each in warnings_in(logs)]
     assert told == [(1, "192.0.2.0"), (60, "192.0.2.60")]

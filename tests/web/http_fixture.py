@@ -1,4 +1,4 @@
-"""The exporter's door in this process: the real listener, gate and pages, before a service that has no account."""
+"""The HTTP side of the exporter in this process: listener, middleware and handlers, without an account."""
 
 import asyncio
 import base64
@@ -14,12 +14,12 @@ from aiohttp import ClientConnectionError, ClientSession, TCPConnector, web
 
 from exporter.exposition.telemetry import Telemetry
 from exporter.web.addresses import ListenAddress
-from exporter.web.connection import Bounds
-from exporter.web.entrance import Entrance
-from exporter.web.gate import put_gate
+from exporter.web.connection import Limits
 from exporter.web.handlers import application
 from exporter.web.listener import Listener, bound_sockets
+from exporter.web.middleware import add_middleware
 from exporter.web.service import Service
+from exporter.web.web_config_watcher import WebConfigWatcher
 
 BAD_REQUEST = 400
 REFUSED = "refused"
@@ -27,13 +27,13 @@ REFUSED = "refused"
 
 
 @dataclass(frozen=True)
-class Door:
-    """Where it stands, and what it was told."""
+class RunningServer:
+    """A server on loopback."""
 
     port: int
     server: web.Server
     loads: list[bool]
-    """How each reading of the file anew went."""
+    """The success of each reload of the web configuration."""
 
     async def send(self, request: bytes) -> bytes:
         """Return all that is answered to a request, which asks for the end of the connection."""
@@ -49,28 +49,28 @@ class Door:
 
 
 @asynccontextmanager
-async def door(
-    file: Path | None = None, bounds: Bounds | None = None, app: web.Application | None = None
-) -> AsyncIterator[Door]:
-    """Provide a door on loopback, set up by a web configuration file, before `app`. Raises: ConfigError."""
+async def running_server(
+    file: Path | None = None, limits: Limits | None = None, app: web.Application | None = None
+) -> AsyncIterator[RunningServer]:
+    """Provide a server on loopback with a web configuration file, which serves `app`. Raises: ConfigError."""
     loads: list[bool] = []
-    entrance = Entrance(file, loads.append)
+    web_config = WebConfigWatcher(file, loads.append)
     app = app or application(Service(Telemetry(with_process=False)), "/metrics", None)
-    put_gate(app, entrance)
+    add_middleware(app, web_config)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     server = cast("web.Server", runner.server)
-    listener = Listener(server, entrance, bounds)
+    listener = Listener(server, web_config, limits)
     listener.open(await bound_sockets(ListenAddress("127.0.0.1", 0)))
     try:
-        yield Door(listener.addresses[0][1], server, loads)
+        yield RunningServer(listener.addresses[0][1], server, loads)
     finally:
         await listener.close()
         await runner.cleanup()
 
 
 @dataclass(frozen=True)
-class Papers:
+class Certificates:
     """Certificates, as files in a folder."""
 
     folder: Path
@@ -95,14 +95,14 @@ class Papers:
         self.issue("server", "localhost", "127.0.0.1", by=self.authority)
 
 
-def papers_in(folder: Path) -> Papers:
+def certificates_in(folder: Path) -> Certificates:
     """Write server.pem, clients_ca.pem, client.pem (test3), other.pem (signed by a stranger), each with its key."""
-    papers = Papers(folder, trustme.CA(), trustme.CA())
-    papers.issue_server()
-    papers.issue("client", "test3", "192.0.2.7", "someone@example.com")
-    papers.issue("other", "test3", by=trustme.CA())
-    papers.clients.cert_pem.write_to_path(str(folder / "clients_ca.pem"))
-    return papers
+    certificates = Certificates(folder, trustme.CA(), trustme.CA())
+    certificates.issue_server()
+    certificates.issue("client", "test3", "192.0.2.7", "someone@example.com")
+    certificates.issue("other", "test3", by=trustme.CA())
+    certificates.clients.cert_pem.write_to_path(str(folder / "clients_ca.pem"))
+    return certificates
 
 
 def basic(user: str, password: str) -> str:

@@ -6,17 +6,14 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
-from hypothesis import given
-from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from exporter.exposition.telemetry import Telemetry
-from exporter.web.connection import Bounds
+from exporter.web.connection import Limits
 from exporter.web.handlers import application
 from exporter.web.security_headers import DEFAULTS
 from exporter.web.service import Service
-from exporter.web.users import login_in
-from tests.web.door import basic, door
+from tests.web.http_fixture import basic, running_server
 
 DAVE = "$2y$05$rpuXrTplECsQ5ePBWc82peXm.9oqZajLTN9IShHh/ThbSxNiBQP3K"
 """Of dave123."""
@@ -31,7 +28,11 @@ def written(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/nothing"])
 async def test_every_answer_has_security_headers_and_a_server_without_a_version(path: str) -> None:
-    async with door() as ours, ClientSession() as session, session.get(f"http://127.0.0.1:{ours.port}{path}") as page:
+    async with (
+        running_server() as ours,
+        ClientSession() as session,
+        session.get(f"http://127.0.0.1:{ours.port}{path}") as page,
+    ):
         own = {"Content-Security-Policy", "Cache-Control"} if path == "/" else set()
         assert {name: page.headers.get(name) for name in DEFAULTS.keys() - own} == {
             name: value for name, value in DEFAULTS.items() if name not in own
@@ -72,7 +73,7 @@ async def test_an_error_tells_its_status_and_nothing_of_the_inside_or_of_what_wa
 
     app.router.add_get("/boom", boom)
     app.router.add_get("/late", late)
-    async with door(app=app) as ours:
+    async with running_server(app=app) as ours:
         head, _, body = (await ours.send(request_bytes)).decode().partition("\r\n\r\n")
     assert head.split()[1] == str(status)
     assert "Server: mms-exporter\r\n" in head
@@ -95,7 +96,7 @@ async def test_no_client_fills_the_log_with_what_it_sends(
     request_bytes: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with capture_logs() as logs:
-        async with door(bounds=Bounds(head_seconds=0.4, idle_seconds=0.4)) as ours:
+        async with running_server(limits=Limits(head_seconds=0.4, idle_seconds=0.4)) as ours:
             await ours.send(request_bytes)
     assert [each for each in logs if each["log_level"] != "debug"] == []
     assert [each.getMessage() for each in caplog.records if each.levelno > logging.DEBUG] == []
@@ -105,7 +106,7 @@ async def test_a_configured_header_outweighs_the_default(tmp_path: Path) -> None
     text = (
         "http_server_config: {headers: {X-Frame-Options: sameorigin, Content-Security-Policy: '', X-XSS-Protection: 1}}"
     )
-    async with door(written(tmp_path, text)) as ours:
+    async with running_server(written(tmp_path, text)) as ours:
         head = (await ours.send(GET % b"/")).decode()
     assert "X-Frame-Options: sameorigin\r\n" in head
     assert "X-XSS-Protection: 1\r\n" in head
@@ -140,14 +141,14 @@ async def test_excluded_paths_need_no_password_and_others_like_them_do(
     tmp_path: Path, path: str, status: bytes
 ) -> None:
     text = f"basic_auth_users: {{dave: {DAVE}}}\nauth_excluded_paths: [/-/healthy, /-/ready]\n"
-    async with door(written(tmp_path, text)) as ours:
+    async with running_server(written(tmp_path, text)) as ours:
         assert (await ours.send(GET % path.encode())).split()[1] == status
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"])
 async def test_no_method_gets_past_the_password(tmp_path: Path, method: str) -> None:
     text = f"basic_auth_users: {{dave: {DAVE}}}\nauth_excluded_paths: [/-/healthy]\n"
-    async with door(written(tmp_path, text)) as ours:
+    async with running_server(written(tmp_path, text)) as ours:
         assert (await ours.send((GET % b"/metrics").replace(b"GET", method.encode()))).split()[1] == b"401"
 
 
@@ -155,36 +156,22 @@ async def test_of_two_logins_in_a_request_the_first_counts(tmp_path: Path) -> No
     """As in the toolkit, so that what stands before both sees what is judged."""
     logins = "\r\n".join(f"Authorization: {basic('dave', password)}" for password in ("wrong", "dave123"))
     request = (GET % b"/metrics").replace(b"Host", logins.encode() + b"\r\nHost")
-    async with door(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:
+    async with running_server(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:
         assert (await ours.send(request)).split()[1] == b"401"
 
 
 async def test_a_refused_login_is_asked_for_one(tmp_path: Path) -> None:
-    async with door(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:
+    async with running_server(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:
         answer = (await ours.send(GET % b"/metrics")).decode()
     assert 'WWW-Authenticate: Basic realm="mms-exporter"\r\n' in answer
     assert answer.endswith("\r\n\r\nUnauthorized\n")
 
 
 async def test_what_comes_too_soon_is_told_when_to_come_back(tmp_path: Path) -> None:
-    async with door(written(tmp_path, "rate_limit: {interval: 1h, burst: 2}\n")) as ours:
+    async with running_server(written(tmp_path, "rate_limit: {interval: 1h, burst: 2}\n")) as ours:
         answers = [await ours.send(GET % b"/-/healthy") for _ in range(3)]
     assert [answer.split()[1] for answer in answers] == [b"200", b"200", b"429"]
     assert b"Retry-After: 3600\r\n" in answers[-1]
-
-
-@given(st.text())
-def test_no_authorization_header_breaks_anything(header: str) -> None:
-    login = login_in(header)
-    assert login is None or basic(login.user.decode("latin-1"), "").startswith("Basic ")
-
-
-@given(st.text().filter(lambda user: ":" not in user), st.text())
-def test_a_login_is_read_as_it_was_written(user: str, password: str) -> None:
-    login = login_in(basic(user, password))
-    assert login is not None
-    assert (login.user.decode(), login.password.decode()) == (user, password)
-    assert repr(login) == "Login(...)"
 
 
 @pytest.mark.parametrize(
@@ -201,6 +188,6 @@ def test_a_login_is_read_as_it_was_written(user: str, password: str) -> None:
     ],
 )
 async def test_a_login_that_cannot_be_read_is_refused(tmp_path: Path, header: bytes) -> None:
-    async with door(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:
+    async with running_server(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:
         request = (GET % b"/metrics").replace(b"\r\n\r\n", b"\r\nAuthorization: " + header + b"\r\n\r\n")
         assert (await ours.send(request)).split()[1] == b"401"
