@@ -54,7 +54,7 @@ tools:
 	@tests/tools/fetch
 
 clean:
-	rm -rf $(VENV) .venv-* .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mms-exporter needs Python 3.11 or later")'
