@@ -1,5 +1,5 @@
-# `pint --offline --config deploy/prometheus/pint.hcl lint deploy/prometheus/rules`: what this project asks of its rules
-# beyond pint's own checks.
+# Requirements of this project for its rules, in addition to the default checks of pint. Run:
+# pint --offline --config deploy/prometheus/pint.hcl lint deploy/prometheus/rules
 rule {
   match { kind = "recording" }
   name "mms:(source_id|source|account|all|threshold):[a-z_]+:[a-z0-9_]+" {

@@ -67,14 +67,18 @@ def _job_info(job: JobFigures) -> Iterator[Sample]:
     yield (job.type, job.task_type, job.src_db, job.src_schema, job.dst_project, job.dst_schema), 1
 
 
-_LIST: Final = "of ListMmsDataSources, as of the last refresh."
-_JOBS: Final = "of ListMmsJobs, as of the last refresh."
+_LIST: Final = "of ListMmsDataSources."
+_JOBS: Final = "of ListMmsJobs."
 
 ACCOUNT: Final[Part[AccountSnapshot]] = Part(
     labels=("account",),
     label_values=lambda part: (part.account,),
     families=(
-        Family("mms_up", "Whether the last refresh listed the account's data sources.", lambda part: one(part.up)),
+        Family(
+            "mms_up",
+            "1 if the last refresh of the account listed its data sources, 0 otherwise.",
+            lambda part: one(part.up),
+        ),
     ),
 )
 
@@ -84,17 +88,17 @@ COLLECTOR: Final[Part[CollectorSnapshot]] = Part(
     families=(
         Family(
             "mms_refresh_success",
-            "Whether the last refresh read all that this collector reads.",
+            "1 if the last refresh of the collector read everything, 0 otherwise.",
             lambda part: one(part.success),
         ),
         Family(
             "mms_refresh_duration_seconds",
-            "How long this collector took in the last refresh.",
+            "Duration of the last refresh of the collector, in seconds.",
             lambda part: one(part.duration_seconds),
         ),
         Family(
             "mms_refresh_last_success_timestamp_seconds",
-            "When this collector last read all there was, in Unix seconds; absent if it never did.",
+            "Unix time of the last complete refresh of the collector. Absent before the first one.",
             lambda part: one(part.last_success_at),
         ),
     ),
@@ -106,63 +110,74 @@ SOURCE: Final[Part[SourceFigures]] = Part(
     families=(
         Family(
             "mms_datasource_info",
-            f"A data source: type, region, dstProject and networklink {_LIST}",
+            "Properties of the data source; the value is always 1. API fields: type, region, dstProject, "
+            f"networklink {_LIST}",
             _source_info,
             ("source_type", "source_region", "dst_project", "network_link"),
         ),
         Family(
             "mms_datasource_destination_info",
-            f"A MaxCompute project that a data source is migrated to: dstProjects {_LIST}",
+            f"A destination MaxCompute project; the value is always 1. API field: dstProjects {_LIST}",
             _destinations,
             ("dst_project",),
         ),
         Family(
             "mms_datasource_status",
-            f"State of a data source, 1 for the one that holds: status {_LIST}",
+            f"Current status of the data source: 1 for the active status, 0 otherwise. API field: status {_LIST}",
             lambda part: in_status(part.row.status, DATA_SOURCE_STATUSES),
             ("status",),
         ),
         Family(
             "mms_datasource_agent_online",
-            f"Whether the data source instance or its agent is started: agentIsOnline {_LIST}",
+            f"1 if MMS reports the agent of the data source as online, 0 otherwise. API field: agentIsOnline {_LIST}",
             lambda part: one(part.row.agent_is_online),
         ),
         Family(
             "mms_datasource_created_timestamp_seconds",
-            f"When the data source was created, in Unix seconds: createTime {_LIST}",
+            f"Unix time at which the data source was created. API field: createTime {_LIST}",
             lambda part: one(part.created_at),
         ),
-        Family("mms_tables", f"Tables by migration status: tables*Num {_LIST}", _tables, ("status",)),
-        Family("mms_partitions", f"Partitions by migration status: partitions*Num {_LIST}", _partitions, ("status",)),
+        Family(
+            "mms_tables",
+            f"Number of tables by migration status. API fields: tables*Num {_LIST}",
+            _tables,
+            ("status",),
+        ),
+        Family(
+            "mms_partitions",
+            f"Number of partitions by migration status. API fields: partitions*Num {_LIST}",
+            _partitions,
+            ("status",),
+        ),
         Family(
             "mms_metadata_databases",
-            f"Databases in the inventory of a data source: dbNum {_LIST}",
+            f"Number of databases found by metadata scans. API field: dbNum {_LIST}",
             lambda part: one(part.row.db_num),
         ),
         Family(
             "mms_metadata_tables",
-            f"Tables in the inventory of a data source: tableNum {_LIST}",
+            f"Number of tables found by metadata scans. API field: tableNum {_LIST}",
             lambda part: one(part.row.table_num),
         ),
         Family(
             "mms_metadata_partitions",
-            f"Partitions in the inventory of a data source: partitionNum {_LIST}",
+            f"Number of partitions found by metadata scans. API field: partitionNum {_LIST}",
             lambda part: one(part.row.partition_num),
         ),
         Family(
             "mms_metadata_sync_timestamp_seconds",
-            f"When the metadata was last synchronised, in Unix seconds: lastUpdateTime {_LIST}",
+            f"Unix time of the last metadata synchronisation. API field: lastUpdateTime {_LIST}",
             lambda part: one(part.synced_at),
         ),
         Family(
             "mms_metadata_scan_info",
-            f"The metadata scan that ran last: scanId {_LIST}",
+            f"Id of the last metadata scan; the value is always 1. API field: scanId {_LIST}",
             _scan_info,
             ("scan_id",),
         ),
         Family(
             "mms_metadata_scan_status",
-            f"State of the metadata scan, 1 for the one that holds: scanStatus {_LIST}",
+            f"Status of the last metadata scan: 1 for the active status, 0 otherwise. API field: scanStatus {_LIST}",
             lambda part: in_status(part.row.scan_status, SCAN_STATUSES),
             ("status",),
         ),
@@ -174,14 +189,19 @@ JOBS: Final[Part[JobsFigures]] = Part(
     label_values=_source_labels,
     families=(
         Family(
-            "mms_jobs", f"Jobs by status, all of them: total {_JOBS}", lambda part: by_status(part.counts), ("status",)
+            "mms_jobs",
+            f"Number of jobs by status, stopped jobs included. API field: total {_JOBS}",
+            lambda part: by_status(part.counts),
+            ("status",),
         ),
         Family(
-            "mms_jobs_stopped", f"Unfinished jobs that are stopped: stopped {_JOBS}", lambda part: one(part.stopped)
+            "mms_jobs_stopped",
+            f"Number of unfinished jobs that are stopped. API field: stopped {_JOBS}",
+            lambda part: one(part.stopped),
         ),
         Family(
             "mms_job_series_omitted",
-            "Unfinished jobs that max_series_per_source left without series of their own in the last refresh.",
+            "Number of unfinished jobs without series of their own, because jobs.max_series_per_source was reached.",
             lambda part: one(part.omitted),
         ),
     ),
@@ -195,29 +215,36 @@ JOB: Final[Part[JobsFigures]] = Part(
     families=(
         Family(
             "mms_job_info",
-            f"An unfinished, failed or just finished job: type, taskType, source and destination {_JOBS}",
+            "Properties of an unfinished, failed or recently finished job; the value is always 1. API fields: type, "
+            f"config.taskType, srcDbName, srcSchemaName, dstDbName, dstSchemaName {_JOBS}",
             _job_info,
             ("job_type", "task_type", "src_db", "src_schema", "dst_project", "dst_schema"),
         ),
         Family(
             "mms_job_status",
-            f"State of a job, 1 for the one that holds: status {_JOBS}",
+            f"Current status of the job: 1 for the active status, 0 otherwise. API field: status {_JOBS}",
             lambda job: in_status(job.status, JOB_STATUSES),
             ("status",),
         ),
-        Family("mms_job_stopped", f"Whether a job is stopped: stopped {_JOBS}", lambda job: one(job.stopped)),
-        Family("mms_job_tasks", f"Tasks of a job: taskNum {_JOBS}", lambda job: one(job.tasks)),
         Family(
-            "mms_job_tasks_done", f"Tasks of a job that are done: taskDone {_JOBS}", lambda job: one(job.tasks_done)
+            "mms_job_stopped",
+            f"1 if the job is stopped, 0 otherwise. API field: stopped {_JOBS}",
+            lambda job: one(job.stopped),
+        ),
+        Family("mms_job_tasks", f"Number of tasks of the job. API field: taskNum {_JOBS}", lambda job: one(job.tasks)),
+        Family(
+            "mms_job_tasks_done",
+            f"Number of tasks of the job that are done. API field: taskDone {_JOBS}",
+            lambda job: one(job.tasks_done),
         ),
         Family(
             "mms_job_created_timestamp_seconds",
-            f"When a job was created, in Unix seconds: createTime {_JOBS}",
+            f"Unix time at which the job was created. API field: createTime {_JOBS}",
             lambda job: one(job.created_at),
         ),
         Family(
             "mms_job_eta_timestamp_seconds",
-            f"Estimated or wished end of a job, in Unix seconds, where it can be read: eta {_JOBS}",
+            f"Unix time by which the job should finish. Absent if empty or not a date. API field: eta {_JOBS}",
             lambda job: one(job.eta_at),
         ),
     ),
@@ -229,12 +256,12 @@ FRESHNESS: Final[Part[SourceSnapshot]] = Part(
     families=(
         Family(
             "mms_datasource_refresh_success",
-            "Whether the last refresh read all there is to read of a data source.",
+            "1 if the last refresh read the data source completely, 0 otherwise.",
             lambda part: one(part.refreshed),
         ),
         Family(
             "mms_datasource_refresh_last_success_timestamp_seconds",
-            "When all of a data source was last read, in Unix seconds; absent if it never was.",
+            "Unix time of the last complete refresh of the data source. Absent before the first one.",
             lambda part: one(part.last_success_at),
         ),
     ),

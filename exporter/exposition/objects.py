@@ -8,8 +8,8 @@ from exporter.exposition.family import Family, Part, Sample, by_status, in_statu
 from exporter.exposition.text import label_value
 from exporter.mms.models import PARTITION_STATUSES, TABLE_STATUSES
 
-_TABLE: Final = "of GetMmsTable, as of the last refresh."
-_PARTITION: Final = "of GetMmsPartition, as of the last refresh."
+_TABLE: Final = "of GetMmsTable."
+_PARTITION: Final = "of GetMmsPartition."
 _DESTINATION: Final = ("dst_project", "dst_schema", "dst_table")
 
 
@@ -42,22 +42,22 @@ FAILURES: Final[Part[FailuresFigures]] = Part(
     families=(
         Family(
             "mms_failed_table_info",
-            "A failed table: dbName, name and destination of ListMmsTables, as of the last refresh in which the number "
-            "of failed tables moved.",
+            "A failed table; the value is always 1. Read when the number of failed tables changes. API fields: dbName, "
+            "name, dstProjectName, dstSchemaName, dstName of ListMmsTables.",
             lambda part: ((values, 1) for values in _named(part.tables, _table_labels)),
             ("src_db", "table", *_DESTINATION),
         ),
         Family(
             "mms_failed_partition_info",
-            "A failed partition: dbName, tableName, value and destination of ListMmsPartitions, as of the last refresh "
-            "in which the number of failed partitions moved.",
+            "A failed partition; the value is always 1. Read when the number of failed partitions changes. API fields: "
+            "dbName, tableName, value, dstProjectName, dstSchemaName, dstTableName of ListMmsPartitions.",
             lambda part: ((values, 1) for values in _named(part.partitions, _partition_labels)),
             ("src_db", "table", "partition", *_DESTINATION),
         ),
         Family(
             "mms_failed_omitted",
-            "Failed tables and partitions without series of their own, as of the last refresh: max_per_source left "
-            "them out, or their names are the same as another's.",
+            "Number of failed tables and partitions without series of their own, because failures.max_per_source was "
+            "reached or another failure has the same labels.",
             _omitted,
             ("kind",),
         ),
@@ -71,16 +71,21 @@ TABLE: Final[Part[TableFigures]] = Part(
         *(str(part.table_id), part.src_db or "", part.table or ""),
     ),
     families=(
-        Family("mms_table_info", f"A watched table: dbName and name {_TABLE}", lambda _: one(1)),
+        Family(
+            "mms_table_info",
+            f"A watched table; the value is always 1. API fields: dbName, name {_TABLE}",
+            lambda _: one(1),
+        ),
         Family(
             "mms_table_status",
-            f"State of a watched table, 1 for the one that holds: status {_TABLE}",
+            f"Current status of a watched table: 1 for the active status, 0 otherwise. API field: status {_TABLE}",
             lambda part: in_status(part.status, TABLE_STATUSES),
             ("status",),
         ),
         Family(
             "mms_table_partitions",
-            f"Partitions of a watched table by migration status: partitionsDoing, -Done, -Failed {_TABLE}",
+            "Number of partitions of a watched table by migration status. API fields: partitionsDoing, partitionsDone, "
+            f"partitionsFailed {_TABLE}",
             lambda part: by_status(
                 {"DOING": part.partitions_doing, "DONE": part.partitions_done, "FAILED": part.partitions_failed}
             ),
@@ -88,14 +93,22 @@ TABLE: Final[Part[TableFigures]] = Part(
         ),
         Family(
             "mms_table_metadata_partitions",
-            f"Partitions of a watched table in the inventory: partitions {_TABLE}",
+            f"Number of partitions of a watched table found by metadata scans. API field: partitions {_TABLE}",
             lambda part: one(part.metadata_partitions),
         ),
-        Family("mms_table_size_bytes", f"Size of a watched table: size {_TABLE}", lambda part: one(part.size_bytes)),
-        Family("mms_table_rows", f"Rows of a watched table: numRows {_TABLE}", lambda part: one(part.rows)),
+        Family(
+            "mms_table_size_bytes",
+            f"Size of a watched table at the source, in bytes. API field: size {_TABLE}",
+            lambda part: one(part.size_bytes),
+        ),
+        Family(
+            "mms_table_rows",
+            f"Number of rows of a watched table at the source. API field: numRows {_TABLE}",
+            lambda part: one(part.rows),
+        ),
         Family(
             "mms_table_last_ddl_timestamp_seconds",
-            f"When a watched table was last changed in the source, in Unix seconds: lastDdlTime {_TABLE}",
+            f"Unix time of the last DDL change of a watched table at the source. API field: lastDdlTime {_TABLE}",
             lambda part: one(part.last_ddl_at),
         ),
     ),
@@ -110,28 +123,30 @@ PARTITION: Final[Part[PartitionFigures]] = Part(
     families=(
         Family(
             "mms_partition_info",
-            f"A watched partition: dbName, tableName and value {_PARTITION}",
+            f"A watched partition; the value is always 1. API fields: dbName, tableName, value {_PARTITION}",
             lambda _: one(1),
         ),
         Family(
             "mms_partition_status",
-            f"State of a watched partition, 1 for the one that holds: status {_PARTITION}",
+            "Current status of a watched partition: 1 for the active status, 0 otherwise. "
+            f"API field: status {_PARTITION}",
             lambda part: in_status(part.status, PARTITION_STATUSES),
             ("status",),
         ),
         Family(
             "mms_partition_size_bytes",
-            f"Size of a watched partition: size {_PARTITION}",
+            f"Size of a watched partition at the source, in bytes. API field: size {_PARTITION}",
             lambda part: one(part.size_bytes),
         ),
         Family(
             "mms_partition_rows",
-            f"Rows of a watched partition: numRows {_PARTITION}",
+            f"Number of rows of a watched partition at the source. API field: numRows {_PARTITION}",
             lambda part: one(part.rows),
         ),
         Family(
             "mms_partition_last_ddl_timestamp_seconds",
-            f"When a watched partition was last changed in the source, in Unix seconds: lastDdlTime {_PARTITION}",
+            "Unix time of the last DDL change of a watched partition at the source. "
+            f"API field: lastDdlTime {_PARTITION}",
             lambda part: one(part.last_ddl_at),
         ),
     ),

@@ -5,7 +5,7 @@ from typing import Final
 from exporter.collect.snapshot import TasksFigures
 from exporter.exposition.family import Family, Part, by_status, one
 
-_TASKS: Final = "of ListMmsTasks, as of the last refresh."
+_TASKS: Final = "of ListMmsTasks."
 _SOURCE: Final = ("account", "source_id", "source")
 
 
@@ -19,7 +19,7 @@ TASKS: Final[Part[TasksFigures]] = Part(
     families=(
         Family(
             "mms_tasks",
-            f"Tasks of a data source by status, those of all its jobs: total {_TASKS}",
+            f"Number of tasks of all jobs of the data source by status. API field: total {_TASKS}",
             lambda part: by_status(part.counts or {}),
             ("status",),
         ),
@@ -34,14 +34,14 @@ JOB_TASKS: Final[Part[TasksFigures]] = Part(
     families=(
         Family(
             "mms_job_tasks_by_status",
-            f"Tasks of an unfinished job by status, which mms_tasks counts as well: status {_TASKS}",
+            f"Number of tasks of an unfinished job by status; mms_tasks also counts them. API field: status {_TASKS}",
             lambda job: by_status(job.counts),
             ("status",),
         ),
         Family(
             "mms_job_tasks_retried",
-            "Tasks of an unfinished job that were tried again; absent for a job of more than ten pages of tasks: "
-            f"retriedTimes {_TASKS}",
+            "Number of tasks of an unfinished job that were retried. Absent for a job with over 10 pages of tasks. "
+            f"API field: retriedTimes {_TASKS}",
             lambda job: one(job.retried),
         ),
     ),

@@ -37,35 +37,40 @@ class CallMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ("account", "operation")
         self.requests = Counter(
-            "mms_api_requests", "Requests sent to MMS, retries included.", labels, registry=registry
+            "mms_api_requests", "Number of requests sent to MMS, retries included.", labels, registry=registry
         )
         self.failures = Counter(
             "mms_api_request_failures",
-            "Requests to MMS that failed, retries included, by reason.",
+            "Number of failed requests to MMS by reason, retries included.",
             (*labels, "reason"),
             registry=registry,
         )
         self.duration = Histogram(
             "mms_api_request_duration_seconds",
-            "Time from sending a request to the last byte of its answer.",
+            "Time from sending a request to MMS to the last byte of its response, in seconds.",
             labels,
             buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
             registry=registry,
         )
-        self.retries = Counter("mms_api_retries", "Requests that repeat a failed one.", labels, registry=registry)
+        self.retries = Counter(
+            "mms_api_retries", "Number of requests to MMS that retry a failed one.", labels, registry=registry
+        )
         self.rate_limit_wait = Counter(
             "mms_api_rate_limit_wait_seconds",
-            "Time that requests were held back by rate_limit, or by a wait that MMS asked for.",
+            "Time that requests waited for rate_limit or for a delay requested by MMS, in seconds.",
             labels,
             registry=registry,
         )
         self.skipped = Counter(
-            "mms_refresh_skipped", "Refreshes that were due while one ran.", ("account",), registry=registry
+            "mms_refresh_skipped",
+            "Number of refreshes skipped because the previous one was still running.",
+            ("account",),
+            registry=registry,
         )
         self.unexpected = Counter(
             "mms_exporter_unexpected_values",
-            'Fields of the API that were missing, of the wrong type or of no known meaning; "row" for a whole row, '
-            '"total" for a list that was incomplete.',
+            "Number of API fields that were missing, had the wrong type or had an unknown value. "
+            'field="row" counts whole rows, field="total" counts incomplete lists.',
             (*labels, "field"),
             registry=registry,
         )
@@ -89,22 +94,27 @@ class OwnMetrics:
     """What the exporter says of itself."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.series = Gauge("mms_exporter_series", "Series from MMS in the last rendering.", registry=registry)
+        self.series = Gauge("mms_exporter_series", "Number of series from MMS that are exported.", registry=registry)
         self.render_duration = Gauge(
-            "mms_exporter_render_duration_seconds", "How long the last rendering took.", registry=registry
+            "mms_exporter_render_duration_seconds",
+            "Duration of the last rendering of the series from MMS, in seconds.",
+            registry=registry,
         )
         self.reload_success = Gauge(
             "mms_exporter_config_last_reload_successful",
-            "Whether the last attempts to load the configuration and the web configuration succeeded.",
+            "1 if the last load of the configuration file and of the web configuration file succeeded, 0 otherwise.",
             registry=registry,
         )
         self.reload_time = Gauge(
             "mms_exporter_config_last_reload_success_timestamp_seconds",
-            "When the configuration was last loaded, in Unix seconds.",
+            "Unix time of the last successful load of the configuration file.",
             registry=registry,
         )
         build = Gauge(
-            "mms_exporter_build_info", "The exporter's version.", ("version", "python_version"), registry=registry
+            "mms_exporter_build_info",
+            "Versions of the exporter and of Python; the value is always 1.",
+            ("version", "python_version"),
+            registry=registry,
         )
         build.labels(__version__, platform.python_version()).set(1)
 

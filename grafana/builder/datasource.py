@@ -33,15 +33,15 @@ def _progress() -> list[stat.Panel]:
     return [
         _figure(
             "Progress",
-            "Tables and partitions done, of all there are to do. Failed ones count as not done.",
+            "Share of tables and partitions that are done. Failed ones count as not done.",
             promql.PROGRESS,
             units.PercentUnit,
             meaning.PROGRESS,
         ).decimals(1),
         _figure(
-            "Time left",
-            "At the pace of the last hour, for what is pending or being migrated. Stalled: there is work, and nothing "
-            "was done within the hour.",
+            "Time remaining",
+            "Estimated time for pending and running tables and partitions at the throughput of the last hour. Stalled: "
+            "work remains, but nothing was completed in the last hour.",
             promql.TIME_LEFT,
             units.Seconds,
             meaning.NO_JUDGEMENT,
@@ -51,7 +51,7 @@ def _progress() -> list[stat.Panel]:
         *(
             _figure(
                 f"Failed {kind}s",
-                f"{kind.capitalize()}s whose migration failed; they are named below.",
+                f"{kind.capitalize()}s whose migration failed; listed below.",
                 promql.failed(kind),
                 units.LocaleFormat,
                 meaning.ZERO_IS_GOOD,
@@ -68,7 +68,7 @@ def _condition_now() -> list[stat.Panel]:
     return [
         _figure(
             "Agent",
-            "Whether MMS reaches the agent. Offline where one of several chosen sources has none.",
+            "Whether the agent is online. Offline if the agent of one selected source is offline.",
             f"min({agent})",
             units.NoUnit,
             meaning.NO_JUDGEMENT,
@@ -76,7 +76,7 @@ def _condition_now() -> list[stat.Panel]:
         ),
         _figure(
             "Status",
-            "The status of the data source itself; the worst of several chosen ones.",
+            "Status of the data source; the worst status of several selected sources.",
             f"min({status})",
             units.NoUnit,
             meaning.NO_JUDGEMENT,
@@ -84,14 +84,14 @@ def _condition_now() -> list[stat.Panel]:
         ),
         _figure(
             "Metadata age",
-            "Time since the metadata was synchronised; the oldest of several chosen sources.",
+            "Time since the last metadata synchronisation; the longest of several selected sources.",
             f"max({scanned})",
             units.Seconds,
             meaning.METADATA_AGE,
         ).decimals(1),
         _figure(
-            "Last read",
-            "Time since MMS was last asked about the source with success; the longest of several.",
+            "Data age",
+            "Time since the last complete refresh of the source; the longest of several selected sources.",
             f"max({recorded('mms:source:last_success_age:seconds')})",
             units.Seconds,
             meaning.AGE,
@@ -113,8 +113,8 @@ def _figure(
 def _by_state(kind: str, known: tuple[State, ...]) -> panels.Graph:
     frame = Frame(
         f"{kind.capitalize()}s by state",
-        f"All {kind}s of the inventory, one state upon the other. Pending ones have no state yet; states can lag "
-        "behind the jobs.",
+        f"All {kind}s of the inventory by status, stacked. Pending: no status yet. The status can lag behind that of "
+        "the jobs.",
         12,
         9,
     )
@@ -132,25 +132,25 @@ def _objects(kind: str, status: str) -> str:
 
 def _burn_down() -> panels.Graph:
     frame = Frame(
-        "Work left",
-        "Tables and partitions that are pending or being migrated. The dashed line is the pace of the last hour; the "
-        "panel's link shows where it goes.",
+        "Remaining work",
+        "Pending and running tables and partitions. The dashed line extrapolates the throughput of the last hour; the "
+        "link of the panel shows the next 2 days.",
         10,
         9,
     )
     ahead = f"/d/mms-datasource?viewPanel={_BURN_DOWN_ID}&from=now-1d&to=now%2B2d&${{__all_variables}}"
     panel = panels.graph(
-        frame, units.LocaleFormat, course(promql.LEFT, "Left"), course(promql.forecast(), "Forecast")
+        frame, units.LocaleFormat, course(promql.LEFT, "Remaining"), course(promql.forecast(), "Forecast")
     ).decimals(0)
-    panels.coloured(panel, "Left", meaning.DOING)
+    panels.coloured(panel, "Remaining", meaning.DOING)
     panels.coloured(panel, "Forecast", meaning.WARNING, _DASHED, _HOLLOW)
-    return panel.id(_BURN_DOWN_ID).links([build.DashboardLink("Look two days ahead").url(ahead)])
+    return panel.id(_BURN_DOWN_ID).links([build.DashboardLink("Show the next 2 days").url(ahead)])
 
 
 def _horizons() -> bargauge.Panel:
     frame = Frame(
-        "Left, if the pace stays",
-        "Tables and partitions that will be left at the pace of the last hour.",
+        "Remaining at current pace",
+        "Tables and partitions that will remain at the throughput of the last hour.",
         6,
         9,
     )
@@ -161,8 +161,8 @@ def _horizons() -> bargauge.Panel:
 
 def _throughput() -> panels.Graph:
     frame = Frame(
-        "Throughput",
-        "Done an hour, measured over the hour before. Tables are dashed, with the axis on the right.",
+        "Throughput (per hour)",
+        "Completed per hour, measured over the previous hour. Tables are dashed and use the axis on the right.",
         8,
         9,
     )
@@ -173,11 +173,11 @@ def _throughput() -> panels.Graph:
     panel = panels.graph(
         frame,
         units.LocaleFormat,
-        course(paces["partition"], "Partitions an hour"),
-        course(paces["table"], "Tables an hour"),
+        course(paces["partition"], "Partitions per hour"),
+        course(paces["table"], "Tables per hour"),
     ).decimals(0)
-    panels.coloured(panel, "Partitions an hour", meaning.DONE)
-    return panels.coloured(panel, "Tables an hour", meaning.DONE, _RIGHT, _DASHED)
+    panels.coloured(panel, "Partitions per hour", meaning.DONE)
+    return panels.coloured(panel, "Tables per hour", meaning.DONE, _RIGHT, _DASHED)
 
 
 def _jobs() -> list[panels.Graph | bargauge.Panel]:
@@ -185,7 +185,7 @@ def _jobs() -> list[panels.Graph | bargauge.Panel]:
     over_time = panels.graph(
         Frame(
             "Jobs by status",
-            "Jobs that are not done, one status upon the other, and those among them that a person stopped.",
+            "Unfinished and failed jobs by status, stacked. The line shows the stopped jobs among them.",
             16,
             7,
         ),
@@ -198,7 +198,7 @@ def _jobs() -> list[panels.Graph | bargauge.Panel]:
         panels.coloured(over_time, state.text, state.colour)
     apart = tables.Property("custom.stacking", {"mode": "none", "group": "A"})
     panels.coloured(over_time, "Stopped", meaning.WARNING, apart, _HOLLOW, tables.Property("custom.lineWidth", 2))
-    frame = Frame("Jobs now", "All jobs that MMS lists, by status.", 8, 7)
+    frame = Frame("Jobs now", "Current number of all jobs by status.", 8, 7)
     bars = panels.bars(frame, units.LocaleFormat, *(now(_job_count(state), state.text) for state in meaning.JOB_STATES))
     for state in meaning.JOB_STATES:
         panels.coloured(bars, state.text, state.colour)
@@ -213,8 +213,8 @@ def _metadata() -> list[panels.Graph]:
     inventory = panels.graph(
         Frame(
             "Inventory",
-            "What the last metadata scan found. A step up is work that was added. Tables and databases are dashed, "
-            "with the axis on the right.",
+            "Objects found by the last metadata scan. A step up is new work. Tables and databases are dashed and use "
+            "the axis on the right.",
             10,
             8,
         ),
@@ -232,7 +232,7 @@ def _metadata() -> list[panels.Graph]:
 def _metadata_age() -> panels.Graph:
     frame = Frame(
         "Metadata age",
-        "Time since the metadata was synchronised. What was made at the source since then is not migrated.",
+        "Time since the last metadata synchronisation. Tables and partitions created since then are not migrated.",
         14,
         8,
     )
@@ -251,17 +251,17 @@ def _condition() -> list[panels.Timeline]:
     scan = promql.most_left(promql.coded("mms_metadata_scan_status", meaning.SCAN_STATES))
     return [
         panels.timeline(
-            Frame("Agent over time", "Whether MMS reaches the agent. A gap: could not be asked.", 8, 8),
+            Frame("Agent over time", "Whether the agent is online. Gaps: no data.", 8, 8),
             meaning.AGENT,
             course(online, _LEGEND),
         ),
         panels.timeline(
-            Frame("Status over time", "The status of the data source. A gap: could not be asked.", 8, 8),
+            Frame("Status over time", "Status of the data source. Gaps: no data.", 8, 8),
             meaning.states(meaning.SOURCE_STATES),
             course(status, _LEGEND),
         ),
         panels.timeline(
-            Frame("Metadata scan", "The status of the last metadata scan. A gap: MMS does not tell.", 8, 8),
+            Frame("Metadata scan", "Status of the last metadata scan. Gaps: no data.", 8, 8),
             meaning.states(meaning.SCAN_STATES),
             course(scan, _LEGEND),
         ),
@@ -272,14 +272,14 @@ def page() -> Page:
     """Return the dashboard `mms-datasource`."""
     return Page(
         uid="mms-datasource",
-        description="One data source of MaxCompute Migration Service in depth; several chosen ones add up.",
+        description="One data source of MaxCompute Migration Service (MMS) in detail; selected sources are summed.",
         hours=24,
         rows=[
             Row(
                 "Now",
                 [*_now(), _by_state("table", meaning.TABLE_STATES), _by_state("partition", meaning.PARTITION_STATES)],
             ),
-            Row("When will it be done", [_burn_down(), _horizons(), _throughput()]),
+            Row("Forecast", [_burn_down(), _horizons(), _throughput()]),
             failures_row(),
             Row("Jobs", [*_jobs()]),
             Row("Source and metadata", [*_condition(), *_metadata()]),

@@ -50,37 +50,37 @@ def _figures() -> list[stat.Panel]:
     # Either collector can be switched off.
     omitted = f"{jobs} + {failures} or {jobs} or {failures}"
     return [
-        _count("Unreadable accounts", "Accounts whose data sources could not be listed at the last refresh.", unread),
-        _count("Stale sources", "Data sources not read with success for five minutes.", promql.STALE_SOURCES),
-        _count("Failed collectors", "Collectors whose last refresh failed, counted by account.", failed),
+        _count("Unreadable accounts", "Accounts whose last refresh could not list the data sources.", unread),
+        _count("Stale sources", "Data sources without a complete refresh in the last 5 minutes.", promql.STALE_SOURCES),
+        _count("Failed collectors", "Collectors whose last refresh was incomplete, counted per account.", failed),
         panels.figure(
-            Frame("Throttled", "Calls that MMS refused because there were too many, of all calls.", 3, 4),
+            Frame("Throttled", "Share of requests that MMS throttled.", 3, 4),
             now(f"{_THROTTLED} / ({_REQUESTS} > 0) or 0 * {_REQUESTS}"),
             units.PercentUnit,
             meaning.steps(meaning.DONE, (0.001, meaning.PART_DONE), (meaning.THROTTLED_RATIO, meaning.FAILED)),
         ).decimals(1),
         panels.figure(
-            Frame("Left out", "Jobs and failures beyond the bounds of the configuration, without series.", 3, 4),
+            Frame("Not shown", "Jobs and failures without series, because a configured limit is reached.", 3, 4),
             now(omitted),
             units.LocaleFormat,
             meaning.steps(meaning.DONE, (1, meaning.WARNING)),
         ),
         panels.figure(
-            Frame("Version", "The version of the exporter; several during an update.", 3, 4),
+            Frame("Version", "Version of the exporter. Several during an update.", 3, 4),
             now(f"max by (version) ({process('mms_exporter_build_info')})", "{{version}}"),
             units.NoUnit,
             meaning.NO_JUDGEMENT,
         ).text_mode(options.BigValueTextMode.NAME),
         panels.figure(
-            Frame("Configuration", "Whether the last load of the configuration was accepted.", 3, 4),
+            Frame("Configuration", "Whether the last load of the configuration succeeded.", 3, 4),
             now(f"min({process('mms_exporter_config_last_reload_successful')})"),
             units.NoUnit,
             meaning.NO_JUDGEMENT,
-            meaning.words([(1.0, "Accepted", meaning.DONE), (0.0, "Refused", meaning.FAILED)]),
+            meaning.words([(1.0, "Loaded", meaning.DONE), (0.0, "Failed", meaning.FAILED)]),
         ),
         _plain(
-            "Up since",
-            "When the exporter was started; the latest of several.",
+            "Started",
+            "Start time of the exporter; the latest of several instances.",
             f"1000 * max({process('process_start_time_seconds')})",
             units.DateTimeFromNow,
         ),
@@ -110,25 +110,25 @@ def _freshness() -> list[panels.Graph | panels.Timeline]:
     oldest = f"topk({promql.SHOWN_AT_MOST}, {promql.at_the_end(age)})"
     return [
         _age(
-            "Age by collector",
-            "Time since each collector last succeeded. Past the dashed line its figures leave the exposition.",
+            "Data age by collector",
+            "Time since the last complete refresh of each collector. Above the dashed line values are not exported.",
             promql.age(last),
             _COLLECTOR,
         ),
         _age(
-            "Age by source",
-            "Time since each data source was last read with success; the twenty oldest.",
+            "Data age by source",
+            "Time since the last complete refresh of each data source, for the 20 oldest.",
             f"{promql.by_source(age)} and on ({promql.SOURCE}) {oldest}",
             "{{account}} / {{source}}",
         ),
         panels.timeline(
-            Frame("Refreshes", "How the last refresh of each collector ended. A gap: no exporter.", 12, 8),
+            Frame("Refreshes", "Whether the last refresh of each collector was complete. Gaps: no data.", 12, 8),
             meaning.OUTCOME,
             course(success, _COLLECTOR),
         ),
         panels.many(
             panels.graph(
-                Frame("Refresh duration", "How long each collector's last refresh took.", 12, 8),
+                Frame("Refresh duration", "Duration of the last refresh of each collector.", 12, 8),
                 units.Seconds,
                 course(took, _COLLECTOR),
             ),
@@ -147,12 +147,12 @@ def _quantile(share: float) -> str:
 def _calls() -> list[panels.Graph | heatmap.Panel]:
     return [
         _by_operation(
-            Frame("Calls by operation", "Calls to MMS, retries included, one operation upon the other.", 12, 8),
+            Frame("Requests by operation", "Requests to MMS by operation, retries included, stacked.", 12, 8),
             "mms_api_requests_total",
         ),
         _failures(),
         panels.heat_map(
-            Frame("Latency", "How long MMS takes to answer; the stronger the colour, the more calls.", 12, 9),
+            Frame("Latency", "Response time of MMS. Stronger colours mean more requests.", 12, 9),
             units.Seconds,
             f"sum by (le) (increase({_BUCKETS}[$__rate_interval]))",
         ),
@@ -171,8 +171,8 @@ def _by_operation(frame: Frame, metric: str) -> panels.Graph:
 def _failures() -> panels.Graph:
     frame = Frame(
         "Failures by reason",
-        "Calls that failed, one reason upon the other. `auth`, `permission` and `credentials` need a person; the "
-        "others are tried again.",
+        "Failed requests by reason, stacked. `auth`, `permission` and `credentials` need a manual fix; most others are "
+        "retried.",
         12,
         8,
     )
@@ -184,7 +184,7 @@ def _failures() -> panels.Graph:
 
 
 def _quantiles() -> panels.Graph:
-    frame = Frame("Latency quantiles", "Half, nine in ten and 99 in 100 calls are answered within this time.", 12, 9)
+    frame = Frame("Latency percentiles", "Response time of MMS: 50th, 90th, 99th percentile.", 12, 9)
     shares = {"p50": (0.5, meaning.DONE), "p90": (0.9, meaning.PART_DONE), "p99": (0.99, meaning.FAILED)}
     targets = [course(_quantile(share), name) for name, (share, _) in shares.items()]
     panel = panels.graph(frame, units.Seconds, *targets)
@@ -197,18 +197,18 @@ def _restraint() -> list[panels.Graph]:
     return [
         panels.graph(
             Frame(
-                "Waiting for the limiter",
-                "Seconds a second that calls wait because of `rate_limit`, added up. Steadily more than 1: the "
-                "interval is too short for the rate.",
+                "Rate-limit wait",
+                "Total time that requests wait for `rate_limit`, in seconds per second. If it stays above 1, raise "
+                "`refresh.interval` or `rate_limit`.",
                 8,
                 7,
             ),
             units.Seconds,
             course(_rate("mms_api_rate_limit_wait_seconds_total", "account"), "{{account}}"),
         ),
-        _by_operation(Frame("Retries", "Calls made again after a failure.", 8, 7), "mms_api_retries_total"),
+        _by_operation(Frame("Retries", "Retried requests to MMS by operation.", 8, 7), "mms_api_retries_total"),
         panels.graph(
-            Frame("Refreshes skipped", "Refreshes that were due while one still ran, within the interval shown.", 8, 7),
+            Frame("Skipped refreshes", "Refreshes skipped because the previous one was still running.", 8, 7),
             units.LocaleFormat,
             course(
                 f"sum by (account) (increase({account('mms_refresh_skipped_total')}[$__rate_interval]))",
@@ -220,32 +220,32 @@ def _restraint() -> list[panels.Graph]:
 
 def _itself() -> list[panels.Graph | panels.Timeline]:
     return [
-        _line("Series served", "Series in the exposition.", process("mms_exporter_series"), units.LocaleFormat),
+        _line("Series", "Number of exported series from MMS.", process("mms_exporter_series"), units.LocaleFormat),
         _line(
             "Render time",
-            "How long the last rendering of the exposition took. It happens off the scrape.",
+            "Duration of the last rendering of the metrics. Scrapes do not wait for it.",
             process("mms_exporter_render_duration_seconds"),
             units.Seconds,
         ),
         _line("Memory", "Resident memory of the process.", process("process_resident_memory_bytes"), units.BytesIEC),
         _line(
-            "Processor",
-            "Processor time used, as a share of one core.",
+            "CPU",
+            "CPU time used by the process, as a share of one core.",
             f"rate({process('process_cpu_seconds_total')}[$__rate_interval])",
             units.PercentUnit,
         ),
         panels.timeline(
-            Frame("Scrapes", "Whether Prometheus could scrape the exporter.", 8, 6),
+            Frame("Scrapes", "Whether the scrape by Prometheus succeeded.", 8, 6),
             meaning.OUTCOME,
             course(process("up"), "{{instance}}"),
         ),
         panels.timeline(
-            Frame("Configuration reloads", "Whether the configuration loaded last was accepted.", 8, 6),
+            Frame("Configuration reloads", "Whether the last load of the configuration succeeded.", 8, 6),
             meaning.OUTCOME,
             course(process("mms_exporter_config_last_reload_successful"), "{{instance}}"),
         ),
         panels.graph(
-            Frame("Unexpected values", "Fields that MMS sent in a form nobody expected, in the interval shown.", 8, 6),
+            Frame("Unexpected values", "API fields that were missing or had an unexpected type or value.", 8, 6),
             units.LocaleFormat,
             course(
                 "sum by (instance, operation, field) "
@@ -265,12 +265,12 @@ def page() -> Page:
     """Return the dashboard `mms-exporter`."""
     return Page(
         uid="mms-exporter",
-        description="The exporter itself: freshness of its figures, its calls to MMS, and what it costs.",
+        description="The exporter itself: freshness of its data, its requests to MMS and its resource usage.",
         hours=6,
         rows=[
             Row("Now", [*_figures()]),
             Row("Freshness", [*_freshness()]),
-            Row("Calls to MMS", [*_calls(), *_restraint()]),
+            Row("Requests to MMS", [*_calls(), *_restraint()]),
             Row("Process", [*_itself()]),
         ],
     )

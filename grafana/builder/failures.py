@@ -12,29 +12,29 @@ from grafana.builder.promql import recorded, source
 def _failures() -> list[panels.Graph | stat.Panel]:
     over_time = panels.graph(
         Frame(
-            "Failures",
-            "Failed tables and partitions, and how many of both failed within ten minutes. MMS advises to stop and "
-            "look at more than a hundred.",
+            "Failures over time",
+            "Failed tables and partitions, and new failures of both in the last 10 minutes. The vendor recommends to "
+            "investigate above 100.",
             16,
             7,
         ),
         units.LocaleFormat,
         course(promql.failed("table"), "Tables"),
         course(promql.failed("partition"), "Partitions"),
-        course(f"sum({recorded('mms:source:failed:rise10m')})", "New in ten minutes"),
+        course(f"sum({recorded('mms:source:failed:rise10m')})", "New in 10 minutes"),
     )
     panels.coloured(over_time, "Tables", "dark-red")
     panels.coloured(over_time, "Partitions", meaning.FAILED)
-    panels.coloured(over_time, "New in ten minutes", meaning.WARNING, tables.Property("custom.drawStyle", "bars"))
+    panels.coloured(over_time, "New in 10 minutes", meaning.WARNING, tables.Property("custom.drawStyle", "bars"))
     ratio = Frame(
         "Failure ratio",
-        "Failed, of all tables and partitions that ended. MMS advises to stop and look at more than 20 %.",
+        "Share of finished tables and partitions that failed. The vendor recommends to investigate above 20 %.",
         4,
         7,
     )
     unlisted = Frame(
-        "Not named below",
-        "Failed tables and partitions beyond `failures.max_per_source`, which the lists leave out.",
+        "Not listed below",
+        "Failed tables and partitions beyond `failures.max_per_source`, which the lists do not show.",
         4,
         7,
     )
@@ -49,8 +49,8 @@ def _failures() -> list[panels.Graph | stat.Panel]:
 def _named(kind: str, *more: tables.Column) -> table.Panel:
     frame = Frame(
         f"Failed {kind}s",
-        f"The {kind}s that failed, and where they were to go. The MMS console has the reason; a retry of their job "
-        "tries them again.",
+        f"Failed {kind}s and their destination. The MMS console shows the reason. `mms-exporter retry` migrates them "
+        "again.",
         12,
         8,
     )
@@ -62,15 +62,15 @@ def _named(kind: str, *more: tables.Column) -> table.Panel:
         tables.text("Table", "table"),
         *more,
         tables.text("Database", "src_db"),
-        tables.text("To project", "dst_project"),
+        tables.text("Destination project", "dst_project"),
         tables.text("Schema", "dst_schema", 90),
-        tables.text("As table", "dst_table"),
+        tables.text("Destination table", "dst_table"),
         tables.text("Source", "source"),
     ]
-    return tables.listing(frame, columns, "Table", descending=False, nothing=f"No failed {kind} is known by name")
+    return tables.listing(frame, columns, "Table", descending=False, nothing=f"No failed {kind}s listed")
 
 
 def failures_row() -> Row:
     """Return the figures, and a table of each kind."""
     partition = tables.text("Partition", "partition", 200)
-    return Row("What failed", [*_failures(), _named("table"), _named("partition", partition)])
+    return Row("Failures", [*_failures(), _named("table"), _named("partition", partition)])

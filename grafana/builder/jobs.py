@@ -38,29 +38,29 @@ def _figures() -> list[stat.Panel]:
     unfinished = f"{source('mms_job_status', _UNFINISHED)} == 1"
     beyond = meaning.steps(meaning.DONE, (1, meaning.WARNING))
     return [
-        _figure("Running", "Jobs that MMS is working on.", _count("DOING"), meaning.steps(meaning.DOING)),
-        _figure("Waiting", "Jobs that have not begun.", _count("INIT"), meaning.NO_JUDGEMENT),
+        _figure("Running", "Jobs that MMS is running.", _count("DOING"), meaning.steps(meaning.DOING)),
+        _figure("Waiting", "Jobs that have not started.", _count("INIT"), meaning.NO_JUDGEMENT),
         _figure(
             "Failed",
-            "Jobs that failed. A retry in the MMS console tries again.",
+            "Jobs that failed. Retry them in the MMS console or with `mms-exporter retry`.",
             _count("FAILED"),
             meaning.ZERO_IS_GOOD,
         ),
         _figure(
             "Stopped",
-            "Unfinished jobs that a person stopped. They go on when a person starts them again.",
+            "Unfinished jobs that are stopped. MMS does not resume them automatically.",
             promql.total(source("mms_jobs_stopped")),
             beyond,
         ),
         _figure(
-            "Past their eta",
-            "Unfinished jobs whose `eta`, the time they are wished to be done by, has passed.",
+            "Overdue",
+            "Unfinished jobs whose `eta`, the requested finish time, has passed.",
             f"sum(({overdue}) and {_ONE} ({unfinished}))",
             meaning.ZERO_IS_GOOD,
         ).no_value("no eta"),
         _figure(
             "Not listed below",
-            "Unfinished jobs beyond `jobs.max_series_per_source`, which the tables leave out.",
+            "Unfinished jobs beyond `jobs.max_series_per_source`, which the tables do not show.",
             promql.total(source("mms_job_series_omitted")),
             beyond,
         ),
@@ -72,20 +72,20 @@ def _count(status: str) -> str:
 
 
 def _figure(title: str, description: str, expr: str, thresholds: build.ThresholdsConfig) -> stat.Panel:
-    of = " Of the chosen sources; database, project and status do not narrow this figure."
+    of = " Database, project and status do not filter this value."
     return panels.figure(Frame(title, description + of, 4, 4), now(expr), units.LocaleFormat, thresholds)
 
 
 def _under_way() -> table.Panel:
     frame = Frame(
-        "Under way and failed",
-        "One row for each job that is not done, failed ones first; a click on the source opens its dashboard. Due in "
-        "is red where the `eta` has passed.",
+        "Unfinished and failed jobs",
+        "One row for each job that is not done, failed ones first. Click the source to open its dashboard. Due in is "
+        "red if the `eta` has passed.",
         24,
         12,
     )
     columns = [*_condition(), *_NAME, *_counts(), *_times(), *_identity(_NOT_DONE)]
-    nothing = "No unfinished or failed job is known"
+    nothing = "No unfinished or failed jobs"
     return tables.listing(frame, columns, "Status", descending=False, nothing=nothing)
 
 
@@ -145,21 +145,21 @@ def _latest(figure: str) -> str:
 
 
 def _tasks_done() -> panels.Graph:
-    frame = Frame("Tasks done", "Tasks done of each job; the twenty jobs that were created last.", 12, 9)
+    frame = Frame("Tasks done", "Completed tasks of each job, for the 20 newest jobs.", 12, 9)
     done = _latest(by_job(source("mms_job_tasks_done")))
     return panels.many(panels.graph(frame, units.LocaleFormat, course(done, _LEGEND)))
 
 
 def _job_states() -> panels.Timeline:
-    frame = Frame("States", "The status of each job; the twenty jobs that were created last.", 12, 9)
+    frame = Frame("Status", "Status of each job, for the 20 newest jobs.", 12, 9)
     status = _latest(promql.coded("mms_job_status", meaning.JOB_STATES, labels=JOB))
     return panels.timeline(frame, meaning.states(meaning.JOB_STATES), course(status, _LEGEND))
 
 
 def _finished() -> table.Panel:
     frame = Frame(
-        "Finished lately",
-        "Jobs that were done within `jobs.linger`; earlier ones are counted, but have no series of their own.",
+        "Recently finished",
+        "Jobs that finished within `jobs.linger`. Older jobs are counted, but have no series of their own.",
         24,
         8,
     )
@@ -172,18 +172,18 @@ def _finished() -> table.Panel:
         tables.number("Tasks done", tasks, units.LocaleFormat, 95),
         tables.number("Created", _chosen(created, done), units.DateTimeFromNow, 130),
     ]
-    return tables.listing(frame, columns, "Created", descending=True, nothing="No job is known to be done lately")
+    return tables.listing(frame, columns, "Created", descending=True, nothing="No recently finished jobs")
 
 
 def page() -> Page:
     """Return the dashboard `mms-jobs`."""
     return Page(
         uid="mms-jobs",
-        description="The jobs of MaxCompute Migration Service: failed and running ones, and those done lately.",
+        description="Jobs of MaxCompute Migration Service (MMS): failed, unfinished and recently finished.",
         hours=6,
         rows=[
             Row("Now", [*_figures(), _under_way()]),
-            Row("Course", [_tasks_done(), _job_states(), _finished()]),
+            Row("History", [_tasks_done(), _job_states(), _finished()]),
         ],
         variables=_variables(),
     )

@@ -1,4 +1,4 @@
-"""What `dashboard-linter` is told to pass over, entry by entry, each with its reason: `grafana/dashboards/.lint`.
+"""Exclusions of `dashboard-linter`, each with its reason: `grafana/dashboards/.lint`.
 
 Built from the queries themselves, so that a selector that merely forgot `$job` or `$instance` is still found.
 """
@@ -10,8 +10,8 @@ from typing import Any, Final
 _SELECTOR: Final = re.compile(r"\b(mms:[\w:]+|ALERTS(?:_FOR_STATE)?)\b(\{[^}]*\})?")
 REASONS: Final = {
     "target-instance-rule": "Recorded series and alerts count replicas once and have no instance; thresholds have no "
-    "labels at all.",
-    "target-job-rule": "Alerts such as an absent exporter belong to no job; thresholds have no labels at all.",
+    "labels.",
+    "target-job-rule": "Some alerts, such as an absent exporter, have no job; thresholds have no labels.",
 }
 
 

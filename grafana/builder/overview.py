@@ -20,7 +20,7 @@ def _figures() -> list[stat.Panel]:
         panels.figure(
             Frame(
                 "Progress",
-                "Tables and partitions that are done, of all there are to do. Failed ones count as not done.",
+                "Share of tables and partitions that are done. Failed ones count as not done.",
                 3,
                 4,
             ),
@@ -30,9 +30,10 @@ def _figures() -> list[stat.Panel]:
         ).decimals(1),
         panels.figure(
             Frame(
-                "Time left",
-                "At the pace of the last hour, for what is pending or being migrated. Failed tables and partitions "
-                "wait for a person and are not in it. Stalled: there is work, and nothing was done within the hour.",
+                "Time remaining",
+                "Estimated time for pending and running tables and partitions at the throughput of the last hour. "
+                "Failed ones are not included; they need a retry. Stalled: work remains, but nothing was completed in "
+                "the last hour.",
                 3,
                 4,
             ),
@@ -43,12 +44,12 @@ def _figures() -> list[stat.Panel]:
             meaning.endless("stalled"),
         ).decimals(1),
         panels.figure(
-            Frame("Done at", "When that time will have passed, in the time zone of this browser.", 3, 4),
+            Frame("Expected finish", "Now plus the time remaining, in the time zone of the browser.", 3, 4),
             now(promql.DONE_AT),
             "time:D MMM HH:mm",
             meaning.NO_JUDGEMENT,
             meaning.NOTHING_LEFT,
-            meaning.endless("not in sight"),
+            meaning.endless("stalled"),
         ),
         *_troubles(),
     ]
@@ -58,27 +59,27 @@ def _troubles() -> list[stat.Panel]:
     return [
         _trouble(
             "Failed tables",
-            "Tables whose migration failed. The data source's dashboard names them.",
+            "Tables whose migration failed. The Data source dashboard lists them.",
             promql.failed("table"),
         ),
         _trouble(
             "Failed partitions",
-            "Partitions whose migration failed. The data source's dashboard names them.",
+            "Partitions whose migration failed. The Data source dashboard lists them.",
             promql.failed("partition"),
         ),
         _trouble(
             "Agents offline",
-            "Data sources whose agent MMS cannot reach. Nothing is migrated from them until it is back.",
+            "Data sources whose agent is offline. Nothing is migrated from them until the agent is online again.",
             promql.AGENTS_OFFLINE,
         ),
         _trouble(
             "Stale sources",
-            "Data sources that could not be read for five minutes. Their figures here are old, or gone.",
+            "Data sources without a complete refresh in the last 5 minutes. Their values here are outdated or missing.",
             promql.STALE_SOURCES,
         ),
         _trouble(
             "Firing alerts",
-            "Alerts of this exporter that fire now; the list is below. Unknown where the rules are not loaded.",
+            "Alerts of this exporter that are firing; listed below. Unknown if the rules are not loaded.",
             promql.FIRING,
         ),
     ]
@@ -91,26 +92,26 @@ def _trouble(title: str, description: str, expr: str) -> stat.Panel:
 def _sources() -> table.Panel:
     frame = Frame(
         "Data sources",
-        "One row each; a click on its name opens its own dashboard. Done and left count tables and partitions "
-        "together. A dash: MMS does not tell, or could not be asked.",
+        "One row for each data source. Click the name to open its dashboard. Done and Remaining count tables and "
+        "partitions together. A dash means that there is no data.",
         24,
         9,
     )
     columns = [*_progress_columns(), *_condition_columns()]
-    return tables.listing(frame, columns, "Left", descending=True, nothing="No data source is known")
+    return tables.listing(frame, columns, "Remaining", descending=True, nothing="No data source found")
 
 
 def _progress_columns() -> list[tables.Column]:
     failed = tables.judged(meaning.ZERO_IS_GOOD)
     pace = by_source(recorded("mms:source:overall_done_per_hour:deriv1h"))
     time_left = by_source(recorded("mms:source:time_left:seconds"))
-    ended = tables.worded(meaning.NOTHING_LEFT, meaning.endless("no progress"))
+    ended = tables.worded(meaning.NOTHING_LEFT, meaning.endless("stalled"))
     return [
         tables.text("Source", "source", None, tables.LINKED),
         tables.progress("Progress", by_source(recorded("mms:source:overall_progress:ratio")), 160),
-        tables.number("Left", by_source(recorded("mms:source:overall_left:sum")), units.LocaleFormat, 80),
-        tables.number("Done an hour", pace, units.LocaleFormat, 110, tables.decimals(0)),
-        tables.number("Time left", time_left, units.Seconds, 100, tables.decimals(1), *ended),
+        tables.number("Remaining", by_source(recorded("mms:source:overall_left:sum")), units.LocaleFormat, 100),
+        tables.number("Throughput (per hour)", pace, units.LocaleFormat, 165, tables.decimals(0)),
+        tables.number("Time remaining", time_left, units.Seconds, 125, tables.decimals(1), *ended),
         tables.number("Failed tables", _failed("table"), units.LocaleFormat, 105, *failed),
         tables.number("Failed partitions", _failed("partition"), units.LocaleFormat, 125, *failed),
     ]
@@ -128,7 +129,7 @@ def _condition_columns() -> list[tables.Column]:
     return [
         tables.number("Agent", agent, units.NoUnit, 70, *tables.worded(meaning.AGENT)),
         tables.number("Status", status, units.NoUnit, 100, *states),
-        tables.number("Last read", read, units.Seconds, 90, tables.decimals(0), *tables.judged(meaning.AGE)),
+        tables.number("Data age", read, units.Seconds, 90, tables.decimals(0), *tables.judged(meaning.AGE)),
         tables.number("Done", by_source(recorded("mms:source:overall_done:sum")), units.LocaleFormat, 80),
         tables.text("Account", "account", 130),
         tables.hidden(by_source(source("mms_datasource_info"), "source_type")),
@@ -139,8 +140,8 @@ def _condition_columns() -> list[tables.Column]:
 def _alerts() -> table.Panel:
     frame = Frame(
         "Firing alerts",
-        "Alerts of this exporter that fire now, and since when their cause has held. Runbooks and silences are in "
-        "Alertmanager.",
+        "Alerts of this exporter that are firing, and since when their condition has been true. Alertmanager has the "
+        "links to runbooks and the silences.",
         12,
         8,
     )
@@ -152,7 +153,7 @@ def _alerts() -> table.Panel:
         tables.number("Since", f"1000 * max by ({_ALERT}) ({promql.firing_since()})", units.DateTimeFromNow, 120),
         tables.text("Account", "account", 110),
     ]
-    return tables.listing(frame, columns, "Severity", descending=False, nothing="No firing alert is known")
+    return tables.listing(frame, columns, "Severity", descending=False, nothing="No firing alerts")
 
 
 def _severities() -> list[str]:
@@ -167,7 +168,7 @@ def _severities() -> list[str]:
 def _progress() -> panels.Graph:
     frame = Frame(
         "Progress by source",
-        "Tables and partitions that are done, of all there are to do; the twenty sources with most left.",
+        "Share of tables and partitions that are done, for the 20 sources with most remaining work.",
         12,
         8,
     )
@@ -178,8 +179,8 @@ def _progress() -> panels.Graph:
 def _throughput(kind: str, title: str) -> panels.Graph:
     frame = Frame(
         title,
-        f"{kind.capitalize()}s done an hour, measured over the hour before, one upon the other; the twenty sources "
-        "with most left.",
+        f"{kind.capitalize()}s completed per hour, measured over the previous hour, stacked; for the 20 sources with "
+        "most remaining work.",
         12,
         8,
     )
@@ -191,7 +192,7 @@ def _throughput(kind: str, title: str) -> panels.Graph:
 def _agents() -> panels.Timeline:
     frame = Frame(
         "Agents",
-        "Whether MMS reaches the agent of each source; the twenty sources with most left. A gap: could not be asked.",
+        "Whether the agent is online, for the 20 sources with most remaining work. Gaps: no data.",
         12,
         8,
     )
@@ -202,7 +203,7 @@ def _agents() -> panels.Timeline:
 def _states() -> panels.Timeline:
     frame = Frame(
         "Sources",
-        "The status of each data source; the twenty with most left. A gap: could not be asked.",
+        "Status of each data source, for the 20 sources with most remaining work. Gaps: no data.",
         12,
         8,
     )
@@ -214,15 +215,15 @@ def page() -> Page:
     """Return the dashboard `mms-overview`."""
     return Page(
         uid="mms-overview",
-        description="How far the migrations of MaxCompute Migration Service are, and what needs a person.",
+        description="Progress of the migrations of MaxCompute Migration Service (MMS), and current problems.",
         hours=24,
         rows=[
             Row("Now", [*_figures(), _sources(), _progress(), _alerts()]),
             Row(
-                "Course",
+                "Trends",
                 [
-                    _throughput("partition", "Partitions an hour"),
-                    _throughput("table", "Tables an hour"),
+                    _throughput("partition", "Partitions per hour"),
+                    _throughput("table", "Tables per hour"),
                     _agents(),
                     _states(),
                 ],

@@ -118,7 +118,7 @@ def _annotations() -> list[Annotation]:
             "Failed reloads",
             f"{promql.process('mms_exporter_config_last_reload_successful')} == bool 0",
             meaning.WARNING,
-            title="Configuration refused, the old one stays",
+            title="Reload failed, the previous configuration stays active",
             text="{{instance}}",
         ),
     ]

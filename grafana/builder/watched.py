@@ -17,7 +17,7 @@ _PENDING: Final = State("INIT", "Pending", OTHER)
 def _listing(kind: str, known: tuple[State, ...], extra: tables.Column) -> table.Panel:
     frame = Frame(
         f"Watched {kind}s",
-        f"The {kind}s that the exporter's configuration names under `watch`.",
+        f"{kind.capitalize()}s listed under `watch` in the configuration of the exporter.",
         24,
         5,
     )
@@ -42,7 +42,7 @@ def _listing(kind: str, known: tuple[State, ...], extra: tables.Column) -> table
         tables.number("Rows", each("rows"), units.Short, 90),
         tables.number("Changed", f"1000 * {each('last_ddl_timestamp_seconds')}", units.DateTimeFromNow, 110),
     ]
-    return tables.listing(frame, columns, "Table", descending=False, nothing=f"No watched {kind} is known")
+    return tables.listing(frame, columns, "Table", descending=False, nothing=f"No watched {kind}s")
 
 
 def watched_row() -> Row:

@@ -176,7 +176,7 @@ LINKING = {title: panel for title, panel in ALL.items() if _urls(panel)}
 
 
 def test_the_tables_of_sources_and_jobs_link_their_rows() -> None:
-    assert {"overview: Data sources", "jobs: Under way and failed", "datasource: Work left"} <= set(LINKING)
+    assert {"overview: Data sources", "jobs: Unfinished and failed jobs", "datasource: Remaining work"} <= set(LINKING)
 
 
 @each(LINKING)

@@ -14,7 +14,7 @@ TABLE = metric_table()
 KNOWN_LABELS = frozenset[str]().union(*TABLE.values()) | {"kind"}
 RUNBOOK_URL = "https://github.com/mms-exporter/mms-exporter/blob/main/docs/runbooks/{alert}.md"
 DASHBOARDS = r"/d/mms-(overview|datasource|jobs|exporter)(\?var-account=\{\{ \$labels\.account \| urlquery \}\}.*)?"
-QUERY_IN_TEMPLATE = re.compile(r'printf\s+"((?:[^"\\]|\\.)*)"')
+QUERY_IN_TEMPLATE = re.compile(r'(?:printf|query)\s+"((?:[^"\\]|\\.)*)"')
 
 
 def queries_of(rule: dict[str, object]) -> list[str]:

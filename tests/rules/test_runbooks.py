@@ -13,10 +13,18 @@ from tests.programs import program, said
 from tests.rules.loading import ALERTS, RECORDS, RUNBOOKS
 from tests.rules.queries import labels_of, metric_table, metrics_of
 
-SECTIONS = ["Meaning", "What users of the data feel", "Queries to look at", "What to do", "When to escalate"]
+SECTIONS = ["Meaning", "Impact", "Diagnosis", "Fix", "When it resolves", "Escalation"]
 COMMAND = re.compile(r"`mms-exporter([^`]*)`")
-PLACEHOLDERS = {"<account>": "prod", "<source_id>": "2000001", "<job_id>": "7", "<table_id>": "22", "<file>": "a.yaml"}
-"""What a reader puts in the places of a command, and a value that fits there."""
+SHELL = re.compile(r"^ *```sh\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+PLACEHOLDERS = {
+    "<account>": "prod",
+    "<source_id>": "2000001",
+    "<job_id>": "7",
+    "<table_id>": "22",
+    "<file>": "a.yaml",
+    "<web_file>": "web.yaml",
+}
+"""Placeholders of commands, each with a valid value."""
 TABLE = metric_table()
 
 
@@ -29,6 +37,13 @@ def queries_of(alert: str) -> list[str]:
     """Return the queries of a runbook, with its placeholders as they stand."""
     blocks: list[str] = re.findall(r"```promql\n(.*?)```", text_of(alert), re.DOTALL)
     return [line for block in blocks for line in block.splitlines()]
+
+
+def commands_of(alert: str) -> list[str]:
+    """Return the arguments of each `mms-exporter` command of a runbook."""
+    lines = (line.strip() for block in SHELL.findall(text_of(alert)) for line in block.splitlines())
+    in_blocks = [line.removeprefix("mms-exporter") for line in lines if line.startswith("mms-exporter")]
+    return COMMAND.findall(text_of(alert)) + in_blocks
 
 
 def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
@@ -79,7 +94,7 @@ def test_runbooks_link_to_runbooks_that_are_there(alert: str) -> None:
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_each_runbook_names_a_command_that_helps_and_every_command_can_be_given(alert: str) -> None:
-    commands = COMMAND.findall(text_of(alert))
+    commands = commands_of(alert)
     assert commands
     for words in commands:
         arguments.parse(shlex.split(_filled(words)), {})
@@ -102,7 +117,7 @@ def test_what_ends_the_alert_after_a_retry_is_said() -> None:
 @pytest.mark.parametrize("alert", ALERTS)
 def test_a_command_about_a_source_names_account_and_source(alert: str) -> None:
     """A name can be that of several accounts' sources, and an id stays when a source is renamed."""
-    for words in COMMAND.findall(text_of(alert)):
+    for words in commands_of(alert):
         assert "--source=<source_id>" not in words or "--account=<account>" in words
 
 

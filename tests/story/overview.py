@@ -56,9 +56,9 @@ async def shows_what_is(stage: Stage) -> None:
     moment = await _until_shown(stage, figures, stale_sources=0)
     (pace,) = await stage.prometheus.at(_PACE, moment)
     left = _seconds_left(figures.left, float(pace["value"][1]))
-    assert await figure(stage.prometheus, "Time left", moment, account="prod") == pytest.approx(left)
+    assert await figure(stage.prometheus, "Time remaining", moment, account="prod") == pytest.approx(left)
     done_at = 1000 * (moment + left) if left else 0
-    assert await figure(stage.prometheus, "Done at", moment, account="prod") == pytest.approx(done_at)
+    assert await figure(stage.prometheus, "Expected finish", moment, account="prod") == pytest.approx(done_at)
     stage.prod.clock.run()
 
 

@@ -1,0 +1,83 @@
+"""Retired words and phrases stay out of the texts that people read; each has a standard term."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from exporter import arguments
+from exporter.flags import COMMANDS
+from tests.programs import ROOT
+
+READ_BY_PEOPLE: Final = (
+    "deploy/alertmanager/*.yml",
+    "deploy/prometheus/**/*.*",
+    "docs/metrics.md",
+    "docs/runbooks/*.md",
+    "grafana/README.md",
+    "grafana/dashboards/*.json",
+)
+"""Globs of the checked files; add each page that is written in plain words. docs/metrics.md has all HELP texts."""
+
+RETIRED: Final = {
+    r"mend(s|ed|ing)?": "fix",
+    r"anew": "again; reload",
+    r"(is|are|was|were|be|been) told": "receives; is reported; is logged",
+    r"(come|comes|came) (to|of) nothing": "fails",
+    r"(hear|hears|heard|hearing) out": "reads to the end",
+    r"doorm[ae]n": "middleware; verifier",
+    r"at the door": "before the request is handled",
+    r"(half|quarter of) an hour": "30 minutes; 15 minutes",
+    r"for a moment|some (dozens|hundreds)": "a number with its unit",
+    r"wakes? (a person|somebody|someone|once)": "pages; sends one notification",
+    r"makes? a ticket": "opens a ticket",
+    r"makes? room": "evicts",
+    r"outweighs?": "takes precedence over",
+    r"outgrows?": "scales out",
+    r"(could|can)( ?not|not) be asked": "no data",
+    r"upon (the other|one another)": "stacked",
+    r"(for )?the one that holds": "the active one",
+    r"(under way|finished|done) lately": "unfinished; recently finished",
+}
+"""Regular expressions of retired phrases, and what to write instead. A space matches any white space."""
+
+PATTERNS: Final = {
+    re.compile(rf"(?<![\w-])({phrase})(?![\w-])".replace(" ", r"\s+"), re.IGNORECASE): term
+    for phrase, term in RETIRED.items()
+}
+FILES: Final = sorted({path for pattern in READ_BY_PEOPLE for path in ROOT.glob(pattern) if path.is_file()})
+
+
+def retired_in(text: str) -> list[str]:
+    """Return each retired phrase of a text with its line and the standard term."""
+    return [
+        f"line {text.count(chr(10), 0, found.start()) + 1}: {found[0]!r}; write: {term}"
+        for pattern, term in PATTERNS.items()
+        for found in pattern.finditer(text)
+    ]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_file_has_no_retired_words(file: Path) -> None:
+    assert retired_in(file.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_no_retired_words(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments.parse([*([] if command == "serve" else [command]), "--help"], {})
+    assert retired_in(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize("pattern", READ_BY_PEOPLE)
+def test_every_glob_finds_a_file(pattern: str) -> None:
+    assert any(ROOT.glob(pattern))
+
+
+def test_a_retired_phrase_is_found_across_lines_and_not_inside_a_word() -> None:
+    assert retired_in("It\nis\ntold so, half an hour ago.") == [
+        "line 2: 'is\\ntold'; write: receives; is reported; is logged",
+        "line 3: 'half an hour'; write: 30 minutes; 15 minutes",
+    ]
+    assert retired_in("Commend the untold; recommended as 'canew'.") == []
