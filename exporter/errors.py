@@ -23,9 +23,7 @@ Messages are built here from checked parts; no text of the vendor's, which may q
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
-
-_CODES_OF_KEYS: Final = ("invalidaccesskey", "inactiveaccesskey", "invalidsecuritytoken", "signaturedoesnotmatch")
+from typing import ClassVar
 
 
 class ExporterError(Exception):
@@ -99,6 +97,8 @@ class MmsError(ExporterError):
         self.request_id = request_id
         self.wait_seconds = wait_seconds
         """How long the server asks to wait; None where it does not say."""
+        self.is_certain = False
+        """Whether the call was surely not carried out, so that sending it again cannot do its work twice."""
         if hint:
             self.hint = hint
         self.about = ""
@@ -117,14 +117,6 @@ class Throttled(MmsError):
     retryable = True
     hint = "lower rate_limit or raise refresh.interval"
 
-    @property
-    def is_certain(self) -> bool:
-        """Whether the call was surely not carried out: MMS itself says so by its code, or nothing was sent.
-
-        A gateway's page has no code of MMS's own; it, and a code in a success, can stand before work that was done.
-        """
-        return self.status is None or (self.status >= 400 and self.code.lower().startswith("throttling"))  # noqa: PLR2004 - HTTP
-
 
 class AuthRefused(MmsError):
     """MMS does not accept who is calling: key, token, signature or clock."""
@@ -132,14 +124,6 @@ class AuthRefused(MmsError):
     reason = "auth"
     retryable = False
     hint = "check the access key, the security token and the clock of this machine"
-
-    @property
-    def is_of_key(self) -> bool:
-        """Whether MMS itself refused the key, so that nothing was carried out, and another key may be accepted.
-
-        A nonce that was used is none of the key's: the same request came before, and may have done its work.
-        """
-        return (self.status or 0) >= 400 and self.code.lower().startswith(_CODES_OF_KEYS)  # noqa: PLR2004 - HTTP
 
 
 class PermissionRefused(MmsError):

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-import tenacity
 from yarl import URL
 
 from exporter.clock import SYSTEM_CLOCK, Clock
@@ -19,7 +18,6 @@ from exporter.errors import (
     AuthRefused,
     CredentialsUnavailable,
     MmsError,
-    Throttled,
     WriteForbidden,
 )
 from exporter.mms import protocol
@@ -37,7 +35,6 @@ from exporter.mms.protocol import (
     PartitionFilter,
     TableFilter,
     TaskFilter,
-    answer_from,
 )
 from exporter.mms.signing import Credential, canonical_query, signed_headers
 from exporter.mms.times import http_date_seconds
@@ -111,36 +108,19 @@ class Client:
         """
         if call.method != "GET" and not self._may_write:
             raise WriteForbidden(f"{call.operation} is not sent: this client only reads")
-        started, failures = self._clock.monotonic(), list[MmsError]()
-        try:  # to begin to retry costs half as much as a request: a call that succeeds at once does without
-            return await self._attempt(call)
-        except MmsError as error:
-            if not _can_be_repeated(call, error):
-                raise
-            failures.append(error)
-        return await self._retried(call, failures, started)
-
-    async def _retried(self, call: Call[T], failures: list[MmsError], started: float) -> T:
-        """Go on after the first attempt has failed, with the one in `failures`."""
-
-        async def attempt() -> T:
-            if failures:
-                raise failures.pop()  # and keep it nowhere: it holds the frames that hold the credentials
-            return await self._attempt(call)
-
-        def is_enough(state: tenacity.RetryCallState) -> bool:
-            seconds = self._clock.monotonic() - started + state.upcoming_sleep
-            return state.attempt_number >= MAX_ATTEMPTS or seconds >= self._limits.patience_seconds
-
-        retrying = tenacity.AsyncRetrying(
-            sleep=self._clock.sleep,
-            stop=is_enough,
-            wait=self._wait_seconds,
-            retry=tenacity.retry_if_exception(lambda error: _can_be_repeated(call, error)),
-            before_sleep=lambda _: self._observer.retried(call.operation),
-            reraise=True,
-        )
-        return await retrying(attempt)
+        deadline, attempts = self._clock.monotonic() + self._limits.patience_seconds, 0
+        while True:
+            try:
+                return await self._attempt(call)
+            except MmsError as error:  # kept no longer than this: its frames hold the credentials
+                attempts += 1
+                if attempts == MAX_ATTEMPTS or not _can_be_repeated(call, error):
+                    raise
+                wait = max(error.wait_seconds or 0.0, backoff_seconds(attempts, self._jitter()))
+                if self._clock.monotonic() + wait >= deadline:
+                    raise
+            self._observer.retried(call.operation)
+            await self._clock.sleep(wait)
 
     async def list_data_sources(self, filters: DataSourceFilter = _ALL_SOURCES) -> Listing[DataSource]:
         """Return the data sources that `filters` match. Raises: MmsError."""
@@ -231,42 +211,33 @@ class Client:
         if not listing.is_certain:
             self._observer.unexpected(operation, ["total"])
 
-    def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.wait_seconds if isinstance(error, MmsError) else None
-        return max(asked or 0.0, backoff_seconds(state.attempt_number, self._jitter()))
-
     async def _attempt(self, call: Call[T]) -> T:
-        """Send `call` in its turn; once more if its key was refused and is another by now, as when keys rotate."""
+        """Send `call`; once more where its key was refused and replaced meanwhile, as when keys rotate."""
         used: list[Credential] = []
         try:
-            return await self._turn(call, used)
+            return await self._send_in_turn(call, used)
         except AuthRefused as error:
-            if not error.is_of_key or await self._credentials.get() in used:
+            if not error.is_certain or await self._credentials.get() in used:
                 raise
         self._observer.retried(call.operation)
-        return await self._turn(call, used)
+        return await self._send_in_turn(call, used)
 
-    async def _turn(self, call: Call[T], used: list[Credential]) -> T:
-        """Wait for a turn, and send `call` in it, with the credential that is then added to `used`."""
+    async def _send_in_turn(self, call: Call[T], used: list[Credential]) -> T:
+        """Wait for a slot, send `call`, and report the outcome; the credential is added to `used`."""
         async with self._pace.turn(call.operation):
-            return await self._observed_exchange(call, used)
-
-    async def _observed_exchange(self, call: Call[T], used: list[Credential]) -> T:
-        """Send `call`, and tell how that went; an attempt that is cancelled did not go any way."""
-        started = self._clock.monotonic()
-        try:
-            used.append(await self._usable_credential())
-            answer = await self._exchange(call, used[-1])
-        except MmsError as error:
-            self._observer.attempted(call.operation, self._clock.monotonic() - started, error.reason)
-            if isinstance(error, AuthRefused):
-                self._credentials.forget(used[-1])
-            if error.wait_seconds:
-                self._pace.pause(call.operation, error.wait_seconds)
-            raise
-        self._observer.attempted(call.operation, self._clock.monotonic() - started, None)
-        return answer
+            started = self._clock.monotonic()
+            try:
+                used.append(await self._usable_credential())
+                data = await self._exchange(call, used[-1])
+            except MmsError as error:
+                self._observer.attempted(call.operation, self._clock.monotonic() - started, error.reason)
+                if isinstance(error, AuthRefused):
+                    self._credentials.forget(used[-1])
+                if error.wait_seconds:
+                    self._pace.pause(call.operation, error.wait_seconds)
+                raise
+            self._observer.attempted(call.operation, self._clock.monotonic() - started, None)
+            return data
 
     async def _usable_credential(self) -> Credential:
         credential = await self._credentials.get()
@@ -288,21 +259,19 @@ class Client:
             nonce=uuid.uuid4().hex,
         )
         url = URL(f"{self._origin}{call.path}?{query}" if query else f"{self._origin}{call.path}", encoded=True)
-        answer = await self._transport.exchange(call.method, url, headers, call.body)
+        answer = await self._transport.send(call.method, url, headers, call.body)
         sent_at = http_date_seconds(answer.headers.get("date"))
         self.server_ahead_seconds = None if sent_at is None else sent_at - self._clock.wall()
         if len(answer.body) > LARGE_ANSWER_BYTES:
             async with self._reading_large:
-                decoded = await asyncio.to_thread(answer_from, call, answer.status, answer.headers, answer.body)
+                decoded = await asyncio.to_thread(protocol.decode, call, answer.status, answer.headers, answer.body)
         else:
-            decoded = answer_from(call, answer.status, answer.headers, answer.body)
+            decoded = protocol.decode(call, answer.status, answer.headers, answer.body)
         if decoded.unexpected:
             self._observer.unexpected(call.operation, decoded.unexpected)
         return decoded.value
 
 
-def _can_be_repeated(call: Call[Any], error: BaseException) -> bool:
-    """Tell whether sending `call` again after `error` can help and cannot do its work twice."""
-    if not isinstance(error, MmsError) or not error.retryable:
-        return False
-    return call.is_repeatable or (isinstance(error, Throttled) and error.is_certain)
+def _can_be_repeated(call: Call[Any], error: MmsError) -> bool:
+    """Tell whether sending `call` again can help and cannot do its work twice."""
+    return error.retryable and (call.is_repeatable or error.is_certain)

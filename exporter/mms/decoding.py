@@ -19,7 +19,6 @@ from exporter.mms.record import Record, reader_of, strip, stripped
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
-I = TypeVar("I", bound="Identified")  # noqa: E741 - Identified
 
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -63,22 +62,37 @@ class _Rows(msgspec.Struct, Generic[T], rename="camel"):
     total: Count
 
 
-def page_decoder(kind: type[R]) -> Callable[[bytes], Decoded[Page[R]]]:
-    """Return what decodes a page of `kind`. Raises: MalformedAnswer when called on what is no page."""
-    fast = msgspec.json.Decoder(_Body[_Rows[kind]])  # type: ignore[valid-type]  # a generic made at run time
+@cache
+def _page_decoder(kind: type[R]) -> msgspec.json.Decoder[_Body[_Rows[R]]]:
+    return msgspec.json.Decoder(_Body[_Rows[kind]])  # type: ignore[valid-type]  # a generic made at run time
 
-    def decode(body: bytes) -> Decoded[Page[R]]:
-        plain = stripped(body)
-        try:
-            data = fast.decode(body if plain is None else plain).data
-        except _UNREADABLE:
-            return _page_of(kind, _loaded(body))
-        for row in data.object_list if plain is None else ():
-            strip(row)
-        missing = [name for row in data.object_list for name in _missing(row)]
-        return Decoded(Page(tuple(data.object_list), data.total), tuple(missing))
 
-    return decode
+@cache
+def _object_decoder(kind: type[R]) -> msgspec.json.Decoder[_Body[R]]:
+    return msgspec.json.Decoder(_Body[kind])  # type: ignore[valid-type]  # a generic made at run time
+
+
+def decode_page(kind: type[R], body: bytes) -> Decoded[Page[R]]:
+    """Return the page of `kind` in an answer. Raises: MalformedAnswer."""
+    plain = stripped(body)
+    try:
+        data = _page_decoder(kind).decode(body if plain is None else plain).data
+    except _UNREADABLE:
+        return _page_of(kind, _loaded(body))
+    for row in data.object_list if plain is None else ():
+        strip(row)
+    missing = [name for row in data.object_list for name in _missing(row)]
+    return Decoded(Page(tuple(data.object_list), data.total), tuple(missing))
+
+
+def decode_object(kind: type[R], body: bytes) -> Decoded[R]:
+    """Return the object of `kind` in an answer. Raises: MalformedAnswer."""
+    try:
+        record = _object_decoder(kind).decode(body).data
+    except _UNREADABLE:
+        return _object_of(kind, _loaded(body))
+    strip(record)
+    return Decoded(record, tuple(_missing(record)))
 
 
 class Fingerprint(msgspec.Struct, frozen=True, gc=False):
@@ -103,28 +117,20 @@ MAX_LOSSES_KEPT: Final = 1000
 _DATA: Final = msgspec.json.Decoder(_Body[msgspec.Raw])
 
 
-def unless_same(
-    before: Fingerprint | None, decode: Callable[[bytes], Decoded[T]]
-) -> Callable[[bytes], Decoded[Changed[T] | None]]:
-    """Return what decodes an answer as `decode` does, or as None where its data are those of `before`.
-
-    Answers differ by their request's id in any case, so it is the data that are compared.
-    """
-
-    def decode_changed(body: bytes) -> Decoded[Changed[T] | None]:
-        try:
-            digest = hash(bytes(_DATA.decode(body).data))
-        except _UNREADABLE:
-            digest = None
-        if before is not None and before.digest == digest:
-            return Decoded(None, before.unexpected)
-        decoded = decode(body)
-        fingerprint = None
-        if digest is not None and len(decoded.unexpected) <= MAX_LOSSES_KEPT:
-            fingerprint = Fingerprint(digest, decoded.unexpected)
-        return Decoded(Changed(decoded.value, fingerprint), decoded.unexpected)
-
-    return decode_changed
+def decode_if_changed(kind: type[R], body: bytes, before: Fingerprint | None) -> Decoded[Changed[Page[R]] | None]:
+    """Return the page in an answer; None where its data equal `before`. Raises: MalformedAnswer."""
+    # The data alone are compared: each answer has a request id of its own.
+    try:
+        digest = hash(bytes(_DATA.decode(body).data))
+    except _UNREADABLE:
+        digest = None
+    if before is not None and before.digest == digest:
+        return Decoded(None, before.unexpected)
+    decoded = decode_page(kind, body)
+    fingerprint = None
+    if digest is not None and len(decoded.unexpected) <= MAX_LOSSES_KEPT:
+        fingerprint = Fingerprint(digest, decoded.unexpected)
+    return Decoded(Changed(decoded.value, fingerprint), decoded.unexpected)
 
 
 class _Id(Record, frozen=True, kw_only=True):
@@ -134,37 +140,18 @@ class _Id(Record, frozen=True, kw_only=True):
 _IDS: Final = msgspec.json.Decoder(_Body[_Rows[_Id]])
 
 
-def choosing(ids: Container[int], decode: Callable[[bytes], Decoded[Page[I]]]) -> Callable[[bytes], Decoded[Page[I]]]:
-    """Return what decodes a page as `decode` does and keeps the rows that `ids` hold: of a page of others, ids only."""
-
-    def decode_chosen(body: bytes) -> Decoded[Page[I]]:
-        try:
-            data = _IDS.decode(body).data
-        except _UNREADABLE:
-            pass
-        else:
-            if not any(row.id in ids for row in data.object_list):
-                return Decoded(Page((), data.total))
-        decoded = decode(body)
-        rows = tuple(row for row in decoded.value.rows if row.id in ids)
-        return Decoded(Page(rows, decoded.value.total), decoded.unexpected)
-
-    return decode_chosen
-
-
-def object_decoder(kind: type[R]) -> Callable[[bytes], Decoded[R]]:
-    """Return what decodes an answer with one `kind`. Raises: MalformedAnswer when called on what holds none."""
-    fast = msgspec.json.Decoder(_Body[kind])  # type: ignore[valid-type]  # a generic made at run time
-
-    def decode(body: bytes) -> Decoded[R]:
-        try:
-            record = fast.decode(body).data
-        except _UNREADABLE:
-            return _object_of(kind, _loaded(body))
-        strip(record)
-        return Decoded(record, tuple(_missing(record)))
-
-    return decode
+def decode_selected(kind: type[R], body: bytes, ids: Container[int]) -> Decoded[Page[R]]:
+    """Return the page in an answer, with the rows of `ids` only. Raises: MalformedAnswer."""
+    try:
+        data = _IDS.decode(body).data
+    except _UNREADABLE:
+        pass
+    else:  # rows that nobody asked for are not decoded
+        if not any(row.id in ids for row in data.object_list):
+            return Decoded(Page((), data.total))
+    decoded = decode_page(kind, body)
+    rows = tuple(row for row in decoded.value.rows if getattr(row, "id", None) in ids)
+    return Decoded(Page(rows, decoded.value.total), decoded.unexpected)
 
 
 def loaded_object(body: bytes) -> dict[str, Any] | None:

@@ -1,42 +1,34 @@
-"""The operations of MMS: what to send for each, and what an answer or a refusal means.
+"""The operations of MMS: what to send for each, and what its answer holds.
 
-No I/O: a Call says what to send; `answer_from` turns what came back into data or an error. Source: the vendor
+No I/O: a Call says what to send and what it returns; `decode` turns an answer into data or an error. Source: the vendor
 pages of product MaxCompute, API version 2022-01-04, ROA style.
 """
 
-import re
-from collections.abc import Callable, Container, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from exporter.errors import (
-    AuthRefused,
-    CallTimedOut,
-    MalformedAnswer,
-    MmsError,
-    NotFound,
-    PermissionRefused,
-    RequestRejected,
-    ServerFailed,
-    Throttled,
-)
+from exporter.errors import MalformedAnswer
+from exporter.mms.api_errors import error_from
 from exporter.mms.decoding import (
     Changed,
     Decoded,
     Fingerprint,
     Page,
-    choosing,
-    loaded_object,
-    object_decoder,
-    page_decoder,
-    unless_same,
+    decode_if_changed,
+    decode_object,
+    decode_page,
+    decode_selected,
 )
 from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
+from exporter.mms.record import Record
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Record)
 
 DATA_SOURCES_PATH: Final = "/api/v1/mms/datasources"
 PAGE_SIZE: Final = 100
@@ -44,13 +36,14 @@ PAGE_SIZE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """One request, and how its answer is read."""
+class Call(ABC, Generic[T]):
+    """One request, and the form of its answer."""
 
     operation: str
     """The vendor's name: the value of the `operation` label, and `odps:<operation>` as a RAM action."""
     path: str
-    decode: Callable[[bytes], Decoded[T]]
+    kind: type[Record]
+    """What the answer holds."""
     query: tuple[tuple[str, str], ...] = ()
     method: str = "GET"
     body: bytes | None = None
@@ -59,6 +52,46 @@ class Call(Generic[T]):
     def is_repeatable(self) -> bool:
         """Whether sending it twice does what sending it once does."""
         return self.method == "GET"
+
+    @abstractmethod
+    def read(self, body: bytes) -> Decoded[T]:
+        """Return the data of a successful answer. Raises: MalformedAnswer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCall(Call[R]):
+    """Returns one record."""
+
+    kind: type[R]
+
+    def read(self, body: bytes) -> Decoded[R]:
+        """Return the record. Raises: MalformedAnswer."""
+        return decode_object(self.kind, body)
+
+
+@dataclass(frozen=True, slots=True)
+class PageCall(Call[Page[R]]):
+    """Returns one page of a list."""
+
+    kind: type[R]
+    only: Container[int] | None = None
+    """The ids of the rows to keep; None for all rows."""
+
+    def read(self, body: bytes) -> Decoded[Page[R]]:
+        """Return the page. Raises: MalformedAnswer."""
+        return decode_page(self.kind, body) if self.only is None else decode_selected(self.kind, body, self.only)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedPageCall(Call[Changed[Page[R]] | None]):
+    """Returns one page of a list, or None where it did not change."""
+
+    kind: type[R]
+    before: Fingerprint | None = None
+
+    def read(self, body: bytes) -> Decoded[Changed[Page[R]] | None]:
+        """Return the page, or None. Raises: MalformedAnswer."""
+        return decode_if_changed(self.kind, body, self.before)
 
 
 class DataSourceFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -145,76 +178,66 @@ class JobRequest(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     eta: str | None = None
 
 
-_DATA_SOURCES: Final = page_decoder(DataSource)
-_JOBS: Final = page_decoder(Job)
-_TABLES: Final = page_decoder(Table)
-_PARTITIONS: Final = page_decoder(Partition)
-_TASKS: Final = page_decoder(Task)
-_TABLE: Final = object_decoder(Table)
-_PARTITION: Final = object_decoder(Partition)
-_JOB: Final = object_decoder(Job)
-_CREATED_JOB: Final = object_decoder(CreatedJob)
-_ASYNC_TASK: Final = object_decoder(AsyncTask)
-
-
 def list_mms_data_sources(filters: DataSourceFilter, page: int) -> Call[Page[DataSource]]:
     """Return the call for page `page`, from 1, of the data sources."""
-    return Call("ListMmsDataSources", DATA_SOURCES_PATH, _DATA_SOURCES, _query(filters, page))
+    return PageCall("ListMmsDataSources", DATA_SOURCES_PATH, DataSource, _query(filters, page))
 
 
 def list_mms_jobs(
     source_id: int, filters: JobFilter, page: int, page_size: int = PAGE_SIZE, only: Container[int] | None = None
 ) -> Call[Page[Job]]:
     """Return the call for page `page`, from 1, of a source's jobs; with `only`, of its rows those with these ids."""
-    decode = _JOBS if only is None else choosing(only, _JOBS)
-    return Call("ListMmsJobs", f"{DATA_SOURCES_PATH}/{source_id}/jobs", decode, _query(filters, page, page_size))
+    path = f"{DATA_SOURCES_PATH}/{source_id}/jobs"
+    return PageCall("ListMmsJobs", path, Job, _query(filters, page, page_size), only=only)
 
 
 def list_changed_mms_jobs(source_id: int, before: Fingerprint | None) -> Call[Changed[Page[Job]] | None]:
     """Return the call for the first page of all jobs of a source; it brings None where its data are as `before`."""
-    decode = unless_same(before, _JOBS)
-    return Call("ListMmsJobs", f"{DATA_SOURCES_PATH}/{source_id}/jobs", decode, _query(JobFilter(), 1))
+    path = f"{DATA_SOURCES_PATH}/{source_id}/jobs"
+    return ChangedPageCall("ListMmsJobs", path, Job, _query(JobFilter(), 1), before=before)
 
 
 def list_mms_tables(source_id: int, filters: TableFilter, page: int) -> Call[Page[Table]]:
     """Return the call for page `page`, from 1, of a source's tables."""
-    return Call("ListMmsTables", f"{DATA_SOURCES_PATH}/{source_id}/tables", _TABLES, _query(filters, page))
+    return PageCall("ListMmsTables", f"{DATA_SOURCES_PATH}/{source_id}/tables", Table, _query(filters, page))
 
 
 def list_mms_partitions(source_id: int, filters: PartitionFilter, page: int) -> Call[Page[Partition]]:
     """Return the call for page `page`, from 1, of a source's partitions."""
-    return Call("ListMmsPartitions", f"{DATA_SOURCES_PATH}/{source_id}/partitions", _PARTITIONS, _query(filters, page))
+    return PageCall(
+        "ListMmsPartitions", f"{DATA_SOURCES_PATH}/{source_id}/partitions", Partition, _query(filters, page)
+    )
 
 
 def list_mms_tasks(source_id: int, filters: TaskFilter, page: int, page_size: int = PAGE_SIZE) -> Call[Page[Task]]:
     """Return the call for page `page`, from 1, of the tasks of a source's jobs."""
-    return Call("ListMmsTasks", f"{DATA_SOURCES_PATH}/{source_id}/tasks", _TASKS, _query(filters, page, page_size))
+    return PageCall("ListMmsTasks", f"{DATA_SOURCES_PATH}/{source_id}/tasks", Task, _query(filters, page, page_size))
 
 
 def get_mms_table(source_id: int, table_id: int) -> Call[Table]:
     """Return the call for one table."""
-    return Call("GetMmsTable", f"{DATA_SOURCES_PATH}/{source_id}/tables/{table_id}", _TABLE)
+    return ObjectCall("GetMmsTable", f"{DATA_SOURCES_PATH}/{source_id}/tables/{table_id}", Table)
 
 
 def get_mms_partition(source_id: int, partition_id: int) -> Call[Partition]:
     """Return the call for one partition."""
-    return Call("GetMmsPartition", f"{DATA_SOURCES_PATH}/{source_id}/partitions/{partition_id}", _PARTITION)
+    return ObjectCall("GetMmsPartition", f"{DATA_SOURCES_PATH}/{source_id}/partitions/{partition_id}", Partition)
 
 
 def get_mms_job(source_id: int, job_id: int) -> Call[Job]:
     """Return the call for one job. Source: the vendor's SDK."""
-    return Call("GetMmsJob", f"{DATA_SOURCES_PATH}/{source_id}/jobs/{job_id}", _JOB)
+    return ObjectCall("GetMmsJob", f"{DATA_SOURCES_PATH}/{source_id}/jobs/{job_id}", Job)
 
 
 def create_mms_job(source_id: int, request: JobRequest) -> Call[CreatedJob]:
     """Return the call that makes a job, which starts by itself."""
     body = msgspec.json.encode({"sourceId": source_id, **msgspec.to_builtins(request)})
-    return Call("CreateMmsJob", f"{DATA_SOURCES_PATH}/{source_id}/jobs", _CREATED_JOB, method="POST", body=body)
+    return ObjectCall("CreateMmsJob", f"{DATA_SOURCES_PATH}/{source_id}/jobs", CreatedJob, method="POST", body=body)
 
 
 def get_mms_async_task(source_id: int, async_task_id: int) -> Call[AsyncTask]:
     """Return the call for the asynchronous task that makes a job."""
-    return Call("GetMmsAsyncTask", f"{DATA_SOURCES_PATH}/{source_id}/asyncTasks/{async_task_id}", _ASYNC_TASK)
+    return ObjectCall("GetMmsAsyncTask", f"{DATA_SOURCES_PATH}/{source_id}/asyncTasks/{async_task_id}", AsyncTask)
 
 
 def _query(filters: Struct, page: int, page_size: int = PAGE_SIZE) -> tuple[tuple[str, str], ...]:
@@ -232,78 +255,14 @@ def like(text: str) -> str:
     return text.replace("\\", "_")
 
 
-_KINDS_BY_CODE: Final[tuple[tuple[tuple[str, ...], type[MmsError]], ...]] = (
-    (("throttling",), Throttled),
-    (("signature", "incompletesignature", "invalidtimestamp"), AuthRefused),
-    (("invalidaccesskey", "inactiveaccesskey", "missingaccesskey"), AuthRefused),
-    (("invalidsecuritytoken", "missingsecuritytoken"), AuthRefused),
-    (("forbidden", "nopermission", "accessdenied", "notauthorized", "unauthorized"), PermissionRefused),
-    (("internalerror", "serviceunavailable"), ServerFailed),
-)
-_KINDS_BY_STATUS: Final[dict[int, type[MmsError]]] = {
-    401: AuthRefused,
-    403: PermissionRefused,
-    404: NotFound,
-    408: CallTimedOut,
-    429: Throttled,
-}
-_FINE_CODES: Final = ("", "ok", "success", "200")
-
-
-def answer_from(call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> Decoded[T]:
-    """Return what an answer holds; `headers` are looked up as they are spelled here, in lower case.
+def decode(call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> Decoded[T]:
+    """Return the data of an answer; the names in `headers` are in lower case.
 
     Raises: MmsError for a refusal, and for a success that carries a `Code` and no data.
     """
     if not 200 <= status < 300:  # noqa: PLR2004 - the success class of HTTP
-        raise _refusal(f"{call.operation} failed", status, headers, body)
+        raise error_from(f"{call.operation} failed", status, headers, body)
     try:
-        return call.decode(body)
+        return call.read(body)
     except MalformedAnswer as error:
-        raise _refusal(f"{call.operation}: {error.detail}", status, headers, body) from None
-
-
-def _refusal(detail: str, status: int, headers: Mapping[str, str], body: bytes) -> MmsError:
-    """Return the error for an answer without data. Source: `../shared/api/FACTS.md`, "Transport"."""
-    answer = loaded_object(body)
-    code = _plain(_either(answer, "Code"))
-    kind = MalformedAnswer if status < 400 and code.lower() in _FINE_CODES else _kind_of(status, code.lower())  # noqa: PLR2004 - HTTP
-    return kind(
-        detail,
-        status=status,
-        code=code,
-        request_id=_plain(_either(answer, "RequestId")) or _plain(headers.get("x-acs-request-id")),
-        wait_seconds=_wait_seconds(headers),
-    )
-
-
-def _kind_of(status: int, code: str) -> type[MmsError]:
-    """Return the kind of a refusal; the code, in lower case, tells more than the status."""
-    for prefixes, kind in _KINDS_BY_CODE:
-        if code.startswith(prefixes):
-            return kind
-    if status >= 500:  # noqa: PLR2004 - the server's class of HTTP
-        return ServerFailed
-    return NotFound if code.endswith("notfound") else _KINDS_BY_STATUS.get(status, RequestRejected)
-
-
-def _wait_seconds(headers: Mapping[str, str]) -> float | None:
-    """Return the wait asked for: milliseconds in the vendor's header, seconds in a gateway's."""
-    for name, unit in (("x-acs-retry-after", 0.001), ("retry-after", 1.0)):
-        text = headers.get(name, "").strip()
-        if text.isascii() and text.isdigit() and len(text) < 12:  # noqa: PLR2004 - 30 years in ms; int() has a limit
-            return int(text) * unit
-    return None
-
-
-def _either(answer: dict[str, Any] | None, name: str) -> object:
-    """Return a field of an error, which the vendor spells with either case of its first letter."""
-    if answer is None:
-        return None
-    return answer.get(name, answer.get(name[0].lower() + name[1:]))
-
-
-def _plain(value: object) -> str:
-    """Return a code or an id fit for a log line; "" for what does not look like one."""
-    text = str(value).strip() if isinstance(value, (str, int)) else ""
-    return text if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text) else ""
+        raise error_from(f"{call.operation}: {error.detail}", status, headers, body) from None

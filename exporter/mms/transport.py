@@ -63,7 +63,7 @@ class Transport:
             await self._session.close()
             self._session = None
 
-    async def exchange(self, method: str, url: URL, headers: dict[str, str], body: bytes | None) -> Answer:
+    async def send(self, method: str, url: URL, headers: dict[str, str], body: bytes | None) -> Answer:
         """Return the answer to a request; a redirect is one like any other.
 
         Following it would hand the signature to another host. Raises: MmsError where none came that can be read.

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from exporter.web.report import Report
-from exporter.web.status import Situation, report_of
+from exporter.web.status import LEAST, USUAL, Situation, report_of
 
 _COMPRESSION_LEVEL: Final = 5
+MAX_BYTES: Final = 8_000_000
+"""Of a document before compression; a longer one is rendered again with the fewest rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,11 @@ class Document:
             return self._edition
 
     def _made(self, situation: Situation) -> Edition:
-        report = report_of(situation)
-        plain = self._render(report)
+        report = report_of(situation, USUAL)
+        is_large = len(msgspec.json.encode(report)) > MAX_BYTES  # before the page, which takes longer to render
+        plain = b"" if is_large else self._render(report)
+        if is_large or len(plain) > MAX_BYTES:
+            report = report_of(situation, LEAST)
+            plain = self._render(report)
         gzipped = gzip.compress(plain, _COMPRESSION_LEVEL, mtime=0)
         return Edition(situation, plain, gzipped, report.tag)

@@ -6,7 +6,7 @@ The only room that knows Jinja. Every text is escaped where it is put in; nothin
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from itertools import islice
@@ -17,7 +17,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
 from exporter.web import wording
-from exporter.web.allowance import Allowance
 from exporter.web.attention import DOCUMENTS
 from exporter.web.report import Failed, Jobs, Progress, Report, Source
 
@@ -25,16 +24,8 @@ BAR_UNITS: Final = 1000
 """The width of a progress bar."""
 LEAST_MARK: Final = 8
 """So wide is what is not nothing, so that one failure among millions is seen."""
-PIECES_AT_A_TIME: Final = 500
-ROWS_AT_A_TIME: Final = 10
-"""Written without a pause: a millisecond's work."""
-
-MAX_BYTES: Final = 8_000_000
-"""Of the page: its rows below their marks, and what is bounded in number beside them."""
-SOURCES_UNTIL: Final = 3_500_000
-JOBS_UNTIL: Final = 5_250_000
-FAILURES_UNTIL: Final = 6_600_000
-WATCHED_UNTIL: Final = 7_000_000
+PIECES_AT_A_TIME: Final = 10
+"""Rows, or what stands between them: 1 ms of work, after which a scrape may have its turn."""
 
 _TONES: Final = {
     "STARTED": "good",
@@ -148,55 +139,22 @@ def page(report: Report, telemetry_path: str) -> bytes:
 
 
 def _rows(report: Report) -> dict[str, Any]:
-    """Return the rows of the tables that may have many, as many as fit, and how many of each are left out."""
-    allowance, summary = Allowance(), report.summary
-    sources = _source_rows(report.sources, allowance)
+    """Return the rows of the tables that span data sources, and how many of each are omitted."""
+    summary = report.summary
     jobs = [(source, job) for source in report.sources if source.jobs for job in source.jobs.listed]
     jobs.sort(key=lambda each: each[1].status == "FAILED")
-    job_rows = _fitting("job_row", jobs, allowance, JOBS_UNTIL)
-    failures = _keyed((source, failed) for source in report.sources for failed in _named(source))
-    failure_rows = _fitting("failure_row", failures, allowance, FAILURES_UNTIL)
-    watched = [(each,) for each in (*report.watched_tables, *report.watched_partitions)]
-    watched_rows = _fitting("watched_row", watched, allowance, WATCHED_UNTIL)
+    failures = list(_keyed((source, failed) for source in report.sources for failed in _named(source)))
     return {
-        "sources": sources,
-        "sources_omitted": report.sources_omitted + len(report.sources) - len(sources),
-        "jobs": job_rows,
-        "jobs_omitted": max(0, summary.jobs_unfinished + summary.jobs_failed - len(job_rows)),
-        "failures": failure_rows,
-        "failures_omitted": max(0, summary.tables_failed + summary.partitions_failed - len(failure_rows)),
-        "watched": watched_rows,
-        "watched_omitted": report.watched_omitted + len(watched) - len(watched_rows),
+        "jobs": jobs,
+        "jobs_omitted": max(0, summary.jobs_unfinished + summary.jobs_failed - len(jobs)),
+        "failures": failures,
+        "failures_omitted": max(0, summary.tables_failed + summary.partitions_failed - len(failures)),
+        "watched": (*report.watched_tables, *report.watched_partitions),
     }
 
 
-def _source_rows(sources: Sequence[Source], allowance: Allowance) -> list[str]:
-    """Return the rows of data sources in their order; where there is no room for all, of those that need attention."""
-    by_need = sorted(enumerate(sources), key=lambda each: not each[1].needs_attention)
-    rows = zip((place for place, _ in by_need), _made("source_row", ((source,) for _, source in by_need)), strict=True)
-    shown = [(place, row) for place, row in rows if allowance.takes(_size(row), SOURCES_UNTIL)]
-    return [row for _, row in sorted(shown)]
-
-
-def _fitting(macro: str, things: Iterable[tuple[Any, ...]], allowance: Allowance, until: int) -> list[str]:
-    return [row for row in _made(macro, things) if allowance.takes(_size(row), until)]
-
-
-def _made(macro: str, things: Iterable[tuple[Any, ...]]) -> Iterator[str]:
-    """Make a row of each thing, and let other threads run now and then: a scrape may wait for its turn."""
-    make = getattr(_ENVIRONMENT.get_template("rows.html").module, macro)
-    for number, thing in enumerate(things):
-        if number % ROWS_AT_A_TIME == 0:
-            time.sleep(0)
-        yield make(*thing)
-
-
-def _size(row: str) -> int:
-    return len(row.encode()) + 1
-
-
 def _yielding(pieces: Iterator[str]) -> Iterator[bytes]:
-    """Encode the pieces of a page, with pauses as above."""
+    """Encode the pieces of a page, with pauses between blocks."""
     while block := list(islice(pieces, PIECES_AT_A_TIME)):
         yield "".join(block).encode()
         time.sleep(0)

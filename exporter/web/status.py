@@ -13,21 +13,35 @@ from exporter.mms.models import UNFINISHED_JOB_STATUSES
 from exporter.sharding import WHOLE, Shard
 from exporter.web import report
 from exporter.web.attention import attention_in, needs_attention
-from exporter.web.bounds import bounded
 from exporter.web.progress import progress_of, together
 from exporter.web.source_status import source_status
 from exporter.web.texts import cut, optional_time, time
 from exporter.web.watch_status import partition_status, table_status
 
-MAX_SOURCES: Final = 2000
-MAX_JOBS: Final = 1000
-"""In all; no source has more than its share, and each has one."""
-MAX_JOBS_OF_SOURCE: Final = 20
-MAX_FAILURES: Final = 500
-"""Of tables, and of partitions, as above."""
-MAX_FAILURES_OF_SOURCE: Final = 20
-MAX_WATCHED: Final = 500
-"""Tables, and as many partitions."""
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many rows a report has at most; of jobs, failures and troubles, one of each owner at least."""
+
+    sources: int
+    jobs: int
+    failures: int
+    """Of tables, and as many of partitions."""
+    watched: int
+    """Tables, and as many partitions."""
+    troubles: int
+    of_source: int = 20
+    """Jobs, failed tables and failed partitions of one data source."""
+
+
+USUAL: Final = Limits(sources=2000, jobs=1000, failures=500, watched=500, troubles=10_000)
+LEAST: Final = Limits(sources=150, jobs=150, failures=150, watched=100, troubles=100)
+"""Rows that fit into 8 MB whatever they hold.
+
+A text takes at most 512 bytes in the JSON, and on the page 600 where it is cut and 512 on hover. The JSON has 150
+sources of 15 kB, 150 jobs of 5 kB, 300 failures of 4 kB, 200 watched rows of 3 kB, 100 troubles of 2 kB and 100 items
+of attention of 4 kB: 5.4 MB. The page has these rows of 7, 7, 7 and 6 kB and the items of 9 kB: 6.3 MB.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +72,15 @@ class Situation:
     shard: Shard = WHOLE
 
 
-def report_of(situation: Situation) -> report.Report:
-    """Return the report of a situation, no larger than `exporter.web.bounds` has it."""
+def report_of(situation: Situation, limits: Limits = USUAL) -> report.Report:
+    """Return the report of a situation; what is beyond `limits` is counted."""
     snapshot, load = situation.snapshot, situation.load
     sources = [source for account in snapshot.accounts for source in account.sources]
     tables = [table for account in snapshot.accounts for table in account.tables]
     partitions = [partition for account in snapshot.accounts for partition in account.partitions]
-    shown = _shown(sources)
-    everything = report.Report(
+    shown = _shown(sources, limits.sources)
+    troubles = _share(limits.troubles, limits.troubles, _have_troubles(snapshot.accounts))
+    return report.Report(
         schema_version=report.SCHEMA_VERSION,
         version=__version__,
         started_at=time(situation.started_at),
@@ -79,24 +94,23 @@ def report_of(situation: Situation) -> report.Report:
         awaited_accounts=situation.awaited_accounts,
         summary=_summary(snapshot, sources),
         attention=attention_in(snapshot, load.problems),
-        accounts=tuple(map(_account, snapshot.accounts)),
-        sources=_sources(shown),
+        accounts=tuple(_account(account, troubles) for account in snapshot.accounts),
+        sources=_sources(shown, limits),
         sources_omitted=len(sources) - len(shown),
-        watched_tables=tuple(map(table_status, tables[:MAX_WATCHED])),
-        watched_partitions=tuple(map(partition_status, partitions[:MAX_WATCHED])),
-        watched_omitted=max(0, len(tables) - MAX_WATCHED) + max(0, len(partitions) - MAX_WATCHED),
+        watched_tables=tuple(map(table_status, tables[: limits.watched])),
+        watched_partitions=tuple(map(partition_status, partitions[: limits.watched])),
+        watched_omitted=max(0, len(tables) - limits.watched) + max(0, len(partitions) - limits.watched),
     )
-    return bounded(everything)
 
 
 def _shard(shard: Shard) -> report.Shard | None:
     return None if shard.total == 1 else report.Shard(index=shard.index, total=shard.total)
 
 
-def _shown(sources: Sequence[SourceSnapshot]) -> list[SourceSnapshot]:
+def _shown(sources: Sequence[SourceSnapshot], most: int) -> list[SourceSnapshot]:
     """Return the sources that are shown, by account and name; of too many, first those that need attention."""
-    if len(sources) > MAX_SOURCES:
-        sources = sorted(sources, key=lambda source: not needs_attention(source))[:MAX_SOURCES]
+    if len(sources) > most:
+        sources = sorted(sources, key=lambda source: not needs_attention(source))[:most]
     return sorted(sources, key=lambda source: (source.name.account, source.name.source, source.name.source_id))
 
 
@@ -122,18 +136,23 @@ def _progress(sources: Iterable[SourceSnapshot]) -> report.Progress | None:
     return together(progress for progress in each if progress is not None)
 
 
-def _account(account: AccountSnapshot) -> report.Account:
+def _account(account: AccountSnapshot, troubles: int) -> report.Account:
     return report.Account(
         name=account.account,
         up=account.up,
         complete=account.is_complete,
         sources=len(account.sources),
         progress=_progress(account.sources),
-        collectors=tuple(map(_collector, account.collectors)),
+        collectors=tuple(_collector(collector, troubles) for collector in account.collectors),
     )
 
 
-def _collector(collector: CollectorSnapshot) -> report.Collector:
+def _have_troubles(accounts: Iterable[AccountSnapshot]) -> Iterable[bool]:
+    return (bool(collector.troubles) for account in accounts for collector in account.collectors)
+
+
+def _collector(collector: CollectorSnapshot, most: int) -> report.Collector:
+    shown = collector.troubles[:most]
     return report.Collector(
         name=collector.collector,
         success=collector.success,
@@ -141,15 +160,15 @@ def _collector(collector: CollectorSnapshot) -> report.Collector:
         last_success_at=optional_time(collector.last_success_at),
         troubles=tuple(
             report.Trouble(reason=each.reason, about=cut(each.about), message=cut(each.message), hint=each.hint)
-            for each in collector.troubles
+            for each in shown
         ),
-        troubles_omitted=collector.troubles_total - len(collector.troubles),
+        troubles_omitted=collector.troubles_total - len(shown),
     )
 
 
-def _sources(shown: Sequence[SourceSnapshot]) -> tuple[report.Source, ...]:
-    jobs = _share(MAX_JOBS, MAX_JOBS_OF_SOURCE, (bool(source.jobs and source.jobs.jobs) for source in shown))
-    failures = _share(MAX_FAILURES, MAX_FAILURES_OF_SOURCE, (source.failures is not None for source in shown))
+def _sources(shown: Sequence[SourceSnapshot], limits: Limits) -> tuple[report.Source, ...]:
+    jobs = _share(limits.jobs, limits.of_source, (bool(source.jobs and source.jobs.jobs) for source in shown))
+    failures = _share(limits.failures, limits.of_source, (source.failures is not None for source in shown))
     return tuple(source_status(source, jobs, failures) for source in shown)
 
 

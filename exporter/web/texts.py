@@ -1,16 +1,26 @@
 """Texts and times as a report holds them: of bounded length, in one form. Pure."""
 
+from bisect import bisect_right
 from datetime import UTC, datetime
 from typing import Final
 
-MAX_CHARACTERS: Final = 512
-"""A longer text is cut here and ends in an ellipsis, as in the labels of series."""
+import msgspec
+
+MAX_BYTES: Final = 512
+"""Of a text in JSON. A character takes one byte in English, three in Chinese, and six where it is escaped."""
 
 
 def cut(text: str) -> str:
-    """Return a text, cut where it is too long; what no UTF-8 can hold, as in the name of a file, by its number."""
-    text = text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 1]}…"
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    """Return a text; one of more than MAX_BYTES is cut there and ends in an ellipsis."""
+    text = text[: MAX_BYTES + 1].encode("utf-8", "backslashreplace").decode()
+    if _size(text) <= MAX_BYTES:
+        return text
+    length = bisect_right(range(len(text)), MAX_BYTES, key=lambda length: _size(text[:length])) - 1
+    return f"{text[:length]}…"
+
+
+def _size(text: str) -> int:
+    return len(msgspec.json.encode(text)) - len('""')
 
 
 def optional_text(text: str | None) -> str | None:

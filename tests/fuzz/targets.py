@@ -34,7 +34,7 @@ from exporter.mms.protocol import (
     PartitionFilter,
     TableFilter,
     TaskFilter,
-    answer_from,
+    decode,
 )
 from exporter.mms.times import http_date_seconds, unix_seconds
 from exporter.web.basic_auth import parse_basic_auth
@@ -75,7 +75,7 @@ def answer(data: bytes) -> None:
     call, status = CALLS[data[0] % len(CALLS)], STATUSES[data[0] // len(CALLS) % len(STATUSES)]
     wait, said = data[1:5].decode("latin-1"), ""
     try:
-        answer_from(call, status, {"x-acs-retry-after": wait, "retry-after": wait}, data[1:])
+        decode(call, status, {"x-acs-retry-after": wait, "retry-after": wait}, data[1:])
     except MmsError as error:
         said = str(error)
     assert said.isprintable()
@@ -88,7 +88,7 @@ def headers(data: bytes) -> None:
     assert moment is None or math.isfinite(moment)
     refusal = MmsError("")
     try:
-        answer_from(CALLS[0], STATUSES[len(data) % len(STATUSES)], given, b"{}")
+        decode(CALLS[0], STATUSES[len(data) % len(STATUSES)], given, b"{}")
     except MmsError as error:
         refusal = error
     assert str(refusal).isprintable()
@@ -99,7 +99,7 @@ def headers(data: bytes) -> None:
 def exposition(data: bytes) -> None:
     """Check that data sources with any text in them give a page of known families, which each parser can read."""
     try:
-        rows = answer_from(CALLS[0], 200, {}, data).value.rows
+        rows = decode(CALLS[0], 200, {}, data).value.rows
     except MmsError:
         texts = data.decode("utf-8", "replace").split("|") * 8
         rows = (DataSource(id=7, name=texts[0], type=texts[1], dst_project=texts[2], status=texts[3]),)

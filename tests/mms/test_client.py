@@ -16,9 +16,10 @@ from exporter.errors import (
     WriteForbidden,
 )
 from exporter.mms import client as client_module
+from exporter.mms import protocol
 from exporter.mms.client import Client
 from exporter.mms.models import Job
-from exporter.mms.protocol import DataSourceFilter, JobFilter, JobRequest, answer_from
+from exporter.mms.protocol import DataSourceFilter, JobFilter, JobRequest, decode
 from exporter.mms.signing import Credential
 from exporter.simulator import Fault, Identity, ManualClock, Simulator, World, WorldOptions
 from tests.mms.conftest import CREDENTIAL, Ear, Hands, MakeClient
@@ -299,13 +300,13 @@ async def test_large_answers_are_read_one_at_a_time(client: Client, monkeypatch:
     def reading(*arguments: Any) -> Any:  # noqa: ANN401 - stands for what it calls
         if not alone.acquire(blocking=False):
             met.set()
-            return answer_from(*arguments)
+            return decode(*arguments)
         met.wait(0.02)  # for another to come, if one can
         alone.release()
-        return answer_from(*arguments)
+        return decode(*arguments)
 
     monkeypatch.setattr(client_module, "LARGE_ANSWER_BYTES", 0)
-    monkeypatch.setattr(client_module, "answer_from", reading)
+    monkeypatch.setattr(protocol, "decode", reading)
     await asyncio.gather(*(client.jobs_page(SOURCE, JobFilter()) for _ in range(8)))
     assert not met.is_set()
 

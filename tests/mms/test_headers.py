@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import MmsError, NotFound
-from exporter.mms.protocol import answer_from, get_mms_table
+from exporter.mms.protocol import decode, get_mms_table
 from tests.mms.conftest import Ear, MakeClient, Serve, sample, speaking
 
 SOURCE = 2_000_001
@@ -34,7 +34,7 @@ ODD_HEADERS = {
 @given(st.dictionaries(st.sampled_from(NAMES), TEXTS), st.sampled_from([200, 302, 400, 429, 503]))
 def test_no_header_of_an_answer_breaks_what_is_made_of_it(headers: dict[str, str], status: int) -> None:
     with pytest.raises(MmsError) as caught:
-        answer_from(CALL, status, headers, b"{}")
+        decode(CALL, status, headers, b"{}")
     assert caught.value.wait_seconds is None or 0 <= caught.value.wait_seconds < 1e12
     assert re.fullmatch(r"[A-Za-z0-9._-]{0,64}", caught.value.request_id)
     assert str(caught.value).isprintable()
@@ -43,7 +43,7 @@ def test_no_header_of_an_answer_breaks_what_is_made_of_it(headers: dict[str, str
 @settings(deadline=None, max_examples=50)
 @given(st.dictionaries(st.sampled_from(NAMES), TEXTS))
 def test_no_header_costs_an_answer_that_is_right(headers: dict[str, str]) -> None:
-    assert answer_from(CALL, 200, headers, TABLE).value.id == 22
+    assert decode(CALL, 200, headers, TABLE).value.id == 22
 
 
 @pytest.mark.parametrize("head", ODD_HEADERS.values(), ids=ODD_HEADERS)

@@ -26,8 +26,8 @@ from exporter.mms.protocol import (
     PartitionFilter,
     TableFilter,
     TaskFilter,
-    answer_from,
     create_mms_job,
+    decode,
     get_mms_async_task,
     get_mms_job,
     get_mms_partition,
@@ -250,7 +250,7 @@ KINDS: list[tuple[int, str, type[MmsError]]] = [
 
 def refusal(status: int, body: bytes, headers: dict[str, str] | None = None) -> MmsError:
     with pytest.raises(MmsError) as caught:
-        answer_from(CALL, status, headers or {}, body)
+        decode(CALL, status, headers or {}, body)
     return caught.value
 
 
@@ -296,7 +296,7 @@ def test_a_success_without_data_tells_what_is_wrong_with_it() -> None:
 
 def test_data_beside_a_code_is_data() -> None:
     body = sample("GetMmsTable").replace(b'"requestId"', b'"Code": "OK", "requestId"', 1)
-    assert answer_from(CALL, 200, {}, body).value.id == 22
+    assert decode(CALL, 200, {}, body).value.id == 22
 
 
 @pytest.mark.parametrize(

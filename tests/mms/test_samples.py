@@ -27,8 +27,8 @@ from exporter.mms.protocol import (
     JobFilter,
     JobRequest,
     TaskFilter,
-    answer_from,
     create_mms_job,
+    decode,
     get_mms_async_task,
     get_mms_partition,
     get_mms_table,
@@ -200,13 +200,13 @@ def test_the_read_me_tells_where_each_sample_comes_from() -> None:
 @pytest.mark.parametrize(("call", "expected"), EXAMPLES, ids=lambda value: getattr(value, "operation", ""))
 def test_an_example_is_read_whole(call: Call[Any], expected: object) -> None:
     """And nothing of it counts as unexpected: what the examples leave out may be left out."""
-    assert answer_from(call, 200, {}, sample(call.operation)) == Decoded(expected, ())
+    assert decode(call, 200, {}, sample(call.operation)) == Decoded(expected, ())
 
 
 @pytest.mark.parametrize(("call", "_"), EXAMPLES, ids=lambda value: getattr(value, "operation", ""))
 def test_no_text_of_an_example_keeps_its_newline(call: Call[Any], _: object) -> None:
     assert rb"\n" in sample(call.operation) or call.operation == "CreateMmsJob"
-    decoded = answer_from(call, 200, {}, sample(call.operation)).value
+    decoded = decode(call, 200, {}, sample(call.operation)).value
     texts = msgspec.json.encode(decoded)
     assert rb"\n" not in texts
 
@@ -214,15 +214,15 @@ def test_no_text_of_an_example_keeps_its_newline(call: Call[Any], _: object) -> 
 def test_the_metadata_scan_of_newer_versions_is_read() -> None:
     call = list_mms_data_sources(DataSourceFilter(), 1)
     expected = msgspec.structs.replace(DATA_SOURCE, scan_status="FAILED")
-    assert answer_from(call, 200, {}, sample(call.operation, "scan")) == Decoded(Page((expected,), 1), ())
+    assert decode(call, 200, {}, sample(call.operation, "scan")) == Decoded(Page((expected,), 1), ())
 
 
 def test_a_row_of_tasks_is_read_whole() -> None:
     call = list_mms_tasks(2000015, TaskFilter(job_id=18), 1)
-    assert answer_from(call, 200, {}, sample(call.operation, "listed")) == Decoded(Page((TASK,), 1), ())
+    assert decode(call, 200, {}, sample(call.operation, "listed")) == Decoded(Page((TASK,), 1), ())
 
 
 def test_a_finished_asynchronous_task_names_its_job() -> None:
     call = get_mms_async_task(2000015, 9000001)
     expected = AsyncTask(status="DONE", running=False, progress=100, error_msg=None, object_id=42)
-    assert answer_from(call, 200, {}, sample(call.operation, "done")) == Decoded(expected, ())
+    assert decode(call, 200, {}, sample(call.operation, "done")) == Decoded(expected, ())

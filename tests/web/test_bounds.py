@@ -1,6 +1,7 @@
-"""Both documents are bounded in bytes, whatever names hold; what is left out is counted."""
+"""The page and the JSON have at most 8 MB, whatever names hold; what is left out is counted."""
 
 import re
+from functools import partial
 
 import msgspec
 import pytest
@@ -21,11 +22,10 @@ from exporter.collect.snapshot import (
     TableFigures,
     Trouble,
 )
-from exporter.web import bounds
-from exporter.web import page as pages
+from exporter.web.editions import MAX_BYTES, Document
 from exporter.web.page import page
 from exporter.web.report import Report
-from exporter.web.status import MAX_SOURCES, Load, Situation, report_of
+from exporter.web.status import USUAL, Load, Situation
 
 HOSTILE = {
     "quotes": "'" * 512,
@@ -36,6 +36,7 @@ HOSTILE = {
 }
 EACH = 2
 """Jobs, failed tables and failed partitions of each source."""
+PROJECTS = 20
 
 
 def named(number: int, name: str) -> SourceSnapshot:
@@ -43,10 +44,11 @@ def named(number: int, name: str) -> SourceSnapshot:
     made = source(number)
     assert made.figures is not None
     own = SourceName("account", number, name)
+    projects = tuple(f"{each}{name}" for each in range(PROJECTS))
     row = msgspec.structs.replace(
-        made.figures.row, name=name, region=name, networklink=name, type=name, status=name, dst_projects=(name,)
+        made.figures.row, name=name, region=name, networklink=name, type=name, status=name, dst_projects=projects
     )
-    row = msgspec.structs.replace(row, tables_failed_num=EACH, partitions_failed_num=EACH)
+    row = msgspec.structs.replace(row, tables_failed_num=EACH, partitions_failed_num=EACH, scan_status=name)
     failed = Failures(tuple(Failed(f"{each}{name}", name, name, name, name, name) for each in range(EACH)), EACH)
     job = JobFigures(1, name, name, name, name, name, name, name, "DOING", False, 5, 1, 1e9, 1e9)
     jobs = tuple(msgspec.structs.replace(job, job_id=each) for each in range(EACH))
@@ -59,80 +61,74 @@ def named(number: int, name: str) -> SourceSnapshot:
     )
 
 
-def full(name: str) -> Report:
-    """Return the report of as much as is ever shown, with every text `name`."""
+def full(name: str) -> AccountSnapshot:
+    """Return as much as is ever shown, with every text `name`."""
     own = SourceName("account", 1, name)
     tables = tuple(TableFigures(own, each, name, name, name, 1, 2, 3, 6, 10, 20, 1.7e9) for each in range(500))
     partitions = tuple(PartitionFigures(own, each, name, name, name, name, 1, 1, 1.7e9) for each in range(500))
     troubles = tuple(Trouble(f"r{each % 100}", name, name, "wait") for each in range(1000))
     listing = CollectorSnapshot("account", "datasources", False, 0.5, 1.7e9, troubles, 1000)
-    sources = tuple(named(number, name) for number in range(MAX_SOURCES))
-    account = AccountSnapshot("account", True, True, (listing,), sources, tables, partitions)
-    return report_on(account)
+    sources = tuple(named(number, name) for number in range(USUAL.sources))
+    return AccountSnapshot("account", True, True, (listing,), sources, tables, partitions)
 
 
-def report_on(account: AccountSnapshot) -> Report:
-    """Return the report of one account."""
-    return report_of(Situation(Snapshot((account,)), 1, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ()))
+async def made(account: AccountSnapshot) -> tuple[bytes, str]:
+    """Return the JSON and the page of one account, as they are served."""
+    situation = Situation(Snapshot((account,)), 1, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ())
+    json = await Document(lambda: situation, msgspec.json.encode).current()
+    html = await Document(lambda: situation, partial(page, telemetry_path="/metrics")).current()
+    return json.plain, html.plain.decode()
 
 
-@pytest.fixture(scope="module", params=list(HOSTILE.values()), ids=list(HOSTILE))
-def report(request: pytest.FixtureRequest) -> Report:
-    """Provide a full report of one kind of hostile names."""
-    return full(request.param)
+def keys_in(html: str) -> list[str]:
+    """Return the data sources that a page shows."""
+    return re.findall(r'data-key="account/(\d+)"', html)
 
 
-def test_the_json_is_no_larger_than_its_bound(report: Report) -> None:
-    assert len(msgspec.json.encode(report)) <= bounds.MAX_BYTES
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+async def test_two_thousand_hostile_sources_take_no_more_than_8_mb(name: str) -> None:
+    json, html = await made(full(name))
+    assert len(json) <= MAX_BYTES
+    assert len(html.encode()) <= MAX_BYTES
+    check_omitted(msgspec.json.decode(json, type=Report))
+    shown = len(keys_in(html))
+    assert 0 < shown < USUAL.sources
+    assert f"{USUAL.sources - shown:,} more data sources are not shown here" in html
 
 
-def test_the_page_is_no_larger_than_its_bound(report: Report) -> None:
-    assert len(page(report, "/metrics")) <= pages.MAX_BYTES
-
-
-def test_the_page_is_so_too_where_a_name_takes_five_times_the_bytes_it_takes_in_the_json() -> None:
-    assert len(page(full("'" * 120), "/metrics")) <= pages.MAX_BYTES
-
-
-def test_what_the_json_has_no_room_for_is_counted(report: Report) -> None:
-    assert 0 < len(report.sources) == MAX_SOURCES - report.sources_omitted < MAX_SOURCES
+def check_omitted(report: Report) -> None:
+    """Check that there is some of every kind, and that the rest is counted."""
+    assert 0 < len(report.sources) == USUAL.sources - report.sources_omitted < USUAL.sources
+    assert all(each.jobs and each.jobs.listed for each in report.sources)
     for each in report.sources:
         assert each.jobs is not None
         assert len(each.jobs.listed) + each.jobs.omitted == EACH
         for failures in (each.failed_tables, each.failed_partitions):
             assert failures is not None
-            assert len(failures.named) + failures.omitted == failures.total
+            assert 0 < len(failures.named) == failures.total - failures.omitted
+    assert report.watched_tables
     watched = len(report.watched_tables) + len(report.watched_partitions)
     assert watched + report.watched_omitted == 1000
     (collector,) = report.accounts[0].collectors
-    assert len(collector.troubles) + collector.troubles_omitted == 1000
+    assert 0 < len(collector.troubles) == 1000 - collector.troubles_omitted
 
 
-def test_there_is_some_of_every_kind(report: Report) -> None:
-    assert report.watched_tables
-    assert any(each.jobs and each.jobs.listed for each in report.sources)
-    assert any(each.failed_tables and each.failed_tables.named for each in report.sources)
+async def test_a_name_that_takes_five_times_as_many_bytes_on_the_page_is_bounded_there_too() -> None:
+    json, html = await made(full("'" * 120))
+    assert max(len(json), len(html.encode())) <= MAX_BYTES
 
 
-def test_what_the_page_has_no_room_for_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    report = report_on(AccountSnapshot("account", up=True, sources=tuple(named(each, "n") for each in range(100))))
-    monkeypatch.setattr(pages, "SOURCES_UNTIL", 50_000)
-    text = page(report, "/metrics").decode()
-    shown = len(re.findall(r'data-key="account/\d+"', text))
-    assert 0 < shown < 100
-    assert f"{100 - shown} more data sources are not shown here" in text
-
-
-def test_where_there_is_no_room_for_all_what_needs_attention_stays() -> None:
+async def test_where_not_all_fit_what_needs_attention_stays() -> None:
     calm = [
         msgspec.structs.replace(quiet(named(number, HOSTILE["control"])), jobs=None)
-        for number in range(MAX_SOURCES - 1)
+        for number in range(USUAL.sources - 1)
     ]
-    last = msgspec.structs.replace(named(MAX_SOURCES, "z"), refreshed=False)
-    report = report_on(AccountSnapshot("account", up=True, sources=(*calm, last)))
+    last = msgspec.structs.replace(named(USUAL.sources, "z"), refreshed=False)
+    json, html = await made(AccountSnapshot("account", up=True, sources=(*calm, last)))
+    report = msgspec.json.decode(json, type=Report)
     assert report.sources_omitted
     assert report.sources[-1].name == "z"
-    assert f'data-key="account/{MAX_SOURCES}"' in page(report, "/metrics").decode()
+    assert str(USUAL.sources) in keys_in(html)
 
 
 def quiet(each: SourceSnapshot) -> SourceSnapshot:
@@ -142,20 +138,22 @@ def quiet(each: SourceSnapshot) -> SourceSnapshot:
     return msgspec.structs.replace(each, figures=msgspec.structs.replace(each.figures, row=row), failures=None)
 
 
-def test_two_thousand_sources_of_usual_names_are_all_there_in_both() -> None:
-    report = report_on(AccountSnapshot("account", up=True, sources=tuple(named(n, "n" * 20) for n in range(2000))))
-    assert len(re.findall(r'data-key="account/\d+"', page(report, "/metrics").decode())) == MAX_SOURCES
-    assert sum(len(each.jobs.listed) for each in report.sources if each.jobs) == MAX_SOURCES
+async def test_two_thousand_sources_of_usual_names_are_all_there_in_both() -> None:
+    account = AccountSnapshot("account", up=True, sources=tuple(named(n, "n" * 20) for n in range(2000)))
+    json, html = await made(account)
+    assert len(keys_in(html)) == USUAL.sources
+    report = msgspec.json.decode(json, type=Report)
+    assert sum(len(each.jobs.listed) for each in report.sources if each.jobs) == USUAL.sources
 
 
 CUT = "y" * 119 + "…"
 
 
 @pytest.mark.parametrize(("length", "shown", "titles"), [(120, "y" * 120, 0), (300, CUT, 1), (513, CUT, 0)])
-def test_a_long_name_is_cut_and_its_whole_stands_beside_it_where_that_is_short(
+async def test_a_long_name_is_cut_and_its_whole_stands_beside_it_where_that_is_short(
     length: int, shown: str, titles: int
 ) -> None:
-    report = report_on(AccountSnapshot("account", up=True, sources=(named(1, "y" * length),)))
-    (row,) = re.findall(r'data-key="account/1">.*?</bdi>', page(report, "/metrics").decode(), re.DOTALL)
+    _, html = await made(AccountSnapshot("account", up=True, sources=(named(1, "y" * length),)))
+    (row,) = re.findall(r'data-key="account/1">.*?</bdi>', html, re.DOTALL)
     assert row.endswith(f">{shown}</bdi>")
     assert row.count(f'title="{"y" * length}"') == row.count("title=") == titles
