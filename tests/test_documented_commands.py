@@ -29,7 +29,7 @@ OURS = re.compile(r"(?:\.venv/bin/)?mms-exporter(?=\s|$)")
 COMMANDS = commands()
 OWN = [command for command in COMMANDS if OURS.match(command)]
 HERE = [command for command in OWN if place_of(command) == DOCUMENTS]
-SERVING = [command for command in HERE if command.split()[1:] == ["--config.file=config.yaml"]]
+SERVING = [command for command in HERE if re.search(r"mms-exporter --config\.file=config\.yaml($| --shard)", command)]
 ACCOUNT = [command for command in HERE if command.split()[1:] == ["--mms.region=cn-shanghai"]]
 RETRYING = [command for command in HERE if command.endswith("--dry-run")]
 FINITE = [command for command in HERE if command not in (*SERVING, *ACCOUNT, *RETRYING)]
