@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 # Of two, three and four at a time, three were the quickest on two cores: what waits leaves them to the others.
 WORKERS := -n 3 --dist=worksteal
 
-.PHONY: demo test pythons scale soak fuzz coverage lint docs bench lock tools clean
+.PHONY: demo install test pythons scale soak fuzz coverage lint docs bench lock tools clean
 
 demo: $(VENV)/.runtime  ## A simulated migration and the exporter on it, until Ctrl-C
 	@exec $(BIN)/python -m exporter demo
+
+install: $(VENV)/.runtime  ## Install the program into .venv; VENV chooses another folder
+	$(PIP_INSTALL) .
 
 test: $(VENV)/.development tools  ## The suite, in minutes; what takes longer is in `make scale`
 	$(BIN)/pytest $(WORKERS)

@@ -11,6 +11,8 @@ from prometheus_client import Metric
 from docs.chart import values_readme
 from docs.chart_schema import values_schema
 from docs.configuration import configuration
+from docs.label_values import label_values
+from docs.queries import queries
 from exporter.config_text import schema_text
 from exporter.exposition.families import PARTS
 from exporter.exposition.telemetry import Telemetry
@@ -72,7 +74,8 @@ def metrics() -> str:
     for metric, labels in own_metrics():
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
         lines.append(_row(name, metric.type, labels, metric.documentation))
-    lines += ["", "Beside them stand the usual `process_*` and `python_*` of the process.", ""]
+    lines += ["", "Beside them stand the usual `process_*` and `python_*` of the process."]
+    lines += [*label_values(), *queries()]
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from tests.programs import ROOT
 
 PAGES: Final = [
-    ROOT / "README.md",
+    *sorted(ROOT.glob("README*.md")),
     *(page for folder in ("deploy", "docs", "grafana") for page in sorted((ROOT / folder).rglob("*.md"))),
 ]
 FENCE: Final = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
@@ -23,6 +23,7 @@ RULES: Final = "tests/rules/test_rules.py"
 WEB_CONFIG: Final = "tests/web/test_web_config.py"
 RUN: Final = {
     "make demo": DOCUMENTS,
+    "make install": DOCUMENTS,
     "curl": DOCUMENTS,
     "mms-exporter --": DOCUMENTS,
     ".venv/bin/mms-exporter": DOCUMENTS,
@@ -38,9 +39,7 @@ RUN: Final = {
     "helm upgrade": DEPLOYED,
     "promtool test": RULES,
     ".venv/bin/python -c 'import bcrypt": WEB_CONFIG,
-    "python3 -m venv": MACHINE,
     "/usr/bin/python3 -m venv": MACHINE,
-    ".venv/bin/pip": MACHINE,
     "/opt/mms-exporter/bin/pip": MACHINE,
     "install": MACHINE,
     "systemctl": MACHINE,

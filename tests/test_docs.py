@@ -21,11 +21,13 @@ from exporter.exposition.families import PARTS
 from exporter.exposition.telemetry import OPERATIONS
 from exporter.flags import COMMANDS, FLAGS
 from exporter.schema import json_schema
+from tests.documented import blocks
 from tests.programs import ROOT
 from tests.test_config import CONFIGS, INVALID, JSON
 
 EXAMPLES = sorted((FOLDER / "examples").rglob("*.yaml"))
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+READMES = sorted(ROOT.glob("README*.md"))
+OPERATIONS_PAGE = (FOLDER / "operations.md").read_text(encoding="utf-8")
 PAGES = sorted(path for path in ROOT.glob("**/*.md") if not {".venv", ".tools"} & set(path.parts))
 DOCUMENTS = documents()
 BEYOND_SHAPE = {
@@ -76,27 +78,21 @@ def test_the_schema_accepts_whatever_the_loader_accepts(raw: object) -> None:
     jsonschema.validate(raw, json_schema())
 
 
-def test_every_example_in_the_readme_is_the_file_it_names() -> None:
-    blocks = [
-        textwrap.dedent(block)
-        for block in re.findall(r"```(?:json|yaml)\n(.*?)^ *```", README, re.DOTALL | re.MULTILINE)
-    ]
-    policy = json.loads((ROOT / "deploy" / "ram" / "read.json").read_text(encoding="utf-8"))
-    assert any(block.startswith("{") and json.loads(block) == policy for block in blocks)
-    example = (ROOT / "deploy" / "config.example.yaml").read_text(encoding="utf-8")
-    assert any(yaml.safe_load(block) == yaml.safe_load(example) for block in blocks)
+@pytest.mark.parametrize("page", READMES, ids=lambda page: page.name)
+def test_the_configuration_in_a_readme_is_the_file_it_names(page: Path) -> None:
+    shown = [yaml.safe_load(textwrap.dedent(block)) for block in blocks(page, "yaml")]
+    assert yaml.safe_load((ROOT / "deploy" / "config.example.yaml").read_text(encoding="utf-8")) in shown
 
 
-def test_the_readmes_other_configurations_are_valid() -> None:
-    blocks = [textwrap.dedent(block) for block in re.findall(r"```yaml\n(.*?)^ *```", README, re.DOTALL | re.MULTILINE)]
-    watching = [yaml.safe_load(block) for block in blocks if "watch:" in block]
+def test_the_configurations_of_the_operations_page_are_valid() -> None:
+    watching = [yaml.safe_load(block) for block in blocks(FOLDER / "operations.md", "yaml")]
     assert watching
     assert all(config_from(raw).watch.tables for raw in watching)
 
 
 def test_every_variable_that_the_pages_name_is_a_flag_s() -> None:
     named = {name for page in PAGES for name in re.findall(r"MMS_EXPORTER_[A-Z_]*[A-Z]\b", page.read_text("utf-8"))}
-    assert "MMS_EXPORTER_CONFIG_FILE" in re.findall(r"[A-Z_]{3,}", README)
+    assert "MMS_EXPORTER_CONFIG_FILE" in named
     assert named <= {flag.variable for flag in FLAGS}
 
 
@@ -145,23 +141,29 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-def test_every_metric_the_readme_names_exists() -> None:
+@pytest.mark.parametrize(
+    "page",
+    [*READMES, *(FOLDER / f"{name}.md" for name in ("operations", "sizing", "glossary"))],
+    ids=lambda page: page.name,
+)
+def test_every_metric_that_a_page_names_exists(page: Path) -> None:
     known = {family.name for part in PARTS for family in part.families}
     known |= {f"{metric.name}_total" if metric.type == "counter" else metric.name for metric, _ in own_metrics()}
-    named = set(re.findall(r"\bmms_[a-z_]+", README))
+    named = set(re.findall(r"\bmms_[a-z_]*[a-z]\b", page.read_text(encoding="utf-8")))
     assert named
     assert named <= known
 
 
-def test_the_readme_names_every_command() -> None:
+def test_the_operations_page_names_every_command() -> None:
     for command in set(COMMANDS) - {"serve"}:
-        assert f"`mms-exporter {command}`" in README
+        assert f"`mms-exporter {command}`" in OPERATIONS_PAGE
 
 
-def test_the_readmes_make_targets_exist_and_ci_calls_them() -> None:
+def test_the_make_targets_of_the_pages_exist_and_ci_calls_them() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"\bmake ([a-z]+)", README)):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for page in PAGES:
+        for target in set(re.findall(r"[`\n]make ([a-z]+)", page.read_text(encoding="utf-8"))):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page}: {target}"
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "\nmake lint\n" in ci
     assert "\nmake test\nmake scale\n" in ci

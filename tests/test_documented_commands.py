@@ -8,6 +8,8 @@ import re
 import shlex
 import subprocess
 import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from exporter.simulator import Simulator, events, happen
 from tests.console.conftest import FIRST
 from tests.console.test_commands_page import EXAMPLE
 from tests.console.test_commands_page import PAGE as COMMANDS_PAGE
-from tests.documented import DOCUMENTS, MACHINE, NOT_RUN, PAGES, RUN, TRANSCRIPTS, blocks, commands, languages, place_of
+from tests.documented import DOCUMENTS, NOT_RUN, PAGES, RUN, TRANSCRIPTS, commands, languages, place_of
 from tests.processes import run, serving, write_config
 from tests.programs import ROOT, said
 
@@ -27,7 +29,7 @@ OURS = re.compile(r"(?:\.venv/bin/)?mms-exporter(?=\s|$)")
 COMMANDS = commands()
 OWN = [command for command in COMMANDS if OURS.match(command)]
 HERE = [command for command in OWN if place_of(command) == DOCUMENTS]
-SERVING = [command for command in HERE if command.split()[1:] == ["--config.file=config.yaml"]]
+SERVING = [command for command in HERE if re.search(r"mms-exporter --config\.file=config\.yaml($| --shard)", command)]
 ACCOUNT = [command for command in HERE if command.split()[1:] == ["--mms.region=cn-shanghai"]]
 RETRYING = [command for command in HERE if command.endswith("--dry-run")]
 FINITE = [command for command in HERE if command not in (*SERVING, *ACCOUNT, *RETRYING)]
@@ -138,10 +140,26 @@ def test_the_demo_answers_as_the_readme_has_it(tmp_path: Path) -> None:
     assert 'mms_up{account="demo"}' in output
 
 
-def test_what_is_installed_by_hand_is_installed_so_on_the_machine() -> None:
-    """That of the README in `.venv` with any Python, that of the machine in `/opt` with the system's: else the same."""
-    elsewhere = blocks(ROOT / "deploy" / "systemd" / "README.md", "sh")[0].replace("/opt/mms-exporter", ".venv")
-    elsewhere = elsewhere.replace("/usr/bin/python3", "python3")
-    by_hand = [command for command in commands(ROOT / "README.md") if place_of(command) == MACHINE]
-    assert by_hand
-    assert set(by_hand) <= set(elsewhere.splitlines())
+def install(folder: Path) -> str:
+    """Run `make install` into a folder, and return what the installed program prints for `--help`."""
+    code, output = said("make", "install", f"VENV={folder}", f"PYTHON={sys.executable}")
+    assert code == 0, output
+    code, output = said(folder / "bin" / "mms-exporter", "--help", cwd=folder)
+    assert code == 0, output
+    return output
+
+
+def test_make_install_installs_the_program(tmp_path: Path) -> None:
+    """The locked packages come from this environment, and are not downloaded again."""
+    venv.create(tmp_path, with_pip=True)
+    (tmp_path / ".build").touch()
+    (tmp_path / ".runtime").touch()
+    (packages,) = tmp_path.glob("lib/*/site-packages")
+    (packages / "locked.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    assert "--config.file" in install(tmp_path)
+    assert (packages / "exporter" / "__main__.py").is_file()
+
+
+@pytest.mark.scale
+def test_make_install_needs_nothing_but_python(tmp_path: Path) -> None:
+    assert "--config.file" in install(tmp_path / "venv")

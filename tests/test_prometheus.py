@@ -70,7 +70,9 @@ async def test_prometheus_scrapes_the_demo_without_a_warning(
 
 
 @asynccontextmanager
-async def prometheus_on(target: str, folder: Path, scraping: str = "") -> AsyncIterator[tuple[str, Path]]:
+async def prometheus_on(
+    target: str, folder: Path, scraping: str = "", keeps: str = "15d"
+) -> AsyncIterator[tuple[str, Path]]:
     """Provide the URL of a Prometheus that scrapes `target` every 2 s, or as `scraping` says, and its log."""
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
     config.write_text(
@@ -81,6 +83,7 @@ async def prometheus_on(target: str, folder: Path, scraping: str = "") -> AsyncI
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     arguments = [f"--config.file={config}", f"--storage.tsdb.path={folder}/data", f"--web.listen-address={address}"]
+    arguments.append(f"--storage.tsdb.retention.time={keeps}")
     with log.open("w") as file:
         process = await asyncio.create_subprocess_exec(program("PROMETHEUS"), *arguments, stdout=file, stderr=file)
         try:

@@ -1,0 +1,34 @@
+"""The section of docs/metrics.md with PromQL queries, from queries.yaml; a test runs each on a real Prometheus."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+FILE: Final = Path(__file__).parent / "queries.yaml"
+NO_RESULT: Final = "(no result)"
+HEAD: Final = """## Queries
+
+The results are from the simulated world of `mms-exporter demo`, 1 hour after its start, with `tasks.enabled` and two
+watched tables and one watched partition. The labels `instance` and `job` and the metric name are left out of the
+results. Values are rounded to 3 decimals.
+"""
+
+
+def groups() -> list[dict[str, Any]]:
+    """Return the groups of metrics with their queries."""
+    loaded: list[dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return loaded
+
+
+def queries() -> Iterator[str]:
+    """Yield the lines of the section."""
+    yield HEAD
+    for group in groups():
+        yield f"### {group['group']}\n"
+        for query in group["queries"]:
+            result = "\n".join(query["result"]) or NO_RESULT
+            yield f"{query['question']}\n"
+            yield f"```promql\n{query['query'].rstrip()}\n```\n"
+            yield f"```text\n{result}\n```\n"
