@@ -146,7 +146,8 @@ def _look(command: str, values: Mapping[str, Any]) -> int:
 
 def _retry(values: Mapping[str, Any]) -> int:
     from exporter.console.paper import Paper
-    from exporter.console.retry import RetryOptions, retry
+    from exporter.console.retry import retry
+    from exporter.console.retry_options import RetryOptions
     from exporter.console.terminal import Terminal
 
     home = Path(os.environ.get("XDG_STATE_HOME") or "")

@@ -2,14 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Final, TypeVar
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config import Account, Config
@@ -18,6 +18,7 @@ from exporter.console.columns import Found
 from exporter.console.options import Options
 from exporter.console.plans import amounts, beside_lines, entry_line, left_lines, plan_lines
 from exporter.console.report import complaints
+from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, ExporterError, MmsError, Problem, RetryStopped
 from exporter.mms.access import client_of
@@ -31,8 +32,8 @@ from exporter.retry.following import follow_all, twins
 from exporter.retry.journal import OPEN, Course, Journal, entries_of, job_prefix
 from exporter.retry.results import failed_beside, not_done
 from exporter.retry.scope import Plan
-from exporter.retry.selection import Selection, planned
-from exporter.retry.sending import SETTLE_SECONDS, Means, ask_for_all
+from exporter.retry.selection import planned
+from exporter.retry.sending import Means, ask_for_all
 from exporter.retry.watching import watch
 from exporter.shapes import duration_text
 from exporter.threads import DAEMON_THREADS
@@ -40,66 +41,6 @@ from exporter.threads import DAEMON_THREADS
 T = TypeVar("T")
 TOKEN_BYTES: Final = 6
 """Of the random part of job names."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryOptions:
-    """What is to be migrated again, and how a person is asked about it."""
-
-    state_folder: Path
-    """Where runs are written down."""
-    account: str | None = None
-    source: str | None = None
-    """Name or id; None only where a run is resumed."""
-    selection: Selection = field(default_factory=Selection)
-    dry_run: bool = False
-    yes: bool = False
-    watch: bool = False
-    resume: Path | None = None
-    """What an interrupted run wrote down."""
-    resend: bool = False
-    """Whether a person said that jobs in doubt were not made, and are to be sent again."""
-    settle_seconds: float = SETTLE_SECONDS
-    """For how long lists and statuses of MMS may lag behind jobs."""
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any], state_folder: Path) -> Self:
-        """Return what the values of a command line ask for, by their names there."""
-        return cls(
-            state_folder=state_folder,
-            account=values["account"],
-            source=values["source"],
-            selection=Selection(
-                failed=values["failed"],
-                tables=values["table"],
-                partitions=values["partition"],
-                jobs=values["job"],
-            ),
-            dry_run=values["dry-run"],
-            yes=values["yes"],
-            watch=values["watch"],
-            resume=Path(values["resume"]) if values["resume"] else None,
-            resend=values["resend"],
-            settle_seconds=values["settle"],
-        )
-
-    def problems(self, *, has_person: bool) -> Iterator[Problem]:
-        """Yield what makes it unclear what is meant, or whether it may be done."""
-        selection = self.selection
-        if self.resume is not None:
-            if self.source or self.account or not selection.is_empty or self.dry_run:
-                yield Problem("--resume", "says by itself what is meant; give nothing beside it but --watch or --yes")
-            return
-        if self.resend:
-            yield Problem("--resend", "is for jobs in doubt of an earlier run; give it with --resume")
-        if not self.source:
-            yield Problem("--source", "is required: the data source, by name or id")
-        if selection.is_empty:
-            yield Problem("--failed", "give it, or name what is meant with --table, --partition or --job")
-        elif selection.failed and (selection.tables or selection.partitions or selection.jobs):
-            yield Problem("--failed", "is all of them; leave out --table, --partition and --job, or this")
-        if not (has_person or self.yes or self.dry_run):
-            yield Problem("--yes", "is needed where there is no terminal to ask on; --dry-run shows what would be sent")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ import pytest
 
 from exporter.config import Config, config_from
 from exporter.console.paper import Paper
-from exporter.console.retry import Outcome, RetryOptions, retry
+from exporter.console.retry import Outcome, retry
+from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, RetryStopped
 from exporter.mms.protocol import JobRequest

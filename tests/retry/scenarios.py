@@ -14,7 +14,8 @@ from typing import Any
 
 from exporter.clock import Clock
 from exporter.console.paper import Paper
-from exporter.console.retry import Outcome, RetryOptions, retry
+from exporter.console.retry import Outcome, retry
+from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ExporterError
 from exporter.retry.inventory import Inventory
