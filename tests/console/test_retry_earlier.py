@@ -133,3 +133,15 @@ async def test_an_old_copy_of_a_journal_sends_nothing_though_no_list_shows_its_j
 async def test_resend_is_for_a_run_that_is_resumed(run: Run) -> None:
     with pytest.raises(Exception, match="--resend: is for jobs in doubt of an earlier run; give it with --resume"):
         await run(yes=True, resend=True)
+
+
+async def test_a_run_that_goes_on_leaves_out_what_a_later_run_made(stage: Stage, run: Run) -> None:
+    stage.world.options = replace(stage.world.options, job_list_lag_seconds=10 * SETTLE_SECONDS)
+    stage.simulator.faults.add(Fault(kind="throttle", operation="CreateMmsJob", times=4))
+    await run(yes=True)
+    (journal,) = journals(stage)
+    assert (await run(yes=True)).outcome.is_fine
+    jobs = made(stage)
+    resumed = await run(**RESUMED, resume=journal)
+    assert all(" skipped (other jobs have all of it under way by now): " in line for line in resumed.lines)
+    assert (resumed.outcome.is_fine, made(stage)) == (False, jobs)
