@@ -43,16 +43,16 @@ def test_what_other_readers_stumble_over_gets_its_exact_message(tmp_path: Path, 
     assert said_of(tmp_path, text) == said
 
 
-UNCLOSED = "expected a comma or the closing bracket; is a quote before it not closed?"
+UNCLOSED = "expected a comma or the closing bracket; check for an unclosed quote before it"
 BROKEN = {
     "a: {b: 'canary, c: 'd'}\n": f"line 1, column 21: {UNCLOSED}",
     "a: [1, 2\n": f"line 2, column 1: {UNCLOSED}",
-    'a: 1\nb: "canary\nc: 2\n': "line 2, column 4: a quote begins here and is not closed",
-    "a: @canary": "line 1, column 4: no value begins with this character: put the value in quotes",
-    "a: '\n--- canary": "line 1, column 4: a quote begins here and is not closed",
-    "--- canary\n--- canary\n": "line 2, column 1: expected a single document, and a second one begins here",
+    'a: 1\nb: "canary\nc: 2\n': "line 2, column 4: the quote that begins here is not closed",
+    "a: @canary": "line 1, column 4: a value cannot begin with this character; put the value in quotes",
+    "a: '\n--- canary": "line 1, column 4: the quote that begins here is not closed",
+    "--- canary\n--- canary\n": "line 2, column 1: expected a single document, but a second one begins here",
     "canary\n:b\nc: 1": "line 3, column 2: mapping values are not allowed here",
-    "a: &canary x\nb: &canary y": "line 2, column 4: an anchor is given twice",
+    "a: &canary x\nb: &canary y": "line 2, column 4: an anchor is defined twice",
     "}": "line 1, column 1: expected the node content",
 }
 

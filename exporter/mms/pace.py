@@ -82,7 +82,7 @@ class Pace:
     async def _sit_out_pause(self, operation: str) -> None:
         pause = self._pause_seconds(operation)
         if pause > self._patience_seconds:
-            raise Throttled(f"{operation} is not sent: MMS asked to wait {pause:.0f} s more", wait_seconds=pause)
+            raise Throttled(f"{operation} was not sent: MMS asked to wait {pause:.0f} s", wait_seconds=pause)
         if pause > 0:
             self._observer.waited(operation, pause)
             await self._clock.sleep(pause)

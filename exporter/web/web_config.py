@@ -89,23 +89,23 @@ class TlsServer(Section, frozen=True, kw_only=True):
         for name in ("cert", "key", "client_ca"):
             inline, file = getattr(self, name), getattr(self, f"{name}_file")
             if inline and file:
-                yield name, f"give {name} or {name}_file, not both"
+                yield name, f"expected either {name} or {name}_file, not both"
             elif not inline and not file and name != "client_ca":
-                yield name, f"give {name} or {name}_file: TLS needs both a certificate and its key"
+                yield name, f"expected {name} or {name}_file; TLS needs both a certificate and its key"
 
     def _policy(self) -> Iterator[tuple[str, str]]:
         policies = (*NO_CLIENT_CERTIFICATE, *VERIFIED_CLIENT_CERTIFICATE)
         if self.client_auth_type in UNVERIFIED_CLIENT_CERTIFICATE:
             yield (
                 "client_auth_type",
-                "cannot be served: it takes a certificate that anyone can make; use " + policies[-1],
+                "is not supported: it accepts certificates without verification; use " + policies[-1],
             )
         elif self.client_auth_type not in policies:
             yield "client_auth_type", f"expected one of {', '.join(policies)}"
         elif self.client_auth_type == "NoClientCert" and (self.client_ca or self.client_ca_file):
-            yield "client_auth_type", f"is needed beside a client CA: {' or '.join(VERIFIED_CLIENT_CERTIFICATE)}"
+            yield "client_auth_type", f"must be set with a client CA: {' or '.join(VERIFIED_CLIENT_CERTIFICATE)}"
         elif self.client_allowed_sans and self.client_auth_type not in VERIFIED_CLIENT_CERTIFICATE:
-            yield "client_allowed_sans", f"needs client_auth_type {' or '.join(VERIFIED_CLIENT_CERTIFICATE)}"
+            yield "client_allowed_sans", f"requires client_auth_type {' or '.join(VERIFIED_CLIENT_CERTIFICATE)}"
 
     def _versions(self) -> Iterator[tuple[str, str]]:
         known = list(VERSIONS)
@@ -117,15 +117,15 @@ class TlsServer(Section, frozen=True, kw_only=True):
     def _suites(self) -> Iterator[tuple[str, str]]:
         for index, name in enumerate(self.cipher_suites):
             if name not in CIPHERS and name not in CIPHERS_OF_TLS13:
-                yield f"cipher_suites[{index}]", "is no cipher suite that Go calls secure, by Go's name for it"
+                yield f"cipher_suites[{index}]", "expected the Go name of a cipher suite that Go considers secure"
         if self.cipher_suites and self.max_version != "TLS13" and CIPHERS_OF_TLS13.issuperset(self.cipher_suites):
-            yield "cipher_suites", f"has none for {self.max_version}"
+            yield "cipher_suites", f"has no cipher suite for {self.max_version}"
 
     def _curves(self) -> Iterator[tuple[str, str]]:
         unknown = [index for index, name in enumerate(self.curve_preferences) if name not in CURVES]
         yield from ((f"curve_preferences[{index}]", f"expected one of {', '.join(CURVES)}") for index in unknown)
         if not unknown and 1 < len(set(self.curve_preferences)) < len(CURVES):
-            yield "curve_preferences", "Python can be held to one curve or to none: give one, or all of them"
+            yield "curve_preferences", "expected one curve or all of them; Python cannot select a subset"
 
 
 class HttpServer(Section, frozen=True, kw_only=True):
@@ -142,7 +142,7 @@ class HttpServer(Section, frozen=True, kw_only=True):
         for name, value in self.headers.items():
             where = f"headers.{shown_key(name)}"
             if name not in HEADERS:
-                yield where, f"cannot be set; these can: {', '.join(HEADERS)}"
+                yield where, f"is not allowed; allowed headers: {', '.join(HEADERS)}"
             elif HEADERS[name] and value not in HEADERS[name]:
                 yield where, f"expected {' or '.join(HEADERS[name])}"
             elif not str(value).isprintable() or not str(value).isascii():
@@ -206,10 +206,10 @@ class WebConfig(Section, frozen=True, kw_only=True):
 def _unfit(user: str, hashed: str) -> str:
     """Return why nobody could log in as `user`; "" where somebody can."""
     if not (found := _HASH.fullmatch(hashed)):
-        return "expected a bcrypt hash, as of: htpasswd -nBC 10 NAME"
+        return "expected a bcrypt hash, such as from: htpasswd -nBC 10 NAME"
     if int(found[1]) > MAX_COST:
-        return f"expected a hash of cost {MAX_COST} or less: each login would take seconds, and keep others waiting"
-    return "a login's name ends at its first colon: give the user a name without one" if ":" in user else ""
+        return f"expected a bcrypt cost of at most {MAX_COST}; a higher cost makes each login take seconds"
+    return "expected a user name without a colon" if ":" in user else ""
 
 
 def web_config_from(raw: object) -> WebConfig:

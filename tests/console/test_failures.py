@@ -157,4 +157,4 @@ async def test_that_nothing_is_called_so_is_not_said_to_be_that_nothing_failed(
 ) -> None:
     happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     for options in ({"tables": ["nope"]}, {"databases": ["nope"]}):
-        assert (await look("failed", **options)).remarks == ["nothing failed that is called so"]
+        assert (await look("failed", **options)).remarks == ["no failed tables or partitions with these names"]

@@ -137,14 +137,14 @@ async def test_tls_is_served_on_the_socket_that_systemd_opened(
 
 async def test_a_check_of_the_configuration_needs_no_socket() -> None:
     ended = await run("--mms.region=cn-shanghai", "--web.systemd-socket", "--config.check")
-    assert (ended.code, ended.out) == (0, "the configuration is fine: 1 account\n")
+    assert (ended.code, ended.out) == (0, "the configuration is valid: 1 account\n")
 
 
 async def test_without_a_socket_from_systemd_it_says_what_is_lacking() -> None:
     ended = await run("--mms.region=cn-shanghai", "--web.systemd-socket")
     assert ended.code == 2
     assert ended.err == (
-        "mms-exporter: --web.systemd-socket: systemd handed no socket over; start it by mms-exporter.socket\n"
+        "mms-exporter: --web.systemd-socket: systemd passed no socket; start the service through mms-exporter.socket\n"
     )
 
 
