@@ -16,8 +16,8 @@ PLOT: Final = FOLDER.parent / "docs" / "images" / "growth.svg"
 
 OPENING: Final = """# Performance
 
-`make bench` writes this page. Each section names the machine and the date of the measurement. A reference is measured in
-the same run, alternating with the exporter. Ratios to references transfer to other machines better than absolute values.
+`make bench` writes this page. Each section names the machine and the date of the measurement. References are measured
+in the same run, alternating with the exporter. The ratios are more portable to other machines than absolute values.
 """
 HEADINGS: Final = {
     "rendering": "Rendering of 100,000 series",
@@ -32,7 +32,7 @@ HEADINGS: Final = {
 }
 REMARKS: Final = {
     "rendering": "Every refresh updates the last-success timestamp of each data source, so these series are always "
-    "rendered again. Changed data sources are compressed again together with their neighbors, in blocks of a few dozen.",
+    "rendered again. A changed data source is compressed again with its neighbors, in blocks of a few dozen.",
     "scraping": "Over loopback, from the request to the last byte; each server runs in its own process. The gzip "
     "figures of `generate_latest` include the compression of each response.",
     "holding": "Refreshes run back to back while all data changes; a client scrapes 10 times per second with gzip. "

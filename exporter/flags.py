@@ -149,32 +149,32 @@ _QUIET: Final = tuple((command, "warning") for command in (*_LOOK, "retry", "che
 _NARROWING: Final = (
     Flag(
         "account",
-        "Show only this account. Repeatable.",
+        "Select this account. Repeatable.",
         (*_LOOK, "check"),
         metavar="NAME",
         is_repeatable=True,
         has_variable=False,
     ),
     Flag(
-        *("source", "Show only this data source, by name or id. Repeatable.", _LOOK),
+        *("source", "Select this data source, by name or ID. Repeatable.", _LOOK),
         metavar="NAME",
         is_repeatable=True,
         has_variable=False,
     ),
     Flag(
-        *("database", "Show only this source database. Repeatable.", ("jobs", "failed")),
+        *("database", "Select this source database. Repeatable.", ("jobs", "failed")),
         metavar="NAME",
         is_repeatable=True,
         has_variable=False,
     ),
     Flag(
-        *("table", "Show only this table, as TABLE or DATABASE.TABLE. Repeatable.", ("jobs", "failed")),
+        *("table", "Select this table, as TABLE or DATABASE.TABLE. Repeatable.", ("jobs", "failed")),
         metavar="NAME",
         is_repeatable=True,
         has_variable=False,
     ),
     Flag(
-        *("status", "Show only this MMS status, such as FAILED. Repeatable.", ("sources", "jobs")),
+        *("status", "Select this MMS status, such as FAILED. Repeatable.", ("sources", "jobs")),
         metavar="STATUS",
         is_repeatable=True,
         has_variable=False,
@@ -200,12 +200,12 @@ _RETRY: Final = (
     Flag(
         "account", "Account; required if the configuration has several.", ("retry",), metavar="NAME", has_variable=False
     ),
-    Flag("source", "Data source, by name or id.", ("retry",), metavar="NAME", has_variable=False),
+    Flag("source", "Data source, by name or ID.", ("retry",), metavar="NAME", has_variable=False),
     Flag("failed", "Retry everything that failed in the data source.", ("retry",), "false", switch, has_variable=False),
     Flag(
         *(
             "table",
-            "Retry this failed table, by id or DATABASE.TABLE. Repeatable.",
+            "Retry this failed table, by ID or DATABASE.TABLE. Repeatable.",
             ("retry",),
             None,
             name_or_id,
@@ -318,6 +318,6 @@ FLAGS: Final = (
 
 WORDS: Final = (
     Word("kind", "table, partition or job", "show", one_of("table", "partition", "job")),
-    Word("id", "its id, as the other commands print it", "show", whole),
+    Word("id", "its ID, as the other commands print it", "show", whole),
     Word("what", "show or schema", "config", one_of("show", "schema")),
 )
