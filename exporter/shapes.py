@@ -272,7 +272,7 @@ def decode_hook(kind: type, raw: object) -> object:
         if not raw:
             raise ValueError("is empty")
         if raw == HIDDEN:
-            raise ValueError(f"expected the secret, not {HIDDEN}, which `config show` prints instead of it")
+            raise ValueError(f"expected the secret, not {HIDDEN}, which config show prints instead of it")
         return Secret(raw)
     if kind is Seconds:
         return seconds(raw)

@@ -189,7 +189,7 @@ async def test_once_writes_a_file_whole_and_leaves_the_old_one_where_it_cannot(
     assert stat.filemode((await asyncio.to_thread(file.stat)).st_mode) == "-rw-r--r--"
     ended = await run("once", config, f"--output={tmp_path}/nowhere/mms.prom")
     assert ended.code == 1
-    assert ended.err == f"mms-exporter: {tmp_path}/nowhere/mms.prom cannot be written: No such file or directory\n"
+    assert ended.err == f"mms-exporter: cannot write {tmp_path}/nowhere/mms.prom: No such file or directory\n"
     assert set(os.listdir(tmp_path)) == {"config.yaml", "mms.prom"}, "nothing half-written is left"  # noqa: PTH208 - quick
 
 

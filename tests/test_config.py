@@ -30,9 +30,9 @@ def test_each_invalid_file_gets_its_exact_messages(file: Path) -> None:
 
 
 BEYOND_OTHER_READERS = {
-    "accounts: !!bool canary": "{file}: is not YAML",
-    "accounts: !!timestamp canary": "{file}: is not YAML",
-    'accounts: !!int ""': "{file}: is not YAML",
+    "accounts: !!bool canary": "{file}: is not valid YAML",
+    "accounts: !!timestamp canary": "{file}: is not valid YAML",
+    'accounts: !!int ""': "{file}: is not valid YAML",
     "accounts: &accounts [*accounts]": "accounts[0]: expected a mapping, not a list",
 }
 """Not among the files, since the scan of the tree for secrets would end at the former, and never end at the latter."""
@@ -59,7 +59,7 @@ BROKEN = {
 
 @pytest.mark.parametrize(("text", "said"), BROKEN.items())
 def test_what_is_no_yaml_is_told_in_whole_sentences_without_being_quoted(tmp_path: Path, text: str, said: str) -> None:
-    assert said_of(tmp_path, text) == f"{{file}}: is not YAML at {said}"
+    assert said_of(tmp_path, text) == f"{{file}}: is not valid YAML at {said}"
 
 
 def said_of(folder: Path, text: str) -> str:
@@ -172,7 +172,7 @@ def test_keys_are_asked_for_over_plain_http_on_loopback(spec: dict[str, str], ho
 def test_keys_are_asked_for_over_plain_http_elsewhere_only_where_the_account_allows_it(
     spec: dict[str, str], host: str
 ) -> None:
-    with pytest.raises(ConfigError, match="plain http is for loopback only"):
+    with pytest.raises(ConfigError, match="plain http is allowed only on loopback"):
         config_from(asking_at(spec, host))
     assert len(config_from(asking_at(spec, host, allow_insecure=True)).accounts) == 1
 

@@ -73,7 +73,7 @@ async def test_a_missing_permission_is_named_and_hides_no_other(
     found = await findings(watched)
     assert [name for name, result in results(found).items() if result not in {"ok", "untested"}] == [operation]
     assert (found[operation]["result"], found[operation]["action"]) == ("denied", f"odps:{operation}")
-    policy = found[operation]["advice"].removeprefix(f"grant odps:{operation}: ")
+    policy = found[operation]["advice"].removeprefix(f"grant odps:{operation}, see ")
     statements = json.loads((ROOT / policy).read_text(encoding="utf-8"))["Statement"]
     assert f"odps:{operation}" in {action for statement in statements for action in statement["Action"]}
 
@@ -187,7 +187,7 @@ async def test_what_is_watched_in_another_account_is_not_asked_for(simulator: Si
 
 async def test_without_a_selected_source_nothing_can_be_asked(simulator: Simulator) -> None:
     found = await findings(config_on(simulator.url, {"sources": {"include": ["none"]}}))
-    assert found["ListMmsDataSources"]["detail"] == "allowed; 6 data sources, 0 of them selected"
+    assert found["ListMmsDataSources"]["detail"] == "allowed; 6 data sources, 0 selected"
     assert found["ListMmsJobs"]["result"] == "untested"
 
 

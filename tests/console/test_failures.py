@@ -51,7 +51,12 @@ async def test_nothing_failed_is_said() -> None:
     world = World(WorldOptions(sources=1, failure_rate=0), clock=ManualClock())
     async with Simulator(world, identities=[IDENTITY]) as quiet:
         found = await shown("failed", config_on(quiet.url))
-    assert (found.rows, found.remarks, found.table(), found.report.is_fine) == ([], ["nothing failed"], "", True)
+    assert (found.rows, found.remarks, found.table(), found.report.is_fine) == (
+        [],
+        ["no failed tables or partitions"],
+        "",
+        True,
+    )
 
 
 async def test_the_newest_are_shown_and_the_others_counted(simulator: Simulator, look: Look) -> None:

@@ -124,6 +124,6 @@ async def test_it_goes_on_behind_what_nobody_foresaw_in_the_configuration(simula
     async with followed(load_ascii, lambda: content_of(file)) as service:
         write_config(tmp_path, simulator.url, "# é\n")
         await eventually(lambda: not is_successful(service))
-        assert "unforeseen" in service.situation().load.problems[0]
+        assert "unexpected" in service.situation().load.problems[0]
         write_config(tmp_path, simulator.url, "# e\n")
         await eventually(lambda: is_successful(service))

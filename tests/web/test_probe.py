@@ -74,7 +74,7 @@ async def test_who_asks_for_a_password_runs(status: bytes) -> None:
 
 async def test_who_says_that_a_task_has_ended_is_not_well() -> None:
     async with answering(OK.replace(b"200 OK", b"503 Service Unavailable")) as address:
-        assert await ailment_of(address) == "/-/healthy answers 503"
+        assert await ailment_of(address) == "/-/healthy returned status 503"
 
 
 async def test_who_hangs_up_is_not_well() -> None:

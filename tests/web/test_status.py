@@ -251,7 +251,7 @@ def test_a_shard_says_that_it_is_one() -> None:
     report = report_of(replace(whole, shard=Shard(1, 3)))
     assert report.shard is not None
     assert (report.shard.index, report.shard.total) == (1, 3)
-    assert b"shard 1 of 3" in page(report, "/metrics")
+    assert b"Shard 1 of 3" in page(report, "/metrics")
 
 
 def test_an_agent_that_is_offline_matters_while_work_is_left() -> None:

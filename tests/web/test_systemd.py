@@ -161,9 +161,9 @@ def descriptor_3() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("family", "kind", "complaint"),
     [
-        (socket.AF_INET, socket.SOCK_STREAM, "is no TCP socket that listens"),
-        (socket.AF_INET, socket.SOCK_DGRAM, "is no TCP socket that listens"),
-        (None, None, "is no socket"),
+        (socket.AF_INET, socket.SOCK_STREAM, "is not a listening TCP socket"),
+        (socket.AF_INET, socket.SOCK_DGRAM, "is not a listening TCP socket"),
+        (None, None, "is not a socket"),
     ],
 )
 def test_what_no_server_can_listen_on_is_refused(
@@ -181,5 +181,5 @@ def test_what_no_server_can_listen_on_is_refused(
     [{"LISTEN_FDS": "1"}, {"LISTEN_FDS": "1", "LISTEN_PID": "8"}, {"LISTEN_FDS": "0", "LISTEN_PID": "7"}],
 )
 def test_sockets_of_another_process_are_left_alone(environment: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match="handed no socket over"):
+    with pytest.raises(ConfigError, match="passed no socket"):
         inherited_sockets(environment, process_id=7)
