@@ -198,7 +198,11 @@ _NARROWING: Final = (
 
 _RETRY: Final = (
     Flag(
-        "account", "Account; required if the configuration has several.", ("retry",), metavar="NAME", has_variable=False
+        "account",
+        "Account; needed only if several accounts have the data source.",
+        ("retry",),
+        metavar="NAME",
+        has_variable=False,
     ),
     Flag("source", "Data source, by name or ID.", ("retry",), metavar="NAME", has_variable=False),
     Flag("failed", "Retry everything that failed in the data source.", ("retry",), "false", switch, has_variable=False),
