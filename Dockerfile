@@ -1,19 +1,20 @@
 # syntax=docker/dockerfile:1
-# For who wants the very same bytes again: docker build --build-arg PYTHON_IMAGE=python:3.11.14-slim-bookworm@sha256:...
-# Both stages have to be of one image: what the first installs points to the Python of the second.
+# For a reproducible build: docker build --build-arg PYTHON_IMAGE=python:3.11.14-slim-bookworm@sha256:...
+# Both stages need the same image: the virtual environment from the first stage refers to the Python of the second.
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 COPY requirements.lock requirements-build.lock ./
-# Every package by its hash, and what builds those that are published as source alone; none of them needs a compiler.
+# With --no-deps, pip installs exactly the locked packages, verified by hash. The locked build tools build those that are
+# published only as source; no compiler is needed.
 RUN python -m venv tools \
- && tools/bin/pip install --require-hashes --only-binary=:all: -r requirements-build.lock \
- && tools/bin/pip wheel --require-hashes --no-build-isolation --wheel-dir=wheels -r requirements.lock
+ && tools/bin/pip install --no-deps --no-build-isolation --require-hashes -r requirements-build.lock \
+ && tools/bin/pip wheel --no-deps --no-build-isolation --require-hashes --wheel-dir=wheels -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
-RUN tools/bin/pip wheel --no-build-isolation --no-deps --wheel-dir=wheels . \
+RUN tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir=wheels . \
  && python -m venv --without-pip /opt/mms-exporter \
  && tools/bin/pip --python=/opt/mms-exporter/bin/python install --no-index --no-deps wheels/*.whl
 
@@ -26,12 +27,12 @@ LABEL org.opencontainers.image.title="mms-exporter" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/mms-exporter /opt/mms-exporter
-# Nothing is written: the root may be read-only.
+# The exporter writes no files, so the root file system can be read-only.
 ENV PATH=/opt/mms-exporter/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-# A number, so that Kubernetes can see that it is not root.
+# A numeric ID, so that Kubernetes can verify runAsNonRoot.
 USER 65532:65532
 WORKDIR /
 EXPOSE 10180
-# Where MMS_EXPORTER_WEB_LISTEN_ADDRESS moves the exporter, the check follows; a flag it cannot see.
+# The check uses MMS_EXPORTER_WEB_LISTEN_ADDRESS; it cannot see the --web.listen-address flag.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=20s --retries=3 CMD ["mms-exporter", "probe"]
 ENTRYPOINT ["mms-exporter"]

@@ -1,35 +1,35 @@
-# What a developer does here. Each target sets up what it needs, from nothing.
+# Developer commands. Each target installs what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Of two, three and four at a time, three were the quickest on two cores: what waits leaves them to the others.
+# 3 workers were the fastest on 2 cores, because many tests wait.
 WORKERS := -n 3 --dist=worksteal
 
 .PHONY: demo install test pythons scale soak fuzz coverage lint docs bench lock tools clean
 
-demo: $(VENV)/.runtime  ## A simulated migration and the exporter on it, until Ctrl-C
+demo: $(VENV)/.runtime  ## Run a simulated migration and an exporter until Ctrl-C
 	@exec $(BIN)/python -m exporter demo
 
 install: $(VENV)/.runtime  ## Install the program into .venv; VENV chooses another folder
 	$(PIP_INSTALL) .
 
-test: $(VENV)/.development tools  ## The suite, in minutes; what takes longer is in `make scale`
+test: $(VENV)/.development tools  ## Run the test suite; long tests are in `make scale`
 	$(BIN)/pytest $(WORKERS)
 
-pythons:  ## On each supported Python here: install from the lock, run the demo and the quick tests
+pythons:  ## Test the installation, the demo and the quick tests on each supported Python
 	tests/tools/pythons 3.11 3.12 3.13 3.14
 
-scale: $(VENV)/.development tools  ## What the suite shows in a short form: 1,000 refreshes, 100,000 failures, a day of alerts
+scale: $(VENV)/.development tools  ## Run the long tests: 1,000 refreshes, 100,000 failures, a day of alerts
 	$(BIN)/pytest $(WORKERS) -m scale
 
-soak: $(VENV)/.development  ## An hour of random faults, churn and scrapes; SOAK_SECONDS and SOAK_SEED choose another
+soak: $(VENV)/.development  ## Run random faults, churn and scrapes for 1 hour; set SOAK_SECONDS and SOAK_SEED to change it
 	$(BIN)/python -m tests.soak
 
-fuzz: $(VENV)/.development  ## Each target of the fuzzer for a minute; FUZZ_SECONDS chooses another
+fuzz: $(VENV)/.development  ## Run each fuzz target for 60 seconds; set FUZZ_SECONDS to change it
 	for target in answer headers exposition configuration web_configuration negotiation login request times; do \
 	  $(BIN)/python -m tests.fuzz.run $$target $${FUZZ_SECONDS:-60} || exit 1; done
 
-coverage: $(VENV)/.development tools  ## The suite, and the lines and branches they do not reach
+coverage: $(VENV)/.development tools  ## Run the test suite and report uncovered lines and branches
 	$(BIN)/pytest $(WORKERS) --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.development  ## Check style, types, lock files, known vulnerabilities and secrets
@@ -39,11 +39,11 @@ lint: $(VENV)/.development  ## Check style, types, lock files, known vulnerabili
 	$(BIN)/python -m tests.locks
 	$(BIN)/python -m tests.audit
 
-docs: $(VENV)/.development  ## What is generated: references in docs/, dashboards in grafana/
+docs: $(VENV)/.development  ## Generate the references in docs/ and the dashboards in grafana/
 	$(BIN)/python -m docs.build
 	$(BIN)/python -m grafana.builder
 
-bench: $(VENV)/.development  ## Ratios of cost, as a table and in benchmarks/results.json
+bench: $(VENV)/.development  ## Run the benchmarks; write benchmarks/results.json and docs/performance.md
 	$(BIN)/python -m benchmarks.run
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \

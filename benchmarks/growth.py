@@ -39,9 +39,9 @@ async def figures() -> list[Figure]:
         held = json.loads(await ours.said_at_end())["held"]
     what = "1,000,000 series of 10,000 data sources"
     return [
-        Figure(what=f"{what}: start to the first complete page", value=seconds, unit="s"),
+        Figure(what=f"{what}: start to the first complete exposition", value=seconds, unit="s"),
         Figure(what=f"{what}: resident memory", value=resident, unit="MiB"),
-        Figure(what=f"{what}: event loop held at a time, longest", value=held),
+        Figure(what=f"{what}: longest event loop stall", value=held),
         *(Figure(what=f"{what}: scrape, {request}", value=value) for request, value in spent),
     ]
 

@@ -29,7 +29,7 @@ async def figures() -> list[Figure]:
     grown = f"resident memory, {churned['series']:,} series, after {churned['refreshes']:,} refreshes with churn"
     return [
         Figure(
-            what=f"resident memory, {series:,} series, after a minute of refreshes and scrapes",
+            what=f"resident memory, {series:,} series, after 1 minute of refreshes and scrapes",
             value=resident,
             unit="MiB",
             bound=Bound("at most", 200, of="value"),
@@ -46,7 +46,7 @@ async def figures() -> list[Figure]:
             what=grown,
             value=churned["end"],
             unit="MiB",
-            beside="after half of them",
+            beside="after half of the refreshes",
             beside_value=churned["middle"],
         ),
     ]

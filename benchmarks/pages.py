@@ -33,9 +33,7 @@ async def figures() -> list[Figure]:
         await again.current()
         first, whole = await _milliseconds(anew), timed(lambda: Renderer().render(held))[0]
         found.append(
-            Figure(
-                what=f"status {name}, once a publication", value=first, beside="rendering, whole", beside_value=whole
-            )
+            Figure(what=f"status {name}, once a publication", value=first, beside="full rendering", beside_value=whole)
         )
         found.append(Figure(what=f"status {name}, from then on", value=await _milliseconds(again)))
     return found

@@ -47,13 +47,13 @@ async def _with_history(finished: int) -> list[Figure]:
                 taken.append((time.process_time() - started, _loading_seconds(bodies)))
     plainest = await _asking_seconds(bodies)
     size, share = sum(map(len, bodies)) / SOURCES / 1000, 1e6 / SOURCES
-    what = f"processor time per source: {RUNNING} running, {finished} finished jobs, {size:.0f} kB"
+    what = f"CPU time per data source: {RUNNING} running, {finished} finished jobs, {size:.0f} kB"
     made = []
-    for name, taken, bound in ((what, steady, Bound("at most", 4)), (f"{what}, all read anew", anew, None)):
+    for name, taken, bound in ((what, steady, Bound("at most", 4)), (f"{what}, all changed", anew, None)):
         ours, loading = sorted(taken, key=lambda pair: pair[0] / pair[1])[ROUNDS // 2]
         beside = {
             "json.loads of the same bytes": (loading, bound),
-            "aiohttp without signature or limits, and json.loads": (loading + plainest, None),
+            "aiohttp without signing or limits, and json.loads": (loading + plainest, None),
         }
         for other, (seconds, its_bound) in beside.items():
             figure = Figure(what=name, value=ours * share, unit="us", beside=other, beside_value=seconds * share)

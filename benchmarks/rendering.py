@@ -35,25 +35,27 @@ async def figures() -> list[Figure]:
     )
     return [
         Figure(
-            what="rendering, whole: both formats, plain and compressed",
+            what="full rendering: both formats, plain and gzip",
             value=whole,
             beside="generate_latest, one format, plain",
             beside_value=theirs,
             bound=Bound("at least", 5),
         ),
         Figure(
-            what="rendering after a refresh, 1 % of the sources changed, neighbours",
+            what="rendering after a refresh, 1 % of the sources changed, adjacent",
             value=neighbours,
-            beside="whole",
+            beside="full rendering",
             beside_value=whole,
             bound=Bound("at least", 10),
         ),
         Figure(
-            what="rendering after a refresh, 1 % of the sources changed, spread evenly",
+            what="rendering after a refresh, 1 % of the sources changed, evenly spread",
             value=spread,
-            beside="whole",
+            beside="full rendering",
             beside_value=whole,
             bound=Bound("at least", 10),
         ),
-        Figure(what="rendering after a refresh, no source changed", value=none, beside="whole", beside_value=whole),
+        Figure(
+            what="rendering after a refresh, no source changed", value=none, beside="full rendering", beside_value=whole
+        ),
     ]

@@ -1,4 +1,4 @@
-"""What was measured, kept as benchmarks/results.json, and told as docs/performance.md with a plot beside it."""
+"""Store results in benchmarks/results.json and write docs/performance.md."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,45 +16,44 @@ PLOT: Final = FOLDER.parent / "docs" / "images" / "growth.svg"
 
 OPENING: Final = """# Performance
 
-What the exporter costs, written by `make bench`. Each figure was measured on the machine named below it, and what it is
-compared with beside it, in turns: of all figures, the ratios say most about another machine.
+`make bench` writes this page. Each section names the machine and the date of the measurement. References are measured
+in the same run, alternating with the exporter. The ratios are more portable to other machines than absolute values.
 """
 HEADINGS: Final = {
     "rendering": "Rendering of 100,000 series",
     "scraping": "Scrapes of 100,000 series",
     "holding": "Scrapes during refreshes",
     "refreshing": "A refresh",
-    "processor": "Processor time of a steady refresh",
+    "processor": "CPU time of a steady refresh",
     "memory": "Memory",
-    "growth": "A million series",
+    "growth": "1,000,000 series",
     "pages": "The status page",
-    "starts": "Starts",
+    "starts": "Startup",
 }
 REMARKS: Final = {
-    "rendering": "A refresh moves the time of the last success of every data source that it read, so that these series "
-    "are rendered anew in any case. What changed is compressed anew with its neighbours, some dozens of data sources.",
-    "scraping": "Over loopback, from the request to the last byte; each server in a process of its own. Of "
-    "`generate_latest`, `gzip` includes compressing, each time.",
-    "holding": "Refreshes follow one another without a pause while everything moves on; the page is scraped ten times "
-    "a second, compressed. A scrape waits for whatever else the machine does, too: beside it stands the same scrape of "
-    "a process that only hands out bytes. The loop counts as held while its thread runs, or waits for another thread "
-    "of the process; waiting for a processor is counted by the kernel and taken off.",
-    "refreshing": "MMS is simulated, on the same machine, and takes 20 ms for each answer; no limiter, eight requests "
-    "at a time. The loop asks for the sources and the four lists of each, one after the other.",
-    "processor": "Client and collectors: signing, HTTP, decoding, comparing, filing. A data source "
-    "whose jobs fit one page costs one request, any other four, with up to a hundred finished jobs sent along. The "
-    "less there is in an answer, the more counts what each request costs, by whatever client. In a steady refresh MMS "
-    "says what it said before, which is known by its bytes; what is read anew is decoded, compared and filed.",
-    "memory": "Of a serving process, and of one in which five of 125 data sources go with every refresh and others "
-    "come, each with 75 running jobs, a tenth of which end while it is there. Numbers in names and ids "
-    "have as many digits at the end as at first, but for those of one job in twenty: longer ones make longer series. "
-    "The warm-up is one replacement of all sources; of the time in which all are replaced once more, what counts "
-    "is the most that was held, then and later.",
+    "rendering": "Every refresh updates the last-success timestamp of each data source, so these series are always "
+    "rendered again. A changed data source is compressed again with its neighbors, in blocks of a few dozen.",
+    "scraping": "Over loopback, from the request to the last byte; each server runs in its own process. The gzip "
+    "figures of `generate_latest` include the compression of each response.",
+    "holding": "Refreshes run back to back while all data changes; a client scrapes 10 times per second with gzip. "
+    "Because other processes delay a scrape too, the reference is the same scrape of an idle process. A stall is the "
+    "time for which the event loop runs one callback or waits for another thread of the process; time without a CPU, "
+    "as reported by the kernel, is subtracted.",
+    "refreshing": "The simulated MMS runs on the same machine with a latency of 20 ms per response, without a rate "
+    "limit and with 8 concurrent requests. The sequential loop lists the data sources and 4 lists of each.",
+    "processor": "Client and collectors: signing, HTTP, decoding, comparison, state update. A data source whose jobs "
+    "fit on one page costs 1 request; any other costs 4, with up to 100 finished jobs in the responses. The smaller "
+    "the response, the larger the share of the fixed cost per request. In a steady refresh, responses equal the "
+    'previous ones byte for byte and are not decoded again; with "all changed", every response is decoded.',
+    "memory": "One process serves a constant migration. In the other, 5 of 125 data sources are replaced at every "
+    "refresh; each has 75 running jobs, and 10 % of its jobs end during its life. Numbers in names and IDs keep their "
+    "number of digits, except for 1 job in 20, because longer numbers make longer series. The warm-up replaces all "
+    "data sources once. The figure is the peak while all data sources are replaced again, and after that.",
 }
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """The figures of one subject, and where they come from."""
+    """The figures of one benchmark, with machine and date."""
 
     figures: tuple[Figure, ...]
     date: str
@@ -63,11 +62,11 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Results(msgspec.Struct, frozen=True):
-    """All that was measured."""
+    """The results of all benchmarks."""
 
     subjects: Mapping[str, Subject] = {}
     growth: tuple[dict[str, float], ...] = ()
-    """For each size, series, and what they cost in milliseconds and MiB."""
+    """For each size: number of series, cost in milliseconds and MiB."""
 
     def figures(self) -> list[Figure]:
         """Return all figures."""
@@ -75,12 +74,12 @@ class Results(msgspec.Struct, frozen=True):
 
 
 def read_results() -> Results:
-    """Return what was measured before."""
+    """Return the stored results."""
     return msgspec.json.decode(RESULTS.read_bytes(), type=Results) if RESULTS.exists() else Results()
 
 
 def write(results: Results) -> None:
-    """Keep the results, and write the page and the plot."""
+    """Write the results, the page and the plot."""
     RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
     PAGE.write_text(page(results), encoding="utf-8")
     PLOT.write_text(growth_plot(results), encoding="utf-8")
@@ -99,17 +98,17 @@ def _section(name: str, subject: Subject) -> Iterator[str]:
     yield "|---" * len(HEAD) + "|"
     for figure in subject.figures:
         yield f"| {' | '.join(figure.cells())} |"
-    yield f"\n{subject.date}, {subject.machine}; {subject.load:.1f} processes wanted to run.\n"
+    yield f"\n{subject.date}, {subject.machine}; load {subject.load:.1f}.\n"
     if name == "growth":
-        yield "![How cost grows with the number of series](images/growth.svg)\n"
+        yield "![Cost by number of series](images/growth.svg)\n"
 
 
 def growth_plot(results: Results) -> str:
-    """Return the plot of how cost grows."""
+    """Return the plot of cost by number of series."""
     lines = (
-        Line("whole rendering, ms", "whole", "#2563eb"),
+        Line("full rendering, ms", "whole", "#2563eb"),
         Line("rendering after 1 % changed, ms", "part", "#0d9488"),
-        Line("memory of snapshot and page, MiB", "resident", "#b45309"),
+        Line("memory of snapshot and exposition, MiB", "resident", "#b45309"),
     )
     return plot("Cost by number of series", results.growth, lines)
 

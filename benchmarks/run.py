@@ -49,7 +49,7 @@ def main(names: Sequence[str]) -> int:
     write(results)
     figures = results.figures()
     missed = [each for each in figures if each.is_kept is False]
-    print(f"{table(figures)}\n\n{len(missed)} of {sum(each.is_kept is not None for each in figures)} bounds missed")
+    print(f"{table(figures)}\n\n{len(missed)} of {sum(each.is_kept is not None for each in figures)} targets missed")
     return 1 if missed else 0
 
 

@@ -148,7 +148,7 @@ def _of_request(request: Request, children: Mapping[str, Child]) -> Iterator[Fig
     yield Figure(
         what=f"scrape, {request}",
         value=ours,
-        beside="aiohttp, constant body",
+        beside="aiohttp with a constant body",
         beside_value=constant,
         bound=Bound("at most", 1.3),
     )

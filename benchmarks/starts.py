@@ -24,7 +24,7 @@ async def figures() -> list[Figure]:
             spent = [await _first_page(config) for _ in range(ROUNDS)]
     version = timed(lambda: subprocess.run([sys.executable, "-m", "exporter", "--version"], check=True, stdout=-3))[0]
     return [
-        Figure(what="start to the first complete page, 12 sources", value=statistics.median(spent) * 1000),
+        Figure(what="start to the first complete exposition, 12 sources", value=statistics.median(spent) * 1000),
         Figure(what="mms-exporter --version", value=version),
     ]
 

@@ -1,4 +1,4 @@
-"""The README of the Helm chart: a head, and a table of the values made from their file and its comments."""
+"""Generate the README of the Helm chart, with a table of values.yaml and its comments."""
 
 import json
 import re
@@ -14,9 +14,10 @@ CHART = Path(__file__).parent.parent / "deploy" / "helm" / "mms-exporter"
 
 HEAD = """# Helm chart
 
-A Deployment of the exporter, or a StatefulSet of shards, hardened: not root, a read-only root, no privilege, no token
-of the cluster. No image is published: build the [Dockerfile](../../../Dockerfile), under the chart's `appVersion`, push
-it to a registry of yours, and name it in your values:
+This chart installs the exporter as a Deployment, or as a StatefulSet of shards. The pods run as a non-root user with a
+read-only root file system, without capabilities and without a service account token. No image is published: build the
+[Dockerfile](../../../Dockerfile) with the `appVersion` of the chart as tag, push it to your registry, and set the
+repository in your values:
 
 ```sh
 docker build --tag registry.example/mms-exporter:VERSION .
@@ -32,17 +33,17 @@ helm install mms-exporter deploy/helm/mms-exporter --namespace=mms --create-name
 helm test mms-exporter --namespace=mms
 ```
 
-Shards (`shards` above 1) need Kubernetes 1.28 or later, which numbers their pods; where Helm renders without a cluster,
-`--kube-version` says which.
+More than 1 shard (`shards`) requires Kubernetes 1.28 or later, which sets the index of each pod. When Helm renders the
+chart without a cluster, set `--kube-version`.
 
-`helm package deploy/helm/mms-exporter` puts rules and dashboards into the package, which stand elsewhere in the
-repository; that is what Helm says of symbolic links.
+`helm package deploy/helm/mms-exporter` copies the rules and dashboards, which are symbolic links in the chart, into the
+package. Helm prints a warning about each link.
 
 ## An account
 
-Where the default credential chain finds credentials (RRSA, the role of the node), a name and a region are enough. RRSA
-with ack-pod-identity-webhook takes `rrsa.roleName`; without it, `rrsa.roleArn` and `rrsa.oidcProviderArn`. For an
-access key:
+With credentials from the default chain (RRSA or the role of the node), set only the name and the region. For RRSA with
+ack-pod-identity-webhook, set `rrsa.roleName`; without the webhook, set `rrsa.roleArn` and `rrsa.oidcProviderArn`. For
+an access key:
 
 ```sh
 kubectl create secret generic mms-access-key --namespace=mms --from-file=access_key_secret
@@ -61,8 +62,8 @@ config:
         access_key_secret_file: /etc/mms-exporter/secrets/access_key_secret
 ```
 
-A changed `config` makes new pods. Of a Secret of yours, `secretName` or `configSecretName`, Helm sees no change: the
-exporter does, once Kubernetes has brought it to the pod, and reads the configuration anew (`--config.auto-reload`).
+A change of `config` restarts the pods. A change in your Secret (`secretName` or `configSecretName`) does not: when
+Kubernetes has updated the mounted files, the exporter reloads its configuration (`--config.auto-reload`).
 
 ## Prometheus and Grafana
 
@@ -72,13 +73,13 @@ prometheusRule: {enabled: true, labels: {release: prometheus}}
 dashboards: {enabled: true}
 ```
 
-Without the operator, [deploy/prometheus/kubernetes.yml](../../prometheus/kubernetes.yml) finds the pods, by a label
-that `nameOverride` changes.
+Without the Prometheus Operator, use [deploy/prometheus/kubernetes.yml](../../prometheus/kubernetes.yml). It selects the
+pods by a label that `nameOverride` changes.
 
-## A network policy
+## Network policy
 
-`networkPolicy.enabled` lets out DNS, HTTPS on port 443 and the metadata service, and nothing else. A proxy on another
-port, which is most of them, has to be let out by `networkPolicy.egress`, which stands in place of all that:
+`networkPolicy.enabled` allows egress only to DNS, to HTTPS on port 443 and to the metadata service. For a proxy on
+another port, set `networkPolicy.egress`, which replaces these rules:
 
 ```yaml
 networkPolicy:
@@ -94,14 +95,13 @@ config:
       proxy: {url: "http://192.0.2.10:3128"}
 ```
 
-## TLS and users
+## TLS and basic auth
 
-`web.config` is the file of `--web.config.file` ([its keys](../../../docs/web-config.md)). With a certificate and its
-key in it, probes and scrapes ask by HTTPS. With users, the chart excepts `/-/healthy` and `/-/ready` from passwords,
-unless `auth_excluded_paths` is set. Where a probe would be turned away (client certificates are required,
-`auth_excluded_paths` lacks its path, there is a `rate_limit`, which others can use up) it only opens a connection:
-readiness is then that the exporter listens. A monitor has to be told whom to trust and who it is: `tlsConfig`,
-`basicAuth`.
+`web.config` is the content of the [web configuration file](../../../docs/web-config.md). If it has a certificate and a
+key, probes and scrapes use HTTPS. If it has users, the chart exempts `/-/healthy` and `/-/ready` from authentication,
+unless `auth_excluded_paths` is set. If the web configuration would reject a probe (it requires client certificates,
+`auth_excluded_paths` lacks the path of the probe, or it has a `rate_limit`), the probe only opens a TCP connection: a
+pod is then ready when the exporter listens. Set `tlsConfig` and `basicAuth` for a monitor.
 
 ```yaml
 monitor:
@@ -118,9 +118,9 @@ web:
       prometheus: BCRYPT-HASH
 ```
 
-`BCRYPT-HASH` stands for that of a password of your own: [how it is made](../../../docs/web-config.md#users).
+Replace `BCRYPT-HASH` with the [hash of your password](../../../docs/web-config.md#users).
 
-A certificate that is renewed in its Secret is served without a restart.
+When the certificate in the Secret is renewed, the exporter serves the new one without a restart.
 
 ## Values
 

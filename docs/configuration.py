@@ -1,4 +1,4 @@
-"""docs/configuration.md, from the schema, the flags and the examples beside this file."""
+"""Generate docs/configuration.md from the schema, the flags and the examples."""
 
 import json
 from collections.abc import Iterator
@@ -12,52 +12,57 @@ EXAMPLES = Path(__file__).parent / "examples"
 
 HEAD = """# Configuration
 
-The file named by `--config.file` is YAML; [configuration.schema.json](configuration.schema.json) is its JSON Schema,
-which `mms-exporter config schema` prints too. Unknown keys, wrong types and impossible values are all reported at
-once, each with its path: `mms-exporter --config.file=FILE --config.check`. Durations are written as in Prometheus:
-`90s`, `5m`, `1h30m`. Each secret can stand in a file of its own: `access_key_secret_file` in place of
-`access_key_secret`, likewise for the others. A relative name of a file, here as in `ca_file`, counts from the working
-directory of the exporter, not from this file's folder as in the [web configuration](web-config.md): give whole paths.
+`--config.file` names a YAML file. Its JSON Schema is [configuration.schema.json](configuration.schema.json);
+`mms-exporter config schema` prints it too. The exporter reports all unknown keys, wrong types and invalid values at
+once, each with its path: `mms-exporter --config.file=FILE --config.check`.
 
-`mms-exporter config show --config.file=FILE` prints what takes effect, with every default and without any secret, fit
-for a bug report: `<hidden>` stands in a secret's place, and is not taken for one when it is read. `mms-exporter check
---config.file=FILE` tries it on MMS, see [commands](commands.md#check).
+- Durations use the Prometheus notation: `90s`, `5m`, `1h30m`.
+- Each secret can be in a separate file: use `access_key_secret_file` instead of `access_key_secret`, and so on.
+- Relative file names, here and in `ca_file`, start at the working directory of the exporter. In the
+  [web configuration](web-config.md), they start at the directory of that file. Use absolute paths.
+
+`mms-exporter config show --config.file=FILE` prints the effective configuration with all defaults and without secrets,
+for example for a bug report. Secrets are printed as `<hidden>`; the exporter rejects `<hidden>` as a secret.
+`mms-exporter check --config.file=FILE` tests the configuration against MMS, see [commands](commands.md#check).
 
 ## Reload
 
-`SIGHUP`, `POST /-/reload` with `--web.enable-lifecycle`, and `--config.auto-reload` load the file and all that it
-names anew. The last of them looks every `--config.auto-reload-interval` at what the files hold, not at their times: a
-link that Kubernetes turns and a secret that is rotated count, a file that is only touched does not. Accounts whose
-settings did not change go on undisturbed, with their figures, connections and pace. One that changes shows what was
-read of it until it is read anew; in another region, or at another endpoint, only what is read there.
+`SIGHUP`, `POST /-/reload` (with `--web.enable-lifecycle`) and `--config.auto-reload` reload the file and all files that
+it names. `--config.auto-reload` compares the content of the files every `--config.auto-reload-interval`, not their
+timestamps: it detects a changed symbolic link of a Kubernetes volume and a rotated secret, and ignores a touched file.
 
-A change of credentials alone counts as a new key of the same account of Alibaba Cloud: until the first refresh with it,
-and where that fails for at most `refresh.stale_after`, what the old key read is shown. Where the new key belongs to
-another account of Alibaba Cloud, so do the figures from that refresh on; give it another `name`, so that its series are
-not continued.
+Accounts with unchanged settings keep their data, connections and schedule. A changed account keeps its last values
+until the next refresh. If its region or endpoint changed, its old values are removed.
 
-A file that cannot be used changes nothing: its problems are logged once for each content, and
-`mms_exporter_config_last_reload_successful` is 0 until one can. A file that is gone may be about to be replaced: that
-counts if it is still gone at the next look. `SIGHUP` and `/-/reload` load the file of `--web.config.file` too, and
-apply both or neither; `--config.auto-reload` leaves it alone, since it is [followed anyway](web-config.md#changes).
+If only the credentials changed, the exporter assumes the same Alibaba Cloud account: the old values stay until the
+first refresh with the new credentials, or, if that refresh fails, for at most `refresh.stale_after`. If the new
+credentials belong to another Alibaba Cloud account, change the `name` too; otherwise the values of the new account
+continue the series of the old one.
+
+An invalid file changes nothing: the exporter logs its problems once per content, and
+`mms_exporter_config_last_reload_successful` is 0 until a reload succeeds. `--config.auto-reload` treats a missing file
+as an error only if it is still missing at the next check. `SIGHUP` and `/-/reload` also reload the file of
+`--web.config.file`, and apply both files or neither; `--config.auto-reload` does not, because the web configuration
+[reloads by itself](web-config.md#changes).
 
 ## Proxies and certificates
 
-An account without a `proxy` of its own has that of the environment, read as Prometheus reads it: `HTTPS_PROXY`, or
-`HTTP_PROXY` for an endpoint with plain http, in upper case or lower case; `NO_PROXY` has hosts, domains, addresses
-and networks that are asked directly, and loopback always is. A proxy may ask for a username and a password, which no
-message shows. `ca_file` names the authorities whose certificates are trusted in place of the system's, for MMS and
-for a proxy that is asked over TLS.
+An account without `proxy` uses the proxy from the environment, with the rules of Prometheus: `HTTPS_PROXY`, or
+`HTTP_PROXY` for a plain http endpoint, in upper case or lower case. `NO_PROXY` lists hosts, domains, addresses and
+networks without proxy; loopback never uses a proxy. A proxy can require a username and a password; no message contains
+them. `ca_file` lists the CA certificates that replace those of the system, for MMS and for a proxy with TLS.
 
 ```yaml
 {proxy}```
 
-Credentials of the types `access_key` and `sts` need nobody but MMS. The others are had by Alibaba Cloud's library,
-which goes its own ways: for `ram_role_arn` and `oidc_role_arn` it is given the account's proxy; for anything else it
-takes `HTTPS_PROXY` and `HTTP_PROXY` by itself and does not know `NO_PROXY`, so that with `HTTP_PROXY` it asks the
-proxy for the role of an ECS instance too: set `HTTPS_PROXY` alone there, or `proxy`. It trusts the authorities that
-it brings with it, and without a proxy those of `SSL_CERT_FILE`, but never `ca_file`: behind a proxy that signs for
-others, use a key.
+The credential types `access_key` and `sts` need no other service. For the other types, the Alibaba Cloud library
+fetches the credentials, with its own network settings:
+
+- For `ram_role_arn` and `oidc_role_arn`, it uses the proxy of the account.
+- For other types, it uses `HTTPS_PROXY` and `HTTP_PROXY` and ignores `NO_PROXY`. With `HTTP_PROXY`, it even
+  requests the role of an ECS instance through the proxy: set only `HTTPS_PROXY`, or use the key `proxy`.
+- It trusts its own CA certificates, and without a proxy those in `SSL_CERT_FILE`, but never `ca_file`. Behind a proxy
+  that intercepts TLS, use an access key.
 """
 
 KINDS = {
@@ -75,7 +80,7 @@ def configuration() -> str:
     lines = [HEAD.format(proxy=(EXAMPLES / "proxy.yaml").read_text(encoding="utf-8"))]
     for path, schema in sections(json_schema(), ""):
         lines += [*_heading(path, schema), "", *_table(schema)]
-    lines += ["", "## The command line", "", "A flag outweighs its environment variable.", "", *_flags(), ""]
+    lines += ["", "## The command line", "", "A flag overrides its environment variable.", "", *_flags(), ""]
     return "\n".join(lines)
 
 

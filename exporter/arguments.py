@@ -1,4 +1,4 @@
-"""A command line and an environment -> what is asked for. Pure: the environment is a parameter."""
+"""Parse a command line and an environment. Pure: the environment is a parameter."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -10,30 +10,29 @@ from exporter.errors import ConfigError, Problem
 from exporter.flags import COMMANDS, FLAGS, WORDS, Flag, Word
 
 _BEHIND: Final = "behind the command: "
-"""Begins the place of what is given there: kept in one place, what is given before it would be lost."""
+"""Prefix of the destinations after the command; with one destination, argparse would lose the earlier values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What a command line asks for."""
+    """A parsed command line."""
 
     command: str
     values: Mapping[str, Any]
-    """By the name of the flag or word; None where it was not given and has no default."""
+    """By name of the flag or argument; None if it was not given and has no default."""
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocation:
-    """Return what the command line and the environment ask for; a flag outweighs its variable.
+    """Parse the command line; a flag overrides its environment variable.
 
-    Raises: ConfigError with every value that cannot be used. Exits, as argparse does, on `--help`, `--version` and
-    words that it does not know.
+    Raises: ConfigError with every invalid value; SystemExit for `--help`, `--version` and unknown arguments.
     """
     words = vars(_parser().parse_args(arguments))
     given = {flag.name: [*words.get(flag.name, ()), *words.get(_BEHIND + flag.name, ())] for flag in FLAGS}
     command = words.get("command") or "serve"
     own = {flag.name: flag for flag in FLAGS if command in flag.commands}
     strangers = dict.fromkeys(flag.name for flag in FLAGS if flag.name not in own and given[flag.name])
-    problems = [Problem(f"--{name}", f"is not for {command}") for name in strangers]
+    problems = [Problem(f"--{name}", f"is not a flag of {command}") for name in strangers]
     values = {name: _value(flag, command, given, environment, problems) for name, flag in own.items()}
     own_words = [word for word in WORDS if word.command == command]
     for word in own_words:
@@ -65,7 +64,7 @@ def _value(
     if flag.is_repeatable:
         return values
     if len(values) > 1:
-        problems.append(Problem(where, f"is given {len(values)} times; give it once"))
+        problems.append(Problem(where, f"was given {len(values)} times; give it once"))
     return values[0] if values else None
 
 
@@ -78,7 +77,7 @@ def _word(word: Word, text: str, where: str, problems: list[Problem]) -> Any:  #
 
 
 def _readable(text: str) -> str:
-    """Return a text of whole characters, such as can be sent and printed. Raises: ValueError for any other."""
+    """Return the text if it is valid Unicode. Raises: ValueError."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -90,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mms-exporter",
         description="Prometheus exporter for the MaxCompute Migration Service (MMS) of Alibaba Cloud.",
-        epilog="Flags can also be given as environment variables, as they are shown behind them. "
-        "To see it work at once: mms-exporter demo",
+        epilog="The environment variable of a flag is shown in brackets; a flag overrides it. "
+        "To try the exporter without an account: mms-exporter demo",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -113,10 +112,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_flag(parser: argparse.ArgumentParser, flag: Flag, command: str, place: str = "") -> None:
-    """Add a flag to the words of a command; one of another command's is known, for a clear answer, and not shown.
-
-    All of them are gathered, also those that may be given only once: argparse would drop the first without a word.
-    """
+    """Add a flag to the parser of a command."""
+    # Flags of other commands are accepted but hidden, so that the error can name the command. Every value is
+    # collected, because argparse silently drops all but the last.
     default = flag.default_for(command)
     text = f"{flag.help} {f'Default: {default}. ' if default and not flag.is_switch else ''}"
     text += f"[{flag.variable}]" if flag.variable else ""

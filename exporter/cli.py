@@ -90,7 +90,7 @@ def _serve(values: Mapping[str, Any]) -> int:
 
     if values["config.check"]:
         count = check(load, _web_file(values))
-        said = f"the configuration is fine: {count} account{'s' if count > 1 else ''}\n"
+        said = f"the configuration is valid: {count} account{'s' if count > 1 else ''}\n"
         return FINE if _print(said.encode()) else FAILED
     leave_out_what_stays()
     if "MALLOC_ARENA_MAX" not in os.environ:  # who sets that has decided
@@ -111,7 +111,7 @@ def _once(values: Mapping[str, Any]) -> int:
         _ignore_signals_that_end()
         write_atomically(Path(output), content)
     except OSError as error:
-        _complain(f"{output} cannot be written: {error.strerror}")
+        _complain(f"cannot write {output}: {error.strerror}")
         return FAILED
     return FINE if is_fine else FAILED
 
@@ -125,7 +125,7 @@ def _print(content: bytes) -> bool:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more at its end
         if not isinstance(error, BrokenPipeError):
-            _complain(f"standard output cannot be written: {error.strerror}")
+            _complain(f"cannot write to standard output: {error.strerror}")
             return False
     return True
 
@@ -234,13 +234,11 @@ def _config(values: Mapping[str, Any]) -> "Config":
 
     file, region = values["config.file"], values["mms.region"]
     if file is not None and region is not None:
-        raise ConfigError(
-            Problem("--mms.region", "is for running without --config.file; give one of them, as a flag or a variable")
-        )
+        raise ConfigError(Problem("--mms.region", "cannot be combined with --config.file; set only one of them"))
     if file is not None:
         return with_proxies(load(Path(file)), os.environ)
     if region is None:
-        raise ConfigError(Problem("", "give --config.file or --mms.region, or try it out with: mms-exporter demo"))
+        raise ConfigError(Problem("", "set --config.file or --mms.region, or try: mms-exporter demo"))
     return with_proxies(region_only(region), os.environ)
 
 
@@ -279,7 +277,7 @@ def _content(values: Mapping[str, Any]) -> "Callable[[], Content] | None":
     if not values.get("config.auto-reload"):
         return None
     if values["config.file"] is None:
-        raise ConfigError(Problem("--config.auto-reload", "needs --config.file"))
+        raise ConfigError(Problem("--config.auto-reload", "requires --config.file"))
     return partial(content_of, Path(values["config.file"]))
 
 

@@ -1,6 +1,6 @@
-"""The configuration: what a user can set, its defaults, and what is impossible.
+"""The configuration records: keys, defaults and validation.
 
-Owns every default. What is loaded is frozen and whole: secrets read, expressions compiled, durations in seconds.
+Owns every default. A loaded configuration is frozen: secrets are read, expressions compiled, durations in seconds.
 """
 
 import re
@@ -24,17 +24,17 @@ MAX_TIMEOUT_SECONDS: Final = 300
 
 
 class Selection(Section, frozen=True, kw_only=True):
-    """Which data sources of an account are watched. Expressions match the whole name."""
+    """Data sources of the account to export. Regular expressions match the whole name."""
 
     include: tuple[re.Pattern[str], ...] = ()
-    """Empty for all."""
+    """Names to export; empty selects every data source."""
     exclude: tuple[re.Pattern[str], ...] = ()
-    """Outweighs `include`."""
+    """Names to skip; overrides `include`."""
     types: tuple[str, ...] = ()
-    """HIVE, BIGQUERY, ..., in any case; empty for all."""
+    """Types to export, such as HIVE or BIGQUERY, case-insensitive; empty selects every type."""
 
     def admits(self, name: str, source_type: str) -> bool:
-        """Tell whether the source of this name and type is watched."""
+        """Return whether a data source is selected."""
         if self.types and source_type.upper() not in {each.upper() for each in self.types}:
             return False
         if any(expression.fullmatch(name) for expression in self.exclude):
@@ -43,45 +43,47 @@ class Selection(Section, frozen=True, kw_only=True):
 
 
 class Account(Section, frozen=True, kw_only=True):
-    """One account of Alibaba Cloud in one region."""
+    """One Alibaba Cloud account in one region."""
 
     name: Annotated[str, Meta(min_length=1, max_length=128)]
-    """The label `account`."""
+    """Name of the account: the value of the label `account`. Must be unique."""
     region: str
-    """As in `cn-shanghai`."""
+    """Region, such as `cn-shanghai`."""
     endpoint: str | None = None
-    """`https://maxcompute.<region>.aliyuncs.com` where it is not given."""
+    """URL of the API; the default is `https://maxcompute.<region>.aliyuncs.com`."""
     allow_insecure: bool = False
-    """Allow plain http to what is not on loopback: the endpoint, and who is asked for credentials."""
+    """Allow plain http to hosts other than loopback, for the endpoint and for credential services."""
     proxy: Proxy | None = None
-    """The environment's where it is not given."""
+    """HTTP proxy; the default is the proxy from the environment."""
     ca_file: TextFile | None = None
-    """A bundle of certificate authorities (PEM) to trust, for endpoint and proxy, in place of the system's."""
+    """CA bundle (PEM) that replaces the system's CA certificates, for the endpoint and the proxy."""
     time_zone: ZoneInfo = DEFAULT_ZONE
-    """Of the times that the API answers with, which carry none."""
+    """Time zone of the API's timestamps, which have no offset."""
     credentials: Credentials = field(default_factory=DefaultChain)
-    """Who calls; see below."""
+    """How the exporter gets its credentials."""
     sources: Selection = field(default_factory=Selection)
+    """Data sources to export; the default is all of them."""
     rate_limit: Annotated[float, Meta(ge=0, le=1000)] = 10.0
-    """Requests a second; 0 for no limit."""
+    """Maximum requests per second; 0 disables the limit."""
     concurrency: Annotated[int, Meta(ge=1, le=256)] = 8
-    """Requests at a time."""
+    """Maximum concurrent requests."""
     timeout: Seconds = Seconds(10)
-    """Of one request."""
+    """Timeout of one request, at most 300 s."""
 
     @property
     def url(self) -> str:
-        """The endpoint that is called."""
+        """The URL of the API."""
         return self.endpoint or f"https://maxcompute.{self.region}.aliyuncs.com"
 
     def asks_the_same_as(self, other: "Account") -> bool:
-        """Whether what was read with one tells of what the other reads: keys are rotated, an endpoint is a region."""
+        """Return whether both accounts call the same endpoint."""
+        # Credentials are not compared: a rotated key reads the same data.
         return self.url == other.url
 
     def impossible(self) -> Iterator[tuple[str, str]]:
-        """Yield what cannot be called."""
+        """Yield the invalid fields of an account."""
         if not str(self.name).isprintable():
-            yield "name", "expected a text that can be printed"
+            yield "name", "expected printable characters only"
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", str(self.region)):  # None where it is missing
             yield "region", "expected a region such as cn-shanghai"
         if self.endpoint is not None:
@@ -89,141 +91,146 @@ class Account(Section, frozen=True, kw_only=True):
         if not self.allow_insecure:
             yield from ((f"credentials.{name}", f"{PLAIN_HTTP} of the account") for name in self.credentials.in_clear())
         if self.ca_file is not None and not _has_authorities(self.ca_file):
-            yield "ca_file", f"expected certificates in PEM, which {self.ca_file.path} has not"
+            yield "ca_file", f"expected PEM certificates; {self.ca_file.path} has none"
         if not 0 < self.timeout <= MAX_TIMEOUT_SECONDS:
             yield "timeout", f"expected more than 0s and at most {MAX_TIMEOUT_SECONDS}s"
 
 
 class Refresh(Section, frozen=True, kw_only=True):
-    """How often MMS is asked, and how long an answer holds."""
+    """How often the exporter reads MMS, and how long values stay valid."""
 
     interval: Seconds = Seconds(60)
-    """From one refresh to the next."""
+    """Time between the starts of two refreshes."""
     stale_after: Seconds = Seconds(300)
-    """What could not be read for this long leaves the exposition. Also the longest that a refresh may run."""
+    """Values not refreshed for this long are no longer exported. Also the timeout of a whole refresh."""
 
     def impossible(self) -> Iterator[tuple[str, str]]:
-        """Yield what would leave nothing to show."""
+        """Yield intervals that would leave nothing to export."""
         if self.interval < 1:
             yield "interval", "expected at least 1s"
         elif self.stale_after < self.interval:
-            yield "stale_after", f"expected at least the interval, {self.interval:g}s"
+            yield "stale_after", f"expected at least refresh.interval, {self.interval:g}s"
 
 
 class Jobs(Section, frozen=True, kw_only=True):
     """The jobs collector."""
 
     enabled: bool = True
-    """Whether it runs."""
+    """Enable the collector."""
     max_series_per_source: Annotated[int, Meta(ge=0, le=100_000)] = 200
-    """Jobs with series of their own, for each source."""
+    """Maximum jobs per data source that have their own series."""
     linger: Seconds = Seconds(900)
     """How long a finished job keeps its series."""
     idle_interval: Seconds = Seconds(600)
-    """How often a source is asked for its jobs while its row does not change and none is unfinished."""
+    """How often the jobs of an idle data source are read: its row did not change and no job is unfinished."""
 
 
 class Failures(Section, frozen=True, kw_only=True):
     """The failures collector."""
 
     enabled: bool = True
-    """Whether it runs."""
+    """Enable the collector."""
     max_per_source: Annotated[int, Meta(ge=0, le=100_000)] = 50
-    """Failed tables, and failed partitions, with series of their own, for each source."""
+    """Maximum failed tables, and maximum failed partitions, per data source that have their own series."""
 
 
 class Tasks(Section, frozen=True, kw_only=True):
-    """The tasks collector, which keeps to `idle_interval` and `max_series_per_source` of jobs."""
+    """The tasks collector. It uses `idle_interval` and `max_series_per_source` of `jobs`."""
 
     enabled: bool = False
-    """It costs eleven calls a refresh for each data source in which something runs, and one or more for each job."""
+    """Enable the collector. Each refresh then makes 11 calls per active data source, and 1 or more per job."""
 
 
 class _Watched(Section, frozen=True, kw_only=True):
     source_id: int | None = None
-    """The data source's id."""
+    """ID of the data source."""
     source: str | None = None
-    """The data source's name, in place of source_id."""
+    """Name of the data source, instead of `source_id`."""
     db: str | None = None
-    """The source database; with `table`, in place of ids."""
+    """Source database; with `table`, instead of IDs."""
     table: str | None = None
-    """The source table."""
+    """Source table."""
 
     def _vague(self, ids: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-        """Yield where it is not said, or said more than once, what is watched."""
+        """Yield missing, repeated and contradicting selectors."""
         if (self.source_id is None) == (self.source is None):
             yield "source_id", "expected either source_id or source"
-        yield from ((ids, f"names {number} more than once") for number in _repeated(getattr(self, ids)))
+        yield from ((ids, f"has {number} more than once") for number in _repeated(getattr(self, ids)))
         given = [name for name in names if getattr(self, name) is not None]
         if bool(getattr(self, ids)) == bool(given):
             yield ids, f"expected either {ids} or {', '.join(names)}"
         elif given and len(given) < len(names):
             lacking = next(name for name in names if name not in given)
-            yield lacking, f"is required beside {given[0]}"
+            yield lacking, f"is required with {given[0]}"
 
 
 class WatchedTables(_Watched, frozen=True, kw_only=True):
-    """Tables of one source to be watched: by id, or one by its names, which are looked up once and match exactly."""
+    """Tables of one data source to watch: by ID, or one table by exact name. Names are resolved once."""
 
     table_ids: tuple[int, ...] = ()
-    """In place of names."""
+    """IDs of the tables, instead of names."""
 
     def impossible(self) -> Iterator[tuple[str, str]]:
-        """Yield where it is not clear which tables are meant."""
+        """Yield missing or ambiguous selectors of tables."""
         yield from self._vague("table_ids", ("db", "table"))
 
 
 class WatchedPartitions(_Watched, frozen=True, kw_only=True):
-    """Partitions of one source to be watched: by id, or one by its names and value, as with tables."""
+    """Partitions of one data source to watch: by ID, or one partition by exact name. Names are resolved once."""
 
     partition_ids: tuple[int, ...] = ()
-    """In place of names."""
+    """IDs of the partitions, instead of names."""
     partition: str | None = None
-    """The partition's value, as in `p1=1/p2=abc`."""
+    """Value of the partition, such as `p1=1/p2=abc`."""
 
     def impossible(self) -> Iterator[tuple[str, str]]:
-        """Yield where it is not clear which partitions are meant."""
+        """Yield missing or ambiguous selectors of partitions."""
         yield from self._vague("partition_ids", ("db", "table", "partition"))
 
 
 class Watch(Section, frozen=True, kw_only=True):
-    """The watch collector. Each account watches what of this lies in its data sources."""
+    """The watch collector. Each account watches the entries that belong to its data sources."""
 
     tables: tuple[WatchedTables, ...] = ()
-    """Tables to be watched."""
+    """Tables to watch."""
     partitions: tuple[WatchedPartitions, ...] = ()
-    """Partitions to be watched."""
+    """Partitions to watch."""
 
 
 class Config(Section, frozen=True, kw_only=True):
-    """The whole configuration."""
+    """The configuration file of the exporter."""
 
     accounts: tuple[Account, ...]
-    """What is asked: at least one; the order means nothing."""
+    """Accounts to read; at least one. The order has no effect."""
     refresh: Refresh = field(default_factory=Refresh)
+    """Refresh interval and expiry."""
     jobs: Jobs = field(default_factory=Jobs)
+    """The jobs collector."""
     failures: Failures = field(default_factory=Failures)
+    """The failures collector."""
     tasks: Tasks = field(default_factory=Tasks)
+    """The tasks collector."""
     watch: Watch = field(default_factory=Watch)
+    """The watch collector."""
 
     def impossible(self) -> Iterator[tuple[str, str]]:
-        """Yield the lack of anything to do."""
+        """Yield a missing account."""
         if not self.accounts:
             yield "accounts", "expected at least one"
 
 
 def load(path: Path) -> Config:
-    """Return the configuration in a YAML file. Raises: ConfigError with every problem."""
+    """Load the configuration from a YAML file. Raises: ConfigError with every problem."""
     return config_from(read_yaml(path))
 
 
 def region_only(region: str) -> Config:
-    """Return the configuration of one account, `default`, in `region`. Raises: ConfigError."""
+    """Return a configuration with one account, `default`. Raises: ConfigError."""
     return config_from({"accounts": [{"name": "default", "region": region}]})
 
 
 def config_from(raw: object) -> Config:
-    """Return the configuration in a raw mapping. Raises: ConfigError with every problem."""
+    """Parse a raw mapping. Raises: ConfigError with every problem."""
     problems: list[Problem] = []
     config = build(Config, raw, "", problems)
     problems += _shared_names(raw)
@@ -233,7 +240,8 @@ def config_from(raw: object) -> Config:
 
 
 def _shared_names(raw: object) -> Iterator[Problem]:
-    """Yield the accounts that have an earlier one's name; on raw input, so that no other problem hides them."""
+    """Yield duplicate account names."""
+    # Reads the raw input, so that another problem does not hide a duplicate.
     accounts = raw.get("accounts") if isinstance(raw, dict) else None
     seen: dict[str, int] = {}
     for index, account in enumerate(accounts if isinstance(accounts, list) else ()):

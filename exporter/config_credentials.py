@@ -1,4 +1,4 @@
-"""The part of the configuration that says who calls: one record for each way to have credentials."""
+"""The `credentials` section: one record for each credential type."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -11,113 +11,114 @@ from exporter.shapes import Secret, Section
 
 class _Credentials(Section, frozen=True, kw_only=True, tag_field="type"):
     def in_clear(self) -> Iterator[str]:
-        """Yield the fields by which keys are asked for over plain http, where others can read them on the way."""
+        """Yield the fields with a plain http URL, which would expose the credentials."""
         return iter(())
 
 
 class DefaultChain(_Credentials, frozen=True, kw_only=True, tag="default"):
-    """The vendor's default chain: environment, OIDC role, CLI profile, credentials file, ECS role, URI."""
+    """The default chain of Alibaba Cloud: environment, OIDC role, CLI profile, credentials file, ECS role, URI."""
 
 
 class AccessKey(_Credentials, frozen=True, kw_only=True, tag="access_key"):
-    """A long-lived key."""
+    """A long-lived access key."""
 
     access_key_id: Annotated[str, Meta(min_length=1)]
-    """The public part of the key."""
+    """AccessKey ID."""
     access_key_secret: Secret
-    """The secret part."""
+    """AccessKey secret."""
 
 
 class Sts(_Credentials, frozen=True, kw_only=True, tag="sts"):
-    """A temporary key with its token."""
+    """A temporary access key with its STS token."""
 
     access_key_id: Annotated[str, Meta(min_length=1)]
-    """The public part of the key."""
+    """AccessKey ID."""
     access_key_secret: Secret
-    """The secret part."""
+    """AccessKey secret."""
     security_token: Secret
-    """The token that came with the key."""
+    """STS token of the access key."""
 
 
 class RamRoleArn(_Credentials, frozen=True, kw_only=True, tag="ram_role_arn"):
-    """A role assumed with a key."""
+    """A RAM role that the exporter assumes with an access key."""
 
     access_key_id: Annotated[str, Meta(min_length=1)]
-    """The public part of the key."""
+    """AccessKey ID."""
     access_key_secret: Secret
-    """The secret part."""
+    """AccessKey secret."""
     role_arn: Annotated[str, Meta(min_length=1)]
-    """As in `acs:ram::1234567890123456:role/mms-exporter`."""
+    """ARN of the role, such as `acs:ram::1234567890123456:role/mms-exporter`."""
     role_session_name: str = "mms-exporter"
-    """What the audit trail calls this program."""
+    """Session name in the audit log (ActionTrail)."""
     policy: Secret | None = None
-    """A RAM policy (JSON) that narrows what the role may do; `config show` hides it."""
+    """RAM policy (JSON) that restricts the permissions of the session; `config show` hides it."""
     external_id: Secret | None = None
-    """The external id that the role's trust policy requires; `config show` hides it."""
+    """External ID that the trust policy of the role requires; `config show` hides it."""
     sts_endpoint: str | None = None
-    """As in `sts.cn-shanghai.aliyuncs.com`; the library's own choice where it is not given."""
+    """STS endpoint, such as `sts.cn-shanghai.aliyuncs.com`; the default is the choice of the Alibaba Cloud library."""
 
     def impossible(self) -> Iterator[tuple[str, str]]:
-        """Yield what STS cannot be asked at."""
+        """Yield an invalid STS endpoint."""
         return _sts_endpoint_faults(self.sts_endpoint)
 
     def in_clear(self) -> Iterator[str]:
-        """Yield the endpoint of STS if it is asked over plain http."""
+        """Yield an STS endpoint with plain http."""
         return _sts_in_clear(self.sts_endpoint)
 
 
 class EcsRamRole(_Credentials, frozen=True, kw_only=True, tag="ecs_ram_role"):
-    """The role of the ECS instance, or of the pod on it."""
+    """The RAM role of the ECS instance, or of the node that runs the pod."""
 
     role_name: str | None = None
-    """Asked of the metadata service where it is not given."""
+    """Name of the role; the default is read from the metadata service."""
     disable_imds_v1: bool = False
-    """Ask the metadata service in its second version only."""
+    """Use only version 2 of the metadata service."""
 
 
 class OidcRoleArn(_Credentials, frozen=True, kw_only=True, tag="oidc_role_arn"):
-    """A role assumed with a service account's token (RRSA); what is not given comes from ALIBABA_CLOUD_* variables."""
+    """A RAM role that the exporter assumes with an OIDC token (RRSA). Defaults come from ALIBABA_CLOUD_* variables."""
 
     role_arn: str | None = None
-    """ALIBABA_CLOUD_ROLE_ARN where it is not given."""
+    """ARN of the role; the default is ALIBABA_CLOUD_ROLE_ARN."""
     oidc_provider_arn: str | None = None
-    """ALIBABA_CLOUD_OIDC_PROVIDER_ARN where it is not given."""
+    """ARN of the OIDC provider; the default is ALIBABA_CLOUD_OIDC_PROVIDER_ARN."""
     oidc_token_file_path: str | None = None
-    """ALIBABA_CLOUD_OIDC_TOKEN_FILE where it is not given; read anew whenever the role is assumed."""
+    """Token file; the default is ALIBABA_CLOUD_OIDC_TOKEN_FILE. Read again each time the role is assumed."""
     role_session_name: str = "mms-exporter"
-    """What the audit trail calls this program."""
+    """Session name in the audit log (ActionTrail)."""
     policy: Secret | None = None
-    """A RAM policy (JSON) that narrows what the role may do; `config show` hides it."""
+    """RAM policy (JSON) that restricts the permissions of the session; `config show` hides it."""
     sts_endpoint: str | None = None
-    """As in `sts.cn-shanghai.aliyuncs.com`; the library's own choice where it is not given."""
+    """STS endpoint, such as `sts.cn-shanghai.aliyuncs.com`; the default is the choice of the Alibaba Cloud library."""
 
     def impossible(self) -> Iterator[tuple[str, str]]:
-        """Yield what STS cannot be asked at."""
+        """Yield an invalid STS endpoint."""
         return _sts_endpoint_faults(self.sts_endpoint)
 
     def in_clear(self) -> Iterator[str]:
-        """Yield the endpoint of STS if it is asked over plain http."""
+        """Yield an STS endpoint with plain http."""
         return _sts_in_clear(self.sts_endpoint)
 
 
 class CredentialsUri(_Credentials, frozen=True, kw_only=True, tag="credentials_uri"):
-    """A URI that answers with temporary credentials."""
+    """A URI that returns temporary credentials."""
 
     uri: Secret | None = None
-    """As secret as what it answers. ALIBABA_CLOUD_CREDENTIALS_URI where it is not given."""
+    """The URI, which is a secret; the default is ALIBABA_CLOUD_CREDENTIALS_URI."""
 
     def in_clear(self) -> Iterator[str]:
-        """Yield the URI if it is asked over plain http, which is the only way to ask the metadata service."""
+        """Yield a URI with plain http."""
+        # The metadata service is the exception: it has only plain http.
         uri = self.uri.text if self.uri else ""
         if is_plain_http(uri) and not is_metadata_service(uri):
             yield "uri"
 
 
 class Profile(_Credentials, frozen=True, kw_only=True, tag="profile"):
-    """A profile of the vendor's credentials file, `~/.alibabacloud/credentials.ini`."""
+    """A profile of the Alibaba Cloud credentials file, `~/.alibabacloud/credentials.ini`."""
 
     profile_name: str = "default"
-    """The section of that file."""
+    """Section of that file."""
 
 
 Credentials = DefaultChain | AccessKey | Sts | RamRoleArn | EcsRamRole | OidcRoleArn | CredentialsUri | Profile

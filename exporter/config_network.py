@@ -1,4 +1,4 @@
-"""The part of the configuration that says how MMS is reached: endpoint, proxy, and whose certificates are trusted."""
+"""Network settings of an account: endpoint, proxy and CA certificates."""
 
 import ipaddress
 import re
@@ -12,24 +12,24 @@ from exporter.shapes import Secret, Section
 _NO_ENDPOINT: Final = "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
 _NO_STS_ENDPOINT: Final = "expected a host such as sts.cn-shanghai.aliyuncs.com"
 _NO_PROXY_URL: Final = "expected a URL such as http://proxy.example.com:3128"
-PLAIN_HTTP: Final = "plain http is for loopback only; use https, or set allow_insecure: true"
+PLAIN_HTTP: Final = "plain http is allowed only on loopback; use https, or set allow_insecure: true"
 _METADATA_SERVICE: Final = "100.100.100.200"
-"""Of each ECS instance, which hands out its role's keys over plain http and is reached over no network."""
+"""Address of the ECS metadata service. It is local to the instance and serves only plain http."""
 
 
 class Proxy(Section, frozen=True, kw_only=True):
-    """The HTTP proxy to the endpoint; in place of the one that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name."""
+    """HTTP proxy to the endpoint. Replaces HTTPS_PROXY, HTTP_PROXY and NO_PROXY."""
 
     url: str
-    """As in `http://proxy.example.com:3128`; `https://` for a proxy that itself is asked over TLS."""
+    """URL of the proxy, such as `http://proxy.example.com:3128`; `https://` connects to the proxy over TLS."""
     username: Secret | None = None
-    """Who asks, where the proxy wants to know. As secret as a password: alone, it is a token."""
+    """Username for the proxy. A secret, because some proxies take a token as username."""
     password: Secret | None = None
-    """Its password."""
+    """Password for the proxy."""
 
     @property
     def full_url(self) -> str:
-        """The URL with username and password, which is as secret as they are."""
+        """The URL with username and password; a secret."""
         if self.username is None:
             return self.url
         password = self.password.text if self.password else ""
@@ -37,27 +37,27 @@ class Proxy(Section, frozen=True, kw_only=True):
         return f"{scheme}://{quote(self.username.text, safe='')}:{quote(password, safe='')}@{place}"
 
     def impossible(self) -> Iterator[tuple[str, str]]:
-        """Yield what no proxy can be asked with."""
+        """Yield an invalid URL, username or password."""
         yield from (("url", reason) for reason in _proxy_faults(str(self.url)))  # None where it is missing
         if self.username is not None and (not _can_be_sent(self.username.text) or ":" in self.username.text):
-            yield "username", "expected a name in ASCII without a colon"
+            yield "username", "expected ASCII text without a colon"
         if self.password is not None and not _can_be_sent(self.password.text):
-            yield "password", "expected a text in ASCII"
+            yield "password", "expected ASCII text"
         if self.password is not None and self.username is None:
-            yield "username", "is required beside password"
+            yield "username", "is required with password"
 
 
 def tls_context(authorities: str) -> ssl.SSLContext:
-    """Return what trusts servers with a certificate of these authorities, in PEM, and of no others.
+    """Return a TLS context that trusts only these CA certificates (PEM).
 
-    Raises: ssl.SSLError where there is none in it.
+    Raises: ssl.SSLError if the text has no certificate.
     """
-    pem = authorities.encode("ascii", "ignore").decode()  # comments in bundles have letters that OpenSSL takes for DER
+    pem = authorities.encode("ascii", "ignore").decode()  # OpenSSL takes non-ASCII comments in a bundle for DER
     return ssl.create_default_context(cadata=pem)
 
 
 def endpoint_faults(endpoint: str, allow_insecure: bool) -> Iterator[str]:  # noqa: FBT001 - the field of that name
-    """Yield why an endpoint cannot be called, or should not."""
+    """Yield the faults of an endpoint URL."""
     faults = list(_place_faults(endpoint, _NO_ENDPOINT))
     yield from faults
     if not faults and not allow_insecure and is_plain_http(endpoint):
@@ -65,17 +65,17 @@ def endpoint_faults(endpoint: str, allow_insecure: bool) -> Iterator[str]:  # no
 
 
 def sts_endpoint_faults(endpoint: str) -> Iterator[str]:
-    """Yield why the endpoint of STS, a host with or without a scheme, cannot be called."""
+    """Yield the faults of an STS endpoint; the scheme is optional."""
     return _place_faults(sts_url(endpoint), _NO_STS_ENDPOINT)
 
 
 def sts_url(endpoint: str) -> str:
-    """Return the URL of STS: https where its endpoint names no scheme."""
+    """Return the STS URL; https is the default scheme."""
     return endpoint if "://" in endpoint else f"https://{endpoint}"
 
 
 def is_plain_http(url: str) -> bool:
-    """Tell whether what is sent to a URL, and answered, goes over a network in clear; not what names no host."""
+    """Return whether the URL sends clear text over a network."""
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -85,26 +85,27 @@ def is_plain_http(url: str) -> bool:
 
 
 def is_metadata_service(url: str) -> bool:
-    """Tell whether a URL, one that can be read as such, is the metadata service's."""
+    """Return whether a valid URL is the ECS metadata service."""
     return urlsplit(url).hostname == _METADATA_SERVICE
 
 
 def _can_be_sent(text: str) -> bool:
-    """Tell whether all who speak HTTP agree on the bytes of a name or a password."""
+    """Return whether every HTTP client encodes the text alike."""
     return bool(text) and text.isascii() and text.isprintable()
 
 
 def _proxy_faults(url: str) -> Iterator[str]:
     if url.lower().startswith("socks"):
-        yield "SOCKS is not spoken here; expected an HTTP proxy"
+        yield "SOCKS is not supported; expected an HTTP proxy"
     elif "@" in url:
-        yield "give username and password beside it, not in it"
+        yield "expected no username or password in the URL; set the keys username and password instead"
     else:
         yield from _place_faults(url, _NO_PROXY_URL)
 
 
 def _place_faults(url: str, expected: str) -> Iterator[str]:
-    """Yield why a URL is not one of scheme, host and port; nothing of it is told, since a secret may stand in it."""
+    """Yield why a URL is not just scheme, host and port."""
+    # The message never quotes the URL, because it may contain a secret.
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -114,11 +115,11 @@ def _place_faults(url: str, expected: str) -> Iterator[str]:
     if parts.scheme not in {"http", "https"} or not host or port == 0 or not _is_host(host):
         yield expected
     elif parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
-        yield "expected scheme, host and port only"
+        yield "expected only scheme, host and port"
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host, a name or an address, is this machine's own."""
+    """Return whether a host name or address is loopback."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -102,28 +102,28 @@ def _say(text: str) -> None:
 def _greeting(url: str, telemetry_path: str, simulator_url: str, options: SimulatorOptions) -> str:
     host_port = url.partition("://")[2]
     return f"""
-A simulated migration of {options.sources} data sources runs {options.speed:g} times as fast as life.
+A simulated migration of {options.sources} data sources runs at {options.speed:g} times real speed.
 
   Metrics        {url}{telemetry_path}
   Status page    {url}/
   Simulated MMS  {simulator_url}
 
-To look at it in Prometheus, add to its scrape_configs:
+To scrape it with Prometheus, add this to scrape_configs:
 
   - job_name: mms-exporter
     scrape_interval: 5s
     metrics_path: {telemetry_path}
     static_configs: [{{targets: ["{host_port}"]}}]
 
-with deploy/prometheus/rules as its rule_files, and in Grafana with grafana/dashboards.
+The rules are in deploy/prometheus/rules, the Grafana dashboards in grafana/dashboards.
 
-Ctrl-C ends both.
+Press Ctrl-C to stop both.
 """
 
 
 def _account_hint(url: str) -> str:
     return f"""
-The simulated MMS answers at {url}. An account for the exporter's configuration:
+The simulated MMS listens on {url}. Use this account in the configuration of the exporter:
 
 accounts:
   - name: simulated
@@ -135,5 +135,5 @@ accounts:
       access_key_id: {IDENTITY.access_key_id}
       access_key_secret: {IDENTITY.access_key_secret}
 
-Ctrl-C ends it.
+Press Ctrl-C to stop it.
 """

@@ -2,10 +2,10 @@
 
 ExporterError
 ├── ConfigError                configuration or usage; exit code 2
-├── ListenError                a listen address cannot be taken; exit code 1
-├── InternalError              what nobody foresaw: a bug, logged with its traceback
-├── WriteForbidden             a client that only reads was to write: a bug, and nothing was sent
-├── RetryStopped               `retry` cannot go on; what it wrote down says where it stands; exit code 1
+├── ListenError                cannot bind a listen address; exit code 1
+├── InternalError              unexpected error: a bug, logged with its traceback
+├── WriteForbidden             a read-only client was asked to write: a bug; nothing was sent
+├── RetryStopped               `retry` cannot continue; its journal has the state; exit code 1
 └── MmsError                   one call to MMS failed; `reason` is a label value
     ├── Throttled              throttled    retry: yes
     ├── AuthRefused            auth         retry: no
@@ -19,7 +19,7 @@ ExporterError
     ├── CredentialsUnavailable credentials  retry: no
     └── RequestRejected        rejected     retry: no
 
-Messages are built here from checked parts; no text of the vendor's, which may quote secrets, gets in.
+Messages are built from validated parts. They never contain text from MMS, which may quote secrets.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from typing import ClassVar
 
 
 class ExporterError(Exception):
-    """The root: what the command line turns into one line and an exit code."""
+    """The root; the command line prints it and sets the exit code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,16 @@ class Problem:
     """One thing wrong with a configuration."""
 
     path: str
-    """Where: `accounts[0].region`, a flag, or a file."""
+    """Key, such as `accounts[0].region`, flag or file."""
     message: str
-    """What was expected; never the value of a secret."""
+    """The expectation; never the value of a secret."""
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
 class ConfigError(ExporterError):
-    """The configuration cannot be used; all of its problems at once."""
+    """The configuration is invalid; carries every problem."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(*problems)
@@ -55,30 +55,30 @@ class ConfigError(ExporterError):
 
 
 class ListenError(ExporterError):
-    """A listen address is taken, not ours, or forbidden."""
+    """A listen address is in use, not local, or forbidden."""
 
 
 class InternalError(ExporterError):
-    """What nobody foresaw; its traceback is in the log."""
+    """An unexpected error; its traceback is in the log."""
 
 
 class WriteForbidden(ExporterError):
-    """What would change something in MMS was to be sent by a client that only reads; nothing was."""
+    """A read-only client was asked to write; nothing was sent."""
 
 
 class RetryStopped(ExporterError):
-    """A retry cannot go on now; what it wrote down says where it stands, and it can be resumed."""
+    """A retry cannot continue now; its journal allows a resume."""
 
 
 class MmsError(ExporterError):
-    """A call to MMS, with all its retries, came to nothing."""
+    """A call to MMS failed after all its retries."""
 
     reason: ClassVar[str]
     """The value of the `reason` label."""
     retryable: ClassVar[bool]
-    """Whether the same request can succeed a moment later."""
+    """Whether the same request can succeed later."""
     hint: str
-    """What the reader can do."""
+    """The next step for the user."""
 
     def __init__(
         self,
@@ -96,13 +96,13 @@ class MmsError(ExporterError):
         self.code = code
         self.request_id = request_id
         self.wait_seconds = wait_seconds
-        """How long the server asks to wait; None where it does not say."""
+        """The wait that the server asks for; None if it asks for none."""
         self.is_certain = False
-        """Whether the call was surely not carried out, so that sending it again cannot do its work twice."""
+        """Whether the call was certainly not carried out, so that a repeat cannot do its work twice."""
         if hint:
             self.hint = hint
         self.about = ""
-        """What the call was about, for people; "" where that is the account as a whole."""
+        """The object of the call; "" for the whole account."""
 
     def __str__(self) -> str:
         parts = {"status": self.status, "code": self.code, "request_id": self.request_id}
@@ -111,7 +111,7 @@ class MmsError(ExporterError):
 
 
 class Throttled(MmsError):
-    """MMS asks for fewer calls."""
+    """MMS rejected the call because of its rate limit."""
 
     reason = "throttled"
     retryable = True
@@ -119,7 +119,7 @@ class Throttled(MmsError):
 
 
 class AuthRefused(MmsError):
-    """MMS does not accept who is calling: key, token, signature or clock."""
+    """MMS rejected the key, token, signature or clock."""
 
     reason = "auth"
     retryable = False
@@ -127,23 +127,23 @@ class AuthRefused(MmsError):
 
 
 class PermissionRefused(MmsError):
-    """The caller is known, and not allowed to do this."""
+    """The caller has no permission for the operation."""
 
     reason = "permission"
     retryable = False
-    hint = "grant this identity the RAM action odps:<the operation that failed>; see deploy/ram"
+    hint = "grant this identity the RAM action odps:<operation that failed>; see deploy/ram"
 
 
 class NotFound(MmsError):
-    """The thing asked for does not exist in this account and region."""
+    """The object does not exist in this account and region."""
 
     reason = "not_found"
     retryable = False
-    hint = "check the region, and that the source, table, partition or job still exists"
+    hint = "check the region and whether the data source, table, partition or job still exists"
 
 
 class CallTimedOut(MmsError):
-    """No complete answer within the time given."""
+    """No complete response within the timeout."""
 
     reason = "timeout"
     retryable = True
@@ -151,7 +151,7 @@ class CallTimedOut(MmsError):
 
 
 class ConnectionFailed(MmsError):
-    """The endpoint cannot be reached: DNS, TCP, TLS, or a connection cut."""
+    """The connection failed: DNS, TCP, TLS, or closed early."""
 
     reason = "connection"
     retryable = True
@@ -161,46 +161,46 @@ class ConnectionFailed(MmsError):
 
 
 class ServerFailed(MmsError):
-    """MMS, or a gateway before it, failed."""
+    """MMS, or a gateway in front of it, failed."""
 
     reason = "server"
     retryable = True
-    hint = "wait; if it lasts, give the request id to Alibaba Cloud support"
+    hint = "wait; if the error persists, send the request ID to Alibaba Cloud support"
 
 
 class MalformedAnswer(MmsError):
-    """The answer is not what the vendor documents: not JSON, cut short, or of another shape."""
+    """The response is not the documented JSON."""
 
     reason = "malformed"
     retryable = True
-    hint = "check that the endpoint is MMS and no proxy answers in its place"
+    hint = "check that the endpoint is MMS and that no proxy responds instead"
 
 
 class AnswerTooLarge(MmsError):
-    """The answer is larger than this program is willing to hold."""
+    """The response exceeds the size limit."""
 
     reason = "too_large"
     retryable = False
-    hint = "check that the endpoint is MMS and no proxy answers in its place"
+    hint = "check that the endpoint is MMS and that no proxy responds instead"
 
 
 class CredentialsUnavailable(MmsError):
-    """No credentials could be had, so nothing was sent."""
+    """No credentials are available; nothing was sent."""
 
     reason = "credentials"
     retryable = False
     hint = (
-        "give the account a credentials section that works, or the environment what the vendor's default chain looks "
-        "for: keys, a role with its token file, a profile, or an instance role"
+        "set a working credentials section for the account, or provide what the default credential chain reads: "
+        "access key variables, an OIDC role with its token file, a profile, or an instance role"
     )
 
 
 class RequestRejected(MmsError):
-    """MMS understood the caller and refused the request itself."""
+    """MMS rejected the request itself."""
 
     reason = "rejected"
     retryable = False
-    hint = "look the code up in the vendor's error list; a bug of this exporter is likely"
+    hint = "look up the code in the Alibaba Cloud error list; this is probably a bug of the exporter"
 
 
 REASONS = tuple(leaf.reason for leaf in MmsError.__subclasses__())

@@ -19,7 +19,7 @@ def write_atomically(path: Path, content: bytes, mode: int = READABLE) -> None:
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is there, and is no regular file")
+        raise OSError(errno.EINVAL, "not a regular file")
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -51,7 +51,10 @@ def _section_schema(section: type[Section]) -> dict[str, Any]:
         described = {"description": descriptions[each.name]} if each.name in descriptions else {}
         properties[each.encode_name] = {**_type_schema(each.type), **described, **_default(each)}
         if may_stand_in_file(section, each):
-            properties[f"{each.encode_name}_file"] = {"type": "string", "description": "A file that holds it."}
+            properties[f"{each.encode_name}_file"] = {
+                "type": "string",
+                "description": "Path of a file that contains the secret.",
+            }
             either.append(_either(each.encode_name, f"{each.encode_name}_file", is_required=each.required))
         elif each.required:
             required.append(each.encode_name)

@@ -1,7 +1,7 @@
-"""A raw mapping -> frozen records of msgspec, with every problem found and none of the values told.
+"""Parse a raw mapping into frozen msgspec records, and report every problem.
 
-Knows nothing of what the configuration is about. A field of type Secret may be given as `<name>` or, by the name of a
-file that holds it, as `<name>_file`.
+Generic: it does not know the keys of the configuration. Messages never quote values, which may be secrets. A field of
+type Secret can be given as `<name>`, or as `<name>_file` with the path of a file that contains it.
 """
 
 import difflib
@@ -24,7 +24,7 @@ _DURATION: Final = re.compile(
     re.ASCII,
 )
 _DURATION_UNITS: Final = (365 * 86_400_000, 7 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
-"""In milliseconds, so that a duration is the same whichever way it is written."""
+"""Milliseconds per unit, as integers, so that equal durations compare equal."""
 _NO_DURATION: Final = "expected a duration such as 90s, 5m or 1h30m"
 _WORDS: Final = {
     "Expected": "expected",
@@ -39,7 +39,7 @@ DURATION_PATTERN: Final = r"^(?=.)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+
 
 
 class Secret:
-    """A text that no log, message or page may show."""
+    """A text that never appears in logs, messages or pages."""
 
     __slots__ = ("_text",)
 
@@ -62,7 +62,7 @@ class Secret:
 
 
 class TextFile:
-    """A file given by its name, with what was in it when it was read."""
+    """A file path with the content read from it."""
 
     __slots__ = ("path", "text")
 
@@ -81,13 +81,13 @@ class TextFile:
 
 
 class Seconds(float):
-    """A duration, written as Prometheus writes it: `90s`, `5m`, `1h30m`."""
+    """A duration in Prometheus notation: `90s`, `5m`, `1h30m`."""
 
     __slots__ = ()
 
 
 def duration_text(length: float) -> str:
-    """Return a duration as Prometheus writes it."""
+    """Return a duration in Prometheus notation."""
     rest, parts = round(length * 1000), []
     for unit, name in zip(_DURATION_UNITS[2:], ("d", "h", "m", "s", "ms"), strict=True):
         amount, rest = divmod(rest, unit)
@@ -96,15 +96,15 @@ def duration_text(length: float) -> str:
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the configuration."""
+    """A section of the configuration."""
 
     def impossible(self) -> Iterator[tuple[str, str]]:
-        """Yield the field and the reason for each value that has the right type and makes no sense."""
+        """Yield field and reason for each invalid value of valid type."""
         return iter(())
 
 
 def seconds(text: str) -> Seconds:
-    """Return the seconds in a duration. Raises: ValueError."""
+    """Parse a duration. Raises: ValueError."""
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError(_NO_DURATION)
@@ -113,7 +113,7 @@ def seconds(text: str) -> Seconds:
 
 
 def build(kind: type[S], raw: object, path: str, problems: list[Problem]) -> S | None:
-    """Return `raw` as a `kind`; None, with the reasons added to `problems`, where it is not one."""
+    """Parse `raw` as a `kind`; None if it adds to `problems`."""
     if not isinstance(raw, Mapping):
         problems.append(Problem(path, f"expected a mapping, not {_name_of(raw)}"))
         return None
@@ -130,7 +130,7 @@ def build(kind: type[S], raw: object, path: str, problems: list[Problem]) -> S |
             broken.add(each.name)
         elif value is not msgspec.UNSET:
             values[each.name] = value
-    # Sense is checked with what there is, so that one broken field does not hide the nonsense in another.
+    # The remaining fields are validated too, so that one broken field does not hide a problem in another.
     record = kind(**values, **dict.fromkeys(each.name for each in fields if each.required and each.name in broken))
     found += (Problem(prefix + name, reason) for name, reason in record.impossible() if name not in broken)
     problems += found
@@ -155,8 +155,9 @@ def _field_value(
 
 
 def shown_key(key: object) -> str:
-    """Return a key fit for a message: one that is no plain word may be a secret in the wrong place."""
-    return str(key) if re.fullmatch(r"[A-Za-z_-]{1,40}", str(key)) else "(a key that is no word)"
+    """Return a key for a message, hidden unless a plain word."""
+    # A key with other characters may be a secret in the wrong place.
+    return str(key) if re.fullmatch(r"[A-Za-z_-]{1,40}", str(key)) else "(key hidden: not a plain word)"
 
 
 def _report_unknown_keys(kind: type[Section], raw: Mapping[Any, Any], prefix: str, problems: list[Problem]) -> None:
@@ -167,17 +168,17 @@ def _report_unknown_keys(kind: type[Section], raw: Mapping[Any, Any], prefix: st
     for key in raw:
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
-            advice = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+            advice = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
             problems.append(Problem(prefix + shown_key(key), f"unknown key; {advice}"))
 
 
 def may_stand_in_file(section: type[Section], each: msgspec.structs.FieldInfo) -> bool:
-    """Tell whether a field is a secret whose file may be named in its place; not where that is a field of its own."""
+    """Return whether `<name>_file` can replace this secret field."""
     return _given(each.type) is Secret and f"{each.name}_file" not in section.__struct_fields__
 
 
 def _given(kind: object) -> object:
-    """Return the type of a field that is given, where it may be None as well."""
+    """Return the type of a field without None."""
     kinds = [each for each in get_args(kind) if each is not NoneType] if isinstance(kind, UnionType) else [kind]
     return kinds[0] if len(kinds) == 1 else kind
 
@@ -185,9 +186,9 @@ def _given(kind: object) -> object:
 def _secret_of(name: str, raw: Mapping[Any, Any], where: str, problems: list[Problem]) -> Secret | None:
     file = raw[f"{name}_file"]
     if name in raw:
-        problems.append(Problem(where, f"give {name} or {name}_file, not both"))
+        problems.append(Problem(where, f"expected either {name} or {name}_file, not both"))
     elif not isinstance(file, str):
-        problems.append(Problem(f"{where}_file", f"expected the name of a file, not {_name_of(file)}"))
+        problems.append(Problem(f"{where}_file", f"expected a file path, not {_name_of(file)}"))
     else:
         try:
             text = _text_in(file).strip()
@@ -201,19 +202,19 @@ def _secret_of(name: str, raw: Mapping[Any, Any], where: str, problems: list[Pro
 
 
 def _text_in(file: str) -> str:
-    """Return what is in a file. Raises: ValueError, fit for a problem."""
+    """Read a file. Raises: ValueError with a message for the user."""
     try:
         return Path(file).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not valid UTF-8"
         raise ValueError(f"cannot read {_absolute(file)}: {reason}") from None
 
 
 def _absolute(file: str) -> str:
-    """Return where a file was looked for: a relative name counts from the working directory."""
+    """Return the absolute path, resolved from the working directory."""
     try:
         return str(Path(file).absolute())
-    except OSError:  # that directory is gone
+    except OSError:  # the working directory was removed
         return file
 
 
@@ -233,14 +234,14 @@ def _value_of(kind: Any, raw: object, where: str, problems: list[Problem]) -> An
     except msgspec.ValidationError as error:
         problems.append(_problem_from(error, where))
     except UnicodeEncodeError:
-        problems.append(Problem(where, "expected whole characters, no surrogates"))
+        problems.append(Problem(where, "expected valid Unicode without surrogates"))
     return None
 
 
 def _named_values(kind: Any, raw: Mapping[Any, Any], where: str, problems: list[Problem]) -> dict[str, Any]:  # noqa: ANN401 - any value's type
-    """Return a mapping whose names are the user's own."""
+    """Parse a mapping whose keys the user chooses."""
     wrong = [key for key in raw if not isinstance(key, str)]
-    problems += (Problem(where, f"expected a text for a name, not {_name_of(key)}; put it in quotes") for key in wrong)
+    problems += (Problem(where, f"expected a text as key, not {_name_of(key)}; put it in quotes") for key in wrong)
     named = {key: value for key, value in raw.items() if isinstance(key, str)}
     return {key: _value_of(kind, value, f"{where}.{shown_key(key)}", problems) for key, value in named.items()}
 
@@ -262,7 +263,7 @@ def _is_section(kind: object) -> bool:
 
 
 def decode_hook(kind: type, raw: object) -> object:
-    """Return `raw` as one of the types above that msgspec does not know. Raises: ValueError."""
+    """Parse the types above for msgspec. Raises: ValueError."""
     if kind is Seconds and not isinstance(raw, str):
         raise ValueError(_NO_DURATION)
     if not isinstance(raw, str):
@@ -271,7 +272,7 @@ def decode_hook(kind: type, raw: object) -> object:
         if not raw:
             raise ValueError("is empty")
         if raw == HIDDEN:
-            raise ValueError(f"{HIDDEN} is what config show prints in place of a secret; give the secret itself")
+            raise ValueError(f"expected the secret, not {HIDDEN}, which config show prints instead of it")
         return Secret(raw)
     if kind is Seconds:
         return seconds(raw)
@@ -286,7 +287,7 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise ValueError("expected a time zone of the IANA list, such as Asia/Shanghai") from None
+        raise ValueError("expected an IANA time zone, such as Asia/Shanghai") from None
 
 
 def _expression(text: str) -> re.Pattern[str]:
@@ -303,5 +304,5 @@ def _problem_from(error: msgspec.ValidationError, where: str) -> Problem:
 
 
 def _name_of(raw: object) -> str:
-    names = {type(None): "nothing", bool: "true or false", int: "a number", float: "a number", str: "a text"}
+    names = {type(None): "an empty value", bool: "true or false", int: "a number", float: "a number", str: "a text"}
     return names.get(type(raw), "a list" if isinstance(raw, list) else "a mapping")

@@ -17,10 +17,10 @@ from exporter.shapes import shown_key
 _FOUND: Final = re.compile(", but (?:found|got) ")
 """Parts what the library expected, in its own words, from what it found."""
 _SENTENCES: Final = {
-    "found character": "no value begins with this character: put the value in quotes",
-    "expected ','": "expected a comma or the closing bracket; is a quote before it not closed?",
-    "but found another document": "expected a single document, and a second one begins here",
-    "second occurrence": "an anchor is given twice",
+    "found character": "a value cannot begin with this character; put the value in quotes",
+    "expected ','": "expected a comma or the closing bracket; check for an unclosed quote before it",
+    "but found another document": "expected a single document, but a second one begins here",
+    "second occurrence": "an anchor is defined twice",
 }
 """By how the library's message begins, where cutting off what it quotes would leave half a sentence."""
 
@@ -32,15 +32,15 @@ def read_yaml(path: Path) -> object:
     except OSError as error:
         raise ConfigError(Problem(str(path), f"cannot be read: {error.strerror}")) from None
     except ValueError:
-        raise ConfigError(Problem(str(path), "is not a UTF-8 text")) from None
+        raise ConfigError(Problem(str(path), "is not valid UTF-8")) from None
     try:
         return yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark, fault = _fault(error)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(Problem(str(path), f"is not YAML{where}: {fault}")) from None
+        raise ConfigError(Problem(str(path), f"is not valid YAML{where}: {fault}")) from None
     except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError):  # the last two: a tag's value
-        raise ConfigError(Problem(str(path), "is not YAML")) from None
+        raise ConfigError(Problem(str(path), "is not valid YAML")) from None
 
 
 def _fault(error: yaml.MarkedYAMLError) -> tuple[yaml.Mark | None, str]:
@@ -48,7 +48,7 @@ def _fault(error: yaml.MarkedYAMLError) -> tuple[yaml.Mark | None, str]:
     mark = error.problem_mark or error.context_mark
     said = str(error.problem)
     if error.context == "while scanning a quoted scalar":  # which is told from its end, far below
-        return error.context_mark, "a quote begins here and is not closed"
+        return error.context_mark, "the quote that begins here is not closed"
     for beginning, sentence in _SENTENCES.items():
         if said.startswith(beginning):
             return mark, sentence
@@ -82,6 +82,6 @@ class _StrictLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and keys[key.value] > 1:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {shown_key(key.value)} is given twice", key.start_mark
+                    None, None, f"duplicate key {shown_key(key.value)}", key.start_mark
                 )
         return super().construct_mapping(node, deep)

@@ -33,7 +33,7 @@ async def test_version_is_told_without_loading_what_it_does_not_need() -> None:
 async def test_without_an_account_it_says_what_to_do() -> None:
     ended = await run()
     assert ended.code == 2
-    assert ended.err == "mms-exporter: give --config.file or --mms.region, or try it out with: mms-exporter demo\n"
+    assert ended.err == "mms-exporter: set --config.file or --mms.region, or try: mms-exporter demo\n"
 
 
 async def test_a_bad_configuration_is_told_whole_and_ends_with_2(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ async def test_a_shard_beyond_the_last_is_refused(tmp_path: Path) -> None:
 
 async def test_a_good_configuration_is_called_fine(tmp_path: Path) -> None:
     ended = await run(f"--config.file={write_config(tmp_path, 'https://example.com')}", "--config.check")
-    assert (ended.code, ended.out, ended.err) == (0, "the configuration is fine: 1 account\n", "")
+    assert (ended.code, ended.out, ended.err) == (0, "the configuration is valid: 1 account\n", "")
 
 
 async def test_a_bad_web_configuration_is_told_beside_a_bad_configuration_and_ends_with_2(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ async def test_once_writes_a_file_whole_and_leaves_the_old_one_where_it_cannot(
     assert stat.filemode((await asyncio.to_thread(file.stat)).st_mode) == "-rw-r--r--"
     ended = await run("once", config, f"--output={tmp_path}/nowhere/mms.prom")
     assert ended.code == 1
-    assert ended.err == f"mms-exporter: {tmp_path}/nowhere/mms.prom cannot be written: No such file or directory\n"
+    assert ended.err == f"mms-exporter: cannot write {tmp_path}/nowhere/mms.prom: No such file or directory\n"
     assert set(os.listdir(tmp_path)) == {"config.yaml", "mms.prom"}, "nothing half-written is left"  # noqa: PTH208 - quick
 
 

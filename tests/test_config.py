@@ -30,9 +30,9 @@ def test_each_invalid_file_gets_its_exact_messages(file: Path) -> None:
 
 
 BEYOND_OTHER_READERS = {
-    "accounts: !!bool canary": "{file}: is not YAML",
-    "accounts: !!timestamp canary": "{file}: is not YAML",
-    'accounts: !!int ""': "{file}: is not YAML",
+    "accounts: !!bool canary": "{file}: is not valid YAML",
+    "accounts: !!timestamp canary": "{file}: is not valid YAML",
+    'accounts: !!int ""': "{file}: is not valid YAML",
     "accounts: &accounts [*accounts]": "accounts[0]: expected a mapping, not a list",
 }
 """Not among the files, since the scan of the tree for secrets would end at the former, and never end at the latter."""
@@ -43,23 +43,23 @@ def test_what_other_readers_stumble_over_gets_its_exact_message(tmp_path: Path, 
     assert said_of(tmp_path, text) == said
 
 
-UNCLOSED = "expected a comma or the closing bracket; is a quote before it not closed?"
+UNCLOSED = "expected a comma or the closing bracket; check for an unclosed quote before it"
 BROKEN = {
     "a: {b: 'canary, c: 'd'}\n": f"line 1, column 21: {UNCLOSED}",
     "a: [1, 2\n": f"line 2, column 1: {UNCLOSED}",
-    'a: 1\nb: "canary\nc: 2\n': "line 2, column 4: a quote begins here and is not closed",
-    "a: @canary": "line 1, column 4: no value begins with this character: put the value in quotes",
-    "a: '\n--- canary": "line 1, column 4: a quote begins here and is not closed",
-    "--- canary\n--- canary\n": "line 2, column 1: expected a single document, and a second one begins here",
+    'a: 1\nb: "canary\nc: 2\n': "line 2, column 4: the quote that begins here is not closed",
+    "a: @canary": "line 1, column 4: a value cannot begin with this character; put the value in quotes",
+    "a: '\n--- canary": "line 1, column 4: the quote that begins here is not closed",
+    "--- canary\n--- canary\n": "line 2, column 1: expected a single document, but a second one begins here",
     "canary\n:b\nc: 1": "line 3, column 2: mapping values are not allowed here",
-    "a: &canary x\nb: &canary y": "line 2, column 4: an anchor is given twice",
+    "a: &canary x\nb: &canary y": "line 2, column 4: an anchor is defined twice",
     "}": "line 1, column 1: expected the node content",
 }
 
 
 @pytest.mark.parametrize(("text", "said"), BROKEN.items())
 def test_what_is_no_yaml_is_told_in_whole_sentences_without_being_quoted(tmp_path: Path, text: str, said: str) -> None:
-    assert said_of(tmp_path, text) == f"{{file}}: is not YAML at {said}"
+    assert said_of(tmp_path, text) == f"{{file}}: is not valid YAML at {said}"
 
 
 def said_of(folder: Path, text: str) -> str:
@@ -172,7 +172,7 @@ def test_keys_are_asked_for_over_plain_http_on_loopback(spec: dict[str, str], ho
 def test_keys_are_asked_for_over_plain_http_elsewhere_only_where_the_account_allows_it(
     spec: dict[str, str], host: str
 ) -> None:
-    with pytest.raises(ConfigError, match="plain http is for loopback only"):
+    with pytest.raises(ConfigError, match="plain http is allowed only on loopback"):
         config_from(asking_at(spec, host))
     assert len(config_from(asking_at(spec, host, allow_insecure=True)).accounts) == 1
 

@@ -120,4 +120,4 @@ async def test_no_check_and_no_log_of_it_holds_it(
     "endpoint", ["https://:s@mms.example.com", "https://u@mms.example.com", "https://@mms.example.com"]
 )
 def test_an_endpoint_with_a_login_is_refused_without_being_quoted(endpoint: str) -> None:
-    assert said_of({"endpoint": endpoint}).startswith("accounts[0].endpoint: expected scheme, host and port only\n")
+    assert said_of({"endpoint": endpoint}).startswith("accounts[0].endpoint: expected only scheme, host and port\n")

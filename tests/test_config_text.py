@@ -94,7 +94,7 @@ def test_what_is_printed_in_place_of_a_secret_is_not_taken_for_one() -> None:
         config_from(yaml.safe_load(text))
     assert str(caught.value) == (
         "accounts[0].credentials.access_key_secret: "
-        "<hidden> is what config show prints in place of a secret; give the secret itself"
+        "expected the secret, not <hidden>, which config show prints instead of it"
     )
 
 

@@ -84,12 +84,12 @@ def test_credentials_in_a_variable_are_taken_out_of_the_url() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("socks5://me:canary@proxy:1080", "SOCKS is not spoken here; expected an HTTP proxy"),
+        ("socks5://me:canary@proxy:1080", "SOCKS is not supported; expected an HTTP proxy"),
         ("ftp://me:canary@proxy", "expected a URL such as http://proxy.example.com:3128"),
         ("http://me:canary@proxy:x", "expected a URL such as http://proxy.example.com:3128"),
         ("http://me:canary@", "expected a URL such as http://proxy.example.com:3128"),
-        ("http://me:canary@proxy/path", "expected scheme, host and port only"),
-        ("http://:canary@proxy", "is required beside password"),
+        ("http://me:canary@proxy/path", "expected only scheme, host and port"),
+        ("http://:canary@proxy", "is required with password"),
     ],
 )
 def test_a_variable_that_names_no_proxy_is_told_once_and_not_quoted(text: str, reason: str) -> None:

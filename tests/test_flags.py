@@ -155,7 +155,7 @@ def test_a_word_or_a_variable_that_is_not_in_utf_8_is_refused_by_its_name() -> N
 
 @pytest.mark.parametrize("number", [str(2**63), "9" * 26, "9" * 5000], ids=len)
 def test_an_id_beyond_64_bits_is_refused(number: str) -> None:
-    expected = "expected a whole number, 9223372036854775807 at most"
+    expected = "expected a whole number of at most 9223372036854775807"
     assert problems_of(["show", "table", number]) == [f"id: {expected}"]
     for flag in ("partition", "job", "table"):
         assert problems_of(["retry", f"--{flag}={number}"]) == [f"--{flag}: {expected}"]
@@ -173,7 +173,7 @@ def test_a_flag_that_means_one_thing_is_not_given_twice(flag: Flag) -> None:
     word = f"--{flag.name}" if flag.is_switch else f"--{flag.name}={text}"
     for command in flag.commands:
         words = words_of(command)
-        expected = [f"--{flag.name}: is given 2 times; give it once"]
+        expected = [f"--{flag.name}: was given 2 times; give it once"]
         assert problems_of([command, *words, word, word]) == expected
         assert problems_of([word, command, *words, word]) == expected
 
@@ -205,7 +205,7 @@ def test_a_telemetry_path_that_cannot_be_served_is_refused(path: str) -> None:
 
 
 def test_a_flag_of_another_command_is_refused() -> None:
-    assert problems_of(["--output=x"]) == ["--output: is not for serve"]
+    assert problems_of(["--output=x"]) == ["--output: is not a flag of serve"]
 
 
 @pytest.mark.parametrize("text", ["", "10180", ":x", ":65536", "::1:10180", "[::1:1", "[nope]:1", ":-1", ":٣"])

@@ -46,7 +46,7 @@ class DataSourcesCollector:
     async def _list(self) -> None:
         listing = await self.means.client.list_data_sources()
         if listing.total and not listing.rows:
-            raise MalformedAnswer(f"{OPERATION}: no row of it can be read")
+            raise MalformedAnswer(f"{OPERATION}: no row could be decoded")
         account = self.means.account
         admitted = [row for row in listing.rows if account.sources.admits(row.name or "", row.type or "")]
         own = [row for row in admitted if self.means.shard.holds(account.name, row.id)]
@@ -56,7 +56,7 @@ class DataSourcesCollector:
             await asyncio.sleep(0)
         now = self.means.clock.monotonic()
         if listing.rows and not admitted and (self.means.sources.by_id or not self.means.sources.are_all_known):
-            self.means.log.warning("none of the data sources is selected", listed=len(listing.rows))
+            self.means.log.warning("no data source matched the selection", listed=len(listing.rows))
         self.means.sources.file(figures, now, is_whole=listing.is_certain, patience=self.patience)
 
     def _figures(self, row: DataSource) -> SourceFigures:

@@ -31,12 +31,12 @@ class FanOut:
             await work
         except MmsError as error:
             error.about = about
-            self.log.debug("not read", about=about, reason=error.reason, error=str(error))
+            self.log.debug("read failed", about=about, reason=error.reason, error=str(error))
             error.__context__ = None
             return [error.with_traceback(None)]  # whose frames hold the answer that it came of, megabytes of it
         except Exception as error:
-            self.log.exception("unforeseen error", about=about)
-            return [InternalError(f"unforeseen error, {type(error).__name__}; its traceback is in the log")]
+            self.log.exception("unexpected error", about=about)
+            return [InternalError(f"unexpected error {type(error).__name__}; see the traceback in the log")]
         return []
 
     async def each(

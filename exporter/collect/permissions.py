@@ -42,7 +42,7 @@ class Permissions:
         """
         refusal = self._refusals.get(operation)
         if refusal is not None and self._monotonic() < refusal.until:
-            raise PermissionRefused(f"{operation} is not asked for: it was refused")
+            raise PermissionRefused(f"{operation} was skipped: permission was denied before")
         try:
             answer = await call()
         except PermissionRefused as error:

@@ -176,7 +176,7 @@ class AccountRefresher:
             await asyncio.wait({refresh})
             raise
         if error := refresh.exception():
-            self._log.error("unforeseen error; the refresh is tried again when it is due", exc_info=error)
+            self._log.error("refresh failed with an unexpected error, retrying at the next interval", exc_info=error)
         return due
 
     async def refresh(self) -> None:
@@ -208,7 +208,7 @@ class AccountRefresher:
             self._sources.restore(outcomes)  # whoever ends it, as a reload does, did not find anything wrong
             raise
         except TimeoutError:
-            errors = [CallTimedOut(f"the refresh ran longer than stale_after, {self._settings.stale_after:g} s")]
+            errors = [CallTimedOut(f"the refresh took longer than stale_after, {self._settings.stale_after:g} s")]
         record = self._records.setdefault(collector.name, _Record())
         self._log_change(collector.name, record, errors)
         record.is_told = bool(errors)
@@ -224,7 +224,7 @@ class AccountRefresher:
         if errors and not before.is_told:
             known = [error for error in errors if isinstance(error, MmsError)]
             self._log.warning(
-                "refresh failed; what was read before is kept until it is stale",
+                "refresh failed, serving the last values until stale_after",
                 collector=name,
                 reasons=",".join(sorted({error.reason for error in known})) or "internal",
                 failures=len(errors),
@@ -233,7 +233,7 @@ class AccountRefresher:
                 hint=next((error.hint for error in known), ""),
             )
         elif not errors and before.is_told:
-            self._log.info("refresh works again", collector=name)
+            self._log.info("refresh recovered", collector=name)
 
     def _note_progress(self) -> None:
         """Show what was read so far, every few seconds."""

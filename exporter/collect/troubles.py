@@ -27,4 +27,6 @@ def troubles_in(errors: Iterable[ExporterError]) -> tuple[Trouble, ...]:
 def _trouble(error: ExporterError) -> Trouble:
     if isinstance(error, MmsError):
         return Trouble(error.reason, error.about, str(error), error.hint)
-    return Trouble(INTERNAL, "", str(error), "look for the traceback in the log; a bug of this exporter is likely")
+    return Trouble(
+        INTERNAL, "", str(error), "look for the traceback in the log; this is probably a bug of the exporter"
+    )

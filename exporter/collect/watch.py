@@ -81,7 +81,7 @@ class WatchCollector:
         source = self._source_of(watched)
         if source is None:
             if self._means.sources.are_all_known:
-                self._note_missing(watched, "there is no such data source")
+                self._note_missing(watched, "the data source does not exist")
                 watched.retry_at = 0.0  # it costs no call to see that the source has come
             return
         watched.place_in(source.name.source_id)
@@ -94,7 +94,7 @@ class WatchCollector:
             if watched.object_id is not None:
                 await self._get(watched, source, watched.object_id)
         except NotFound:
-            self._note_missing(watched, "there is none of this id any more")
+            self._note_missing(watched, "no object has this id")
         except PermissionRefused:
             pass
 
@@ -113,7 +113,7 @@ class WatchCollector:
         if not watched.is_missing:
             target = watched.target
             source = target.source if target.source_id is None else target.source_id
-            self._say("what is to be watched does not exist", watched=str(target), data_source=source, reason=reason)
+            self._say("watched object not found", watched=str(target), data_source=source, reason=reason)
         watched.is_missing = True
 
     async def _resolve(self, watched: Watched, source_id: int) -> None:
@@ -130,7 +130,7 @@ class WatchCollector:
             watched.page += 1
             watched.ids_seen.update(row.id for row in page.rows)
             if (page.total is not None and len(watched.ids_seen) >= page.total) or watched.page > MAX_PAGES:
-                self._note_missing(watched, "nothing has exactly these names")
+                self._note_missing(watched, "no object has exactly these names")
                 return
             if not page.rows:
                 self._means.observer.unexpected(kind.list_operation, ["total"])

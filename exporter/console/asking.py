@@ -23,7 +23,7 @@ from exporter.printable import printable
 T = TypeVar("T")
 
 MAX_SUGGESTED: Final = 20
-"""Names that a complaint about an unknown one tells."""
+"""Names listed in an error about an unknown name."""
 
 
 class Unheard:
@@ -120,7 +120,7 @@ def accounts_meant(config: Config, options: Options) -> list[Account]:
     """Return the accounts that `options` name, or all. Raises: ConfigError for one that is not there."""
     names = [account.name for account in config.accounts]
     problems = [
-        Problem("--account", f"no account is called {each!r}; there {_are(names)}")
+        Problem("--account", f"no account is named {each!r}; known accounts: {_listing(names)}")
         for each in options.accounts
         if each not in names
     ]
@@ -140,7 +140,7 @@ async def _listed(account: Account, client: Client) -> _Listed:
     except MmsError as error:
         return _Listed((), Trouble(account.name, "", error))
     rows = sorted(listing.rows, key=lambda row: ((row.name or "").casefold(), row.id))
-    lack = MalformedAnswer("ListMmsDataSources: fewer data sources came than there are, or some came or left meanwhile")
+    lack = MalformedAnswer("ListMmsDataSources: the list is incomplete or changed while it was read")
     trouble = None if listing.is_certain else Trouble(account.name, "", lack)
     return _Listed([Target(account, row, client) for row in rows], trouble)
 
@@ -171,13 +171,12 @@ def _is_called(target: Target, name: str) -> bool:
 
 def _no_source(name: str, listed: Iterable[Target], admitted: Sequence[Target]) -> str:
     if any(_is_called(target, name) for target in listed):
-        return f"{name!r} is left out by `sources` in the configuration of its account"
-    return f"no data source is called {name!r}; there {_are([target.name for target in admitted])}"
+        return f"{name!r} is not selected by `sources` of its account in the configuration"
+    return f"no data source is named {name!r}; known data sources: {_listing([target.name for target in admitted])}"
 
 
-def _are(names: Sequence[str]) -> str:
-    """Return what there is, as the end of a sentence."""
+def _listing(names: Sequence[str]) -> str:
     if not names:
-        return "are none"
+        return "none"
     more = f" and {len(names) - MAX_SUGGESTED:,} more" if len(names) > MAX_SUGGESTED else ""
-    return f"{'is' if len(names) == 1 else 'are'} {', '.join(map(printable, names[:MAX_SUGGESTED]))}{more}"
+    return f"{', '.join(map(printable, names[:MAX_SUGGESTED]))}{more}"

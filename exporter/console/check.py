@@ -52,8 +52,8 @@ _KEY_PARTS: Final = (
         "access_key_id",
         "it is unknown or disabled",
     ),
-    (("signature", "incompletesignature"), "access_key_secret", "it is not the secret of access_key_id"),
-    (("invalidsecuritytoken", "missingsecuritytoken"), "security_token", "it is wrong, or has expired"),
+    (("signature", "incompletesignature"), "access_key_secret", "it does not match access_key_id"),
+    (("invalidsecuritytoken", "missingsecuritytoken"), "security_token", "it is invalid or expired"),
 )
 """Codes of a refusal in lower case, what of the key they are about, and what is wrong with it."""
 
@@ -78,20 +78,20 @@ class Finding:
 
 
 FIELDS: Final[Sequence[Field[Finding]]] = (
-    Field("account", "the account's name in the configuration", lambda row: row.account),
-    Field("check", "`endpoint`, `clock`, `credentials`, or an operation of the API", lambda row: row.check),
-    Field("action", "the RAM action that an operation takes", lambda row: row.action),
-    Field("result", "`ok`, `denied` (a RAM action is missing), `failed`, `untested`", lambda row: row.result),
-    Field("reason", "of the failure, as in `mms_api_request_failures_total`", lambda row: row.reason or None),
-    Field("detail", "what was found", lambda row: row.detail),
-    Field("advice", "what to do", lambda row: row.advice),
+    Field("account", "name of the account in the configuration", lambda row: row.account),
+    Field("check", "`endpoint`, `clock`, `credentials` or an API operation", lambda row: row.check),
+    Field("action", "RAM action of the operation", lambda row: row.action),
+    Field("result", "`ok`, `denied` (a RAM action is missing), `failed` or `untested`", lambda row: row.result),
+    Field("reason", "reason of the failure, as in `mms_api_request_failures_total`", lambda row: row.reason or None),
+    Field("detail", "the result in words", lambda row: row.detail),
+    Field("advice", "the next step", lambda row: row.advice),
 )
 COLUMNS: Final[Sequence[Column[Finding]]] = (
     Column("ACCOUNT", lambda row: row.account),
     Column("CHECK", lambda row: row.check),
     Column("RESULT", lambda row: row.result, "status"),
     Column("DETAIL", lambda row: row.detail, is_whole=True),
-    Column("WHAT TO DO", lambda row: row.advice, is_whole=True),
+    Column("NEXT STEP", lambda row: row.advice, is_whole=True),
 )
 
 
@@ -101,7 +101,7 @@ async def check(config: Config, options: Options, clock: Clock) -> Report[Findin
     each = await asyncio.gather(*(_findings(config, account, clock) for account in accounts))
     rows = [finding for findings in each for finding in findings]
     is_bad = any(row.result in {"denied", "failed"} for row in rows)
-    return Report(fields=FIELDS, columns=COLUMNS, rows=rows, nothing="there is no account", is_bad=is_bad)
+    return Report(fields=FIELDS, columns=COLUMNS, rows=rows, nothing="no accounts", is_bad=is_bad)
 
 
 async def _findings(config: Config, account: Account, clock: Clock) -> list[Finding]:
@@ -117,7 +117,7 @@ async def _findings(config: Config, account: Account, clock: Clock) -> list[Find
             found = [*_grounds(config, account, client, None), _listed(account, len(listing.rows), selected)]
             trying = (_tried(account, probe, client, deadline) for probe in probes(config, selected))
             found += await asyncio.gather(*trying)
-    writes = (Finding(account.name, name, "untested", "for `retry` alone, which writes") for name in WRITES)
+    writes = (Finding(account.name, name, "untested", "used only by `retry`, which writes") for name in WRITES)
     return [*found, *writes]
 
 
@@ -136,7 +136,7 @@ async def _tried(account: Account, probe: Probe, client: Client, deadline: float
     except NothingToAskError as nothing:
         return Finding(account.name, probe.operation, "untested", str(nothing))
     except NotFound:
-        return Finding(account.name, probe.operation, "ok", "allowed; what was asked for does not exist")
+        return Finding(account.name, probe.operation, "ok", "allowed; the requested object does not exist")
     except MmsError as error:
         return _refused(account, probe.operation, probe.policy, error)
     return Finding(account.name, probe.operation, "ok", "allowed")
@@ -145,12 +145,12 @@ async def _tried(account: Account, probe: Probe, client: Client, deadline: float
 def _refused(account: Account, operation: str, policy: str, error: MmsError) -> Finding:
     if not isinstance(error, PermissionRefused):
         return Finding(account.name, operation, "failed", str(error), error.hint, error.reason)
-    advice = f"grant odps:{operation}: deploy/ram/{policy}.json"
+    advice = f"grant odps:{operation}, see deploy/ram/{policy}.json"
     return Finding(account.name, operation, "denied", error.code or str(error), advice, error.reason)
 
 
 def _listed(account: Account, total: int, selected: Sequence[DataSource]) -> Finding:
-    return Finding(account.name, LISTING, "ok", f"allowed; {total:,} data sources, {len(selected):,} of them selected")
+    return Finding(account.name, LISTING, "ok", f"allowed; {total:,} data sources, {len(selected):,} selected")
 
 
 def _grounds(config: Config, account: Account, client: Client, error: MmsError | None) -> Iterator[Finding]:
@@ -169,7 +169,7 @@ def _endpoint(account: Account, error: MmsError | None) -> Finding:
         return Finding(account.name, "endpoint", "failed", str(error), error.hint, error.reason)
     if isinstance(error, CredentialsUnavailable):
         return Finding(account.name, "endpoint", "untested")
-    way = f" by the proxy {account.proxy.url}" if account.proxy else ""
+    way = f" through the proxy {account.proxy.url}" if account.proxy else ""
     return Finding(account.name, "endpoint", "ok", f"{account.url}{way}")
 
 
@@ -178,14 +178,21 @@ def _clock(account: Account, ahead: float | None, error: MmsError | None) -> Fin
     detail = "" if ahead is None else _distance(ahead)
     is_refused = isinstance(error, AuthRefused) and error.code.lower().startswith(_CLOCK)
     if is_refused or (ahead is not None and abs(ahead) > MAX_CLOCK_SECONDS):
-        return Finding(account.name, "clock", "failed", detail, "set the clock of this machine, as by NTP", "auth")
+        return Finding(
+            account.name,
+            "clock",
+            "failed",
+            detail,
+            "synchronize the clock of this machine, for example with NTP",
+            "auth",
+        )
     return Finding(account.name, "clock", "untested" if ahead is None else "ok", detail)
 
 
 def _distance(ahead: float) -> str:
     """Return where this machine's clock is, from how far the other is ahead; a Date has whole seconds."""
     if abs(ahead) < DATE_SECONDS:
-        return "that of MMS"
+        return "matches the MMS server"
     return f"{abs(ahead):.0f} s {'behind' if ahead > 0 else 'ahead of'} MMS"
 
 
@@ -206,5 +213,5 @@ def _key_advice(config: Config, account: Account, error: AuthRefused) -> str:
     for prefixes, part, fault in _KEY_PARTS:
         if error.code.lower().startswith(prefixes):
             is_given = isinstance(account.credentials, AccessKey | Sts)
-            return f"change {place}.{part}: {fault}" if is_given else f"see to the {part} that {place} finds: {fault}"
+            return f"change {place}.{part}: {fault}" if is_given else f"check the {part} that {place} provides: {fault}"
     return error.hint

@@ -81,9 +81,9 @@ def plain(name: str, value: Any, account: Account) -> Any:  # noqa: ANN401 - wha
 
 
 PLACE: Final[Sequence[Field[Found[Any]]]] = (
-    Field("account", "the account's name in the configuration", lambda found: found.account.name),
-    Field("source_id", "the data source's id", lambda found: found.source.id),
-    Field("source", "its name", lambda found: found.source.name),
+    Field("account", "name of the account in the configuration", lambda found: found.account.name),
+    Field("source_id", "ID of the data source", lambda found: found.source.id),
+    Field("source", "name of the data source", lambda found: found.source.name),
 )
 """Where something is: the first fields of everything in a data source."""
 ACCOUNT: Final[Column[Found[Any]]] = Column("ACCOUNT", lambda found: str(found.account.name))

@@ -60,7 +60,7 @@ async def show(config: Config, options: Options, now: float) -> Report[Row]:
         fields=fields(kind),
         card=lambda row: card(row, now),
         rows=told.found,
-        nothing=f"no {kind} has the id {number} in the data sources that were asked",
+        nothing=f"no {kind} with ID {number} in the selected data sources",
         troubles=told.troubles,
         is_sought=True,
     )

@@ -50,16 +50,16 @@ PageOf = Callable[[str | None, str | None, int], Awaitable[Page[Failure]]]
 FIELDS: Final[Sequence[Field[Row]]] = (
     *PLACE,
     own("kind", "table or partition"),
-    own("id", "the table's or the partition's id"),
-    own("db_name", "the source database"),
-    own("table_name", "the source table"),
-    own("value", "the partition's value, as in `p1=1/p2=abc`; null for a table"),
-    own("dst_project_name", "the MaxCompute project that data goes to"),
-    own("dst_schema_name", "the schema there"),
-    own("dst_table_name", "the table there"),
-    own("size", "bytes"),
-    own("num_rows", "rows"),
-    own("last_ddl_time", "when it was last changed in the source"),
+    own("id", "ID of the table or partition"),
+    own("db_name", "source database"),
+    own("table_name", "source table"),
+    own("value", "value of the partition, such as `p1=1/p2=abc`; null for a table"),
+    own("dst_project_name", "destination MaxCompute project"),
+    own("dst_schema_name", "destination schema"),
+    own("dst_table_name", "destination table"),
+    own("size", "size in bytes"),
+    own("num_rows", "number of rows"),
+    own("last_ddl_time", "time of the last DDL change at the source"),
 )
 
 
@@ -74,7 +74,9 @@ async def failures(config: Config, options: Options) -> Report[Row]:
         fields=FIELDS,
         columns=_columns(has_accounts=len(config.accounts) > 1),
         rows=told.found,
-        nothing="nothing failed that is called so" if options.has_names else "nothing failed",
+        nothing="no failed tables or partitions with these names"
+        if options.has_names
+        else "no failed tables or partitions",
         omitted=told.omitted,
         troubles=told.troubles,
     )

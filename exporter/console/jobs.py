@@ -19,20 +19,20 @@ Row = Found[Job]
 DEFAULT_STATUSES: Final = ("INIT", "DOING", "FAILED")
 FIELDS: Final[Sequence[Field[Row]]] = (
     *PLACE,
-    own("id", "the job's id"),
-    own("name", "its name"),
+    own("id", "ID of the job"),
+    own("name", "name of the job"),
     own("type", "Database, Tables or Partitions"),
-    own("status", f"{', '.join(JOB_STATUSES)}, or new"),
-    own("stopped", "whether it was stopped"),
-    Field("progress", "which part of its tasks is done, 0 to 1", lambda row: job_ratio(row.thing)),
-    own("task_num", "its tasks"),
-    own("task_done", "those that are done"),
-    own("src_db_name", "the source database"),
-    own("src_schema_name", "the source schema, where there are three levels"),
-    own("dst_db_name", "the MaxCompute project that data goes to"),
-    own("dst_schema_name", "the schema there"),
-    own("create_time", "when it was made"),
-    own("eta", "when it is to be done; often not said"),
+    own("status", f"{', '.join(JOB_STATUSES)} or a new value"),
+    own("stopped", "whether the job is stopped"),
+    Field("progress", "share of tasks that are done, 0 to 1", lambda row: job_ratio(row.thing)),
+    own("task_num", "number of tasks"),
+    own("task_done", "number of tasks that are done"),
+    own("src_db_name", "source database"),
+    own("src_schema_name", "source schema; null if the source has no schemas"),
+    own("dst_db_name", "destination MaxCompute project"),
+    own("dst_schema_name", "destination schema"),
+    own("create_time", "creation time"),
+    own("eta", "requested completion time; often null"),
 )
 
 
@@ -55,7 +55,7 @@ async def jobs(config: Config, options: Options, now: float) -> Report[Row]:
         fields=FIELDS,
         columns=_columns(now, has_accounts=len(config.accounts) > 1),
         rows=told.found,
-        nothing="no such jobs",
+        nothing="no matching jobs",
         omitted=told.omitted,
         troubles=told.troubles,
     )

@@ -18,12 +18,12 @@ def plan_lines(plan: Plan, source: str) -> Iterator[str]:
     """Yield what a plan does in a data source, and what it does not."""
     if plan.batches:
         jobs = _number(len(plan.batches), "job")
-        yield f"to migrate again in {printable(source)}: {amounts(plan.batches)}, by {jobs}"
+        yield f"to retry in {printable(source)}: {amounts(plan.batches)} in {jobs}"
         yield from _cut([f"  {batch_line(batch)}" for batch in plan.batches], "jobs")
     else:
-        yield f"there is nothing to migrate again in {printable(source)}"
+        yield f"nothing to retry in {printable(source)}"
     if plan.refused:
-        yield f"not migrated again: {_number(len(plan.refused), 'thing')}"
+        yield f"skipped: {_number(len(plan.refused), 'object')}"
         yield from _cut([f"  {line}" for line in _refusal_lines(plan.refused)], "reasons")
 
 
@@ -47,7 +47,7 @@ def batch_line(batch: Batch) -> str:
     tables = f"{_number(len(batch.partitions), 'table')} of " if batch.partitions else ""
     what = f"{amounts([batch])} of {tables}{printable(frame.src_db)} ({listed})"
     if any(table.has_partitions for table in batch.tables):
-        what += ", with all that is not done of them"
+        what += ", including all their partitions that are not DONE"
     return "".join((what, f" to {place}" if place else "", *(f", {way}" for way in _ways(batch))))
 
 
@@ -61,26 +61,26 @@ def entry_line(entry: Entry) -> str:
 def left_lines(left: Sequence[Unit]) -> Iterator[str]:
     """Yield what is not DONE after all."""
     if left:
-        yield f"not DONE: {_number(len(left), 'thing')}"
-        yield from _cut([f"  {printable(str(unit))}: {unit.status or 'not there any more'}" for unit in left], "things")
+        yield f"not DONE: {_number(len(left), 'object')}"
+        yield from _cut([f"  {printable(str(unit))}: {unit.status or 'no longer exists'}" for unit in left], "objects")
 
 
 def beside_lines(failed: Sequence[Unit]) -> Iterator[str]:
     """Yield what is FAILED and was not in the jobs."""
     if failed:
-        yield f"FAILED, and in none of these jobs: {_number(len(failed), 'thing')}"
-        yield from _cut([f"  {printable(str(unit))}" for unit in failed], "things")
+        yield f"FAILED outside these jobs: {_number(len(failed), 'object')}"
+        yield from _cut([f"  {printable(str(unit))}" for unit in failed], "objects")
 
 
 def _ways(batch: Batch) -> Iterator[str]:
     """Yield how a job migrates, where that is not left to the service."""
     frame = batch.frame
     if frame.task_type:
-        yield f"as {printable(frame.task_type)}"
+        yield f"task type {printable(frame.task_type)}"
     if frame.schema_only:
         yield "schema only"
     if frame.increment:
-        yield "incrementally"
+        yield "incremental"
     if frame.enable_verification is not None:
         yield "with verification" if frame.enable_verification else "without verification"
     if batch.renamed:

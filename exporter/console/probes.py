@@ -40,7 +40,7 @@ def probes(config: Config, sources: Sequence[DataSource] | None) -> list[Probe]:
 def _all(config: Config, sources: Sequence[DataSource] | None) -> Iterator[Probe]:
     def on_first(operation: str, policy: str, ask: Callable[[Client, int], Awaitable[Any]]) -> Probe:
         if not sources:
-            return Probe(operation, policy, _nothing("there is no data source to ask about"))
+            return Probe(operation, policy, _nothing("no data source is selected"))
         return Probe(operation, policy, lambda client: ask(client, sources[0].id))
 
     if config.jobs.enabled:
@@ -95,7 +95,7 @@ async def _looked_up(client: Client, source_id: int, entry: Watched) -> int:
     """Return the id of something that is called like what an entry names; any is as good to ask about."""
     rows = await _rows(client, source_id, entry)
     if not rows:
-        raise NothingToAskError("nothing is there under the watched names")
+        raise NothingToAskError("no object has the watched names")
     return int(rows[0].id)
 
 

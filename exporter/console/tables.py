@@ -101,7 +101,7 @@ def _on_terminal(report: Report[Any], texts: Texts, width: int, paper: Paper) ->
         grid.add_row(*(each for index in shown for each in _cells(report.columns[index], row, cells[index])))
     if len(shown) < len(report.columns):
         missing = ", ".join(column.title for index, column in enumerate(report.columns) if index not in shown)
-        grid.caption = Text(f"too narrow for {missing}")
+        grid.caption = Text(f"hidden columns (terminal too narrow): {missing}")
         grid.caption_justify = "left"
     needed = sum(_least(report.columns[index], widths[index], NARROWEST_TEXT) for index in shown)
     return _drawn(grid, max(width, needed), paper)

@@ -72,7 +72,7 @@ class Publisher:
             try:
                 await self.publish()
             except Exception:
-                log.exception("unforeseen error; the last page is handed out until the next change")
+                log.exception("rendering failed with an unexpected error, serving the previous metrics")
 
     async def publish(self) -> None:
         """Make a page of what is known now and hand it out from now on."""

@@ -107,7 +107,7 @@ class Client:
         MMS itself throttled it or refused its key: then it was not carried out. WriteForbidden, with nothing sent.
         """
         if call.method != "GET" and not self._may_write:
-            raise WriteForbidden(f"{call.operation} is not sent: this client only reads")
+            raise WriteForbidden(f"{call.operation} was not sent: this client is read-only")
         deadline, attempts = self._clock.monotonic() + self._limits.patience_seconds, 0
         while True:
             try:
@@ -242,7 +242,7 @@ class Client:
     async def _usable_credential(self) -> Credential:
         credential = await self._credentials.get()
         if not credential.can_be_sent:
-            raise CredentialsUnavailable("the credentials hold characters that no key has, such as a line break")
+            raise CredentialsUnavailable("the credentials contain invalid characters, such as a line break")
         return credential
 
     async def _exchange(self, call: Call[T], credential: Credential) -> T:

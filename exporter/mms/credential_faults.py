@@ -19,27 +19,27 @@ from exporter.config_credentials import (
 _KNOWN: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
     (
         re.compile(r"([a-z_]{1,40}) or environment variable ([A-Z_]{1,60}) cannot be empty"),
-        lambda found: f"{found[1]} is not given, and {found[2]} is not set",
+        lambda found: f"{found[1]} and the environment variable {found[2]} are not set",
     ),
     (
         re.compile(r"failed to get credential from credentials file: \$(.+)"),
-        lambda found: f"{found[1]} holds no such profile, or is not there",
+        lambda found: f"{found[1]} does not exist or has no such profile",
     ),
     (
         re.compile(r"error refreshing credentials from \S+,\s+http_code[:=]\s?(\d{3}), result: .*", re.DOTALL),
-        lambda found: f"who was asked for them answered with HTTP {found[1]}",
+        lambda found: f"the credential service returned HTTP status {found[1]}",
     ),
     (
         re.compile(r"Failed to get [A-Za-z ]{1,60}\. HttpCode=(\d{3})"),
-        lambda found: f"the metadata service answered with HTTP {found[1]}",
+        lambda found: f"the metadata service returned HTTP status {found[1]}",
     ),
     (
         re.compile(r"IMDS credentials is disabled"),
-        lambda _: "ALIBABA_CLOUD_ECS_METADATA_DISABLED forbids to ask the metadata service",
+        lambda _: "ALIBABA_CLOUD_ECS_METADATA_DISABLED disables the metadata service",
     ),
     (
         re.compile(r"unable to load credentials from any of the providers in the chain: .*", re.DOTALL),
-        lambda _: "nothing in the vendor's default chain has any",
+        lambda _: "no provider of the default credential chain has credentials",
     ),
 )
 """What the library says, as a whole, and what that means."""
@@ -52,7 +52,7 @@ def fault(error: Exception) -> str:
     for pattern, meaning in _KNOWN:
         if found := pattern.fullmatch(str(error)):
             return meaning(found)
-    return f"the vendor's library found none ({type(error).__name__})"
+    return f"the Alibaba Cloud library found none ({type(error).__name__})"
 
 
 def remedy(spec: Credentials) -> str:
@@ -60,18 +60,20 @@ def remedy(spec: Credentials) -> str:
     match spec:
         case OidcRoleArn():
             return (
-                "give role_arn, oidc_provider_arn and oidc_token_file_path, or set ALIBABA_CLOUD_ROLE_ARN, "
-                "ALIBABA_CLOUD_OIDC_PROVIDER_ARN and ALIBABA_CLOUD_OIDC_TOKEN_FILE; the role has to trust the provider"
+                "set role_arn, oidc_provider_arn and oidc_token_file_path, or ALIBABA_CLOUD_ROLE_ARN, "
+                "ALIBABA_CLOUD_OIDC_PROVIDER_ARN and ALIBABA_CLOUD_OIDC_TOKEN_FILE; the role must trust the provider"
             )
         case Profile():
             return (
-                f"write a profile [{spec.profile_name}], with a type and what that needs, to "
-                "~/.alibabacloud/credentials.ini or the file that ALIBABA_CLOUD_CREDENTIALS_FILE names"
+                f"add a profile [{spec.profile_name}] with its type and credentials to "
+                "~/.alibabacloud/credentials.ini or to the file in ALIBABA_CLOUD_CREDENTIALS_FILE"
             )
         case EcsRamRole():
-            return "attach a RAM role to this instance, and let its metadata service, 100.100.100.200, be reached"
+            return "attach a RAM role to this instance and allow access to its metadata service, 100.100.100.200"
         case CredentialsUri():
-            return "give uri or set ALIBABA_CLOUD_CREDENTIALS_URI, to what answers with keys in JSON"
+            return "set uri or ALIBABA_CLOUD_CREDENTIALS_URI to a URI that returns credentials as JSON"
         case RamRoleArn():
-            return "check role_arn and its key, that the role trusts that key's owner, and that STS can be reached"
+            return (
+                "check role_arn, the access key, that the role trusts the owner of the key, and that STS is reachable"
+            )
     return ""

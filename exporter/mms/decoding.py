@@ -172,14 +172,14 @@ def _number(digits: str) -> float:
 def _loaded(body: bytes) -> dict[str, Any]:
     value = loaded_object(body)
     if value is None:
-        raise MalformedAnswer("the answer is not a JSON object")
+        raise MalformedAnswer("the response is not a JSON object")
     return value
 
 
 def _page_of(kind: type[R], body: dict[str, Any]) -> Decoded[Page[R]]:
     data = body.get("data")
     if not isinstance(data, dict):
-        raise MalformedAnswer("the answer has no data")
+        raise MalformedAnswer("the response has no data")
     unexpected: list[str] = []
     total = _converted(Count, data.get("total"))
     if total is None:
@@ -188,7 +188,7 @@ def _page_of(kind: type[R], body: dict[str, Any]) -> Decoded[Page[R]]:
     if listed is None and total == 0:
         listed = []
     if not isinstance(listed, list):
-        raise MalformedAnswer("the answer has no objectList")
+        raise MalformedAnswer("the response has no objectList")
     rows = []
     for item in listed:
         row = _record_of(kind, item, unexpected)
@@ -203,7 +203,7 @@ def _object_of(kind: type[R], body: dict[str, Any]) -> Decoded[R]:
     unexpected: list[str] = []
     record = _record_of(kind, body.get("data"), unexpected)
     if record is None:
-        raise MalformedAnswer("the answer has no data of its kind")
+        raise MalformedAnswer("the response has no data of the expected type")
     return Decoded(record, tuple(unexpected))
 
 

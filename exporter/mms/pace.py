@@ -82,7 +82,7 @@ class Pace:
     async def _sit_out_pause(self, operation: str) -> None:
         pause = self._pause_seconds(operation)
         if pause > self._patience_seconds:
-            error = Throttled(f"{operation} is not sent: MMS asked to wait {pause:.0f} s more", wait_seconds=pause)
+            error = Throttled(f"{operation} was not sent: MMS asked to wait {pause:.0f} s", wait_seconds=pause)
             error.is_certain = True
             raise error
         if pause > 0:

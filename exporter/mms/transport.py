@@ -20,9 +20,9 @@ from exporter.mms.pace import Limits
 from exporter.mms.signing import HEADER_ACTION
 
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
-_NAME_HINT: Final = "check the region, the names of endpoint and proxy, and the DNS of this machine"
-_TRUST_HINT: Final = "check the endpoint; where a private authority vouches for it or its proxy, name that in ca_file"
-_PROXY_HINT: Final = "check the proxy of the account, from the configuration or HTTPS_PROXY, and what it lets through"
+_NAME_HINT: Final = "check the region, the host names of endpoint and proxy, and the DNS of this machine"
+_TRUST_HINT: Final = "check the endpoint; if it or its proxy uses a private CA, set ca_file"
+_PROXY_HINT: Final = "check the proxy of the account (the key proxy or HTTPS_PROXY) and the hosts that it allows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +88,11 @@ class Transport:
         """Return what a foreign error means. The one place where they are translated."""
         match error:
             case TimeoutError():
-                return CallTimedOut(f"{operation}: no answer within {self._limits.timeout_seconds:g} s")
+                return CallTimedOut(f"{operation}: no response within {self._limits.timeout_seconds:g} s")
             case aiohttp.ClientHttpProxyError():
                 return self._refused_by_proxy(operation, error.status)
             case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
-                return MalformedAnswer(f"{operation}: the answer is not HTTP as it should be")
+                return MalformedAnswer(f"{operation}: the response is not valid HTTP")
             case _:
                 trouble, hint = self._trouble_of(error)
                 failure = ConnectionFailed(f"{operation}: {trouble}", hint=hint)
@@ -113,10 +113,10 @@ class Transport:
             case aiohttp.ClientConnectorError():
                 return f"cannot connect to {self._host}: {error.os_error.strerror}", ""
             case _:
-                return f"the connection to {self._host} was cut", ""
+                return f"the connection to {self._host} was closed", ""
 
     def _refused_by_proxy(self, operation: str, status: int) -> MmsError:
-        detail = f"{operation}: the proxy {self._proxy_host} does not connect to {self._host}: it answered {status}"
+        detail = f"{operation}: the proxy {self._proxy_host} refused to connect to {self._host}: status {status}"
         if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             return ConnectionFailed(detail, hint="check the username and the password of the proxy")
         return ConnectionFailed(detail, hint=_PROXY_HINT)
@@ -171,7 +171,7 @@ async def _bounded_body(content: aiohttp.StreamReader, operation: str) -> bytes:
         async for chunk in content.iter_any():
             size += len(chunk)
             if size > MAX_ANSWER_BYTES:
-                raise AnswerTooLarge(f"{operation}: the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
+                raise AnswerTooLarge(f"{operation}: the response is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
             chunks.append(chunk)
         return b"".join(chunks)
     finally:

@@ -50,12 +50,12 @@ def _failed_jobs(source: SourceSnapshot) -> int | None:
 
 
 SOURCE_RULES: Final = (
-    SourceRule("MmsAgentOffline", "critical", "Agent offline while work is left", _row(_is_left_alone)),
+    SourceRule("MmsAgentOffline", "critical", "Agent offline with work remaining", _row(_is_left_alone)),
     SourceRule(
         *("MmsSourceStartFailed", "critical", "Data source failed to start"),
         _row(lambda row: (row.status or "").upper() == "START_FAILED"),
     ),
-    SourceRule("MmsSourceStale", "warning", "Figures too old to show", lambda source: source.figures is None),
+    SourceRule("MmsSourceStale", "warning", "Values are stale", lambda source: source.figures is None),
     SourceRule("MmsTablesFailed", "warning", "Tables failed", _row(lambda row: row.tables_failed_num)),
     SourceRule("MmsPartitionsFailed", "warning", "Partitions failed", _row(lambda row: row.partitions_failed_num)),
     SourceRule("MmsJobFailed", "warning", "Jobs failed", _failed_jobs),
@@ -108,9 +108,9 @@ def needs_attention(source: SourceSnapshot) -> bool:
 
 def _of_configuration(problems: Sequence[str]) -> Iterator[Attention]:
     if problems:
-        title = "The configuration was not reloaded; the one before stays in use"
+        title = "Configuration reload failed; the previous configuration stays active"
         concerned = [Concerned(name=cut(problem), count=None) for problem in problems]
-        yield _attention(UNLOADED, "warning", title, concerned, hint="mend it and reload")
+        yield _attention(UNLOADED, "warning", title, concerned, hint="fix the configuration and reload")
 
 
 def _of_accounts(accounts: Iterable[AccountSnapshot]) -> Iterator[Attention]:

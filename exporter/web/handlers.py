@@ -77,12 +77,12 @@ class _Handlers:
 
     async def healthy(self, _: web.Request) -> web.Response:
         if not self._service.is_healthy:
-            return web.Response(text="a task has ended that should run\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
+            return web.Response(text="a background task has stopped\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
         return web.Response(text="healthy\n")
 
     async def ready(self, _: web.Request) -> web.Response:
         if awaited := self._service.awaited_accounts:
-            text = f"the first refresh has not ended: {', '.join(awaited)}\n"
+            text = f"the first refresh has not finished: {', '.join(awaited)}\n"
             return web.Response(text=text, status=HTTPStatus.SERVICE_UNAVAILABLE)
         return web.Response(text="ready\n")
 

@@ -39,10 +39,10 @@ def ailment(address: ListenAddress) -> str | None:
             status = _status(secure) or HTTPStatus.FORBIDDEN
     except (ssl.SSLError, *_HUNG_UP):
         # Up to TLS 1.2, who asks for a certificate hangs up in the midst of the handshake, and asyncio does so mutely.
-        return None if _speaks_tls(host, address.port) else f"{address} answers neither HTTP nor TLS"
+        return None if _speaks_tls(host, address.port) else f"{address} responds with neither HTTP nor TLS"
     except OSError as error:
-        return f"{address} does not answer: {error.strerror or 'it takes too long'}"
-    return None if status in _WELL else f"{PATH} answers {status}"
+        return f"{address} does not respond: {error.strerror or 'timeout'}"
+    return None if status in _WELL else f"{PATH} returned status {status}"
 
 
 def _status(connection: http.client.HTTPConnection) -> int | None:

@@ -20,7 +20,7 @@ from exporter.web.web_config_watcher import LoadedSettings, WebConfigWatcher
 
 log = structlog.stdlib.get_logger()
 
-UNFORESEEN: Final = Problem("", "an unforeseen error, whose traceback is in the log")
+UNFORESEEN: Final = Problem("", "unexpected error; see the traceback in the log")
 _NONE: Final = WebConfigWatcher(None)
 """Where there is no web configuration, and where it is none of the business at hand."""
 
@@ -108,7 +108,7 @@ class Reloader:
                 await self._service.apply(config)
             except ConfigError as error:
                 problems = "; ".join(map(str, error.problems))
-                log.warning("configuration not reloaded; the old one stays", problems=problems)
+                log.warning("configuration reload failed, keeping the previous configuration", problems=problems)
                 raise
             except Exception:
                 self._service.note_failed_reload([UNFORESEEN])
@@ -165,4 +165,4 @@ def _told() -> Iterator[None]:
     except ConfigError:
         pass
     except Exception:
-        log.exception("unforeseen error while the configuration was loaded; the old one stays")
+        log.exception("configuration reload failed with an unexpected error, keeping the previous configuration")

@@ -1,7 +1,7 @@
-"""What `/api/v1/status` answers, and what the status page shows: its records, in the words of MMS where it has some.
+"""The records of `/api/v1/status` and of the status page.
 
-null is what MMS did not say, or what is too old to show. Times are RFC 3339 in UTC. Fields may be added; one that
-changes its meaning or leaves raises SCHEMA_VERSION.
+null means that MMS did not return the value, or that the value is stale. Times are RFC 3339 in UTC. New fields may be
+added; removing a field or changing its meaning raises SCHEMA_VERSION.
 """
 
 from datetime import datetime
@@ -19,58 +19,60 @@ Time = Annotated[datetime, Meta(tz=True)]
 
 
 class Record(Struct, frozen=True, kw_only=True, gc=False):
-    """One object of the answer.
+    """One object of the response."""
 
-    The garbage collector does not look at it: it is part of no cycle, and looking through thousands holds every thread.
-    """
+    # gc=False: records form no cycles, and tracking thousands of them makes garbage collection slow.
 
 
 class Trouble(Record, frozen=True, kw_only=True):
-    """One thing that the last refresh could not do."""
+    """One error of the last refresh."""
 
     reason: str
-    """A fixed word, as in the label `reason` of mms_api_request_failures_total; "internal" for a bug."""
+    """The error class, as in the label `reason` of mms_api_request_failures_total; "internal" for a bug."""
     about: str
-    """The data source, or what else it was about; "" for the account as a whole."""
+    """The data source or object that the error concerns; "" for the whole account."""
     message: str
-    """What happened, with status, code and request id where MMS gave them."""
+    """The error, with HTTP status, error code and request ID if MMS returned them."""
     hint: str
-    """What can be done."""
+    """The next step."""
 
 
 class Collector(Record, frozen=True, kw_only=True):
-    """How one collector of an account fared in the last refresh."""
+    """The result of one collector in the last refresh."""
 
     name: str
-    """As in the label `collector`."""
+    """The collector, as in the label `collector`."""
     success: bool
-    """Whether the last refresh read all that it reads."""
+    """Whether the collector read everything in the last refresh."""
     duration_seconds: float | None
-    """How long it took; null where it has not run."""
+    """Duration of the last run; null if it has not run."""
     last_success_at: Time | None
-    """When it last read everything; null if it never did."""
+    """Time of the last complete run; null if there was none."""
     troubles: tuple[Trouble, ...]
-    """What went wrong, some of each reason."""
+    """Errors of the last run; a few of each reason."""
     troubles_omitted: Count
-    """How much more went wrong."""
+    """Number of errors that are not listed."""
 
 
 class Progress(Record, frozen=True, kw_only=True):
-    """How far a migration is, over tables and partitions together."""
+    """Progress of a migration: tables and partitions together."""
 
     total: Count
-    """All there is in the inventory, or all that has a state where that is more; what failed is part of it."""
+    """Objects in the inventory, or objects with a status if there are more; failed objects are included."""
     done: Count
+    """Objects in status DONE."""
     part_done: Count
-    """Tables of which some partitions are done."""
+    """Tables with some partitions migrated (PART_DONE)."""
     doing: Count
+    """Objects in status DOING."""
     failed: Count
+    """Objects in status FAILED."""
     ratio: Ratio | None
-    """done / total; null where there is nothing to do."""
+    """done / total; null if total is 0."""
 
     @property
     def left(self) -> int:
-        """What waits or moves; what failed waits for a person."""
+        """Objects that wait or run; failed ones are not included."""
         return self.total - self.done - self.part_done - self.failed
 
 
@@ -78,258 +80,327 @@ class Account(Record, frozen=True, kw_only=True):
     """One account in one region."""
 
     name: str
+    """Name of the account in the configuration."""
     up: bool
     """Whether the last refresh listed its data sources."""
     complete: bool
-    """Whether a refresh has ended; else this is what the first one has read so far."""
+    """Whether a refresh has ended; if false, the values are those that the first refresh has read so far."""
     sources: Count
-    """Its data sources, those that are omitted below included."""
+    """Number of data sources, including those omitted from `sources`."""
     progress: Progress | None
-    """Over its data sources whose progress is known; null where there are none."""
+    """Sum over the data sources with known progress; null if there is none."""
     collectors: tuple[Collector, ...]
+    """Results of the collectors."""
 
 
 class Objects(Record, frozen=True, kw_only=True):
-    """Tables, or partitions, of a data source."""
+    """Counts of the tables or partitions of a data source or table."""
 
     inventory: Count | None
-    """All that the last metadata scan found."""
+    """Objects found by the last metadata scan."""
     doing: Count | None
+    """Objects in status DOING."""
     done: Count | None
+    """Objects in status DONE."""
     part_done: Count | None
-    """Tables of which some partitions are done; null for partitions."""
+    """Tables with some partitions migrated (PART_DONE); null for partitions."""
     failed: Count | None
+    """Objects in status FAILED."""
 
 
 class Job(Record, frozen=True, kw_only=True):
-    """A job that has not ended, or failed."""
+    """An unfinished or failed job."""
 
     id: int
+    """ID of the job."""
     name: str | None
+    """Name of the job."""
     type: str | None
     """Database, Tables or Partitions."""
     task_type: str | None
+    """Type of its tasks, such as HIVE."""
     src_db: str | None
+    """Source database."""
     src_schema: str | None
+    """Source schema."""
     dst_project: str | None
+    """Destination MaxCompute project."""
     dst_schema: str | None
+    """Destination schema."""
     status: str | None
-    """INIT, DOING, FAILED, or what else MMS says, in upper case."""
+    """INIT, DOING, FAILED or a new value of MMS, in upper case."""
     stopped: bool | None
+    """Whether the job is stopped."""
     tasks: Count | None
+    """Number of tasks."""
     tasks_done: Count | None
+    """Number of finished tasks."""
     ratio: Ratio | None
-    """tasks_done / tasks; null where one is not known, or there are none."""
+    """tasks_done / tasks; null if one is unknown, or tasks is 0."""
     created_at: Time | None
+    """Creation time."""
     eta_at: Time | None
-    """The estimated or wished end, where it can be read."""
+    """Requested completion time; null if MMS has none or it cannot be parsed."""
 
 
 class Jobs(Record, frozen=True, kw_only=True):
     """The jobs of a data source."""
 
     counts: dict[str, Count]
-    """All jobs by status."""
+    """Number of all jobs by status."""
     stopped: Count | None
-    """Jobs that have not ended and are stopped."""
+    """Number of unfinished jobs that are stopped."""
     listed: tuple[Job, ...]
-    """Some that have not ended or failed, the unfinished first."""
+    """Unfinished jobs, then failed jobs, up to the limit."""
     omitted: Count
-    """How many more there are of these."""
+    """Number of unfinished and failed jobs that are not listed."""
 
 
 class Failed(Record, frozen=True, kw_only=True):
-    """A failed table, or a failed partition of one."""
+    """A failed table or partition."""
 
     src_db: str | None
+    """Source database."""
     table: str | None
+    """Source table."""
     partition: str | None
-    """null for a table."""
+    """Value of the partition; null for a table."""
     dst_project: str | None
+    """Destination MaxCompute project."""
     dst_schema: str | None
+    """Destination schema."""
     dst_table: str | None
+    """Destination table."""
 
 
 class Failures(Record, frozen=True, kw_only=True):
-    """What failed of one kind in a data source."""
+    """Failed tables, or failed partitions, of a data source."""
 
     total: Count
+    """Number of failed objects."""
     named: tuple[Failed, ...]
-    """Some of them, the highest id first."""
+    """Failed objects, highest ID first, up to the limit."""
     omitted: Count
-    """How many more failed."""
+    """Number of failed objects that are not listed."""
 
 
 class Source(Record, frozen=True, kw_only=True):
     """One data source."""
 
     account: str
+    """Name of the account."""
     id: int
+    """ID of the data source."""
     name: str
-    """ "" where MMS did not say."""
+    """Name of the data source; "" if MMS did not return it."""
     type: str | None
     """HIVE, BIGQUERY, ..., in upper case."""
     region: str | None
+    """Region of the data source."""
     network_link: str | None
+    """Network link to the data source."""
     dst_projects: tuple[str, ...]
-    """The MaxCompute projects that it is migrated to."""
+    """Destination MaxCompute projects."""
     status: str | None
     """STARTED, STOPPED, START_FAILED, ..., in upper case."""
     agent_online: bool | None
+    """Whether the agent is online."""
     created_at: Time | None
+    """Creation time."""
     databases: Count | None
-    """In the inventory."""
+    """Databases found by the last metadata scan."""
     tables: Objects
+    """Counts of tables."""
     partitions: Objects
+    """Counts of partitions."""
     progress: Progress | None
-    """null where MMS does not say enough."""
+    """null if MMS did not return all counts."""
     metadata_synced_at: Time | None
+    """Time of the last metadata scan."""
     scan_id: Count | None
+    """ID of the last metadata scan."""
     scan_status: str | None
-    """DOING, DONE, FAILED, in upper case."""
+    """Status of the last metadata scan: DOING, DONE, FAILED, in upper case."""
     jobs: Jobs | None
-    """null where they were not read, or are too old to show."""
+    """Jobs; null if they were not read, or are stale."""
     tasks: dict[str, Count] | None
-    """Tasks of all jobs by status; as above."""
+    """Tasks of all jobs by status; null if they were not read, or are stale."""
     failed_tables: Failures | None
-    """As above."""
+    """Failed tables; null if they were not read, or are stale."""
     failed_partitions: Failures | None
-    """As above."""
+    """Failed partitions; null if they were not read, or are stale."""
     refreshed: bool
-    """Whether the last refresh read all there is to read of it."""
+    """Whether the last refresh read everything of this data source."""
     stale: bool
-    """Whether its figures are too old to show."""
+    """Whether the values are older than stale_after and therefore not shown."""
     needs_attention: bool
-    """Whether somebody should look at it; where there is no room for all, such sources come first."""
+    """Whether the data source needs attention; such data sources are listed before others are omitted."""
     last_success_at: Time | None
-    """When all of it was last read; null if it never was."""
+    """Time when everything was last read; null if there was none."""
 
 
 class WatchedTable(Record, frozen=True, kw_only=True):
-    """A table that the configuration names."""
+    """A table in the `watch` section of the configuration."""
 
     account: str
+    """Name of the account."""
     source_id: int
+    """ID of the data source."""
     source: str
+    """Name of the data source."""
     id: int
+    """ID of the table."""
     src_db: str | None
+    """Source database."""
     table: str | None
+    """Source table."""
     status: str | None
-    """INIT, DOING, DONE, PART_DONE, FAILED, or what else MMS says, in upper case."""
+    """INIT, DOING, DONE, PART_DONE, FAILED or a new value of MMS, in upper case."""
     partitions: Objects
+    """Counts of partitions."""
     size_bytes: Count | None
+    """Size in bytes."""
     rows: Count | None
+    """Number of rows."""
     last_ddl_at: Time | None
+    """Time of the last DDL change at the source."""
 
 
 class WatchedPartition(Record, frozen=True, kw_only=True):
-    """A partition that the configuration names."""
+    """A partition in the `watch` section of the configuration."""
 
     account: str
+    """Name of the account."""
     source_id: int
+    """ID of the data source."""
     source: str
+    """Name of the data source."""
     id: int
+    """ID of the partition."""
     src_db: str | None
+    """Source database."""
     table: str | None
+    """Source table."""
     partition: str | None
-    """Its value."""
+    """Value of the partition."""
     status: str | None
-    """INIT, DOING, DONE, FAILED, or what else MMS says, in upper case."""
+    """INIT, DOING, DONE, FAILED or a new value of MMS, in upper case."""
     size_bytes: Count | None
+    """Size in bytes."""
     rows: Count | None
+    """Number of rows."""
     last_ddl_at: Time | None
+    """Time of the last DDL change at the source."""
 
 
 class Concerned(Record, frozen=True, kw_only=True):
-    """Whom something concerns."""
+    """One object that an attention item concerns."""
 
     name: str
-    """A data source with its id, or what else it is about."""
+    """The data source with its ID, or another object."""
     count: Count | None
-    """How many there are of what it is; null where that is no number."""
+    """Number of occurrences; null if the item has no number."""
 
 
 class Attention(Record, frozen=True, kw_only=True):
-    """One kind of thing that somebody should look at."""
+    """One kind of problem that needs attention."""
 
     severity: Literal["critical", "warning"]
+    """Severity of the matching alert."""
     title: str
+    """The problem."""
     message: str
-    """What happened, of the first of them; "" where the title says it all."""
+    """The first error; "" if the title is enough."""
     hint: str
-    """What can be done; "" where the runbook says it better."""
+    """The next step; "" if the runbook has it."""
     runbook: str
-    """A URL."""
+    """URL of the runbook."""
     concerned: tuple[Concerned, ...]
-    """Some whom it concerns, the highest counts first."""
+    """Affected objects, highest count first, up to the limit."""
     omitted: Count
-    """How many more it concerns."""
+    """Number of affected objects that are not listed."""
 
 
 class Configuration(Record, frozen=True, kw_only=True):
-    """How the configuration was loaded."""
+    """State of the configuration."""
 
     loaded_at: Time | None
-    """When the one that is in use was."""
+    """Time when the active configuration was loaded."""
     last_load_successful: bool
-    """Whether the last attempt succeeded; after one that did not, the configuration before stays in use."""
+    """Whether the last load succeeded; after a failed load, the previous configuration stays active."""
     problems: tuple[str, ...]
-    """What was wrong in the last attempt, each with its path."""
+    """Problems of the last load, each with its path."""
 
 
 class Shard(Record, frozen=True, kw_only=True):
-    """Which of several exporters of one configuration this is."""
+    """The shard that this exporter reads."""
 
     index: Count
-    """From 0."""
+    """Index of the shard, from 0."""
     total: Annotated[int, Meta(ge=1)]
+    """Number of shards."""
 
 
 class Summary(Record, frozen=True, kw_only=True):
-    """All accounts together."""
+    """Totals over all accounts."""
 
     accounts: Count
+    """Number of accounts."""
     accounts_up: Count
+    """Accounts whose last refresh listed their data sources."""
     sources: Count
+    """Number of data sources."""
     sources_stale: Count
+    """Data sources with stale values."""
     agents_offline: Count
-    """Data sources whose agent is said to be offline."""
+    """Data sources whose agent is offline."""
     jobs_unfinished: Count
+    """Number of unfinished jobs."""
     jobs_failed: Count
+    """Number of failed jobs."""
     tables_failed: Count
+    """Number of failed tables."""
     partitions_failed: Count
+    """Number of failed partitions."""
     progress: Progress | None
-    """Over the data sources whose progress is known."""
+    """Sum over the data sources with known progress."""
 
 
 class Report(Record, frozen=True, kw_only=True):
-    """What the exporter knew when it last published; nothing in it is asked of MMS for this."""
+    """The last published state of the exporter. A request for it makes no calls to MMS."""
 
     schema_version: Literal[1]
+    """Version of this schema."""
     version: str
-    """The exporter's."""
+    """Version of the exporter."""
     started_at: Time
+    """Start time of the exporter."""
     published_at: Time | None
-    """When what is shown was put together; null before the first refresh."""
+    """Time of publication; null before the first refresh."""
     configuration: Configuration
+    """State of the configuration."""
     shard: Shard | None
-    """null where this exporter reads all data sources; else the others are read, and told, by others."""
+    """The shard of this exporter; null if it reads all data sources."""
     awaited_accounts: tuple[str, ...]
     """Accounts whose first refresh has not ended."""
     summary: Summary
+    """Totals over all accounts."""
     attention: tuple[Attention, ...]
-    """What somebody should look at, the critical first; empty where all is well."""
+    """Problems that need attention, critical ones first; empty if there are none."""
     accounts: tuple[Account, ...]
+    """All accounts."""
     sources: tuple[Source, ...]
-    """By account and name."""
+    """Data sources, sorted by account and name, up to the limit."""
     sources_omitted: Count
-    """Data sources that the bounds of this answer left out; what needs attention stays."""
+    """Number of data sources that are not listed; those that need attention are listed first."""
     watched_tables: tuple[WatchedTable, ...]
+    """Watched tables, up to the limit."""
     watched_partitions: tuple[WatchedPartition, ...]
+    """Watched partitions, up to the limit."""
     watched_omitted: Count
-    """Watched tables and partitions that the bounds of this answer left out."""
+    """Number of watched tables and partitions that are not listed."""
 
     @property
     def tag(self) -> str:
-        """What is equal to another's exactly if the report is."""
+        """A digest of the content, for the ETag."""
         return sha256(msgspec.json.encode(self)).hexdigest()[:32]

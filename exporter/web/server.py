@@ -85,7 +85,7 @@ async def serve(
                 await listening(urls)
             async with options.supervisor.informed(lambda: service.is_healthy):
                 await stop.wait()
-            log.info("ending")
+            log.info("shutdown started")
         finally:
             await listener.close()
             await runner.cleanup()
@@ -121,12 +121,12 @@ async def listen(listener: Listener, addresses: Sequence[ListenAddress]) -> None
         try:
             listener.open(await bound_sockets(address))
         except UnicodeError as error:
-            raise ListenError(f"cannot listen on {address}: no such name") from error
+            raise ListenError(f"cannot listen on {address}: unknown host name") from error
         except OSError as error:
             reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
             raise ListenError(f"cannot listen on {address}: {reason}") from error
         except OverflowError as error:
-            raise ListenError(f"cannot listen on {address}: no such port") from error
+            raise ListenError(f"cannot listen on {address}: invalid port") from error
 
 
 def _urls(listener: Listener, scheme: str) -> list[str]:

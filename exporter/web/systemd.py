@@ -68,7 +68,7 @@ class Supervisor:
                 messenger.setblocking(False)
                 messenger.sendto(state.encode(), address)
         except OSError as error:
-            log.warning("systemd cannot be told", state=state.partition("\n")[0], reason=error.strerror)
+            log.warning("systemd notification failed", state=state.partition("\n")[0], reason=error.strerror)
 
 
 ALONE: Final = Supervisor()
@@ -93,7 +93,7 @@ def inherited_sockets(environment: Mapping[str, str], process_id: int) -> list[s
     count = environment.get("LISTEN_FDS", "")
     is_ours = environment.get("LISTEN_PID") == str(process_id)
     if not is_ours or not count.isdecimal() or not int(count):
-        raise ConfigError(_problem("systemd handed no socket over; start it by mms-exporter.socket"))
+        raise ConfigError(_problem("systemd passed no socket; start the service through mms-exporter.socket"))
     return [_listening(descriptor) for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count))]
 
 
@@ -102,10 +102,10 @@ def _listening(descriptor: int) -> socket.socket:
         found = socket.socket(fileno=descriptor)
         is_listening = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError:
-        raise ConfigError(_problem(f"descriptor {descriptor} is no socket")) from None
+        raise ConfigError(_problem(f"file descriptor {descriptor} is not a socket")) from None
     if not is_listening or found.family not in (socket.AF_INET, socket.AF_INET6):
         found.detach()
-        raise ConfigError(_problem(f"descriptor {descriptor} is no TCP socket that listens"))
+        raise ConfigError(_problem(f"file descriptor {descriptor} is not a listening TCP socket"))
     found.set_inheritable(False)
     return found
 

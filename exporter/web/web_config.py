@@ -1,6 +1,6 @@
-"""The web configuration file: what Prometheus' exporter-toolkit lets an operator set, and what is impossible of it.
+"""The web configuration file, in the format of Prometheus' exporter-toolkit.
 
-Owns the format and every default, in the toolkit's own words. Reads no certificate: `tls` does.
+Owns keys, defaults and validation. `tls` reads the certificates.
 """
 
 import re
@@ -30,12 +30,12 @@ HEADERS: Final[dict[str, tuple[str, ...]]] = {
     "X-XSS-Protection": (),
     "Strict-Transport-Security": (),
 }
-"""The headers that may be set, each with the values it may have; () for any."""
+"""Allowed headers with their allowed values; () allows any."""
 
 _HASH: Final = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
 """Cost, 22 characters of salt, 31 of digest. The salt has 128 bits, so that its last character is one of four."""
 MAX_COST: Final = 16
-"""Of a hash: about 3 s of work; each one more doubles it, and two logins at a time would keep all others out."""
+"""Maximum bcrypt cost: about 3 s per login. Each increment doubles the time and delays other logins."""
 _DURATION: Final = re.compile(r"0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_INTERVAL_SECONDS: Final = 86400
@@ -45,39 +45,43 @@ _OPTIONAL_TEXTS: Final = frozenset(
 
 
 class TlsServer(Section, frozen=True, kw_only=True):
-    """TLS; served where a certificate is given. File names are relative to the folder of this file."""
+    """TLS settings; TLS is enabled if a certificate is set. File names are relative to the directory of this file."""
 
     cert: str = ""
-    """The certificate and what lies between it and its root, PEM; in place of cert_file."""
+    """Certificate chain in PEM, instead of cert_file."""
     key: Secret | None = None
-    """Its key, PEM, not encrypted; in place of key_file."""
+    """Private key in PEM, unencrypted, instead of key_file."""
     client_ca: str = ""
-    """The certificates that client certificates are verified with, PEM; in place of client_ca_file."""
+    """CA certificates for client certificates in PEM, instead of client_ca_file."""
     cert_file: str = ""
+    """File with the certificate chain in PEM."""
     key_file: str = ""
+    """File with the private key in PEM, unencrypted."""
     client_auth_type: str = "NoClientCert"
-    """NoClientCert, RequestClientCert (the same here), VerifyClientCertIfGiven or RequireAndVerifyClientCert."""
+    """NoClientCert, RequestClientCert (equivalent here), VerifyClientCertIfGiven or RequireAndVerifyClientCert."""
     client_ca_file: str = ""
+    """File with the CA certificates for client certificates in PEM."""
     client_allowed_sans: tuple[str, ...] = ()
-    """The client certificate has one of these names: DNS name, IP address, e-mail address or URI."""
+    """Allowed names of client certificates: DNS name, IP address, e-mail address or URI; empty allows any."""
     min_version: str = "TLS12"
-    """TLS10, TLS11, TLS12 or TLS13."""
+    """Minimum TLS version: TLS10, TLS11, TLS12 or TLS13."""
     max_version: str = "TLS13"
+    """Maximum TLS version."""
     cipher_suites: tuple[str, ...] = ()
-    """Up to TLS 1.2, in Go's names; Python's own choice where none is given."""
+    """Cipher suites up to TLS 1.2, by their Go names; empty selects the defaults of Python."""
     prefer_server_cipher_suites: bool = True
-    """The order of cipher_suites decides, not the client's."""
+    """Use the order of cipher_suites instead of the client's order."""
     curve_preferences: tuple[str, ...] = ()
-    """One of CurveP256, CurveP384, CurveP521, X25519, or all of them for no restriction."""
+    """One of CurveP256, CurveP384, CurveP521, X25519; all of them, or none, for no restriction."""
 
     @property
     def is_given(self) -> bool:
-        """Whether TLS is served; the toolkit's rule, so that half a section is a mistake and not plain HTTP."""
+        """Whether TLS is enabled; as in the toolkit, an incomplete section is an error."""
         texts = (self.cert, self.cert_file, self.key, self.key_file, self.client_ca, self.client_ca_file)
         return any(texts) or self.client_auth_type != "NoClientCert"
 
     def impossible(self) -> Iterator[tuple[str, str]]:
-        """Yield what is missing, given twice, or cannot be done here."""
+        """Yield missing, duplicate and unsupported settings."""
         if self.is_given:
             yield from self._pieces()
         yield from self._policy()
@@ -89,23 +93,23 @@ class TlsServer(Section, frozen=True, kw_only=True):
         for name in ("cert", "key", "client_ca"):
             inline, file = getattr(self, name), getattr(self, f"{name}_file")
             if inline and file:
-                yield name, f"give {name} or {name}_file, not both"
+                yield name, f"expected either {name} or {name}_file, not both"
             elif not inline and not file and name != "client_ca":
-                yield name, f"give {name} or {name}_file: TLS needs both a certificate and its key"
+                yield name, f"expected {name} or {name}_file; TLS needs both a certificate and its key"
 
     def _policy(self) -> Iterator[tuple[str, str]]:
         policies = (*NO_CLIENT_CERTIFICATE, *VERIFIED_CLIENT_CERTIFICATE)
         if self.client_auth_type in UNVERIFIED_CLIENT_CERTIFICATE:
             yield (
                 "client_auth_type",
-                "cannot be served: it takes a certificate that anyone can make; use " + policies[-1],
+                "is not supported: it accepts certificates without verification; use " + policies[-1],
             )
         elif self.client_auth_type not in policies:
             yield "client_auth_type", f"expected one of {', '.join(policies)}"
         elif self.client_auth_type == "NoClientCert" and (self.client_ca or self.client_ca_file):
-            yield "client_auth_type", f"is needed beside a client CA: {' or '.join(VERIFIED_CLIENT_CERTIFICATE)}"
+            yield "client_auth_type", f"must be set with a client CA: {' or '.join(VERIFIED_CLIENT_CERTIFICATE)}"
         elif self.client_allowed_sans and self.client_auth_type not in VERIFIED_CLIENT_CERTIFICATE:
-            yield "client_allowed_sans", f"needs client_auth_type {' or '.join(VERIFIED_CLIENT_CERTIFICATE)}"
+            yield "client_allowed_sans", f"requires client_auth_type {' or '.join(VERIFIED_CLIENT_CERTIFICATE)}"
 
     def _versions(self) -> Iterator[tuple[str, str]]:
         known = list(VERSIONS)
@@ -117,32 +121,32 @@ class TlsServer(Section, frozen=True, kw_only=True):
     def _suites(self) -> Iterator[tuple[str, str]]:
         for index, name in enumerate(self.cipher_suites):
             if name not in CIPHERS and name not in CIPHERS_OF_TLS13:
-                yield f"cipher_suites[{index}]", "is no cipher suite that Go calls secure, by Go's name for it"
+                yield f"cipher_suites[{index}]", "expected the Go name of a cipher suite that Go considers secure"
         if self.cipher_suites and self.max_version != "TLS13" and CIPHERS_OF_TLS13.issuperset(self.cipher_suites):
-            yield "cipher_suites", f"has none for {self.max_version}"
+            yield "cipher_suites", f"has no cipher suite for {self.max_version}"
 
     def _curves(self) -> Iterator[tuple[str, str]]:
         unknown = [index for index, name in enumerate(self.curve_preferences) if name not in CURVES]
         yield from ((f"curve_preferences[{index}]", f"expected one of {', '.join(CURVES)}") for index in unknown)
         if not unknown and 1 < len(set(self.curve_preferences)) < len(CURVES):
-            yield "curve_preferences", "Python can be held to one curve or to none: give one, or all of them"
+            yield "curve_preferences", "expected one curve or all of them; Python cannot select a subset"
 
 
 class HttpServer(Section, frozen=True, kw_only=True):
-    """HTTP."""
+    """HTTP settings."""
 
     http2: bool = True
-    """Taken, and never served: HTTP/1.1 is."""
+    """Accepted for compatibility; the exporter always serves HTTP/1.1."""
     headers: dict[str, str | int] = field(default_factory=dict)
-    """Headers of every answer: Content-Security-Policy, X-Frame-Options, X-Content-Type-Options, X-XSS-Protection,
+    """Headers of every response: Content-Security-Policy, X-Frame-Options, X-Content-Type-Options, X-XSS-Protection,
     Strict-Transport-Security."""
 
     def impossible(self) -> Iterator[tuple[str, str]]:
-        """Yield the headers that are not to be set here, or not so."""
+        """Yield headers that are not allowed, or have invalid values."""
         for name, value in self.headers.items():
             where = f"headers.{shown_key(name)}"
             if name not in HEADERS:
-                yield where, f"cannot be set; these can: {', '.join(HEADERS)}"
+                yield where, f"is not allowed; allowed headers: {', '.join(HEADERS)}"
             elif HEADERS[name] and value not in HEADERS[name]:
                 yield where, f"expected {' or '.join(HEADERS[name])}"
             elif not str(value).isprintable() or not str(value).isascii():
@@ -150,21 +154,21 @@ class HttpServer(Section, frozen=True, kw_only=True):
 
 
 class RateLimit(Section, frozen=True, kw_only=True):
-    """A token bucket over all requests."""
+    """Rate limit (token bucket) over all requests."""
 
     interval: str | int = "0"
-    """Between two requests in the long run, as `1s`; 0 for no limit."""
+    """Average time between two requests, such as `1s`; 0 disables the limit."""
     burst: Annotated[int, Meta(ge=0)] = 0
-    """Requests at once; 0 lets none through where there is an interval."""
+    """Maximum burst of requests; 0 rejects every request if an interval is set."""
 
     @property
     def interval_seconds(self) -> float:
-        """The interval; 0 for no limit."""
+        """The interval in seconds; 0 for no limit."""
         parts = re.findall(r"([\d.]+)([^\d.]+)", str(self.interval))
         return sum(float(amount) * _UNITS[unit] for amount, unit in parts)
 
     def impossible(self) -> Iterator[tuple[str, str]]:
-        """Yield an interval that is none."""
+        """Yield an invalid interval."""
         if not _DURATION.fullmatch(str(self.interval)):
             yield "interval", "expected a duration such as 1s, 500ms or 1m30s, or 0"
         elif self.interval_seconds > MAX_INTERVAL_SECONDS:
@@ -172,18 +176,21 @@ class RateLimit(Section, frozen=True, kw_only=True):
 
 
 class WebConfig(Section, frozen=True, kw_only=True):
-    """The whole web configuration."""
+    """The web configuration file."""
 
     tls_server_config: TlsServer = field(default_factory=TlsServer)
+    """TLS settings."""
     http_server_config: HttpServer = field(default_factory=HttpServer)
+    """HTTP settings."""
     basic_auth_users: dict[str, Secret] = field(default_factory=dict)
-    """Names, each with a bcrypt hash of the password; without any, everyone may enter."""
+    """User names with bcrypt hashes of their passwords; empty disables basic auth."""
     auth_excluded_paths: tuple[str, ...] = ()
-    """Paths that need no password, exactly as they are asked for: /-/healthy and /-/ready for probes."""
+    """Paths without authentication, matched exactly, such as /-/healthy and /-/ready for probes."""
     rate_limit: RateLimit = field(default_factory=RateLimit)
+    """Rate limit over all requests."""
 
     def impossible(self) -> Iterator[tuple[str, str]]:
-        """Yield passwords that are no hashes, paths that are none, and what goes wrong only together."""
+        """Yield invalid hashes, paths and combinations."""
         for user, hashed in self.basic_auth_users.items():
             if reason := _unfit(user, hashed.text):
                 yield f"basic_auth_users.{shown_key(user)}", reason
@@ -204,16 +211,16 @@ class WebConfig(Section, frozen=True, kw_only=True):
 
 
 def _unfit(user: str, hashed: str) -> str:
-    """Return why nobody could log in as `user`; "" where somebody can."""
+    """Return why `user` can never log in; "" if it can."""
     if not (found := _HASH.fullmatch(hashed)):
-        return "expected a bcrypt hash, as of: htpasswd -nBC 10 NAME"
+        return "expected a bcrypt hash, such as from: htpasswd -nBC 10 NAME"
     if int(found[1]) > MAX_COST:
-        return f"expected a hash of cost {MAX_COST} or less: each login would take seconds, and keep others waiting"
-    return "a login's name ends at its first colon: give the user a name without one" if ":" in user else ""
+        return f"expected a bcrypt cost of at most {MAX_COST}; a higher cost makes each login take seconds"
+    return "expected a user name without a colon" if ":" in user else ""
 
 
 def web_config_from(raw: object) -> WebConfig:
-    """Return the web configuration in a raw mapping; None, an empty file, sets nothing. Raises: ConfigError."""
+    """Parse a raw mapping; None is an empty file. Raises: ConfigError."""
     problems: list[Problem] = []
     config = build(WebConfig, _without_blanks(raw), "", problems)
     if config is None or problems:
@@ -222,7 +229,8 @@ def web_config_from(raw: object) -> WebConfig:
 
 
 def _without_blanks(raw: object) -> object:
-    """Return `raw` without the known keys of sections that have no value, which the toolkit takes as not given."""
+    """Return `raw` without known keys that have no value."""
+    # The toolkit treats keys without a value as absent.
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):

@@ -179,7 +179,7 @@ async def test_an_unforeseen_error_in_one_source_is_logged_and_hides_nothing_els
             served = await harness.refresh()
         assert served.value("mms_datasource_refresh_success", **SOURCE) == 0
         assert len(served.by("mms_jobs", "source_id", status="DONE")) == 5
-        assert [line["event"] for line in lines if line["log_level"] == "error"] == ["unforeseen error"]
+        assert [line["event"] for line in lines if line["log_level"] == "error"] == ["unexpected error"]
 
 
 def refresher_on(

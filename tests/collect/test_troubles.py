@@ -14,7 +14,7 @@ def test_many_of_one_reason_hide_none_of_another() -> None:
 
 
 def test_what_nobody_foresaw_has_a_reason_and_a_hint_too() -> None:
-    (trouble,) = troubles_in([InternalError("unforeseen error, KeyError; its traceback is in the log")])
+    (trouble,) = troubles_in([InternalError("unexpected error KeyError; see the traceback in the log")])
     assert trouble.reason == "internal"
     assert trouble.hint
 

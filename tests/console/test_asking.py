@@ -40,7 +40,7 @@ async def test_an_account_is_meant_by_its_name(simulator: Simulator) -> None:
 
 
 async def test_an_account_that_is_not_there_is_told_with_those_that_are(simulator: Simulator) -> None:
-    with pytest.raises(ConfigError, match=r"--account: no account is called 'othre'; there are test, other$"):
+    with pytest.raises(ConfigError, match=r"--account: no account is named 'othre'; known accounts: test, other$"):
         await shown("sources", two_accounts(simulator.url), accounts=["othre"])
     assert simulator.calls.total() == 0
 
@@ -81,7 +81,7 @@ async def test_a_list_that_is_not_whole_is_shown_and_told(simulator: Simulator) 
     found = await shown("sources", two_accounts(simulator.url), accounts=["test"], sources=[str(FIRST), "elsewhere"])
     assert [row["id"] for row in found.rows] == [FIRST]
     assert not found.report.is_fine
-    assert "fewer data sources came than there are" in found.remarks[0]
+    assert "the list is incomplete or changed" in found.remarks[0]
 
 
 @pytest.mark.parametrize("command", ["sources", "jobs", "failed", "show"])

@@ -73,7 +73,7 @@ async def test_a_missing_permission_is_named_and_hides_no_other(
     found = await findings(watched)
     assert [name for name, result in results(found).items() if result not in {"ok", "untested"}] == [operation]
     assert (found[operation]["result"], found[operation]["action"]) == ("denied", f"odps:{operation}")
-    policy = found[operation]["advice"].removeprefix(f"grant odps:{operation}: ")
+    policy = found[operation]["advice"].removeprefix(f"grant odps:{operation}, see ")
     statements = json.loads((ROOT / policy).read_text(encoding="utf-8"))["Statement"]
     assert f"odps:{operation}" in {action for statement in statements for action in statement["Action"]}
 
@@ -90,10 +90,10 @@ async def test_without_the_listing_the_rest_is_untested(simulator: Simulator, wa
     ("credentials", "advice"),
     [
         ({"access_key_id": "LTAI-OTHER"}, f"change {KEY}.access_key_id: it is unknown or disabled"),
-        ({"access_key_secret": "canary"}, f"change {KEY}.access_key_secret: it is not the secret of access_key_id"),
+        ({"access_key_secret": "canary"}, f"change {KEY}.access_key_secret: it does not match access_key_id"),
         (
             {"type": "sts", "security_token": "canary"},
-            f"change {KEY}.security_token: it is wrong, or has expired",
+            f"change {KEY}.security_token: it is invalid or expired",
         ),
     ],
 )
@@ -170,14 +170,14 @@ async def test_watched_names_are_looked_up_to_have_something_to_ask_about(simula
     assert found["ListMmsTables"]["result"] == "ok"
     assert (found["GetMmsTable"]["result"], found["GetMmsTable"]["detail"]) == (
         "untested",
-        "nothing is there under the watched names",
+        "no object has the watched names",
     )
 
 
 async def test_what_is_watched_and_does_not_exist_still_shows_the_permission(simulator: Simulator) -> None:
     tables = [{"source_id": FIRST, "table_ids": [999_999_999]}]
     found = await findings(config_on(simulator.url, watch={"tables": tables}))
-    assert found["GetMmsTable"]["detail"] == "allowed; what was asked for does not exist"
+    assert found["GetMmsTable"]["detail"] == "allowed; the requested object does not exist"
 
 
 async def test_what_is_watched_in_another_account_is_not_asked_for(simulator: Simulator) -> None:
@@ -187,7 +187,7 @@ async def test_what_is_watched_in_another_account_is_not_asked_for(simulator: Si
 
 async def test_without_a_selected_source_nothing_can_be_asked(simulator: Simulator) -> None:
     found = await findings(config_on(simulator.url, {"sources": {"include": ["none"]}}))
-    assert found["ListMmsDataSources"]["detail"] == "allowed; 6 data sources, 0 of them selected"
+    assert found["ListMmsDataSources"]["detail"] == "allowed; 6 data sources, 0 selected"
     assert found["ListMmsJobs"]["result"] == "untested"
 
 

@@ -79,7 +79,7 @@ async def test_bad_usage_ends_with_2_and_asks_nothing(simulator: Simulator, conf
 async def test_a_source_that_is_not_there_ends_with_2(config: str) -> None:
     ended = await run("jobs", config, "--source=nowhere")
     assert (ended.code, ended.out) == (2, "")
-    assert "no data source is called 'nowhere'; there are " in ended.err
+    assert "no data source is named 'nowhere'; known data sources: " in ended.err
 
 
 async def test_what_cannot_be_read_ends_with_1_and_leaves_the_rest(simulator: Simulator, config: str) -> None:
@@ -138,17 +138,17 @@ async def test_a_disk_that_is_full_is_said(config: str) -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     _, err = await process.communicate()
-    assert err == b"mms-exporter: standard output cannot be written: No space left on device\n"
+    assert err == b"mms-exporter: cannot write to standard output: No space left on device\n"
     assert process.returncode == 1
 
 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ("failed {config} >&-", 1, b"mms-exporter: standard output cannot be written: Bad file descriptor\n"),
-        ("--config.check {config} >&-", 1, b"mms-exporter: standard output cannot be written: Bad file descriptor\n"),
-        ("--version >&-", 1, b"mms-exporter: standard output cannot be written: Bad file descriptor\n"),
-        ("--version >/dev/full", 1, b"mms-exporter: standard output cannot be written: No space left on device\n"),
+        ("failed {config} >&-", 1, b"mms-exporter: cannot write to standard output: Bad file descriptor\n"),
+        ("--config.check {config} >&-", 1, b"mms-exporter: cannot write to standard output: Bad file descriptor\n"),
+        ("--version >&-", 1, b"mms-exporter: cannot write to standard output: Bad file descriptor\n"),
+        ("--version >/dev/full", 1, b"mms-exporter: cannot write to standard output: No space left on device\n"),
         ("failed {config} --limit=x >&-", 2, b"mms-exporter: --limit: expected a whole number\n"),
         ("failed {config} <&- >/dev/null", 0, b""),
         ("failed {config} --limit=x 2>&-", 2, b""),

@@ -66,7 +66,7 @@ async def test_an_id_that_several_sources_have_is_shown_of_each(simulator: Simul
 async def test_an_id_that_is_nowhere_is_a_failure_and_said(look: Look) -> None:
     found = await look("show", thing=("partition", 99_999_999))
     assert not found.report.is_fine
-    assert found.remarks == ["no partition has the id 99999999 in the data sources that were asked"]
+    assert found.remarks == ["no partition with ID 99999999 in the selected data sources"]
     assert found.table() == ""
 
 

@@ -51,7 +51,12 @@ async def test_nothing_failed_is_said() -> None:
     world = World(WorldOptions(sources=1, failure_rate=0), clock=ManualClock())
     async with Simulator(world, identities=[IDENTITY]) as quiet:
         found = await shown("failed", config_on(quiet.url))
-    assert (found.rows, found.remarks, found.table(), found.report.is_fine) == ([], ["nothing failed"], "", True)
+    assert (found.rows, found.remarks, found.table(), found.report.is_fine) == (
+        [],
+        ["no failed tables or partitions"],
+        "",
+        True,
+    )
 
 
 async def test_the_newest_are_shown_and_the_others_counted(simulator: Simulator, look: Look) -> None:
@@ -157,4 +162,4 @@ async def test_that_nothing_is_called_so_is_not_said_to_be_that_nothing_failed(
 ) -> None:
     happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     for options in ({"tables": ["nope"]}, {"databases": ["nope"]}):
-        assert (await look("failed", **options)).remarks == ["nothing failed that is called so"]
+        assert (await look("failed", **options)).remarks == ["no failed tables or partitions with these names"]

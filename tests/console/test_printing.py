@@ -146,14 +146,14 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 
 def test_what_a_narrow_terminal_leaves_out_is_said() -> None:
-    assert "too narrow for MORE" in Shown(report_of("a" * 30)).table(60)
+    assert "hidden columns (terminal too narrow): MORE" in Shown(report_of("a" * 30)).table(60)
     assert "too narrow" not in Shown(report_of("a" * 30)).table(120)
 
 
 def test_a_folded_name_is_whole() -> None:
     name = "".join(chr(97 + number % 26) for number in range(100))
     lines = Shown(report_of(name)).table(80).splitlines()[1:]
-    assert "".join(line[9:].split()[0] for line in lines if "too narrow" not in line) == name
+    assert "".join(line[9:].split()[0] for line in lines if "hidden columns" not in line) == name
 
 
 def test_colour_is_there_only_where_it_is_wanted() -> None:

@@ -179,7 +179,7 @@ async def test_what_is_unclear_is_refused_before_anything_is_asked_of_mms(
 
 
 async def test_an_unknown_source_is_refused(run: Run) -> None:
-    with pytest.raises(ConfigError, match="no data source is called 'nowhere'"):
+    with pytest.raises(ConfigError, match="no data source is named 'nowhere'"):
         await run(source="nowhere", yes=True)
 
 
@@ -204,7 +204,7 @@ async def test_nothing_failed_is_fine(run: Run) -> None:
     await run(yes=True, watch=True)
     ended = await run(yes=True)
     assert (ended.outcome.is_fine, ended.lines) == (True, [])
-    assert "there is nothing to migrate again" in ended.said
+    assert "nothing to retry" in ended.said
 
 
 async def test_what_fails_again_fails_the_watch_and_is_named(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ async def test_what_is_not_done_though_its_job_is_fails_the_watch(stage: Stage, 
     ended = await run(source=None, selection=Selection(), resume=journals(stage)[0], watch=True)
     assert not ended.outcome.is_fine
     assert " done: " in ended.lines[0]
-    assert "not DONE: 1 thing" in ended.said
+    assert "not DONE: 1 object" in ended.said
 
 
 async def test_a_run_that_is_resumed_may_be_told_yes_and_is_not_asked(stage: Stage, run: Run) -> None:
@@ -338,4 +338,4 @@ async def test_what_failed_meanwhile_and_is_in_no_job_is_told_and_is_no_success(
     stage.simulator.faults.add(Fault(kind="meanwhile", operation="CreateMmsJob", event=failing, times=1))
     ended = await run(yes=True, watch=True)
     assert not ended.outcome.is_fine
-    assert f"FAILED, and in none of these jobs: 1 thing\n  partition {row.id} " in ended.said
+    assert f"FAILED outside these jobs: 1 object\n  partition {row.id} " in ended.said

@@ -71,12 +71,14 @@ async def test_what_the_configuration_leaves_out_is_not_shown(simulator: Simulat
 
 async def test_a_source_that_the_configuration_leaves_out_is_told_so(simulator: Simulator) -> None:
     config = config_on(simulator.url, {"sources": {"include": ["hive-.*"]}})
-    with pytest.raises(ConfigError, match="is left out by `sources`"):
+    with pytest.raises(ConfigError, match="is not selected by `sources`"):
         await shown("sources", config, sources=[str(FIRST + 1)])
 
 
 async def test_a_source_that_is_not_there_is_told_with_those_that_are(look: Look) -> None:
-    with pytest.raises(ConfigError, match=r"no data source is called 'hiev'; there are bigquery-.*, hive-sales-001"):
+    with pytest.raises(
+        ConfigError, match=r"no data source is named 'hiev'; known data sources: bigquery-.*, hive-sales-001"
+    ):
         await look("sources", sources=["hiev"])
 
 

@@ -40,6 +40,6 @@ async def test_who_is_kept_in_by_the_network_policy_is_named(
     cache = f"--repository-cache={tmp_path}"
     notes = (await asyncio.to_thread(helm, "install", "release", CHART, *dry, cache, *words)).partition("NOTES:")[2]
     assert "mms_up is 1" in notes
-    _, kept, named = notes.partition("port 443 alone, and these ask for another: ")
+    _, kept, named = notes.partition("only to port 443, but these use another port: ")
     assert named.partition(".")[0] == who
     assert bool(kept) is bool(who)

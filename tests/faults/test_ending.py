@@ -88,7 +88,7 @@ async def test_signals_that_come_again_while_it_ends_do_not_cut_that_short(
         with connections(exporter, 1):
             assert exporter.process.stderr is not None
             exporter.process.terminate()
-            while b"msg=ending" not in (line := await exporter.process.stderr.readline()):
+            while b'msg="shutdown started"' not in (line := await exporter.process.stderr.readline()):
                 assert line
             exporter.process.send_signal(signal.SIGINT)
             ended = await exporter.end()
@@ -223,7 +223,7 @@ async def test_once_on_a_disk_that_is_full_keeps_the_old_file_and_leaves_no_half
     file, config = tmp_path / "mms.prom", write_config(tmp_path, simulator.url)
     file.write_text("old\n", encoding="utf-8")
     code, err = await once(("-c", SMALL_DISK), f"--config.file={config}", f"--output={file}")
-    assert (code, err) == (1, f"mms-exporter: {file} cannot be written: File too large\n")
+    assert (code, err) == (1, f"mms-exporter: cannot write {file}: File too large\n")
     assert file.read_text(encoding="utf-8") == "old\n"
     assert files_in(tmp_path) == {"config.yaml", "mms.prom"}
 
@@ -233,4 +233,4 @@ async def test_once_on_an_output_that_is_full_says_so_in_one_line(simulator: Sim
     full = os.open("/dev/full", os.O_WRONLY)
     code, err = await once(("-m", "exporter"), f"--config.file={config}", output=full)
     os.close(full)
-    assert (code, err) == (1, "mms-exporter: standard output cannot be written: No space left on device\n")
+    assert (code, err) == (1, "mms-exporter: cannot write to standard output: No space left on device\n")

@@ -332,6 +332,6 @@ async def test_a_client_that_was_not_made_to_write_sends_nothing_that_would(
     client_on: MakeClient, simulator: Simulator, ear: Ear
 ) -> None:
     reader = client_on(simulator.url, may_write=False)
-    with pytest.raises(WriteForbidden, match="CreateMmsJob is not sent"):
+    with pytest.raises(WriteForbidden, match="CreateMmsJob was not sent"):
         await reader.create_job(SOURCE, JobRequest(src_db_name="sales"))
     assert (simulator.calls.total(), ear.attempts) == (0, [])

@@ -112,7 +112,7 @@ async def test_what_the_library_raises_is_told_by_its_kind_only() -> None:
     source = LibraryCredentials(Library(fail).make)
     with pytest.raises(CredentialsUnavailable) as caught:
         await source.get()
-    assert str(caught.value) == "no credentials: the vendor's library found none (OSError)"
+    assert str(caught.value) == "no credentials: the Alibaba Cloud library found none (OSError)"
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 

@@ -284,12 +284,12 @@ LACKS: dict[str, tuple[dict[str, object], str, str]] = {
     ),
     "profile": (
         {"type": "profile", "profile_name": "other"},
-        "HOME/.alibabacloud/credentials.ini holds no such profile, or is not there",
+        "HOME/.alibabacloud/credentials.ini does not exist or has no such profile",
         "write a profile [other]",
     ),
     "instance": (
         {"type": "ecs_ram_role"},
-        "ALIBABA_CLOUD_ECS_METADATA_DISABLED forbids to ask the metadata service",
+        "ALIBABA_CLOUD_ECS_METADATA_DISABLED disables the metadata service",
         "attach a RAM role to this instance",
     ),
     "URI": (
@@ -299,7 +299,7 @@ LACKS: dict[str, tuple[dict[str, object], str, str]] = {
     ),
     "default chain": (
         {"type": "default"},
-        "nothing in the vendor's default chain has any",
+        "no provider of the default credential chain has credentials",
         "give the account a credentials section that works",
     ),
 }
@@ -317,7 +317,7 @@ async def test_what_each_type_lacks_is_told_with_what_to_do(asker: Asker) -> Non
 async def test_how_who_is_asked_for_credentials_refused_is_told_by_its_status(serve: Serve, asker: Asker) -> None:
     told = await asker.ask(type="credentials_uri", uri=await serve(Issuer(CANARY, 403).answer))
     assert isinstance(told, dict)
-    assert told["text"] == "no credentials: who was asked for them answered with HTTP 403"
+    assert told["text"] == "no credentials: the credential service returned HTTP status 403"
 
 
 def reason_of(told: object) -> object:

@@ -396,7 +396,7 @@ def test_arbitrary_bytes_are_malformed_at_worst(kind: type[Record], body: bytes)
         try:
             decode(kind, body)
         except MalformedAnswer as error:
-            assert str(error).startswith("the answer ")  # noqa: PT017 - that it is raised is not required
+            assert str(error).startswith("the response ")  # noqa: PT017 - that it is raised is not required
 
 
 def mutated_by(data: st.DataObject, body: bytes) -> bytes:

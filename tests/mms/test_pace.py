@@ -120,7 +120,7 @@ async def test_until_a_long_wait_is_over_calls_of_its_operation_fail_unsent(
         await client.list_jobs(SOURCE)
     with pytest.raises(Throttled) as caught:
         await client.list_jobs(SOURCE)
-    assert str(caught.value).startswith("ListMmsJobs is not sent: MMS asked to wait ")
+    assert str(caught.value).startswith("ListMmsJobs was not sent: MMS asked to wait ")
     assert simulator.calls["ListMmsJobs", SOURCE] == 1
     assert ear.attempts[1:] == [], "what was not sent is no attempt"
     assert (hands.slept, ear.retries) == ([], {}), "nor is there anything to repeat"

@@ -290,8 +290,8 @@ def test_a_gateway_that_answers_is_judged_by_its_status(status: int, kind: type[
 
 
 def test_a_success_without_data_tells_what_is_wrong_with_it() -> None:
-    assert str(refusal(200, b"<html>")) == "GetMmsTable: the answer is not a JSON object (status 200)"
-    assert str(refusal(200, b"{}")) == "GetMmsTable: the answer has no data of its kind (status 200)"
+    assert str(refusal(200, b"<html>")) == "GetMmsTable: the response is not a JSON object (status 200)"
+    assert str(refusal(200, b"{}")) == "GetMmsTable: the response has no data of the expected type (status 200)"
 
 
 def test_data_beside_a_code_is_data() -> None:

@@ -126,7 +126,7 @@ async def test_a_wrong_password_is_told_and_not_quoted(endpoint: str, ear: Ear) 
     async with proxying({}, credentials="me:other") as proxy:
         asked = {"url": proxy.url, "username": "me", "password": CANARY}
         refusal = await refusal_of(client_with(ear, endpoint=endpoint, proxy=asked))
-    assert "it answered 407" in str(refusal)
+    assert "status 407" in str(refusal)
     assert refusal.hint == "check the username and the password of the proxy"
     assert CANARY not in f"{refusal}{refusal!r}{vars(refusal)}{refusal.__cause__}{refusal.__context__}{vars(ear)}"
 
@@ -135,7 +135,7 @@ async def test_a_proxy_that_lets_nothing_through_is_named(ear: Ear) -> None:
     async with proxying({}) as proxy:
         refusal = await refusal_of(client_with(ear, proxy={"url": proxy.url}))
     place = proxy.url.removeprefix("http://")
-    assert f"the proxy {place} does not connect to {HOST}: it answered 403" in str(refusal)
+    assert f"the proxy {place} refused to connect to {HOST}: status 403" in str(refusal)
 
 
 async def test_a_proxy_that_is_not_there_is_named(ear: Ear) -> None:

@@ -155,7 +155,7 @@ async def test_what_is_not_http_is_malformed(serve_raw: Serve, client_on: MakeCl
 @pytest.mark.parametrize("text", CUT.values(), ids=CUT)
 async def test_a_connection_that_is_cut(serve_raw: Serve, client_on: MakeClient, text: bytes) -> None:
     address = await serve_raw(speaking(text))
-    with pytest.raises(ConnectionFailed, match=f"the connection to {address} was cut"):
+    with pytest.raises(ConnectionFailed, match=f"the connection to {address} was closed"):
         await client_on(f"http://{address}").get_table(SOURCE, 22)
 
 

@@ -133,8 +133,8 @@ LINE = "ts=2026-01-01T00:00:00.000Z level={} msg={}"
     ("level", "message"),
     [
         ("warning", '"something new"'),
-        ("error", '"unforeseen error; the refresh is tried again when it is due"'),
-        ("warning", '"refresh failed; what was read before is kept until it is stale" collector=jobs reasons=internal'),
+        ("error", '"refresh failed with an unexpected error, retrying at the next interval"'),
+        ("warning", '"refresh failed, serving the last values until stale_after" collector=jobs reasons=internal'),
         ("warning", "listening"),
     ],
 )
@@ -150,8 +150,8 @@ def test_a_line_of_a_traceback_is_found() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        '"refresh failed; what was read before is kept until it is stale" collector=jobs reasons=auth,timeout',
-        '"configuration not reloaded; the old one stays" reason="accounts: expected at least one"',
+        '"refresh failed, serving the last values until stale_after" collector=jobs reasons=auth,timeout',
+        '"configuration reload failed, keeping the previous configuration" reason="accounts: expected at least one"',
     ],
 )
 def test_what_troubles_make_it_say_is_expected(message: str) -> None:

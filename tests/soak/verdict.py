@@ -15,11 +15,11 @@ from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT
 from tests.soak.resources import Holding
 
 EXPECTED_LINES: Final = (
-    r"level=info msg=(listening|ending)",
-    r'level=info msg="(configuration reloaded|refresh works again)"',
-    r'level=warning msg="configuration not reloaded; the old one stays" .*accounts: expected at least one',
-    r'level=warning msg="refresh failed; what was read before is kept until it is stale" .*reasons=(?!internal)',
-    r'level=(warning|info) msg="what is to be watched does not exist"',
+    r"level=info msg=listening",
+    r'level=info msg="(shutdown started|configuration reloaded|refresh recovered)"',
+    r'level=warning msg="configuration reload failed, keeping the previous .*accounts: expected at least one',
+    r'level=warning msg="refresh failed, serving the last values until stale_after" .*reasons=(?!internal)',
+    r'level=(warning|info) msg="watched object not found"',
 )
 """What the log may say, after its time."""
 

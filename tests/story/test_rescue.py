@@ -130,7 +130,7 @@ async def named_by_page(stage: Stage) -> set[Name]:
     """Return what the status page shows to have failed in the source: a table's name has the database before it."""
     rows = FailureRows(await get(stage, "/")).rows
     names = [(*row[0].split("."), row[1]) for row in rows if row[2:3] == [AT_REST]]
-    return {(db, table, "" if partition == "the table itself" else partition) for db, table, partition in names}
+    return {(db, table, "" if partition == "(whole table)" else partition) for db, table, partition in names}
 
 
 class FailureRows(HTMLParser):

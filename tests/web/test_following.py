@@ -105,7 +105,10 @@ async def test_it_goes_on_behind_what_nobody_foresaw_in_the_content(simulator: S
         with capture_logs() as logs:
             write_config(tmp_path, simulator.url, "# é\n")
             await eventually(lambda: bool(logs))
-        assert logs[0]["event"] == "unforeseen error while the configuration was loaded; the old one stays"
+        assert (
+            logs[0]["event"]
+            == "configuration reload failed with an unexpected error, keeping the previous configuration"
+        )
         write_config(tmp_path, simulator.url, "# e\n")
         await eventually(lambda: (service.situation().load.at or 0.0) > loaded_at)
 
@@ -121,6 +124,6 @@ async def test_it_goes_on_behind_what_nobody_foresaw_in_the_configuration(simula
     async with followed(load_ascii, lambda: content_of(file)) as service:
         write_config(tmp_path, simulator.url, "# é\n")
         await eventually(lambda: not is_successful(service))
-        assert "unforeseen" in service.situation().load.problems[0]
+        assert "unexpected" in service.situation().load.problems[0]
         write_config(tmp_path, simulator.url, "# e\n")
         await eventually(lambda: is_successful(service))

@@ -74,17 +74,17 @@ async def test_who_asks_for_a_password_runs(status: bytes) -> None:
 
 async def test_who_says_that_a_task_has_ended_is_not_well() -> None:
     async with answering(OK.replace(b"200 OK", b"503 Service Unavailable")) as address:
-        assert await ailment_of(address) == "/-/healthy answers 503"
+        assert await ailment_of(address) == "/-/healthy returned status 503"
 
 
 async def test_who_hangs_up_is_not_well() -> None:
     async with answering(b"") as address:
-        assert await ailment_of(address) == f"{address} answers neither HTTP nor TLS"
+        assert await ailment_of(address) == f"{address} responds with neither HTTP nor TLS"
 
 
 async def test_who_speaks_another_protocol_is_not_well() -> None:
     async with answering(b"220 mail.example ESMTP\r\n") as address:
-        assert await ailment_of(address) == f"{address} answers neither HTTP nor TLS"
+        assert await ailment_of(address) == f"{address} responds with neither HTTP nor TLS"
 
 
 async def test_a_certificate_of_any_name_will_do(tls: ssl.SSLContext) -> None:

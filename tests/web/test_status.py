@@ -185,7 +185,7 @@ def test_what_is_too_old_to_show_is_said_to_be_so_and_nothing_is_made_up() -> No
     (stale,) = report.sources
     assert stale.stale
     assert (stale.progress, stale.jobs, stale.tables.done, stale.status) == (None, None, None, None)
-    assert "Figures too old to show" in titles(report)
+    assert "Values are stale" in titles(report)
 
 
 def test_of_too_many_sources_those_that_need_attention_stay() -> None:
@@ -251,7 +251,7 @@ def test_a_shard_says_that_it_is_one() -> None:
     report = report_of(replace(whole, shard=Shard(1, 3)))
     assert report.shard is not None
     assert (report.shard.index, report.shard.total) == (1, 3)
-    assert b"shard 1 of 3" in page(report, "/metrics")
+    assert b"Shard 1 of 3" in page(report, "/metrics")
 
 
 def test_an_agent_that_is_offline_matters_while_work_is_left() -> None:
@@ -274,7 +274,7 @@ def test_an_agent_that_is_offline_matters_while_work_is_left() -> None:
         report = report_on(
             account_of(msgspec.structs.replace(made, figures=msgspec.structs.replace(made.figures, row=row)))
         )
-        assert ("Agent offline while work is left" in titles(report)) == matters
+        assert ("Agent offline with work remaining" in titles(report)) == matters
         assert report.summary.agents_offline == 1
 
 

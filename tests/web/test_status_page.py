@@ -168,11 +168,11 @@ async def test_when_the_exporter_is_gone_it_says_so_and_keeps_the_figures(browse
     async with visit(browser, stage) as visited:
         stage.is_gone = True
         await visited.renew()
-        await expect(visited.page.locator("#news")).to_contain_text("cannot be reached")
+        await expect(visited.page.locator("#news")).to_contain_text("is unreachable")
         assert await visited.column("sources", 1) == ["warehouse-00001"]
         stage.is_gone = False
         await visited.renew()
-        await expect(visited.page.locator("#news")).not_to_contain_text("cannot be reached")
+        await expect(visited.page.locator("#news")).not_to_contain_text("is unreachable")
         visited.complaints.clear()  # the browser notes the answer 500
 
 
@@ -198,7 +198,7 @@ async def test_without_script_it_is_all_there(browser: Browser, stage: Stage) ->
             "UTC",
         ):
             assert part in text
-        assert "Load the page again" in text
+        assert "Reload the page" in text
         await expect(visited.page.get_by_role("button")).to_have_count(0)
         await expect(visited.page.get_by_role("searchbox")).to_be_hidden()
         for path in ("/metrics", "/-/healthy", "/-/ready", "/api/v1/status"):
@@ -262,7 +262,7 @@ async def test_injected_failures_are_on_the_page_within_one_refresh(browser: Bro
         await service.apply(config_on(simulator.url, refresh={"interval": "1s"}))
         await eventually(lambda: service.is_ready)
         async with visit(browser, service) as visited:
-            await expect(visited.page.locator("#failures")).to_contain_text("Nothing")
+            await expect(visited.page.locator("#failures")).to_contain_text("No failed tables")
             source_id = simulator.world.source_ids()[0]
             happen(simulator.world, events.Fail(source_id=source_id, share=0.5))
             partitions = simulator.world.truth().partitions(source_id)

@@ -137,14 +137,14 @@ async def test_tls_is_served_on_the_socket_that_systemd_opened(
 
 async def test_a_check_of_the_configuration_needs_no_socket() -> None:
     ended = await run("--mms.region=cn-shanghai", "--web.systemd-socket", "--config.check")
-    assert (ended.code, ended.out) == (0, "the configuration is fine: 1 account\n")
+    assert (ended.code, ended.out) == (0, "the configuration is valid: 1 account\n")
 
 
 async def test_without_a_socket_from_systemd_it_says_what_is_lacking() -> None:
     ended = await run("--mms.region=cn-shanghai", "--web.systemd-socket")
     assert ended.code == 2
     assert ended.err == (
-        "mms-exporter: --web.systemd-socket: systemd handed no socket over; start it by mms-exporter.socket\n"
+        "mms-exporter: --web.systemd-socket: systemd passed no socket; start the service through mms-exporter.socket\n"
     )
 
 
@@ -161,9 +161,9 @@ def descriptor_3() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("family", "kind", "complaint"),
     [
-        (socket.AF_INET, socket.SOCK_STREAM, "is no TCP socket that listens"),
-        (socket.AF_INET, socket.SOCK_DGRAM, "is no TCP socket that listens"),
-        (None, None, "is no socket"),
+        (socket.AF_INET, socket.SOCK_STREAM, "is not a listening TCP socket"),
+        (socket.AF_INET, socket.SOCK_DGRAM, "is not a listening TCP socket"),
+        (None, None, "is not a socket"),
     ],
 )
 def test_what_no_server_can_listen_on_is_refused(
@@ -181,5 +181,5 @@ def test_what_no_server_can_listen_on_is_refused(
     [{"LISTEN_FDS": "1"}, {"LISTEN_FDS": "1", "LISTEN_PID": "8"}, {"LISTEN_FDS": "0", "LISTEN_PID": "7"}],
 )
 def test_sockets_of_another_process_are_left_alone(environment: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match="handed no socket over"):
+    with pytest.raises(ConfigError, match="passed no socket"):
         inherited_sockets(environment, process_id=7)

@@ -165,7 +165,7 @@ def test_no_example_has_a_password_that_somebody_knows(page: Path) -> None:
     """The placeholder is refused, so that who copies the example makes a hash."""
     users = re.findall(r"basic_auth_users:\n\s+(\w+): (.*)", page.read_text(encoding="utf-8"))
     assert users == [("prometheus", PLACEHOLDER)]
-    with pytest.raises(ConfigError, match="expected a bcrypt hash, as of: htpasswd"):
+    with pytest.raises(ConfigError, match="expected a bcrypt hash, such as from: htpasswd"):
         web_config_from({"basic_auth_users": dict(users)})
 
 

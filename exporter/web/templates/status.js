@@ -1,4 +1,4 @@
-// Keeps the page fresh, sorts and filters it. Without it the page is whole, and as old as it was loaded.
+// Refreshes, sorts and filters the page. Without JavaScript the page is complete but static.
 "use strict";
 (() => {
   const POLL_MILLISECONDS = 5000;
@@ -6,13 +6,13 @@
   const bodies = () => [...document.querySelectorAll('tbody[data-live="rows"]')];
   const rowsOf = (body) => [...body.rows].filter((row) => !row.classList.contains("empty"));
   const collator = new Intl.Collator(undefined, { numeric: true });
-  const markup = new WeakMap(); // a row as the server wrote it, so that one that did not change stays in place
-  const orders = new Map(); // the id of a table's body -> the column and direction it is sorted by
-  let clockOffset = 0; // how far the server's clock is ahead of this one
+  const markup = new WeakMap(); // row -> its HTML from the server; unchanged rows keep their element
+  const orders = new Map(); // ID of a table body -> its sort column and direction
+  let clockOffset = 0; // server clock minus browser clock
   let edition = document.documentElement.dataset.edition;
   let isLost = false;
 
-  // Times: how long ago, with the time itself on hover.
+  // Times: relative, with the absolute time on hover.
   const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
   const relative = new Intl.RelativeTimeFormat("en", { style: "short" });
   function showTimes(root) {
@@ -26,7 +26,7 @@
     }
   }
 
-  // Sorting: a button in each head, its state in aria-sort; what has no value comes last either way.
+  // Sorting: a button in each header, its state in aria-sort; empty values come last in both directions.
   function keyOf(row, column, kind) {
     const cell = row.cells[column];
     const value = cell.dataset.value ?? cell.textContent;
@@ -64,7 +64,7 @@
     });
   }
 
-  // Filtering: every word must stand somewhere in the row.
+  // Filtering: a row must contain every word.
   function filter() {
     const words = byId("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
     const counts = bodies().map((body) => {
@@ -81,7 +81,7 @@
     if (byId("matches").textContent !== text) byId("matches").textContent = text;
   }
 
-  // Refreshing: what is marked data-live is taken from the page as it is now; the rest stays, and so do focus and scroll.
+  // Refreshing: elements with data-live are replaced from the new page; focus and scroll position stay.
   function remember(root) {
     for (const body of root.querySelectorAll('tbody[data-live="rows"]')) {
       for (const row of body.rows) markup.set(row, row.outerHTML);
@@ -133,7 +133,7 @@
         if (isLost) announce();
         isLost = false;
       } catch {
-        if (!isLost) byId("news").textContent = "The exporter cannot be reached; the figures are those read last.";
+        if (!isLost) byId("news").textContent = "The exporter is unreachable; showing the last values.";
         isLost = true;
       }
       document.body.classList.toggle("lost", isLost);

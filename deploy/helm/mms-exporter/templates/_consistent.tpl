@@ -1,4 +1,4 @@
-{{- /* Nothing, or which values contradict each other: what the schema, which looks at one at a time, cannot see. */}}
+{{- /* Fails if values contradict each other, which the schema cannot check. */}}
 {{- define "mms-exporter.consistent" -}}
 {{- include "mms-exporter.consistentPods" . -}}
 {{- include "mms-exporter.consistentCertificate" . -}}
@@ -8,29 +8,29 @@
 {{- define "mms-exporter.consistentPods" -}}
 {{- $version := .Capabilities.KubeVersion.Version -}}
 {{- if and .Values.rrsa.roleName .Values.rrsa.roleArn -}}
-{{- fail "rrsa: give roleName, for the webhook, or roleArn, without it; the token has one place only" -}}
+{{- fail "rrsa: set either roleName (with the webhook) or roleArn (without it), not both" -}}
 {{- end -}}
 {{- if gt (int .Values.shards) 1 -}}
 {{- if gt (int .Values.replicas) 1 -}}
-{{- fail "replicas: each of the shards is one pod; give shards or replicas, not both" -}}
+{{- fail "replicas: each shard is one pod; set either shards or replicas, not both" -}}
 {{- end -}}
 {{- if semverCompare "<1.28.0-0" $version -}}
-{{- fail (printf "shards: a pod knows its index from Kubernetes 1.28 on, and this is %s; without a cluster, --kube-version says which" $version) -}}
+{{- fail (printf "shards: expected Kubernetes 1.28 or later, which sets the index of a pod, not %s; without a cluster, set --kube-version" $version) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
 
-{{- /* The files of `tlsSecretName` and those that the web configuration names there. */}}
+{{- /* The files in `tlsSecretName` must match the web configuration. */}}
 {{- define "mms-exporter.consistentCertificate" -}}
 {{- $tls := .Values.web.config.tls_server_config | default dict -}}
 {{- if .Values.web.tlsSecretName -}}
 {{- if not (or $tls.cert_file $tls.cert) -}}
-{{- fail "web.tlsSecretName: nothing is served with it until web.config.tls_server_config names cert_file and key_file, /etc/mms-exporter/tls/tls.crt and tls.key" -}}
+{{- fail "web.tlsSecretName: requires web.config.tls_server_config with cert_file and key_file, /etc/mms-exporter/tls/tls.crt and tls.key" -}}
 {{- end -}}
 {{- else -}}
 {{- range $key := list "cert_file" "key_file" "client_ca_file" -}}
 {{- if hasPrefix "/etc/mms-exporter/tls/" (index $tls $key | default "") -}}
-{{- fail (printf "web.config.tls_server_config.%s: lies in the Secret that web.tlsSecretName names, which is empty" $key) -}}
+{{- fail (printf "web.config.tls_server_config.%s: the file is in the Secret web.tlsSecretName, which is not set" $key) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -38,12 +38,12 @@
 
 {{- define "mms-exporter.consistentSecrets" -}}
 {{- if not (or .Values.config .Values.configSecretName) -}}
-{{- fail "config: is empty, and configSecretName too" -}}
+{{- fail "config: set either config or configSecretName; both are empty" -}}
 {{- end -}}
 {{- $config := ternary dict .Values.config (not (empty .Values.configSecretName)) -}}
 {{- range $key, $value := dict "config" $config "web.config" .Values.web.config -}}
 {{- if and (not $.Values.secretName) (contains "\"/etc/mms-exporter/secrets/" (toJson $value)) -}}
-{{- fail (printf "%s: names a file in /etc/mms-exporter/secrets, which is the Secret that secretName names, and that is empty" $key) -}}
+{{- fail (printf "%s: a file in /etc/mms-exporter/secrets requires secretName, which is not set" $key) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

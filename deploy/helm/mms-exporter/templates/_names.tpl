@@ -2,7 +2,7 @@
 {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* Leaves room for what is put behind it; without dots, which no Service may have in its name. */}}
+{{- /* At most 52 characters, because suffixes follow, and without dots, which Service names do not allow. */}}
 {{- define "mms-exporter.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- $release := .Release.Name | replace "." "-" -}}
@@ -15,7 +15,7 @@
 {{- end -}}
 {{- end }}
 
-{{- /* Whatever a user may choose is quoted wherever it stands, since YAML takes `123`, `1e3` and `on` for no text. */}}
+{{- /* User values are quoted everywhere, because YAML does not take `123`, `1e3` and `on` for strings. */}}
 {{- define "mms-exporter.selector" -}}
 app.kubernetes.io/name: {{ include "mms-exporter.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -33,8 +33,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
-{{- /* Of an object: of all of `root`, called by `name`, or the full name with `suffix` behind it. The chart's own labels
-outweigh a user's, or its selectors would miss. */}}
+{{- /* The metadata of an object with `name`, or with the full name and `suffix`. Labels of the chart override those of
+the user, because the selectors need them. */}}
 {{- define "mms-exporter.metadata" -}}
 name: {{ .name | default (printf "%s%s" (include "mms-exporter.fullname" .root) (.suffix | default "")) | quote }}
 namespace: {{ .root.Release.Namespace | quote }}
@@ -50,7 +50,7 @@ annotations:
 {{ default (ternary (include "mms-exporter.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name }}
 {{- end }}
 
-{{- /* A Service's name, and no other, has to begin with a letter. */}}
+{{- /* Only the name of a Service must start with a letter. */}}
 {{- define "mms-exporter.service" -}}
 {{- $name := include "mms-exporter.fullname" . -}}
 {{ ternary $name (printf "mms-%s" $name) (regexMatch "^[a-z]" $name) }}

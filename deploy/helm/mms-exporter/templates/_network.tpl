@@ -1,4 +1,4 @@
-{{- /* Who asks for a port that the network policy, as it is without `egress`, does not let out; nothing where all is well. */}}
+{{- /* The users of ports that the default network policy blocks; empty if there are none. */}}
 {{- define "mms-exporter.keptIn" -}}
 {{- $kept := list -}}
 {{- range $who, $url := include "mms-exporter.asked" . | fromYaml -}}
@@ -12,7 +12,7 @@
 {{- end -}}
 {{- end }}
 
-{{- /* What the values have the exporter ask beside the metadata service: a URL, by who names it. */}}
+{{- /* The URLs that the exporter calls, without the metadata service, by the setting that has them. */}}
 {{- define "mms-exporter.asked" -}}
 {{- $asked := dict -}}
 {{- range ternary list (.Values.config | default dict).accounts (not (empty .Values.configSecretName)) -}}

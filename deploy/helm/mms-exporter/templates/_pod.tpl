@@ -3,7 +3,7 @@ metadata:
   labels:
     {{- merge (include "mms-exporter.labels" . | fromYaml) .Values.podLabels | toYaml | nindent 4 }}
   annotations:
-    {{- /* A changed configuration makes new pods. */}}
+    {{- /* A changed configuration restarts the pods. */}}
     {{- $config := toYaml .Values.config | sha256sum }}
     {{- $web := include "mms-exporter.webConfig" . | sha256sum }}
     {{- merge (dict "checksum/config" $config "checksum/web" $web) .Values.podAnnotations | toYaml | nindent 4 }}
@@ -95,18 +95,18 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
-{{- /* Nothing, or why not: who sets one of these past the chart has probes, scrapes or shards that miss. */}}
+{{- /* Fails if a flag of the chart is set elsewhere, which would break probes, scrapes or shards. */}}
 {{- define "mms-exporter.ownFlags" -}}
 {{- $own := dict
   "config.file" "config or configSecretName"
-  "config.check" "nothing, since a pod serves"
-  "config.auto-reload" "secretName or configSecretName, with which it is on"
+  "config.check" "no value: a pod always serves"
+  "config.auto-reload" "secretName or configSecretName, which enable it"
   "mms.region" "config"
   "shard.index" "shards"
   "shard.total" "shards"
-  "web.listen-address" "service.port; the pod's own port is 10180"
-  "web.systemd-socket" "nothing, since a pod has none"
-  "web.telemetry-path" "nothing: /metrics is scraped"
+  "web.listen-address" "service.port; the port of the pod is 10180"
+  "web.systemd-socket" "no value: a pod has no such socket"
+  "web.telemetry-path" "no value: the path is /metrics"
   "web.config.file" "web.config"
   "log.level" "log.level"
   "log.format" "log.format"
@@ -115,12 +115,12 @@ volumeMounts:
 {{- $variable := printf "MMS_EXPORTER_%s" ($flag | upper | replace "." "_" | replace "-" "_") -}}
 {{- range $.Values.extraArgs -}}
 {{- if eq $flag (. | trimPrefix "--" | splitList "=" | first) -}}
-{{- fail (printf "extraArgs: --%s is the chart's own, set by %s" $flag $way) -}}
+{{- fail (printf "extraArgs: --%s is set by the chart; use %s" $flag $way) -}}
 {{- end -}}
 {{- end -}}
 {{- range $.Values.extraEnv -}}
 {{- if eq $variable (.name | default "") -}}
-{{- fail (printf "extraEnv: %s is the chart's own, set by %s" $variable $way) -}}
+{{- fail (printf "extraEnv: %s is set by the chart; use %s" $variable $way) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -138,7 +138,7 @@ volumeMounts:
 - name: ALIBABA_CLOUD_ROLE_ARN
   value: {{ .roleArn | quote }}
 - name: ALIBABA_CLOUD_OIDC_PROVIDER_ARN
-  value: {{ required "rrsa.roleArn needs rrsa.oidcProviderArn beside it" .oidcProviderArn | quote }}
+  value: {{ required "rrsa.roleArn requires rrsa.oidcProviderArn" .oidcProviderArn | quote }}
 - name: ALIBABA_CLOUD_OIDC_TOKEN_FILE
   value: /var/run/secrets/ack.alibabacloud.com/rrsa-tokens/token
 {{- end }}

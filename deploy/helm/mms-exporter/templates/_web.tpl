@@ -1,4 +1,4 @@
-{{- /* What TLS and users mean for those who knock: probes, scrapes, the test. */}}
+{{- /* Effects of TLS and basic auth on probes, scrapes and the test. */}}
 
 {{- define "mms-exporter.scheme" -}}
 {{- with .Values.web.config.tls_server_config | default dict -}}
@@ -8,8 +8,7 @@ HTTP
 {{- end -}}
 {{- end }}
 
-{{- /* Whether a probe for `path` is turned away though all is well: for want of a certificate or a password, or since
-others asked too often. */}}
+{{- /* Whether the web configuration rejects a probe of `path`: client certificate, basic auth or rate limit. */}}
 {{- define "mms-exporter.turnsAway" -}}
 {{- $web := include "mms-exporter.webConfig" .root | fromYaml -}}
 {{- $tls := $web.tls_server_config | default dict -}}
@@ -19,7 +18,7 @@ others asked too often. */}}
 {{- end -}}
 {{- end }}
 
-{{- /* The file for --web.config.file: users are not asked for where only probes knock, unless it says so itself. */}}
+{{- /* The file for --web.config.file. The paths of the probes need no password, unless it sets auth_excluded_paths. */}}
 {{- define "mms-exporter.webConfig" -}}
 {{- $free := ternary (dict "auth_excluded_paths" (list "/-/healthy" "/-/ready")) dict (not (empty .Values.web.config.basic_auth_users)) -}}
 {{ mergeOverwrite $free (deepCopy .Values.web.config) | toYaml }}
