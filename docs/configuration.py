@@ -26,17 +26,17 @@ for a bug report: `<hidden>` stands in a secret's place, and is not taken for on
 ## Reload
 
 `SIGHUP`, `POST /-/reload` with `--web.enable-lifecycle`, and `--config.auto-reload` load the file and all that it
-names anew. The last of them looks every `--config.auto-reload-interval` at what the files hold, not at their times: a
-link that Kubernetes turns and a secret that is rotated count, a file that is only touched does not. Accounts whose
-settings did not change go on undisturbed, with their figures, connections and pace. One that changes shows what was
-read of it until it is read anew; in another region, or at another endpoint, only what is read there.
+names anew. `--config.auto-reload` compares inode, size and times of the files every `--config.auto-reload-interval`, so
+that it sees a link that Kubernetes turns and a secret that is rotated. Accounts whose settings did not change go on
+undisturbed, with their figures, connections and pace. One that changes shows what was read of it until it is read anew;
+in another region, or at another endpoint, only what is read there.
 
 A change of credentials alone counts as a new key of the same account of Alibaba Cloud: until the first refresh with it,
 and where that fails for at most `refresh.stale_after`, what the old key read is shown. Where the new key belongs to
 another account of Alibaba Cloud, so do the figures from that refresh on; give it another `name`, so that its series are
 not continued.
 
-A file that cannot be used changes nothing: its problems are logged once for each content, and
+A file that cannot be used changes nothing: its problems are logged once for each change, and
 `mms_exporter_config_last_reload_successful` is 0 until one can. A file that is gone may be about to be replaced: that
 counts if it is still gone at the next look. `SIGHUP` and `/-/reload` load the file of `--web.config.file` too, and
 apply both or neither; `--config.auto-reload` leaves it alone, since it is [followed anyway](web-config.md#changes).
