@@ -28,8 +28,8 @@ for example for a bug report. Secrets are printed as `<hidden>`; the exporter re
 ## Reload
 
 `SIGHUP`, `POST /-/reload` (with `--web.enable-lifecycle`) and `--config.auto-reload` reload the file and all files that
-it names. `--config.auto-reload` compares the content of the files every `--config.auto-reload-interval`, not their
-timestamps: it detects a changed symbolic link of a Kubernetes volume and a rotated secret, and ignores a touched file.
+it names. `--config.auto-reload` compares inode, size and times of the files every `--config.auto-reload-interval`, so
+it detects a changed symbolic link of a Kubernetes volume and a rotated secret.
 
 Accounts with unchanged settings keep their data, connections and schedule. A changed account keeps its last values
 until the next refresh. If its region or endpoint changed, its old values are removed.
@@ -39,7 +39,7 @@ first refresh with the new credentials, or, if that refresh fails, for at most `
 credentials belong to another Alibaba Cloud account, change the `name` too; otherwise the values of the new account
 continue the series of the old one.
 
-An invalid file changes nothing: the exporter logs its problems once per content, and
+An invalid file changes nothing: the exporter logs its problems once per change, and
 `mms_exporter_config_last_reload_successful` is 0 until a reload succeeds. `--config.auto-reload` treats a missing file
 as an error only if it is still missing at the next check. `SIGHUP` and `/-/reload` also reload the file of
 `--web.config.file`, and apply both files or neither; `--config.auto-reload` does not, because the web configuration

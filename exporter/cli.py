@@ -20,8 +20,8 @@ from exporter.sharding import Shard
 
 if TYPE_CHECKING:
     from exporter.config import Config
-    from exporter.config_content import Content
     from exporter.demo import SimulatorOptions
+    from exporter.file_changes import FileStamps
     from exporter.web.server import WebOptions
 
 T = TypeVar("T")
@@ -259,7 +259,7 @@ def _web_options(values: Mapping[str, Any]) -> "WebOptions":
         values["web.telemetry-path"],
         enable_lifecycle=values["web.enable-lifecycle"],
         config_file=_web_file(values),
-        content=_content(values),
+        look=_look_at_files(values),
         reload_interval_seconds=values.get("config.auto-reload-interval", 0),
         sockets=inherited_sockets(os.environ, os.getpid()) if values.get("web.systemd-socket") else (),
         supervisor=supervisor(os.environ, os.getpid()),
@@ -270,15 +270,16 @@ def _web_file(values: Mapping[str, Any]) -> Path | None:
     return Path(file) if (file := values.get("web.config.file")) is not None else None
 
 
-def _content(values: Mapping[str, Any]) -> "Callable[[], Content] | None":
-    """Return what tells the content of the configuration, where its changes are followed. Raises: ConfigError."""
-    from exporter.config_content import content_of
+def _look_at_files(values: Mapping[str, Any]) -> "Callable[[], FileStamps] | None":
+    """Return a function for the stamps of the configuration's files, if they are followed. Raises: ConfigError."""
+    from exporter.file_changes import config_files, stamps_of
 
     if not values.get("config.auto-reload"):
         return None
     if values["config.file"] is None:
         raise ConfigError(Problem("--config.auto-reload", "requires --config.file"))
-    return partial(content_of, Path(values["config.file"]))
+    path = Path(values["config.file"])
+    return lambda: stamps_of(config_files(path))
 
 
 def _simulator_options(values: Mapping[str, Any]) -> "SimulatorOptions":

@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "exporter"
 FOUNDATIONS = {
     *("", "clock", "errors", "files", "logs", "masking", "printable", "shapes", "sharding", "threads", "yaml_files"),
-    *("garbage", "heap", "config", "config_content", "config_credentials", "config_network", "standard_streams"),
+    *("garbage", "heap", "config", "file_changes", "config_credentials", "config_network", "standard_streams"),
 }
 ALLOWED = {
     "mms": {"mms"},

@@ -135,8 +135,6 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self.calls = CallMetrics(self.registry)
         self.own = OwnMetrics(self.registry)
-        self._is_loaded = False
-        self._is_web_loaded = True
         if with_process:
             prometheus_client.ProcessCollector(registry=self.registry)
             prometheus_client.PlatformCollector(registry=self.registry)
@@ -148,10 +146,9 @@ class Telemetry:
         self.own.series.set(series)
         self.note_change()
 
-    def note_load(self, at: float | None) -> None:
-        """Have seen that the configuration was loaded `at`, in Unix seconds; None for an attempt that failed."""
-        self._is_loaded = at is not None
-        self.own.reload_success.set(self._is_loaded and self._is_web_loaded)
+    def note_load(self, at: float | None, *, is_current: bool) -> None:
+        """Set the time of the last load, in Unix seconds, and whether all last attempts succeeded."""
+        self.own.reload_success.set(is_current)
         if at is not None:
             self.own.reload_time.set(at)
         self.note_change()
@@ -159,11 +156,6 @@ class Telemetry:
     def note_change(self) -> None:
         """Have the next scrape see what has changed."""
         self._made.clear()
-
-    def note_web_load(self, succeeded: bool) -> None:  # noqa: FBT001 - what happened, told by its one caller
-        """Have seen whether the web configuration could be read anew."""
-        self._is_web_loaded = succeeded
-        self.own.reload_success.set(self._is_loaded and self._is_web_loaded)
 
     def account(self, name: str) -> "AccountTelemetry":
         """Return the observer of one account; its counters start at 0."""

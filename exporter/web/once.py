@@ -24,7 +24,7 @@ async def refresh_once(config: Config, shard: Shard = WHOLE) -> tuple[bytes, boo
         snapshot = Snapshot(tuple(refresher.snapshot() for refresher, _ in pairs))
     finally:
         await asyncio.gather(*(client.close() for _, client in pairs))
-    telemetry.note_load(SYSTEM_CLOCK.wall())
+    telemetry.note_load(SYSTEM_CLOCK.wall(), is_current=True)
     publisher = Publisher(lambda: snapshot, telemetry)
     await publisher.publish()
     collectors = [collector for account in snapshot.accounts for collector in account.collectors]

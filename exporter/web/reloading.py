@@ -1,19 +1,19 @@
-"""Loading the configuration anew while it is served: on command, and when what is in its files changed.
+"""Reloads of the configuration: on command, and when one of its files changed.
 
-A command has both configurations loaded, and applies both or neither; what is followed is followed for itself. One
-reload at a time, the first after the start. Knows no signal and no path on the web.
+A command loads the configuration and the web configuration, and applies both or neither. Reloads run one at a time,
+the first after the start. Knows no signal and no path on the web.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
 
 from exporter.config import Config
-from exporter.config_content import Content
 from exporter.errors import ConfigError, Problem
+from exporter.file_changes import FileStamps
 from exporter.web.service import Service
 from exporter.web.systemd import ALONE, Supervisor
 from exporter.web.web_config_watcher import LoadedSettings, WebConfigWatcher
@@ -32,15 +32,15 @@ class Reloader:
         self,
         load: Callable[[], Config],
         service: Service,
-        content: Callable[[], Content] | None = None,
+        look: Callable[[], FileStamps] = dict,
         supervisor: Supervisor = ALONE,
     ) -> None:
-        """`content` tells what `load` would read now; it is None where nobody asks whether that changed."""
+        """`look` returns the stamps of the files that `load` reads."""
         self._supervisor = supervisor
         self._load = load
         self._service = service
-        self._content = content
-        self._seen: Content | None = None
+        self._look = look
+        self._seen: FileStamps = {}
         self._applied: Config | None = None
         self._web_config = _NONE
         self._turn = asyncio.Lock()
@@ -50,8 +50,7 @@ class Reloader:
 
     def load(self) -> Config:
         """Return the first configuration. Raises: ConfigError."""
-        if self._content is not None:
-            self._seen = self._content()
+        self._seen = self._look()
         return self._load()
 
     async def start(self, config: Config, web_config: WebConfigWatcher | None = None) -> None:
@@ -68,16 +67,17 @@ class Reloader:
         """Load both configurations anew and apply both, or neither where one cannot be used. Raises: ConfigError."""
         await self._has_started.wait()
         async with self._turn:
+            self._is_due = False
             await self._load_anew(self._web_config)
 
     def reload_soon(self) -> None:
-        """Reload in a task of its own, unless one waits to do so; what fails is logged."""
+        """Reload in a task, unless one is waiting to do so; failures are logged."""
         if not self._is_due:
             self._is_due = True
             self._run(self._reload_quietly(), "reload")
 
     def follow(self, interval_seconds: float) -> None:
-        """Reload from now on when the content changed, which is looked at once an interval."""
+        """Reload from now on when a file changed; look once an interval."""
         self._run(self._follow(interval_seconds), "follow configuration")
 
     async def close(self) -> None:
@@ -94,11 +94,8 @@ class Reloader:
         task.add_done_callback(self._tasks.discard)
 
     async def _reload_quietly(self) -> None:
-        await self._has_started.wait()
-        async with self._turn:
-            self._is_due = False
-            with _told():
-                await self._load_anew(self._web_config)
+        with _logged():
+            await self.reload()
 
     async def _load_anew(self, web_config: WebConfigWatcher) -> None:
         """Load and apply both configurations, or neither if one is invalid. Raises: ConfigError."""
@@ -111,55 +108,55 @@ class Reloader:
                 log.warning("configuration reload failed, keeping the previous configuration", problems=problems)
                 raise
             except Exception:
-                self._service.note_failed_reload([UNFORESEEN])
+                self._note_problems(UNFORESEEN)
                 raise
             self._applied = config
             web_config.apply(loaded)
             log.info("configuration reloaded", accounts=len(config.accounts))
 
     async def _loaded(self, web_config: WebConfigWatcher) -> tuple[Config, LoadedSettings | None]:
-        """Return both as they are now. Raises: ConfigError with the problems of both."""
-        problems: list[Problem] = []
+        """Return both configurations. Raises: ConfigError with the problems of both."""
+        web_problems: Sequence[Problem] = ()
         try:
             loaded = web_config.read()
         except ConfigError as error:
-            problems += error.problems
-        before = self._seen
-        if self._content is not None:  # looked at before it is loaded, so that no change falls between
-            self._seen = await asyncio.to_thread(self._content)
-        is_held_up = True
+            web_problems = error.problems
+        stamps = await asyncio.to_thread(self._look)  # before the files are read: no change is missed
         try:
             config = await asyncio.to_thread(self._load)
         except ConfigError as error:
-            problems += error.problems
-        else:
-            is_held_up = config != self._applied
-            self._seen = before if problems else self._seen  # who follows it may still apply it
-        if problems:
-            if is_held_up:
-                self._service.note_failed_reload(problems)
+            self._seen = stamps
+            self._note_problems(*web_problems, *error.problems)
+            raise ConfigError(*web_problems, *error.problems) from None
+        if web_problems:  # the configuration is still followed: its change is not applied
+            if config == self._applied:
+                self._service.note_load(is_current=True, problems=())
             else:
-                self._service.note_same_configuration()
-            raise ConfigError(*problems)
+                self._note_problems(*web_problems)
+            raise ConfigError(*web_problems)
+        self._seen = stamps
         return config, loaded
 
+    def _note_problems(self, *problems: Problem) -> None:
+        self._service.note_load(is_current=False, problems=tuple(map(str, problems)))
+
     async def _follow(self, interval_seconds: float) -> None:
-        """Look at the content for ever, whatever happens: nobody would notice that it is not looked at any more."""
-        before: Content | None = None
-        while self._content is not None:
+        """Reload on each change, until cancelled; an error must not end it."""
+        before: FileStamps | None = None
+        while True:
             await asyncio.sleep(interval_seconds)
-            with _told():
-                content = await asyncio.to_thread(self._content)
-                # A file that cannot be read may be about to be replaced: it counts when it is so for two looks.
-                is_settled, before = content.is_whole or content == before, content
-                if is_settled and content != self._seen:
+            with _logged():
+                stamps = await asyncio.to_thread(self._look)
+                # A missing file may be about to be replaced: it counts if it is missing twice.
+                is_settled, before = all(stamps.values()) or stamps == before, stamps
+                if is_settled and stamps != self._seen:
                     async with self._turn:
                         await self._load_anew(_NONE)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Have an error end here, where nobody waits for it: a bad configuration was logged, and any other is now."""
+def _logged() -> Iterator[None]:
+    """Log an unforeseen error, which nobody waits for; an invalid configuration is logged already."""
     try:
         yield
     except ConfigError:

@@ -15,8 +15,8 @@ import structlog
 from aiohttp import web
 
 from exporter.config import Config
-from exporter.config_content import Content
 from exporter.errors import ConfigError, ListenError, Problem
+from exporter.file_changes import FileStamps
 from exporter.threads import DAEMON_THREADS
 from exporter.web.addresses import ListenAddress
 from exporter.web.handlers import application
@@ -42,8 +42,8 @@ class WebOptions:
     enable_lifecycle: bool = False
     config_file: Path | None = None
     """The web configuration file; None for plain HTTP without users."""
-    content: Callable[[], Content] | None = None
-    """Returns the content of the configuration files, to reload on a change; None for never."""
+    look: Callable[[], FileStamps] | None = None
+    """Returns the stamps of the configuration's files, to reload on a change; None for never."""
     reload_interval_seconds: float = 30.0
     """Between two looks at that content."""
     sockets: Sequence[socket.socket] = ()
@@ -63,9 +63,9 @@ async def serve(
     Raises: ConfigError from the first `load` and from the web configuration file; ListenError.
     """
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
-    reloader = Reloader(load, service, options.content, options.supervisor)
+    reloader = Reloader(load, service, options.look or dict, options.supervisor)
     with _on_signals({signal.SIGHUP: reloader.reload_soon}), ExitStack() as until_ended:
-        config, web_config = _loaded(reloader.load, options.config_file, service.note_web_config)
+        config, web_config = _loaded(reloader.load, options.config_file, service.note_web_load)
         app = application(service, options.telemetry_path, reloader.reload if options.enable_lifecycle else None)
         add_middleware(app, web_config)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
@@ -79,7 +79,8 @@ async def serve(
             ending = {signal.SIGTERM: stop.set, signal.SIGINT: stop.set}
             until_ended.enter_context(_on_signals(ending, afterwards=signal.SIG_IGN))
             await reloader.start(config, web_config)
-            reloader.follow(options.reload_interval_seconds)
+            if options.look is not None:
+                reloader.follow(options.reload_interval_seconds)
             log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
             if listening is not None:
                 await listening(urls)

@@ -6,13 +6,12 @@ Puts together what the inner rooms offer; owns the life of tasks and sessions, a
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import Snapshot
 from exporter.config import Account, Config
-from exporter.errors import Problem
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.access import client_of
@@ -103,8 +102,7 @@ class Service:
         async with self._turn:
             if not self._is_closed:
                 await self._replace_accounts(config)
-                self._load = Load(self._clock.wall(), is_current=True)
-                self._telemetry.note_load(self._load.at)
+                self.note_load(at=self._clock.wall(), is_current=True, problems=())
                 self.publisher.note_change()
 
     async def _replace_accounts(self, config: Config) -> None:
@@ -131,22 +129,15 @@ class Service:
         running = self._accounts.get(account.name)
         return running is not None and running.settings == _settings(account, config)
 
-    def note_failed_reload(self, problems: Sequence[Problem] = ()) -> None:
-        """Have it seen that the configuration could not be loaded anew, and why."""
-        self._load = replace(self._load, is_current=False, problems=tuple(map(str, problems)))
-        self._telemetry.note_load(None)
+    def note_load(self, **changes: Any) -> None:
+        """Change the status of the last load, which the report and the metrics show."""
+        self._load = replace(self._load, **changes)
+        is_current = self._load.is_current and self._load.is_web_current
+        self._telemetry.note_load(self._load.at, is_current=is_current)
 
-    def note_same_configuration(self) -> None:
-        """Have it seen that the configuration could be loaded anew, and is what runs: what was wrong before is mended.
-
-        It was not applied again: the time of the last success stays.
-        """
-        self._load = Load(self._load.at, is_current=True)
-        self._telemetry.note_load(self._load.at)
-
-    def note_web_config(self, succeeded: bool) -> None:  # noqa: FBT001 - what happened, told by its one caller
-        """Have it seen whether the web configuration could be read anew."""
-        self._telemetry.note_web_load(succeeded)
+    def note_web_load(self, succeeded: bool) -> None:  # noqa: FBT001 - called by the watcher
+        """Change the status of the last load of the web configuration."""
+        self.note_load(is_web_current=succeeded)
 
     def _started(
         self, account: Account, config: Config, index: int, refresher: AccountRefresher, client: Client

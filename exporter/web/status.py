@@ -54,6 +54,8 @@ class Load:
     """Whether the last attempt did."""
     problems: tuple[str, ...] = ()
     """What was wrong in an attempt that failed."""
+    is_web_current: bool = field(default=True, compare=False)
+    """Whether the last attempt to load the web configuration succeeded; no report has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,12 +41,6 @@ class _Context(ssl.SSLContext):
     allowed_sans: frozenset[str] = frozenset()
 
 
-def files_of(section: TlsServer, folder: Path) -> tuple[Path, ...]:
-    """Return the files that a context is made of."""
-    names = (section.cert_file, section.key_file, section.client_ca_file)
-    return tuple(folder / name for name in names if name)
-
-
 def server_context(section: TlsServer, folder: Path) -> ssl.SSLContext:
     """Return what serves `section`; file names are relative to `folder`. Raises: ConfigError with every problem."""
     problems: list[Problem] = []

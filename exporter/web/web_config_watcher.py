@@ -6,27 +6,19 @@ An invalid file changes nothing; it is logged once and shows in the metrics. Kno
 import asyncio
 import contextlib
 import ssl
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import structlog
 
 from exporter.errors import ConfigError, Problem
+from exporter.file_changes import FileStamps, config_files, stamps_of, unsettled_seconds
 from exporter.web import tls
 from exporter.web.web_config import WebConfig, web_config_from
 from exporter.yaml_files import read_yaml
 
 log = structlog.stdlib.get_logger()
-
-SETTLE_SECONDS: Final = 0.1
-"""A file that is younger may be half written: users or a client CA may be missing. Certificate and key are written one
-after the other, so all files wait for the youngest."""
-
-FileStamp = tuple[int, ...]
-"""Differs when a file does; () for a missing file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +35,7 @@ class LoadedSettings:
     """Valid settings that are not applied yet."""
 
     settings: Settings
-    stamps: dict[Path, FileStamp]
+    stamps: FileStamps
     """Of the files that were read."""
     is_blank: bool
     """Whether the web configuration file is empty, like a truncated one."""
@@ -56,23 +48,24 @@ class WebConfigWatcher:
         """Read `path`, if any. `on_load` is called after each reload with its success. Raises: ConfigError."""
         self._path = path
         self._on_load = on_load
-        self._stamps: dict[Path, FileStamp] = {}
+        self._stamps: FileStamps = {}
         self.settings = Settings()
         if path is not None:
-            loaded = self._read(path)
+            loaded = _load(path, stamps_of(config_files(path, path.parent)))
             self.settings, self._stamps = loaded.settings, loaded.stamps
         if self.settings.context is not None and self.settings.config.http_server_config.http2:
             log.debug("HTTP/2 is not supported; HTTP/1.1 is served")
 
     def reload_if_changed(self) -> None:
-        """Reload if a file changed and none is younger than SETTLE_SECONDS."""
-        if self._unsettled_seconds() == 0 and self._stamps != _stamps(self._stamps):
+        """Reload if a file changed and none may be half written."""
+        # Certificate and key are written one after the other, so all files wait for the youngest.
+        if self._stamps != stamps_of(self._stamps) and not unsettled_seconds(self._stamps):
             with contextlib.suppress(ConfigError):
                 self.apply(self.read())
 
     async def current(self) -> Settings:
-        """Return the current settings; wait up to SETTLE_SECONDS if a file is being written."""
-        if (seconds := self._unsettled_seconds()) > 0:
+        """Return the current settings; wait until no file is half written."""
+        if (seconds := unsettled_seconds(self._stamps)) > 0:
             await asyncio.sleep(seconds)
         self.reload_if_changed()
         return self.settings
@@ -81,10 +74,13 @@ class WebConfigWatcher:
         """Return the settings in the files, None without a file. Raises: ConfigError."""
         if self._path is None:
             return None
+        stamps = stamps_of(config_files(self._path, self._path.parent))  # before they are read: no change is missed
+        known = stamps_of(self._stamps) | stamps
         try:
-            loaded = self._read(self._path)
+            loaded = _load(self._path, stamps)
             self._check_change(loaded)
         except ConfigError as error:
+            self._stamps = known  # invalid files are not read again for each request
             problems = "; ".join(map(str, error.problems))
             log.warning("web configuration not reloaded; the old one stays", problems=problems)
             self._on_load(False)
@@ -102,34 +98,23 @@ class WebConfigWatcher:
 
     def _check_change(self, loaded: LoadedSettings) -> None:
         """Check that loaded settings may replace the current ones. Raises: ConfigError."""
-        problem = None
         if (loaded.settings.context is None) != (self.settings.context is None):
-            problem = Problem(f"{self._path}: tls_server_config", "TLS can be turned on and off by a restart only")
-        elif loaded.is_blank and self.settings.config.basic_auth_users:
-            problem = Problem(str(self._path), "the file is empty and had users; write {} to remove all users")
-        if problem is not None:
-            self._stamps = loaded.stamps
-            raise ConfigError(problem)
+            message = "TLS can be turned on and off by a restart only"
+            raise ConfigError(Problem(f"{self._path}: tls_server_config", message))
+        if loaded.is_blank and self.settings.config.basic_auth_users:
+            message = "the file is empty and had users; write {} to remove all users"
+            raise ConfigError(Problem(str(self._path), message))
 
-    def _read(self, path: Path) -> LoadedSettings:
-        """Return the settings in `path`; remember its stamps even if it is invalid. Raises: ConfigError."""
-        # Stamps are taken before the files are read, so that no change is missed in between.
-        # A failed read also stamps the certificates known before, so that it is not repeated for each request.
-        stamps = _stamps((path, *self._stamps))
-        try:
-            raw = read_yaml(path)
-            config = web_config_from(raw)
-            section, folder = config.tls_server_config, path.parent
-            stamps = {path: stamps[path]} | _stamps(tls.files_of(section, folder))
-            context = tls.server_context(section, folder) if section.is_given else None
-        except ConfigError as error:
-            self._stamps = stamps
-            raise ConfigError(*(_located(problem, path) for problem in error.problems)) from None
-        return LoadedSettings(Settings(config, context), stamps, is_blank=raw is None)
 
-    def _unsettled_seconds(self) -> float:
-        now = time.time()
-        return max((_unsettled_seconds(file, now) for file in self._stamps), default=0.0)
+def _load(path: Path, stamps: FileStamps) -> LoadedSettings:
+    try:
+        raw = read_yaml(path)
+        config = web_config_from(raw)
+        section = config.tls_server_config
+        context = tls.server_context(section, path.parent) if section.is_given else None
+    except ConfigError as error:
+        raise ConfigError(*(_located(problem, path) for problem in error.problems)) from None
+    return LoadedSettings(Settings(config, context), stamps, is_blank=raw is None)
 
 
 def _located(problem: Problem, file: Path) -> Problem:
@@ -147,25 +132,3 @@ def _lost_protections(before: Settings, after: Settings) -> Iterator[str]:
 
 def _requires_certificate(settings: Settings) -> bool:
     return settings.context is not None and settings.context.verify_mode is ssl.CERT_REQUIRED
-
-
-def _unsettled_seconds(file: Path, now: float) -> float:
-    """Return how long to wait for a file; 0 for a missing one and one from the future."""
-    try:
-        age = now - file.stat().st_mtime
-    except (OSError, ValueError):
-        return 0.0
-    return SETTLE_SECONDS - age if 0 <= age < SETTLE_SECONDS else 0.0
-
-
-def _stamps(files: Iterable[Path]) -> dict[Path, FileStamp]:
-    return {file: _stamp(file) for file in files}
-
-
-def _stamp(file: Path) -> FileStamp:
-    """Return the stamp of the file that a link points to."""
-    try:
-        found = file.stat()
-    except (OSError, ValueError):
-        return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -32,7 +32,7 @@ def test_loads_renderings_and_accounts_that_go_are_seen_by_the_next_scrape() -> 
     telemetry = Telemetry(with_process=False)
     telemetry.account("a")
     telemetry.page("text")
-    telemetry.note_load(5.0)
+    telemetry.note_load(5.0, is_current=True)
     assert read(telemetry.page("text")).value("mms_exporter_config_last_reload_success_timestamp_seconds") == 5
     telemetry.note_rendering(0.5, 7)
     assert read(telemetry.page("text")).value("mms_exporter_series") == 7

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.config import Config, load
-from exporter.config_content import Content, content_of
 from exporter.exposition.telemetry import Telemetry
+from exporter.file_changes import FileStamps, config_files, stamps_of
 from exporter.simulator import Simulator
 from exporter.web.reloading import Reloader
 from exporter.web.service import Service
@@ -20,10 +20,10 @@ from tests.web.test_reloading import LOOK, is_successful
 
 
 @asynccontextmanager
-async def followed(load_config: Callable[[], Config], content: Callable[[], Content]) -> AsyncIterator[Service]:
+async def followed(load_config: Callable[[], Config], look: Callable[[], FileStamps]) -> AsyncIterator[Service]:
     """Provide a service whose configuration is followed."""
     service = Service(Telemetry(with_process=False))
-    reloader = Reloader(load_config, service, content)
+    reloader = Reloader(load_config, service, look)
     try:
         await reloader.start(reloader.load())
         await eventually(lambda: service.is_ready)
@@ -87,7 +87,7 @@ async def test_it_goes_on_behind_a_file_that_cannot_be_read(
 ) -> None:
     file = mend(tmp_path / "mounted", simulator.url)
     file.write_text(file.read_text(encoding="utf-8") + "# first\n", encoding="utf-8")
-    async with followed(lambda: load(file), lambda: content_of(file)) as service:
+    async with followed(lambda: load(file), lambda: stamps_of(config_files(file))) as service:
         spoil(file)
         await eventually(lambda: not is_successful(service))
         assert service.publisher.accounts_shown == {"test"}
@@ -98,9 +98,7 @@ async def test_it_goes_on_behind_a_file_that_cannot_be_read(
 async def test_it_goes_on_behind_what_nobody_foresaw_in_the_content(simulator: Simulator, tmp_path: Path) -> None:
     """Who looks at it here reads ASCII, and foresees nothing else."""
     file = write_config(tmp_path, simulator.url)
-    async with followed(
-        lambda: load(file), lambda: Content(file.read_text("ascii").encode(), is_whole=True)
-    ) as service:
+    async with followed(lambda: load(file), lambda: {file: (hash(file.read_text("ascii")),)}) as service:
         loaded_at = service.situation().load.at or 0.0
         with capture_logs() as logs:
             write_config(tmp_path, simulator.url, "# é\n")
@@ -121,7 +119,7 @@ async def test_it_goes_on_behind_what_nobody_foresaw_in_the_configuration(simula
         file.read_text("ascii")
         return load(file)
 
-    async with followed(load_ascii, lambda: content_of(file)) as service:
+    async with followed(load_ascii, lambda: stamps_of(config_files(file))) as service:
         write_config(tmp_path, simulator.url, "# é\n")
         await eventually(lambda: not is_successful(service))
         assert "unexpected" in service.situation().load.problems[0]

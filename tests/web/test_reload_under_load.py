@@ -15,8 +15,8 @@ from aiohttp import ClientSession
 
 from exporter.collect.datasources import OPERATION as LISTING
 from exporter.config import load
-from exporter.config_content import content_of
 from exporter.exposition.telemetry import Telemetry
+from exporter.file_changes import config_files, stamps_of
 from exporter.simulator import Fault, Simulator
 from exporter.threads import DAEMON_THREADS
 from exporter.web.handlers import application
@@ -160,7 +160,7 @@ async def test_reloads_lose_nothing_and_leak_nothing(simulator: Simulator, tmp_p
     simulator.faults.add(Fault(kind="latency", seconds=LATENCY))
     before = len(asyncio.all_tasks()), threading.active_count(), descriptors()
     service = Service(Telemetry(with_process=False))
-    reloader = Reloader(lambda: load(file), service, lambda: content_of(file))
+    reloader = Reloader(lambda: load(file), service, lambda: stamps_of(config_files(file)))
     await reloader.start(reloader.load())
     reloader.follow(REST)
     await eventually(lambda: service.is_ready)

@@ -9,9 +9,9 @@ from threading import Event
 import pytest
 
 from exporter.config import Config, load
-from exporter.config_content import Content, content_of
 from exporter.errors import ConfigError
 from exporter.exposition.telemetry import Telemetry
+from exporter.file_changes import FileStamps, config_files, stamps_of
 from exporter.simulator import Simulator
 from exporter.web.reloading import Reloader
 from exporter.web.service import Service
@@ -26,22 +26,23 @@ LOOK = 0.02
 """Seconds between two looks at the content."""
 
 
-WHOLE, OTHER, GONE = Content(b"1", is_whole=True), Content(b"2", is_whole=True), Content(b"", is_whole=False)
+STAMPS: list[FileStamps] = [{Path("config.yaml"): stamp} for stamp in ((1,), (2,), ())]
+WHOLE, OTHER, GONE = STAMPS
 
 
 class Looked:
-    """Tells the content of a file, or what a test wrote down and then the last of it, and counts how often."""
+    """Returns the stamps of a file, or those that a test gives and then the last of them, and counts its calls."""
 
-    def __init__(self, file: Path, *contents: Content) -> None:
+    def __init__(self, file: Path, *contents: FileStamps) -> None:
         self.file = file
         self.contents = contents
         self.count = 0
 
-    def __call__(self) -> Content:
+    def __call__(self) -> FileStamps:
         self.count += 1
         if self.contents:
             return self.contents[min(self.count, len(self.contents)) - 1]
-        return content_of(self.file)
+        return stamps_of(config_files(self.file))
 
     async def again(self, number: int = 4) -> None:
         """Wait until it was asked so many times more."""
@@ -119,8 +120,7 @@ async def test_a_changed_content_is_loaded_once(
     assert following.loads == 2
 
 
-async def test_a_content_that_stays_is_not_loaded_again(following: Counted, looked: Looked, file: Path) -> None:
-    await asyncio.to_thread(file.touch)
+async def test_a_file_that_stays_is_not_loaded_again(following: Counted, looked: Looked) -> None:
     await looked.again()
     assert following.loads == 1
 
@@ -240,7 +240,7 @@ async def test_neither_configuration_is_applied_unless_both_are_good(
 ) -> None:
     web_file = tmp_path / "web.yaml"
     web_file.write_text("{}", encoding="utf-8")
-    web_config = WebConfigWatcher(web_file, service.note_web_config)
+    web_config = WebConfigWatcher(web_file, service.note_web_load)
     reloader = Reloader(Counted(file), service)
     await reloader.start(reloader.load(), web_config)
     before = web_config.settings
@@ -261,7 +261,7 @@ async def test_what_a_reload_did_not_apply_is_still_followed(
     web_file = file.parent / "web.yaml"
     web_file.write_text("{}", encoding="utf-8")
     reloader = Reloader(Counted(file), service, Looked(file))
-    await reloader.start(reloader.load(), WebConfigWatcher(web_file, service.note_web_config))
+    await reloader.start(reloader.load(), WebConfigWatcher(web_file, service.note_web_load))
     web_file.unlink()
     write_config(file.parent, simulator.url.replace("127.0.0.1", "localhost"))
     with pytest.raises(ConfigError, match="cannot be read"):
@@ -276,7 +276,7 @@ async def test_what_a_reload_did_not_apply_is_still_followed(
 async def test_a_web_configuration_that_held_nothing_up_is_fine_once_it_is_mended(service: Service, file: Path) -> None:
     web_file = file.parent / "web.yaml"
     web_file.write_text("{}", encoding="utf-8")
-    web_config = WebConfigWatcher(web_file, service.note_web_config)
+    web_config = WebConfigWatcher(web_file, service.note_web_load)
     reloader = Reloader(Counted(file), service)
     await reloader.start(reloader.load(), web_config)
     web_file.write_text("nonsense: 1", encoding="utf-8")
@@ -294,7 +294,7 @@ async def test_a_configuration_that_is_put_back_is_fine_while_the_web_configurat
     """What was wrong with it before is neither told nor held against it, once the other is mended too."""
     web_file = file.parent / "web.yaml"
     web_file.write_text("{}", encoding="utf-8")
-    web_config = WebConfigWatcher(web_file, service.note_web_config)
+    web_config = WebConfigWatcher(web_file, service.note_web_load)
     reloader = Reloader(Counted(file), service)
     await reloader.start(reloader.load(), web_config)
     loaded_at = service.situation().load.at

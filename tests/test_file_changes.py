@@ -1,11 +1,11 @@
-"""The content of a configuration: what changes it, and what does not."""
+"""The fingerprint of a configuration and the files that it names: what changes it, and what does not."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from exporter.config_content import content_of
+from exporter.file_changes import FileStamps, config_files, stamps_of
 
 TEXT = """accounts:
   - name: a
@@ -13,6 +13,11 @@ TEXT = """accounts:
     ca_file: {folder}/ca.pem
     credentials: {{type: access_key, access_key_id: x, access_key_secret_file: {folder}/secret}}
 """
+
+
+def stamps(path: Path) -> FileStamps:
+    """Return the fingerprint of a configuration file and of what it names."""
+    return stamps_of(config_files(path))
 
 
 @pytest.fixture
@@ -27,51 +32,50 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["config.yaml", "secret", "ca.pem"])
 def test_a_file_that_changes_changes_the_content(file: Path, name: str) -> None:
-    before = content_of(file)
+    before = stamps(file)
     with (file.parent / name).open("a", encoding="utf-8") as opened:
         opened.write("\n# more")
-    assert content_of(file) != before
-
-
-def test_a_file_that_is_only_touched_does_not(file: Path) -> None:
-    before = content_of(file)
-    for name in ("config.yaml", "secret", "ca.pem"):
-        os.utime(file.parent / name, (1, 1))
-    assert content_of(file) == before
+    assert stamps(file) != before
 
 
 def test_a_change_that_keeps_time_and_size_is_seen(file: Path) -> None:
     secret = file.parent / "secret"
-    before, status = content_of(file), secret.stat()
+    before, status = stamps(file), secret.stat()
     secret.write_text("not-a-sekret", encoding="utf-8")
     os.utime(secret, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert content_of(file) != before
+    assert stamps(file) != before
 
 
-def test_a_link_that_is_turned_is_seen_only_by_what_it_leads_to(tmp_path: Path) -> None:
-    for name, text in (("one", "a: 1"), ("same", "a: 1"), ("two", "a: 2")):
+def test_a_link_that_leads_to_another_file_is_seen(tmp_path: Path) -> None:
+    for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "config.yaml").write_text(text, encoding="utf-8")
+        (tmp_path / name / "config.yaml").write_text("a: 1", encoding="utf-8")
     link, file = tmp_path / "..data", tmp_path / "..data" / "config.yaml"
-    found = []
-    for name in ("one", "same", "two"):
-        link.unlink(missing_ok=True)
-        link.symlink_to(tmp_path / name)
-        found.append(content_of(file))
-    assert found[0] == found[1] != found[2]
+    link.symlink_to(tmp_path / "one")
+    before = stamps(file)
+    assert stamps(file) == before
+    link.unlink()
+    link.symlink_to(tmp_path / "two")
+    assert stamps(file) != before
+
+
+def test_files_of_a_folder_are_found_there(tmp_path: Path) -> None:
+    file = tmp_path / "web.yml"
+    file.write_text("tls_server_config: {cert_file: a.pem, key_file: /etc/a.key}", encoding="utf-8")
+    assert set(config_files(file, tmp_path)) == {file, tmp_path / "a.pem", Path("/etc/a.key")}
 
 
 def test_what_cannot_be_read_is_told(file: Path) -> None:
-    assert content_of(file).is_whole
+    assert all(stamps(file).values())
     (file.parent / "secret").unlink()
-    assert not content_of(file).is_whole
+    assert not all(stamps(file).values())
 
 
 @pytest.mark.parametrize("text", ["", "[", "a: *b", "- a_file: 7", "a_file: ''", "x_file: /\0"])
 def test_whatever_stands_in_the_file_has_a_content(tmp_path: Path, text: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text, encoding="utf-8")
-    assert content_of(file) == content_of(file)
+    assert stamps(file) == stamps(file)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +90,9 @@ def test_whatever_stands_in_the_file_has_a_content(tmp_path: Path, text: str) ->
     ],
 )
 def test_whatever_stands_in_the_file_it_has_a_content(file: Path, text: str) -> None:
-    before = content_of(file)
+    before = stamps(file)
     file.write_text(text, encoding="utf-8")
-    assert content_of(file) != before
+    assert stamps(file) != before
 
 
 def test_aliases_of_aliases_are_looked_at_once(file: Path) -> None:
@@ -96,4 +100,4 @@ def test_aliases_of_aliases_are_looked_at_once(file: Path) -> None:
     lines = ["x0: &a0 {ca_file: ca.pem}"]
     lines += [f"x{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]" for number in range(1, 41)]
     file.write_text("\n".join(lines), encoding="utf-8")
-    assert not content_of(file).is_whole, "there is no ca.pem where it would be"
+    assert not all(stamps(file).values()), "there is no ca.pem where it would be"
