@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from benchmarks.settings import config
+from exporter.app.service import Service
 from exporter.collect.refresh import AccountRefresher
 from exporter.exposition.telemetry import Telemetry
-from exporter.web.service import Service
 
 
 @asynccontextmanager

@@ -12,13 +12,12 @@ from aiohttp import ClientSession
 from benchmarks.children import child
 from benchmarks.machine import resident_mebibytes
 from benchmarks.settings import PLAIN, config
+from exporter.app.service import Service
 from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import Snapshot
 from exporter.exposition.telemetry import Telemetry
-from exporter.garbage import leave_out_what_stays
-from exporter.heap import share_one_arena
-from exporter.simulator.sources import FIRST_SOURCE_ID
-from exporter.web.service import Service
+from exporter.process_memory import leave_out_what_stays, share_one_arena
+from exporter.simulator.world.source_spec import FIRST_SOURCE_ID
 
 CONTROL: Final = "/_simulator"
 REFRESHES: Final = 1000

@@ -11,9 +11,9 @@ from benchmarks.figures import Figure
 from benchmarks.turns import ROUNDS, timed
 from benchmarks.worlds import snapshot
 from exporter.exposition.rendering import Renderer
-from exporter.web.editions import Document
-from exporter.web.page import page
-from exporter.web.status import Load, Situation
+from exporter.web.document_cache import Document
+from exporter.web.status.page import page
+from exporter.web.status.status_report import Load, Situation
 
 SOURCES = 1000
 

@@ -20,18 +20,17 @@ from benchmarks.heartbeat import Heartbeat
 from benchmarks.settings import IDENTITY, config
 from benchmarks.worlds import Held
 from exporter import logs
+from exporter.app.service import Service
+from exporter.app.serving import WebOptions, serve
 from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
 from exporter.exposition.telemetry import Telemetry
-from exporter.garbage import leave_out_what_stays
-from exporter.heap import share_one_arena
+from exporter.process_memory import leave_out_what_stays, share_one_arena
 from exporter.simulator import ManualClock, ScaledClock, Simulator, World, WorldOptions
-from exporter.simulator.checks import Received
-from exporter.simulator.damage import Answer
-from exporter.simulator.faults import Fault
-from exporter.simulator.operations import Route
+from exporter.simulator.api.operations import Route
+from exporter.simulator.faults.fault_plan import Fault
+from exporter.simulator.faults.response_faults import Answer
+from exporter.simulator.http.request_auth import Received
 from exporter.web.addresses import ListenAddress
-from exporter.web.server import WebOptions, serve
-from exporter.web.service import Service
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 DAY_SECONDS = 86400

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from exporter.config import Config, config_from
+from exporter.config.loading import Config, config_from
 from exporter.simulator import Identity
 
 IDENTITY: Final = Identity("LTAI-EXAMPLE", "not-a-secret")

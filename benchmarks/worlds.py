@@ -17,7 +17,7 @@ from exporter.collect.snapshot import (
     SourceName,
     SourceSnapshot,
 )
-from exporter.exposition.families import PARTS
+from exporter.exposition.families.metric_table import PARTS
 from exporter.exposition.rendering import parts_by_kind
 from exporter.mms.models import DataSource
 

@@ -13,12 +13,12 @@ from docs.chart_schema import values_schema
 from docs.configuration import configuration
 from docs.label_values import label_values
 from docs.queries import queries
-from exporter.config_text import schema_text
-from exporter.exposition.families import PARTS
+from exporter.config.config_text import schema_text
+from exporter.config.json_schema import attribute_docstrings, json_schema
+from exporter.exposition.families.metric_table import PARTS
 from exporter.exposition.telemetry import Telemetry
-from exporter.schema import attribute_docstrings, json_schema
-from exporter.web import report
-from exporter.web.web_config import WebConfig
+from exporter.web.security.web_config import WebConfig
+from exporter.web.status import status_schema as report
 
 FOLDER = Path(__file__).parent
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from exporter.schema import json_schema
+from exporter.config.json_schema import json_schema
 
 FILE = Path(__file__).parent.parent / "deploy" / "helm" / "mms-exporter" / "values.schema.json"
 NOT_EMPTY = "(?=.)"

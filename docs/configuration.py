@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from exporter.flags import FLAGS
-from exporter.schema import json_schema
+from exporter.cli.flags import FLAGS
+from exporter.config.json_schema import json_schema
 
 EXAMPLES = Path(__file__).parent / "examples"
 

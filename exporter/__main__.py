@@ -16,10 +16,10 @@ def main() -> int:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             # An exception could be raised in any import, and in code that reports it as ignored: leave at once.
             signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-        from exporter import cli  # noqa: PLC0415 - heavy
+        from exporter.cli import main as command_line  # noqa: PLC0415 - heavy
     except KeyboardInterrupt:
         return INTERRUPTED
-    return cli.main()
+    return command_line.main()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Final, TextIO
 
 import structlog
 
-from exporter.printable import printable
+from exporter.masking import printable
 
 FORMATS: Final = ("logfmt", "json", "console")
 LEVELS: Final = ("debug", "info", "warning", "error")

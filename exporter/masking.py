@@ -1,12 +1,20 @@
-"""Mask secrets in free text of MMS before a person or a program reads it.
+"""Make text of others safe to show: printable characters only, secrets hidden. Pure.
 
-Pure. Text goes through `masked` where it is written out; names and ids do not, because people copy them back.
-When in doubt it hides too much: a location without its host is a nuisance, a password on a screen is an incident.
-Each pattern consumes what it scans or looks ahead a bounded distance, so the time grows with the length only.
+Text goes through `masked` where it is written out; names and ids only through `printable`, because people copy them
+back. When in doubt it hides too much. Each pattern consumes what it scans or looks ahead a bounded distance, so the
+time grows with the length only.
 """
 
 import re
 from typing import Final
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters, line breaks, bidirectional overrides and the like as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
 
 HIDDEN: Final = "<hidden>"
 """What stands in place of a secret."""

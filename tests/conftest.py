@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from exporter.config import Config, config_from
+from exporter.config.loading import Config, config_from
 from exporter.simulator import Identity, ManualClock, Simulator, World, WorldOptions
 
 IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")

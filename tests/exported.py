@@ -1,7 +1,7 @@
 """Every metric that the exporter serves, with its labels: taken from the code, for what reads dashboards and rules."""
 
 from docs.build import own_metrics
-from exporter.exposition.families import PARTS
+from exporter.exposition.families.metric_table import PARTS
 
 OF_THE_PROCESS = ("process_start_time_seconds", "process_cpu_seconds_total", "process_resident_memory_bytes")
 """Of the series of the process, those that dashboards and rules use."""

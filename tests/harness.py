@@ -9,11 +9,11 @@ from typing import Final
 from exporter.clock import Clock
 from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import Snapshot
-from exporter.config import Config
+from exporter.config.loading import Config
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
-from exporter.mms.access import client_of
 from exporter.mms.client import Client
+from exporter.mms.client_factory import client_of
 from exporter.sharding import WHOLE, Shard
 from tests.reading import Exposition, read
 

@@ -21,9 +21,10 @@ from aiohttp.test_utils import TestServer
 from msgspec.structs import replace as fault_like
 
 from exporter import logs
-from exporter.config import Config, config_from
-from exporter.simulator import Fault, Identity, ManualClock, Simulator, events, happen
-from exporter.simulator.rows import CANARY
+from exporter.config.loading import Config, config_from
+from exporter.simulator import Fault, Identity, ManualClock, Simulator, happen
+from exporter.simulator.api.rows import CANARY
+from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.console.conftest import shown
 from tests.faults.expectations import AILMENTS
@@ -411,9 +412,9 @@ async def test_nothing_that_holds_one_shows_it(
 
 SHOW = """
 import asyncio, json, sys
-from exporter.config import config_from
+from exporter.config.loading import config_from
 from exporter.exposition.telemetry import Telemetry
-from exporter.mms.access import client_of
+from exporter.mms.client_factory import client_of
 
 async def main():
     config = config_from(json.load(sys.stdin))

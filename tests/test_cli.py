@@ -12,7 +12,8 @@ import pytest
 from aiohttp import ClientSession
 
 from exporter import __version__
-from exporter.simulator import Fault, Simulator, events, happen
+from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator.world import events
 from tests.harness import eventually
 from tests.processes import run, serving, write_config
 from tests.programs import ROOT
@@ -22,7 +23,7 @@ from tests.reading import read
 async def test_version_is_told_without_loading_what_it_does_not_need() -> None:
     ended = await run("--version")
     assert (ended.code, ended.out) == (0, f"mms-exporter {__version__}\n")
-    heavy = "import sys; from exporter.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass\n"
+    heavy = "import sys; from exporter.cli.main import main\ntry: main(['--version'])\nexcept SystemExit: pass\n"
     heavy += "print(sorted({'aiohttp', 'prometheus_client', 'yaml', 'alibabacloud_credentials'} & set(sys.modules)))"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", heavy, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parent.parent
@@ -278,7 +279,7 @@ async def test_a_name_resolution_that_hangs_does_not_hold_up_the_end(tmp_path: P
     code = """
 import socket, sys, time
 socket.getaddrinfo = lambda *_, **__: time.sleep(30)
-from exporter.cli import main
+from exporter.cli.main import main
 sys.exit(main())
 """
     config = write_config(tmp_path, "https://mms.example.com")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import config_from, load, region_only
-from exporter.config_credentials import AccessKey, Sts
+from exporter.config.credential_types import AccessKey, Sts
+from exporter.config.loading import config_from, load, region_only
+from exporter.config.sections import Secret, seconds
 from exporter.errors import ConfigError, Problem
-from exporter.shapes import Secret, seconds
 
 CONFIGS = Path(__file__).parent / "configs"
 INVALID = sorted((CONFIGS / "invalid").glob("*.yaml"))

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.clock import Clock
-from exporter.config import Config, config_from
-from exporter.config_text import effective_text
+from exporter.config.config_text import effective_text
+from exporter.config.environment_proxies import with_proxies
+from exporter.config.loading import Config, config_from
 from exporter.console.check import check
 from exporter.console.options import Options
-from exporter.environment_proxies import with_proxies
 from exporter.errors import ConfigError
 from tests.console.conftest import Shown
 from tests.harness import no_sleep

@@ -10,12 +10,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config import Config, config_from, load
-from exporter.config_text import effective_text
+from exporter.config.config_text import effective_text
+from exporter.config.loading import Config, config_from, load
+from exporter.config.sections import duration_text, seconds
+from exporter.config.yaml_files import yaml_text
 from exporter.errors import ConfigError
 from exporter.masking import HIDDEN
-from exporter.shapes import duration_text, seconds
-from exporter.yaml_files import yaml_text
 from tests.processes import run
 from tests.programs import ROOT
 from tests.test_config import CONFIGS

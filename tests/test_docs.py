@@ -14,13 +14,13 @@ from hypothesis import given
 
 from docs.build import FOLDER, documents, own_metrics
 from docs.configuration import sections
-from exporter.config import config_from, load
-from exporter.config_credentials import Credentials
+from exporter.cli.flags import COMMANDS, FLAGS
+from exporter.config.credential_types import Credentials
+from exporter.config.json_schema import json_schema
+from exporter.config.loading import config_from, load
 from exporter.errors import ConfigError
-from exporter.exposition.families import PARTS
+from exporter.exposition.families.metric_table import PARTS
 from exporter.exposition.telemetry import OPERATIONS
-from exporter.flags import COMMANDS, FLAGS
-from exporter.schema import json_schema
 from tests.documented import blocks
 from tests.programs import ROOT
 from tests.test_config import CONFIGS, INVALID, JSON

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter import arguments
-from exporter.simulator import Simulator, events, happen
+from exporter.cli import arguments
+from exporter.simulator import Simulator, happen
+from exporter.simulator.world import events
 from tests.console.conftest import FIRST
 from tests.console.test_commands_page import EXAMPLE
 from tests.console.test_commands_page import PAGE as COMMANDS_PAGE

@@ -13,7 +13,7 @@ from docs.build import own_metrics
 from docs.label_values import COLLECTOR_MEANINGS, KIND_MEANINGS, OPERATION_MEANINGS, REASON_MEANINGS, STATUSES
 from docs.queries import FILE, groups
 from exporter.errors import REASONS
-from exporter.exposition.families import PARTS
+from exporter.exposition.families.metric_table import PARTS
 from exporter.exposition.telemetry import OPERATIONS
 from tests.reading import Exposition, read
 from tests.recorded_demo import END, pages, prometheus_with_the_demo

@@ -2,11 +2,11 @@
 
 import pytest
 
-from exporter.config import config_from
-from exporter.config_network import Proxy
-from exporter.environment_proxies import with_proxies
+from exporter.config.environment_proxies import with_proxies
+from exporter.config.loading import config_from
+from exporter.config.network import Proxy
+from exporter.config.sections import Secret
 from exporter.errors import ConfigError
-from exporter.shapes import Secret
 
 PROXY = {"HTTPS_PROXY": "http://proxy.example.com:3128"}
 SHANGHAI = "https://maxcompute.cn-shanghai.aliyuncs.com"

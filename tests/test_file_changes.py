@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.file_changes import FileStamps, config_files, stamps_of
+from exporter.config.file_changes import FileStamps, config_files, stamps_of
 
 TEXT = """accounts:
   - name: a

@@ -3,9 +3,9 @@
 import pytest
 
 from exporter import __version__
-from exporter.arguments import Invocation, parse
+from exporter.cli.arguments import Invocation, parse
+from exporter.cli.flags import COMMANDS, FLAGS, WORDS, Flag
 from exporter.errors import ConfigError
-from exporter.flags import COMMANDS, FLAGS, WORDS, Flag
 from exporter.web.addresses import ListenAddress, listen_address
 
 

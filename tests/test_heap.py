@@ -29,7 +29,7 @@ ranges = re.findall(r"^(\\w+)-(\\w+) ---p 00000000 00:00 0", Path("/proc/self/ma
 print(sum(int(end, 16) - int(begin, 16) > 2**25 for begin, end in ranges))
 """
 """Prints how many arenas beyond the first there are: glibc reserves 64 MiB of addresses for each."""
-SHARED = "from exporter.heap import share_one_arena; share_one_arena()"
+SHARED = "from exporter.process_memory import share_one_arena; share_one_arena()"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells")
@@ -43,7 +43,7 @@ def test_threads_share_one_arena_once_they_are_told_to(prepare: str, *, is_share
 HOLES = """
 from pathlib import Path
 
-from exporter.heap import give_back
+from exporter.process_memory import give_back
 
 def resident_pages() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1])

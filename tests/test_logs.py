@@ -10,7 +10,8 @@ import pytest
 import structlog
 
 from exporter.logs import FORMATS, configure
-from exporter.simulator import Fault, ManualClock, Simulator, events, happen
+from exporter.simulator import Fault, ManualClock, Simulator, happen
+from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.harness import harness_on
 

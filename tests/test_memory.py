@@ -21,8 +21,9 @@ from exporter.collect.snapshot import (
 from exporter.mms import transport
 from exporter.mms.models import DataSource, Job, Partition, Table, Task
 from exporter.mms.record import Record
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, events, happen
-from exporter.simulator.sources import FIRST_SOURCE_ID
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator.world import events
+from exporter.simulator.world.source_spec import FIRST_SOURCE_ID
 from tests.conftest import IDENTITY, config_on
 from tests.harness import Harness, harness_on
 

@@ -6,13 +6,14 @@ from inspect import signature
 
 import pytest
 
+from exporter.app.service import Service
 from exporter.errors import WriteForbidden
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
 from exporter.mms.protocol import JobRequest
-from exporter.simulator import Fault, Identity, ManualClock, Simulator, World, WorldOptions, events, happen
-from exporter.simulator.operations import OPERATIONS, WRITING
-from exporter.web.service import Service
+from exporter.simulator import Fault, Identity, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator.api.operations import OPERATIONS, WRITING
+from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.harness import harness_on
 from tests.test_architecture import MODULES, imports_of, name_of

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from docs.build import FOLDER
-from exporter.exposition.families import PARTS
+from exporter.exposition.families.metric_table import PARTS
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from tests.conftest import IDENTITY, config_on
 from tests.documented import blocks

@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from exporter import arguments
-from exporter.flags import COMMANDS
+from exporter.cli import arguments
+from exporter.cli.flags import COMMANDS
 from tests.programs import ROOT
 
 READ_BY_PEOPLE: Final = (

@@ -8,9 +8,9 @@ from structlog.stdlib import BoundLogger
 
 from exporter.clock import Clock
 from exporter.collect.fan_out import FanOut
-from exporter.collect.known_sources import KnownSource, KnownSources, Reading
 from exporter.collect.permissions import Permissions
-from exporter.config import Account
+from exporter.collect.state.source_state import KnownSource, KnownSources, Reading
+from exporter.config.loading import Account
 from exporter.errors import ExporterError
 from exporter.mms.client import Client
 from exporter.mms.observer import Observer

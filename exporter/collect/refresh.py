@@ -12,15 +12,15 @@ import structlog
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collect.collector import Collector, Means, SourcesCollector
-from exporter.collect.datasources import DataSourcesCollector
-from exporter.collect.failures import FailuresCollector
-from exporter.collect.jobs import JobsReader
-from exporter.collect.known_sources import KnownSources
+from exporter.collect.collectors.datasources import DataSourcesCollector
+from exporter.collect.collectors.failures import FailuresCollector
+from exporter.collect.collectors.jobs import JobsReader
+from exporter.collect.collectors.tasks import tasks_collector
+from exporter.collect.collectors.watch import WatchCollector
+from exporter.collect.error_summary import troubles_in
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, Trouble
-from exporter.collect.tasks import tasks_collector
-from exporter.collect.troubles import troubles_in
-from exporter.collect.watch import WatchCollector
-from exporter.config import Account, Config
+from exporter.collect.state.source_state import KnownSources
+from exporter.config.loading import Account, Config
 from exporter.errors import AuthRefused, CallTimedOut, CredentialsUnavailable, ExporterError, MmsError
 from exporter.mms.client import Client
 from exporter.mms.observer import Observer

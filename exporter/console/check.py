@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from exporter.clock import Clock
-from exporter.config import Account, Config
-from exporter.config_credentials import AccessKey, Sts
-from exporter.console.asking import Unheard, accounts_meant
+from exporter.config.credential_types import AccessKey, Sts
+from exporter.config.loading import Account, Config
 from exporter.console.columns import Column, Field
+from exporter.console.command_report import Report
 from exporter.console.options import Options
 from exporter.console.probes import NothingToAskError, Probe, probes
-from exporter.console.report import Report
+from exporter.console.queries import Unheard, accounts_meant
 from exporter.errors import (
     AnswerTooLarge,
     AuthRefused,
@@ -27,8 +27,8 @@ from exporter.errors import (
     NotFound,
     PermissionRefused,
 )
-from exporter.mms.access import client_of
 from exporter.mms.client import Client
+from exporter.mms.client_factory import client_of
 from exporter.mms.models import DataSource
 
 Result = Literal["ok", "denied", "failed", "untested"]

@@ -6,8 +6,8 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from exporter.config import Account
-from exporter.console.texts import rfc3339
+from exporter.config.loading import Account
+from exporter.console.text_formats import rfc3339
 from exporter.masking import masked
 from exporter.mms.models import DataSource
 

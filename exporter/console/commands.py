@@ -5,15 +5,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from exporter.clock import SYSTEM_CLOCK, Clock
-from exporter.config import Config
+from exporter.config.loading import Config
 from exporter.console.check import check
-from exporter.console.details import show
-from exporter.console.failures import failures
-from exporter.console.jobs import jobs
+from exporter.console.command_report import Report
+from exporter.console.failed import failures
+from exporter.console.job_list import jobs
 from exporter.console.options import Options
-from exporter.console.report import Report
-from exporter.console.sources import sources
-from exporter.threads import DAEMON_THREADS
+from exporter.console.show import show
+from exporter.console.source_list import sources
+from exporter.runtime import DAEMON_THREADS
 
 Command = Callable[[Config, Options, float], Awaitable[Report[Any]]]
 

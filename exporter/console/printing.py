@@ -5,11 +5,11 @@ import io
 import json
 from typing import Any, Final, TypeVar
 
+from exporter.console.command_report import Report
 from exporter.console.options import Output
-from exporter.console.paper import Paper
-from exporter.console.report import Report
+from exporter.console.output_style import Paper
 from exporter.console.tables import cards, table
-from exporter.printable import printable
+from exporter.masking import printable
 
 R = TypeVar("R")
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.config import Config, WatchedPartitions, WatchedTables
+from exporter.config.loading import Config, WatchedPartitions, WatchedTables
 from exporter.mms.client import Client
 from exporter.mms.models import DataSource
 from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter, TaskFilter, like

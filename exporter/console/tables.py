@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from exporter.console.columns import Column
-from exporter.console.paper import Paper
-from exporter.console.report import Report
-from exporter.console.texts import STOPPED, shortened
-from exporter.printable import printable
+from exporter.console.command_report import Report
+from exporter.console.output_style import Paper
+from exporter.console.text_formats import STOPPED, shortened
+from exporter.masking import printable
 
 BAR_WIDTH: Final = 10
 PERCENT_WIDTH: Final = 4

@@ -9,7 +9,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from exporter.console.paper import Paper
+from exporter.console.output_style import Paper
 from exporter.mms.models import Job
 
 Show = Callable[[Sequence[Job]], None]

@@ -14,7 +14,7 @@ from exporter.collect.snapshot import Snapshot
 from exporter.exposition.rendering import Page, Renderer
 from exporter.exposition.telemetry import Telemetry
 from exporter.exposition.text import Format, filtered
-from exporter.heap import give_back
+from exporter.process_memory import give_back
 
 log = structlog.stdlib.get_logger()
 

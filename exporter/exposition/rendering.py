@@ -12,9 +12,9 @@ from itertools import chain
 from typing import Any, Final
 
 from exporter.collect.snapshot import Snapshot
-from exporter.exposition.deflation import Deflated, deflated
-from exporter.exposition.families import PARTS
-from exporter.exposition.family import Part, itself
+from exporter.exposition.families.metric_table import PARTS
+from exporter.exposition.families.metric_types import Part, itself
+from exporter.exposition.gzip_chunks import Deflated, deflated
 from exporter.exposition.text import family_name, head, labels_text, sample_lines
 
 GROUP_PARTS: Final = 32

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from exporter.exposition.family import Family, Sample
+from exporter.exposition.families.metric_types import Family, Sample
 
 Format = Literal["text", "openmetrics"]
 

@@ -26,7 +26,6 @@ from exporter.mms.decoding import Changed, Fingerprint, Identified, Page
 from exporter.mms.listing import Listing, read_newest, read_pages
 from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
 from exporter.mms.observer import Observer
-from exporter.mms.pace import DEFAULT_LIMITS, Limits, Pace, backoff_seconds
 from exporter.mms.protocol import (
     Call,
     DataSourceFilter,
@@ -37,6 +36,7 @@ from exporter.mms.protocol import (
     TaskFilter,
 )
 from exporter.mms.signing import Credential, canonical_query, signed_headers
+from exporter.mms.throttle import DEFAULT_LIMITS, Limits, Pace, backoff_seconds
 from exporter.mms.times import http_date_seconds
 from exporter.mms.transport import DIRECT, Route, Transport
 

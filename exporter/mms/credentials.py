@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from exporter.clock import SYSTEM_CLOCK, Clock
-from exporter.config_credentials import (
+from exporter.config.credential_types import (
     AccessKey,
     Credentials,
     CredentialsUri,
@@ -21,12 +21,12 @@ from exporter.config_credentials import (
     RamRoleArn,
     Sts,
 )
-from exporter.config_network import Proxy
+from exporter.config.network import Proxy
+from exporter.config.sections import Secret
 from exporter.errors import CredentialsUnavailable
-from exporter.mms.credential_faults import fault, remedy
+from exporter.mms.credential_errors import fault, remedy
 from exporter.mms.signing import Credential
-from exporter.shapes import Secret
-from exporter.threads import DAEMON_THREADS
+from exporter.runtime import DAEMON_THREADS
 
 CACHE_SECONDS: Final = 30.0
 """How long the library's answer is used before it is asked again; it renews what is about to expire by itself."""

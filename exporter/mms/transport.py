@@ -14,10 +14,10 @@ from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from exporter import __version__
-from exporter.config_network import Proxy, tls_context
+from exporter.config.network import Proxy, tls_context
 from exporter.errors import AnswerTooLarge, CallTimedOut, ConnectionFailed, MalformedAnswer, MmsError
-from exporter.mms.pace import Limits
 from exporter.mms.signing import HEADER_ACTION
+from exporter.mms.throttle import Limits
 
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 _NAME_HINT: Final = "check the region, the host names of endpoint and proxy, and the DNS of this machine"

@@ -16,7 +16,7 @@ from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.errors import RetryStopped
 from exporter.files import PRIVATE, write_atomically
 from exporter.retry.batches import Batch
-from exporter.retry.locks import held
+from exporter.retry.file_lock import held
 
 FORMAT: Final = 1
 PRIVATE_FOLDER: Final = 0o700

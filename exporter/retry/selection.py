@@ -15,10 +15,10 @@ from exporter.mms.client import Client
 from exporter.mms.models import Job, JobConfig
 from exporter.mms.protocol import JobFilter
 from exporter.retry.coverage import Coverage
-from exporter.retry.earlier import EarlierJobs, no_earlier
-from exporter.retry.inventory import Inventory, whole
-from exporter.retry.lookup import unfinished_jobs
-from exporter.retry.scope import Plan, Refused, Wanted, jobs_over, plan, sent_by_name
+from exporter.retry.earlier_runs import EarlierJobs, no_earlier
+from exporter.retry.failed_units import Inventory, whole
+from exporter.retry.job_lookup import unfinished_jobs
+from exporter.retry.planning import Plan, Refused, Wanted, jobs_over, plan, sent_by_name
 from exporter.retry.units import FAILED, TableName, Unit
 
 

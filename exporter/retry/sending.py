@@ -13,6 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from exporter.clock import SYSTEM_CLOCK, Clock
+from exporter.config.sections import duration_text
 from exporter.errors import (
     AuthRefused,
     ConnectionFailed,
@@ -27,12 +28,11 @@ from exporter.errors import (
 from exporter.mms.client import Client
 from exporter.mms.models import Job
 from exporter.retry.coverage import Coverage
-from exporter.retry.inventory import Inventory
+from exporter.retry.failed_recheck import Standing
+from exporter.retry.failed_units import Inventory
+from exporter.retry.job_lookup import jobs_named, jobs_surely_named, unfinished_jobs
 from exporter.retry.journal import Entry, Journal
-from exporter.retry.lookup import jobs_named, jobs_surely_named, unfinished_jobs
-from exporter.retry.scope import taken_by
-from exporter.retry.standing import Standing
-from exporter.shapes import duration_text
+from exporter.retry.planning import taken_by
 
 SETTLE_SECONDS: Final = 300.0
 """Default of how long lists and statuses may lag behind jobs. UNVERIFIED: how long they do; a live account tells."""

@@ -10,8 +10,8 @@ from exporter.errors import MmsError, NotFound
 from exporter.mms.client import Client
 from exporter.mms.models import Job
 from exporter.mms.protocol import get_mms_job
+from exporter.retry.job_lookup import jobs_of_run
 from exporter.retry.journal import Course, Entry
-from exporter.retry.lookup import jobs_of_run
 from exporter.retry.sending import Means, stopped
 from exporter.retry.units import DONE, FAILED
 

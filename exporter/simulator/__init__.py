@@ -1,13 +1,13 @@
 """A local MMS over real HTTP, as strict as the vendor's, with a world behind it and faults on command."""
 
-from exporter.simulator import events
-from exporter.simulator.clocks import ManualClock, ScaledClock
-from exporter.simulator.faults import Fault
-from exporter.simulator.happenings import happen
-from exporter.simulator.identities import Identity
-from exporter.simulator.options import DEMO_SPEED, WorldOptions
-from exporter.simulator.server import Simulator
-from exporter.simulator.world import World
+from exporter.simulator.api.identities import Identity
+from exporter.simulator.faults.fault_plan import Fault
+from exporter.simulator.http.server import Simulator
+from exporter.simulator.world import events
+from exporter.simulator.world.event_handlers import happen
+from exporter.simulator.world.options import DEMO_SPEED, WorldOptions
+from exporter.simulator.world.simulated_clock import ManualClock, ScaledClock
+from exporter.simulator.world.world import World
 
 __all__ = [
     "DEMO_SPEED",

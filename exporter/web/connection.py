@@ -11,7 +11,7 @@ import structlog
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from exporter.web.security_headers import add_default_headers
+from exporter.web.security.security_headers import add_default_headers
 
 log = structlog.stdlib.get_logger()
 

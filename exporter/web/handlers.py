@@ -9,12 +9,12 @@ import msgspec
 from aiohttp import Payload, web
 from aiohttp.abc import AbstractStreamWriter
 
+from exporter.app.service import Service
 from exporter.errors import ConfigError
 from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
-from exporter.web.editions import Document, Edition
-from exporter.web.page import POLICY, page
-from exporter.web.security_headers import add_default_headers
-from exporter.web.service import Service
+from exporter.web.document_cache import Document, Edition
+from exporter.web.security.security_headers import add_default_headers
+from exporter.web.status.page import POLICY, page
 
 Reload = Callable[[], Awaitable[None]]
 

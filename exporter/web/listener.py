@@ -14,8 +14,8 @@ from aiohttp import web
 
 from exporter.web.addresses import ListenAddress
 from exporter.web.connection import Connection, Limits
-from exporter.web.tls_failure_log import TlsFailureLog
-from exporter.web.web_config_watcher import WebConfigWatcher
+from exporter.web.security.tls_failure_log import TlsFailureLog
+from exporter.web.security.web_config_watcher import WebConfigWatcher
 
 log = structlog.stdlib.get_logger()
 

@@ -12,11 +12,11 @@ from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 from aiolimiter import AsyncLimiter
 
-from exporter.web.basic_auth import BasicAuth, TooManyLogins, parse_basic_auth
 from exporter.web.connection import HTTP_VERSIONS, Connection
-from exporter.web.security_headers import add_configured_headers
-from exporter.web.web_config import RateLimit, WebConfig
-from exporter.web.web_config_watcher import WebConfigWatcher
+from exporter.web.security.basic_auth import BasicAuth, TooManyLogins, parse_basic_auth
+from exporter.web.security.security_headers import add_configured_headers
+from exporter.web.security.web_config import RateLimit, WebConfig
+from exporter.web.security.web_config_watcher import WebConfigWatcher
 
 CHALLENGE: Final = 'Basic realm="mms-exporter"'
 RETRY_SECONDS: Final = 1

@@ -10,10 +10,11 @@ from typing import Final
 from exporter.clock import Clock
 from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import AccountSnapshot, Failed, SourceSnapshot
-from exporter.mms.access import client_of
+from exporter.mms.client_factory import client_of
 from exporter.mms.models import JOB_STATUSES, TASK_STATUSES, DataSource, Partition, Table
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, events, happen
-from exporter.simulator.faults import Kind
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator.faults.fault_plan import Kind
+from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.harness import no_sleep
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.collect.failure_memory import MAX_LIST_AGE_SECONDS
+from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
 from exporter.mms.models import DATA_SOURCE_STATUSES, DataSource, Job, Partition, Table
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
-from exporter.simulator.truth import Truth
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator.world import events
+from exporter.simulator.world.oracle import Truth
 from tests.conftest import IDENTITY, config_on
 from tests.harness import harness_on
 from tests.reading import Exposition

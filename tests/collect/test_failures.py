@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.collect.failure_memory import FailureMemory, KindMemory
-from exporter.collect.known_sources import KnownSource
 from exporter.collect.permissions import OFF_SECONDS
 from exporter.collect.snapshot import Failures, FailuresFigures, SourceFigures, SourceName
+from exporter.collect.state.failure_state import FailureMemory, KindMemory
+from exporter.collect.state.source_state import KnownSource
 from exporter.mms.models import DataSource
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, events, happen
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator.world import events
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.conftest import IDENTITY, config_on
 from tests.harness import harness_on

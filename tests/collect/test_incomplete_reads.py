@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.collect.failure_memory import MAX_LIST_AGE_SECONDS
-from exporter.collect.job_memory import PAGE_DOUBT_SECONDS
+from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
+from exporter.collect.state.job_state import PAGE_DOUBT_SECONDS
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions
-from exporter.simulator.faults import Kind
+from exporter.simulator.faults.fault_plan import Kind
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.conftest import IDENTITY, config_on
 from tests.harness import Harness, harness_on

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.collect.jobs import JobsReader
+from exporter.collect.collectors.jobs import JobsReader
 from exporter.mms import transport
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from tests.collect.conftest import HISTORY, HandWrittenMms

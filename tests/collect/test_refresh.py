@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.collect.jobs import JobsReader
-from exporter.collect.known_sources import KnownSource
+from exporter.collect.collectors.jobs import JobsReader
 from exporter.collect.refresh import AccountRefresher
+from exporter.collect.state.source_state import KnownSource
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
 from exporter.mms.credentials import credential_source
-from exporter.simulator import Fault, ManualClock, Simulator, events
+from exporter.simulator import Fault, ManualClock, Simulator
+from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.harness import eventually, harness_on
 

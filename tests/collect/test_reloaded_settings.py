@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from exporter.config import Config
+from exporter.config.loading import Config
 from exporter.simulator import ManualClock
 from tests.collect.conftest import HandWrittenMms
 from tests.conftest import config_on

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from structlog.testing import capture_logs
 
+from exporter.collect.collectors.tasks import MAX_ERRORS, MAX_PAGES_PER_JOB
 from exporter.collect.permissions import OFF_SECONDS
-from exporter.collect.tasks import MAX_ERRORS, MAX_PAGES_PER_JOB
 from exporter.mms.models import TASK_STATUSES, UNFINISHED_JOB_STATUSES
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
-from exporter.simulator.truth import Truth
+from exporter.simulator.world.oracle import Truth
 from tests.collect.conftest import HandWrittenMms
 from tests.conftest import IDENTITY, config_on
 from tests.harness import harness_on

@@ -1,6 +1,6 @@
 """What a refresh could not do stands in the snapshot: bounded, of every kind, in words of our own."""
 
-from exporter.collect.troubles import MAX_TROUBLES, troubles_in
+from exporter.collect.error_summary import MAX_TROUBLES, troubles_in
 from exporter.errors import CallTimedOut, InternalError, PermissionRefused
 from exporter.simulator import Fault, ManualClock, Simulator
 from tests.conftest import config_on

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.collect.watch import PAGES_PER_REFRESH, RETRY_SECONDS
-from exporter.simulator import ManualClock, Simulator, World, events, happen
+from exporter.collect.collectors.watch import PAGES_PER_REFRESH, RETRY_SECONDS
+from exporter.simulator import ManualClock, Simulator, World, happen
+from exporter.simulator.world import events
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.collect.test_failures import AWKWARD, FIRST, STILL
 from tests.conftest import IDENTITY, config_on

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from exporter.config import Config
+from exporter.config.loading import Config
+from exporter.console.command_report import Report
 from exporter.console.commands import report_of
 from exporter.console.options import Options
-from exporter.console.paper import Paper
+from exporter.console.output_style import Paper
 from exporter.console.printing import as_csv, as_json, printed
-from exporter.console.report import Report
 from exporter.simulator import ManualClock, Simulator
 from tests.conftest import config_on
 

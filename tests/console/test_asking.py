@@ -5,10 +5,11 @@ from typing import Literal
 import msgspec
 import pytest
 
-from exporter.config import Config, config_from
+from exporter.config.loading import Config, config_from
 from exporter.errors import ConfigError
 from exporter.mms.models import DataSource, Job, Partition, Table
-from exporter.simulator import Fault, Simulator, events, happen
+from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator.world import events
 from tests.conftest import account_on, config_on
 from tests.console.conftest import FIRST, shown
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.clock import Clock
-from exporter.config import Config, config_from
+from exporter.config.loading import Config, config_from
 from exporter.console.check import check
 from exporter.console.options import Options
 from exporter.simulator import Fault, Simulator

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.simulator import Fault, Simulator, events, happen
+from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator.world import events
 from tests.console.conftest import FIRST
 from tests.harness import eventually
 from tests.processes import ENVIRONMENT, run, write_config

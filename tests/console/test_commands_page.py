@@ -9,19 +9,22 @@ from typing import Any
 
 import pytest
 
-from exporter import arguments
+from exporter.cli import arguments
 from exporter.clock import SYSTEM_CLOCK, Clock
-from exporter.config import region_only
-from exporter.console import failures, jobs, sources
+from exporter.config.loading import region_only
+from exporter.console import failed as failures
+from exporter.console import job_list as jobs
+from exporter.console import source_list as sources
 from exporter.console.check import FIELDS as CHECK_FIELDS
 from exporter.console.check import Finding, check
 from exporter.console.columns import Field
+from exporter.console.command_report import Report
 from exporter.console.commands import report_of
 from exporter.console.options import Options
-from exporter.console.paper import Paper
+from exporter.console.output_style import Paper
 from exporter.console.printing import printed
-from exporter.console.report import Report
-from exporter.simulator import ManualClock, Simulator, events, happen
+from exporter.simulator import ManualClock, Simulator, happen
+from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.console.conftest import FIRST
 from tests.programs import ROOT

@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from exporter.console.columns import Found, plain
-from exporter.console.details import RECORDS, card, fields
+from exporter.console.show import RECORDS, card, fields
 from exporter.mms.models import Column, DataSource, Job, JobConfig, Partition, Table, TableSchema
 from exporter.mms.record import Record
-from exporter.simulator import Fault, Simulator, events, happen
+from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.console.conftest import FIRST, Look
 

@@ -4,7 +4,8 @@ import pytest
 
 from exporter.console.newest import Newest
 from exporter.mms.models import Table
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, events, happen
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.console.conftest import FIRST, Look, shown
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from exporter.simulator import Fault, Simulator, events, happen
+from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator.world import events
 from tests.console.conftest import FIRST, Look
 
 UNFINISHED_OR_FAILED = {"INIT", "DOING", "FAILED"}

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import DEFAULT_ZONE
+from exporter.config.loading import DEFAULT_ZONE
 from exporter.console.columns import Column, Field
+from exporter.console.command_report import Report
 from exporter.console.options import Output
-from exporter.console.paper import Paper
+from exporter.console.output_style import Paper
 from exporter.console.printing import as_csv, printed
-from exporter.console.report import Report
-from exporter.console.texts import age, percent, shortened
+from exporter.console.text_formats import age, percent, shortened
 from tests.console.conftest import Shown
 
 HOSTILE = {

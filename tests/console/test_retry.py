@@ -12,17 +12,18 @@ from typing import Any
 
 import pytest
 
-from exporter.config import Config, config_from
-from exporter.console.paper import Paper
-from exporter.console.retry import Outcome, retry
+from exporter.config.loading import Config, config_from
+from exporter.console.output_style import Paper
+from exporter.console.retry_command import Outcome, retry
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, RetryStopped
 from exporter.mms.protocol import JobRequest
-from exporter.retry.claims import claimed
 from exporter.retry.journal import Journal
 from exporter.retry.selection import Selection
-from exporter.simulator import Fault, Identity, events, happen
+from exporter.retry.source_lock import claimed
+from exporter.simulator import Fault, Identity, happen
+from exporter.simulator.world import events
 from tests.conftest import IDENTITY, account_on, config_on
 from tests.programs import ROOT
 from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, Stage, stage_on

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from exporter.errors import RetryStopped
-from exporter.retry.earlier import UNSEEN_SECONDS
+from exporter.retry.earlier_runs import UNSEEN_SECONDS
 from exporter.retry.journal import course_from
 from exporter.retry.selection import Selection
 from exporter.retry.sending import SETTLE_SECONDS
-from exporter.simulator import Fault, events, happen
+from exporter.simulator import Fault, happen
+from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
 
 from .test_retry import Run, journals, runner_on

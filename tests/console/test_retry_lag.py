@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from exporter.retry.selection import Selection
-from exporter.simulator import Fault, events, happen
+from exporter.simulator import Fault, happen
+from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
 
 from .test_retry import journals, runner_on

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.simulator import Fault, ScaledClock, Simulator, World, events, happen
+from exporter.simulator import Fault, ScaledClock, Simulator, World, happen
+from exporter.simulator.world import events
 from tests.conftest import IDENTITY
 from tests.harness import eventually
 from tests.processes import ENVIRONMENT, run, write_config

@@ -8,7 +8,8 @@ import pytest
 from exporter.errors import ConfigError
 from exporter.mms.models import DataSource
 from exporter.mms.progress import source_ratio
-from exporter.simulator import Simulator, events, happen
+from exporter.simulator import Simulator, happen
+from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.console.conftest import FIRST, Look, shown
 

@@ -16,7 +16,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from exporter.arguments import parse
+from exporter.cli.arguments import parse
 from tests.deploy.dockerfile import said as said_in
 from tests.deploy.dockerfile import stages
 from tests.deploy.helm import CHART, KUBERNETES, rendered

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.arguments import Invocation, parse
+from exporter.cli.arguments import Invocation, parse
 from tests.processes import serving
 from tests.programs import ROOT, program, said
 

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from exporter import __version__
-from exporter.arguments import parse
-from exporter.config import config_from
+from exporter.cli.arguments import parse
+from exporter.config.loading import config_from
 from exporter.simulator import Simulator
-from exporter.web.web_config import web_config_from
+from exporter.web.security.web_config import web_config_from
 from tests.conftest import account_on
 from tests.deploy.dockerfile import said as said_in
 from tests.deploy.dockerfile import stages

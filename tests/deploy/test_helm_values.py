@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 import yaml
 
-from exporter.config import config_from
-from exporter.web.web_config import web_config_from
+from exporter.config.loading import config_from
+from exporter.web.security.web_config import web_config_from
 from tests.deploy.helm import (
     CHART,
     KUBERNETES,

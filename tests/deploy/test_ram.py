@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.config import config_from
-from exporter.config_credentials import EcsRamRole, OidcRoleArn
+from exporter.config.credential_types import EcsRamRole, OidcRoleArn
+from exporter.config.loading import config_from
 from exporter.errors import ConfigError
 from tests.documented import blocks
 from tests.programs import ROOT

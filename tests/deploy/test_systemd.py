@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.arguments import parse
-from exporter.config import load
+from exporter.cli.arguments import parse
+from exporter.config.loading import load
 from exporter.errors import ConfigError
 from tests.deploy.units import settings
 from tests.programs import ROOT, program, said

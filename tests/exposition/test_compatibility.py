@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from docs.build import own_metrics
-from exporter.exposition.families import PARTS
+from exporter.exposition.families.metric_table import PARTS
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "metrics.txt"
 PROMISE = (

@@ -21,11 +21,12 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
 )
 from exporter.exposition import rendering
-from exporter.exposition.deflation import Deflated, deflated
-from exporter.exposition.family import Part
+from exporter.exposition.families.metric_types import Part
+from exporter.exposition.gzip_chunks import Deflated, deflated
 from exporter.exposition.rendering import GROUP_PARTS, Renderer
 from exporter.mms.models import DataSource
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.harness import Harness, harness_on
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from exporter.exposition.family import Family
+from exporter.exposition.families.metric_types import Family
 from exporter.exposition.text import MAX_LABEL_CHARACTERS, label_value, labels_text, number, sample_lines
 
 

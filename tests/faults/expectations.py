@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from exporter.exposition.families import JOB, JOBS, SOURCE
-from exporter.exposition.family import Part
-from exporter.exposition.objects import PARTITION, TABLE
-from exporter.exposition.tasks import JOB_TASKS, TASKS
+from exporter.exposition.families.metric_table import JOB, JOBS, SOURCE
+from exporter.exposition.families.metric_types import Part
+from exporter.exposition.families.table_families import PARTITION, TABLE
+from exporter.exposition.families.task_families import JOB_TASKS, TASKS
 from exporter.simulator import Fault
 from tests.faults.stage import AILING, Series
 

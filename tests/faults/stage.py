@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from exporter.exposition.families import PARTS
+from exporter.exposition.families.metric_table import PARTS
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.harness import Harness, harness_on
 from tests.reading import Exposition, Labels

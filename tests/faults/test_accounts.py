@@ -4,10 +4,10 @@ import asyncio
 from collections import Counter
 from typing import Final
 
-from exporter.config import Config, config_from
+from exporter.app.service import Service
+from exporter.config.loading import Config, config_from
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Fault, Simulator
-from exporter.web.service import Service
 from tests.conftest import IDENTITY, account_on, config_on
 from tests.harness import eventually
 from tests.reading import Exposition, read

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from exporter.collect.collectors.watch import RETRY_SECONDS
 from exporter.collect.permissions import OFF_SECONDS
-from exporter.collect.watch import RETRY_SECONDS
 from exporter.simulator import Fault, Identity, ManualClock, Simulator, World, WorldOptions
 from tests.conftest import IDENTITY, config_on
 from tests.faults.stage import domain

@@ -31,13 +31,13 @@ def stuck(*arguments, **named):
     return original(*arguments, **named)
 
 {attribute} = stuck
-from exporter.cli import main
+from exporter.cli.main import main
 sys.exit(main())
 """
 """The program, whose one function does not return while a file is there."""
 PLACES = {
     "rendering": ("exporter.exposition.rendering", "module.Renderer.render"),
-    "reloading": ("exporter.config", "module.load"),
+    "reloading": ("exporter.config.loading", "module.load"),
     "resolving a name": ("socket", "module.getaddrinfo"),
 }
 
@@ -196,7 +196,7 @@ def is_read(pipe: Path) -> bool:
 SMALL_DISK = """
 import resource, signal, sys
 sys.dont_write_bytecode = True  # compiled modules would be cut short too, in the tree itself
-from exporter.cli import main
+from exporter.cli.main import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 sys.exit(main())

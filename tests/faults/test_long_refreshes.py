@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.simulator import Fault, ManualClock, Simulator, events, happen
+from exporter.simulator import Fault, ManualClock, Simulator, happen
+from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.faults.stage import Series, domain
 from tests.harness import Harness, harness_on

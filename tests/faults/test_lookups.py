@@ -10,7 +10,7 @@ from exporter.mms.credentials import StaticCredentials
 from exporter.mms.protocol import JobRequest
 from exporter.mms.signing import Credential
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
-from exporter.simulator.faults import KINDS
+from exporter.simulator.faults.fault_plan import KINDS
 from tests.conftest import IDENTITY, config_on
 from tests.faults.expectations import AILMENTS, PLACES
 from tests.harness import harness_on

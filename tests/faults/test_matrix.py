@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from exporter.errors import REASONS
 from exporter.exposition.telemetry import OPERATIONS
-from exporter.simulator.faults import KINDS
+from exporter.simulator.faults.fault_plan import KINDS
 from tests.faults.expectations import AILMENTS, PLACES, Ailment, Place, served_while_failing
 from tests.faults.stage import AILING, FEW_JOBS, MANY_JOBS, STEPS, Series, Stage, domain, stage
 from tests.reading import Exposition

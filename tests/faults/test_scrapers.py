@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
-from exporter.simulator import Simulator, events, happen
+from exporter.simulator import Simulator, happen
+from exporter.simulator.world import events
 from tests.processes import Running, serving, write_config
 from tests.soak.resources import resources_of
 

@@ -9,7 +9,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from exporter.exposition.text import Format
-from exporter.simulator import Fault, ManualClock, Simulator, events, happen
+from exporter.simulator import Fault, ManualClock, Simulator, happen
+from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.faults.stage import AILING, DOMAIN, STALE_AFTER, Series, domain
 from tests.harness import harness_on

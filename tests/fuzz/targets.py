@@ -20,9 +20,10 @@ from exporter.collect.snapshot import (
     SourceName,
     SourceSnapshot,
 )
-from exporter.config import load
+from exporter.config.loading import load
+from exporter.config.yaml_files import read_yaml
 from exporter.errors import ConfigError, MmsError, Problem
-from exporter.exposition.families import PARTS
+from exporter.exposition.families.metric_table import PARTS
 from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
 from exporter.exposition.rendering import Renderer
 from exporter.mms import protocol
@@ -37,9 +38,8 @@ from exporter.mms.protocol import (
     decode,
 )
 from exporter.mms.times import http_date_seconds, unix_seconds
-from exporter.web.basic_auth import parse_basic_auth
-from exporter.web.web_config import web_config_from
-from exporter.yaml_files import read_yaml
+from exporter.web.security.basic_auth import parse_basic_auth
+from exporter.web.security.web_config import web_config_from
 from tests.fuzz.visit import answer_to
 from tests.reading import read
 

@@ -6,12 +6,12 @@ from typing import Final
 
 from aiohttp import web
 
+from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
 from exporter.web.connection import Connection, Limits
 from exporter.web.handlers import application
 from exporter.web.middleware import add_middleware
-from exporter.web.service import Service
-from exporter.web.web_config_watcher import WebConfigWatcher
+from exporter.web.security.web_config_watcher import WebConfigWatcher
 
 TURNS: Final = 12
 """Of the loop, in which what needs no thread is answered."""

@@ -14,8 +14,8 @@ from aiohttp import web
 from exporter.clock import Clock
 from exporter.mms.client import Client
 from exporter.mms.credentials import CredentialSource, StaticCredentials
-from exporter.mms.pace import Limits
 from exporter.mms.signing import Credential
+from exporter.mms.throttle import Limits
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 
 SAMPLES = Path(__file__).parent.parent / "samples"

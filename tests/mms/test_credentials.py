@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from exporter.config_credentials import AccessKey, Sts
+from exporter.config.credential_types import AccessKey, Sts
+from exporter.config.sections import Secret
 from exporter.mms.credentials import credential_source
 from exporter.mms.signing import Credential
-from exporter.shapes import Secret
 from tests.connect_proxy import proxying
 from tests.mms.conftest import Serve
 
@@ -28,7 +28,7 @@ NO_METADATA = {"ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
 
 ASK = """
 import asyncio, json, sys
-from exporter.config import config_from
+from exporter.config.loading import config_from
 from exporter.errors import MmsError
 from exporter.mms.credentials import credential_source
 
@@ -326,8 +326,8 @@ def reason_of(told: object) -> object:
 
 async def test_the_library_is_imported_only_when_it_is_asked(tmp_path: Path) -> None:
     program = """
-import sys, exporter.mms.client, exporter.cli
-from exporter.config_credentials import DefaultChain
+import sys, exporter.mms.client, exporter.cli.main
+from exporter.config.credential_types import DefaultChain
 from exporter.mms.credentials import credential_source
 credential_source(DefaultChain())
 print([name for name in sys.modules if name.startswith(("alibabacloud", "Tea"))])
@@ -340,7 +340,7 @@ async def test_forgetting_leaves_no_thread_behind(serve: Serve, tmp_path: Path, 
     """A wrong key is forgotten at every refresh, for as long as nobody mends it."""
     program = f"""
 import asyncio, threading
-from exporter.config import config_from
+from exporter.config.loading import config_from
 from exporter.mms.credentials import credential_source
 
 async def main():

@@ -8,10 +8,10 @@ import pytest
 from exporter.errors import AnswerTooLarge, ConnectionFailed, MmsError, ServerFailed, Throttled
 from exporter.mms.client import MAX_ATTEMPTS, Client
 from exporter.mms.models import DataSource
-from exporter.mms.pace import FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS, Limits, backoff_seconds
 from exporter.mms.protocol import JobFilter, JobRequest
+from exporter.mms.throttle import FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS, Limits, backoff_seconds
 from exporter.simulator import Fault, ManualClock, Simulator
-from exporter.simulator.faults import KINDS
+from exporter.simulator.faults.fault_plan import KINDS
 from tests.mms.conftest import Ear, Hands, MakeClient
 
 SOURCE = 2_000_001

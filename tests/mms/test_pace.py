@@ -7,8 +7,8 @@ from aiohttp import web
 
 from exporter.errors import Throttled
 from exporter.mms.client import Client
-from exporter.mms.pace import MAX_SERVER_WAIT_SECONDS, Limits
 from exporter.mms.protocol import JobRequest
+from exporter.mms.throttle import MAX_SERVER_WAIT_SECONDS, Limits
 from exporter.simulator import Fault, Simulator
 from tests.mms.conftest import Ear, Hands, MakeClient, Serve, answering, sample
 

@@ -8,10 +8,10 @@ import pytest
 import trustme
 
 from exporter.clock import Clock
-from exporter.config import config_from
+from exporter.config.loading import config_from
 from exporter.errors import ConfigError, ConnectionFailed
-from exporter.mms.access import client_of
 from exporter.mms.client import Client
+from exporter.mms.client_factory import client_of
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from tests.connect_proxy import proxying
 from tests.harness import no_sleep

@@ -11,7 +11,7 @@ from exporter.errors import MmsError
 from exporter.mms.protocol import JobRequest
 from exporter.mms.signing import Credential
 from exporter.simulator import Fault, Identity, Simulator
-from exporter.simulator.damage import error_answer
+from exporter.simulator.faults.response_faults import error_answer
 from tests.mms.conftest import Ear, MakeClient, Serve, answering, sample, speaking
 from tests.mms.test_faults import FAILING, name_of
 from tests.mms.test_wire import CUT, NO_HTTP

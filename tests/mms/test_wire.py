@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID
 from exporter import __version__
 from exporter.errors import AnswerTooLarge, ConnectionFailed, MalformedAnswer
 from exporter.mms.client import Client
-from exporter.mms.pace import Limits
 from exporter.mms.protocol import JobFilter, JobRequest
+from exporter.mms.throttle import Limits
 from exporter.mms.transport import MAX_ANSWER_BYTES
 from exporter.simulator import Fault, Simulator
 from tests.mms.conftest import Ear, MakeClient, Serve, answering, sample, speaking

@@ -15,14 +15,15 @@ from exporter.errors import RetryStopped
 from exporter.mms.client import Client
 from exporter.mms.credentials import StaticCredentials
 from exporter.mms.models import Job
-from exporter.mms.pace import Limits
 from exporter.mms.signing import Credential
-from exporter.retry.following import follow_all
+from exporter.mms.throttle import Limits
+from exporter.retry.job_creation import follow_all
 from exporter.retry.journal import Course, Entry, Journal, entries_of, job_prefix
-from exporter.retry.scope import Plan
+from exporter.retry.planning import Plan
 from exporter.retry.selection import Selection, planned
 from exporter.retry.sending import Means, ask_for_all
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator.world import events
 from tests.conftest import IDENTITY
 from tests.leaping import loops_of
 

@@ -13,16 +13,17 @@ from random import Random
 from typing import Any
 
 from exporter.clock import Clock
-from exporter.console.paper import Paper
-from exporter.console.retry import Outcome, retry
+from exporter.console.output_style import Paper
+from exporter.console.retry_command import Outcome, retry
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ExporterError
-from exporter.retry.inventory import Inventory
+from exporter.retry.failed_units import Inventory
 from exporter.retry.journal import course_from
 from exporter.retry.selection import Selection
-from exporter.simulator import Fault, WorldOptions, events, happen
-from exporter.simulator.faults import Kind
+from exporter.simulator import Fault, WorldOptions, happen
+from exporter.simulator.faults.fault_plan import Kind
+from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
 

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from exporter.errors import RetryStopped
-from exporter.retry.claims import claimed
 from exporter.retry.journal import Journal, State
+from exporter.retry.source_lock import claimed
 from tests.retry.test_journal import COURSE
 
 HERE = (COURSE.endpoint, COURSE.source_id)

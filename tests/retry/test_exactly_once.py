@@ -11,11 +11,11 @@ import pytest
 
 from exporter.errors import RetryStopped
 from exporter.mms.protocol import JobRequest
-from exporter.retry.following import follow_all
+from exporter.retry.job_creation import follow_all
 from exporter.retry.journal import Course, Entry, Journal
 from exporter.retry.sending import SETTLE_SECONDS, ask_for_all
 from exporter.simulator import Fault
-from exporter.simulator.faults import KINDS, Kind
+from exporter.simulator.faults.fault_plan import KINDS, Kind
 from tests.harness import eventually
 from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, Stage, assert_made_once, resume, stage_on
 

@@ -9,11 +9,11 @@ import pytest
 
 from exporter.errors import MalformedAnswer, RetryStopped
 from exporter.mms.protocol import JobRequest
-from exporter.retry.following import twins
+from exporter.retry.job_creation import twins
+from exporter.retry.job_lookup import NEWEST, unfinished_jobs
 from exporter.retry.journal import Journal
-from exporter.retry.lookup import NEWEST, unfinished_jobs
 from exporter.simulator import Fault
-from exporter.simulator.faults import Kind
+from exporter.simulator.faults.fault_plan import Kind
 from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, Stage, assert_made_once, resume, stage_on
 
 UNFILTERED = replace(QUIET_WORLD, job_name_filters_source=True)

@@ -9,9 +9,9 @@ import pytest
 from exporter.mms.models import Job
 from exporter.mms.protocol import JobRequest
 from exporter.mms.record import record_from
-from exporter.retry import scope
+from exporter.retry import planning as scope
 from exporter.retry.coverage import Coverage
-from exporter.retry.scope import Wanted, plan
+from exporter.retry.planning import Wanted, plan
 from exporter.retry.units import Unit
 
 

@@ -7,14 +7,15 @@ import pytest
 
 from exporter.errors import MmsError
 from exporter.mms.models import Table
-from exporter.mms.pace import Limits
 from exporter.mms.protocol import JobRequest
-from exporter.retry import inventory
+from exporter.mms.throttle import Limits
+from exporter.retry import failed_units as inventory
+from exporter.retry.job_lookup import unfinished_jobs
 from exporter.retry.journal import Journal
-from exporter.retry.lookup import unfinished_jobs
-from exporter.retry.scope import MAX_UNITS
+from exporter.retry.planning import MAX_UNITS
 from exporter.retry.selection import Selection
-from exporter.simulator import Fault, WorldOptions, events, happen
+from exporter.simulator import Fault, WorldOptions, happen
+from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, UnitName, stage_on
 
 

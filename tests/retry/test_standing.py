@@ -4,10 +4,11 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from exporter.retry.failed_recheck import FRESH_SECONDS, MAX_ASKED_ONE_BY_ONE
 from exporter.retry.journal import Journal
 from exporter.retry.sending import ask_for_all
-from exporter.retry.standing import FRESH_SECONDS, MAX_ASKED_ONE_BY_ONE
-from exporter.simulator import events, happen
+from exporter.simulator import happen
+from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
 
 

@@ -8,12 +8,13 @@ import pytest
 from exporter.clock import Clock
 from exporter.errors import RetryStopped
 from exporter.mms.models import Job
-from exporter.mms.pace import Limits
+from exporter.mms.throttle import Limits
 from exporter.retry.journal import Journal
-from exporter.retry.results import MAX_ASKED_ONE_BY_ONE, not_done
 from exporter.retry.sending import SETTLE_SECONDS
+from exporter.retry.verification import MAX_ASKED_ONE_BY_ONE, not_done
 from exporter.retry.watching import MAX_FAILED_POLLS, watch
-from exporter.simulator import Fault, events, happen
+from exporter.simulator import Fault, happen
+from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
 
 

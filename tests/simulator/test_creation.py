@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from exporter.mms import models
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, creation, events, happen
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator.world import creation, events
 
 from .caller import Caller
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from exporter.simulator import ManualClock, World, WorldOptions, events, happen
-from exporter.simulator.refusals import Refusal
+from exporter.simulator import ManualClock, World, WorldOptions, happen
+from exporter.simulator.api.error_answers import Refusal
+from exporter.simulator.world import events
 
 SOURCE = 2000001
 

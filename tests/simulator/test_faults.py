@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 
 from exporter.mms import models
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, events
-from exporter.simulator.faults import KINDS, Faults, Kind
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions
+from exporter.simulator.faults.fault_plan import KINDS, Faults, Kind
+from exporter.simulator.world import events
 
 from .caller import Caller, Reply
 

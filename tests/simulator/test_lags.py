@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator import ManualClock, World, WorldOptions, events, happen
+from exporter.simulator import ManualClock, World, WorldOptions, happen
+from exporter.simulator.world import events
 
 from .caller import Caller
 

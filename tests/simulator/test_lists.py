@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from exporter.mms import models
-from exporter.simulator import Simulator, World, WorldOptions, events, happen
-from exporter.simulator.clocks import ManualClock
-from exporter.simulator.parameters import Query, like
-from exporter.simulator.refusals import Refusal
+from exporter.simulator import Simulator, World, WorldOptions, happen
+from exporter.simulator.api.error_answers import Refusal
+from exporter.simulator.http.parameters import Query, like
+from exporter.simulator.world import events
+from exporter.simulator.world.simulated_clock import ManualClock
 
 from .caller import Caller
 

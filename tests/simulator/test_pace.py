@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.simulator.pace import Outage, Pace
+from exporter.simulator.world.source_clock import Outage, Pace
 
 seconds = st.floats(min_value=0, max_value=1e6)
 

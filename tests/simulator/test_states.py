@@ -2,9 +2,10 @@
 
 import pytest
 
-from exporter.simulator import WorldOptions, states
-from exporter.simulator.planner import Planner
-from exporter.simulator.states import Attempt, unit_status
+from exporter.simulator import WorldOptions
+from exporter.simulator.world import states
+from exporter.simulator.world.planner import Planner
+from exporter.simulator.world.states import Attempt, unit_status
 
 DONE = Attempt(10, 20, "DONE", 1)
 FAILED = Attempt(10, 20, "FAILED", 1)

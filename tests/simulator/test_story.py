@@ -9,10 +9,12 @@ import pytest
 
 from exporter.mms import models
 from exporter.mms.record import record_from
-from exporter.simulator import ManualClock, World, WorldOptions, creation, events, happen, lists, rows
-from exporter.simulator.clocks import ScaledClock
-from exporter.simulator.pages import Tweaks
-from exporter.simulator.sites import Site
+from exporter.simulator import ManualClock, World, WorldOptions, happen
+from exporter.simulator.api import lists, rows
+from exporter.simulator.api.pages import Tweaks
+from exporter.simulator.world import creation, events
+from exporter.simulator.world.simulated_clock import ScaledClock
+from exporter.simulator.world.source import Site
 
 SHAPES = {
     "the demo": WorldOptions(),

@@ -13,8 +13,9 @@ from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Final
 
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
-from exporter.simulator.truth import Truth
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator.world import events
+from exporter.simulator.world.oracle import Truth
 from tests.conftest import IDENTITY
 from tests.harness import harness_on
 from tests.processes import Running, serving

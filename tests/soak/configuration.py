@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from exporter.config import Config, config_from
+from exporter.config.loading import Config, config_from
 from exporter.simulator import WorldOptions
 from tests.conftest import account_on
 from tests.soak.troubles import FIRST

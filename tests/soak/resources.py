@@ -13,7 +13,7 @@ from typing import Final
 
 TELLING: Final = """
 import asyncio, json, os, signal, sys
-from exporter.cli import main
+from exporter.cli.main import main
 
 def tell(*_):
     names = sorted(task.get_name().rstrip("0123456789") for task in asyncio.all_tasks())

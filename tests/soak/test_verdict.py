@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, events, happen
-from exporter.simulator.truth import Truth
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator.world import events
+from exporter.simulator.world.oracle import Truth
 from tests.conftest import IDENTITY
 from tests.harness import harness_on
 from tests.reading import Exposition, Labels

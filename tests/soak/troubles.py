@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from exporter.exposition.telemetry import OPERATIONS
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
-from exporter.simulator import Fault, ManualClock, Simulator, events, happen
-from exporter.simulator.refusals import Refusal
+from exporter.simulator import Fault, ManualClock, Simulator, happen
+from exporter.simulator.api.error_answers import Refusal
+from exporter.simulator.world import events
 from tests.conftest import IDENTITY
 from tests.faults.expectations import AILMENTS
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Final
 
-from exporter.exposition.families import PARTS
+from exporter.exposition.families.metric_table import PARTS
 from exporter.mms.models import TASK_STATUSES
-from exporter.simulator.truth import Truth
+from exporter.simulator.world.oracle import Truth
 from tests.collect.test_accuracy import assert_jobs_equal, assert_row_equals, assert_watched_equals, names
 from tests.reading import Exposition, Labels
 from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT

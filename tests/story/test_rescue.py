@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator import events, happen
+from exporter.simulator import happen
+from exporter.simulator.world import events
 from tests.processes import Ended, run
 from tests.reading import read
 from tests.story.pager import began

@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from exporter.mms.models import DataSource
-from exporter.simulator import Fault, Simulator, World, WorldOptions, creation, events, happen
-from exporter.simulator.operations import OPERATIONS
+from exporter.simulator import Fault, Simulator, World, WorldOptions, happen
+from exporter.simulator.api.operations import OPERATIONS
+from exporter.simulator.world import creation, events
 from tests.conftest import IDENTITY
 from tests.story.time_scale import SLOWDOWN
 

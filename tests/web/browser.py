@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page, async_playwright
 
 from benchmarks.worlds import source
+from exporter.app.service import Service
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,
@@ -22,8 +23,7 @@ from exporter.collect.snapshot import (
 )
 from exporter.exposition.telemetry import Telemetry
 from exporter.web.handlers import application
-from exporter.web.service import Service
-from exporter.web.status import Load, Situation
+from exporter.web.status.status_report import Load, Situation
 from tests.programs import program
 
 POLL_MILLISECONDS = 5000

@@ -7,10 +7,10 @@ import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
+from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator
 from exporter.web.handlers import application
-from exporter.web.service import Service
 from tests.conftest import config_on
 from tests.harness import eventually
 from tests.web.http_fixture import Certificates, certificates_in

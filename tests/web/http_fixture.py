@@ -12,14 +12,14 @@ from typing import cast
 import trustme
 from aiohttp import ClientConnectionError, ClientSession, TCPConnector, web
 
+from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
 from exporter.web.addresses import ListenAddress
 from exporter.web.connection import Limits
 from exporter.web.handlers import application
 from exporter.web.listener import Listener, bound_sockets
 from exporter.web.middleware import add_middleware
-from exporter.web.service import Service
-from exporter.web.web_config_watcher import WebConfigWatcher
+from exporter.web.security.web_config_watcher import WebConfigWatcher
 
 BAD_REQUEST = 400
 REFUSED = "refused"

@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.config.sections import Secret
 from exporter.errors import ConfigError
-from exporter.shapes import Secret
-from exporter.web.basic_auth import HASHED_AT_ONCE, MAX_PENDING, BasicAuth, Login, TooManyLogins, parse_basic_auth
-from exporter.web.web_config import web_config_from
+from exporter.web.security.basic_auth import (
+    HASHED_AT_ONCE,
+    MAX_PENDING,
+    BasicAuth,
+    Login,
+    TooManyLogins,
+    parse_basic_auth,
+)
+from exporter.web.security.web_config import web_config_from
 from tests.harness import eventually
 from tests.web.http_fixture import basic
 

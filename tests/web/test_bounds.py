@@ -22,10 +22,10 @@ from exporter.collect.snapshot import (
     TableFigures,
     Trouble,
 )
-from exporter.web.editions import MAX_BYTES, Document
-from exporter.web.page import page
-from exporter.web.report import Report
-from exporter.web.status import USUAL, Load, Situation
+from exporter.web.document_cache import MAX_BYTES, Document
+from exporter.web.status.page import page
+from exporter.web.status.status_report import USUAL, Load, Situation
+from exporter.web.status.status_schema import Report
 
 HOSTILE = {
     "quotes": "'" * 512,

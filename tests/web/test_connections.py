@@ -10,11 +10,11 @@ from typing import cast
 import pytest
 from aiohttp import web
 
+from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator
 from exporter.web.connection import Limits
 from exporter.web.handlers import CHUNK_BYTES, Shared, application
-from exporter.web.service import Service
 from tests.harness import eventually
 from tests.processes import serving, write_config
 from tests.web.http_fixture import REFUSED, Certificates, RunningServer, ask, running_server

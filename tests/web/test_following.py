@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.config import Config, load
+from exporter.app.reloading import Reloader
+from exporter.app.service import Service
+from exporter.config.file_changes import FileStamps, config_files, stamps_of
+from exporter.config.loading import Config, load
 from exporter.exposition.telemetry import Telemetry
-from exporter.file_changes import FileStamps, config_files, stamps_of
 from exporter.simulator import Simulator
-from exporter.web.reloading import Reloader
-from exporter.web.service import Service
 from tests.harness import eventually
 from tests.processes import write_config
 from tests.web.test_reloading import LOOK, is_successful

@@ -8,12 +8,13 @@ import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
-from exporter.config import config_from
+from exporter.app.service import Service
+from exporter.config.loading import config_from
 from exporter.errors import ConfigError, Problem
 from exporter.exposition.telemetry import Telemetry
-from exporter.simulator import Fault, Simulator, events, happen
+from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator.world import events
 from exporter.web.handlers import application
-from exporter.web.service import Service
 from tests.conftest import IDENTITY, account_on, config_on
 from tests.harness import eventually
 from tests.reading import read

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator
 from exporter.web.handlers import application
-from exporter.web.service import Service
 from tests.conftest import config_on
 from tests.harness import eventually
 from tests.reading import read

@@ -8,11 +8,11 @@ import pytest
 from aiohttp import ClientSession, web
 from structlog.testing import capture_logs
 
+from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
 from exporter.web.connection import Limits
 from exporter.web.handlers import application
-from exporter.web.security_headers import DEFAULTS
-from exporter.web.service import Service
+from exporter.web.security.security_headers import DEFAULTS
 from tests.web.http_fixture import basic, running_server
 
 DAVE = "$2y$05$rpuXrTplECsQ5ePBWc82peXm.9oqZajLTN9IShHh/ThbSxNiBQP3K"

@@ -14,18 +14,18 @@ from aiohttp.test_utils import TestServer
 from msgspec import structs
 
 from benchmarks.worlds import source
+from exporter.app.service import Service
 from exporter.collect.snapshot import AccountSnapshot, Snapshot
 from exporter.errors import Problem
 from exporter.mms.models import DataSource
 from exporter.simulator import Fault, Simulator
-from exporter.simulator.rows import CANARY
-from exporter.web.editions import Document
+from exporter.simulator.api.rows import CANARY
+from exporter.web.document_cache import Document
 from exporter.web.handlers import application
-from exporter.web.page import BAR_UNITS, LEAST_MARK, POLICY, marks, page
-from exporter.web.progress import progress_of
-from exporter.web.report import Progress, Report
-from exporter.web.service import Service
-from exporter.web.status import Load, Situation, report_of
+from exporter.web.status.page import BAR_UNITS, LEAST_MARK, POLICY, marks, page
+from exporter.web.status.progress_bars import progress_of
+from exporter.web.status.status_report import Load, Situation, report_of
+from exporter.web.status.status_schema import Progress, Report
 from tests.conftest import IDENTITY, config_on
 from tests.harness import eventually
 

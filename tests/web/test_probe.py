@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import trustme
 
+from exporter.cli.healthcheck import ailment
 from exporter.simulator import Simulator
 from exporter.web.addresses import ListenAddress
-from exporter.web.probe import ailment
 from tests.processes import run, serving, write_config
 from tests.web.http_fixture import Certificates, running_server
 from tests.web.test_middleware import DAVE

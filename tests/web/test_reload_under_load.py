@@ -13,15 +13,15 @@ import pytest
 import yaml
 from aiohttp import ClientSession
 
-from exporter.collect.datasources import OPERATION as LISTING
-from exporter.config import load
+from exporter.app.reloading import Reloader
+from exporter.app.service import Service
+from exporter.collect.collectors.datasources import OPERATION as LISTING
+from exporter.config.file_changes import config_files, stamps_of
+from exporter.config.loading import load
 from exporter.exposition.telemetry import Telemetry
-from exporter.file_changes import config_files, stamps_of
+from exporter.runtime import DAEMON_THREADS
 from exporter.simulator import Fault, Simulator
-from exporter.threads import DAEMON_THREADS
 from exporter.web.handlers import application
-from exporter.web.reloading import Reloader
-from exporter.web.service import Service
 from tests.conftest import account_on
 from tests.harness import eventually
 from tests.reading import read

@@ -8,15 +8,15 @@ from threading import Event
 
 import pytest
 
-from exporter.config import Config, load
+from exporter.app.reloading import Reloader
+from exporter.app.service import Service
+from exporter.config.file_changes import FileStamps, config_files, stamps_of
+from exporter.config.loading import Config, load
 from exporter.errors import ConfigError
 from exporter.exposition.telemetry import Telemetry
-from exporter.file_changes import FileStamps, config_files, stamps_of
 from exporter.simulator import Simulator
-from exporter.web.reloading import Reloader
-from exporter.web.service import Service
-from exporter.web.status import Load
-from exporter.web.web_config_watcher import WebConfigWatcher
+from exporter.web.security.web_config_watcher import WebConfigWatcher
+from exporter.web.status.status_report import Load
 from tests.conftest import config_on
 from tests.harness import eventually
 from tests.processes import write_config

@@ -8,10 +8,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from exporter.config import Config, config_from
+from exporter.app.service import Service
+from exporter.config.loading import Config, config_from
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Fault, Identity, Simulator
-from exporter.web.service import Service
 from tests.conftest import IDENTITY, account_on, config_on
 from tests.harness import eventually
 from tests.reading import Exposition, read

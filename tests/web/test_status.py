@@ -11,6 +11,7 @@ import pytest
 from aiohttp import ClientSession
 
 from benchmarks.worlds import snapshot, source
+from exporter.app.service import Service
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,
@@ -26,13 +27,13 @@ from exporter.collect.snapshot import (
 )
 from exporter.exposition.telemetry import Telemetry
 from exporter.sharding import Shard
-from exporter.simulator import Fault, Simulator, events, happen
-from exporter.web import status
-from exporter.web.attention import RUNBOOKS
-from exporter.web.page import page
-from exporter.web.report import Report, Source
-from exporter.web.service import Service
-from exporter.web.status import Load, Situation, report_of
+from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator.world import events
+from exporter.web.status import status_report as status
+from exporter.web.status.attention import RUNBOOKS
+from exporter.web.status.page import page
+from exporter.web.status.status_report import Load, Situation, report_of
+from exporter.web.status.status_schema import Report, Source
 from tests.conftest import config_on
 from tests.harness import eventually
 from tests.programs import ROOT

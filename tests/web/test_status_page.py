@@ -10,11 +10,12 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ViewportSize, expect
 
+from exporter.app.service import Service
 from exporter.collect.snapshot import Failed, Failures, FailuresFigures, Trouble
 from exporter.exposition.telemetry import Telemetry
-from exporter.simulator import Simulator, World, WorldOptions, events, happen
-from exporter.web.service import Service
-from exporter.web.status import report_of
+from exporter.simulator import Simulator, World, WorldOptions, happen
+from exporter.simulator.world import events
+from exporter.web.status.status_report import report_of
 from tests.conftest import IDENTITY, config_on
 from tests.harness import eventually
 from tests.web.browser import Stage, chromium, made, visit

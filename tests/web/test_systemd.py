@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from exporter.app.systemd import FIRST_DESCRIPTOR, Supervisor, inherited_sockets, supervisor
 from exporter.errors import ConfigError
 from exporter.simulator import Simulator
-from exporter.web.systemd import FIRST_DESCRIPTOR, Supervisor, inherited_sockets, supervisor
 from tests.processes import run, serving, write_config
 from tests.web.http_fixture import Certificates, ask
 

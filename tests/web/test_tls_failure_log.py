@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from exporter.web.tls_failure_log import INTERVAL_SECONDS, TlsFailureLog
+from exporter.web.security.tls_failure_log import INTERVAL_SECONDS, TlsFailureLog
 from tests.harness import eventually
 from tests.web.http_fixture import REFUSED, Certificates, ask, running_server
 from tests.web.test_middleware import written

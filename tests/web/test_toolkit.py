@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import ConfigError
-from exporter.web.web_config_watcher import WebConfigWatcher
+from exporter.web.security.web_config_watcher import WebConfigWatcher
 from tests.programs import program, said
 from tests.web.http_fixture import Certificates, running_server
 from tests.web.toolkit_cases import (

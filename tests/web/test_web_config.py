@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
+from exporter.config.json_schema import json_schema
+from exporter.config.sections import Section
+from exporter.config.yaml_files import read_yaml
 from exporter.errors import ConfigError
-from exporter.schema import json_schema
-from exporter.shapes import Section
-from exporter.web.web_config import HttpServer, RateLimit, TlsServer, WebConfig, web_config_from
-from exporter.web.web_config_watcher import WebConfigWatcher
-from exporter.yaml_files import read_yaml
+from exporter.web.security.web_config import HttpServer, RateLimit, TlsServer, WebConfig, web_config_from
+from exporter.web.security.web_config_watcher import WebConfigWatcher
 from tests.documented import PAGES, blocks, commands
 from tests.programs import ROOT
 from tests.web.http_fixture import Certificates

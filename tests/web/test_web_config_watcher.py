@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from structlog.testing import capture_logs
 
 from exporter.errors import ConfigError
-from exporter.web.web_config import WebConfig
-from exporter.web.web_config_watcher import WebConfigWatcher
+from exporter.web.security.web_config import WebConfig
+from exporter.web.security.web_config_watcher import WebConfigWatcher
 from tests.web.http_fixture import Certificates, ask, running_server
 from tests.web.test_middleware import DAVE, written
 

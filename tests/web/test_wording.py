@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web import wording
+from exporter.web.status import formatting as wording
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The running exporter: account tasks, reload, readiness, systemd, shutdown."""

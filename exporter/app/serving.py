@@ -1,0 +1,157 @@
+"""The serving process: listen, serve, reload, and shut down in time."""
+
+import asyncio
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import structlog
+from aiohttp import web
+
+from exporter.app.reloading import Reloader
+from exporter.app.service import Service
+from exporter.app.systemd import ALONE, Supervisor
+from exporter.config.file_changes import FileStamps
+from exporter.config.loading import Config
+from exporter.errors import ConfigError, ListenError, Problem
+from exporter.runtime import DAEMON_THREADS
+from exporter.web.addresses import ListenAddress
+from exporter.web.handlers import application
+from exporter.web.listener import Listener, bound_sockets
+from exporter.web.middleware import add_middleware
+from exporter.web.security.web_config_watcher import WebConfigWatcher
+
+log = structlog.stdlib.get_logger()
+
+SHUTDOWN_SECONDS: Final = 0.5
+"""For running requests. aiohttp waits twice, and the process should exit within 2 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebOptions:
+    """Options of the HTTP server."""
+
+    addresses: Sequence[ListenAddress]
+    telemetry_path: str = "/metrics"
+    enable_lifecycle: bool = False
+    config_file: Path | None = None
+    """The web configuration file; None for plain HTTP without users."""
+    look: Callable[[], FileStamps] | None = None
+    """Returns the stamps of the configuration's files, to reload on a change; None for never."""
+    reload_interval_seconds: float = 30.0
+    """Between two looks at that content."""
+    sockets: Sequence[socket.socket] = ()
+    """Sockets that already listen, instead of addresses."""
+    supervisor: Supervisor = ALONE
+
+
+async def serve(
+    load: Callable[[], Config],
+    service: Service,
+    options: WebOptions,
+    listening: Callable[[list[str]], Awaitable[None]] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads. `listening` is called with the URLs.
+
+    Further SIGTERM and SIGINT are ignored until the process exits.
+    Raises: ConfigError from the first `load` and from the web configuration file; ListenError.
+    """
+    asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
+    reloader = Reloader(load, service, options.look or dict, options.supervisor)
+    with _on_signals({signal.SIGHUP: reloader.reload_soon}), ExitStack() as until_ended:
+        config, web_config = _loaded(reloader.load, options.config_file, service.note_web_load)
+        app = application(service, options.telemetry_path, reloader.reload if options.enable_lifecycle else None)
+        add_middleware(app, web_config)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        listener = Listener(cast("web.Server", runner.server), web_config)
+        try:
+            listener.open(options.sockets)
+            await listen(listener, () if options.sockets else options.addresses)
+            urls = _urls(listener, "http" if web_config.settings.context is None else "https")
+            stop = asyncio.Event()
+            ending = {signal.SIGTERM: stop.set, signal.SIGINT: stop.set}
+            until_ended.enter_context(_on_signals(ending, afterwards=signal.SIG_IGN))
+            await reloader.start(config, web_config)
+            if options.look is not None:
+                reloader.follow(options.reload_interval_seconds)
+            log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
+            if listening is not None:
+                await listening(urls)
+            async with options.supervisor.informed(lambda: service.is_healthy):
+                await stop.wait()
+            log.info("shutdown started")
+        finally:
+            await listener.close()
+            await runner.cleanup()
+            await reloader.close()
+            await service.close()
+
+
+def check(load: Callable[[], Config], web_file: Path | None) -> int:
+    """Load both configurations and return the number of accounts. Raises: ConfigError with the problems of both."""
+    return len(_loaded(load, web_file)[0].accounts)
+
+
+def _loaded(
+    load: Callable[[], Config], web_file: Path | None, note_web_load: Callable[[bool], None] = lambda _: None
+) -> tuple[Config, WebConfigWatcher]:
+    problems: list[Problem] = []
+    try:
+        web_config = WebConfigWatcher(web_file, note_web_load)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        config = load()
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
+    return config, web_config
+
+
+async def listen(listener: Listener, addresses: Sequence[ListenAddress]) -> None:
+    """Listen on every address. Raises: ListenError."""
+    for address in addresses:
+        try:
+            listener.open(await bound_sockets(address))
+        except UnicodeError as error:
+            raise ListenError(f"cannot listen on {address}: unknown host name") from error
+        except OSError as error:
+            reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+            raise ListenError(f"cannot listen on {address}: {reason}") from error
+        except OverflowError as error:
+            raise ListenError(f"cannot listen on {address}: invalid port") from error
+
+
+def _urls(listener: Listener, scheme: str) -> list[str]:
+    return sorted({_url(scheme, *address) for address in listener.addresses})
+
+
+def _url(scheme: str, host: str, port: int) -> str:
+    if ipaddress.ip_address(host).is_unspecified:
+        return f"{scheme}://localhost:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+@contextmanager
+def _on_signals(
+    handlers: Mapping[signal.Signals, Callable[[], None]], afterwards: signal.Handlers | None = None
+) -> Iterator[None]:
+    """Install signal handlers; on exit, restore the old ones or set `afterwards`."""
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in handlers}
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number, handler_before in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler_before if afterwards is None else afterwards)

@@ -1,0 +1,1 @@
+"""The configuration: sections and loading, credentials, network, JSON Schema, YAML, change detection."""

@@ -1,0 +1,58 @@
+"""The proxy of an account from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, read as Prometheus reads them.
+
+Pure: the environment is a parameter.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from contextlib import suppress
+from urllib.parse import unquote, urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # missing from typeshed
+
+from msgspec.structs import replace
+
+from exporter.config.loading import Account, Config
+from exporter.config.network import Proxy, is_loopback
+from exporter.config.sections import Secret
+from exporter.errors import ConfigError, Problem
+
+
+def with_proxies(config: Config, environment: Mapping[str, str]) -> Config:
+    """Give each account without a `proxy` the environment's. Raises: ConfigError for a variable that is no proxy."""
+    return replace(config, accounts=tuple(_with_proxy(account, environment) for account in config.accounts))
+
+
+def _with_proxy(account: Account, environment: Mapping[str, str]) -> Account:
+    variable = f"{urlsplit(account.url).scheme.upper()}_PROXY"
+    text = _variable(variable, environment)
+    if account.proxy is not None or not text or _is_exempt(account.url, _variable("NO_PROXY", environment)):
+        return account
+    scheme, separator, place = text.rpartition("://")
+    credentials, _, address = place.rpartition("@")
+    username, _, password = (Secret(unquote(part)) if part else None for part in credentials.partition(":"))
+    proxy = Proxy(url=f"{scheme if separator else 'http'}://{address}", username=username, password=password)
+    if problems := [Problem(variable, reason) for _, reason in proxy.impossible()]:
+        raise ConfigError(*problems)
+    return replace(account, proxy=proxy)
+
+
+def _variable(name: str, environment: Mapping[str, str]) -> str:
+    return (environment.get(name) or environment.get(name.lower()) or "").strip()
+
+
+def _is_exempt(url: str, no_proxy: str) -> bool:
+    """Tell whether a URL is requested without a proxy."""
+    parts = urlsplit(url)
+    host, port = str(parts.hostname).rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
+    entries = [entry.strip().lower() for entry in no_proxy.split(",")]
+    # The standard library knows no networks and no `*.`, and takes `.example.com` for example.com too.
+    names = [entry.removeprefix("*") or "*" for entry in entries if entry != f".{host}"]
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    is_named = bool(no_proxy) and proxy_bypass_environment(place, {"no": ",".join(names)})
+    return is_loopback(host) or is_named or any(_is_in_network(host, entry) for entry in entries)
+
+
+def _is_in_network(host: str, entry: str) -> bool:
+    with suppress(ValueError):  # one of them is a name
+        return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
+    return False

@@ -1,0 +1,262 @@
+"""The configuration records: keys, defaults and validation.
+
+Owns every default. A loaded configuration is frozen: secrets are read, expressions compiled, durations in seconds.
+"""
+
+import re
+import ssl
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Final
+from zoneinfo import ZoneInfo
+
+from msgspec import Meta, field
+
+from exporter.config.credential_types import Credentials, DefaultChain
+from exporter.config.network import PLAIN_HTTP, Proxy, endpoint_faults, tls_context
+from exporter.config.sections import Seconds, Section, TextFile, build
+from exporter.config.yaml_files import read_yaml
+from exporter.errors import ConfigError, Problem
+
+DEFAULT_ZONE: Final = ZoneInfo("Asia/Shanghai")
+MAX_TIMEOUT_SECONDS: Final = 300
+
+
+class Selection(Section, frozen=True, kw_only=True):
+    """Data sources of the account to export. Regular expressions match the whole name."""
+
+    include: tuple[re.Pattern[str], ...] = ()
+    """Names to export; empty selects every data source."""
+    exclude: tuple[re.Pattern[str], ...] = ()
+    """Names to skip; overrides `include`."""
+    types: tuple[str, ...] = ()
+    """Types to export, such as HIVE or BIGQUERY, case-insensitive; empty selects every type."""
+
+    def admits(self, name: str, source_type: str) -> bool:
+        """Return whether a data source is selected."""
+        if self.types and source_type.upper() not in {each.upper() for each in self.types}:
+            return False
+        if any(expression.fullmatch(name) for expression in self.exclude):
+            return False
+        return not self.include or any(expression.fullmatch(name) for expression in self.include)
+
+
+class Account(Section, frozen=True, kw_only=True):
+    """One Alibaba Cloud account in one region."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=128)]
+    """Name of the account: the value of the label `account`. Must be unique."""
+    region: str
+    """Region, such as `cn-shanghai`."""
+    endpoint: str | None = None
+    """URL of the API; the default is `https://maxcompute.<region>.aliyuncs.com`."""
+    allow_insecure: bool = False
+    """Allow plain http to hosts other than loopback, for the endpoint and for credential services."""
+    proxy: Proxy | None = None
+    """HTTP proxy; the default is the proxy from the environment."""
+    ca_file: TextFile | None = None
+    """CA bundle (PEM) that replaces the system's CA certificates, for the endpoint and the proxy."""
+    time_zone: ZoneInfo = DEFAULT_ZONE
+    """Time zone of the API's timestamps, which have no offset."""
+    credentials: Credentials = field(default_factory=DefaultChain)
+    """How the exporter gets its credentials."""
+    sources: Selection = field(default_factory=Selection)
+    """Data sources to export; the default is all of them."""
+    rate_limit: Annotated[float, Meta(ge=0, le=1000)] = 10.0
+    """Maximum requests per second; 0 disables the limit."""
+    concurrency: Annotated[int, Meta(ge=1, le=256)] = 8
+    """Maximum concurrent requests."""
+    timeout: Seconds = Seconds(10)
+    """Timeout of one request, at most 300 s."""
+
+    @property
+    def url(self) -> str:
+        """The URL of the API."""
+        return self.endpoint or f"https://maxcompute.{self.region}.aliyuncs.com"
+
+    def asks_the_same_as(self, other: "Account") -> bool:
+        """Return whether both accounts call the same endpoint."""
+        # Credentials are not compared: a rotated key reads the same data.
+        return self.url == other.url
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield the invalid fields of an account."""
+        if not str(self.name).isprintable():
+            yield "name", "expected printable characters only"
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", str(self.region)):  # None where it is missing
+            yield "region", "expected a region such as cn-shanghai"
+        if self.endpoint is not None:
+            yield from (("endpoint", reason) for reason in endpoint_faults(self.endpoint, self.allow_insecure))
+        if not self.allow_insecure:
+            yield from ((f"credentials.{name}", f"{PLAIN_HTTP} of the account") for name in self.credentials.in_clear())
+        if self.ca_file is not None and not _has_authorities(self.ca_file):
+            yield "ca_file", f"expected PEM certificates; {self.ca_file.path} has none"
+        if not 0 < self.timeout <= MAX_TIMEOUT_SECONDS:
+            yield "timeout", f"expected more than 0s and at most {MAX_TIMEOUT_SECONDS}s"
+
+
+class Refresh(Section, frozen=True, kw_only=True):
+    """How often the exporter reads MMS, and how long values stay valid."""
+
+    interval: Seconds = Seconds(60)
+    """Time between the starts of two refreshes."""
+    stale_after: Seconds = Seconds(300)
+    """Values not refreshed for this long are no longer exported. Also the timeout of a whole refresh."""
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield intervals that would leave nothing to export."""
+        if self.interval < 1:
+            yield "interval", "expected at least 1s"
+        elif self.stale_after < self.interval:
+            yield "stale_after", f"expected at least refresh.interval, {self.interval:g}s"
+
+
+class Jobs(Section, frozen=True, kw_only=True):
+    """The jobs collector."""
+
+    enabled: bool = True
+    """Enable the collector."""
+    max_series_per_source: Annotated[int, Meta(ge=0, le=100_000)] = 200
+    """Maximum jobs per data source that have their own series."""
+    linger: Seconds = Seconds(900)
+    """How long a finished job keeps its series."""
+    idle_interval: Seconds = Seconds(600)
+    """How often the jobs of an idle data source are read: its row did not change and no job is unfinished."""
+
+
+class Failures(Section, frozen=True, kw_only=True):
+    """The failures collector."""
+
+    enabled: bool = True
+    """Enable the collector."""
+    max_per_source: Annotated[int, Meta(ge=0, le=100_000)] = 50
+    """Maximum failed tables, and maximum failed partitions, per data source that have their own series."""
+
+
+class Tasks(Section, frozen=True, kw_only=True):
+    """The tasks collector. It uses `idle_interval` and `max_series_per_source` of `jobs`."""
+
+    enabled: bool = False
+    """Enable the collector. Each refresh then makes 11 calls per active data source, and 1 or more per job."""
+
+
+class _Watched(Section, frozen=True, kw_only=True):
+    source_id: int | None = None
+    """ID of the data source."""
+    source: str | None = None
+    """Name of the data source, instead of `source_id`."""
+    db: str | None = None
+    """Source database; with `table`, instead of IDs."""
+    table: str | None = None
+    """Source table."""
+
+    def _vague(self, ids: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        """Yield missing, repeated and contradicting selectors."""
+        if (self.source_id is None) == (self.source is None):
+            yield "source_id", "expected either source_id or source"
+        yield from ((ids, f"has {number} more than once") for number in _repeated(getattr(self, ids)))
+        given = [name for name in names if getattr(self, name) is not None]
+        if bool(getattr(self, ids)) == bool(given):
+            yield ids, f"expected either {ids} or {', '.join(names)}"
+        elif given and len(given) < len(names):
+            lacking = next(name for name in names if name not in given)
+            yield lacking, f"is required with {given[0]}"
+
+
+class WatchedTables(_Watched, frozen=True, kw_only=True):
+    """Tables of one data source to watch: by ID, or one table by exact name. Names are resolved once."""
+
+    table_ids: tuple[int, ...] = ()
+    """IDs of the tables, instead of names."""
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield missing or ambiguous selectors of tables."""
+        yield from self._vague("table_ids", ("db", "table"))
+
+
+class WatchedPartitions(_Watched, frozen=True, kw_only=True):
+    """Partitions of one data source to watch: by ID, or one partition by exact name. Names are resolved once."""
+
+    partition_ids: tuple[int, ...] = ()
+    """IDs of the partitions, instead of names."""
+    partition: str | None = None
+    """Value of the partition, such as `p1=1/p2=abc`."""
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield missing or ambiguous selectors of partitions."""
+        yield from self._vague("partition_ids", ("db", "table", "partition"))
+
+
+class Watch(Section, frozen=True, kw_only=True):
+    """The watch collector. Each account watches the entries that belong to its data sources."""
+
+    tables: tuple[WatchedTables, ...] = ()
+    """Tables to watch."""
+    partitions: tuple[WatchedPartitions, ...] = ()
+    """Partitions to watch."""
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The configuration file of the exporter."""
+
+    accounts: tuple[Account, ...]
+    """Accounts to read; at least one. The order has no effect."""
+    refresh: Refresh = field(default_factory=Refresh)
+    """Refresh interval and expiry."""
+    jobs: Jobs = field(default_factory=Jobs)
+    """The jobs collector."""
+    failures: Failures = field(default_factory=Failures)
+    """The failures collector."""
+    tasks: Tasks = field(default_factory=Tasks)
+    """The tasks collector."""
+    watch: Watch = field(default_factory=Watch)
+    """The watch collector."""
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield a missing account."""
+        if not self.accounts:
+            yield "accounts", "expected at least one"
+
+
+def load(path: Path) -> Config:
+    """Load the configuration from a YAML file. Raises: ConfigError with every problem."""
+    return config_from(read_yaml(path))
+
+
+def region_only(region: str) -> Config:
+    """Return a configuration with one account, `default`. Raises: ConfigError."""
+    return config_from({"accounts": [{"name": "default", "region": region}]})
+
+
+def config_from(raw: object) -> Config:
+    """Parse a raw mapping. Raises: ConfigError with every problem."""
+    problems: list[Problem] = []
+    config = build(Config, raw, "", problems)
+    problems += _shared_names(raw)
+    if config is None or problems:
+        raise ConfigError(*problems)
+    return config
+
+
+def _shared_names(raw: object) -> Iterator[Problem]:
+    """Yield duplicate account names."""
+    # Reads the raw input, so that another problem does not hide a duplicate.
+    accounts = raw.get("accounts") if isinstance(raw, dict) else None
+    seen: dict[str, int] = {}
+    for index, account in enumerate(accounts if isinstance(accounts, list) else ()):
+        name = account.get("name") if isinstance(account, dict) else None
+        if isinstance(name, str) and seen.setdefault(name, index) != index:
+            yield Problem(f"accounts[{index}].name", f"accounts[{seen[name]}] has the same name")
+
+
+def _repeated(numbers: Iterable[int]) -> list[int]:
+    return [number for number, count in Counter(numbers).items() if count > 1]
+
+
+def _has_authorities(file: TextFile) -> bool:
+    try:
+        tls_context(file.text)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True

@@ -1,0 +1,130 @@
+"""Network settings of an account: endpoint, proxy and CA certificates."""
+
+import ipaddress
+import re
+import ssl
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from exporter.config.sections import Secret, Section
+
+_NO_ENDPOINT: Final = "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
+_NO_STS_ENDPOINT: Final = "expected a host such as sts.cn-shanghai.aliyuncs.com"
+_NO_PROXY_URL: Final = "expected a URL such as http://proxy.example.com:3128"
+PLAIN_HTTP: Final = "plain http is allowed only on loopback; use https, or set allow_insecure: true"
+_METADATA_SERVICE: Final = "100.100.100.200"
+"""Address of the ECS metadata service. It is local to the instance and serves only plain http."""
+
+
+class Proxy(Section, frozen=True, kw_only=True):
+    """HTTP proxy to the endpoint. Replaces HTTPS_PROXY, HTTP_PROXY and NO_PROXY."""
+
+    url: str
+    """URL of the proxy, such as `http://proxy.example.com:3128`; `https://` connects to the proxy over TLS."""
+    username: Secret | None = None
+    """Username for the proxy. A secret, because some proxies take a token as username."""
+    password: Secret | None = None
+    """Password for the proxy."""
+
+    @property
+    def full_url(self) -> str:
+        """The URL with username and password; a secret."""
+        if self.username is None:
+            return self.url
+        password = self.password.text if self.password else ""
+        scheme, _, place = self.url.partition("://")
+        return f"{scheme}://{quote(self.username.text, safe='')}:{quote(password, safe='')}@{place}"
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield an invalid URL, username or password."""
+        yield from (("url", reason) for reason in _proxy_faults(str(self.url)))  # None where it is missing
+        if self.username is not None and (not _can_be_sent(self.username.text) or ":" in self.username.text):
+            yield "username", "expected ASCII text without a colon"
+        if self.password is not None and not _can_be_sent(self.password.text):
+            yield "password", "expected ASCII text"
+        if self.password is not None and self.username is None:
+            yield "username", "is required with password"
+
+
+def tls_context(authorities: str) -> ssl.SSLContext:
+    """Return a TLS context that trusts only these CA certificates (PEM).
+
+    Raises: ssl.SSLError if the text has no certificate.
+    """
+    pem = authorities.encode("ascii", "ignore").decode()  # OpenSSL takes non-ASCII comments in a bundle for DER
+    return ssl.create_default_context(cadata=pem)
+
+
+def endpoint_faults(endpoint: str, allow_insecure: bool) -> Iterator[str]:  # noqa: FBT001 - the field of that name
+    """Yield the faults of an endpoint URL."""
+    faults = list(_place_faults(endpoint, _NO_ENDPOINT))
+    yield from faults
+    if not faults and not allow_insecure and is_plain_http(endpoint):
+        yield PLAIN_HTTP
+
+
+def sts_endpoint_faults(endpoint: str) -> Iterator[str]:
+    """Yield the faults of an STS endpoint; the scheme is optional."""
+    return _place_faults(sts_url(endpoint), _NO_STS_ENDPOINT)
+
+
+def sts_url(endpoint: str) -> str:
+    """Return the STS URL; https is the default scheme."""
+    return endpoint if "://" in endpoint else f"https://{endpoint}"
+
+
+def is_plain_http(url: str) -> bool:
+    """Return whether the URL sends clear text over a network."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    return bool(host) and parts.scheme != "https" and not is_loopback(str(host))
+
+
+def is_metadata_service(url: str) -> bool:
+    """Return whether a valid URL is the ECS metadata service."""
+    return urlsplit(url).hostname == _METADATA_SERVICE
+
+
+def _can_be_sent(text: str) -> bool:
+    """Return whether every HTTP client encodes the text alike."""
+    return bool(text) and text.isascii() and text.isprintable()
+
+
+def _proxy_faults(url: str) -> Iterator[str]:
+    if url.lower().startswith("socks"):
+        yield "SOCKS is not supported; expected an HTTP proxy"
+    elif "@" in url:
+        yield "expected no username or password in the URL; set the keys username and password instead"
+    else:
+        yield from _place_faults(url, _NO_PROXY_URL)
+
+
+def _place_faults(url: str, expected: str) -> Iterator[str]:
+    """Yield why a URL is not just scheme, host and port."""
+    # The message never quotes the URL, because it may contain a secret.
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        yield expected
+        return
+    if parts.scheme not in {"http", "https"} or not host or port == 0 or not _is_host(host):
+        yield expected
+    elif parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        yield "expected only scheme, host and port"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address is loopback."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_host(host: str) -> bool:
+    return ":" in host or all(re.fullmatch(r"[A-Za-z0-9_-]{1,63}", label) for label in host.split("."))

@@ -1,0 +1,152 @@
+"""`show`: all that MMS says of one table, partition or job, field by field.
+
+An id is unique only within its data source, so each that is meant is asked.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from exporter.config.loading import Config
+from exporter.console.columns import PLACE, TIMES, Field, Found, own, plain
+from exporter.console.command_report import Report
+from exporter.console.options import Kind, Options
+from exporter.console.queries import Part, Target, ask
+from exporter.console.text_formats import age, amount, size
+from exporter.errors import MmsError, NotFound, PermissionRefused
+from exporter.masking import masked
+from exporter.mms.models import TASK_STATUSES, Column, Job, Partition, Table
+from exporter.mms.protocol import TaskFilter, get_mms_job
+from exporter.mms.record import Record
+
+Row = Found[Any]
+
+
+class ShownJob(Job, frozen=True, kw_only=True):
+    """A job, and what no field of it tells."""
+
+    tasks: dict[str, int] | None = None
+    """How many of its tasks have which status; None where they may not be listed."""
+
+
+RECORDS: Final[Mapping[Kind, type[Record]]] = {"table": Table, "partition": Partition, "job": ShownJob}
+UNKNOWN: Final = "UNKNOWN"
+"""The status of a task for which MMS says none."""
+_OF_ITS_PLACE: Final = ("source_id", "source_name")
+"""Fields that the data source tells better: MMS does not always fill them."""
+
+
+def fields(kind: Kind) -> Sequence[Field[Row]]:
+    """Return every field of a kind."""
+    names = [name for name in RECORDS[kind].__struct_fields__ if name not in _OF_ITS_PLACE]
+    return (*PLACE, *(own(name, "") for name in names))
+
+
+async def show(config: Config, options: Options, now: float) -> Report[Row]:
+    """Return what has the id asked for in the data sources that `options` mean. Raises: ConfigError."""
+    kind, number = options.thing
+
+    async def read(target: Target) -> Part[Any]:
+        try:
+            return await READERS[kind](target, number)
+        except NotFound:
+            return Part(())
+
+    told = await ask(config, options, read)
+    return Report(
+        fields=fields(kind),
+        card=lambda row: card(row, now),
+        rows=told.found,
+        nothing=f"no {kind} with ID {number} in the selected data sources",
+        troubles=told.troubles,
+        is_sought=True,
+    )
+
+
+def card(row: Row, now: float) -> Iterator[tuple[str, str]]:
+    """Yield each field that MMS filled, for people."""
+    yield "account", row.account.name
+    yield "source", f"{row.source.name or ''} ({row.source.id})"
+    for name in row.thing.__struct_fields__:
+        if name not in _OF_ITS_PLACE:
+            yield from _lines(name, name, getattr(row.thing, name), row, now)
+
+
+def _lines(label: str, name: str, value: object, row: Row, now: float) -> Iterator[tuple[str, str]]:
+    """Yield the lines of one field, those of the records within it among them."""
+    if isinstance(value, Column):
+        yield label, _column(value)
+    elif isinstance(value, msgspec.Struct):
+        for each in value.__struct_fields__:
+            yield from _lines(f"{label}.{each}", each, getattr(value, each), row, now)
+    elif isinstance(value, tuple) and not all(isinstance(each, str | int) for each in value):
+        for each in value:
+            yield from _lines(label, name, each, row, now)
+    elif value not in (None, ()):
+        yield label, _text(name, value, row, now)
+
+
+def _text(name: str, value: object, row: Row, now: float) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name in TIMES and isinstance(value, str):
+        when, ago = str(plain(name, value, row.account)), age(value, row.account.time_zone, now)
+        return f"{when} ({ago})" if ago != when else when
+    if name == "size" and isinstance(value, int):
+        return f"{size(value)} ({amount(value)} bytes)"
+    if isinstance(value, int):
+        return str(value) if name.endswith("id") else amount(value)
+    shown = plain(name, value, row.account)
+    if isinstance(shown, list):
+        return ", ".join(map(str, shown))
+    return ", ".join(f"{key}: {each}" for key, each in shown.items()) if isinstance(shown, dict) else str(shown)
+
+
+def _column(column: Column) -> str:
+    """Return a column of a source table as its definition would have it."""
+    parts = [column.name, column.type, "not null" if column.nullable is False else None]
+    parts += [f"default {masked(column.default_value)}" if column.default_value else None]
+    parts += [f"({masked(column.comment)})" if column.comment else None]
+    return " ".join(part for part in parts if part)
+
+
+async def _job(target: Target, number: int) -> Part[Any]:
+    """Return a job with its tasks; without them where they may not be listed. Raises: MmsError."""
+    job = await target.client.send(get_mms_job(target.source.id, number))
+    counts: dict[str, int] | None = None
+    errors: list[MmsError] = []
+    try:
+        counts = await _tasks(target, number)
+    except PermissionRefused:
+        pass
+    except MmsError as error:
+        errors.append(error)
+    return Part((ShownJob(**msgspec.structs.asdict(job), tasks=counts),), errors=errors)
+
+
+async def _tasks(target: Target, job_id: int) -> dict[str, int]:
+    """Return the number of a job's tasks by status: from their rows where a page holds them all, or from totals."""
+    page = await target.client.tasks_page(target.source.id, TaskFilter(job_id=job_id))
+    if page.total is not None and page.total <= len(page.rows):
+        return dict(Counter(row.status or UNKNOWN for row in page.rows))
+    filters = [TaskFilter(job_id=job_id, status=status) for status in TASK_STATUSES]
+    pages = await asyncio.gather(*(target.client.tasks_page(target.source.id, each, page_size=1) for each in filters))
+    return {status: page.total for status, page in zip(TASK_STATUSES, pages, strict=True) if page.total}
+
+
+async def _table(target: Target, number: int) -> Part[Any]:
+    return Part((await target.client.get_table(target.source.id, number),))
+
+
+async def _partition(target: Target, number: int) -> Part[Any]:
+    return Part((await target.client.get_partition(target.source.id, number),))
+
+
+READERS: Final[Mapping[Kind, Callable[[Target, int], Awaitable[Part[Any]]]]] = {
+    "table": _table,
+    "partition": _partition,
+    "job": _job,
+}

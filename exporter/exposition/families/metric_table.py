@@ -1,0 +1,274 @@
+"""Every metric that comes from MMS: one table, a row each. A new metric is a new row here, in `tasks` or in `objects`.
+
+A row says what a family is called, what it means, which labels it adds to those of its part of the snapshot, and which
+samples it takes from that part. Pure; names are literals, once.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from exporter.collect.snapshot import (
+    AccountSnapshot,
+    CollectorSnapshot,
+    JobFigures,
+    JobsFigures,
+    SourceFigures,
+    SourceSnapshot,
+)
+from exporter.exposition.families.metric_types import Family, Part, Sample, by_status, in_status, one
+from exporter.exposition.families.table_families import FAILURES, PARTITION, TABLE
+from exporter.exposition.families.task_families import JOB_TASKS, TASKS
+from exporter.masking import masked
+from exporter.mms.models import DATA_SOURCE_STATUSES, JOB_STATUSES, SCAN_STATUSES
+
+
+def _source_labels(part: SourceFigures | JobsFigures | SourceSnapshot) -> tuple[str, ...]:
+    return part.name.account, str(part.name.source_id), part.name.source
+
+
+def _tables(part: SourceFigures) -> Iterable[Sample]:
+    row = part.row
+    return by_status(
+        {
+            "DOING": row.tables_doing_num,
+            "DONE": row.tables_done_num,
+            "PART_DONE": row.tables_part_done_num,
+            "FAILED": row.tables_failed_num,
+        },
+    )
+
+
+def _partitions(part: SourceFigures) -> Iterable[Sample]:
+    row = part.row
+    return by_status(
+        {"DOING": row.partitions_doing_num, "DONE": row.partitions_done_num, "FAILED": row.partitions_failed_num},
+    )
+
+
+def _source_info(part: SourceFigures) -> Iterator[Sample]:
+    row = part.row
+    yield (row.type and row.type.upper(), row.region, row.dst_project, row.networklink and masked(row.networklink)), 1
+
+
+def _destinations(part: SourceFigures) -> Iterator[Sample]:
+    return (((project,), 1) for project in dict.fromkeys(part.row.dst_projects or ()))
+
+
+def _scan_info(part: SourceFigures) -> Iterator[Sample]:
+    if part.row.scan_id is not None:
+        yield (str(part.row.scan_id),), 1
+
+
+def _jobs(part: JobsFigures) -> Iterator[tuple[tuple[str | None, ...], JobFigures]]:
+    return (((str(job.job_id), job.name), job) for job in part.jobs)
+
+
+def _job_info(job: JobFigures) -> Iterator[Sample]:
+    yield (job.type, job.task_type, job.src_db, job.src_schema, job.dst_project, job.dst_schema), 1
+
+
+_LIST: Final = "of ListMmsDataSources."
+_JOBS: Final = "of ListMmsJobs."
+
+ACCOUNT: Final[Part[AccountSnapshot]] = Part(
+    labels=("account",),
+    label_values=lambda part: (part.account,),
+    families=(
+        Family(
+            "mms_up",
+            "1 if the last refresh of the account listed its data sources, 0 otherwise.",
+            lambda part: one(part.up),
+        ),
+    ),
+)
+
+COLLECTOR: Final[Part[CollectorSnapshot]] = Part(
+    labels=("account", "collector"),
+    label_values=lambda part: (part.account, part.collector),
+    families=(
+        Family(
+            "mms_refresh_success",
+            "1 if the last refresh of the collector read everything, 0 otherwise.",
+            lambda part: one(part.success),
+        ),
+        Family(
+            "mms_refresh_duration_seconds",
+            "Duration of the last refresh of the collector, in seconds.",
+            lambda part: one(part.duration_seconds),
+        ),
+        Family(
+            "mms_refresh_last_success_timestamp_seconds",
+            "Unix time of the last complete refresh of the collector. Absent before the first one.",
+            lambda part: one(part.last_success_at),
+        ),
+    ),
+)
+
+SOURCE: Final[Part[SourceFigures]] = Part(
+    labels=("account", "source_id", "source"),
+    label_values=_source_labels,
+    families=(
+        Family(
+            "mms_datasource_info",
+            "Properties of the data source; the value is always 1. API fields: type, region, dstProject, "
+            f"networklink {_LIST}",
+            _source_info,
+            ("source_type", "source_region", "dst_project", "network_link"),
+        ),
+        Family(
+            "mms_datasource_destination_info",
+            f"A destination MaxCompute project; the value is always 1. API field: dstProjects {_LIST}",
+            _destinations,
+            ("dst_project",),
+        ),
+        Family(
+            "mms_datasource_status",
+            f"Current status of the data source: 1 for the active status, 0 otherwise. API field: status {_LIST}",
+            lambda part: in_status(part.row.status, DATA_SOURCE_STATUSES),
+            ("status",),
+        ),
+        Family(
+            "mms_datasource_agent_online",
+            f"1 if MMS reports the agent of the data source as online, 0 otherwise. API field: agentIsOnline {_LIST}",
+            lambda part: one(part.row.agent_is_online),
+        ),
+        Family(
+            "mms_datasource_created_timestamp_seconds",
+            f"Unix time at which the data source was created. API field: createTime {_LIST}",
+            lambda part: one(part.created_at),
+        ),
+        Family(
+            "mms_tables",
+            f"Number of tables by migration status. API fields: tables*Num {_LIST}",
+            _tables,
+            ("status",),
+        ),
+        Family(
+            "mms_partitions",
+            f"Number of partitions by migration status. API fields: partitions*Num {_LIST}",
+            _partitions,
+            ("status",),
+        ),
+        Family(
+            "mms_metadata_databases",
+            f"Number of databases found by metadata scans. API field: dbNum {_LIST}",
+            lambda part: one(part.row.db_num),
+        ),
+        Family(
+            "mms_metadata_tables",
+            f"Number of tables found by metadata scans. API field: tableNum {_LIST}",
+            lambda part: one(part.row.table_num),
+        ),
+        Family(
+            "mms_metadata_partitions",
+            f"Number of partitions found by metadata scans. API field: partitionNum {_LIST}",
+            lambda part: one(part.row.partition_num),
+        ),
+        Family(
+            "mms_metadata_sync_timestamp_seconds",
+            f"Unix time of the last metadata synchronisation. API field: lastUpdateTime {_LIST}",
+            lambda part: one(part.synced_at),
+        ),
+        Family(
+            "mms_metadata_scan_info",
+            f"Id of the last metadata scan; the value is always 1. API field: scanId {_LIST}",
+            _scan_info,
+            ("scan_id",),
+        ),
+        Family(
+            "mms_metadata_scan_status",
+            f"Status of the last metadata scan: 1 for the active status, 0 otherwise. API field: scanStatus {_LIST}",
+            lambda part: in_status(part.row.scan_status, SCAN_STATUSES),
+            ("status",),
+        ),
+    ),
+)
+
+JOBS: Final[Part[JobsFigures]] = Part(
+    labels=("account", "source_id", "source"),
+    label_values=_source_labels,
+    families=(
+        Family(
+            "mms_jobs",
+            f"Number of jobs by status, stopped jobs included. API field: total {_JOBS}",
+            lambda part: by_status(part.counts),
+            ("status",),
+        ),
+        Family(
+            "mms_jobs_stopped",
+            f"Number of unfinished jobs that are stopped. API field: stopped {_JOBS}",
+            lambda part: one(part.stopped),
+        ),
+        Family(
+            "mms_job_series_omitted",
+            "Number of unfinished jobs without series of their own, because jobs.max_series_per_source was reached.",
+            lambda part: one(part.omitted),
+        ),
+    ),
+)
+
+JOB: Final[Part[JobsFigures]] = Part(
+    labels=("account", "source_id", "source"),
+    label_values=_source_labels,
+    members=_jobs,
+    member_labels=("job_id", "job_name"),
+    families=(
+        Family(
+            "mms_job_info",
+            "Properties of an unfinished, failed or recently finished job; the value is always 1. API fields: type, "
+            f"config.taskType, srcDbName, srcSchemaName, dstDbName, dstSchemaName {_JOBS}",
+            _job_info,
+            ("job_type", "task_type", "src_db", "src_schema", "dst_project", "dst_schema"),
+        ),
+        Family(
+            "mms_job_status",
+            f"Current status of the job: 1 for the active status, 0 otherwise. API field: status {_JOBS}",
+            lambda job: in_status(job.status, JOB_STATUSES),
+            ("status",),
+        ),
+        Family(
+            "mms_job_stopped",
+            f"1 if the job is stopped, 0 otherwise. API field: stopped {_JOBS}",
+            lambda job: one(job.stopped),
+        ),
+        Family("mms_job_tasks", f"Number of tasks of the job. API field: taskNum {_JOBS}", lambda job: one(job.tasks)),
+        Family(
+            "mms_job_tasks_done",
+            f"Number of tasks of the job that are done. API field: taskDone {_JOBS}",
+            lambda job: one(job.tasks_done),
+        ),
+        Family(
+            "mms_job_created_timestamp_seconds",
+            f"Unix time at which the job was created. API field: createTime {_JOBS}",
+            lambda job: one(job.created_at),
+        ),
+        Family(
+            "mms_job_eta_timestamp_seconds",
+            f"Unix time by which the job should finish. Absent if empty or not a date. API field: eta {_JOBS}",
+            lambda job: one(job.eta_at),
+        ),
+    ),
+)
+
+FRESHNESS: Final[Part[SourceSnapshot]] = Part(
+    labels=("account", "source_id", "source"),
+    label_values=_source_labels,
+    families=(
+        Family(
+            "mms_datasource_refresh_success",
+            "1 if the last refresh read the data source completely, 0 otherwise.",
+            lambda part: one(part.refreshed),
+        ),
+        Family(
+            "mms_datasource_refresh_last_success_timestamp_seconds",
+            "Unix time of the last complete refresh of the data source. Absent before the first one.",
+            lambda part: one(part.last_success_at),
+        ),
+    ),
+)
+
+PARTS: Final[tuple[Part[Any], ...]] = (
+    *(ACCOUNT, COLLECTOR, SOURCE),
+    *(JOBS, JOB, TASKS, JOB_TASKS, FAILURES),
+    *(TABLE, PARTITION, FRESHNESS),
+)

@@ -1,0 +1,153 @@
+"""The rows of the metric table about single tables and partitions: those that failed, and those that are watched."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from exporter.collect.snapshot import Failed, Failures, FailuresFigures, PartitionFigures, TableFigures
+from exporter.exposition.families.metric_types import Family, Part, Sample, by_status, in_status, one
+from exporter.exposition.text import label_value
+from exporter.mms.models import PARTITION_STATUSES, TABLE_STATUSES
+
+_TABLE: Final = "of GetMmsTable."
+_PARTITION: Final = "of GetMmsPartition."
+_DESTINATION: Final = ("dst_project", "dst_schema", "dst_table")
+
+
+def _table_labels(each: Failed) -> tuple[str | None, ...]:
+    return each.src_db, each.table, each.dst_project, each.dst_schema, each.dst_table
+
+
+def _partition_labels(each: Failed) -> tuple[str | None, ...]:
+    return each.src_db, each.table, each.partition, each.dst_project, each.dst_schema, each.dst_table
+
+
+def _named(
+    failures: Failures | None, labels: Callable[[Failed], tuple[str | None, ...]]
+) -> Iterable[tuple[str | None, ...]]:
+    return () if failures is None else map(labels, failures.newest)
+
+
+def _omitted(part: FailuresFigures) -> Iterator[Sample]:
+    """Yield how many failures have no series: values that are cut can make two of them one."""
+    kinds = (("table", part.tables, _table_labels), ("partition", part.partitions, _partition_labels))
+    for kind, failures, labels in kinds:
+        if failures is not None:
+            series = {tuple(map(label_value, values)) for values in _named(failures, labels)}
+            yield (kind,), failures.total - len(series)
+
+
+FAILURES: Final[Part[FailuresFigures]] = Part(
+    labels=("account", "source_id", "source"),
+    label_values=lambda part: (part.name.account, str(part.name.source_id), part.name.source),
+    families=(
+        Family(
+            "mms_failed_table_info",
+            "A failed table; the value is always 1. Read when the number of failed tables changes. API fields: dbName, "
+            "name, dstProjectName, dstSchemaName, dstName of ListMmsTables.",
+            lambda part: ((values, 1) for values in _named(part.tables, _table_labels)),
+            ("src_db", "table", *_DESTINATION),
+        ),
+        Family(
+            "mms_failed_partition_info",
+            "A failed partition; the value is always 1. Read when the number of failed partitions changes. API fields: "
+            "dbName, tableName, value, dstProjectName, dstSchemaName, dstTableName of ListMmsPartitions.",
+            lambda part: ((values, 1) for values in _named(part.partitions, _partition_labels)),
+            ("src_db", "table", "partition", *_DESTINATION),
+        ),
+        Family(
+            "mms_failed_omitted",
+            "Number of failed tables and partitions without series of their own, because failures.max_per_source was "
+            "reached or another failure has the same labels.",
+            _omitted,
+            ("kind",),
+        ),
+    ),
+)
+
+TABLE: Final[Part[TableFigures]] = Part(
+    labels=("account", "source_id", "source", "table_id", "src_db", "table"),
+    label_values=lambda part: (
+        *(part.name.account, str(part.name.source_id), part.name.source),
+        *(str(part.table_id), part.src_db or "", part.table or ""),
+    ),
+    families=(
+        Family(
+            "mms_table_info",
+            f"A watched table; the value is always 1. API fields: dbName, name {_TABLE}",
+            lambda _: one(1),
+        ),
+        Family(
+            "mms_table_status",
+            f"Current status of a watched table: 1 for the active status, 0 otherwise. API field: status {_TABLE}",
+            lambda part: in_status(part.status, TABLE_STATUSES),
+            ("status",),
+        ),
+        Family(
+            "mms_table_partitions",
+            "Number of partitions of a watched table by migration status. API fields: partitionsDoing, partitionsDone, "
+            f"partitionsFailed {_TABLE}",
+            lambda part: by_status(
+                {"DOING": part.partitions_doing, "DONE": part.partitions_done, "FAILED": part.partitions_failed}
+            ),
+            ("status",),
+        ),
+        Family(
+            "mms_table_metadata_partitions",
+            f"Number of partitions of a watched table found by metadata scans. API field: partitions {_TABLE}",
+            lambda part: one(part.metadata_partitions),
+        ),
+        Family(
+            "mms_table_size_bytes",
+            f"Size of a watched table at the source, in bytes. API field: size {_TABLE}",
+            lambda part: one(part.size_bytes),
+        ),
+        Family(
+            "mms_table_rows",
+            f"Number of rows of a watched table at the source. API field: numRows {_TABLE}",
+            lambda part: one(part.rows),
+        ),
+        Family(
+            "mms_table_last_ddl_timestamp_seconds",
+            f"Unix time of the last DDL change of a watched table at the source. API field: lastDdlTime {_TABLE}",
+            lambda part: one(part.last_ddl_at),
+        ),
+    ),
+)
+
+PARTITION: Final[Part[PartitionFigures]] = Part(
+    labels=("account", "source_id", "source", "partition_id", "src_db", "table", "partition"),
+    label_values=lambda part: (
+        *(part.name.account, str(part.name.source_id), part.name.source),
+        *(str(part.partition_id), part.src_db or "", part.table or "", part.partition or ""),
+    ),
+    families=(
+        Family(
+            "mms_partition_info",
+            f"A watched partition; the value is always 1. API fields: dbName, tableName, value {_PARTITION}",
+            lambda _: one(1),
+        ),
+        Family(
+            "mms_partition_status",
+            "Current status of a watched partition: 1 for the active status, 0 otherwise. "
+            f"API field: status {_PARTITION}",
+            lambda part: in_status(part.status, PARTITION_STATUSES),
+            ("status",),
+        ),
+        Family(
+            "mms_partition_size_bytes",
+            f"Size of a watched partition at the source, in bytes. API field: size {_PARTITION}",
+            lambda part: one(part.size_bytes),
+        ),
+        Family(
+            "mms_partition_rows",
+            f"Number of rows of a watched partition at the source. API field: numRows {_PARTITION}",
+            lambda part: one(part.rows),
+        ),
+        Family(
+            "mms_partition_last_ddl_timestamp_seconds",
+            "Unix time of the last DDL change of a watched partition at the source. "
+            f"API field: lastDdlTime {_PARTITION}",
+            lambda part: one(part.last_ddl_at),
+        ),
+    ),
+)

@@ -1,0 +1,28 @@
+"""From the configuration of an account to the client that calls for it: the one place that knows both."""
+
+from collections.abc import Callable
+
+from exporter.clock import SYSTEM_CLOCK, Clock
+from exporter.config.loading import Account
+from exporter.mms.client import Client
+from exporter.mms.credentials import credential_source
+from exporter.mms.observer import Observer
+from exporter.mms.throttle import Limits
+from exporter.mms.transport import Route
+
+
+def client_of(
+    account: Account, observer: Observer, clock: Clock = SYSTEM_CLOCK, make: Callable[..., Client] = Client
+) -> Client:
+    """Return a client that calls as `account` is configured, and may no more than `make` gives it.
+
+    The caller closes it.
+    """
+    return make(
+        account.url,
+        credential_source(account.credentials, account.proxy),
+        observer,
+        limits=Limits(account.rate_limit, account.concurrency, account.timeout),
+        route=Route(account.proxy, account.ca_file.text if account.ca_file else None),
+        clock=clock,
+    )

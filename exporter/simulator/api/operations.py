@@ -1,0 +1,150 @@
+"""The operations: which request is which, and what each answers as `data`. Paths are the vendor's."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote
+
+from exporter.simulator.api import lists, rows
+from exporter.simulator.api.error_answers import Refusal, not_found
+from exporter.simulator.api.pages import Tweaks
+from exporter.simulator.http.parameters import Query, integer
+from exporter.simulator.world import creation
+from exporter.simulator.world.source import Site
+from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.world import World
+
+_ROOT: Final = "/api/v1/mms/datasources"
+_SOURCE: Final = rf"{_ROOT}/(?P<source>[^/]+)"
+_ROUTES: Final = tuple(
+    (method, re.compile(pattern), operation)
+    for method, pattern, operation in (
+        ("GET", _ROOT, "ListMmsDataSources"),
+        ("GET", rf"{_SOURCE}/jobs", "ListMmsJobs"),
+        ("GET", rf"{_SOURCE}/jobs/(?P<object>[^/]+)", "GetMmsJob"),
+        ("POST", rf"{_SOURCE}/jobs", "CreateMmsJob"),
+        ("GET", rf"{_SOURCE}/tasks", "ListMmsTasks"),
+        ("GET", rf"{_SOURCE}/tables", "ListMmsTables"),
+        ("GET", rf"{_SOURCE}/tables/(?P<object>[^/]+)", "GetMmsTable"),
+        ("GET", rf"{_SOURCE}/partitions", "ListMmsPartitions"),
+        ("GET", rf"{_SOURCE}/partitions/(?P<object>[^/]+)", "GetMmsPartition"),
+        ("GET", rf"{_SOURCE}/asyncTasks/(?P<object>[^/]+)", "GetMmsAsyncTask"),
+    )
+)
+OPERATIONS: Final = tuple(operation for _, _, operation in _ROUTES)
+WRITING: Final = frozenset(operation for method, _, operation in _ROUTES if method != "GET")
+"""Those that change something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a request's path and method name."""
+
+    operation: str
+    source: str | None
+    object: str | None
+
+    @property
+    def source_id(self) -> int | None:
+        """The source's id, where the path has one that is a number."""
+        return int(self.source) if self.source and re.fullmatch(r"[0-9]{1,18}", self.source, re.ASCII) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An operation that is to be carried out, after every check of who asks."""
+
+    route: Route
+    query: Sequence[tuple[str, str]]
+    body: bytes
+    page_size_cap: int
+    tweaks: Tweaks
+
+
+def route(method: str, path: str) -> Route | None:
+    """Return what a method and an encoded path name; None where that is nothing of the API."""
+    for known, pattern, operation in _ROUTES:
+        match = pattern.fullmatch(path)
+        if match is not None and known == method:
+            parts = {name: unquote(part) for name, part in match.groupdict().items()}
+            return Route(operation, parts.get("source"), parts.get("object"))
+    return None
+
+
+def known_route(found: Route | None, action: str) -> Route:
+    """Return the route, if there is one and the header `x-acs-action` fits it."""
+    if found is None or found.operation != action:
+        raise Refusal(404, "InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
+    return found
+
+
+def answer(world: World, call: Call) -> dict[str, Any]:
+    """Carry a call out and return its `data`.
+
+    Raises: Refusal.
+    """
+    if call.route.operation == "ListMmsDataSources":
+        return lists.data_sources(world, call.query, call.page_size_cap, call.tweaks)
+    site = world.site(integer("sourceId", call.route.source or "", least=1))
+    at = _served_at(world, site, call.route.operation)
+    listing = _LISTS.get(call.route.operation)
+    if listing is not None:
+        return listing(lists.Asked(site, at, call.query, call.page_size_cap, call.tweaks))
+    Query(call.query, ())
+    if call.route.operation == "CreateMmsJob":
+        return creation.create(site, at, call.body)
+    return _GETS[call.route.operation](site, at, integer("id", call.route.object or ""))
+
+
+def _served_at(world: World, site: Site, operation: str) -> At:
+    """Return the time whose state an operation serves: now, or an earlier time if the operation lags."""
+    options, now = world.options, world.seconds()
+    match operation:
+        case "ListMmsJobs":
+            lags = options.job_list_lag_seconds, options.job_status_lag_seconds
+        case "GetMmsJob":
+            lags = 0.0, options.job_status_lag_seconds
+        case "ListMmsTables" | "GetMmsTable":
+            lags = options.table_lag_seconds, options.table_lag_seconds
+        case "ListMmsPartitions" | "GetMmsPartition":
+            lags = options.partition_lag_seconds, options.partition_lag_seconds
+        case _:
+            lags = 0.0, 0.0
+    # `seconds` decides which created jobs exist, `moment` which status everything has.
+    known, status = (world.at(site, max(0.0, now - lag)) for lag in lags)
+    return At(known.seconds, status.moment)
+
+
+def _job(site: Site, at: At, number: int) -> dict[str, Any]:
+    job = site.roster.find(number, at)
+    if job is None:
+        raise not_found("Job", number)
+    return rows.job(site, job, at)
+
+
+def _table(site: Site, at: At, number: int) -> dict[str, Any]:
+    if site.inventory.plan(number, at.moment) is None:
+        raise not_found("Table", number)
+    return rows.table(site, number, at)
+
+
+def _partition(site: Site, at: At, number: int) -> dict[str, Any]:
+    place = site.partition_place(number, at)
+    if place is None:
+        raise not_found("Partition", number)
+    return rows.partition(site, *place, at)
+
+
+_LISTS: Final[Mapping[str, Callable[[lists.Asked], dict[str, Any]]]] = {
+    "ListMmsJobs": lists.jobs,
+    "ListMmsTasks": lists.tasks,
+    "ListMmsTables": lists.tables,
+    "ListMmsPartitions": lists.partitions,
+}
+_GETS: Final[Mapping[str, Callable[[Site, At, int], dict[str, Any]]]] = {
+    "GetMmsJob": _job,
+    "GetMmsTable": _table,
+    "GetMmsPartition": _partition,
+    "GetMmsAsyncTask": creation.async_task,
+}

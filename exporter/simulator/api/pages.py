@@ -1,0 +1,96 @@
+"""Pages of a list: `total` over what matches, and the rows of one page, without making the rows of the others."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from exporter.simulator.http.parameters import Query
+
+DEFAULT_PAGE_SIZE = 20
+PAGE_NAMES = ("pageNum", "pageSize")
+Item = TypeVar("Item")
+
+
+class Tweaks(NamedTuple):
+    """How the paging of one answer is bent, for faults."""
+
+    cap: int | None = None
+    """Another cap of the page size."""
+    shift: int = 0
+    """By how many rows every page but the first lies off: below 0 rows come twice, above 0 rows are missed."""
+    total: int | None = None
+    """What `total` claims."""
+    lost: int | None = None
+    """The row of the page, from 0, that is left out; the last row where the page is shorter."""
+    repeated: int | None = None
+    """The row of the page, counted as `lost`, that is replaced by the first row of the list."""
+    is_reversed: bool = False
+    """Whether the list runs in the opposite order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Generic[Item]):
+    """Neighbouring items of a list, whose number is known before they are."""
+
+    count: int
+    items: Callable[[], Iterable[Item]]
+
+
+def group(items: Sequence[Item]) -> Group[Item]:
+    """Return a group of items that are all there already."""
+    return Group(len(items), lambda: items)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is asked for."""
+
+    number: int
+    size: int | None
+    """None: all of it."""
+    tweaks: Tweaks
+
+    def of(self, groups: Sequence[Group[Item]], row: Callable[[Item], dict[str, Any]]) -> dict[str, Any]:
+        """Return the answer's `data` with the rows of this page."""
+        total = sum(part.count for part in groups)
+        if self.tweaks.is_reversed:
+            groups = [_reversed(part) for part in reversed(groups)]
+        size = total if self.size is None else self.size
+        first = (self.number - 1) * size
+        if self.number > 1:
+            first = max(0, first + self.tweaks.shift)
+        return {
+            "total": total if self.tweaks.total is None else self.tweaks.total,
+            "objectList": [row(item) for item in self._tweaked(groups, list(_window(groups, first, size)))],
+            "pageNum": self.number,
+            "pageSize": size,
+        }
+
+    def _tweaked(self, groups: Sequence[Group[Item]], items: list[Item]) -> list[Item]:
+        """Return the page's items with the lost and the repeated row."""
+        if items and self.tweaks.repeated is not None:
+            items[min(self.tweaks.repeated, len(items) - 1)] = next(_window(groups, 0, 1))
+        if items and self.tweaks.lost is not None:
+            del items[min(self.tweaks.lost, len(items) - 1)]
+        return items
+
+
+def _reversed(part: Group[Item]) -> Group[Item]:
+    return Group(part.count, lambda: reversed(list(part.items())))
+
+
+def page_of(query: Query, cap: int, tweaks: Tweaks, *, all_by_default: bool = False) -> Page:
+    """Return the page that is asked for; its size is at most `cap`, or what the tweaks say instead."""
+    number = query.integer("pageNum", 1, least=1)
+    size = min(query.integer("pageSize", DEFAULT_PAGE_SIZE, least=1), tweaks.cap or cap)
+    return Page(number, None if all_by_default and "pageNum" not in query else size, tweaks)
+
+
+def _window(groups: Sequence[Group[Item]], first: int, size: int) -> Iterator[Item]:
+    """Yield `size` items from the `first` on; groups before them are not opened."""
+    kept = 0
+    while kept < len(groups) and first >= groups[kept].count:
+        first -= groups[kept].count
+        kept += 1
+    return islice(chain.from_iterable(part.items() for part in groups[kept:]), first, first + size)

@@ -1,0 +1,1 @@
+"""Faults on command: in answers and on connections."""

@@ -1,0 +1,136 @@
+"""Faults that are answers: whole ones made up, and good ones spoilt. Bytes and mappings in, bytes and mappings out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from exporter.simulator.api.pages import Tweaks
+from exporter.simulator.faults.fault_plan import Fault
+
+JSON: Final = "application/json;charset=utf-8"
+_HTML: Final = b"<html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
+_THROTTLED: Final = "Request was denied due to user flow control."
+_SHORT_OF: Final = 2 / 3
+"""How much of a truncated answer is left."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def error_answer(status: int, code: str, message: str, request_id: str, *, lower_case: bool = False) -> Answer:
+    """Return an error in the vendor's form."""
+    body = {
+        "Code": code,
+        "Message": message,
+        "RequestId": request_id,
+        "HostId": "maxcompute.simulated",
+        "Recommend": f"https://api.aliyun.com/troubleshoot?q={code}",
+    }
+    if lower_case:
+        body = {name[0].lower() + name[1:]: value for name, value in body.items()}
+    return Answer(status, msgspec.json.encode(body))
+
+
+def instead(fault: Fault, request_id: str) -> Answer | None:
+    """Return the answer that takes the place of a call; None where the fault is of another kind."""
+    make = _INSTEAD.get(fault.kind)
+    return make(fault, request_id) if make else None
+
+
+def _error(fault: Fault, request_id: str) -> Answer:
+    code, message = fault.code or "InternalError", fault.message or "The request processing has failed."
+    return error_answer(fault.status or 500, code, message, request_id, lower_case=fault.lower_case)
+
+
+def _throttled(fault: Fault, request_id: str) -> Answer:
+    code, message = fault.code or "Throttling.User", fault.message or _THROTTLED
+    answer = error_answer(fault.status or 429, code, message, request_id, lower_case=fault.lower_case)
+    wait = fault.retry_after_ms
+    return answer if wait is None else Answer(answer.status, answer.body, headers={"x-acs-retry-after": str(wait)})
+
+
+def _code_in_200(fault: Fault, request_id: str) -> Answer:
+    code, message = fault.code or "ServiceUnavailable", fault.message or "The service is not available."
+    return error_answer(200, code, message, request_id, lower_case=fault.lower_case)
+
+
+_INSTEAD: Final[dict[str, Callable[[Fault, str], Answer]]] = {
+    "error": _error,
+    "throttle": _throttled,
+    "code_in_200": _code_in_200,
+    "html": lambda fault, _: Answer(fault.status or 200, _HTML, "text/html;charset=utf-8"),
+    "empty": lambda fault, _: Answer(fault.status or 200, b""),
+    "answer": lambda fault, _: Answer(fault.status or 200, fault.body or fault.text.encode(), fault.content_type),
+    "redirect": lambda fault, _: Answer(fault.status or 302, b"", headers={"Location": fault.url}),
+    "deep_nesting": lambda fault, _: Answer(200, b'{"data":' + b"[" * fault.size + b"]" * fault.size + b"}"),
+}
+
+
+def tweaks(fault: Fault | None) -> Tweaks:
+    """Return how a fault bends the paging of a list."""
+    if fault is None:
+        return Tweaks()
+    if fault.kind == "shift":
+        return Tweaks(shift=fault.shift)
+    if fault.kind == "page_cap":
+        return Tweaks(cap=fault.cap)
+    if fault.kind == "lost_row":
+        return Tweaks(lost=fault.row)
+    if fault.kind == "repeated_row":
+        return Tweaks(repeated=fault.row)
+    return Tweaks(total=fault.total) if fault.kind == "total" else Tweaks()
+
+
+def spoilt_data(fault: Fault, data: Row) -> Row:
+    """Return an answer's `data` with its rows, or itself where it is one, spoilt."""
+    spoil = _SPOIL.get(fault.kind)
+    if spoil is None:
+        return data
+    if "objectList" not in data:
+        spoilt_object: Row = spoil(fault, data)
+        return spoilt_object
+    last = len(data["objectList"]) if fault.rows is None else fault.rows
+    spoilt = [spoil(fault, row) if place < last else row for place, row in enumerate(data["objectList"])]
+    return {**data, "objectList": spoilt}
+
+
+def _each(fault: Fault, row: Row, change: Callable[[Any], Any]) -> Row:
+    chosen = fault.fields or tuple(row)
+    return {name: change(value) if name in chosen else value for name, value in row.items()}
+
+
+def _wrong(value: Any) -> Any:  # noqa: ANN401 - a JSON value of any type is turned into one of another
+    if isinstance(value, bool | list | dict):
+        return "wrong"
+    return {"wrong": True} if isinstance(value, str) else "many"
+
+
+_SPOIL: Final[dict[str, Callable[[Fault, Row], Any]]] = {
+    "nulls": lambda fault, row: _each(fault, row, lambda _: None),
+    "wrong_types": lambda fault, row: _each(fault, row, _wrong),
+    "missing": lambda fault, row: {name: row[name] for name in row if fault.fields and name not in fault.fields},
+    "broken_rows": lambda fault, _: fault.value,
+    "unknown_status": lambda fault, row: {**row, "status": fault.value or "PAUSED_BY_MOON"},
+}
+
+
+def spoilt_body(fault: Fault, body: bytes) -> bytes:
+    """Return an answer's body, cut or with bytes in it that are no text."""
+    if fault.kind == "truncated":
+        return body[: int(len(body) * _SHORT_OF)]
+    if fault.kind == "invalid_utf8":
+        return body.replace(b'":"', b'":"\xff\xfe')
+    if fault.kind == "lone_surrogate":
+        return body.replace(b'":"', b'":"\\ud800')
+    return body

@@ -1,0 +1,97 @@
+"""Reads query parameters as a strict service does: an unknown name, or a value that makes no sense, is refused.
+
+Text filters match like SQL LIKE: anywhere in the text, `%` for any characters and `_` for one, in any case.
+"""
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from exporter.simulator.api.error_answers import Refusal, bad_parameter
+
+Match = Callable[[str], bool]
+TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
+_BOOLEANS: Final = {"0": False, "1": True, "false": False, "true": True}
+_LARGEST: Final = 2**63 - 1
+
+
+class Query:
+    """The parameters of one request."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], known: Collection[str]) -> None:
+        self._values = dict(pairs)
+        for name in self._values:
+            if name not in known:
+                raise Refusal(400, "InvalidParameter", f"The parameter {name} is not supported.")
+        if len(self._values) != len(pairs):
+            raise Refusal(400, "InvalidParameter", "A parameter is given more than once.")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def text(self, name: str) -> str | None:
+        """Return a parameter as it is."""
+        return self._values.get(name)
+
+    def integer(self, name: str, default: int = 0, *, least: int = 0) -> int:
+        """Return a whole number, or `default` where it is not given."""
+        return integer(name, self._values[name], least=least) if name in self._values else default
+
+    def choice(self, name: str, choices: Collection[str]) -> str | None:
+        """Return one of `choices`."""
+        value = self._values.get(name)
+        if value is not None and value not in choices:
+            raise bad_parameter(name, "one of " + ", ".join(choices))
+        return value
+
+    def choices(self, name: str, choices: Collection[str]) -> frozenset[str] | None:
+        """Return some of `choices`, given as a JSON array; None where it is not given."""
+        if name not in self._values:
+            return None
+        try:
+            values = msgspec.json.decode(self._values[name], type=frozenset[str])
+        except msgspec.DecodeError:
+            raise bad_parameter(name, "a JSON array of strings") from None
+        if not values <= frozenset(choices):
+            raise bad_parameter(name, "a JSON array of " + ", ".join(choices))
+        return values
+
+    def boolean(self, name: str) -> bool | None:
+        """Return true or false, written so or as 1 or 0."""
+        if name not in self._values:
+            return None
+        if self._values[name].lower() not in _BOOLEANS:
+            raise bad_parameter(name, "true or false")
+        return _BOOLEANS[self._values[name].lower()]
+
+    def time(self, name: str) -> str | None:
+        """Return a time, which compares as text does."""
+        value = self._values.get(name)
+        if value is not None:
+            try:
+                datetime.strptime(value, TIME_FORMAT)  # noqa: DTZ007 - the API's times have no zone
+            except ValueError:
+                raise bad_parameter(name, "YYYY-MM-DD HH:MM:SS") from None
+        return value
+
+    def like(self, name: str) -> Match | None:
+        """Return a text filter; None where it is not given."""
+        return like(self._values[name]) if self._values.get(name) else None
+
+
+def integer(name: str, text: str, *, least: int = 0) -> int:
+    """Return the whole number that `text` is."""
+    if not re.fullmatch(r"[0-9]{1,19}", text, re.ASCII) or not least <= int(text) <= _LARGEST:
+        raise bad_parameter(name, f"an integer of at least {least}")
+    return int(text)
+
+
+def like(pattern: str) -> Match:
+    """Return whether a text holds `pattern`, by the rules of this module."""
+    wildcards = {"%": ".*", "_": "."}
+    expression = "".join(wildcards.get(char) or re.escape(char) for char in pattern)
+    compiled = re.compile(expression, re.IGNORECASE | re.DOTALL)
+    return lambda text: compiled.search(text) is not None

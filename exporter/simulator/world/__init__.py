@@ -1,0 +1,1 @@
+"""The simulated migration: data sources, jobs, events, time."""

@@ -1,0 +1,253 @@
+"""CreateMmsJob and GetMmsAsyncTask: which units a request's scope has, and the job that migrates them.
+
+The filter expressions understood are comparisons joined by `/`, `,` or `and`: `ds=20240101/region=cn`, `ds='20240101'`,
+`ds >= '20240101' and region != 'eu'`; values compare as text. UNVERIFIED: the vendor's grammar is not documented.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from math import ceil
+from typing import Any, Final
+
+import msgspec
+
+from exporter.mms.models import Count
+from exporter.simulator.api.error_answers import Refusal, bad_parameter, not_found
+from exporter.simulator.world import states
+from exporter.simulator.world.job_progress import Job
+from exporter.simulator.world.job_store import FIRST_CREATED_ID, Created
+from exporter.simulator.world.planner import laid_out
+from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, TaskPlan
+from exporter.simulator.world.seeded_random import chance, pick
+from exporter.simulator.world.source import Site
+from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.states import Attempt
+
+_TASK_PARTITIONS: Final = 50
+"""Partitions of one task, at most."""
+_SLOTS: Final = 4
+_FAILS, _TASK_FAILS = 501, 502
+_TASK_ERROR: Final = "cannot plan the job: jdbc://root:canary-task@metastore refused the connection"
+"""What a failed task says; a text of the vendor's can quote a secret."""
+_COMPARISON: Final = re.compile(r"""\s*(\w+)\s*(<=|>=|!=|<>|=|<|>)\s*(?:'([^']*)'|"([^"]*)"|([^'"\s]*))\s*""")
+_JOINT: Final = re.compile(r"/|,|\s+and\s+", re.IGNORECASE)
+_COMPARE: Final[dict[str, Callable[[str, str], bool]]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<>": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_UNSAID: Final = frozenset({"source_id", "name", "source_name", "src_db_name", "src_schema_name", "eta", "tables"})
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body of CreateMmsJob."""
+
+    source_id: Count | None = None
+    name: str | None = None
+    source_name: str | None = None
+    src_db_name: str | None = None
+    src_schema_name: str | None = None
+    dst_db_name: str | None = None
+    dst_schema_name: str | None = None
+    task_type: str | None = None
+    partitions: tuple[Count, ...] | None = None
+    tables: tuple[str, ...] | None = None
+    table_black_list: tuple[str, ...] | None = None
+    table_white_list: tuple[str, ...] | None = None
+    partition_filters: dict[str, str] | None = None
+    schema_only: bool | None = None
+    table_mapping: dict[str, str] | None = None
+    increment: bool | None = None
+    enable_schema_migration: bool | None = None
+    enable_data_migration: bool | None = None
+    enable_verification: bool | None = None
+    column_mapping: dict[str, str] | None = None
+    others: dict[str, Any] | None = None
+    eta: str | None = None
+
+
+Scope = dict[int, list[int]]
+"""Units by the number of their table."""
+
+
+def create(site: Site, at: At, body: bytes) -> dict[str, Any]:
+    """Create a job and return the answer's `data`.
+
+    Raises: Refusal where the request makes no sense, or names what does not exist.
+    """
+    try:
+        request = msgspec.json.decode(body, type=Request)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refusal(400, "InvalidParameter.Body", f"The request body is not valid: {error}") from error
+    if request.source_id not in {None, site.id}:
+        raise bad_parameter("sourceId", "the id in the path")
+    database, kind, scope = _scope(site, at, request)
+    made = _made(site, at, request, database, _plan(site, at, kind, scope))
+    made.scope = scope
+    site.roster.created.append(made)
+    if made.is_made:
+        _carry_out(site, made.job, at)
+    return {"asyncTaskId": made.job.id}
+
+
+def async_task(site: Site, at: At, number: int) -> dict[str, Any]:
+    """Return GetMmsAsyncTask's `data`; the task's id is the id of the job it makes.
+
+    Raises: Refusal where there is no such task.
+    """
+    place = number - FIRST_CREATED_ID
+    if not 0 <= place < len(site.roster.created):
+        raise not_found("AsyncTask", number)
+    made = site.roster.created[place]
+    over = at.seconds >= made.ready
+    share = 1.0 if over else (at.seconds - made.asked) / (made.ready - made.asked)
+    end = states.DONE if made.is_made else states.FAILED
+    answer = {
+        "id": number,
+        "sourceId": site.id,
+        "type": "CreateJob",
+        "status": end if over else states.DOING,
+        "running": not over,
+        "progress": int(100 * share),
+        "errorMsg": _TASK_ERROR if over and not made.is_made else "",
+    }
+    return answer | ({"objectId": made.job.id} if over and made.is_made else {})
+
+
+def _scope(site: Site, at: At, request: Request) -> tuple[int, str, Scope]:
+    """Return the database, the kind of the job and the units that are to be migrated, done or not."""
+    if request.partitions:
+        return _partition_scope(site, at, request)
+    database = _database(site, at, request.src_db_name)
+    tables = {
+        site.table_name(table): table
+        for table in site.source.tables(at.moment)
+        if site.inventory.database(table, at.moment) == database
+    }
+    wanted = {*(request.tables or ()), *(request.partition_filters or {})}
+    for name in sorted(wanted - tables.keys()):
+        raise not_found("Table", name)
+    chosen = [tables[name] for name in tables if (not wanted or name in wanted) and _is_listed(name, request)]
+    filters = {tables[name]: _filter(text) for name, text in (request.partition_filters or {}).items()}
+    scope = {table: list(_units(site, at, table, filters.get(table))) for table in chosen}
+    kind = PARTITIONS if filters else TABLES if wanted else DATABASE
+    return database, kind, scope
+
+
+def _is_listed(name: str, request: Request) -> bool:
+    """Tell whether the lists let a table through; the white list does not count where there is a black one."""
+    if request.table_black_list:
+        return name not in request.table_black_list
+    return not request.table_white_list or name in request.table_white_list
+
+
+def _database(site: Site, at: At, name: str | None) -> int:
+    if not name:
+        raise bad_parameter("srcDbName", "the name of a database")
+    for database in site.inventory.databases(at.moment):
+        if site.source.database_name(database) == name:
+            return database
+    raise not_found("Database", name)
+
+
+def _partition_scope(site: Site, at: At, request: Request) -> tuple[int, str, Scope]:
+    scope: Scope = {}
+    for number in dict.fromkeys(request.partitions or ()):
+        place = site.partition_place(number, at)
+        if place is None:
+            raise not_found("Partition", number)
+        scope.setdefault(place[0], []).append(place[1])
+    databases = {site.inventory.database(table, at.moment) for table in scope}
+    if request.src_db_name and databases != {_database(site, at, request.src_db_name)}:
+        raise bad_parameter("partitions", "partitions of srcDbName")
+    return min(databases), PARTITIONS, scope
+
+
+def _units(site: Site, at: At, table: int, fits: Callable[[str], bool] | None) -> Iterator[int]:
+    plan = site.inventory.plan(table, at.moment)
+    if plan is None:
+        return
+    for unit in range(plan.units):
+        if fits is None or not plan.partitions or fits(site.partition_value(table, unit)):
+            yield unit
+
+
+def _filter(text: str) -> Callable[[str], bool]:
+    """Return whether a partition's value fits a filter expression."""
+    matches = [_COMPARISON.fullmatch(part) for part in _JOINT.split(text)]
+    wanted = [match.groups() for match in matches if match]
+    if not text.strip() or len(wanted) != len(matches):
+        raise bad_parameter("partitionFilters", "comparisons such as p1=1/p2=abc")
+
+    def fits(value: str) -> bool:
+        levels = dict(level.partition("=")[::2] for level in value.split("/"))
+        return all(
+            key in levels and _COMPARE[sign](levels[key], next(part for part in values if part is not None))
+            for key, sign, *values in wanted
+        )
+
+    return fits
+
+
+def _plan(site: Site, at: At, kind: str, scope: Scope) -> JobPlan:
+    """Return the plan of what is INIT or FAILED in a scope."""
+    drafts = [
+        TaskPlan(table - 1, piece, 0.0, 0.0, _failure(site, table, piece[0]), int(retried))
+        for table, units in scope.items()
+        for retried, left in _left(site, at, table, units)
+        for piece in _pieces(left)
+    ]
+    options = site.source.options
+    seconds = options.job_seconds * min(1.0, 0.25 + 0.05 * len(drafts)) if drafts else 0.0
+    return JobPlan(kind, 0.0, seconds, laid_out(drafts, seconds, max(_SLOTS, ceil(len(drafts) / 20))))
+
+
+def _left(site: Site, at: At, table: int, units: Iterable[int]) -> Iterator[tuple[bool, list[int]]]:
+    """Yield the units of a table that are still to be migrated: those never tried, and those that failed."""
+    statuses = [(unit, site.inventory.unit_status(table, unit, at.moment)) for unit in sorted(units)]
+    for status in (states.INIT, states.FAILED):
+        found = [unit for unit, known in statuses if known == status]
+        if found:
+            yield status == states.FAILED, found
+
+
+def _pieces(units: list[int]) -> Iterator[tuple[int, ...]]:
+    for first in range(0, len(units), _TASK_PARTITIONS):
+        yield tuple(units[first : first + _TASK_PARTITIONS])
+
+
+def _failure(site: Site, table: int, unit: int) -> str | None:
+    keys = (*site.source.seed, _FAILS, table, unit, len(site.roster.created))
+    fails = chance(*keys) < site.source.options.retry_failure_rate
+    return pick(("SCHEMA", "DATA", "VERIFICATION"), *keys) if fails else None
+
+
+def _made(site: Site, at: At, request: Request, database: int, plan: JobPlan) -> Created:
+    wait = site.source.options.async_task_seconds
+    said = msgspec.structs.asdict(request).items()
+    given = {name: value for name, value in said if value is not None and name not in _UNSAID}
+    renamed = dict(zip(Request.__struct_fields__, Request.__struct_encode_fields__, strict=True))
+    job = Job(
+        id=FIRST_CREATED_ID + len(site.roster.created),
+        plan=plan,
+        created=at.moment + wait,
+        first_table=1,
+        database=database,
+        name=request.name,
+        eta=request.eta or "",
+        request={renamed[name]: value for name, value in given.items()},
+    )
+    fails = chance(*site.source.seed, _TASK_FAILS, job.id) < site.source.options.async_task_failure_rate
+    return Created(job, at.seconds, at.seconds + wait, is_made=not fails)
+
+
+def _carry_out(site: Site, job: Job, at: At) -> None:
+    """Let the tables of a job take part in it."""
+    for task in job.plan.tasks:
+        attempt = Attempt(job.created + task.start, job.created + task.end, task.outcome, job.id)
+        site.inventory.touch(job.first_table + task.table, at.moment).add(task.units, attempt)

@@ -1,0 +1,163 @@
+"""Carries out events: what each changes in the world it happens to."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from exporter.mms.models import UNFINISHED_JOB_STATUSES
+from exporter.simulator.api.error_answers import Refusal, bad_parameter, not_found
+from exporter.simulator.world import events, states
+from exporter.simulator.world.job_progress import Job
+from exporter.simulator.world.seeded_random import chance
+from exporter.simulator.world.source import AGENT, STALL, Site
+from exporter.simulator.world.states import Attempt
+from exporter.simulator.world.world import World
+
+_FAIL = 601
+
+
+def happen(world: World, event: events.Event) -> int:
+    """Carry an event out and return its result: an id, a number of things, or 0.
+
+    Raises: Refusal where it is about something that does not exist.
+    """
+    return _CARRY_OUT[type(event)](world, event)
+
+
+def _add_source(world: World, event: events.AddSource) -> int:
+    site = world.add(moving=event.moving)
+    site.source.name = event.name or site.source.name
+    site.source.type = event.source_type or site.source.type
+    return site.id
+
+
+def _remove_source(world: World, event: events.RemoveSource) -> int:
+    world.remove(event.source_id)
+    return 0
+
+
+def _rename_source(world: World, event: events.RenameSource) -> int:
+    world.site(event.source_id).source.name = event.name
+    return 0
+
+
+def _set_type(world: World, event: events.SetType) -> int:
+    world.site(event.source_id).source.type = event.source_type
+    return 0
+
+
+def _set_agent(world: World, event: events.SetAgent) -> int:
+    return _hold(world, event.source_id, AGENT, begins=not event.online)
+
+
+def _stall(world: World, event: events.Stall) -> int:
+    return _hold(world, event.source_id, STALL, begins=event.stalled)
+
+
+def _hold(world: World, source_id: int, reason: str, *, begins: bool) -> int:
+    pace = world.site(source_id).source.pace
+    (pace.hold if begins else pace.release)(reason, world.seconds())
+    return 0
+
+
+def _stop_job(world: World, event: events.StopJob) -> int:
+    site = world.site(event.source_id)
+    at = world.at(site)
+    job = site.roster.find(event.job_id, at)
+    if job is None:
+        raise not_found("Job", event.job_id)
+    if job.stopped(at.moment) or job.status(at.moment) not in UNFINISHED_JOB_STATUSES:
+        raise Refusal(400, "InvalidStatus", f"The job {event.job_id} is not running.")
+    _break_off(site, job, at.moment)
+    site.roster.stopped[job.id] = at.moment
+    return 0
+
+
+def _remove_job(world: World, event: events.RemoveJob) -> int:
+    site = world.site(event.source_id)
+    at = world.at(site)
+    made = next((made for made in site.roster.created if made.job.id == event.job_id and made.exists(at.seconds)), None)
+    if made is None:
+        raise not_found("Job", event.job_id)
+    _break_off(site, made.job, at.moment)
+    made.is_removed = True
+    return 0
+
+
+def _break_off(site: Site, job: Job, moment: float) -> None:
+    for table in job.tables():
+        site.inventory.touch(table, moment).stop(job.id, moment)
+
+
+def _fail(world: World, event: events.Fail) -> int:
+    return _force(world, event, states.FAILED, event.share)
+
+
+def _mend(world: World, event: events.Mend) -> int:
+    return _force(world, event, states.DONE, 0.0)
+
+
+def _force(world: World, event: events.Fail | events.Mend, outcome: str, share: float) -> int:
+    """Have the units that an event means end so at this moment."""
+    site = world.site(event.source_id)
+    moment = world.at(site).moment
+    attempt = Attempt(moment, moment, outcome, 0, forced=True)
+    forced: dict[int, list[int]] = {}
+    for table, unit in _meant(world, site, event, share):
+        forced.setdefault(table, []).append(unit)
+    for table, units in forced.items():
+        site.inventory.touch(table, moment).add(units, attempt)
+    return sum(map(len, forced.values()))
+
+
+def _meant(world: World, site: Site, event: events.Fail | events.Mend, share: float) -> Iterator[tuple[int, int]]:
+    """Yield each unit that is named, and this share of the others, once."""
+    at, named = world.at(site), set[tuple[int, int]]()
+    moment = at.moment
+    for table in event.table_ids:
+        plan = site.inventory.plan(table, moment)
+        if plan is None:
+            raise not_found("Table", table)
+        named.update((table, unit) for unit in range(plan.units))
+    for partition in event.partition_ids:
+        place = site.partition_place(partition, at)
+        if place is None:
+            raise not_found("Partition", partition)
+        named.add(place)
+    yield from sorted(named)
+    for table in site.source.tables(moment) if share else ():
+        plan = site.inventory.plan(table, moment)
+        for unit in range(plan.units if plan else 0):
+            if (table, unit) not in named and chance(*site.source.seed, _FAIL, table, unit) < share:
+                yield table, unit
+
+
+def _set_text(world: World, event: events.SetText) -> int:
+    site = world.site(event.source_id)
+    given = (("job", event.job_id), ("table", event.table_id), ("partition", event.partition_id))
+    kind, number = next(((kind, number) for kind, number in given if number is not None), ("source", site.id))
+    if event.field not in events.TEXT_FIELDS[kind]:
+        raise bad_parameter("field", "one of " + ", ".join(sorted(events.TEXT_FIELDS[kind])))
+    if kind == "source" and event.field == "name":
+        site.source.name = event.text
+    elif kind == "source" and event.field == "type":
+        site.source.type = event.text
+    elif kind == "source" and event.field == "region":
+        site.region = event.text
+    else:
+        site.texts.setdefault((kind, number), {})[event.field] = event.text
+    return 0
+
+
+_CARRY_OUT: Final[dict[type, Callable[[World, Any], int]]] = {
+    events.AddSource: _add_source,
+    events.RemoveSource: _remove_source,
+    events.RenameSource: _rename_source,
+    events.SetType: _set_type,
+    events.SetAgent: _set_agent,
+    events.Stall: _stall,
+    events.StopJob: _stop_job,
+    events.RemoveJob: _remove_job,
+    events.Fail: _fail,
+    events.Mend: _mend,
+    events.SetText: _set_text,
+}

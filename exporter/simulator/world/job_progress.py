@@ -1,0 +1,74 @@
+"""A job of any origin, read at any moment, and the tasks it consists of."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from exporter.simulator.world import states
+from exporter.simulator.world.plans import JobPlan, TaskPlan
+
+
+class Task(NamedTuple):
+    """A task at one moment."""
+
+    id: int
+    number: int
+    table: int
+    plan: TaskPlan
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job: a plan, where it lies in time, and whether it was stopped."""
+
+    id: int
+    plan: JobPlan
+    created: float
+    """The moment from which the plan's times count."""
+    first_table: int
+    """The number of the table that the plan has as its first."""
+    database: int
+    name: str | None = None
+    """None: the name that every job has by its id and database."""
+    stopped_at: float | None = None
+    """The moment at which it was stopped: what ran is broken off, what waited never starts."""
+    eta: str = ""
+    request: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the configuration, as the caller of CreateMmsJob gave them."""
+
+    def age(self, moment: float) -> float:
+        """Return the seconds since its creation, those after it was stopped left out."""
+        return (moment if self.stopped_at is None else min(moment, self.stopped_at)) - self.created
+
+    def stopped(self, moment: float) -> bool:
+        """Tell whether it is stopped at `moment`."""
+        return self.stopped_at is not None and moment >= self.stopped_at
+
+    def status(self, moment: float) -> str:
+        """Return its status at `moment`."""
+        return self.plan.status(self.age(moment))
+
+    def tasks_done(self, moment: float) -> int:
+        """Return how many of its tasks are DONE at `moment`."""
+        return self.plan.tasks_done(self.age(moment))
+
+    def tasks(self, moment: float) -> Iterator[Task]:
+        """Yield its tasks as they are at `moment`."""
+        age, stopped = self.age(moment), self.stopped(moment)
+        for number, plan in enumerate(self.plan.tasks):
+            broken_off = stopped and age < plan.end
+            status = states.INIT if broken_off else plan.status(age)
+            yield Task(task_id(self.id, number), number, self.first_table + plan.table, plan, status)
+
+    def tables(self) -> list[int]:
+        """Return the numbers of the tables it migrates, each once, in its order."""
+        return list(dict.fromkeys(self.first_table + task.table for task in self.plan.tasks))
+
+
+_TASKS_PER_JOB = 100_000
+
+
+def task_id(job: int, number: int) -> int:
+    """Return the id of a task, unique in its source."""
+    return job * _TASKS_PER_JOB + number + 1

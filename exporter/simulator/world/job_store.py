@@ -1,0 +1,223 @@
+"""The jobs of one source: those of its history, of its lanes, and those created on request.
+
+Numbered, not listed: a source with a thousand finished jobs holds none of them. Newest means highest id.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import chain
+from typing import Final
+
+from exporter.mms.models import TASK_PHASES, UNFINISHED_JOB_STATUSES
+from exporter.simulator.world import states
+from exporter.simulator.world.job_progress import Job
+from exporter.simulator.world.planner import laid_out
+from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, TaskPlan
+from exporter.simulator.world.seeded_random import draw, pick
+from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_spec import Source
+
+FIRST_CREATED_ID: Final = 9_000_001
+_HISTORY_GAP_SECONDS: Final = 3600.0
+_HISTORY_TASKS: Final = 20
+_PLAN, _STOP = 301, 302
+
+
+class Created:
+    """A job on request, and the asynchronous task that makes it."""
+
+    def __init__(self, job: Job, asked: float, ready: float, *, is_made: bool = True) -> None:
+        self.job = job
+        self.asked = asked
+        """Seconds of the world at which it was asked for."""
+        self.ready = ready
+        """Seconds of the world from which it exists."""
+        self.is_made = is_made
+        """Whether its task succeeds."""
+        self.is_removed = False
+        """Whether it was deleted since."""
+        self.scope: Mapping[int, Sequence[int]] = {}
+        """Units that the request named, by the number of their table, DONE ones included."""
+
+    def exists(self, seconds: float) -> bool:
+        """Tell whether it is a job of its source, at a second of the world."""
+        return self.is_made and not self.is_removed and self.ready <= seconds
+
+
+class Roster:
+    """Finds, counts and enumerates the jobs of a source at a time."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.created: list[Created] = []
+        self.stopped: dict[int, float] = {}
+        """Jobs stopped on command, with the moment."""
+
+    @property
+    def oldest(self) -> float:
+        """The moment at which the oldest job was created."""
+        return self._history_created(1)
+
+    def find(self, job_id: int, at: At) -> Job | None:
+        """Return one job; None where it does not exist then."""
+        if job_id >= FIRST_CREATED_ID:
+            found = self._found(job_id, at)
+        elif 1 <= job_id < self.source.first_lane_job:
+            found = self._past_job(job_id)
+        elif job_id >= self.source.first_lane_job and self.source.lanes:
+            found = self._lane_job(job_id, at)
+        else:
+            return None
+        stopped_at = self.stopped.get(job_id)
+        return found if found is None or stopped_at is None else replace(found, stopped_at=stopped_at)
+
+    def ids(self, at: At) -> Iterator[int]:
+        """Yield the ids of all jobs, newest first."""
+        return chain(self._created_ids(at), self._lane_ids(at), range(self.source.first_lane_job - 1, 0, -1))
+
+    def count(self, at: At) -> int:
+        """Return the number of all jobs."""
+        lanes = sum(lane.created(at.moment) for lane in self.source.lanes)
+        return len(list(self._created_ids(at))) + lanes + self.source.first_lane_job - 1
+
+    def unfinished(self, at: At) -> list[Job]:
+        """Return the jobs that are INIT or DOING, newest first."""
+        source = self.source
+        width = len(source.lanes)
+        current = {source.first_lane_job + lane.ended(at.moment) * width + lane.number for lane in source.lanes}
+        before = range(source.history + 1, source.first_lane_job)
+        known = {*self._created_ids(at), *current, *before, *self.stopped}
+        found = (self.find(job_id, at) for job_id in sorted(known, reverse=True))
+        return [job for job in found if job is not None and job.status(at.moment) in UNFINISHED_JOB_STATUSES]
+
+    def count_failed(self, at: At) -> int:
+        """Return how many jobs are FAILED, without looking at each."""
+        source = self.source
+        failed = source.history // self._failure_step if self._failure_step else 0
+        for lane in source.lanes:
+            wave, index = divmod(lane.ended(at.moment), len(lane.plan.jobs))
+            failed += wave * lane.plan.failed_before[-1] + lane.plan.failed_before[index]
+        corrected = {*self._created_ids(at), *self.stopped}
+        return failed + sum(
+            (self.status(job_id, at) == states.FAILED) - (self._planned_end(job_id, at) == states.FAILED)
+            for job_id in corrected
+        )
+
+    def task_counts(self, at: At) -> Counter[str]:
+        """Return the number of tasks of all jobs by status; those of the history never change and are counted once."""
+        later = chain(
+            self._created_ids(at), self._lane_ids(at), range(self.source.history + 1, self.source.first_lane_job)
+        )
+        return self._past_tasks + self._tasks_of(later, at)
+
+    @cached_property
+    def _past_tasks(self) -> Counter[str]:
+        the_end = At(math.inf, math.inf)
+        return self._tasks_of(range(1, self.source.history + 1), the_end)
+
+    def _tasks_of(self, job_ids: Iterable[int], at: At) -> Counter[str]:
+        found = (self.find(job_id, at) for job_id in job_ids)
+        return Counter(task.status for job in found if job is not None for task in job.tasks(at.moment))
+
+    def status(self, job_id: int, at: At) -> str | None:
+        """Return the status of one job, cheaply for one that is over."""
+        if job_id not in self.stopped:
+            planned = self._planned_end(job_id, at)
+            if planned is not None:
+                return planned
+        job = self.find(job_id, at)
+        return None if job is None else job.status(at.moment)
+
+    def _planned_end(self, job_id: int, at: At) -> str | None:
+        """Return how a job of the story ended by its plan; None for one that has not, or is not of the story."""
+        source = self.source
+        if 1 <= job_id <= source.history:
+            return states.FAILED if self._failed_long_ago(job_id) else states.DONE
+        if not source.lanes or not source.first_lane_job <= job_id < FIRST_CREATED_ID:
+            return None
+        index, number = divmod(job_id - source.first_lane_job, len(source.lanes))
+        lane = source.lanes[number]
+        if index >= lane.ended(at.moment):
+            return None
+        return lane.plan.jobs[index % len(lane.plan.jobs)].outcome
+
+    def _created_ids(self, at: At) -> Iterator[int]:
+        return (made.job.id for made in reversed(self.created) if made.exists(at.seconds))
+
+    def _found(self, job_id: int, at: At) -> Job | None:
+        number = job_id - FIRST_CREATED_ID
+        if number >= len(self.created) or not self.created[number].exists(at.seconds):
+            return None
+        return self.created[number].job
+
+    def _lane_ids(self, at: At) -> Iterator[int]:
+        lanes = self.source.lanes
+        created = [lane.created(at.moment) for lane in lanes]
+        for index in range(max(created, default=0) - 1, -1, -1):
+            for number in range(len(lanes) - 1, -1, -1):
+                if index < created[number]:
+                    yield self.source.first_lane_job + index * len(lanes) + number
+
+    def _lane_job(self, job_id: int, at: At) -> Job | None:
+        source = self.source
+        index, number = divmod(job_id - source.first_lane_job, len(source.lanes))
+        lane = source.lanes[number]
+        if index >= lane.created(at.moment):
+            return None
+        wave, place = divmod(index, len(lane.plan.jobs))
+        plan = lane.plan.jobs[place]
+        first = source.first_table(wave, lane)
+        created = lane.begin(wave) + plan.start
+        spot = source.spot(first + plan.tasks[0].table, at.moment)
+        return Job(job_id, plan, created, first, spot.database if spot else 0)
+
+    @property
+    def _failure_step(self) -> int:
+        rate = self.source.options.failure_rate
+        return max(1, round(1 / rate)) if rate else 0
+
+    def _failed_long_ago(self, job_id: int) -> bool:
+        return bool(self._failure_step) and job_id % self._failure_step == 0
+
+    def _history_created(self, job_id: int) -> float:
+        lanes_begin = max((lane.plan.seconds for lane in self.source.lanes), default=0.0)
+        return -lanes_begin - (self.source.first_lane_job - job_id) * _HISTORY_GAP_SECONDS
+
+    def _past_job(self, job_id: int) -> Job:
+        """Return a job that ended, or was stopped, before the lanes' first ones."""
+        seed = draw(*self.source.seed, _PLAN, job_id)
+        stopped = job_id > self.source.history
+        wanted = states.INIT if stopped else states.DONE
+        database, tables = self._settled(seed % self.source.databases + 1, wanted)
+        kind = (DATABASE, TABLES, PARTITIONS)[seed // 64 % 3]
+        first = 0 if kind == DATABASE else seed // 256 % len(tables)
+        count = {DATABASE: _HISTORY_TASKS, TABLES: 1 + seed // 1024 % 3, PARTITIONS: 1}[kind]
+        tables = tables[first : first + count]
+        plan = self._past_plan(kind, tables, failed=not stopped and self._failed_long_ago(job_id))
+        created = self._history_created(job_id)
+        stop_age = plan.begins * (0.5 if draw(seed, _STOP) % 2 else 1.5)
+        return Job(job_id, plan, created, 1, database, stopped_at=created + stop_age if stopped else None)
+
+    def _past_plan(self, kind: str, tables: list[int], *, failed: bool) -> JobPlan:
+        base = self.source.base.tables
+        if kind == PARTITIONS and not base[tables[0] - 1].partitions:
+            kind = TABLES
+        drafts = [TaskPlan(table - 1, range(base[table - 1].units), 0.0, 0.0) for table in tables]
+        if failed:
+            drafts[-1] = replace(drafts[-1], failed_phase=pick(TASK_PHASES, tables[-1]))
+        seconds = self.source.options.job_seconds
+        return JobPlan(kind, 0.0, seconds, laid_out(drafts, seconds))
+
+    def _settled(self, database: int, status: str) -> tuple[int, list[int]]:
+        """Return a database, near the one asked for, and its settled tables of this status; all of them if none has."""
+        count = self.source.databases
+        for step in range(count):
+            number = (database - 1 + step) % count + 1
+            tables = range(number, len(self.source.base.tables) + 1, count)
+            found = [table for table in tables if self.source.base.tables[table - 1].tally(0.0).status == status]
+            if found:
+                return number, found
+        return database, list(range(database, len(self.source.base.tables) + 1, count))

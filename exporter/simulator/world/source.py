@@ -1,0 +1,184 @@
+"""A site: one data source with everything in it, and what it is called. Facts that no counter is part of stand here."""
+
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Any, Final
+
+from exporter.simulator.world import states
+from exporter.simulator.world.inventory import Inventory
+from exporter.simulator.world.job_progress import Job
+from exporter.simulator.world.job_store import Roster
+from exporter.simulator.world.seeded_random import chance, draw
+from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_spec import Lane, Role, Source
+
+AGENT: Final = "agent"
+STALL: Final = "stall"
+
+_FIRST_SCAN: Final = 1_000_253
+_SCAN_SHARE, _SCAN_FAILS_FROM, _SCAN_FAILS_AT = 0.97, 0.45, 0.5
+"""Shares of a wave: the next wave's scan begins; a failing scan begins, and fails."""
+_RESTARTS: Final = (
+    ((0.2, "STOPPING"), (0.6, "STOPPED"), (1.0, "STARTING")),
+    (
+        (0.15, "STOPPING"),
+        (0.35, "STOP_FAILED"),
+        (0.5, "STOPPED"),
+        (0.65, "STARTING"),
+        (0.85, "START_FAILED"),
+        (1.0, "STARTING"),
+    ),
+)
+"""What a restart goes through: up to which share of it, which status."""
+_AGENT_UP: Final = ("STARTED", "STOPPING", "STOP_FAILED")
+_CREATED_BEFORE_SECONDS: Final = 5 * 86400.0
+_FIRST_DAY: Final = date(2024, 1, 1).toordinal()
+_REGIONS: Final = ("eu", "cn", "us")
+_ETA, _SIZE, _ROWS, _WIDTH = 401, 402, 403, 404
+
+
+class Site:
+    """One data source, its tables and its jobs."""
+
+    def __init__(self, source: Source, start: float, zone: tzinfo) -> None:
+        self.source = source
+        self.inventory = Inventory(source)
+        self.roster = Roster(source)
+        self.texts: dict[tuple[str, int], dict[str, str]] = {}
+        """Texts set on command, by kind of object and id, then by the API's name of the field."""
+        self.region = source.options.region
+        self.partition_stride = 2 * source.options.partitions + 2
+        self._start = start
+        self._zone = zone
+
+    @property
+    def id(self) -> int:
+        """The id of the API."""
+        return self.source.id
+
+    def text(self, kind: str, number: int, field: str, default: str) -> str:
+        """Return a text of an object, as it was set on command or else `default`."""
+        texts = self.texts.get((kind, number))
+        return default if texts is None else texts.get(field, default)
+
+    def time(self, moment: float) -> str:
+        """Return a moment as the API writes times."""
+        instant = datetime.fromtimestamp(self._start + self.source.pace.seconds(moment), UTC)
+        return instant.astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
+
+    def status(self, at: At) -> str:
+        """Return the source's status."""
+        fixed = {Role.STOPPED: "STOPPED", Role.START_FAILED: "START_FAILED"}.get(self.source.role)
+        status = fixed or self._story_status(at)
+        return self.text("source", self.id, "status", status)
+
+    def _story_status(self, at: At) -> str:
+        outage = self.source.pace.outage
+        if self.source.role is not Role.RESTARTING or outage is None:
+            return "STARTED"
+        cycle, share = outage.place(self.source.pace.story(at.seconds))
+        return next(status for until, status in _RESTARTS[cycle % 2] if share < until) if share >= 0 else "STARTED"
+
+    def agent_is_online(self, at: At) -> bool:
+        """Tell whether the agent is online: by the story, unless it was taken off."""
+        if self.source.pace.holds(AGENT):
+            return False
+        status, outage = self.status(at), self.source.pace.outage
+        if self.source.role is Role.RESTARTING or outage is None:
+            return status in _AGENT_UP
+        return status in _AGENT_UP and outage.place(self.source.pace.story(at.seconds))[1] < 0
+
+    def err_msg(self, at: At) -> str | None:
+        """Return why the source did not start or stop; None in every other status."""
+        status = self.status(at)
+        if not status.endswith("_FAILED"):
+            return None
+        return self.text("source", self.id, "errMsg", f"unexpected exception: {status} of agent of {self.source.name}")
+
+    def created(self) -> float:
+        """Return the moment at which the source was created."""
+        return self.roster.oldest - _CREATED_BEFORE_SECONDS
+
+    def scan(self, at: At) -> tuple[int, str | None, float | None]:
+        """Return the id and status of the last metadata scan, and the moment of the last one that succeeded.
+
+        A scan that succeeds is what finds the tables of a wave; nothing is known before the first.
+        """
+        if self.source.role is Role.START_FAILED:
+            return 0, None, None
+        lanes = [_lane_scans(lane, at.moment, failing=self.source.options.incidents) for lane in self.source.lanes]
+        if not lanes:
+            return _FIRST_SCAN, states.DONE, self.roster.oldest
+        _, status = max((begun, status) for _, begun, status, _ in lanes)
+        return _FIRST_SCAN + sum(count for count, *_ in lanes), status, max(done for *_, done in lanes)
+
+    def table_name(self, table: int) -> str:
+        """Return the name of a table."""
+        return self.text("table", table, "name", self.source.table_name(table))
+
+    def partition_id(self, table: int, unit: int) -> int:
+        """Return the id of a partition."""
+        return table * self.partition_stride + unit + 1
+
+    def partition_place(self, partition_id: int, at: At) -> tuple[int, int] | None:
+        """Return the table and the unit of a partition; None where it does not exist."""
+        table, unit = divmod(partition_id - 1, self.partition_stride)
+        plan = self.inventory.plan(table, at.moment)
+        return (table, unit) if plan is not None and unit < plan.partitions else None
+
+    def partition_keys(self, table: int) -> tuple[str, ...]:
+        """Return the names of a table's partition columns."""
+        return ("ds",) if draw(*self.source.seed, table) % 3 else ("ds", "region")
+
+    def partition_value(self, table: int, unit: int) -> str:
+        """Return a partition's value, as in `ds=20240101/region=cn`."""
+        keys = self.partition_keys(table)
+        day, place = divmod(unit, len(_REGIONS)) if len(keys) > 1 else (unit, 0)
+        value = f"ds={date.fromordinal(_FIRST_DAY + day):%Y%m%d}"
+        value = f"{value}/region={_REGIONS[place]}" if len(keys) > 1 else value
+        return self.text("partition", self.partition_id(table, unit), "value", value)
+
+    def volume(self, table: int, first: int, units: int) -> tuple[int, int]:
+        """Return the bytes and the rows of some units of a table; a table has those of its partitions."""
+        rows = draw(*self.source.seed, _ROWS, table) % 1_000_000
+        width = 16 + draw(*self.source.seed, _WIDTH, table) % 240
+        rows = units * rows + (units * (2 * first + units - 1)) // 2
+        return rows * width, rows
+
+    def job_name(self, job: Job) -> str:
+        """Return the name of a job."""
+        default = job.name or f"migrate_{self.source.database_name(job.database)}_{job.id}"
+        return self.text("job", job.id, "name", default)
+
+    def job_eta(self, job: Job) -> str:
+        """Return a job's eta: often empty, sometimes a time, sometimes a bare date."""
+        share = chance(*self.source.seed, _ETA, job.id)
+        planned = self.time(job.created + 2 * job.plan.seconds)
+        default = planned if share < 1 / 5 else planned[:10] if share < 3 / 10 else ""
+        return self.text("job", job.id, "eta", job.eta or default)
+
+    def last_ddl(self, table: int, unit: int) -> str:
+        """Return when a unit was last changed in the source."""
+        age = timedelta(seconds=draw(*self.source.seed, _SIZE, table, unit) % (300 * 86400))
+        return self.time(self.created() - age.total_seconds())
+
+    def with_texts(self, kind: str, number: int, row: dict[str, Any]) -> dict[str, Any]:
+        """Return a row with the texts that were set for its object."""
+        texts = self.texts.get((kind, number))
+        return {**row, **texts} if texts else row
+
+
+def _lane_scans(lane: Lane, moment: float, *, failing: bool) -> tuple[int, float, str, float]:
+    """Return how many scans a lane had, when the last began, its status, and when the last good one ended."""
+    wave, age = lane.place(moment)
+    if lane.is_over(moment):
+        # Nothing more is found: the last scan stays the last.
+        age = _SCAN_FAILS_AT * lane.plan.seconds
+    begin, length = lane.begin(wave), lane.plan.seconds
+    fails = failing and wave % 3 == 1
+    count = wave + ((wave + 1) // 3 if failing else 0)
+    if age >= _SCAN_SHARE * length:
+        return count + fails + 1, begin + _SCAN_SHARE * length, states.DOING, begin
+    if fails and age >= _SCAN_FAILS_FROM * length:
+        status = states.FAILED if age >= _SCAN_FAILS_AT * length else states.DOING
+        return count + 1, begin + _SCAN_FAILS_FROM * length, status, begin
+    return count, begin - (1 - _SCAN_SHARE) * length, states.DONE, begin

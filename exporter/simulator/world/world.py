@@ -1,0 +1,81 @@
+"""The world: sources, the time, and what happened on command. What it says depends on seed, options, time and that."""
+
+from collections.abc import Callable, Iterator
+from zoneinfo import ZoneInfo
+
+from exporter.simulator.api.error_answers import not_found
+from exporter.simulator.world.options import WorldOptions
+from exporter.simulator.world.oracle import Truth
+from exporter.simulator.world.planner import Planner
+from exporter.simulator.world.source import Site
+from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_spec import FIRST_SOURCE_ID, Role, Source, make_source
+
+
+class World:
+    """Every data source of one account and region; a source is made when it is first looked at."""
+
+    def __init__(self, options: WorldOptions | None = None, *, clock: Callable[[], float]) -> None:
+        self.options = options or WorldOptions()
+        self.clock = clock
+        self.start = clock() if self.options.start is None else self.options.start
+        self._removed: set[int] = set()
+        self._planner = Planner(self.options)
+        self._zone = ZoneInfo(self.options.zone)
+        self._sites: dict[int, Site] = {}
+        self._count = self.options.sources
+
+    @property
+    def held(self) -> int:
+        """How many sources have been looked at, and are kept."""
+        return len(self._sites)
+
+    def seconds(self) -> float:
+        """Return the seconds since the story began."""
+        return max(0.0, self.clock() - self.start)
+
+    def at(self, site: Site, seconds: float | None = None) -> At:
+        """Return now, or another second of the world, as a source sees it."""
+        return site.source.pace.at(self.seconds() if seconds is None else seconds)
+
+    def source_ids(self) -> list[int]:
+        """Return the ids of all sources, ascending."""
+        ids = range(FIRST_SOURCE_ID, FIRST_SOURCE_ID + self._count)
+        return [source_id for source_id in ids if source_id not in self._removed]
+
+    def sites(self) -> Iterator[Site]:
+        """Yield every source, by id."""
+        return map(self.site, self.source_ids())
+
+    def site(self, source_id: int) -> Site:
+        """Return one source.
+
+        Raises: Refusal where there is none.
+        """
+        index = source_id - FIRST_SOURCE_ID
+        if not 0 <= index < self._count or source_id in self._removed:
+            raise not_found("DataSource", source_id)
+        if source_id not in self._sites:
+            self._keep(make_source(self.options, self._planner, index))
+        return self._sites[source_id]
+
+    def truth(self) -> Truth:
+        """Return what the world holds now, counted one by one."""
+        return Truth(self)
+
+    def add(self, *, moving: bool) -> Site:
+        """Add a source."""
+        index, self._count = self._count, self._count + 1
+        return self._keep(make_source(self.options, self._planner, index, Role.MOVING if moving else Role.IDLE))
+
+    def remove(self, source_id: int) -> None:
+        """Remove a source, for good.
+
+        Raises: Refusal where there is none.
+        """
+        self._removed.add(self.site(source_id).id)
+        del self._sites[source_id]
+
+    def _keep(self, source: Source) -> Site:
+        site = self._sites[source.id] = Site(source, self.start, self._zone)
+        return site

@@ -1,0 +1,1 @@
+"""The web configuration file: TLS, basic auth, headers."""

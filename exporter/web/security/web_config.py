@@ -1,0 +1,260 @@
+"""The web configuration file, in the format of Prometheus' exporter-toolkit.
+
+Owns keys, defaults and validation. `tls` reads the certificates.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, field
+
+from exporter.config.sections import Secret, Section, build, shown_key
+from exporter.errors import ConfigError, Problem
+from exporter.web.security.tls_names import (
+    CIPHERS,
+    CIPHERS_OF_HTTP2,
+    CIPHERS_OF_TLS13,
+    CURVES,
+    NO_CLIENT_CERTIFICATE,
+    UNVERIFIED_CLIENT_CERTIFICATE,
+    VERIFIED_CLIENT_CERTIFICATE,
+    VERSIONS,
+)
+
+HEADERS: Final[dict[str, tuple[str, ...]]] = {
+    "Content-Security-Policy": (),
+    "X-Frame-Options": ("deny", "sameorigin"),
+    "X-Content-Type-Options": ("nosniff",),
+    "X-XSS-Protection": (),
+    "Strict-Transport-Security": (),
+}
+"""Allowed headers with their allowed values; () allows any."""
+
+_HASH: Final = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
+"""Cost, 22 characters of salt, 31 of digest. The salt has 128 bits, so that its last character is one of four."""
+MAX_COST: Final = 16
+"""Maximum bcrypt cost: about 3 s per login. Each increment doubles the time and delays other logins."""
+_DURATION: Final = re.compile(r"0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
+_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+MAX_INTERVAL_SECONDS: Final = 86400
+_OPTIONAL_TEXTS: Final = frozenset(
+    {"cert", "key", "client_ca", "cert_file", "key_file", "client_ca_file", "client_auth_type"}
+)
+
+
+class TlsServer(Section, frozen=True, kw_only=True):
+    """TLS settings; TLS is enabled if a certificate is set. File names are relative to the directory of this file."""
+
+    cert: str = ""
+    """Certificate chain in PEM, instead of cert_file."""
+    key: Secret | None = None
+    """Private key in PEM, unencrypted, instead of key_file."""
+    client_ca: str = ""
+    """CA certificates for client certificates in PEM, instead of client_ca_file."""
+    cert_file: str = ""
+    """File with the certificate chain in PEM."""
+    key_file: str = ""
+    """File with the private key in PEM, unencrypted."""
+    client_auth_type: str = "NoClientCert"
+    """NoClientCert, RequestClientCert (equivalent here), VerifyClientCertIfGiven or RequireAndVerifyClientCert."""
+    client_ca_file: str = ""
+    """File with the CA certificates for client certificates in PEM."""
+    client_allowed_sans: tuple[str, ...] = ()
+    """Allowed names of client certificates: DNS name, IP address, e-mail address or URI; empty allows any."""
+    min_version: str = "TLS12"
+    """Minimum TLS version: TLS10, TLS11, TLS12 or TLS13."""
+    max_version: str = "TLS13"
+    """Maximum TLS version."""
+    cipher_suites: tuple[str, ...] = ()
+    """Cipher suites up to TLS 1.2, by their Go names; empty selects the defaults of Python."""
+    prefer_server_cipher_suites: bool = True
+    """Use the order of cipher_suites instead of the client's order."""
+    curve_preferences: tuple[str, ...] = ()
+    """One of CurveP256, CurveP384, CurveP521, X25519; all of them, or none, for no restriction."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether TLS is enabled; as in the toolkit, an incomplete section is an error."""
+        texts = (self.cert, self.cert_file, self.key, self.key_file, self.client_ca, self.client_ca_file)
+        return any(texts) or self.client_auth_type != "NoClientCert"
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield missing, duplicate and unsupported settings."""
+        if self.is_given:
+            yield from self._pieces()
+        yield from self._policy()
+        yield from self._versions()
+        yield from self._suites()
+        yield from self._curves()
+
+    def _pieces(self) -> Iterator[tuple[str, str]]:
+        for name in ("cert", "key", "client_ca"):
+            inline, file = getattr(self, name), getattr(self, f"{name}_file")
+            if inline and file:
+                yield name, f"expected either {name} or {name}_file, not both"
+            elif not inline and not file and name != "client_ca":
+                yield name, f"expected {name} or {name}_file; TLS needs both a certificate and its key"
+
+    def _policy(self) -> Iterator[tuple[str, str]]:
+        policies = (*NO_CLIENT_CERTIFICATE, *VERIFIED_CLIENT_CERTIFICATE)
+        if self.client_auth_type in UNVERIFIED_CLIENT_CERTIFICATE:
+            yield (
+                "client_auth_type",
+                "is not supported: it accepts certificates without verification; use " + policies[-1],
+            )
+        elif self.client_auth_type not in policies:
+            yield "client_auth_type", f"expected one of {', '.join(policies)}"
+        elif self.client_auth_type == "NoClientCert" and (self.client_ca or self.client_ca_file):
+            yield "client_auth_type", f"must be set with a client CA: {' or '.join(VERIFIED_CLIENT_CERTIFICATE)}"
+        elif self.client_allowed_sans and self.client_auth_type not in VERIFIED_CLIENT_CERTIFICATE:
+            yield "client_allowed_sans", f"requires client_auth_type {' or '.join(VERIFIED_CLIENT_CERTIFICATE)}"
+
+    def _versions(self) -> Iterator[tuple[str, str]]:
+        known = list(VERSIONS)
+        unknown = [name for name in ("min_version", "max_version") if getattr(self, name) not in VERSIONS]
+        yield from ((name, f"expected one of {', '.join(known)}") for name in unknown)
+        if not unknown and known.index(self.min_version) > known.index(self.max_version):
+            yield "min_version", "is above max_version"
+
+    def _suites(self) -> Iterator[tuple[str, str]]:
+        for index, name in enumerate(self.cipher_suites):
+            if name not in CIPHERS and name not in CIPHERS_OF_TLS13:
+                yield f"cipher_suites[{index}]", "expected the Go name of a cipher suite that Go considers secure"
+        if self.cipher_suites and self.max_version != "TLS13" and CIPHERS_OF_TLS13.issuperset(self.cipher_suites):
+            yield "cipher_suites", f"has no cipher suite for {self.max_version}"
+
+    def _curves(self) -> Iterator[tuple[str, str]]:
+        unknown = [index for index, name in enumerate(self.curve_preferences) if name not in CURVES]
+        yield from ((f"curve_preferences[{index}]", f"expected one of {', '.join(CURVES)}") for index in unknown)
+        if not unknown and 1 < len(set(self.curve_preferences)) < len(CURVES):
+            yield "curve_preferences", "expected one curve or all of them; Python cannot select a subset"
+
+
+class HttpServer(Section, frozen=True, kw_only=True):
+    """HTTP settings."""
+
+    http2: bool = True
+    """Accepted for compatibility; the exporter always serves HTTP/1.1."""
+    headers: dict[str, str | int] = field(default_factory=dict)
+    """Headers of every response: Content-Security-Policy, X-Frame-Options, X-Content-Type-Options, X-XSS-Protection,
+    Strict-Transport-Security."""
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield headers that are not allowed, or have invalid values."""
+        for name, value in self.headers.items():
+            where = f"headers.{shown_key(name)}"
+            if name not in HEADERS:
+                yield where, f"is not allowed; allowed headers: {', '.join(HEADERS)}"
+            elif HEADERS[name] and value not in HEADERS[name]:
+                yield where, f"expected {' or '.join(HEADERS[name])}"
+            elif not str(value).isprintable() or not str(value).isascii():
+                yield where, "expected printable ASCII"
+
+
+class RateLimit(Section, frozen=True, kw_only=True):
+    """Rate limit (token bucket) over all requests."""
+
+    interval: str | int = "0"
+    """Average time between two requests, such as `1s`; 0 disables the limit."""
+    burst: Annotated[int, Meta(ge=0)] = 0
+    """Maximum burst of requests; 0 rejects every request if an interval is set."""
+
+    @property
+    def interval_seconds(self) -> float:
+        """The interval in seconds; 0 for no limit."""
+        parts = re.findall(r"([\d.]+)([^\d.]+)", str(self.interval))
+        return sum(float(amount) * _UNITS[unit] for amount, unit in parts)
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield an invalid interval."""
+        if not _DURATION.fullmatch(str(self.interval)):
+            yield "interval", "expected a duration such as 1s, 500ms or 1m30s, or 0"
+        elif self.interval_seconds > MAX_INTERVAL_SECONDS:
+            yield "interval", "expected at most 24h"
+
+
+class WebConfig(Section, frozen=True, kw_only=True):
+    """The web configuration file."""
+
+    tls_server_config: TlsServer = field(default_factory=TlsServer)
+    """TLS settings."""
+    http_server_config: HttpServer = field(default_factory=HttpServer)
+    """HTTP settings."""
+    basic_auth_users: dict[str, Secret] = field(default_factory=dict)
+    """User names with bcrypt hashes of their passwords; empty disables basic auth."""
+    auth_excluded_paths: tuple[str, ...] = ()
+    """Paths without authentication, matched exactly, such as /-/healthy and /-/ready for probes."""
+    rate_limit: RateLimit = field(default_factory=RateLimit)
+    """Rate limit over all requests."""
+
+    def impossible(self) -> Iterator[tuple[str, str]]:
+        """Yield invalid hashes, paths and combinations."""
+        for user, hashed in self.basic_auth_users.items():
+            if reason := _unfit(user, hashed.text):
+                yield f"basic_auth_users.{shown_key(user)}", reason
+        for index, path in enumerate(self.auth_excluded_paths):
+            if not path.startswith("/"):
+                yield f"auth_excluded_paths[{index}]", "expected a path such as /-/healthy"
+        tls = self.tls_server_config
+        if (
+            self.http_server_config.http2
+            and tls.cipher_suites
+            and tls.min_version != "TLS13"
+            and not CIPHERS_OF_HTTP2.intersection(tls.cipher_suites)
+        ):
+            yield (
+                "tls_server_config.cipher_suites",
+                (f"HTTP/2 needs one of {', '.join(sorted(CIPHERS_OF_HTTP2))}; or set http_server_config.http2: false"),
+            )
+
+
+def _unfit(user: str, hashed: str) -> str:
+    """Return why `user` can never log in; "" if it can."""
+    if not (found := _HASH.fullmatch(hashed)):
+        return "expected a bcrypt hash, such as from: htpasswd -nBC 10 NAME"
+    if int(found[1]) > MAX_COST:
+        return f"expected a bcrypt cost of at most {MAX_COST}; a higher cost makes each login take seconds"
+    return "expected a user name without a colon" if ":" in user else ""
+
+
+def web_config_from(raw: object) -> WebConfig:
+    """Parse a raw mapping; None is an empty file. Raises: ConfigError."""
+    problems: list[Problem] = []
+    config = build(WebConfig, _without_blanks(raw), "", problems)
+    if config is None or problems:
+        raise ConfigError(*problems)
+    return config
+
+
+def _without_blanks(raw: object) -> object:
+    """Return `raw` without known keys that have no value."""
+    # The toolkit treats keys without a value as absent.
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        return raw
+    sections: dict[str, type[Section]] = {
+        "tls_server_config": TlsServer,
+        "http_server_config": HttpServer,
+        "rate_limit": RateLimit,
+    }
+    inner = {key: _filled(sections[key], value) if _is_word(key, sections) else value for key, value in raw.items()}
+    return _filled(WebConfig, inner)
+
+
+def _filled(kind: type[Section], raw: object) -> Any:  # noqa: ANN401 - `build` reports what is no mapping
+    if not isinstance(raw, Mapping):
+        return raw
+    known = {each.encode_name for each in msgspec.structs.fields(kind)}
+    return {key: value for key, value in raw.items() if not (_is_word(key, known) and _is_blank(key, value))}
+
+
+def _is_blank(key: str, value: object) -> bool:
+    """Return whether the toolkit ignores the value: null, and the empty text where a text is optional."""
+    return value is None or (value == "" and key in _OPTIONAL_TEXTS)
+
+
+def _is_word(key: object, known: object) -> bool:
+    return isinstance(key, str) and key in known  # type: ignore[operator]  # a set or a mapping

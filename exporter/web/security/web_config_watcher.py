@@ -1,0 +1,134 @@
+"""The current web configuration: its files are checked for each connection and request, and reloaded on a change.
+
+An invalid file changes nothing; it is logged once and shows in the metrics. Knows nothing of requests.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from exporter.config.file_changes import FileStamps, config_files, stamps_of, unsettled_seconds
+from exporter.config.yaml_files import read_yaml
+from exporter.errors import ConfigError, Problem
+from exporter.web.security import tls
+from exporter.web.security.web_config import WebConfig, web_config_from
+
+log = structlog.stdlib.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A valid web configuration."""
+
+    config: WebConfig = field(default_factory=WebConfig)
+    context: ssl.SSLContext | None = None
+    """None for plain HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """Valid settings that are not applied yet."""
+
+    settings: Settings
+    stamps: FileStamps
+    """Of the files that were read."""
+    is_blank: bool
+    """Whether the web configuration file is empty, like a truncated one."""
+
+
+class WebConfigWatcher:
+    """Holds the current settings."""
+
+    def __init__(self, path: Path | None, on_load: Callable[[bool], None] = lambda _: None) -> None:
+        """Read `path`, if any. `on_load` is called after each reload with its success. Raises: ConfigError."""
+        self._path = path
+        self._on_load = on_load
+        self._stamps: FileStamps = {}
+        self.settings = Settings()
+        if path is not None:
+            loaded = _load(path, stamps_of(config_files(path, path.parent)))
+            self.settings, self._stamps = loaded.settings, loaded.stamps
+        if self.settings.context is not None and self.settings.config.http_server_config.http2:
+            log.debug("HTTP/2 is not supported; HTTP/1.1 is served")
+
+    def reload_if_changed(self) -> None:
+        """Reload if a file changed and none may be half written."""
+        # Certificate and key are written one after the other, so all files wait for the youngest.
+        if self._stamps != stamps_of(self._stamps) and not unsettled_seconds(self._stamps):
+            with contextlib.suppress(ConfigError):
+                self.apply(self.read())
+
+    async def current(self) -> Settings:
+        """Return the current settings; wait until no file is half written."""
+        if (seconds := unsettled_seconds(self._stamps)) > 0:
+            await asyncio.sleep(seconds)
+        self.reload_if_changed()
+        return self.settings
+
+    def read(self) -> LoadedSettings | None:
+        """Return the settings in the files, None without a file. Raises: ConfigError."""
+        if self._path is None:
+            return None
+        stamps = stamps_of(config_files(self._path, self._path.parent))  # before they are read: no change is missed
+        known = stamps_of(self._stamps) | stamps
+        try:
+            loaded = _load(self._path, stamps)
+            self._check_change(loaded)
+        except ConfigError as error:
+            self._stamps = known  # invalid files are not read again for each request
+            problems = "; ".join(map(str, error.problems))
+            log.warning("web configuration not reloaded; the old one stays", problems=problems)
+            self._on_load(False)
+            raise
+        return loaded
+
+    def apply(self, loaded: LoadedSettings | None) -> None:
+        """Serve with loaded settings from now on."""
+        if loaded is not None:
+            for warning in _lost_protections(self.settings, loaded.settings):
+                log.warning(warning)
+            self.settings, self._stamps = loaded.settings, loaded.stamps
+            log.info("web configuration reloaded")
+            self._on_load(True)
+
+    def _check_change(self, loaded: LoadedSettings) -> None:
+        """Check that loaded settings may replace the current ones. Raises: ConfigError."""
+        if (loaded.settings.context is None) != (self.settings.context is None):
+            message = "TLS can be turned on and off by a restart only"
+            raise ConfigError(Problem(f"{self._path}: tls_server_config", message))
+        if loaded.is_blank and self.settings.config.basic_auth_users:
+            message = "the file is empty and had users; write {} to remove all users"
+            raise ConfigError(Problem(str(self._path), message))
+
+
+def _load(path: Path, stamps: FileStamps) -> LoadedSettings:
+    try:
+        raw = read_yaml(path)
+        config = web_config_from(raw)
+        section = config.tls_server_config
+        context = tls.server_context(section, path.parent) if section.is_given else None
+    except ConfigError as error:
+        raise ConfigError(*(_located(problem, path) for problem in error.problems)) from None
+    return LoadedSettings(Settings(config, context), stamps, is_blank=raw is None)
+
+
+def _located(problem: Problem, file: Path) -> Problem:
+    """Return a problem with the file's name: there is another configuration file."""
+    places = (str(file), problem.path.removeprefix(str(file)))
+    return Problem(": ".join(filter(None, places)), problem.message)
+
+
+def _lost_protections(before: Settings, after: Settings) -> Iterator[str]:
+    if before.config.basic_auth_users and not after.config.basic_auth_users:
+        yield "basic auth is off: the web configuration has no users any more"
+    if _requires_certificate(before) and not _requires_certificate(after):
+        yield "client certificates are not required any more"
+
+
+def _requires_certificate(settings: Settings) -> bool:
+    return settings.context is not None and settings.context.verify_mode is ssl.CERT_REQUIRED

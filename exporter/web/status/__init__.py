@@ -1,0 +1,1 @@
+"""The status page and /api/v1/status."""

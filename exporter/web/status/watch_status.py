@@ -1,0 +1,45 @@
+"""TableFigures and PartitionFigures -> report: what the configuration names. Pure."""
+
+from exporter.collect.snapshot import PartitionFigures, TableFigures
+from exporter.web.status import status_schema as report
+from exporter.web.status.truncation import cut, optional_text, optional_time, word
+
+
+def table_status(figures: TableFigures) -> report.WatchedTable:
+    """Return a watched table."""
+    return report.WatchedTable(
+        account=figures.name.account,
+        source_id=figures.name.source_id,
+        source=cut(figures.name.source),
+        id=figures.table_id,
+        src_db=optional_text(figures.src_db),
+        table=optional_text(figures.table),
+        status=word(figures.status),
+        partitions=report.Objects(
+            inventory=figures.metadata_partitions,
+            doing=figures.partitions_doing,
+            done=figures.partitions_done,
+            part_done=None,
+            failed=figures.partitions_failed,
+        ),
+        size_bytes=figures.size_bytes,
+        rows=figures.rows,
+        last_ddl_at=optional_time(figures.last_ddl_at),
+    )
+
+
+def partition_status(figures: PartitionFigures) -> report.WatchedPartition:
+    """Return a watched partition."""
+    return report.WatchedPartition(
+        account=figures.name.account,
+        source_id=figures.name.source_id,
+        source=cut(figures.name.source),
+        id=figures.partition_id,
+        src_db=optional_text(figures.src_db),
+        table=optional_text(figures.table),
+        partition=optional_text(figures.partition),
+        status=word(figures.status),
+        size_bytes=figures.size_bytes,
+        rows=figures.rows,
+        last_ddl_at=optional_time(figures.last_ddl_at),
+    )
