@@ -16,7 +16,7 @@ from exporter.app.service import Service
 from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import Snapshot
 from exporter.exposition.telemetry import Telemetry
-from exporter.process_memory import leave_out_what_stays, share_one_arena
+from exporter.process_memory import freeze_startup_objects, limit_malloc_arenas
 from exporter.simulator.world.source_spec import FIRST_SOURCE_ID
 
 CONTROL: Final = "/_simulator"
@@ -49,7 +49,7 @@ async def churn() -> dict[str, float]:
         service.publisher._take_snapshot = lambda: _snapshot(account)  # noqa: SLF001 - no task of its own is to refresh
         held: list[float] = []
         await _grow_old(control)
-        leave_out_what_stays()
+        freeze_startup_objects()
         for number in range(REFRESHES):
             await _move_on(control, number)
             await account.refresh()
@@ -91,5 +91,5 @@ async def _post(control: ClientSession, name: str, body: dict[str, object]) -> N
 
 
 if __name__ == "__main__":
-    share_one_arena()
+    limit_malloc_arenas()
     print(json.dumps(asyncio.run(churn())))

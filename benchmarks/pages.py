@@ -13,7 +13,7 @@ from benchmarks.worlds import snapshot
 from exporter.exposition.rendering import Renderer
 from exporter.web.document_cache import Document
 from exporter.web.status.page import page
-from exporter.web.status.status_report import Load, Situation
+from exporter.web.status.status_report import Load, StatusInput
 
 SOURCES = 1000
 
@@ -23,13 +23,13 @@ async def figures() -> list[Figure]:
     held = snapshot(SOURCES)
     number = count()
 
-    def situation() -> Situation:
-        return Situation(held, next(number), 1.75e9, 1.75e9, Load(1.75e9, is_current=True), ())
+    def status_input() -> StatusInput:
+        return StatusInput(held, next(number), 1.75e9, 1.75e9, Load(1.75e9, is_current=True), ())
 
-    same = situation()
+    same = status_input()
     found = []
     for name, render in (("page", partial(page, telemetry_path="/metrics")), ("JSON", msgspec.json.encode)):
-        anew, again = Document(situation, render), Document(lambda: same, render)
+        anew, again = Document(status_input, render), Document(lambda: same, render)
         await again.current()
         first, whole = await _milliseconds(anew), timed(lambda: Renderer().render(held))[0]
         found.append(

@@ -24,11 +24,11 @@ from exporter.app.service import Service
 from exporter.app.serving import WebOptions, serve
 from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
 from exporter.exposition.telemetry import Telemetry
-from exporter.process_memory import leave_out_what_stays, share_one_arena
+from exporter.process_memory import freeze_startup_objects, limit_malloc_arenas
 from exporter.simulator import ManualClock, ScaledClock, Simulator, World, WorldOptions
-from exporter.simulator.api.operations import Route
+from exporter.simulator.api.operations import ApiRoute
 from exporter.simulator.faults.fault_plan import Fault
-from exporter.simulator.faults.response_faults import Answer
+from exporter.simulator.faults.response_faults import ApiAnswer
 from exporter.simulator.http.request_auth import Received
 from exporter.web.addresses import ListenAddress
 
@@ -42,7 +42,7 @@ class Remembering(Simulator):
     def __init__(self, *arguments: Any, latency_seconds: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._answers_after = latency_seconds
-        self._made: dict[tuple[object, ...], Answer] = {}
+        self._made: dict[tuple[object, ...], ApiAnswer] = {}
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         due = time.monotonic() + self._answers_after
@@ -50,7 +50,7 @@ class Remembering(Simulator):
         await asyncio.sleep(max(0.0, due - time.monotonic()))  # so much later, and not that and what the work takes
         return response
 
-    def _answer(self, route: Route, received: Received, request_id: str, fault: Fault | None) -> Answer:
+    def _answer(self, route: ApiRoute, received: Received, request_id: str, fault: Fault | None) -> ApiAnswer:
         key = received.path, received.query
         if key not in self._made:
             self._made[key] = super()._answer(route, received, request_id, fault)
@@ -67,9 +67,9 @@ class Halting(Simulator):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._given: dict[int, dict[tuple[object, ...], tuple[Answer, int]]] = {}
+        self._given: dict[int, dict[tuple[object, ...], tuple[ApiAnswer, int]]] = {}
 
-    def _answer(self, route: Route, received: Received, request_id: str, fault: Fault | None) -> Answer:
+    def _answer(self, route: ApiRoute, received: Received, request_id: str, fault: Fault | None) -> ApiAnswer:
         if route.source_id is None:
             return super()._answer(route, received, request_id, fault)
         given = self._given.setdefault(route.source_id, {})
@@ -113,8 +113,8 @@ async def exporter(options: dict[str, Any]) -> None:
         print(urls[0], flush=True)
 
     logs.configure("warning", "logfmt")
-    leave_out_what_stays()
-    share_one_arena()
+    freeze_startup_objects()
+    limit_malloc_arenas()
     settings = config(options.pop("endpoint"), **options)
     await serve(lambda: settings, Service(Telemetry()), WebOptions([ListenAddress("127.0.0.1", 0)]), listening)
     print(json.dumps(heartbeat.report()), flush=True)

@@ -10,12 +10,12 @@ from prometheus_client.registry import Collector
 
 from exporter.collect.snapshot import (
     AccountSnapshot,
-    JobFigures,
-    JobsFigures,
+    JobsStats,
+    JobStats,
     Snapshot,
-    SourceFigures,
     SourceName,
     SourceSnapshot,
+    SourceStats,
 )
 from exporter.exposition.families.metric_table import PARTS
 from exporter.exposition.rendering import parts_by_kind
@@ -52,7 +52,7 @@ def source(number: int, done: int = 1000) -> SourceSnapshot:
         scan_status="DONE",
     )
     jobs = tuple(
-        JobFigures(
+        JobStats(
             job_id=job,
             name=f"migrate_{number}_{job}",
             type="Tables",
@@ -71,9 +71,9 @@ def source(number: int, done: int = 1000) -> SourceSnapshot:
         for job in range(JOBS_PER_SOURCE)
     )
     counts = {"INIT": 0, "DOING": JOBS_PER_SOURCE, "FAILED": 1, "DONE": done, "UNKNOWN": 0}
-    figures = SourceFigures(name, row, 1_740_000_000.0, 1_750_000_000.0)
+    figures = SourceStats(name, row, 1_740_000_000.0, 1_750_000_000.0)
     return SourceSnapshot(
-        name, figures, JobsFigures(name, counts, 0, jobs, 0), refreshed=True, last_success_at=FIRST_SUCCESS_AT
+        name, figures, JobsStats(name, counts, 0, jobs, 0), refreshed=True, last_success_at=FIRST_SUCCESS_AT
     )
 
 

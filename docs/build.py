@@ -18,7 +18,8 @@ from exporter.config.json_schema import attribute_docstrings, json_schema
 from exporter.exposition.families.metric_table import PARTS
 from exporter.exposition.telemetry import Telemetry
 from exporter.web.security.web_config import WebConfig
-from exporter.web.status import status_schema as report
+from exporter.web.status import source_schema
+from exporter.web.status import status_schema as status_records
 
 FOLDER = Path(__file__).parent
 
@@ -95,9 +96,11 @@ def own_metrics() -> Iterator[tuple[Metric, tuple[str, ...]]]:
 
 def status_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of what /api/v1/status answers."""
-    schema = msgspec.json.schema(report.Report)
+    schema = msgspec.json.schema(status_records.StatusReport)
     for name, definition in schema["$defs"].items():
-        for field, text in attribute_docstrings(getattr(report, name)).items():
+        for field, text in attribute_docstrings(
+            getattr(source_schema, name, None) or getattr(status_records, name)
+        ).items():
             definition["properties"][field]["description"] = text.strip().replace("\n", " ")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Status of mms-exporter", **schema}
 

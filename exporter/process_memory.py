@@ -12,7 +12,7 @@ from functools import cache
 from typing import Final, cast
 
 
-def leave_out_what_stays() -> None:
+def freeze_startup_objects() -> None:
     """Have it leave alone what is there now: modules, classes and functions, which stay to the end."""
     gc.collect()
     gc.freeze()
@@ -22,7 +22,7 @@ _M_ARENA_MAX: Final = -8
 """Source: mallopt(3)."""
 
 
-def share_one_arena() -> None:
+def limit_malloc_arenas() -> None:
     """Have all threads take memory from one place; to be called before there is a second one.
 
     glibc gives threads arenas of their own, each of which keeps the most that it ever held: a page or two, where pages
@@ -32,7 +32,7 @@ def share_one_arena() -> None:
         set_option(_M_ARENA_MAX, 1)
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Give back what is free in the midst of what is used, too: glibc keeps the holes that a page leaves."""
     if (trim := _function("malloc_trim")) is not None:
         trim(0)

@@ -43,7 +43,7 @@ _STREAMS: Final = (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("
 """In the order of their numbers. Output cannot be written, as is then said; complaints go nowhere."""
 
 
-def stand_in() -> None:
+def open_missing_streams() -> None:
     """Open the null device in the place of each stream that is closed."""
     for name, mode, access in _STREAMS:
         if getattr(sys, name) is None:

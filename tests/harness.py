@@ -13,7 +13,7 @@ from exporter.config.loading import Config
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
-from exporter.mms.client_factory import client_of
+from exporter.mms.client_factory import create_client
 from exporter.sharding import WHOLE, Shard
 from tests.reading import Exposition, read
 
@@ -69,7 +69,7 @@ async def harness_on(
     ticks = Clock(wall=wall or clock, monotonic=clock, sleep=no_sleep)
     signing = Clock(sleep=no_sleep)
     changes: list[None] = []
-    async with client_of(account, observer, signing) as client:
+    async with create_client(account, observer, signing) as client:
         refresher = AccountRefresher(account, config, client, observer, lambda: changes.append(None), ticks, shard)
         publisher = Publisher(lambda: Snapshot((refresher.snapshot(),)), telemetry)
         yield Harness(refresher, publisher, telemetry, clock, client, changes)

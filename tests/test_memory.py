@@ -8,19 +8,19 @@ import msgspec
 import pytest
 
 from exporter.collect.snapshot import (
-    Failed,
-    Failures,
-    FailuresFigures,
-    JobsFigures,
+    FailedUnit,
+    FailedUnits,
+    FailuresStats,
+    JobsStats,
     JobTasks,
-    SourceFigures,
     SourceName,
     SourceSnapshot,
-    TasksFigures,
+    SourceStats,
+    TasksStats,
 )
 from exporter.mms import transport
 from exporter.mms.models import DataSource, Job, Partition, Table, Task
-from exporter.mms.record import Record
+from exporter.mms.record import ApiRecord
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
 from exporter.simulator.world import events
 from exporter.simulator.world.source_spec import FIRST_SOURCE_ID
@@ -79,17 +79,17 @@ def collected_objects() -> Counter[str]:
 
 
 @pytest.mark.parametrize("kind", [DataSource, Job, Partition, Table, Task], ids=lambda kind: kind.__name__)
-def test_the_garbage_collector_leaves_records_alone(kind: type[Record]) -> None:
+def test_the_garbage_collector_leaves_records_alone(kind: type[ApiRecord]) -> None:
     """Else it would hold up every thread for as long as it takes to look at a hundred thousand of them."""
     assert not gc.is_tracked(msgspec.convert({"id": 1}, kind))
 
 
 def test_the_garbage_collector_leaves_figures_alone() -> None:
     name = SourceName("account", 1, "source")
-    figures = SourceFigures(name, msgspec.convert({"id": 1}, DataSource), None, None)
-    failures = FailuresFigures(name, Failures((Failed("db", "table", None, None, None, None),), 1), None)
-    jobs = JobsFigures(name, {"DONE": 1}, 0, (), 0)
-    tasks = TasksFigures(name, {"DONE": 1}, (JobTasks(1, "job", {"DONE": 1}, 0),))
+    figures = SourceStats(name, msgspec.convert({"id": 1}, DataSource), None, None)
+    failures = FailuresStats(name, FailedUnits((FailedUnit("db", "table", None, None, None, None),), 1), None)
+    jobs = JobsStats(name, {"DONE": 1}, 0, (), 0)
+    tasks = TasksStats(name, {"DONE": 1}, (JobTasks(1, "job", {"DONE": 1}, 0),))
     whole = SourceSnapshot(name, figures, jobs, True, None, failures, tasks)
     parts = (name, figures, failures, failures.tables, jobs, tasks, tasks.jobs[0], whole)
     assert not any(map(gc.is_tracked, parts))

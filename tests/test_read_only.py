@@ -51,7 +51,7 @@ def test_a_client_does_not_write_unless_it_is_told() -> None:
 
 def test_one_module_makes_clients_that_may_write() -> None:
     texts = {name_of(module): module.read_text(encoding="utf-8") for module in MODULES}
-    assert {name for name, text in texts.items() if "may_write" in text} == {"mms.client", "console.retry"}
+    assert {name for name, text in texts.items() if "may_write" in text} == {"mms.client", "console.retry_command"}
     assert not [name for name, text in texts.items() if passes_on_unseen(ast.parse(text))]
 
 

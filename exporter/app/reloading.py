@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 
 from exporter.app.service import Service
-from exporter.app.systemd import ALONE, Supervisor
+from exporter.app.systemd import NO_SUPERVISOR, Supervisor
 from exporter.config.file_changes import FileStamps
 from exporter.config.loading import Config
 from exporter.errors import ConfigError, Problem
@@ -33,7 +33,7 @@ class Reloader:
         load: Callable[[], Config],
         service: Service,
         look: Callable[[], FileStamps] = dict,
-        supervisor: Supervisor = ALONE,
+        supervisor: Supervisor = NO_SUPERVISOR,
     ) -> None:
         """`look` returns the stamps of the files that `load` reads."""
         self._supervisor = supervisor

@@ -15,9 +15,9 @@ from exporter.config.loading import Account, Config
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
-from exporter.mms.client_factory import client_of
+from exporter.mms.client_factory import create_client
 from exporter.sharding import WHOLE, Shard
-from exporter.web.status.status_report import Load, Situation
+from exporter.web.status.status_report import Load, StatusInput
 
 MAX_START_SPREAD_SECONDS: Final = 0.2
 """Between the first refreshes of two accounts."""
@@ -57,10 +57,10 @@ class Service:
         refreshers = (running.refresher for running in self._accounts.values())
         return Snapshot(tuple(each.snapshot() for each in refreshers if each.has_result))
 
-    def situation(self) -> Situation:
+    def status_input(self) -> StatusInput:
         """Return all that can be told of what is published, without asking anybody."""
         publication = self.publisher.publication
-        return Situation(
+        return StatusInput(
             snapshot=publication.snapshot,
             publication=publication.number,
             published_at=publication.at,
@@ -154,7 +154,7 @@ class Service:
     def refresher(self, account: Account, config: Config) -> tuple[AccountRefresher, Client]:
         """Return what keeps `account` fresh, and the client it uses, which the caller closes."""
         observer = self._telemetry.account(account.name)
-        client = client_of(account, observer, self._clock)
+        client = create_client(account, observer, self._clock)
         note_change = self.publisher.note_change
         return AccountRefresher(account, config, client, observer, note_change, self._clock, self._shard), client
 

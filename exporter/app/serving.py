@@ -16,7 +16,7 @@ from aiohttp import web
 
 from exporter.app.reloading import Reloader
 from exporter.app.service import Service
-from exporter.app.systemd import ALONE, Supervisor
+from exporter.app.systemd import NO_SUPERVISOR, Supervisor
 from exporter.config.file_changes import FileStamps
 from exporter.config.loading import Config
 from exporter.errors import ConfigError, ListenError, Problem
@@ -48,7 +48,7 @@ class WebOptions:
     """Between two looks at that content."""
     sockets: Sequence[socket.socket] = ()
     """Sockets that already listen, instead of addresses."""
-    supervisor: Supervisor = ALONE
+    supervisor: Supervisor = NO_SUPERVISOR
 
 
 async def serve(

@@ -71,7 +71,7 @@ class Supervisor:
             log.warning("systemd notification failed", state=state.partition("\n")[0], reason=error.strerror)
 
 
-ALONE: Final = Supervisor()
+NO_SUPERVISOR: Final = Supervisor()
 """What stands in for a systemd that is not there."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from exporter import __version__
-from exporter.cli.flags import COMMANDS, FLAGS, WORDS, Flag, Word
+from exporter.cli.flags import COMMANDS, FLAGS, WORDS, Flag, Positional
 from exporter.errors import ConfigError, Problem
 
 _BEHIND: Final = "behind the command: "
@@ -68,7 +68,7 @@ def _value(
     return values[0] if values else None
 
 
-def _word(word: Word, text: str, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - likewise
+def _word(word: Positional, text: str, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - likewise
     try:
         return word.parse(_readable(text))
     except ValueError as error:

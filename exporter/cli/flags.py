@@ -128,7 +128,7 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class Positional:
     """A required positional argument of a command."""
 
     name: str
@@ -321,7 +321,7 @@ FLAGS: Final = (
 )
 
 WORDS: Final = (
-    Word("kind", "table, partition or job", "show", one_of("table", "partition", "job")),
-    Word("id", "its ID, as the other commands print it", "show", whole),
-    Word("what", "show or schema", "config", one_of("show", "schema")),
+    Positional("kind", "table, partition or job", "show", one_of("table", "partition", "job")),
+    Positional("id", "its ID, as the other commands print it", "show", whole),
+    Positional("what", "show or schema", "config", one_of("show", "schema")),
 )

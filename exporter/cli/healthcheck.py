@@ -22,7 +22,7 @@ _TLS_RECORDS: Final = (b"\x15", b"\x16")
 """How an alert and a message of a handshake begin. Source: RFC 5246, section 6.2.1, ContentType."""
 
 
-def ailment(address: ListenAddress) -> str | None:
+def health_error(address: ListenAddress) -> str | None:
     """Return what is wrong with the exporter that listens on `address`; None where it is well.
 
     An exporter that asks for a password or a certificate, which a probe has not, or that was asked too often, is taken

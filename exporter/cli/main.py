@@ -30,14 +30,14 @@ T = TypeVar("T")
 
 FINE: Final = 0
 FAILED: Final = 1
-MISUSED: Final = 2
+EXIT_USAGE: Final = 2
 INTERRUPTED: Final = 128 + signal.SIGINT
 """After Ctrl-C, as shells count."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command line, and return its exit code: 0 fine, 1 failed, 2 bad usage, 130 after Ctrl-C."""
-    standard_streams.stand_in()
+    standard_streams.open_missing_streams()
     code = _code(sys.argv[1:] if words is None else words)
     return code if _print(b"") else code or FAILED
 
@@ -49,20 +49,20 @@ def _code(words: Sequence[str]) -> int:
         return _COMMANDS[invocation.command](invocation.values)
     except ConfigError as error:
         for problem in error.problems:
-            _complain(problem)
-        return MISUSED
+            _print_error(problem)
+        return EXIT_USAGE
     except ExporterError as error:
-        _complain(error)
+        _print_error(error)
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except asyncio.CancelledError:
         return FAILED
     except SystemExit as ended:  # of argparse, which has said what there is to say
-        return MISUSED if ended.code else FINE
+        return EXIT_USAGE if ended.code else FINE
 
 
-def _complain(what: object) -> None:
+def _print_error(what: object) -> None:
     with suppress(OSError):  # nobody can be told
         print(f"mms-exporter: {what}", file=sys.stderr)
 
@@ -87,15 +87,15 @@ def _serve(values: Mapping[str, Any]) -> int:
     from exporter.app.service import Service
     from exporter.app.serving import check, serve
     from exporter.exposition.telemetry import Telemetry
-    from exporter.process_memory import leave_out_what_stays, share_one_arena
+    from exporter.process_memory import freeze_startup_objects, limit_malloc_arenas
 
     if values["config.check"]:
         count = check(load, _web_file(values))
         said = f"the configuration is valid: {count} account{'s' if count > 1 else ''}\n"
         return FINE if _print(said.encode()) else FAILED
-    leave_out_what_stays()
+    freeze_startup_objects()
     if "MALLOC_ARENA_MAX" not in os.environ:  # who sets that has decided
-        share_one_arena()
+        limit_malloc_arenas()
     _run(serve(load, Service(Telemetry(), shard=shard), _web_options(values)))
     return FINE
 
@@ -112,7 +112,7 @@ def _once(values: Mapping[str, Any]) -> int:
         _ignore_signals_that_end()
         write_atomically(Path(output), content)
     except OSError as error:
-        _complain(f"cannot write {output}: {error.strerror}")
+        _print_error(f"cannot write {output}: {error.strerror}")
         return FAILED
     return FINE if is_fine else FAILED
 
@@ -126,7 +126,7 @@ def _print(content: bytes) -> bool:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more at its end
         if not isinstance(error, BrokenPipeError):
-            _complain(f"cannot write to standard output: {error.strerror}")
+            _print_error(f"cannot write to standard output: {error.strerror}")
             return False
     return True
 
@@ -134,19 +134,19 @@ def _print(content: bytes) -> bool:
 def _look(command: str, values: Mapping[str, Any]) -> int:
     from exporter.console.commands import report_of
     from exporter.console.options import Options
-    from exporter.console.output_style import Paper
+    from exporter.console.output_style import OutputStyle
     from exporter.console.printing import printed
 
     options = Options.of(values)
     report = _run(report_of(command, _config(values), options))
-    is_printed = _print(printed(report, options.output, Paper.of(sys.stdout, os.environ)))
+    is_printed = _print(printed(report, options.output, OutputStyle.of(sys.stdout, os.environ)))
     for remark in report.remarks():
-        _complain(remark)
+        _print_error(remark)
     return FINE if is_printed and report.is_fine else FAILED
 
 
 def _retry(values: Mapping[str, Any]) -> int:
-    from exporter.console.output_style import Paper
+    from exporter.console.output_style import OutputStyle
     from exporter.console.retry_command import retry
     from exporter.console.retry_options import RetryOptions
     from exporter.console.terminal import Terminal
@@ -154,7 +154,7 @@ def _retry(values: Mapping[str, Any]) -> int:
     home = Path(os.environ.get("XDG_STATE_HOME") or "")
     folder = home if home.is_absolute() else Path.home() / ".local" / "state"
     options = RetryOptions.of(values, folder / "mms-exporter")
-    terminal = Terminal(sys.stdin, sys.stderr, Paper.of(sys.stderr, os.environ))
+    terminal = Terminal(sys.stdin, sys.stderr, OutputStyle.of(sys.stderr, os.environ))
     outcome = _run(_until_told(retry(_config(values), options, terminal)))
     return FINE if _print(outcome.output) and outcome.is_fine else FAILED
 
@@ -177,12 +177,12 @@ def _config_text(values: Mapping[str, Any]) -> int:
 
 
 def _probe(values: Mapping[str, Any]) -> int:
-    from exporter.cli.healthcheck import ailment
+    from exporter.cli.healthcheck import health_error
 
-    trouble = ailment(values["web.listen-address"][0])
+    trouble = health_error(values["web.listen-address"][0])
     if trouble is None:
         return FINE
-    _complain(trouble)
+    _print_error(trouble)
     return FAILED
 
 

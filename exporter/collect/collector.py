@@ -9,7 +9,7 @@ from structlog.stdlib import BoundLogger
 from exporter.clock import Clock
 from exporter.collect.fan_out import FanOut
 from exporter.collect.permissions import Permissions
-from exporter.collect.state.source_state import KnownSource, KnownSources, Reading
+from exporter.collect.state.source_state import Cached, SourceState, SourceStates
 from exporter.config.loading import Account
 from exporter.errors import ExporterError
 from exporter.mms.client import Client
@@ -18,13 +18,13 @@ from exporter.sharding import Shard
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class CollectorContext:
     """What the collectors of one account work with."""
 
     account: Account
     client: Client
     observer: Observer
-    sources: KnownSources
+    sources: SourceStates
     clock: Clock
     log: BoundLogger
     note_progress: Callable[[], None]
@@ -58,17 +58,19 @@ class Collector(Protocol):
 class SourceReader(Protocol):
     """Reads what one collector reads of one data source."""
 
-    def reading(self, source: KnownSource) -> Reading[Any]:
+    def reading(self, source: SourceState) -> Cached[Any]:
         """Return what this reader keeps of `source`."""
 
-    async def read(self, source: KnownSource, now: float) -> None:
+    async def read(self, source: SourceState, now: float) -> None:
         """Keep in `source` what is known at `now`, in monotonic seconds. Raises: MmsError for what was not read."""
 
 
 class SourcesCollector:
     """A collector that reads each data source by itself; what is not permitted is its own trouble, not a source's."""
 
-    def __init__(self, name: str, reader: SourceReader, means: Means, permissions: Permissions | None = None) -> None:
+    def __init__(
+        self, name: str, reader: SourceReader, means: CollectorContext, permissions: Permissions | None = None
+    ) -> None:
         self.name = name
         self._reader = reader
         self._means = means
@@ -79,7 +81,7 @@ class SourcesCollector:
         reading = self._reader.reading
         read: set[int] = set()
 
-        async def read_one(source: KnownSource) -> None:
+        async def read_one(source: SourceState) -> None:
             await self._reader.read(source, self._means.clock.monotonic())
             read.add(source.name.source_id)
             self._means.note_progress()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from itertools import chain, islice, zip_longest
 from typing import Final
 
-from exporter.collect.snapshot import Trouble
+from exporter.collect.snapshot import RefreshError
 from exporter.errors import ExporterError, MmsError
 
 MAX_TROUBLES: Final = 20
@@ -14,9 +14,9 @@ INTERNAL: Final = "internal"
 """The reason of what nobody foresaw."""
 
 
-def troubles_in(errors: Iterable[ExporterError]) -> tuple[Trouble, ...]:
+def summarized_errors(errors: Iterable[ExporterError]) -> tuple[RefreshError, ...]:
     """Return the errors as troubles, in turns from each reason, so that many of one hide none of another."""
-    by_reason: dict[str, list[Trouble]] = defaultdict(list)
+    by_reason: dict[str, list[RefreshError]] = defaultdict(list)
     for error in errors:
         trouble = _trouble(error)
         by_reason[trouble.reason].append(trouble)
@@ -24,9 +24,9 @@ def troubles_in(errors: Iterable[ExporterError]) -> tuple[Trouble, ...]:
     return tuple(islice((trouble for trouble in in_turns if trouble is not None), MAX_TROUBLES))
 
 
-def _trouble(error: ExporterError) -> Trouble:
+def _trouble(error: ExporterError) -> RefreshError:
     if isinstance(error, MmsError):
-        return Trouble(error.reason, error.about, str(error), error.hint)
-    return Trouble(
+        return RefreshError(error.reason, error.about, str(error), error.hint)
+    return RefreshError(
         INTERNAL, "", str(error), "look for the traceback in the log; this is probably a bug of the exporter"
     )

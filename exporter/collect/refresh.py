@@ -11,15 +11,15 @@ from typing import Protocol
 import structlog
 
 from exporter.clock import SYSTEM_CLOCK, Clock
-from exporter.collect.collector import Collector, Means, SourcesCollector
+from exporter.collect.collector import Collector, CollectorContext, SourcesCollector
 from exporter.collect.collectors.datasources import DataSourcesCollector
 from exporter.collect.collectors.failures import FailuresCollector
 from exporter.collect.collectors.jobs import JobsReader
 from exporter.collect.collectors.tasks import tasks_collector
 from exporter.collect.collectors.watch import WatchCollector
-from exporter.collect.error_summary import troubles_in
-from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, Trouble
-from exporter.collect.state.source_state import KnownSources
+from exporter.collect.error_summary import summarized_errors
+from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError
+from exporter.collect.state.source_state import SourceStates
 from exporter.config.loading import Account, Config
 from exporter.errors import AuthRefused, CallTimedOut, CredentialsUnavailable, ExporterError, MmsError
 from exporter.mms.client import Client
@@ -53,7 +53,7 @@ class _Record:
     duration_seconds: float | None = None
     """None where it has not run."""
     last_success_at: float | None = None
-    troubles: tuple[Trouble, ...] = ()
+    troubles: tuple[RefreshError, ...] = ()
     troubles_total: int = 0
     is_told: bool = False
     """Whether its trouble was logged."""
@@ -61,7 +61,7 @@ class _Record:
 
     def note_trouble(self, errors: list[ExporterError]) -> None:
         """Keep what went wrong in the last refresh."""
-        self.troubles, self.troubles_total = troubles_in(errors), len(errors)
+        self.troubles, self.troubles_total = summarized_errors(errors), len(errors)
 
     def snapshot(self, account: str, collector: str) -> CollectorSnapshot:
         """Return what is shown of it; the same object for as long as that is the same."""
@@ -93,9 +93,9 @@ class AccountRefresher:
         self._publish = publish
         self._clock = clock
         self._log = log.bind(account=account.name)
-        self._sources = KnownSources()
+        self._sources = SourceStates()
         self._shown_at = 0.0
-        means = Means(account, client, observer, self._sources, clock, self._log, self._note_progress, shard)
+        means = CollectorContext(account, client, observer, self._sources, clock, self._log, self._note_progress, shard)
         self._listing = DataSourcesCollector(means, patience=config.refresh.stale_after)
         self._watch = WatchCollector(means, config.watch, is_alone=len(config.accounts) == shard.total == 1)
         self._others = tuple(self._enabled(config, means))
@@ -104,7 +104,7 @@ class AccountRefresher:
         self.has_ended_once = False
         """Whether a refresh has ended, well or badly."""
 
-    def _enabled(self, config: Config, means: Means) -> Iterator[Collector]:
+    def _enabled(self, config: Config, means: CollectorContext) -> Iterator[Collector]:
         """Yield the collectors that run after the listing, in their order: failures build on jobs, and so do tasks."""
         if config.jobs.enabled:
             yield SourcesCollector("jobs", JobsReader(means, config.jobs), means)

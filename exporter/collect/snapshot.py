@@ -24,7 +24,7 @@ class SourceName(Struct, frozen=True, gc=False):
         return f"{self.source} ({self.source_id})"
 
 
-class SourceFigures(Struct, frozen=True, gc=False):
+class SourceStats(Struct, frozen=True, gc=False):
     """What the row of a data source says."""
 
     name: SourceName
@@ -35,7 +35,7 @@ class SourceFigures(Struct, frozen=True, gc=False):
     """Unix seconds of the last metadata synchronisation; None as above."""
 
 
-class JobFigures(Struct, frozen=True, gc=False):
+class JobStats(Struct, frozen=True, gc=False):
     """What the row of a job says."""
 
     job_id: int
@@ -58,7 +58,7 @@ class JobFigures(Struct, frozen=True, gc=False):
     """Of a failed job of kind Partitions, the ids of what it was to migrate, the highest first and not all of many."""
 
 
-class JobsFigures(Struct, frozen=True, gc=False):
+class JobsStats(Struct, frozen=True, gc=False):
     """What the lists of a source's jobs say."""
 
     name: SourceName
@@ -66,13 +66,13 @@ class JobsFigures(Struct, frozen=True, gc=False):
     """Number of jobs by status; a status whose number is not known is not there."""
     stopped: int | None
     """Unfinished jobs that are stopped; None where one of them does not say, or cannot be read."""
-    jobs: tuple[JobFigures, ...]
+    jobs: tuple[JobStats, ...]
     """Those with series of their own."""
     omitted: int
     """Unfinished jobs without series of their own."""
 
 
-class Failed(Struct, frozen=True, gc=False):
+class FailedUnit(Struct, frozen=True, gc=False):
     """A failed table, or a failed partition of one; None is what the API did not say."""
 
     src_db: str | None
@@ -84,21 +84,21 @@ class Failed(Struct, frozen=True, gc=False):
     dst_table: str | None
 
 
-class Failures(Struct, frozen=True, gc=False):
+class FailedUnits(Struct, frozen=True, gc=False):
     """What failed of one kind in a source."""
 
-    newest: tuple[Failed, ...]
+    newest: tuple[FailedUnit, ...]
     """Those with series of their own, the highest id first."""
     total: int
     """All of them."""
 
 
-class FailuresFigures(Struct, frozen=True, gc=False):
+class FailuresStats(Struct, frozen=True, gc=False):
     """What failed in a source; None where that is not known, or stale."""
 
     name: SourceName
-    tables: Failures | None
-    partitions: Failures | None
+    tables: FailedUnits | None
+    partitions: FailedUnits | None
 
 
 class JobTasks(Struct, frozen=True, gc=False):
@@ -112,7 +112,7 @@ class JobTasks(Struct, frozen=True, gc=False):
     """Tasks that were tried again; None where that is not known."""
 
 
-class TasksFigures(Struct, frozen=True, gc=False):
+class TasksStats(Struct, frozen=True, gc=False):
     """The tasks of a source."""
 
     name: SourceName
@@ -123,7 +123,7 @@ class TasksFigures(Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class TableFigures:
+class TableStats:
     """What GetMmsTable says of a watched table."""
 
     name: SourceName
@@ -142,7 +142,7 @@ class TableFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionFigures:
+class PartitionStats:
     """What GetMmsPartition says of a watched partition."""
 
     name: SourceName
@@ -162,22 +162,22 @@ class SourceSnapshot(Struct, frozen=True, gc=False):
     """One data source: what is known of it, and how fresh that is."""
 
     name: SourceName
-    figures: SourceFigures | None
+    figures: SourceStats | None
     """None once stale."""
-    jobs: JobsFigures | None
+    jobs: JobsStats | None
     """None once stale, and where it was never read."""
     refreshed: bool
     """Whether the last refresh read all there is to read of it."""
     last_success_at: float | None
     """Unix seconds of the last refresh that did; None if none ever did."""
-    failures: FailuresFigures | None = None
+    failures: FailuresStats | None = None
     """None once stale, and where they were never read."""
-    tasks: TasksFigures | None = None
+    tasks: TasksStats | None = None
     """As above."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class RefreshError:
     """One thing that a refresh could not do. No text of it is the vendor's."""
 
     reason: str
@@ -200,7 +200,7 @@ class CollectorSnapshot:
     """None where it has not run, because nothing could have come of it."""
     last_success_at: float | None
     """Unix seconds; None if it never succeeded."""
-    troubles: tuple[Trouble, ...] = ()
+    troubles: tuple[RefreshError, ...] = ()
     """What went wrong in the last refresh, some of each reason where that is much."""
     troubles_total: int = 0
     """All that went wrong in it."""
@@ -217,9 +217,9 @@ class AccountSnapshot:
     """Whether a refresh has ended, well or badly; else this is what the first one has read so far."""
     collectors: tuple[CollectorSnapshot, ...] = ()
     sources: tuple[SourceSnapshot, ...] = ()
-    tables: tuple[TableFigures, ...] = ()
+    tables: tuple[TableStats, ...] = ()
     """Those that are watched and not stale."""
-    partitions: tuple[PartitionFigures, ...] = ()
+    partitions: tuple[PartitionStats, ...] = ()
     """As above."""
 
 

@@ -11,11 +11,11 @@ from typing import Any, Final, Literal
 from exporter.clock import Clock
 from exporter.config.credential_types import AccessKey, Sts
 from exporter.config.loading import Account, Config
-from exporter.console.columns import Column, Field
-from exporter.console.command_report import Report
+from exporter.console.columns import Field, TableColumn
+from exporter.console.command_report import CommandReport
 from exporter.console.options import Options
 from exporter.console.probes import NothingToAskError, Probe, probes
-from exporter.console.queries import Unheard, accounts_meant
+from exporter.console.queries import NullObserver, accounts_meant
 from exporter.errors import (
     AnswerTooLarge,
     AuthRefused,
@@ -28,7 +28,7 @@ from exporter.errors import (
     PermissionRefused,
 )
 from exporter.mms.client import Client
-from exporter.mms.client_factory import client_of
+from exporter.mms.client_factory import create_client
 from exporter.mms.models import DataSource
 
 Result = Literal["ok", "denied", "failed", "untested"]
@@ -86,27 +86,27 @@ FIELDS: Final[Sequence[Field[Finding]]] = (
     Field("detail", "the result in words", lambda row: row.detail),
     Field("advice", "the next step", lambda row: row.advice),
 )
-COLUMNS: Final[Sequence[Column[Finding]]] = (
-    Column("ACCOUNT", lambda row: row.account),
-    Column("CHECK", lambda row: row.check),
-    Column("RESULT", lambda row: row.result, "status"),
-    Column("DETAIL", lambda row: row.detail, is_whole=True),
-    Column("NEXT STEP", lambda row: row.advice, is_whole=True),
+COLUMNS: Final[Sequence[TableColumn[Finding]]] = (
+    TableColumn("ACCOUNT", lambda row: row.account),
+    TableColumn("CHECK", lambda row: row.check),
+    TableColumn("RESULT", lambda row: row.result, "status"),
+    TableColumn("DETAIL", lambda row: row.detail, is_whole=True),
+    TableColumn("NEXT STEP", lambda row: row.advice, is_whole=True),
 )
 
 
-async def check(config: Config, options: Options, clock: Clock) -> Report[Finding]:
+async def check(config: Config, options: Options, clock: Clock) -> CommandReport[Finding]:
     """Return how everything fared of the accounts that `options` mean. Raises: ConfigError."""
     accounts = accounts_meant(config, options)
     each = await asyncio.gather(*(_findings(config, account, clock) for account in accounts))
     rows = [finding for findings in each for finding in findings]
     is_bad = any(row.result in {"denied", "failed"} for row in rows)
-    return Report(fields=FIELDS, columns=COLUMNS, rows=rows, nothing="no accounts", is_bad=is_bad)
+    return CommandReport(fields=FIELDS, columns=COLUMNS, rows=rows, nothing="no accounts", is_bad=is_bad)
 
 
 async def _findings(config: Config, account: Account, clock: Clock) -> list[Finding]:
     deadline = asyncio.get_running_loop().time() + MAX_SECONDS
-    async with client_of(account, Unheard(), clock) as client:
+    async with create_client(account, NullObserver(), clock) as client:
         try:
             listing = await _in_time(client.list_data_sources(), deadline)
         except MmsError as error:

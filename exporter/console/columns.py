@@ -48,7 +48,7 @@ class Field(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True)
-class Column(Generic[R]):
+class TableColumn(Generic[R]):
     """One cell of a row in a table for people."""
 
     title: str
@@ -86,5 +86,5 @@ PLACE: Final[Sequence[Field[Found[Any]]]] = (
     Field("source", "name of the data source", lambda found: found.source.name),
 )
 """Where something is: the first fields of everything in a data source."""
-ACCOUNT: Final[Column[Found[Any]]] = Column("ACCOUNT", lambda found: str(found.account.name))
-SOURCE: Final[Column[Found[Any]]] = Column("SOURCE", lambda found: found.source.name or str(found.source.id))
+ACCOUNT: Final[TableColumn[Found[Any]]] = TableColumn("ACCOUNT", lambda found: str(found.account.name))
+SOURCE: Final[TableColumn[Found[Any]]] = TableColumn("SOURCE", lambda found: found.source.name or str(found.source.id))

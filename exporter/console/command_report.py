@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Generic, TypeVar
 
-from exporter.console.columns import Column, Field
+from exporter.console.columns import Field, TableColumn
 from exporter.errors import MmsError
 from exporter.masking import printable
 
@@ -16,7 +16,7 @@ MAX_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class QueryError:
     """What could not be read."""
 
     account: str
@@ -26,11 +26,11 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report(Generic[R]):
+class CommandReport(Generic[R]):
     """Rows, what is missing among them, and why."""
 
     fields: Sequence[Field[R]]
-    columns: Sequence[Column[R]] = ()
+    columns: Sequence[TableColumn[R]] = ()
     card: Callable[[R], Iterable[tuple[str, str]]] | None = None
     """What people see of a row in place of columns: lines of a label and a text."""
     rows: Sequence[R]
@@ -38,7 +38,7 @@ class Report(Generic[R]):
     """What it means that there is no row."""
     omitted: Sequence[str] = ()
     """What was left out."""
-    troubles: Sequence[Trouble] = ()
+    troubles: Sequence[QueryError] = ()
     is_sought: bool = False
     """Whether it is a failure that there is no row."""
     is_bad: bool = False
@@ -57,10 +57,10 @@ class Report(Generic[R]):
         yield from complaints(self.troubles)
 
 
-def complaints(troubles: Iterable[Trouble]) -> Iterator[str]:
+def complaints(troubles: Iterable[QueryError]) -> Iterator[str]:
     """Yield one line for each kind of trouble that an account has, and what to do."""
 
-    def kind(trouble: Trouble) -> tuple[str, str, str]:
+    def kind(trouble: QueryError) -> tuple[str, str, str]:
         return trouble.account, trouble.error.reason, trouble.error.detail
 
     for (account, _, _), group in groupby(sorted(troubles, key=kind), key=kind):

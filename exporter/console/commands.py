@@ -7,7 +7,7 @@ from typing import Any, Final
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Config
 from exporter.console.check import check
-from exporter.console.command_report import Report
+from exporter.console.command_report import CommandReport
 from exporter.console.failed import failures
 from exporter.console.job_list import jobs
 from exporter.console.options import Options
@@ -15,7 +15,7 @@ from exporter.console.show import show
 from exporter.console.source_list import sources
 from exporter.runtime import DAEMON_THREADS
 
-Command = Callable[[Config, Options, float], Awaitable[Report[Any]]]
+Command = Callable[[Config, Options, float], Awaitable[CommandReport[Any]]]
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "sources": sources,
@@ -25,7 +25,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
 }
 
 
-async def report_of(command: str, config: Config, options: Options, clock: Clock = SYSTEM_CLOCK) -> Report[Any]:
+async def report_of(command: str, config: Config, options: Options, clock: Clock = SYSTEM_CLOCK) -> CommandReport[Any]:
     """Return what one of COMMANDS finds out. Raises: ConfigError for what is asked for and cannot be."""
     # Or the end of the loop, after Ctrl-C too, would wait for the name of an endpoint to be resolved.
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)

@@ -10,11 +10,11 @@ from functools import partial
 from typing import Final
 
 from exporter.config.loading import Config
-from exporter.console.columns import ACCOUNT, PLACE, SOURCE, Column, Field, Found, own
-from exporter.console.command_report import Report
+from exporter.console.columns import ACCOUNT, PLACE, SOURCE, Field, Found, TableColumn, own
+from exporter.console.command_report import CommandReport
 from exporter.console.newest import merged, newest
 from exporter.console.options import Options
-from exporter.console.queries import Part, Target, ask, guarded
+from exporter.console.queries import QueryPart, QueryTarget, ask, guarded
 from exporter.console.text_formats import amount, place, size
 from exporter.mms.decoding import Page
 from exporter.mms.models import Partition, Table
@@ -63,14 +63,14 @@ FIELDS: Final[Sequence[Field[Row]]] = (
 )
 
 
-async def failures(config: Config, options: Options) -> Report[Row]:
+async def failures(config: Config, options: Options) -> CommandReport[Row]:
     """Return what failed of what `options` mean. Raises: ConfigError."""
 
-    async def read(target: Target) -> Part[Failure]:
+    async def read(target: QueryTarget) -> QueryPart[Failure]:
         return await _read(target, options)
 
     told = await ask(config, options, read)
-    return Report(
+    return CommandReport(
         fields=FIELDS,
         columns=_columns(has_accounts=len(config.accounts) > 1),
         rows=told.found,
@@ -82,39 +82,39 @@ async def failures(config: Config, options: Options) -> Report[Row]:
     )
 
 
-async def _read(target: Target, options: Options) -> Part[Failure]:
+async def _read(target: QueryTarget, options: Options) -> QueryPart[Failure]:
     """Return the failed tables and partitions of a source; a kind that may not be listed does not hide the other."""
     row = target.source
     parts = await asyncio.gather(
         guarded(_of_kind("table", row.tables_failed_num, partial(_tables_page, target), options)),
         guarded(_of_kind("partition", row.partitions_failed_num, partial(_partitions_page, target), options)),
     )
-    return Part(
+    return QueryPart(
         [thing for part in parts for thing in part.things],
         " and ".join(part.omitted for part in parts if part.omitted),
         [error for part in parts for error in part.errors],
     )
 
 
-async def _of_kind(noun: str, count: int | None, page: PageOf, options: Options) -> Part[Failure]:
+async def _of_kind(noun: str, count: int | None, page: PageOf, options: Options) -> QueryPart[Failure]:
     """Return the failures of one kind, of which the data source counts `count`."""
     if count == 0:
-        return Part(())
+        return QueryPart(())
     lists = [
         await newest(partial(page, *names), partial(_fits, *names), options.limit, is_loose=names != ANY)
         for names in options.places()
     ]
     found = merged(lists, options.limit, lambda failure: (True, failure.id))
-    return Part(found.rows, found.more(f"failed {noun}"))
+    return QueryPart(found.rows, found.more(f"failed {noun}"))
 
 
-async def _tables_page(target: Target, database: str | None, table: str | None, number: int) -> Page[Failure]:
+async def _tables_page(target: QueryTarget, database: str | None, table: str | None, number: int) -> Page[Failure]:
     filters = TableFilter(status=(FAILED,), db_name=database and like(database), name=table and like(table))
     page = await target.client.tables_page(target.source.id, filters, number)
     return Page(tuple(map(_of_table, page.rows)), page.total)
 
 
-async def _partitions_page(target: Target, database: str | None, table: str | None, number: int) -> Page[Failure]:
+async def _partitions_page(target: QueryTarget, database: str | None, table: str | None, number: int) -> Page[Failure]:
     filters = PartitionFilter(status=(FAILED,), db_name=database and like(database), table_name=table and like(table))
     page = await target.client.partitions_page(target.source.id, filters, number)
     return Page(tuple(map(_of_partition, page.rows)), page.total)
@@ -159,17 +159,17 @@ def _of_partition(row: Partition) -> Failure:
     )
 
 
-def _columns(*, has_accounts: bool) -> list[Column[Row]]:
+def _columns(*, has_accounts: bool) -> list[TableColumn[Row]]:
     return [
         *([ACCOUNT] if has_accounts else []),
         SOURCE,
-        Column("KIND", lambda row: row.thing.kind, "status"),
-        Column("ID", lambda row: str(row.thing.id), "figure"),
-        Column("TABLE", lambda row: place(row.thing.db_name, row.thing.table_name)),
-        Column("PARTITION", lambda row: row.thing.value or ""),
-        Column("TO", lambda row: _destination(row.thing), rank=1),
-        Column("ROWS", lambda row: amount(row.thing.num_rows), "figure", rank=2),
-        Column("SIZE", lambda row: size(row.thing.size), "figure", rank=2),
+        TableColumn("KIND", lambda row: row.thing.kind, "status"),
+        TableColumn("ID", lambda row: str(row.thing.id), "figure"),
+        TableColumn("TABLE", lambda row: place(row.thing.db_name, row.thing.table_name)),
+        TableColumn("PARTITION", lambda row: row.thing.value or ""),
+        TableColumn("TO", lambda row: _destination(row.thing), rank=1),
+        TableColumn("ROWS", lambda row: amount(row.thing.num_rows), "figure", rank=2),
+        TableColumn("SIZE", lambda row: size(row.thing.size), "figure", rank=2),
     ]
 
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from exporter.config.loading import Config
-from exporter.console.columns import ACCOUNT, PLACE, SOURCE, Column, Field, Found, own
-from exporter.console.command_report import Report
+from exporter.console.columns import ACCOUNT, PLACE, SOURCE, Field, Found, TableColumn, own
+from exporter.console.command_report import CommandReport
 from exporter.console.newest import Newest, merged, newest
 from exporter.console.options import Options
-from exporter.console.queries import Part, Target, ask
+from exporter.console.queries import QueryPart, QueryTarget, ask
 from exporter.console.text_formats import STOPPED, age, percent, place, share
 from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
 from exporter.mms.progress import job_ratio
@@ -36,11 +36,11 @@ FIELDS: Final[Sequence[Field[Row]]] = (
 )
 
 
-async def jobs(config: Config, options: Options, now: float) -> Report[Row]:
+async def jobs(config: Config, options: Options, now: float) -> CommandReport[Row]:
     """Return the jobs that `options` mean. Raises: ConfigError."""
     statuses = options.statuses_among(JOB_STATUSES) or DEFAULT_STATUSES
 
-    async def read(target: Target) -> Part[Job]:
+    async def read(target: QueryTarget) -> QueryPart[Job]:
         # One list after the other, in the order of a job's life: one that moves on is seen twice rather than never.
         lists = [
             await _listed(target, status, database, table, options.limit)
@@ -48,10 +48,10 @@ async def jobs(config: Config, options: Options, now: float) -> Report[Row]:
             for database, table in options.places()
         ]
         found = merged(lists, options.limit, _rank)
-        return Part(found.rows, found.more("job"))
+        return QueryPart(found.rows, found.more("job"))
 
     told = await ask(config, options, read)
-    return Report(
+    return CommandReport(
         fields=FIELDS,
         columns=_columns(now, has_accounts=len(config.accounts) > 1),
         rows=told.found,
@@ -61,7 +61,7 @@ async def jobs(config: Config, options: Options, now: float) -> Report[Row]:
     )
 
 
-async def _listed(target: Target, status: str, database: str | None, table: str | None, limit: int) -> Newest[Job]:
+async def _listed(target: QueryTarget, status: str, database: str | None, table: str | None, limit: int) -> Newest[Job]:
     """Return jobs of one status; those of one database, and those that migrate one table, where one is named."""
     filters = JobFilter(status=status, src_db_name=database and like(database), src_table_name=table and like(table))
     return await newest(
@@ -94,20 +94,20 @@ def _rank(job: Job) -> tuple[bool, int]:
     return (job.status or "").upper() in UNFINISHED_JOB_STATUSES, job.id
 
 
-def _columns(now: float, *, has_accounts: bool) -> list[Column[Row]]:
+def _columns(now: float, *, has_accounts: bool) -> list[TableColumn[Row]]:
     return [
         *([ACCOUNT] if has_accounts else []),
         SOURCE,
-        Column("ID", lambda row: str(row.thing.id), "figure"),
-        Column("JOB", lambda row: row.thing.name or ""),
-        Column("STATUS", lambda row: _status(row.thing), "status"),
-        Column("PROGRESS", lambda row: percent(job_ratio(row.thing)), "bar", lambda row: job_ratio(row.thing)),
-        Column("TASKS", lambda row: share(row.thing.task_done, row.thing.task_num), "figure"),
-        Column("KIND", lambda row: row.thing.type or "", rank=2),
-        Column("DATABASE", lambda row: place(row.thing.src_db_name, row.thing.src_schema_name), rank=1),
-        Column("TO", lambda row: place(row.thing.dst_db_name, row.thing.dst_schema_name), rank=3),
-        Column("CREATED", lambda row: age(row.thing.create_time, row.account.time_zone, now), "figure", rank=1),
-        Column("ETA", lambda row: age(row.thing.eta, row.account.time_zone, now), rank=1),
+        TableColumn("ID", lambda row: str(row.thing.id), "figure"),
+        TableColumn("JOB", lambda row: row.thing.name or ""),
+        TableColumn("STATUS", lambda row: _status(row.thing), "status"),
+        TableColumn("PROGRESS", lambda row: percent(job_ratio(row.thing)), "bar", lambda row: job_ratio(row.thing)),
+        TableColumn("TASKS", lambda row: share(row.thing.task_done, row.thing.task_num), "figure"),
+        TableColumn("KIND", lambda row: row.thing.type or "", rank=2),
+        TableColumn("DATABASE", lambda row: place(row.thing.src_db_name, row.thing.src_schema_name), rank=1),
+        TableColumn("TO", lambda row: place(row.thing.dst_db_name, row.thing.dst_schema_name), rank=3),
+        TableColumn("CREATED", lambda row: age(row.thing.create_time, row.account.time_zone, now), "figure", rank=1),
+        TableColumn("ETA", lambda row: age(row.thing.eta, row.account.time_zone, now), rank=1),
     ]
 
 

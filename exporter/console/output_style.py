@@ -10,7 +10,7 @@ DEFAULT_WIDTH: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
+class OutputStyle:
     """What people will look at."""
 
     width: int | None = None

@@ -6,7 +6,7 @@ from typing import Final
 from exporter.masking import printable
 from exporter.retry.batches import Batch
 from exporter.retry.journal import Entry
-from exporter.retry.planning import Plan, Refused
+from exporter.retry.planning import Refused, RetryPlan
 from exporter.retry.units import Unit
 
 MAX_LINES: Final = 20
@@ -14,7 +14,7 @@ MAX_LINES: Final = 20
 MAX_NAMES: Final = 3
 
 
-def plan_lines(plan: Plan, source: str) -> Iterator[str]:
+def plan_lines(plan: RetryPlan, source: str) -> Iterator[str]:
     """Yield what a plan does in a data source, and what it does not."""
     if plan.batches:
         jobs = _number(len(plan.batches), "job")

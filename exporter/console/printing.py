@@ -5,9 +5,9 @@ import io
 import json
 from typing import Any, Final, TypeVar
 
-from exporter.console.command_report import Report
+from exporter.console.command_report import CommandReport
 from exporter.console.options import Output
-from exporter.console.output_style import Paper
+from exporter.console.output_style import OutputStyle
 from exporter.console.tables import cards, table
 from exporter.masking import printable
 
@@ -17,7 +17,7 @@ _READ_AS_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 """What a spreadsheet takes for the beginning of a formula, and the mark against that itself."""
 
 
-def printed(report: Report[Any], output: Output, paper: Paper) -> bytes:
+def printed(report: CommandReport[Any], output: Output, paper: OutputStyle) -> bytes:
     """Return a report in the format that was asked for."""
     if output == "table":
         return table(report, paper) if report.card is None else cards(report, paper)
@@ -27,23 +27,23 @@ def printed(report: Report[Any], output: Output, paper: Paper) -> bytes:
     return as_json(report) if output == "json" else as_csv(report)
 
 
-def as_json(report: Report[R]) -> bytes:
+def as_json(report: CommandReport[R]) -> bytes:
     """Return a JSON array with one object, and one line, for each row."""
     return _json(report, ensure_ascii=False).encode()
 
 
-def _json_on_screen(report: Report[R]) -> str:
+def _json_on_screen(report: CommandReport[R]) -> str:
     """Return the same JSON in ASCII that can be printed: a terminal would act on some of the characters in a name."""
     return _json(report, ensure_ascii=True).replace("\x7f", "\\u007f")
 
 
-def _json(report: Report[R], *, ensure_ascii: bool) -> str:
+def _json(report: CommandReport[R], *, ensure_ascii: bool) -> str:
     objects = ({each.name: each.value(row) for each in report.fields} for row in report.rows)
     lines = (f"\n  {json.dumps(each, ensure_ascii=ensure_ascii)}" for each in objects)
     return f"[{','.join(lines)}\n]\n"
 
 
-def as_csv(report: Report[R]) -> bytes:
+def as_csv(report: CommandReport[R]) -> bytes:
     """Return CSV after RFC 4180 with a header.
 
     Names come from the warehouse, so that anybody who may create a table there could have a spreadsheet run a formula:
@@ -53,7 +53,7 @@ def as_csv(report: Report[R]) -> bytes:
     return _csv(report, on_screen=False).encode()
 
 
-def _csv(report: Report[R], *, on_screen: bool) -> str:
+def _csv(report: CommandReport[R], *, on_screen: bool) -> str:
     """Return CSV; on a screen, what a terminal would act on stands in a name as an escape."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)

@@ -12,12 +12,12 @@ from typing import Final, Generic, TypeVar
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Account, Config
 from exporter.console.columns import Found
-from exporter.console.command_report import Trouble
+from exporter.console.command_report import QueryError
 from exporter.console.options import Options
 from exporter.errors import ConfigError, MalformedAnswer, MmsError, Problem
 from exporter.masking import printable
 from exporter.mms.client import Client
-from exporter.mms.client_factory import client_of
+from exporter.mms.client_factory import create_client
 from exporter.mms.models import DataSource
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ MAX_SUGGESTED: Final = 20
 """Names listed in an error about an unknown name."""
 
 
-class Unheard:
+class NullObserver:
     """An observer of calls that nobody counts."""
 
     def attempted(self, operation: str, seconds: float, reason: str | None) -> None:
@@ -43,7 +43,7 @@ class Unheard:
 
 
 @dataclass(frozen=True, slots=True)
-class Part(Generic[T]):
+class QueryPart(Generic[T]):
     """What one data source has to tell."""
 
     things: Sequence[T]
@@ -54,16 +54,16 @@ class Part(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Told(Generic[T]):
+class QueryResult(Generic[T]):
     """What all of them have to tell, in the order of the configuration and of names."""
 
     found: Sequence[Found[T]]
     omitted: Sequence[str]
-    troubles: Sequence[Trouble]
+    troubles: Sequence[QueryError]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class QueryTarget:
     """A data source that is meant, and the client to ask about it."""
 
     account: Account
@@ -80,14 +80,17 @@ class Target:
 class _Listed:
     """The data sources of one account."""
 
-    targets: Sequence[Target]
-    trouble: Trouble | None
+    targets: Sequence[QueryTarget]
+    trouble: QueryError | None
     """Why some, or all, are missing."""
 
 
 async def ask(
-    config: Config, options: Options, read: Callable[[Target], Awaitable[Part[T]]], clock: Clock = SYSTEM_CLOCK
-) -> Told[T]:
+    config: Config,
+    options: Options,
+    read: Callable[[QueryTarget], Awaitable[QueryPart[T]]],
+    clock: Clock = SYSTEM_CLOCK,
+) -> QueryResult[T]:
     """Return what `read` brings of every data source that `options` mean.
 
     Raises: ConfigError for an account or a source that is not there.
@@ -102,18 +105,18 @@ async def ask(
         )
         parts = await asyncio.gather(*(guarded(read(target)) for target in targets))
     pairs = list(zip(targets, parts, strict=True))
-    troubles += [Trouble(target.account.name, target.name, error) for target, part in pairs for error in part.errors]
+    troubles += [QueryError(target.account.name, target.name, error) for target, part in pairs for error in part.errors]
     found = [Found(target.account, target.source, thing) for target, part in pairs for thing in part.things]
     omitted = [f"{part.omitted} of {printable(target.name)}" for target, part in pairs if part.omitted]
-    return Told(found, omitted, troubles)
+    return QueryResult(found, omitted, troubles)
 
 
-async def guarded(reading: Awaitable[Part[T]]) -> Part[T]:
+async def guarded(reading: Awaitable[QueryPart[T]]) -> QueryPart[T]:
     """Return what `reading` brings, or why it cannot be had."""
     try:
         return await reading
     except MmsError as error:
-        return Part((), errors=(error,))
+        return QueryPart((), errors=(error,))
 
 
 def accounts_meant(config: Config, options: Options) -> list[Account]:
@@ -130,7 +133,7 @@ def accounts_meant(config: Config, options: Options) -> list[Account]:
 
 
 def _client(account: Account, clock: Clock) -> Client:
-    return client_of(account, Unheard(), clock)
+    return create_client(account, NullObserver(), clock)
 
 
 async def _listed(account: Account, client: Client) -> _Listed:
@@ -138,14 +141,14 @@ async def _listed(account: Account, client: Client) -> _Listed:
     try:
         listing = await client.list_data_sources()
     except MmsError as error:
-        return _Listed((), Trouble(account.name, "", error))
+        return _Listed((), QueryError(account.name, "", error))
     rows = sorted(listing.rows, key=lambda row: ((row.name or "").casefold(), row.id))
     lack = MalformedAnswer("ListMmsDataSources: the list is incomplete or changed while it was read")
-    trouble = None if listing.is_certain else Trouble(account.name, "", lack)
-    return _Listed([Target(account, row, client) for row in rows], trouble)
+    trouble = None if listing.is_consistent else QueryError(account.name, "", lack)
+    return _Listed([QueryTarget(account, row, client) for row in rows], trouble)
 
 
-def _meant(listed: Sequence[Target], wanted: Sequence[str], *, is_all: bool) -> list[Target]:
+def _meant(listed: Sequence[QueryTarget], wanted: Sequence[str], *, is_all: bool) -> list[QueryTarget]:
     """Return the selected data sources, those called or numbered so where any are wanted.
 
     Raises: ConfigError for one that is not there, if everything could be listed.
@@ -161,15 +164,15 @@ def _meant(listed: Sequence[Target], wanted: Sequence[str], *, is_all: bool) -> 
     return [target for target in admitted if not wanted or any(_is_called(target, each) for each in wanted)]
 
 
-def _is_admitted(target: Target) -> bool:
+def _is_admitted(target: QueryTarget) -> bool:
     return target.account.sources.admits(target.source.name or "", target.source.type or "")
 
 
-def _is_called(target: Target, name: str) -> bool:
+def _is_called(target: QueryTarget, name: str) -> bool:
     return name in {target.source.name, str(target.source.id)}
 
 
-def _no_source(name: str, listed: Iterable[Target], admitted: Sequence[Target]) -> str:
+def _no_source(name: str, listed: Iterable[QueryTarget], admitted: Sequence[QueryTarget]) -> str:
     if any(_is_called(target, name) for target in listed):
         return f"{name!r} is not selected by `sources` of its account in the configuration"
     return f"no data source is named {name!r}; known data sources: {_listing([target.name for target in admitted])}"

@@ -18,23 +18,23 @@ from exporter.console.columns import Found
 from exporter.console.command_report import complaints
 from exporter.console.options import Options
 from exporter.console.plan_text import amounts, beside_lines, entry_line, left_lines, plan_lines
-from exporter.console.queries import Part, Target, Unheard, ask
+from exporter.console.queries import NullObserver, QueryPart, QueryTarget, ask
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, ExporterError, MmsError, Problem, RetryStopped
 from exporter.masking import printable
 from exporter.mms.client import Client
-from exporter.mms.client_factory import client_of
+from exporter.mms.client_factory import create_client
 from exporter.mms.models import DataSource, Job
 from exporter.mms.protocol import create_mms_job
 from exporter.retry.earlier_runs import EarlierJobs, EarlierRuns
-from exporter.retry.job_creation import follow_all, twins
-from exporter.retry.journal import OPEN, Course, Journal, entries_of, job_prefix
-from exporter.retry.planning import Plan
+from exporter.retry.job_creation import duplicate_jobs, follow_all
+from exporter.retry.journal import OPEN, Journal, RetryRun, entries_of, job_prefix
+from exporter.retry.planning import RetryPlan
 from exporter.retry.selection import planned
-from exporter.retry.sending import Means, ask_for_all
+from exporter.retry.sending import RetryContext, create_jobs
 from exporter.retry.source_lock import claimed, other_journals
-from exporter.retry.verification import failed_beside, not_done
+from exporter.retry.verification import incomplete_units, other_failures
 from exporter.retry.watching import watch
 from exporter.runtime import DAEMON_THREADS
 
@@ -54,7 +54,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
+class RetrySession:
     """What a run is carried out with."""
 
     client: Client
@@ -68,7 +68,7 @@ class _Scene:
 async def retry(config: Config, options: RetryOptions, terminal: Terminal, clock: Clock = SYSTEM_CLOCK) -> Outcome:
     """Migrate again what is meant. Raises: ConfigError for what is unclear; ExporterError where nothing was sent."""
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
-    if problems := list(options.problems(has_person=terminal.has_person)):
+    if problems := list(options.problems(is_interactive=terminal.is_interactive)):
         raise ConfigError(*problems)
     with ExitStack() as claim:
         if options.resume is not None:
@@ -79,7 +79,7 @@ async def retry(config: Config, options: RetryOptions, terminal: Terminal, clock
         if not options.dry_run:
             claim.enter_context(claimed(options.state_folder, found.account.url, found.source.id))
         async with _writer(found.account, clock) as client:
-            return await _planned(found, _Scene(client, terminal, options, clock, claim))
+            return await _planned(found, RetrySession(client, terminal, options, clock, claim))
 
 
 async def _resumed(
@@ -92,13 +92,13 @@ async def _resumed(
         if is_open:
             claim.enter_context(claimed(options.state_folder, course.endpoint, course.source_id, journal.path))
         async with _writer(account, clock) as client:
-            scene = _Scene(client, terminal, options, clock, claim)
+            scene = RetrySession(client, terminal, options, clock, claim)
             runs = _earlier_runs(scene, course.endpoint, course.source_id, journal.path)
             earlier = await _read(runs.jobs()) if is_open else EarlierJobs()
             return await _carried_out(journal, scene, earlier=earlier.jobs)
 
 
-async def _planned(found: Found[DataSource], scene: _Scene) -> Outcome:
+async def _planned(found: Found[DataSource], scene: RetrySession) -> Outcome:
     """Say what is to be made of what is meant, and do it if that is wanted."""
     plan = await _settled_plan(found, scene)
     for line in plan_lines(plan, _name(found.source)):
@@ -106,7 +106,7 @@ async def _planned(found: Found[DataSource], scene: _Scene) -> Outcome:
     return await _decided(plan, _course(found, plan, scene.options, scene.clock), scene)
 
 
-async def _settled_plan(found: Found[DataSource], scene: _Scene) -> Plan:
+async def _settled_plan(found: Found[DataSource], scene: RetrySession) -> RetryPlan:
     """Return what is to be made, once the statuses behind jobs of earlier runs that ended have settled."""
     runs = _earlier_runs(scene, found.account.url, found.source.id)
     settled: set[int] = set()
@@ -124,7 +124,7 @@ async def _settled_plan(found: Found[DataSource], scene: _Scene) -> Plan:
         settled |= plan.settles_in.keys()
 
 
-def _earlier_runs(scene: _Scene, endpoint: str, source_id: int, own: Path | None = None) -> EarlierRuns:
+def _earlier_runs(scene: RetrySession, endpoint: str, source_id: int, own: Path | None = None) -> EarlierRuns:
     return EarlierRuns(
         client=scene.client,
         journals=tuple(other_journals(scene.options.state_folder, endpoint, source_id, own)),
@@ -142,7 +142,7 @@ async def _read(reading: Awaitable[T]) -> T:
         raise ExporterError(f"{error}; {error.hint}; nothing was sent") from None
 
 
-async def _decided(plan: Plan, course: Course, scene: _Scene) -> Outcome:
+async def _decided(plan: RetryPlan, course: RetryRun, scene: RetrySession) -> Outcome:
     """Do what is planned, if that is wanted."""
     options, terminal, planned_at = scene.options, scene.terminal, scene.clock.monotonic()
     if options.dry_run:
@@ -158,11 +158,11 @@ async def _decided(plan: Plan, course: Course, scene: _Scene) -> Outcome:
 
 
 async def _carried_out(
-    journal: Journal, scene: _Scene, planned_at: float | None = None, earlier: tuple[Job, ...] = ()
+    journal: Journal, scene: RetrySession, planned_at: float | None = None, earlier: tuple[Job, ...] = ()
 ) -> Outcome:
     """Have all jobs made, and watched where that is wanted. Whatever ends it, it says how to go on."""
     terminal, options = scene.terminal, scene.options
-    means = Means(
+    means = RetryContext(
         *(scene.client, journal, terminal.say, scene.clock, planned_at),
         settle_seconds=options.settle_seconds,
         earlier=earlier,
@@ -171,7 +171,7 @@ async def _carried_out(
     # Before the first request: what ends this process may leave it no time to say so.
     terminal.say(f"each step is written down in {printable(str(journal.path))}")
     try:
-        await ask_for_all(means)
+        await create_jobs(means)
         await follow_all(means)
         scene.claim.close()
         is_fine = await _is_all_right(means, terminal, options)
@@ -184,12 +184,12 @@ async def _carried_out(
     return Outcome(is_fine, "".join(f"{entry_line(entry)}\n" for entry in journal.entries).encode())
 
 
-async def _is_all_right(means: Means, terminal: Terminal, options: RetryOptions) -> bool:
+async def _is_all_right(means: RetryContext, terminal: Terminal, options: RetryOptions) -> bool:
     """Return whether all is as it was meant, once every job is made; or done, where that is waited for."""
     course = means.journal.course
     if course.refused:
         terminal.say(f"the plan of this run left out {course.refused:,} of what was asked for")
-    is_right = not await _has_twins(means, terminal) and not course.refused
+    is_right = not await _has_duplicate_jobs(means, terminal) and not course.refused
     good = {"made", "done"}
     if options.watch:
         good = {"done"}
@@ -197,13 +197,13 @@ async def _is_all_right(means: Means, terminal: Terminal, options: RetryOptions)
             async for jobs in watch(means):
                 show(jobs)
         # Of two requests that came through, one may have come late.
-        is_right = await _is_done(means, terminal) and is_right and not await _has_twins(means, terminal)
+        is_right = await _is_done(means, terminal) and is_right and not await _has_duplicate_jobs(means, terminal)
     return is_right and all(entry.state in good and not entry.left_out for entry in means.journal.entries)
 
 
-async def _has_twins(means: Means, terminal: Terminal) -> bool:
+async def _has_duplicate_jobs(means: RetryContext, terminal: Terminal) -> bool:
     try:
-        names = await twins(means)
+        names = await duplicate_jobs(means)
     except MmsError as error:
         terminal.say(f"whether each job is there only once could not be read: {error}")
         return False
@@ -212,11 +212,11 @@ async def _has_twins(means: Means, terminal: Terminal) -> bool:
     return bool(names)
 
 
-async def _is_done(means: Means, terminal: Terminal) -> bool:
+async def _is_done(means: RetryContext, terminal: Terminal) -> bool:
     """Return whether all that was to be migrated is DONE, and say what is not, or is FAILED beside it."""
     try:
-        left = await not_done(means.client, means.journal, means.clock, means.settle_seconds)
-        beside = await failed_beside(means.client, means.journal) if means.journal.course.all_failed else []
+        left = await incomplete_units(means.client, means.journal, means.clock, means.settle_seconds)
+        beside = await other_failures(means.client, means.journal) if means.journal.course.all_failed else []
     except MmsError as error:
         terminal.say(f"the jobs have ended; whether all of it is DONE could not be read: {error}; {error.hint}")
         return False
@@ -236,8 +236,8 @@ async def _source(config: Config, options: RetryOptions, terminal: Terminal, clo
     Raises: ConfigError where there is none, or more than one.
     """
 
-    async def itself(target: Target) -> Part[DataSource]:
-        return Part((target.source,))
+    async def itself(target: QueryTarget) -> QueryPart[DataSource]:
+        return QueryPart((target.source,))
 
     accounts = [options.account] if options.account else []
     told = await ask(config, Options(accounts=accounts, sources=[options.source or ""]), itself, clock)
@@ -251,10 +251,10 @@ async def _source(config: Config, options: RetryOptions, terminal: Terminal, clo
     return told.found[0]
 
 
-def _course(found: Found[DataSource], plan: Plan, options: RetryOptions, clock: Clock) -> Course:
+def _course(found: Found[DataSource], plan: RetryPlan, options: RetryOptions, clock: Clock) -> RetryRun:
     now = datetime.fromtimestamp(clock.wall(), UTC)
     prefix = job_prefix(now.strftime("%Y%m%dT%H%M%SZ"), secrets.token_hex(TOKEN_BYTES))
-    return Course(
+    return RetryRun(
         account=found.account.name,
         endpoint=found.account.url,
         source_id=found.source.id,
@@ -268,7 +268,7 @@ def _course(found: Found[DataSource], plan: Plan, options: RetryOptions, clock: 
     )
 
 
-def _bodies(course: Course) -> bytes:
+def _bodies(course: RetryRun) -> bytes:
     """Return the body of each request, one on a line, as it would be sent."""
     calls = (
         create_mms_job(course.source_id, entry.batch.request(entry.name, course.source)) for entry in course.entries
@@ -276,7 +276,7 @@ def _bodies(course: Course) -> bytes:
     return b"".join((call.body or b"") + b"\n" for call in calls)
 
 
-def _account_of(course: Course, config: Config) -> Account:
+def _account_of(course: RetryRun, config: Config) -> Account:
     """Return the account of an earlier run. Raises: ConfigError where the configuration has no such account now."""
     for account in config.accounts:
         if (account.name, account.url) == (course.account, course.endpoint):
@@ -286,7 +286,7 @@ def _account_of(course: Course, config: Config) -> Account:
 
 
 def _writer(account: Account, clock: Clock) -> Client:
-    return client_of(account, Unheard(), clock, make=partial(Client, may_write=True))
+    return create_client(account, NullObserver(), clock, make=partial(Client, may_write=True))
 
 
 def _name(source: DataSource) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from exporter.errors import Problem
-from exporter.retry.selection import Selection
+from exporter.retry.selection import RetrySelection
 from exporter.retry.sending import SETTLE_SECONDS
 
 
@@ -19,7 +19,7 @@ class RetryOptions:
     account: str | None = None
     source: str | None = None
     """Name or id; None only where a run is resumed."""
-    selection: Selection = field(default_factory=Selection)
+    selection: RetrySelection = field(default_factory=RetrySelection)
     dry_run: bool = False
     yes: bool = False
     watch: bool = False
@@ -37,7 +37,7 @@ class RetryOptions:
             state_folder=state_folder,
             account=values["account"],
             source=values["source"],
-            selection=Selection(
+            selection=RetrySelection(
                 failed=values["failed"],
                 tables=values["table"],
                 partitions=values["partition"],
@@ -51,7 +51,7 @@ class RetryOptions:
             settle_seconds=values["settle"],
         )
 
-    def problems(self, *, has_person: bool) -> Iterator[Problem]:
+    def problems(self, *, is_interactive: bool) -> Iterator[Problem]:
         """Yield what makes it unclear what is meant, or whether it may be done."""
         selection = self.selection
         if self.resume is not None:
@@ -66,5 +66,5 @@ class RetryOptions:
             yield Problem("--failed", "give it, or name what is meant with --table, --partition or --job")
         elif selection.failed and (selection.tables or selection.partitions or selection.jobs):
             yield Problem("--failed", "is all of them; leave out --table, --partition and --job, or this")
-        if not (has_person or self.yes or self.dry_run):
+        if not (is_interactive or self.yes or self.dry_run):
             yield Problem("--yes", "is needed where there is no terminal to ask on; --dry-run shows what would be sent")

@@ -12,15 +12,15 @@ import msgspec
 
 from exporter.config.loading import Config
 from exporter.console.columns import PLACE, TIMES, Field, Found, own, plain
-from exporter.console.command_report import Report
+from exporter.console.command_report import CommandReport
 from exporter.console.options import Kind, Options
-from exporter.console.queries import Part, Target, ask
+from exporter.console.queries import QueryPart, QueryTarget, ask
 from exporter.console.text_formats import age, amount, size
 from exporter.errors import MmsError, NotFound, PermissionRefused
 from exporter.masking import masked
 from exporter.mms.models import TASK_STATUSES, Column, Job, Partition, Table
 from exporter.mms.protocol import TaskFilter, get_mms_job
-from exporter.mms.record import Record
+from exporter.mms.record import ApiRecord
 
 Row = Found[Any]
 
@@ -32,7 +32,7 @@ class ShownJob(Job, frozen=True, kw_only=True):
     """How many of its tasks have which status; None where they may not be listed."""
 
 
-RECORDS: Final[Mapping[Kind, type[Record]]] = {"table": Table, "partition": Partition, "job": ShownJob}
+RECORDS: Final[Mapping[Kind, type[ApiRecord]]] = {"table": Table, "partition": Partition, "job": ShownJob}
 UNKNOWN: Final = "UNKNOWN"
 """The status of a task for which MMS says none."""
 _OF_ITS_PLACE: Final = ("source_id", "source_name")
@@ -45,18 +45,18 @@ def fields(kind: Kind) -> Sequence[Field[Row]]:
     return (*PLACE, *(own(name, "") for name in names))
 
 
-async def show(config: Config, options: Options, now: float) -> Report[Row]:
+async def show(config: Config, options: Options, now: float) -> CommandReport[Row]:
     """Return what has the id asked for in the data sources that `options` mean. Raises: ConfigError."""
     kind, number = options.thing
 
-    async def read(target: Target) -> Part[Any]:
+    async def read(target: QueryTarget) -> QueryPart[Any]:
         try:
             return await READERS[kind](target, number)
         except NotFound:
-            return Part(())
+            return QueryPart(())
 
     told = await ask(config, options, read)
-    return Report(
+    return CommandReport(
         fields=fields(kind),
         card=lambda row: card(row, now),
         rows=told.found,
@@ -113,7 +113,7 @@ def _column(column: Column) -> str:
     return " ".join(part for part in parts if part)
 
 
-async def _job(target: Target, number: int) -> Part[Any]:
+async def _job(target: QueryTarget, number: int) -> QueryPart[Any]:
     """Return a job with its tasks; without them where they may not be listed. Raises: MmsError."""
     job = await target.client.send(get_mms_job(target.source.id, number))
     counts: dict[str, int] | None = None
@@ -124,10 +124,10 @@ async def _job(target: Target, number: int) -> Part[Any]:
         pass
     except MmsError as error:
         errors.append(error)
-    return Part((ShownJob(**msgspec.structs.asdict(job), tasks=counts),), errors=errors)
+    return QueryPart((ShownJob(**msgspec.structs.asdict(job), tasks=counts),), errors=errors)
 
 
-async def _tasks(target: Target, job_id: int) -> dict[str, int]:
+async def _tasks(target: QueryTarget, job_id: int) -> dict[str, int]:
     """Return the number of a job's tasks by status: from their rows where a page holds them all, or from totals."""
     page = await target.client.tasks_page(target.source.id, TaskFilter(job_id=job_id))
     if page.total is not None and page.total <= len(page.rows):
@@ -137,15 +137,15 @@ async def _tasks(target: Target, job_id: int) -> dict[str, int]:
     return {status: page.total for status, page in zip(TASK_STATUSES, pages, strict=True) if page.total}
 
 
-async def _table(target: Target, number: int) -> Part[Any]:
-    return Part((await target.client.get_table(target.source.id, number),))
+async def _table(target: QueryTarget, number: int) -> QueryPart[Any]:
+    return QueryPart((await target.client.get_table(target.source.id, number),))
 
 
-async def _partition(target: Target, number: int) -> Part[Any]:
-    return Part((await target.client.get_partition(target.source.id, number),))
+async def _partition(target: QueryTarget, number: int) -> QueryPart[Any]:
+    return QueryPart((await target.client.get_partition(target.source.id, number),))
 
 
-READERS: Final[Mapping[Kind, Callable[[Target, int], Awaitable[Part[Any]]]]] = {
+READERS: Final[Mapping[Kind, Callable[[QueryTarget, int], Awaitable[QueryPart[Any]]]]] = {
     "table": _table,
     "partition": _partition,
     "job": _job,

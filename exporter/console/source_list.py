@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from exporter.config.loading import Config
-from exporter.console.columns import ACCOUNT, Column, Field, Found, own
-from exporter.console.command_report import Report
+from exporter.console.columns import ACCOUNT, Field, Found, TableColumn, own
+from exporter.console.command_report import CommandReport
 from exporter.console.options import Options
-from exporter.console.queries import Part, Target, ask
+from exporter.console.queries import QueryPart, QueryTarget, ask
 from exporter.console.text_formats import age, amount, percent, share
 from exporter.mms.models import DATA_SOURCE_STATUSES, DataSource
 from exporter.mms.progress import partition_total, source_ratio, table_total
@@ -49,16 +49,16 @@ FIELDS: Final[Sequence[Field[Row]]] = (
 )
 
 
-async def sources(config: Config, options: Options, now: float) -> Report[Row]:
+async def sources(config: Config, options: Options, now: float) -> CommandReport[Row]:
     """Return the data sources that `options` mean. Raises: ConfigError."""
     wanted = options.statuses_among(DATA_SOURCE_STATUSES)
 
-    async def read(target: Target) -> Part[DataSource]:
+    async def read(target: QueryTarget) -> QueryPart[DataSource]:
         status = (target.source.status or "").upper()
-        return Part((target.source,) if not wanted or status in wanted else ())
+        return QueryPart((target.source,) if not wanted or status in wanted else ())
 
     told = await ask(config, options, read)
-    return Report(
+    return CommandReport(
         fields=FIELDS,
         columns=_columns(now, has_accounts=len(config.accounts) > 1),
         rows=told.found,
@@ -67,22 +67,24 @@ async def sources(config: Config, options: Options, now: float) -> Report[Row]:
     )
 
 
-def _columns(now: float, *, has_accounts: bool) -> list[Column[Row]]:
+def _columns(now: float, *, has_accounts: bool) -> list[TableColumn[Row]]:
     return [
         *([ACCOUNT] if has_accounts else []),
-        Column("ID", lambda row: str(row.thing.id), "figure"),
-        Column("SOURCE", lambda row: row.thing.name or ""),
-        Column("TYPE", lambda row: row.thing.type or "", rank=4),
-        Column("STATUS", lambda row: row.thing.status or "", "status"),
-        Column("AGENT", lambda row: _agent(row.thing), "status"),
-        Column("PROGRESS", lambda row: percent(_progress(row)), "bar", _progress),
-        Column("FAILED", lambda row: amount(_failed(row.thing)), "figure"),
-        Column("DOING", lambda row: amount(_doing(row.thing)), "figure", rank=2),
-        Column("TABLES", lambda row: _tables(row.thing), "figure", rank=1),
-        Column(
+        TableColumn("ID", lambda row: str(row.thing.id), "figure"),
+        TableColumn("SOURCE", lambda row: row.thing.name or ""),
+        TableColumn("TYPE", lambda row: row.thing.type or "", rank=4),
+        TableColumn("STATUS", lambda row: row.thing.status or "", "status"),
+        TableColumn("AGENT", lambda row: _agent(row.thing), "status"),
+        TableColumn("PROGRESS", lambda row: percent(_progress(row)), "bar", _progress),
+        TableColumn("FAILED", lambda row: amount(_failed(row.thing)), "figure"),
+        TableColumn("DOING", lambda row: amount(_doing(row.thing)), "figure", rank=2),
+        TableColumn("TABLES", lambda row: _tables(row.thing), "figure", rank=1),
+        TableColumn(
             "PARTITIONS", lambda row: share(row.thing.partitions_done_num, partition_total(row.thing)), "figure", rank=1
         ),
-        Column("SYNCED", lambda row: age(row.thing.last_update_time, row.account.time_zone, now), "figure", rank=3),
+        TableColumn(
+            "SYNCED", lambda row: age(row.thing.last_update_time, row.account.time_zone, now), "figure", rank=3
+        ),
     ]
 
 

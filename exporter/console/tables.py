@@ -13,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from exporter.console.columns import Column
-from exporter.console.command_report import Report
-from exporter.console.output_style import Paper
+from exporter.console.columns import TableColumn
+from exporter.console.command_report import CommandReport
+from exporter.console.output_style import OutputStyle
 from exporter.console.text_formats import STOPPED, shortened
 from exporter.masking import printable
 
@@ -38,7 +38,7 @@ Texts = Sequence[Sequence[str]]
 """The cells of each row."""
 
 
-def table(report: Report[Any], paper: Paper) -> bytes:
+def table(report: CommandReport[Any], paper: OutputStyle) -> bytes:
     """Return the rows of a report as a table; nothing where there is none."""
     if not report.rows:
         return b""
@@ -50,7 +50,7 @@ def table(report: Report[Any], paper: Paper) -> bytes:
     return _on_terminal(report, texts, paper.width, paper)
 
 
-def cards(report: Report[Any], paper: Paper) -> bytes:
+def cards(report: CommandReport[Any], paper: OutputStyle) -> bytes:
     """Return each row of a report as lines of a label and a text, an empty line between two rows."""
     if report.card is None:
         raise ValueError("a report without cards")
@@ -62,11 +62,11 @@ def cards(report: Report[Any], paper: Paper) -> bytes:
     return _encoded("\n".join(blocks), paper)
 
 
-def _for_cell(column: Column[Any], text: str) -> str:
+def _for_cell(column: TableColumn[Any], text: str) -> str:
     return text if column.is_whole else shortened(text)
 
 
-def _encoded(text: str, paper: Paper) -> bytes:
+def _encoded(text: str, paper: OutputStyle) -> bytes:
     return text.encode(paper.encoding, "backslashreplace")
 
 
@@ -75,13 +75,13 @@ def _padded(text: str, width: int, *, to_right: bool = False) -> str:
     return space + text if to_right else text + space
 
 
-def _widths(columns: Sequence[Column[Any]], texts: Texts) -> list[int]:
+def _widths(columns: Sequence[TableColumn[Any]], texts: Texts) -> list[int]:
     """Return how wide each column has to be for no cell to be folded."""
     titles = [column.title for column in columns]
     return [max(map(cell_len, cells)) for cells in zip(titles, *texts, strict=True)]
 
 
-def _plain_lines(columns: Sequence[Column[Any]], texts: Texts) -> Iterator[str]:
+def _plain_lines(columns: Sequence[TableColumn[Any]], texts: Texts) -> Iterator[str]:
     widths = _widths(columns, texts)
     for cells in ([column.title for column in columns], *texts):
         padded = (
@@ -91,7 +91,7 @@ def _plain_lines(columns: Sequence[Column[Any]], texts: Texts) -> Iterator[str]:
         yield _GAP.join(padded).rstrip()
 
 
-def _on_terminal(report: Report[Any], texts: Texts, width: int, paper: Paper) -> bytes:
+def _on_terminal(report: CommandReport[Any], texts: Texts, width: int, paper: OutputStyle) -> bytes:
     widths = _widths(report.columns, texts)
     shown = _fitting(report.columns, widths, width)
     grid = Table(box=None, padding=(0, len(_GAP), 0, 0), pad_edge=False, header_style="bold")
@@ -107,7 +107,7 @@ def _on_terminal(report: Report[Any], texts: Texts, width: int, paper: Paper) ->
     return _drawn(grid, max(width, needed), paper)
 
 
-def _drawn(grid: Table, width: int, paper: Paper) -> bytes:
+def _drawn(grid: Table, width: int, paper: OutputStyle) -> bytes:
     target = io.BytesIO()
     file = io.TextIOWrapper(target, encoding=paper.encoding, errors="backslashreplace", newline="\n")
     console = Console(
@@ -126,14 +126,14 @@ def _drawn(grid: Table, width: int, paper: Paper) -> bytes:
     return target.getvalue()
 
 
-def _least(column: Column[Any], width: int, text_width: int) -> int:
+def _least(column: TableColumn[Any], width: int, text_width: int) -> int:
     """Return how narrow a column can get, with the space beside it; a text down to `text_width`."""
     if column.look == "bar":
         return BAR_WIDTH + PERCENT_WIDTH + 2 * len(_GAP)
     return (min(width, text_width) if column.look == "text" else width) + len(_GAP)
 
 
-def _fitting(columns: Sequence[Column[Any]], widths: Sequence[int], width: int) -> list[int]:
+def _fitting(columns: Sequence[TableColumn[Any]], widths: Sequence[int], width: int) -> list[int]:
     """Return which columns are shown: those of a high rank leave until the others have room."""
     shown = list(range(len(columns)))
     for index in sorted(shown, key=lambda each: (columns[each].rank, each), reverse=True):
@@ -144,7 +144,7 @@ def _fitting(columns: Sequence[Column[Any]], widths: Sequence[int], width: int) 
     return shown
 
 
-def _add_column(grid: Table, column: Column[Any], width: int) -> None:
+def _add_column(grid: Table, column: TableColumn[Any], width: int) -> None:
     if column.look == "text":
         grid.add_column(column.title, overflow="fold", min_width=min(width, NARROWEST_TEXT))
     elif column.look == "bar":
@@ -155,7 +155,7 @@ def _add_column(grid: Table, column: Column[Any], width: int) -> None:
         grid.add_column(column.title, justify="right" if is_figure else "left", no_wrap=True, min_width=width)
 
 
-def _cells(column: Column[Any], row: Any, text: str) -> Iterator[RenderableType]:  # noqa: ANN401 - any report's row
+def _cells(column: TableColumn[Any], row: Any, text: str) -> Iterator[RenderableType]:  # noqa: ANN401 - any report's row
     if column.look == "bar" and column.ratio is not None:
         ratio = column.ratio(row)
         yield "" if ratio is None else ProgressBar(1, ratio, BAR_WIDTH, complete_style="green", finished_style="green")

@@ -9,7 +9,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from exporter.console.output_style import Paper
+from exporter.console.output_style import OutputStyle
 from exporter.mms.models import Job
 
 Show = Callable[[Sequence[Job]], None]
@@ -21,11 +21,11 @@ class Terminal:
 
     given: TextIO
     said: TextIO
-    paper: Paper
+    paper: OutputStyle
     """Of what is said."""
 
     @property
-    def has_person(self) -> bool:
+    def is_interactive(self) -> bool:
         """Whether somebody sees a question, and can answer it."""
         return self.given.isatty() and self.said.isatty()
 

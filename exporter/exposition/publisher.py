@@ -11,10 +11,10 @@ import structlog
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collect.snapshot import Snapshot
-from exporter.exposition.rendering import Page, Renderer
+from exporter.exposition.rendering import RenderedPage, Renderer
 from exporter.exposition.telemetry import Telemetry
 from exporter.exposition.text import Format, filtered
-from exporter.process_memory import give_back
+from exporter.process_memory import trim_heap
 
 log = structlog.stdlib.get_logger()
 
@@ -23,7 +23,7 @@ log = structlog.stdlib.get_logger()
 class _Compressed:
     """What was handed out last."""
 
-    page: Page
+    page: RenderedPage
     own: bytes
     pieces: tuple[bytes, ...]
 
@@ -84,9 +84,9 @@ class Publisher:
         self._accounts_shown = frozenset(each.account for each in snapshot.accounts if each.is_complete)
         self._telemetry.note_rendering(self._clock.monotonic() - started, self._page.series)
 
-    def _made_of(self, snapshot: Snapshot) -> Page:
+    def _made_of(self, snapshot: Snapshot) -> RenderedPage:
         page = self._renderer.render(snapshot)
-        give_back()  # what the pages before the one that is handed out now took
+        trim_heap()  # what the pages before the one that is handed out now took
         return page
 
     def pieces(self, text_format: Format, *, gzip: bool) -> tuple[bytes, ...]:

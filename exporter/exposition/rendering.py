@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from exporter.collect.snapshot import Snapshot
 from exporter.exposition.families.metric_table import PARTS
-from exporter.exposition.families.metric_types import Part, itself
+from exporter.exposition.families.metric_types import MetricGroup, itself
 from exporter.exposition.gzip_chunks import Deflated, deflated
 from exporter.exposition.text import family_name, head, labels_text, sample_lines
 
@@ -44,7 +44,7 @@ _EMPTY: Final = _Block(b"", b"", 0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
+class FamilyText:
     """All of a family that stands on a page."""
 
     blocks: tuple[_Block, ...]
@@ -52,7 +52,8 @@ class _Stretch:
     """What they make together."""
 
     @classmethod
-    def of(cls, blocks: tuple[_Block, ...]) -> "_Stretch":
+    def of(cls, blocks: tuple[_Block, ...]) -> "FamilyText":
+        """Join blocks to the text of a family."""
         plain = b"".join([block.plain for block in blocks])
         compressed = b"".join([block.deflated for block in blocks])
         return cls(blocks, _Block(plain, compressed, sum(block.series for block in blocks)))
@@ -70,7 +71,7 @@ class _Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RenderedPage:
     """All series of a snapshot, ready to be handed out."""
 
     families: tuple[_Block, ...] = field(repr=False)
@@ -79,7 +80,7 @@ class Page:
     series: int
 
     @classmethod
-    def of(cls, families: Iterable[_Block]) -> "Page":
+    def of(cls, families: Iterable[_Block]) -> "RenderedPage":
         """Return the page of families in their order."""
         families = tuple(families)
         compressed = Deflated.from_pieces([each.deflated for each in families], [each.plain for each in families])
@@ -95,9 +96,9 @@ class Page:
         """As it is, in one."""
         return b"".join(self.pieces)
 
-    def filtered(self, names: Container[str]) -> "Page":
+    def filtered(self, names: Container[str]) -> "RenderedPage":
         """Return the page of the families in `names`; nothing is rendered or compressed for it."""
-        return Page.of(each for each in self.families if family_name(each.plain) in names)
+        return RenderedPage.of(each for each in self.families if family_name(each.plain) in names)
 
 
 class Renderer:
@@ -106,21 +107,21 @@ class Renderer:
     def __init__(self) -> None:
         self._kinds = tuple(_KindRenderer(kind) for kind in PARTS)
 
-    def render(self, snapshot: Snapshot) -> Page:
+    def render(self, snapshot: Snapshot) -> RenderedPage:
         """Return the page of `snapshot`. Not to be called twice at a time."""
         for kind, parts in zip(self._kinds, parts_by_kind(snapshot), strict=True):
             kind.render(parts)
-        return Page.of(chain.from_iterable(kind.families() for kind in self._kinds))
+        return RenderedPage.of(chain.from_iterable(kind.families() for kind in self._kinds))
 
 
 class _KindRenderer:
     """Renders the parts of one kind."""
 
-    def __init__(self, kind: Part[Any]) -> None:
+    def __init__(self, kind: MetricGroup[Any]) -> None:
         self._kind = kind
         self._heads = [_Block.of(head(family), 0) for family in kind.families]
         self._groups: list[_Group] = []
-        self._stretches = [_Stretch.of((first,)) for first in self._heads]
+        self._stretches = [FamilyText.of((first,)) for first in self._heads]
 
     def render(self, parts: list[Any]) -> None:
         """Keep `parts` rendered, with what was kept of those before."""
@@ -141,7 +142,7 @@ class _KindRenderer:
         for number, first in enumerate(self._heads):
             blocks = (first, *(group.blocks[number] for group in self._groups))
             if blocks != self._stretches[number].blocks:
-                self._stretches[number] = _Stretch.of(blocks)
+                self._stretches[number] = FamilyText.of(blocks)
             if self._stretches[number].whole.series:
                 yield self._stretches[number].whole
 
@@ -186,7 +187,7 @@ def parts_by_kind(snapshot: Snapshot) -> tuple[list[Any], ...]:
     )
 
 
-def _chunks(kind: Part[Any], part: object) -> tuple[str, ...]:
+def _chunks(kind: MetricGroup[Any], part: object) -> tuple[str, ...]:
     """Return the text of a part, by family."""
     prefix = labels_text(kind.labels, kind.label_values(part))
     if kind.members is itself:

@@ -36,7 +36,7 @@ from exporter.mms.protocol import (
     TaskFilter,
 )
 from exporter.mms.signing import Credential, canonical_query, signed_headers
-from exporter.mms.throttle import DEFAULT_LIMITS, Limits, Pace, backoff_seconds
+from exporter.mms.throttle import DEFAULT_LIMITS, Limits, Throttle, backoff_seconds
 from exporter.mms.times import http_date_seconds
 from exporter.mms.transport import DIRECT, Route, Transport
 
@@ -75,7 +75,7 @@ class Client:
         self._clock = clock
         self._jitter = jitter
         self._may_write = may_write
-        self._pace = Pace(limits, observer, clock)
+        self._pace = Throttle(limits, observer, clock)
         self._transport = Transport(self._host, limits, route)
         self._reading_large = asyncio.Lock()
         self.server_ahead_seconds: float | None = None
@@ -108,7 +108,7 @@ class Client:
         """
         if call.method != "GET" and not self._may_write:
             raise WriteForbidden(f"{call.operation} was not sent: this client is read-only")
-        deadline, attempts = self._clock.monotonic() + self._limits.patience_seconds, 0
+        deadline, attempts = self._clock.monotonic() + self._limits.max_wait_seconds, 0
         while True:
             try:
                 return await self._attempt(call)
@@ -208,7 +208,7 @@ class Client:
         return listing
 
     def _note_lack(self, operation: str, listing: Listing[Any]) -> None:
-        if not listing.is_certain:
+        if not listing.is_consistent:
             self._observer.unexpected(operation, ["total"])
 
     async def _attempt(self, call: Call[T]) -> T:

@@ -11,7 +11,7 @@ from exporter.mms.throttle import Limits
 from exporter.mms.transport import Route
 
 
-def client_of(
+def create_client(
     account: Account, observer: Observer, clock: Clock = SYSTEM_CLOCK, make: Callable[..., Client] = Client
 ) -> Client:
     """Return a client that calls as `account` is configured, and may no more than `make` gives it.

@@ -15,10 +15,10 @@ import msgspec
 
 from exporter.errors import MalformedAnswer
 from exporter.mms.models import Count
-from exporter.mms.record import Record, reader_of, strip, stripped
+from exporter.mms.record import ApiRecord, reader_of, strip, stripped
 
 T = TypeVar("T")
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=ApiRecord)
 
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -133,7 +133,7 @@ def decode_if_changed(kind: type[R], body: bytes, before: Fingerprint | None) ->
     return Decoded(Changed(decoded.value, fingerprint), decoded.unexpected)
 
 
-class _Id(Record, frozen=True, kw_only=True):
+class _Id(ApiRecord, frozen=True, kw_only=True):
     id: Count
 
 
@@ -231,7 +231,7 @@ def _record_of(kind: type[R], item: object, unexpected: list[str]) -> R | None:
 
 
 def _field_value(annotation: Any, given: object, lost: list[str]) -> Any:  # noqa: ANN401 - any field's type
-    nested = next((part for part in _parts(annotation) if isinstance(part, type) and issubclass(part, Record)), None)
+    nested = next((part for part in _parts(annotation) if isinstance(part, type) and issubclass(part, ApiRecord)), None)
     return _converted(annotation, given) if nested is None else _record_of(nested, given, lost)
 
 
@@ -246,7 +246,7 @@ def _converted(annotation: Any, given: object) -> Any:  # noqa: ANN401 - any fie
         return None
 
 
-def _missing(record: Record) -> list[str]:
+def _missing(record: ApiRecord) -> list[str]:
     expected = _expected(type(record))
     if None not in expected.values_of(record):
         return []
@@ -260,7 +260,7 @@ class _Expected(NamedTuple):
 
 
 @cache
-def _expected(kind: type[Record]) -> _Expected:
+def _expected(kind: type[ApiRecord]) -> _Expected:
     fields = [field for field in msgspec.structs.fields(kind) if field.name not in kind.OPTIONAL]
     names = {field.name: field.encode_name for field in fields}
     return _Expected(names, reader_of(tuple(names)))

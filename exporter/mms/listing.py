@@ -23,17 +23,17 @@ class Listing(Generic[I]):
     rows: tuple[I, ...]
     total: int | None
     """How many rows there are, as the last page said; None where it did not."""
-    is_whole: bool
+    is_complete: bool
     """Whether as many rows arrived as there are, or more; or the reader stopped by its own will."""
-    is_steady: bool = True
+    is_stable: bool = True
     """Whether each page said the same `total`, and no more rows came than that; else rows may have moved unseen."""
     pages: int = 1
     """How many pages were read."""
 
     @property
-    def is_certain(self) -> bool:
+    def is_consistent(self) -> bool:
         """Whether what is not among the rows is not in the list, as far as any answer can say so."""
-        return self.is_whole and self.is_steady
+        return self.is_complete and self.is_stable
 
 
 async def read_pages(
@@ -57,22 +57,22 @@ async def read_pages(
         known = len(rows)
         rows.update((row.id, row) for row in page.rows)
         if max_rows is not None and len(rows) >= max_rows:
-            return Listing(tuple(rows.values())[:max_rows], total, is_whole=True, is_steady=len(totals) == 1)
+            return Listing(tuple(rows.values())[:max_rows], total, is_complete=True, is_stable=len(totals) == 1)
         if len(rows) == known or (total is not None and len(rows) >= total):
             break
-    is_whole, is_too_long = total is not None and len(rows) >= total, total is not None and len(rows) > total
-    is_steady = len(totals) == 1 and not is_too_long
-    return Listing(tuple(rows.values()), total, is_whole=is_whole, is_steady=is_steady, pages=number)
+    is_complete, is_too_long = total is not None and len(rows) >= total, total is not None and len(rows) > total
+    is_stable = len(totals) == 1 and not is_too_long
+    return Listing(tuple(rows.values()), total, is_complete=is_complete, is_stable=is_stable, pages=number)
 
 
-async def read_steadily(read: Callable[[], Awaitable[Listing[I]]]) -> Listing[I]:
+async def read_until_stable(read: Callable[[], Awaitable[Listing[I]]]) -> Listing[I]:
     """Return a list as the first reading has it that is certain; where none of MAX_READINGS is, as the last one has it.
 
     `read` reads all of it. A row that leaves and one that comes between two pages go unnoticed: `total` stays.
     """
     for _ in range(MAX_READINGS - 1):
         listing = await read()
-        if listing.is_certain:
+        if listing.is_consistent:
             return listing
     return await read()
 
@@ -122,11 +122,11 @@ def _newest(pages: Mapping[int, Page[I]], count: int, wanted: int) -> Listing[I]
     rows = {row.id: row for page in pages.values() for row in page.rows}
     newest = sorted(rows.values(), key=lambda row: row.id, reverse=True)[:wanted]
     total, size = pages[1].total, len(pages[1].rows)
-    is_whole = total is not None and len(newest) >= min(wanted, total)
+    is_complete = total is not None and len(newest) >= min(wanted, total)
     if total is not None and size:
         expected = {number: size if number < count else total - (count - 1) * size for number in pages}
         sizes = {number: len(page.rows) for number, page in pages.items()}
         # A page that lacks rows, or a row that comes twice, took the place of rows that may be newer.
-        is_whole = is_whole and sizes == expected and len(rows) == sum(sizes.values())
-    is_steady = len({page.total for page in pages.values()}) == 1
-    return Listing(tuple(newest), total, is_whole=is_whole, is_steady=is_steady, pages=len(pages))
+        is_complete = is_complete and sizes == expected and len(rows) == sum(sizes.values())
+    is_stable = len({page.total for page in pages.values()}) == 1
+    return Listing(tuple(newest), total, is_complete=is_complete, is_stable=is_stable, pages=len(pages))

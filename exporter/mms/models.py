@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from exporter.mms.record import Record
+from exporter.mms.record import ApiRecord
 
 DATA_SOURCE_STATUSES = ("STARTING", "STARTED", "STOPPING", "STOPPED", "START_FAILED", "STOP_FAILED")
 SCAN_STATUSES = ("DOING", "DONE", "FAILED")
@@ -23,7 +23,7 @@ Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A number of things, or of bytes. A negative one is not of its type."""
 
 
-class DataSource(Record, frozen=True, kw_only=True):
+class DataSource(ApiRecord, frozen=True, kw_only=True):
     """A row of ListMmsDataSources: a system that is migrated from, with its inventory and counters.
 
     Source: https://www.alibabacloud.com/help/en/maxcompute/ ListMmsDataSources.
@@ -68,7 +68,7 @@ class DataSource(Record, frozen=True, kw_only=True):
     """One of SCAN_STATUSES, or new. Newer versions of the API only."""
 
 
-class JobConfig(Record, frozen=True, kw_only=True):
+class JobConfig(ApiRecord, frozen=True, kw_only=True):
     """What a job was made of; every field depends on its kind."""
 
     OPTIONAL = frozenset(
@@ -111,7 +111,7 @@ class JobConfig(Record, frozen=True, kw_only=True):
     """Source column to destination column."""
 
 
-class Job(Record, frozen=True, kw_only=True):
+class Job(ApiRecord, frozen=True, kw_only=True):
     """A row of ListMmsJobs: a plan to migrate one database, some tables, or some partitions.
 
     Source: https://www.alibabacloud.com/help/en/maxcompute/ ListMmsJobs.
@@ -143,7 +143,7 @@ class Job(Record, frozen=True, kw_only=True):
     config: JobConfig | None = None
 
 
-class Column(Record, frozen=True, kw_only=True):
+class Column(ApiRecord, frozen=True, kw_only=True):
     """A column of a source table."""
 
     OPTIONAL = frozenset({"name", "type", "comment", "default_value", "nullable"})
@@ -155,7 +155,7 @@ class Column(Record, frozen=True, kw_only=True):
     nullable: bool | None = None
 
 
-class TableSchema(Record, frozen=True, kw_only=True):
+class TableSchema(ApiRecord, frozen=True, kw_only=True):
     """The columns of a source table."""
 
     OPTIONAL = frozenset({"name", "comment", "columns", "partitions"})
@@ -167,7 +167,7 @@ class TableSchema(Record, frozen=True, kw_only=True):
     """The partition key columns."""
 
 
-class Table(Record, frozen=True, kw_only=True):
+class Table(ApiRecord, frozen=True, kw_only=True):
     """GetMmsTable, and a row of ListMmsTables: one source table and how far it is.
 
     Source: https://www.alibabacloud.com/help/en/maxcompute/ GetMmsTable.
@@ -233,7 +233,7 @@ class Table(Record, frozen=True, kw_only=True):
     """One of TABLE_STATUSES, or new."""
 
 
-class Partition(Record, frozen=True, kw_only=True):
+class Partition(ApiRecord, frozen=True, kw_only=True):
     """GetMmsPartition, and a row of ListMmsPartitions: one partition of a source table and how far it is.
 
     Source: https://www.alibabacloud.com/help/en/maxcompute/ GetMmsPartition.
@@ -278,7 +278,7 @@ class Partition(Record, frozen=True, kw_only=True):
     """One of PARTITION_STATUSES, or new."""
 
 
-class Task(Record, frozen=True, kw_only=True):
+class Task(ApiRecord, frozen=True, kw_only=True):
     """A row of ListMmsTasks: a physical piece of a job, one table or some partitions of one.
 
     Source: the vendor's SDK; no page has an example. UNVERIFIED: which fields may be left out. A live list settles it.
@@ -307,7 +307,7 @@ class Task(Record, frozen=True, kw_only=True):
     """As create_time. Absent before it ends."""
 
 
-class CreatedJob(Record, frozen=True, kw_only=True):
+class CreatedJob(ApiRecord, frozen=True, kw_only=True):
     """CreateMmsJob: the job is made by an asynchronous task, whose id this is.
 
     Source: https://www.alibabacloud.com/help/en/maxcompute/ CreateMmsJob.
@@ -316,7 +316,7 @@ class CreatedJob(Record, frozen=True, kw_only=True):
     async_task_id: Count
 
 
-class AsyncTask(Record, frozen=True, kw_only=True):
+class AsyncTask(ApiRecord, frozen=True, kw_only=True):
     """GetMmsAsyncTask: how far an asynchronous task is."""
 
     OPTIONAL = frozenset({"running", "progress", "error_msg", "object_id"})

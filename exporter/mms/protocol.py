@@ -25,10 +25,10 @@ from exporter.mms.decoding import (
     decode_selected,
 )
 from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
-from exporter.mms.record import Record
+from exporter.mms.record import ApiRecord
 
 T = TypeVar("T")
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=ApiRecord)
 
 DATA_SOURCES_PATH: Final = "/api/v1/mms/datasources"
 PAGE_SIZE: Final = 100
@@ -42,7 +42,7 @@ class Call(ABC, Generic[T]):
     operation: str
     """The vendor's name: the value of the `operation` label, and `odps:<operation>` as a RAM action."""
     path: str
-    kind: type[Record]
+    kind: type[ApiRecord]
     """What the answer holds."""
     query: tuple[tuple[str, str], ...] = ()
     method: str = "GET"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeVar, get_args
 from msgspec import Struct, convert
 from msgspec.structs import fields, force_setattr
 
-R = TypeVar("R", bound="Record")
+R = TypeVar("R", bound="ApiRecord")
 
 _TRAILING_NEWLINE: Final = re.compile(rb'\\n"(?=[,}\]])')
 """At the end of a value. One at the end of a key, or outside of a text, is not for what mends."""
@@ -18,7 +18,7 @@ _OUTER_SPACE: Final = re.compile(rb' (?:(?=")|(?<=" ))')
 _EMPTY_VALUE: Final = re.compile(rb'":""(?=[,}])')
 
 
-class Record(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class ApiRecord(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """One object of an answer. The garbage collector need not look at it: it is made of values, and is in no cycle."""
 
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
@@ -36,7 +36,7 @@ def stripped(body: bytes) -> bytes | None:
     return _EMPTY_VALUE.sub(b'":null', mended)
 
 
-def strip(record: Record) -> None:
+def strip(record: ApiRecord) -> None:
     """Strip every text of a new record, since the vendor's examples carry trailing newlines.
 
     A field whose text is empty is None, as if it were not there; so it is where the field is no text.
@@ -56,7 +56,7 @@ def record_from(raw: object, kind: type[R]) -> R:
     return record
 
 
-def _strip(record: Record, names: tuple[str, ...]) -> None:
+def _strip(record: ApiRecord, names: tuple[str, ...]) -> None:
     for name in names:
         match getattr(record, name):
             case str(text):
@@ -65,10 +65,10 @@ def _strip(record: Record, names: tuple[str, ...]) -> None:
                 force_setattr(record, name, tuple(map(str.strip, texts)))
             case dict(texts):
                 force_setattr(record, name, {key.strip(): text.strip() for key, text in texts.items()})
-            case tuple((Record(), *_) as records):
+            case tuple((ApiRecord(), *_) as records):
                 for each in records:
                     strip(each)
-            case Record() as nested:
+            case ApiRecord() as nested:
                 strip(nested)
 
 
@@ -82,7 +82,7 @@ class _TextFields(NamedTuple):
 
 
 @cache
-def _text_fields(kind: type[Record]) -> _TextFields:
+def _text_fields(kind: type[ApiRecord]) -> _TextFields:
     plain = tuple(field.name for field in fields(kind) if field.type == str | None)
     others = tuple(field.name for field in fields(kind) if field.name not in plain and _holds_text(field.type))
     return _TextFields(plain, reader_of(plain), others)
@@ -91,7 +91,7 @@ def _text_fields(kind: type[Record]) -> _TextFields:
 def _holds_text(annotation: Any) -> bool:  # noqa: ANN401 - any field's type
     if parts := get_args(annotation):
         return any(map(_holds_text, parts))
-    return isinstance(annotation, type) and issubclass(annotation, str | Record)
+    return isinstance(annotation, type) and issubclass(annotation, str | ApiRecord)
 
 
 def reader_of(names: Sequence[str]) -> Callable[[object], tuple[Any, ...]]:

@@ -29,7 +29,7 @@ class Limits:
     """Of one attempt, from connecting to the last byte."""
 
     @property
-    def patience_seconds(self) -> float:
+    def max_wait_seconds(self) -> float:
         """How long one call may go on: waiting its turn while MMS asks for it, or being retried."""
         return 3 * self.timeout_seconds
 
@@ -42,14 +42,14 @@ def backoff_seconds(attempt: int, jitter: float) -> float:
     return jitter * min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (attempt - 1))
 
 
-class Pace:
+class Throttle:
     """Gives each request of one account its turn."""
 
     def __init__(self, limits: Limits, observer: Observer, clock: Clock) -> None:
         rate = limits.requests_per_second
         self._limiter = AsyncLimiter(1, 1 / rate) if rate else None
         self._slots = asyncio.Semaphore(limits.concurrency)
-        self._patience_seconds = limits.patience_seconds
+        self._patience_seconds = limits.max_wait_seconds
         self._paused_until: dict[str, float] = {}
         self._observer = observer
         self._clock = clock
@@ -58,7 +58,7 @@ class Pace:
         """Send no request of `operation` for `seconds`: the quota is one for all who ask."""
         self._paused_until[operation] = self._clock.monotonic() + min(seconds, MAX_SERVER_WAIT_SECONDS)
 
-    def take_over(self, before: "Pace") -> None:
+    def take_over(self, before: "Throttle") -> None:
         """Wait as long as another of the same account still had to."""
         self._paused_until = dict(before._paused_until)  # noqa: SLF001 - of the same class
 

@@ -16,7 +16,7 @@ from exporter.clock import Clock
 from exporter.errors import RetryStopped
 from exporter.mms.client import Client
 from exporter.mms.models import Job, JobConfig
-from exporter.retry.journal import Course, Entry, Journal
+from exporter.retry.journal import Entry, Journal, RetryRun
 from exporter.retry.watching import as_shown, made_jobs
 
 UNSEEN_SECONDS: Final = 86_400.0
@@ -42,7 +42,7 @@ class EarlierRuns:
     """The journals of earlier runs, and how long what they made is left alone."""
 
     client: Client
-    journals: Iterable[tuple[Path, Course]]
+    journals: Iterable[tuple[Path, RetryRun]]
     clock: Clock
     settle_seconds: float
     may_note: bool
@@ -62,7 +62,7 @@ class EarlierRuns:
                     settles_in[entry.job_id] = left
         return EarlierJobs(tuple(found.values()), settles_in)
 
-    async def _current(self, path: Path, course: Course) -> tuple[Entry, ...]:
+    async def _current(self, path: Path, course: RetryRun) -> tuple[Entry, ...]:
         """Return the entries of a journal as MMS shows their jobs now."""
         if not any(entry.state == "made" for entry in course.entries):
             return course.entries

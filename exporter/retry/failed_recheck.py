@@ -11,7 +11,7 @@ from typing import Final
 from exporter.clock import Clock
 from exporter.errors import NotFound
 from exporter.retry.batches import Batch
-from exporter.retry.failed_units import Inventory
+from exporter.retry.failed_units import FailedUnitReader
 from exporter.retry.units import Unit
 
 FRESH_SECONDS: Final = 60.0
@@ -26,10 +26,10 @@ class _Reading:
     ended_at: float
 
 
-class Standing:
+class FailedRecheck:
     """Tells what of a batch is FAILED still. Lists that it reads serve the batches that follow soon after."""
 
-    def __init__(self, inventory: Inventory, clock: Clock, planned_at: float | None) -> None:
+    def __init__(self, inventory: FailedUnitReader, clock: Clock, planned_at: float | None) -> None:
         """`planned_at` is when the plan was read, in monotonic seconds; None where that was an earlier process."""
         self._inventory = inventory
         self._clock = clock

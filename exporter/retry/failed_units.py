@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from exporter.errors import MalformedAnswer
 from exporter.mms.client import Client
 from exporter.mms.decoding import Identified, Page
-from exporter.mms.listing import MAX_READINGS, read_pages, read_steadily
+from exporter.mms.listing import MAX_READINGS, read_pages, read_until_stable
 from exporter.mms.models import Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter, like
 from exporter.retry.units import FAILED, TableName, Unit, partition_unit, table_unit
@@ -23,16 +23,16 @@ R = TypeVar("R", Table, Partition)
 
 async def whole(operation: str, read: Callable[[int], Awaitable[Page[I]]]) -> list[I]:
     """Return all rows of a list, which is read again where it moved meanwhile. Raises: MmsError."""
-    listing = await read_steadily(lambda: read_pages(read, max_pages=MAX_PAGES))
-    if listing.is_certain:
+    listing = await read_until_stable(lambda: read_pages(read, max_pages=MAX_PAGES))
+    if listing.is_consistent:
         return list(listing.rows)
-    lack = "it moved" if listing.is_whole else "it is not whole"
+    lack = "it moved" if listing.is_complete else "it is not whole"
     raise MalformedAnswer(
         f"{operation}: {lack}, {MAX_READINGS} times read, so it is not known what all is in this list"
     )
 
 
-class Inventory:
+class FailedUnitReader:
     """The tables and partitions of one data source. What it returns raises MmsError where it cannot be read."""
 
     def __init__(self, client: Client, source_id: int) -> None:

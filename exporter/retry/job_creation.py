@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from exporter.errors import MmsError, RetryStopped
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
-from exporter.retry.job_lookup import all_jobs, jobs_named, jobs_of_run, jobs_surely_named
+from exporter.retry.job_lookup import all_jobs, jobs_certainly_named, jobs_named, jobs_of_run
 from exporter.retry.journal import Entry
-from exporter.retry.sending import Means, stopped
+from exporter.retry.sending import RetryContext, stopped
 from exporter.retry.units import DONE, FAILED
 
 PATIENCE_SECONDS: Final = 900.0
@@ -22,14 +22,14 @@ MAX_FAILED_POLLS: Final = 5
 """In a row, each with the client's own retries."""
 
 
-async def follow_all(means: Means) -> None:
+async def follow_all(means: RetryContext) -> None:
     """Follow every job that MMS has taken on until it is there, or was not made. Raises: RetryStopped."""
     for place, entry in enumerate(means.journal.entries):
         if entry.state == "asked":
             means.journal.note(place, await _followed(means, entry))
 
 
-async def twins(means: Means) -> list[str]:
+async def duplicate_jobs(means: RetryContext) -> list[str]:
     """Return the names under which there is more than one job, which there should never be. Raises: MmsError."""
     course = means.journal.course
     jobs = await jobs_of_run(means.client, course.source_id, course.prefix)
@@ -42,14 +42,14 @@ async def twins(means: Means) -> list[str]:
     return [name for name, count in counts.items() if name in means.journal.names and count > 1]
 
 
-def _note_seen(means: Means, listed: Container[int]) -> None:
+def _note_seen(means: RetryContext, listed: Container[int]) -> None:
     entries = enumerate(means.journal.entries)
     seen = {place: replace(entry, seen=True) for place, entry in entries if not entry.seen and entry.job_id in listed}
     if seen:
         means.journal.note_all(seen)
 
 
-async def _followed(means: Means, entry: Entry) -> Entry:
+async def _followed(means: RetryContext, entry: Entry) -> Entry:
     """Return how a job's making ended."""
     until = means.clock.monotonic() + PATIENCE_SECONDS
     wait, failed = FIRST_POLL_SECONDS, 0
@@ -75,7 +75,7 @@ async def _followed(means: Means, entry: Entry) -> Entry:
         wait = min(MAX_POLL_SECONDS, 1.5 * wait)
 
 
-async def _ended(means: Means, entry: Entry, *, is_last: bool) -> Entry | None:
+async def _ended(means: RetryContext, entry: Entry, *, is_last: bool) -> Entry | None:
     """Return how a job's making ended; None where it has not, or nobody says.
 
     Raises: MmsError where neither the task nor the list of jobs could be read.
@@ -91,7 +91,7 @@ async def _ended(means: Means, entry: Entry, *, is_last: bool) -> Entry | None:
             return replace(entry, state="made", job_id=task.object_id)
         if status in UNFINISHED_JOB_STATUSES:
             return None
-    look = jobs_surely_named if is_last or status == FAILED else jobs_named
+    look = jobs_certainly_named if is_last or status == FAILED else jobs_named
     found = await look(means.client, means.source_id, entry.name)
     if found:
         return replace(entry, state="made", job_id=found[0].id, seen=True)

@@ -6,7 +6,7 @@ from typing import Final
 
 from exporter.errors import MalformedAnswer
 from exporter.mms.client import Client
-from exporter.mms.listing import Listing, read_newest, read_steadily
+from exporter.mms.listing import Listing, read_newest, read_until_stable
 from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, like
 
@@ -22,7 +22,7 @@ async def jobs_named(client: Client, source_id: int, name: str) -> tuple[Job, ..
     return _exactly(name, await client.list_jobs(source_id, JobFilter(name=like(name))))
 
 
-async def jobs_surely_named(client: Client, source_id: int, name: str) -> tuple[Job, ...]:
+async def jobs_certainly_named(client: Client, source_id: int, name: str) -> tuple[Job, ...]:
     """Return the jobs of a source that have exactly this name; where there is none, there is none in the whole list.
 
     Raises: MmsError, as above.
@@ -36,7 +36,7 @@ async def jobs_surely_named(client: Client, source_id: int, name: str) -> tuple[
 def _exactly(name: str, listing: Listing[Job]) -> tuple[Job, ...]:
     exact = tuple(job for job in listing.rows if job.name == name)
     # A damaged name still holds the true one, or is lost; a name that merely looks alike does neither.
-    is_doubtful = not listing.is_certain or any(job.name is None or name in job.name for job in listing.rows)
+    is_doubtful = not listing.is_consistent or any(job.name is None or name in job.name for job in listing.rows)
     if not exact and is_doubtful:
         raise MalformedAnswer("ListMmsJobs: the list is not whole, so that it cannot be told whether the job is there")
     return exact
@@ -62,7 +62,7 @@ def _is_like_its_source(job: Job) -> bool:
 async def all_jobs(client: Client, source_id: int) -> tuple[Job, ...]:
     """Return every job of a source. Raises: MmsError, also for half a list."""
     listing = await client.list_jobs(source_id)
-    if not listing.is_whole:
+    if not listing.is_complete:
         raise MalformedAnswer("ListMmsJobs: the list of all jobs is not whole")
     return listing.rows
 
@@ -70,7 +70,7 @@ async def all_jobs(client: Client, source_id: int) -> tuple[Job, ...]:
 async def jobs_of_run(client: Client, source_id: int, prefix: str) -> list[Job]:
     """Return the jobs of a source whose names begin with `prefix`. Raises: MmsError, also for half a list."""
     listing = await client.list_jobs(source_id, JobFilter(name=like(prefix)))
-    if not listing.is_whole:
+    if not listing.is_complete:
         raise MalformedAnswer("ListMmsJobs: the list of this retry's jobs is not whole")
     return [job for job in listing.rows if job.name is not None and job.name.startswith(prefix)]
 
@@ -85,8 +85,8 @@ async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) 
     found: dict[int, Job] = {}
     known = 0
     for status in UNFINISHED_JOB_STATUSES:
-        listing = await read_steadily(partial(client.list_jobs, source_id, JobFilter(status=status)))
-        if not listing.is_certain:
+        listing = await read_until_stable(partial(client.list_jobs, source_id, JobFilter(status=status)))
+        if not listing.is_consistent:
             raise MalformedAnswer(f"ListMmsJobs: the list of {status} jobs is not whole, or moves as it is read")
         known += len(listing.rows)
         found.update((job.id, job) for job in listing.rows)

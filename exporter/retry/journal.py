@@ -50,7 +50,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether MMS has shown the job in a list or by its id."""
 
 
-class Course(msgspec.Struct, frozen=True, kw_only=True):
+class RetryRun(msgspec.Struct, frozen=True, kw_only=True):
     """A whole retry: where, and what."""
 
     format: int = FORMAT
@@ -89,7 +89,7 @@ def entries_of(prefix: str, batches: Sequence[Batch]) -> tuple[Entry, ...]:
 class Journal:
     """The file of one retry, held by this process."""
 
-    def __init__(self, path: Path, course: Course) -> None:
+    def __init__(self, path: Path, course: RetryRun) -> None:
         self.path = path
         self.course = course
         self.clock = SYSTEM_CLOCK
@@ -133,7 +133,7 @@ class Journal:
 
     @classmethod
     @contextmanager
-    def begun(cls, folder: Path, course: Course, clock: Clock = SYSTEM_CLOCK) -> Iterator[Self]:
+    def begun(cls, folder: Path, course: RetryRun, clock: Clock = SYSTEM_CLOCK) -> Iterator[Self]:
         """Provide the journal of a retry that begins now, in a folder that is made if need be. Raises: RetryStopped."""
         path = Path(os.path.realpath(made_folder(folder) / f"retry-{course.prefix.strip('-')}.json"))
         with _held(path) as lock:
@@ -156,7 +156,7 @@ class Journal:
             yield journal
 
 
-def course_from(path: Path) -> Course:
+def course_from(path: Path) -> RetryRun:
     """Return what is written in a journal. Raises: RetryStopped for what is none.
 
     In an old copy, whose lock file knows of later steps, every planned job may have been sent.
@@ -164,7 +164,7 @@ def course_from(path: Path) -> Course:
     # Read before the journal, which is written first: a copy read while its owner writes does not look old.
     revision = _revision(path.with_suffix(".lock"))
     try:
-        course = msgspec.json.decode(path.read_bytes(), type=Course)
+        course = msgspec.json.decode(path.read_bytes(), type=RetryRun)
     except OSError as error:
         raise RetryStopped(f"{path} cannot be read: {error.strerror}") from None
     except (msgspec.MsgspecError, ValueError):

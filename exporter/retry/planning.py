@@ -42,7 +42,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RetryPlan:
     """What is to be made."""
 
     batches: tuple[Batch, ...]
@@ -55,7 +55,7 @@ class Plan:
 
 def plan(
     wanted: Iterable[Wanted], failed: Coverage, unfinished: Coverage, shared_names: Collection[TableName] = ()
-) -> Plan:
+) -> RetryPlan:
     """Return the jobs that migrate what is wanted and failed, and what of it is refused.
 
     `failed` are failed jobs, for their settings; `unfinished` those in whose way nobody may get; `shared_names` those
@@ -80,7 +80,7 @@ def plan(
         groups.setdefault((unit.kind, frame), []).append(_placed(unit, job))
     ordered = sorted(groups.items(), key=lambda group: (group[0][1].src_db, group[0][0]))
     batches = tuple(batch for (_, frame), units in ordered for batch in _batches(frame, units))
-    return Plan(batches, tuple(refused), tuple(_tables_by_ids(asked, things)))
+    return RetryPlan(batches, tuple(refused), tuple(_tables_by_ids(asked, things)))
 
 
 def _tables_by_ids(wanted: Iterable[Wanted], things: Iterable[Wanted]) -> list[int]:

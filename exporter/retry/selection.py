@@ -16,14 +16,14 @@ from exporter.mms.models import Job, JobConfig
 from exporter.mms.protocol import JobFilter
 from exporter.retry.coverage import Coverage
 from exporter.retry.earlier_runs import EarlierJobs, no_earlier
-from exporter.retry.failed_units import Inventory, whole
+from exporter.retry.failed_units import FailedUnitReader, whole
 from exporter.retry.job_lookup import unfinished_jobs
-from exporter.retry.planning import Plan, Refused, Wanted, jobs_over, plan, sent_by_name
+from exporter.retry.planning import Refused, RetryPlan, Wanted, jobs_over, plan, sent_by_name
 from exporter.retry.units import FAILED, TableName, Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class RetrySelection:
     """What is to be migrated again, in a person's words."""
 
     failed: bool = False
@@ -40,8 +40,11 @@ class Selection:
 
 
 async def planned(
-    client: Client, source_id: int, selection: Selection, earlier: Callable[[], Awaitable[EarlierJobs]] = no_earlier
-) -> Plan:
+    client: Client,
+    source_id: int,
+    selection: RetrySelection,
+    earlier: Callable[[], Awaitable[EarlierJobs]] = no_earlier,
+) -> RetryPlan:
     """Return what is to be made for a selection. Raises: MmsError for what could not be read as a whole.
 
     `earlier` reads the jobs of earlier runs, which lists may not show yet.
@@ -72,7 +75,7 @@ class _Reader:
     def __init__(self, client: Client, source_id: int) -> None:
         self._client = client
         self._source_id = source_id
-        self._inventory = Inventory(client, source_id)
+        self._inventory = FailedUnitReader(client, source_id)
         self.wanted: list[Wanted] = []
         self.refused: list[Refused] = []
 

@@ -28,9 +28,9 @@ from exporter.errors import (
 from exporter.mms.client import Client
 from exporter.mms.models import Job
 from exporter.retry.coverage import Coverage
-from exporter.retry.failed_recheck import Standing
-from exporter.retry.failed_units import Inventory
-from exporter.retry.job_lookup import jobs_named, jobs_surely_named, unfinished_jobs
+from exporter.retry.failed_recheck import FailedRecheck
+from exporter.retry.failed_units import FailedUnitReader
+from exporter.retry.job_lookup import jobs_certainly_named, jobs_named, unfinished_jobs
 from exporter.retry.journal import Entry, Journal
 from exporter.retry.planning import taken_by
 
@@ -47,7 +47,7 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class RetryContext:
     """What the jobs of one retry are made with."""
 
     client: Client
@@ -69,12 +69,12 @@ class Means:
         return self.journal.course.source_id
 
 
-async def ask_for_all(means: Means) -> None:
+async def create_jobs(means: RetryContext) -> None:
     """Have MMS take on every job that it has not; after this none is planned or in doubt.
 
     Raises: RetryStopped where it cannot go on; what is written down says where it stands.
     """
-    standing = Standing(Inventory(means.client, means.source_id), means.clock, means.planned_at)
+    standing = FailedRecheck(FailedUnitReader(means.client, means.source_id), means.clock, means.planned_at)
     for place, entry in enumerate(means.journal.entries):
         if entry.state == "sending":
             await _settle(means, standing, place, entry)
@@ -82,12 +82,12 @@ async def ask_for_all(means: Means) -> None:
             await _begin(means, standing, place, entry)
 
 
-async def _is_there_already(means: Means, place: int, entry: Entry) -> bool:
+async def _is_there_already(means: RetryContext, place: int, entry: Entry) -> bool:
     """Tell whether a job that was not sent, as a resumed journal has it, is there: then that is an old copy."""
     if not means.journal.is_resumed:
         return False
     try:
-        found = await jobs_surely_named(means.client, means.source_id, entry.name)
+        found = await jobs_certainly_named(means.client, means.source_id, entry.name)
     except MmsError as error:
         raise stopped(error, f"whether {entry.name} is there could not be read, so nothing more was sent") from None
     if found:
@@ -96,7 +96,7 @@ async def _is_there_already(means: Means, place: int, entry: Entry) -> bool:
     return bool(found)
 
 
-async def _begin(means: Means, standing: Standing, place: int, entry: Entry) -> None:
+async def _begin(means: RetryContext, standing: FailedRecheck, place: int, entry: Entry) -> None:
     """Send what is FAILED still, and nobody else has under way by now."""
     entry = await _still_failed(means, standing, place, entry)
     if entry.state == "skipped":
@@ -118,7 +118,7 @@ async def _begin(means: Means, standing: Standing, place: int, entry: Entry) -> 
     await _send(means, place, replace(entry, batch=batch, left_out=entry.left_out + left_out))
 
 
-async def _still_failed(means: Means, standing: Standing, place: int, entry: Entry) -> Entry:
+async def _still_failed(means: RetryContext, standing: FailedRecheck, place: int, entry: Entry) -> Entry:
     """Return the entry without what is not FAILED any more; `skipped` where nothing is."""
     try:
         batch = await standing.of(entry.batch)
@@ -132,7 +132,7 @@ async def _still_failed(means: Means, standing: Standing, place: int, entry: Ent
     return replace(entry, batch=batch, left_out=entry.left_out + left_out)
 
 
-async def _send(means: Means, place: int, entry: Entry) -> None:
+async def _send(means: RetryContext, place: int, entry: Entry) -> None:
     """Send once, and find out what became of it. Raises: RetryStopped where that is not known."""
     entry = means.journal.note(place, replace(entry, state="sending", sends=entry.sends + 1))
     request = entry.batch.request(entry.name, means.journal.course.source)
@@ -172,7 +172,7 @@ def _was_refused(error: MmsError) -> bool:
     return is_refusal and bool(error.code) and (error.status or 0) >= HTTPStatus.BAD_REQUEST
 
 
-async def _settle(means: Means, standing: Standing, place: int, entry: Entry) -> None:
+async def _settle(means: RetryContext, standing: FailedRecheck, place: int, entry: Entry) -> None:
     """Find out what became of a job that an earlier process may have sent. Raises: RetryStopped.
 
     A job that is not found is sent again only on a person's word.
@@ -185,7 +185,7 @@ async def _settle(means: Means, standing: Standing, place: int, entry: Entry) ->
     await _begin(means, standing, place, entry)
 
 
-def _in_doubt(means: Means, entry: Entry) -> RetryStopped:
+def _in_doubt(means: RetryContext, entry: Entry) -> RetryStopped:
     return RetryStopped(
         f"{entry.name} may have been sent, and MMS does not list it after {duration_text(means.settle_seconds)}; it "
         f"was not sent again; look in the MMS console for a job of this name in data source {means.source_id}: if it "
@@ -193,7 +193,7 @@ def _in_doubt(means: Means, entry: Entry) -> RetryStopped:
     )
 
 
-async def _is_found(means: Means, place: int, entry: Entry) -> bool:
+async def _is_found(means: RetryContext, place: int, entry: Entry) -> bool:
     """Look for a job in doubt, and note it as made if it is there. Raises: RetryStopped where that cannot be told."""
     job = await _found_in_time(means, entry.name)
     if job is not None:
@@ -201,14 +201,14 @@ async def _is_found(means: Means, place: int, entry: Entry) -> bool:
     return job is not None
 
 
-async def _found_in_time(means: Means, name: str) -> Job | None:
+async def _found_in_time(means: RetryContext, name: str) -> Job | None:
     """Return the job of this name as soon as it is listed; None where it is not within the settle time."""
     until = means.clock.monotonic() + means.settle_seconds
     wait, failed = FIRST_LOOK_SECONDS, 0
     while True:
         is_last = means.clock.monotonic() >= until
         try:
-            look = jobs_surely_named if is_last else jobs_named
+            look = jobs_certainly_named if is_last else jobs_named
             found = await look(means.client, means.source_id, name)
         except MmsError as error:
             failed += 1

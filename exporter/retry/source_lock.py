@@ -12,7 +12,7 @@ from typing import Final
 
 from exporter.errors import RetryStopped
 from exporter.retry.file_lock import held
-from exporter.retry.journal import Course, State, course_from, made_folder
+from exporter.retry.journal import RetryRun, State, course_from, made_folder
 
 UNSETTLED: Final[frozenset[State]] = frozenset({"sending", "asked"})
 """States in which a job may come to be, that no list shows yet."""
@@ -35,7 +35,7 @@ def claimed(folder: Path, endpoint: str, source_id: int, own: Path | None = None
 
 def other_journals(
     folder: Path, endpoint: str, source_id: int, own: Path | None = None
-) -> Iterator[tuple[Path, Course]]:
+) -> Iterator[tuple[Path, RetryRun]]:
     """Yield the journals of a data source in a folder, `own` left out.
 
     Raises: RetryStopped for one that cannot be read.
@@ -51,7 +51,7 @@ def other_journals(
             yield path, course
 
 
-def _check(path: Path, course: Course, prefix: str | None) -> None:
+def _check(path: Path, course: RetryRun, prefix: str | None) -> None:
     """Return if a journal leaves nothing in doubt. Raises: RetryStopped."""
     unsettled = [entry.name for entry in course.entries if entry.state in UNSETTLED]
     if unsettled:

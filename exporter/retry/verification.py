@@ -16,7 +16,7 @@ from exporter.errors import NotFound
 from exporter.mms.client import Client
 from exporter.mms.models import PARTITION_STATUSES
 from exporter.mms.protocol import PartitionFilter, like
-from exporter.retry.failed_units import Inventory
+from exporter.retry.failed_units import FailedUnitReader
 from exporter.retry.journal import Journal
 from exporter.retry.sending import SETTLE_SECONDS
 from exporter.retry.units import DONE, Unit
@@ -32,7 +32,7 @@ _UNSAID: Final = "of unknown status"
 Read = Callable[[Sequence[Unit]], Awaitable[list[Unit]]]
 
 
-async def not_done(
+async def incomplete_units(
     client: Client, journal: Journal, clock: Clock = SYSTEM_CLOCK, settle_seconds: float = SETTLE_SECONDS
 ) -> list[Unit]:
     """Return all that a retry set out to migrate and that is not DONE, with its status; None where it is gone.
@@ -71,14 +71,14 @@ async def _settled(
 
 async def _failed_tables(client: Client, journal: Journal) -> list[Unit]:
     """Return the tables that a retry migrates by their partitions and that are FAILED."""
-    wanted, inventory = frozenset(journal.course.tables), Inventory(client, journal.course.source_id)
+    wanted, inventory = frozenset(journal.course.tables), FailedUnitReader(client, journal.course.source_id)
     if len(wanted) > MAX_ASKED_ONE_BY_ONE:
         return [table for table in await inventory.failed_tables() if table.id in wanted]
     found = await asyncio.gather(*(_table(inventory, number) for number in sorted(wanted)))
     return [table for table in found if table is not None and table.is_failed]
 
 
-async def _table(inventory: Inventory, number: int) -> Unit | None:
+async def _table(inventory: FailedUnitReader, number: int) -> Unit | None:
     with suppress(NotFound):
         return await inventory.table(number)
     return None
@@ -94,11 +94,11 @@ async def _units_left(client: Client, source_id: int, units: Sequence[Unit]) -> 
     return left + await _left(client, source_id, [unit for unit in units if not unit.is_partition])
 
 
-async def failed_beside(client: Client, journal: Journal) -> list[Unit]:
+async def other_failures(client: Client, journal: Journal) -> list[Unit]:
     """Return what is FAILED now and is not what a retry set out to migrate. Raises: MmsError."""
     ids = {(unit.kind, unit.id) for entry in journal.entries for unit in entry.batch.units()}
     ids |= {("table", number) for number in journal.course.tables}
-    failed = await Inventory(client, journal.course.source_id).failed()
+    failed = await FailedUnitReader(client, journal.course.source_id).failed()
     return [unit for unit in failed if (unit.kind, unit.id) not in ids]
 
 
@@ -139,7 +139,7 @@ async def _left(client: Client, source_id: int, units: list[Unit]) -> list[Unit]
 
 async def _asked(client: Client, source_id: int, unit: Unit) -> Unit:
     """Return a unit as it is now, under the names that it was known by."""
-    inventory = Inventory(client, source_id)
+    inventory = FailedUnitReader(client, source_id)
     try:
         now = await (inventory.partition(unit.id) if unit.is_partition else inventory.table(unit.id))
     except NotFound:

@@ -11,8 +11,8 @@ from exporter.mms.client import Client
 from exporter.mms.models import Job
 from exporter.mms.protocol import get_mms_job
 from exporter.retry.job_lookup import jobs_of_run
-from exporter.retry.journal import Course, Entry
-from exporter.retry.sending import Means, stopped
+from exporter.retry.journal import Entry, RetryRun
+from exporter.retry.sending import RetryContext, stopped
 from exporter.retry.units import DONE, FAILED
 
 FIRST_POLL_SECONDS: Final = 5.0
@@ -21,7 +21,7 @@ MAX_FAILED_POLLS: Final = 10
 """In a row, each with the client's own retries."""
 
 
-async def watch(means: Means) -> AsyncIterator[tuple[Job, ...]]:
+async def watch(means: RetryContext) -> AsyncIterator[tuple[Job, ...]]:
     """Yield the jobs of a retry as last seen, every few seconds, until each has ended, was stopped or is gone.
 
     Raises: RetryStopped where the jobs cannot be read for long.
@@ -51,7 +51,7 @@ async def watch(means: Means) -> AsyncIterator[tuple[Job, ...]]:
             wait = min(MAX_POLL_SECONDS, 1.2 * wait)
 
 
-async def made_jobs(client: Client, course: Course) -> dict[int, Job]:
+async def made_jobs(client: Client, course: RetryRun) -> dict[int, Job]:
     """Return the jobs of a retry by id: of one list, and one by one where they run and do not stand in it.
 
     Raises: MmsError.
@@ -65,7 +65,7 @@ async def made_jobs(client: Client, course: Course) -> dict[int, Job]:
     return jobs
 
 
-def as_shown(course: Course, jobs: Mapping[int, Job], gone: Container[int]) -> dict[int, Entry]:
+def as_shown(course: RetryRun, jobs: Mapping[int, Job], gone: Container[int]) -> dict[int, Entry]:
     """Return, by place, the entries of made jobs that change by what MMS shows.
 
     `gone` are the ids of jobs that count as deleted where MMS does not show them.
@@ -86,7 +86,7 @@ def as_shown(course: Course, jobs: Mapping[int, Job], gone: Container[int]) -> d
     return changed
 
 
-def _running(means: Means) -> list[int]:
+def _running(means: RetryContext) -> list[int]:
     """Return the ids of the jobs that have not ended."""
     entries = means.journal.entries
     return [entry.job_id for entry in entries if entry.state == "made" and entry.job_id is not None]

@@ -22,7 +22,7 @@ LINGERING_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """What clients may use."""
 
     head_seconds: float = 10.0
@@ -40,7 +40,7 @@ class Connection(web.RequestHandler):
 
     __slots__ = ("_limits", "_on_lost", "deadline", "is_answering", "since")
 
-    def __init__(self, server: web.Server, limits: Limits, on_lost: Callable[["Connection"], None]) -> None:
+    def __init__(self, server: web.Server, limits: ConnectionLimits, on_lost: Callable[["Connection"], None]) -> None:
         """Wait for the first request; `on_lost` is called when the connection is closed."""
         super().__init__(
             server,

@@ -1,4 +1,4 @@
-"""What is made of a situation for people and programs: in a thread, once for each situation, only when asked for."""
+"""Rendered documents, cached: each is rendered in a thread, once for each status input, on the first request."""
 
 import asyncio
 import gzip
@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from exporter.web.status.status_report import LEAST, USUAL, Situation, report_of
-from exporter.web.status.status_schema import Report
+from exporter.web.status.status_report import LEAST, USUAL, StatusInput, build_report
+from exporter.web.status.status_schema import StatusReport
 
 _COMPRESSION_LEVEL: Final = 5
 MAX_BYTES: Final = 8_000_000
@@ -17,10 +17,10 @@ MAX_BYTES: Final = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Edition:
-    """A document as of one situation."""
+class RenderedDocument:
+    """A document as of one status_input."""
 
-    situation: Situation
+    status_input: StatusInput
     plain: bytes = field(repr=False)
     gzipped: bytes = field(repr=False)
     tag: str
@@ -28,28 +28,28 @@ class Edition:
 
 
 class Document:
-    """What `render` makes of a report, kept until the situation is another."""
+    """What `render` makes of a report, kept until the status_input is another."""
 
-    def __init__(self, situation: Callable[[], Situation], render: Callable[[Report], bytes]) -> None:
-        self._situation = situation
+    def __init__(self, status_input: Callable[[], StatusInput], render: Callable[[StatusReport], bytes]) -> None:
+        self._situation = status_input
         self._render = render
         self._lock = asyncio.Lock()
-        self._edition: Edition | None = None
+        self._document: RenderedDocument | None = None
 
-    async def current(self) -> Edition:
-        """Return the edition of the situation as it is now; those who ask at a time wait for the same one."""
+    async def current(self) -> RenderedDocument:
+        """Return the document of the status_input as it is now; those who ask at a time wait for the same one."""
         async with self._lock:
-            situation = self._situation()
-            if self._edition is None or self._edition.situation != situation:
-                self._edition = await asyncio.to_thread(self._made, situation)
-            return self._edition
+            status_input = self._situation()
+            if self._document is None or self._document.status_input != status_input:
+                self._document = await asyncio.to_thread(self._made, status_input)
+            return self._document
 
-    def _made(self, situation: Situation) -> Edition:
-        report = report_of(situation, USUAL)
+    def _made(self, status_input: StatusInput) -> RenderedDocument:
+        report = build_report(status_input, USUAL)
         is_large = len(msgspec.json.encode(report)) > MAX_BYTES  # before the page, which takes longer to render
         plain = b"" if is_large else self._render(report)
         if is_large or len(plain) > MAX_BYTES:
-            report = report_of(situation, LEAST)
+            report = build_report(status_input, LEAST)
             plain = self._render(report)
         gzipped = gzip.compress(plain, _COMPRESSION_LEVEL, mtime=0)
-        return Edition(situation, plain, gzipped, report.tag)
+        return RenderedDocument(status_input, plain, gzipped, report.tag)

@@ -3,18 +3,19 @@
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from aiohttp import Payload, web
 from aiohttp.abc import AbstractStreamWriter
 
-from exporter.app.service import Service
 from exporter.errors import ConfigError
 from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
-from exporter.web.document_cache import Document, Edition
+from exporter.exposition.publisher import Publisher
+from exporter.web.document_cache import Document, RenderedDocument
 from exporter.web.security.security_headers import add_default_headers
 from exporter.web.status.page import POLICY, page
+from exporter.web.status.status_report import StatusInput
 
 Reload = Callable[[], Awaitable[None]]
 
@@ -30,10 +31,27 @@ TOGETHER_BYTES: Final = 64 * 1024
 STATUS_PATH: Final = "/api/v1/status"
 
 
-def application(service: Service, telemetry_path: str, reload: Reload | None) -> web.Application:
+class Exporter(Protocol):
+    """The running exporter, as far as handlers use it."""
+
+    publisher: Publisher
+
+    def status_input(self) -> StatusInput:
+        """Return what the status page shows."""
+
+    @property
+    def awaited_accounts(self) -> list[str]:
+        """The accounts whose first refresh has not ended."""
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether every background task runs."""
+
+
+def application(exporter: Exporter, telemetry_path: str, reload: Reload | None) -> web.Application:
     """Return the application; with `reload`, which raises ConfigError, it serves /-/reload."""
     app = web.Application()
-    handlers = _Handlers(service, telemetry_path, reload)
+    handlers = _Handlers(exporter, telemetry_path, reload)
     app.on_response_prepare.append(_guard)
     app.router.add_get(telemetry_path, handlers.metrics)
     if telemetry_path != "/":
@@ -48,11 +66,11 @@ def application(service: Service, telemetry_path: str, reload: Reload | None) ->
 
 
 class _Handlers:
-    def __init__(self, service: Service, telemetry_path: str, reload: Reload | None) -> None:
-        self._service = service
+    def __init__(self, exporter: Exporter, telemetry_path: str, reload: Reload | None) -> None:
+        self._exporter = exporter
         self._reload = reload
-        self._page = Document(service.situation, partial(page, telemetry_path=telemetry_path))
-        self._status = Document(service.situation, msgspec.json.encode)
+        self._page = Document(exporter.status_input, partial(page, telemetry_path=telemetry_path))
+        self._status = Document(exporter.status_input, msgspec.json.encode)
 
     async def metrics(self, request: web.Request) -> web.Response:
         text_format = format_for(_list_header(request, "accept"))
@@ -60,7 +78,7 @@ class _Handlers:
         headers = {"content-type": CONTENT_TYPES[text_format], "vary": "accept, accept-encoding"}
         if gzip:
             headers["content-encoding"] = "gzip"
-        publisher = self._service.publisher
+        publisher = self._exporter.publisher
         if names := request.query.getall("name[]", []):
             pieces = publisher.filtered_pieces(text_format, names, gzip=gzip)
         else:
@@ -69,19 +87,19 @@ class _Handlers:
 
     async def page(self, request: web.Request) -> web.Response:
         headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": POLICY}
-        return _edition(request, headers, await self._page.current())
+        return _document(request, headers, await self._page.current())
 
     async def status(self, request: web.Request) -> web.Response:
         headers = {"content-type": "application/json"}
-        return _edition(request, headers, await self._status.current())
+        return _document(request, headers, await self._status.current())
 
     async def healthy(self, _: web.Request) -> web.Response:
-        if not self._service.is_healthy:
+        if not self._exporter.is_healthy:
             return web.Response(text="a background task has stopped\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
         return web.Response(text="healthy\n")
 
     async def ready(self, _: web.Request) -> web.Response:
-        if awaited := self._service.awaited_accounts:
+        if awaited := self._exporter.awaited_accounts:
             text = f"the first refresh has not finished: {', '.join(awaited)}\n"
             return web.Response(text=text, status=HTTPStatus.SERVICE_UNAVAILABLE)
         return web.Response(text="ready\n")
@@ -109,16 +127,16 @@ def _takes_gzip(request: web.Request) -> bool:
     return takes_gzip(_list_header(request, "accept-encoding"))
 
 
-def _edition(request: web.Request, headers: dict[str, str], edition: Edition) -> web.Response:
-    """Return an edition, or 304 if the client has it."""
+def _document(request: web.Request, headers: dict[str, str], document: RenderedDocument) -> web.Response:
+    """Return a document, or 304 if the client has it."""
     headers |= {"cache-control": "private, no-cache", "vary": "accept-encoding"}
-    headers["etag"] = f'W/"{edition.tag}"'
-    if any(tag.value in ("*", edition.tag) for tag in request.if_none_match or ()):
+    headers["etag"] = f'W/"{document.tag}"'
+    if any(tag.value in ("*", document.tag) for tag in request.if_none_match or ()):
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     if _takes_gzip(request):
         headers["content-encoding"] = "gzip"
-        return web.Response(body=Shared(edition.gzipped), headers=headers)
-    return web.Response(body=Shared(edition.plain), headers=headers)
+        return web.Response(body=Shared(document.gzipped), headers=headers)
+    return web.Response(body=Shared(document.plain), headers=headers)
 
 
 class Shared(Payload):

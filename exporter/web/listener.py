@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from exporter.web.addresses import ListenAddress
-from exporter.web.connection import Connection, Limits
+from exporter.web.connection import Connection, ConnectionLimits
 from exporter.web.security.tls_failure_log import TlsFailureLog
 from exporter.web.security.web_config_watcher import WebConfigWatcher
 
@@ -38,10 +38,12 @@ async def bound_sockets(address: ListenAddress) -> list[socket.socket]:
 class Listener:
     """Accepts connections until it is closed."""
 
-    def __init__(self, server: web.Server, web_config: WebConfigWatcher, limits: Limits | None = None) -> None:
+    def __init__(
+        self, server: web.Server, web_config: WebConfigWatcher, limits: ConnectionLimits | None = None
+    ) -> None:
         self._server = server
         self._web_config = web_config
-        self._limits = limits or Limits()
+        self._limits = limits or ConnectionLimits()
         self._sockets: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._connections: dict[Connection, asyncio.Task[None]] = {}

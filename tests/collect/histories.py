@@ -9,8 +9,8 @@ from typing import Final
 
 from exporter.clock import Clock
 from exporter.collect.refresh import AccountRefresher
-from exporter.collect.snapshot import AccountSnapshot, Failed, SourceSnapshot
-from exporter.mms.client_factory import client_of
+from exporter.collect.snapshot import AccountSnapshot, FailedUnit, SourceSnapshot
+from exporter.mms.client_factory import create_client
 from exporter.mms.models import JOB_STATUSES, TASK_STATUSES, DataSource, Partition, Table
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
 from exporter.simulator.faults.fault_plan import Kind
@@ -56,9 +56,9 @@ class Names:
     """Which failures of one kind may be named, as long as their number and the reads leave no doubt."""
 
     count: int | None = None
-    allowed: list[list[Failed]] = field(default_factory=list)
+    allowed: list[list[FailedUnit]] = field(default_factory=list)
 
-    def may_be(self, count: int, now: list[Failed]) -> list[list[Failed]]:
+    def may_be(self, count: int, now: list[FailedUnit]) -> list[list[FailedUnit]]:
         """Return the names that may be shown: those since the number moved."""
         self.allowed = [*self.allowed, now] if self.count == count else [now]
         self.count = count
@@ -115,7 +115,7 @@ class History:
         )
         ticks = Clock(wall=self.clock, monotonic=self.clock, sleep=no_sleep)
         account = config.accounts[0]
-        async with client_of(account, self.ear, Clock(sleep=no_sleep)) as client:
+        async with create_client(account, self.ear, Clock(sleep=no_sleep)) as client:
             yield AccountRefresher(account, config, client, self.ear, lambda: None, ticks)
 
     async def run(self) -> None:
@@ -198,7 +198,7 @@ class History:
         """Whether a wrong `total` may still be shown of an idle source."""
         return self.lied_at is not None and self.clock() - self.lied_at <= IDLE_SECONDS
 
-    def _note_unchecked(self, snapshot: AccountSnapshot, before: Mapping[str, tuple[int, list[Failed]]]) -> None:
+    def _note_unchecked(self, snapshot: AccountSnapshot, before: Mapping[str, tuple[int, list[FailedUnit]]]) -> None:
         """Note what the next refresh may show of failures."""
         are_read = all(each.success for each in snapshot.collectors if each.collector == "failures")
         lost = {operation for operation, _ in self.ear.lost}
@@ -226,7 +226,7 @@ class History:
             statuses = Counter(task.status for task in self.simulator.world.truth().tasks(SOURCE))
             assert shown.tasks.counts == {status: statuses[status] for status in TASK_STATUSES}
 
-    def _failed(self, kind: str) -> tuple[int, list[Failed]]:
+    def _failed(self, kind: str) -> tuple[int, list[FailedUnit]]:
         """Return how many of a kind failed, and the newest names."""
         truth = self.simulator.world.truth()
         things: list[Table | Partition] = [*(truth.tables if kind == "table" else truth.partitions)(SOURCE)]
@@ -247,9 +247,9 @@ class History:
         assert shown.jobs.stopped == sum(1 for job in unfinished if job.stopped)
 
 
-def as_failed(each: Table | Partition) -> Failed:
+def as_failed(each: Table | Partition) -> FailedUnit:
     """Return a table or a partition as it is named when it has failed."""
     if isinstance(each, Table):
-        return Failed(each.db_name, each.name, None, each.dst_project_name, each.dst_schema_name, each.dst_name)
+        return FailedUnit(each.db_name, each.name, None, each.dst_project_name, each.dst_schema_name, each.dst_name)
     place = each.dst_project_name, each.dst_schema_name, each.dst_table_name
-    return Failed(each.db_name, each.table_name, each.value, *place)
+    return FailedUnit(each.db_name, each.table_name, each.value, *place)

@@ -11,7 +11,7 @@ from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
 from exporter.mms.models import DATA_SOURCE_STATUSES, DataSource, Job, Partition, Table
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
 from exporter.simulator.world import events
-from exporter.simulator.world.oracle import Truth
+from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY, config_on
 from tests.harness import harness_on
 from tests.reading import Exposition
@@ -94,7 +94,7 @@ def names(each: Table | Partition) -> tuple[str, ...]:
     return tuple(name or "" for name in found)
 
 
-def assert_watched_equals(served: Exposition, truth: Truth) -> None:
+def assert_watched_equals(served: Exposition, truth: Oracle) -> None:
     table = next(each for each in truth.tables(WATCHED_SOURCE) if each.id == 1)
     status = served.by("mms_table_status", "status", source_id=str(WATCHED_SOURCE), table_id="1")
     assert [each for each, value in status.items() if value] == [table.status]

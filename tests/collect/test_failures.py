@@ -8,9 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.collect.permissions import OFF_SECONDS
-from exporter.collect.snapshot import Failures, FailuresFigures, SourceFigures, SourceName
-from exporter.collect.state.failure_state import FailureMemory, KindMemory
-from exporter.collect.state.source_state import KnownSource
+from exporter.collect.snapshot import FailedUnits, FailuresStats, SourceName, SourceStats
+from exporter.collect.state.failure_state import FailureState, KindState
+from exporter.collect.state.source_state import SourceState
 from exporter.mms.models import DataSource
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
 from exporter.simulator.world import events
@@ -254,12 +254,12 @@ async def test_failures_that_cannot_be_read_are_shown_under_the_new_name_of_thei
 def test_a_source_that_is_listed_under_another_name_takes_its_failures_along_before_they_are_read() -> None:
     """A refresh can end between the two."""
     names = [SourceName("test", SOURCE_ID, name) for name in ("hive-a", "hive-b")]
-    before, after = (SourceFigures(name, DataSource(id=SOURCE_ID, name=name.source), None, None) for name in names)
-    nothing = KindMemory(Failures((), 0), 0, 1.0, is_settled=True)
-    source = KnownSource(before, 1.0)
-    source.failures.memory = FailureMemory().with_kinds({"table": nothing}, before.name)
+    before, after = (SourceStats(name, DataSource(id=SOURCE_ID, name=name.source), None, None) for name in names)
+    nothing = KindState(FailedUnits((), 0), 0, 1.0, is_settled=True)
+    source = SourceState(before, 1.0)
+    source.failures.memory = FailureState().with_kinds({"table": nothing}, before.name)
     source.listed(after, 2.0)
-    assert source.failures.memory.figures == FailuresFigures(after.name, Failures((), 0), None)
+    assert source.failures.memory.figures == FailuresStats(after.name, FailedUnits((), 0), None)
 
 
 async def test_failures_go_stale_while_nothing_is_refreshed(

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from exporter.collect.collectors.jobs import JobsReader
 from exporter.collect.refresh import AccountRefresher
-from exporter.collect.state.source_state import KnownSource
+from exporter.collect.state.source_state import SourceState
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
 from exporter.mms.credentials import credential_source
@@ -170,7 +170,7 @@ async def test_an_unforeseen_error_in_one_source_is_logged_and_hides_nothing_els
     async with harness_on(config_on(simulator.url), clock) as harness:
         read = JobsReader.read
 
-        async def read_with_a_bug(reader: JobsReader, source: KnownSource, now: float) -> None:
+        async def read_with_a_bug(reader: JobsReader, source: SourceState, now: float) -> None:
             if source.name.source_id == 2000001:
                 raise ZeroDivisionError
             await read(reader, source, now)

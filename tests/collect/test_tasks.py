@@ -9,7 +9,7 @@ from exporter.collect.collectors.tasks import MAX_ERRORS, MAX_PAGES_PER_JOB
 from exporter.collect.permissions import OFF_SECONDS
 from exporter.mms.models import TASK_STATUSES, UNFINISHED_JOB_STATUSES
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
-from exporter.simulator.world.oracle import Truth
+from exporter.simulator.world.oracle import Oracle
 from tests.collect.conftest import HandWrittenMms
 from tests.conftest import IDENTITY, config_on
 from tests.harness import harness_on
@@ -37,7 +37,7 @@ def task_calls(simulator: Simulator) -> list[int]:
     return [count for (operation, _), count in simulator.calls.items() if operation == "ListMmsTasks"]
 
 
-def assert_tasks_equal(served: Exposition, truth: Truth, source_id: int) -> None:
+def assert_tasks_equal(served: Exposition, truth: Oracle, source_id: int) -> None:
     """Check that what is served of a source's tasks is what there is."""
     source, everything = {"source_id": str(source_id)}, list(truth.tasks(source_id))
     statuses = Counter(task.status for task in everything)

@@ -1,6 +1,6 @@
 """What a refresh could not do stands in the snapshot: bounded, of every kind, in words of our own."""
 
-from exporter.collect.error_summary import MAX_TROUBLES, troubles_in
+from exporter.collect.error_summary import MAX_TROUBLES, summarized_errors
 from exporter.errors import CallTimedOut, InternalError, PermissionRefused
 from exporter.simulator import Fault, ManualClock, Simulator
 from tests.conftest import config_on
@@ -8,13 +8,13 @@ from tests.harness import harness_on
 
 
 def test_many_of_one_reason_hide_none_of_another() -> None:
-    found = troubles_in([*(CallTimedOut(f"call {i}") for i in range(1000)), PermissionRefused("refused")])
+    found = summarized_errors([*(CallTimedOut(f"call {i}") for i in range(1000)), PermissionRefused("refused")])
     assert len(found) == MAX_TROUBLES
     assert [trouble.reason for trouble in found[:3]] == ["timeout", "permission", "timeout"]
 
 
 def test_what_nobody_foresaw_has_a_reason_and_a_hint_too() -> None:
-    (trouble,) = troubles_in([InternalError("unexpected error KeyError; see the traceback in the log")])
+    (trouble,) = summarized_errors([InternalError("unexpected error KeyError; see the traceback in the log")])
     assert trouble.reason == "internal"
     assert trouble.hint
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from exporter.config.loading import Config
-from exporter.console.command_report import Report
+from exporter.console.command_report import CommandReport
 from exporter.console.commands import report_of
 from exporter.console.options import Options
-from exporter.console.output_style import Paper
+from exporter.console.output_style import OutputStyle
 from exporter.console.printing import as_csv, as_json, printed
 from exporter.simulator import ManualClock, Simulator
 from tests.conftest import config_on
@@ -26,7 +26,7 @@ FIRST = 2_000_001
 class Shown:
     """What a command has to show, in each of its forms."""
 
-    report: Report[Any]
+    report: CommandReport[Any]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -41,7 +41,7 @@ class Shown:
 
     def table(self, width: int | None = None, *, has_color: bool = False) -> str:
         """Return what people see."""
-        return printed(self.report, "table", Paper(width, has_color)).decode()
+        return printed(self.report, "table", OutputStyle(width, has_color)).decode()
 
     @property
     def remarks(self) -> list[str]:

@@ -18,10 +18,10 @@ from exporter.console import source_list as sources
 from exporter.console.check import FIELDS as CHECK_FIELDS
 from exporter.console.check import Finding, check
 from exporter.console.columns import Field
-from exporter.console.command_report import Report
+from exporter.console.command_report import CommandReport
 from exporter.console.commands import report_of
 from exporter.console.options import Options
-from exporter.console.output_style import Paper
+from exporter.console.output_style import OutputStyle
 from exporter.console.printing import printed
 from exporter.simulator import ManualClock, Simulator, happen
 from exporter.simulator.world import events
@@ -50,15 +50,15 @@ async def answer_to(words: str, simulator: Simulator, clock: ManualClock) -> str
     invocation = arguments.parse(shlex.split(words), {})
     options = Options.of(invocation.values)
     if invocation.command == "check":
-        report: Report[Any] = await checked(simulator)
+        report: CommandReport[Any] = await checked(simulator)
     else:
         report = await report_of(invocation.command, config_on(simulator.url), options, Clock(wall=clock))
-    text = printed(report, options.output, Paper(WIDTH)).decode().replace("\r\n", "\n")
+    text = printed(report, options.output, OutputStyle(WIDTH)).decode().replace("\r\n", "\n")
     lines = [*text.splitlines(), *(f"mms-exporter: {remark}" for remark in report.remarks())]
     return "".join(f"{line.rstrip()}\n" for line in (f"$ mms-exporter {words}", *lines))
 
 
-async def checked(simulator: Simulator) -> Report[Finding]:
+async def checked(simulator: Simulator) -> CommandReport[Finding]:
     """Return what `check` finds with the least policy alone, as if it had asked MMS itself."""
     simulator.identities.add(replace(IDENTITY, actions=frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})))
     config = config_on(simulator.url)

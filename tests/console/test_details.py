@@ -9,14 +9,14 @@ import pytest
 from exporter.console.columns import Found, plain
 from exporter.console.show import RECORDS, card, fields
 from exporter.mms.models import Column, DataSource, Job, JobConfig, Partition, Table, TableSchema
-from exporter.mms.record import Record
+from exporter.mms.record import ApiRecord
 from exporter.simulator import Fault, Simulator, happen
 from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.console.conftest import FIRST, Look
 
 
-def truth(simulator: Simulator, kind: str) -> Record:
+def truth(simulator: Simulator, kind: str) -> ApiRecord:
     """Return the first thing of a kind in the first source."""
     world = simulator.world.truth()
     lists = {"table": world.tables, "partition": world.partitions, "job": world.jobs}
@@ -36,7 +36,7 @@ async def test_every_field_is_what_mms_holds(simulator: Simulator, look: Look, k
 
 
 @pytest.mark.parametrize(("kind", "record"), [("table", Table), ("partition", Partition), ("job", Job)])
-def test_no_field_of_a_record_is_missing(kind: str, record: type[Record]) -> None:
+def test_no_field_of_a_record_is_missing(kind: str, record: type[ApiRecord]) -> None:
     assert set(RECORDS) == {"table", "partition", "job"}
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # one of the kinds
     assert set(record.__struct_fields__) - {"source_name"} <= names

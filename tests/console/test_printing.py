@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.loading import DEFAULT_ZONE
-from exporter.console.columns import Column, Field
-from exporter.console.command_report import Report
+from exporter.console.columns import Field, TableColumn
+from exporter.console.command_report import CommandReport
 from exporter.console.options import Output
-from exporter.console.output_style import Paper
+from exporter.console.output_style import OutputStyle
 from exporter.console.printing import as_csv, printed
 from exporter.console.text_formats import age, percent, shortened
 from tests.console.conftest import Shown
@@ -33,9 +33,9 @@ HOSTILE = {
 }
 
 
-def report_of(*names: str, width_of_bar: float = 0.5) -> Report[Any]:
+def report_of(*names: str, width_of_bar: float = 0.5) -> CommandReport[Any]:
     """Return a report of names, each with its number."""
-    return Report(
+    return CommandReport(
         fields=(
             Field("id", "", lambda row: row[0]),
             Field("name", "", lambda row: row[1]),
@@ -43,11 +43,11 @@ def report_of(*names: str, width_of_bar: float = 0.5) -> Report[Any]:
             Field("lacking", "", lambda _: None),
         ),
         columns=(
-            Column("ID", lambda row: str(row[0]), "figure"),
-            Column("NAME", lambda row: row[1]),
-            Column("STATUS", lambda _: "FAILED", "status"),
-            Column("PROGRESS", lambda _: percent(width_of_bar), "bar", lambda _: width_of_bar),
-            Column("MORE", lambda _: "more " * 4, "figure", rank=1),
+            TableColumn("ID", lambda row: str(row[0]), "figure"),
+            TableColumn("NAME", lambda row: row[1]),
+            TableColumn("STATUS", lambda _: "FAILED", "status"),
+            TableColumn("PROGRESS", lambda _: percent(width_of_bar), "bar", lambda _: width_of_bar),
+            TableColumn("MORE", lambda _: "more " * 4, "figure", rank=1),
         ),
         rows=[(1_000_000 + number, name) for number, name in enumerate(names)],
         nothing="none",
@@ -68,18 +68,18 @@ def test_no_name_reaches_a_terminal_raw(name: str, width: int | None) -> None:
 @pytest.mark.parametrize("output", ["json", "csv"])
 @pytest.mark.parametrize("name", [*HOSTILE.values(), "\x7f\x9b\u2028"], ids=[*HOSTILE, "rest"])
 def test_what_is_for_machines_does_nothing_to_a_terminal(name: str, output: Output) -> None:
-    text = printed(report_of(name), output, Paper(80)).decode()
+    text = printed(report_of(name), output, OutputStyle(80)).decode()
     assert is_harmless(text.replace("\r\n", "\n"))
 
 
 def test_json_on_a_terminal_says_the_same() -> None:
     names = [*HOSTILE.values(), "\x7f"]
-    assert [row["name"] for row in json.loads(printed(report_of(*names), "json", Paper(80)))] == names
+    assert [row["name"] for row in json.loads(printed(report_of(*names), "json", OutputStyle(80)))] == names
 
 
 @given(st.lists(st.text()))
 def test_without_a_terminal_a_row_is_a_line(names: list[str]) -> None:
-    lines = printed(report_of(*names), "table", Paper()).decode().split("\n")
+    lines = printed(report_of(*names), "table", OutputStyle()).decode().split("\n")
     assert len(lines) == (len(names) + 2 if names else 1)
 
 
@@ -89,8 +89,8 @@ def test_without_a_terminal_nothing_is_cut_short() -> None:
 
 def test_on_a_terminal_a_name_is_cut_short_and_what_this_program_says_is_not() -> None:
     text = "x" * 500
-    columns = (Column("NAME", str), Column("ADVICE", str, is_whole=True))
-    report: Report[Any] = Report(fields=(), columns=columns, rows=[text], nothing="")
+    columns = (TableColumn("NAME", str), TableColumn("ADVICE", str, is_whole=True))
+    report: CommandReport[Any] = CommandReport(fields=(), columns=columns, rows=[text], nothing="")
     table = Shown(report).table(2000)
     assert sorted(map(len, table.splitlines()[1].split())) == [120, 500]
 
@@ -110,7 +110,7 @@ def test_json_knows_true_and_what_is_missing() -> None:
 
 
 def test_json_has_a_line_for_each_row() -> None:
-    assert printed(report_of("a\nb", "c"), "json", Paper()).count(b"\n") == 4
+    assert printed(report_of("a\nb", "c"), "json", OutputStyle()).count(b"\n") == 4
 
 
 @given(st.lists(st.text()))
@@ -169,12 +169,12 @@ def test_a_bar_is_as_long_as_its_ratio() -> None:
 
 @pytest.mark.parametrize("width", [None, 100])
 def test_a_terminal_without_unicode_gets_escapes(width: int | None) -> None:
-    assert printed(report_of("表"), "table", Paper(width, encoding="ascii")).isascii()
+    assert printed(report_of("表"), "table", OutputStyle(width, encoding="ascii")).isascii()
 
 
 @pytest.mark.parametrize("output", ["json", "csv"])
 def test_what_is_for_machines_is_written_as_a_terminal_reads(output: Output) -> None:
-    assert printed(report_of("表"), output, Paper(100, encoding="ascii")).isascii()
+    assert printed(report_of("表"), output, OutputStyle(100, encoding="ascii")).isascii()
 
 
 @pytest.mark.parametrize(("ratio", "text"), [(0.0, "0%"), (0.001, "1%"), (0.999, "99%"), (1.0, "100%"), (None, "")])

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from exporter.config.loading import Config, config_from
-from exporter.console.output_style import Paper
+from exporter.console.output_style import OutputStyle
 from exporter.console.retry_command import Outcome, retry
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, RetryStopped
 from exporter.mms.protocol import JobRequest
 from exporter.retry.journal import Journal
-from exporter.retry.selection import Selection
+from exporter.retry.selection import RetrySelection
 from exporter.retry.source_lock import claimed
 from exporter.simulator import Fault, Identity, happen
 from exporter.simulator.world import events
@@ -28,7 +28,7 @@ from tests.conftest import IDENTITY, account_on, config_on
 from tests.programs import ROOT
 from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, Stage, stage_on
 
-ALL = Selection(failed=True)
+ALL = RetrySelection(failed=True)
 ANYBODY = Path("/nonexistent")
 
 
@@ -78,7 +78,7 @@ def runner_on(stage: Stage) -> Run:
     ) -> Ended:
         options = replace(RetryOptions(state_folder=stage.folder / "state", source=str(SOURCE), selection=ALL), **given)
         said = Person() if typed is not None else io.StringIO()
-        terminal = Terminal(io.StringIO() if typed is None else Person(typed), said, Paper(width))
+        terminal = Terminal(io.StringIO() if typed is None else Person(typed), said, OutputStyle(width))
         outcome = await retry(config or config_on(stage.simulator.url), options, terminal, stage.clock)
         return Ended(outcome, said.getvalue())
 
@@ -105,7 +105,7 @@ async def test_all_that_failed_is_migrated_and_waited_for_with_the_least_policy(
 
 async def test_the_policy_grants_nothing_that_is_not_used(stage: Stage, run: Run) -> None:
     plain = next(row for row in stage.world.truth().tables(SOURCE) if row.status == "FAILED")
-    await run(selection=Selection(tables=[str(plain.id)], partitions=[1], jobs=[1]), dry_run=True)
+    await run(selection=RetrySelection(tables=[str(plain.id)], partitions=[1], jobs=[1]), dry_run=True)
     await run(yes=True, watch=True)
     assert {f"odps:{operation}" for operation, _ in stage.simulator.calls} == policy()
 
@@ -149,7 +149,7 @@ async def test_it_asks_first_and_only_yes_is_yes(stage: Stage, run: Run, typed: 
 async def test_the_question_names_how_much_and_where(stage: Stage, run: Run) -> None:
     happen(stage.world, events.RenameSource(source_id=SOURCE, name="hive-\x1b[31mred"))
     partition = next(row for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED")
-    said = (await run(typed="n\n", selection=Selection(partitions=[partition.id]))).said
+    said = (await run(typed="n\n", selection=RetrySelection(partitions=[partition.id]))).said
     assert "Migrate 1 partition of hive-\\x1b[31mred again? [y/N]" in said
     assert "\x1b" not in said
 
@@ -158,11 +158,11 @@ UNCLEAR: list[tuple[dict[str, Any], list[str]]] = [
     ({}, ["--yes: is needed where there is no terminal to ask on; --dry-run shows what would be sent"]),
     ({"source": None, "yes": True}, ["--source: is required: the data source, by name or id"]),
     (
-        {"selection": Selection(), "yes": True},
+        {"selection": RetrySelection(), "yes": True},
         ["--failed: give it, or name what is meant with --table, --partition or --job"],
     ),
     (
-        {"selection": Selection(failed=True, jobs=[1]), "yes": True},
+        {"selection": RetrySelection(failed=True, jobs=[1]), "yes": True},
         ["--failed: is all of them; leave out --table, --partition and --job, or this"],
     ),
     ({"resume": ANYBODY}, ["--resume: says by itself what is meant; give nothing beside it but --watch or --yes"]),
@@ -194,7 +194,7 @@ async def test_a_source_of_two_accounts_has_to_be_said_of_which(stage: Stage, ru
 async def test_what_is_refused_is_told_and_fails_the_run_though_the_rest_is_made(stage: Stage, run: Run) -> None:
     rows = list(stage.world.truth().partitions(SOURCE))
     failed, done = (next(row for row in rows if row.status == status) for status in ("FAILED", "DONE"))
-    ended = await run(yes=True, selection=Selection(partitions=[failed.id, done.id, 999_999_999]))
+    ended = await run(yes=True, selection=RetrySelection(partitions=[failed.id, done.id, 999_999_999]))
     assert not ended.outcome.is_fine
     assert f"partition {done.id} {done.db_name}.{done.table_name} {done.value}: it is DONE, not FAILED" in ended.said
     assert "partition 999999999: there is none with this id" in ended.said
@@ -212,7 +212,7 @@ async def test_what_fails_again_fails_the_watch_and_is_named(tmp_path: Path) -> 
     async with stage_on(replace(QUIET_WORLD, retry_failure_rate=1.0), tmp_path) as stage:
         stage.fail(0.4)
         row = next(row for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED")
-        ended = await runner_on(stage)(yes=True, watch=True, selection=Selection(partitions=[row.id]))
+        ended = await runner_on(stage)(yes=True, watch=True, selection=RetrySelection(partitions=[row.id]))
     assert not ended.outcome.is_fine
     assert f"partition {row.id} {row.db_name}.{row.table_name} {row.value}: FAILED" in ended.said
     assert "failed (the job is FAILED)" in ended.lines[0]
@@ -226,7 +226,7 @@ async def test_what_was_stopped_tells_how_to_go_on_and_goes_on(stage: Stage, run
     assert not stopped.outcome.is_fine
     assert f"mms-exporter retry --resume={journal}" in stopped.said
     stage.simulator.faults.clear()
-    resumed = await run(source=None, selection=Selection(), resume=journal, watch=True)
+    resumed = await run(source=None, selection=RetrySelection(), resume=journal, watch=True)
     assert resumed.outcome.is_fine
     assert not stage.failed()
     assert set(stage.jobs_by_name().values()) == {1}
@@ -258,7 +258,7 @@ async def test_who_only_watches_keeps_nobody_out_and_is_not_kept_out(stage: Stag
     assert (await run(yes=True, watch=True)).outcome.is_fine
     assert free
     with claimed(*place):
-        resumed = await run(source=None, selection=Selection(), resume=journals(stage)[0], watch=True)
+        resumed = await run(source=None, selection=RetrySelection(), resume=journals(stage)[0], watch=True)
     assert resumed.outcome.is_fine
 
 
@@ -270,7 +270,7 @@ async def test_what_others_took_meanwhile_fails_the_run_though_the_rest_is_made(
     taken = JobRequest(name="taken", src_db_name=batch.frame.src_db, partitions=(next(batch.partition_ids),))
     await stage.client.create_job(SOURCE, taken)
     await stage.pass_time(60)
-    ended = await run(source=None, selection=Selection(), resume=journal.path)
+    ended = await run(source=None, selection=RetrySelection(), resume=journal.path)
     assert not ended.outcome.is_fine
     assert all(" made: " in line for line in ended.lines)
     assert "1 of it are left out" in ended.said
@@ -278,9 +278,9 @@ async def test_what_others_took_meanwhile_fails_the_run_though_the_rest_is_made(
 
 async def test_what_is_not_done_though_its_job_is_fails_the_watch(stage: Stage, run: Run) -> None:
     partition = next(row for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED")
-    assert (await run(yes=True, watch=True, selection=Selection(partitions=[partition.id]))).outcome.is_fine
+    assert (await run(yes=True, watch=True, selection=RetrySelection(partitions=[partition.id]))).outcome.is_fine
     happen(stage.world, events.Fail(source_id=SOURCE, partition_ids=(partition.id,)))
-    ended = await run(source=None, selection=Selection(), resume=journals(stage)[0], watch=True)
+    ended = await run(source=None, selection=RetrySelection(), resume=journals(stage)[0], watch=True)
     assert not ended.outcome.is_fine
     assert " done: " in ended.lines[0]
     assert "not DONE: 1 object" in ended.said
@@ -289,14 +289,14 @@ async def test_what_is_not_done_though_its_job_is_fails_the_watch(stage: Stage, 
 async def test_a_run_that_is_resumed_may_be_told_yes_and_is_not_asked(stage: Stage, run: Run) -> None:
     await run(yes=True)
     (journal,) = journals(stage)
-    assert (await run(source=None, selection=Selection(), resume=journal, yes=True)).outcome.is_fine
+    assert (await run(source=None, selection=RetrySelection(), resume=journal, yes=True)).outcome.is_fine
 
 
 async def test_a_run_of_another_account_is_not_resumed(stage: Stage, run: Run) -> None:
     await run(yes=True)
     elsewhere = config_on("http://127.0.0.1:9")
     with pytest.raises(ConfigError, match="belongs to account 'test' at"):
-        await run(config=elsewhere, source=None, selection=Selection(), resume=journals(stage)[0])
+        await run(config=elsewhere, source=None, selection=RetrySelection(), resume=journals(stage)[0])
 
 
 async def test_a_job_that_is_there_twice_fails_the_run_loudly(stage: Stage, run: Run) -> None:
@@ -305,7 +305,7 @@ async def test_a_job_that_is_there_twice_fails_the_run_loudly(stage: Stage, run:
     name = stage.jobs()[0].name
     await stage.client.create_job(SOURCE, JobRequest(name=name, src_db_name=stage.jobs()[0].src_db_name))
     await stage.pass_time(60)
-    ended = await run(source=None, selection=Selection(), resume=journal)
+    ended = await run(source=None, selection=RetrySelection(), resume=journal)
     assert not ended.outcome.is_fine
     assert f"WARNING: there is more than one job {name}" in ended.said
 
@@ -320,8 +320,8 @@ async def test_a_watch_on_a_terminal_draws_one_bar(run: Run) -> None:
 async def test_the_page_shows_what_it_says(stage: Stage, run: Run) -> None:
     """UPDATE_GOLDEN=1 rewrites it."""
     done = next(row.id for row in stage.world.truth().partitions(SOURCE) if row.status == "DONE")
-    ended = await run(selection=Selection(failed=True), dry_run=True)
-    one = await run(selection=Selection(partitions=[done]), dry_run=True)
+    ended = await run(selection=RetrySelection(failed=True), dry_run=True)
+    one = await run(selection=RetrySelection(partitions=[done]), dry_run=True)
     words = "$ mms-exporter retry --source=2000001"
     text = f"{words} --failed --dry-run >bodies.jsonl\n{ended.said}{words} --partition={done} --dry-run\n{one.said}"
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 from exporter.errors import RetryStopped
 from exporter.retry.earlier_runs import UNSEEN_SECONDS
 from exporter.retry.journal import course_from
-from exporter.retry.selection import Selection
+from exporter.retry.selection import RetrySelection
 from exporter.retry.sending import SETTLE_SECONDS
 from exporter.simulator import Fault, happen
 from exporter.simulator.world import events
@@ -19,7 +19,7 @@ from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
 from .test_retry import Run, journals, runner_on
 
 FAILING = replace(QUIET_WORLD, retry_failure_rate=1.0)
-RESUMED: dict[str, Any] = {"source": None, "selection": Selection()}
+RESUMED: dict[str, Any] = {"source": None, "selection": RetrySelection()}
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ async def test_what_the_plan_left_out_is_not_forgotten_by_the_run_that_goes_on(s
     failed, done = (next(row for row in rows if row.status == status) for status in ("FAILED", "DONE"))
     stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob", times=1))
     stage.world.options = replace(stage.world.options, job_list_lag_seconds=2 * SETTLE_SECONDS)
-    await run(yes=True, selection=Selection(partitions=[failed.id, done.id]))
+    await run(yes=True, selection=RetrySelection(partitions=[failed.id, done.id]))
     await stage.pass_time(SETTLE_SECONDS)
     resumed = await run(**RESUMED, resume=journals(stage)[0])
     assert " made: " in resumed.lines[0]

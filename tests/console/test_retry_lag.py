@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.retry.selection import Selection
+from exporter.retry.selection import RetrySelection
 from exporter.simulator import Fault, happen
 from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
@@ -15,7 +15,7 @@ from .test_retry import journals, runner_on
 
 pytestmark = pytest.mark.leaping
 
-RESUMED = {"source": None, "selection": Selection()}
+RESUMED = {"source": None, "selection": RetrySelection()}
 MINUTES_30 = 1800.0
 
 
@@ -65,7 +65,7 @@ async def test_a_table_that_stays_failed_though_its_partitions_are_done_is_no_su
         table = next(row for row in stage.world.truth().tables(SOURCE) if row.has_partitions)
         happen(stage.world, events.Fail(source_id=SOURCE, table_ids=(table.id,)))
         lag(stage, table_lag_seconds=10 * MINUTES_30)
-        chosen = Selection(failed=True) if selection == "failed" else Selection(tables=(str(table.id),))
+        chosen = RetrySelection(failed=True) if selection == "failed" else RetrySelection(tables=(str(table.id),))
         ended = await runner_on(stage)(yes=True, watch=True, selection=chosen)
         assert not ended.outcome.is_fine
         assert f"table {table.id} {table.db_name}.{table.name}: FAILED" in ended.said

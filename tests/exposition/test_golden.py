@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from exporter.collect.snapshot import AccountSnapshot, JobTasks, Snapshot, SourceName, SourceSnapshot, TasksFigures
+from exporter.collect.snapshot import AccountSnapshot, JobTasks, Snapshot, SourceName, SourceSnapshot, TasksStats
 from exporter.exposition.rendering import Renderer
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import ManualClock
@@ -86,7 +86,7 @@ def test_tasks_give_the_golden_exposition() -> None:
         JobTasks(18, "migrate_db_1", {"DATA_DOING": 2, "DONE": 7, "UNKNOWN": 1}, retried=3),
         JobTasks(19, None, {"DONE": 12_000}, retried=None),
     )
-    tasks = TasksFigures(name, {"INIT": 0, "VERIFICATION_FAILED": 4, "DONE": 90_000}, jobs)
+    tasks = TasksStats(name, {"INIT": 0, "VERIFICATION_FAILED": 4, "DONE": 90_000}, jobs)
     source = SourceSnapshot(name, None, None, refreshed=True, last_success_at=None, tasks=tasks)
     page = Renderer().render(Snapshot((AccountSnapshot("test", up=True, sources=(source,)),))).plain
     assert_golden("tasks", page)

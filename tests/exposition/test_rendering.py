@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,
-    JobsFigures,
+    JobsStats,
     Snapshot,
-    SourceFigures,
     SourceName,
     SourceSnapshot,
+    SourceStats,
 )
 from exporter.exposition import rendering
-from exporter.exposition.families.metric_types import Part
+from exporter.exposition.families.metric_types import MetricGroup
 from exporter.exposition.gzip_chunks import Deflated, deflated
 from exporter.exposition.rendering import GROUP_PARTS, Renderer
 from exporter.mms.models import DataSource
@@ -37,8 +37,8 @@ FRESHNESS: Final = Counter({AccountSnapshot: 1, CollectorSnapshot: 3})
 def source(source_id: int, tables_done: int = 1) -> SourceSnapshot:
     name = SourceName("a", source_id, f"source-{source_id}")
     row = DataSource(id=source_id, name=name.source, tables_done_num=tables_done)
-    jobs = JobsFigures(name, {"DONE": 1}, 0, (), 0)
-    return SourceSnapshot(name, SourceFigures(name, row, None, None), jobs, refreshed=True, last_success_at=1.0)
+    jobs = JobsStats(name, {"DONE": 1}, 0, (), 0)
+    return SourceSnapshot(name, SourceStats(name, row, None, None), jobs, refreshed=True, last_success_at=1.0)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     parts: list[object] = []
     chunks = rendering._chunks  # noqa: SLF001 - what is counted here has no other sign
 
-    def counted(kind: Part[object], part: object) -> object:
+    def counted(kind: MetricGroup[object], part: object) -> object:
         parts.append(part)
         return chunks(kind, part)
 
@@ -65,7 +65,7 @@ def test_only_what_changed_is_rendered_again(rendered: list[object]) -> None:
     assert rendered == []
     changed = source(7, tables_done=2)
     renderer.render(Snapshot((replace(account, sources=(*sources[:7], changed, *sources[8:])),)))
-    assert [part for part in rendered if isinstance(part, SourceFigures)] == [changed.figures]
+    assert [part for part in rendered if isinstance(part, SourceStats)] == [changed.figures]
     assert len(rendered) == 3, "the account, the row of the source that changed, and its freshness; not its jobs"
 
 
@@ -87,7 +87,7 @@ async def test_a_refresh_that_finds_one_source_changed_has_only_its_parts_render
         rendered.clear()
         await harness.refresh()
     beside = [part for part in rendered if type(part) not in {*FRESHNESS, SourceSnapshot}]
-    assert [type(part) for part in beside] == [SourceFigures, JobsFigures, JobsFigures], "a source, its jobs, each job"
+    assert [type(part) for part in beside] == [SourceStats, JobsStats, JobsStats], "a source, its jobs, each job"
     assert {part.name.source_id for part in beside} == {changed}
 
 
@@ -163,7 +163,7 @@ def test_a_source_that_comes_or_goes_leaves_the_others_as_they_are(rendered: lis
     for there, expected in ((sources[5:], []), ((new, *sources[5:]), [new.figures])):
         rendered.clear()
         renderer.render(Snapshot((replace(account, sources=there),)))
-        assert [part for part in rendered if isinstance(part, SourceFigures)] == expected
+        assert [part for part in rendered if isinstance(part, SourceStats)] == expected
 
 
 @given(st.data())

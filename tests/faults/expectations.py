@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from exporter.exposition.families.metric_table import JOB, JOBS, SOURCE
-from exporter.exposition.families.metric_types import Part
+from exporter.exposition.families.metric_types import MetricGroup
 from exporter.exposition.families.table_families import PARTITION, TABLE
 from exporter.exposition.families.task_families import JOB_TASKS, TASKS
 from exporter.simulator import Fault
@@ -69,7 +69,7 @@ AILMENTS: Final = {
 """Of each kind of fault, one."""
 
 
-def _names(*parts: Part[Any]) -> frozenset[str]:
+def _names(*parts: MetricGroup[Any]) -> frozenset[str]:
     return frozenset(family.name for part in parts for family in part.families)
 
 
@@ -92,11 +92,11 @@ class Place:
         """Whether it lists the data sources, and is about all of them."""
         return self.operation == "ListMmsDataSources"
 
-    def effect(self, ailment: Ailment) -> Effect:
+    def effect(self, health_error: Ailment) -> Effect:
         """Return what an ailment does to an answer here."""
-        if self.is_object and ailment.spares_objects:
+        if self.is_object and health_error.spares_objects:
             return "harmless"
-        return "fails" if ailment.effect == "loses" and self.is_object else ailment.effect
+        return "fails" if health_error.effect == "loses" and self.is_object else health_error.effect
 
     def touches(self, series: Series) -> bool:
         """Tell whether a figure comes of what is ailing."""

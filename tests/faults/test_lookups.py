@@ -46,8 +46,8 @@ def named(served: Exposition) -> int:
 async def test_what_was_found_is_kept_and_the_rest_is_found_when_the_fault_is_over(
     clock: ManualClock, kind: str
 ) -> None:
-    ailment, place = AILMENTS[kind], PLACES["GetMmsPartition"]
-    account = {"timeout": "250ms" if ailment.is_slow else "10s"}
+    health_error, place = AILMENTS[kind], PLACES["GetMmsPartition"]
+    account = {"timeout": "250ms" if health_error.is_slow else "10s"}
     async with (
         Simulator(World(WORLD, clock=clock), identities=[IDENTITY]) as simulator,
         harness_on(config_on(simulator.url, account, refresh={"stale_after": "1d"}), clock) as harness,
@@ -55,9 +55,9 @@ async def test_what_was_found_is_kept_and_the_rest_is_found_when_the_fault_is_ov
         await make_a_job_that_fails(simulator, clock)
         assert named(await harness.refresh()) == 1
         await make_a_job_that_fails(simulator, clock)
-        simulator.faults.add(fault_like(ailment.fault, operation="GetMmsPartition"))
+        simulator.faults.add(fault_like(health_error.fault, operation="GetMmsPartition"))
         served = await harness.refresh()
-        assert named(served) == 1 + (place.effect(ailment) == "harmless")
+        assert named(served) == 1 + (place.effect(health_error) == "harmless")
         assert served.value("mms_partitions", status="FAILED") == 2, "nothing else suffers"
         assert served.value("mms_up") == 1
         simulator.faults.clear()

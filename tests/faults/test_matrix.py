@@ -61,10 +61,10 @@ async def test_in_the_first_refresh(
     healthy: list[dict[Series, float]], operation: str, finished_jobs: int, kind: str
 ) -> None:
     """What was not read is not there, and not 0; all else is; the next refresh after the fault is right."""
-    place, ailment = PLACES[operation], AILMENTS[kind]
-    async with stage(SHORT_TIMEOUT if ailment.is_slow else 10.0, finished_jobs) as running:
-        strike(running, place, ailment)
-        assert_served(await running.refresh(), place, ailment, healthy[0], before={})
+    place, health_error = PLACES[operation], AILMENTS[kind]
+    async with stage(SHORT_TIMEOUT if health_error.is_slow else 10.0, finished_jobs) as running:
+        strike(running, place, health_error)
+        assert_served(await running.refresh(), place, health_error, healthy[0], before={})
         running.simulator.faults.clear()
         assert domain(await running.refresh()) == healthy[1]
 
@@ -75,12 +75,12 @@ async def test_in_a_later_refresh(
     healthy: list[dict[Series, float]], operation: str, finished_jobs: int, kind: str
 ) -> None:
     """What was read before is kept until it is stale, and leaves; its freshness stays; the fault leaves no trace."""
-    place, ailment = PLACES[operation], AILMENTS[kind]
-    async with stage(SHORT_TIMEOUT if ailment.is_slow else 10.0, finished_jobs) as running:
+    place, health_error = PLACES[operation], AILMENTS[kind]
+    async with stage(SHORT_TIMEOUT if health_error.is_slow else 10.0, finished_jobs) as running:
         assert domain(await running.refresh()) == healthy[0]
-        strike(running, place, ailment)
-        assert_served(await running.refresh(), place, ailment, healthy[1], before=healthy[0])
-        assert_served(await running.refresh(), place, ailment, healthy[2], before=healthy[0], is_stale=True)
+        strike(running, place, health_error)
+        assert_served(await running.refresh(), place, health_error, healthy[1], before=healthy[0])
+        assert_served(await running.refresh(), place, health_error, healthy[2], before=healthy[0], is_stale=True)
         running.simulator.faults.clear()
         assert domain(await running.refresh()) == healthy[3]
 
@@ -89,9 +89,9 @@ async def test_in_a_later_refresh(
 @every_fault
 async def test_failures_that_stand_still_are_named_right_once_the_fault_is_over(operation: str, kind: str) -> None:
     """Nothing moves then that would have them read anew; the fault was met in two refreshes."""
-    place, ailment = PLACES[operation], AILMENTS[kind]
-    async with stage(SHORT_TIMEOUT if ailment.is_slow else 10.0) as running, stage() as healthy:
-        strike(running, place, ailment)
+    place, health_error = PLACES[operation], AILMENTS[kind]
+    async with stage(SHORT_TIMEOUT if health_error.is_slow else 10.0) as running, stage() as healthy:
+        strike(running, place, health_error)
         await running.refresh()
         await running.harness.refresh()
         running.simulator.faults.clear()
@@ -99,21 +99,21 @@ async def test_failures_that_stand_still_are_named_right_once_the_fault_is_over(
         assert {key for key in domain(await running.harness.refresh()) if place.touches(key)} == right
 
 
-def strike(running: Stage, place: Place, ailment: Ailment) -> None:
+def strike(running: Stage, place: Place, health_error: Ailment) -> None:
     source_id = None if place.is_listing else AILING
-    running.simulator.faults.add(replace(ailment.fault, operation=place.operation, source_id=source_id))
+    running.simulator.faults.add(replace(health_error.fault, operation=place.operation, source_id=source_id))
 
 
 def assert_served(
     served: Exposition,
     place: Place,
-    ailment: Ailment,
+    health_error: Ailment,
     healthy: dict[Series, float],
     *,
     before: dict[Series, float],
     is_stale: bool = False,
 ) -> None:
-    found, effect = domain(served), place.effect(ailment)
+    found, effect = domain(served), place.effect(health_error)
     is_kept = bool(before) and not is_stale
     failing = (
         blind(healthy)
@@ -128,15 +128,15 @@ def assert_served(
         sure = {(key, value) for key, value in found.items() if key[0] != "mms_failed_omitted"}
         assert sure <= healthy.items(), "what is lost is not there; nothing takes its place"
         assert untouched(place, found) == untouched(place, healthy)
-    elif place.is_listing and ailment.hides is not None:
-        hidden = ("source_id", str(ailment.hides))
+    elif place.is_listing and health_error.hides is not None:
+        hidden = ("source_id", str(health_error.hides))
         assert [key for key, value in found.items() if hidden in key[1] and place.tells_success(key) and value] == []
         assert {key for key in found.items() if hidden not in key[0][1]} == {
             key for key in healthy.items() if hidden not in key[0][1]
         }
     else:
         assert untouched(place, found) == untouched(place, healthy)
-    assert_counted(served, place, ailment.reason if effect == "fails" else None)
+    assert_counted(served, place, health_error.reason if effect == "fails" else None)
     assert (effect == "loses") <= bool(served.by("mms_exporter_unexpected_values_total", "field"))
 
 

@@ -12,13 +12,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.collect.snapshot import (
     AccountSnapshot,
-    Failed,
-    Failures,
-    FailuresFigures,
+    FailedUnit,
+    FailedUnits,
+    FailuresStats,
     Snapshot,
-    SourceFigures,
     SourceName,
     SourceSnapshot,
+    SourceStats,
 )
 from exporter.config.loading import load
 from exporter.config.yaml_files import read_yaml
@@ -114,14 +114,14 @@ def exposition(data: bytes) -> None:
 def _source(row: DataSource) -> SourceSnapshot:
     name = SourceName("a", row.id, row.name or "")
     times = unix_seconds(row.create_time, ZONE), unix_seconds(row.last_update_time, ZONE)
-    failed = Failures((Failed(row.name, row.type, row.region, row.dst_project, None, row.status),), 1)
+    failed = FailedUnits((FailedUnit(row.name, row.type, row.region, row.dst_project, None, row.status),), 1)
     return SourceSnapshot(
         name,
-        SourceFigures(name, row, *times),
+        SourceStats(name, row, *times),
         None,
         True,
         None,
-        FailuresFigures(name, failed, failed),
+        FailuresStats(name, failed, failed),
     )
 
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
-from exporter.web.connection import Connection, Limits
+from exporter.web.connection import Connection, ConnectionLimits
 from exporter.web.handlers import application
 from exporter.web.middleware import add_middleware
 from exporter.web.security.web_config_watcher import WebConfigWatcher
@@ -64,7 +64,7 @@ def answer_to(request: bytes) -> bytes:
 
 async def _visit(server: web.Server, request: bytes) -> bytes:
     wire = Wire()
-    connection = Connection(server, Limits(), lambda _: None)
+    connection = Connection(server, ConnectionLimits(), lambda _: None)
     connection.connection_made(wire)
     await _turns()
     connection.data_received(request)

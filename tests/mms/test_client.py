@@ -30,7 +30,7 @@ SOURCE = 2_000_001
 async def test_data_sources_are_those_of_the_world(client: Client, simulator: Simulator, ear: Ear) -> None:
     listing = await client.list_data_sources()
     assert {row.id: row for row in listing.rows} == simulator.world.truth().data_sources()
-    assert (listing.total, listing.is_whole) == (3, True)
+    assert (listing.total, listing.is_complete) == (3, True)
     assert (ear.reasons, ear.lost) == ([None], [])
 
 
@@ -42,7 +42,7 @@ async def test_data_sources_can_be_filtered(client: Client) -> None:
 async def test_jobs_are_those_of_the_world(client: Client, simulator: Simulator, ear: Ear) -> None:
     listing = await client.list_jobs(SOURCE)
     assert list(listing.rows) == list(simulator.world.truth().jobs(SOURCE))
-    assert (listing.is_whole, ear.lost) == (True, [])
+    assert (listing.is_complete, ear.lost) == (True, [])
 
 
 async def test_every_filter_of_jobs_is_understood(client: Client, simulator: Simulator) -> None:
@@ -118,14 +118,14 @@ async def test_a_list_is_whole_whatever_the_server_caps_its_pages_at(
     simulator.page_size_cap = cap
     listing = await client.list_jobs(SOURCE)
     assert list(listing.rows) == list(simulator.world.truth().jobs(SOURCE))
-    assert listing.is_whole
+    assert listing.is_complete
     assert simulator.calls["ListMmsJobs", SOURCE] == -(-len(listing.rows) // cap)
 
 
 async def test_a_list_that_is_not_whole_is_told(client: Client, simulator: Simulator, ear: Ear) -> None:
     simulator.faults.add(Fault(kind="total", total=100))
     listing = await client.list_jobs(SOURCE)
-    assert (listing.total, listing.is_whole) == (100, False)
+    assert (listing.total, listing.is_complete) == (100, False)
     assert len(listing.rows) == len(list(simulator.world.truth().jobs(SOURCE)))
     assert ear.lost == [("ListMmsJobs", ("total",))]
 

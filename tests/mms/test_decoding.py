@@ -32,10 +32,10 @@ from exporter.mms.models import (
     TableSchema,
     Task,
 )
-from exporter.mms.record import Record, record_from, stripped
+from exporter.mms.record import ApiRecord, record_from, stripped
 from tests.mms.conftest import sample
 
-FULL: dict[type[Record], dict[str, Any]] = {
+FULL: dict[type[ApiRecord], dict[str, Any]] = {
     DataSource: json.loads(sample("ListMmsDataSources", "scan"))["data"]["objectList"][0],
     Job: {
         **json.loads(sample("ListMmsJobs"))["data"]["objectList"][0],
@@ -72,7 +72,7 @@ WRONG_TEXTS = (7, 1.5, True, ["a"], {"a": "b"})
 class Damage(NamedTuple):
     """One field of one row, broken in one way."""
 
-    kind: type[Record]
+    kind: type[ApiRecord]
     field: msgspec.structs.FieldInfo
     value: object
     costs: bool
@@ -283,7 +283,7 @@ NO_PAGE = {
 
 @pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
 @pytest.mark.parametrize("kind", FULL, ids=lambda kind: kind.__name__)
-def test_nonsense_is_malformed(kind: type[Record], body: bytes) -> None:
+def test_nonsense_is_malformed(kind: type[ApiRecord], body: bytes) -> None:
     with pytest.raises(MalformedAnswer):
         decode_object(kind, body)
     with pytest.raises(MalformedAnswer):
@@ -359,7 +359,7 @@ json_values = st.recursive(
 kinds = st.sampled_from(list(FULL))
 
 
-def spoilt_rows(kind: type[Record]) -> st.SearchStrategy[tuple[type[Record], dict[str, Any]]]:
+def spoilt_rows(kind: type[ApiRecord]) -> st.SearchStrategy[tuple[type[ApiRecord], dict[str, Any]]]:
     """Return rows of which a few fields are anything; the id is not among them."""
     names = st.sampled_from([field.encode_name for field in msgspec.structs.fields(kind) if not field.required])
     changes = st.dictionaries(names, st.just("") | json_values, max_size=2)
@@ -368,7 +368,7 @@ def spoilt_rows(kind: type[Record]) -> st.SearchStrategy[tuple[type[Record], dic
 
 @settings(deadline=None, max_examples=150)
 @given(kinds.filter(lambda kind: kind is not CreatedJob).flatmap(spoilt_rows))
-def test_a_broken_neighbour_changes_nothing(kind_and_row: tuple[type[Record], dict[str, Any]]) -> None:
+def test_a_broken_neighbour_changes_nothing(kind_and_row: tuple[type[ApiRecord], dict[str, Any]]) -> None:
     """The two ways in which a page is read, the fast one and the careful one, agree."""
     kind, row = kind_and_row
     alone = decode_page(kind, in_page(row))
@@ -391,7 +391,7 @@ def test_good_rows_survive_among_bad_ones(rows: list[Any]) -> None:
 
 @settings(deadline=None, max_examples=300)
 @given(kinds, st.binary() | json_values.map(lambda value: json.dumps({"data": value}).encode()))
-def test_arbitrary_bytes_are_malformed_at_worst(kind: type[Record], body: bytes) -> None:
+def test_arbitrary_bytes_are_malformed_at_worst(kind: type[ApiRecord], body: bytes) -> None:
     for decode in (decode_object, decode_page):
         try:
             decode(kind, body)
@@ -407,7 +407,7 @@ def mutated_by(data: st.DataObject, body: bytes) -> bytes:
 
 @settings(deadline=None, max_examples=400)
 @given(kinds, st.data())
-def test_mutated_answers_are_malformed_at_worst(kind: type[Record], data: st.DataObject) -> None:
+def test_mutated_answers_are_malformed_at_worst(kind: type[ApiRecord], data: st.DataObject) -> None:
     mutated = mutated_by(data, in_page(FULL[kind]))
     try:
         decoded = decode_page(kind, mutated)
@@ -418,7 +418,7 @@ def test_mutated_answers_are_malformed_at_worst(kind: type[Record], data: st.Dat
 
 @settings(deadline=None, max_examples=400)
 @given(kinds, st.data())
-def test_to_remember_another_answer_changes_nothing_about_this_one(kind: type[Record], data: st.DataObject) -> None:
+def test_to_remember_another_answer_changes_nothing_about_this_one(kind: type[ApiRecord], data: st.DataObject) -> None:
     body = in_page(FULL[kind])
     before = decode_if_changed(kind, body, None).value
     assert before is not None

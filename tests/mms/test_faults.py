@@ -89,7 +89,7 @@ async def test_a_fault_that_passes_is_survived_where_a_retry_may_help(
             await client.list_jobs(SOURCE)
         assert simulator.faults.happened(number) == 1
     else:
-        assert (await client.list_jobs(SOURCE)).is_whole
+        assert (await client.list_jobs(SOURCE)).is_complete
         assert ear.reasons == [reason, reason, None]
 
 
@@ -106,7 +106,7 @@ async def test_a_slow_answer_times_out(simulator: Simulator, client_on: MakeClie
 
 async def test_a_late_answer_within_the_timeout_is_taken(simulator: Simulator, client: Client, ear: Ear) -> None:
     simulator.faults.add(Fault(kind="latency", seconds=0.2))
-    assert (await client.list_jobs(SOURCE)).is_whole
+    assert (await client.list_jobs(SOURCE)).is_complete
     assert ear.attempts[0][1] >= 0.2
 
 
@@ -121,7 +121,7 @@ async def test_an_operation_that_fails_does_not_disturb_another(simulator: Simul
     failed, fine = await asyncio.gather(client.list_jobs(SOURCE), client.list_data_sources(), return_exceptions=True)
     assert isinstance(failed, ServerFailed)
     assert not isinstance(fine, BaseException)
-    assert fine.is_whole
+    assert fine.is_complete
 
 
 POSTED = [each for each in FAILING if each[0].kind not in {"truncated", "short_body", "reset_body"}]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.mms.decoding import Page
-from exporter.mms.listing import MAX_PAGES, MAX_READINGS, Listing, read_newest, read_pages, read_steadily
+from exporter.mms.listing import MAX_PAGES, MAX_READINGS, Listing, read_newest, read_pages, read_until_stable
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def ids(listing: Listing[Row]) -> list[int]:
 
 async def test_one_page_that_holds_all_is_all_that_is_asked_for() -> None:
     server = server_of([1, 2, 3], total=3)
-    assert await read_pages(server.read) == Listing((Row(1, 1), Row(2, 1), Row(3, 1)), 3, is_whole=True)
+    assert await read_pages(server.read) == Listing((Row(1, 1), Row(2, 1), Row(3, 1)), 3, is_complete=True)
     assert server.asked == [1]
 
 
@@ -60,7 +60,7 @@ def test_a_list_is_whole_whatever_the_server_caps_its_pages_at(count: int, cap: 
     with pytest.raises(StopIteration) as ended:
         reading.send(None)  # it never waits, so it needs no loop
     listing = ended.value.value
-    assert (ids(listing), listing.is_whole) == (list(range(count)), True)
+    assert (ids(listing), listing.is_complete) == (list(range(count)), True)
     assert server.asked == list(range(1, max(1, len(pages)) + 1))
 
 
@@ -73,95 +73,95 @@ async def test_a_row_that_comes_twice_is_kept_once_as_it_was_read_last() -> None
     server = server_of([1, 2], [2, 3], [4], total=4)
     listing = await read_pages(server.read)
     assert listing.rows == (Row(1, 1), Row(2, 2), Row(3, 2), Row(4, 3))
-    assert listing.is_whole
+    assert listing.is_complete
 
 
-@pytest.mark.parametrize(("totals", "is_certain"), [((4, 4), True), ((5, 4), False), ((3, 4), False)])
-async def test_a_list_whose_total_moved_is_not_certain(totals: tuple[int, int], is_certain: bool) -> None:  # noqa: FBT001 - the case
+@pytest.mark.parametrize(("totals", "is_consistent"), [((4, 4), True), ((5, 4), False), ((3, 4), False)])
+async def test_a_list_whose_total_moved_is_not_certain(totals: tuple[int, int], is_consistent: bool) -> None:  # noqa: FBT001 - the case
     """A row leaves page 1 before page 2 is read: one of page 2 moves up, unseen, and `total` agrees with what came."""
     pages = [(Row(1), Row(2)), (Row(4), Row(5)), ()]
     listing = await read_pages(Server(lambda number: Page(pages[number - 1], totals[min(number, 2) - 1])).read)
-    assert (ids(listing), listing.is_whole, listing.is_certain) == ([1, 2, 4, 5], True, is_certain)
+    assert (ids(listing), listing.is_complete, listing.is_consistent) == ([1, 2, 4, 5], True, is_consistent)
 
 
 async def test_a_list_that_moved_is_read_again_until_it_stands_still() -> None:
     listings = iter(
-        [Listing((Row(1),), 1, is_whole=True, is_steady=False), Listing((Row(1), Row(2)), 2, is_whole=True)]
+        [Listing((Row(1),), 1, is_complete=True, is_stable=False), Listing((Row(1), Row(2)), 2, is_complete=True)]
     )
 
     async def read() -> Listing[Row]:
         return next(listings)
 
-    assert ids(await read_steadily(read)) == [1, 2]
+    assert ids(await read_until_stable(read)) == [1, 2]
 
 
 async def test_a_list_that_never_stands_still_is_read_so_often_and_not_certain() -> None:
     readings: list[Listing[Row]] = []
 
     async def read() -> Listing[Row]:
-        readings.append(Listing((Row(len(readings)),), 1, is_whole=True, is_steady=False))
+        readings.append(Listing((Row(len(readings)),), 1, is_complete=True, is_stable=False))
         return readings[-1]
 
-    listing = await read_steadily(read)
-    assert (ids(listing), listing.is_certain, len(readings)) == ([MAX_READINGS - 1], False, MAX_READINGS)
+    listing = await read_until_stable(read)
+    assert (ids(listing), listing.is_consistent, len(readings)) == ([MAX_READINGS - 1], False, MAX_READINGS)
 
 
 async def test_a_row_that_moved_away_is_missed_and_told() -> None:
     server = server_of([1, 2], [4, 5], total=5)
     listing = await read_pages(server.read)
-    assert (ids(listing), listing.total, listing.is_whole) == ([1, 2, 4, 5], 5, False)
+    assert (ids(listing), listing.total, listing.is_complete) == ([1, 2, 4, 5], 5, False)
     assert server.asked == [1, 2, 3]
 
 
 async def test_a_total_that_promises_too_much_ends_at_the_first_empty_page() -> None:
     server = server_of([1], total=9)
     listing = await read_pages(server.read)
-    assert (ids(listing), listing.total, listing.is_whole) == ([1], 9, False)
+    assert (ids(listing), listing.total, listing.is_complete) == ([1], 9, False)
     assert server.asked == [1, 2]
 
 
 async def test_a_total_that_promises_too_little_loses_no_row_that_arrived() -> None:
     server = server_of([1, 2, 3], [4], total=2)
     listing = await read_pages(server.read)
-    assert (ids(listing), listing.total, listing.is_whole) == ([1, 2, 3], 2, True)
+    assert (ids(listing), listing.total, listing.is_complete) == ([1, 2, 3], 2, True)
 
 
 @pytest.mark.parametrize("pages", [[[1, 2], [3]], [[1, 2, 3]]])
 async def test_without_a_total_pages_are_read_until_one_is_empty(pages: list[list[int]]) -> None:
     server = server_of(*pages, total=None)
     listing = await read_pages(server.read)
-    assert (ids(listing), listing.total, listing.is_whole) == ([1, 2, 3], None, False)
+    assert (ids(listing), listing.total, listing.is_complete) == ([1, 2, 3], None, False)
     assert len(server.asked) == len(pages) + 1
 
 
 async def test_a_list_that_grows_while_it_is_read_is_read_on() -> None:
     server = Server(lambda number: Page((Row(number),), min(number + 1, 3)))
     listing = await read_pages(server.read)
-    assert (ids(listing), listing.total, listing.is_whole) == ([1, 2, 3], 3, True)
+    assert (ids(listing), listing.total, listing.is_complete) == ([1, 2, 3], 3, True)
 
 
 async def test_a_server_that_ignores_the_page_number_ends_at_its_second_answer() -> None:
     server = Server(lambda _: Page((Row(1), Row(2)), 100))
     listing = await read_pages(server.read)
-    assert (ids(listing), listing.is_whole, server.asked) == ([1, 2], False, [1, 2])
+    assert (ids(listing), listing.is_complete, server.asked) == ([1, 2], False, [1, 2])
 
 
 async def test_an_empty_list_is_whole() -> None:
     server = server_of(total=0)
-    assert await read_pages(server.read) == Listing((), 0, is_whole=True)
+    assert await read_pages(server.read) == Listing((), 0, is_complete=True)
     assert server.asked == [1]
 
 
 async def test_an_endless_server_ends_at_the_last_page_allowed() -> None:
     server = Server(lambda number: Page((Row(number),), 10**9))
     listing = await read_pages(server.read)
-    assert (len(listing.rows), listing.is_whole, len(server.asked)) == (MAX_PAGES, False, MAX_PAGES)
+    assert (len(listing.rows), listing.is_complete, len(server.asked)) == (MAX_PAGES, False, MAX_PAGES)
 
 
 async def test_a_reader_that_wants_fewer_rows_stops_there() -> None:
     server = server_of([1, 2], [3, 4], [5], total=5)
     listing = await read_pages(server.read, max_rows=3)
-    assert (ids(listing), listing.total, listing.is_whole) == ([1, 2, 3], 5, True)
+    assert (ids(listing), listing.total, listing.is_complete) == ([1, 2, 3], 5, True)
     assert server.asked == [1, 2]
 
 
@@ -189,7 +189,7 @@ async def test_a_first_page_that_was_read_is_not_read_again() -> None:
     server = server_of([1, 2], [3], total=3)
     first = await server.read(1)
     listing = await read_pages(server.read, first=first)
-    assert (ids(listing), listing.is_whole, server.asked) == ([1, 2, 3], True, [1, 2])
+    assert (ids(listing), listing.is_complete, server.asked) == ([1, 2, 3], True, [1, 2])
 
 
 @settings(deadline=None, max_examples=100)
@@ -204,14 +204,14 @@ def test_the_newest_are_the_highest_ids_whichever_way_the_list_runs(
         reading.send(None)
     listing: Listing[Row] = ended.value.value
     assert ids(listing) == sorted(everything, reverse=True)[:wanted]
-    assert (listing.total, listing.is_whole) == (count, True)
+    assert (listing.total, listing.is_complete) == (count, True)
     assert len(server.asked) <= 2 + -(-wanted // cap)
 
 
 async def test_a_list_that_says_more_than_it_holds_is_not_read_without_end() -> None:
     server = Server(lambda number: Page((Row(7, number),), 2323))
     listing = await read_newest(server.read, 50)
-    assert (ids(listing), listing.total, listing.is_whole) == ([7], 2323, False)
+    assert (ids(listing), listing.total, listing.is_complete) == ([7], 2323, False)
     assert server.asked == [1, 2]
 
 
@@ -235,24 +235,24 @@ async def test_of_a_list_in_no_order_the_highest_ids_of_the_first_pages_are_take
 )
 async def test_a_page_that_lacks_or_repeats_a_row_leaves_the_newest_in_doubt(pages: list[list[int]]) -> None:
     listing = await read_newest(server_of(*pages, total=9).read, 4, page_size=100)
-    assert not listing.is_whole
+    assert not listing.is_complete
 
 
 async def test_a_first_page_that_is_read_alone_is_compared_with_the_last() -> None:
     """Pages may be capped, or the page may lack a row."""
     whole, lacking = server_of([9, 8], [7, 6], [5], total=5), server_of([9, 8], [6, 5], total=5)
-    assert (await read_newest(whole.read, 1, page_size=100)).is_whole
-    assert not (await read_newest(lacking.read, 1, page_size=100)).is_whole
+    assert (await read_newest(whole.read, 1, page_size=100)).is_complete
+    assert not (await read_newest(lacking.read, 1, page_size=100)).is_complete
     assert whole.asked == lacking.asked == [1, 3]
 
 
 async def test_a_full_first_page_needs_no_other() -> None:
     server = server_of([9, 8], [7, 6], [5], total=5)
-    assert (await read_newest(server.read, 1, page_size=2)).is_whole
+    assert (await read_newest(server.read, 1, page_size=2)).is_complete
     assert server.asked == [1]
 
 
 async def test_the_newest_of_a_list_without_a_total_are_those_of_its_first_page() -> None:
     server = server_of([1, 2, 3], [4, 5], total=None)
     listing = await read_newest(server.read, 2)
-    assert (ids(listing), listing.is_whole, server.asked) == ([3, 2], False, [1])
+    assert (ids(listing), listing.is_complete, server.asked) == ([3, 2], False, [1])

@@ -24,7 +24,7 @@ async def test_the_wait_that_the_server_asks_for_is_kept(
     simulator: Simulator, client: Client, hands: Hands, ear: Ear
 ) -> None:
     simulator.faults.add(Fault(kind="throttle", retry_after_ms=2500, times=1))
-    assert (await client.list_jobs(SOURCE)).is_whole
+    assert (await client.list_jobs(SOURCE)).is_complete
     assert hands.slept == [2.5]
     assert ear.reasons == ["throttled", None]
 
@@ -96,7 +96,7 @@ async def test_a_call_that_is_held_back_takes_nobodys_place(
     async with asyncio.timeout(10):
         while not hands.slept:
             await client.list_data_sources()
-        assert (await client.list_jobs(SOURCE)).is_whole
+        assert (await client.list_jobs(SOURCE)).is_complete
     assert not held.done()
     hands.gate.set()
     assert (await held).id == 1
@@ -124,7 +124,7 @@ async def test_until_a_long_wait_is_over_calls_of_its_operation_fail_unsent(
     assert simulator.calls["ListMmsJobs", SOURCE] == 1
     assert ear.attempts[1:] == [], "what was not sent is no attempt"
     assert (hands.slept, ear.retries) == ([], {}), "nor is there anything to repeat"
-    assert (await client.list_data_sources()).is_whole
+    assert (await client.list_data_sources()).is_complete
 
 
 async def test_a_long_wait_ends(simulator: Simulator, client: Client, hands: Hands) -> None:
@@ -132,7 +132,7 @@ async def test_a_long_wait_ends(simulator: Simulator, client: Client, hands: Han
     with pytest.raises(Throttled):
         await client.list_jobs(SOURCE)
     hands.ahead += 80
-    assert (await client.list_jobs(SOURCE)).is_whole, "what is left is short enough to be sat out"
+    assert (await client.list_jobs(SOURCE)).is_complete, "what is left is short enough to be sat out"
     assert hands.slept == [pytest.approx(20, abs=2)]
 
 
@@ -157,7 +157,7 @@ async def test_no_wait_is_longer_than_its_bound(simulator: Simulator, client: Cl
     with pytest.raises(Throttled):
         await client.list_jobs(SOURCE)
     hands.ahead += MAX_SERVER_WAIT_SECONDS
-    assert (await client.list_jobs(SOURCE)).is_whole
+    assert (await client.list_jobs(SOURCE)).is_complete
     assert hands.slept == []
 
 

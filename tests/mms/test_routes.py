@@ -11,7 +11,7 @@ from exporter.clock import Clock
 from exporter.config.loading import config_from
 from exporter.errors import ConfigError, ConnectionFailed
 from exporter.mms.client import Client
-from exporter.mms.client_factory import client_of
+from exporter.mms.client_factory import create_client
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from tests.connect_proxy import proxying
 from tests.harness import no_sleep
@@ -61,7 +61,7 @@ def client_with(ear: Ear, **settings: object) -> Client:
     credentials = {"type": "access_key", "access_key_id": CREDENTIAL.access_key_id}
     credentials |= {"access_key_secret": CREDENTIAL.access_key_secret}
     account = {"name": "a", "region": "cn-shanghai", "endpoint": f"https://{HOST}", "credentials": credentials}
-    return client_of(config_from({"accounts": [{**account, **settings}]}).accounts[0], ear, Clock(sleep=no_sleep))
+    return create_client(config_from({"accounts": [{**account, **settings}]}).accounts[0], ear, Clock(sleep=no_sleep))
 
 
 async def sources_of(client: Client) -> int:

@@ -18,10 +18,10 @@ from exporter.mms.models import Job
 from exporter.mms.signing import Credential
 from exporter.mms.throttle import Limits
 from exporter.retry.job_creation import follow_all
-from exporter.retry.journal import Course, Entry, Journal, entries_of, job_prefix
-from exporter.retry.planning import Plan
-from exporter.retry.selection import Selection, planned
-from exporter.retry.sending import Means, ask_for_all
+from exporter.retry.journal import Entry, Journal, RetryRun, entries_of, job_prefix
+from exporter.retry.planning import RetryPlan
+from exporter.retry.selection import RetrySelection, planned
+from exporter.retry.sending import RetryContext, create_jobs
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY
@@ -30,7 +30,7 @@ from tests.leaping import loops_of
 pytest_asyncio_loop_factories = loops_of
 
 SOURCE = 2_000_001
-ALL_FAILED = Selection(failed=True)
+ALL_FAILED = RetrySelection(failed=True)
 PATIENT = Limits(requests_per_second=0, timeout_seconds=10.0)
 HASTY = Limits(requests_per_second=0, timeout_seconds=0.2)
 """Where a fault stalls, so that nobody waits for long. Unless time leaps, a slow machine looks like a fault, too."""
@@ -98,12 +98,12 @@ class Stage:
     def jobs_by_name(self) -> Counter[str | None]:
         return Counter(job.name for job in self.jobs())
 
-    async def plan(self, selection: Selection = ALL_FAILED) -> Plan:
+    async def plan(self, selection: RetrySelection = ALL_FAILED) -> RetryPlan:
         return await planned(self.client, SOURCE, selection)
 
-    def course(self, plan: Plan, token: str = "c0ffee") -> Course:  # noqa: S107 - part of a name
+    def course(self, plan: RetryPlan, token: str = "c0ffee") -> RetryRun:  # noqa: S107 - part of a name
         prefix = job_prefix("20250615T120000Z", token)
-        return Course(
+        return RetryRun(
             account="test",
             endpoint=self.simulator.url,
             source_id=SOURCE,
@@ -113,12 +113,12 @@ class Stage:
             entries=entries_of(prefix, plan.batches),
         )
 
-    def means(self, journal: Journal, *, resend: bool = False) -> Means:
-        return Means(self.client, journal, self.told.append, self.clock, resend=resend)
+    def means(self, journal: Journal, *, resend: bool = False) -> RetryContext:
+        return RetryContext(self.client, journal, self.told.append, self.clock, resend=resend)
 
     async def carry_out(self, journal: Journal, *, resend: bool = False) -> None:
         """Have every job made, and follow it until it is."""
-        await ask_for_all(self.means(journal, resend=resend))
+        await create_jobs(self.means(journal, resend=resend))
         await follow_all(self.means(journal))
 
     async def pass_time(self, seconds: float) -> None:

@@ -13,14 +13,14 @@ from random import Random
 from typing import Any
 
 from exporter.clock import Clock
-from exporter.console.output_style import Paper
+from exporter.console.output_style import OutputStyle
 from exporter.console.retry_command import Outcome, retry
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ExporterError
-from exporter.retry.failed_units import Inventory
+from exporter.retry.failed_units import FailedUnitReader
 from exporter.retry.journal import course_from
-from exporter.retry.selection import Selection
+from exporter.retry.selection import RetrySelection
 from exporter.simulator import Fault, WorldOptions, happen
 from exporter.simulator.faults.fault_plan import Kind
 from exporter.simulator.world import events
@@ -185,11 +185,11 @@ class Scenario:
         options = RetryOptions(
             state_folder=self.folder,
             source=str(SOURCE) if is_new else None,
-            selection=Selection(failed=is_new),
+            selection=RetrySelection(failed=is_new),
             yes=True,
             **given,
         )
-        terminal = Terminal(io.StringIO(), said := io.StringIO(), Paper(None))
+        terminal = Terminal(io.StringIO(), said := io.StringIO(), OutputStyle(None))
         try:
             return await retry(config_on(self.stage.simulator.url), options, terminal, clock)
         finally:
@@ -198,7 +198,7 @@ class Scenario:
     async def _judge_success(self, outcome: Outcome, *, is_alone: bool) -> None:
         """Check that all that a run migrated is DONE, and that MMS lists nothing as FAILED."""
         if is_alone:
-            assert not await Inventory(self.stage.client, SOURCE).failed(), "\n".join(self.story)
+            assert not await FailedUnitReader(self.stage.client, SOURCE).failed(), "\n".join(self.story)
         names = {line.split()[2] for line in outcome.output.decode().splitlines()}
         created = [each for each in self.stage.world.site(SOURCE).roster.created if each.job.name in names]
         at = self.stage.world.at(self.stage.world.site(SOURCE))
@@ -222,7 +222,7 @@ class Scenario:
             is_fine = await self._run(may_die=False, watch=True)
             self.judge()
             if is_fine:
-                assert not await Inventory(self.stage.client, SOURCE).failed(), "\n".join(self.story)
+                assert not await FailedUnitReader(self.stage.client, SOURCE).failed(), "\n".join(self.story)
                 return
         raise AssertionError("\n".join(self.story))
 

@@ -12,8 +12,8 @@ import pytest
 from exporter.errors import RetryStopped
 from exporter.mms.protocol import JobRequest
 from exporter.retry.job_creation import follow_all
-from exporter.retry.journal import Course, Entry, Journal
-from exporter.retry.sending import SETTLE_SECONDS, ask_for_all
+from exporter.retry.journal import Entry, Journal, RetryRun
+from exporter.retry.sending import SETTLE_SECONDS, create_jobs
 from exporter.simulator import Fault
 from exporter.simulator.faults.fault_plan import KINDS, Kind
 from tests.harness import eventually
@@ -93,7 +93,7 @@ class Killed(BaseException):
 class Mortal(Journal):
     """A journal whose process ends at its n-th entry: just before that is written, or just after."""
 
-    def __init__(self, path: Path, course: Course) -> None:
+    def __init__(self, path: Path, course: RetryRun) -> None:
         super().__init__(path, course)
         self.ends_at, self.is_before = 0, False
         self.noted = 0
@@ -235,7 +235,7 @@ async def test_an_asynchronous_task_that_says_failed_is_not_believed_before_the_
     stage: Stage,
 ) -> None:
     with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-        await ask_for_all(stage.means(journal))
+        await create_jobs(stage.means(journal))
         await stage.pass_time(60)
         stage.simulator.faults.add(
             Fault(kind="answer", operation="GetMmsAsyncTask", text='{"data": {"status": "FAILED"}}')
@@ -269,7 +269,7 @@ async def test_what_could_not_even_be_connected_was_not_sent(stage: Stage) -> No
         await stage.simulator.stop()
         await stage.client.close()
         with pytest.raises(RetryStopped, match="cannot connect"):
-            await ask_for_all(replace(stage.means(journal), planned_at=stage.ticks()))
+            await create_jobs(replace(stage.means(journal), planned_at=stage.ticks()))
         assert {entry.state for entry in journal.entries} == {"planned"}
 
 

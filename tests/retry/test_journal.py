@@ -10,7 +10,7 @@ import pytest
 
 from exporter.errors import RetryStopped
 from exporter.retry.batches import Batch, Frame, WholeTable
-from exporter.retry.journal import Course, Journal, entries_of, job_prefix
+from exporter.retry.journal import Journal, RetryRun, entries_of, job_prefix
 from tests.programs import ROOT
 
 PREFIX = job_prefix("20250615T120000Z", "c0ffee")
@@ -21,7 +21,7 @@ BATCHES = (
         tables=(WholeTable(id=4, name="plain"),),
     ),
 )
-COURSE = Course(
+COURSE = RetryRun(
     account="a",
     endpoint="http://127.0.0.1:1",
     source_id=7,

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.errors import MalformedAnswer, RetryStopped
 from exporter.mms.protocol import JobRequest
-from exporter.retry.job_creation import twins
+from exporter.retry.job_creation import duplicate_jobs
 from exporter.retry.job_lookup import NEWEST, unfinished_jobs
 from exporter.retry.journal import Journal
 from exporter.simulator import Fault
@@ -77,11 +77,11 @@ async def test_a_job_that_is_there_twice_is_told(tmp_path: Path, *, is_filtered:
         stage.fail(0.4)
         with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
             await stage.carry_out(journal)
-            assert await twins(stage.means(journal)) == []
+            assert await duplicate_jobs(stage.means(journal)) == []
             entry = journal.entries[0]
             await stage.client.create_job(SOURCE, entry.batch.request(entry.name, None))
             await stage.pass_time(60)
-            assert await twins(stage.means(journal)) == [entry.name]
+            assert await duplicate_jobs(stage.means(journal)) == [entry.name]
 
 
 NEW_STATUS = "PAUSED_BY_MOON"

@@ -13,13 +13,13 @@ from exporter.retry import failed_units as inventory
 from exporter.retry.job_lookup import unfinished_jobs
 from exporter.retry.journal import Journal
 from exporter.retry.planning import MAX_UNITS
-from exporter.retry.selection import Selection
+from exporter.retry.selection import RetrySelection
 from exporter.simulator import Fault, WorldOptions, happen
 from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, UnitName, stage_on
 
 
-async def migrated(stage: Stage, selection: Selection) -> set[UnitName]:
+async def migrated(stage: Stage, selection: RetrySelection) -> set[UnitName]:
     """Carry a selection out to its end, and return what that changed."""
     before = stage.statuses()
     with Journal.begun(stage.folder, stage.course(await stage.plan(selection))) as journal:
@@ -28,7 +28,7 @@ async def migrated(stage: Stage, selection: Selection) -> set[UnitName]:
     return {name for name, status in stage.statuses().items() if status != before[name]}
 
 
-async def refusals(stage: Stage, selection: Selection) -> list[tuple[str, str]]:
+async def refusals(stage: Stage, selection: RetrySelection) -> list[tuple[str, str]]:
     made = await stage.plan(selection)
     assert not made.batches
     return [(refused.what, refused.reason) for refused in made.refused]
@@ -41,32 +41,32 @@ def tables(stage: Stage, status: str, *, has_partitions: bool) -> list[Table]:
 
 async def test_all_that_failed_is_migrated_and_nothing_else(stage: Stage) -> None:
     wanted = stage.failed()
-    assert await migrated(stage, Selection(failed=True)) == wanted
+    assert await migrated(stage, RetrySelection(failed=True)) == wanted
     assert not stage.failed()
 
 
 async def test_a_partition_is_migrated_alone(stage: Stage) -> None:
     row = next(row for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED")
-    changed = await migrated(stage, Selection(partitions=[row.id]))
+    changed = await migrated(stage, RetrySelection(partitions=[row.id]))
     assert changed == {(row.db_name, row.table_name, row.value)}
 
 
 async def test_a_table_is_its_failed_partitions(stage: Stage) -> None:
     row = next(each for each in stage.world.truth().partitions(SOURCE) if each.status == "FAILED")
     wanted = {name for name in stage.failed() if name[:2] == (row.db_name, row.table_name)}
-    assert await migrated(stage, Selection(tables=[f"{row.db_name}.{row.table_name}"])) == wanted
+    assert await migrated(stage, RetrySelection(tables=[f"{row.db_name}.{row.table_name}"])) == wanted
 
 
 async def test_a_table_can_be_named_by_its_id(stage: Stage) -> None:
     (row, *_) = tables(stage, "FAILED", has_partitions=False)
-    assert await migrated(stage, Selection(tables=[str(row.id)])) == {(row.db_name, row.name, "")}
+    assert await migrated(stage, RetrySelection(tables=[str(row.id)])) == {(row.db_name, row.name, "")}
 
 
 async def test_names_match_exactly_though_filters_do_not(stage: Stage) -> None:
     row = tables(stage, "FAILED", has_partitions=False)[0]
     for number, text in enumerate(("orderXs%_", "orderXs%_2", "ORDERXS%_")):
         happen(stage.world, events.SetText(source_id=SOURCE, table_id=row.id + number, field="name", text=text))
-    changed = await migrated(stage, Selection(tables=[f"{row.db_name}.orderXs%_"]))
+    changed = await migrated(stage, RetrySelection(tables=[f"{row.db_name}.orderXs%_"]))
     assert changed == {(row.db_name, "orderXs%_", "")}
 
 
@@ -80,7 +80,7 @@ async def test_a_table_that_shares_its_name_with_one_that_did_not_fail_is_refuse
     for name, text in (("dbName", row.db_name), ("name", row.name)):
         happen(stage.world, events.SetText(source_id=SOURCE, table_id=other.id, field=name, text=text or ""))
     reason = "MMS lists several tables of this name in this database; only it can tell which one a name means"
-    for selection in (Selection(failed=True), Selection(tables=[str(row.id)])):
+    for selection in (RetrySelection(failed=True), RetrySelection(tables=[str(row.id)])):
         plan = await stage.plan(selection)
         assert (f"table {row.id} {row.db_name}.{row.name}", reason) in [
             (each.what, each.reason) for each in plan.refused
@@ -99,7 +99,7 @@ async def test_a_job_is_what_failed_of_its_scope_with_its_settings(stage: Stage)
         await other.client.create_job(SOURCE, request)
         await other.pass_time(3 * other.world.options.job_seconds)
         failed = next(job for job in other.world.truth().jobs(SOURCE) if job.name == "first")
-        (batch,) = (await other.plan(Selection(jobs=[failed.id]))).batches
+        (batch,) = (await other.plan(RetrySelection(jobs=[failed.id]))).batches
     asked = batch.request("again", None)
     assert (asked.tables, asked.dst_db_name, asked.task_type) == ((row.name,), "elsewhere", "HIVE_SPARK")
     assert (asked.schema_only, asked.table_mapping) == (True, {row.name: "renamed"})
@@ -114,13 +114,13 @@ async def test_a_job_that_chose_by_an_expression_is_refused(tmp_path: Path) -> N
         await stage.client.create_job(SOURCE, request)
         await stage.pass_time(3 * stage.world.options.job_seconds)
         job = next(job for job in stage.world.truth().jobs(SOURCE) if job.name == "first")
-        ((what, reason),) = await refusals(stage, Selection(jobs=[job.id]))
+        ((what, reason),) = await refusals(stage, RetrySelection(jobs=[job.id]))
     assert what == f"job {job.id}"
     assert "expressions that only MMS can read" in reason
 
 
 async def test_what_is_not_there_is_refused(stage: Stage) -> None:
-    named = Selection(tables=["sales.nothing", "999999", "nodot"], partitions=[999_999_999], jobs=[999_999])
+    named = RetrySelection(tables=["sales.nothing", "999999", "nodot"], partitions=[999_999_999], jobs=[999_999])
     assert [what for what, _ in await refusals(stage, named)] == [
         "table sales.nothing",
         "table 999999",
@@ -133,7 +133,7 @@ async def test_what_is_not_there_is_refused(stage: Stage) -> None:
 async def test_what_did_not_fail_is_refused_with_its_status(stage: Stage) -> None:
     done = next(row for row in stage.world.truth().tables(SOURCE) if row.status == "DONE")
     job = next(job for job in stage.world.truth().jobs(SOURCE) if job.status == "DONE")
-    assert await refusals(stage, Selection(tables=[str(done.id)], jobs=[job.id])) == [
+    assert await refusals(stage, RetrySelection(tables=[str(done.id)], jobs=[job.id])) == [
         (f"job {job.id}", "it is DONE, not FAILED"),
         (f"table {done.id} {done.db_name}.{done.name}", "it is DONE, not FAILED"),
     ]
@@ -167,7 +167,7 @@ async def test_values_with_awkward_characters_change_nothing(stage: Stage) -> No
         name = f"t{value}"
         happen(stage.world, events.SetText(source_id=SOURCE, table_id=row.table_id or 0, field="name", text=name))
     wanted = stage.failed()
-    assert await migrated(stage, Selection(failed=True)) == wanted
+    assert await migrated(stage, RetrySelection(failed=True)) == wanted
 
 
 async def test_fifty_databases_with_the_same_table_names_are_kept_apart(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ async def test_fifty_databases_with_the_same_table_names_are_kept_apart(tmp_path
         assert len({db for db, *_ in wanted}) > 40
         plan = await stage.plan()
         assert len({batch.frame.src_db for batch in plan.batches}) == len({db for db, *_ in wanted})
-        assert await migrated(stage, Selection(failed=True)) == wanted
+        assert await migrated(stage, RetrySelection(failed=True)) == wanted
 
 
 @pytest.mark.parametrize("at_least", [10_000, pytest.param(100_000, marks=pytest.mark.scale)])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from exporter.retry.failed_recheck import FRESH_SECONDS, MAX_ASKED_ONE_BY_ONE
 from exporter.retry.journal import Journal
-from exporter.retry.sending import ask_for_all
+from exporter.retry.sending import create_jobs
 from exporter.simulator import happen
 from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
@@ -37,7 +37,7 @@ async def test_what_was_mended_while_the_plan_waited_is_left_out_and_told(stage:
         first, *others = failed_ids(stage)
         mend(stage, first)
         stage.ticks.advance(FRESH_SECONDS + 1)
-        await ask_for_all(replace(stage.means(journal), planned_at=planned_at))
+        await create_jobs(replace(stage.means(journal), planned_at=planned_at))
         await stage.pass_time(2 * stage.world.options.async_task_seconds)
         assert sum(entry.left_out for entry in journal.entries) == 1
     assert sent(stage) == set(others)
@@ -47,7 +47,7 @@ async def test_what_was_mended_while_the_plan_waited_is_left_out_and_told(stage:
 async def test_a_plan_that_was_made_just_now_is_not_read_again(stage: Stage) -> None:
     with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
         stage.simulator.calls_reset()
-        await ask_for_all(replace(stage.means(journal), planned_at=stage.ticks()))
+        await create_jobs(replace(stage.means(journal), planned_at=stage.ticks()))
     assert not reading(stage)
 
 
@@ -56,7 +56,7 @@ async def test_what_an_earlier_process_planned_is_read_again_however_soon(stage:
         pass
     mend(stage, *failed_ids(stage))
     with Journal.resumed(journal.path) as resumed:
-        await ask_for_all(stage.means(resumed))
+        await create_jobs(stage.means(resumed))
         states = {(entry.state, entry.reason) for entry in resumed.entries if entry.batch.partitions}
     assert states == {("skipped", "nothing of it is FAILED any more")}
     assert not sent(stage)
@@ -71,7 +71,7 @@ async def test_many_of_one_table_are_one_list_however_many_jobs_they_make(tmp_pa
             assert len(journal.entries) > 1
             mend(stage, failed[0], failed[-1])
             stage.simulator.calls_reset()
-            await ask_for_all(stage.means(journal))
+            await create_jobs(stage.means(journal))
             assert sum(entry.left_out for entry in journal.entries) == 2
         assert reading(stage) == {"ListMmsPartitions": -(-(len(failed) - 2) // 100)}
 
@@ -83,7 +83,7 @@ async def test_few_of_one_table_are_asked_for_one_by_one(tmp_path: Path) -> None
         happen(stage.world, events.Fail(source_id=SOURCE, partition_ids=partition_ids(stage)))
         with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
             stage.simulator.calls_reset()
-            await ask_for_all(stage.means(journal))
+            await create_jobs(stage.means(journal))
         assert reading(stage) == {"GetMmsPartition": MAX_ASKED_ONE_BY_ONE}
 
 

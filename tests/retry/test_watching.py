@@ -11,7 +11,7 @@ from exporter.mms.models import Job
 from exporter.mms.throttle import Limits
 from exporter.retry.journal import Journal
 from exporter.retry.sending import SETTLE_SECONDS
-from exporter.retry.verification import MAX_ASKED_ONE_BY_ONE, not_done
+from exporter.retry.verification import MAX_ASKED_ONE_BY_ONE, incomplete_units
 from exporter.retry.watching import MAX_FAILED_POLLS, watch
 from exporter.simulator import Fault, happen
 from exporter.simulator.world import events
@@ -28,7 +28,7 @@ async def test_jobs_are_watched_until_all_is_done(stage: Stage) -> None:
         seen = await watched(stage, journal)
         assert {job.name for job in seen[-1]} == journal.names
         assert {entry.state for entry in journal.entries} == {"done"}
-        assert await not_done(stage.client, journal, stage.clock) == []
+        assert await incomplete_units(stage.client, journal, stage.clock) == []
     assert not stage.failed()
 
 
@@ -40,7 +40,7 @@ async def test_what_failed_again_is_named(tmp_path: Path, partitions: int) -> No
             await stage.carry_out(journal)
             await watched(stage, journal)
             assert "failed" in {entry.state for entry in journal.entries}
-            left = await not_done(stage.client, journal, stage.clock)
+            left = await incomplete_units(stage.client, journal, stage.clock)
         truth = stage.world.truth()
         failed = {("partition", row.id) for row in truth.partitions(SOURCE) if row.status == "FAILED"}
         failed |= {
@@ -57,7 +57,7 @@ async def test_a_status_that_lags_behind_its_job_is_waited_for(stage: Stage, sta
         await watched(stage, journal)
         for operation in ("GetMmsPartition", "GetMmsTable"):
             stage.simulator.faults.add(Fault(kind="unknown_status", operation=operation, value=status, times=2))
-        assert await not_done(stage.client, journal, stage.clock) == []
+        assert await incomplete_units(stage.client, journal, stage.clock) == []
 
 
 async def test_a_status_that_lags_in_the_lists_is_waited_for(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ async def test_a_status_that_lags_in_the_lists_is_waited_for(tmp_path: Path) -> 
             async def sleep(_: float) -> None:
                 await stage.pass_time(stage.world.options.job_seconds / 10)
 
-            assert await not_done(stage.client, journal, Clock(monotonic=lambda: 0.0, sleep=sleep)) == []
+            assert await incomplete_units(stage.client, journal, Clock(monotonic=lambda: 0.0, sleep=sleep)) == []
 
 
 async def test_a_status_that_never_settles_is_told_in_time(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ async def test_a_status_that_never_settles_is_told_in_time(tmp_path: Path) -> No
             await watched(stage, journal)
             stage.simulator.faults.add(Fault(kind="unknown_status", operation="GetMmsPartition", value="DOING"))
             began = stage.ticks()
-            assert {unit.status for unit in await not_done(stage.client, journal, stage.clock)} == {"DOING"}
+            assert {unit.status for unit in await incomplete_units(stage.client, journal, stage.clock)} == {"DOING"}
         assert SETTLE_SECONDS <= stage.ticks() - began <= 2 * SETTLE_SECONDS
 
 
@@ -96,7 +96,10 @@ async def test_what_failed_with_its_job_or_is_gone_is_not_waited_for(tmp_path: P
             await watched(stage, journal)
             stage.simulator.faults.add(Fault(kind="error", operation="GetMmsTable", status=404, code="TableNotFound"))
             began = stage.ticks()
-            assert {unit.status for unit in await not_done(stage.client, journal, stage.clock)} == {"FAILED", None}
+            assert {unit.status for unit in await incomplete_units(stage.client, journal, stage.clock)} == {
+                "FAILED",
+                None,
+            }
         assert stage.ticks() == began
 
 
@@ -106,10 +109,10 @@ async def test_what_still_reads_failed_though_its_job_is_done_is_waited_for_and_
         await watched(stage, journal)
         number = stage.simulator.faults.add(Fault(kind="unknown_status", operation="GetMmsPartition", value="FAILED"))
         began = stage.ticks()
-        assert {unit.status for unit in await not_done(stage.client, journal, stage.clock)} == {"FAILED"}
+        assert {unit.status for unit in await incomplete_units(stage.client, journal, stage.clock)} == {"FAILED"}
         assert SETTLE_SECONDS <= stage.ticks() - began <= 2 * SETTLE_SECONDS
         stage.simulator.faults.remove(number)
-        assert await not_done(stage.client, journal, stage.clock) == []
+        assert await incomplete_units(stage.client, journal, stage.clock) == []
 
 
 async def test_a_job_that_is_deleted_has_failed(stage: Stage) -> None:
@@ -121,7 +124,7 @@ async def test_a_job_that_is_deleted_has_failed(stage: Stage) -> None:
             "failed",
             "MMS does not have the job any more",
         )
-        assert await not_done(stage.client, journal, stage.clock)
+        assert await incomplete_units(stage.client, journal, stage.clock)
 
 
 async def test_a_job_that_is_stopped_is_not_waited_for(stage: Stage) -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from exporter.simulator import ManualClock, World, WorldOptions
 from exporter.simulator.api.error_answers import Refusal
-from exporter.simulator.api.operations import OPERATIONS, Call, Route, answer, route
+from exporter.simulator.api.operations import OPERATIONS, ApiCall, ApiRoute, answer, route
 from exporter.simulator.api.pages import Tweaks
 
 WORLD = World(WorldOptions(sources=2, tables=6), clock=ManualClock())
@@ -57,10 +57,14 @@ BODIES = st.one_of(st.binary(max_size=60), st.just(b'{"srcDbName":"sales"}'), st
 def test_every_call_is_answered_or_refused(
     operation: str, source: str, number: str, query: list[tuple[str, str]], body: bytes
 ) -> None:
-    assert _status(Call(Route(operation, source, number), query, body, 100, Tweaks())) in {200, 400, 404}
+    assert _status(ApiCall(ApiRoute(operation, source, number), query, body, 100, Tweaks())) in {
+        200,
+        400,
+        404,
+    }
 
 
-def _status(call: Call) -> int:
+def _status(call: ApiCall) -> int:
     """Return the status of the answer that a call gets; anything but an answer or a refusal is raised."""
     try:
         answer(WORLD, call)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.simulator.world.source_clock import Outage, Pace
+from exporter.simulator.world.source_clock import Outage, SourcePace
 
 seconds = st.floats(min_value=0, max_value=1e6)
 
@@ -39,8 +39,8 @@ def test_an_outage_is_the_last_part_of_its_period() -> None:
     assert outage.moment(150) == 130
 
 
-def _interrupted() -> Pace:
-    pace = Pace(Outage(period=1000, seconds=100))
+def _interrupted() -> SourcePace:
+    pace = SourcePace(Outage(period=1000, seconds=100))
     for begin, end in ((50.0, 75.0), (5000.0, 9000.0)):
         pace.hold("stall", begin)
         pace.release("stall", end)

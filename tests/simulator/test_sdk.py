@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.mms.record import Record
+from exporter.mms.record import ApiRecord
 from exporter.simulator import Fault, ManualClock, Simulator, World
 
 SOURCE = "2000001"
@@ -25,7 +25,7 @@ def client(simulator: Simulator) -> Sdk:
     return Client(open_api.Config(endpoint=endpoint, protocol="HTTP", **fake))
 
 
-def _as_row(record: Record) -> dict[str, Any]:
+def _as_row(record: ApiRecord) -> dict[str, Any]:
     """Return a record in the names of the API, its unknown fields left out."""
     names = zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True)
     facts = ((encoded, getattr(record, name)) for name, encoded in names if name not in {"config", "schema"})

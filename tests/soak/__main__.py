@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
 from exporter.simulator.world import events
-from exporter.simulator.world.oracle import Truth
+from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY
 from tests.harness import harness_on
 from tests.processes import Running, serving
@@ -142,7 +142,7 @@ async def calm(run: Soak) -> None:
     await run.until_true(seconds=30)
 
 
-def mended(truth: Truth, source_id: int) -> events.Mend:
+def mended(truth: Oracle, source_id: int) -> events.Mend:
     """Return the event that leaves nothing failed in a source."""
     tables = tuple(each.id for each in truth.tables(source_id) if each.status == "FAILED")
     partitions = tuple(each.id for each in truth.partitions(source_id) if each.status == "FAILED")

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
 from exporter.simulator.world import events
-from exporter.simulator.world.oracle import Truth
+from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY
 from tests.harness import harness_on
 from tests.reading import Exposition, Labels
@@ -32,7 +32,7 @@ OPTIONS = WorldOptions(sources=2, databases=1, tables=6, partitions=3, finished_
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def read() -> AsyncIterator[tuple[Exposition, Truth]]:
+async def read() -> AsyncIterator[tuple[Exposition, Oracle]]:
     """Provide a page that is right, and what it was read of."""
     clock = ManualClock()
     world = World(replace(OPTIONS, idle_share=0), clock=clock)
@@ -46,12 +46,12 @@ async def read() -> AsyncIterator[tuple[Exposition, Truth]]:
 
 
 @pytest.fixture
-def page(read: tuple[Exposition, Truth]) -> Exposition:
+def page(read: tuple[Exposition, Oracle]) -> Exposition:
     return read[0]
 
 
 @pytest.fixture
-def found(read: tuple[Exposition, Truth]) -> Callable[[Exposition], list[str]]:
+def found(read: tuple[Exposition, Oracle]) -> Callable[[Exposition], list[str]]:
     """Provide what finds the faults of a page."""
     page, truth = read
     return lambda served: list(differences(served, page, truth))
@@ -99,14 +99,14 @@ def test_when_and_how_long_it_was_read_is_no_finding(
 
 
 @pytest.mark.parametrize("name", sorted(SUCCESSES))
-def test_what_failed_is_found_though_it_fails_whoever_asks(read: tuple[Exposition, Truth], name: str) -> None:
+def test_what_failed_is_found_though_it_fails_whoever_asks(read: tuple[Exposition, Oracle], name: str) -> None:
     page, truth = read
     failed = with_family(page, name, dict.fromkeys(page.samples[name], 0.0))
     assert list(differences(failed, failed, truth)) == [f"{name} is not 1 throughout"]
 
 
 @pytest.mark.parametrize("name", ["mms_tables", "mms_jobs", "mms_tasks", "mms_table_status"])
-def test_what_every_exporter_takes_for_something_else_is_found(read: tuple[Exposition, Truth], name: str) -> None:
+def test_what_every_exporter_takes_for_something_else_is_found(read: tuple[Exposition, Oracle], name: str) -> None:
     """The simulated MMS counts by itself."""
     page, truth = read
     samples = page.having(name, source_id=str(FIRST))
@@ -114,7 +114,7 @@ def test_what_every_exporter_takes_for_something_else_is_found(read: tuple[Expos
     assert list(differences(wrong, wrong, truth))
 
 
-def test_failures_that_every_exporter_misses_are_found(read: tuple[Exposition, Truth]) -> None:
+def test_failures_that_every_exporter_misses_are_found(read: tuple[Exposition, Oracle]) -> None:
     page, truth = read
     wrong = with_family(page, "mms_failed_table_info", {})
     assert list(differences(wrong, wrong, truth))

@@ -61,7 +61,7 @@ class Troubles:
 
     def _fault(self) -> str:
         """Have something go wrong for up to 3 s."""
-        kinds = [*(ailment.fault for ailment in AILMENTS.values()), *REFUSALS]
+        kinds = [*(health_error.fault for health_error in AILMENTS.values()), *REFUSALS]
         fault = replace(
             self.dice.choice(kinds),
             operation=self.dice.choice([*OPERATIONS, None]),

@@ -8,7 +8,7 @@ from typing import Final
 
 from exporter.exposition.families.metric_table import PARTS
 from exporter.mms.models import TASK_STATUSES
-from exporter.simulator.world.oracle import Truth
+from exporter.simulator.world.oracle import Oracle
 from tests.collect.test_accuracy import assert_jobs_equal, assert_row_equals, assert_watched_equals, names
 from tests.reading import Exposition, Labels
 from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT
@@ -42,7 +42,7 @@ def unexpected_lines(lines: list[str]) -> list[str]:
     return [line for line in lines if not expected.match(line)]
 
 
-def differences(served: Exposition, fresh: Exposition, truth: Truth) -> Iterator[str]:
+def differences(served: Exposition, fresh: Exposition, truth: Oracle) -> Iterator[str]:
     """Yield what of `served` is not so: which failed, is not as in `fresh`, or not as in `truth`.
 
     `fresh` is what another exporter serves that has just begun, and read the same.
@@ -68,7 +68,7 @@ def _text(name: str, labels: Labels) -> str:
     return f"{name}{dict(sorted(labels))}"
 
 
-def _untrue(served: Exposition, truth: Truth) -> Iterator[str]:
+def _untrue(served: Exposition, truth: Oracle) -> Iterator[str]:
     """Yield what is not as the simulated MMS counts it."""
     rows = truth.data_sources()
     if set(served.by("mms_datasource_info", "source_id")) != {str(source_id) for source_id in rows}:
@@ -88,7 +88,7 @@ def _untrue(served: Exposition, truth: Truth) -> Iterator[str]:
         yield f"watched: {error!r}"
 
 
-def _assert_failures_equal(served: Exposition, truth: Truth, source_id: int) -> None:
+def _assert_failures_equal(served: Exposition, truth: Oracle, source_id: int) -> None:
     tables = {names(each) for each in truth.tables(source_id) if each.status == "FAILED"}
     partitions = {names(each) for each in truth.partitions(source_id) if each.status == "FAILED"}
     kinds = (("table", ("src_db", "table"), tables), ("partition", ("src_db", "table", "partition"), partitions))
@@ -97,7 +97,7 @@ def _assert_failures_equal(served: Exposition, truth: Truth, source_id: int) -> 
         assert {tuple(each[label] for label in labels) for each in shown} == expected, kind
 
 
-def _assert_tasks_equal(served: Exposition, truth: Truth, source_id: int) -> None:
+def _assert_tasks_equal(served: Exposition, truth: Oracle, source_id: int) -> None:
     counts = Counter(task.status for task in truth.tasks(source_id))
     assert served.by("mms_tasks", "status", source_id=str(source_id)) == {each: counts[each] for each in TASK_STATUSES}
 

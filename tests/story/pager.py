@@ -15,7 +15,7 @@ from tests.story.time_scale import SLOWDOWN
 RECEIVERS = {"critical": "pages", "warning": "tickets", "info": "notes"}
 
 
-class Told(NamedTuple):
+class QueryResult(NamedTuple):
     """One change that was told."""
 
     alert: str
@@ -26,12 +26,12 @@ class Told(NamedTuple):
     receiver: str
 
 
-def began(alert: str, source: str = "") -> Told:
+def began(alert: str, source: str = "") -> QueryResult:
     """Return what is told when an alert begins, where its severity belongs."""
-    return Told(alert, source, "firing", RECEIVERS[ALERTS[alert]["labels"]["severity"]])
+    return QueryResult(alert, source, "firing", RECEIVERS[ALERTS[alert]["labels"]["severity"]])
 
 
-def ended(alert: str, source: str = "") -> Told:
+def ended(alert: str, source: str = "") -> QueryResult:
     """Return what is told when it ends."""
     return began(alert, source)._replace(status="resolved")
 
@@ -42,8 +42,8 @@ class Pager:
     def __init__(self) -> None:
         self.url = ""
         self._status: dict[tuple[str, str], str] = {}
-        self._told: dict[str, asyncio.Queue[Told]] = defaultdict(asyncio.Queue)
-        self._heard: dict[str, list[Told]] = defaultdict(list)
+        self._told: dict[str, asyncio.Queue[QueryResult]] = defaultdict(asyncio.Queue)
+        self._heard: dict[str, list[QueryResult]] = defaultdict(list)
 
     async def take(self, request: web.Request) -> web.Response:
         """Take a message, which repeats what its group has told before, and keep what is new."""
@@ -57,10 +57,10 @@ class Pager:
         return web.Response()
 
     def _keep(self, receiver: str, status: str, labels: dict[str, Any]) -> None:
-        told = Told(labels["alertname"], labels.get("source", ""), status, receiver)
+        told = QueryResult(labels["alertname"], labels.get("source", ""), status, receiver)
         self._told[labels.get("account", "")].put_nowait(told)
 
-    async def hears(self, account: str, *expected: Told) -> None:
+    async def hears(self, account: str, *expected: QueryResult) -> None:
         """Wait until all of `expected`, in any order, were told of an account, and nothing else before them."""
         missing, heard = list(expected), self._heard[account]
         while missing:
@@ -77,7 +77,7 @@ class Pager:
         """Tell whether anything waits to be heard of an account."""
         return not self._told[account].empty()
 
-    def rest(self) -> dict[str, list[Told]]:
+    def rest(self) -> dict[str, list[QueryResult]]:
         """Return what was told and not listened for, by account."""
         unheard = {account: [queue.get_nowait() for _ in range(queue.qsize())] for account, queue in self._told.items()}
         return {account: told for account, told in unheard.items() if told}
@@ -87,7 +87,7 @@ class Pager:
         return {told.alert for heard in self._heard.values() for told in heard}
 
 
-def _listed(told: Iterable[Told]) -> str:
+def _listed(told: Iterable[QueryResult]) -> str:
     return ", ".join(f"{each.alert} {each.source} {each.status}" for each in told) or "nothing"
 
 

@@ -1,4 +1,4 @@
-"""The status page in a real Chromium: a service whose situation a test sets, and pages that may do nothing wrong."""
+"""The status page in a real Chromium: a service whose status_input a test sets, and pages that may do nothing wrong."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,16 +14,16 @@ from exporter.app.service import Service
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,
-    Failed,
-    Failures,
-    FailuresFigures,
+    FailedUnit,
+    FailedUnits,
+    FailuresStats,
+    RefreshError,
     Snapshot,
     SourceSnapshot,
-    Trouble,
 )
 from exporter.exposition.telemetry import Telemetry
 from exporter.web.handlers import application
-from exporter.web.status.status_report import Load, Situation
+from exporter.web.status.status_report import Load, StatusInput
 from tests.programs import program
 
 POLL_MILLISECONDS = 5000
@@ -42,15 +42,15 @@ class Stage(Service):
         self._number = 0
         self.show()
 
-    def show(self, *sources: SourceSnapshot, troubles: tuple[Trouble, ...] = ()) -> None:
+    def show(self, *sources: SourceSnapshot, troubles: tuple[RefreshError, ...] = ()) -> None:
         """Publish one account with these data sources, its listing in these troubles."""
         self._number += 1
         listing = CollectorSnapshot("test", "datasources", not troubles, 0.1, 1.75e9, troubles, len(troubles))
         account = AccountSnapshot("test", up=not troubles, collectors=(listing,), sources=sources)
         load = Load(1.7e9, is_current=True)
-        self._told = Situation(Snapshot((account,)), self._number, 1.75e9 + self._number, 1.7e9, load, ())
+        self._told = StatusInput(Snapshot((account,)), self._number, 1.75e9 + self._number, 1.7e9, load, ())
 
-    def situation(self) -> Situation:
+    def status_input(self) -> StatusInput:
         """Return what the test set; fail where it wants that."""
         if self.is_gone:
             raise ConnectionError("the test has it fail")
@@ -67,8 +67,10 @@ def made(number: int, *, name: str | None = None, failed: int = 0, **row: Any) -
     figures = msgspec.structs.replace(
         each.figures, name=named, row=msgspec.structs.replace(each.figures.row, name=named.source, **calm)
     )
-    partitions = tuple(Failed("sales", "orders", f"ds={index}", "p", "default", "orders") for index in range(failed))
-    failures = FailuresFigures(named, Failures((), 0), Failures(partitions, failed))
+    partitions = tuple(
+        FailedUnit("sales", "orders", f"ds={index}", "p", "default", "orders") for index in range(failed)
+    )
+    failures = FailuresStats(named, FailedUnits((), 0), FailedUnits(partitions, failed))
     jobs = msgspec.structs.replace(each.jobs, name=named, counts={"DOING": 1}, jobs=each.jobs.jobs[:1])
     return msgspec.structs.replace(each, name=named, figures=figures, jobs=jobs, failures=failures)
 

@@ -15,7 +15,7 @@ from aiohttp import ClientConnectionError, ClientSession, TCPConnector, web
 from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
 from exporter.web.addresses import ListenAddress
-from exporter.web.connection import Limits
+from exporter.web.connection import ConnectionLimits
 from exporter.web.handlers import application
 from exporter.web.listener import Listener, bound_sockets
 from exporter.web.middleware import add_middleware
@@ -50,7 +50,7 @@ class RunningServer:
 
 @asynccontextmanager
 async def running_server(
-    file: Path | None = None, limits: Limits | None = None, app: web.Application | None = None
+    file: Path | None = None, limits: ConnectionLimits | None = None, app: web.Application | None = None
 ) -> AsyncIterator[RunningServer]:
     """Provide a server on loopback with a web configuration file, which serves `app`. Raises: ConfigError."""
     loads: list[bool] = []

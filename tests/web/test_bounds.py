@@ -10,22 +10,22 @@ from benchmarks.worlds import source
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,
-    Failed,
-    Failures,
-    FailuresFigures,
-    JobFigures,
-    JobsFigures,
-    PartitionFigures,
+    FailedUnit,
+    FailedUnits,
+    FailuresStats,
+    JobsStats,
+    JobStats,
+    PartitionStats,
+    RefreshError,
     Snapshot,
     SourceName,
     SourceSnapshot,
-    TableFigures,
-    Trouble,
+    TableStats,
 )
 from exporter.web.document_cache import MAX_BYTES, Document
 from exporter.web.status.page import page
-from exporter.web.status.status_report import USUAL, Load, Situation
-from exporter.web.status.status_schema import Report
+from exporter.web.status.status_report import USUAL, Load, StatusInput
+from exporter.web.status.status_schema import StatusReport
 
 HOSTILE = {
     "quotes": "'" * 512,
@@ -49,24 +49,24 @@ def named(number: int, name: str) -> SourceSnapshot:
         made.figures.row, name=name, region=name, networklink=name, type=name, status=name, dst_projects=projects
     )
     row = msgspec.structs.replace(row, tables_failed_num=EACH, partitions_failed_num=EACH, scan_status=name)
-    failed = Failures(tuple(Failed(f"{each}{name}", name, name, name, name, name) for each in range(EACH)), EACH)
-    job = JobFigures(1, name, name, name, name, name, name, name, "DOING", False, 5, 1, 1e9, 1e9)
+    failed = FailedUnits(tuple(FailedUnit(f"{each}{name}", name, name, name, name, name) for each in range(EACH)), EACH)
+    job = JobStats(1, name, name, name, name, name, name, name, "DOING", False, 5, 1, 1e9, 1e9)
     jobs = tuple(msgspec.structs.replace(job, job_id=each) for each in range(EACH))
     return msgspec.structs.replace(
         made,
         name=own,
         figures=msgspec.structs.replace(made.figures, name=own, row=row),
-        jobs=JobsFigures(own, {"DOING": EACH}, 0, jobs, 0),
-        failures=FailuresFigures(own, failed, failed),
+        jobs=JobsStats(own, {"DOING": EACH}, 0, jobs, 0),
+        failures=FailuresStats(own, failed, failed),
     )
 
 
 def full(name: str) -> AccountSnapshot:
     """Return as much as is ever shown, with every text `name`."""
     own = SourceName("account", 1, name)
-    tables = tuple(TableFigures(own, each, name, name, name, 1, 2, 3, 6, 10, 20, 1.7e9) for each in range(500))
-    partitions = tuple(PartitionFigures(own, each, name, name, name, name, 1, 1, 1.7e9) for each in range(500))
-    troubles = tuple(Trouble(f"r{each % 100}", name, name, "wait") for each in range(1000))
+    tables = tuple(TableStats(own, each, name, name, name, 1, 2, 3, 6, 10, 20, 1.7e9) for each in range(500))
+    partitions = tuple(PartitionStats(own, each, name, name, name, name, 1, 1, 1.7e9) for each in range(500))
+    troubles = tuple(RefreshError(f"r{each % 100}", name, name, "wait") for each in range(1000))
     listing = CollectorSnapshot("account", "datasources", False, 0.5, 1.7e9, troubles, 1000)
     sources = tuple(named(number, name) for number in range(USUAL.sources))
     return AccountSnapshot("account", True, True, (listing,), sources, tables, partitions)
@@ -74,9 +74,9 @@ def full(name: str) -> AccountSnapshot:
 
 async def made(account: AccountSnapshot) -> tuple[bytes, str]:
     """Return the JSON and the page of one account, as they are served."""
-    situation = Situation(Snapshot((account,)), 1, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ())
-    json = await Document(lambda: situation, msgspec.json.encode).current()
-    html = await Document(lambda: situation, partial(page, telemetry_path="/metrics")).current()
+    status_input = StatusInput(Snapshot((account,)), 1, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ())
+    json = await Document(lambda: status_input, msgspec.json.encode).current()
+    html = await Document(lambda: status_input, partial(page, telemetry_path="/metrics")).current()
     return json.plain, html.plain.decode()
 
 
@@ -90,13 +90,13 @@ async def test_two_thousand_hostile_sources_take_no_more_than_8_mb(name: str) ->
     json, html = await made(full(name))
     assert len(json) <= MAX_BYTES
     assert len(html.encode()) <= MAX_BYTES
-    check_omitted(msgspec.json.decode(json, type=Report))
+    check_omitted(msgspec.json.decode(json, type=StatusReport))
     shown = len(keys_in(html))
     assert 0 < shown < USUAL.sources
     assert f"{USUAL.sources - shown:,} more data sources are not shown here" in html
 
 
-def check_omitted(report: Report) -> None:
+def check_omitted(report: StatusReport) -> None:
     """Check that there is some of every kind, and that the rest is counted."""
     assert 0 < len(report.sources) == USUAL.sources - report.sources_omitted < USUAL.sources
     assert all(each.jobs and each.jobs.listed for each in report.sources)
@@ -125,7 +125,7 @@ async def test_where_not_all_fit_what_needs_attention_stays() -> None:
     ]
     last = msgspec.structs.replace(named(USUAL.sources, "z"), refreshed=False)
     json, html = await made(AccountSnapshot("account", up=True, sources=(*calm, last)))
-    report = msgspec.json.decode(json, type=Report)
+    report = msgspec.json.decode(json, type=StatusReport)
     assert report.sources_omitted
     assert report.sources[-1].name == "z"
     assert str(USUAL.sources) in keys_in(html)
@@ -142,7 +142,7 @@ async def test_two_thousand_sources_of_usual_names_are_all_there_in_both() -> No
     account = AccountSnapshot("account", up=True, sources=tuple(named(n, "n" * 20) for n in range(2000)))
     json, html = await made(account)
     assert len(keys_in(html)) == USUAL.sources
-    report = msgspec.json.decode(json, type=Report)
+    report = msgspec.json.decode(json, type=StatusReport)
     assert sum(len(each.jobs.listed) for each in report.sources if each.jobs) == USUAL.sources
 
 

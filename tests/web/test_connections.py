@@ -13,7 +13,7 @@ from aiohttp import web
 from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator
-from exporter.web.connection import Limits
+from exporter.web.connection import ConnectionLimits
 from exporter.web.handlers import CHUNK_BYTES, Shared, application
 from tests.harness import eventually
 from tests.processes import serving, write_config
@@ -21,8 +21,8 @@ from tests.web.http_fixture import REFUSED, Certificates, RunningServer, ask, ru
 from tests.web.test_middleware import written
 
 TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
-SHORT = Limits(head_seconds=0.4, answer_seconds=0.4, idle_seconds=0.4)
-SMALL = Limits(connections=4)
+SHORT = ConnectionLimits(head_seconds=0.4, answer_seconds=0.4, idle_seconds=0.4)
+SMALL = ConnectionLimits(connections=4)
 BODY = b"x" * 20 * CHUNK_BYTES
 KERNEL_BYTES = 4096
 HEAD = b"GET /large HTTP/1.1\r\nHost: x\r\n"
@@ -37,7 +37,9 @@ def tls(request: pytest.FixtureRequest, certificates: Certificates) -> Certifica
 
 
 @asynccontextmanager
-async def large_server(tls: Certificates | None, limits: Limits) -> AsyncIterator[tuple[RunningServer, Visit]]:
+async def large_server(
+    tls: Certificates | None, limits: ConnectionLimits
+) -> AsyncIterator[tuple[RunningServer, Visit]]:
     """Provide a server with a large answer at /large, of which the kernel buffers little, and what connects to it."""
 
     async def large(request: web.Request) -> web.Response:
@@ -104,7 +106,7 @@ async def test_a_slow_client_is_disconnected(tls: Certificates | None, sent: byt
 
 @pytest.mark.parametrize("length", [b"Content-Length: 60000", b"Transfer-Encoding: chunked"])
 async def test_a_slow_body_is_answered_at_once_and_its_client_disconnected(length: bytes) -> None:
-    async with large_server(None, Limits()) as (ours, visit):
+    async with large_server(None, ConnectionLimits()) as (ours, visit):
         reader, writer = await visit(b"POST /-/healthy HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n")
         assert await status(reader) == 405
         async with asyncio.timeout(20):
@@ -114,7 +116,7 @@ async def test_a_slow_body_is_answered_at_once_and_its_client_disconnected(lengt
 
 
 async def test_a_handshake_that_does_not_end_is_disconnected(certificates: Certificates) -> None:
-    async with large_server(certificates, Limits(head_seconds=1)) as (ours, visit):
+    async with large_server(certificates, ConnectionLimits(head_seconds=1)) as (ours, visit):
         reader, _ = await visit(b"\x16\x03\x01", handshake=False)
         async with asyncio.timeout(20):
             assert await reader.read() == b""
@@ -122,7 +124,7 @@ async def test_a_handshake_that_does_not_end_is_disconnected(certificates: Certi
 
 
 async def test_a_slow_reader_gets_the_whole_answer(tls: Certificates | None) -> None:
-    async with large_server(tls, Limits(head_seconds=0.1)) as (_, visit):
+    async with large_server(tls, ConnectionLimits(head_seconds=0.1)) as (_, visit):
         reader, _ = await visit(HEAD + b"Connection: close\r\n\r\n")
         await asyncio.sleep(0.5)
         assert await status(reader) == 200
@@ -130,7 +132,7 @@ async def test_a_slow_reader_gets_the_whole_answer(tls: Certificates | None) -> 
 
 
 async def test_a_slow_reader_holds_at_most_one_chunk() -> None:
-    async with large_server(None, Limits()) as (ours, visit):
+    async with large_server(None, ConnectionLimits()) as (ours, visit):
         await visit(HEAD + b"\r\n")
         await eventually(lambda: bool(ours.server.connections and ours.server.connections[0].writing_paused))
         transport = ours.server.connections[0].transport
@@ -172,7 +174,7 @@ async def test_an_answer_that_is_read_is_not_cut_off_for_new_connections(tls: Ce
 async def test_connections_that_read_nothing_are_closed_for_new_ones(tls: Certificates | None) -> None:
     """Not at once: they may be scrapers."""
     context = tls.client_context() if tls else None
-    async with large_server(tls, Limits(head_seconds=1, connections=2)) as (ours, visit):
+    async with large_server(tls, ConnectionLimits(head_seconds=1, connections=2)) as (ours, visit):
         for _ in range(2):
             await visit(HEAD + b"\r\n")
         await eventually(lambda: ours.server.requests_count == 2)
@@ -193,7 +195,7 @@ async def test_connections_that_read_nothing_are_closed_for_new_ones(tls: Certif
     ids=["a long line", "many lines", "500 kB", "no header"],
 )
 async def test_a_head_that_is_too_large_or_malformed_is_rejected(tls: Certificates | None, head: bytes) -> None:
-    async with large_server(tls, Limits()) as (ours, visit):
+    async with large_server(tls, ConnectionLimits()) as (ours, visit):
         reader, _ = await visit(HEAD + head)
         assert await status(reader) == 400
         await eventually(lambda: ours.server.connections == [])
@@ -205,7 +207,7 @@ async def test_a_head_that_is_too_large_or_malformed_is_rejected(tls: Certificat
     ids=["300 kB", "chunks"],
 )
 async def test_a_body_is_ignored(tls: Certificates | None, body: bytes) -> None:
-    async with large_server(tls, Limits()) as (_, visit):
+    async with large_server(tls, ConnectionLimits()) as (_, visit):
         reader, writer = await visit(b"HEAD /-/healthy HTTP/1.1\r\nHost: x\r\n" + body)
         assert await status(reader) == 200
         writer.write(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")

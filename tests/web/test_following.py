@@ -99,7 +99,7 @@ async def test_it_goes_on_behind_what_nobody_foresaw_in_the_content(simulator: S
     """Who looks at it here reads ASCII, and foresees nothing else."""
     file = write_config(tmp_path, simulator.url)
     async with followed(lambda: load(file), lambda: {file: (hash(file.read_text("ascii")),)}) as service:
-        loaded_at = service.situation().load.at or 0.0
+        loaded_at = service.status_input().load.at or 0.0
         with capture_logs() as logs:
             write_config(tmp_path, simulator.url, "# é\n")
             await eventually(lambda: bool(logs))
@@ -108,7 +108,7 @@ async def test_it_goes_on_behind_what_nobody_foresaw_in_the_content(simulator: S
             == "configuration reload failed with an unexpected error, keeping the previous configuration"
         )
         write_config(tmp_path, simulator.url, "# e\n")
-        await eventually(lambda: (service.situation().load.at or 0.0) > loaded_at)
+        await eventually(lambda: (service.status_input().load.at or 0.0) > loaded_at)
 
 
 async def test_it_goes_on_behind_what_nobody_foresaw_in_the_configuration(simulator: Simulator, tmp_path: Path) -> None:
@@ -122,6 +122,6 @@ async def test_it_goes_on_behind_what_nobody_foresaw_in_the_configuration(simula
     async with followed(load_ascii, lambda: stamps_of(config_files(file))) as service:
         write_config(tmp_path, simulator.url, "# é\n")
         await eventually(lambda: not is_successful(service))
-        assert "unexpected" in service.situation().load.problems[0]
+        assert "unexpected" in service.status_input().load.problems[0]
         write_config(tmp_path, simulator.url, "# e\n")
         await eventually(lambda: is_successful(service))

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
-from exporter.web.connection import Limits
+from exporter.web.connection import ConnectionLimits
 from exporter.web.handlers import application
 from exporter.web.security.security_headers import DEFAULTS
 from tests.web.http_fixture import basic, running_server
@@ -96,7 +96,7 @@ async def test_no_client_fills_the_log_with_what_it_sends(
     request_bytes: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with capture_logs() as logs:
-        async with running_server(limits=Limits(head_seconds=0.4, idle_seconds=0.4)) as ours:
+        async with running_server(limits=ConnectionLimits(head_seconds=0.4, idle_seconds=0.4)) as ours:
             await ours.send(request_bytes)
     assert [each for each in logs if each["log_level"] != "debug"] == []
     assert [each.getMessage() for each in caplog.records if each.levelno > logging.DEBUG] == []

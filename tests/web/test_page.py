@@ -24,8 +24,9 @@ from exporter.web.document_cache import Document
 from exporter.web.handlers import application
 from exporter.web.status.page import BAR_UNITS, LEAST_MARK, POLICY, marks, page
 from exporter.web.status.progress_bars import progress_of
-from exporter.web.status.status_report import Load, Situation, report_of
-from exporter.web.status.status_schema import Progress, Report
+from exporter.web.status.source_schema import Progress
+from exporter.web.status.status_report import Load, StatusInput, build_report
+from exporter.web.status.status_schema import StatusReport
 from tests.conftest import IDENTITY, config_on
 from tests.harness import eventually
 
@@ -41,8 +42,8 @@ HOSTILE = (
 )
 
 
-def situation(*names: str, publication: int = 1) -> Situation:
-    """Return the situation of one account with data sources of these names, everything in them named so too."""
+def status_input(*names: str, publication: int = 1) -> StatusInput:
+    """Return the status_input of one account with data sources of these names, everything in them named so too."""
     sources = []
     for number, name in enumerate(names):
         made = source(number)
@@ -54,7 +55,7 @@ def situation(*names: str, publication: int = 1) -> Situation:
         figures = structs.replace(made.figures, name=named, row=row)
         sources.append(structs.replace(made, name=named, figures=figures, jobs=structs.replace(made.jobs, jobs=jobs)))
     snapshot = Snapshot((AccountSnapshot(names[0] if names else "a", up=True, sources=tuple(sources)),))
-    return Situation(snapshot, publication, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ())
+    return StatusInput(snapshot, publication, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ())
 
 
 class Tags(HTMLParser):
@@ -74,24 +75,26 @@ class Tags(HTMLParser):
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_name_adds_no_tag_and_no_attribute(name: str) -> None:
-    hostile, harmless = (Tags(page(report_of(situation(each)), "/metrics").decode()) for each in (name, "harmless"))
+    hostile, harmless = (
+        Tags(page(build_report(status_input(each)), "/metrics").decode()) for each in (name, "harmless")
+    )
     assert hostile.tags == harmless.tags
     assert hostile.attributes == harmless.attributes
     assert not any(attribute.startswith("on") for attribute in hostile.attributes)
 
 
 def test_what_turns_or_breaks_text_stands_there_by_its_number() -> None:
-    text = page(report_of(situation("a\u202eb\nc")), "/metrics").decode()
+    text = page(build_report(status_input("a\u202eb\nc")), "/metrics").decode()
     assert r"a\u202eb\nc" in text
     assert "\u202e" not in text.replace('data-key="a\u202eb\nc/', "")
 
 
 def test_the_path_of_the_metrics_is_escaped_too() -> None:
-    assert b'<a href="/&#34;&gt;">' in page(report_of(situation()), '/">')
+    assert b'<a href="/&#34;&gt;">' in page(build_report(status_input()), '/">')
 
 
 def test_the_policy_allows_the_pages_own_style_and_script_and_nothing_else() -> None:
-    text = page(report_of(situation("a")), "/metrics").decode()
+    text = page(build_report(status_input("a")), "/metrics").decode()
     for tag in ("style", "script"):
         (inside,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
@@ -120,7 +123,7 @@ def test_a_progress_bar_holds_what_it_shows_and_hides_no_failure(done: int, doin
 async def test_both_say_the_same(http: ClientSession, service: Service) -> None:
     async with http.get("/", headers=PLAIN) as response:
         text = await response.text()
-    for each in report_of(service.situation()).sources:
+    for each in build_report(service.status_input()).sources:
         assert each.name in text
         progress = progress_of(next(s for s in _rows(service) if s.id == each.id))
         assert progress is not None
@@ -128,7 +131,7 @@ async def test_both_say_the_same(http: ClientSession, service: Service) -> None:
 
 
 def _rows(service: Service) -> list[DataSource]:
-    sources = service.situation().snapshot.accounts[0].sources
+    sources = service.status_input().snapshot.accounts[0].sources
     return [each.figures.row for each in sources if each.figures is not None]
 
 
@@ -193,7 +196,7 @@ async def test_neither_shows_a_secret(http: ClientSession, service: Service, sim
     """Of the account, of the `config` of its sources, or of what MMS writes of an error."""
     simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", message=f"password {CANARY}"))
     await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
-    await eventually(lambda: any(item.message for item in report_of(service.situation()).attention))
+    await eventually(lambda: any(item.message for item in build_report(service.status_input()).attention))
     for path in PATHS:
         async with http.get(path, headers=PLAIN) as response:
             text = await response.text()
@@ -203,16 +206,16 @@ async def test_neither_shows_a_secret(http: ClientSession, service: Service, sim
 
 
 @pytest.fixture
-def made() -> list[Report]:
+def made() -> list[StatusReport]:
     """Provide the reports that a document was made of."""
     return []
 
 
 @pytest.fixture
-def rendering(made: list[Report]) -> Callable[[Report], bytes]:
+def rendering(made: list[StatusReport]) -> Callable[[StatusReport], bytes]:
     """Provide what makes documents."""
 
-    def render(report: Report) -> bytes:
+    def render(report: StatusReport) -> bytes:
         made.append(report)
         return b"document"
 
@@ -220,23 +223,23 @@ def rendering(made: list[Report]) -> Callable[[Report], bytes]:
 
 
 async def test_a_document_is_made_once_for_each_situation(
-    made: list[Report], rendering: Callable[[Report], bytes]
+    made: list[StatusReport], rendering: Callable[[StatusReport], bytes]
 ) -> None:
-    now = [situation("a")]
+    now = [status_input("a")]
     document = Document(lambda: now[0], rendering)
     assert not made, "nobody asked"
     first = await document.current()
-    now[0] = situation("a")
+    now[0] = status_input("a")
     assert await document.current() is first
-    now[0] = situation("b", publication=2)
+    now[0] = status_input("b", publication=2)
     assert await document.current() is not first
     assert len(made) == 2
 
 
 async def test_who_asks_meanwhile_waits_for_the_same_one(
-    made: list[Report], rendering: Callable[[Report], bytes]
+    made: list[StatusReport], rendering: Callable[[StatusReport], bytes]
 ) -> None:
-    document = Document(lambda: situation("a"), rendering)
+    document = Document(lambda: status_input("a"), rendering)
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(document.current()) for _ in range(10)]
     assert len({id(task.result()) for task in asked}) == 1

@@ -4,7 +4,7 @@ import pytest
 
 from exporter.mms.models import DataSource
 from exporter.web.status.progress_bars import progress_of, together
-from exporter.web.status.status_schema import Progress
+from exporter.web.status.source_schema import Progress
 
 ROW = {"tableNum": 10, "tablesDoneNum": 4, "tablesDoingNum": 1, "tablesPartDoneNum": 2, "tablesFailedNum": 1}
 ROW |= {"partitionNum": 100, "partitionsDoneNum": 40, "partitionsDoingNum": 5, "partitionsFailedNum": 20}

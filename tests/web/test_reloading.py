@@ -266,9 +266,9 @@ async def test_what_a_reload_did_not_apply_is_still_followed(
     write_config(file.parent, simulator.url.replace("127.0.0.1", "localhost"))
     with pytest.raises(ConfigError, match="cannot be read"):
         await reloader.reload()
-    loaded_at = service.situation().load.at or 0.0
+    loaded_at = service.status_input().load.at or 0.0
     reloader.follow(LOOK)
-    await eventually(lambda: (service.situation().load.at or 0.0) > loaded_at)
+    await eventually(lambda: (service.status_input().load.at or 0.0) > loaded_at)
     assert not is_successful(service), "the web configuration is still bad"
     await reloader.close()
 
@@ -297,7 +297,7 @@ async def test_a_configuration_that_is_put_back_is_fine_while_the_web_configurat
     web_config = WebConfigWatcher(web_file, service.note_web_load)
     reloader = Reloader(Counted(file), service)
     await reloader.start(reloader.load(), web_config)
-    loaded_at = service.situation().load.at
+    loaded_at = service.status_input().load.at
     spoil(file)
     with pytest.raises(ConfigError, match="accounts: expected at least one"):
         await reloader.reload()
@@ -305,7 +305,7 @@ async def test_a_configuration_that_is_put_back_is_fine_while_the_web_configurat
     web_file.write_text("nonsense: 1", encoding="utf-8")
     with pytest.raises(ConfigError, match="nonsense"):
         await reloader.reload()
-    assert service.situation().load == Load(loaded_at, is_current=True)
+    assert service.status_input().load == Load(loaded_at, is_current=True)
     assert not is_successful(service), "the web configuration is still bad"
     web_file.write_text("{}", encoding="utf-8")
     await web_config.current()

@@ -32,8 +32,8 @@ def served(service: Service) -> Exposition:
 async def applied(service: Service, config: Config) -> None:
     """Apply a configuration, and wait for the page that is made after that."""
     await service.apply(config)
-    loaded_at = service.situation().load.at or 0.0
-    await eventually(lambda: (service.situation().published_at or 0.0) >= loaded_at)
+    loaded_at = service.status_input().load.at or 0.0
+    await eventually(lambda: (service.status_input().published_at or 0.0) >= loaded_at)
 
 
 @asynccontextmanager

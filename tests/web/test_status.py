@@ -15,15 +15,15 @@ from exporter.app.service import Service
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,
-    Failed,
-    Failures,
-    FailuresFigures,
-    PartitionFigures,
+    FailedUnit,
+    FailedUnits,
+    FailuresStats,
+    PartitionStats,
+    RefreshError,
     Snapshot,
     SourceName,
     SourceSnapshot,
-    TableFigures,
-    Trouble,
+    TableStats,
 )
 from exporter.exposition.telemetry import Telemetry
 from exporter.sharding import Shard
@@ -32,36 +32,37 @@ from exporter.simulator.world import events
 from exporter.web.status import status_report as status
 from exporter.web.status.attention import RUNBOOKS
 from exporter.web.status.page import page
-from exporter.web.status.status_report import Load, Situation, report_of
-from exporter.web.status.status_schema import Report, Source
+from exporter.web.status.source_schema import SourceStatus
+from exporter.web.status.status_report import Load, StatusInput, build_report
+from exporter.web.status.status_schema import StatusReport
 from tests.conftest import config_on
 from tests.harness import eventually
 from tests.programs import ROOT
 
 SCHEMA = json.loads((ROOT / "docs" / "status.schema.json").read_text(encoding="utf-8"))
-TROUBLE = Trouble("timeout", "hive-a (7)", "no answer within 10 s", "check the network path")
+TROUBLE = RefreshError("timeout", "hive-a (7)", "no answer within 10 s", "check the network path")
 LONG = "x" * 10_000
 
 
 LOADED = Load(1.7e9, is_current=True)
 
 
-def report_on(held: Snapshot, load: Load = LOADED) -> Report:
+def report_on(held: Snapshot, load: Load = LOADED) -> StatusReport:
     """Return the report of a snapshot."""
-    return report_of(Situation(held, 1, 1.75e9, 1.7e9, load, ()))
+    return build_report(StatusInput(held, 1, 1.75e9, 1.7e9, load, ()))
 
 
-def each_of(service: Service) -> dict[int, Source]:
+def each_of(service: Service) -> dict[int, SourceStatus]:
     """Return the data sources as a service would tell them now, by id."""
-    return {source.id: source for source in report_of(service.situation()).sources}
+    return {source.id: source for source in build_report(service.status_input()).sources}
 
 
-def named_of(source: Source) -> int | None:
+def named_of(source: SourceStatus) -> int | None:
     """Return how many partitions of a source are known to have failed, and listed; None where that is not known."""
     return source.failed_partitions.total if source.failed_partitions else None
 
 
-def account_of(*sources: SourceSnapshot, troubles: tuple[Trouble, ...] = ()) -> Snapshot:
+def account_of(*sources: SourceSnapshot, troubles: tuple[RefreshError, ...] = ()) -> Snapshot:
     """Return one account with these data sources, and its listing in these troubles."""
     listing = CollectorSnapshot("account", "datasources", not troubles, 0.5, 1.7e9, troubles, len(troubles))
     return Snapshot((AccountSnapshot("account", up=not troubles, collectors=(listing,), sources=sources),))
@@ -70,13 +71,13 @@ def account_of(*sources: SourceSnapshot, troubles: tuple[Trouble, ...] = ()) -> 
 def with_failures(number: int, count: int) -> SourceSnapshot:
     """Return a data source of which so many tables and partitions are known to have failed."""
     made = source(number)
-    failed = tuple(Failed("db", f"t{index}", None, "p", "s", f"t{index}") for index in range(count))
+    failed = tuple(FailedUnit("db", f"t{index}", None, "p", "s", f"t{index}") for index in range(count))
     return msgspec.structs.replace(
-        made, failures=FailuresFigures(made.name, Failures(failed, count), Failures(failed, count))
+        made, failures=FailuresStats(made.name, FailedUnits(failed, count), FailedUnits(failed, count))
     )
 
 
-def titles(report: Report) -> list[str]:
+def titles(report: StatusReport) -> list[str]:
     """Return what needs attention, without its severity."""
     return [item.title for item in report.attention]
 
@@ -139,7 +140,7 @@ async def test_what_went_wrong_is_told_with_what_to_do(
 ) -> None:
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsDataSources"))
     await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
-    await eventually(lambda: not report_of(service.situation()).accounts[0].up)
+    await eventually(lambda: not build_report(service.status_input()).accounts[0].up)
     said = await answer(http)
     assert not said["accounts"][0]["up"]
     (trouble,) = said["accounts"][0]["collectors"][0]["troubles"]
@@ -153,7 +154,7 @@ async def test_an_account_that_is_not_read_yet_is_awaited(simulator: Simulator) 
     simulator.faults.add(Fault(kind="hang"))
     waiting = Service(Telemetry())
     await waiting.apply(config_on(simulator.url))
-    report = report_of(waiting.situation())
+    report = build_report(waiting.status_input())
     await waiting.close()
     assert report.awaited_accounts == ("test",)
     assert (report.published_at, report.accounts) == (None, ())
@@ -161,8 +162,8 @@ async def test_an_account_that_is_not_read_yet_is_awaited(simulator: Simulator) 
 
 def test_the_answer_is_what_its_schema_says_also_when_it_is_full() -> None:
     name = SourceName("account", 1, "s")
-    table = TableFigures(name, 1, "db", "t", "NEW", 1, 2, 3, 6, 10, 20, 1.7e9)
-    partition = PartitionFigures(name, 2, "db", "t", "ds=1", "DONE", 1, 1, 1.7e9)
+    table = TableStats(name, 1, "db", "t", "NEW", 1, 2, 3, 6, 10, 20, 1.7e9)
+    partition = PartitionStats(name, 2, "db", "t", "ds=1", "DONE", 1, 1, 1.7e9)
     full = account_of(with_failures(1, 3), msgspec.structs.replace(source(2), figures=None), troubles=(TROUBLE,))
     watching = replace(full.accounts[0], tables=(table,), partitions=(partition,))
     said = msgspec.json.decode(msgspec.json.encode(report_on(Snapshot((watching,)))))
@@ -247,9 +248,9 @@ def test_a_reload_that_failed_is_told_with_its_reasons() -> None:
 
 
 def test_a_shard_says_that_it_is_one() -> None:
-    whole = Situation(account_of(source(1)), 1, 1.75e9, 1.7e9, LOADED, ())
-    assert report_of(whole).shard is None
-    report = report_of(replace(whole, shard=Shard(1, 3)))
+    whole = StatusInput(account_of(source(1)), 1, 1.75e9, 1.7e9, LOADED, ())
+    assert build_report(whole).shard is None
+    report = build_report(replace(whole, shard=Shard(1, 3)))
     assert report.shard is not None
     assert (report.shard.index, report.shard.total) == (1, 3)
     assert b"Shard 1 of 3" in page(report, "/metrics")

@@ -11,11 +11,11 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ViewportSize, expect
 
 from exporter.app.service import Service
-from exporter.collect.snapshot import Failed, Failures, FailuresFigures, Trouble
+from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, RefreshError
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator, World, WorldOptions, happen
 from exporter.simulator.world import events
-from exporter.web.status.status_report import report_of
+from exporter.web.status.status_report import build_report
 from tests.conftest import IDENTITY, config_on
 from tests.harness import eventually
 from tests.web.browser import Stage, chromium, made, visit
@@ -27,7 +27,7 @@ ColorScheme = Literal["light", "dark"]
 DESK = ViewportSize(width=1280, height=900)
 PHONE = ViewportSize(width=360, height=780)
 HOSTILE = "<script>alert('x')</script><b>\"bold\"</b>"
-TROUBLE = Trouble("timeout", "hive-a (7)", "no answer within 10 s", "check the network path")
+TROUBLE = RefreshError("timeout", "hive-a (7)", "no answer within 10 s", "check the network path")
 THOUSAND = [made(number, tables_done_num=number, partitions_done_num=0) for number in range(1000)]
 
 
@@ -118,8 +118,8 @@ async def test_it_refreshes_itself_and_keeps_sort_filter_focus_and_what_did_not_
 
 async def test_of_failures_named_alike_none_leaves_when_it_refreshes(browser: Browser, stage: Stage) -> None:
     named = made(1).name
-    alike = Failed("db", "orders", None, "p", "default", "orders")
-    failures = FailuresFigures(named, Failures((alike, alike), 2), Failures((), 0))
+    alike = FailedUnit("db", "orders", None, "p", "default", "orders")
+    failures = FailuresStats(named, FailedUnits((alike, alike), 2), FailedUnits((), 0))
     stage.show(msgspec.structs.replace(made(1), failures=failures))
     async with visit(browser, stage) as visited:
         rows = visited.page.locator("#failures tr")
@@ -252,7 +252,7 @@ async def test_axe_finds_nothing_that_keeps_anybody_out(
 
 def named_partitions(service: Service) -> int:
     """Return how many failed partitions a service would name now."""
-    failures = (source.failed_partitions for source in report_of(service.situation()).sources)
+    failures = (source.failed_partitions for source in build_report(service.status_input()).sources)
     return sum(len(each.named) for each in failures if each is not None)
 
 

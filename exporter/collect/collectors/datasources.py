@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from exporter.collect.collector import Means
-from exporter.collect.snapshot import SourceFigures, SourceName
+from exporter.collect.collector import CollectorContext
+from exporter.collect.snapshot import SourceName, SourceStats
 from exporter.errors import ExporterError, MalformedAnswer
 from exporter.mms.models import DATA_SOURCE_STATUSES, SCAN_STATUSES, DataSource
 from exporter.mms.times import unix_seconds
@@ -21,7 +21,7 @@ class DataSourcesCollector:
 
     name: ClassVar[str] = "datasources"
 
-    means: Means
+    means: CollectorContext
     patience: float
     """How long, in seconds, a source may be missing from lists that are not whole."""
 
@@ -50,17 +50,17 @@ class DataSourcesCollector:
         account = self.means.account
         admitted = [row for row in listing.rows if account.sources.admits(row.name or "", row.type or "")]
         own = [row for row in admitted if self.means.shard.holds(account.name, row.id)]
-        figures: dict[int, SourceFigures] = {}
+        figures: dict[int, SourceStats] = {}
         for start in range(0, len(own), ROWS_AT_A_TIME):
             figures |= {row.id: self._figures(row) for row in own[start : start + ROWS_AT_A_TIME]}
             await asyncio.sleep(0)
         now = self.means.clock.monotonic()
         if listing.rows and not admitted and (self.means.sources.by_id or not self.means.sources.are_all_known):
             self.means.log.warning("no data source matched the selection", listed=len(listing.rows))
-        self.means.sources.file(figures, now, is_whole=listing.is_certain, patience=self.patience)
+        self.means.sources.file(figures, now, is_whole=listing.is_consistent, patience=self.patience)
 
-    def _figures(self, row: DataSource) -> SourceFigures:
-        figures = SourceFigures(
+    def _figures(self, row: DataSource) -> SourceStats:
+        figures = SourceStats(
             name=SourceName(self.means.account.name, row.id, row.name or ""),
             row=row,
             created_at=unix_seconds(row.create_time, self.means.account.time_zone),
@@ -71,7 +71,7 @@ class DataSourcesCollector:
         return figures
 
 
-def _strange_fields(figures: SourceFigures) -> list[str]:
+def _strange_fields(figures: SourceStats) -> list[str]:
     """Return the API's names of the fields whose value has the right type and no known meaning."""
     row = figures.row
     signs = {

@@ -11,11 +11,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from exporter.collect.collector import Means, SourcesCollector
+from exporter.collect.collector import CollectorContext, SourcesCollector
 from exporter.collect.permissions import Permissions
-from exporter.collect.snapshot import Failed, Failures
-from exporter.collect.state.failure_state import FailureMemory, Kind, KindMemory, ListedFailures, Lookups
-from exporter.collect.state.source_state import KnownSource, Reading
+from exporter.collect.snapshot import FailedUnit, FailedUnits
+from exporter.collect.state.failure_state import FailureState, Kind, KindState, ListedFailures, Lookups
+from exporter.collect.state.source_state import Cached, SourceState
 from exporter.errors import ExporterError, MmsError, NotFound, PermissionRefused
 from exporter.mms.client import Client
 from exporter.mms.models import PARTITION_STATUSES, DataSource, Partition, Table
@@ -40,17 +40,17 @@ class FailuresReader:
     stale_after: float
     lookups_left: int = 0
 
-    def reading(self, source: KnownSource) -> Reading[FailureMemory]:
+    def reading(self, source: SourceState) -> Cached[FailureState]:
         """Return what is kept of a source's failures."""
         return source.failures
 
-    async def read(self, source: KnownSource, now: float) -> None:
+    async def read(self, source: SourceState, now: float) -> None:
         """Keep in `source` what failed, as of `now`.
 
         What is not permitted counts as nothing that could be read: its last values stay until they are stale. Raises:
         MmsError for anything else that could not be read, after the other kind was.
         """
-        kinds: dict[Kind, KindMemory] = {}
+        kinds: dict[Kind, KindState] = {}
         errors: list[MmsError] = []
         for kind in _COUNTS:
             known = source.failures.memory.kinds.get(kind)
@@ -67,9 +67,7 @@ class FailuresReader:
         if errors:
             raise errors[0]
 
-    async def _current(
-        self, kind: Kind, source: KnownSource, before: KindMemory | None, now: float
-    ) -> KindMemory | None:
+    async def _current(self, kind: Kind, source: SourceState, before: KindState | None, now: float) -> KindState | None:
         """Return the failures of one kind as they are now; `before` where only a row could say."""
         if source.row is None:
             if before is None or not before.failures.total:
@@ -78,19 +76,19 @@ class FailuresReader:
         else:
             count = _COUNTS[kind](source.row)
             if count == 0:
-                return KindMemory(Failures((), 0), 0, now, is_settled=True)
+                return KindState(FailedUnits((), 0), 0, now, is_settled=True)
             if before is not None and before.is_unmoved(count, now):
                 return replace(before, confirmed_at=now)
         if kind == "table":
             listed = await self._failed_tables(source, count)
-            return KindMemory.listed(listed, self.max_per_source, count, now, before)
+            return KindState.listed(listed, self.max_per_source, count, now, before)
         try:
             listed = await self._failed_partitions(source, count)
-            return KindMemory.listed(listed, self.max_per_source, count, now, before)
+            return KindState.listed(listed, self.max_per_source, count, now, before)
         except PermissionRefused:
             return await self._looked_up(source, before, count, now)
 
-    async def _failed_tables(self, source: KnownSource, count: int | None) -> ListedFailures:
+    async def _failed_tables(self, source: SourceState, count: int | None) -> ListedFailures:
         listing = await self.permissions.ask(
             "ListMmsTables",
             lambda: self.client.newest_tables(
@@ -98,9 +96,9 @@ class FailuresReader:
             ),
         )
         failed = [_failed_table(row) for row in listing.rows if _is_failed(row)]
-        return _failures(failed, listing.total, count), listing.is_certain
+        return _failures(failed, listing.total, count), listing.is_consistent
 
-    async def _failed_partitions(self, source: KnownSource, count: int | None) -> ListedFailures:
+    async def _failed_partitions(self, source: SourceState, count: int | None) -> ListedFailures:
         listing = await self.permissions.ask(
             "ListMmsPartitions",
             lambda: self.client.newest_partitions(
@@ -108,11 +106,11 @@ class FailuresReader:
             ),
         )
         failed = [_failed_partition(row) for row in listing.rows if _is_failed(row)]
-        return _failures(failed, listing.total, count), listing.is_certain
+        return _failures(failed, listing.total, count), listing.is_consistent
 
     async def _looked_up(
-        self, source: KnownSource, before: KindMemory | None, count: int | None, now: float
-    ) -> KindMemory:
+        self, source: SourceState, before: KindState | None, count: int | None, now: float
+    ) -> KindState:
         """Return the failed partitions of failed jobs, as far as they are looked up; never settled, so as to go on."""
         lookups = source.failures.memory.lookups
         lookups.note_jobs({key: job for key, job in source.jobs.memory.failed.items() if job.partitions})
@@ -123,7 +121,7 @@ class FailuresReader:
                 break
             await self._look_up(source.name.source_id, partition_id, lookups)
         found = lookups.failed()[: self.max_per_source]
-        return KindMemory(_failures(found, count, count), count, now, is_settled=False)
+        return KindState(_failures(found, count, count), count, now, is_settled=False)
 
     async def _look_up(self, source_id: int, partition_id: int, lookups: Lookups) -> None:
         self.lookups_left -= 1
@@ -144,7 +142,7 @@ class FailuresCollector:
 
     name = "failures"
 
-    def __init__(self, means: Means, max_per_source: int, stale_after: float) -> None:
+    def __init__(self, means: CollectorContext, max_per_source: int, stale_after: float) -> None:
         permissions = Permissions(means.clock.monotonic)
         self._reader = FailuresReader(means.client, permissions, max_per_source, stale_after)
         self._collector = SourcesCollector(self.name, self._reader, means, permissions)
@@ -163,10 +161,10 @@ class FailuresCollector:
         self._collector.note_reload()
 
 
-def _failures(newest: list[Failed], total: int | None, count: int | None) -> Failures:
+def _failures(newest: list[FailedUnit], total: int | None, count: int | None) -> FailedUnits:
     """Return what failed; of a number that neither the list nor the row says, as many as are named."""
     said = total if total is not None else count
-    return Failures(tuple(newest), max(len(newest), said or 0))
+    return FailedUnits(tuple(newest), max(len(newest), said or 0))
 
 
 def _is_failed(row: Table | Partition) -> bool:
@@ -174,10 +172,10 @@ def _is_failed(row: Table | Partition) -> bool:
     return row.status is None or row.status.upper() == FAILED
 
 
-def _failed_table(row: Table) -> Failed:
-    return Failed(row.db_name, row.name, None, row.dst_project_name, row.dst_schema_name, row.dst_name)
+def _failed_table(row: Table) -> FailedUnit:
+    return FailedUnit(row.db_name, row.name, None, row.dst_project_name, row.dst_schema_name, row.dst_name)
 
 
-def _failed_partition(row: Partition) -> Failed:
+def _failed_partition(row: Partition) -> FailedUnit:
     place = row.dst_project_name, row.dst_schema_name, row.dst_table_name
-    return Failed(row.db_name, row.table_name, row.value, *place)
+    return FailedUnit(row.db_name, row.table_name, row.value, *place)

@@ -14,10 +14,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from exporter.collect.collector import Means
-from exporter.collect.snapshot import JobFigures, JobsFigures
-from exporter.collect.state.job_state import JobLists, JobMemory, PageTrust, Sought
-from exporter.collect.state.source_state import KnownSource, Reading
+from exporter.collect.collector import CollectorContext
+from exporter.collect.snapshot import JobsStats, JobStats
+from exporter.collect.state.job_state import JobLists, JobState, PageTrust, Sought
+from exporter.collect.state.source_state import Cached, SourceState
 from exporter.config.loading import Jobs
 from exporter.errors import (
     AnswerTooLarge,
@@ -57,7 +57,7 @@ class _Seen:
     failed_page: Page[Job] | None = None
     failed_at: float = 0.0
     sought: Mapping[int, Sought] = field(default_factory=dict)
-    is_whole: bool = True
+    knows_all_unfinished: bool = True
     """Whether every unfinished job was read."""
     is_complete: bool = True
     """Whether every job was read that is to be."""
@@ -94,19 +94,19 @@ _AS_BEFORE: Final = _Seen(JobLists())
 class JobsReader:
     """Reads the jobs of an account's sources."""
 
-    means: Means
+    means: CollectorContext
     settings: Jobs
 
-    def reading(self, source: KnownSource) -> Reading[JobMemory]:
+    def reading(self, source: SourceState) -> Cached[JobState]:
         """Return what is kept of a source's jobs."""
         return source.jobs
 
-    async def read(self, source: KnownSource, now: float) -> None:
+    async def read(self, source: SourceState, now: float) -> None:
         """Keep in `source` what its jobs are at `now`. Raises: MmsError."""
         source.jobs.memory = await self._memory(source, now)
         source.jobs.at = now
 
-    async def _memory(self, source: KnownSource, now: float) -> JobMemory:
+    async def _memory(self, source: SourceState, now: float) -> JobState:
         """Return what is known of a source's jobs at `now`."""
         name, row, before = source.name, source.row, source.jobs.memory
         if before.is_idle(row, now, self.settings.idle_interval):
@@ -119,8 +119,8 @@ class JobsReader:
             bad_page, seen = seen, await self._read_lists(name.source_id, before, now)
             seen = self._after_bad_page(bad_page, before, seen, now) if bad_page else seen
         failed = _newest(seen.lists.in_state("FAILED"))[: self.settings.max_series_per_source]
-        memory = JobMemory(
-            figures=JobsFigures(name, seen.lists.counts(), stopped=0, jobs=(), omitted=0),
+        memory = JobState(
+            figures=JobsStats(name, seen.lists.counts(), stopped=0, jobs=(), omitted=0),
             row=row if seen.is_complete else None,
             read_at=now,
             unfinished=_as_kept(before.unfinished, seen.lists.unfinished()),
@@ -129,13 +129,13 @@ class JobsReader:
             failed_at=seen.failed_at,
             finished=self._finished(before, seen, now),
             sought=seen.sought,
-            is_whole=seen.is_whole,
+            knows_all_unfinished=seen.knows_all_unfinished,
             page_fingerprint=seen.page_fingerprint,
             page_trust=seen.page_trust,
         )
         return self._with_series(memory, before)
 
-    async def _read_one_page(self, source: KnownSource, now: float) -> _Seen | _BadPage:
+    async def _read_one_page(self, source: SourceState, now: float) -> _Seen | _BadPage:
         """Read all jobs of a source at once; _AS_BEFORE where its page says what it said."""
         before = source.jobs.memory
         try:
@@ -159,7 +159,7 @@ class JobsReader:
         is_strange = any(map(_strange_fields, shown, figures))
         return _Seen(lists, shows_all=True, page_fingerprint=None if is_strange else changed.fingerprint)
 
-    def _after_bad_page(self, page: _BadPage, before: JobMemory, seen: _Seen, now: float) -> _Seen:
+    def _after_bad_page(self, page: _BadPage, before: JobState, seen: _Seen, now: float) -> _Seen:
         """Return what lists showed in place of a page."""
         listed = sum(seen.lists.counts().values())
         is_capped = seen.is_capped or listed > PAGE_SIZE
@@ -170,14 +170,14 @@ class JobsReader:
         is_complete = seen.is_complete and before.page_trust.failures > 0
         return dataclasses.replace(seen, page_trust=trust, is_complete=is_complete)
 
-    async def _read_lists(self, source_id: int, before: JobMemory, now: float) -> _Seen:
+    async def _read_lists(self, source_id: int, before: JobState, now: float) -> _Seen:
         """Read the jobs of a source by status."""
-        lists, is_whole, is_capped = JobLists(), True, False
+        lists, knows_all_unfinished, is_capped = JobLists(), True, False
         for status in UNFINISHED_JOB_STATUSES:
             listing = await self.means.client.list_jobs(source_id, JobFilter(status=status))
             total = None if listing.total is None else max(listing.total, len(listing.rows))
             lists.add_list(status, total, map(self._figures, listing.rows))
-            is_whole &= listing.is_certain
+            knows_all_unfinished &= listing.is_consistent
             is_capped |= _is_capped(listing)
         failed = await self._list_failed(source_id, before, lists, now)
         await self._count_done(source_id, before, lists)
@@ -186,13 +186,13 @@ class JobsReader:
             failed_page=failed.page,
             failed_at=failed.at,
             sought=await self._look_for_missing(source_id, before, lists),
-            is_whole=is_whole,
-            is_complete=is_whole and failed.page is not None,
+            knows_all_unfinished=knows_all_unfinished,
+            is_complete=knows_all_unfinished and failed.page is not None,
             is_capped=is_capped or failed.is_capped,
             page_trust=before.page_trust,
         )
 
-    async def _list_failed(self, source_id: int, before: JobMemory, lists: JobLists, now: float) -> _FailedJobs:
+    async def _list_failed(self, source_id: int, before: JobState, lists: JobLists, now: float) -> _FailedJobs:
         """List the failed jobs, as many as can have series.
 
         They are history: the other pages are read only when the first changed, or says that not all are known.
@@ -200,15 +200,15 @@ class JobsReader:
         filters, most = JobFilter(status="FAILED"), self.settings.max_series_per_source
         first = await self.means.client.jobs_page(source_id, filters)
         is_recent = now - before.failed_at < self.settings.idle_interval
-        is_moving = bool(before.failed.keys() & lists.sightings.keys())
+        is_moving = bool(before.failed.keys() & lists.listed_jobs.keys())
         if is_recent and not is_moving and before.knows_failed(first, most):
             lists.add_list("FAILED", first.total, before.failed.values())
             return _FailedJobs(first, before.failed_at)
         listing = await self.means.client.newest_jobs(source_id, filters, most, first)
         lists.add_list("FAILED", listing.total, map(self._figures, listing.rows))
-        return _FailedJobs(first if listing.is_certain else None, now, is_capped=_is_capped(listing))
+        return _FailedJobs(first if listing.is_consistent else None, now, is_capped=_is_capped(listing))
 
-    async def _count_done(self, source_id: int, before: JobMemory, lists: JobLists) -> None:
+    async def _count_done(self, source_id: int, before: JobState, lists: JobLists) -> None:
         """Take the number of finished jobs, and of their first page those that were unfinished a moment ago."""
         just_now = before.missing_from(lists).keys() | lists.unfinished().keys()
         page = await self.means.client.jobs_page(
@@ -216,7 +216,7 @@ class JobsReader:
         )
         lists.add_list("DONE", page.total, map(self._figures, page.rows))
 
-    async def _look_for_missing(self, source_id: int, before: JobMemory, lists: JobLists) -> dict[int, Sought]:
+    async def _look_for_missing(self, source_id: int, before: JobState, lists: JobLists) -> dict[int, Sought]:
         """Find out what became of some of the jobs that are missing, and return those that are still sought."""
         missing = before.missing_from(lists)
         turns = 1 + len(before.were_unfinished) // JOBS_PER_LOOKUP
@@ -258,25 +258,25 @@ class JobsReader:
         self.means.observer.unexpected(OPERATION, ["total"])
         return Sought(sought.job)
 
-    def _finished(self, before: JobMemory, seen: _Seen, now: float) -> dict[int, tuple[JobFigures, float]]:
+    def _finished(self, before: JobState, seen: _Seen, now: float) -> dict[int, tuple[JobStats, float]]:
         """Return the jobs that linger: those from before, unless they are gone or DONE no more, and new ones."""
         lingered = {key: job for key, (job, _) in before.finished.items()}
         done, were_unfinished = _as_kept(lingered, seen.lists.in_state("DONE")), before.were_unfinished
         lingering = {
             key: (done.get(key, job), since)
             for key, (job, since) in before.lingering(now, self.settings.linger).items()
-            if key in done or not (seen.shows_all or key in seen.lists.sightings)
+            if key in done or not (seen.shows_all or key in seen.lists.listed_jobs)
         }
         return {**lingering, **{key: (job, now) for key, job in done.items() if key in were_unfinished}}
 
-    def _without_lingerers(self, before: JobMemory, now: float) -> JobMemory:
+    def _without_lingerers(self, before: JobState, now: float) -> JobState:
         """Return `before` without the jobs that have lingered long enough."""
         lingering = before.lingering(now, self.settings.linger)
         if len(lingering) == len(before.finished):
             return before
         return self._with_series(replace(before, finished=lingering), before)
 
-    def _with_series(self, memory: JobMemory, before: JobMemory) -> JobMemory:
+    def _with_series(self, memory: JobState, before: JobState) -> JobState:
         """Return `memory` with the jobs that have series: unfinished ones first, then failed ones, newest first."""
         if memory.figures is None:
             return memory
@@ -286,14 +286,14 @@ class JobsReader:
         most = self.settings.max_series_per_source
         figures = replace(
             memory.figures,
-            stopped=None if None in stopped or not memory.is_whole else sum(map(bool, stopped)),
+            stopped=None if None in stopped or not memory.knows_all_unfinished else sum(map(bool, stopped)),
             jobs=tuple(sorted(ranked[:most], key=lambda job: job.job_id)),
             omitted=max(0, len(memory.unfinished) - most),
         )
         return replace(memory, figures=before.figures if before.figures == figures else figures)
 
-    def _figures(self, job: Job) -> JobFigures:
-        figures = JobFigures(
+    def _figures(self, job: Job) -> JobStats:
+        figures = JobStats(
             job_id=job.id,
             name=job.name,
             type=job.type,
@@ -317,7 +317,7 @@ class JobsReader:
 
 def _is_capped(listing: Listing[Job]) -> bool:
     """Tell whether a list's pages held fewer rows than was asked."""
-    return listing.is_certain and listing.pages > max(1, -(-len(listing.rows) // PAGE_SIZE))
+    return listing.is_consistent and listing.pages > max(1, -(-len(listing.rows) // PAGE_SIZE))
 
 
 def _failed_partitions(job: Job) -> tuple[int, ...]:
@@ -327,16 +327,16 @@ def _failed_partitions(job: Job) -> tuple[int, ...]:
     return tuple(heapq.nlargest(PARTITIONS_PER_JOB, job.config.partitions or ()))
 
 
-def _as_kept(before: Mapping[int, JobFigures], jobs: Mapping[int, JobFigures]) -> dict[int, JobFigures]:
+def _as_kept(before: Mapping[int, JobStats], jobs: Mapping[int, JobStats]) -> dict[int, JobStats]:
     """Return `jobs`, each as the object from before where it equals that: series are made of those."""
     return {key: kept if (kept := before.get(key)) == job else job for key, job in jobs.items()}
 
 
-def _newest(jobs: Mapping[int, JobFigures]) -> list[JobFigures]:
+def _newest(jobs: Mapping[int, JobStats]) -> list[JobStats]:
     return sorted(jobs.values(), key=lambda job: (job.created_at or 0.0, job.job_id), reverse=True)
 
 
-def _strange_fields(job: Job, figures: JobFigures) -> list[str]:
+def _strange_fields(job: Job, figures: JobStats) -> list[str]:
     """Return the API's names of the fields whose value has the right type and no known meaning."""
     signs = {
         "status": figures.status is not None and figures.status not in JOB_STATUSES,

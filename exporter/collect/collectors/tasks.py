@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from exporter.collect.collector import Means, SourcesCollector
+from exporter.collect.collector import CollectorContext, SourcesCollector
 from exporter.collect.permissions import Permissions
-from exporter.collect.snapshot import JobFigures, JobTasks
+from exporter.collect.snapshot import JobStats, JobTasks
 from exporter.collect.state.job_state import UNKNOWN
-from exporter.collect.state.source_state import KnownSource, Reading
-from exporter.collect.state.task_state import Known, TaskMemory, are_over
+from exporter.collect.state.source_state import Cached, SourceState
+from exporter.collect.state.task_state import Known, TaskState, are_over
 from exporter.errors import MmsError, NotFound, PermissionRefused
 from exporter.mms.decoding import Page
 from exporter.mms.listing import read_pages
@@ -34,16 +34,16 @@ MAX_ERRORS: Final = 3
 class TasksReader:
     """Reads the tasks of an account's sources."""
 
-    means: Means
+    means: CollectorContext
     permissions: Permissions
     idle_interval: float
     stale_after: float
 
-    def reading(self, source: KnownSource) -> Reading[TaskMemory]:
+    def reading(self, source: SourceState) -> Cached[TaskState]:
         """Return what is kept of a source's tasks."""
         return source.tasks
 
-    async def read(self, source: KnownSource, now: float) -> None:
+    async def read(self, source: SourceState, now: float) -> None:
         """Keep in `source` what its tasks are at `now`.
 
         What is not permitted counts as nothing that could be read: its last values stay until they are stale. Raises:
@@ -57,7 +57,7 @@ class TasksReader:
         if errors:
             raise errors[0]
 
-    async def _memory(self, source: KnownSource, now: float, errors: list[MmsError]) -> TaskMemory:
+    async def _memory(self, source: SourceState, now: float, errors: list[MmsError]) -> TaskState:
         """Return what is known of a source's tasks at `now`, and add to `errors` what could not be read."""
         before, source_id, oldest = source.tasks.memory, source.name.source_id, now - self.stale_after
         counts = await self._known(self._totals(source_id), before.counts, now, errors)
@@ -69,9 +69,9 @@ class TasksReader:
             if known is not None and known.at >= oldest:
                 jobs[job.job_id] = known
         if counts is None or counts.at < oldest:
-            return TaskMemory(jobs=jobs)
+            return TaskState(jobs=jobs)
         is_settled = counts.at == now and _is_at_rest(source, counts.value)
-        return TaskMemory(row=source.row if is_settled else None, read_at=now, counts=counts, jobs=jobs)
+        return TaskState(row=source.row if is_settled else None, read_at=now, counts=counts, jobs=jobs)
 
     async def _known(
         self, reading: Awaitable[T | None], before: Known[T] | None, now: float, errors: list[MmsError]
@@ -98,7 +98,7 @@ class TasksReader:
         }
         return {status: total for status, total in totals.items() if total is not None}
 
-    async def _of_job(self, source_id: int, job: JobFigures) -> JobTasks | None:
+    async def _of_job(self, source_id: int, job: JobStats) -> JobTasks | None:
         """Return the tasks of one job; None where there is no such job any more."""
         filters = TaskFilter(job_id=job.job_id)
         try:
@@ -108,12 +108,12 @@ class TasksReader:
         most = len(first.rows) * MAX_PAGES_PER_JOB
         if first.total is not None and first.total <= most:
             listing = await read_pages(lambda page: self._page(source_id, filters, page), most, first)
-            if listing.is_certain:
+            if listing.is_consistent:
                 return self._counted(job, listing.rows)
             self.means.observer.unexpected(OPERATION, ["total"])
         return JobTasks(job.job_id, job.name, await self._totals(source_id, job.job_id), retried=None)
 
-    def _counted(self, job: JobFigures, rows: Sequence[Task]) -> JobTasks:
+    def _counted(self, job: JobStats, rows: Sequence[Task]) -> JobTasks:
         """Return what all the rows of a job's tasks say; one without a status counts as UNKNOWN."""
         statuses = [row.status.upper() if row.status else UNKNOWN for row in rows]
         found = Counter(status if status in TASK_STATUSES else UNKNOWN for status in statuses)
@@ -133,13 +133,13 @@ class TasksReader:
         )
 
 
-def tasks_collector(means: Means, idle_interval: float, stale_after: float) -> SourcesCollector:
+def tasks_collector(means: CollectorContext, idle_interval: float, stale_after: float) -> SourcesCollector:
     """Return the collector of tasks of one account; what is not permitted is trouble of it, not of a source."""
     permissions = Permissions(means.clock.monotonic)
     return SourcesCollector("tasks", TasksReader(means, permissions, idle_interval, stale_after), means, permissions)
 
 
-def _unfinished(source: KnownSource, oldest: float) -> list[JobFigures]:
+def _unfinished(source: SourceState, oldest: float) -> list[JobStats]:
     """Return the unfinished jobs that have series of their own; none where jobs are not read, or not since `oldest`."""
     memory = source.jobs.memory
     if memory.figures is None or source.jobs.at < oldest:
@@ -147,7 +147,7 @@ def _unfinished(source: KnownSource, oldest: float) -> list[JobFigures]:
     return [job for job in memory.figures.jobs if job.job_id in memory.unfinished]
 
 
-def _is_at_rest(source: KnownSource, counts: Mapping[str, int]) -> bool:
+def _is_at_rest(source: SourceState, counts: Mapping[str, int]) -> bool:
     """Tell whether no job of a source is unfinished; where jobs are not read, whether no task is."""
     if not source.jobs.succeeded:
         return False

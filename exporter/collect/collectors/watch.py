@@ -7,11 +7,11 @@ once and tried again later; what lies in no data source of this account is nothi
 from collections.abc import Iterator
 from typing import Any, Final
 
-from exporter.collect.collector import Means
+from exporter.collect.collector import CollectorContext
 from exporter.collect.collectors.watched import Watched, targets
 from exporter.collect.permissions import Permissions
-from exporter.collect.snapshot import PartitionFigures, TableFigures
-from exporter.collect.state.source_state import KnownSource
+from exporter.collect.snapshot import PartitionStats, TableStats
+from exporter.collect.state.source_state import SourceState
 from exporter.config.loading import Watch
 from exporter.errors import ExporterError, NotFound, PermissionRefused
 from exporter.mms.listing import MAX_PAGES
@@ -27,7 +27,7 @@ class WatchCollector:
 
     name = "watch"
 
-    def __init__(self, means: Means, watch: Watch, *, is_alone: bool) -> None:
+    def __init__(self, means: CollectorContext, watch: Watch, *, is_alone: bool) -> None:
         self._means = means
         # A source that one of several accounts, or shards, lacks is most likely another's.
         self._say = means.log.warning if is_alone else means.log.info
@@ -60,17 +60,17 @@ class WatchCollector:
         """Yield when each of the figures was read."""
         return (watched.read_at for watched in self._watched if watched.figures is not None)
 
-    def tables(self, oldest: float) -> tuple[TableFigures, ...]:
+    def tables(self, oldest: float) -> tuple[TableStats, ...]:
         """Return the tables that are shown: none that was read before `oldest`."""
-        return tuple(figures for figures in self._shown(oldest) if isinstance(figures, TableFigures))
+        return tuple(figures for figures in self._shown(oldest) if isinstance(figures, TableStats))
 
-    def partitions(self, oldest: float) -> tuple[PartitionFigures, ...]:
+    def partitions(self, oldest: float) -> tuple[PartitionStats, ...]:
         """Return the partitions that are shown, as above."""
-        return tuple(figures for figures in self._shown(oldest) if isinstance(figures, PartitionFigures))
+        return tuple(figures for figures in self._shown(oldest) if isinstance(figures, PartitionStats))
 
-    def _shown(self, oldest: float) -> Iterator[TableFigures | PartitionFigures]:
+    def _shown(self, oldest: float) -> Iterator[TableStats | PartitionStats]:
         """Yield each thing once, however many entries turn out to mean it: a series given twice breaks every scrape."""
-        shown: dict[tuple[str, int, int], TableFigures | PartitionFigures] = {}
+        shown: dict[tuple[str, int, int], TableStats | PartitionStats] = {}
         for watched in self._watched:
             if watched.figures is not None and watched.read_at >= oldest:
                 shown.setdefault(_identity(watched.figures), watched.figures)
@@ -98,7 +98,7 @@ class WatchCollector:
         except PermissionRefused:
             pass
 
-    def _source_of(self, watched: Watched) -> KnownSource | None:
+    def _source_of(self, watched: Watched) -> SourceState | None:
         """Return the data source of what is watched: the one where it was, whatever that is called now."""
         target, known = watched.target, self._means.sources.by_id
         if target.source_id is not None:
@@ -137,7 +137,7 @@ class WatchCollector:
                 watched.search_again()
                 return
 
-    async def _get(self, watched: Watched, source: KnownSource, object_id: int) -> None:
+    async def _get(self, watched: Watched, source: SourceState, object_id: int) -> None:
         """Keep what is said of what is watched now. Raises: MmsError."""
         kind = watched.target.kind
         row = await self._permissions.ask(
@@ -151,14 +151,14 @@ class WatchCollector:
         watched.is_missing = False
 
 
-def _identity(figures: TableFigures | PartitionFigures) -> tuple[str, int, int]:
+def _identity(figures: TableStats | PartitionStats) -> tuple[str, int, int]:
     """Return what tells one series from another; MMS's own answer, whatever was asked for."""
-    if isinstance(figures, TableFigures):
+    if isinstance(figures, TableStats):
         return "table", figures.name.source_id, figures.table_id
     return "partition", figures.name.source_id, figures.partition_id
 
 
-def _strange_fields(watched: Watched, row: Any, figures: TableFigures | PartitionFigures) -> Iterator[str]:  # noqa: ANN401 - either kind's record
+def _strange_fields(watched: Watched, row: Any, figures: TableStats | PartitionStats) -> Iterator[str]:  # noqa: ANN401 - either kind's record
     """Yield the API's names of the fields whose value has the right type and no known meaning."""
     if figures.status is not None and not watched.target.kind.knows_status(figures.status.upper()):
         yield "status"

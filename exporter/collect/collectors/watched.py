@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
-from exporter.collect.snapshot import PartitionFigures, SourceName, TableFigures
+from exporter.collect.snapshot import PartitionStats, SourceName, TableStats
 from exporter.config.loading import Watch
 from exporter.mms.client import Client
 from exporter.mms.decoding import Page
@@ -41,7 +41,7 @@ class Kind(Protocol):
     def names(self, row: Any) -> Names:  # noqa: ANN401 - the kind's record
         """Return what one is called."""
 
-    def figures(self, row: Any, name: SourceName, zone: ZoneInfo) -> TableFigures | PartitionFigures:  # noqa: ANN401 - the kind's record
+    def figures(self, row: Any, name: SourceName, zone: ZoneInfo) -> TableStats | PartitionStats:  # noqa: ANN401 - the kind's record
         """Return what is shown of one."""
 
     def knows_status(self, status: str) -> bool:
@@ -68,9 +68,9 @@ class Tables:
         """Return what a table is called."""
         return row.db_name, row.name
 
-    def figures(self, row: Table, name: SourceName, zone: ZoneInfo) -> TableFigures:
+    def figures(self, row: Table, name: SourceName, zone: ZoneInfo) -> TableStats:
         """Return what is shown of a table."""
-        return TableFigures(
+        return TableStats(
             name=name,
             table_id=row.id,
             src_db=row.db_name,
@@ -110,9 +110,9 @@ class Partitions:
         """Return what a partition is called."""
         return row.db_name, row.table_name, row.value
 
-    def figures(self, row: Partition, name: SourceName, zone: ZoneInfo) -> PartitionFigures:
+    def figures(self, row: Partition, name: SourceName, zone: ZoneInfo) -> PartitionStats:
         """Return what is shown of a partition."""
-        return PartitionFigures(
+        return PartitionStats(
             name=name,
             partition_id=row.id,
             src_db=row.db_name,
@@ -134,7 +134,7 @@ PARTITIONS: Final = Partitions()
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class WatchTarget:
     """One thing to be watched, as the configuration names it."""
 
     kind: Kind
@@ -154,7 +154,7 @@ class Target:
 class Watched:
     """One thing that is watched, and what is known of it."""
 
-    target: Target
+    target: WatchTarget
     source_id: int | None = None
     """The source it was last seen in."""
     object_id: int | None = None
@@ -163,7 +163,7 @@ class Watched:
     """The next page on which to look for its names."""
     ids_seen: set[int] = field(default_factory=set)
     """On the pages before."""
-    figures: TableFigures | PartitionFigures | None = None
+    figures: TableStats | PartitionStats | None = None
     read_at: float = 0.0
     """When the figures were read, in monotonic seconds."""
     is_missing: bool = False
@@ -192,13 +192,13 @@ class Watched:
             self.figures = replace(self.figures, name=name)
 
 
-def targets(watch: Watch) -> Iterator[Target]:
+def targets(watch: Watch) -> Iterator[WatchTarget]:
     """Yield what is to be watched, one by one."""
     for each in watch.tables:
         names = () if each.table_ids else (each.db, each.table)
         for table_id in each.table_ids or (None,):
-            yield Target(TABLES, each.source_id, each.source, table_id, names)
+            yield WatchTarget(TABLES, each.source_id, each.source, table_id, names)
     for entry in watch.partitions:
         places = () if entry.partition_ids else (entry.db, entry.table, entry.partition)
         for partition_id in entry.partition_ids or (None,):
-            yield Target(PARTITIONS, entry.source_id, entry.source, partition_id, places)
+            yield WatchTarget(PARTITIONS, entry.source_id, entry.source, partition_id, places)

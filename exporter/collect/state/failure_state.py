@@ -7,21 +7,21 @@ from typing import Final, Literal, Self
 
 from msgspec import Struct, structs
 
-from exporter.collect.snapshot import Failed, Failures, FailuresFigures, JobFigures, SourceName
+from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, JobStats, SourceName
 
 Kind = Literal["table", "partition"]
 
-ListedFailures = tuple[Failures, bool]
+ListedFailures = tuple[FailedUnits, bool]
 """What a list holds, and whether it is certain that it holds nothing else."""
 MAX_LIST_AGE_SECONDS: Final = 3600.0
 """After so long a list is read again although its count stood still: some may have recovered as others failed."""
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
-class KindMemory(Struct, frozen=True, gc=False):
+class KindState(Struct, frozen=True, gc=False):
     """The failures of one kind, and when that was so."""
 
-    failures: Failures
+    failures: FailedUnits
     count: int | None
     """How many there were by the source's row; None where it did not say."""
     confirmed_at: float
@@ -41,8 +41,8 @@ class KindMemory(Struct, frozen=True, gc=False):
 
     @classmethod
     def listed(
-        cls, listed: ListedFailures, wanted: int, count: int | None, now: float, before: "KindMemory | None"
-    ) -> "KindMemory":
+        cls, listed: ListedFailures, wanted: int, count: int | None, now: float, before: "KindState | None"
+    ) -> "KindState":
         """Return what a list brought, of which `wanted` were to be named.
 
         A list that holds more or fewer than its row counts was overtaken by a change; it is read once more. An
@@ -55,7 +55,7 @@ class KindMemory(Struct, frozen=True, gc=False):
         return cls(failures, count, now, is_settled=is_settled, listed_at=now)
 
 
-def _is_legible(failed: Failed) -> bool:
+def _is_legible(failed: FailedUnit) -> bool:
     """Tell whether a failure has its names, none of them with a character that stands for one that was not Unicode."""
     names = (failed.src_db, failed.table, failed.partition)
     return bool(failed.src_db and failed.table) and not any(_REPLACEMENT in name for name in names if name)
@@ -65,12 +65,12 @@ class Lookups:
     """What was found out, one by one, of the partitions that failed jobs were to migrate."""
 
     def __init__(self) -> None:
-        self.answers: dict[int, Failed | None] = {}
+        self.answers: dict[int, FailedUnit | None] = {}
         """By partition id; None for one that is not failed."""
-        self._jobs: Mapping[int, JobFigures] = {}
+        self._jobs: Mapping[int, JobStats] = {}
         self._doubted: set[int] = set()
 
-    def note_jobs(self, failed: Mapping[int, JobFigures]) -> None:
+    def note_jobs(self, failed: Mapping[int, JobStats]) -> None:
         """Take over the failed jobs as they are now, and forget what was found out for those that changed."""
         unchanged = (job for key, job in failed.items() if self._jobs.get(key) == job)
         kept = {partition for job in unchanged for partition in job.partitions}
@@ -94,23 +94,23 @@ class Lookups:
                     return
                 yield partition_id
 
-    def add(self, partition_id: int, answer: Failed | None) -> None:
+    def add(self, partition_id: int, answer: FailedUnit | None) -> None:
         """Take over what was found out."""
         self.answers[partition_id] = answer
         self._doubted.discard(partition_id)
 
-    def failed(self) -> list[Failed]:
+    def failed(self) -> list[FailedUnit]:
         """Return the failed partitions that were found, the highest id first."""
         found = (self.answers[key] for key in sorted(self.answers, reverse=True))
         return [answer for answer in found if answer is not None]
 
 
 @dataclass(frozen=True, slots=True)
-class FailureMemory:
+class FailureState:
     """What is remembered of a source's failures; empty at first."""
 
-    figures: FailuresFigures | None = None
-    kinds: Mapping[Kind, KindMemory] = field(default_factory=dict)
+    figures: FailuresStats | None = None
+    kinds: Mapping[Kind, KindState] = field(default_factory=dict)
     lookups: Lookups = field(default_factory=Lookups)
 
     def doubted(self) -> Self:
@@ -123,10 +123,10 @@ class FailureMemory:
             return self
         return replace(self, figures=structs.replace(self.figures, name=name))
 
-    def with_kinds(self, kinds: Mapping[Kind, KindMemory], name: SourceName) -> Self:
+    def with_kinds(self, kinds: Mapping[Kind, KindState], name: SourceName) -> Self:
         """Return what is known now, as the same figures where they are equal."""
         if not kinds:
             return replace(self, kinds=kinds, figures=None)
         tables, partitions = (kinds[kind].failures if kind in kinds else None for kind in ("table", "partition"))
-        figures = FailuresFigures(name, tables, partitions)
+        figures = FailuresStats(name, tables, partitions)
         return replace(self, kinds=kinds, figures=self.figures if self.figures == figures else figures)

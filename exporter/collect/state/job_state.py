@@ -8,7 +8,7 @@ from typing import Final, Self
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from exporter.collect.snapshot import JobFigures, JobsFigures, SourceName
+from exporter.collect.snapshot import JobsStats, JobStats, SourceName
 from exporter.mms.decoding import Fingerprint, Page
 from exporter.mms.models import JOB_STATUSES, DataSource, Job
 from exporter.mms.protocol import PAGE_SIZE
@@ -44,32 +44,32 @@ class PageTrust(Struct, frozen=True, gc=False):
 class Sought(Struct, frozen=True, gc=False):
     """A job that no list holds any more, and how far the search for its name is."""
 
-    job: JobFigures
+    job: JobStats
     page: int = 1
     """The next page to look at; the API's filter matches loosely, so the job may be on any."""
     ids_seen: frozenset[int] = frozenset()
     """On the pages before."""
 
 
-class JobMemory(Struct, frozen=True, gc=False):
+class JobState(Struct, frozen=True, gc=False):
     """What is remembered of a source's jobs from one refresh to the next; empty at first."""
 
-    figures: JobsFigures | None = None
+    figures: JobsStats | None = None
     row: DataSource | None = None
     """The source's row when its jobs were read; None where not all of them could be."""
     read_at: float = 0.0
     """Monotonic seconds."""
-    unfinished: Mapping[int, JobFigures] = field(default_factory=dict)
-    failed: Mapping[int, JobFigures] = field(default_factory=dict)
+    unfinished: Mapping[int, JobStats] = field(default_factory=dict)
+    failed: Mapping[int, JobStats] = field(default_factory=dict)
     failed_page: Page[Job] | None = None
     """The first page of failed jobs, where the list was complete."""
     failed_at: float = 0.0
     """When that list was read, in monotonic seconds."""
-    finished: Mapping[int, tuple[JobFigures, float]] = field(default_factory=dict)
+    finished: Mapping[int, tuple[JobStats, float]] = field(default_factory=dict)
     """Those that linger, each with the monotonic second at which it was first seen finished."""
     sought: Mapping[int, Sought] = field(default_factory=dict)
     """Those that were unfinished the last time they were seen, and are yet to be found."""
-    is_whole: bool = True
+    knows_all_unfinished: bool = True
     """Whether as many unfinished jobs could be read as there are; else there are more than those known."""
     page_fingerprint: Fingerprint | None = None
     """Of the page that showed all jobs, if one did: while its data stay, so do they."""
@@ -93,7 +93,7 @@ class JobMemory(Struct, frozen=True, gc=False):
         return {*self.were_unfinished, *self.failed, *self.finished}
 
     @property
-    def were_unfinished(self) -> dict[int, JobFigures]:
+    def were_unfinished(self) -> dict[int, JobStats]:
         """The jobs of which it is not known that they have ended, the longest sought first."""
         return {**{key: each.job for key, each in self.sought.items()}, **self.unfinished}
 
@@ -105,9 +105,9 @@ class JobMemory(Struct, frozen=True, gc=False):
     @property
     def is_at_rest(self) -> bool:
         """Whether no job is unfinished, and all were read."""
-        return self.row is not None and self.is_whole and not self.unfinished and not self.sought
+        return self.row is not None and self.knows_all_unfinished and not self.unfinished and not self.sought
 
-    def lingering(self, now: float, linger: float) -> dict[int, tuple[JobFigures, float]]:
+    def lingering(self, now: float, linger: float) -> dict[int, tuple[JobStats, float]]:
         """Return the finished jobs whose time is not over."""
         return {key: (job, since) for key, (job, since) in self.finished.items() if now - since < linger}
 
@@ -130,15 +130,15 @@ class JobMemory(Struct, frozen=True, gc=False):
 
     def missing_from(self, lists: "JobLists") -> dict[int, Sought]:
         """Return the jobs that were unfinished and stand in none of `lists`, the longest sought first."""
-        missing = (key for key in self.were_unfinished if key not in lists.sightings)
+        missing = (key for key in self.were_unfinished if key not in lists.listed_jobs)
         return {key: self.sought.get(key) or Sought(self.unfinished[key]) for key in missing}
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ListedJob:
     """A job, and the list it stood in, UNKNOWN where that was none of a status; None where it was sought by name."""
 
-    job: JobFigures
+    job: JobStats
     list_status: str | None
 
     @property
@@ -157,19 +157,19 @@ class JobLists:
 
     def __init__(self) -> None:
         self.totals: dict[str, int | None] = {}
-        self.sightings: dict[int, Sighting] = {}
+        self.listed_jobs: dict[int, ListedJob] = {}
 
-    def add_list(self, status: str, total: int | None, jobs: Iterable[JobFigures]) -> None:
+    def add_list(self, status: str, total: int | None, jobs: Iterable[JobStats]) -> None:
         """Add the list of jobs in `status`; a job that stood in an earlier list has moved on and counts here only."""
         self.totals[status] = total
         for job in jobs:
-            now, before = Sighting(job, status), self.sightings.get(job.job_id)
+            now, before = ListedJob(job, status), self.listed_jobs.get(job.job_id)
             if before is not None and before.list_status is not None and before.agrees and now.agrees:
                 counted = self.totals[before.list_status]
                 self.totals[before.list_status] = counted and counted - 1
-            self.sightings[job.job_id] = now
+            self.listed_jobs[job.job_id] = now
 
-    def add_all(self, numbers: Counter[str], jobs: Iterable[JobFigures], followed: Container[int]) -> None:
+    def add_all(self, numbers: Counter[str], jobs: Iterable[JobStats], followed: Container[int]) -> None:
         """Add what one page shows of all jobs of a source: their numbers by status, and those of interest.
 
         A job in a status that is not known may have ended long ago: it is of interest only if its id is in `followed`.
@@ -180,19 +180,19 @@ class JobLists:
         for job in jobs:
             is_known = job.status in JOB_STATUSES
             if is_known or job.job_id in followed:
-                self.sightings[job.job_id] = Sighting(job, job.status if is_known else UNKNOWN)
+                self.listed_jobs[job.job_id] = ListedJob(job, job.status if is_known else UNKNOWN)
 
-    def add_found(self, job: JobFigures) -> None:
+    def add_found(self, job: JobStats) -> None:
         """Add a job that was looked for by name."""
-        self.sightings[job.job_id] = Sighting(job, None)
+        self.listed_jobs[job.job_id] = ListedJob(job, None)
 
-    def in_state(self, state: str) -> dict[int, JobFigures]:
+    def in_state(self, state: str) -> dict[int, JobStats]:
         """Return the jobs in `state`."""
-        return {key: seen.job for key, seen in self.sightings.items() if seen.state == state}
+        return {key: seen.job for key, seen in self.listed_jobs.items() if seen.state == state}
 
-    def unfinished(self) -> dict[int, JobFigures]:
+    def unfinished(self) -> dict[int, JobStats]:
         """Return the jobs that are neither DONE nor FAILED; a state not known is not an end."""
-        return {key: seen.job for key, seen in self.sightings.items() if seen.state not in ("DONE", "FAILED")}
+        return {key: seen.job for key, seen in self.listed_jobs.items() if seen.state not in ("DONE", "FAILED")}
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs by status, and UNKNOWN where jobs are known that no list by status holds.
@@ -200,6 +200,6 @@ class JobLists:
         Where there is none, there may still be such jobs unless one page showed all; so there is never a 0.
         """
         counts = {status: total for status, total in self.totals.items() if total is not None}
-        unlisted = [seen for seen in self.sightings.values() if seen.list_status is None]
+        unlisted = [seen for seen in self.listed_jobs.values() if seen.list_status is None]
         unknown = sum(1 for seen in unlisted if seen.state not in JOB_STATUSES)
         return {**counts, UNKNOWN: unknown} if unknown else counts

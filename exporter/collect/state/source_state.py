@@ -6,10 +6,10 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from msgspec import Struct
 
-from exporter.collect.snapshot import SourceFigures, SourceName, SourceSnapshot
-from exporter.collect.state.failure_state import FailureMemory
-from exporter.collect.state.job_state import JobMemory
-from exporter.collect.state.task_state import TaskMemory
+from exporter.collect.snapshot import SourceName, SourceSnapshot, SourceStats
+from exporter.collect.state.failure_state import FailureState
+from exporter.collect.state.job_state import JobState
+from exporter.collect.state.task_state import TaskState
 from exporter.config.loading import Selection
 from exporter.mms.models import DataSource
 
@@ -28,7 +28,7 @@ Outcome = tuple[bool, bool, bool, bool]
 """Whether a source was listed, and its jobs, failures and tasks were read."""
 
 
-class Reading(Struct, Generic[M], gc=False):
+class Cached(Struct, Generic[M], gc=False):
     """What one collector keeps of one source."""
 
     memory: M
@@ -45,16 +45,16 @@ class Reading(Struct, Generic[M], gc=False):
 
 
 @dataclass(slots=True)
-class KnownSource:
+class SourceState:
     """One data source. Ages are in monotonic seconds, `last_success_at` in Unix seconds."""
 
-    figures: SourceFigures
+    figures: SourceStats
     listed_at: float
     is_listed: bool = True
     """By the listing that ended last."""
-    jobs: Reading[JobMemory] = field(default_factory=lambda: Reading(JobMemory()))
-    failures: Reading[FailureMemory] = field(default_factory=lambda: Reading(FailureMemory()))
-    tasks: Reading[TaskMemory] = field(default_factory=lambda: Reading(TaskMemory()))
+    jobs: Cached[JobState] = field(default_factory=lambda: Cached(JobState()))
+    failures: Cached[FailureState] = field(default_factory=lambda: Cached(FailureState()))
+    tasks: Cached[TaskState] = field(default_factory=lambda: Cached(TaskState()))
     last_success_at: float | None = None
 
     @property
@@ -85,7 +85,7 @@ class KnownSource:
         """Whether a configuration has it watched."""
         return selection.admits(self.figures.row.name or "", self.figures.row.type or "")
 
-    def listed(self, figures: SourceFigures, now: float) -> None:
+    def listed(self, figures: SourceStats, now: float) -> None:
         """Note that it is listed, and how."""
         self.listed_at = now
         if self.figures != figures:
@@ -117,15 +117,15 @@ class KnownSource:
         )
 
 
-class KnownSources:
+class SourceStates:
     """The data sources of an account, as far as they are known."""
 
     def __init__(self) -> None:
-        self.by_id: dict[int, KnownSource] = {}
+        self.by_id: dict[int, SourceState] = {}
         self.are_all_known = False
         """Whether the listing that ended last says of every source that there is one."""
 
-    def take_over(self, before: "KnownSources", collectors: Container[str], selection: Selection) -> None:
+    def take_over(self, before: "SourceStates", collectors: Container[str], selection: Selection) -> None:
         """Go on from what others knew, as far as `selection` admits it and `collectors`, by name, keep it up to date.
 
         What `selection` admits beside that is not known.
@@ -133,11 +133,11 @@ class KnownSources:
         self.by_id = {key: source for key, source in before.by_id.items() if source.is_admitted_by(selection)}
         for source in self.by_id.values():
             if "jobs" not in collectors:
-                source.jobs = Reading(JobMemory())
+                source.jobs = Cached(JobState())
             if "failures" not in collectors:
-                source.failures = Reading(FailureMemory())
+                source.failures = Cached(FailureState())
             if "tasks" not in collectors:
-                source.tasks = Reading(TaskMemory())
+                source.tasks = Cached(TaskState())
 
     def outcomes(self) -> dict[int, Outcome]:
         """Return how the reading of each source went, by its id."""
@@ -170,7 +170,7 @@ class KnownSources:
         for source in self.by_id.values():
             source.is_listed = False
 
-    def file(self, listed: Mapping[int, SourceFigures], now: float, *, is_whole: bool, patience: float) -> None:
+    def file(self, listed: Mapping[int, SourceStats], now: float, *, is_whole: bool, patience: float) -> None:
         """Take over what was listed at `now`, in monotonic seconds, by id.
 
         Of a list that is whole, a source that it lacks does not exist; else it may have been missed, but not for longer
@@ -182,7 +182,7 @@ class KnownSources:
             if not source.is_listed and (is_whole or now - source.listed_at > patience):
                 del self.by_id[source_id]
         for source_id, figures in listed.items():
-            self.by_id.setdefault(source_id, KnownSource(figures, now)).listed(figures, now)
+            self.by_id.setdefault(source_id, SourceState(figures, now)).listed(figures, now)
 
     def note_successes(self, now: float) -> None:
         """Note of those that were read whole that this was so at `now`, in Unix seconds."""

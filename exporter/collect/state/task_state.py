@@ -6,7 +6,7 @@ from typing import Final, Generic, Self, TypeVar
 
 from msgspec import structs
 
-from exporter.collect.snapshot import JobTasks, SourceName, TasksFigures
+from exporter.collect.snapshot import JobTasks, SourceName, TasksStats
 from exporter.mms.models import TASK_PHASES, DataSource
 
 T = TypeVar("T")
@@ -24,10 +24,10 @@ class Known(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class TaskMemory:
+class TaskState:
     """What is remembered of a source's tasks; empty at first."""
 
-    figures: TasksFigures | None = None
+    figures: TasksStats | None = None
     row: DataSource | None = None
     """The source's row when all was read, and nothing was unfinished; else None."""
     read_at: float = 0.0
@@ -58,12 +58,12 @@ class TaskMemory:
             return self
         return replace(self, figures=structs.replace(self.figures, name=name))
 
-    def with_figures(self, name: SourceName, before: TasksFigures | None) -> Self:
+    def with_figures(self, name: SourceName, before: TasksStats | None) -> Self:
         """Return the same with the figures that come of it: `before` where they are equal."""
         if self.confirmed_at is None:
             return replace(self, figures=None)
         jobs = tuple(self.jobs[key].value for key in sorted(self.jobs))
-        figures = TasksFigures(name, self.counts.value if self.counts else None, jobs)
+        figures = TasksStats(name, self.counts.value if self.counts else None, jobs)
         return replace(self, figures=before if before == figures else figures)
 
 

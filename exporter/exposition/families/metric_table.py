@@ -10,23 +10,23 @@ from typing import Any, Final
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,
-    JobFigures,
-    JobsFigures,
-    SourceFigures,
+    JobsStats,
+    JobStats,
     SourceSnapshot,
+    SourceStats,
 )
-from exporter.exposition.families.metric_types import Family, Part, Sample, by_status, in_status, one
+from exporter.exposition.families.metric_types import Family, MetricGroup, Sample, by_status, in_status, one
 from exporter.exposition.families.table_families import FAILURES, PARTITION, TABLE
 from exporter.exposition.families.task_families import JOB_TASKS, TASKS
 from exporter.masking import masked
 from exporter.mms.models import DATA_SOURCE_STATUSES, JOB_STATUSES, SCAN_STATUSES
 
 
-def _source_labels(part: SourceFigures | JobsFigures | SourceSnapshot) -> tuple[str, ...]:
+def _source_labels(part: SourceStats | JobsStats | SourceSnapshot) -> tuple[str, ...]:
     return part.name.account, str(part.name.source_id), part.name.source
 
 
-def _tables(part: SourceFigures) -> Iterable[Sample]:
+def _tables(part: SourceStats) -> Iterable[Sample]:
     row = part.row
     return by_status(
         {
@@ -38,39 +38,39 @@ def _tables(part: SourceFigures) -> Iterable[Sample]:
     )
 
 
-def _partitions(part: SourceFigures) -> Iterable[Sample]:
+def _partitions(part: SourceStats) -> Iterable[Sample]:
     row = part.row
     return by_status(
         {"DOING": row.partitions_doing_num, "DONE": row.partitions_done_num, "FAILED": row.partitions_failed_num},
     )
 
 
-def _source_info(part: SourceFigures) -> Iterator[Sample]:
+def _source_info(part: SourceStats) -> Iterator[Sample]:
     row = part.row
     yield (row.type and row.type.upper(), row.region, row.dst_project, row.networklink and masked(row.networklink)), 1
 
 
-def _destinations(part: SourceFigures) -> Iterator[Sample]:
+def _destinations(part: SourceStats) -> Iterator[Sample]:
     return (((project,), 1) for project in dict.fromkeys(part.row.dst_projects or ()))
 
 
-def _scan_info(part: SourceFigures) -> Iterator[Sample]:
+def _scan_info(part: SourceStats) -> Iterator[Sample]:
     if part.row.scan_id is not None:
         yield (str(part.row.scan_id),), 1
 
 
-def _jobs(part: JobsFigures) -> Iterator[tuple[tuple[str | None, ...], JobFigures]]:
+def _jobs(part: JobsStats) -> Iterator[tuple[tuple[str | None, ...], JobStats]]:
     return (((str(job.job_id), job.name), job) for job in part.jobs)
 
 
-def _job_info(job: JobFigures) -> Iterator[Sample]:
+def _job_info(job: JobStats) -> Iterator[Sample]:
     yield (job.type, job.task_type, job.src_db, job.src_schema, job.dst_project, job.dst_schema), 1
 
 
 _LIST: Final = "of ListMmsDataSources."
 _JOBS: Final = "of ListMmsJobs."
 
-ACCOUNT: Final[Part[AccountSnapshot]] = Part(
+ACCOUNT: Final[MetricGroup[AccountSnapshot]] = MetricGroup(
     labels=("account",),
     label_values=lambda part: (part.account,),
     families=(
@@ -82,7 +82,7 @@ ACCOUNT: Final[Part[AccountSnapshot]] = Part(
     ),
 )
 
-COLLECTOR: Final[Part[CollectorSnapshot]] = Part(
+COLLECTOR: Final[MetricGroup[CollectorSnapshot]] = MetricGroup(
     labels=("account", "collector"),
     label_values=lambda part: (part.account, part.collector),
     families=(
@@ -104,7 +104,7 @@ COLLECTOR: Final[Part[CollectorSnapshot]] = Part(
     ),
 )
 
-SOURCE: Final[Part[SourceFigures]] = Part(
+SOURCE: Final[MetricGroup[SourceStats]] = MetricGroup(
     labels=("account", "source_id", "source"),
     label_values=_source_labels,
     families=(
@@ -184,7 +184,7 @@ SOURCE: Final[Part[SourceFigures]] = Part(
     ),
 )
 
-JOBS: Final[Part[JobsFigures]] = Part(
+JOBS: Final[MetricGroup[JobsStats]] = MetricGroup(
     labels=("account", "source_id", "source"),
     label_values=_source_labels,
     families=(
@@ -207,7 +207,7 @@ JOBS: Final[Part[JobsFigures]] = Part(
     ),
 )
 
-JOB: Final[Part[JobsFigures]] = Part(
+JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
     labels=("account", "source_id", "source"),
     label_values=_source_labels,
     members=_jobs,
@@ -250,7 +250,7 @@ JOB: Final[Part[JobsFigures]] = Part(
     ),
 )
 
-FRESHNESS: Final[Part[SourceSnapshot]] = Part(
+FRESHNESS: Final[MetricGroup[SourceSnapshot]] = MetricGroup(
     labels=("account", "source_id", "source"),
     label_values=_source_labels,
     families=(
@@ -267,7 +267,7 @@ FRESHNESS: Final[Part[SourceSnapshot]] = Part(
     ),
 )
 
-PARTS: Final[tuple[Part[Any], ...]] = (
+PARTS: Final[tuple[MetricGroup[Any], ...]] = (
     *(ACCOUNT, COLLECTOR, SOURCE),
     *(JOBS, JOB, TASKS, JOB_TASKS, FAILURES),
     *(TABLE, PARTITION, FRESHNESS),

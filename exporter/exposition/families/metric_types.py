@@ -31,7 +31,7 @@ def itself(part: P) -> tuple[tuple[tuple[()], P]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Part(Generic[P]):
+class MetricGroup(Generic[P]):
     """One kind of part of a snapshot: the labels all of its families carry, and the families."""
 
     labels: tuple[str, ...]

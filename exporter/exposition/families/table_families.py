@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from exporter.collect.snapshot import Failed, Failures, FailuresFigures, PartitionFigures, TableFigures
-from exporter.exposition.families.metric_types import Family, Part, Sample, by_status, in_status, one
+from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, PartitionStats, TableStats
+from exporter.exposition.families.metric_types import Family, MetricGroup, Sample, by_status, in_status, one
 from exporter.exposition.text import label_value
 from exporter.mms.models import PARTITION_STATUSES, TABLE_STATUSES
 
@@ -13,21 +13,21 @@ _PARTITION: Final = "of GetMmsPartition."
 _DESTINATION: Final = ("dst_project", "dst_schema", "dst_table")
 
 
-def _table_labels(each: Failed) -> tuple[str | None, ...]:
+def _table_labels(each: FailedUnit) -> tuple[str | None, ...]:
     return each.src_db, each.table, each.dst_project, each.dst_schema, each.dst_table
 
 
-def _partition_labels(each: Failed) -> tuple[str | None, ...]:
+def _partition_labels(each: FailedUnit) -> tuple[str | None, ...]:
     return each.src_db, each.table, each.partition, each.dst_project, each.dst_schema, each.dst_table
 
 
 def _named(
-    failures: Failures | None, labels: Callable[[Failed], tuple[str | None, ...]]
+    failures: FailedUnits | None, labels: Callable[[FailedUnit], tuple[str | None, ...]]
 ) -> Iterable[tuple[str | None, ...]]:
     return () if failures is None else map(labels, failures.newest)
 
 
-def _omitted(part: FailuresFigures) -> Iterator[Sample]:
+def _omitted(part: FailuresStats) -> Iterator[Sample]:
     """Yield how many failures have no series: values that are cut can make two of them one."""
     kinds = (("table", part.tables, _table_labels), ("partition", part.partitions, _partition_labels))
     for kind, failures, labels in kinds:
@@ -36,7 +36,7 @@ def _omitted(part: FailuresFigures) -> Iterator[Sample]:
             yield (kind,), failures.total - len(series)
 
 
-FAILURES: Final[Part[FailuresFigures]] = Part(
+FAILURES: Final[MetricGroup[FailuresStats]] = MetricGroup(
     labels=("account", "source_id", "source"),
     label_values=lambda part: (part.name.account, str(part.name.source_id), part.name.source),
     families=(
@@ -64,7 +64,7 @@ FAILURES: Final[Part[FailuresFigures]] = Part(
     ),
 )
 
-TABLE: Final[Part[TableFigures]] = Part(
+TABLE: Final[MetricGroup[TableStats]] = MetricGroup(
     labels=("account", "source_id", "source", "table_id", "src_db", "table"),
     label_values=lambda part: (
         *(part.name.account, str(part.name.source_id), part.name.source),
@@ -114,7 +114,7 @@ TABLE: Final[Part[TableFigures]] = Part(
     ),
 )
 
-PARTITION: Final[Part[PartitionFigures]] = Part(
+PARTITION: Final[MetricGroup[PartitionStats]] = MetricGroup(
     labels=("account", "source_id", "source", "partition_id", "src_db", "table", "partition"),
     label_values=lambda part: (
         *(part.name.account, str(part.name.source_id), part.name.source),

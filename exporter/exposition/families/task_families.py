@@ -2,18 +2,18 @@
 
 from typing import Final
 
-from exporter.collect.snapshot import TasksFigures
-from exporter.exposition.families.metric_types import Family, Part, by_status, one
+from exporter.collect.snapshot import TasksStats
+from exporter.exposition.families.metric_types import Family, MetricGroup, by_status, one
 
 _TASKS: Final = "of ListMmsTasks."
 _SOURCE: Final = ("account", "source_id", "source")
 
 
-def _source_labels(part: TasksFigures) -> tuple[str, ...]:
+def _source_labels(part: TasksStats) -> tuple[str, ...]:
     return part.name.account, str(part.name.source_id), part.name.source
 
 
-TASKS: Final[Part[TasksFigures]] = Part(
+TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
     labels=_SOURCE,
     label_values=_source_labels,
     families=(
@@ -26,7 +26,7 @@ TASKS: Final[Part[TasksFigures]] = Part(
     ),
 )
 
-JOB_TASKS: Final[Part[TasksFigures]] = Part(
+JOB_TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
     labels=_SOURCE,
     label_values=_source_labels,
     member_labels=("job_id", "job_name"),

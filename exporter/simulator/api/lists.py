@@ -7,10 +7,10 @@ from typing import Any, Final
 from exporter.mms import models
 from exporter.simulator.api import rows
 from exporter.simulator.api.error_answers import bad_parameter
-from exporter.simulator.api.pages import PAGE_NAMES, Group, Page, Tweaks, group, page_of
+from exporter.simulator.api.pages import PAGE_NAMES, Group, ResultPage, Tweaks, group, page_of
 from exporter.simulator.http.parameters import Match, Query
 from exporter.simulator.world import states
-from exporter.simulator.world.job_progress import Job, Task
+from exporter.simulator.world.job_progress import SimulatedJob, SimulatedTask
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import At
 from exporter.simulator.world.world import World
@@ -41,7 +41,7 @@ class Asked:
         """Return the parameters, of which `names` and those of paging are known."""
         return Query(self.pairs, {*names, *PAGE_NAMES})
 
-    def page(self, query: Query) -> Page:
+    def page(self, query: Query) -> ResultPage:
         """Return the page that is asked for."""
         return page_of(query, self.cap, self.tweaks)
 
@@ -104,7 +104,7 @@ def jobs(asked: Asked) -> Row:
     return page.of([found], lambda job_id: _job_row(asked, job_id))
 
 
-def _all_jobs(asked: Asked) -> Iterator[Job]:
+def _all_jobs(asked: Asked) -> Iterator[SimulatedJob]:
     found = (asked.site.roster.find(job_id, asked.at) for job_id in asked.site.roster.ids(asked.at))
     return (job for job in found if job is not None)
 
@@ -114,12 +114,12 @@ def _job_row(asked: Asked, job_id: int) -> Row:
     return {} if job is None else rows.job(asked.site, job, asked.at)
 
 
-def _job_fits(asked: Asked, job: Job, status: str | None, stopped: bool | None) -> bool:  # noqa: FBT001 - a filter, not a switch
+def _job_fits(asked: Asked, job: SimulatedJob, status: str | None, stopped: bool | None) -> bool:  # noqa: FBT001 - a filter, not a switch
     right_status = status is None or job.status(asked.at.moment) == status
     return right_status and (stopped is None or job.stopped(asked.at.moment) == stopped)
 
 
-def _job_texts(asked: Asked, job: Job, texts: dict[str, Match]) -> bool:
+def _job_texts(asked: Asked, job: SimulatedJob, texts: dict[str, Match]) -> bool:
     tables = [asked.site.table_name(table) for table in job.tables()]
     row = rows.job_facts(asked.site, job, asked.at)
     if asked.site.source.options.job_name_filters_source:
@@ -173,18 +173,18 @@ def tasks(asked: Asked) -> Row:
     return page.of([group(found)], lambda pair: rows.task(asked.site, *pair))
 
 
-def _tasks_by_status(asked: Asked, status: str | None) -> Group[tuple[Job, Task]]:
+def _tasks_by_status(asked: Asked, status: str | None) -> Group[tuple[SimulatedJob, SimulatedTask]]:
     """Return the tasks of a status, of all jobs: counted without a look at those of jobs long ended."""
     counts, moment = asked.site.roster.task_counts(asked.at), asked.at.moment
 
-    def items() -> Iterator[tuple[Job, Task]]:
+    def items() -> Iterator[tuple[SimulatedJob, SimulatedTask]]:
         pairs = ((job, task) for job in _all_jobs(asked) for task in job.tasks(moment))
         return (pair for pair in pairs if status is None or pair[1].status == status)
 
     return Group(counts.total() if status is None else counts[status], items)
 
 
-def _task_holds(site: Site, task: Task, value: Match) -> bool:
+def _task_holds(site: Site, task: SimulatedTask, value: Match) -> bool:
     return any(value(site.partition_value(task.table, unit)) for unit in task.plan.units)
 
 

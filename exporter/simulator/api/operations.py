@@ -38,7 +38,7 @@ WRITING: Final = frozenset(operation for method, _, operation in _ROUTES if meth
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class ApiRoute:
     """What a request's path and method name."""
 
     operation: str
@@ -52,34 +52,34 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """An operation that is to be carried out, after every check of who asks."""
 
-    route: Route
+    route: ApiRoute
     query: Sequence[tuple[str, str]]
     body: bytes
     page_size_cap: int
     tweaks: Tweaks
 
 
-def route(method: str, path: str) -> Route | None:
+def route(method: str, path: str) -> ApiRoute | None:
     """Return what a method and an encoded path name; None where that is nothing of the API."""
     for known, pattern, operation in _ROUTES:
         match = pattern.fullmatch(path)
         if match is not None and known == method:
             parts = {name: unquote(part) for name, part in match.groupdict().items()}
-            return Route(operation, parts.get("source"), parts.get("object"))
+            return ApiRoute(operation, parts.get("source"), parts.get("object"))
     return None
 
 
-def known_route(found: Route | None, action: str) -> Route:
+def known_route(found: ApiRoute | None, action: str) -> ApiRoute:
     """Return the route, if there is one and the header `x-acs-action` fits it."""
     if found is None or found.operation != action:
         raise Refusal(404, "InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
     return found
 
 
-def answer(world: World, call: Call) -> dict[str, Any]:
+def answer(world: World, call: ApiCall) -> dict[str, Any]:
     """Carry a call out and return its `data`.
 
     Raises: Refusal.

@@ -43,7 +43,7 @@ def group(items: Sequence[Item]) -> Group[Item]:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ResultPage:
     """Which part of a list is asked for."""
 
     number: int
@@ -80,11 +80,11 @@ def _reversed(part: Group[Item]) -> Group[Item]:
     return Group(part.count, lambda: reversed(list(part.items())))
 
 
-def page_of(query: Query, cap: int, tweaks: Tweaks, *, all_by_default: bool = False) -> Page:
+def page_of(query: Query, cap: int, tweaks: Tweaks, *, all_by_default: bool = False) -> ResultPage:
     """Return the page that is asked for; its size is at most `cap`, or what the tweaks say instead."""
     number = query.integer("pageNum", 1, least=1)
     size = min(query.integer("pageSize", DEFAULT_PAGE_SIZE, least=1), tweaks.cap or cap)
-    return Page(number, None if all_by_default and "pageNum" not in query else size, tweaks)
+    return ResultPage(number, None if all_by_default and "pageNum" not in query else size, tweaks)
 
 
 def _window(groups: Sequence[Group[Item]], first: int, size: int) -> Iterator[Item]:

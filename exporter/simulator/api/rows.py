@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from exporter.simulator.world.job_progress import Job, Task
+from exporter.simulator.world.job_progress import SimulatedJob, SimulatedTask
 from exporter.simulator.world.plans import PARTITIONS, TABLES
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import At
@@ -86,7 +86,7 @@ def _config(site: Site) -> list[dict[str, Any]]:
     ]
 
 
-def job_facts(site: Site, job: Job, at: At) -> dict[str, Any]:
+def job_facts(site: Site, job: SimulatedJob, at: At) -> dict[str, Any]:
     """Return a row of ListMmsJobs without what its tasks decide."""
     three_layers = site.source.type.upper() == "MAXCOMPUTE"
     facts = {
@@ -107,7 +107,7 @@ def job_facts(site: Site, job: Job, at: At) -> dict[str, Any]:
     return site.with_texts("job", job.id, facts)
 
 
-def job(site: Site, job: Job, at: At) -> dict[str, Any]:
+def job(site: Site, job: SimulatedJob, at: At) -> dict[str, Any]:
     """Return a row of ListMmsJobs."""
     return as_sent(job_facts(site, job, at)) | {
         "status": job.status(at.moment),
@@ -117,7 +117,7 @@ def job(site: Site, job: Job, at: At) -> dict[str, Any]:
     }
 
 
-def _job_config(site: Site, job: Job) -> dict[str, Any]:
+def _job_config(site: Site, job: SimulatedJob) -> dict[str, Any]:
     tables = [site.table_name(table) for table in job.tables()] if job.plan.kind == TABLES else None
     partitions = None
     if job.plan.kind == PARTITIONS and "partitionFilters" not in job.request:
@@ -136,7 +136,7 @@ def _job_config(site: Site, job: Job) -> dict[str, Any]:
     return config | {name: value for name, value in scope.items() if value is not None} | given
 
 
-def task(site: Site, job: Job, task: Task) -> dict[str, Any]:
+def task(site: Site, job: SimulatedJob, task: SimulatedTask) -> dict[str, Any]:
     """Return a row of ListMmsTasks."""
     begun = job.created + task.plan.start
     started = task.status != "INIT"

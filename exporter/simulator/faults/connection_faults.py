@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from exporter.simulator.faults.response_faults import JSON, Answer
+from exporter.simulator.faults.response_faults import JSON, ApiAnswer
 
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)
 _CHUNK: Final = 1 << 16
@@ -35,7 +35,7 @@ async def hang(request: web.Request, stopping: asyncio.Event) -> web.StreamRespo
     return reset(request)
 
 
-async def reset_in_body(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def reset_in_body(request: web.Request, answer: ApiAnswer) -> web.StreamResponse:
     """Send one half of an answer, then cut the connection with RST."""
     response = await _begun(request, answer)
     await response.write(answer.body[: len(answer.body) // 2])
@@ -45,7 +45,7 @@ async def reset_in_body(request: web.Request, answer: Answer) -> web.StreamRespo
     return response
 
 
-async def end_early(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def end_early(request: web.Request, answer: ApiAnswer) -> web.StreamResponse:
     """Declare a whole answer, send one half, and close the connection."""
     response = await _begun(request, answer)
     await response.write(answer.body[: len(answer.body) // 2])
@@ -55,7 +55,7 @@ async def end_early(request: web.Request, answer: Answer) -> web.StreamResponse:
 
 
 async def drip(
-    request: web.Request, answer: Answer, bytes_per_second: float, stopping: asyncio.Event
+    request: web.Request, answer: ApiAnswer, bytes_per_second: float, stopping: asyncio.Event
 ) -> web.StreamResponse:
     """Send an answer slowly."""
     response = await _begun(request, answer)
@@ -88,7 +88,7 @@ async def flood(request: web.Request, size: int | None, stopping: asyncio.Event)
     return response if left <= 0 else reset(request)
 
 
-async def _begun(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def _begun(request: web.Request, answer: ApiAnswer) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers={**answer.headers, "Content-Type": answer.content_type})
     response.content_length = len(answer.body)
     await response.prepare(request)

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """What is sent back."""
 
     status: int
@@ -28,7 +28,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def error_answer(status: int, code: str, message: str, request_id: str, *, lower_case: bool = False) -> Answer:
+def error_answer(status: int, code: str, message: str, request_id: str, *, lower_case: bool = False) -> ApiAnswer:
     """Return an error in the vendor's form."""
     body = {
         "Code": code,
@@ -39,41 +39,41 @@ def error_answer(status: int, code: str, message: str, request_id: str, *, lower
     }
     if lower_case:
         body = {name[0].lower() + name[1:]: value for name, value in body.items()}
-    return Answer(status, msgspec.json.encode(body))
+    return ApiAnswer(status, msgspec.json.encode(body))
 
 
-def instead(fault: Fault, request_id: str) -> Answer | None:
+def instead(fault: Fault, request_id: str) -> ApiAnswer | None:
     """Return the answer that takes the place of a call; None where the fault is of another kind."""
     make = _INSTEAD.get(fault.kind)
     return make(fault, request_id) if make else None
 
 
-def _error(fault: Fault, request_id: str) -> Answer:
+def _error(fault: Fault, request_id: str) -> ApiAnswer:
     code, message = fault.code or "InternalError", fault.message or "The request processing has failed."
     return error_answer(fault.status or 500, code, message, request_id, lower_case=fault.lower_case)
 
 
-def _throttled(fault: Fault, request_id: str) -> Answer:
+def _throttled(fault: Fault, request_id: str) -> ApiAnswer:
     code, message = fault.code or "Throttling.User", fault.message or _THROTTLED
     answer = error_answer(fault.status or 429, code, message, request_id, lower_case=fault.lower_case)
     wait = fault.retry_after_ms
-    return answer if wait is None else Answer(answer.status, answer.body, headers={"x-acs-retry-after": str(wait)})
+    return answer if wait is None else ApiAnswer(answer.status, answer.body, headers={"x-acs-retry-after": str(wait)})
 
 
-def _code_in_200(fault: Fault, request_id: str) -> Answer:
+def _code_in_200(fault: Fault, request_id: str) -> ApiAnswer:
     code, message = fault.code or "ServiceUnavailable", fault.message or "The service is not available."
     return error_answer(200, code, message, request_id, lower_case=fault.lower_case)
 
 
-_INSTEAD: Final[dict[str, Callable[[Fault, str], Answer]]] = {
+_INSTEAD: Final[dict[str, Callable[[Fault, str], ApiAnswer]]] = {
     "error": _error,
     "throttle": _throttled,
     "code_in_200": _code_in_200,
-    "html": lambda fault, _: Answer(fault.status or 200, _HTML, "text/html;charset=utf-8"),
-    "empty": lambda fault, _: Answer(fault.status or 200, b""),
-    "answer": lambda fault, _: Answer(fault.status or 200, fault.body or fault.text.encode(), fault.content_type),
-    "redirect": lambda fault, _: Answer(fault.status or 302, b"", headers={"Location": fault.url}),
-    "deep_nesting": lambda fault, _: Answer(200, b'{"data":' + b"[" * fault.size + b"]" * fault.size + b"}"),
+    "html": lambda fault, _: ApiAnswer(fault.status or 200, _HTML, "text/html;charset=utf-8"),
+    "empty": lambda fault, _: ApiAnswer(fault.status or 200, b""),
+    "answer": lambda fault, _: ApiAnswer(fault.status or 200, fault.body or fault.text.encode(), fault.content_type),
+    "redirect": lambda fault, _: ApiAnswer(fault.status or 302, b"", headers={"Location": fault.url}),
+    "deep_nesting": lambda fault, _: ApiAnswer(200, b'{"data":' + b"[" * fault.size + b"]" * fault.size + b"}"),
 }
 
 

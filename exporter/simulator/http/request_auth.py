@@ -44,7 +44,7 @@ class Received:
     body: bytes
 
 
-class Doorman:
+class RequestVerifier:
     """Lets a request in, or raises a Refusal."""
 
     def __init__(self, identities: Identities, wall_clock: Callable[[], float]) -> None:

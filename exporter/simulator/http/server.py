@@ -20,9 +20,9 @@ from exporter.simulator.api.identities import Identities, Identity
 from exporter.simulator.faults import connection_faults as wire
 from exporter.simulator.faults import response_faults as damage
 from exporter.simulator.faults.fault_plan import Fault, Faults
-from exporter.simulator.faults.response_faults import Answer
+from exporter.simulator.faults.response_faults import ApiAnswer
 from exporter.simulator.http import control
-from exporter.simulator.http.request_auth import Doorman, Received, check_permission
+from exporter.simulator.http.request_auth import Received, RequestVerifier, check_permission
 from exporter.simulator.world.event_handlers import happen
 from exporter.simulator.world.world import World
 
@@ -58,7 +58,7 @@ class Simulator:
         self.faults = Faults(world.options.seed, wall_clock)
         self.calls: Counter[tuple[str, int | None]] = Counter()
         """Calls received, refused ones too, by operation and source id."""
-        self._doorman = Doorman(self.identities, wall_clock)
+        self._doorman = RequestVerifier(self.identities, wall_clock)
         self._stopping = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._url = ""
@@ -122,19 +122,23 @@ class Simulator:
         except ConnectionError:
             return wire.reset(request)  # the client has left
 
-    def _answer(self, route: operations.Route, received: Received, request_id: str, fault: Fault | None) -> Answer:
+    def _answer(
+        self, route: operations.ApiRoute, received: Received, request_id: str, fault: Fault | None
+    ) -> ApiAnswer:
         cap = self.page_size_caps.get(route.operation, self.page_size_cap)
         tweaks = damage.tweaks(fault)._replace(is_reversed=route.operation in self.reversed_lists)
-        call = operations.Call(route, received.query, received.body, cap, tweaks)
+        call = operations.ApiCall(route, received.query, received.body, cap, tweaks)
         data = operations.answer(self.world, call)
         if fault is not None:
             data = damage.spoilt_data(fault, data)
             if fault.event is not None and fault.kind == "meanwhile":
                 happen(self.world, fault.event)
         stray = "\n" if route.operation in _ID_WITH_NEWLINE else ""
-        return Answer(200, msgspec.json.encode({"requestId": request_id + stray, "data": data}))
+        return ApiAnswer(200, msgspec.json.encode({"requestId": request_id + stray, "data": data}))
 
-    async def _with_fault(self, request: web.Request, fault: Fault, answer: Callable[[], Answer]) -> web.StreamResponse:
+    async def _with_fault(
+        self, request: web.Request, fault: Fault, answer: Callable[[], ApiAnswer]
+    ) -> web.StreamResponse:
         made_up = damage.instead(fault, str(uuid.uuid4()).upper())
         if made_up is not None:
             return _response(made_up)
@@ -155,7 +159,7 @@ class Simulator:
                 async with asyncio.timeout(seconds):
                     await self._stopping.wait()
 
-    async def _spoilt(self, request: web.Request, fault: Fault, answer: Answer) -> web.StreamResponse:
+    async def _spoilt(self, request: web.Request, fault: Fault, answer: ApiAnswer) -> web.StreamResponse:
         """Send an answer that was carried out as the fault has it."""
         match fault.kind:
             case "lost_answer":
@@ -167,7 +171,7 @@ class Simulator:
             case "drip":
                 return await wire.drip(request, answer, fault.bytes_per_second, self._stopping)
             case _:
-                return _response(Answer(answer.status, damage.spoilt_body(fault, answer.body)))
+                return _response(ApiAnswer(answer.status, damage.spoilt_body(fault, answer.body)))
 
 
 async def _received(request: web.Request) -> Received:
@@ -181,6 +185,6 @@ async def _received(request: web.Request) -> Received:
     )
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(answer: ApiAnswer) -> web.Response:
     headers = {**answer.headers, "Content-Type": answer.content_type}
     return web.Response(status=answer.status, body=answer.body, headers=headers)

@@ -15,7 +15,7 @@ import msgspec
 from exporter.mms.models import Count
 from exporter.simulator.api.error_answers import Refusal, bad_parameter, not_found
 from exporter.simulator.world import states
-from exporter.simulator.world.job_progress import Job
+from exporter.simulator.world.job_progress import SimulatedJob
 from exporter.simulator.world.job_store import FIRST_CREATED_ID, Created
 from exporter.simulator.world.planner import laid_out
 from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, TaskPlan
@@ -232,7 +232,7 @@ def _made(site: Site, at: At, request: Request, database: int, plan: JobPlan) ->
     said = msgspec.structs.asdict(request).items()
     given = {name: value for name, value in said if value is not None and name not in _UNSAID}
     renamed = dict(zip(Request.__struct_fields__, Request.__struct_encode_fields__, strict=True))
-    job = Job(
+    job = SimulatedJob(
         id=FIRST_CREATED_ID + len(site.roster.created),
         plan=plan,
         created=at.moment + wait,
@@ -246,7 +246,7 @@ def _made(site: Site, at: At, request: Request, database: int, plan: JobPlan) ->
     return Created(job, at.seconds, at.seconds + wait, is_made=not fails)
 
 
-def _carry_out(site: Site, job: Job, at: At) -> None:
+def _carry_out(site: Site, job: SimulatedJob, at: At) -> None:
     """Let the tables of a job take part in it."""
     for task in job.plan.tasks:
         attempt = Attempt(job.created + task.start, job.created + task.end, task.outcome, job.id)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
 from exporter.simulator.api.error_answers import Refusal, bad_parameter, not_found
 from exporter.simulator.world import events, states
-from exporter.simulator.world.job_progress import Job
+from exporter.simulator.world.job_progress import SimulatedJob
 from exporter.simulator.world.seeded_random import chance
 from exporter.simulator.world.source import AGENT, STALL, Site
 from exporter.simulator.world.states import Attempt
@@ -83,7 +83,7 @@ def _remove_job(world: World, event: events.RemoveJob) -> int:
     return 0
 
 
-def _break_off(site: Site, job: Job, moment: float) -> None:
+def _break_off(site: Site, job: SimulatedJob, moment: float) -> None:
     for table in job.tables():
         site.inventory.touch(table, moment).stop(job.id, moment)
 

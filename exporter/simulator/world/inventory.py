@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from exporter.simulator.world import states
 from exporter.simulator.world.plans import TablePlan
-from exporter.simulator.world.source_spec import Source, Spot
+from exporter.simulator.world.source_spec import SourceSpec, Spot
 from exporter.simulator.world.states import Attempt, Counts, Tally
 
 _START = attrgetter("start")
@@ -69,7 +69,7 @@ def _without(attempts: list[Attempt], job: int, moment: float) -> list[Attempt]:
 class Inventory:
     """What a source holds, served from plans; only touched tables are held one by one."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SourceSpec) -> None:
         self.source = source
         self.touched: dict[int, TouchedTable] = {}
 

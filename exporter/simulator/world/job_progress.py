@@ -8,7 +8,7 @@ from exporter.simulator.world import states
 from exporter.simulator.world.plans import JobPlan, TaskPlan
 
 
-class Task(NamedTuple):
+class SimulatedTask(NamedTuple):
     """A task at one moment."""
 
     id: int
@@ -19,7 +19,7 @@ class Task(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SimulatedJob:
     """One job: a plan, where it lies in time, and whether it was stopped."""
 
     id: int
@@ -53,13 +53,13 @@ class Job:
         """Return how many of its tasks are DONE at `moment`."""
         return self.plan.tasks_done(self.age(moment))
 
-    def tasks(self, moment: float) -> Iterator[Task]:
+    def tasks(self, moment: float) -> Iterator[SimulatedTask]:
         """Yield its tasks as they are at `moment`."""
         age, stopped = self.age(moment), self.stopped(moment)
         for number, plan in enumerate(self.plan.tasks):
             broken_off = stopped and age < plan.end
             status = states.INIT if broken_off else plan.status(age)
-            yield Task(task_id(self.id, number), number, self.first_table + plan.table, plan, status)
+            yield SimulatedTask(task_id(self.id, number), number, self.first_table + plan.table, plan, status)
 
     def tables(self) -> list[int]:
         """Return the numbers of the tables it migrates, each once, in its order."""

@@ -13,12 +13,12 @@ from typing import Final
 
 from exporter.mms.models import TASK_PHASES, UNFINISHED_JOB_STATUSES
 from exporter.simulator.world import states
-from exporter.simulator.world.job_progress import Job
+from exporter.simulator.world.job_progress import SimulatedJob
 from exporter.simulator.world.planner import laid_out
 from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, TaskPlan
 from exporter.simulator.world.seeded_random import draw, pick
 from exporter.simulator.world.source_clock import At
-from exporter.simulator.world.source_spec import Source
+from exporter.simulator.world.source_spec import SourceSpec
 
 FIRST_CREATED_ID: Final = 9_000_001
 _HISTORY_GAP_SECONDS: Final = 3600.0
@@ -29,7 +29,7 @@ _PLAN, _STOP = 301, 302
 class Created:
     """A job on request, and the asynchronous task that makes it."""
 
-    def __init__(self, job: Job, asked: float, ready: float, *, is_made: bool = True) -> None:
+    def __init__(self, job: SimulatedJob, asked: float, ready: float, *, is_made: bool = True) -> None:
         self.job = job
         self.asked = asked
         """Seconds of the world at which it was asked for."""
@@ -47,10 +47,10 @@ class Created:
         return self.is_made and not self.is_removed and self.ready <= seconds
 
 
-class Roster:
+class JobStore:
     """Finds, counts and enumerates the jobs of a source at a time."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SourceSpec) -> None:
         self.source = source
         self.created: list[Created] = []
         self.stopped: dict[int, float] = {}
@@ -61,7 +61,7 @@ class Roster:
         """The moment at which the oldest job was created."""
         return self._history_created(1)
 
-    def find(self, job_id: int, at: At) -> Job | None:
+    def find(self, job_id: int, at: At) -> SimulatedJob | None:
         """Return one job; None where it does not exist then."""
         if job_id >= FIRST_CREATED_ID:
             found = self._found(job_id, at)
@@ -83,7 +83,7 @@ class Roster:
         lanes = sum(lane.created(at.moment) for lane in self.source.lanes)
         return len(list(self._created_ids(at))) + lanes + self.source.first_lane_job - 1
 
-    def unfinished(self, at: At) -> list[Job]:
+    def unfinished(self, at: At) -> list[SimulatedJob]:
         """Return the jobs that are INIT or DOING, newest first."""
         source = self.source
         width = len(source.lanes)
@@ -147,7 +147,7 @@ class Roster:
     def _created_ids(self, at: At) -> Iterator[int]:
         return (made.job.id for made in reversed(self.created) if made.exists(at.seconds))
 
-    def _found(self, job_id: int, at: At) -> Job | None:
+    def _found(self, job_id: int, at: At) -> SimulatedJob | None:
         number = job_id - FIRST_CREATED_ID
         if number >= len(self.created) or not self.created[number].exists(at.seconds):
             return None
@@ -161,7 +161,7 @@ class Roster:
                 if index < created[number]:
                     yield self.source.first_lane_job + index * len(lanes) + number
 
-    def _lane_job(self, job_id: int, at: At) -> Job | None:
+    def _lane_job(self, job_id: int, at: At) -> SimulatedJob | None:
         source = self.source
         index, number = divmod(job_id - source.first_lane_job, len(source.lanes))
         lane = source.lanes[number]
@@ -172,7 +172,7 @@ class Roster:
         first = source.first_table(wave, lane)
         created = lane.begin(wave) + plan.start
         spot = source.spot(first + plan.tasks[0].table, at.moment)
-        return Job(job_id, plan, created, first, spot.database if spot else 0)
+        return SimulatedJob(job_id, plan, created, first, spot.database if spot else 0)
 
     @property
     def _failure_step(self) -> int:
@@ -186,7 +186,7 @@ class Roster:
         lanes_begin = max((lane.plan.seconds for lane in self.source.lanes), default=0.0)
         return -lanes_begin - (self.source.first_lane_job - job_id) * _HISTORY_GAP_SECONDS
 
-    def _past_job(self, job_id: int) -> Job:
+    def _past_job(self, job_id: int) -> SimulatedJob:
         """Return a job that ended, or was stopped, before the lanes' first ones."""
         seed = draw(*self.source.seed, _PLAN, job_id)
         stopped = job_id > self.source.history
@@ -199,7 +199,7 @@ class Roster:
         plan = self._past_plan(kind, tables, failed=not stopped and self._failed_long_ago(job_id))
         created = self._history_created(job_id)
         stop_age = plan.begins * (0.5 if draw(seed, _STOP) % 2 else 1.5)
-        return Job(job_id, plan, created, 1, database, stopped_at=created + stop_age if stopped else None)
+        return SimulatedJob(job_id, plan, created, 1, database, stopped_at=created + stop_age if stopped else None)
 
     def _past_plan(self, kind: str, tables: list[int], *, failed: bool) -> JobPlan:
         base = self.source.base.tables

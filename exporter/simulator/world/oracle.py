@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from exporter.simulator.world.world import World
 
 
-class Truth:
+class Oracle:
     """A world at one second, texts without the stray newlines of answers."""
 
     def __init__(self, world: "World") -> None:
@@ -178,7 +178,7 @@ def _table_status(units: list[str]) -> str:
     return states.FAILED if states.FAILED in found else states.INIT
 
 
-def _job_status(job: jobs.Job, tasks: list[str], moment: float) -> str:
+def _job_status(job: jobs.SimulatedJob, tasks: list[str], moment: float) -> str:
     """Return a job's status by its age and its tasks' statuses."""
     age = job.age(moment)
     if age < job.plan.seconds:

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from exporter.simulator.world import states
 from exporter.simulator.world.inventory import Inventory
-from exporter.simulator.world.job_progress import Job
-from exporter.simulator.world.job_store import Roster
+from exporter.simulator.world.job_progress import SimulatedJob
+from exporter.simulator.world.job_store import JobStore
 from exporter.simulator.world.seeded_random import chance, draw
 from exporter.simulator.world.source_clock import At
-from exporter.simulator.world.source_spec import Lane, Role, Source
+from exporter.simulator.world.source_spec import Lane, Role, SourceSpec
 
 AGENT: Final = "agent"
 STALL: Final = "stall"
@@ -39,10 +39,10 @@ _ETA, _SIZE, _ROWS, _WIDTH = 401, 402, 403, 404
 class Site:
     """One data source, its tables and its jobs."""
 
-    def __init__(self, source: Source, start: float, zone: tzinfo) -> None:
+    def __init__(self, source: SourceSpec, start: float, zone: tzinfo) -> None:
         self.source = source
         self.inventory = Inventory(source)
-        self.roster = Roster(source)
+        self.roster = JobStore(source)
         self.texts: dict[tuple[str, int], dict[str, str]] = {}
         """Texts set on command, by kind of object and id, then by the API's name of the field."""
         self.region = source.options.region
@@ -144,12 +144,12 @@ class Site:
         rows = units * rows + (units * (2 * first + units - 1)) // 2
         return rows * width, rows
 
-    def job_name(self, job: Job) -> str:
+    def job_name(self, job: SimulatedJob) -> str:
         """Return the name of a job."""
         default = job.name or f"migrate_{self.source.database_name(job.database)}_{job.id}"
         return self.text("job", job.id, "name", default)
 
-    def job_eta(self, job: Job) -> str:
+    def job_eta(self, job: SimulatedJob) -> str:
         """Return a job's eta: often empty, sometimes a time, sometimes a bare date."""
         share = chance(*self.source.seed, _ETA, job.id)
         planned = self.time(job.created + 2 * job.plan.seconds)

@@ -55,7 +55,7 @@ class _Pause(NamedTuple):
 
 
 @dataclass(slots=True)
-class Pace:
+class SourcePace:
     """The map of one source, both ways."""
 
     outage: Outage | None = None

@@ -14,7 +14,7 @@ from exporter.simulator.world.options import WorldOptions
 from exporter.simulator.world.planner import Planner
 from exporter.simulator.world.plans import Plan, TablePlan
 from exporter.simulator.world.seeded_random import chance, draw, pick
-from exporter.simulator.world.source_clock import Outage, Pace
+from exporter.simulator.world.source_clock import Outage, SourcePace
 from exporter.simulator.world.states import Counts
 
 FIRST_SOURCE_ID: Final = 2_000_001
@@ -95,7 +95,7 @@ class Spot(NamedTuple):
 
 
 @dataclass(slots=True)
-class Source:
+class SourceSpec:
     """A data source as its seed has it; nothing here changes but its name, type, region and pace."""
 
     index: int
@@ -106,7 +106,7 @@ class Source:
     base: Plan
     lanes: tuple[Lane, ...]
     wave_tables: int
-    pace: Pace = field(default_factory=Pace)
+    pace: SourcePace = field(default_factory=SourcePace)
     stopped_jobs: int = field(init=False)
     """Jobs that were stopped before the story begins: none or one."""
     history: int = field(init=False)
@@ -201,7 +201,7 @@ class Source:
         return f"{pick(_NOUNS, *self.seed, table)}_{table}"
 
 
-def make_source(options: WorldOptions, planner: Planner, index: int, role: Role | None = None) -> Source:
+def make_source(options: WorldOptions, planner: Planner, index: int, role: Role | None = None) -> SourceSpec:
     """Return the source with this index."""
     role = role or _role(options, index)
     busy = role is Role.MOVING or role is Role.RESTARTING
@@ -211,8 +211,8 @@ def make_source(options: WorldOptions, planner: Planner, index: int, role: Role 
     base = Plan(()) if role is Role.START_FAILED else planner.settled(variant, settled, finished=role is Role.FINISHED)
     source_type = _ODD_TYPE if options.special_sources and index == _ODD_INDEX else TYPES[index % len(TYPES)]
     name = f"{source_type.lower()}-{_FIELDS[index // len(TYPES) % len(_FIELDS)]}-{index + 1:03d}"
-    pace = Pace(_outage(options, index, role) if options.incidents and busy else None)
-    return Source(index, options, name, source_type, role, base, lanes, planner.wave_tables, pace)
+    pace = SourcePace(_outage(options, index, role) if options.incidents and busy else None)
+    return SourceSpec(index, options, name, source_type, role, base, lanes, planner.wave_tables, pace)
 
 
 def _role(options: WorldOptions, index: int) -> Role:

@@ -5,11 +5,11 @@ from zoneinfo import ZoneInfo
 
 from exporter.simulator.api.error_answers import not_found
 from exporter.simulator.world.options import WorldOptions
-from exporter.simulator.world.oracle import Truth
+from exporter.simulator.world.oracle import Oracle
 from exporter.simulator.world.planner import Planner
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import At
-from exporter.simulator.world.source_spec import FIRST_SOURCE_ID, Role, Source, make_source
+from exporter.simulator.world.source_spec import FIRST_SOURCE_ID, Role, SourceSpec, make_source
 
 
 class World:
@@ -59,9 +59,9 @@ class World:
             self._keep(make_source(self.options, self._planner, index))
         return self._sites[source_id]
 
-    def truth(self) -> Truth:
+    def truth(self) -> Oracle:
         """Return what the world holds now, counted one by one."""
-        return Truth(self)
+        return Oracle(self)
 
     def add(self, *, moving: bool) -> Site:
         """Add a source."""
@@ -76,6 +76,6 @@ class World:
         self._removed.add(self.site(source_id).id)
         del self._sites[source_id]
 
-    def _keep(self, source: Source) -> Site:
+    def _keep(self, source: SourceSpec) -> Site:
         site = self._sites[source.id] = Site(source, self.start, self._zone)
         return site

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, Snapshot, SourceSnapshot, Trouble
+from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError, Snapshot, SourceSnapshot
 from exporter.mms.models import DataSource
 from exporter.web.status.progress_bars import progress_of
 from exporter.web.status.status_schema import Attention, Concerned
@@ -116,14 +116,14 @@ def _of_configuration(problems: Sequence[str]) -> Iterator[Attention]:
 def _of_accounts(accounts: Iterable[AccountSnapshot]) -> Iterator[Attention]:
     for account in accounts:
         for collector in account.collectors:
-            by_reason: dict[str, list[Trouble]] = defaultdict(list)
+            by_reason: dict[str, list[RefreshError]] = defaultdict(list)
             for trouble in collector.troubles:
                 by_reason[trouble.reason].append(trouble)
             for reason, troubles in by_reason.items():
                 yield _of_troubles(collector, reason, troubles)
 
 
-def _of_troubles(collector: CollectorSnapshot, reason: str, troubles: Sequence[Trouble]) -> Attention:
+def _of_troubles(collector: CollectorSnapshot, reason: str, troubles: Sequence[RefreshError]) -> Attention:
     is_listing = collector.collector == "datasources"
     about = [trouble.about for trouble in troubles if trouble.about]
     unread = UNREAD_ACCOUNT if is_listing else UNREAD_SOURCE if about else UNREAD_REST

@@ -18,7 +18,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
 from exporter.web.status import formatting as wording
 from exporter.web.status.attention import DOCUMENTS
-from exporter.web.status.status_schema import Failed, Jobs, Progress, Report, Source
+from exporter.web.status.source_schema import FailedStatus, JobsStatus, Progress, SourceStatus
+from exporter.web.status.status_schema import StatusReport
 
 BAR_UNITS: Final = 1000
 """The width of a progress bar."""
@@ -60,7 +61,7 @@ def marks(progress: Progress) -> tuple[Mark, Mark]:
     return Mark(min(done, BAR_UNITS - doing), doing), Mark(BAR_UNITS - failed, failed)
 
 
-def unfinished(jobs: Jobs) -> int:
+def unfinished(jobs: JobsStatus) -> int:
     """Return how many jobs have not ended."""
     return sum(jobs.counts.get(status, 0) for status in UNFINISHED_JOB_STATUSES)
 
@@ -124,7 +125,7 @@ POLICY: Final = "; ".join(
 """The Content-Security-Policy of the page: its own style and script, and no other."""
 
 
-def page(report: Report, telemetry_path: str) -> bytes:
+def page(report: StatusReport, telemetry_path: str) -> bytes:
     """Return the status page, in UTF-8; the metrics stand at `telemetry_path`."""
     template = _ENVIRONMENT.get_template("status.html")
     pieces = template.generate(
@@ -138,7 +139,7 @@ def page(report: Report, telemetry_path: str) -> bytes:
     return b"".join(_yielding(pieces))
 
 
-def _rows(report: Report) -> dict[str, Any]:
+def _rows(report: StatusReport) -> dict[str, Any]:
     """Return the rows of the tables that span data sources, and how many of each are omitted."""
     summary = report.summary
     jobs = [(source, job) for source in report.sources if source.jobs for job in source.jobs.listed]
@@ -160,12 +161,12 @@ def _yielding(pieces: Iterator[str]) -> Iterator[bytes]:
         time.sleep(0)
 
 
-def _named(source: Source) -> Iterator[Failed]:
+def _named(source: SourceStatus) -> Iterator[FailedStatus]:
     for failures in (source.failed_tables, source.failed_partitions):
         yield from failures.named if failures is not None else ()
 
 
-def _keyed(failures: Iterable[tuple[Source, Failed]]) -> Iterator[tuple[str, Source, Failed]]:
+def _keyed(failures: Iterable[tuple[SourceStatus, FailedStatus]]) -> Iterator[tuple[str, SourceStatus, FailedStatus]]:
     """Give each failure a key of its own, by which the script knows it again; of those named alike, by its turn."""
     turns: Counter[str] = Counter()
     for source, failed in failures:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from exporter.mms.models import DataSource
 from exporter.mms.progress import done_of_all, ratio
-from exporter.web.status.status_schema import Objects, Progress
+from exporter.web.status.source_schema import Objects, Progress
 
 
 def tables_of(row: DataSource) -> Objects:

@@ -3,18 +3,18 @@
 from typing import Final
 
 from exporter.collect.snapshot import (
-    Failed,
-    Failures,
-    FailuresFigures,
-    JobFigures,
-    JobsFigures,
-    SourceFigures,
+    FailedUnit,
+    FailedUnits,
+    FailuresStats,
+    JobsStats,
+    JobStats,
     SourceSnapshot,
+    SourceStats,
 )
 from exporter.masking import masked
 from exporter.mms.models import UNFINISHED_JOB_STATUSES, DataSource
 from exporter.mms.progress import ratio
-from exporter.web.status import status_schema as report
+from exporter.web.status import source_schema
 from exporter.web.status.attention import needs_attention
 from exporter.web.status.progress_bars import partitions_of, progress_of, tables_of
 from exporter.web.status.truncation import cut, optional_text, optional_time, word
@@ -25,13 +25,13 @@ _LISTED: Final = (*UNFINISHED_JOB_STATUSES, "FAILED")
 """What `mms-exporter jobs` lists."""
 
 
-def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> report.Source:
+def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> source_schema.SourceStatus:
     """Return a data source with so many of its jobs, and so many of its failures of each kind, at most."""
     name = source.name
-    figures = source.figures or SourceFigures(name, DataSource(id=name.source_id), None, None)
-    failures = source.failures or FailuresFigures(name, None, None)
+    figures = source.figures or SourceStats(name, DataSource(id=name.source_id), None, None)
+    failures = source.failures or FailuresStats(name, None, None)
     row = figures.row
-    return report.Source(
+    return source_schema.SourceStatus(
         account=name.account,
         id=name.source_id,
         name=cut(name.source),
@@ -65,7 +65,7 @@ def _projects(row: DataSource) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for each in named if (text := optional_text(each))))[:MAX_PROJECTS]
 
 
-def _jobs(jobs: JobsFigures | None, most: int) -> report.Jobs | None:
+def _jobs(jobs: JobsStats | None, most: int) -> source_schema.JobsStatus | None:
     if jobs is None:
         return None
     open_jobs = [job for job in jobs.jobs if (job.status or "").upper() != "DONE"]
@@ -73,7 +73,7 @@ def _jobs(jobs: JobsFigures | None, most: int) -> report.Jobs | None:
     counted = sum(jobs.counts.get(status, 0) for status in _LISTED)
     counted += sum(1 for job in open_jobs if (job.status or "").upper() not in _LISTED)
     listed = tuple(map(_job, open_jobs[:most]))
-    return report.Jobs(
+    return source_schema.JobsStatus(
         counts=jobs.counts,
         stopped=jobs.stopped,
         listed=listed,
@@ -81,8 +81,8 @@ def _jobs(jobs: JobsFigures | None, most: int) -> report.Jobs | None:
     )
 
 
-def _job(job: JobFigures) -> report.Job:
-    return report.Job(
+def _job(job: JobStats) -> source_schema.JobStatus:
+    return source_schema.JobStatus(
         id=job.job_id,
         name=optional_text(job.name),
         type=optional_text(job.type),
@@ -101,15 +101,15 @@ def _job(job: JobFigures) -> report.Job:
     )
 
 
-def _failures(failures: Failures | None, most: int) -> report.Failures | None:
+def _failures(failures: FailedUnits | None, most: int) -> source_schema.FailuresStatus | None:
     if failures is None:
         return None
     named = tuple(map(_failed, failures.newest[:most]))
-    return report.Failures(total=failures.total, named=named, omitted=failures.total - len(named))
+    return source_schema.FailuresStatus(total=failures.total, named=named, omitted=failures.total - len(named))
 
 
-def _failed(failed: Failed) -> report.Failed:
-    return report.Failed(
+def _failed(failed: FailedUnit) -> source_schema.FailedStatus:
+    return source_schema.FailedStatus(
         src_db=optional_text(failed.src_db),
         table=optional_text(failed.table),
         partition=optional_text(failed.partition),

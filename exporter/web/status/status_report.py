@@ -11,6 +11,7 @@ from exporter import __version__
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, Snapshot, SourceSnapshot
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
 from exporter.sharding import WHOLE, Shard
+from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
 from exporter.web.status.attention import attention_in, needs_attention
 from exporter.web.status.progress_bars import progress_of, together
@@ -59,12 +60,12 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class StatusInput:
     """All that a report is made of; equal to another exactly if the reports are."""
 
     snapshot: Snapshot = field(compare=False)
     publication: int
-    """The number of the snapshot, which stands for it where situations are compared."""
+    """The number of the snapshot, which stands for it where status inputs are compared."""
     published_at: float | None
     """Unix seconds; None before the first publication."""
     started_at: float
@@ -74,26 +75,26 @@ class Situation:
     shard: Shard = WHOLE
 
 
-def report_of(situation: Situation, limits: Limits = USUAL) -> report.Report:
-    """Return the report of a situation; what is beyond `limits` is counted."""
-    snapshot, load = situation.snapshot, situation.load
+def build_report(status_input: StatusInput, limits: Limits = USUAL) -> report.StatusReport:
+    """Return the report of a status_input; what is beyond `limits` is counted."""
+    snapshot, load = status_input.snapshot, status_input.load
     sources = [source for account in snapshot.accounts for source in account.sources]
     tables = [table for account in snapshot.accounts for table in account.tables]
     partitions = [partition for account in snapshot.accounts for partition in account.partitions]
     shown = _shown(sources, limits.sources)
     troubles = _share(limits.troubles, limits.troubles, _have_troubles(snapshot.accounts))
-    return report.Report(
+    return report.StatusReport(
         schema_version=report.SCHEMA_VERSION,
         version=__version__,
-        started_at=time(situation.started_at),
-        published_at=optional_time(situation.published_at),
+        started_at=time(status_input.started_at),
+        published_at=optional_time(status_input.published_at),
         configuration=report.Configuration(
             loaded_at=optional_time(load.at),
             last_load_successful=load.is_current,
             problems=tuple(map(cut, load.problems)),
         ),
-        shard=_shard(situation.shard),
-        awaited_accounts=situation.awaited_accounts,
+        shard=_shard(status_input.shard),
+        awaited_accounts=status_input.awaited_accounts,
         summary=_summary(snapshot, sources),
         attention=attention_in(snapshot, load.problems),
         accounts=tuple(_account(account, troubles) for account in snapshot.accounts),
@@ -105,8 +106,8 @@ def report_of(situation: Situation, limits: Limits = USUAL) -> report.Report:
     )
 
 
-def _shard(shard: Shard) -> report.Shard | None:
-    return None if shard.total == 1 else report.Shard(index=shard.index, total=shard.total)
+def _shard(shard: Shard) -> report.ShardStatus | None:
+    return None if shard.total == 1 else report.ShardStatus(index=shard.index, total=shard.total)
 
 
 def _shown(sources: Sequence[SourceSnapshot], most: int) -> list[SourceSnapshot]:
@@ -133,13 +134,13 @@ def _summary(snapshot: Snapshot, sources: Sequence[SourceSnapshot]) -> report.Su
     )
 
 
-def _progress(sources: Iterable[SourceSnapshot]) -> report.Progress | None:
+def _progress(sources: Iterable[SourceSnapshot]) -> source_schema.Progress | None:
     each = (progress_of(source.figures.row) for source in sources if source.figures is not None)
     return together(progress for progress in each if progress is not None)
 
 
-def _account(account: AccountSnapshot, troubles: int) -> report.Account:
-    return report.Account(
+def _account(account: AccountSnapshot, troubles: int) -> report.AccountStatus:
+    return report.AccountStatus(
         name=account.account,
         up=account.up,
         complete=account.is_complete,
@@ -153,22 +154,24 @@ def _have_troubles(accounts: Iterable[AccountSnapshot]) -> Iterable[bool]:
     return (bool(collector.troubles) for account in accounts for collector in account.collectors)
 
 
-def _collector(collector: CollectorSnapshot, most: int) -> report.Collector:
+def _collector(collector: CollectorSnapshot, most: int) -> report.CollectorStatus:
     shown = collector.troubles[:most]
-    return report.Collector(
+    return report.CollectorStatus(
         name=collector.collector,
         success=collector.success,
         duration_seconds=collector.duration_seconds,
         last_success_at=optional_time(collector.last_success_at),
         troubles=tuple(
-            report.Trouble(reason=each.reason, about=cut(each.about), message=cut(each.message), hint=each.hint)
+            source_schema.ErrorStatus(
+                reason=each.reason, about=cut(each.about), message=cut(each.message), hint=each.hint
+            )
             for each in shown
         ),
         troubles_omitted=collector.troubles_total - len(shown),
     )
 
 
-def _sources(shown: Sequence[SourceSnapshot], limits: Limits) -> tuple[report.Source, ...]:
+def _sources(shown: Sequence[SourceSnapshot], limits: Limits) -> tuple[source_schema.SourceStatus, ...]:
     jobs = _share(limits.jobs, limits.of_source, (bool(source.jobs and source.jobs.jobs) for source in shown))
     failures = _share(limits.failures, limits.of_source, (source.failures is not None for source in shown))
     return tuple(source_status(source, jobs, failures) for source in shown)

@@ -1,11 +1,12 @@
 """TableFigures and PartitionFigures -> report: what the configuration names. Pure."""
 
-from exporter.collect.snapshot import PartitionFigures, TableFigures
+from exporter.collect.snapshot import PartitionStats, TableStats
+from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
 from exporter.web.status.truncation import cut, optional_text, optional_time, word
 
 
-def table_status(figures: TableFigures) -> report.WatchedTable:
+def table_status(figures: TableStats) -> report.WatchedTable:
     """Return a watched table."""
     return report.WatchedTable(
         account=figures.name.account,
@@ -15,7 +16,7 @@ def table_status(figures: TableFigures) -> report.WatchedTable:
         src_db=optional_text(figures.src_db),
         table=optional_text(figures.table),
         status=word(figures.status),
-        partitions=report.Objects(
+        partitions=source_schema.Objects(
             inventory=figures.metadata_partitions,
             doing=figures.partitions_doing,
             done=figures.partitions_done,
@@ -28,7 +29,7 @@ def table_status(figures: TableFigures) -> report.WatchedTable:
     )
 
 
-def partition_status(figures: PartitionFigures) -> report.WatchedPartition:
+def partition_status(figures: PartitionStats) -> report.WatchedPartition:
     """Return a watched partition."""
     return report.WatchedPartition(
         account=figures.name.account,

@@ -1,0 +1,197 @@
+"""The records of a data source in the status report: progress, jobs, failures."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Count = Annotated[int, Meta(ge=0)]
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+Time = Annotated[datetime, Meta(tz=True)]
+
+
+class StatusRecord(Struct, frozen=True, kw_only=True, gc=False):
+    """One object of the response."""
+
+    # gc=False: records form no cycles, and tracking thousands of them makes garbage collection slow.
+
+
+class ErrorStatus(StatusRecord, frozen=True, kw_only=True):
+    """One error of the last refresh."""
+
+    reason: str
+    """The error class, as in the label `reason` of mms_api_request_failures_total; "internal" for a bug."""
+    about: str
+    """The data source or object that the error concerns; "" for the whole account."""
+    message: str
+    """The error, with HTTP status, error code and request ID if MMS returned them."""
+    hint: str
+    """The next step."""
+
+
+class Progress(StatusRecord, frozen=True, kw_only=True):
+    """Progress of a migration: tables and partitions together."""
+
+    total: Count
+    """Objects in the inventory, or objects with a status if there are more; failed objects are included."""
+    done: Count
+    """Objects in status DONE."""
+    part_done: Count
+    """Tables with some partitions migrated (PART_DONE)."""
+    doing: Count
+    """Objects in status DOING."""
+    failed: Count
+    """Objects in status FAILED."""
+    ratio: Ratio | None
+    """done / total; null if total is 0."""
+
+    @property
+    def left(self) -> int:
+        """Objects that wait or run; failed ones are not included."""
+        return self.total - self.done - self.part_done - self.failed
+
+
+class Objects(StatusRecord, frozen=True, kw_only=True):
+    """Counts of the tables or partitions of a data source or table."""
+
+    inventory: Count | None
+    """Objects found by the last metadata scan."""
+    doing: Count | None
+    """Objects in status DOING."""
+    done: Count | None
+    """Objects in status DONE."""
+    part_done: Count | None
+    """Tables with some partitions migrated (PART_DONE); null for partitions."""
+    failed: Count | None
+    """Objects in status FAILED."""
+
+
+class JobStatus(StatusRecord, frozen=True, kw_only=True):
+    """An unfinished or failed job."""
+
+    id: int
+    """ID of the job."""
+    name: str | None
+    """Name of the job."""
+    type: str | None
+    """Database, Tables or Partitions."""
+    task_type: str | None
+    """Type of its tasks, such as HIVE."""
+    src_db: str | None
+    """Source database."""
+    src_schema: str | None
+    """Source schema."""
+    dst_project: str | None
+    """Destination MaxCompute project."""
+    dst_schema: str | None
+    """Destination schema."""
+    status: str | None
+    """INIT, DOING, FAILED or a new value of MMS, in upper case."""
+    stopped: bool | None
+    """Whether the job is stopped."""
+    tasks: Count | None
+    """Number of tasks."""
+    tasks_done: Count | None
+    """Number of finished tasks."""
+    ratio: Ratio | None
+    """tasks_done / tasks; null if one is unknown, or tasks is 0."""
+    created_at: Time | None
+    """Creation time."""
+    eta_at: Time | None
+    """Requested completion time; null if MMS has none or it cannot be parsed."""
+
+
+class JobsStatus(StatusRecord, frozen=True, kw_only=True):
+    """The jobs of a data source."""
+
+    counts: dict[str, Count]
+    """Number of all jobs by status."""
+    stopped: Count | None
+    """Number of unfinished jobs that are stopped."""
+    listed: tuple[JobStatus, ...]
+    """Unfinished jobs, then failed jobs, up to the limit."""
+    omitted: Count
+    """Number of unfinished and failed jobs that are not listed."""
+
+
+class FailedStatus(StatusRecord, frozen=True, kw_only=True):
+    """A failed table or partition."""
+
+    src_db: str | None
+    """Source database."""
+    table: str | None
+    """Source table."""
+    partition: str | None
+    """Value of the partition; null for a table."""
+    dst_project: str | None
+    """Destination MaxCompute project."""
+    dst_schema: str | None
+    """Destination schema."""
+    dst_table: str | None
+    """Destination table."""
+
+
+class FailuresStatus(StatusRecord, frozen=True, kw_only=True):
+    """Failed tables, or failed partitions, of a data source."""
+
+    total: Count
+    """Number of failed objects."""
+    named: tuple[FailedStatus, ...]
+    """Failed objects, highest ID first, up to the limit."""
+    omitted: Count
+    """Number of failed objects that are not listed."""
+
+
+class SourceStatus(StatusRecord, frozen=True, kw_only=True):
+    """One data source."""
+
+    account: str
+    """Name of the account."""
+    id: int
+    """ID of the data source."""
+    name: str
+    """Name of the data source; "" if MMS did not return it."""
+    type: str | None
+    """HIVE, BIGQUERY, ..., in upper case."""
+    region: str | None
+    """Region of the data source."""
+    network_link: str | None
+    """Network link to the data source."""
+    dst_projects: tuple[str, ...]
+    """Destination MaxCompute projects."""
+    status: str | None
+    """STARTED, STOPPED, START_FAILED, ..., in upper case."""
+    agent_online: bool | None
+    """Whether the agent is online."""
+    created_at: Time | None
+    """Creation time."""
+    databases: Count | None
+    """Databases found by the last metadata scan."""
+    tables: Objects
+    """Counts of tables."""
+    partitions: Objects
+    """Counts of partitions."""
+    progress: Progress | None
+    """null if MMS did not return all counts."""
+    metadata_synced_at: Time | None
+    """Time of the last metadata scan."""
+    scan_id: Count | None
+    """ID of the last metadata scan."""
+    scan_status: str | None
+    """Status of the last metadata scan: DOING, DONE, FAILED, in upper case."""
+    jobs: JobsStatus | None
+    """Jobs; null if they were not read, or are stale."""
+    tasks: dict[str, Count] | None
+    """Tasks of all jobs by status; null if they were not read, or are stale."""
+    failed_tables: FailuresStatus | None
+    """Failed tables; null if they were not read, or are stale."""
+    failed_partitions: FailuresStatus | None
+    """Failed partitions; null if they were not read, or are stale."""
+    refreshed: bool
+    """Whether the last refresh read everything of this data source."""
+    stale: bool
+    """Whether the values are older than stale_after and therefore not shown."""
+    needs_attention: bool
+    """Whether the data source needs attention; such data sources are listed before others are omitted."""
+    last_success_at: Time | None
+    """Time when everything was last read; null if there was none."""
