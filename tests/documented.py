@@ -13,6 +13,7 @@ PAGES: Final = [
     *sorted(ROOT.glob("README*.md")),
     *(page for folder in ("deploy", "docs", "grafana") for page in sorted((ROOT / folder).rglob("*.md"))),
 ]
+PLACEHOLDER: Final = re.compile(r"<\w+>")
 FENCE: Final = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 
 DOCUMENTS: Final = "tests/test_documented_commands.py"
@@ -20,6 +21,7 @@ TRANSCRIPTS: Final = "tests/console/test_commands_page.py"
 DEPLOYED: Final = "tests/deploy/test_commands.py"
 MACHINE: Final = "tests/deploy/test_machine.py"
 RULES: Final = "tests/rules/test_rules.py"
+RUNBOOKS: Final = "tests/rules/test_runbooks.py"
 WEB_CONFIG: Final = "tests/web/test_web_config.py"
 RUN: Final = {
     "make demo": DOCUMENTS,
@@ -58,6 +60,10 @@ NOT_RUN: Final = {
     "MMS_CONFIG=": "needs an engine: likewise, with the variable",
     "helm test": "needs a cluster: tests/deploy/test_helm.py parses what its pod runs",
     "kubectl": "needs a cluster: what it would make is validated, and compared with what the chart mounts",
+    "curl -sS": "needs an endpoint of MMS or a running exporter of the reader",
+    "curl -fsS": "likewise",
+    "amtool silence": "needs a running Alertmanager",
+    "systemctl status": "prints the state of the reader's machine",
     "htpasswd": "is Apache's: tests/web/test_toolkit.py logs in by a hash in its form",
     "aliyun": "needs an account: its documents and the names in it are compared with each other",
 }
@@ -65,7 +71,9 @@ NOT_RUN: Final = {
 
 
 def place_of(command: str) -> str | None:
-    """Return the test that runs a command, or why none does; None where nobody knows it."""
+    """Return the test that runs or parses a command, or why none does; None for an unknown command."""
+    if command.startswith("mms-exporter") and PLACEHOLDER.search(command):
+        return RUNBOOKS
     beginnings = [each for each in (*RUN, *NOT_RUN) if command.startswith(each)]
     return {**RUN, **NOT_RUN}[max(beginnings, key=len)] if beginnings else None
 

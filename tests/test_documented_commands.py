@@ -23,6 +23,7 @@ from tests.console.test_commands_page import PAGE as COMMANDS_PAGE
 from tests.documented import DOCUMENTS, NOT_RUN, PAGES, RUN, TRANSCRIPTS, commands, languages, place_of
 from tests.processes import run, serving, write_config
 from tests.programs import ROOT, said
+from tests.rules.test_runbooks import PLACEHOLDERS
 
 NO_COMMANDS = {"json", "yaml", "promql", "text", "html", "css", "ini", ""}
 """Languages of blocks that hold nothing to be run; transcripts in text have tests of their own."""
@@ -34,7 +35,7 @@ SERVING = [command for command in HERE if re.search(r"mms-exporter --config\.fil
 ACCOUNT = [command for command in HERE if command.split()[1:] == ["--mms.region=cn-shanghai"]]
 RETRYING = [command for command in HERE if command.endswith("--dry-run")]
 FINITE = [command for command in HERE if command not in (*SERVING, *ACCOUNT, *RETRYING)]
-CURLS = [command for command in COMMANDS if command.startswith("curl ")]
+CURLS = [command for command in COMMANDS if command.startswith("curl ") and place_of(command) == DOCUMENTS]
 MADE = [command for command in COMMANDS if command.startswith("make ")]
 
 
@@ -63,6 +64,8 @@ def test_a_command_that_the_transcripts_are_to_run_is_one_of_theirs(command: str
 
 @pytest.mark.parametrize("command", OWN)
 def test_a_command_of_ours_can_be_given(command: str) -> None:
+    for placeholder, value in PLACEHOLDERS.items():
+        command = command.replace(placeholder, value)
     words = shlex.split(command)[1:]
     if words == ["--help"]:
         with pytest.raises(SystemExit) as ended:

@@ -11,10 +11,14 @@ from exporter.cli.flags import COMMANDS
 from tests.programs import ROOT
 
 READ_BY_PEOPLE: Final = (
+    "README.md",
     "deploy/alertmanager/*.yml",
     "deploy/prometheus/**/*.*",
     "docs/metrics.md",
+    "docs/glossary.md",
+    "docs/operations.md",
     "docs/runbooks/*.md",
+    "docs/sizing.md",
     "grafana/README.md",
     "grafana/dashboards/*.json",
 )
