@@ -11,12 +11,29 @@ from exporter.cli.flags import COMMANDS
 from tests.programs import ROOT
 
 READ_BY_PEOPLE: Final = (
+    "CHANGELOG.md",
+    "Dockerfile",
+    "Makefile",
+    "deploy/*.*",
     "deploy/alertmanager/*.yml",
+    "deploy/compose/**/*.*",
+    "deploy/helm/**/*.*",
     "deploy/prometheus/**/*.*",
+    "deploy/ram/**/*.*",
+    "deploy/systemd/*.*",
+    "docs/commands.md",
+    "docs/compatibility.md",
+    "docs/configuration.*",
     "docs/metrics.md",
+    "docs/performance.md",
     "docs/runbooks/*.md",
+    "docs/status.*",
+    "exporter/web/status/templates/*.*",
     "grafana/README.md",
     "grafana/dashboards/*.json",
+    "tests/configs/invalid/*.txt",
+    "tests/samples/README.md",
+    "tests/web/configs/*.txt",
 )
 """Globs of the checked files; add each page that is written in plain words. docs/metrics.md has all HELP texts."""
 
