@@ -319,4 +319,4 @@ async def test_a_reader_that_has_enough_is_no_error(simulator: Simulator, tmp_pa
 
 async def test_a_host_that_is_no_name_is_told_in_one_line() -> None:
     ended = await run("--mms.region=cn-shanghai", "--web.listen-address=a..b:0")
-    assert (ended.code, ended.err) == (1, "mms-exporter: cannot listen on a..b:0: no such name\n")
+    assert (ended.code, ended.err) == (1, "mms-exporter: cannot listen on a..b:0: unknown host name\n")

@@ -11,16 +11,33 @@ from exporter.cli.flags import COMMANDS
 from tests.programs import ROOT
 
 READ_BY_PEOPLE: Final = (
+    "CHANGELOG.md",
+    "Dockerfile",
+    "Makefile",
     "README.md",
+    "deploy/*.*",
     "deploy/alertmanager/*.yml",
+    "deploy/compose/**/*.*",
+    "deploy/helm/**/*.*",
     "deploy/prometheus/**/*.*",
-    "docs/metrics.md",
+    "deploy/ram/**/*.*",
+    "deploy/systemd/*.*",
+    "docs/commands.md",
+    "docs/compatibility.md",
+    "docs/configuration.*",
     "docs/glossary.md",
+    "docs/metrics.md",
     "docs/operations.md",
+    "docs/performance.md",
     "docs/runbooks/*.md",
     "docs/sizing.md",
+    "docs/status.*",
+    "exporter/web/status/templates/*.*",
     "grafana/README.md",
     "grafana/dashboards/*.json",
+    "tests/configs/invalid/*.txt",
+    "tests/samples/README.md",
+    "tests/web/configs/*.txt",
 )
 """Globs of the checked files; add each page that is written in plain words. docs/metrics.md has all HELP texts."""
 

@@ -199,7 +199,7 @@ _NARROWING: Final = (
 _RETRY: Final = (
     Flag(
         "account",
-        "Account; needed only if several accounts have the data source.",
+        "Account, if several have the data source.",
         ("retry",),
         metavar="NAME",
         has_variable=False,

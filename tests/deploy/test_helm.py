@@ -251,5 +251,7 @@ async def test_sharded_pods_read_each_data_source_once(simulator: Simulator, tmp
 
 
 def test_shards_need_a_kubernetes_that_numbers_pods() -> None:
-    with pytest.raises(Refused, match=re.escape("from Kubernetes 1.28 on, and this is v1.27.0")):
+    with pytest.raises(
+        Refused, match=re.escape("expected Kubernetes 1.28 or later, which sets the index of a pod, not v1.27.0")
+    ):
         helm("template", CHART, "--set=shards=2", "--kube-version=1.27.0")

@@ -134,7 +134,7 @@ def test_every_flag_that_the_chart_sets_is_refused_among_the_others() -> None:
     files = [values_named(each.stem) for each in VALUES]
     given = {word.partition("=")[0] for file in files for word in container(manifests(file))["args"]}
     for flag in given - {"--web.enable-lifecycle"}:  # which the values ask for
-        with pytest.raises(Refused, match=re.escape(f"extraArgs: {flag} is the chart's own")):
+        with pytest.raises(Refused, match=re.escape(f"extraArgs: {flag} is set by the chart")):
             rendered(f"--set=extraArgs={{{flag}=x}}")
 
 
@@ -147,7 +147,7 @@ def test_every_flag_that_the_chart_sets_is_refused_among_the_others() -> None:
         ("shards=0", "'/shards': minimum: got 0, want 1"),
         ("config.accounts=null", "missing property 'accounts'"),
         ("rrsa.roleArn=acs:ram::1:role/x", "rrsa.roleArn requires rrsa.oidcProviderArn"),
-        ("rrsa.roleName=x,rrsa.roleArn=acs:ram::1:role/x", "rrsa: give roleName, for the webhook, or roleArn"),
+        ("rrsa.roleName=x,rrsa.roleArn=acs:ram::1:role/x", "rrsa: set either roleName (with the webhook) or roleArn"),
         ("rrsa.roleName=x,serviceAccount.create=false", "rrsa.roleName: requires serviceAccount.create"),
         ("extraArgs={--web.listen-address=:80}", "extraArgs: --web.listen-address is set by the chart"),
         ("extraArgs={--web.telemetry-path=/m}", "extraArgs: --web.telemetry-path is set by the chart"),

@@ -59,7 +59,9 @@ async def test_a_file_that_cannot_be_used_leaves_all_as_it_was_and_is_told_once(
         assert await ask(ours.port, auth=("dave", "dave123")) == 200
         assert ours.loads == [False]
         warnings = [each for each in logs if each["log_level"] == "warning"]
-        assert [each["event"] for each in warnings] == ["web configuration not reloaded; the old one stays"]
+        assert [each["event"] for each in warnings] == [
+            "web configuration reload failed, keeping the previous configuration"
+        ]
         assert "canary" not in str(logs)
         replaced(file, "{}")
         assert await ask(ours.port) == 200

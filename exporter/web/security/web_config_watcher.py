@@ -82,7 +82,7 @@ class WebConfigWatcher:
         except ConfigError as error:
             self._stamps = known  # invalid files are not read again for each request
             problems = "; ".join(map(str, error.problems))
-            log.warning("web configuration not reloaded; the old one stays", problems=problems)
+            log.warning("web configuration reload failed, keeping the previous configuration", problems=problems)
             self._on_load(False)
             raise
         return loaded
