@@ -101,6 +101,8 @@ class MmsError(ExporterError):
         """Whether the call was certainly not carried out, so that a repeat cannot do its work twice."""
         if hint:
             self.hint = hint
+        self.refused = ""
+        """What MMS did not accept: a part of the key, by its name in the configuration, or `clock`; "" if unknown."""
         self.about = ""
         """The object of the call; "" for the whole account."""
 

@@ -45,17 +45,12 @@ WRITES: Final = ("CreateMmsJob", "GetMmsAsyncTask")
 """What only `retry` calls, the first of which writes."""
 _UNREACHED: Final = (ConnectionFailed, CallTimedOut, MalformedAnswer, AnswerTooLarge)
 """Errors that tell of the way to MMS."""
-_CLOCK: Final = "invalidtimestamp"
-_KEY_PARTS: Final = (
-    (
-        ("invalidaccesskey", "inactiveaccesskey", "missingaccesskey"),
-        "access_key_id",
-        "it is unknown or disabled",
-    ),
-    (("signature", "incompletesignature"), "access_key_secret", "it does not match access_key_id"),
-    (("invalidsecuritytoken", "missingsecuritytoken"), "security_token", "it is invalid or expired"),
-)
-"""Codes of a refusal in lower case, what of the key they are about, and what is wrong with it."""
+_KEY_FAULTS: Final = {
+    "access_key_id": "it is unknown or disabled",
+    "access_key_secret": "it does not match access_key_id",
+    "security_token": "it is invalid or expired",
+}
+"""What is wrong with a part of the key that MMS refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +171,7 @@ def _endpoint(account: Account, error: MmsError | None) -> Finding:
 def _clock(account: Account, ahead: float | None, error: MmsError | None) -> Finding:
     """Return how the clock of this machine is, by the Date of the last answer."""
     detail = "" if ahead is None else _distance(ahead)
-    is_refused = isinstance(error, AuthRefused) and error.code.lower().startswith(_CLOCK)
+    is_refused = isinstance(error, AuthRefused) and error.refused == "clock"
     if is_refused or (ahead is not None and abs(ahead) > MAX_CLOCK_SECONDS):
         return Finding(
             account.name,
@@ -200,7 +195,7 @@ def _credentials(config: Config, account: Account, error: MmsError | None) -> Fi
     name, kind = account.name, str(account.credentials.__struct_config__.tag)
     if isinstance(error, CredentialsUnavailable):
         return Finding(name, "credentials", "failed", str(error), error.hint, error.reason)
-    if isinstance(error, AuthRefused) and not error.code.lower().startswith(_CLOCK):
+    if isinstance(error, AuthRefused) and error.refused != "clock":
         return Finding(name, "credentials", "failed", str(error), _key_advice(config, account, error), error.reason)
     if error is None or isinstance(error, PermissionRefused):
         return Finding(name, "credentials", "ok", f"type {kind}")
@@ -210,8 +205,8 @@ def _credentials(config: Config, account: Account, error: MmsError | None) -> Fi
 def _key_advice(config: Config, account: Account, error: AuthRefused) -> str:
     """Return which part of which key to change."""
     place = f"accounts[{config.accounts.index(account)}].credentials"
-    for prefixes, part, fault in _KEY_PARTS:
-        if error.code.lower().startswith(prefixes):
-            is_given = isinstance(account.credentials, AccessKey | Sts)
-            return f"change {place}.{part}: {fault}" if is_given else f"check the {part} that {place} provides: {fault}"
-    return error.hint
+    if (fault := _KEY_FAULTS.get(error.refused)) is None:
+        return error.hint
+    if isinstance(account.credentials, AccessKey | Sts):
+        return f"change {place}.{error.refused}: {fault}"
+    return f"check the {error.refused} that {place} provides: {fault}"

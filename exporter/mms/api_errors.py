@@ -27,22 +27,22 @@ class _Codes(NamedTuple):
     prefixes: tuple[str, ...]
     """In lower case."""
     kind: type[MmsError]
+    refused: str = ""
+    """As in MmsError."""
     is_certain: bool = False
     """Whether MMS surely carried nothing out where it answers so."""
 
 
 _CODES: Final = (
     _Codes(("throttling",), Throttled, is_certain=True),
-    _Codes(
-        ("invalidaccesskey", "inactiveaccesskey", "invalidsecuritytoken", "signaturedoesnotmatch"),
-        AuthRefused,
-        is_certain=True,
-    ),
+    _Codes(("invalidaccesskey", "inactiveaccesskey"), AuthRefused, "access_key_id", is_certain=True),
+    _Codes(("missingaccesskey",), AuthRefused, "access_key_id"),
+    _Codes(("signaturedoesnotmatch",), AuthRefused, "access_key_secret", is_certain=True),
     # A nonce that was used before is of this row: the same request came before, and may have been carried out.
-    _Codes(
-        ("signature", "incompletesignature", "invalidtimestamp", "missingaccesskey", "missingsecuritytoken"),
-        AuthRefused,
-    ),
+    _Codes(("signature", "incompletesignature"), AuthRefused, "access_key_secret"),
+    _Codes(("invalidsecuritytoken",), AuthRefused, "security_token", is_certain=True),
+    _Codes(("missingsecuritytoken",), AuthRefused, "security_token"),
+    _Codes(("invalidtimestamp",), AuthRefused, "clock"),
     _Codes(("forbidden", "nopermission", "accessdenied", "notauthorized", "unauthorized"), PermissionRefused),
     _Codes(("internalerror", "serviceunavailable"), ServerFailed),
 )
@@ -71,6 +71,7 @@ def error_from(detail: str, status: int, headers: Mapping[str, str], body: bytes
     )
     # The page of a gateway has no such code, and a code in a success can follow work that was done.
     error.is_certain = known is not None and known.is_certain and status >= 400  # noqa: PLR2004 - HTTP
+    error.refused = known.refused if known is not None else ""
     return error
 
 

@@ -6,8 +6,9 @@ Knows what to send and how to read it from `protocol`, has `transport` carry it,
 import asyncio
 import random
 import uuid
-from collections.abc import Callable, Container
+from collections.abc import Awaitable, Callable, Container
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -124,11 +125,12 @@ class Client:
 
     async def list_data_sources(self, filters: DataSourceFilter = _ALL_SOURCES) -> Listing[DataSource]:
         """Return the data sources that `filters` match. Raises: MmsError."""
-        return await self._list("ListMmsDataSources", lambda page: protocol.list_mms_data_sources(filters, page))
+        reading = read_pages(lambda page: self.send(protocol.list_mms_data_sources(filters, page)))
+        return await self._checked("ListMmsDataSources", reading)
 
     async def list_jobs(self, source_id: int, filters: JobFilter = _ALL_JOBS) -> Listing[Job]:
         """Return the jobs of a source that `filters` match. Raises: MmsError."""
-        return await self._list("ListMmsJobs", lambda page: protocol.list_mms_jobs(source_id, filters, page))
+        return await self._checked("ListMmsJobs", read_pages(partial(self.jobs_page, source_id, filters)))
 
     async def newest_jobs(
         self, source_id: int, filters: JobFilter, wanted: int, first: Page[Job] | None = None
@@ -137,7 +139,8 @@ class Client:
 
         `first` is page 1, if it was read. Raises: MmsError.
         """
-        return await self._newest(lambda page: protocol.list_mms_jobs(source_id, filters, page), wanted, first)
+        reading = read_newest(partial(self.jobs_page, source_id, filters), wanted, first, protocol.PAGE_SIZE)
+        return await self._checked("ListMmsJobs", reading)
 
     async def jobs_page(
         self,
@@ -159,11 +162,13 @@ class Client:
 
     async def newest_tables(self, source_id: int, filters: TableFilter, wanted: int) -> Listing[Table]:
         """Return `wanted` of the tables of a source that `filters` match, as above. Raises: MmsError."""
-        return await self._newest(lambda page: protocol.list_mms_tables(source_id, filters, page), wanted)
+        page = partial(self.tables_page, source_id, filters)
+        return await self._checked("ListMmsTables", read_newest(page, wanted, page_size=protocol.PAGE_SIZE))
 
     async def newest_partitions(self, source_id: int, filters: PartitionFilter, wanted: int) -> Listing[Partition]:
         """Return `wanted` of the partitions of a source that `filters` match, as above. Raises: MmsError."""
-        return await self._newest(lambda page: protocol.list_mms_partitions(source_id, filters, page), wanted)
+        page = partial(self.partitions_page, source_id, filters)
+        return await self._checked("ListMmsPartitions", read_newest(page, wanted, page_size=protocol.PAGE_SIZE))
 
     async def tables_page(self, source_id: int, filters: TableFilter, page: int) -> Page[Table]:
         """Return one page, from 1, of the tables of a source that `filters` match. Raises: MmsError."""
@@ -195,21 +200,12 @@ class Client:
         """Return how far the making of a job is. Raises: MmsError."""
         return await self.send(protocol.get_mms_async_task(source_id, async_task_id))
 
-    async def _list(self, operation: str, page_call: Callable[[int], Call[Page[I]]]) -> Listing[I]:
-        listing = await read_pages(lambda page: self.send(page_call(page)))
-        self._note_lack(operation, listing)
-        return listing
-
-    async def _newest(
-        self, page_call: Callable[[int], Call[Page[I]]], wanted: int, first: Page[I] | None = None
-    ) -> Listing[I]:
-        listing = await read_newest(lambda page: self.send(page_call(page)), wanted, first, protocol.PAGE_SIZE)
-        self._note_lack(page_call(1).operation, listing)
-        return listing
-
-    def _note_lack(self, operation: str, listing: Listing[Any]) -> None:
+    async def _checked(self, operation: str, reading: Awaitable[Listing[I]]) -> Listing[I]:
+        """Return a list; count one that is incomplete as unexpected."""
+        listing = await reading
         if not listing.is_consistent:
             self._observer.unexpected(operation, ["total"])
+        return listing
 
     async def _attempt(self, call: Call[T]) -> T:
         """Send `call`; once more where its key was refused and replaced meanwhile, as when keys rotate."""

@@ -31,7 +31,7 @@ class Document:
     """What `render` makes of a report, kept until the status_input is another."""
 
     def __init__(self, status_input: Callable[[], StatusInput], render: Callable[[StatusReport], bytes]) -> None:
-        self._situation = status_input
+        self._status_input = status_input
         self._render = render
         self._lock = asyncio.Lock()
         self._document: RenderedDocument | None = None
@@ -39,7 +39,7 @@ class Document:
     async def current(self) -> RenderedDocument:
         """Return the document of the status_input as it is now; those who ask at a time wait for the same one."""
         async with self._lock:
-            status_input = self._situation()
+            status_input = self._status_input()
             if self._document is None or self._document.status_input != status_input:
                 self._document = await asyncio.to_thread(self._made, status_input)
             return self._document
