@@ -60,7 +60,7 @@ mms_exporter_unexpected_values_total{field="total"}
 Some figures are older by design, at most `jobs.idle_interval`: the jobs and tasks of a data source whose row did not
 change and in which nothing runs. The names of failures, not their number, can be up to an hour old where one recovered
 and another failed between two refreshes. Without a series `mms_jobs{status="UNKNOWN"}`, the number of jobs of an
-unknown status is not known, or 0. [design.md](design.md) lists every case.
+unknown status is not known, or 0. [collecting](design/collecting.md#what-success-promises) lists every case.
 """
 
 TABLE_HEAD = ("| metric | type | labels | meaning |", "|---|---|---|---|")
