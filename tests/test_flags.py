@@ -169,7 +169,7 @@ def test_the_highest_id_is_taken() -> None:
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if not flag.is_repeatable], ids=lambda flag: flag.name)
 def test_a_flag_that_means_one_thing_is_not_given_twice(flag: Flag) -> None:
     """Whichever was meant, it must not be the other that takes effect."""
-    text = {**USABLE, "output": "json"}.get(flag.name, "7")
+    text = {**USABLE, "output": "json", "settle": "1m"}.get(flag.name, "7")
     word = f"--{flag.name}" if flag.is_switch else f"--{flag.name}={text}"
     for command in flag.commands:
         words = words_of(command)

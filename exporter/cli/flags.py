@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from exporter.config.sections import seconds
@@ -146,119 +147,51 @@ _SIMULATOR: Final = ("demo", "simulate")
 
 _QUIET: Final = tuple((command, "warning") for command in (*_LOOK, "retry", "check"))
 
+_command_flag = partial(Flag, has_variable=False)
+_selector = partial(_command_flag, is_repeatable=True)
+
 _NARROWING: Final = (
-    Flag(
-        "account",
-        "Select this account. Repeatable.",
+    _selector("account", "Select this account. Repeatable.", (*_LOOK, "check"), metavar="NAME"),
+    _selector("source", "Select this data source, by name or ID. Repeatable.", _LOOK, metavar="NAME"),
+    _selector("database", "Select this source database. Repeatable.", ("jobs", "failed"), metavar="NAME"),
+    _selector(
+        "table", "Select this table, as TABLE or DATABASE.TABLE. Repeatable.", ("jobs", "failed"), metavar="NAME"
+    ),
+    _selector("status", "Select this MMS status, such as FAILED. Repeatable.", ("sources", "jobs"), metavar="STATUS"),
+    _command_flag("limit", "Maximum rows of each kind per data source.", ("jobs", "failed"), "100", whole, "NUMBER"),
+    _command_flag(
+        "output",
+        "Output format: table, json or csv.",
         (*_LOOK, "check"),
-        metavar="NAME",
-        is_repeatable=True,
-        has_variable=False,
-    ),
-    Flag(
-        *("source", "Select this data source, by name or ID. Repeatable.", _LOOK),
-        metavar="NAME",
-        is_repeatable=True,
-        has_variable=False,
-    ),
-    Flag(
-        *("database", "Select this source database. Repeatable.", ("jobs", "failed")),
-        metavar="NAME",
-        is_repeatable=True,
-        has_variable=False,
-    ),
-    Flag(
-        *("table", "Select this table, as TABLE or DATABASE.TABLE. Repeatable.", ("jobs", "failed")),
-        metavar="NAME",
-        is_repeatable=True,
-        has_variable=False,
-    ),
-    Flag(
-        *("status", "Select this MMS status, such as FAILED. Repeatable.", ("sources", "jobs")),
-        metavar="STATUS",
-        is_repeatable=True,
-        has_variable=False,
-    ),
-    Flag(
-        *("limit", "Maximum rows of each kind per data source.", ("jobs", "failed"), "100", whole, "NUMBER"),
-        has_variable=False,
-    ),
-    Flag(
-        *(
-            "output",
-            "Output format: table, json or csv.",
-            (*_LOOK, "check"),
-            "table",
-            one_of("table", "json", "csv"),
-            "FORMAT",
-        ),
-        has_variable=False,
+        "table",
+        one_of("table", "json", "csv"),
+        "FORMAT",
     ),
 )
 
 _RETRY: Final = (
-    Flag(
-        "account",
-        "Account, if several have the data source.",
-        ("retry",),
-        metavar="NAME",
-        has_variable=False,
+    _command_flag(
+        "account", "Account; needed only if several accounts have the data source.", ("retry",), metavar="NAME"
     ),
-    Flag("source", "Data source, by name or ID.", ("retry",), metavar="NAME", has_variable=False),
-    Flag("failed", "Retry everything that failed in the data source.", ("retry",), "false", switch, has_variable=False),
-    Flag(
-        *(
-            "table",
-            "Retry this failed table, by ID or DATABASE.TABLE. Repeatable.",
-            ("retry",),
-            None,
-            name_or_id,
-            "TABLE",
-        ),
-        is_repeatable=True,
-        has_variable=False,
+    _command_flag("source", "Data source, by name or ID.", ("retry",), metavar="NAME"),
+    _command_flag("failed", "Retry everything that failed in the data source.", ("retry",), "false", switch),
+    _selector(
+        "table", "Retry this failed table, by ID or DATABASE.TABLE. Repeatable.", ("retry",), None, name_or_id, "TABLE"
     ),
-    Flag(
-        *("partition", "Retry this failed partition. Repeatable.", ("retry",), None, whole, "ID"),
-        is_repeatable=True,
-        has_variable=False,
-    ),
-    Flag(
-        *("job", "Retry what failed in this job, with its settings. Repeatable.", ("retry",), None, whole, "ID"),
-        is_repeatable=True,
-        has_variable=False,
-    ),
-    Flag("dry-run", "Print the requests without sending them.", ("retry",), "false", switch, has_variable=False),
-    Flag("yes", "Do not ask for confirmation.", ("retry",), "false", switch, has_variable=False),
-    Flag(
-        "watch",
-        "Wait until the jobs end; exit 0 only if everything is DONE.",
-        ("retry",),
-        "false",
-        switch,
-        has_variable=False,
-    ),
-    Flag("resume", "Resume an interrupted run from its journal.", ("retry",), metavar="FILE", has_variable=False),
-    Flag(
-        "resend",
-        "With --resume: send jobs again that no list of MMS shows.",
-        ("retry",),
-        "false",
-        switch,
-        has_variable=False,
-    ),
-    Flag(
-        *("settle", "Maximum lag of MMS lists and statuses behind jobs.", ("retry",), "5m", pause, "DURATION"),
-        has_variable=False,
-    ),
+    _selector("partition", "Retry this failed partition. Repeatable.", ("retry",), None, whole, "ID"),
+    _selector("job", "Retry what failed in this job, with its settings. Repeatable.", ("retry",), None, whole, "ID"),
+    _command_flag("dry-run", "Print the requests without sending them.", ("retry",), "false", switch),
+    _command_flag("yes", "Do not ask for confirmation.", ("retry",), "false", switch),
+    _command_flag("watch", "Wait until the jobs end; exit 0 only if everything is DONE.", ("retry",), "false", switch),
+    _command_flag("resume", "Resume an interrupted run from its journal.", ("retry",), metavar="FILE"),
+    _command_flag("resend", "With --resume: send jobs again that no list of MMS shows.", ("retry",), "false", switch),
+    _command_flag("settle", "Maximum lag of MMS lists and statuses behind jobs.", ("retry",), "5m", pause, "DURATION"),
 )
 
 FLAGS: Final = (
     Flag("config.file", "Configuration file (YAML).", _READ, metavar="FILE"),
     Flag("config.check", "Validate the configuration and exit.", ("serve",), "false", switch),
-    Flag(
-        "config.auto-reload", "Reload when the content of the configuration files changes.", ("serve",), "false", switch
-    ),
+    Flag("config.auto-reload", "Reload when one of the configuration files changes.", ("serve",), "false", switch),
     Flag(
         "config.auto-reload-interval",
         "How often --config.auto-reload checks for changes.",

@@ -45,28 +45,27 @@ def _is_left_alone(row: DataSource) -> bool:
     return row.agent_is_online is False and (progress is None or progress.left > 0)
 
 
+def _has_status(status: str) -> Callable[[SourceSnapshot], bool | int | None]:
+    return _row(lambda row: (row.status or "").upper() == status)
+
+
+def _has_failed_scan(row: DataSource) -> bool:
+    return (row.scan_status or "").upper() == "FAILED"
+
+
 def _failed_jobs(source: SourceSnapshot) -> int | None:
     return source.jobs.counts.get("FAILED") if source.jobs is not None else None
 
 
 SOURCE_RULES: Final = (
     SourceRule("MmsAgentOffline", "critical", "Agent offline with work remaining", _row(_is_left_alone)),
-    SourceRule(
-        *("MmsSourceStartFailed", "critical", "Data source failed to start"),
-        _row(lambda row: (row.status or "").upper() == "START_FAILED"),
-    ),
+    SourceRule("MmsSourceStartFailed", "critical", "Data source failed to start", _has_status("START_FAILED")),
     SourceRule("MmsSourceStale", "warning", "Values are stale", lambda source: source.figures is None),
     SourceRule("MmsTablesFailed", "warning", "Tables failed", _row(lambda row: row.tables_failed_num)),
     SourceRule("MmsPartitionsFailed", "warning", "Partitions failed", _row(lambda row: row.partitions_failed_num)),
     SourceRule("MmsJobFailed", "warning", "Jobs failed", _failed_jobs),
-    SourceRule(
-        *("MmsSourceStopFailed", "warning", "Data source failed to stop"),
-        _row(lambda row: (row.status or "").upper() == "STOP_FAILED"),
-    ),
-    SourceRule(
-        *("MmsMetadataScanFailed", "warning", "Metadata scan failed"),
-        _row(lambda row: (row.scan_status or "").upper() == "FAILED"),
-    ),
+    SourceRule("MmsSourceStopFailed", "warning", "Data source failed to stop", _has_status("STOP_FAILED")),
+    SourceRule("MmsMetadataScanFailed", "warning", "Metadata scan failed", _row(_has_failed_scan)),
 )
 
 _READS: Final = {
