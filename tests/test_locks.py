@@ -1,7 +1,10 @@
 """A lock lists all that its packages require, extras included."""
 
+from importlib.metadata import distributions
+
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.locks import LOCKS, ROOT, gaps, pins_in
 
@@ -42,3 +45,12 @@ def test_each_line_of_a_lock_pins_one_version_by_hash(lock: str) -> None:
     assert {Requirement(line.removesuffix("\\")).name for line in lines} == {pin.name for pin in pins.values()}
     assert all(line.endswith("\\") for line in lines), "a hash follows"
     assert "://" not in text
+
+
+def test_the_locked_versions_are_installed() -> None:
+    pins = pins_in((ROOT / "requirements-dev.lock").read_text(encoding="utf-8"))
+    installed = {canonicalize_name(each.metadata["Name"]): each.version for each in distributions()}
+    different = {
+        name for name, pin in pins.items() if name in installed and f"=={installed[name]}" != str(pin.specifier)
+    }
+    assert different == set()
