@@ -53,20 +53,23 @@ class Ear:
 
 @dataclass
 class Names:
-    """Which failures of one kind may be named, as long as their number and the reads leave no doubt."""
+    """Which failures of one kind may be named, as long as reads leave no doubt."""
 
-    count: int | None = None
-    allowed: list[list[FailedUnit]] = field(default_factory=list)
+    known: list[tuple[int, list[FailedUnit]]] = field(default_factory=list)
+    """What may have been read last: how many failed by the row, and their names."""
 
     def may_be(self, count: int, now: list[FailedUnit]) -> list[list[FailedUnit]]:
         """Return the names that may be shown: those since the number moved."""
-        self.allowed = [*self.allowed, now] if self.count == count else [now]
-        self.count = count
-        return self.allowed
+        self.known = [*(each for each in self.known if each[0] == count), (count, now)]
+        return [names for _, names in self.known]
+
+    def may_have_become(self, count: int, now: list[FailedUnit]) -> None:
+        """Note what failed in the middle of a refresh, which it may have read."""
+        self.known.append((count, now))
 
     def doubt(self) -> None:
         """Note a failed read, after which names are read again."""
-        self.count = None
+        self.known.clear()
 
 
 class History:
@@ -205,7 +208,7 @@ class History:
         for kind, names in self.names.items():
             if are_read and f"ListMms{kind.title()}s" not in lost:
                 names.may_be(*before[kind])
-                names.may_be(*self._failed(kind))
+                names.may_have_become(*self._failed(kind))
             else:
                 names.doubt()
 
