@@ -49,7 +49,7 @@ def test_each_line_of_a_lock_pins_one_version_by_hash(lock: str) -> None:
 
 def test_the_locked_versions_are_installed() -> None:
     pins = pins_in((ROOT / "requirements-dev.lock").read_text(encoding="utf-8"))
-    installed = {canonicalize_name(each.metadata["Name"]): each.version for each in distributions()}
+    installed: dict[str, str] = {canonicalize_name(each.metadata["Name"]): each.version for each in distributions()}
     different = {
         name for name, pin in pins.items() if name in installed and f"=={installed[name]}" != str(pin.specifier)
     }
