@@ -176,4 +176,4 @@ async def test_a_bad_configuration_is_told_of_whatever_the_web_configuration_say
 
 async def test_without_a_file_there_is_nothing_to_follow() -> None:
     ended = await run("--mms.region=cn-shanghai", "--config.auto-reload")
-    assert (ended.code, ended.err) == (2, "mms-exporter: --config.auto-reload: needs --config.file\n")
+    assert (ended.code, ended.err) == (2, "mms-exporter: --config.auto-reload: requires --config.file\n")

@@ -170,9 +170,7 @@ _NARROWING: Final = (
 )
 
 _RETRY: Final = (
-    _command_flag(
-        "account", "Account; needed only if several accounts have the data source.", ("retry",), metavar="NAME"
-    ),
+    _command_flag("account", "Account, if several have the data source.", ("retry",), metavar="NAME"),
     _command_flag("source", "Data source, by name or ID.", ("retry",), metavar="NAME"),
     _command_flag("failed", "Retry everything that failed in the data source.", ("retry",), "false", switch),
     _selector(

@@ -93,7 +93,7 @@ async def test_two_thousand_hostile_sources_take_no_more_than_8_mb(name: str) ->
     check_omitted(msgspec.json.decode(json, type=StatusReport))
     shown = len(keys_in(html))
     assert 0 < shown < USUAL.sources
-    assert f"{USUAL.sources - shown:,} more data sources are not shown here" in html
+    assert f"{USUAL.sources - shown:,} more data sources are not shown" in html
 
 
 def check_omitted(report: StatusReport) -> None:
