@@ -305,7 +305,7 @@ async def test_large_answers_are_read_one_at_a_time(client: Client, monkeypatch:
         alone.release()
         return decode(*arguments)
 
-    monkeypatch.setattr(client_module, "LARGE_ANSWER_BYTES", 0)
+    monkeypatch.setattr(client_module, "LARGE_RESPONSE_BYTES", 0)
     monkeypatch.setattr(protocol, "decode", reading)
     await asyncio.gather(*(client.jobs_page(SOURCE, JobFilter()) for _ in range(8)))
     assert not met.is_set()

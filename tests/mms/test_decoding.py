@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from exporter.errors import MalformedAnswer
 from exporter.mms.decoding import (
     LOST_ROW,
-    MAX_LOSSES_KEPT,
+    MAX_CACHED_LOSSES,
     Decoded,
     Fingerprint,
     Page,
     decode_if_changed,
     decode_object,
     decode_page,
-    loaded_object,
+    load_json_object,
 )
 from exporter.mms.models import (
     AsyncTask,
@@ -32,7 +32,7 @@ from exporter.mms.models import (
     TableSchema,
     Task,
 )
-from exporter.mms.record import ApiRecord, record_from, stripped
+from exporter.mms.record import ApiRecord, record_from, strip_body
 from tests.mms.conftest import sample
 
 FULL: dict[type[ApiRecord], dict[str, Any]] = {
@@ -196,19 +196,19 @@ def test_texts_are_stripped_alike_however_the_answer_is_written(rows: list[Any],
     answer = {"data": {"total": 3, "objectList": rows}}
     compact = json.dumps(answer, separators=(",", ":"), ensure_ascii=ensure_ascii).encode()
     spaced = json.dumps(answer).encode()
-    assert stripped(spaced) is None, "it is read text by text"
+    assert strip_body(spaced) is None, "it is read text by text"
     assert decode_page(Job, compact) == decode_page(Job, spaced)
 
 
 @pytest.mark.parametrize("text", ["a \n", " a\n", "\na", "a\n\n", "a\t", "\u3000a", "a\\\n"])
 def test_an_answer_that_takes_more_is_left_to_be_read_text_by_text(text: str) -> None:
-    assert stripped(json.dumps({"data": {"name": text, "id": 1}}, separators=(",", ":")).encode()) is None
+    assert strip_body(json.dumps({"data": {"name": text, "id": 1}}, separators=(",", ":")).encode()) is None
 
 
 @pytest.mark.parametrize("text", ["", "a", "a\n", "\n", "a b"])
 def test_an_answer_as_the_vendor_writes_it_is_stripped_at_once(text: str) -> None:
     body = json.dumps({"data": {"name": text, "id": 1}}, separators=(",", ":")).encode()
-    assert json.loads(stripped(body) or b"") == {"data": {"name": text.strip() or None, "id": 1}}
+    assert json.loads(strip_body(body) or b"") == {"data": {"name": text.strip() or None, "id": 1}}
 
 
 @pytest.mark.parametrize(
@@ -437,7 +437,7 @@ def test_to_remember_another_answer_changes_nothing_about_this_one(kind: type[Ap
 @settings(deadline=None, max_examples=200)
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
 def test_what_is_loaded_is_an_object_or_nothing(body: bytes) -> None:
-    value = loaded_object(body)
+    value = load_json_object(body)
     assert value is None or json.dumps(value, ensure_ascii=False).encode()
 
 
@@ -458,7 +458,7 @@ def test_data_that_are_the_same_are_not_decoded_again(name: bytes) -> None:
 
 
 def test_an_answer_of_broken_rows_leaves_nothing_behind() -> None:
-    for losses, is_known in ((MAX_LOSSES_KEPT, True), (MAX_LOSSES_KEPT + 1, False)):
+    for losses, is_known in ((MAX_CACHED_LOSSES, True), (MAX_CACHED_LOSSES + 1, False)):
         rows = b",".join([b"1"] * losses)
         decoded = decode_if_changed(Job, b'{"data": {"objectList": [' + rows + b'], "total": 0}}', None)
         assert decoded.unexpected == (LOST_ROW,) * losses

@@ -19,7 +19,7 @@ from exporter.mms.signing import (
     canonical_query,
     content_hash,
     is_signed,
-    quoted,
+    percent_encoded,
     signed_headers,
     string_to_sign,
 )
@@ -30,7 +30,7 @@ UNSIGNED = frozenset({"accept", "authorization"})
 names = st.text(UNRESERVED, min_size=1)
 """The oracle does not encode the names of parameters; those of the API need none."""
 queries = st.dictionaries(names, st.text())
-paths = st.lists(st.text(min_size=1).map(quoted)).map(lambda parts: "/" + "/".join(parts))
+paths = st.lists(st.text(min_size=1).map(percent_encoded)).map(lambda parts: "/" + "/".join(parts))
 tokens = st.none() | st.text(string.ascii_letters + string.digits + "+/=", min_size=1)
 credentials = st.builds(Credential, st.text(UNRESERVED, min_size=1), st.text(), tokens)
 dates = st.datetimes(

@@ -20,7 +20,7 @@ from exporter.errors import AnswerTooLarge, ConnectionFailed, MalformedAnswer
 from exporter.mms.client import Client
 from exporter.mms.protocol import JobFilter, JobRequest
 from exporter.mms.throttle import Limits
-from exporter.mms.transport import MAX_ANSWER_BYTES
+from exporter.mms.transport import MAX_RESPONSE_BYTES
 from exporter.simulator import Fault, Simulator
 from tests.mms.conftest import Ear, MakeClient, Serve, answering, sample, speaking
 
@@ -118,8 +118,8 @@ async def test_a_compressed_answer_is_read(serve: Serve, client_on: MakeClient, 
 async def test_an_answer_is_too_large_by_what_it_is_after_decompression(
     serve: Serve, client_on: MakeClient, ear: Ear
 ) -> None:
-    bomb = gzip.compress(b" " * (4 * MAX_ANSWER_BYTES), 1)
-    assert len(bomb) < MAX_ANSWER_BYTES / 50
+    bomb = gzip.compress(b" " * (4 * MAX_RESPONSE_BYTES), 1)
+    assert len(bomb) < MAX_RESPONSE_BYTES / 50
     client = client_on(await serve(answering(bomb, Content_Encoding="gzip")))
     with pytest.raises(AnswerTooLarge, match=r"larger than 8 MiB"):
         await client.get_table(SOURCE, 22)
