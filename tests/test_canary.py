@@ -136,7 +136,7 @@ def _as_before() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_as_before")
 @pytest.mark.parametrize("log_format", logs.FORMATS)
-async def test_no_fault_brings_a_secret_to_a_log_or_a_metric(
+async def test_faults_disclose_no_secret_in_logs_and_metrics(
     vault: Simulator, clock: ManualClock, log_format: str
 ) -> None:
     stream = io.StringIO()
@@ -192,7 +192,7 @@ async def talkative() -> AsyncIterator[tuple[list[tuple[int, str]], str]]:
 
 @pytest.mark.usefixtures("_as_before")
 @pytest.mark.parametrize("log_format", logs.FORMATS)
-async def test_no_header_of_an_answer_brings_one_to_a_log_or_a_metric(
+async def test_response_headers_disclose_no_secret_in_logs_and_metrics(
     talkative: tuple[list[tuple[int, str]], str], clock: ManualClock, log_format: str
 ) -> None:
     """Of a refusal no more than of an answer that is right; what is shown on the page is in the snapshot."""
@@ -212,9 +212,7 @@ async def test_no_header_of_an_answer_brings_one_to_a_log_or_a_metric(
     assert_kept(stream.getvalue())
 
 
-async def test_no_way_to_credentials_brings_one_out_of_the_serving_process(
-    vault: Simulator, issuer: str, tmp_path: Path
-) -> None:
+async def test_the_serving_process_discloses_no_credentials(vault: Simulator, issuer: str, tmp_path: Path) -> None:
     """All types at once, on every page, through a refusal, a bad reload and the end."""
     specs = credentials(issuer, tmp_path)
     accounts = [raw_account(vault.url, kind, spec, name=kind) for kind, spec in specs.items()]
@@ -269,9 +267,7 @@ ABSURD = {
 }
 
 
-async def test_nothing_that_scrapers_send_comes_out_of_the_serving_process(
-    simulator: Simulator, tmp_path: Path
-) -> None:
+async def test_the_serving_process_discloses_no_scraper_secret(simulator: Simulator, tmp_path: Path) -> None:
     """Whether they may enter or not: no answer, page, metric or line of the log tells it."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     web_file = tmp_path / "web.yml"
@@ -339,7 +335,7 @@ def plant(simulator: Simulator, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", QUOTES.values(), ids=QUOTES)
-async def test_no_command_shows_a_secret_that_mms_quotes(simulator: Simulator, clock: ManualClock, text: str) -> None:
+async def test_commands_mask_secrets_quoted_by_mms(simulator: Simulator, clock: ManualClock, text: str) -> None:
     clock.advance(3600)
     plant(simulator, text)
     config = config_on(simulator.url)
@@ -351,9 +347,7 @@ async def test_no_command_shows_a_secret_that_mms_quotes(simulator: Simulator, c
 
 
 @pytest.mark.parametrize("text", QUOTES.values(), ids=QUOTES)
-async def test_no_page_and_no_metric_shows_a_secret_that_mms_quotes(
-    simulator: Simulator, tmp_path: Path, text: str
-) -> None:
+async def test_pages_and_metrics_mask_secrets_quoted_by_mms(simulator: Simulator, tmp_path: Path, text: str) -> None:
     plant(simulator, text)
     watch = f"""watch:
   tables: [{{source_id: {SOURCE}, table_ids: [{THINGS["table"]}]}}]
@@ -384,7 +378,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize("fault", [None, REFUSED, FAULTS["code_in_200"]], ids=["fine", "refused", "failing"])
-async def test_no_command_brings_one_out(
+async def test_commands_disclose_no_credentials(
     vault: Simulator, tmp_path: Path, command: tuple[str, ...], fault: Fault | None
 ) -> None:
     keys = {"access_key_id": "STS.EXAMPLE", "access_key_secret": SECRET, "security_token": TOKEN}
@@ -398,7 +392,7 @@ async def test_no_command_brings_one_out(
     assert_kept(ended.out, ended.err)
 
 
-async def test_nothing_that_holds_one_shows_it(
+async def test_the_repr_of_objects_with_secrets_is_redacted(
     vault: Simulator, clock: ManualClock, issuer: str, tmp_path: Path
 ) -> None:
     accounts = [raw_account(vault.url, kind, spec, name=kind) for kind, spec in credentials(issuer, tmp_path).items()]
@@ -433,7 +427,7 @@ asyncio.run(main())
 """
 
 
-async def test_nothing_that_was_given_one_shows_it(vault: Simulator, issuer: str, tmp_path: Path) -> None:
+async def test_the_repr_of_clients_and_credentials_is_redacted(vault: Simulator, issuer: str, tmp_path: Path) -> None:
     """Neither who has credentials of any type, nor who calls with them, by whatever way."""
     specs = credentials(issuer, tmp_path)
     accounts = [raw_account(vault.url, kind, spec, name=kind) for kind, spec in specs.items()]

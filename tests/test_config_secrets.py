@@ -84,14 +84,14 @@ def said_of(account: dict[str, Any], variable: str = "") -> str:
 @settings(deadline=None, max_examples=20)
 @pytest.mark.parametrize("place", PLACES)
 @given(secret=st.one_of(st.just(CANARY), AWKWARD, SECRETS))
-def test_what_is_printed_of_a_configuration_does_not_hold_it(place: str, secret: str) -> None:
+def test_config_output_has_no_secret(place: str, secret: str) -> None:
     assert CANARY not in said_of(PLACES[place](secret))
 
 
 @settings(deadline=None, max_examples=20)
 @pytest.mark.parametrize("place", VARIABLES)
 @given(secret=st.one_of(st.just(CANARY), AWKWARD, SECRETS))
-def test_what_is_printed_of_the_environments_proxy_does_not_hold_it(place: str, secret: str) -> None:
+def test_output_about_environment_proxies_has_no_secret(place: str, secret: str) -> None:
     account = {"endpoint": "https://mms.example.com"}
     assert CANARY not in said_of(account, VARIABLES[place](secret))
 
@@ -104,7 +104,7 @@ def test_what_is_printed_of_the_environments_proxy_does_not_hold_it(place: str, 
     ],
     ids=[*PLACES, *(f"variable_{name}" for name in VARIABLES)],
 )
-async def test_no_check_and_no_log_of_it_holds_it(
+async def test_check_and_its_log_have_no_secret(
     account: dict[str, Any], variable: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -119,5 +119,5 @@ async def test_no_check_and_no_log_of_it_holds_it(
 @pytest.mark.parametrize(
     "endpoint", ["https://:s@mms.example.com", "https://u@mms.example.com", "https://@mms.example.com"]
 )
-def test_an_endpoint_with_a_login_is_refused_without_being_quoted(endpoint: str) -> None:
+def test_an_endpoint_with_user_info_is_rejected_without_quoting_it(endpoint: str) -> None:
     assert said_of({"endpoint": endpoint}).startswith("accounts[0].endpoint: expected only scheme, host and port\n")

@@ -231,9 +231,8 @@ def _lenient_record(kind: type[R], item: object, unexpected: list[str]) -> R | N
 
 
 def _field_value(annotation: Any, given: object, lost: list[str]) -> Any:  # noqa: ANN401 - any field's type
-    nested = next(
-        (part for part in _union_members(annotation) if isinstance(part, type) and issubclass(part, ApiRecord)), None
-    )
+    members = (each for each in _union_members(annotation) if isinstance(each, type))
+    nested = next((each for each in members if issubclass(each, ApiRecord)), None)
     return _convert(annotation, given) if nested is None else _lenient_record(nested, given, lost)
 
 

@@ -33,7 +33,7 @@ def sample(operation: str, case: str = "vendor") -> bytes:
     return (SAMPLES / operation / f"{case}.json").read_bytes()
 
 
-class Ear:
+class RecordingObserver:
     """An observer that remembers all it hears."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Ear:
 
 
 @dataclass
-class Hands:
+class FakeClock:
     """Clocks moved by hand: sleeping takes no time, and is remembered."""
 
     slept: list[float] = field(default_factory=list)
@@ -90,15 +90,15 @@ class Hands:
 
 
 @pytest.fixture
-def ear() -> Ear:
+def observer() -> RecordingObserver:
     """Return what the observer of every client of this test hears."""
-    return Ear()
+    return RecordingObserver()
 
 
 @pytest.fixture
-def hands() -> Hands:
+def fake_clock() -> FakeClock:
     """Return the clock of every client of this test."""
-    return Hands()
+    return FakeClock()
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ async def simulator(world_clock: ManualClock) -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def client_on(ear: Ear, hands: Hands) -> AsyncIterator[MakeClient]:
+async def client_on(observer: RecordingObserver, fake_clock: FakeClock) -> AsyncIterator[MakeClient]:
     """Yield what makes clients, and close them when the test ends; without jitter, so that every wait is known."""
     async with contextlib.AsyncExitStack() as stack:
 
@@ -137,7 +137,7 @@ async def client_on(ear: Ear, hands: Hands) -> AsyncIterator[MakeClient]:
         ) -> Client:
             source = StaticCredentials(credentials) if isinstance(credentials, Credential) else credentials
             client = Client(
-                url, source, ear, limits=limits, clock=hands.clock, jitter=lambda: jitter, may_write=may_write
+                url, source, observer, limits=limits, clock=fake_clock.clock, jitter=lambda: jitter, may_write=may_write
             )
             stack.push_async_callback(client.close)
             return client

@@ -112,7 +112,7 @@ def asker(tmp_path: Path) -> Asker:
 
 @dataclass
 class Issuer:
-    """A service that hands out temporary credentials."""
+    """A service that fake_clock out temporary credentials."""
 
     says: object
     status: int = 200
@@ -124,29 +124,29 @@ class Issuer:
         return web.Response(status=self.status, text=text, headers={"Connection": "close"})
 
 
-async def test_a_key_that_stands_in_the_configuration() -> None:
+async def test_access_key() -> None:
     spec = AccessKey(access_key_id="LTAI-EXAMPLE", access_key_secret=Secret("not-a-secret"))
     source = credential_source(spec)
     source.forget(await source.get())
     assert await source.get() == Credential("LTAI-EXAMPLE", "not-a-secret", None)
 
 
-async def test_a_temporary_key_that_stands_in_the_configuration() -> None:
+async def test_sts_token() -> None:
     spec = Sts(access_key_id="STS.EXAMPLE", access_key_secret=Secret("not-a-secret"), security_token=Secret("token"))
     assert await credential_source(spec).get() == Credential("STS.EXAMPLE", "not-a-secret", "token")
 
 
-async def test_a_uri_that_answers_with_credentials(serve: Serve, asker: Asker) -> None:
+async def test_credentials_uri(serve: Serve, asker: Asker) -> None:
     url = await serve(Issuer({"Code": "Success", **TEMPORARY}).answer)
     assert await asker.ask(type="credentials_uri", uri=f"{url}/credentials") == FOUND
 
 
-async def test_a_uri_in_the_environment(serve: Serve, asker: Asker) -> None:
+async def test_credentials_uri_from_the_environment(serve: Serve, asker: Asker) -> None:
     asker.env["ALIBABA_CLOUD_CREDENTIALS_URI"] = await serve(Issuer({"Code": "Success", **TEMPORARY}).answer)
     assert await asker.ask(type="credentials_uri") == FOUND
 
 
-async def test_a_profile_of_the_credentials_file(asker: Asker) -> None:
+async def test_profile(asker: Asker) -> None:
     path = asker.home / ".alibabacloud" / "credentials.ini"
     path.parent.mkdir()
     profile = f"type = access_key\naccess_key_id = LTAI-EXAMPLE\naccess_key_secret = secret-{CANARY}\n"
@@ -155,20 +155,20 @@ async def test_a_profile_of_the_credentials_file(asker: Asker) -> None:
     assert await asker.ask(type="profile", profile_name="migration") == expected
 
 
-async def test_the_default_chain_takes_the_environment_first(asker: Asker) -> None:
+async def test_the_default_chain_prefers_the_environment(asker: Asker) -> None:
     names = ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN")
     asker.env.update(zip(names, FOUND, strict=True))
     assert await asker.ask(type="default") == FOUND
 
 
-async def test_the_default_chain_goes_on_to_the_credentials_file(asker: Asker) -> None:
+async def test_the_default_chain_reads_the_credentials_file(asker: Asker) -> None:
     path = asker.home / ".alibabacloud" / "credentials.ini"
     path.parent.mkdir()
     path.write_text(f"[default]\ntype = access_key\naccess_key_id = LTAI-EXAMPLE\naccess_key_secret = {CANARY}\n")
     assert await asker.ask(type="default") == ["LTAI-EXAMPLE", CANARY, None]
 
 
-async def test_a_role_assumed_with_a_key(serve: Serve, asker: Asker) -> None:
+async def test_ram_role_arn(serve: Serve, asker: Asker) -> None:
     """The library calls https where the endpoint names no scheme; one that names http is taken as it is."""
     issuer = Issuer({"Credentials": TEMPORARY})
     endpoint = await serve(issuer.answer)
@@ -180,7 +180,7 @@ async def test_a_role_assumed_with_a_key(serve: Serve, asker: Asker) -> None:
     assert CANARY not in str(query)
 
 
-async def test_a_role_assumed_with_a_service_accounts_token(serve: Serve, asker: Asker) -> None:
+async def test_oidc_role_arn(serve: Serve, asker: Asker) -> None:
     issuer = Issuer({"Credentials": TEMPORARY})
     token = asker.home / "token"
     token.write_text("not-a-token")
@@ -191,7 +191,7 @@ async def test_a_role_assumed_with_a_service_accounts_token(serve: Serve, asker:
     assert query["RoleSessionName"] == "mms-exporter"
 
 
-async def test_a_role_is_asked_for_through_the_proxy_of_the_account(asker: Asker) -> None:
+async def test_a_role_is_assumed_through_the_proxy_of_the_account(asker: Asker) -> None:
     """No further than the proxy, since the library then trusts no authorities but those that it brings."""
     async with proxying({}, credentials=f"me:{CANARY}") as proxy:
         asked = {"url": proxy.url, "username": "me", "password": CANARY}
@@ -211,7 +211,7 @@ async def metadata(request: web.Request) -> web.StreamResponse:
 
 
 @pytest.mark.parametrize("spec", [{}, {"role_name": "mms-role"}], ids=["asked for", "given"])
-async def test_the_role_of_an_instance(serve: Serve, asker: Asker, spec: dict[str, str]) -> None:
+async def test_ecs_ram_role(serve: Serve, asker: Asker, spec: dict[str, str]) -> None:
     asker.env |= {"HTTP_PROXY": await serve(metadata), "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "false"}
     assert await asker.ask(type="ecs_ram_role", **spec) == FOUND
 
@@ -227,7 +227,7 @@ NO_CREDENTIALS = {
 }
 
 
-async def test_what_a_uri_answers_instead_is_told_to_nobody(serve: Serve, asker: Asker) -> None:
+async def test_an_invalid_uri_response_is_not_disclosed(serve: Serve, asker: Asker) -> None:
     """Neither in the error nor in what the vendor's library logs."""
     uris = [await serve(issuer.answer) for issuer in NO_CREDENTIALS.values()]
     told = await asker.ask_all(*({"type": "credentials_uri", "uri": uri} for uri in uris))
@@ -237,14 +237,14 @@ async def test_what_a_uri_answers_instead_is_told_to_nobody(serve: Serve, asker:
     assert CANARY not in str(told)
 
 
-async def test_what_an_sts_answers_instead_is_told_to_nobody(serve: Serve, asker: Asker) -> None:
+async def test_an_sts_error_is_not_disclosed(serve: Serve, asker: Asker) -> None:
     endpoint = await serve(Issuer({"Code": "NoPermission", "Message": CANARY}, status=403).answer)
     told = await asker.ask(type="ram_role_arn", sts_endpoint=endpoint, **CALLER, **ROLE)
     assert reason_of(told) == "credentials"
     assert CANARY not in str(told)
 
 
-async def test_credentials_that_cannot_be_had_have_a_reason(asker: Asker) -> None:
+async def test_missing_credentials_have_a_reason(asker: Asker) -> None:
     told = await asker.ask_all(
         {"type": "default"},
         {"type": "profile", "profile_name": "nobody"},
@@ -306,7 +306,7 @@ LACKS: dict[str, tuple[dict[str, object], str, str]] = {
 """What each type lacks, with what is said of it, and how the advice begins."""
 
 
-async def test_what_each_type_lacks_is_told_with_what_to_do(asker: Asker) -> None:
+async def test_missing_credentials_have_an_error_text_and_a_hint(asker: Asker) -> None:
     told = await asker.ask_all(*(spec for spec, _, _ in LACKS.values()))
     for answer, (_, text, hint) in zip(told, LACKS.values(), strict=True):
         assert isinstance(answer, dict)
@@ -314,7 +314,7 @@ async def test_what_each_type_lacks_is_told_with_what_to_do(asker: Asker) -> Non
         assert answer["hint"].startswith(hint)
 
 
-async def test_how_who_is_asked_for_credentials_refused_is_told_by_its_status(serve: Serve, asker: Asker) -> None:
+async def test_an_error_of_the_credential_service_shows_its_status(serve: Serve, asker: Asker) -> None:
     told = await asker.ask(type="credentials_uri", uri=await serve(Issuer(CANARY, 403).answer))
     assert isinstance(told, dict)
     assert told["text"] == "no credentials: the credential service returned HTTP status 403"
@@ -324,7 +324,7 @@ def reason_of(told: object) -> object:
     return told["reason"] if isinstance(told, dict) else told
 
 
-async def test_the_library_is_imported_only_when_it_is_asked(tmp_path: Path) -> None:
+async def test_the_library_is_imported_on_first_use(tmp_path: Path) -> None:
     program = """
 import sys, exporter.mms.client, exporter.cli.main
 from exporter.config.credential_types import DefaultChain
@@ -336,7 +336,7 @@ print([name for name in sys.modules if name.startswith(("alibabacloud", "Tea"))]
 
 
 @pytest.mark.parametrize("kind", ["default", "ecs_ram_role"])
-async def test_forgetting_leaves_no_thread_behind(serve: Serve, tmp_path: Path, kind: str) -> None:
+async def test_forget_leaks_no_thread(serve: Serve, tmp_path: Path, kind: str) -> None:
     """A wrong key is forgotten at every refresh, for as long as nobody mends it."""
     program = f"""
 import asyncio, threading

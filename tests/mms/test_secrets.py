@@ -12,7 +12,7 @@ from exporter.mms.protocol import JobRequest
 from exporter.mms.signing import Credential
 from exporter.simulator import Fault, Identity, Simulator
 from exporter.simulator.faults.response_faults import error_answer
-from tests.mms.conftest import Ear, MakeClient, Serve, answering, sample, speaking
+from tests.mms.conftest import MakeClient, RecordingObserver, Serve, answering, sample, speaking
 from tests.mms.test_faults import FAILING, name_of
 from tests.mms.test_wire import CUT, NO_HTTP
 
@@ -34,14 +34,18 @@ def told(error: BaseException) -> str:
     return "\n".join(texts)
 
 
-def assert_told_nothing(error: MmsError, ear: Ear, caplog: pytest.LogCaptureFixture) -> None:
-    everything = f"{told(error)}\n{vars(ear)}\n{caplog.text}"
+def assert_told_nothing(error: MmsError, observer: RecordingObserver, caplog: pytest.LogCaptureFixture) -> None:
+    everything = f"{told(error)}\n{vars(observer)}\n{caplog.text}"
     assert [word for word in SENT if word.lower() in everything.lower()] == []
 
 
 @pytest.mark.parametrize("fault", [fault for fault, *_ in FAILING], ids=name_of)
-async def test_no_fault_brings_a_secret_out(
-    simulator: Simulator, client_on: MakeClient, ear: Ear, caplog: pytest.LogCaptureFixture, fault: Fault
+async def test_no_fault_discloses_a_secret(
+    simulator: Simulator,
+    client_on: MakeClient,
+    observer: RecordingObserver,
+    caplog: pytest.LogCaptureFixture,
+    fault: Fault,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     simulator.identities.add(IDENTITY)
@@ -49,22 +53,22 @@ async def test_no_fault_brings_a_secret_out(
     simulator.faults.add(msgspec.structs.replace(fault, message=f"password {CANARY}", text=text))
     with pytest.raises(MmsError) as caught:
         await client_on(simulator.url, credentials=CREDENTIAL).list_jobs(SOURCE)
-    assert_told_nothing(caught.value, ear, caplog)
+    assert_told_nothing(caught.value, observer, caplog)
 
 
 @pytest.mark.parametrize("text", [*NO_HTTP.values(), *CUT.values()], ids=[*NO_HTTP, *CUT])
-async def test_no_broken_connection_brings_a_secret_out(
-    serve_raw: Serve, client_on: MakeClient, ear: Ear, caplog: pytest.LogCaptureFixture, text: bytes
+async def test_no_broken_connection_discloses_a_secret(
+    serve_raw: Serve, client_on: MakeClient, observer: RecordingObserver, caplog: pytest.LogCaptureFixture, text: bytes
 ) -> None:
     address = await serve_raw(speaking(text))
     with pytest.raises(MmsError) as caught:
         await client_on(f"http://{address}", credentials=CREDENTIAL).list_jobs(SOURCE)
-    assert_told_nothing(caught.value, ear, caplog)
+    assert_told_nothing(caught.value, observer, caplog)
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 500])
-async def test_what_mms_quotes_of_a_request_is_not_passed_on(
-    serve: Serve, client_on: MakeClient, ear: Ear, caplog: pytest.LogCaptureFixture, status: int
+async def test_request_headers_quoted_by_mms_are_not_disclosed(
+    serve: Serve, client_on: MakeClient, observer: RecordingObserver, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     """As the vendor does, when a signature is wrong: with the string to sign, and so with the token."""
 
@@ -74,10 +78,10 @@ async def test_what_mms_quotes_of_a_request_is_not_passed_on(
 
     with pytest.raises(MmsError) as caught:
         await client_on(await serve(quote), credentials=CREDENTIAL).list_jobs(SOURCE)
-    assert_told_nothing(caught.value, ear, caplog)
+    assert_told_nothing(caught.value, observer, caplog)
 
 
-async def test_the_configuration_of_a_source_is_not_kept(serve: Serve, client_on: MakeClient) -> None:
+async def test_the_config_of_a_source_is_not_decoded(serve: Serve, client_on: MakeClient) -> None:
     body = sample("ListMmsDataSources").replace(b'"Partition\\n"', b'"password-canary7f3a"')
     assert CANARY.encode() in body
     listing = await client_on(await serve(answering(body))).list_data_sources()
@@ -86,7 +90,7 @@ async def test_the_configuration_of_a_source_is_not_kept(serve: Serve, client_on
     assert CANARY.encode() not in msgspec.json.encode(listing.rows)
 
 
-async def test_what_was_asked_for_is_not_quoted_in_an_error(simulator: Simulator, client_on: MakeClient) -> None:
+async def test_the_request_body_is_not_quoted_in_an_error(simulator: Simulator, client_on: MakeClient) -> None:
     request = JobRequest(name=CANARY, others={"password": CANARY})
     with pytest.raises(MmsError) as caught:
         await client_on(simulator.url).create_job(SOURCE, request)

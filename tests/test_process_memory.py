@@ -34,7 +34,7 @@ SHARED = "from exporter.process_memory import share_one_arena; share_one_arena()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells")
 @pytest.mark.parametrize(("prepare", "is_shared"), [("", False), (SHARED, True)], ids=["as it is", "shared"])
-def test_threads_share_one_arena_once_they_are_told_to(prepare: str, *, is_shared: bool) -> None:
+def test_threads_share_one_arena_with_the_limit(prepare: str, *, is_shared: bool) -> None:
     command = [sys.executable, "-c", THREADS.format(prepare=prepare)]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)  # noqa: S603 - the program is above
     assert (int(done.stdout) == 0) == is_shared
@@ -58,6 +58,6 @@ print(before - resident_pages())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells")
-def test_holes_are_given_back() -> None:
+def test_trim_heap_returns_holes_to_the_system() -> None:
     done = subprocess.run([sys.executable, "-c", HOLES], cwd=ROOT, check=True, capture_output=True)  # noqa: S603 - the program is above
     assert int(done.stdout) > 500 * 14
