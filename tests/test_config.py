@@ -1,4 +1,4 @@
-"""The configuration: what is accepted, and what exactly is said of what is not."""
+"""Valid configurations, and the exact messages for invalid ones."""
 
 import os
 from pathlib import Path
@@ -21,26 +21,26 @@ INVALID = sorted((CONFIGS / "invalid").glob("*.yaml"))
 def test_each_invalid_file_has_its_exact_messages(file: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(file)
-    said = str(caught.value).replace(f"{file.parent}{os.sep}", "") + "\n"
+    message = str(caught.value).replace(f"{file.parent}{os.sep}", "") + "\n"
     expected = file.with_suffix(".txt")
     if os.environ.get("UPDATE_GOLDEN"):
-        expected.write_text(said, encoding="utf-8")
-    assert said == expected.read_text(encoding="utf-8")
-    assert "canary" not in said
+        expected.write_text(message, encoding="utf-8")
+    assert message == expected.read_text(encoding="utf-8")
+    assert "canary" not in message
 
 
-BEYOND_OTHER_READERS = {
+UNUSUAL_YAML = {
     "accounts: !!bool canary": "{file}: is not valid YAML",
     "accounts: !!timestamp canary": "{file}: is not valid YAML",
     'accounts: !!int ""': "{file}: is not valid YAML",
     "accounts: &accounts [*accounts]": "accounts[0]: expected a mapping, not a list",
 }
-"""Not among the files, since the scan of the tree for secrets would end at the former, and never end at the latter."""
+"""Not in files, because the secret scan of the tree would fail on the tags and loop on the alias."""
 
 
-@pytest.mark.parametrize(("text", "said"), BEYOND_OTHER_READERS.items())
-def test_unusual_yaml_has_its_exact_message(tmp_path: Path, text: str, said: str) -> None:
-    assert said_of(tmp_path, text) == said
+@pytest.mark.parametrize(("text", "message"), UNUSUAL_YAML.items())
+def test_unusual_yaml_has_its_exact_message(tmp_path: Path, text: str, message: str) -> None:
+    assert error_of(tmp_path, text) == message
 
 
 UNCLOSED = "expected a comma or the closing bracket; check for an unclosed quote before it"
@@ -57,13 +57,13 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), BROKEN.items())
-def test_invalid_yaml_is_reported_without_quoting_it(tmp_path: Path, text: str, said: str) -> None:
-    assert said_of(tmp_path, text) == f"{{file}}: is not valid YAML at {said}"
+@pytest.mark.parametrize(("text", "message"), BROKEN.items())
+def test_invalid_yaml_is_reported_without_quoting_it(tmp_path: Path, text: str, message: str) -> None:
+    assert error_of(tmp_path, text) == f"{{file}}: is not valid YAML at {message}"
 
 
-def said_of(folder: Path, text: str) -> str:
-    """Return what is said of a configuration file that holds `text`, with {file} for its name."""
+def error_of(folder: Path, text: str) -> str:
+    """Return the error of a configuration file, with {file} for its name."""
     file = folder / "config.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
@@ -132,13 +132,13 @@ def test_an_empty_secret_file_is_rejected(tmp_path: Path) -> None:
 
 
 def test_errors_show_the_absolute_path_of_a_relative_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the working directory, wherever the configuration stands."""
+    # Relative paths start at the working directory, not at the configuration file.
     monkeypatch.chdir(tmp_path)
     credentials = {"type": "access_key", "access_key_id": "LTAI-EXAMPLE", "access_key_secret_file": "secret"}
     with pytest.raises(ConfigError) as caught:
         config_from({"accounts": [{"name": "a", "region": "cn-shanghai", "credentials": credentials, "ca_file": "ca"}]})
-    places = {problem.message.removeprefix("cannot read ").partition(": ")[0] for problem in caught.value.problems}
-    assert places == {f"{tmp_path}/secret", f"{tmp_path}/ca"}
+    paths = {problem.message.removeprefix("cannot read ").partition(": ")[0] for problem in caught.value.problems}
+    assert paths == {f"{tmp_path}/secret", f"{tmp_path}/ca"}
 
 
 def test_the_repr_of_a_secret_is_redacted() -> None:
@@ -162,24 +162,24 @@ ISSUERS = {
 @pytest.mark.parametrize("spec", ISSUERS.values(), ids=ISSUERS)
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]:1"])
 def test_credential_services_can_use_plain_http_on_loopback(spec: dict[str, str], host: str) -> None:
-    assert len(config_from(asking_at(spec, host)).accounts) == 1
+    assert len(config_from(config_with_issuer(spec, host)).accounts) == 1
 
 
 @pytest.mark.parametrize("spec", ISSUERS.values(), ids=ISSUERS)
 @pytest.mark.parametrize("host", ["10.0.0.1:8080", "localhost.example.com", "[2001:db8::1]:1", "127.0.0.1.example.com"])
 def test_credential_services_need_allow_insecure_for_plain_http(spec: dict[str, str], host: str) -> None:
     with pytest.raises(ConfigError, match="plain http is allowed only on loopback"):
-        config_from(asking_at(spec, host))
-    assert len(config_from(asking_at(spec, host, allow_insecure=True)).accounts) == 1
+        config_from(config_with_issuer(spec, host))
+    assert len(config_from(config_with_issuer(spec, host, allow_insecure=True)).accounts) == 1
 
 
 def test_the_metadata_service_can_use_plain_http() -> None:
-    """It speaks nothing else, and no network lies between."""
-    assert len(config_from(asking_at(ISSUERS["uri"], "100.100.100.200")).accounts) == 1
+    # It serves only plain http and is local to the instance.
+    assert len(config_from(config_with_issuer(ISSUERS["uri"], "100.100.100.200")).accounts) == 1
 
 
-def asking_at(spec: dict[str, str], host: str, **account: object) -> dict[str, object]:
-    """Return the configuration of an account whose keys are asked for at a host."""
+def config_with_issuer(spec: dict[str, str], host: str, **account: object) -> dict[str, object]:
+    """Return the configuration of an account with a credential service."""
     credentials = {name: value.format(host) for name, value in spec.items()}
     return {"accounts": [{"name": "a", "region": "cn-shanghai", "credentials": credentials, **account}]}
 

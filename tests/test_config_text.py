@@ -1,4 +1,4 @@
-"""What `config show` prints: everything that takes effect, taken by the loader as the same, and no secret."""
+"""Output of `config show`: the effective configuration, without secrets."""
 
 import re
 from pathlib import Path
@@ -83,7 +83,7 @@ CONFIGURATIONS = st.fixed_dictionaries(
 
 
 def read_back(text: str) -> Config:
-    """Return what the loader makes of a printed configuration, with secrets put back."""
+    """Load a printed configuration with its secrets restored."""
     return config_from(yaml.safe_load(text.replace(HIDDEN, CANARY)))
 
 
@@ -104,7 +104,7 @@ def test_the_printed_configuration_round_trips_without_secrets(raw: dict[str, An
     config = config_from(raw)
     text = effective_text(config)
     assert CANARY not in text
-    assert repr(read_back(text)) == repr(config), "a secret's repr is one and the same"
+    assert repr(read_back(text)) == repr(config), "the repr of a secret is constant"
     assert effective_text(read_back(text)) == text
 
 

@@ -1,4 +1,4 @@
-"""Documents cannot drift: references equal the code, examples are valid, links lead somewhere."""
+"""The documents match the code; examples and links are valid."""
 
 import json
 import re
@@ -30,7 +30,7 @@ READMES = sorted(ROOT.glob("README*.md"))
 OPERATIONS_PAGE = (FOLDER / "operations.md").read_text(encoding="utf-8")
 PAGES = sorted(path for path in ROOT.glob("**/*.md") if not {".venv", ".tools"} & set(path.parts))
 DOCUMENTS = documents()
-BEYOND_SHAPE = {
+VALID_BY_SCHEMA = {
     "hosts_and_names",
     "impossible_values",
     "keys_in_clear",
@@ -41,12 +41,12 @@ BEYOND_SHAPE = {
     "vague_watch",
     "ids_watched_twice",
 }
-"""Invalid configurations in which something only the loader can know is wrong."""
+"""Invalid configurations that only the loader can reject."""
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_generated_documents_are_current(name: str) -> None:
-    """`make docs` writes them."""
+    """`make docs` generates them."""
     assert (FOLDER / name).read_text(encoding="utf-8") == DOCUMENTS[name]
 
 
@@ -66,7 +66,7 @@ def test_the_schema_rejects_invalid_files(file: Path) -> None:
     except yaml.YAMLError:
         return
     is_valid = jsonschema.Draft202012Validator(json_schema()).is_valid(raw)
-    assert not is_valid or file.stem in BEYOND_SHAPE | {"no_accounts"}
+    assert not is_valid or file.stem in VALID_BY_SCHEMA | {"no_accounts"}
 
 
 @given(JSON)

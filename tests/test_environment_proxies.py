@@ -1,4 +1,4 @@
-"""The environment's proxies: which accounts they are for, and what of them is refused, unquoted."""
+"""Proxies from the environment: affected accounts, and errors without quoted secrets."""
 
 import pytest
 
@@ -65,7 +65,7 @@ def test_the_variable_for_the_scheme_sets_the_proxy(
         ("", "a.example.com", False),
     ],
 )
-def test_no_proxy_exempts_matching_hosts(no_proxy: str, host: str, is_exempt: bool) -> None:  # noqa: FBT001 - a table's
+def test_no_proxy_exempts_matching_hosts(no_proxy: str, host: str, is_exempt: bool) -> None:  # noqa: FBT001 - parametrized
     assert (proxy_of({**PROXY, "NO_PROXY": no_proxy}, f"https://{host}") is None) == is_exempt
 
 

@@ -1,4 +1,4 @@
-"""The fingerprint of a configuration and the files that it names: what changes it, and what does not."""
+"""Stamps of a configuration file and its referenced files."""
 
 import os
 from pathlib import Path
@@ -16,13 +16,13 @@ TEXT = """accounts:
 
 
 def stamps(path: Path) -> FileStamps:
-    """Return the fingerprint of a configuration file and of what it names."""
+    """Return the stamps of a configuration and its referenced files."""
     return stamps_of(config_files(path))
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return a configuration file with the files that it names."""
+    """Return a configuration file with existing referenced files."""
     (tmp_path / "secret").write_text("not-a-secret", encoding="utf-8")
     (tmp_path / "ca.pem").write_text("certificates", encoding="utf-8")
     path = tmp_path / "config.yaml"
@@ -96,8 +96,8 @@ def test_arbitrary_files_have_a_stamp(file: Path, text: str) -> None:
 
 
 def test_nested_aliases_are_visited_once(file: Path) -> None:
-    """Written out, the last of these lists would hold 10 to the power of 40 names."""
+    """Without aliases, the last list would have 10**40 items."""
     lines = ["x0: &a0 {ca_file: ca.pem}"]
     lines += [f"x{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]" for number in range(1, 41)]
     file.write_text("\n".join(lines), encoding="utf-8")
-    assert not all(stamps(file).values()), "there is no ca.pem where it would be"
+    assert not all(stamps(file).values()), "the relative ca.pem does not exist"

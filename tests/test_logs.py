@@ -1,4 +1,4 @@
-"""Logs: one event a line, in each format, whatever is logged."""
+"""Logs have one event per line in each format, for any value."""
 
 import io
 import json
@@ -20,7 +20,7 @@ HOSTILE = 'evil\nts=2025-01-01 level=error msg="forged" \r\x1b[31m \u2028 "quote
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    """Put back what `configure` changes for the whole process."""
+    """Restore the logging configuration."""
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
     structlog.reset_defaults()
@@ -39,7 +39,7 @@ def test_a_logged_value_cannot_add_a_line(log_format: str) -> None:
     assert "\x1b[31m" not in line
 
 
-BEGINNINGS = {"logfmt": r"ts=\S+Z level=\w+ msg=", "json": r"\{\"", "console": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\S+ \["}
+LINE_STARTS = {"logfmt": r"ts=\S+Z level=\w+ msg=", "json": r"\{\"", "console": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\S+ \["}
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
@@ -52,8 +52,8 @@ async def test_a_name_from_mms_cannot_add_a_line(simulator: Simulator, clock: Ma
     async with harness_on(config_on(simulator.url), clock) as harness:
         await harness.refresh()
     lines = stream.getvalue().removesuffix("\n").split("\n")
-    assert len(lines) == 7, "one for each source, and one for the account"
-    assert [line for line in lines if not re.match(BEGINNINGS[log_format], line)] == []
+    assert len(lines) == 7, "one line per source, and one for the account"
+    assert [line for line in lines if not re.match(LINE_STARTS[log_format], line)] == []
 
 
 def test_logfmt_starts_with_time_level_and_message() -> None:

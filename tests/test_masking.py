@@ -1,4 +1,4 @@
-"""Masking of free text: planted secrets never remain, and hostile text costs no more than its length."""
+"""Masking removes planted secrets, in linear time also for hostile text."""
 
 import json
 import time
@@ -164,7 +164,7 @@ def test_invisible_characters_do_not_hide_a_key(noise: str, at: int) -> None:
         ("Authorization: ACS3-HMAC-SHA256 Credential=LTAI5t,Signature=ab", "Authorization: <hidden>"),
         ("sent Bearer abc.def", "sent Bearer <hidden>"),
         ("key LTAI5tExampleExample is inactive", "key <hidden> is inactive"),
-        ("数据源密码：s3cret", "数据源密码：<hidden>"),  # noqa: RUF001 - as MMS writes it
+        ("数据源密码：s3cret", "数据源密码：<hidden>"),  # noqa: RUF001 - a message of MMS
         ("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nx", "<hidden> x"),
         ("one\ntwo\x1b[31m\u202e", "one two"),
     ],
@@ -187,7 +187,7 @@ def test_text_without_secrets_is_unchanged(text: str) -> None:
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_masking_takes_linear_time(unit: str) -> None:
-    """Hostile text of 64 KiB: quadratic time would be minutes, the bound leaves room for a busy machine."""
+    """Quadratic time would take minutes for 64 KiB; the limit allows for a busy machine."""
     text = (unit * LENGTH)[:LENGTH]
     begun = time.process_time()
     once = masked(text)

@@ -38,7 +38,7 @@ class CredentialSource(Protocol):
     async def get(self) -> Credential:
         """Return a credential that is valid now. Raises: CredentialsUnavailable."""
 
-    def forget(self, refused: Credential) -> None:
+    def forget(self, rejected: Credential) -> None:
         """Drop a cached credential that MMS rejected."""
 
 
@@ -52,7 +52,7 @@ class StaticCredentials:
         """Return the credential."""
         return self._credential
 
-    def forget(self, refused: Credential) -> None:
+    def forget(self, rejected: Credential) -> None:
         """Do nothing; only a reload changes a static credential."""
 
 
@@ -86,10 +86,10 @@ class LibraryCredentials:
                 self._fetched_at = self._clock.monotonic()
             return self._cached
 
-    def forget(self, refused: Credential) -> None:
+    def forget(self, rejected: Credential) -> None:
         """Drop a rejected credential, and the library's cache if possible."""
         # Concurrent calls with the same key are all rejected; only the first one clears the cache.
-        if self._cached != refused:
+        if self._cached != rejected:
             return
         self._cached = None
         if not self._starts_thread:

@@ -1,4 +1,4 @@
-"""A simulated MMS, servers that answer as a test wants, clients on either, and what their observer heard."""
+"""Fixtures: simulated MMS, custom HTTP servers, clients, observer and clock."""
 
 import asyncio
 import contextlib
@@ -29,12 +29,12 @@ Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 
 def sample(operation: str, case: str = "vendor") -> bytes:
-    """Return a kept answer; where each comes from stands beside them."""
+    """Return a sample response; tests/samples/README.md has the origins."""
     return (SAMPLES / operation / f"{case}.json").read_bytes()
 
 
 class RecordingObserver:
-    """An observer that remembers all it hears."""
+    """An observer that records all events."""
 
     def __init__(self) -> None:
         self.attempts: list[tuple[str, float, str | None]] = []
@@ -44,7 +44,7 @@ class RecordingObserver:
 
     @property
     def reasons(self) -> list[str | None]:
-        """How each attempt ended, in order."""
+        """Error reason of each attempt; None for a success."""
         return [reason for _, _, reason in self.attempts]
 
     def attempted(self, operation: str, seconds: float, reason: str | None) -> None:
@@ -62,14 +62,14 @@ class RecordingObserver:
 
 @dataclass
 class FakeClock:
-    """Clocks moved by hand: sleeping takes no time, and is remembered."""
+    """A clock moved by the test; `sleep` returns at once and is recorded."""
 
     slept: list[float] = field(default_factory=list)
     ahead: float = 0.0
     wall_ahead: float = 0.0
-    """How far the wall clock has jumped."""
+    """Jump of the wall clock in seconds."""
     gate: asyncio.Event | None = None
-    """Where it is given, every sleep lasts until it is set."""
+    """If set, each sleep waits for this event."""
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead
@@ -91,25 +91,25 @@ class FakeClock:
 
 @pytest.fixture
 def observer() -> RecordingObserver:
-    """Return what the observer of every client of this test hears."""
+    """Return the observer of all clients of this test."""
     return RecordingObserver()
 
 
 @pytest.fixture
 def fake_clock() -> FakeClock:
-    """Return the clock of every client of this test."""
+    """Return the clock of all clients of this test."""
     return FakeClock()
 
 
 @pytest.fixture
 def world_clock() -> ManualClock:
-    """Return the simulated world's time, which stands still between moves."""
+    """Return the clock of the simulated world."""
     return ManualClock()
 
 
 @pytest.fixture
 async def simulator(world_clock: ManualClock) -> AsyncIterator[Simulator]:
-    """Yield a small simulated MMS without surprises of its own."""
+    """Yield a small simulated MMS without incidents."""
     options = WorldOptions(
         sources=3,
         tables=6,
@@ -124,7 +124,7 @@ async def simulator(world_clock: ManualClock) -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def client_on(observer: RecordingObserver, fake_clock: FakeClock) -> AsyncIterator[MakeClient]:
-    """Yield what makes clients, and close them when the test ends; without jitter, so that every wait is known."""
+    """Yield a factory for clients without jitter; close them at the end."""
     async with contextlib.AsyncExitStack() as stack:
 
         def make(
@@ -153,7 +153,7 @@ def client(simulator: Simulator, client_on: MakeClient) -> Client:
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Yield what starts a web server that answers every request as it is told, and gives its address."""
+    """Yield a function that starts an HTTP server and returns its URL."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(answer: Answer) -> str:
@@ -170,7 +170,7 @@ async def serve() -> AsyncIterator[Serve]:
 
 @pytest.fixture
 async def serve_raw() -> AsyncIterator[Serve]:
-    """Yield what starts a server below HTTP, which is told of each connection, and gives its host and port."""
+    """Yield a function that starts a TCP server and returns its address."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(connected: Connected, **options: object) -> str:
@@ -189,7 +189,7 @@ async def serve_raw() -> AsyncIterator[Serve]:
 
 
 def answering(body: bytes, status: int = 200, **headers: str) -> Answer:
-    """Return what answers every request alike; names of headers with `_` for `-`."""
+    """Return a handler with a fixed response; `_` means `-` in header names."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
 
     async def answer(_: web.Request) -> web.StreamResponse:
@@ -199,7 +199,7 @@ def answering(body: bytes, status: int = 200, **headers: str) -> Answer:
 
 
 def speaking(text: bytes) -> Connected:
-    """Return what answers one request with `text`, as it is, and hangs up."""
+    """Return a TCP handler that sends `text` after one request and closes."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""The client against the simulated MMS, which is as strict as the vendor's: every operation, and who may call."""
+"""The client against the simulated MMS: all operations and authentication."""
 
 import asyncio
 import threading
@@ -185,7 +185,7 @@ async def test_other_operations_work_after_permission_refused(
 
 
 class _Rotating:
-    """Credentials that change when the last one was refused."""
+    """Credentials that change after a rejection."""
 
     def __init__(self, *credentials: Credential | CredentialsUnavailable) -> None:
         self.left = list(credentials)
@@ -196,8 +196,8 @@ class _Rotating:
             raise self.left[0]
         return self.left[0]
 
-    def forget(self, refused: Credential) -> None:
-        assert refused == self.left[0]
+    def forget(self, rejected: Credential) -> None:
+        assert rejected == self.left[0]
         self.forgotten += 1
         if len(self.left) > 1:
             del self.left[0]
@@ -214,7 +214,7 @@ async def test_a_rejected_credential_is_replaced(
 async def test_only_one_replacement_credential_is_tried(
     simulator: Simulator, client_on: MakeClient, observer: RecordingObserver
 ) -> None:
-    """Where roles are assumed, each answer is another key: what refuses them all is not asked for ever."""
+    """An assumed role returns a new key each time; without a limit, retries would never end."""
     source = _Rotating(Credential("LTAI-EXAMPLE", "expired"), Credential("LTAI-EXAMPLE", "wrong"), CREDENTIAL)
     with pytest.raises(AuthRefused):
         await client_on(simulator.url, credentials=source).list_data_sources()
@@ -242,7 +242,7 @@ async def test_create_job_is_retried_with_a_new_key(simulator: Simulator, client
 async def test_create_job_is_not_retried_after_an_uncertain_rejection(
     simulator: Simulator, client_on: MakeClient, fault: Fault
 ) -> None:
-    """The same request may have been carried out before, or another key would fare no better."""
+    """The same request may have been executed before, or another key would not help."""
     simulator.faults.add(fault)
     source = _Rotating(CREDENTIAL, Credential("LTAI-EXAMPLE", "another"))
     with pytest.raises(AuthRefused):
@@ -283,7 +283,7 @@ async def test_without_credentials_nothing_is_sent(
 async def test_a_credential_with_invalid_characters_is_not_sent(
     simulator: Simulator, client_on: MakeClient, observer: RecordingObserver, credential: Credential
 ) -> None:
-    """Such as one out of a file with a second line, or in another encoding."""
+    """For example from a file with two lines, or in another encoding."""
     with pytest.raises(CredentialsUnavailable) as caught:
         await client_on(simulator.url, credentials=credential).list_data_sources()
     assert "canary" not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r}"
@@ -299,15 +299,15 @@ async def test_concurrent_calls_succeed(simulator: Simulator, client: Client) ->
 
 
 async def test_large_responses_are_decoded_one_at_a_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each takes many times its size while it is read."""
+    """Decoding takes many times the size of the response."""
     alone = threading.Lock()
     met = threading.Event()
 
-    def reading(*arguments: Any) -> Any:  # noqa: ANN401 - stands for what it calls
+    def reading(*arguments: Any) -> Any:  # noqa: ANN401 - replaces decode
         if not alone.acquire(blocking=False):
             met.set()
             return decode(*arguments)
-        met.wait(0.02)  # for another to come, if one can
+        met.wait(0.02)  # a second call would arrive in this time
         alone.release()
         return decode(*arguments)
 

@@ -1,4 +1,4 @@
-"""What is remembered of the vendor's library, and how it may fail or hang."""
+"""Cache, errors and timeouts of the vendor's credentials library."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ from tests.mms.test_credentials import CANARY, run
 
 @dataclass
 class Found:
-    """What the vendor's library returns."""
+    """A credential of the vendor's library."""
 
     key: str | None = "LTAI-EXAMPLE"
     secret: str | None = f"secret-{CANARY}"
@@ -37,7 +37,7 @@ class Found:
 
 @dataclass
 class Library:
-    """Stands for the vendor's library: counts how often it is set up and asked."""
+    """Replaces the vendor's library and counts its calls."""
 
     answer: Callable[[], Found] = Found
     made: int = 0
@@ -94,7 +94,7 @@ async def test_forget_creates_a_new_provider() -> None:
 
 
 async def test_forget_ignores_an_already_replaced_credential() -> None:
-    """Many calls are under way with one key, and all of them are refused when it rotates."""
+    """After a key rotation, all concurrent calls are rejected with the old key."""
     keys = iter(("first", "second"))
     library = Library(lambda: Found(key=next(keys)))
     source = LibraryCredentials(library.make)
@@ -200,12 +200,11 @@ for thread in threading.enumerate():
 
 
 async def test_a_hanging_library_does_not_block_exit(tmp_path: Path) -> None:
-    """Which is waited for until it does, or the test fails."""
     outcome = await run(HANGING, tmp_path)
     assert (outcome.code, outcome.out, outcome.errors) == (0, "no credentials within 0.1 s\n", "")
 
 
 async def test_a_late_library_error_is_ignored(tmp_path: Path) -> None:
-    """So that the end of the program shows no traceback."""
+    """The program prints no traceback."""
     outcome = await run(HANGING + RELEASED, tmp_path)
     assert (outcome.code, outcome.out, outcome.errors) == (0, "no credentials within 0.1 s\n", "")

@@ -63,20 +63,20 @@ FULL: dict[type[ApiRecord], dict[str, Any]] = {
     CreatedJob: {"asyncTaskId": 7},
     AsyncTask: {**json.loads(sample("GetMmsAsyncTask", "done"))["data"], "errorMsg": "no such table"},
 }
-"""One row of each kind in which every field has a value."""
+"""One row of each record type with a value in every field."""
 
 WRONG_COUNTS = (-1, 1.5, 1e300, 2**63, 2**80, True, "7", [7])
 WRONG_TEXTS = (7, 1.5, True, ["a"], {"a": "b"})
 
 
 class Damage(NamedTuple):
-    """One field of one row, broken in one way."""
+    """A row with one broken field."""
 
     kind: type[ApiRecord]
     field: msgspec.structs.FieldInfo
     value: object
     costs: bool
-    """Whether it is to be counted."""
+    """Whether the field counts as unexpected."""
 
     @property
     def row(self) -> dict[str, Any]:
@@ -109,8 +109,8 @@ def damages() -> Iterator[Damage]:
 
 
 DAMAGES = list(damages())
-SPARED = [each for each in DAMAGES if not each.field.required]
-FATAL = [each for each in DAMAGES if each.field.required]
+OPTIONAL_DAMAGES = [each for each in DAMAGES if not each.field.required]
+REQUIRED_DAMAGES = [each for each in DAMAGES if each.field.required]
 
 
 def in_page(*rows: object, total: object = 3) -> bytes:
@@ -118,7 +118,7 @@ def in_page(*rows: object, total: object = 3) -> bytes:
 
 
 def spellings(body: bytes) -> tuple[bytes, bytes]:
-    """Return an answer with spaces, which is read text by text, and as MMS writes it, which is not."""
+    """Return a body with spaces (slow stripping) and compact (fast stripping)."""
     return body, json.dumps(json.loads(body), separators=(",", ":")).encode()
 
 
@@ -128,7 +128,7 @@ def test_the_full_records_have_every_field() -> None:
         assert all(getattr(whole, name) is not None for name in kind.__struct_fields__)
 
 
-@pytest.mark.parametrize("damage", SPARED, ids=str)
+@pytest.mark.parametrize("damage", OPTIONAL_DAMAGES, ids=str)
 def test_a_broken_field_of_an_object_becomes_none(damage: Damage) -> None:
     expected = msgspec.structs.replace(record_from(FULL[damage.kind], damage.kind), **{damage.field.name: None})
     for body in spellings(json.dumps({"data": damage.row}).encode()):
@@ -136,7 +136,7 @@ def test_a_broken_field_of_an_object_becomes_none(damage: Damage) -> None:
         assert decoded == Decoded(expected, (damage.field.encode_name,) if damage.costs else ())
 
 
-@pytest.mark.parametrize("damage", [each for each in SPARED if hasattr(each.kind, "id")], ids=str)
+@pytest.mark.parametrize("damage", [each for each in OPTIONAL_DAMAGES if hasattr(each.kind, "id")], ids=str)
 def test_a_broken_field_of_a_row_becomes_none(damage: Damage) -> None:
     good = FULL[damage.kind]
     whole = record_from(good, damage.kind)
@@ -146,14 +146,14 @@ def test_a_broken_field_of_a_row_becomes_none(damage: Damage) -> None:
         assert decoded == Decoded(Page(expected, 3), (damage.field.encode_name,) if damage.costs else ())
 
 
-@pytest.mark.parametrize("damage", FATAL, ids=str)
+@pytest.mark.parametrize("damage", REQUIRED_DAMAGES, ids=str)
 def test_a_row_without_id_is_dropped(damage: Damage) -> None:
     good = FULL[damage.kind]
     decoded = decode_page(damage.kind, in_page(good, damage.row, good))
     assert decoded == Decoded(Page((record_from(good, damage.kind),) * 2, 3), (LOST_ROW,))
 
 
-@pytest.mark.parametrize("damage", FATAL, ids=str)
+@pytest.mark.parametrize("damage", REQUIRED_DAMAGES, ids=str)
 def test_an_object_without_id_is_malformed(damage: Damage) -> None:
     with pytest.raises(MalformedAnswer):
         decode_object(damage.kind, json.dumps({"data": damage.row}).encode())
@@ -196,7 +196,7 @@ def test_fast_and_slow_stripping_are_equal(rows: list[Any], ensure_ascii: bool) 
     answer = {"data": {"total": 3, "objectList": rows}}
     compact = json.dumps(answer, separators=(",", ":"), ensure_ascii=ensure_ascii).encode()
     spaced = json.dumps(answer).encode()
-    assert strip_body(spaced) is None, "it is read text by text"
+    assert strip_body(spaced) is None, "spaces prevent fast stripping"
     assert decode_page(Job, compact) == decode_page(Job, spaced)
 
 
@@ -297,10 +297,10 @@ def test_a_page_without_list_is_malformed(body: bytes) -> None:
 
 
 def job_from(text: bytes) -> Decoded[Page[Job]]:
-    """Return what is read of a good job and one whose `name` and `taskNum` are `text`, which need not be JSON."""
+    """Decode a valid job and one with `text` as `name` and `taskNum`."""
     good = json.dumps(FULL[Job]).encode()
-    spoilt = good.replace(b'"taskNum": 10', b'"taskNum": ' + text).replace(b'"migrate_db_1"', text)
-    return decode_page(Job, b'{"data":{"total":2,"objectList":[' + good + b"," + spoilt + b"]}}")
+    broken = good.replace(b'"taskNum": 10', b'"taskNum": ' + text).replace(b'"migrate_db_1"', text)
+    return decode_page(Job, b'{"data":{"total":2,"objectList":[' + good + b"," + broken + b"]}}")
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_a_number_out_of_range_becomes_none(text: bytes) -> None:
     ],
 )
 def test_invalid_unicode_is_replaced(text: bytes, name: str) -> None:
-    """What comes out can be encoded again, so that it can become a label."""
+    """The result can be encoded as UTF-8, for label values."""
     jobs = job_from(text).value.rows
     assert [job.name for job in jobs] == ["migrate_db_1", name]
 
@@ -342,7 +342,6 @@ def test_the_last_duplicate_key_applies() -> None:
 
 @pytest.mark.parametrize("text", ["", " \n"])
 def test_an_empty_text_becomes_none(text: str) -> None:
-    """And counts alike, whether or not another row is broken."""
     row = {**FULL[Job], "name": text}
     alone = decode_page(Job, in_page(row))
     beside_a_broken_row = decode_page(Job, in_page(row, 7))
@@ -359,21 +358,20 @@ json_values = st.recursive(
 kinds = st.sampled_from(list(FULL))
 
 
-def spoilt_rows(kind: type[ApiRecord]) -> st.SearchStrategy[tuple[type[ApiRecord], dict[str, Any]]]:
-    """Return rows of which a few fields are anything; the id is not among them."""
+def broken_rows(kind: type[ApiRecord]) -> st.SearchStrategy[tuple[type[ApiRecord], dict[str, Any]]]:
+    """Return rows with arbitrary values in a few fields, except the ID."""
     names = st.sampled_from([field.encode_name for field in msgspec.structs.fields(kind) if not field.required])
     changes = st.dictionaries(names, st.just("") | json_values, max_size=2)
     return changes.map(lambda changed: (kind, {**FULL[kind], **changed}))
 
 
 @settings(deadline=None, max_examples=150)
-@given(kinds.filter(lambda kind: kind is not CreatedJob).flatmap(spoilt_rows))
+@given(kinds.filter(lambda kind: kind is not CreatedJob).flatmap(broken_rows))
 def test_fast_and_lenient_decoding_are_equal(kind_and_row: tuple[type[ApiRecord], dict[str, Any]]) -> None:
-    """The two ways in which a page is read, the fast one and the careful one, agree."""
     kind, row = kind_and_row
     alone = decode_page(kind, in_page(row))
     beside = decode_page(kind, in_page(row, None))
-    # By text, since a number that is none is not equal to itself.
+    # Compares the repr, because NaN is not equal to itself.
     assert (repr(alone.value.rows), (*alone.unexpected, LOST_ROW)) == (repr(beside.value.rows), beside.unexpected)
 
 
@@ -396,11 +394,11 @@ def test_arbitrary_bytes_raise_only_malformed(kind: type[ApiRecord], body: bytes
         try:
             decode(kind, body)
         except MalformedAnswer as error:
-            assert str(error).startswith("the response ")  # noqa: PT017 - that it is raised is not required
+            assert str(error).startswith("the response ")  # noqa: PT017 - the error is optional
 
 
 def mutated_by(data: st.DataObject, body: bytes) -> bytes:
-    """Return `body` with a piece of it replaced."""
+    """Replace a part of `body`."""
     start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(body))] * 2)))
     return body[:start] + data.draw(st.binary(max_size=12)) + body[min(end, start + 40) :]
 

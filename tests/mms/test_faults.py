@@ -1,4 +1,4 @@
-"""What the client makes of each way in which MMS can fail: the reason, the attempts, and what its observer hears."""
+"""The client with each fault of MMS: reason, attempts and observer events."""
 
 import asyncio
 
@@ -49,7 +49,7 @@ FAILING: list[tuple[Fault, str, int]] = [
     (Fault(kind="endless"), "too_large", 1),
 ]
 SLOW = [Fault(kind="hang"), Fault(kind="drip", bytes_per_second=1), Fault(kind="latency", seconds=3600)]
-BEARABLE = {
+TOLERATED = {
     *("nulls", "wrong_types", "missing", "broken_rows", "unknown_status", "shift", "total", "page_cap"),
     *("lost_row", "repeated_row"),
     *("invalid_utf8", "lone_surrogate", "meanwhile"),
@@ -61,7 +61,7 @@ def name_of(fault: Fault) -> str:
 
 
 def test_every_fault_of_the_simulator_is_tested() -> None:
-    assert {fault.kind for fault, *_ in FAILING} | {fault.kind for fault in SLOW} | BEARABLE == set(KINDS)
+    assert {fault.kind for fault, *_ in FAILING} | {fault.kind for fault in SLOW} | TOLERATED == set(KINDS)
 
 
 @pytest.mark.parametrize(("fault", "reason", "attempts"), FAILING, ids=[name_of(fault) for fault, *_ in FAILING])
@@ -82,7 +82,7 @@ async def test_each_fault_has_its_reason_and_number_of_attempts(
 async def test_a_temporary_fault_is_retried_if_retryable(
     simulator: Simulator, client: Client, observer: RecordingObserver, fault: Fault, reason: str, attempts: int
 ) -> None:
-    """The simulator refuses a nonce that was used before, so each attempt has one of its own."""
+    """The simulator rejects a reused nonce, so that each attempt must have a new one."""
     number = simulator.faults.add(msgspec.structs.replace(fault, times=2))
     if attempts == 1:
         with pytest.raises(MmsError):
@@ -102,7 +102,7 @@ async def test_a_slow_response_times_out(
         await client_on(simulator.url, limits=SHORT).list_jobs(SOURCE)
     assert caught.value.reason == "timeout"
     assert set(observer.reasons) == {"timeout"}
-    assert 2 <= len(observer.reasons) <= 3, "as many as three times the timeout allows"
+    assert 2 <= len(observer.reasons) <= 3, "as many as fit in three times the timeout"
     assert all(0.4 < seconds < 30 for _, seconds, _ in observer.attempts)
 
 
@@ -139,7 +139,7 @@ async def test_create_job_is_retried_only_after_throttling(
     with pytest.raises(MmsError) as caught:
         await client.create_job(SOURCE, JobRequest(src_db_name="no such"))
     attempts = MAX_ATTEMPTS if reason == "throttled" else 1
-    # A fault that is met after the work was done finds the request refused, which is no reason to repeat it either.
+    # If the fault applies only to the response, the invalid request is rejected first, also without a retry.
     assert caught.value.reason in {reason, "not_found", "rejected"}
     assert simulator.calls == {("CreateMmsJob", SOURCE): attempts}
     assert observer.retries.total() == attempts - 1
@@ -211,7 +211,7 @@ async def test_broken_rows_are_dropped(
     rows = (await client.list_data_sources()).rows
     assert list(rows) == list(truth.values())[1:]
     assert "row" in lost(observer)
-    assert "total" in lost(observer), "for the list says that there are more"
+    assert "total" in lost(observer), "`total` is higher than the number of rows"
 
 
 async def test_an_unknown_status_is_passed_on(
@@ -259,7 +259,7 @@ async def test_no_retry_starts_after_three_times_the_timeout(
 
 @pytest.mark.parametrize(("size", "is_taken"), [(7, True), (9, False)])
 async def test_the_response_size_is_limited(simulator: Simulator, client: Client, size: int, *, is_taken: bool) -> None:
-    """A body of padding: what is within the bound is read, and found to be no list."""
+    """A body of spaces: below the limit it is read and found malformed."""
     simulator.faults.add(Fault(kind="answer", status=400, body=b" " * (size * 1024 * 1024)))
     with pytest.raises(MmsError) as caught:
         await client.list_jobs(SOURCE, JobFilter())

@@ -1,4 +1,4 @@
-"""The headers of an answer, which anything on the way may write: what is read of them, and none costs an answer."""
+"""Invalid response headers never break a response."""
 
 import re
 
@@ -50,7 +50,6 @@ def test_no_response_header_breaks_a_valid_response(headers: dict[str, str]) -> 
 async def test_an_invalid_header_is_ignored(
     serve_raw: Serve, client_on: MakeClient, observer: RecordingObserver, head: bytes
 ) -> None:
-    """Neither of an answer that is right, nor of the reason for one that is a refusal."""
     answer = b"HTTP/1.1 200 OK\r\n%b\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (head, len(TABLE), TABLE)
     refusal = answer.replace(b" 200 OK", b" 404 Not Found")
     assert (await client_on(f"http://{await serve_raw(speaking(answer))}").get_table(SOURCE, 22)).id == 22

@@ -1,4 +1,4 @@
-"""Whole lists out of pages, however the server cuts them."""
+"""Complete lists from pages of any size and order."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from exporter.mms.listing import MAX_PAGES, MAX_READINGS, Listing, read_newest, 
 
 @dataclass(frozen=True)
 class Row:
-    """A row, and on which page it was read."""
+    """A row with the page that returned it."""
 
     id: int
     page: int = 0
@@ -21,7 +21,7 @@ class Row:
 
 @dataclass
 class Server:
-    """Answers pages, and remembers which it was asked for."""
+    """Returns pages and records the requested page numbers."""
 
     page: Callable[[int], Page[Row]]
     asked: list[int] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Server:
 
 
 def server_of(*pages: list[int], total: int | None) -> Server:
-    """Return a server of these pages, then of empty ones."""
+    """Return a server with these pages, followed by empty ones."""
 
     def page(number: int) -> Page[Row]:
         ids = pages[number - 1] if number <= len(pages) else []
@@ -58,7 +58,7 @@ def test_a_list_is_complete_for_every_page_size(count: int, cap: int) -> None:
     server = server_of(*pages, total=count)
     reading = read_pages(server.read)
     with pytest.raises(StopIteration) as ended:
-        reading.send(None)  # it never waits, so it needs no loop
+        reading.send(None)  # it never awaits I/O, so that no event loop is needed
     listing = ended.value.value
     assert (ids(listing), listing.is_complete) == (list(range(count)), True)
     assert server.asked == list(range(1, max(1, len(pages)) + 1))
@@ -78,7 +78,7 @@ async def test_the_last_version_of_a_duplicate_row_is_kept() -> None:
 
 @pytest.mark.parametrize(("totals", "is_consistent"), [((4, 4), True), ((5, 4), False), ((3, 4), False)])
 async def test_a_changed_total_makes_a_list_inconsistent(totals: tuple[int, int], is_consistent: bool) -> None:  # noqa: FBT001 - the case
-    """A row leaves page 1 before page 2 is read: one of page 2 moves up, unseen, and `total` agrees with what came."""
+    """A row leaves page 1 before page 2 is read: a row of page 2 moves to page 1 and is missed."""
     pages = [(Row(1), Row(2)), (Row(4), Row(5)), ()]
     listing = await read_pages(Server(lambda number: Page(pages[number - 1], totals[min(number, 2) - 1])).read)
     assert (ids(listing), listing.is_complete, listing.is_consistent) == ([1, 2, 4, 5], True, is_consistent)
@@ -172,7 +172,7 @@ async def test_max_rows_zero_reads_one_page() -> None:
 
 
 async def test_an_error_of_a_page_is_raised() -> None:
-    """A list of which a part could not be read is no list: the caller keeps what it had."""
+    """A partial list is never returned."""
 
     def page(number: int) -> Page[Row]:
         if number == 2:
@@ -237,7 +237,7 @@ async def test_a_missing_or_duplicate_row_makes_the_newest_incomplete(pages: lis
 
 
 async def test_a_short_first_page_is_compared_with_the_last_page() -> None:
-    """Pages may be capped, or the page may lack a row."""
+    """Either pages are capped, or the first page lacks a row."""
     whole, lacking = server_of([9, 8], [7, 6], [5], total=5), server_of([9, 8], [6, 5], total=5)
     assert (await read_newest(whole.read, 1, page_size=100)).is_complete
     assert not (await read_newest(lacking.read, 1, page_size=100)).is_complete

@@ -1,4 +1,4 @@
-"""What is sent for each operation, and what each refusal means."""
+"""Request of each operation and error of each error response."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The way to MMS: by a proxy, under a certificate of a private authority, and what is said where it is closed."""
+"""Proxies and private CAs: successful requests and error messages."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from tests.harness import no_sleep
 from tests.mms.conftest import CREDENTIAL, RecordingObserver
 
 HOST = "mms.example.com"
-"""A name that only the proxy can resolve."""
+"""A host name that only the proxy can resolve."""
 PLACE = f"{HOST}:443"
 CANARY = "canary7f3a"
 
@@ -31,7 +31,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def bundle(authority: trustme.CA, tmp_path: Path) -> str:
-    """Return the file of the authority's certificate, with a comment as bundles have them."""
+    """Return a CA bundle with a comment."""
     file = tmp_path / "ca.pem"
     file.write_bytes("# Főtanúsítvány\n".encode() + authority.cert_pem.bytes())
     return str(file)
@@ -67,13 +67,13 @@ def client_with(observer: RecordingObserver, **settings: object) -> Client:
 
 
 async def sources_of(client: Client) -> int:
-    """Return how many data sources the client lists, after which it is closed."""
+    """Return the number of listed data sources, and close the client."""
     async with client:
         return len((await client.list_data_sources()).rows)
 
 
 async def refusal_of(client: Client) -> ConnectionFailed:
-    """Return why the client, which is closed then, cannot list data sources, its attempts included."""
+    """Return the error of a list call, and close the client."""
     async with client:
         with pytest.raises(ConnectionFailed) as caught:
             await client.list_data_sources()
@@ -159,5 +159,5 @@ async def test_a_proxy_with_unknown_host_name_is_named(observer: RecordingObserv
 
 def test_a_ca_file_without_certificates_is_rejected(tmp_path: Path, observer: RecordingObserver) -> None:
     (tmp_path / "ca.pem").write_text("nothing", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"accounts\[0\]\.ca_file: expected certificates in PEM"):
+    with pytest.raises(ConfigError, match=r"accounts\[0\]\.ca_file: expected PEM certificates"):
         client_with(observer, ca_file=str(tmp_path / "ca.pem"))

@@ -1,4 +1,4 @@
-"""The vendor's example answers, and the records that they are."""
+"""The vendor's example responses and their records."""
 
 import hashlib
 import re
@@ -199,7 +199,7 @@ def test_the_readme_has_the_origin_of_each_sample() -> None:
 
 @pytest.mark.parametrize(("call", "expected"), EXAMPLES, ids=lambda value: getattr(value, "operation", ""))
 def test_the_vendor_samples_decode_without_losses(call: Call[Any], expected: object) -> None:
-    """And nothing of it counts as unexpected: what the examples leave out may be left out."""
+    """Fields that the examples omit are optional."""
     assert decode(call, 200, {}, sample(call.operation)) == Decoded(expected, ())
 
 

@@ -1,4 +1,4 @@
-"""The V3 signature, against the vendor's own implementation."""
+"""The V3 signature against the vendor's implementation."""
 
 import string
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ UNRESERVED = string.ascii_letters + string.digits + "-_.~"
 UNSIGNED = frozenset({"accept", "authorization"})
 
 names = st.text(UNRESERVED, min_size=1)
-"""The oracle does not encode the names of parameters; those of the API need none."""
+"""The vendor's library does not encode parameter names; those of the API need no encoding."""
 queries = st.dictionaries(names, st.text())
 paths = st.lists(st.text(min_size=1).map(percent_encoded)).map(lambda parts: "/" + "/".join(parts))
 tokens = st.none() | st.text(string.ascii_letters + string.digits + "+/=", min_size=1)
@@ -41,7 +41,7 @@ dates = st.datetimes(
 
 
 class Request(TypedDict):
-    """The parameters of `signed_headers`, but for who signs."""
+    """The parameters of `signed_headers` without the credential."""
 
     operation: str
     method: str

@@ -1,4 +1,4 @@
-"""How hard MMS is asked: the waits it asks for, the rate, and the calls at a time, as the server sees them."""
+"""Throttling, as seen by the server: requested waits, rate limit, concurrency."""
 
 import asyncio
 
@@ -120,8 +120,8 @@ async def test_calls_fail_unsent_during_a_long_pause(
         await client.list_jobs(SOURCE)
     assert str(caught.value).startswith("ListMmsJobs was not sent: MMS asked to wait ")
     assert simulator.calls["ListMmsJobs", SOURCE] == 1
-    assert observer.attempts[1:] == [], "what was not sent is no attempt"
-    assert (fake_clock.slept, observer.retries) == ([], {}), "nor is there anything to repeat"
+    assert observer.attempts[1:] == [], "an unsent call is no attempt"
+    assert (fake_clock.slept, observer.retries) == ([], {}), "and is not retried"
     assert (await client.list_data_sources()).is_complete
 
 
@@ -130,7 +130,7 @@ async def test_calls_succeed_after_a_long_pause(simulator: Simulator, client: Cl
     with pytest.raises(Throttled):
         await client.list_jobs(SOURCE)
     fake_clock.ahead += 80
-    assert (await client.list_jobs(SOURCE)).is_complete, "what is left is short enough to be sat out"
+    assert (await client.list_jobs(SOURCE)).is_complete, "the remaining pause is short enough to wait for"
     assert fake_clock.slept == [pytest.approx(20, abs=2)]
 
 
@@ -146,7 +146,7 @@ async def test_a_wall_clock_jump_does_not_affect_a_pause(
     fake_clock.ahead += 40
     with pytest.raises(Throttled) as caught:
         await client.get_table(SOURCE, TABLE)
-    assert caught.value.status is None, "it is not sent"
+    assert caught.value.status is None, "the call is not sent"
     assert caught.value.wait_seconds == pytest.approx(60, abs=2)
 
 
@@ -194,26 +194,26 @@ async def test_retries_respect_the_rate_limit(serve: Serve, client_on: MakeClien
 
 
 async def test_concurrency_is_limited(serve: Serve, client_on: MakeClient) -> None:
-    under_way = most = 0
+    running = most = 0
     is_full, may_end = asyncio.Event(), asyncio.Event()
 
     async def answer(request: web.Request) -> web.Response:
-        nonlocal under_way, most
+        nonlocal running, most
         if "partitions" in request.path:
             return web.Response(body=sample("GetMmsPartition"))
-        under_way += 1
-        most = max(most, under_way)
-        if under_way == 3:
+        running += 1
+        most = max(most, running)
+        if running == 3:
             is_full.set()
         await until(may_end)
-        under_way -= 1
+        running -= 1
         return web.Response(body=sample("GetMmsTable"))
 
     url = await serve(answer)
     client = client_on(url, limits=Limits(requests_per_second=0, concurrency=3))
     calls = [asyncio.create_task(client.get_table(SOURCE, number)) for number in range(12)]
     await until(is_full)
-    for _ in range(5):  # whatever was sent with the first three would be there by now
+    for _ in range(5):  # a fourth concurrent request would have arrived by now
         await client_on(url).get_partition(SOURCE, PARTITION)
     may_end.set()
     await asyncio.gather(*calls)

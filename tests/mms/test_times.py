@@ -1,4 +1,4 @@
-"""The API's times, which carry no zone."""
+"""Timestamps without offset and HTTP dates."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ NEW_YORK = ZoneInfo("America/New_York")
     ],
 )
 def test_a_timestamp_is_parsed_in_its_zone(text: str, zone: ZoneInfo, seconds: float) -> None:
-    """Those that come twice are taken for the first time; those that are skipped, for as long after midnight."""
+    """A repeated hour means the first one; a skipped hour counts from the offset before it."""
     assert unix_seconds(text, zone) == seconds
 
 
@@ -52,7 +52,7 @@ def test_arbitrary_text_is_parsed_or_none(text: str) -> None:
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.datetimes(datetime(1992, 1, 1), datetime(2900, 1, 1)))  # noqa: DTZ001 - Shanghai has had one offset since
+@given(st.datetimes(datetime(1992, 1, 1), datetime(2900, 1, 1)))  # noqa: DTZ001 - Shanghai has had one offset since 1992
 def test_timestamps_of_the_api_round_trip(time: datetime) -> None:
     whole = time.replace(microsecond=0)
     expected = (whole - timedelta(hours=8)).replace(tzinfo=UTC).timestamp()

@@ -1,4 +1,4 @@
-"""The client on the wire: what it sends, and servers, networks and callers that misbehave."""
+"""The client on the wire: its requests, broken servers and cancelled calls."""
 
 import asyncio
 import gzip
@@ -32,7 +32,7 @@ Received = tuple[Client, list[web.Request]]
 
 @pytest.fixture
 async def received(serve: Serve, client_on: MakeClient) -> Received:
-    """Return a client on a server that answers a table to whatever is asked, and what was asked."""
+    """Return a client and the requests that its server received."""
     requests: list[web.Request] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -96,7 +96,7 @@ async def test_cookies_are_ignored(serve: Serve, client_on: MakeClient) -> None:
 async def test_a_redirect_is_not_followed(
     simulator: Simulator, client: Client, received: Received, status: int
 ) -> None:
-    """What is signed for one host is not for another to see."""
+    """A signature for one host must not reach another host."""
     other, requests = received
     await other.get_table(SOURCE, 1)
     elsewhere = str(requests.pop().url)
@@ -186,7 +186,7 @@ async def test_an_unknown_host_name_raises_connection_failed(
 
 @pytest.fixture
 def self_signed(tmp_path: Path) -> ssl.SSLContext:
-    """Return the server side of TLS with a certificate that nobody vouches for."""
+    """Return a server TLS context with a self-signed certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -237,8 +237,8 @@ async def test_a_server_without_tls_raises_connection_failed(serve_raw: Serve, c
         await client_on(f"https://{address}").get_table(SOURCE, 22)
 
 
-async def until_met(simulator: Simulator, number: int) -> None:
-    """Wait until the fault has happened, of which the simulator has no event."""
+async def until_applied(simulator: Simulator, number: int) -> None:
+    """Wait until the fault was applied; the simulator has no event for it."""
     async with asyncio.timeout(10):
         while not simulator.faults.happened(number):  # noqa: ASYNC110 - see above
             await asyncio.sleep(0)
@@ -247,7 +247,7 @@ async def until_met(simulator: Simulator, number: int) -> None:
 async def test_the_client_works_after_a_cancelled_call(simulator: Simulator, client: Client) -> None:
     number = simulator.faults.add(Fault(kind="hang"))
     call = asyncio.create_task(client.get_table(SOURCE, 1))
-    await until_met(simulator, number)
+    await until_applied(simulator, number)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
@@ -259,7 +259,7 @@ async def test_a_cancelled_call_releases_its_slot(simulator: Simulator, client_o
     client = client_on(simulator.url, limits=Limits(requests_per_second=0, concurrency=1))
     number = simulator.faults.add(Fault(kind="hang", times=1))
     calls = [asyncio.create_task(client.get_table(SOURCE, 1)) for _ in range(3)]
-    await until_met(simulator, number)
+    await until_applied(simulator, number)
     calls[0].cancel()
     async with asyncio.timeout(10):
         assert [table.id for table in await asyncio.gather(*calls[1:])] == [1, 1]
