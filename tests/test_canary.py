@@ -125,7 +125,7 @@ def sts_config(url: str) -> Config:
 
 
 @pytest.fixture
-def _as_before() -> Iterator[None]:
+def _restored_logging() -> Iterator[None]:
     """Restore the logging configuration."""
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
@@ -134,7 +134,7 @@ def _as_before() -> Iterator[None]:
     logging.root.setLevel(level)
 
 
-@pytest.mark.usefixtures("_as_before")
+@pytest.mark.usefixtures("_restored_logging")
 @pytest.mark.parametrize("log_format", logs.FORMATS)
 async def test_faults_disclose_no_secret_in_logs_and_metrics(
     vault: Simulator, clock: ManualClock, log_format: str
@@ -190,7 +190,7 @@ async def talkative() -> AsyncIterator[tuple[list[tuple[int, str]], str]]:
         yield refusals, str(server.make_url("")).rstrip("/")
 
 
-@pytest.mark.usefixtures("_as_before")
+@pytest.mark.usefixtures("_restored_logging")
 @pytest.mark.parametrize("log_format", logs.FORMATS)
 async def test_response_headers_disclose_no_secret_in_logs_and_metrics(
     talkative: tuple[list[tuple[int, str]], str], clock: ManualClock, log_format: str

@@ -1,4 +1,4 @@
-"""The tree of errors: every leaf can be a label value, tells whether a retry helps, and what the reader can do."""
+"""The tree of errors: each class has a reason, a retry flag and a hint."""
 
 import re
 
@@ -15,13 +15,13 @@ RETRYABLE = {"throttled", "timeout", "connection", "server", "malformed"}
 
 
 def leaves(kind: type[MmsError] = MmsError) -> list[type[MmsError]]:
-    """Return every kind of a failed call that has no kinds below it."""
+    """Return all leaf classes of MmsError."""
     below = kind.__subclasses__()
     return [leaf for each in below for leaf in leaves(each)] if below else [kind]
 
 
-def errors_above_calls() -> list[str]:
-    """Return the errors that are not about one call."""
+def other_errors() -> list[str]:
+    """Return the names of the other errors."""
     return [kind.__name__ for kind in errors.ExporterError.__subclasses__() if kind is not MmsError]
 
 
@@ -49,7 +49,7 @@ def test_the_tree_in_the_docstring_shows_each_class(leaf: type[MmsError]) -> Non
 
 def test_the_tree_in_the_docstring_has_no_other_classes() -> None:
     drawn = re.findall(r"── (\w+)", errors.__doc__ or "")
-    assert sorted(drawn) == sorted([*errors_above_calls(), "MmsError", *(leaf.__name__ for leaf in leaves())])
+    assert sorted(drawn) == sorted([*other_errors(), "MmsError", *(leaf.__name__ for leaf in leaves())])
 
 
 def test_an_mms_error_shows_status_code_and_request_id() -> None:

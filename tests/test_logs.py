@@ -19,7 +19,7 @@ HOSTILE = 'evil\nts=2025-01-01 level=error msg="forged" \r\x1b[31m \u2028 "quote
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
+def _restored_logging() -> Iterator[None]:
     """Restore the logging configuration."""
     handlers, level = logging.root.handlers[:], logging.root.level
     yield

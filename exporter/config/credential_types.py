@@ -11,7 +11,8 @@ from exporter.config.sections import Secret, Section
 
 class _Credentials(Section, frozen=True, kw_only=True, tag_field="type"):
     def plain_http_fields(self) -> Iterator[str]:
-        """Yield the fields with a plain http URL, which would expose the credentials."""
+        """Yield the fields with a plain http URL."""
+        # Plain http would expose the credentials.
         return iter(())
 
 

@@ -154,7 +154,7 @@ class _Watched(Section, frozen=True, kw_only=True):
     """Source table."""
 
     def _selector_errors(self, ids: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-        """Yield missing, repeated and contradicting selectors."""
+        # Reports missing, repeated and contradicting selectors.
         if (self.source_id is None) == (self.source is None):
             yield "source_id", "expected either source_id or source"
         yield from ((ids, f"has {number} more than once") for number in _repeated(getattr(self, ids)))
@@ -242,7 +242,6 @@ def config_from(raw: object) -> Config:
 
 
 def _duplicate_names(raw: object) -> Iterator[Problem]:
-    """Yield duplicate account names."""
     # Reads the raw input, so that another problem does not hide a duplicate.
     accounts = raw.get("accounts") if isinstance(raw, dict) else None
     seen: dict[str, int] = {}

@@ -90,7 +90,7 @@ def is_metadata_service(url: str) -> bool:
 
 
 def _can_be_sent(text: str) -> bool:
-    """Return whether every HTTP client encodes the text alike."""
+    # HTTP clients encode other characters differently.
     return bool(text) and text.isascii() and text.isprintable()
 
 
@@ -104,7 +104,6 @@ def _proxy_url_errors(url: str) -> Iterator[str]:
 
 
 def _address_errors(url: str, expected: str) -> Iterator[str]:
-    """Yield why a URL is not just scheme, host and port."""
     # The message never quotes the URL, because it may contain a secret.
     try:
         parts = urlsplit(url)

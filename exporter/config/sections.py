@@ -178,7 +178,6 @@ def has_file_variant(section: type[Section], each: msgspec.structs.FieldInfo) ->
 
 
 def _without_none(kind: object) -> object:
-    """Return the type of a field without None."""
     kinds = [each for each in get_args(kind) if each is not NoneType] if isinstance(kind, UnionType) else [kind]
     return kinds[0] if len(kinds) == 1 else kind
 
@@ -202,7 +201,7 @@ def _secret_from_file(name: str, raw: Mapping[Any, Any], where: str, problems: l
 
 
 def _read_text(file: str) -> str:
-    """Read a file. Raises: ValueError with a message for the user."""
+    # Raises ValueError with a message for the user.
     try:
         return Path(file).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -211,7 +210,7 @@ def _read_text(file: str) -> str:
 
 
 def _absolute(file: str) -> str:
-    """Return the absolute path, resolved from the working directory."""
+    # Relative paths start at the working directory.
     try:
         return str(Path(file).absolute())
     except OSError:  # the working directory was removed
@@ -239,7 +238,7 @@ def _parse_value(kind: Any, raw: object, where: str, problems: list[Problem]) ->
 
 
 def _parse_mapping(kind: Any, raw: Mapping[Any, Any], where: str, problems: list[Problem]) -> dict[str, Any]:  # noqa: ANN401 - any value's type
-    """Parse a mapping whose keys the user chooses."""
+    # For a mapping with keys chosen by the user.
     wrong = [key for key in raw if not isinstance(key, str)]
     problems += (Problem(where, f"expected a text as key, not {_type_name(key)}; put it in quotes") for key in wrong)
     named = {key: value for key, value in raw.items() if isinstance(key, str)}

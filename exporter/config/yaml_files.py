@@ -62,9 +62,7 @@ def yaml_text(raw: object) -> str:
 
 
 class _FaithfulDumper(yaml.SafeDumper):
-    """Escapes Unicode line breaks, so that texts survive a round trip."""
-
-    # PyYAML writes these line breaks unescaped and reads them as spaces.
+    # Escapes Unicode line breaks. PyYAML writes these line breaks unescaped and reads them as spaces.
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
         """Return the scalar of a text."""
@@ -76,7 +74,7 @@ _FaithfulDumper.add_representer(str, _FaithfulDumper.represent_text)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Rejects duplicate keys; PyYAML would use the last one."""
+    # Rejects duplicate keys; PyYAML would use the last one.
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - inherited
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))

@@ -40,7 +40,7 @@ def partition_total(row: DataSource) -> int | None:
 
 
 def ratio(done: int | None, total: int | None) -> float | None:
-    """Return done / total, at most 1; None if unknown or empty."""
+    """Return the ratio, at most 1; None if unknown or empty."""
     return min(done / total, 1.0) if total and done is not None else None
 
 

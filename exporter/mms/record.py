@@ -28,8 +28,8 @@ class ApiRecord(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
 
 
 def strip_body(body: bytes) -> bytes | None:
-    """Strip all texts of a JSON body; None if impossible by pattern."""
-    # One substitution over the body is much faster than one per text.
+    """Strip all texts of a JSON body; None if not possible."""
+    # One substitution over the body is much faster than one per text. It handles only compact JSON without escapes.
     text = _TRAILING_NEWLINE.sub(b'"', body)
     if not text.isascii() or b"\\" in text or _OUTER_SPACE.search(text):
         return None

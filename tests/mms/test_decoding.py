@@ -1,4 +1,4 @@
-"""Broken answers cost as little as they can, and what they cost is told."""
+"""Decoding of valid and broken responses; losses are minimal and reported."""
 
 import json
 from collections.abc import Iterator
