@@ -1,1 +1,1 @@
-"""The generated part of the documentation."""
+"""Generators of the reference documents."""

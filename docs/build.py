@@ -1,4 +1,4 @@
-"""Writes the references in this folder from the code: `make docs`. A test fails when they differ."""
+"""Generate the reference documents from the code: `make docs`. A test checks them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -25,31 +25,31 @@ FOLDER = Path(__file__).parent
 
 METRICS_HEAD = """# Metrics
 
-Every series of the exporter, made from the table they are served from. All values are gauges as of the last refresh
-unless the type says otherwise. A field that the API leaves out gives no sample, never a 0; no sample carries a
-timestamp. A status metric has one series for each known value, 0 or 1, and `UNKNOWN` for a value that is not known. A
-label value longer than 512 characters is cut there and ends in `…`.
+All metrics of the exporter. Unless the type says otherwise, a metric is a gauge with the value of the last refresh. A
+field that the API omits has no sample, never a 0. Samples have no timestamp. A status metric has one series for each
+known value, 0 or 1, and `UNKNOWN` for an unknown value. A label value with more than 512 characters is truncated and
+ends with `…`.
 """
 
-FRESHNESS = """## Figures that are older or incomplete
+FRESHNESS = """## Old or incomplete values
 
-These queries return what is older or incomplete, and nothing where all is as of the last refresh:
+These queries return old or incomplete values. If all values are from the last refresh, they return nothing:
 
-| what is wrong | PromQL |
+| problem | PromQL |
 |---|---|
-| The data source could not be read; its figures are older. | `mms_datasource_refresh_success == 0` |
+| The data source could not be read; its values are older. | `mms_datasource_refresh_success == 0` |
 | A collector of the account failed. | `mms_refresh_success == 0` |
 | The data sources could not be listed. | `mms_up == 0` |
 | A list was incomplete in the last 5 minutes; rows may be missing. | see below |
 | Some failures have no series. | `mms_failed_omitted > 0` |
 | Some unfinished jobs have no series. | `mms_job_series_omitted > 0` |
 
-`time() - mms_datasource_refresh_last_success_timestamp_seconds` is the age of the figures in seconds.
+`time() - mms_datasource_refresh_last_success_timestamp_seconds` is the age of the values in seconds.
 
-A list is incomplete when it holds fewer or more rows than its `total` says, or when `total` changes while its pages are
-read. The rows that arrived are shown. Each refresh reads and counts it again until it is complete. The counter has the
-label `operation` and none for the data source. Its series begins with the first incomplete list, which `increase()`
-does not see; this query does:
+A list is incomplete if the number of its rows differs from its `total`, or if `total` changes while the pages are read.
+The received rows are exported. Each refresh reads the list again, and counts it again while it is incomplete. The
+counter has the label `operation`, but no label for the data source. `increase()` does not detect the first incomplete
+list, because the series starts with it; this query does:
 
 ```promql
 mms_exporter_unexpected_values_total{field="total"}
@@ -57,10 +57,11 @@ mms_exporter_unexpected_values_total{field="total"}
      or 0 * mms_exporter_unexpected_values_total{field="total"})
 ```
 
-Some figures are older by design, at most `jobs.idle_interval`: the jobs and tasks of a data source whose row did not
-change and in which nothing runs. The names of failures, not their number, can be up to an hour old where one recovered
-and another failed between two refreshes. Without a series `mms_jobs{status="UNKNOWN"}`, the number of jobs of an
-unknown status is not known, or 0. [collecting](design/collecting.md#what-success-promises) lists every case.
+Some values are older by design, by at most `jobs.idle_interval`: the jobs and tasks of an idle data source, whose row
+did not change and which has no unfinished job. The names of failures, but not their number, can be up to 1 hour old if
+one item recovered and another failed between two refreshes. Without a series `mms_jobs{status="UNKNOWN"}`, the number
+of jobs with an unknown status is 0 or not known. [Collecting](design/collecting.md#what-success-promises) lists every
+case.
 """
 
 TABLE_HEAD = ("| metric | type | labels | meaning |", "|---|---|---|---|")
@@ -71,11 +72,11 @@ def metrics() -> str:
     lines = [METRICS_HEAD, FRESHNESS, "## From MMS", "", *TABLE_HEAD]
     for part in PARTS:
         lines += (_row(each.name, "gauge", part.labels_of(each), each.help) for each in part.families)
-    lines += ["", "## The exporter itself", "", *TABLE_HEAD]
+    lines += ["", "## Metrics of the exporter", "", *TABLE_HEAD]
     for metric, labels in own_metrics():
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
         lines.append(_row(name, metric.type, labels, metric.documentation))
-    lines += ["", "Beside them stand the usual `process_*` and `python_*` of the process."]
+    lines += ["", "The exporter also has the standard `process_*` and `python_*` metrics."]
     lines += [*label_values(), *queries()]
     return "\n".join(lines)
 
@@ -86,16 +87,16 @@ def _row(name: str, kind: str, labels: Sequence[str], meaning: str) -> str:
 
 
 def own_metrics() -> Iterator[tuple[Metric, tuple[str, ...]]]:
-    """Yield the exporter's own families, each with its labels."""
+    """Yield the metrics of the exporter, each with its labels."""
     telemetry = Telemetry(with_process=False)
-    for collector in telemetry.registry._collector_to_names:  # noqa: SLF001 - the one place with the labels
+    for collector in telemetry.registry._collector_to_names:  # noqa: SLF001 - no public API has the labels
         labels = tuple(getattr(collector, "_labelnames", ()))
         for metric in collector.collect():
             yield metric, labels
 
 
 def status_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of what /api/v1/status answers."""
+    """Return the JSON Schema (2020-12) of /api/v1/status."""
     schema = msgspec.json.schema(status_records.StatusReport)
     for name, definition in schema["$defs"].items():
         for field, text in attribute_docstrings(
@@ -110,7 +111,7 @@ def _text(schema: dict[str, Any]) -> str:
 
 
 def documents() -> dict[str, str]:
-    """Return every generated document by its path from this folder."""
+    """Return all generated documents by path, relative to this folder."""
     return {
         "metrics.md": metrics(),
         "configuration.md": configuration(),

@@ -132,10 +132,10 @@ When the certificate in the Secret is renewed, the exporter serves the new one w
 def values_readme() -> str:
     """Return the README."""
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
-    meanings = dict(_meanings(text))
+    comments = dict(_comments(text))
     lines = [
-        f"| `{path}` | {_cell(f'`{json.dumps(value)}`')} | {_cell(meanings.get(path, ''))} |"
-        for path, value in _leaves(yaml.safe_load(text), "", set(meanings))
+        f"| `{path}` | {_cell(f'`{json.dumps(value)}`')} | {_cell(comments.get(path, ''))} |"
+        for path, value in _leaves(yaml.safe_load(text), "", set(comments))
     ]
     return HEAD.replace("VERSION", __version__) + "\n".join(lines) + "\n"
 
@@ -144,18 +144,18 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _leaves(values: dict[str, Any], prefix: str, explained: set[str]) -> Iterator[tuple[str, Any]]:
-    """Yield path and default of every value; a mapping with a comment of its own is one, and is not taken apart."""
+def _leaves(values: dict[str, Any], prefix: str, documented: set[str]) -> Iterator[tuple[str, Any]]:
+    # A mapping with its own comment counts as one value.
     for key, value in values.items():
         path = f"{prefix}{key}"
-        if isinstance(value, dict) and value and path not in explained:
-            yield from _leaves(value, f"{path}.", explained)
+        if isinstance(value, dict) and value and path not in documented:
+            yield from _leaves(value, f"{path}.", documented)
         else:
             yield path, value
 
 
-def _meanings(text: str) -> Iterator[tuple[str, str]]:
-    """Yield path and comment of every key right above which a comment stands."""
+def _comments(text: str) -> Iterator[tuple[str, str]]:
+    # Yields path and comment of every key with a comment directly above.
     parents: list[tuple[int, str]] = []
     comment: list[str] = []
     for line in text.splitlines():

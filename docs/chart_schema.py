@@ -1,6 +1,6 @@
-"""The schema of the Helm chart's values: written by hand but for `config`, which is the configuration's own schema.
+"""JSON Schema of the Helm values: handwritten, but with the generated schema of `config`.
 
-Knows what Helm lacks: Go's regular expressions look neither ahead nor behind.
+Adapts patterns for Helm: regular expressions of Go have no lookahead or lookbehind.
 """
 
 import json
@@ -14,7 +14,7 @@ NOT_EMPTY = "(?=.)"
 
 
 def values_schema() -> dict[str, Any]:
-    """Return the schema as it stands in the chart, with what it says of `config` made anew."""
+    """Return the schema of the chart with `config` regenerated."""
     schema: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     config = _for_go(json_schema())
     del config["$schema"], config["title"]
@@ -24,12 +24,12 @@ def values_schema() -> dict[str, Any]:
 
 
 def _for_go(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
-    """Return the schema with patterns that Go knows, and without `format`: Go's expressions are not Python's."""
+    # `format: regex` means the syntax of Go there, but the configuration has the syntax of Python.
     if isinstance(schema, list):
         return [_for_go(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {key: _for_go(each) for key, each in schema.items() if key != "format"}
-    if NOT_EMPTY in str(made.get("pattern", "")):
-        made |= {"pattern": made["pattern"].replace(NOT_EMPTY, ""), "minLength": 1}
-    return made
+    adapted = {key: _for_go(each) for key, each in schema.items() if key != "format"}
+    if NOT_EMPTY in str(adapted.get("pattern", "")):
+        adapted |= {"pattern": adapted["pattern"].replace(NOT_EMPTY, ""), "minLength": 1}
+    return adapted

@@ -85,7 +85,7 @@ def configuration() -> str:
 
 
 def sections(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every section with its path, each before those within it."""
+    """Yield every section with its path, parents first."""
     yield path, schema
     for name, each in schema["properties"].items():
         for inner, suffix in _within(each):
@@ -93,7 +93,6 @@ def sections(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str,
 
 
 def _within(schema: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield the sections that a key may hold."""
     if schema.get("type") == "array":
         yield from ((inner, "[]") for inner, _ in _within(schema["items"]))
     elif "properties" in schema:

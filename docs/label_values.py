@@ -1,4 +1,4 @@
-"""The section of docs/metrics.md that lists the values of each label with a closed set of values."""
+"""Generate the section "Label values" of docs/metrics.md."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final

@@ -1,4 +1,7 @@
-"""The section of docs/metrics.md with PromQL queries, from queries.yaml; a test runs each on a real Prometheus."""
+"""Generate the section "Queries" of docs/metrics.md from queries.yaml.
+
+A test runs each query on a real Prometheus.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The two clocks and the sleep of this program, so that a test can move them by hand."""
+"""Clocks and sleep as a parameter, so that tests can control time."""
 
 import asyncio
 import time
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where the time comes from."""
+    """Time source of the program."""
 
     wall: Callable[[], float] = time.time
-    """Unix seconds: for timestamps that leave the program."""
+    """Unix seconds, for exported timestamps."""
     monotonic: Callable[[], float] = time.monotonic
-    """Seconds that never jump: for ages and durations."""
+    """Monotonic seconds, for ages and durations."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 

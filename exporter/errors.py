@@ -102,9 +102,9 @@ class MmsError(ExporterError):
         if hint:
             self.hint = hint
         self.refused = ""
-        """What MMS did not accept: a part of the key, by its name in the configuration, or `clock`; "" if unknown."""
+        """Rejected part of the request: a configuration key of the credentials, or `clock`; "" if unknown."""
         self.about = ""
-        """The object of the call; "" for the whole account."""
+        """Object of the call, such as a data source; "" for the whole account."""
 
     def __str__(self) -> str:
         parts = {"status": self.status, "code": self.code, "request_id": self.request_id}
@@ -159,7 +159,7 @@ class ConnectionFailed(MmsError):
     retryable = True
     hint = "check the region, the endpoint, DNS, proxy and firewall"
     is_unsent = False
-    """Whether no connection came to be, so that nothing was sent."""
+    """Whether the connection was never established, so that nothing was sent."""
 
 
 class ServerFailed(MmsError):

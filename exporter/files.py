@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic and durable file writes."""
 
 import errno
 import os
@@ -12,10 +12,9 @@ READABLE: Final = 0o644
 
 
 def write_atomically(path: Path, content: bytes, mode: int = READABLE) -> None:
-    """Put `content` in the place of a file: a reader sees the old one or the new one, whole. A link is followed.
+    """Replace a file atomically and durably; follow symbolic links.
 
-    When it returns, the new one outlasts a crash of the machine. Raises: OSError, also for what is there and is no
-    regular file.
+    Raises: OSError, also if the path is not a regular file.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
@@ -32,11 +31,11 @@ def write_atomically(path: Path, content: bytes, mode: int = READABLE) -> None:
         with suppress(OSError):
             Path(name).unlink()
         raise
-    _settle(path.parent)
+    _fsync_folder(path.parent)
 
 
-def _settle(folder: Path) -> None:
-    """Have the names in a folder written to its disk."""
+def _fsync_folder(folder: Path) -> None:
+    # Makes the rename durable.
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

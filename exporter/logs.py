@@ -1,6 +1,6 @@
-"""How this program logs: one event a line on standard error, as logfmt, JSON, or for people.
+"""Logging set-up: one event per line on standard error, as logfmt, JSON or console text.
 
-Owns structlog's set-up. No value that is logged can add a line or a field: each renderer quotes what it is given.
+Owns the configuration of structlog. Every renderer quotes values, so that a value cannot add a line or a field.
 """
 
 import logging
@@ -16,7 +16,10 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 def configure(level: str, log_format: str, stream: TextIO | None = None) -> None:
-    """Send every log line to `stream`, standard error by default; `level` of LEVELS, `log_format` of FORMATS."""
+    """Configure logging to `stream`; the default is standard error.
+
+    `level` is one of LEVELS, `log_format` one of FORMATS.
+    """
     stream = stream or sys.stderr
     renderer: structlog.typing.Processor
     if log_format == "json":
@@ -24,7 +27,7 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
     elif log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(
             colors=stream.isatty(),
-            exception_formatter=structlog.dev.plain_traceback,  # the rich one shows local variables, secrets among them
+            exception_formatter=structlog.dev.plain_traceback,  # the default shows local variables and their secrets
         )
     else:
         renderer = structlog.processors.LogfmtRenderer(key_order=["ts", "level", "msg"], bool_as_flag=False)
@@ -37,23 +40,22 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
     if log_format != "console":
         shared += [structlog.processors.format_exc_info, structlog.processors.EventRenamer("msg")]
     if log_format == "logfmt":
-        shared.append(_printable)
+        shared.append(_escape_control_characters)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    _quiet_libraries(stream)
+    _route_library_warnings(stream)
 
 
-def _printable(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Escape what a terminal or a reader of lines would act on; logfmt itself only escapes quotes and newlines."""
+def _escape_control_characters(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    # The logfmt renderer escapes only quotes and newlines, but no other control characters.
     return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
-def _quiet_libraries(stream: TextIO) -> None:
-    """Send the libraries' own warnings the same way out, as plain lines."""
+def _route_library_warnings(stream: TextIO) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("level=%(levelname)s logger=%(name)s msg=%(message)r"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -1,7 +1,4 @@
-"""Memory settings of the process: garbage collector and the allocator of glibc.
-
-A full garbage collection pauses every thread while it looks at each object that may be part of a cycle.
-"""
+"""Memory settings of the process: garbage collector and glibc allocator."""
 
 import ctypes
 import gc
@@ -13,7 +10,8 @@ from typing import Final, cast
 
 
 def freeze_startup_objects() -> None:
-    """Have it leave alone what is there now: modules, classes and functions, which stay to the end."""
+    """Exclude all current objects from garbage collection."""
+    # A full collection pauses every thread. Modules, classes and functions live until exit anyway.
     gc.collect()
     gc.freeze()
 
@@ -23,24 +21,22 @@ _M_ARENA_MAX: Final = -8
 
 
 def limit_malloc_arenas() -> None:
-    """Have all threads take memory from one place; to be called before there is a second one.
-
-    glibc gives threads arenas of their own, each of which keeps the most that it ever held: a page or two, where pages
-    are rendered and answers read in threads. Other C libraries are left alone.
-    """
-    if (set_option := _function("mallopt")) is not None:
+    """Limit glibc to one arena; call before starting threads."""
+    # Each arena keeps its peak memory, here one or two pages for each thread that renders or decodes.
+    if (set_option := _glibc_function("mallopt")) is not None:
         set_option(_M_ARENA_MAX, 1)
 
 
 def trim_heap() -> None:
-    """Give back what is free in the midst of what is used, too: glibc keeps the holes that a page leaves."""
-    if (trim := _function("malloc_trim")) is not None:
+    """Return free heap memory to the operating system."""
+    # glibc itself returns only memory at the end of the heap, not the holes that a rendered page leaves.
+    if (trim := _glibc_function("malloc_trim")) is not None:
         trim(0)
 
 
 @cache
-def _function(name: str) -> Callable[..., int] | None:
-    """Return a function of glibc; None where the C library is another."""
+def _glibc_function(name: str) -> Callable[..., int] | None:
+    # Returns None with another C library.
     if sys.platform != "linux":
         return None
     with suppress(OSError, AttributeError):

@@ -12,27 +12,26 @@ T = TypeVar("T")
 
 
 class DaemonThreads(ThreadPoolExecutor):
-    """An executor that gives each work a daemon thread of its own, and waits for none at the end.
+    """Executor with one daemon thread per task; never waits at exit."""
 
-    It is a ThreadPoolExecutor by name only, since asyncio takes nothing else for its default.
-    """
+    # asyncio requires a subclass of ThreadPoolExecutor as default executor.
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Start the work at once."""
+        """Start the task immediately."""
         future: Future[T] = Future()
-        Thread(target=_settle, args=(future, fn, args, kwargs), name="work", daemon=True).start()
+        Thread(target=_run_task, args=(future, fn, args, kwargs), name="work", daemon=True).start()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - inherited
-        """Leave what still runs to the end of the process."""
+        """Do nothing; running tasks end with the process."""
 
 
-def _settle(future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _run_task(future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if not future.set_running_or_notify_cancel():
         return
     try:
         future.set_result(fn(*args, **kwargs))
-    except BaseException as error:  # noqa: BLE001 - handed to who waits
+    except BaseException as error:  # noqa: BLE001 - stored in the future
         future.set_exception(error)
 
 
@@ -40,12 +39,12 @@ DAEMON_THREADS = DaemonThreads()
 
 
 _STREAMS: Final = (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))
-"""In the order of their numbers. Output cannot be written, as is then said; complaints go nowhere."""
+"""In the order of the file descriptors. Writing to a replaced stdout fails; stderr is discarded."""
 
 
 def open_missing_streams() -> None:
-    """Open the null device in the place of each stream that is closed."""
+    """Open /dev/null for each closed standard stream."""
     for name, mode, access in _STREAMS:
         if getattr(sys, name) is None:
-            number = os.open(os.devnull, access)
-            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="backslashreplace"))
+            descriptor = os.open(os.devnull, access)
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", errors="backslashreplace"))

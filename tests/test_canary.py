@@ -1,6 +1,6 @@
-"""Secrets are placed wherever there can be any, and every path is driven: none comes out anywhere.
+"""No secret is disclosed by logs, metrics, pages, commands or reprs.
 
-The simulated MMS begins every secret in a source's `config` with the same word.
+All secrets contain CANARY, also those in the `config` of the simulated data sources.
 """
 
 import asyncio
@@ -35,8 +35,8 @@ from tests.processes import Running, run, serving, write_config
 from tests.web.http_fixture import basic
 
 SECRET, TOKEN = f"{CANARY}-secret", f"{CANARY}-token"
-LASTING = Identity("LTAI-EXAMPLE", SECRET)
-PASSING = Identity("STS.EXAMPLE", SECRET, TOKEN)
+LONG_LIVED = Identity("LTAI-EXAMPLE", SECRET)
+TEMPORARY_IDENTITY = Identity("STS.EXAMPLE", SECRET, TOKEN)
 TEMPORARY = {"AccessKeyId": "STS.EXAMPLE", "AccessKeySecret": SECRET, "SecurityToken": TOKEN}
 ISSUED = {"Code": "Success", "Expiration": "2099-01-01T00:00:00Z", **TEMPORARY}
 MESSAGE = f"the password {CANARY} is wrong; signed with {SECRET} and {TOKEN}"
@@ -47,11 +47,11 @@ REFUSED = Fault(kind="error", status=403, code="SignatureDoesNotMatch", message=
 
 
 SAMPLED = {"ListMmsDataSources": "vendor", "ListMmsJobs": "vendor", "ListMmsTasks": "listed"}
-"""Operations that are answered, with the kept answer; others fail."""
+"""Operations that succeed, with the sample of their response; others fail."""
 
 
-def assert_kept(*texts: object) -> None:
-    """Check that no secret is in any of these, nor in the parts of one."""
+def assert_no_secret(*texts: object) -> None:
+    """Check that no text contains a secret."""
     for text in map(str, texts):
         place = text.lower().find(CANARY)
         assert place < 0, text[max(0, place - 200) : place + 200]
@@ -59,15 +59,15 @@ def assert_kept(*texts: object) -> None:
 
 @pytest.fixture
 async def vault(simulator: Simulator) -> Simulator:
-    """Provide the simulated MMS, which takes the secret keys only."""
-    simulator.identities.add(LASTING)
-    simulator.identities.add(PASSING)
+    """Return the simulated MMS, which accepts the secret keys."""
+    simulator.identities.add(LONG_LIVED)
+    simulator.identities.add(TEMPORARY_IDENTITY)
     return simulator
 
 
 @pytest.fixture
 async def issuer() -> AsyncIterator[str]:
-    """Provide the URL of whatever hands out credentials: a URI, an STS, the metadata service of an instance."""
+    """Return the URL of a simulated credentials URI, STS and metadata service."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if "Action" in request.query:
@@ -82,7 +82,7 @@ async def issuer() -> AsyncIterator[str]:
 
 
 def credentials(issuer: str, home: Path) -> dict[str, dict[str, str]]:
-    """Return one way of each type to come by the keys."""
+    """Return settings for each credential type."""
     (home / ".alibabacloud").mkdir()
     profile = f"[default]\ntype = access_key\naccess_key_id = LTAI-EXAMPLE\naccess_key_secret = {SECRET}\n"
     (home / ".alibabacloud" / "credentials.ini").write_text(profile, encoding="utf-8")
@@ -103,7 +103,7 @@ def credentials(issuer: str, home: Path) -> dict[str, dict[str, str]]:
 
 
 def environment(issuer: str) -> dict[str, str]:
-    """Return the variables by which the types that are given nothing come by the keys."""
+    """Return the environment for the credential types without settings."""
     return {
         "HTTP_PROXY": issuer,  # the metadata service has a fixed address
         "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "false",
@@ -125,8 +125,8 @@ def sts_config(url: str) -> Config:
 
 
 @pytest.fixture
-def _as_before() -> Iterator[None]:
-    """Put back what logging changes for the whole process."""
+def _restored_logging() -> Iterator[None]:
+    """Restore the logging configuration."""
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
     structlog.reset_defaults()
@@ -134,9 +134,9 @@ def _as_before() -> Iterator[None]:
     logging.root.setLevel(level)
 
 
-@pytest.mark.usefixtures("_as_before")
+@pytest.mark.usefixtures("_restored_logging")
 @pytest.mark.parametrize("log_format", logs.FORMATS)
-async def test_no_fault_brings_a_secret_to_a_log_or_a_metric(
+async def test_faults_disclose_no_secret_in_logs_and_metrics(
     vault: Simulator, clock: ManualClock, log_format: str
 ) -> None:
     stream = io.StringIO()
@@ -147,11 +147,11 @@ async def test_no_fault_brings_a_secret_to_a_log_or_a_metric(
             vault.faults.add(fault)
             await harness.refresh()
             pages = [harness.publisher.body(each, gzip=False) for each in ("text", "openmetrics")]
-            assert_kept(*pages, repr(harness.refresher.snapshot()))
+            assert_no_secret(*pages, repr(harness.refresher.snapshot()))
             vault.faults.clear()
         assert (await harness.refresh()).value("mms_up") == 1
     assert "not read" in stream.getvalue(), "debug lines were looked at"
-    assert_kept(stream.getvalue())
+    assert_no_secret(stream.getvalue())
 
 
 REFUSALS = [(200, ""), (400, "InvalidParameter"), (403, "NoPermission"), (404, "NotFound"), (429, "Throttling.User")]
@@ -161,7 +161,7 @@ HEADERS = {
     "Date": f"Tue, 17 Dec 2024 {SECRET} GMT",
     "Retry-After": SECRET,
     "X-Acs-Retry-After": SECRET,
-    "X-Acs-Request-Id": f"{SECRET} {TOKEN}",  # an id, and what has the form of one, is shown: support asks for it
+    "X-Acs-Request-Id": f"{SECRET} {TOKEN}",  # a text in the form of a request ID is shown, because support needs it
     "WWW-Authenticate": f'Basic realm="{SECRET}"',
     "Location": f"https://mms.example.com/?token={TOKEN}",
     "Content-Type": f"application/json; charset={SECRET}",
@@ -171,7 +171,7 @@ HEADERS = {
 
 @pytest.fixture
 async def talkative() -> AsyncIterator[tuple[list[tuple[int, str]], str]]:
-    """Provide an MMS that has secrets in every header, with the refusals that it is to answer first."""
+    """Return pending error responses and URL of an MMS with secrets in all headers."""
     refusals: list[tuple[int, str]] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -190,32 +190,29 @@ async def talkative() -> AsyncIterator[tuple[list[tuple[int, str]], str]]:
         yield refusals, str(server.make_url("")).rstrip("/")
 
 
-@pytest.mark.usefixtures("_as_before")
+@pytest.mark.usefixtures("_restored_logging")
 @pytest.mark.parametrize("log_format", logs.FORMATS)
-async def test_no_header_of_an_answer_brings_one_to_a_log_or_a_metric(
+async def test_response_headers_disclose_no_secret_in_logs_and_metrics(
     talkative: tuple[list[tuple[int, str]], str], clock: ManualClock, log_format: str
 ) -> None:
-    """Of a refusal no more than of an answer that is right; what is shown on the page is in the snapshot."""
     refusals, url = talkative
     stream = io.StringIO()
     logs.configure("debug", log_format, stream)
     logging.root.setLevel(logging.DEBUG)
     async with harness_on(sts_config(url), clock) as harness:
         for refusal in [(200, ""), *REFUSALS]:
-            refusals[:] = [refusal] * 4  # as often as a call is tried
+            refusals[:] = [refusal] * 4  # one for each attempt
             await harness.refresh()
             pages = [harness.publisher.body(each, gzip=False) for each in ("text", "openmetrics")]
-            assert_kept(*pages, repr(harness.refresher.snapshot()))
+            assert_no_secret(*pages, repr(harness.refresher.snapshot()))
         failed = (await harness.served()).having("mms_api_request_failures_total", operation="ListMmsDataSources")
     assert {dict(labels)["reason"] for labels, count in failed.items() if count} >= {"auth", "server", "throttled"}
     assert "refresh failed" in stream.getvalue()
-    assert_kept(stream.getvalue())
+    assert_no_secret(stream.getvalue())
 
 
-async def test_no_way_to_credentials_brings_one_out_of_the_serving_process(
-    vault: Simulator, issuer: str, tmp_path: Path
-) -> None:
-    """All types at once, on every page, through a refusal, a bad reload and the end."""
+async def test_the_serving_process_discloses_no_credentials(vault: Simulator, issuer: str, tmp_path: Path) -> None:
+    """All credential types, on every page, after a rejection, a failed reload and the exit."""
     specs = credentials(issuer, tmp_path)
     accounts = [raw_account(vault.url, kind, spec, name=kind) for kind, spec in specs.items()]
     file = tmp_path / "config.yaml"
@@ -230,25 +227,25 @@ async def test_no_way_to_credentials_brings_one_out_of_the_serving_process(
         await exporter.until(lambda served: set(served.by("mms_up", "account").values()) == {0})
         for path in ("/metrics", "/", "/api/v1/status", "/-/ready", "/nothing"):
             for accept in ("text/html", "application/openmetrics-text"):
-                assert_kept((await exporter.get(path, accept=accept))[1])
-        key = f"{SECRET}7"  # one of letters only passes for a word that is mistyped
+                assert_no_secret((await exporter.get(path, accept=accept))[1])
+        key = f"{SECRET}7"  # letters alone would look like a mistyped key
         broken = {"type": "access_key", "access_key_id": 7, "access_key_secret": [SECRET], key: TOKEN}
         file.write_text(json.dumps({"accounts": [{"name": "a", "credentials": broken}], key: 1}), encoding="utf-8")
         async with ClientSession() as session, session.post(f"{exporter.urls[0]}/-/reload") as response:
             assert response.status == 400
-            assert_kept(await response.text())
-        assert_kept((await exporter.get("/"))[1], (await exporter.get("/api/v1/status"))[1])
+            assert_no_secret(await response.text())
+        assert_no_secret((await exporter.get("/"))[1], (await exporter.get("/api/v1/status"))[1])
         ended = await exporter.end()
     assert ended.err.count("\n") > 5
-    assert_kept(ended.out, ended.err)
+    assert_no_secret(ended.out, ended.err)
 
 
 PASSWORD = f"{CANARY}-password"
-LOGIN, STRANGERS_LOGIN = basic("scraper", PASSWORD), basic("mallory", PASSWORD)
+LOGIN, WRONG_LOGIN = basic("scraper", PASSWORD), basic("mallory", PASSWORD)
 QUERY = f"token={CANARY}&{CANARY}"
-ASKING = {
+REQUEST_HEADERS = {
     "a login that is right": {"Authorization": LOGIN},
-    "a login that is wrong": {"Authorization": STRANGERS_LOGIN},
+    "a login that is wrong": {"Authorization": WRONG_LOGIN},
     "a login that is none": {"Authorization": f"Basic {CANARY}"},
     "a token": {"Authorization": f"Bearer {CANARY}"},
     "other headers": {
@@ -258,7 +255,7 @@ ASKING = {
     },
     "an expectation": {"Authorization": LOGIN, "Expect": CANARY},
 }
-ABSURD = {
+INVALID_REQUESTS = {
     "a method": f"{CANARY} /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
     "a version": f"GET /metrics HTTP/{CANARY}\r\nHost: x\r\n\r\n",
     "a host": f"GET /metrics HTTP/1.1\r\nHost: {CANARY}\r\n\r\n",
@@ -269,38 +266,35 @@ ABSURD = {
 }
 
 
-async def test_nothing_that_scrapers_send_comes_out_of_the_serving_process(
-    simulator: Simulator, tmp_path: Path
-) -> None:
-    """Whether they may enter or not: no answer, page, metric or line of the log tells it."""
+async def test_the_serving_process_discloses_no_scraper_secret(simulator: Simulator, tmp_path: Path) -> None:
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     web_file = tmp_path / "web.yml"
     web_file.write_text(json.dumps({"basic_auth_users": {"scraper": hashed}}), encoding="utf-8")
     arguments = (f"--config.file={write_config(tmp_path, simulator.url)}", f"--web.config.file={web_file}")
-    said, statuses = [], set()
+    texts, statuses = [], set()
     async with (
         serving(*arguments, "--log.level=debug", "--web.enable-lifecycle") as exporter,
         ClientSession() as session,
     ):
-        for path, headers in product(("/metrics", "/", "/api/v1/status", f"/{CANARY}"), ASKING.values()):
+        for path, headers in product(("/metrics", "/", "/api/v1/status", f"/{CANARY}"), REQUEST_HEADERS.values()):
             async with session.get(f"{exporter.urls[0]}{path}?{QUERY}", headers=headers) as response:
-                said += [repr(response.headers), await response.text()]
+                texts += [repr(response.headers), await response.text()]
                 statuses.add(response.status)
-        said += [await raw_answer(exporter, request) for request in ABSURD.values()]
+        texts += [await raw_answer(exporter, request) for request in INVALID_REQUESTS.values()]
         for path in ("/metrics", "/", "/api/v1/status"):
             async with session.get(exporter.urls[0] + path, headers={"Authorization": LOGIN}) as response:
                 assert response.status == 200
-                said.append(await response.text())
+                texts.append(await response.text())
         ended = await exporter.end()
     assert {200, 401, 404, 417} <= statuses
     assert "level=debug" in ended.err
-    assert_kept(*said, ended.out, ended.err)
-    for login in (LOGIN, STRANGERS_LOGIN, hashed):
-        assert login.removeprefix("Basic ") not in "".join((*said, ended.out, ended.err))
+    assert_no_secret(*texts, ended.out, ended.err)
+    for login in (LOGIN, WRONG_LOGIN, hashed):
+        assert login.removeprefix("Basic ") not in "".join((*texts, ended.out, ended.err))
 
 
 async def raw_answer(exporter: Running, request: str) -> str:
-    """Return what is answered to a request that no client would send."""
+    """Return the response to an invalid request."""
     host, _, port = exporter.urls[0].removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request.encode())
@@ -318,20 +312,20 @@ QUOTES = {
     "JSON": json.dumps({"user": "root", "password": SECRET}),
     "a header": f"refused: Authorization: Bearer {TOKEN}",
 }
-"""Texts of MMS that quote a secret."""
+"""Texts with a secret, as MMS may return them."""
 FREE_TEXTS = {
     "source": ("networklink", "errMsg", "scanErrMsg"),
     "job": ("eta",),
     "table": ("owner", "location", "inputFormat", "outputFormat", "serde", "extra", "lastDdlTime"),
     "partition": ("lastDdlTime",),
 }
-"""Fields that are no names, by the kind of thing that has them."""
+"""Free-text fields by type of object."""
 THINGS = {"table": 1, "partition": 11, "job": 15}
 SOURCE = 2000001
 
 
 def plant(simulator: Simulator, text: str) -> None:
-    """Put a text into every free-text field of one source, table, partition and job."""
+    """Set every free-text field of one source, table, partition and job."""
     for kind, fields in FREE_TEXTS.items():
         place = {f"{kind}_id": THINGS[kind]} if kind in THINGS else {}
         for field in fields:
@@ -339,7 +333,7 @@ def plant(simulator: Simulator, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", QUOTES.values(), ids=QUOTES)
-async def test_no_command_shows_a_secret_that_mms_quotes(simulator: Simulator, clock: ManualClock, text: str) -> None:
+async def test_commands_mask_secrets_quoted_by_mms(simulator: Simulator, clock: ManualClock, text: str) -> None:
     clock.advance(3600)
     plant(simulator, text)
     config = config_on(simulator.url)
@@ -347,13 +341,11 @@ async def test_no_command_shows_a_secret_that_mms_quotes(simulator: Simulator, c
     for command, options in [("sources", {}), ("jobs", {}), ("failed", {}), *things]:
         found = await shown(command, config, **options)
         assert found.rows
-        assert_kept(found.rows, found.csv, found.table(), found.table(200), *found.remarks)
+        assert_no_secret(found.rows, found.csv, found.table(), found.table(200), *found.remarks)
 
 
 @pytest.mark.parametrize("text", QUOTES.values(), ids=QUOTES)
-async def test_no_page_and_no_metric_shows_a_secret_that_mms_quotes(
-    simulator: Simulator, tmp_path: Path, text: str
-) -> None:
+async def test_pages_and_metrics_mask_secrets_quoted_by_mms(simulator: Simulator, tmp_path: Path, text: str) -> None:
     plant(simulator, text)
     watch = f"""watch:
   tables: [{{source_id: {SOURCE}, table_ids: [{THINGS["table"]}]}}]
@@ -364,9 +356,9 @@ async def test_no_page_and_no_metric_shows_a_secret_that_mms_quotes(
         for path in ("/metrics", "/", "/api/v1/status"):
             status, page = await exporter.get(path)
             assert status == 200
-            assert_kept(page)
+            assert_no_secret(page)
         ended = await exporter.end()
-    assert_kept(ended.out, ended.err)
+    assert_no_secret(ended.out, ended.err)
 
 
 COMMANDS = {
@@ -384,7 +376,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize("fault", [None, REFUSED, FAULTS["code_in_200"]], ids=["fine", "refused", "failing"])
-async def test_no_command_brings_one_out(
+async def test_commands_disclose_no_credentials(
     vault: Simulator, tmp_path: Path, command: tuple[str, ...], fault: Fault | None
 ) -> None:
     keys = {"access_key_id": "STS.EXAMPLE", "access_key_secret": SECRET, "security_token": TOKEN}
@@ -395,31 +387,31 @@ async def test_no_command_brings_one_out(
     ended = await run(*command, f"--config.file={file}", "--log.level=debug")
     assert ended.out + ended.err
     assert "Traceback" not in ended.err
-    assert_kept(ended.out, ended.err)
+    assert_no_secret(ended.out, ended.err)
 
 
-async def test_nothing_that_holds_one_shows_it(
+async def test_the_repr_of_objects_with_secrets_is_redacted(
     vault: Simulator, clock: ManualClock, issuer: str, tmp_path: Path
 ) -> None:
     accounts = [raw_account(vault.url, kind, spec, name=kind) for kind, spec in credentials(issuer, tmp_path).items()]
     config = config_from({"accounts": accounts})
-    assert_kept(repr(config), str(config), *map(repr, config.accounts), repr(replace(PASSING)))
+    assert_no_secret(repr(config), str(config), *map(repr, config.accounts), repr(replace(TEMPORARY_IDENTITY)))
     async with harness_on(sts_config(vault.url), clock) as harness:
         await harness.refresh()
         holders = [harness.refresher, vars(harness.refresher), harness.publisher, harness.telemetry]
-        assert_kept(*map(repr, holders))
+        assert_no_secret(*map(repr, holders))
 
 
 SHOW = """
 import asyncio, json, sys
 from exporter.config.loading import config_from
 from exporter.exposition.telemetry import Telemetry
-from exporter.mms.client_factory import client_of
+from exporter.mms.client_factory import create_client
 
 async def main():
     config = config_from(json.load(sys.stdin))
     for account in config.accounts:
-        async with client_of(account, Telemetry(with_process=False).account(account.name)) as client:
+        async with create_client(account, Telemetry(with_process=False).account(account.name)) as client:
             source, transport = client._credentials, client._transport
             credential = await source.get()
             if account.proxy is None:
@@ -433,8 +425,7 @@ asyncio.run(main())
 """
 
 
-async def test_nothing_that_was_given_one_shows_it(vault: Simulator, issuer: str, tmp_path: Path) -> None:
-    """Neither who has credentials of any type, nor who calls with them, by whatever way."""
+async def test_the_repr_of_clients_and_credentials_is_redacted(vault: Simulator, issuer: str, tmp_path: Path) -> None:
     specs = credentials(issuer, tmp_path)
     accounts = [raw_account(vault.url, kind, spec, name=kind) for kind, spec in specs.items()]
     proxy = {"url": "http://127.0.0.1:1", "username": TOKEN, "password": SECRET}
@@ -442,4 +433,4 @@ async def test_nothing_that_was_given_one_shows_it(vault: Simulator, issuer: str
     ended = await run_python(SHOW, tmp_path, environment(issuer), json.dumps({"accounts": accounts}))
     assert ended.code == 0, ended.errors.replace(CANARY, "CANARY")[-2000:]
     assert len(ended.out.splitlines()) == 7 * len(accounts) + 1
-    assert_kept(ended.out, ended.errors)
+    assert_no_secret(ended.out, ended.errors)

@@ -1,4 +1,4 @@
-"""The configuration: what is accepted, and what exactly is said of what is not."""
+"""Valid configurations, and the exact messages for invalid ones."""
 
 import os
 from pathlib import Path
@@ -18,29 +18,29 @@ INVALID = sorted((CONFIGS / "invalid").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
-def test_each_invalid_file_gets_its_exact_messages(file: Path) -> None:
+def test_each_invalid_file_has_its_exact_messages(file: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(file)
-    said = str(caught.value).replace(f"{file.parent}{os.sep}", "") + "\n"
+    message = str(caught.value).replace(f"{file.parent}{os.sep}", "") + "\n"
     expected = file.with_suffix(".txt")
     if os.environ.get("UPDATE_GOLDEN"):
-        expected.write_text(said, encoding="utf-8")
-    assert said == expected.read_text(encoding="utf-8")
-    assert "canary" not in said
+        expected.write_text(message, encoding="utf-8")
+    assert message == expected.read_text(encoding="utf-8")
+    assert "canary" not in message
 
 
-BEYOND_OTHER_READERS = {
+UNUSUAL_YAML = {
     "accounts: !!bool canary": "{file}: is not valid YAML",
     "accounts: !!timestamp canary": "{file}: is not valid YAML",
     'accounts: !!int ""': "{file}: is not valid YAML",
     "accounts: &accounts [*accounts]": "accounts[0]: expected a mapping, not a list",
 }
-"""Not among the files, since the scan of the tree for secrets would end at the former, and never end at the latter."""
+"""Not in files, because the secret scan of the tree would fail on the tags and loop on the alias."""
 
 
-@pytest.mark.parametrize(("text", "said"), BEYOND_OTHER_READERS.items())
-def test_what_other_readers_stumble_over_gets_its_exact_message(tmp_path: Path, text: str, said: str) -> None:
-    assert said_of(tmp_path, text) == said
+@pytest.mark.parametrize(("text", "message"), UNUSUAL_YAML.items())
+def test_unusual_yaml_has_its_exact_message(tmp_path: Path, text: str, message: str) -> None:
+    assert error_of(tmp_path, text) == message
 
 
 UNCLOSED = "expected a comma or the closing bracket; check for an unclosed quote before it"
@@ -57,13 +57,13 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), BROKEN.items())
-def test_what_is_no_yaml_is_told_in_whole_sentences_without_being_quoted(tmp_path: Path, text: str, said: str) -> None:
-    assert said_of(tmp_path, text) == f"{{file}}: is not valid YAML at {said}"
+@pytest.mark.parametrize(("text", "message"), BROKEN.items())
+def test_invalid_yaml_is_reported_without_quoting_it(tmp_path: Path, text: str, message: str) -> None:
+    assert error_of(tmp_path, text) == f"{{file}}: is not valid YAML at {message}"
 
 
-def said_of(folder: Path, text: str) -> str:
-    """Return what is said of a configuration file that holds `text`, with {file} for its name."""
+def error_of(folder: Path, text: str) -> str:
+    """Return the error of a configuration file, with {file} for its name."""
     file = folder / "config.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
@@ -71,7 +71,7 @@ def said_of(folder: Path, text: str) -> str:
     return str(caught.value).replace(str(file), "{file}")
 
 
-def test_the_configuration_of_the_contract_is_accepted() -> None:
+def test_a_complete_configuration_is_accepted() -> None:
     config = load(CONFIGS / "contract.yaml")
     account = config.accounts[0]
     assert (account.name, account.url, account.time_zone) == (
@@ -86,7 +86,7 @@ def test_the_configuration_of_the_contract_is_accepted() -> None:
     assert config.watch.partitions[0].partition_ids == (2323,)
 
 
-def test_a_region_is_enough() -> None:
+def test_a_region_alone_is_a_configuration() -> None:
     config = region_only("cn-shanghai")
     assert [(account.name, account.url) for account in config.accounts] == [
         ("default", "https://maxcompute.cn-shanghai.aliyuncs.com"),
@@ -95,12 +95,12 @@ def test_a_region_is_enough() -> None:
 
 
 @pytest.mark.parametrize("region", ["", "cn shanghai", "cn-shanghai/../", "CN", "a.b", "-"])
-def test_a_region_that_is_no_name_is_refused(region: str) -> None:
+def test_an_invalid_region_is_rejected(region: str) -> None:
     with pytest.raises(ConfigError, match="region"):
         region_only(region)
 
 
-def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+def test_a_secret_can_be_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from-a-file\n", encoding="utf-8")
     (tmp_path / "token").write_text("  token\n", encoding="utf-8")
     config = config_from(
@@ -124,32 +124,30 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     assert (credentials.access_key_secret.text, credentials.security_token.text) == ("from-a-file", "token")
 
 
-def test_an_empty_secret_file_is_refused(tmp_path: Path) -> None:
+def test_an_empty_secret_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("\n", encoding="utf-8")
     credentials = {"type": "access_key", "access_key_id": "x", "access_key_secret_file": str(tmp_path / "secret")}
     with pytest.raises(ConfigError, match="is empty"):
         config_from({"accounts": [{"name": "a", "region": "cn-shanghai", "credentials": credentials}]})
 
 
-def test_where_a_file_with_a_relative_name_was_looked_for_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """From the working directory, wherever the configuration stands."""
+def test_errors_show_the_absolute_path_of_a_relative_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Relative paths start at the working directory, not at the configuration file.
     monkeypatch.chdir(tmp_path)
     credentials = {"type": "access_key", "access_key_id": "LTAI-EXAMPLE", "access_key_secret_file": "secret"}
     with pytest.raises(ConfigError) as caught:
         config_from({"accounts": [{"name": "a", "region": "cn-shanghai", "credentials": credentials, "ca_file": "ca"}]})
-    places = {problem.message.removeprefix("cannot read ").partition(": ")[0] for problem in caught.value.problems}
-    assert places == {f"{tmp_path}/secret", f"{tmp_path}/ca"}
+    paths = {problem.message.removeprefix("cannot read ").partition(": ")[0] for problem in caught.value.problems}
+    assert paths == {f"{tmp_path}/secret", f"{tmp_path}/ca"}
 
 
-def test_a_secret_is_in_no_repr() -> None:
+def test_the_repr_of_a_secret_is_redacted() -> None:
     key = AccessKey(access_key_id="LTAI-EXAMPLE", access_key_secret=Secret("canary"))
     assert "canary" not in f"{key!r}{key}{Secret('canary')}"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]:1", "127.8.8.8"])
-def test_plain_http_is_for_loopback(host: str) -> None:
+def test_plain_http_is_allowed_on_loopback(host: str) -> None:
     config = config_from({"accounts": [{"name": "a", "region": "r", "endpoint": f"http://{host}"}]})
     assert config.accounts[0].url == f"http://{host}"
 
@@ -163,32 +161,30 @@ ISSUERS = {
 
 @pytest.mark.parametrize("spec", ISSUERS.values(), ids=ISSUERS)
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]:1"])
-def test_keys_are_asked_for_over_plain_http_on_loopback(spec: dict[str, str], host: str) -> None:
-    assert len(config_from(asking_at(spec, host)).accounts) == 1
+def test_credential_services_can_use_plain_http_on_loopback(spec: dict[str, str], host: str) -> None:
+    assert len(config_from(config_with_issuer(spec, host)).accounts) == 1
 
 
 @pytest.mark.parametrize("spec", ISSUERS.values(), ids=ISSUERS)
 @pytest.mark.parametrize("host", ["10.0.0.1:8080", "localhost.example.com", "[2001:db8::1]:1", "127.0.0.1.example.com"])
-def test_keys_are_asked_for_over_plain_http_elsewhere_only_where_the_account_allows_it(
-    spec: dict[str, str], host: str
-) -> None:
+def test_credential_services_need_allow_insecure_for_plain_http(spec: dict[str, str], host: str) -> None:
     with pytest.raises(ConfigError, match="plain http is allowed only on loopback"):
-        config_from(asking_at(spec, host))
-    assert len(config_from(asking_at(spec, host, allow_insecure=True)).accounts) == 1
+        config_from(config_with_issuer(spec, host))
+    assert len(config_from(config_with_issuer(spec, host, allow_insecure=True)).accounts) == 1
 
 
-def test_the_metadata_service_is_asked_over_plain_http() -> None:
-    """It speaks nothing else, and no network lies between."""
-    assert len(config_from(asking_at(ISSUERS["uri"], "100.100.100.200")).accounts) == 1
+def test_the_metadata_service_can_use_plain_http() -> None:
+    # It serves only plain http and is local to the instance.
+    assert len(config_from(config_with_issuer(ISSUERS["uri"], "100.100.100.200")).accounts) == 1
 
 
-def asking_at(spec: dict[str, str], host: str, **account: object) -> dict[str, object]:
-    """Return the configuration of an account whose keys are asked for at a host."""
+def config_with_issuer(spec: dict[str, str], host: str, **account: object) -> dict[str, object]:
+    """Return the configuration of an account with a credential service."""
     credentials = {name: value.format(host) for name, value in spec.items()}
     return {"accounts": [{"name": "a", "region": "cn-shanghai", "credentials": credentials, **account}]}
 
 
-def test_plain_http_elsewhere_takes_a_word() -> None:
+def test_allow_insecure_allows_plain_http() -> None:
     account = {"name": "a", "region": "r", "endpoint": "http://mms.example.com", "allow_insecure": True}
     assert config_from({"accounts": [account]}).accounts[0].url == "http://mms.example.com"
 
@@ -197,17 +193,17 @@ def test_plain_http_elsewhere_takes_a_word() -> None:
     ("text", "length"),
     [("90s", 90), ("5m", 300), ("1h30m", 5400), ("1d", 86400), ("250ms", 0.25), ("1w2d", 777600), ("0s", 0)],
 )
-def test_durations_are_those_of_prometheus(text: str, length: float) -> None:
+def test_durations_have_prometheus_notation(text: str, length: float) -> None:
     assert seconds(text) == length
 
 
 @pytest.mark.parametrize("text", ["", "5", "m", "5 m", "1.5h", "30m1h", "-5m", "5m5m", "٣s"])
-def test_what_prometheus_does_not_take_for_a_duration_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="expected a duration"):
         seconds(text)
 
 
-def test_a_selection_matches_whole_names_and_types_in_any_case() -> None:
+def test_a_selection_matches_whole_names_and_ignores_the_case_of_types() -> None:
     sources = {"include": ["prod-.*"], "exclude": [".*-old"], "types": ["hive", "DataBricks"]}
     selection = config_from({"accounts": [{"name": "a", "region": "r", "sources": sources}]}).accounts[0].sources
     assert selection.admits("prod-1", "HIVE")
@@ -234,7 +230,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_whatever_is_given_is_a_configuration_or_a_list_of_problems(raw: object) -> None:
+def test_any_input_gives_a_configuration_or_problems(raw: object) -> None:
     problems: tuple[Problem, ...] | None = None
     try:
         config_from(raw)

@@ -1,4 +1,4 @@
-"""A secret wherever in a configuration one may stand: nothing that is printed of it, or about it, shows it."""
+"""Output and errors about a configuration contain no secret, wherever it is set."""
 
 import logging
 from collections.abc import Callable
@@ -20,8 +20,8 @@ from tests.console.conftest import Shown
 from tests.harness import no_sleep
 
 CANARY = "canary7f3a"
-NOBODY = "127.0.0.1:1"
-"""Where nobody answers."""
+CLOSED_ADDRESS = "127.0.0.1:1"
+"""An address where nothing listens."""
 KEY = {"access_key_id": "LTAI-EXAMPLE"}
 ROLE = {"role_arn": "acs:ram::1:role/mms", **KEY, "access_key_secret": "not-a-secret"}
 PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
@@ -30,50 +30,52 @@ PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
         "credentials": {"type": "sts", **KEY, "access_key_secret": "not-a-secret", "security_token": secret}
     },
     "ram_role_arn": lambda secret: {
-        "credentials": {"type": "ram_role_arn", **ROLE, "access_key_secret": secret, "sts_endpoint": NOBODY}
+        "credentials": {"type": "ram_role_arn", **ROLE, "access_key_secret": secret, "sts_endpoint": CLOSED_ADDRESS}
     },
     "policy": lambda secret: {"credentials": {"type": "ram_role_arn", **ROLE, "policy": secret}},
     "external_id": lambda secret: {"credentials": {"type": "ram_role_arn", **ROLE, "external_id": secret}},
     "oidc_policy": lambda secret: {"credentials": {"type": "oidc_role_arn", "policy": secret}},
     "sts_endpoint": lambda secret: {
-        "credentials": {"type": "ram_role_arn", **ROLE, "sts_endpoint": f"{secret}@{NOBODY}"}
+        "credentials": {"type": "ram_role_arn", **ROLE, "sts_endpoint": f"{secret}@{CLOSED_ADDRESS}"}
     },
     "sts_endpoint_url": lambda secret: {
-        "credentials": {"type": "oidc_role_arn", "sts_endpoint": f"https://{NOBODY}/?token={secret}"}
+        "credentials": {"type": "oidc_role_arn", "sts_endpoint": f"https://{CLOSED_ADDRESS}/?token={secret}"}
     },
     "credentials_uri": lambda secret: {
-        "credentials": {"type": "credentials_uri", "uri": f"http://{NOBODY}/{secret}"},
+        "credentials": {"type": "credentials_uri", "uri": f"http://{CLOSED_ADDRESS}/{secret}"},
     },
-    "proxy_username": lambda secret: {"proxy": {"url": f"http://{NOBODY}", "username": secret}},
-    "proxy_password": lambda secret: {"proxy": {"url": f"http://{NOBODY}", "username": "me", "password": secret}},
-    "proxy_url": lambda secret: {"proxy": {"url": f"http://:{secret}@{NOBODY}"}},
-    "proxy_url_token": lambda secret: {"proxy": {"url": f"http://{secret}@{NOBODY}"}},
-    "endpoint_username": lambda secret: {"endpoint": f"https://{secret}@{NOBODY}"},
-    "endpoint_password": lambda secret: {"endpoint": f"https://:{secret}@{NOBODY}"},
-    "endpoint_login": lambda secret: {"endpoint": f"https://me:{secret}@{NOBODY}"},
-    "endpoint_path": lambda secret: {"endpoint": f"https://{NOBODY}/{secret}"},
-    "endpoint_query": lambda secret: {"endpoint": f"https://{NOBODY}?token={secret}"},
+    "proxy_username": lambda secret: {"proxy": {"url": f"http://{CLOSED_ADDRESS}", "username": secret}},
+    "proxy_password": lambda secret: {
+        "proxy": {"url": f"http://{CLOSED_ADDRESS}", "username": "me", "password": secret}
+    },
+    "proxy_url": lambda secret: {"proxy": {"url": f"http://:{secret}@{CLOSED_ADDRESS}"}},
+    "proxy_url_token": lambda secret: {"proxy": {"url": f"http://{secret}@{CLOSED_ADDRESS}"}},
+    "endpoint_username": lambda secret: {"endpoint": f"https://{secret}@{CLOSED_ADDRESS}"},
+    "endpoint_password": lambda secret: {"endpoint": f"https://:{secret}@{CLOSED_ADDRESS}"},
+    "endpoint_login": lambda secret: {"endpoint": f"https://me:{secret}@{CLOSED_ADDRESS}"},
+    "endpoint_path": lambda secret: {"endpoint": f"https://{CLOSED_ADDRESS}/{secret}"},
+    "endpoint_query": lambda secret: {"endpoint": f"https://{CLOSED_ADDRESS}?token={secret}"},
 }
-"""What makes of a secret the settings of an account that hold it."""
+"""Account settings that contain the given secret."""
 VARIABLES: dict[str, Callable[[str], str]] = {
-    "token": lambda secret: f"http://{secret}@{NOBODY}",
-    "password": lambda secret: f"http://me:{secret}@{NOBODY}",
-    "password_alone": lambda secret: f"http://:{secret}@{NOBODY}",
-    "no_scheme": lambda secret: f"me:{secret}@{NOBODY}",
+    "token": lambda secret: f"http://{secret}@{CLOSED_ADDRESS}",
+    "password": lambda secret: f"http://me:{secret}@{CLOSED_ADDRESS}",
+    "password_alone": lambda secret: f"http://:{secret}@{CLOSED_ADDRESS}",
+    "no_scheme": lambda secret: f"me:{secret}@{CLOSED_ADDRESS}",
 }
-"""What makes of a secret a variable that names a proxy and holds it."""
+"""Values of a proxy variable that contain the given secret."""
 SECRETS = st.text(st.characters(codec="utf-8"), max_size=6).map(lambda end: CANARY + end)
 AWKWARD = st.sampled_from(["/", "@", ":", "#", "?", "%", "\\", "[", " ", "\n"]).map(lambda end: f"{CANARY}{end}x")
 
 
 def loaded(account: dict[str, Any], variable: str = "") -> Config:
-    """Return the configuration of one account, whose endpoint is one where nobody answers."""
-    raw = {"name": "a", "region": "cn-shanghai", "endpoint": f"https://{NOBODY}", "timeout": "5s", **account}
+    """Return the configuration of one account with a closed endpoint."""
+    raw = {"name": "a", "region": "cn-shanghai", "endpoint": f"https://{CLOSED_ADDRESS}", "timeout": "5s", **account}
     return with_proxies(config_from({"accounts": [raw]}), {"HTTPS_PROXY": variable})
 
 
-def said_of(account: dict[str, Any], variable: str = "") -> str:
-    """Return what is printed of a configuration, or about one that is refused."""
+def output_of(account: dict[str, Any], variable: str = "") -> str:
+    """Return the printed configuration, or the errors of an invalid one."""
     try:
         config = loaded(account, variable)
     except ConfigError as error:
@@ -84,16 +86,16 @@ def said_of(account: dict[str, Any], variable: str = "") -> str:
 @settings(deadline=None, max_examples=20)
 @pytest.mark.parametrize("place", PLACES)
 @given(secret=st.one_of(st.just(CANARY), AWKWARD, SECRETS))
-def test_what_is_printed_of_a_configuration_does_not_hold_it(place: str, secret: str) -> None:
-    assert CANARY not in said_of(PLACES[place](secret))
+def test_config_output_has_no_secret(place: str, secret: str) -> None:
+    assert CANARY not in output_of(PLACES[place](secret))
 
 
 @settings(deadline=None, max_examples=20)
 @pytest.mark.parametrize("place", VARIABLES)
 @given(secret=st.one_of(st.just(CANARY), AWKWARD, SECRETS))
-def test_what_is_printed_of_the_environments_proxy_does_not_hold_it(place: str, secret: str) -> None:
+def test_output_about_environment_proxies_has_no_secret(place: str, secret: str) -> None:
     account = {"endpoint": "https://mms.example.com"}
-    assert CANARY not in said_of(account, VARIABLES[place](secret))
+    assert CANARY not in output_of(account, VARIABLES[place](secret))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_what_is_printed_of_the_environments_proxy_does_not_hold_it(place: str, 
     ],
     ids=[*PLACES, *(f"variable_{name}" for name in VARIABLES)],
 )
-async def test_no_check_and_no_log_of_it_holds_it(
+async def test_check_and_its_log_have_no_secret(
     account: dict[str, Any], variable: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -119,5 +121,5 @@ async def test_no_check_and_no_log_of_it_holds_it(
 @pytest.mark.parametrize(
     "endpoint", ["https://:s@mms.example.com", "https://u@mms.example.com", "https://@mms.example.com"]
 )
-def test_an_endpoint_with_a_login_is_refused_without_being_quoted(endpoint: str) -> None:
-    assert said_of({"endpoint": endpoint}).startswith("accounts[0].endpoint: expected only scheme, host and port\n")
+def test_an_endpoint_with_user_info_is_rejected_without_quoting_it(endpoint: str) -> None:
+    assert output_of({"endpoint": endpoint}).startswith("accounts[0].endpoint: expected only scheme, host and port\n")

@@ -1,4 +1,4 @@
-"""What `config show` prints: everything that takes effect, taken by the loader as the same, and no secret."""
+"""Output of `config show`: the effective configuration, without secrets."""
 
 import re
 from pathlib import Path
@@ -83,11 +83,11 @@ CONFIGURATIONS = st.fixed_dictionaries(
 
 
 def read_back(text: str) -> Config:
-    """Return what the loader makes of a printed configuration, with secrets put back."""
+    """Load a printed configuration with its secrets restored."""
     return config_from(yaml.safe_load(text.replace(HIDDEN, CANARY)))
 
 
-def test_what_is_printed_in_place_of_a_secret_is_not_taken_for_one() -> None:
+def test_the_placeholder_for_a_secret_is_rejected() -> None:
     credentials = {"type": "access_key", "access_key_id": "LTAI-EXAMPLE", "access_key_secret": CANARY}
     text = effective_text(config_from({"accounts": [{"name": "a", "region": "cn", "credentials": credentials}]}))
     with pytest.raises(ConfigError) as caught:
@@ -100,26 +100,26 @@ def test_what_is_printed_in_place_of_a_secret_is_not_taken_for_one() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(CONFIGURATIONS)
-def test_what_is_printed_is_the_same_configuration_without_its_secrets(raw: dict[str, Any]) -> None:
+def test_the_printed_configuration_round_trips_without_secrets(raw: dict[str, Any]) -> None:
     config = config_from(raw)
     text = effective_text(config)
     assert CANARY not in text
-    assert repr(read_back(text)) == repr(config), "a secret's repr is one and the same"
+    assert repr(read_back(text)) == repr(config), "the repr of a secret is constant"
     assert effective_text(read_back(text)) == text
 
 
 @pytest.mark.parametrize("line_break", ["\x85", "\u2028", "\u2029", "\r", "\n"])
-def test_a_line_break_of_any_kind_is_read_back_as_it_was(line_break: str) -> None:
+def test_unicode_line_breaks_round_trip(line_break: str) -> None:
     assert yaml.safe_load(yaml_text({f"a{line_break}": f"{line_break}b"})) == {f"a{line_break}": f"{line_break}b"}
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
-def test_a_file_is_printed_as_it_takes_effect(file: Path) -> None:
+def test_the_effective_configuration_of_a_file_is_printed(file: Path) -> None:
     config = load(file)
     assert repr(read_back(effective_text(config))) == repr(config)
 
 
-def test_every_key_that_has_a_default_is_printed() -> None:
+def test_defaults_are_printed() -> None:
     printed = yaml.safe_load(effective_text(config_from({"accounts": [{"name": "a", "region": "cn-shanghai"}]})))
     assert printed.keys() == {each.name for each in msgspec.structs.fields(Config)}
     assert printed["refresh"] == {"interval": "1m", "stale_after": "5m"}
@@ -127,11 +127,11 @@ def test_every_key_that_has_a_default_is_printed() -> None:
 
 
 @given(st.integers(0, 10**12))
-def test_a_duration_is_the_same_when_it_is_read_back(milliseconds: int) -> None:
+def test_durations_round_trip(milliseconds: int) -> None:
     assert seconds(duration_text(milliseconds / 1000)) == milliseconds / 1000
 
 
-async def test_the_command_hides_secrets_from_files_and_variables_too(tmp_path: Path) -> None:
+async def test_config_show_hides_secrets_from_files_and_variables(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(CANARY, encoding="utf-8")
     file = tmp_path / "config.yaml"
     file.write_text(
@@ -151,12 +151,12 @@ async def test_the_command_hides_secrets_from_files_and_variables_too(tmp_path: 
     assert account["proxy"] == {"url": "http://proxy.example.com:3128", "username": HIDDEN, "password": HIDDEN}
 
 
-async def test_the_command_prints_the_schema_without_a_configuration() -> None:
+async def test_config_schema_needs_no_configuration() -> None:
     ended = await run("config", "schema")
     assert (ended.code, ended.out) == (0, (ROOT / "docs" / "configuration.schema.json").read_text(encoding="utf-8"))
 
 
-async def test_a_bad_configuration_is_not_printed(tmp_path: Path) -> None:
+async def test_config_show_reports_an_invalid_configuration(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("accounts: []\n", encoding="utf-8")
     ended = await run("config", "show", f"--config.file={tmp_path}/config.yaml")
     assert (ended.code, ended.out, ended.err) == (2, "", "mms-exporter: accounts: expected at least one\n")

@@ -1,4 +1,4 @@
-"""Documents cannot drift: references equal the code, examples are valid, links lead somewhere."""
+"""The documents match the code; examples and links are valid."""
 
 import json
 import re
@@ -30,7 +30,7 @@ READMES = sorted(ROOT.glob("README*.md"))
 OPERATIONS_PAGE = (FOLDER / "operations.md").read_text(encoding="utf-8")
 PAGES = sorted(path for path in ROOT.glob("**/*.md") if not {".venv", ".tools"} & set(path.parts))
 DOCUMENTS = documents()
-BEYOND_SHAPE = {
+VALID_BY_SCHEMA = {
     "hosts_and_names",
     "impossible_values",
     "keys_in_clear",
@@ -41,36 +41,36 @@ BEYOND_SHAPE = {
     "vague_watch",
     "ids_watched_twice",
 }
-"""Invalid configurations in which something only the loader can know is wrong."""
+"""Invalid configurations that only the loader can reject."""
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_a_reference_is_what_the_code_makes_of_it(name: str) -> None:
-    """`make docs` writes them."""
+def test_generated_documents_are_current(name: str) -> None:
+    """`make docs` generates them."""
     assert (FOLDER / name).read_text(encoding="utf-8") == DOCUMENTS[name]
 
 
-def test_the_schema_is_a_schema() -> None:
+def test_the_schema_is_valid_json_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema())
 
 
 @pytest.mark.parametrize("file", [CONFIGS / "contract.yaml", ROOT / "deploy" / "config.example.yaml"], ids=str)
-def test_the_schema_accepts_what_is_valid(file: Path) -> None:
+def test_the_schema_accepts_valid_files(file: Path) -> None:
     jsonschema.validate(yaml.safe_load(file.read_text(encoding="utf-8")), json_schema())
 
 
 @pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
-def test_the_schema_refuses_what_has_the_wrong_shape(file: Path) -> None:
+def test_the_schema_rejects_invalid_files(file: Path) -> None:
     try:
         raw = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError:
         return
     is_valid = jsonschema.Draft202012Validator(json_schema()).is_valid(raw)
-    assert not is_valid or file.stem in BEYOND_SHAPE | {"no_accounts"}
+    assert not is_valid or file.stem in VALID_BY_SCHEMA | {"no_accounts"}
 
 
 @given(JSON)
-def test_the_schema_accepts_whatever_the_loader_accepts(raw: object) -> None:
+def test_the_schema_accepts_all_that_the_loader_accepts(raw: object) -> None:
     try:
         config_from(raw)
     except ConfigError:
@@ -79,7 +79,7 @@ def test_the_schema_accepts_whatever_the_loader_accepts(raw: object) -> None:
 
 
 @pytest.mark.parametrize("page", READMES, ids=lambda page: page.name)
-def test_the_configuration_in_a_readme_is_the_file_it_names(page: Path) -> None:
+def test_the_configuration_in_a_readme_equals_its_file(page: Path) -> None:
     shown = [yaml.safe_load(textwrap.dedent(block)) for block in blocks(page, "yaml")]
     assert yaml.safe_load((ROOT / "deploy" / "config.example.yaml").read_text(encoding="utf-8")) in shown
 
@@ -90,14 +90,14 @@ def test_the_configurations_of_the_operations_page_are_valid() -> None:
     assert all(config_from(raw).watch.tables for raw in watching)
 
 
-def test_every_variable_that_the_pages_name_is_a_flag_s() -> None:
+def test_every_documented_variable_belongs_to_a_flag() -> None:
     named = {name for page in PAGES for name in re.findall(r"MMS_EXPORTER_[A-Z_]*[A-Z]\b", page.read_text("utf-8"))}
     assert "MMS_EXPORTER_CONFIG_FILE" in named
     assert named <= {flag.variable for flag in FLAGS}
 
 
 @pytest.mark.parametrize("policy", ["read", "failures", "tasks", "watch", "show"])
-def test_a_policy_grants_only_reading(policy: str) -> None:
+def test_the_policies_allow_only_reads(policy: str) -> None:
     statements = json.loads((ROOT / "deploy" / "ram" / f"{policy}.json").read_text(encoding="utf-8"))["Statement"]
     actions = {action for statement in statements for action in statement["Action"]}
     assert actions
@@ -105,7 +105,7 @@ def test_a_policy_grants_only_reading(policy: str) -> None:
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
-def test_an_example_is_a_configuration(file: Path, tmp_path: Path) -> None:
+def test_the_examples_are_valid(file: Path, tmp_path: Path) -> None:
     text = file.read_text(encoding="utf-8").replace("/etc/mms-exporter", str(tmp_path))
     for name in re.findall(rf"{tmp_path}/(\S+)", text):
         (tmp_path / name).write_bytes(trustme.CA().cert_pem.bytes() if name.endswith(".pem") else b"not-a-secret")
@@ -114,12 +114,12 @@ def test_an_example_is_a_configuration(file: Path, tmp_path: Path) -> None:
     jsonschema.validate(yaml.safe_load(text), json_schema())
 
 
-def test_every_type_of_credentials_has_its_example() -> None:
+def test_every_credential_type_has_an_example() -> None:
     kinds = {str(kind.__struct_config__.tag) for kind in get_args(Credentials)}
     assert kinds == {file.stem for file in EXAMPLES if file.parent.name == "credentials"}
 
 
-def test_every_key_says_what_it_means() -> None:
+def test_every_key_has_a_description() -> None:
     silent = [
         f"{path}.{name}"
         for path, section in sections(json_schema(), "")
@@ -129,14 +129,14 @@ def test_every_key_says_what_it_means() -> None:
     assert silent == []
 
 
-def test_the_example_configuration_lacks_nothing_but_its_secret_file() -> None:
+def test_the_example_configuration_needs_only_its_secret_file() -> None:
     with pytest.raises(ConfigError) as caught:
         load(ROOT / "deploy" / "config.example.yaml")
     assert [problem.path for problem in caught.value.problems] == ["accounts[0].credentials.access_key_secret_file"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_have_a_target(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
 
@@ -146,7 +146,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     [*READMES, *(FOLDER / f"{name}.md" for name in ("operations", "sizing", "glossary"))],
     ids=lambda page: page.name,
 )
-def test_every_metric_that_a_page_names_exists(page: Path) -> None:
+def test_every_documented_metric_exists(page: Path) -> None:
     known = {family.name for part in PARTS for family in part.families}
     known |= {f"{metric.name}_total" if metric.type == "counter" else metric.name for metric, _ in own_metrics()}
     named = set(re.findall(r"\bmms_[a-z_]*[a-z]\b", page.read_text(encoding="utf-8")))
@@ -154,7 +154,7 @@ def test_every_metric_that_a_page_names_exists(page: Path) -> None:
     assert named <= known
 
 
-def test_the_operations_page_names_every_command() -> None:
+def test_the_operations_page_has_every_command() -> None:
     for command in set(COMMANDS) - {"serve"}:
         assert f"`mms-exporter {command}`" in OPERATIONS_PAGE
 

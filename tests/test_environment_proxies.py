@@ -1,4 +1,4 @@
-"""The environment's proxies: which accounts they are for, and what of them is refused, unquoted."""
+"""Proxies from the environment: affected accounts, and errors without quoted secrets."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def proxy_of(environment: dict[str, str], endpoint: str = SHANGHAI, **settings: 
         ({}, SHANGHAI, None),
     ],
 )
-def test_the_variable_of_the_scheme_names_the_proxy(
+def test_the_variable_for_the_scheme_sets_the_proxy(
     environment: dict[str, str], endpoint: str, url: str | None
 ) -> None:
     found = proxy_of(environment, endpoint)
@@ -65,15 +65,15 @@ def test_the_variable_of_the_scheme_names_the_proxy(
         ("", "a.example.com", False),
     ],
 )
-def test_no_proxy_exempts_what_it_covers(no_proxy: str, host: str, is_exempt: bool) -> None:  # noqa: FBT001 - a table's
+def test_no_proxy_exempts_matching_hosts(no_proxy: str, host: str, is_exempt: bool) -> None:  # noqa: FBT001 - parametrized
     assert (proxy_of({**PROXY, "NO_PROXY": no_proxy}, f"https://{host}") is None) == is_exempt
 
 
-def test_a_proxy_of_the_account_outweighs_the_environment() -> None:
+def test_the_proxy_of_the_account_overrides_the_environment() -> None:
     assert proxy_of({**PROXY, "NO_PROXY": "*"}, proxy={"url": "http://own:1"}) == Proxy(url="http://own:1")
 
 
-def test_credentials_in_a_variable_are_taken_out_of_the_url() -> None:
+def test_credentials_of_a_variable_are_separated_from_the_url() -> None:
     found = proxy_of({"HTTPS_PROXY": "http://me%40here:pass%2Fw%40rd@proxy:1"})
     assert found == Proxy(url="http://proxy:1", username=Secret("me@here"), password=Secret("pass/w@rd"))
     assert found is not None
@@ -92,12 +92,12 @@ def test_credentials_in_a_variable_are_taken_out_of_the_url() -> None:
         ("http://:canary@proxy", "is required with password"),
     ],
 )
-def test_a_variable_that_names_no_proxy_is_told_once_and_not_quoted(text: str, reason: str) -> None:
+def test_an_invalid_variable_is_reported_once_without_quoting_it(text: str, reason: str) -> None:
     config = config_from({"accounts": [{"name": name, "region": "cn-shanghai"} for name in ("a", "b")]})
     with pytest.raises(ConfigError) as caught:
         with_proxies(config, {"HTTPS_PROXY": text})
     assert str(caught.value) == f"HTTPS_PROXY: {reason}"
 
 
-def test_a_variable_that_is_not_used_is_not_looked_at() -> None:
+def test_an_unused_variable_is_not_validated() -> None:
     assert proxy_of({"HTTPS_PROXY": "nonsense://", "NO_PROXY": "*"}) is None

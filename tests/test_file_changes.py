@@ -1,4 +1,4 @@
-"""The fingerprint of a configuration and the files that it names: what changes it, and what does not."""
+"""Stamps of a configuration file and its referenced files."""
 
 import os
 from pathlib import Path
@@ -16,13 +16,13 @@ TEXT = """accounts:
 
 
 def stamps(path: Path) -> FileStamps:
-    """Return the fingerprint of a configuration file and of what it names."""
+    """Return the stamps of a configuration and its referenced files."""
     return stamps_of(config_files(path))
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return a configuration file with the files that it names."""
+    """Return a configuration file with existing referenced files."""
     (tmp_path / "secret").write_text("not-a-secret", encoding="utf-8")
     (tmp_path / "ca.pem").write_text("certificates", encoding="utf-8")
     path = tmp_path / "config.yaml"
@@ -31,14 +31,14 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "secret", "ca.pem"])
-def test_a_file_that_changes_changes_the_content(file: Path, name: str) -> None:
+def test_a_changed_file_changes_its_stamp(file: Path, name: str) -> None:
     before = stamps(file)
     with (file.parent / name).open("a", encoding="utf-8") as opened:
         opened.write("\n# more")
     assert stamps(file) != before
 
 
-def test_a_change_that_keeps_time_and_size_is_seen(file: Path) -> None:
+def test_a_change_with_equal_time_and_size_is_detected(file: Path) -> None:
     secret = file.parent / "secret"
     before, status = stamps(file), secret.stat()
     secret.write_text("not-a-sekret", encoding="utf-8")
@@ -46,7 +46,7 @@ def test_a_change_that_keeps_time_and_size_is_seen(file: Path) -> None:
     assert stamps(file) != before
 
 
-def test_a_link_that_leads_to_another_file_is_seen(tmp_path: Path) -> None:
+def test_a_changed_symbolic_link_is_detected(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text("a: 1", encoding="utf-8")
@@ -59,20 +59,20 @@ def test_a_link_that_leads_to_another_file_is_seen(tmp_path: Path) -> None:
     assert stamps(file) != before
 
 
-def test_files_of_a_folder_are_found_there(tmp_path: Path) -> None:
+def test_referenced_files_are_relative_to_the_folder(tmp_path: Path) -> None:
     file = tmp_path / "web.yml"
     file.write_text("tls_server_config: {cert_file: a.pem, key_file: /etc/a.key}", encoding="utf-8")
     assert set(config_files(file, tmp_path)) == {file, tmp_path / "a.pem", Path("/etc/a.key")}
 
 
-def test_what_cannot_be_read_is_told(file: Path) -> None:
+def test_an_unreadable_file_has_an_empty_stamp(file: Path) -> None:
     assert all(stamps(file).values())
     (file.parent / "secret").unlink()
     assert not all(stamps(file).values())
 
 
 @pytest.mark.parametrize("text", ["", "[", "a: *b", "- a_file: 7", "a_file: ''", "x_file: /\0"])
-def test_whatever_stands_in_the_file_has_a_content(tmp_path: Path, text: str) -> None:
+def test_invalid_files_have_a_stamp(tmp_path: Path, text: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text, encoding="utf-8")
     assert stamps(file) == stamps(file)
@@ -89,15 +89,15 @@ def test_whatever_stands_in_the_file_has_a_content(tmp_path: Path, text: str) ->
         'a_file: "\\ud800"',
     ],
 )
-def test_whatever_stands_in_the_file_it_has_a_content(file: Path, text: str) -> None:
+def test_arbitrary_files_have_a_stamp(file: Path, text: str) -> None:
     before = stamps(file)
     file.write_text(text, encoding="utf-8")
     assert stamps(file) != before
 
 
-def test_aliases_of_aliases_are_looked_at_once(file: Path) -> None:
-    """Written out, the last of these lists would hold 10 to the power of 40 names."""
+def test_nested_aliases_are_visited_once(file: Path) -> None:
+    """Without aliases, the last list would have 10**40 items."""
     lines = ["x0: &a0 {ca_file: ca.pem}"]
     lines += [f"x{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]" for number in range(1, 41)]
     file.write_text("\n".join(lines), encoding="utf-8")
-    assert not all(stamps(file).values()), "there is no ca.pem where it would be"
+    assert not all(stamps(file).values()), "the relative ca.pem does not exist"

@@ -1,4 +1,4 @@
-"""Logs: one event a line, in each format, whatever is logged."""
+"""Logs have one event per line in each format, for any value."""
 
 import io
 import json
@@ -19,8 +19,8 @@ HOSTILE = 'evil\nts=2025-01-01 level=error msg="forged" \r\x1b[31m \u2028 "quote
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """Put back what `configure` changes for the whole process."""
+def _restored_logging() -> Iterator[None]:
+    """Restore the logging configuration."""
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
     structlog.reset_defaults()
@@ -29,7 +29,7 @@ def _as_before() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
-def test_what_is_logged_cannot_make_a_second_line(log_format: str) -> None:
+def test_a_logged_value_cannot_add_a_line(log_format: str) -> None:
     stream = io.StringIO()
     configure("info", log_format, stream)
     structlog.stdlib.get_logger().warning("refresh failed", source=HOSTILE, account="a")
@@ -39,13 +39,11 @@ def test_what_is_logged_cannot_make_a_second_line(log_format: str) -> None:
     assert "\x1b[31m" not in line
 
 
-BEGINNINGS = {"logfmt": r"ts=\S+Z level=\w+ msg=", "json": r"\{\"", "console": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\S+ \["}
+LINE_STARTS = {"logfmt": r"ts=\S+Z level=\w+ msg=", "json": r"\{\"", "console": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\S+ \["}
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
-async def test_no_name_that_mms_tells_can_make_a_second_line(
-    simulator: Simulator, clock: ManualClock, log_format: str
-) -> None:
+async def test_a_name_from_mms_cannot_add_a_line(simulator: Simulator, clock: ManualClock, log_format: str) -> None:
     stream = io.StringIO()
     configure("debug", log_format, stream)
     for source_id in simulator.world.source_ids():
@@ -54,11 +52,11 @@ async def test_no_name_that_mms_tells_can_make_a_second_line(
     async with harness_on(config_on(simulator.url), clock) as harness:
         await harness.refresh()
     lines = stream.getvalue().removesuffix("\n").split("\n")
-    assert len(lines) == 7, "one for each source, and one for the account"
-    assert [line for line in lines if not re.match(BEGINNINGS[log_format], line)] == []
+    assert len(lines) == 7, "one line per source, and one for the account"
+    assert [line for line in lines if not re.match(LINE_STARTS[log_format], line)] == []
 
 
-def test_logfmt_has_time_level_and_message_first() -> None:
+def test_logfmt_starts_with_time_level_and_message() -> None:
     stream = io.StringIO()
     configure("info", "logfmt", stream)
     structlog.stdlib.get_logger().info("listening", urls="http://127.0.0.1:1", ready=False)
@@ -67,7 +65,7 @@ def test_logfmt_has_time_level_and_message_first() -> None:
     assert line.endswith(" level=info msg=listening urls=http://127.0.0.1:1 ready=false\n")
 
 
-def test_json_is_one_object_a_line() -> None:
+def test_json_logs_one_object_per_line() -> None:
     stream = io.StringIO()
     configure("info", "json", stream)
     structlog.stdlib.get_logger().info("listening", text=HOSTILE)
@@ -86,7 +84,7 @@ def test_a_traceback_is_logged_with_its_error(log_format: str) -> None:
     assert "boom" in stream.getvalue()
 
 
-def test_what_is_below_the_level_is_left_out() -> None:
+def test_lines_below_the_level_are_not_logged() -> None:
     stream = io.StringIO()
     configure("warning", "logfmt", stream)
     structlog.stdlib.get_logger().info("no")
@@ -95,7 +93,7 @@ def test_what_is_below_the_level_is_left_out() -> None:
     assert "msg=yes" in stream.getvalue()
 
 
-def test_warnings_of_libraries_come_out_the_same_way() -> None:
+def test_library_warnings_are_logged() -> None:
     stream = io.StringIO()
     configure("info", "logfmt", stream)
     logging.getLogger("asyncio").warning("slow\ncallback")

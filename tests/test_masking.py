@@ -1,4 +1,4 @@
-"""Masking of free text: planted secrets never remain, and hostile text costs no more than its length."""
+"""Masking removes planted secrets, in linear time also for hostile text."""
 
 import json
 import time
@@ -96,23 +96,21 @@ UNITS = [
 
 @given(text=st.one_of(st.text(), HOSTILE))
 @example("\ud800 password=\udfff")
-def test_it_never_raises_is_idempotent_and_prints_one_line(text: str) -> None:
+def test_masking_never_raises_is_idempotent_and_returns_one_line(text: str) -> None:
     once = masked(text)
     assert once.isprintable()
     assert masked(once) == once
 
 
 @given(key=KEYS, secret=WORDS, separator=st.sampled_from(["=", ": ", ":", " = ", " => ", "->", "%3D"]))
-def test_no_value_of_a_secret_key_remains(key: str, secret: str, separator: str) -> None:
+def test_values_of_secret_keys_are_masked(key: str, secret: str, separator: str) -> None:
     text = f"connect with {key}{separator}x{secret}{CANARY}{secret}, then go on"
     assert CANARY not in masked(text)
     assert masked(text).startswith(f"connect with {key}{separator}")
 
 
 @given(key=KEYS, secret=ANY, depth=st.integers(1, 3), compact=st.booleans())
-def test_no_value_of_a_secret_key_in_json_remains_however_deep(
-    key: str, secret: str, depth: int, *, compact: bool
-) -> None:
+def test_values_of_secret_keys_in_nested_json_are_masked(key: str, secret: str, depth: int, *, compact: bool) -> None:
     value: object = {"user": "root", key: f"{secret}{CANARY}{secret}{CANARY}", "last": 1}
     for _ in range(depth):
         value = json.dumps(value, separators=(",", ":") if compact else None)
@@ -122,13 +120,13 @@ def test_no_value_of_a_secret_key_in_json_remains_however_deep(
 
 
 @given(secret=ANY, key=KEYS)
-def test_no_list_and_no_object_of_secrets_remains(secret: str, key: str) -> None:
+def test_lists_and_objects_of_secrets_are_masked(secret: str, key: str) -> None:
     for value in ([secret, CANARY], {"a": secret, "b": [CANARY]}):
         assert CANARY not in masked(json.dumps({key: value}))
 
 
 @given(user=WORDS, secret=URL_SECRETS, scheme=st.sampled_from(["jdbc:mysql", "https", "mongodb+srv", "s3"]))
-def test_no_login_of_a_url_remains(user: str, secret: str, scheme: str) -> None:
+def test_user_info_of_urls_is_masked(user: str, secret: str, scheme: str) -> None:
     shown = masked(f"see {scheme}://{user}:{secret}{CANARY}{secret}@db.example.com:3306/sales now")
     assert CANARY not in shown
     assert shown.startswith("see ")
@@ -136,7 +134,7 @@ def test_no_login_of_a_url_remains(user: str, secret: str, scheme: str) -> None:
 
 
 @given(noise=HOSTILE, secret=WORDS)
-def test_no_secret_remains_behind_other_text(noise: str, secret: str) -> None:
+def test_secrets_after_other_text_are_masked(noise: str, secret: str) -> None:
     assert CANARY not in masked(f'{noise}\npassword="x{secret.replace(chr(92), "")}{CANARY}"')
     assert CANARY not in masked(f"{noise} jdbc:mysql://root:{CANARY}@host/db")
 
@@ -144,7 +142,7 @@ def test_no_secret_remains_behind_other_text(noise: str, secret: str) -> None:
 @given(
     noise=st.sampled_from(["\x1b[31m", "\x00", "\u200b", "\u202e", "\x1b]0;title\x07", "\x9b1m"]), at=st.integers(1, 7)
 )
-def test_characters_that_cannot_be_seen_hide_no_key(noise: str, at: int) -> None:
+def test_invisible_characters_do_not_hide_a_key(noise: str, at: int) -> None:
     assert masked(f"{'password'[:at]}{noise}{'password'[at:]}={CANARY}") == f"password={HIDDEN}"
 
 
@@ -166,12 +164,12 @@ def test_characters_that_cannot_be_seen_hide_no_key(noise: str, at: int) -> None
         ("Authorization: ACS3-HMAC-SHA256 Credential=LTAI5t,Signature=ab", "Authorization: <hidden>"),
         ("sent Bearer abc.def", "sent Bearer <hidden>"),
         ("key LTAI5tExampleExample is inactive", "key <hidden> is inactive"),
-        ("数据源密码：s3cret", "数据源密码：<hidden>"),  # noqa: RUF001 - as MMS writes it
+        ("数据源密码：s3cret", "数据源密码：<hidden>"),  # noqa: RUF001 - a message of MMS
         ("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nx", "<hidden> x"),
         ("one\ntwo\x1b[31m\u202e", "one two"),
     ],
 )
-def test_a_secret_is_hidden_and_what_stands_around_it_stays(text: str, shown: str) -> None:
+def test_only_the_secret_is_masked(text: str, shown: str) -> None:
     assert masked(text) == shown
 
 
@@ -183,13 +181,13 @@ def test_a_secret_is_hidden_and_what_stands_around_it_stays(text: str, shown: st
         *("3 tests passed: 2024-01-01 10:00:00", "vpc-2ze2000001:cn-shanghai", "https://host/p?partition=1&x=2"),
     ],
 )
-def test_text_without_a_secret_stays_as_it_is(text: str) -> None:
+def test_text_without_secrets_is_unchanged(text: str) -> None:
     assert masked(text) == text
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_the_time_grows_with_the_length_only(unit: str) -> None:
-    """Hostile text of 64 KiB: quadratic time would be minutes, the bound leaves room for a busy machine."""
+def test_masking_takes_linear_time(unit: str) -> None:
+    """Quadratic time would take minutes for 64 KiB; the limit allows for a busy machine."""
     text = (unit * LENGTH)[:LENGTH]
     begun = time.process_time()
     once = masked(text)

@@ -100,7 +100,7 @@ async def test_what_failed_does_not_hold_the_answers_it_came_of(
 ) -> None:
     """Of sixty sources whose answers are too large, those are held that are being read."""
     most = 256 * 1024
-    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", most)
+    monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", most)
     options = WorldOptions(sources=60, databases=1, tables=2, partitions=1, special_sources=False, idle_share=0)
     async with (
         Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator,
@@ -123,7 +123,7 @@ async def test_nothing_of_an_answer_that_is_too_large_waits_for_a_collection_of_
 ) -> None:
     """Where several calls fail for one source, their errors hold each other, and the frames that they came through."""
     most = 256 * 1024
-    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", most)
+    monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", most)
     options = WorldOptions(sources=10, databases=1, tables=2, partitions=1, special_sources=False, idle_share=0)
     async with (
         Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator,

@@ -143,9 +143,9 @@ class Service:
         self, account: Account, config: Config, index: int, refresher: AccountRefresher, client: Client
     ) -> _Running:
         before = self._accounts.get(account.name)
-        if before is not None and before.account.asks_the_same_as(account):
+        if before is not None and before.account.has_same_endpoint(account):
             refresher.take_over(before.refresher)
-            client.take_over(before.client)
+            client.inherit_from(before.client)
         share = index / len(config.accounts)
         delay = min(index * MAX_START_SPREAD_SECONDS, share * config.refresh.interval)
         task = asyncio.create_task(refresher.run(delay, share), name=f"account {account.name}")

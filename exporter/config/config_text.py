@@ -1,4 +1,4 @@
-"""The configuration as people and their tools read it: the whole of it as YAML, without its secrets, and its schema."""
+"""Output of `config show` and `config schema`: effective YAML without secrets, and JSON Schema."""
 
 import json
 import platform
@@ -17,9 +17,9 @@ from exporter.masking import HIDDEN
 
 
 def effective_text(config: Config) -> str:
-    """Return the configuration with its defaults as YAML, which the loader takes once HIDDEN is a secret again."""
+    """Return the effective configuration as YAML, with secrets hidden."""
     versions = f"mms-exporter {__version__}, Python {platform.python_version()}"
-    return f"# {versions}: the configuration as it takes effect; secrets are hidden\n{yaml_text(_plain(config))}"
+    return f"# {versions}: the configuration as it takes effect; secrets are hidden\n{yaml_text(_yaml_value(config))}"
 
 
 def schema_text() -> str:
@@ -27,13 +27,12 @@ def schema_text() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401, PLR0911 - as many types as fields have
-    """Return a value as it would stand in the file."""
+def _yaml_value(value: Any) -> Any:  # noqa: ANN401, PLR0911 - one return per field type
     match value:
         case Section():
             return _section(value)
         case tuple():
-            return [_plain(each) for each in value]
+            return [_yaml_value(each) for each in value]
         case Secret():
             return HIDDEN
         case Seconds():
@@ -49,8 +48,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401, PLR0911 - as many types as field
 
 
 def _section(section: Section) -> dict[str, Any]:
-    """Return a section's keys; those that are not given and have no default are left out."""
+    # Keys without a value are left out.
     config = section.__struct_config__
     tag = {config.tag_field: config.tag} if config.tag_field else {}
-    given = {each.encode_name: getattr(section, each.name) for each in msgspec.structs.fields(section)}
-    return {**tag, **{name: _plain(value) for name, value in given.items() if value is not None}}
+    values = {each.encode_name: getattr(section, each.name) for each in msgspec.structs.fields(section)}
+    return {**tag, **{name: _yaml_value(value) for name, value in values.items() if value is not None}}

@@ -5,13 +5,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from exporter.config.network import is_metadata_service, is_plain_http, sts_endpoint_faults, sts_url
+from exporter.config.network import is_metadata_service, is_plain_http, sts_endpoint_errors, sts_url
 from exporter.config.sections import Secret, Section
 
 
 class _Credentials(Section, frozen=True, kw_only=True, tag_field="type"):
-    def in_clear(self) -> Iterator[str]:
-        """Yield the fields with a plain http URL, which would expose the credentials."""
+    def plain_http_fields(self) -> Iterator[str]:
+        """Yield the fields with a plain http URL."""
+        # Plain http would expose the credentials.
         return iter(())
 
 
@@ -57,13 +58,13 @@ class RamRoleArn(_Credentials, frozen=True, kw_only=True, tag="ram_role_arn"):
     sts_endpoint: str | None = None
     """STS endpoint, such as `sts.cn-shanghai.aliyuncs.com`; the default is the choice of the Alibaba Cloud library."""
 
-    def impossible(self) -> Iterator[tuple[str, str]]:
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield an invalid STS endpoint."""
-        return _sts_endpoint_faults(self.sts_endpoint)
+        return _sts_endpoint_field_errors(self.sts_endpoint)
 
-    def in_clear(self) -> Iterator[str]:
+    def plain_http_fields(self) -> Iterator[str]:
         """Yield an STS endpoint with plain http."""
-        return _sts_in_clear(self.sts_endpoint)
+        return _sts_plain_http_fields(self.sts_endpoint)
 
 
 class EcsRamRole(_Credentials, frozen=True, kw_only=True, tag="ecs_ram_role"):
@@ -91,13 +92,13 @@ class OidcRoleArn(_Credentials, frozen=True, kw_only=True, tag="oidc_role_arn"):
     sts_endpoint: str | None = None
     """STS endpoint, such as `sts.cn-shanghai.aliyuncs.com`; the default is the choice of the Alibaba Cloud library."""
 
-    def impossible(self) -> Iterator[tuple[str, str]]:
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield an invalid STS endpoint."""
-        return _sts_endpoint_faults(self.sts_endpoint)
+        return _sts_endpoint_field_errors(self.sts_endpoint)
 
-    def in_clear(self) -> Iterator[str]:
+    def plain_http_fields(self) -> Iterator[str]:
         """Yield an STS endpoint with plain http."""
-        return _sts_in_clear(self.sts_endpoint)
+        return _sts_plain_http_fields(self.sts_endpoint)
 
 
 class CredentialsUri(_Credentials, frozen=True, kw_only=True, tag="credentials_uri"):
@@ -106,7 +107,7 @@ class CredentialsUri(_Credentials, frozen=True, kw_only=True, tag="credentials_u
     uri: Secret | None = None
     """The URI, which is a secret; the default is ALIBABA_CLOUD_CREDENTIALS_URI."""
 
-    def in_clear(self) -> Iterator[str]:
+    def plain_http_fields(self) -> Iterator[str]:
         """Yield a URI with plain http."""
         # The metadata service is the exception: it has only plain http.
         uri = self.uri.text if self.uri else ""
@@ -124,10 +125,10 @@ class Profile(_Credentials, frozen=True, kw_only=True, tag="profile"):
 Credentials = DefaultChain | AccessKey | Sts | RamRoleArn | EcsRamRole | OidcRoleArn | CredentialsUri | Profile
 
 
-def _sts_endpoint_faults(endpoint: str | None) -> Iterator[tuple[str, str]]:
-    return (("sts_endpoint", reason) for reason in (sts_endpoint_faults(endpoint) if endpoint is not None else ()))
+def _sts_endpoint_field_errors(endpoint: str | None) -> Iterator[tuple[str, str]]:
+    return (("sts_endpoint", reason) for reason in (sts_endpoint_errors(endpoint) if endpoint is not None else ()))
 
 
-def _sts_in_clear(endpoint: str | None) -> Iterator[str]:
+def _sts_plain_http_fields(endpoint: str | None) -> Iterator[str]:
     if endpoint is not None and is_plain_http(sts_url(endpoint)):
         yield "sts_endpoint"

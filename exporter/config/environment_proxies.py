@@ -1,4 +1,4 @@
-"""The proxy of an account from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, read as Prometheus reads them.
+"""Proxy settings from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, with the rules of Prometheus.
 
 Pure: the environment is a parameter.
 """
@@ -18,7 +18,7 @@ from exporter.errors import ConfigError, Problem
 
 
 def with_proxies(config: Config, environment: Mapping[str, str]) -> Config:
-    """Give each account without a `proxy` the environment's. Raises: ConfigError for a variable that is no proxy."""
+    """Add environment proxies to accounts without `proxy`. Raises: ConfigError."""
     return replace(config, accounts=tuple(_with_proxy(account, environment) for account in config.accounts))
 
 
@@ -27,11 +27,11 @@ def _with_proxy(account: Account, environment: Mapping[str, str]) -> Account:
     text = _variable(variable, environment)
     if account.proxy is not None or not text or _is_exempt(account.url, _variable("NO_PROXY", environment)):
         return account
-    scheme, separator, place = text.rpartition("://")
-    credentials, _, address = place.rpartition("@")
+    scheme, separator, authority = text.rpartition("://")
+    credentials, _, address = authority.rpartition("@")
     username, _, password = (Secret(unquote(part)) if part else None for part in credentials.partition(":"))
     proxy = Proxy(url=f"{scheme if separator else 'http'}://{address}", username=username, password=password)
-    if problems := [Problem(variable, reason) for _, reason in proxy.impossible()]:
+    if problems := [Problem(variable, reason) for _, reason in proxy.validation_errors()]:
         raise ConfigError(*problems)
     return replace(account, proxy=proxy)
 
@@ -41,18 +41,18 @@ def _variable(name: str, environment: Mapping[str, str]) -> str:
 
 
 def _is_exempt(url: str, no_proxy: str) -> bool:
-    """Tell whether a URL is requested without a proxy."""
     parts = urlsplit(url)
     host, port = str(parts.hostname).rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
     entries = [entry.strip().lower() for entry in no_proxy.split(",")]
-    # The standard library knows no networks and no `*.`, and takes `.example.com` for example.com too.
+    # Unlike Prometheus, the standard library matches no networks and no `*.`, and matches example.com with
+    # `.example.com`.
     names = [entry.removeprefix("*") or "*" for entry in entries if entry != f".{host}"]
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    is_named = bool(no_proxy) and proxy_bypass_environment(place, {"no": ",".join(names)})
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    is_named = bool(no_proxy) and proxy_bypass_environment(address, {"no": ",".join(names)})
     return is_loopback(host) or is_named or any(_is_in_network(host, entry) for entry in entries)
 
 
 def _is_in_network(host: str, entry: str) -> bool:
-    with suppress(ValueError):  # one of them is a name
+    with suppress(ValueError):  # `host` or `entry` is a name
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
     return False

@@ -1,4 +1,4 @@
-"""The fingerprint of a configuration file and the files that it names, to see that one of them changed."""
+"""Detect changes of configuration files by inode, size and times."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -9,49 +9,55 @@ from exporter.config.yaml_files import read_yaml
 from exporter.errors import ConfigError
 
 SETTLE_SECONDS: Final = 0.1
-"""A file that is younger may be half written."""
+"""A file modified more recently may be incomplete."""
 
 FileStamps = dict[Path, tuple[int, ...]]
-"""What differs where a file does: its device, inode, size and times; () for a missing file."""
+"""Device, inode, size and times of each file; () for a missing file."""
 
 
 def stamps_of(files: Iterable[Path]) -> FileStamps:
-    """Return the fingerprint of files; links are followed."""
+    """Return the stamps of files; follow symbolic links."""
     return {file: _stamp(file) for file in files}
 
 
 def unsettled_seconds(files: Iterable[Path]) -> float:
-    """Return how long to wait until no file is younger than SETTLE_SECONDS; 0 for missing and future ones."""
+    """Return the wait until all files are settled.
+
+    Missing files, and files with a time in the future, need no wait.
+    """
     now = time.time_ns()
     ages = ((now - stamp[3]) / 1e9 for stamp in stamps_of(files).values() if stamp)
     return max((SETTLE_SECONDS - age for age in ages if 0 <= age < SETTLE_SECONDS), default=0.0)
 
 
 def config_files(path: Path, folder: Path = Path()) -> tuple[Path, ...]:
-    """Return a configuration file and the files that it names, which are relative to `folder`."""
+    """Return a configuration file and the files it references.
+
+    Referenced files are relative to `folder`.
+    """
     try:
-        return path, *(folder / name for name in _named_files(read_yaml(path)))
+        return path, *(folder / name for name in _referenced_files(read_yaml(path)))
     except ConfigError:
         return (path,)
 
 
-def _named_files(raw: object) -> Iterator[str]:
-    """Yield the values of all keys that end in `_file`, at any depth."""
-    # Each mapping and list is visited once: aliases may put it into a thousand places, and into itself.
-    waiting, seen = [raw], {id(raw)}
-    while waiting:
-        each = waiting.pop()
+def _referenced_files(raw: object) -> Iterator[str]:
+    # Any key that ends in `_file` references a file. Each mapping and list is visited once, because aliases can
+    # repeat them and create cycles.
+    pending, seen = [raw], {id(raw)}
+    while pending:
+        each = pending.pop()
         items = each.items() if isinstance(each, dict) else ()
         yield from (value for key, value in items if isinstance(value, str) and str(key).endswith("_file"))
         inner = each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
         new = {id(value): value for value in inner if isinstance(value, dict | list) and id(value) not in seen}
         seen |= new.keys()
-        waiting += new.values()
+        pending += new.values()
 
 
 def _stamp(file: Path) -> tuple[int, ...]:
     try:
-        found = file.stat()
+        status = file.stat()
     except (OSError, ValueError):
         return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

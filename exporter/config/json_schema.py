@@ -1,7 +1,6 @@
-"""The JSON Schema of a configuration file, made from its records and their docstrings.
+"""JSON Schema of the configuration, generated from the records and their docstrings.
 
-It knows all that has a shape; what only makes sense beside other values (two accounts of one name, a stale_after below
-the interval) is the loader's.
+The schema covers single values. Only the loader checks rules between values, such as unique account names.
 """
 
 import ast
@@ -24,10 +23,10 @@ from exporter.config.sections import (
     Section,
     TextFile,
     duration_text,
-    may_stand_in_file,
+    has_file_variant,
 )
 
-_PLAIN: Final[dict[Any, dict[str, Any]]] = {
+_SCALARS: Final[dict[Any, dict[str, Any]]] = {
     bool: {"type": "boolean"},
     int: {"type": "integer"},
     float: {"type": "number"},
@@ -43,7 +42,7 @@ _BOUNDS: Final = {"ge": "minimum", "le": "maximum", "min_length": "minLength", "
 
 
 def json_schema(section: type[Section] = Config, title: str = "Configuration of mms-exporter") -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a file that holds `section`."""
+    """Return the JSON Schema (2020-12) of a configuration section."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **_section_schema(section)}
 
 
@@ -58,7 +57,7 @@ def _section_schema(section: type[Section]) -> dict[str, Any]:
     for each in msgspec.structs.fields(section):
         described = {"description": descriptions[each.name]} if each.name in descriptions else {}
         properties[each.encode_name] = {**_type_schema(each.type), **described, **_default(each)}
-        if may_stand_in_file(section, each):
+        if has_file_variant(section, each):
             properties[f"{each.encode_name}_file"] = {
                 "type": "string",
                 "description": "Path of a file that contains the secret.",
@@ -76,15 +75,14 @@ def _section_schema(section: type[Section]) -> dict[str, Any]:
 
 
 def _either(name: str, file: str, *, is_required: bool) -> dict[str, Any]:
-    """Return that a secret is given once: by itself, or by the file that holds it."""
     if is_required:
         return {"oneOf": [{"required": [name]}, {"required": [file]}]}
     return {"not": {"required": [name, file]}}
 
 
 def _type_schema(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - any field's type
-    if kind in _PLAIN:
-        return dict(_PLAIN[kind])
+    if kind in _SCALARS:
+        return dict(_SCALARS[kind])
     if isinstance(kind, type) and issubclass(kind, Section):
         return _section_schema(kind)
     if isinstance(kind, UnionType):
@@ -97,8 +95,8 @@ def _type_schema(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - any field's typ
 
 
 def _bounds(metadata: tuple[msgspec.Meta, ...]) -> dict[str, Any]:
-    given = ((keyword, getattr(meta, bound)) for meta in metadata for bound, keyword in _BOUNDS.items())
-    return {keyword: value for keyword, value in given if value is not None}
+    limits = ((keyword, getattr(meta, bound)) for meta in metadata for bound, keyword in _BOUNDS.items())
+    return {keyword: value for keyword, value in limits if value is not None}
 
 
 def _default(each: msgspec.structs.FieldInfo) -> dict[str, Any]:
@@ -111,7 +109,7 @@ def _default(each: msgspec.structs.FieldInfo) -> dict[str, Any]:
 
 
 def attribute_docstrings(record: type[msgspec.Struct]) -> dict[str, str]:
-    """Return the docstring that stands below each field, its own and inherited ones."""
+    """Return the docstrings of all fields, inherited ones included."""
     struct = msgspec.Struct
     kinds = (each for each in reversed(record.__mro__) if issubclass(each, struct) and each is not struct)
     return {name: text for kind in kinds for name, text in _own_docstrings(kind)}

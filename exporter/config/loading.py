@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta, field
 
 from exporter.config.credential_types import Credentials, DefaultChain
-from exporter.config.network import PLAIN_HTTP, Proxy, endpoint_faults, tls_context
-from exporter.config.sections import Seconds, Section, TextFile, build
+from exporter.config.network import PLAIN_HTTP, Proxy, endpoint_errors, tls_context
+from exporter.config.sections import Seconds, Section, TextFile, parse_section
 from exporter.config.yaml_files import read_yaml
 from exporter.errors import ConfigError, Problem
 
@@ -75,22 +75,24 @@ class Account(Section, frozen=True, kw_only=True):
         """The URL of the API."""
         return self.endpoint or f"https://maxcompute.{self.region}.aliyuncs.com"
 
-    def asks_the_same_as(self, other: "Account") -> bool:
+    def has_same_endpoint(self, other: "Account") -> bool:
         """Return whether both accounts call the same endpoint."""
         # Credentials are not compared: a rotated key reads the same data.
         return self.url == other.url
 
-    def impossible(self) -> Iterator[tuple[str, str]]:
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield the invalid fields of an account."""
         if not str(self.name).isprintable():
             yield "name", "expected printable characters only"
-        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", str(self.region)):  # None where it is missing
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", str(self.region)):  # None if missing
             yield "region", "expected a region such as cn-shanghai"
         if self.endpoint is not None:
-            yield from (("endpoint", reason) for reason in endpoint_faults(self.endpoint, self.allow_insecure))
+            yield from (("endpoint", reason) for reason in endpoint_errors(self.endpoint, self.allow_insecure))
         if not self.allow_insecure:
-            yield from ((f"credentials.{name}", f"{PLAIN_HTTP} of the account") for name in self.credentials.in_clear())
-        if self.ca_file is not None and not _has_authorities(self.ca_file):
+            yield from (
+                (f"credentials.{name}", f"{PLAIN_HTTP} of the account") for name in self.credentials.plain_http_fields()
+            )
+        if self.ca_file is not None and not _has_certificates(self.ca_file):
             yield "ca_file", f"expected PEM certificates; {self.ca_file.path} has none"
         if not 0 < self.timeout <= MAX_TIMEOUT_SECONDS:
             yield "timeout", f"expected more than 0s and at most {MAX_TIMEOUT_SECONDS}s"
@@ -104,7 +106,7 @@ class Refresh(Section, frozen=True, kw_only=True):
     stale_after: Seconds = Seconds(300)
     """Values not refreshed for this long are no longer exported. Also the timeout of a whole refresh."""
 
-    def impossible(self) -> Iterator[tuple[str, str]]:
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield intervals that would leave nothing to export."""
         if self.interval < 1:
             yield "interval", "expected at least 1s"
@@ -151,8 +153,8 @@ class _Watched(Section, frozen=True, kw_only=True):
     table: str | None = None
     """Source table."""
 
-    def _vague(self, ids: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-        """Yield missing, repeated and contradicting selectors."""
+    def _selector_errors(self, ids: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        # Reports missing, repeated and contradicting selectors.
         if (self.source_id is None) == (self.source is None):
             yield "source_id", "expected either source_id or source"
         yield from ((ids, f"has {number} more than once") for number in _repeated(getattr(self, ids)))
@@ -160,8 +162,8 @@ class _Watched(Section, frozen=True, kw_only=True):
         if bool(getattr(self, ids)) == bool(given):
             yield ids, f"expected either {ids} or {', '.join(names)}"
         elif given and len(given) < len(names):
-            lacking = next(name for name in names if name not in given)
-            yield lacking, f"is required with {given[0]}"
+            missing = next(name for name in names if name not in given)
+            yield missing, f"is required with {given[0]}"
 
 
 class WatchedTables(_Watched, frozen=True, kw_only=True):
@@ -170,9 +172,9 @@ class WatchedTables(_Watched, frozen=True, kw_only=True):
     table_ids: tuple[int, ...] = ()
     """IDs of the tables, instead of names."""
 
-    def impossible(self) -> Iterator[tuple[str, str]]:
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield missing or ambiguous selectors of tables."""
-        yield from self._vague("table_ids", ("db", "table"))
+        yield from self._selector_errors("table_ids", ("db", "table"))
 
 
 class WatchedPartitions(_Watched, frozen=True, kw_only=True):
@@ -183,9 +185,9 @@ class WatchedPartitions(_Watched, frozen=True, kw_only=True):
     partition: str | None = None
     """Value of the partition, such as `p1=1/p2=abc`."""
 
-    def impossible(self) -> Iterator[tuple[str, str]]:
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield missing or ambiguous selectors of partitions."""
-        yield from self._vague("partition_ids", ("db", "table", "partition"))
+        yield from self._selector_errors("partition_ids", ("db", "table", "partition"))
 
 
 class Watch(Section, frozen=True, kw_only=True):
@@ -213,7 +215,7 @@ class Config(Section, frozen=True, kw_only=True):
     watch: Watch = field(default_factory=Watch)
     """The watch collector."""
 
-    def impossible(self) -> Iterator[tuple[str, str]]:
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield a missing account."""
         if not self.accounts:
             yield "accounts", "expected at least one"
@@ -232,15 +234,14 @@ def region_only(region: str) -> Config:
 def config_from(raw: object) -> Config:
     """Parse a raw mapping. Raises: ConfigError with every problem."""
     problems: list[Problem] = []
-    config = build(Config, raw, "", problems)
-    problems += _shared_names(raw)
+    config = parse_section(Config, raw, "", problems)
+    problems += _duplicate_names(raw)
     if config is None or problems:
         raise ConfigError(*problems)
     return config
 
 
-def _shared_names(raw: object) -> Iterator[Problem]:
-    """Yield duplicate account names."""
+def _duplicate_names(raw: object) -> Iterator[Problem]:
     # Reads the raw input, so that another problem does not hide a duplicate.
     accounts = raw.get("accounts") if isinstance(raw, dict) else None
     seen: dict[str, int] = {}
@@ -254,7 +255,7 @@ def _repeated(numbers: Iterable[int]) -> list[int]:
     return [number for number, count in Counter(numbers).items() if count > 1]
 
 
-def _has_authorities(file: TextFile) -> bool:
+def _has_certificates(file: TextFile) -> bool:
     try:
         tls_context(file.text)
     except (ssl.SSLError, ValueError):

@@ -9,9 +9,9 @@ from urllib.parse import quote, urlsplit
 
 from exporter.config.sections import Secret, Section
 
-_NO_ENDPOINT: Final = "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
-_NO_STS_ENDPOINT: Final = "expected a host such as sts.cn-shanghai.aliyuncs.com"
-_NO_PROXY_URL: Final = "expected a URL such as http://proxy.example.com:3128"
+_EXPECTED_ENDPOINT: Final = "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
+_EXPECTED_STS_ENDPOINT: Final = "expected a host such as sts.cn-shanghai.aliyuncs.com"
+_EXPECTED_PROXY_URL: Final = "expected a URL such as http://proxy.example.com:3128"
 PLAIN_HTTP: Final = "plain http is allowed only on loopback; use https, or set allow_insecure: true"
 _METADATA_SERVICE: Final = "100.100.100.200"
 """Address of the ECS metadata service. It is local to the instance and serves only plain http."""
@@ -33,12 +33,12 @@ class Proxy(Section, frozen=True, kw_only=True):
         if self.username is None:
             return self.url
         password = self.password.text if self.password else ""
-        scheme, _, place = self.url.partition("://")
-        return f"{scheme}://{quote(self.username.text, safe='')}:{quote(password, safe='')}@{place}"
+        scheme, _, address = self.url.partition("://")
+        return f"{scheme}://{quote(self.username.text, safe='')}:{quote(password, safe='')}@{address}"
 
-    def impossible(self) -> Iterator[tuple[str, str]]:
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield an invalid URL, username or password."""
-        yield from (("url", reason) for reason in _proxy_faults(str(self.url)))  # None where it is missing
+        yield from (("url", reason) for reason in _proxy_url_errors(str(self.url)))  # None if missing
         if self.username is not None and (not _can_be_sent(self.username.text) or ":" in self.username.text):
             yield "username", "expected ASCII text without a colon"
         if self.password is not None and not _can_be_sent(self.password.text):
@@ -47,26 +47,26 @@ class Proxy(Section, frozen=True, kw_only=True):
             yield "username", "is required with password"
 
 
-def tls_context(authorities: str) -> ssl.SSLContext:
+def tls_context(ca_bundle: str) -> ssl.SSLContext:
     """Return a TLS context that trusts only these CA certificates (PEM).
 
     Raises: ssl.SSLError if the text has no certificate.
     """
-    pem = authorities.encode("ascii", "ignore").decode()  # OpenSSL takes non-ASCII comments in a bundle for DER
+    pem = ca_bundle.encode("ascii", "ignore").decode()  # OpenSSL mistakes non-ASCII comments for DER
     return ssl.create_default_context(cadata=pem)
 
 
-def endpoint_faults(endpoint: str, allow_insecure: bool) -> Iterator[str]:  # noqa: FBT001 - the field of that name
-    """Yield the faults of an endpoint URL."""
-    faults = list(_place_faults(endpoint, _NO_ENDPOINT))
-    yield from faults
-    if not faults and not allow_insecure and is_plain_http(endpoint):
+def endpoint_errors(endpoint: str, allow_insecure: bool) -> Iterator[str]:  # noqa: FBT001 - the field of that name
+    """Yield the errors of an endpoint URL."""
+    errors = list(_address_errors(endpoint, _EXPECTED_ENDPOINT))
+    yield from errors
+    if not errors and not allow_insecure and is_plain_http(endpoint):
         yield PLAIN_HTTP
 
 
-def sts_endpoint_faults(endpoint: str) -> Iterator[str]:
-    """Yield the faults of an STS endpoint; the scheme is optional."""
-    return _place_faults(sts_url(endpoint), _NO_STS_ENDPOINT)
+def sts_endpoint_errors(endpoint: str) -> Iterator[str]:
+    """Yield the errors of an STS endpoint; the scheme is optional."""
+    return _address_errors(sts_url(endpoint), _EXPECTED_STS_ENDPOINT)
 
 
 def sts_url(endpoint: str) -> str:
@@ -90,21 +90,20 @@ def is_metadata_service(url: str) -> bool:
 
 
 def _can_be_sent(text: str) -> bool:
-    """Return whether every HTTP client encodes the text alike."""
+    # HTTP clients encode other characters differently.
     return bool(text) and text.isascii() and text.isprintable()
 
 
-def _proxy_faults(url: str) -> Iterator[str]:
+def _proxy_url_errors(url: str) -> Iterator[str]:
     if url.lower().startswith("socks"):
         yield "SOCKS is not supported; expected an HTTP proxy"
     elif "@" in url:
         yield "expected no username or password in the URL; set the keys username and password instead"
     else:
-        yield from _place_faults(url, _NO_PROXY_URL)
+        yield from _address_errors(url, _EXPECTED_PROXY_URL)
 
 
-def _place_faults(url: str, expected: str) -> Iterator[str]:
-    """Yield why a URL is not just scheme, host and port."""
+def _address_errors(url: str, expected: str) -> Iterator[str]:
     # The message never quotes the URL, because it may contain a secret.
     try:
         parts = urlsplit(url)

@@ -25,8 +25,8 @@ _DURATION: Final = re.compile(
 )
 _DURATION_UNITS: Final = (365 * 86_400_000, 7 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
 """Milliseconds per unit, as integers, so that equal durations compare equal."""
-_NO_DURATION: Final = "expected a duration such as 90s, 5m or 1h30m"
-_WORDS: Final = {
+_EXPECTED_DURATION: Final = "expected a duration such as 90s, 5m or 1h30m"
+_TYPE_NAMES: Final = {
     "Expected": "expected",
     "array": "a list",
     "object": "a mapping",
@@ -98,7 +98,7 @@ def duration_text(length: float) -> str:
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """A section of the configuration."""
 
-    def impossible(self) -> Iterator[tuple[str, str]]:
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield field and reason for each invalid value of valid type."""
         return iter(())
 
@@ -107,15 +107,15 @@ def seconds(text: str) -> Seconds:
     """Parse a duration. Raises: ValueError."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ValueError(_NO_DURATION)
+        raise ValueError(_EXPECTED_DURATION)
     amounts = zip(match.groups(), _DURATION_UNITS, strict=True)
     return Seconds(sum(int(amount) * unit for amount, unit in amounts if amount) / 1000)
 
 
-def build(kind: type[S], raw: object, path: str, problems: list[Problem]) -> S | None:
+def parse_section(kind: type[S], raw: object, path: str, problems: list[Problem]) -> S | None:
     """Parse `raw` as a `kind`; None if it adds to `problems`."""
     if not isinstance(raw, Mapping):
-        problems.append(Problem(path, f"expected a mapping, not {_name_of(raw)}"))
+        problems.append(Problem(path, f"expected a mapping, not {_type_name(raw)}"))
         return None
     prefix = f"{path}." if path else ""
     found: list[Problem] = []
@@ -132,7 +132,7 @@ def build(kind: type[S], raw: object, path: str, problems: list[Problem]) -> S |
             values[each.name] = value
     # The remaining fields are validated too, so that one broken field does not hide a problem in another.
     record = kind(**values, **dict.fromkeys(each.name for each in fields if each.required and each.name in broken))
-    found += (Problem(prefix + name, reason) for name, reason in record.impossible() if name not in broken)
+    found += (Problem(prefix + name, reason) for name, reason in record.validation_errors() if name not in broken)
     problems += found
     return None if found else record
 
@@ -143,18 +143,18 @@ def _field_value(
     raw: Mapping[Any, Any],
     prefix: str,
     problems: list[Problem],
-) -> Any:  # noqa: ANN401 - any field's
+) -> Any:  # noqa: ANN401 - any field's type
     name = each.encode_name
-    if may_stand_in_file(kind, each) and f"{name}_file" in raw:
-        return _secret_of(name, raw, prefix + name, problems)
+    if has_file_variant(kind, each) and f"{name}_file" in raw:
+        return _secret_from_file(name, raw, prefix + name, problems)
     if name in raw:
-        return _value_of(each.type, raw[name], prefix + name, problems)
+        return _parse_value(each.type, raw[name], prefix + name, problems)
     if each.required:
         problems.append(Problem(prefix + name, "is required"))
     return msgspec.UNSET
 
 
-def shown_key(key: object) -> str:
+def hide_unusual_key(key: object) -> str:
     """Return a key for a message, hidden unless a plain word."""
     # A key with other characters may be a secret in the wrong place.
     return str(key) if re.fullmatch(r"[A-Za-z_-]{1,40}", str(key)) else "(key hidden: not a plain word)"
@@ -164,34 +164,33 @@ def _report_unknown_keys(kind: type[Section], raw: Mapping[Any, Any], prefix: st
     tag = kind.__struct_config__.tag_field
     known = [tag] if tag else []
     for each in msgspec.structs.fields(kind):
-        known += [each.encode_name, f"{each.encode_name}_file"] if may_stand_in_file(kind, each) else [each.encode_name]
+        known += [each.encode_name, f"{each.encode_name}_file"] if has_file_variant(kind, each) else [each.encode_name]
     for key in raw:
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
             advice = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
-            problems.append(Problem(prefix + shown_key(key), f"unknown key; {advice}"))
+            problems.append(Problem(prefix + hide_unusual_key(key), f"unknown key; {advice}"))
 
 
-def may_stand_in_file(section: type[Section], each: msgspec.structs.FieldInfo) -> bool:
+def has_file_variant(section: type[Section], each: msgspec.structs.FieldInfo) -> bool:
     """Return whether `<name>_file` can replace this secret field."""
-    return _given(each.type) is Secret and f"{each.name}_file" not in section.__struct_fields__
+    return _without_none(each.type) is Secret and f"{each.name}_file" not in section.__struct_fields__
 
 
-def _given(kind: object) -> object:
-    """Return the type of a field without None."""
+def _without_none(kind: object) -> object:
     kinds = [each for each in get_args(kind) if each is not NoneType] if isinstance(kind, UnionType) else [kind]
     return kinds[0] if len(kinds) == 1 else kind
 
 
-def _secret_of(name: str, raw: Mapping[Any, Any], where: str, problems: list[Problem]) -> Secret | None:
+def _secret_from_file(name: str, raw: Mapping[Any, Any], where: str, problems: list[Problem]) -> Secret | None:
     file = raw[f"{name}_file"]
     if name in raw:
         problems.append(Problem(where, f"expected either {name} or {name}_file, not both"))
     elif not isinstance(file, str):
-        problems.append(Problem(f"{where}_file", f"expected a file path, not {_name_of(file)}"))
+        problems.append(Problem(f"{where}_file", f"expected a file path, not {_type_name(file)}"))
     else:
         try:
-            text = _text_in(file).strip()
+            text = _read_text(file).strip()
         except ValueError as error:
             problems.append(Problem(f"{where}_file", str(error)))
         else:
@@ -201,8 +200,8 @@ def _secret_of(name: str, raw: Mapping[Any, Any], where: str, problems: list[Pro
     return None
 
 
-def _text_in(file: str) -> str:
-    """Read a file. Raises: ValueError with a message for the user."""
+def _read_text(file: str) -> str:
+    # Raises ValueError with a message for the user.
     try:
         return Path(file).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -211,24 +210,24 @@ def _text_in(file: str) -> str:
 
 
 def _absolute(file: str) -> str:
-    """Return the absolute path, resolved from the working directory."""
+    # Relative paths start at the working directory.
     try:
         return str(Path(file).absolute())
     except OSError:  # the working directory was removed
         return file
 
 
-def _value_of(kind: Any, raw: object, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - any field's type
-    if raw is not None and _is_section(_given(kind)):
-        kind = _given(kind)
+def _parse_value(kind: Any, raw: object, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - any field's type
+    if raw is not None and _is_section(_without_none(kind)):
+        kind = _without_none(kind)
     if _is_section(kind):
-        return build(kind, raw, where, problems)
+        return parse_section(kind, raw, where, problems)
     if get_origin(kind) is tuple and isinstance(raw, list) and _is_section(get_args(kind)[0]):
-        return tuple(_value_of(get_args(kind)[0], item, f"{where}[{i}]", problems) for i, item in enumerate(raw))
+        return tuple(_parse_value(get_args(kind)[0], item, f"{where}[{i}]", problems) for i, item in enumerate(raw))
     if isinstance(kind, UnionType) and all(map(_is_section, get_args(kind))):
-        return _variant_of(kind, raw, where, problems)
+        return _parse_variant(kind, raw, where, problems)
     if get_origin(kind) is dict and isinstance(raw, Mapping):
-        return _named_values(get_args(kind)[1], raw, where, problems)
+        return _parse_mapping(get_args(kind)[1], raw, where, problems)
     try:
         return msgspec.convert(raw, kind, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
@@ -238,24 +237,26 @@ def _value_of(kind: Any, raw: object, where: str, problems: list[Problem]) -> An
     return None
 
 
-def _named_values(kind: Any, raw: Mapping[Any, Any], where: str, problems: list[Problem]) -> dict[str, Any]:  # noqa: ANN401 - any value's type
-    """Parse a mapping whose keys the user chooses."""
+def _parse_mapping(kind: Any, raw: Mapping[Any, Any], where: str, problems: list[Problem]) -> dict[str, Any]:  # noqa: ANN401 - any value's type
+    # For a mapping with keys chosen by the user.
     wrong = [key for key in raw if not isinstance(key, str)]
-    problems += (Problem(where, f"expected a text as key, not {_name_of(key)}; put it in quotes") for key in wrong)
+    problems += (Problem(where, f"expected a text as key, not {_type_name(key)}; put it in quotes") for key in wrong)
     named = {key: value for key, value in raw.items() if isinstance(key, str)}
-    return {key: _value_of(kind, value, f"{where}.{shown_key(key)}", problems) for key, value in named.items()}
+    return {
+        key: _parse_value(kind, value, f"{where}.{hide_unusual_key(key)}", problems) for key, value in named.items()
+    }
 
 
-def _variant_of(kind: UnionType, raw: object, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - a union's
+def _parse_variant(kind: UnionType, raw: object, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - a union's
     variants = {str(each.__struct_config__.tag): each for each in get_args(kind)}
     if not isinstance(raw, Mapping):
-        problems.append(Problem(where, f"expected a mapping, not {_name_of(raw)}"))
+        problems.append(Problem(where, f"expected a mapping, not {_type_name(raw)}"))
         return None
     tag = raw.get("type")
     if not isinstance(tag, str) or tag not in variants:
         problems.append(Problem(f"{where}.type", f"expected one of {', '.join(variants)}"))
         return None
-    return build(variants[tag], raw, where, problems)
+    return parse_section(variants[tag], raw, where, problems)
 
 
 def _is_section(kind: object) -> bool:
@@ -265,9 +266,9 @@ def _is_section(kind: object) -> bool:
 def decode_hook(kind: type, raw: object) -> object:
     """Parse the types above for msgspec. Raises: ValueError."""
     if kind is Seconds and not isinstance(raw, str):
-        raise ValueError(_NO_DURATION)
+        raise ValueError(_EXPECTED_DURATION)
     if not isinstance(raw, str):
-        raise ValueError(f"expected a text, not {_name_of(raw)}")  # noqa: TRY004 - msgspec turns it into a problem
+        raise ValueError(f"expected a text, not {_type_name(raw)}")  # noqa: TRY004 - msgspec turns it into a problem
     if kind is Secret:
         if not raw:
             raise ValueError("is empty")
@@ -277,10 +278,10 @@ def decode_hook(kind: type, raw: object) -> object:
     if kind is Seconds:
         return seconds(raw)
     if kind is TextFile:
-        return TextFile(raw, _text_in(raw))
+        return TextFile(raw, _read_text(raw))
     if kind is ZoneInfo:
         return _zone(raw)
-    return _expression(raw)
+    return _pattern(raw)
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -290,7 +291,7 @@ def _zone(name: str) -> ZoneInfo:
         raise ValueError("expected an IANA time zone, such as Asia/Shanghai") from None
 
 
-def _expression(text: str) -> re.Pattern[str]:
+def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
@@ -299,10 +300,10 @@ def _expression(text: str) -> re.Pattern[str]:
 
 def _problem_from(error: msgspec.ValidationError, where: str) -> Problem:
     message, _, inner = str(error).replace(" | null", "").partition(" - at `$")
-    message = re.sub(r"\w+", lambda word: _WORDS.get(word[0], word[0]), message.replace("`", ""))
+    message = re.sub(r"\w+", lambda word: _TYPE_NAMES.get(word[0], word[0]), message.replace("`", ""))
     return Problem(f"{where}{inner.rstrip('`')}", message)
 
 
-def _name_of(raw: object) -> str:
+def _type_name(raw: object) -> str:
     names = {type(None): "an empty value", bool: "true or false", int: "a number", float: "a number", str: "a text"}
     return names.get(type(raw), "a list" if isinstance(raw, list) else "a mapping")

@@ -1,6 +1,6 @@
-"""A YAML file -> plain lists and mappings, read strictly, and back. Knows nothing of what is in it.
+"""Read and write YAML strictly. Does not know the configuration.
 
-No message quotes what it read.
+Messages never quote the content of a file, which may be secret.
 """
 
 import re
@@ -11,22 +11,22 @@ from typing import Any, Final
 
 import yaml
 
-from exporter.config.sections import shown_key
+from exporter.config.sections import hide_unusual_key
 from exporter.errors import ConfigError, Problem
 
 _FOUND: Final = re.compile(", but (?:found|got) ")
-"""Parts what the library expected, in its own words, from what it found."""
-_SENTENCES: Final = {
+"""Separates the expectation in a message of PyYAML from the content that it quotes."""
+_MESSAGES: Final = {
     "found character": "a value cannot begin with this character; put the value in quotes",
     "expected ','": "expected a comma or the closing bracket; check for an unclosed quote before it",
     "but found another document": "expected a single document, but a second one begins here",
     "second occurrence": "an anchor is defined twice",
 }
-"""By how the library's message begins, where cutting off what it quotes would leave half a sentence."""
+"""Replacements by the start of a PyYAML message that is incomplete without its quote."""
 
 
 def read_yaml(path: Path) -> object:
-    """Return what is in a YAML file. Raises: ConfigError."""
+    """Read a YAML file. Raises: ConfigError."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -34,39 +34,38 @@ def read_yaml(path: Path) -> object:
     except ValueError:
         raise ConfigError(Problem(str(path), "is not valid UTF-8")) from None
     try:
-        return yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, _StrictLoader)  # noqa: S506 - subclass of SafeLoader
     except yaml.MarkedYAMLError as error:
-        mark, fault = _fault(error)
+        mark, reason = _position_and_reason(error)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(Problem(str(path), f"is not valid YAML{where}: {fault}")) from None
-    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError):  # the last two: a tag's value
+        raise ConfigError(Problem(str(path), f"is not valid YAML{where}: {reason}")) from None
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError):  # the last two: value of a tag
         raise ConfigError(Problem(str(path), "is not valid YAML")) from None
 
 
-def _fault(error: yaml.MarkedYAMLError) -> tuple[yaml.Mark | None, str]:
-    """Return where a text is no YAML, and why, without what was found there, which may be a secret."""
+def _position_and_reason(error: yaml.MarkedYAMLError) -> tuple[yaml.Mark | None, str]:
     mark = error.problem_mark or error.context_mark
-    said = str(error.problem)
-    if error.context == "while scanning a quoted scalar":  # which is told from its end, far below
+    message = str(error.problem)
+    if error.context == "while scanning a quoted scalar":  # PyYAML reports the end of the file
         return error.context_mark, "the quote that begins here is not closed"
-    for beginning, sentence in _SENTENCES.items():
-        if said.startswith(beginning):
-            return mark, sentence
-    if said.startswith(("expected ", "could not find expected ")):
-        return mark, _FOUND.split(said)[0]
-    return mark, said.partition("'")[0].partition('"')[0].strip()
+    for start, replacement in _MESSAGES.items():
+        if message.startswith(start):
+            return mark, replacement
+    if message.startswith(("expected ", "could not find expected ")):
+        return mark, _FOUND.split(message)[0]
+    return mark, message.partition("'")[0].partition('"')[0].strip()
 
 
 def yaml_text(raw: object) -> str:
-    """Return plain lists and mappings as YAML, in their order."""
+    """Return lists and mappings as YAML, in their order."""
     return str(yaml.dump(raw, Dumper=_FaithfulDumper, sort_keys=False, allow_unicode=True, width=120))
 
 
 class _FaithfulDumper(yaml.SafeDumper):
-    """Escapes Unicode's line breaks, which PyYAML writes as they are and reads back as spaces."""
+    # Escapes Unicode line breaks. PyYAML writes these line breaks unescaped and reads them as spaces.
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
-        """Return a text as a scalar that is read back as it was."""
+        """Return the scalar of a text."""
         style = '"' if any(each in text for each in "\x85\u2028\u2029") else None
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
@@ -75,13 +74,13 @@ _FaithfulDumper.add_representer(str, _FaithfulDumper.represent_text)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key given twice, of which YAML would silently take the last."""
+    # Rejects duplicate keys; PyYAML would use the last one.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - inherited
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and keys[key.value] > 1:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"duplicate key {shown_key(key.value)}", key.start_mark
+                    None, None, f"duplicate key {hide_unusual_key(key.value)}", key.start_mark
                 )
         return super().construct_mapping(node, deep)

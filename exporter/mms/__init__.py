@@ -1,1 +1,1 @@
-"""The client of the MMS API; it knows nothing of Prometheus."""
+"""Client of the MMS API. It does not know Prometheus."""

@@ -1,6 +1,6 @@
-"""Error answers of MMS -> MmsError: the table of the vendor's error codes. No I/O.
+"""Translate error responses of MMS into MmsError. No I/O.
 
-Codes are those that the vendor's pages and SDK name; a gateway in front of MMS can answer without any.
+Owns the table of error codes, from the vendor's pages and SDK. A gateway in front of MMS may respond without a code.
 """
 
 import re
@@ -18,19 +18,19 @@ from exporter.errors import (
     ServerFailed,
     Throttled,
 )
-from exporter.mms.decoding import loaded_object
+from exporter.mms.decoding import load_json_object
 
 
 class _Codes(NamedTuple):
-    """Error codes of the vendor with one meaning."""
+    """Error codes with the same meaning."""
 
     prefixes: tuple[str, ...]
-    """In lower case."""
+    """Code prefixes in lower case."""
     kind: type[MmsError]
     refused: str = ""
     """As in MmsError."""
     is_certain: bool = False
-    """Whether MMS surely carried nothing out where it answers so."""
+    """Whether MMS certainly did not execute the request."""
 
 
 _CODES: Final = (
@@ -38,7 +38,7 @@ _CODES: Final = (
     _Codes(("invalidaccesskey", "inactiveaccesskey"), AuthRefused, "access_key_id", is_certain=True),
     _Codes(("missingaccesskey",), AuthRefused, "access_key_id"),
     _Codes(("signaturedoesnotmatch",), AuthRefused, "access_key_secret", is_certain=True),
-    # A nonce that was used before is of this row: the same request came before, and may have been carried out.
+    # A reused nonce matches this row: the same request arrived before and may have been executed.
     _Codes(("signature", "incompletesignature"), AuthRefused, "access_key_secret"),
     _Codes(("invalidsecuritytoken",), AuthRefused, "security_token", is_certain=True),
     _Codes(("missingsecuritytoken",), AuthRefused, "security_token"),
@@ -46,7 +46,7 @@ _CODES: Final = (
     _Codes(("forbidden", "nopermission", "accessdenied", "notauthorized", "unauthorized"), PermissionRefused),
     _Codes(("internalerror", "serviceunavailable"), ServerFailed),
 )
-"""Every error code that this program knows; the first row that fits decides."""
+"""All known error codes; the first matching row applies."""
 _KINDS_BY_STATUS: Final[dict[int, type[MmsError]]] = {
     401: AuthRefused,
     403: PermissionRefused,
@@ -54,30 +54,33 @@ _KINDS_BY_STATUS: Final[dict[int, type[MmsError]]] = {
     408: CallTimedOut,
     429: Throttled,
 }
-_FINE_CODES: Final = ("", "ok", "success", "200")
+_SUCCESS_CODES: Final = ("", "ok", "success", "200")
 
 
 def error_from(detail: str, status: int, headers: Mapping[str, str], body: bytes) -> MmsError:
-    """Return the error that an answer without data means; the names in `headers` are in lower case."""
-    answer = loaded_object(body)
-    code = _plain(_either(answer, "Code"))
+    """Return the error of a response without data.
+
+    The names in `headers` are in lower case.
+    """
+    answer = load_json_object(body)
+    code = _safe_token(_field(answer, "Code"))
     known = next((row for row in _CODES if code.lower().startswith(row.prefixes)), None)
     error = _kind_of(status, code.lower(), known)(
         detail,
         status=status,
         code=code,
-        request_id=_plain(_either(answer, "RequestId")) or _plain(headers.get("x-acs-request-id")),
+        request_id=_safe_token(_field(answer, "RequestId")) or _safe_token(headers.get("x-acs-request-id")),
         wait_seconds=_wait_seconds(headers),
     )
-    # The page of a gateway has no such code, and a code in a success can follow work that was done.
+    # A code in a success response may follow completed work.
     error.is_certain = known is not None and known.is_certain and status >= 400  # noqa: PLR2004 - HTTP
     error.refused = known.refused if known is not None else ""
     return error
 
 
 def _kind_of(status: int, code: str, known: _Codes | None) -> type[MmsError]:
-    """Return the kind of a refusal; the code, in lower case, decides before the status."""
-    if status < 400 and code in _FINE_CODES:  # noqa: PLR2004 - HTTP
+    # The code takes precedence over the HTTP status.
+    if status < 400 and code in _SUCCESS_CODES:  # noqa: PLR2004 - HTTP
         return MalformedAnswer
     if known is not None:
         return known.kind
@@ -87,7 +90,7 @@ def _kind_of(status: int, code: str, known: _Codes | None) -> type[MmsError]:
 
 
 def _wait_seconds(headers: Mapping[str, str]) -> float | None:
-    """Return the wait asked for: milliseconds in the vendor's header, seconds in a gateway's."""
+    # The vendor's header has milliseconds, the standard header of a gateway has seconds.
     for name, unit in (("x-acs-retry-after", 0.001), ("retry-after", 1.0)):
         text = headers.get(name, "").strip()
         if text.isascii() and text.isdigit() and len(text) < 12:  # noqa: PLR2004 - 30 years in ms; int() has a limit
@@ -95,14 +98,14 @@ def _wait_seconds(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def _either(answer: dict[str, Any] | None, name: str) -> object:
-    """Return a field of an error, which the vendor spells with either case of its first letter."""
+def _field(answer: dict[str, Any] | None, name: str) -> object:
+    # The vendor spells the first letter in upper or lower case.
     if answer is None:
         return None
     return answer.get(name, answer.get(name[0].lower() + name[1:]))
 
 
-def _plain(value: object) -> str:
-    """Return a code or an id fit for a log line; "" for what does not look like one."""
+def _safe_token(value: object) -> str:
+    # Anything that does not look like a code or an ID could forge log lines or contain a secret.
     text = str(value).strip() if isinstance(value, (str, int)) else ""
     return text if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text) else ""

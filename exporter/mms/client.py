@@ -1,6 +1,6 @@
-"""The calls of one account: signed, limited, timed, retried, and read within bounds.
+"""API client of one account: signing, throttling, retries and size limits.
 
-Knows what to send and how to read it from `protocol`, has `transport` carry it, and tells an Observer what it did.
+`protocol` builds requests and decodes responses, `transport` sends them, and an Observer receives the events.
 """
 
 import asyncio
@@ -45,17 +45,16 @@ T = TypeVar("T")
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 
 MAX_ATTEMPTS: Final = 4
-LARGE_ANSWER_BYTES: Final = 256 * 1024
-"""From here on an answer is read in a thread, so that others go on meanwhile, and one at a time: it takes many times
-its size."""
+LARGE_RESPONSE_BYTES: Final = 256 * 1024
+"""Larger responses are decoded in a thread, one at a time: decoding takes many times their size in memory."""
 _ALL_SOURCES: Final = DataSourceFilter()
 _ALL_JOBS: Final = JobFilter()
 
 
 class Client:
-    """Calls MMS for one account. What would change anything there is not sent, unless the client was made to write."""
+    """Calls MMS for one account; read-only unless `may_write`."""
 
-    def __init__(  # noqa: PLR0913 - what only some clients need has a default
+    def __init__(  # noqa: PLR0913 - optional settings have defaults
         self,
         endpoint: str,
         credentials: CredentialSource,
@@ -76,11 +75,11 @@ class Client:
         self._clock = clock
         self._jitter = jitter
         self._may_write = may_write
-        self._pace = Throttle(limits, observer, clock)
+        self._throttle = Throttle(limits, observer, clock)
         self._transport = Transport(self._host, limits, route)
-        self._reading_large = asyncio.Lock()
+        self._large_response_lock = asyncio.Lock()
         self.server_ahead_seconds: float | None = None
-        """How far the clock of the last answer's sender was ahead of ours; None where it is not known."""
+        """Clock offset of the server in the last response; None if unknown."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,19 +92,19 @@ class Client:
     ) -> None:
         await self.close()
 
-    def take_over(self, before: "Client") -> None:
-        """Wait as long as MMS asked another client of the same account to."""
-        self._pace.take_over(before._pace)  # noqa: SLF001 - of the same class
+    def inherit_from(self, before: "Client") -> None:
+        """Keep the server-requested waits of the previous client."""
+        self._throttle.inherit_from(before._throttle)  # noqa: SLF001 - of the same class
 
     async def close(self) -> None:
         """Close the pooled connections."""
         await self._transport.close()
 
     async def send(self, call: Call[T]) -> T:
-        """Return what MMS answers to `call`.
+        """Send a call with retries and return its result.
 
-        Raises: MmsError, after as many attempts as its kind allows. A call that is not repeatable is only repeated when
-        MMS itself throttled it or refused its key: then it was not carried out. WriteForbidden, with nothing sent.
+        A call that is not repeatable is retried only if MMS certainly did not execute it: throttled, or key rejected.
+        Raises: MmsError after the last attempt. WriteForbidden, with nothing sent.
         """
         if call.method != "GET" and not self._may_write:
             raise WriteForbidden(f"{call.operation} was not sent: this client is read-only")
@@ -113,9 +112,9 @@ class Client:
         while True:
             try:
                 return await self._attempt(call)
-            except MmsError as error:  # kept no longer than this: its frames hold the credentials
+            except MmsError as error:  # not stored: its frames hold the credentials
                 attempts += 1
-                if attempts == MAX_ATTEMPTS or not _can_be_repeated(call, error):
+                if attempts == MAX_ATTEMPTS or not _may_retry(call, error):
                     raise
                 wait = max(error.wait_seconds or 0.0, backoff_seconds(attempts, self._jitter()))
                 if self._clock.monotonic() + wait >= deadline:
@@ -124,20 +123,20 @@ class Client:
             await self._clock.sleep(wait)
 
     async def list_data_sources(self, filters: DataSourceFilter = _ALL_SOURCES) -> Listing[DataSource]:
-        """Return the data sources that `filters` match. Raises: MmsError."""
+        """Return the matching data sources. Raises: MmsError."""
         reading = read_pages(lambda page: self.send(protocol.list_mms_data_sources(filters, page)))
         return await self._checked("ListMmsDataSources", reading)
 
     async def list_jobs(self, source_id: int, filters: JobFilter = _ALL_JOBS) -> Listing[Job]:
-        """Return the jobs of a source that `filters` match. Raises: MmsError."""
+        """Return the matching jobs of a source. Raises: MmsError."""
         return await self._checked("ListMmsJobs", read_pages(partial(self.jobs_page, source_id, filters)))
 
     async def newest_jobs(
         self, source_id: int, filters: JobFilter, wanted: int, first: Page[Job] | None = None
     ) -> Listing[Job]:
-        """Return `wanted` of a source's jobs, the highest id first.
+        """Return the newest matching jobs, highest ID first.
 
-        `first` is page 1, if it was read. Raises: MmsError.
+        `first` is page 1 if already fetched. Raises: MmsError.
         """
         reading = read_newest(partial(self.jobs_page, source_id, filters), wanted, first, protocol.PAGE_SIZE)
         return await self._checked("ListMmsJobs", reading)
@@ -150,38 +149,41 @@ class Client:
         page_size: int = protocol.PAGE_SIZE,
         only: Container[int] | None = None,
     ) -> Page[Job]:
-        """Return one page, from 1, of the jobs of a source that `filters` match; with `only`, its rows with these ids.
+        """Return one page of the matching jobs.
 
-        Raises: MmsError.
+        Pages start at 1. With `only`, return only rows with these IDs. Raises: MmsError.
         """
         return await self.send(protocol.list_mms_jobs(source_id, filters, page, page_size, only))
 
     async def changed_jobs_page(self, source_id: int, before: Fingerprint | None) -> Changed[Page[Job]] | None:
-        """Return the first page of all jobs of a source; None where its data are as `before`. Raises: MmsError."""
+        """Return the first page of jobs; None if unchanged.
+
+        Raises: MmsError.
+        """
         return await self.send(protocol.list_changed_mms_jobs(source_id, before))
 
     async def newest_tables(self, source_id: int, filters: TableFilter, wanted: int) -> Listing[Table]:
-        """Return `wanted` of the tables of a source that `filters` match, as above. Raises: MmsError."""
+        """Return the newest matching tables, highest ID first. Raises: MmsError."""
         page = partial(self.tables_page, source_id, filters)
         return await self._checked("ListMmsTables", read_newest(page, wanted, page_size=protocol.PAGE_SIZE))
 
     async def newest_partitions(self, source_id: int, filters: PartitionFilter, wanted: int) -> Listing[Partition]:
-        """Return `wanted` of the partitions of a source that `filters` match, as above. Raises: MmsError."""
+        """Return the newest matching partitions, highest ID first. Raises: MmsError."""
         page = partial(self.partitions_page, source_id, filters)
         return await self._checked("ListMmsPartitions", read_newest(page, wanted, page_size=protocol.PAGE_SIZE))
 
     async def tables_page(self, source_id: int, filters: TableFilter, page: int) -> Page[Table]:
-        """Return one page, from 1, of the tables of a source that `filters` match. Raises: MmsError."""
+        """Return one page of the matching tables. Raises: MmsError."""
         return await self.send(protocol.list_mms_tables(source_id, filters, page))
 
     async def partitions_page(self, source_id: int, filters: PartitionFilter, page: int) -> Page[Partition]:
-        """Return one page, from 1, of the partitions of a source that `filters` match. Raises: MmsError."""
+        """Return one page of the matching partitions. Raises: MmsError."""
         return await self.send(protocol.list_mms_partitions(source_id, filters, page))
 
     async def tasks_page(
         self, source_id: int, filters: TaskFilter, page: int = 1, page_size: int = protocol.PAGE_SIZE
     ) -> Page[Task]:
-        """Return one page, from 1, of the tasks of a source that `filters` match. Raises: MmsError."""
+        """Return one page of the matching tasks. Raises: MmsError."""
         return await self.send(protocol.list_mms_tasks(source_id, filters, page, page_size))
 
     async def get_table(self, source_id: int, table_id: int) -> Table:
@@ -193,34 +195,36 @@ class Client:
         return await self.send(protocol.get_mms_partition(source_id, partition_id))
 
     async def create_job(self, source_id: int, request: JobRequest) -> CreatedJob:
-        """Make a job, which starts by itself. Raises: MmsError; after any but Throttled it may have been made."""
+        """Create a job, which starts immediately.
+
+        Raises: MmsError. Except after Throttled, the job may exist.
+        """
         return await self.send(protocol.create_mms_job(source_id, request))
 
     async def get_async_task(self, source_id: int, async_task_id: int) -> AsyncTask:
-        """Return how far the making of a job is. Raises: MmsError."""
+        """Return the progress of a job creation. Raises: MmsError."""
         return await self.send(protocol.get_mms_async_task(source_id, async_task_id))
 
     async def _checked(self, operation: str, reading: Awaitable[Listing[I]]) -> Listing[I]:
-        """Return a list; count one that is incomplete as unexpected."""
         listing = await reading
         if not listing.is_consistent:
             self._observer.unexpected(operation, ["total"])
         return listing
 
     async def _attempt(self, call: Call[T]) -> T:
-        """Send `call`; once more where its key was refused and replaced meanwhile, as when keys rotate."""
+        # After a key rotation, one immediate retry with the new key.
         used: list[Credential] = []
         try:
-            return await self._send_in_turn(call, used)
+            return await self._send_in_slot(call, used)
         except AuthRefused as error:
             if not error.is_certain or await self._credentials.get() in used:
                 raise
         self._observer.retried(call.operation)
-        return await self._send_in_turn(call, used)
+        return await self._send_in_slot(call, used)
 
-    async def _send_in_turn(self, call: Call[T], used: list[Credential]) -> T:
-        """Wait for a slot, send `call`, and report the outcome; the credential is added to `used`."""
-        async with self._pace.turn(call.operation):
+    async def _send_in_slot(self, call: Call[T], used: list[Credential]) -> T:
+        # The credential is added to `used`.
+        async with self._throttle.slot(call.operation):
             started = self._clock.monotonic()
             try:
                 used.append(await self._usable_credential())
@@ -230,7 +234,7 @@ class Client:
                 if isinstance(error, AuthRefused):
                     self._credentials.forget(used[-1])
                 if error.wait_seconds:
-                    self._pace.pause(call.operation, error.wait_seconds)
+                    self._throttle.pause(call.operation, error.wait_seconds)
                 raise
             self._observer.attempted(call.operation, self._clock.monotonic() - started, None)
             return data
@@ -255,19 +259,21 @@ class Client:
             nonce=uuid.uuid4().hex,
         )
         url = URL(f"{self._origin}{call.path}?{query}" if query else f"{self._origin}{call.path}", encoded=True)
-        answer = await self._transport.send(call.method, url, headers, call.body)
-        sent_at = http_date_seconds(answer.headers.get("date"))
-        self.server_ahead_seconds = None if sent_at is None else sent_at - self._clock.wall()
-        if len(answer.body) > LARGE_ANSWER_BYTES:
-            async with self._reading_large:
-                decoded = await asyncio.to_thread(protocol.decode, call, answer.status, answer.headers, answer.body)
+        response = await self._transport.send(call.method, url, headers, call.body)
+        server_time = http_date_seconds(response.headers.get("date"))
+        self.server_ahead_seconds = None if server_time is None else server_time - self._clock.wall()
+        if len(response.body) > LARGE_RESPONSE_BYTES:
+            async with self._large_response_lock:
+                decoded = await asyncio.to_thread(
+                    protocol.decode, call, response.status, response.headers, response.body
+                )
         else:
-            decoded = protocol.decode(call, answer.status, answer.headers, answer.body)
+            decoded = protocol.decode(call, response.status, response.headers, response.body)
         if decoded.unexpected:
             self._observer.unexpected(call.operation, decoded.unexpected)
         return decoded.value
 
 
-def _can_be_repeated(call: Call[Any], error: MmsError) -> bool:
-    """Tell whether sending `call` again can help and cannot do its work twice."""
+def _may_retry(call: Call[Any], error: MmsError) -> bool:
+    # A repeat must not execute the call twice.
     return error.retryable and (call.is_repeatable or error.is_certain)

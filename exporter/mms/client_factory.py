@@ -1,4 +1,4 @@
-"""From the configuration of an account to the client that calls for it: the one place that knows both."""
+"""Create a client from the configuration of an account."""
 
 from collections.abc import Callable
 
@@ -14,9 +14,9 @@ from exporter.mms.transport import Route
 def create_client(
     account: Account, observer: Observer, clock: Clock = SYSTEM_CLOCK, make: Callable[..., Client] = Client
 ) -> Client:
-    """Return a client that calls as `account` is configured, and may no more than `make` gives it.
+    """Return a client for an account; the caller closes it.
 
-    The caller closes it.
+    `make` decides whether the client may write.
     """
     return make(
         account.url,

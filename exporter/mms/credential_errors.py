@@ -1,6 +1,6 @@
-"""Why the vendor's library has no credentials, and what each type of them needs; of its texts, known words alone.
+"""Error texts and hints for missing credentials. Pure.
 
-Pure: asks nobody, and reads no environment. The library's texts can quote a token, or what a server answered.
+Messages of the vendor's library may quote tokens and server responses: only known patterns pass.
 """
 
 import re
@@ -42,21 +42,21 @@ _KNOWN: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]
         lambda _: "no provider of the default credential chain has credentials",
     ),
 )
-"""What the library says, as a whole, and what that means."""
+"""Patterns for whole messages of the library, with our text for each."""
 
 
-def fault(error: Exception) -> str:
-    """Return what went wrong, without what a server said or a secret might be."""
+def error_text(error: Exception) -> str:
+    """Return an error text without server responses and secrets."""
     if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
         return f"cannot read {error.filename}: {error.strerror}"
-    for pattern, meaning in _KNOWN:
+    for pattern, text_for in _KNOWN:
         if found := pattern.fullmatch(str(error)):
-            return meaning(found)
+            return text_for(found)
     return f"the Alibaba Cloud library found none ({type(error).__name__})"
 
 
-def remedy(spec: Credentials) -> str:
-    """Return what has to be there for credentials of this type; "" where there is nothing special about it."""
+def hint_for(spec: Credentials) -> str:
+    """Return the hint for a credential type; "" if none."""
     match spec:
         case OidcRoleArn():
             return (

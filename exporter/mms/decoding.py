@@ -1,7 +1,7 @@
-"""Answers of the API -> records, however broken the answer is.
+"""Decode API responses into records; tolerate broken fields and rows. Pure.
 
-A field that is missing, null, an empty text or of the wrong type costs that field; a row that is no object, or has no
-id, costs that row. What was lost is named in `unexpected`. Pure: bytes in, records out.
+A missing, null, empty or mistyped field becomes None. A row that is no object or has no ID is dropped. `unexpected`
+lists the losses.
 """
 
 import json
@@ -15,7 +15,7 @@ import msgspec
 
 from exporter.errors import MalformedAnswer
 from exporter.mms.models import Count
-from exporter.mms.record import ApiRecord, reader_of, strip, stripped
+from exporter.mms.record import ApiRecord, attribute_reader, strip_body, strip_texts
 
 T = TypeVar("T")
 R = TypeVar("R", bound=ApiRecord)
@@ -23,13 +23,13 @@ R = TypeVar("R", bound=ApiRecord)
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 LOST_ROW = "row"
-"""What `unexpected` says of a whole row; no field of the API has that name."""
+"""Name of a dropped row in `unexpected`; no API field has this name."""
 MAX_DIGITS = 400
-"""Of a number that is read as one."""
+"""Maximum digits of a number."""
 
 
 class Identified(Protocol):
-    """A row with an id."""
+    """A row with an ID."""
 
     @property
     def id(self) -> int:
@@ -38,11 +38,11 @@ class Identified(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Decoded(Generic[T]):
-    """A value, and what could not be read of it."""
+    """A decoded value with its losses."""
 
     value: T
     unexpected: tuple[str, ...] = ()
-    """The API's name of each field that was lost, once for each loss; LOST_ROW for a row."""
+    """API name of each lost field, once per loss; LOST_ROW for a row."""
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, gc=False):
@@ -50,7 +50,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
     rows: tuple[T, ...]
     total: int | None
-    """How many rows the filter matches, as the API says."""
+    """Number of rows that match the filter, according to the API; None if missing."""
 
 
 class _Body(msgspec.Struct, Generic[T], rename="camel"):
@@ -64,62 +64,62 @@ class _Rows(msgspec.Struct, Generic[T], rename="camel"):
 
 @cache
 def _page_decoder(kind: type[R]) -> msgspec.json.Decoder[_Body[_Rows[R]]]:
-    return msgspec.json.Decoder(_Body[_Rows[kind]])  # type: ignore[valid-type]  # a generic made at run time
+    return msgspec.json.Decoder(_Body[_Rows[kind]])  # type: ignore[valid-type]  # a generic created at run time
 
 
 @cache
 def _object_decoder(kind: type[R]) -> msgspec.json.Decoder[_Body[R]]:
-    return msgspec.json.Decoder(_Body[kind])  # type: ignore[valid-type]  # a generic made at run time
+    return msgspec.json.Decoder(_Body[kind])  # type: ignore[valid-type]  # a generic created at run time
 
 
 def decode_page(kind: type[R], body: bytes) -> Decoded[Page[R]]:
-    """Return the page of `kind` in an answer. Raises: MalformedAnswer."""
-    plain = stripped(body)
+    """Decode a page of `kind`. Raises: MalformedAnswer."""
+    stripped = strip_body(body)
     try:
-        data = _page_decoder(kind).decode(body if plain is None else plain).data
+        data = _page_decoder(kind).decode(body if stripped is None else stripped).data
     except _UNREADABLE:
-        return _page_of(kind, _loaded(body))
-    for row in data.object_list if plain is None else ():
-        strip(row)
+        return _lenient_page(kind, _load(body))
+    for row in data.object_list if stripped is None else ():
+        strip_texts(row)
     missing = [name for row in data.object_list for name in _missing(row)]
     return Decoded(Page(tuple(data.object_list), data.total), tuple(missing))
 
 
 def decode_object(kind: type[R], body: bytes) -> Decoded[R]:
-    """Return the object of `kind` in an answer. Raises: MalformedAnswer."""
+    """Decode an object of `kind`. Raises: MalformedAnswer."""
     try:
         record = _object_decoder(kind).decode(body).data
     except _UNREADABLE:
-        return _object_of(kind, _loaded(body))
-    strip(record)
+        return _lenient_object(kind, _load(body))
+    strip_texts(record)
     return Decoded(record, tuple(_missing(record)))
 
 
 class Fingerprint(msgspec.Struct, frozen=True, gc=False):
-    """By what data that were read are known again in this process."""
+    """Hash of decoded data; valid only in this process."""
 
     digest: int
     unexpected: tuple[str, ...]
-    """What could not be used of them, which is told again each time."""
+    """Losses of the data, reported again while the data are unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changed(Generic[T]):
-    """What an answer holds whose data are not those from before."""
+    """A response whose data differ from the previous one."""
 
     value: T
     fingerprint: Fingerprint | None
-    """None where the data could not be told from what stands around them, or too much of them is unexpected."""
+    """None if the data cannot be hashed, or have too many losses."""
 
 
-MAX_LOSSES_KEPT: Final = 1000
-"""Of an answer with more that is unexpected, that is not remembered: one may consist of millions of broken rows."""
+MAX_CACHED_LOSSES: Final = 1000
+"""Maximum losses in a Fingerprint; a response may consist of millions of broken rows."""
 _DATA: Final = msgspec.json.Decoder(_Body[msgspec.Raw])
 
 
 def decode_if_changed(kind: type[R], body: bytes, before: Fingerprint | None) -> Decoded[Changed[Page[R]] | None]:
-    """Return the page in an answer; None where its data equal `before`. Raises: MalformedAnswer."""
-    # The data alone are compared: each answer has a request id of its own.
+    """Decode a page; None if its data equal `before`. Raises: MalformedAnswer."""
+    # Only `data` is hashed, because each response has its own request ID.
     try:
         digest = hash(bytes(_DATA.decode(body).data))
     except _UNREADABLE:
@@ -128,7 +128,7 @@ def decode_if_changed(kind: type[R], body: bytes, before: Fingerprint | None) ->
         return Decoded(None, before.unexpected)
     decoded = decode_page(kind, body)
     fingerprint = None
-    if digest is not None and len(decoded.unexpected) <= MAX_LOSSES_KEPT:
+    if digest is not None and len(decoded.unexpected) <= MAX_CACHED_LOSSES:
         fingerprint = Fingerprint(digest, decoded.unexpected)
     return Decoded(Changed(decoded.value, fingerprint), decoded.unexpected)
 
@@ -141,12 +141,12 @@ _IDS: Final = msgspec.json.Decoder(_Body[_Rows[_Id]])
 
 
 def decode_selected(kind: type[R], body: bytes, ids: Container[int]) -> Decoded[Page[R]]:
-    """Return the page in an answer, with the rows of `ids` only. Raises: MalformedAnswer."""
+    """Decode a page, only rows with `ids`. Raises: MalformedAnswer."""
     try:
         data = _IDS.decode(body).data
     except _UNREADABLE:
         pass
-    else:  # rows that nobody asked for are not decoded
+    else:  # without a requested row, skip the full decoding
         if not any(row.id in ids for row in data.object_list):
             return Decoded(Page((), data.total))
     decoded = decode_page(kind, body)
@@ -154,9 +154,9 @@ def decode_selected(kind: type[R], body: bytes, ids: Container[int]) -> Decoded[
     return Decoded(Page(rows, decoded.value.total), decoded.unexpected)
 
 
-def loaded_object(body: bytes) -> dict[str, Any] | None:
-    """Return the JSON object in `body`; None where there is none. Invalid UTF-8 and lone surrogates are replaced."""
-    try:
+def load_json_object(body: bytes) -> dict[str, Any] | None:
+    """Parse a JSON object; None if `body` has none."""
+    try:  # replaces invalid UTF-8 and lone surrogates
         value = json.loads(body.decode("utf-8-sig", "replace"), parse_int=_number)
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
@@ -165,23 +165,23 @@ def loaded_object(body: bytes) -> dict[str, Any] | None:
 
 
 def _number(digits: str) -> float:
-    """Return a whole number; one that no field can hold as infinity, since Python refuses to read it."""
+    # Python refuses very long integers. Infinity fits no field, so that the field is lost.
     return int(digits) if len(digits) < MAX_DIGITS else float("inf")
 
 
-def _loaded(body: bytes) -> dict[str, Any]:
-    value = loaded_object(body)
+def _load(body: bytes) -> dict[str, Any]:
+    value = load_json_object(body)
     if value is None:
         raise MalformedAnswer("the response is not a JSON object")
     return value
 
 
-def _page_of(kind: type[R], body: dict[str, Any]) -> Decoded[Page[R]]:
+def _lenient_page(kind: type[R], body: dict[str, Any]) -> Decoded[Page[R]]:
     data = body.get("data")
     if not isinstance(data, dict):
         raise MalformedAnswer("the response has no data")
     unexpected: list[str] = []
-    total = _converted(Count, data.get("total"))
+    total = _convert(Count, data.get("total"))
     if total is None:
         unexpected.append("total")
     listed = data.get("objectList")
@@ -191,7 +191,7 @@ def _page_of(kind: type[R], body: dict[str, Any]) -> Decoded[Page[R]]:
         raise MalformedAnswer("the response has no objectList")
     rows = []
     for item in listed:
-        row = _record_of(kind, item, unexpected)
+        row = _lenient_record(kind, item, unexpected)
         if row is None:
             unexpected.append(LOST_ROW)
         else:
@@ -199,16 +199,16 @@ def _page_of(kind: type[R], body: dict[str, Any]) -> Decoded[Page[R]]:
     return Decoded(Page(tuple(rows), total), tuple(unexpected))
 
 
-def _object_of(kind: type[R], body: dict[str, Any]) -> Decoded[R]:
+def _lenient_object(kind: type[R], body: dict[str, Any]) -> Decoded[R]:
     unexpected: list[str] = []
-    record = _record_of(kind, body.get("data"), unexpected)
+    record = _lenient_record(kind, body.get("data"), unexpected)
     if record is None:
         raise MalformedAnswer("the response has no data of the expected type")
     return Decoded(record, tuple(unexpected))
 
 
-def _record_of(kind: type[R], item: object, unexpected: list[str]) -> R | None:
-    """Return what can be read of `item`; None, with nothing added to `unexpected`, where a required field is lost."""
+def _lenient_record(kind: type[R], item: object, unexpected: list[str]) -> R | None:
+    # Without a required field, returns None and adds nothing to `unexpected`.
     if not isinstance(item, dict):
         return None
     values: dict[str, Any] = {}
@@ -216,7 +216,7 @@ def _record_of(kind: type[R], item: object, unexpected: list[str]) -> R | None:
     for field in msgspec.structs.fields(kind):
         given = item.get(field.encode_name)
         if isinstance(given, str) and not given.strip():
-            given = None  # an empty text is as good as none, whatever it is there for
+            given = None  # an empty text counts as missing, for every type
         value = None if given is None else _field_value(field.type, given, lost)
         if value is not None:
             values[field.name] = value
@@ -225,21 +225,22 @@ def _record_of(kind: type[R], item: object, unexpected: list[str]) -> R | None:
         elif given is not None:
             lost.append(field.encode_name)
     record = kind(**values)
-    strip(record)
+    strip_texts(record)
     unexpected.extend(dict.fromkeys((*lost, *_missing(record))))
     return record
 
 
 def _field_value(annotation: Any, given: object, lost: list[str]) -> Any:  # noqa: ANN401 - any field's type
-    nested = next((part for part in _parts(annotation) if isinstance(part, type) and issubclass(part, ApiRecord)), None)
-    return _converted(annotation, given) if nested is None else _record_of(nested, given, lost)
+    members = (each for each in _union_members(annotation) if isinstance(each, type))
+    nested = next((each for each in members if issubclass(each, ApiRecord)), None)
+    return _convert(annotation, given) if nested is None else _lenient_record(nested, given, lost)
 
 
-def _parts(annotation: Any) -> Sequence[Any]:  # noqa: ANN401 - any field's type
+def _union_members(annotation: Any) -> Sequence[Any]:  # noqa: ANN401 - any field's type
     return get_args(annotation) if get_origin(annotation) is UnionType or isinstance(annotation, UnionType) else ()
 
 
-def _converted(annotation: Any, given: object) -> Any:  # noqa: ANN401 - any field's type
+def _convert(annotation: Any, given: object) -> Any:  # noqa: ANN401 - any field's type
     try:
         return msgspec.convert(given, annotation)
     except _UNREADABLE:
@@ -255,7 +256,7 @@ def _missing(record: ApiRecord) -> list[str]:
 
 class _Expected(NamedTuple):
     names: dict[str, str]
-    """The fields that an answer should have, with the API's name of each."""
+    """Fields that every response should have, with their API names."""
     values_of: Callable[[object], tuple[Any, ...]]
 
 
@@ -263,4 +264,4 @@ class _Expected(NamedTuple):
 def _expected(kind: type[ApiRecord]) -> _Expected:
     fields = [field for field in msgspec.structs.fields(kind) if field.name not in kind.OPTIONAL]
     names = {field.name: field.encode_name for field in fields}
-    return _Expected(names, reader_of(tuple(names)))
+    return _Expected(names, attribute_reader(tuple(names)))

@@ -1,7 +1,7 @@
-"""The records MMS answers with, in the vendor's words turned to snake_case.
+"""Records of MMS responses, with the vendor's field names in snake_case.
 
-None means that the API left the field out, sent null or an empty text, or sent something that is not of its type.
-`config` of a data source is left out on purpose: it can hold passwords and key files.
+None means that the field was missing, null, empty or of the wrong type. `config` of a data source is omitted on
+purpose, because it can contain passwords and key files.
 """
 
 from typing import Annotated
@@ -20,11 +20,11 @@ TASK_PHASES = ("SCHEMA", "DATA", "VERIFICATION")
 TASK_STATUSES = ("INIT", *(f"{phase}_{end}" for phase in TASK_PHASES for end in ("DOING", "DONE", "FAILED")), "DONE")
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-"""A number of things, or of bytes. A negative one is not of its type."""
+"""A count, a size in bytes, or an ID; never negative."""
 
 
 class DataSource(ApiRecord, frozen=True, kw_only=True):
-    """A row of ListMmsDataSources: a system that is migrated from, with its inventory and counters.
+    """A row of ListMmsDataSources: a source system with its counters.
 
     Source: https://www.alibabacloud.com/help/en/maxcompute/ ListMmsDataSources.
     """
@@ -36,19 +36,19 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
     id: Count
     name: str | None = None
     type: str | None = None
-    """HIVE, BIGQUERY, MAXCOMPUTE, and others elsewhere, in varying case."""
+    """Such as HIVE, BIGQUERY or MAXCOMPUTE, in varying case."""
     region: str | None = None
     dst_project: str | None = None
-    """The MaxCompute project that data goes to."""
+    """Destination MaxCompute project."""
     dst_projects: tuple[str, ...] | None = None
     networklink: str | None = None
-    """VPC and region of the link to the source. In the vendor's example, not in its table."""
+    """VPC and region of the link to the source. Only in the vendor's example, not in its table of fields."""
     create_time: str | None = None
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
     last_update_time: str | None = None
-    """When the metadata was synchronised last, as create_time. Absent before the first scan."""
+    """Time of the last metadata scan, format as create_time. Absent before the first scan."""
     status: str | None = None
-    """One of DATA_SOURCE_STATUSES, or new."""
+    """One of DATA_SOURCE_STATUSES, or unknown."""
     err_msg: str | None = None
     """Set in START_FAILED and STOP_FAILED only."""
     agent_is_online: bool | None = None
@@ -63,13 +63,13 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
     partitions_done_num: Count | None = None
     partitions_failed_num: Count | None = None
     scan_id: Count | None = None
-    """The metadata scan that ran last."""
+    """ID of the last metadata scan."""
     scan_status: str | None = None
-    """One of SCAN_STATUSES, or new. Newer versions of the API only."""
+    """One of SCAN_STATUSES, or unknown. Only in newer versions of the API."""
 
 
 class JobConfig(ApiRecord, frozen=True, kw_only=True):
-    """What a job was made of; every field depends on its kind."""
+    """Configuration of a job; the fields depend on its type."""
 
     OPTIONAL = frozenset(
         {
@@ -112,7 +112,7 @@ class JobConfig(ApiRecord, frozen=True, kw_only=True):
 
 
 class Job(ApiRecord, frozen=True, kw_only=True):
-    """A row of ListMmsJobs: a plan to migrate one database, some tables, or some partitions.
+    """A row of ListMmsJobs: migration of a database, tables or partitions.
 
     Source: https://www.alibabacloud.com/help/en/maxcompute/ ListMmsJobs.
     """
@@ -127,10 +127,10 @@ class Job(ApiRecord, frozen=True, kw_only=True):
     src_db_name: str | None = None
     src_schema_name: str | None = None
     dst_db_name: str | None = None
-    """The destination MaxCompute project."""
+    """Destination MaxCompute project."""
     dst_schema_name: str | None = None
     status: str | None = None
-    """One of JOB_STATUSES, or new."""
+    """One of JOB_STATUSES, or unknown."""
     type: str | None = None
     """Database, Tables or Partitions."""
     task_num: Count | None = None
@@ -139,7 +139,7 @@ class Job(ApiRecord, frozen=True, kw_only=True):
     create_time: str | None = None
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
     eta: str | None = None
-    """Estimated or wished end. UNVERIFIED: its format; often empty. A live account's answer would settle it."""
+    """Estimated or requested end. UNVERIFIED: its format; often empty. A live account's answer would settle it."""
     config: JobConfig | None = None
 
 
@@ -168,7 +168,7 @@ class TableSchema(ApiRecord, frozen=True, kw_only=True):
 
 
 class Table(ApiRecord, frozen=True, kw_only=True):
-    """GetMmsTable, and a row of ListMmsTables: one source table and how far it is.
+    """A source table; GetMmsTable, and a row of ListMmsTables.
 
     Source: https://www.alibabacloud.com/help/en/maxcompute/ GetMmsTable.
     """
@@ -215,7 +215,7 @@ class Table(ApiRecord, frozen=True, kw_only=True):
     output_format: str | None = None
     serde: str | None = None
     extra: str | None = None
-    """Further properties, JSON in a string."""
+    """Other properties, as JSON in a string."""
     partitions: Count | None = None
     partitions_doing: Count | None = None
     partitions_done: Count | None = None
@@ -230,11 +230,11 @@ class Table(ApiRecord, frozen=True, kw_only=True):
     last_ddl_time: str | None = None
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
     status: str | None = None
-    """One of TABLE_STATUSES, or new."""
+    """One of TABLE_STATUSES, or unknown."""
 
 
 class Partition(ApiRecord, frozen=True, kw_only=True):
-    """GetMmsPartition, and a row of ListMmsPartitions: one partition of a source table and how far it is.
+    """A partition; GetMmsPartition, and a row of ListMmsPartitions.
 
     Source: https://www.alibabacloud.com/help/en/maxcompute/ GetMmsPartition.
     """
@@ -260,7 +260,7 @@ class Partition(ApiRecord, frozen=True, kw_only=True):
     db_name: str | None = None
     table_name: str | None = None
     value: str | None = None
-    """As in `p1=1/p2=abc`."""
+    """Such as `p1=1/p2=abc`."""
     dst_project_name: str | None = None
     dst_schema_name: str | None = None
     dst_table_name: str | None = None
@@ -275,13 +275,13 @@ class Partition(ApiRecord, frozen=True, kw_only=True):
     last_ddl_time: str | None = None
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
     status: str | None = None
-    """One of PARTITION_STATUSES, or new."""
+    """One of PARTITION_STATUSES, or unknown."""
 
 
 class Task(ApiRecord, frozen=True, kw_only=True):
-    """A row of ListMmsTasks: a physical piece of a job, one table or some partitions of one.
+    """A row of ListMmsTasks: one table or several of its partitions.
 
-    Source: the vendor's SDK; no page has an example. UNVERIFIED: which fields may be left out. A live list settles it.
+    Source: the vendor's SDK; no page has an example. UNVERIFIED: which fields may be missing. A live list settles it.
     """
 
     OPTIONAL = frozenset({"table_id", "type", "running", "stopped", "start_time", "end_time"})
@@ -294,21 +294,21 @@ class Task(ApiRecord, frozen=True, kw_only=True):
     table_id: Count | None = None
     type: str | None = None
     status: str | None = None
-    """One of TASK_STATUSES, or new."""
+    """One of TASK_STATUSES, or unknown."""
     running: bool | None = None
     stopped: bool | None = None
     retried_times: Count | None = None
-    """How often it was tried again. UNVERIFIED: that it is 0, and not left out, where it never was."""
+    """Number of retries. UNVERIFIED: that it is 0, not missing, without a retry."""
     create_time: str | None = None
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
     start_time: str | None = None
-    """As create_time. Absent before it starts."""
+    """Format as create_time. Absent before the start."""
     end_time: str | None = None
-    """As create_time. Absent before it ends."""
+    """Format as create_time. Absent before the end."""
 
 
 class CreatedJob(ApiRecord, frozen=True, kw_only=True):
-    """CreateMmsJob: the job is made by an asynchronous task, whose id this is.
+    """Response of CreateMmsJob: ID of the task that creates the job.
 
     Source: https://www.alibabacloud.com/help/en/maxcompute/ CreateMmsJob.
     """
@@ -317,15 +317,15 @@ class CreatedJob(ApiRecord, frozen=True, kw_only=True):
 
 
 class AsyncTask(ApiRecord, frozen=True, kw_only=True):
-    """GetMmsAsyncTask: how far an asynchronous task is."""
+    """Response of GetMmsAsyncTask: progress of an asynchronous task."""
 
     OPTIONAL = frozenset({"running", "progress", "error_msg", "object_id"})
 
     status: str | None = None
-    """DONE when `object_id` can be used."""
+    """DONE when `object_id` is valid."""
     running: bool | None = None
     progress: str | int | float | None = None
     """UNVERIFIED: its type and unit. A live account's answer would settle it."""
     error_msg: str | None = None
     object_id: Count | None = None
-    """The id of the job that was made."""
+    """ID of the created job."""

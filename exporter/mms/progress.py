@@ -1,17 +1,14 @@
-"""How far a data source or a job is: the arithmetic of deploy/prometheus/rules/mms-recording.yaml. Pure.
+"""Progress of data sources and jobs, as in deploy/prometheus/rules/mms-recording.yaml. Pure.
 
-Over tables and partitions together, since a table without partitions jumps from nothing to done; what failed is part of
-what there is to do.
+Tables and partitions count together, because a table without partitions jumps from 0 to done. Failed items count as
+remaining work.
 """
 
 from exporter.mms.models import DataSource, Job
 
 
 def done_of_all(row: DataSource) -> tuple[int, int] | None:
-    """Return how many of a source's tables and partitions are done, and how many there are.
-
-    None where either is not known of both.
-    """
+    """Return done and total tables and partitions; None if unknown."""
     done = row.tables_done_num, row.partitions_done_num
     total = table_total(row), partition_total(row)
     if None in done or None in total:
@@ -20,32 +17,33 @@ def done_of_all(row: DataSource) -> tuple[int, int] | None:
 
 
 def source_ratio(row: DataSource) -> float | None:
-    """Return which part of a source is done; None where that is not known, and where there is nothing."""
+    """Return the progress of a source; None if unknown or empty."""
     known = done_of_all(row)
     return None if known is None else ratio(*known)
 
 
 def job_ratio(job: Job) -> float | None:
-    """Return which part of a job's tasks is done; None as above."""
+    """Return the progress of a job; None if unknown or empty."""
     return ratio(job.task_done, job.task_num)
 
 
 def table_total(row: DataSource) -> int | None:
-    """Return how many tables there are: the inventory, or what has a status where that is more; None if not known."""
+    """Return the number of tables; None if unknown."""
     states = row.tables_doing_num, row.tables_done_num, row.tables_part_done_num, row.tables_failed_num
-    return _whole(row.table_num, *states)
+    return _total(row.table_num, *states)
 
 
 def partition_total(row: DataSource) -> int | None:
-    """Return how many partitions there are, as above."""
+    """Return the number of partitions; None if unknown."""
     states = row.partitions_doing_num, row.partitions_done_num, row.partitions_failed_num
-    return _whole(row.partition_num, *states)
+    return _total(row.partition_num, *states)
 
 
 def ratio(done: int | None, total: int | None) -> float | None:
-    """Return the share that is done; None where it is not known, or there is nothing to do."""
+    """Return the ratio, at most 1; None if unknown or empty."""
     return min(done / total, 1.0) if total and done is not None else None
 
 
-def _whole(inventory: int | None, *states: int | None) -> int | None:
+def _total(inventory: int | None, *states: int | None) -> int | None:
+    # The inventory can lag behind the status counters.
     return None if inventory is None else max(inventory, sum(state or 0 for state in states))

@@ -1,7 +1,7 @@
-"""The operations of MMS: what to send for each, and what its answer holds.
+"""Requests and responses of the MMS operations. No I/O.
 
-No I/O: a Call says what to send and what it returns; `decode` turns an answer into data or an error. Source: the vendor
-pages of product MaxCompute, API version 2022-01-04, ROA style.
+A Call describes one request and the type of its result; `decode` turns a response into data or an error.
+Source: the vendor pages of product MaxCompute, API version 2022-01-04, ROA style.
 """
 
 from abc import ABC, abstractmethod
@@ -32,30 +32,30 @@ R = TypeVar("R", bound=ApiRecord)
 
 DATA_SOURCES_PATH: Final = "/api/v1/mms/datasources"
 PAGE_SIZE: Final = 100
-"""Rows asked for in one page. UNVERIFIED: whether the service caps it lower; reading does not depend on it."""
+"""Requested rows per page. UNVERIFIED: whether the service caps it lower; reading does not depend on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call(ABC, Generic[T]):
-    """One request, and the form of its answer."""
+    """One request and the type of its result."""
 
     operation: str
-    """The vendor's name: the value of the `operation` label, and `odps:<operation>` as a RAM action."""
+    """Vendor name: value of the label `operation`, and `odps:<operation>` as RAM action."""
     path: str
     kind: type[ApiRecord]
-    """What the answer holds."""
+    """Record type of the result."""
     query: tuple[tuple[str, str], ...] = ()
     method: str = "GET"
     body: bytes | None = None
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether sending it twice does what sending it once does."""
+        """Whether the call is idempotent."""
         return self.method == "GET"
 
     @abstractmethod
     def read(self, body: bytes) -> Decoded[T]:
-        """Return the data of a successful answer. Raises: MalformedAnswer."""
+        """Decode the body of a success response. Raises: MalformedAnswer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class ObjectCall(Call[R]):
     kind: type[R]
 
     def read(self, body: bytes) -> Decoded[R]:
-        """Return the record. Raises: MalformedAnswer."""
+        """Decode the record. Raises: MalformedAnswer."""
         return decode_object(self.kind, body)
 
 
@@ -75,27 +75,27 @@ class PageCall(Call[Page[R]]):
 
     kind: type[R]
     only: Container[int] | None = None
-    """The ids of the rows to keep; None for all rows."""
+    """IDs of the rows to keep; None for all rows."""
 
     def read(self, body: bytes) -> Decoded[Page[R]]:
-        """Return the page. Raises: MalformedAnswer."""
+        """Decode the page. Raises: MalformedAnswer."""
         return decode_page(self.kind, body) if self.only is None else decode_selected(self.kind, body, self.only)
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedPageCall(Call[Changed[Page[R]] | None]):
-    """Returns one page of a list, or None where it did not change."""
+    """Returns one page of a list, or None if unchanged."""
 
     kind: type[R]
     before: Fingerprint | None = None
 
     def read(self, body: bytes) -> Decoded[Changed[Page[R]] | None]:
-        """Return the page, or None. Raises: MalformedAnswer."""
+        """Decode the page; None if unchanged. Raises: MalformedAnswer."""
         return decode_if_changed(self.kind, body, self.before)
 
 
 class DataSourceFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What ListMmsDataSources can be narrowed by; texts match like SQL LIKE."""
+    """Filter of ListMmsDataSources; texts match like SQL LIKE."""
 
     name: str | None = None
     type: str | None = None
@@ -103,10 +103,10 @@ class DataSourceFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_d
 
 
 class JobFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What ListMmsJobs can be narrowed by; texts match like SQL LIKE."""
+    """Filter of ListMmsJobs; texts match like SQL LIKE."""
 
     name: str | None = None
-    """The job's name; the vendor's page calls it the data source's."""
+    """Job name; the vendor's page describes it as the name of the data source."""
     src_db_name: str | None = None
     src_table_name: str | None = None
     dst_db_name: str | None = None
@@ -119,37 +119,43 @@ class JobFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
 
 
 class TableFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What ListMmsTables can be narrowed by; texts match like SQL LIKE. Source: the vendor's SDK."""
+    """Filter of ListMmsTables; texts match like SQL LIKE.
+
+    Source: the vendor's SDK.
+    """
 
     db_name: str | None = None
     name: str | None = None
     status: tuple[str, ...] | None = None
-    """Any of these."""
+    """Matches any of these."""
 
 
 class PartitionFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What ListMmsPartitions can be narrowed by; texts match like SQL LIKE. Source: the vendor's SDK."""
+    """Filter of ListMmsPartitions; texts match like SQL LIKE.
+
+    Source: the vendor's SDK.
+    """
 
     db_name: str | None = None
     table_name: str | None = None
     value: str | None = None
     status: tuple[str, ...] | None = None
-    """Any of these."""
+    """Matches any of these."""
 
 
 class TaskFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What ListMmsTasks can be narrowed by. Source: the vendor's SDK."""
+    """Filter of ListMmsTasks. Source: the vendor's SDK."""
 
     job_id: int | None = None
     status: str | None = None
-    """One of TASK_STATUSES; the API takes no more than one."""
+    """One of TASK_STATUSES; the API accepts only one."""
 
 
 class JobRequest(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """The body of CreateMmsJob: which part of a source to migrate, and how.
+    """Body of CreateMmsJob: scope and options of the migration.
 
-    `src_db_name` alone is the whole database; with `tables` those tables; with `tables` and `partition_filters`, or
-    with `partitions`, those partitions. Source: vendor page CreateMmsJob.
+    `src_db_name` alone selects the whole database; with `tables`, these tables; with `partitions`, or with `tables` and
+    `partition_filters`, these partitions. Source: vendor page CreateMmsJob.
     """
 
     name: str | None = None
@@ -164,7 +170,7 @@ class JobRequest(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     tables: tuple[str, ...] | None = None
     table_black_list: tuple[str, ...] | None = None
     table_white_list: tuple[str, ...] | None = None
-    """Without effect beside a blacklist."""
+    """Ignored together with a blacklist."""
     partition_filters: dict[str, str] | None = None
     """Table name to partition filter expression."""
     schema_only: bool | None = None
@@ -179,38 +185,44 @@ class JobRequest(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
 
 def list_mms_data_sources(filters: DataSourceFilter, page: int) -> Call[Page[DataSource]]:
-    """Return the call for page `page`, from 1, of the data sources."""
+    """Return the call for one page of the data sources."""
     return PageCall("ListMmsDataSources", DATA_SOURCES_PATH, DataSource, _query(filters, page))
 
 
 def list_mms_jobs(
     source_id: int, filters: JobFilter, page: int, page_size: int = PAGE_SIZE, only: Container[int] | None = None
 ) -> Call[Page[Job]]:
-    """Return the call for page `page`, from 1, of a source's jobs; with `only`, of its rows those with these ids."""
+    """Return the call for one page of a source's jobs.
+
+    With `only`, the result has only rows with these IDs.
+    """
     path = f"{DATA_SOURCES_PATH}/{source_id}/jobs"
     return PageCall("ListMmsJobs", path, Job, _query(filters, page, page_size), only=only)
 
 
 def list_changed_mms_jobs(source_id: int, before: Fingerprint | None) -> Call[Changed[Page[Job]] | None]:
-    """Return the call for the first page of all jobs of a source; it brings None where its data are as `before`."""
+    """Return the call for the first page of jobs.
+
+    Its result is None if the data equal `before`.
+    """
     path = f"{DATA_SOURCES_PATH}/{source_id}/jobs"
     return ChangedPageCall("ListMmsJobs", path, Job, _query(JobFilter(), 1), before=before)
 
 
 def list_mms_tables(source_id: int, filters: TableFilter, page: int) -> Call[Page[Table]]:
-    """Return the call for page `page`, from 1, of a source's tables."""
+    """Return the call for one page of a source's tables."""
     return PageCall("ListMmsTables", f"{DATA_SOURCES_PATH}/{source_id}/tables", Table, _query(filters, page))
 
 
 def list_mms_partitions(source_id: int, filters: PartitionFilter, page: int) -> Call[Page[Partition]]:
-    """Return the call for page `page`, from 1, of a source's partitions."""
+    """Return the call for one page of a source's partitions."""
     return PageCall(
         "ListMmsPartitions", f"{DATA_SOURCES_PATH}/{source_id}/partitions", Partition, _query(filters, page)
     )
 
 
 def list_mms_tasks(source_id: int, filters: TaskFilter, page: int, page_size: int = PAGE_SIZE) -> Call[Page[Task]]:
-    """Return the call for page `page`, from 1, of the tasks of a source's jobs."""
+    """Return the call for one page of a source's tasks."""
     return PageCall("ListMmsTasks", f"{DATA_SOURCES_PATH}/{source_id}/tasks", Task, _query(filters, page, page_size))
 
 
@@ -230,13 +242,13 @@ def get_mms_job(source_id: int, job_id: int) -> Call[Job]:
 
 
 def create_mms_job(source_id: int, request: JobRequest) -> Call[CreatedJob]:
-    """Return the call that makes a job, which starts by itself."""
+    """Return the call that creates a job, which starts immediately."""
     body = msgspec.json.encode({"sourceId": source_id, **msgspec.to_builtins(request)})
     return ObjectCall("CreateMmsJob", f"{DATA_SOURCES_PATH}/{source_id}/jobs", CreatedJob, method="POST", body=body)
 
 
 def get_mms_async_task(source_id: int, async_task_id: int) -> Call[AsyncTask]:
-    """Return the call for the asynchronous task that makes a job."""
+    """Return the call for the asynchronous task of a job creation."""
     return ObjectCall("GetMmsAsyncTask", f"{DATA_SOURCES_PATH}/{source_id}/asyncTasks/{async_task_id}", AsyncTask)
 
 
@@ -246,19 +258,20 @@ def _query(filters: Struct, page: int, page_size: int = PAGE_SIZE) -> tuple[tupl
 
 
 def _parameter(value: object) -> str:
-    """Return a value as it stands in a query: several ones as a JSON array."""
+    # The vendor's SDK sends several values as one JSON array.
     return str(value) if isinstance(value, (str, int)) else msgspec.json.encode(value).decode()
 
 
 def like(text: str) -> str:
-    """Return a filter that `text` itself passes, among others: a backslash would not stand for itself in SQL LIKE."""
+    """Return a SQL LIKE pattern that matches `text`, possibly more."""
+    # A backslash is an escape character in SQL LIKE; `_` matches any character.
     return text.replace("\\", "_")
 
 
 def decode(call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> Decoded[T]:
-    """Return the data of an answer; the names in `headers` are in lower case.
+    """Decode a response; the names in `headers` are in lower case.
 
-    Raises: MmsError for a refusal, and for a success that carries a `Code` and no data.
+    Raises: MmsError for an error status, and for a success status with a `Code` but no data.
     """
     if not 200 <= status < 300:  # noqa: PLR2004 - the success class of HTTP
         raise error_from(f"{call.operation} failed", status, headers, body)

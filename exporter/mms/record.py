@@ -1,4 +1,4 @@
-"""The form of all records: what they do to the texts of an answer. Knows no record by name."""
+"""Base class of all API records; strips their texts. Does not know the concrete records."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -12,51 +12,49 @@ from msgspec.structs import fields, force_setattr
 R = TypeVar("R", bound="ApiRecord")
 
 _TRAILING_NEWLINE: Final = re.compile(rb'\\n"(?=[,}\]])')
-"""At the end of a value. One at the end of a key, or outside of a text, is not for what mends."""
+"""A newline at the end of a string value."""
 _OUTER_SPACE: Final = re.compile(rb' (?:(?=")|(?<=" ))')
-"""After a quote, or before one. There are few spaces in an answer, and many quotes: a search for both is slow."""
+"""A space next to a quote. The pattern starts with the space, because a response has few spaces and many quotes."""
 _EMPTY_VALUE: Final = re.compile(rb'":""(?=[,}])')
 
 
 class ApiRecord(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """One object of an answer. The garbage collector need not look at it: it is made of values, and is in no cycle."""
+    """One object of an API response."""
+
+    # Without GC tracking (gc=False): a record has only values and is in no cycle.
 
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
-    """Fields that the API may leave out without anything being wrong."""
+    """Fields that the API may omit."""
 
 
-def stripped(body: bytes) -> bytes | None:
-    """Return the JSON of `body` with every text stripped as `strip` does it; None where that takes to look at each.
-
-    There are a hundred rows in an answer, each with a trailing newline at most: mending it whole costs far less.
-    """
-    mended = _TRAILING_NEWLINE.sub(b'"', body)
-    if not mended.isascii() or b"\\" in mended or _OUTER_SPACE.search(mended):
+def strip_body(body: bytes) -> bytes | None:
+    """Strip all texts of a JSON body; None if not possible."""
+    # One substitution over the body is much faster than one per text. It handles only compact JSON without escapes.
+    text = _TRAILING_NEWLINE.sub(b'"', body)
+    if not text.isascii() or b"\\" in text or _OUTER_SPACE.search(text):
         return None
-    return _EMPTY_VALUE.sub(b'":null', mended)
+    return _EMPTY_VALUE.sub(b'":null', text)
 
 
-def strip(record: ApiRecord) -> None:
-    """Strip every text of a new record, since the vendor's examples carry trailing newlines.
-
-    A field whose text is empty is None, as if it were not there; so it is where the field is no text.
-    """
+def strip_texts(record: ApiRecord) -> None:
+    """Strip every text of a new record; empty texts become None."""
+    # The vendor's examples have trailing newlines.
     known = _text_fields(type(record))
     texts = known.texts_of(record)
     present = [*filter(None, texts)]
     if "" in texts or [*map(str.strip, present)] != present:
-        _strip(record, known.plain)
-    _strip(record, known.others)
+        _strip_fields(record, known.plain)
+    _strip_fields(record, known.others)
 
 
 def record_from(raw: object, kind: type[R]) -> R:
-    """Return the record of an object as it stands in an answer. Raises: msgspec.ValidationError."""
+    """Convert an object of a response. Raises: msgspec.ValidationError."""
     record = convert(raw, kind)
-    strip(record)
+    strip_texts(record)
     return record
 
 
-def _strip(record: ApiRecord, names: tuple[str, ...]) -> None:
+def _strip_fields(record: ApiRecord, names: tuple[str, ...]) -> None:
     for name in names:
         match getattr(record, name):
             case str(text):
@@ -67,25 +65,25 @@ def _strip(record: ApiRecord, names: tuple[str, ...]) -> None:
                 force_setattr(record, name, {key.strip(): text.strip() for key, text in texts.items()})
             case tuple((ApiRecord(), *_) as records):
                 for each in records:
-                    strip(each)
+                    strip_texts(each)
             case ApiRecord() as nested:
-                strip(nested)
+                strip_texts(nested)
 
 
 class _TextFields(NamedTuple):
     plain: tuple[str, ...]
-    """Those that are a text or None."""
+    """Fields of type `str | None`."""
     texts_of: Callable[[object], tuple[str | None, ...]]
-    """Reads all of them at once: there are a hundred rows on a page, and mostly nothing to strip."""
+    """Returns the values of all plain fields at once."""
     others: tuple[str, ...]
-    """Those that are, or hold, a text or a record among other things."""
+    """Other fields with texts or records inside."""
 
 
 @cache
 def _text_fields(kind: type[ApiRecord]) -> _TextFields:
     plain = tuple(field.name for field in fields(kind) if field.type == str | None)
     others = tuple(field.name for field in fields(kind) if field.name not in plain and _holds_text(field.type))
-    return _TextFields(plain, reader_of(plain), others)
+    return _TextFields(plain, attribute_reader(plain), others)
 
 
 def _holds_text(annotation: Any) -> bool:  # noqa: ANN401 - any field's type
@@ -94,8 +92,8 @@ def _holds_text(annotation: Any) -> bool:  # noqa: ANN401 - any field's type
     return isinstance(annotation, type) and issubclass(annotation, str | ApiRecord)
 
 
-def reader_of(names: Sequence[str]) -> Callable[[object], tuple[Any, ...]]:
-    """Return what reads the attributes `names` of an object, all at once."""
-    if len(names) < 2:  # noqa: PLR2004 - of one name, attrgetter makes no tuple
+def attribute_reader(names: Sequence[str]) -> Callable[[object], tuple[Any, ...]]:
+    """Return a function that returns the named attributes as tuple."""
+    if len(names) < 2:  # noqa: PLR2004 - attrgetter returns no tuple for one name
         return lambda record: tuple(getattr(record, name) for name in names)
     return attrgetter(*names)

@@ -1,6 +1,6 @@
-"""Signature V3 of Alibaba Cloud's ROA APIs: numbers and strings in, headers out.
+"""Signature V3 of Alibaba Cloud's ROA APIs. Pure: date and nonce are parameters.
 
-Owns the canonical form of a request. Knows no clock, no randomness and no network: date and nonce are parameters.
+Owns the canonical form of a request.
 Source: vendor page "V3 request structure and signature".
 """
 
@@ -26,32 +26,32 @@ HEADER_VERSION: Final = "x-acs-version"
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One identity of Alibaba Cloud, as a request is signed with it."""
+    """Access key of Alibaba Cloud that signs requests."""
 
     access_key_id: str = field(repr=False)
     access_key_secret: str = field(repr=False)
     security_token: str | None = field(default=None, repr=False)
-    """Present with temporary credentials only."""
+    """STS token; None for a long-lived access key."""
 
     @property
     def can_be_sent(self) -> bool:
-        """Whether it is made of what a header can carry and a key can be: printable ASCII."""
+        """Whether all parts are printable ASCII, as HTTP headers require."""
         parts = (self.access_key_id, self.access_key_secret, self.security_token or "")
         return all(part.isascii() and part.isprintable() for part in parts)
 
 
-def quoted(text: str) -> str:
-    """Return `text` percent-encoded as RFC 3986 has it, spaces and slashes included."""
+def percent_encoded(text: str) -> str:
+    """Percent-encode `text` by RFC 3986, spaces and slashes included."""
     return quote(text, safe="~")
 
 
 def canonical_query(query: Iterable[tuple[str, str]]) -> str:
-    """Return the query string, sorted by name and encoded: it is signed and sent in this form."""
-    return "&".join(f"{quoted(name)}={quoted(value)}" for name, value in sorted(query))
+    """Return the query string, sorted and encoded, to sign and send."""
+    return "&".join(f"{percent_encoded(name)}={percent_encoded(value)}" for name, value in sorted(query))
 
 
 def is_signed(name: str, *, has_body: bool) -> bool:
-    """Tell whether the header `name`, in lower case, is part of what is signed."""
+    """Return whether a header (lower case) is part of the signature."""
     return name == "host" or name.startswith("x-acs-") or (has_body and name == "content-type")
 
 
@@ -61,9 +61,9 @@ def content_hash(body: bytes) -> str:
 
 
 def string_to_sign(method: str, path: str, query: str, headers: Mapping[str, str], body_hash: str) -> str:
-    """Return what is signed.
+    """Return the string to sign.
 
-    `path` and `query` are in their encoded form; `headers` has lower case names, and the signed headers only.
+    `path` and `query` are encoded; `headers` has only the signed headers, with names in lower case.
     """
     names = sorted(headers)
     canonical_headers = "".join(f"{name}:{headers[name].strip()}\n" for name in names)
@@ -77,13 +77,13 @@ def signature(secret: str, text: str) -> str:
 
 
 def authorization(credential: Credential, text: str, signed_names: Iterable[str]) -> str:
-    """Return the value of the Authorization header for the string to sign `text`."""
+    """Return the Authorization header for the string to sign."""
     names = ";".join(sorted(signed_names))
     mac = signature(credential.access_key_secret, text)
     return f"{ALGORITHM} Credential={credential.access_key_id},SignedHeaders={names},Signature={mac}"
 
 
-def signed_headers(  # noqa: PLR0913 - each is a part of the request that is signed
+def signed_headers(  # noqa: PLR0913 - each is a part of the signed request
     credential: Credential,
     *,
     operation: str,
@@ -97,7 +97,7 @@ def signed_headers(  # noqa: PLR0913 - each is a part of the request that is sig
 ) -> dict[str, str]:
     """Return every header of the request, Authorization included.
 
-    `query` is in canonical form; `now` is aware; `nonce` must never have been used before, by a retry either.
+    `query` is in canonical form; `now` has a time zone; `nonce` must be unique, also among retries.
     """
     headers = {
         "host": host,

@@ -1,4 +1,4 @@
-"""How hard an account is asked: so many requests at a time, so many a second, and none while MMS asks to wait."""
+"""Request throttling per account: concurrency, rate limit and server-requested waits."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,24 +13,24 @@ from exporter.errors import Throttled
 from exporter.mms.observer import Observer
 
 MAX_SERVER_WAIT_SECONDS: Final = 900.0
-"""The longest wait that a server may ask for; a longer one is taken for this."""
+"""Upper bound of a server-requested wait."""
 FIRST_BACKOFF_SECONDS: Final = 0.5
 MAX_BACKOFF_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How hard an account may be asked."""
+    """Request limits of an account."""
 
     requests_per_second: float = 10.0
-    """0 for no limit."""
+    """0 disables the rate limit."""
     concurrency: int = 8
     timeout_seconds: float = 10.0
-    """Of one attempt, from connecting to the last byte."""
+    """Timeout of one attempt, from connect to the last byte."""
 
     @property
     def max_wait_seconds(self) -> float:
-        """How long one call may go on: waiting its turn while MMS asks for it, or being retried."""
+        """Maximum total wait of one call, retries included."""
         return 3 * self.timeout_seconds
 
 
@@ -38,40 +38,43 @@ DEFAULT_LIMITS: Final = Limits()
 
 
 def backoff_seconds(attempt: int, jitter: float) -> float:
-    """Return how long to wait after the failed attempt `attempt`, from 1: full jitter, `jitter` in [0, 1)."""
+    """Return the exponential backoff with full jitter.
+
+    `attempt` starts at 1; `jitter` is in [0, 1).
+    """
     return jitter * min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (attempt - 1))
 
 
 class Throttle:
-    """Gives each request of one account its turn."""
+    """Limits the requests of one account."""
 
     def __init__(self, limits: Limits, observer: Observer, clock: Clock) -> None:
         rate = limits.requests_per_second
         self._limiter = AsyncLimiter(1, 1 / rate) if rate else None
         self._slots = asyncio.Semaphore(limits.concurrency)
-        self._patience_seconds = limits.max_wait_seconds
+        self._max_wait_seconds = limits.max_wait_seconds
         self._paused_until: dict[str, float] = {}
         self._observer = observer
         self._clock = clock
 
     def pause(self, operation: str, seconds: float) -> None:
-        """Send no request of `operation` for `seconds`: the quota is one for all who ask."""
+        """Pause an operation, whose server quota all callers share."""
         self._paused_until[operation] = self._clock.monotonic() + min(seconds, MAX_SERVER_WAIT_SECONDS)
 
-    def take_over(self, before: "Throttle") -> None:
-        """Wait as long as another of the same account still had to."""
+    def inherit_from(self, before: "Throttle") -> None:
+        """Keep the remaining pauses of the previous throttle."""
         self._paused_until = dict(before._paused_until)  # noqa: SLF001 - of the same class
 
     @asynccontextmanager
-    async def turn(self, operation: str) -> AsyncIterator[None]:
-        """Wait until a request of `operation` may be sent, and hold its slot while it is.
+    async def slot(self, operation: str) -> AsyncIterator[None]:
+        """Wait until a request may start, and hold its slot.
 
-        Raises: Throttled where MMS asked to wait for longer than a call may take.
+        Raises: Throttled if the remaining pause exceeds the maximum wait.
         """
         while True:
-            await self._sit_out_pause(operation)
+            await self._wait_for_pause(operation)
             async with self._slots:
-                await self._keep_rate(operation)
+                await self._wait_for_rate(operation)
                 if self._pause_seconds(operation) <= 0:
                     yield
                     return
@@ -79,9 +82,9 @@ class Throttle:
     def _pause_seconds(self, operation: str) -> float:
         return self._paused_until.get(operation, 0.0) - self._clock.monotonic()
 
-    async def _sit_out_pause(self, operation: str) -> None:
+    async def _wait_for_pause(self, operation: str) -> None:
         pause = self._pause_seconds(operation)
-        if pause > self._patience_seconds:
+        if pause > self._max_wait_seconds:
             error = Throttled(f"{operation} was not sent: MMS asked to wait {pause:.0f} s", wait_seconds=pause)
             error.is_certain = True
             raise error
@@ -89,7 +92,7 @@ class Throttle:
             self._observer.waited(operation, pause)
             await self._clock.sleep(pause)
 
-    async def _keep_rate(self, operation: str) -> None:
+    async def _wait_for_rate(self, operation: str) -> None:
         if self._limiter is not None:
             started = self._clock.monotonic()
             await self._limiter.acquire()

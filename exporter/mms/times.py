@@ -1,4 +1,4 @@
-"""The API's times, which carry no zone, and those of HTTP, as Unix seconds. Pure."""
+"""Parse timestamps of the API and of HTTP headers into Unix seconds. Pure."""
 
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -6,16 +6,16 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-CACHED: Final = 1024
-"""Of the times, many of which come back in every refresh, so many are remembered; more would fill up with what left."""
+CACHE_SIZE: Final = 1024
+"""Cached timestamps. Most of them repeat in every refresh."""
 
 
-@lru_cache(maxsize=CACHED)
+@lru_cache(maxsize=CACHE_SIZE)
 def unix_seconds(text: str | None, zone: ZoneInfo) -> float | None:
-    """Return the time in `text`, taken to be in `zone` unless it carries one; None where it is no time.
+    """Parse an API timestamp; None if it is invalid.
 
-    Source: the vendor's examples have `YYYY-MM-DD HH:MM:SS`. UNVERIFIED: the zone; any account's own clock settles it.
-    A bare date is the beginning of its day.
+    `zone` applies to a timestamp without offset; a date alone means midnight. Source: the vendor's examples have
+    `YYYY-MM-DD HH:MM:SS`. UNVERIFIED: the zone; any live account settles it.
     """
     if text is None:
         return None
@@ -26,9 +26,9 @@ def unix_seconds(text: str | None, zone: ZoneInfo) -> float | None:
         return None
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=1)  # responses within one second have the same header
 def http_date_seconds(text: str | None) -> float | None:
-    """Return the time in a Date header, in whole seconds; None where it is none. Answers of one second say the same."""
+    """Parse a Date header; None if it is invalid."""
     try:
         return parsedate_to_datetime(text or "").timestamp()
     except (ValueError, OverflowError, OSError):

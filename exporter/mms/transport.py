@@ -1,6 +1,6 @@
-"""One request over HTTP and its answer, read within bounds: the only place that sends.
+"""HTTP transport of one account: connection pool, size limit, error translation.
 
-Owns the pooled connections of an account, and what the library's errors mean. Knows nothing of what is asked.
+The only module that sends requests to MMS. It does not know their content.
 """
 
 import ssl
@@ -19,7 +19,7 @@ from exporter.errors import AnswerTooLarge, CallTimedOut, ConnectionFailed, Malf
 from exporter.mms.signing import HEADER_ACTION
 from exporter.mms.throttle import Limits
 
-MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
+MAX_RESPONSE_BYTES: Final = 8 * 1024 * 1024
 _NAME_HINT: Final = "check the region, the host names of endpoint and proxy, and the DNS of this machine"
 _TRUST_HINT: Final = "check the endpoint; if it or its proxy uses a private CA, set ca_file"
 _PROXY_HINT: Final = "check the proxy of the account (the key proxy or HTTPS_PROXY) and the hosts that it allows"
@@ -27,29 +27,29 @@ _PROXY_HINT: Final = "check the proxy of the account (the key proxy or HTTPS_PRO
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The way to the endpoint."""
+    """Proxy and trusted CA certificates for an endpoint."""
 
     proxy: Proxy | None = None
-    authorities: str | None = None
-    """Whose certificates are trusted, in PEM; None for the system's."""
+    ca_bundle: str | None = None
+    """Trusted CA certificates (PEM); None for those of the system."""
 
 
 DIRECT: Final = Route()
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back."""
+class HttpResponse:
+    """A response with its complete body."""
 
     status: int
     headers: dict[str, str]
-    """With names in lower case."""
+    """Header names in lower case."""
     body: bytes
-    """As it is after decompression."""
+    """Decompressed body."""
 
 
 class Transport:
-    """Carries the requests of one account."""
+    """Sends the requests of one account."""
 
     def __init__(self, host: str, limits: Limits, route: Route) -> None:
         self._host = host
@@ -63,29 +63,26 @@ class Transport:
             await self._session.close()
             self._session = None
 
-    async def send(self, method: str, url: URL, headers: dict[str, str], body: bytes | None) -> Answer:
-        """Return the answer to a request; a redirect is one like any other.
-
-        Following it would hand the signature to another host. Raises: MmsError where none came that can be read.
-        """
+    async def send(self, method: str, url: URL, headers: dict[str, str], body: bytes | None) -> HttpResponse:
+        """Send a request and return its response. Raises: MmsError."""
+        # A followed redirect would disclose the signature to another host.
         operation = headers[HEADER_ACTION]
         try:
-            async with self._opened_session().request(
+            async with self._open_session().request(
                 method, url, headers=headers, data=body, allow_redirects=False
             ) as response:
                 content = await _bounded_body(response.content, operation)
                 named = {name.lower(): text for name, text in response.headers.items()}
-                answer = Answer(response.status, named, content)
+                result = HttpResponse(response.status, named, content)
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
-            failure = self._translated(error, operation)
+            failure = self._translate(error, operation)
         else:
-            if answer.status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-                return answer
-            failure = self._refused_by_proxy(operation, answer.status)
-        raise failure  # out here, since some of aiohttp's errors hold the request's headers
+            if result.status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+                return result
+            failure = self._refused_by_proxy(operation, result.status)
+        raise failure  # outside of `except`: some errors of aiohttp hold the request headers
 
-    def _translated(self, error: Exception, operation: str) -> MmsError:
-        """Return what a foreign error means. The one place where they are translated."""
+    def _translate(self, error: Exception, operation: str) -> MmsError:
         match error:
             case TimeoutError():
                 return CallTimedOut(f"{operation}: no response within {self._limits.timeout_seconds:g} s")
@@ -94,16 +91,16 @@ class Transport:
             case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
                 return MalformedAnswer(f"{operation}: the response is not valid HTTP")
             case _:
-                trouble, hint = self._trouble_of(error)
-                failure = ConnectionFailed(f"{operation}: {trouble}", hint=hint)
+                problem, hint = self._connection_problem(error)
+                failure = ConnectionFailed(f"{operation}: {problem}", hint=hint)
                 failure.is_unsent = isinstance(error, aiohttp.ClientConnectorError)
                 return failure
 
-    def _trouble_of(self, error: Exception) -> tuple[str, str]:
-        """Return what broke a connection, and what to do about it; "" for what is to be done about any."""
+    def _connection_problem(self, error: Exception) -> tuple[str, str]:
+        # Returns text and hint; "" selects the default hint.
         match error:
             case aiohttp.ClientConnectorCertificateError():
-                return f"the TLS connection to {self._host} failed: {_distrust(error)}", _TRUST_HINT
+                return f"the TLS connection to {self._host} failed: {_verify_error(error)}", _TRUST_HINT
             case aiohttp.ClientSSLError() | ssl.SSLError():
                 return f"the TLS connection to {self._host} failed", ""
             case aiohttp.ClientConnectorDNSError() | UnicodeError():
@@ -123,56 +120,51 @@ class Transport:
 
     @property
     def _proxy_host(self) -> str:
-        """Where the proxy is, fit for a message."""
         return self._route.proxy.url.partition("://")[2] if self._route.proxy else ""
 
-    async def _sent_once(
+    async def _send_once(
         self,
         request: aiohttp.ClientRequest,
         send: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
     ) -> aiohttp.ClientResponse:
-        """Send one request, translating its failure already here.
-
-        aiohttp sends a request again, by itself and with the same signature, when a connection is cut; it does so for
-        its own errors only. A nonce must not be used twice, and an attempt is to be counted.
-        """
+        # aiohttp retries a request with the same signature after its own connection errors. Translating them here
+        # prevents this: a nonce must be unique, and every attempt is counted.
         try:
             return await send(request)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            failure = self._translated(error, request.headers[HEADER_ACTION])
+            failure = self._translate(error, request.headers[HEADER_ACTION])
         raise failure
 
-    def _opened_session(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            trusted = self._route.authorities
+            trusted = self._route.ca_bundle
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=self._limits.concurrency, ssl=True if trusted is None else tls_context(trusted)
                 ),
                 timeout=aiohttp.ClientTimeout(total=self._limits.timeout_seconds),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                middlewares=(self._sent_once,),
+                middlewares=(self._send_once,),
                 headers={"user-agent": f"mms-exporter/{__version__}"},
                 proxy=self._route.proxy.full_url if self._route.proxy else None,
             )
         return self._session
 
 
-def _distrust(error: aiohttp.ClientConnectorCertificateError) -> str:
-    """Return OpenSSL's reason, which quotes no more than the names that were looked for."""
+def _verify_error(error: aiohttp.ClientConnectorCertificateError) -> str:
+    # The message of OpenSSL quotes only the expected host names.
     return str(getattr(error.certificate_error, "verify_message", "")) or "its certificate cannot be verified"
 
 
 async def _bounded_body(content: aiohttp.StreamReader, operation: str) -> bytes:
-    """Return the whole body, as it is after decompression. Raises: AnswerTooLarge."""
     chunks: list[bytes] = []
     size = 0
     try:
         async for chunk in content.iter_any():
             size += len(chunk)
-            if size > MAX_ANSWER_BYTES:
-                raise AnswerTooLarge(f"{operation}: the response is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
+            if size > MAX_RESPONSE_BYTES:
+                raise AnswerTooLarge(f"{operation}: the response is larger than {MAX_RESPONSE_BYTES // 2**20} MiB")
             chunks.append(chunk)
         return b"".join(chunks)
     finally:
-        chunks.clear()  # this frame may live on with an error that went through it, until garbage is collected
+        chunks.clear()  # the traceback of an error may keep this frame alive until the next garbage collection

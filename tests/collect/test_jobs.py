@@ -529,7 +529,7 @@ async def test_a_page_that_cannot_be_read_keeps_nobody_from_the_lists(
         mms.add_job(job_id, "FAILED", config={"tables": ["t" * 1000]} if trouble == "too large" else {})
         mms.jobs[-1]["status"] = "DONE" if trouble == "too large" and job_id > 3 else "FAILED"
     if trouble == "too large":
-        monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 38_000)
+        monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 38_000)
         mms.page_caps["DONE"] = 1
     else:
         getattr(mms, trouble).add("all")

@@ -14,7 +14,7 @@ from exporter.simulator.faults.fault_plan import KINDS
 from tests.conftest import IDENTITY, config_on
 from tests.faults.expectations import AILMENTS, PLACES
 from tests.harness import harness_on
-from tests.mms.conftest import Ear
+from tests.mms.conftest import RecordingObserver
 from tests.reading import Exposition
 
 pytestmark = pytest.mark.leaping
@@ -32,7 +32,7 @@ async def make_a_job_that_fails(simulator: Simulator, clock: ManualClock) -> Non
     waiting = [each.id for each in simulator.world.truth().partitions(SOURCE) if each.status == "INIT"]
     simulator.identities.add(IDENTITY)
     source = StaticCredentials(Credential(IDENTITY.access_key_id, IDENTITY.access_key_secret))
-    async with Client(simulator.url, source, Ear(), may_write=True) as client:
+    async with Client(simulator.url, source, RecordingObserver(), may_write=True) as client:
         await client.create_job(SOURCE, JobRequest(src_db_name="sales", partitions=(waiting[0],)))
     simulator.identities.add(replace(IDENTITY, actions=frozenset(f"odps:{each}" for each in GRANTED)))
     clock.advance(6000)

@@ -1,4 +1,4 @@
-"""A simulated MMS, servers that answer as a test wants, clients on either, and what their observer heard."""
+"""Fixtures: simulated MMS, custom HTTP servers, clients, observer and clock."""
 
 import asyncio
 import contextlib
@@ -29,12 +29,12 @@ Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 
 def sample(operation: str, case: str = "vendor") -> bytes:
-    """Return a kept answer; where each comes from stands beside them."""
+    """Return a sample response; tests/samples/README.md has the origins."""
     return (SAMPLES / operation / f"{case}.json").read_bytes()
 
 
-class Ear:
-    """An observer that remembers all it hears."""
+class RecordingObserver:
+    """An observer that records all events."""
 
     def __init__(self) -> None:
         self.attempts: list[tuple[str, float, str | None]] = []
@@ -44,7 +44,7 @@ class Ear:
 
     @property
     def reasons(self) -> list[str | None]:
-        """How each attempt ended, in order."""
+        """Error reason of each attempt; None for a success."""
         return [reason for _, _, reason in self.attempts]
 
     def attempted(self, operation: str, seconds: float, reason: str | None) -> None:
@@ -61,15 +61,15 @@ class Ear:
 
 
 @dataclass
-class Hands:
-    """Clocks moved by hand: sleeping takes no time, and is remembered."""
+class FakeClock:
+    """A clock moved by the test; `sleep` returns at once and is recorded."""
 
     slept: list[float] = field(default_factory=list)
     ahead: float = 0.0
     wall_ahead: float = 0.0
-    """How far the wall clock has jumped."""
+    """Jump of the wall clock in seconds."""
     gate: asyncio.Event | None = None
-    """Where it is given, every sleep lasts until it is set."""
+    """If set, each sleep waits for this event."""
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead
@@ -90,26 +90,26 @@ class Hands:
 
 
 @pytest.fixture
-def ear() -> Ear:
-    """Return what the observer of every client of this test hears."""
-    return Ear()
+def observer() -> RecordingObserver:
+    """Return the observer of all clients of this test."""
+    return RecordingObserver()
 
 
 @pytest.fixture
-def hands() -> Hands:
-    """Return the clock of every client of this test."""
-    return Hands()
+def fake_clock() -> FakeClock:
+    """Return the clock of all clients of this test."""
+    return FakeClock()
 
 
 @pytest.fixture
 def world_clock() -> ManualClock:
-    """Return the simulated world's time, which stands still between moves."""
+    """Return the clock of the simulated world."""
     return ManualClock()
 
 
 @pytest.fixture
 async def simulator(world_clock: ManualClock) -> AsyncIterator[Simulator]:
-    """Yield a small simulated MMS without surprises of its own."""
+    """Yield a small simulated MMS without incidents."""
     options = WorldOptions(
         sources=3,
         tables=6,
@@ -123,8 +123,8 @@ async def simulator(world_clock: ManualClock) -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def client_on(ear: Ear, hands: Hands) -> AsyncIterator[MakeClient]:
-    """Yield what makes clients, and close them when the test ends; without jitter, so that every wait is known."""
+async def client_on(observer: RecordingObserver, fake_clock: FakeClock) -> AsyncIterator[MakeClient]:
+    """Yield a factory for clients without jitter; close them at the end."""
     async with contextlib.AsyncExitStack() as stack:
 
         def make(
@@ -137,7 +137,7 @@ async def client_on(ear: Ear, hands: Hands) -> AsyncIterator[MakeClient]:
         ) -> Client:
             source = StaticCredentials(credentials) if isinstance(credentials, Credential) else credentials
             client = Client(
-                url, source, ear, limits=limits, clock=hands.clock, jitter=lambda: jitter, may_write=may_write
+                url, source, observer, limits=limits, clock=fake_clock.clock, jitter=lambda: jitter, may_write=may_write
             )
             stack.push_async_callback(client.close)
             return client
@@ -153,7 +153,7 @@ def client(simulator: Simulator, client_on: MakeClient) -> Client:
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Yield what starts a web server that answers every request as it is told, and gives its address."""
+    """Yield a function that starts an HTTP server and returns its URL."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(answer: Answer) -> str:
@@ -170,7 +170,7 @@ async def serve() -> AsyncIterator[Serve]:
 
 @pytest.fixture
 async def serve_raw() -> AsyncIterator[Serve]:
-    """Yield what starts a server below HTTP, which is told of each connection, and gives its host and port."""
+    """Yield a function that starts a TCP server and returns its address."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(connected: Connected, **options: object) -> str:
@@ -189,7 +189,7 @@ async def serve_raw() -> AsyncIterator[Serve]:
 
 
 def answering(body: bytes, status: int = 200, **headers: str) -> Answer:
-    """Return what answers every request alike; names of headers with `_` for `-`."""
+    """Return a handler with a fixed response; `_` means `-` in header names."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
 
     async def answer(_: web.Request) -> web.StreamResponse:
@@ -199,7 +199,7 @@ def answering(body: bytes, status: int = 200, **headers: str) -> Answer:
 
 
 def speaking(text: bytes) -> Connected:
-    """Return what answers one request with `text`, as it is, and hangs up."""
+    """Return a TCP handler that sends `text` after one request and closes."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""What is remembered of the vendor's library, and how it may fail or hang."""
+"""Cache, errors and timeouts of the vendor's credentials library."""
 
 import asyncio
 import threading
@@ -13,13 +13,13 @@ from exporter.errors import CredentialsUnavailable
 from exporter.mms import credentials
 from exporter.mms.credentials import CACHE_SECONDS, LibraryCredentials
 from exporter.mms.signing import Credential
-from tests.mms.conftest import Hands
+from tests.mms.conftest import FakeClock
 from tests.mms.test_credentials import CANARY, run
 
 
 @dataclass
 class Found:
-    """What the vendor's library returns."""
+    """A credential of the vendor's library."""
 
     key: str | None = "LTAI-EXAMPLE"
     secret: str | None = f"secret-{CANARY}"
@@ -37,7 +37,7 @@ class Found:
 
 @dataclass
 class Library:
-    """Stands for the vendor's library: counts how often it is set up and asked."""
+    """Replaces the vendor's library and counts its calls."""
 
     answer: Callable[[], Found] = Found
     made: int = 0
@@ -52,7 +52,7 @@ class Library:
         return self.answer()
 
 
-async def test_the_library_is_asked_once_for_all_who_want_to_know() -> None:
+async def test_concurrent_callers_share_one_library_call() -> None:
     library = Library()
     source = LibraryCredentials(library.make)
     found = await asyncio.gather(*(source.get() for _ in range(20)))
@@ -60,32 +60,32 @@ async def test_the_library_is_asked_once_for_all_who_want_to_know() -> None:
     assert (library.made, library.asked) == (1, 1)
 
 
-async def test_the_library_is_asked_again_when_its_answer_has_aged(hands: Hands) -> None:
+async def test_a_credential_is_cached_until_expiry(fake_clock: FakeClock) -> None:
     library = Library()
-    source = LibraryCredentials(library.make, hands.clock)
+    source = LibraryCredentials(library.make, fake_clock.clock)
     await source.get()
-    hands.ahead += CACHE_SECONDS - 1
+    fake_clock.ahead += CACHE_SECONDS - 1
     await source.get()
     assert library.asked == 1
-    hands.ahead += 2
+    fake_clock.ahead += 2
     await source.get()
     assert (library.made, library.asked) == (1, 2)
 
 
 @pytest.mark.parametrize("jump", [86_400.0, -86_400.0], ids=["forwards", "backwards"])
-async def test_a_wall_clock_that_jumps_has_the_library_asked_no_sooner_and_no_later(hands: Hands, jump: float) -> None:
+async def test_a_wall_clock_jump_does_not_affect_the_cache(fake_clock: FakeClock, jump: float) -> None:
     library = Library()
-    source = LibraryCredentials(library.make, hands.clock)
+    source = LibraryCredentials(library.make, fake_clock.clock)
     await source.get()
-    hands.wall_ahead += jump
+    fake_clock.wall_ahead += jump
     await source.get()
     assert library.asked == 1
-    hands.ahead += CACHE_SECONDS + 1
+    fake_clock.ahead += CACHE_SECONDS + 1
     await source.get()
     assert library.asked == 2
 
 
-async def test_after_it_was_forgotten_the_library_begins_anew() -> None:
+async def test_forget_creates_a_new_provider() -> None:
     library = Library()
     source = LibraryCredentials(library.make)
     source.forget(await source.get())
@@ -93,8 +93,8 @@ async def test_after_it_was_forgotten_the_library_begins_anew() -> None:
     assert (library.made, library.asked) == (2, 2)
 
 
-async def test_a_credential_that_was_replaced_already_is_not_forgotten_again() -> None:
-    """Many calls are under way with one key, and all of them are refused when it rotates."""
+async def test_forget_ignores_an_already_replaced_credential() -> None:
+    """After a key rotation, all concurrent calls are rejected with the old key."""
     keys = iter(("first", "second"))
     library = Library(lambda: Found(key=next(keys)))
     source = LibraryCredentials(library.make)
@@ -105,7 +105,7 @@ async def test_a_credential_that_was_replaced_already_is_not_forgotten_again() -
     assert library.asked == 2
 
 
-async def test_what_the_library_raises_is_told_by_its_kind_only() -> None:
+async def test_an_unknown_library_error_shows_only_its_type() -> None:
     def fail() -> Found:
         raise OSError(CANARY)
 
@@ -116,7 +116,7 @@ async def test_what_the_library_raises_is_told_by_its_kind_only() -> None:
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_a_library_that_cannot_be_set_up_is_a_lack_of_credentials() -> None:
+async def test_a_provider_that_fails_to_start_raises_credentials_unavailable() -> None:
     def make() -> Library:
         raise ValueError(CANARY)
 
@@ -124,7 +124,7 @@ async def test_a_library_that_cannot_be_set_up_is_a_lack_of_credentials() -> Non
         await LibraryCredentials(make).get()
 
 
-async def test_a_failure_is_not_remembered() -> None:
+async def test_an_error_is_not_cached() -> None:
     failures: list[Exception] = [OSError(), KeyError()]
 
     def answer() -> Found:
@@ -140,12 +140,12 @@ async def test_a_failure_is_not_remembered() -> None:
 
 
 @pytest.mark.parametrize("found", [Found(key=None), Found(secret=None), Found(key=""), Found(secret="")], ids=repr)
-async def test_half_a_credential_is_none(found: Found) -> None:
+async def test_an_incomplete_credential_raises_credentials_unavailable(found: Found) -> None:
     with pytest.raises(CredentialsUnavailable):
         await LibraryCredentials(Library(lambda: found).make).get()
 
 
-async def test_a_library_that_hangs_is_given_up_and_does_not_stop_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hanging_library_times_out_without_blocking_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "TIMEOUT_SECONDS", 0.3)
     is_asked, may_end = threading.Event(), threading.Event()
 
@@ -199,13 +199,12 @@ for thread in threading.enumerate():
 """
 
 
-async def test_a_library_that_hangs_does_not_keep_the_process_from_ending(tmp_path: Path) -> None:
-    """Which is waited for until it does, or the test fails."""
+async def test_a_hanging_library_does_not_block_exit(tmp_path: Path) -> None:
     outcome = await run(HANGING, tmp_path)
     assert (outcome.code, outcome.out, outcome.errors) == (0, "no credentials within 0.1 s\n", "")
 
 
-async def test_a_library_that_answers_when_nobody_listens_any_more_is_not_heard(tmp_path: Path) -> None:
-    """So that the end of the program shows no traceback."""
+async def test_a_late_library_error_is_ignored(tmp_path: Path) -> None:
+    """The program prints no traceback."""
     outcome = await run(HANGING + RELEASED, tmp_path)
     assert (outcome.code, outcome.out, outcome.errors) == (0, "no credentials within 0.1 s\n", "")

@@ -1,4 +1,4 @@
-"""Broken answers cost as little as they can, and what they cost is told."""
+"""Decoding of valid and broken responses; losses are minimal and reported."""
 
 import json
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from exporter.errors import MalformedAnswer
 from exporter.mms.decoding import (
     LOST_ROW,
-    MAX_LOSSES_KEPT,
+    MAX_CACHED_LOSSES,
     Decoded,
     Fingerprint,
     Page,
     decode_if_changed,
     decode_object,
     decode_page,
-    loaded_object,
+    load_json_object,
 )
 from exporter.mms.models import (
     AsyncTask,
@@ -32,7 +32,7 @@ from exporter.mms.models import (
     TableSchema,
     Task,
 )
-from exporter.mms.record import ApiRecord, record_from, stripped
+from exporter.mms.record import ApiRecord, record_from, strip_body
 from tests.mms.conftest import sample
 
 FULL: dict[type[ApiRecord], dict[str, Any]] = {
@@ -63,20 +63,20 @@ FULL: dict[type[ApiRecord], dict[str, Any]] = {
     CreatedJob: {"asyncTaskId": 7},
     AsyncTask: {**json.loads(sample("GetMmsAsyncTask", "done"))["data"], "errorMsg": "no such table"},
 }
-"""One row of each kind in which every field has a value."""
+"""One row of each record type with a value in every field."""
 
 WRONG_COUNTS = (-1, 1.5, 1e300, 2**63, 2**80, True, "7", [7])
 WRONG_TEXTS = (7, 1.5, True, ["a"], {"a": "b"})
 
 
 class Damage(NamedTuple):
-    """One field of one row, broken in one way."""
+    """A row with one broken field."""
 
     kind: type[ApiRecord]
     field: msgspec.structs.FieldInfo
     value: object
     costs: bool
-    """Whether it is to be counted."""
+    """Whether the field counts as unexpected."""
 
     @property
     def row(self) -> dict[str, Any]:
@@ -109,8 +109,8 @@ def damages() -> Iterator[Damage]:
 
 
 DAMAGES = list(damages())
-SPARED = [each for each in DAMAGES if not each.field.required]
-FATAL = [each for each in DAMAGES if each.field.required]
+OPTIONAL_DAMAGES = [each for each in DAMAGES if not each.field.required]
+REQUIRED_DAMAGES = [each for each in DAMAGES if each.field.required]
 
 
 def in_page(*rows: object, total: object = 3) -> bytes:
@@ -118,26 +118,26 @@ def in_page(*rows: object, total: object = 3) -> bytes:
 
 
 def spellings(body: bytes) -> tuple[bytes, bytes]:
-    """Return an answer with spaces, which is read text by text, and as MMS writes it, which is not."""
+    """Return a body with spaces (slow stripping) and compact (fast stripping)."""
     return body, json.dumps(json.loads(body), separators=(",", ":")).encode()
 
 
-def test_every_field_of_every_kind_has_a_value_to_lose() -> None:
+def test_the_full_records_have_every_field() -> None:
     for kind, row in FULL.items():
         whole = record_from(row, kind)
         assert all(getattr(whole, name) is not None for name in kind.__struct_fields__)
 
 
-@pytest.mark.parametrize("damage", SPARED, ids=str)
-def test_a_broken_field_of_an_object_costs_that_field(damage: Damage) -> None:
+@pytest.mark.parametrize("damage", OPTIONAL_DAMAGES, ids=str)
+def test_a_broken_field_of_an_object_becomes_none(damage: Damage) -> None:
     expected = msgspec.structs.replace(record_from(FULL[damage.kind], damage.kind), **{damage.field.name: None})
     for body in spellings(json.dumps({"data": damage.row}).encode()):
         decoded = decode_object(damage.kind, body)
         assert decoded == Decoded(expected, (damage.field.encode_name,) if damage.costs else ())
 
 
-@pytest.mark.parametrize("damage", [each for each in SPARED if hasattr(each.kind, "id")], ids=str)
-def test_a_broken_field_of_a_row_costs_that_field(damage: Damage) -> None:
+@pytest.mark.parametrize("damage", [each for each in OPTIONAL_DAMAGES if hasattr(each.kind, "id")], ids=str)
+def test_a_broken_field_of_a_row_becomes_none(damage: Damage) -> None:
     good = FULL[damage.kind]
     whole = record_from(good, damage.kind)
     expected = (whole, msgspec.structs.replace(whole, **{damage.field.name: None}), whole)
@@ -146,21 +146,21 @@ def test_a_broken_field_of_a_row_costs_that_field(damage: Damage) -> None:
         assert decoded == Decoded(Page(expected, 3), (damage.field.encode_name,) if damage.costs else ())
 
 
-@pytest.mark.parametrize("damage", FATAL, ids=str)
-def test_a_row_without_its_id_costs_that_row(damage: Damage) -> None:
+@pytest.mark.parametrize("damage", REQUIRED_DAMAGES, ids=str)
+def test_a_row_without_id_is_dropped(damage: Damage) -> None:
     good = FULL[damage.kind]
     decoded = decode_page(damage.kind, in_page(good, damage.row, good))
     assert decoded == Decoded(Page((record_from(good, damage.kind),) * 2, 3), (LOST_ROW,))
 
 
-@pytest.mark.parametrize("damage", FATAL, ids=str)
-def test_an_object_without_its_id_is_no_answer(damage: Damage) -> None:
+@pytest.mark.parametrize("damage", REQUIRED_DAMAGES, ids=str)
+def test_an_object_without_id_is_malformed(damage: Damage) -> None:
     with pytest.raises(MalformedAnswer):
         decode_object(damage.kind, json.dumps({"data": damage.row}).encode())
 
 
 @pytest.mark.parametrize("field", msgspec.structs.fields(JobConfig), ids=lambda field: field.encode_name)
-def test_a_broken_field_of_a_jobs_configuration_costs_that_field(field: msgspec.structs.FieldInfo) -> None:
+def test_a_broken_field_of_a_job_config_becomes_none(field: msgspec.structs.FieldInfo) -> None:
     config = {**FULL[Job]["config"], field.encode_name: {"a": 1}}
     whole = record_from(FULL[Job], Job)
     assert whole.config is not None
@@ -192,23 +192,23 @@ JOBS = st.lists(
 
 @settings(max_examples=300)
 @given(JOBS, st.booleans())
-def test_texts_are_stripped_alike_however_the_answer_is_written(rows: list[Any], ensure_ascii: bool) -> None:  # noqa: FBT001 - drawn
+def test_fast_and_slow_stripping_are_equal(rows: list[Any], ensure_ascii: bool) -> None:  # noqa: FBT001 - drawn
     answer = {"data": {"total": 3, "objectList": rows}}
     compact = json.dumps(answer, separators=(",", ":"), ensure_ascii=ensure_ascii).encode()
     spaced = json.dumps(answer).encode()
-    assert stripped(spaced) is None, "it is read text by text"
+    assert strip_body(spaced) is None, "spaces prevent fast stripping"
     assert decode_page(Job, compact) == decode_page(Job, spaced)
 
 
 @pytest.mark.parametrize("text", ["a \n", " a\n", "\na", "a\n\n", "a\t", "\u3000a", "a\\\n"])
-def test_an_answer_that_takes_more_is_left_to_be_read_text_by_text(text: str) -> None:
-    assert stripped(json.dumps({"data": {"name": text, "id": 1}}, separators=(",", ":")).encode()) is None
+def test_other_white_space_is_stripped_per_text(text: str) -> None:
+    assert strip_body(json.dumps({"data": {"name": text, "id": 1}}, separators=(",", ":")).encode()) is None
 
 
 @pytest.mark.parametrize("text", ["", "a", "a\n", "\n", "a b"])
-def test_an_answer_as_the_vendor_writes_it_is_stripped_at_once(text: str) -> None:
+def test_a_compact_body_is_stripped_at_once(text: str) -> None:
     body = json.dumps({"data": {"name": text, "id": 1}}, separators=(",", ":")).encode()
-    assert json.loads(stripped(body) or b"") == {"data": {"name": text.strip() or None, "id": 1}}
+    assert json.loads(strip_body(body) or b"") == {"data": {"name": text.strip() or None, "id": 1}}
 
 
 @pytest.mark.parametrize(
@@ -221,12 +221,12 @@ def test_an_answer_as_the_vendor_writes_it_is_stripped_at_once(text: str) -> Non
         '{"id":1,"name\\n":"x"',
     ],
 )
-def test_what_is_no_json_is_not_mended_into_it(row: str) -> None:
+def test_stripping_does_not_make_invalid_json_valid(row: str) -> None:
     with pytest.raises(MalformedAnswer):
         decode_page(Job, f'{{"data":{{"total":1,"objectList":[{row}]}}}}'.encode())
 
 
-def test_a_broken_column_costs_the_columns_and_not_the_schema() -> None:
+def test_a_broken_column_keeps_the_rest_of_the_schema() -> None:
     schema = {**FULL[Table]["schema"], "columns": [{"name": 7}]}
     decoded = decode_object(Table, json.dumps({"data": {**FULL[Table], "schema": schema}}).encode())
     assert isinstance(decoded.value.schema, TableSchema)
@@ -236,14 +236,14 @@ def test_a_broken_column_costs_the_columns_and_not_the_schema() -> None:
 
 
 @pytest.mark.parametrize("row", [None, 7, "row", True, [], [FULL[Job]], {}], ids=repr)
-def test_what_is_no_row_costs_that_row(row: object) -> None:
+def test_a_value_that_is_no_row_is_dropped(row: object) -> None:
     decoded = decode_page(Job, in_page(FULL[Job], row, FULL[Job]))
     assert [each.id for each in decoded.value.rows] == [18, 18]
     assert decoded.unexpected == (LOST_ROW,)
 
 
 @pytest.mark.parametrize("total", [None, -1, "3", 3.5, True, 2**63, [], "missing"], ids=repr)
-def test_a_broken_total_costs_no_row(total: object) -> None:
+def test_a_broken_total_keeps_the_rows(total: object) -> None:
     body = in_page(FULL[Job], total=total).replace(b'"total": "missing", ', b"")
     decoded = decode_page(Job, body)
     assert [each.id for each in decoded.value.rows] == [18]
@@ -251,7 +251,7 @@ def test_a_broken_total_costs_no_row(total: object) -> None:
 
 
 @pytest.mark.parametrize("body", [b'{"data":{"total":0}}', b'{"data":{"total":0,"objectList":null}}'])
-def test_an_empty_list_may_be_left_out(body: bytes) -> None:
+def test_an_empty_list_can_be_missing(body: bytes) -> None:
     assert decode_page(Job, body) == Decoded(Page((), 0), ())
 
 
@@ -283,7 +283,7 @@ NO_PAGE = {
 
 @pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
 @pytest.mark.parametrize("kind", FULL, ids=lambda kind: kind.__name__)
-def test_nonsense_is_malformed(kind: type[ApiRecord], body: bytes) -> None:
+def test_invalid_bodies_are_malformed(kind: type[ApiRecord], body: bytes) -> None:
     with pytest.raises(MalformedAnswer):
         decode_object(kind, body)
     with pytest.raises(MalformedAnswer):
@@ -291,16 +291,16 @@ def test_nonsense_is_malformed(kind: type[ApiRecord], body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", NO_PAGE.values(), ids=NO_PAGE)
-def test_what_has_no_list_is_no_page(body: bytes) -> None:
+def test_a_page_without_list_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedAnswer):
         decode_page(Job, body)
 
 
 def job_from(text: bytes) -> Decoded[Page[Job]]:
-    """Return what is read of a good job and one whose `name` and `taskNum` are `text`, which need not be JSON."""
+    """Decode a valid job and one with `text` as `name` and `taskNum`."""
     good = json.dumps(FULL[Job]).encode()
-    spoilt = good.replace(b'"taskNum": 10', b'"taskNum": ' + text).replace(b'"migrate_db_1"', text)
-    return decode_page(Job, b'{"data":{"total":2,"objectList":[' + good + b"," + spoilt + b"]}}")
+    broken = good.replace(b'"taskNum": 10', b'"taskNum": ' + text).replace(b'"migrate_db_1"', text)
+    return decode_page(Job, b'{"data":{"total":2,"objectList":[' + good + b"," + broken + b"]}}")
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def job_from(text: bytes) -> Decoded[Page[Job]]:
     [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-0.5", b"9" * 30, b"9" * 400, b"9" * 5000, b"1e400000000"],
     ids=lambda text: text[:12].decode(),
 )
-def test_a_number_beyond_all_bounds_costs_its_field(text: bytes) -> None:
+def test_a_number_out_of_range_becomes_none(text: bytes) -> None:
     decoded = job_from(text)
     assert [(job.id, job.name, job.task_num) for job in decoded.value.rows] == [
         (18, "migrate_db_1", 10),
@@ -329,20 +329,19 @@ def test_a_number_beyond_all_bounds_costs_its_field(text: bytes) -> None:
         (b'" \\n\\t a b \\r\\n"', "a b"),
     ],
 )
-def test_a_text_that_is_not_quite_unicode_is_mended(text: bytes, name: str) -> None:
-    """What comes out can be encoded again, so that it can become a label."""
+def test_invalid_unicode_is_replaced(text: bytes, name: str) -> None:
+    """The result can be encoded as UTF-8, for label values."""
     jobs = job_from(text).value.rows
     assert [job.name for job in jobs] == ["migrate_db_1", name]
 
 
-def test_the_last_of_two_equal_keys_counts() -> None:
+def test_the_last_duplicate_key_applies() -> None:
     body = b'{"data":{"asyncTaskId":1},"data":{"asyncTaskId":2,"asyncTaskId":3}}'
     assert decode_object(CreatedJob, body).value.async_task_id == 3
 
 
 @pytest.mark.parametrize("text", ["", " \n"])
-def test_an_empty_text_is_as_good_as_none(text: str) -> None:
-    """And counts alike, whether or not another row is broken."""
+def test_an_empty_text_becomes_none(text: str) -> None:
     row = {**FULL[Job], "name": text}
     alone = decode_page(Job, in_page(row))
     beside_a_broken_row = decode_page(Job, in_page(row, 7))
@@ -359,21 +358,20 @@ json_values = st.recursive(
 kinds = st.sampled_from(list(FULL))
 
 
-def spoilt_rows(kind: type[ApiRecord]) -> st.SearchStrategy[tuple[type[ApiRecord], dict[str, Any]]]:
-    """Return rows of which a few fields are anything; the id is not among them."""
+def broken_rows(kind: type[ApiRecord]) -> st.SearchStrategy[tuple[type[ApiRecord], dict[str, Any]]]:
+    """Return rows with arbitrary values in a few fields, except the ID."""
     names = st.sampled_from([field.encode_name for field in msgspec.structs.fields(kind) if not field.required])
     changes = st.dictionaries(names, st.just("") | json_values, max_size=2)
     return changes.map(lambda changed: (kind, {**FULL[kind], **changed}))
 
 
 @settings(deadline=None, max_examples=150)
-@given(kinds.filter(lambda kind: kind is not CreatedJob).flatmap(spoilt_rows))
-def test_a_broken_neighbour_changes_nothing(kind_and_row: tuple[type[ApiRecord], dict[str, Any]]) -> None:
-    """The two ways in which a page is read, the fast one and the careful one, agree."""
+@given(kinds.filter(lambda kind: kind is not CreatedJob).flatmap(broken_rows))
+def test_fast_and_lenient_decoding_are_equal(kind_and_row: tuple[type[ApiRecord], dict[str, Any]]) -> None:
     kind, row = kind_and_row
     alone = decode_page(kind, in_page(row))
     beside = decode_page(kind, in_page(row, None))
-    # By text, since a number that is none is not equal to itself.
+    # Compares the repr, because NaN is not equal to itself.
     assert (repr(alone.value.rows), (*alone.unexpected, LOST_ROW)) == (repr(beside.value.rows), beside.unexpected)
 
 
@@ -382,7 +380,7 @@ no_rows = json_values.filter(lambda value: not (isinstance(value, dict) and "id"
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(no_rows | st.integers(0, 2**63 - 1).map(lambda number: {**FULL[Job], "id": number}), max_size=8))
-def test_good_rows_survive_among_bad_ones(rows: list[Any]) -> None:
+def test_valid_rows_are_kept_among_invalid_ones(rows: list[Any]) -> None:
     good = [row["id"] for row in rows if isinstance(row, dict) and "id" in row]
     decoded = decode_page(Job, in_page(*rows))
     assert [job.id for job in decoded.value.rows] == good
@@ -391,23 +389,23 @@ def test_good_rows_survive_among_bad_ones(rows: list[Any]) -> None:
 
 @settings(deadline=None, max_examples=300)
 @given(kinds, st.binary() | json_values.map(lambda value: json.dumps({"data": value}).encode()))
-def test_arbitrary_bytes_are_malformed_at_worst(kind: type[ApiRecord], body: bytes) -> None:
+def test_arbitrary_bytes_raise_only_malformed(kind: type[ApiRecord], body: bytes) -> None:
     for decode in (decode_object, decode_page):
         try:
             decode(kind, body)
         except MalformedAnswer as error:
-            assert str(error).startswith("the response ")  # noqa: PT017 - that it is raised is not required
+            assert str(error).startswith("the response ")  # noqa: PT017 - the error is optional
 
 
 def mutated_by(data: st.DataObject, body: bytes) -> bytes:
-    """Return `body` with a piece of it replaced."""
+    """Replace a part of `body`."""
     start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(body))] * 2)))
     return body[:start] + data.draw(st.binary(max_size=12)) + body[min(end, start + 40) :]
 
 
 @settings(deadline=None, max_examples=400)
 @given(kinds, st.data())
-def test_mutated_answers_are_malformed_at_worst(kind: type[ApiRecord], data: st.DataObject) -> None:
+def test_mutated_bodies_raise_only_malformed(kind: type[ApiRecord], data: st.DataObject) -> None:
     mutated = mutated_by(data, in_page(FULL[kind]))
     try:
         decoded = decode_page(kind, mutated)
@@ -418,7 +416,7 @@ def test_mutated_answers_are_malformed_at_worst(kind: type[ApiRecord], data: st.
 
 @settings(deadline=None, max_examples=400)
 @given(kinds, st.data())
-def test_to_remember_another_answer_changes_nothing_about_this_one(kind: type[ApiRecord], data: st.DataObject) -> None:
+def test_a_fingerprint_of_another_body_does_not_affect_decoding(kind: type[ApiRecord], data: st.DataObject) -> None:
     body = in_page(FULL[kind])
     before = decode_if_changed(kind, body, None).value
     assert before is not None
@@ -436,13 +434,13 @@ def test_to_remember_another_answer_changes_nothing_about_this_one(kind: type[Ap
 
 @settings(deadline=None, max_examples=200)
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
-def test_what_is_loaded_is_an_object_or_nothing(body: bytes) -> None:
-    value = loaded_object(body)
+def test_load_json_object_returns_an_object_or_none(body: bytes) -> None:
+    value = load_json_object(body)
     assert value is None or json.dumps(value, ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("name", [b'"a"', b"5"])
-def test_data_that_are_the_same_are_not_decoded_again(name: bytes) -> None:
+def test_unchanged_data_are_not_decoded_again(name: bytes) -> None:
     data = b'"data": {"objectList": [{"id": 1, "name": ' + name + b'}], "total": 1}'
     body = b'{"requestId": "1", ' + data + b"}"
     decoded = decode_if_changed(Job, body, None)
@@ -457,8 +455,8 @@ def test_data_that_are_the_same_are_not_decoded_again(name: bytes) -> None:
     assert other.fingerprint not in {None, decoded.value.fingerprint}
 
 
-def test_an_answer_of_broken_rows_leaves_nothing_behind() -> None:
-    for losses, is_known in ((MAX_LOSSES_KEPT, True), (MAX_LOSSES_KEPT + 1, False)):
+def test_a_fingerprint_has_a_limited_number_of_losses() -> None:
+    for losses, is_known in ((MAX_CACHED_LOSSES, True), (MAX_CACHED_LOSSES + 1, False)):
         rows = b",".join([b"1"] * losses)
         decoded = decode_if_changed(Job, b'{"data": {"objectList": [' + rows + b'], "total": 0}}', None)
         assert decoded.unexpected == (LOST_ROW,) * losses
@@ -468,6 +466,6 @@ def test_an_answer_of_broken_rows_leaves_nothing_behind() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"data": 1}', b"[" * 100_000])
 @pytest.mark.parametrize("before", [None, Fingerprint(1, ())])
-def test_what_is_malformed_is_so_whatever_was_before(before: Fingerprint | None, body: bytes) -> None:
+def test_malformed_bodies_raise_with_and_without_fingerprint(before: Fingerprint | None, body: bytes) -> None:
     with pytest.raises(MalformedAnswer):
         decode_if_changed(Job, body, before)

@@ -1,4 +1,4 @@
-"""What the client makes of each way in which MMS can fail: the reason, the attempts, and what its observer hears."""
+"""The client with each fault of MMS: reason, attempts and observer events."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from exporter.mms.protocol import JobFilter, JobRequest
 from exporter.mms.throttle import FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS, Limits, backoff_seconds
 from exporter.simulator import Fault, ManualClock, Simulator
 from exporter.simulator.faults.fault_plan import KINDS
-from tests.mms.conftest import Ear, Hands, MakeClient
+from tests.mms.conftest import FakeClock, MakeClient, RecordingObserver
 
 SOURCE = 2_000_001
 SHORT = Limits(requests_per_second=0, timeout_seconds=0.5)
@@ -49,7 +49,7 @@ FAILING: list[tuple[Fault, str, int]] = [
     (Fault(kind="endless"), "too_large", 1),
 ]
 SLOW = [Fault(kind="hang"), Fault(kind="drip", bytes_per_second=1), Fault(kind="latency", seconds=3600)]
-BEARABLE = {
+TOLERATED = {
     *("nulls", "wrong_types", "missing", "broken_rows", "unknown_status", "shift", "total", "page_cap"),
     *("lost_row", "repeated_row"),
     *("invalid_utf8", "lone_surrogate", "meanwhile"),
@@ -60,29 +60,29 @@ def name_of(fault: Fault) -> str:
     return "-".join(str(part) for part in (fault.kind, fault.status, fault.code) if part)
 
 
-def test_every_kind_of_fault_is_tried() -> None:
-    assert {fault.kind for fault, *_ in FAILING} | {fault.kind for fault in SLOW} | BEARABLE == set(KINDS)
+def test_every_fault_of_the_simulator_is_tested() -> None:
+    assert {fault.kind for fault, *_ in FAILING} | {fault.kind for fault in SLOW} | TOLERATED == set(KINDS)
 
 
 @pytest.mark.parametrize(("fault", "reason", "attempts"), FAILING, ids=[name_of(fault) for fault, *_ in FAILING])
-async def test_a_fault_has_its_reason_and_its_number_of_attempts(
-    simulator: Simulator, client: Client, ear: Ear, fault: Fault, reason: str, attempts: int
+async def test_each_fault_has_its_reason_and_number_of_attempts(
+    simulator: Simulator, client: Client, observer: RecordingObserver, fault: Fault, reason: str, attempts: int
 ) -> None:
     simulator.faults.add(fault)
     with pytest.raises(MmsError) as caught:
         await client.list_jobs(SOURCE)
     assert caught.value.reason == reason
     assert simulator.calls == {("ListMmsJobs", SOURCE): attempts}
-    assert ear.reasons == [reason] * attempts
-    assert ear.retries.total() == attempts - 1
-    assert {operation for operation, *_ in ear.attempts} == {"ListMmsJobs"}
+    assert observer.reasons == [reason] * attempts
+    assert observer.retries.total() == attempts - 1
+    assert {operation for operation, *_ in observer.attempts} == {"ListMmsJobs"}
 
 
 @pytest.mark.parametrize(("fault", "reason", "attempts"), FAILING, ids=[name_of(fault) for fault, *_ in FAILING])
-async def test_a_fault_that_passes_is_survived_where_a_retry_may_help(
-    simulator: Simulator, client: Client, ear: Ear, fault: Fault, reason: str, attempts: int
+async def test_a_temporary_fault_is_retried_if_retryable(
+    simulator: Simulator, client: Client, observer: RecordingObserver, fault: Fault, reason: str, attempts: int
 ) -> None:
-    """The simulator refuses a nonce that was used before, so each attempt has one of its own."""
+    """The simulator rejects a reused nonce, so that each attempt must have a new one."""
     number = simulator.faults.add(msgspec.structs.replace(fault, times=2))
     if attempts == 1:
         with pytest.raises(MmsError):
@@ -90,33 +90,37 @@ async def test_a_fault_that_passes_is_survived_where_a_retry_may_help(
         assert simulator.faults.happened(number) == 1
     else:
         assert (await client.list_jobs(SOURCE)).is_complete
-        assert ear.reasons == [reason, reason, None]
+        assert observer.reasons == [reason, reason, None]
 
 
 @pytest.mark.parametrize("fault", SLOW, ids=name_of)
-async def test_a_slow_answer_times_out(simulator: Simulator, client_on: MakeClient, ear: Ear, fault: Fault) -> None:
+async def test_a_slow_response_times_out(
+    simulator: Simulator, client_on: MakeClient, observer: RecordingObserver, fault: Fault
+) -> None:
     simulator.faults.add(fault)
     with pytest.raises(MmsError) as caught:
         await client_on(simulator.url, limits=SHORT).list_jobs(SOURCE)
     assert caught.value.reason == "timeout"
-    assert set(ear.reasons) == {"timeout"}
-    assert 2 <= len(ear.reasons) <= 3, "as many as three times the timeout allows"
-    assert all(0.4 < seconds < 30 for _, seconds, _ in ear.attempts)
+    assert set(observer.reasons) == {"timeout"}
+    assert 2 <= len(observer.reasons) <= 3, "as many as fit in three times the timeout"
+    assert all(0.4 < seconds < 30 for _, seconds, _ in observer.attempts)
 
 
-async def test_a_late_answer_within_the_timeout_is_taken(simulator: Simulator, client: Client, ear: Ear) -> None:
+async def test_a_late_response_within_the_timeout_is_accepted(
+    simulator: Simulator, client: Client, observer: RecordingObserver
+) -> None:
     simulator.faults.add(Fault(kind="latency", seconds=0.2))
     assert (await client.list_jobs(SOURCE)).is_complete
-    assert ear.attempts[0][1] >= 0.2
+    assert observer.attempts[0][1] >= 0.2
 
 
-async def test_a_body_in_drops_is_put_together(simulator: Simulator, client: Client) -> None:
+async def test_a_slow_body_is_read_completely(simulator: Simulator, client: Client) -> None:
     expected = (await client.list_jobs(SOURCE)).rows
     simulator.faults.add(Fault(kind="drip", bytes_per_second=50_000))
     assert (await client.list_jobs(SOURCE)).rows == expected
 
 
-async def test_an_operation_that_fails_does_not_disturb_another(simulator: Simulator, client: Client) -> None:
+async def test_a_failing_operation_does_not_affect_another(simulator: Simulator, client: Client) -> None:
     simulator.faults.add(Fault(kind="error", operation="ListMmsJobs"))
     failed, fine = await asyncio.gather(client.list_jobs(SOURCE), client.list_data_sources(), return_exceptions=True)
     assert isinstance(failed, ServerFailed)
@@ -128,20 +132,20 @@ POSTED = [each for each in FAILING if each[0].kind not in {"truncated", "short_b
 
 
 @pytest.mark.parametrize(("fault", "reason", "_"), POSTED, ids=[name_of(fault) for fault, *_ in POSTED])
-async def test_making_a_job_is_repeated_only_when_it_was_throttled(
-    simulator: Simulator, client: Client, ear: Ear, fault: Fault, reason: str, _: int
+async def test_create_job_is_retried_only_after_throttling(
+    simulator: Simulator, client: Client, observer: RecordingObserver, fault: Fault, reason: str, _: int
 ) -> None:
     simulator.faults.add(fault)
     with pytest.raises(MmsError) as caught:
         await client.create_job(SOURCE, JobRequest(src_db_name="no such"))
     attempts = MAX_ATTEMPTS if reason == "throttled" else 1
-    # A fault that is met after the work was done finds the request refused, which is no reason to repeat it either.
+    # If the fault applies only to the response, the invalid request is rejected first, also without a retry.
     assert caught.value.reason in {reason, "not_found", "rejected"}
     assert simulator.calls == {("CreateMmsJob", SOURCE): attempts}
-    assert ear.retries.total() == attempts - 1
+    assert observer.retries.total() == attempts - 1
 
 
-async def test_a_job_whose_answer_was_lost_is_not_made_twice(
+async def test_a_lost_response_does_not_create_a_second_job(
     simulator: Simulator, client: Client, world_clock: ManualClock
 ) -> None:
     table = next(simulator.world.truth().tables(SOURCE))
@@ -162,7 +166,7 @@ async def test_a_job_whose_answer_was_lost_is_not_made_twice(
     ],
     ids=name_of,
 )
-async def test_a_throttle_that_mms_itself_does_not_state_has_no_job_sent_again(
+async def test_create_job_is_not_retried_after_throttling_without_mms_code(
     simulator: Simulator, client: Client, fault: Fault
 ) -> None:
     simulator.faults.add(fault)
@@ -171,47 +175,55 @@ async def test_a_throttle_that_mms_itself_does_not_state_has_no_job_sent_again(
     assert simulator.calls["CreateMmsJob", SOURCE] == 1
 
 
-async def test_a_throttled_job_is_made_once(simulator: Simulator, client: Client, ear: Ear) -> None:
+async def test_a_throttled_job_is_created_once(
+    simulator: Simulator, client: Client, observer: RecordingObserver
+) -> None:
     table = next(simulator.world.truth().tables(SOURCE))
     simulator.faults.add(Fault(kind="throttle", operation="CreateMmsJob", times=2))
     created = await client.create_job(SOURCE, JobRequest(src_db_name=table.db_name))
-    assert ear.reasons == ["throttled", "throttled", None]
+    assert observer.reasons == ["throttled", "throttled", None]
     assert (await client.get_async_task(SOURCE, created.async_task_id)).status is not None
 
 
-def lost(ear: Ear) -> list[str]:
-    return [name for _, names in ear.lost for name in names]
+def lost(observer: RecordingObserver) -> list[str]:
+    return [name for _, names in observer.lost for name in names]
 
 
 @pytest.mark.parametrize("kind", ["nulls", "wrong_types", "missing"])
-async def test_spoilt_fields_cost_those_fields(simulator: Simulator, client: Client, ear: Ear, kind: str) -> None:
+async def test_broken_fields_become_none(
+    simulator: Simulator, client: Client, observer: RecordingObserver, kind: str
+) -> None:
     truth = simulator.world.truth().data_sources()
     simulator.faults.add(Fault(kind=kind, fields=("tablesDoneNum", "name")))  # type: ignore[arg-type]  # one of the kinds
     rows = (await client.list_data_sources()).rows
     assert [(row.name, row.tables_done_num) for row in rows] == [(None, None)] * 3
     assert [row.partitions_done_num for row in rows] == [truth[row.id].partitions_done_num for row in rows]
-    assert sorted(lost(ear)) == ["name"] * 3 + ["tablesDoneNum"] * 3
-    assert ear.reasons == [None]
+    assert sorted(lost(observer)) == ["name"] * 3 + ["tablesDoneNum"] * 3
+    assert observer.reasons == [None]
 
 
 @pytest.mark.parametrize("value", [None, 7, "row", [], {}], ids=repr)
-async def test_broken_rows_cost_those_rows(simulator: Simulator, client: Client, ear: Ear, value: object) -> None:
+async def test_broken_rows_are_dropped(
+    simulator: Simulator, client: Client, observer: RecordingObserver, value: object
+) -> None:
     truth = simulator.world.truth().data_sources()
     simulator.faults.add(Fault(kind="broken_rows", rows=1, value=value))
     rows = (await client.list_data_sources()).rows
     assert list(rows) == list(truth.values())[1:]
-    assert "row" in lost(ear)
-    assert "total" in lost(ear), "for the list says that there are more"
+    assert "row" in lost(observer)
+    assert "total" in lost(observer), "`total` is higher than the number of rows"
 
 
-async def test_an_unknown_status_is_handed_on(simulator: Simulator, client: Client, ear: Ear) -> None:
+async def test_an_unknown_status_is_passed_on(
+    simulator: Simulator, client: Client, observer: RecordingObserver
+) -> None:
     simulator.faults.add(Fault(kind="unknown_status", value="PAUSED"))
     assert {row.status for row in (await client.list_data_sources()).rows} == {"PAUSED"}
-    assert ear.lost == []
+    assert observer.lost == []
 
 
 @pytest.mark.parametrize("kind", ["invalid_utf8", "lone_surrogate"])
-async def test_texts_that_are_no_unicode_are_mended(simulator: Simulator, client: Client, kind: str) -> None:
+async def test_invalid_unicode_is_replaced(simulator: Simulator, client: Client, kind: str) -> None:
     simulator.faults.add(Fault(kind=kind))  # type: ignore[arg-type]  # one of the kinds
     rows: tuple[DataSource, ...] = (await client.list_data_sources()).rows
     names = [row.name or "" for row in rows]
@@ -219,7 +231,7 @@ async def test_texts_that_are_no_unicode_are_mended(simulator: Simulator, client
     assert [row.tables_done_num is None for row in rows] == [False] * 3
 
 
-def test_backoff_doubles_up_to_its_bound_and_jitter_takes_all_of_it() -> None:
+def test_backoff_doubles_up_to_its_limit_with_full_jitter() -> None:
     waits = [backoff_seconds(attempt, 1.0) for attempt in range(1, 12)]
     assert waits[:3] == [FIRST_BACKOFF_SECONDS, 2 * FIRST_BACKOFF_SECONDS, 4 * FIRST_BACKOFF_SECONDS]
     assert max(waits) == waits[-1] == MAX_BACKOFF_SECONDS
@@ -227,36 +239,34 @@ def test_backoff_doubles_up_to_its_bound_and_jitter_takes_all_of_it() -> None:
     assert backoff_seconds(2, 0.5) == FIRST_BACKOFF_SECONDS
 
 
-async def test_retries_back_off_with_jitter(simulator: Simulator, client_on: MakeClient, hands: Hands) -> None:
+async def test_retries_back_off_with_jitter(simulator: Simulator, client_on: MakeClient, fake_clock: FakeClock) -> None:
     simulator.faults.add(Fault(kind="error"))
     with pytest.raises(ServerFailed):
         await client_on(simulator.url, jitter=0.5).list_jobs(SOURCE)
-    assert hands.slept == [0.25, 0.5, 1.0]
+    assert fake_clock.slept == [0.25, 0.5, 1.0]
 
 
-async def test_no_retry_begins_after_three_times_the_timeout(
-    simulator: Simulator, client_on: MakeClient, hands: Hands, ear: Ear
+async def test_no_retry_starts_after_three_times_the_timeout(
+    simulator: Simulator, client_on: MakeClient, fake_clock: FakeClock, observer: RecordingObserver
 ) -> None:
     simulator.faults.add(Fault(kind="error"))
     limits = Limits(requests_per_second=0, timeout_seconds=0.3)
     with pytest.raises(ServerFailed):
         await client_on(simulator.url, limits=limits, jitter=0.999).list_jobs(SOURCE)
-    assert len(hands.slept) == 1, "the second wait would end after 0.9 s"
-    assert ear.reasons == ["server"] * 2
+    assert len(fake_clock.slept) == 1, "the second wait would end after 0.9 s"
+    assert observer.reasons == ["server"] * 2
 
 
 @pytest.mark.parametrize(("size", "is_taken"), [(7, True), (9, False)])
-async def test_an_answer_may_be_as_large_as_its_bound(
-    simulator: Simulator, client: Client, size: int, *, is_taken: bool
-) -> None:
-    """A body of padding: what is within the bound is read, and found to be no list."""
+async def test_the_response_size_is_limited(simulator: Simulator, client: Client, size: int, *, is_taken: bool) -> None:
+    """A body of spaces: below the limit it is read and found malformed."""
     simulator.faults.add(Fault(kind="answer", status=400, body=b" " * (size * 1024 * 1024)))
     with pytest.raises(MmsError) as caught:
         await client.list_jobs(SOURCE, JobFilter())
     assert isinstance(caught.value, AnswerTooLarge) is not is_taken
 
 
-async def test_a_throttled_call_tells_the_wait_it_was_given(simulator: Simulator, client: Client) -> None:
+async def test_a_throttled_error_has_the_requested_wait(simulator: Simulator, client: Client) -> None:
     simulator.faults.add(Fault(kind="throttle", retry_after_ms=1500))
     with pytest.raises(Throttled) as caught:
         await client.list_jobs(SOURCE)

@@ -1,4 +1,4 @@
-"""What is sent for each operation, and what each refusal means."""
+"""Request of each operation and error of each error response."""
 
 import json
 from typing import Any
@@ -60,17 +60,17 @@ CALLS: list[tuple[Call[Any], str, str, str]] = [
 
 
 @pytest.mark.parametrize(("call", "operation", "method", "path"), CALLS)
-def test_a_call_goes_to_its_operations_address(call: Call[Any], operation: str, method: str, path: str) -> None:
+def test_each_call_has_its_method_and_path(call: Call[Any], operation: str, method: str, path: str) -> None:
     assert (call.operation, call.method, call.path) == (operation, method, path)
 
 
 @pytest.mark.parametrize(("call", "method"), [(call, method) for call, _, method, _ in CALLS])
-def test_only_what_reads_may_be_repeated(call: Call[Any], method: str) -> None:
+def test_only_reads_are_repeatable(call: Call[Any], method: str) -> None:
     assert call.is_repeatable is (method == "GET")
     assert (call.body is None) is (method == "GET")
 
 
-def test_lists_ask_for_large_pages_by_number() -> None:
+def test_lists_have_page_number_and_page_size() -> None:
     assert list_mms_data_sources(DataSourceFilter(), 3).query == (("pageNum", "3"), ("pageSize", "100"))
     assert list_mms_jobs(7, JobFilter(), 2).query == (("pageNum", "2"), ("pageSize", "100"))
     assert list_mms_jobs(7, JobFilter(), 1, page_size=1).query == (("pageNum", "1"), ("pageSize", "1"))
@@ -80,7 +80,7 @@ def test_gets_have_no_parameters() -> None:
     assert [call.query for call in (CALL, get_mms_partition(1, 2), get_mms_async_task(1, 2))] == [()] * 3
 
 
-def test_every_documented_filter_of_data_sources_is_sent() -> None:
+def test_all_filters_of_data_sources_are_sent() -> None:
     filters = DataSourceFilter(name="demo", type="BIGQUERY", region="cn-shanghai")
     assert dict(list_mms_data_sources(filters, 1).query) == {
         "name": "demo",
@@ -91,7 +91,7 @@ def test_every_documented_filter_of_data_sources_is_sent() -> None:
     }
 
 
-def test_every_documented_filter_of_jobs_is_sent() -> None:
+def test_all_filters_of_jobs_are_sent() -> None:
     filters = JobFilter(
         name="demo",
         src_db_name="test_db_1",
@@ -137,11 +137,11 @@ def test_statuses_are_sent_as_a_json_array_in_one_parameter() -> None:
     }
 
 
-def test_a_backslash_stands_for_any_character_in_a_filter() -> None:
+def test_a_backslash_in_a_filter_matches_any_character() -> None:
     assert like("a\\b_c%") == "a_b_c%"
 
 
-def test_every_documented_part_of_a_new_job_is_sent() -> None:
+def test_all_fields_of_a_new_job_are_sent() -> None:
     request = JobRequest(
         name="n",
         source_name="s",
@@ -191,7 +191,7 @@ def test_every_documented_part_of_a_new_job_is_sent() -> None:
     }
 
 
-def test_what_is_not_asked_for_is_not_in_a_new_job() -> None:
+def test_unset_fields_of_a_new_job_are_not_sent() -> None:
     assert create_mms_job(7, JobRequest(src_db_name="db")).body == b'{"sourceId":7,"srcDbName":"db"}'
 
 
@@ -259,7 +259,7 @@ def refused(status: int, headers: dict[str, str] | None = None, **fields: object
 
 
 @pytest.mark.parametrize(("status", "code", "kind"), KINDS)
-def test_a_refusal_is_of_its_kind(status: int, code: str, kind: type[MmsError]) -> None:
+def test_each_error_code_has_its_class(status: int, code: str, kind: type[MmsError]) -> None:
     error = refused(status, Code=code, Message=CANARY, RequestId="C1F7-1", HostId="maxcompute", Recommend=CANARY)
     assert type(error) is kind
     assert (error.status, error.code, error.request_id) == (status, code, "C1F7-1")
@@ -267,7 +267,7 @@ def test_a_refusal_is_of_its_kind(status: int, code: str, kind: type[MmsError]) 
 
 
 @pytest.mark.parametrize(("status", "code", "kind"), KINDS)
-def test_the_keys_may_be_in_lower_case(status: int, code: str, kind: type[MmsError]) -> None:
+def test_error_fields_can_be_in_lower_case(status: int, code: str, kind: type[MmsError]) -> None:
     error = refused(status, code=code, message=CANARY, requestId="C1F7-1")
     assert type(error) is kind
     assert (error.code, error.request_id) == (code, "C1F7-1")
@@ -282,19 +282,19 @@ GATEWAY_BODIES = (b"", b"<html><h1>Bad Gateway</h1></html>", b"[]", b"null", b'{
     ("status", "kind"),
     [(502, ServerFailed), (503, ServerFailed), (403, PermissionRefused), (404, NotFound), (400, RequestRejected)],
 )
-def test_a_gateway_that_answers_is_judged_by_its_status(status: int, kind: type[MmsError], body: bytes) -> None:
+def test_a_gateway_error_is_classified_by_status(status: int, kind: type[MmsError], body: bytes) -> None:
     error = refusal(status, body, {"x-acs-request-id": "C1F7-1"})
     assert type(error) is kind
     assert (error.code, error.request_id) == ("", "C1F7-1")
     assert str(error) == f"GetMmsTable failed (status {status}, request_id C1F7-1)"
 
 
-def test_a_success_without_data_tells_what_is_wrong_with_it() -> None:
+def test_a_success_without_data_raises() -> None:
     assert str(refusal(200, b"<html>")) == "GetMmsTable: the response is not a JSON object (status 200)"
     assert str(refusal(200, b"{}")) == "GetMmsTable: the response has no data of the expected type (status 200)"
 
 
-def test_data_beside_a_code_is_data() -> None:
+def test_data_with_a_code_are_decoded() -> None:
     body = sample("GetMmsTable").replace(b'"requestId"', b'"Code": "OK", "requestId"', 1)
     assert decode(CALL, 200, {}, body).value.id == 22
 
@@ -304,7 +304,7 @@ def test_data_beside_a_code_is_data() -> None:
     ["Invalid Parameter", "a\nlevel=error", 'a"b', "x" * 65, "\N{SNOWMAN}", "<b>", None, ["Throttling"], {"a": 1}, 1.5],
     ids=repr,
 )
-def test_a_code_or_an_id_that_does_not_look_like_one_is_not_told(code: object) -> None:
+def test_an_invalid_code_or_request_id_is_dropped(code: object) -> None:
     error = refused(400, Code=code, RequestId=code)
     assert type(error) is RequestRejected
     assert (error.code, error.request_id) == ("", "")
@@ -313,7 +313,7 @@ def test_a_code_or_an_id_that_does_not_look_like_one_is_not_told(code: object) -
 
 @settings(deadline=None, max_examples=200)
 @given(st.integers(100, 599), st.text(), st.text(), st.text())
-def test_no_refusal_can_add_a_line_or_a_message(status: int, code: str, request_id: str, message: str) -> None:
+def test_an_error_response_cannot_inject_log_text(status: int, code: str, request_id: str, message: str) -> None:
     error = refused(status, Code=code, RequestId=request_id, Message=f"{CANARY}{message}")
     assert CANARY not in f"{error} {error!r} {vars(error)}"
     assert str(error).isprintable()
@@ -338,5 +338,5 @@ def test_no_refusal_can_add_a_line_or_a_message(status: int, code: str, request_
         ({}, None),
     ],
 )
-def test_the_wait_that_is_asked_for(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_headers(headers: dict[str, str], seconds: float | None) -> None:
     assert refused(429, headers, Code="Throttling.User").wait_seconds == seconds

@@ -1,4 +1,4 @@
-"""The vendor's example answers, and the records that they are."""
+"""The vendor's example responses and their records."""
 
 import hashlib
 import re
@@ -187,42 +187,42 @@ EXAMPLES: list[tuple[Call[Any], object]] = [
 
 
 @pytest.mark.parametrize("operation", VENDORS_SHA256)
-def test_an_example_is_kept_byte_for_byte(operation: str) -> None:
+def test_the_vendor_samples_are_unchanged(operation: str) -> None:
     assert hashlib.sha256(sample(operation)).hexdigest() == VENDORS_SHA256[operation]
 
 
-def test_the_read_me_tells_where_each_sample_comes_from() -> None:
+def test_the_readme_has_the_origin_of_each_sample() -> None:
     told = set(re.findall(r"^\| `([^`]+)`", (SAMPLES / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
     kept = {f"{path.parent.name}/{path.name}" for path in SAMPLES.glob("*/*.json")}
     assert {name if name in told else f"<Operation>/{Path(name).name}" for name in kept} == told
 
 
 @pytest.mark.parametrize(("call", "expected"), EXAMPLES, ids=lambda value: getattr(value, "operation", ""))
-def test_an_example_is_read_whole(call: Call[Any], expected: object) -> None:
-    """And nothing of it counts as unexpected: what the examples leave out may be left out."""
+def test_the_vendor_samples_decode_without_losses(call: Call[Any], expected: object) -> None:
+    """Fields that the examples omit are optional."""
     assert decode(call, 200, {}, sample(call.operation)) == Decoded(expected, ())
 
 
 @pytest.mark.parametrize(("call", "_"), EXAMPLES, ids=lambda value: getattr(value, "operation", ""))
-def test_no_text_of_an_example_keeps_its_newline(call: Call[Any], _: object) -> None:
+def test_texts_of_samples_have_no_trailing_newline(call: Call[Any], _: object) -> None:
     assert rb"\n" in sample(call.operation) or call.operation == "CreateMmsJob"
     decoded = decode(call, 200, {}, sample(call.operation)).value
     texts = msgspec.json.encode(decoded)
     assert rb"\n" not in texts
 
 
-def test_the_metadata_scan_of_newer_versions_is_read() -> None:
+def test_the_metadata_scan_of_newer_versions_is_decoded() -> None:
     call = list_mms_data_sources(DataSourceFilter(), 1)
     expected = msgspec.structs.replace(DATA_SOURCE, scan_status="FAILED")
     assert decode(call, 200, {}, sample(call.operation, "scan")) == Decoded(Page((expected,), 1), ())
 
 
-def test_a_row_of_tasks_is_read_whole() -> None:
+def test_a_task_row_decodes_without_losses() -> None:
     call = list_mms_tasks(2000015, TaskFilter(job_id=18), 1)
     assert decode(call, 200, {}, sample(call.operation, "listed")) == Decoded(Page((TASK,), 1), ())
 
 
-def test_a_finished_asynchronous_task_names_its_job() -> None:
+def test_a_finished_async_task_has_its_job_id() -> None:
     call = get_mms_async_task(2000015, 9000001)
     expected = AsyncTask(status="DONE", running=False, progress=100, error_msg=None, object_id=42)
     assert decode(call, 200, {}, sample(call.operation, "done")) == Decoded(expected, ())

@@ -1,4 +1,4 @@
-"""No secret reaches an error, a record or a log: neither ours, nor one that MMS quotes."""
+"""Errors, records and logs contain no secret, neither ours nor one quoted by MMS."""
 
 import logging
 import traceback
@@ -12,7 +12,7 @@ from exporter.mms.protocol import JobRequest
 from exporter.mms.signing import Credential
 from exporter.simulator import Fault, Identity, Simulator
 from exporter.simulator.faults.response_faults import error_answer
-from tests.mms.conftest import Ear, MakeClient, Serve, answering, sample, speaking
+from tests.mms.conftest import MakeClient, RecordingObserver, Serve, answering, sample, speaking
 from tests.mms.test_faults import FAILING, name_of
 from tests.mms.test_wire import CUT, NO_HTTP
 
@@ -21,11 +21,11 @@ CANARY = "canary7f3a"
 CREDENTIAL = Credential("LTAI-EXAMPLE", f"secret-{CANARY}", f"token-{CANARY}")
 IDENTITY = Identity(CREDENTIAL.access_key_id, CREDENTIAL.access_key_secret, CREDENTIAL.security_token)
 SENT = ("authorization", "Signature=", CANARY)
-"""What tells that a part of a request was quoted."""
+"""Texts that show that a request was quoted."""
 
 
-def told(error: BaseException) -> str:
-    """Return all that a log could make of an error, its causes included."""
+def full_text(error: BaseException) -> str:
+    """Return everything that a log could contain about an error, causes included."""
     texts = [*traceback.format_exception(error)]
     link: BaseException | None = error
     while link is not None:
@@ -34,14 +34,18 @@ def told(error: BaseException) -> str:
     return "\n".join(texts)
 
 
-def assert_told_nothing(error: MmsError, ear: Ear, caplog: pytest.LogCaptureFixture) -> None:
-    everything = f"{told(error)}\n{vars(ear)}\n{caplog.text}"
+def assert_no_secret(error: MmsError, observer: RecordingObserver, caplog: pytest.LogCaptureFixture) -> None:
+    everything = f"{full_text(error)}\n{vars(observer)}\n{caplog.text}"
     assert [word for word in SENT if word.lower() in everything.lower()] == []
 
 
 @pytest.mark.parametrize("fault", [fault for fault, *_ in FAILING], ids=name_of)
-async def test_no_fault_brings_a_secret_out(
-    simulator: Simulator, client_on: MakeClient, ear: Ear, caplog: pytest.LogCaptureFixture, fault: Fault
+async def test_no_fault_discloses_a_secret(
+    simulator: Simulator,
+    client_on: MakeClient,
+    observer: RecordingObserver,
+    caplog: pytest.LogCaptureFixture,
+    fault: Fault,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     simulator.identities.add(IDENTITY)
@@ -49,24 +53,24 @@ async def test_no_fault_brings_a_secret_out(
     simulator.faults.add(msgspec.structs.replace(fault, message=f"password {CANARY}", text=text))
     with pytest.raises(MmsError) as caught:
         await client_on(simulator.url, credentials=CREDENTIAL).list_jobs(SOURCE)
-    assert_told_nothing(caught.value, ear, caplog)
+    assert_no_secret(caught.value, observer, caplog)
 
 
 @pytest.mark.parametrize("text", [*NO_HTTP.values(), *CUT.values()], ids=[*NO_HTTP, *CUT])
-async def test_no_broken_connection_brings_a_secret_out(
-    serve_raw: Serve, client_on: MakeClient, ear: Ear, caplog: pytest.LogCaptureFixture, text: bytes
+async def test_no_broken_connection_discloses_a_secret(
+    serve_raw: Serve, client_on: MakeClient, observer: RecordingObserver, caplog: pytest.LogCaptureFixture, text: bytes
 ) -> None:
     address = await serve_raw(speaking(text))
     with pytest.raises(MmsError) as caught:
         await client_on(f"http://{address}", credentials=CREDENTIAL).list_jobs(SOURCE)
-    assert_told_nothing(caught.value, ear, caplog)
+    assert_no_secret(caught.value, observer, caplog)
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 500])
-async def test_what_mms_quotes_of_a_request_is_not_passed_on(
-    serve: Serve, client_on: MakeClient, ear: Ear, caplog: pytest.LogCaptureFixture, status: int
+async def test_request_headers_quoted_by_mms_are_not_disclosed(
+    serve: Serve, client_on: MakeClient, observer: RecordingObserver, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    """As the vendor does, when a signature is wrong: with the string to sign, and so with the token."""
+    """For a wrong signature, MMS returns the string to sign, which contains the token."""
 
     async def quote(request: web.Request) -> web.Response:
         answer = error_answer(status, "SignatureDoesNotMatch", str(dict(request.headers)), CANARY * 8)
@@ -74,10 +78,10 @@ async def test_what_mms_quotes_of_a_request_is_not_passed_on(
 
     with pytest.raises(MmsError) as caught:
         await client_on(await serve(quote), credentials=CREDENTIAL).list_jobs(SOURCE)
-    assert_told_nothing(caught.value, ear, caplog)
+    assert_no_secret(caught.value, observer, caplog)
 
 
-async def test_the_configuration_of_a_source_is_not_kept(serve: Serve, client_on: MakeClient) -> None:
+async def test_the_config_of_a_source_is_not_decoded(serve: Serve, client_on: MakeClient) -> None:
     body = sample("ListMmsDataSources").replace(b'"Partition\\n"', b'"password-canary7f3a"')
     assert CANARY.encode() in body
     listing = await client_on(await serve(answering(body))).list_data_sources()
@@ -86,8 +90,8 @@ async def test_the_configuration_of_a_source_is_not_kept(serve: Serve, client_on
     assert CANARY.encode() not in msgspec.json.encode(listing.rows)
 
 
-async def test_what_was_asked_for_is_not_quoted_in_an_error(simulator: Simulator, client_on: MakeClient) -> None:
+async def test_the_request_body_is_not_quoted_in_an_error(simulator: Simulator, client_on: MakeClient) -> None:
     request = JobRequest(name=CANARY, others={"password": CANARY})
     with pytest.raises(MmsError) as caught:
         await client_on(simulator.url).create_job(SOURCE, request)
-    assert CANARY not in told(caught.value)
+    assert CANARY not in full_text(caught.value)

@@ -1,4 +1,4 @@
-"""The V3 signature, against the vendor's own implementation."""
+"""The V3 signature against the vendor's implementation."""
 
 import string
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from exporter.mms.signing import (
     canonical_query,
     content_hash,
     is_signed,
-    quoted,
+    percent_encoded,
     signed_headers,
     string_to_sign,
 )
@@ -28,9 +28,9 @@ UNRESERVED = string.ascii_letters + string.digits + "-_.~"
 UNSIGNED = frozenset({"accept", "authorization"})
 
 names = st.text(UNRESERVED, min_size=1)
-"""The oracle does not encode the names of parameters; those of the API need none."""
+"""The vendor's library does not encode parameter names; those of the API need no encoding."""
 queries = st.dictionaries(names, st.text())
-paths = st.lists(st.text(min_size=1).map(quoted)).map(lambda parts: "/" + "/".join(parts))
+paths = st.lists(st.text(min_size=1).map(percent_encoded)).map(lambda parts: "/" + "/".join(parts))
 tokens = st.none() | st.text(string.ascii_letters + string.digits + "+/=", min_size=1)
 credentials = st.builds(Credential, st.text(UNRESERVED, min_size=1), st.text(), tokens)
 dates = st.datetimes(
@@ -41,7 +41,7 @@ dates = st.datetimes(
 
 
 class Request(TypedDict):
-    """The parameters of `signed_headers`, but for who signs."""
+    """The parameters of `signed_headers` without the credential."""
 
     operation: str
     method: str
@@ -96,9 +96,7 @@ def authorization_by_the_vendor(
 
 @settings(deadline=None, max_examples=300)
 @given(requests, queries, credentials)
-def test_authorization_is_the_one_that_the_vendors_library_makes(
-    request: Request, query: dict[str, str], who: Credential
-) -> None:
+def test_authorization_equals_the_vendor_library(request: Request, query: dict[str, str], who: Credential) -> None:
     request["query"] = canonical_query(query.items())
     sent = signed_headers(who, **request)
     assert sent["authorization"] == authorization_by_the_vendor(request, query, sent, who)
@@ -106,22 +104,22 @@ def test_authorization_is_the_one_that_the_vendors_library_makes(
 
 @settings(deadline=None, max_examples=200)
 @given(queries)
-def test_canonical_query_is_the_vendors(query: dict[str, str]) -> None:
+def test_canonical_query_equals_the_vendor_library(query: dict[str, str]) -> None:
     expected = get_canonical_query_string(query)  # type: ignore[no-untyped-call]  # the vendor's library is untyped
     assert canonical_query(query.items()) == expected
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.dictionaries(st.text(min_size=1), st.text()))
-def test_canonical_query_is_read_back_as_what_it_was_made_of(query: dict[str, str]) -> None:
+def test_canonical_query_round_trips(query: dict[str, str]) -> None:
     assert parse_qsl(canonical_query(query.items()), keep_blank_values=True) == sorted(query.items())
 
 
-def test_canonical_query_encodes_what_url_libraries_leave_alone() -> None:
+def test_canonical_query_encodes_all_reserved_characters() -> None:
     assert canonical_query([("b", "a b/c*'~"), ("a", '["表"]')]) == "a=%5B%22%E8%A1%A8%22%5D&b=a%20b%2Fc%2A%27~"
 
 
-def test_every_header_that_the_vendor_demands_is_sent_and_signed() -> None:
+def test_all_required_headers_are_sent_and_signed() -> None:
     sent = signed_headers(CREDENTIAL, **REQUEST)
     assert {name: sent[name] for name in sent if name != "authorization"} == {
         "accept": "application/json",
@@ -141,7 +139,7 @@ def test_every_header_that_the_vendor_demands_is_sent_and_signed() -> None:
     )
 
 
-def test_a_body_brings_its_hash_and_its_signed_type() -> None:
+def test_a_body_adds_its_hash_and_content_type() -> None:
     request: Request = {**REQUEST, "method": "POST", "body": b'{"name":"a"}'}
     sent = signed_headers(CREDENTIAL, **request)
     assert sent["content-type"] == "application/json; charset=utf-8"
@@ -149,7 +147,7 @@ def test_a_body_brings_its_hash_and_its_signed_type() -> None:
     assert sent["x-acs-content-sha256"] == content_hash(b'{"name":"a"}')
 
 
-def test_no_header_tells_of_a_token_that_is_not_there() -> None:
+def test_there_is_no_token_header_without_token() -> None:
     sent = signed_headers(Credential("LTAI-EXAMPLE", "not-a-secret"), **REQUEST)
     assert "x-acs-security-token" not in sent
     assert "x-acs-security-token" not in sent["authorization"]
@@ -173,7 +171,7 @@ OTHERS: list[Request] = [
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=REQUEST)
-def test_each_part_of_a_request_is_covered_by_the_signature(other: Request) -> None:
+def test_the_signature_covers_each_part_of_a_request(other: Request) -> None:
     made = {signed_headers(CREDENTIAL, **each)["authorization"].rpartition("=")[2] for each in (REQUEST, other)}
     assert len(made) == 2
 
@@ -183,7 +181,7 @@ def test_each_part_of_a_request_is_covered_by_the_signature(other: Request) -> N
     [Credential("LTAI-EXAMPLE", "other", "not-a-token"), Credential("LTAI-EXAMPLE", "not-a-secret", "other")],
     ids=["secret", "token"],
 )
-def test_secret_and_token_are_covered_by_the_signature(other: Credential) -> None:
+def test_the_signature_covers_secret_and_token(other: Credential) -> None:
     made = {signed_headers(each, **REQUEST)["authorization"].rpartition("=")[2] for each in (CREDENTIAL, other)}
     assert len(made) == 2
 
@@ -209,6 +207,6 @@ def test_is_signed(name: str, *, has_body: bool, is_so: bool) -> None:
     assert is_signed(name, has_body=has_body) is is_so
 
 
-def test_a_credential_does_not_show_itself() -> None:
+def test_the_repr_of_a_credential_is_redacted() -> None:
     shown = f"{CREDENTIAL!r} {CREDENTIAL} {[CREDENTIAL]}"
     assert not any(part in shown for part in ("LTAI-EXAMPLE", "not-a-secret", "not-a-token"))

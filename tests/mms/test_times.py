@@ -1,4 +1,4 @@
-"""The API's times, which carry no zone."""
+"""Timestamps without offset and HTTP dates."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -31,8 +31,8 @@ NEW_YORK = ZoneInfo("America/New_York")
         ("2024-03-10 02:30:00", NEW_YORK, 1710055800),
     ],
 )
-def test_a_time_is_read_in_its_zone(text: str, zone: ZoneInfo, seconds: float) -> None:
-    """Those that come twice are taken for the first time; those that are skipped, for as long after midnight."""
+def test_a_timestamp_is_parsed_in_its_zone(text: str, zone: ZoneInfo, seconds: float) -> None:
+    """A repeated hour means the first one; a skipped hour counts from the offset before it."""
     assert unix_seconds(text, zone) == seconds
 
 
@@ -40,26 +40,26 @@ def test_a_time_is_read_in_its_zone(text: str, zone: ZoneInfo, seconds: float) -
     "text",
     [None, "", "soon", "2024-13-01 00:00:00", "2024-02-30", "24:00", "1734421457", "二〇二四"],
 )
-def test_what_is_no_time_gives_none(text: str | None) -> None:
+def test_an_invalid_timestamp_is_none(text: str | None) -> None:
     assert unix_seconds(text, SHANGHAI) is None
 
 
 @settings(deadline=None, max_examples=300)
 @given(st.text() | st.from_regex(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:\d\d|Z)?", fullmatch=True))
-def test_no_text_breaks_it(text: str) -> None:
+def test_arbitrary_text_is_parsed_or_none(text: str) -> None:
     seconds = unix_seconds(text, NEW_YORK)
     assert seconds is None or math.isfinite(seconds)
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.datetimes(datetime(1992, 1, 1), datetime(2900, 1, 1)))  # noqa: DTZ001 - Shanghai has had one offset since
-def test_what_the_api_writes_is_read_back(time: datetime) -> None:
+@given(st.datetimes(datetime(1992, 1, 1), datetime(2900, 1, 1)))  # noqa: DTZ001 - Shanghai has had one offset since 1992
+def test_timestamps_of_the_api_round_trip(time: datetime) -> None:
     whole = time.replace(microsecond=0)
     expected = (whole - timedelta(hours=8)).replace(tzinfo=UTC).timestamp()
     assert unix_seconds(f"{whole:%Y-%m-%d %H:%M:%S}", SHANGHAI) == expected
 
 
-def test_a_date_of_http_is_read() -> None:
+def test_an_http_date_is_parsed() -> None:
     assert http_date_seconds("Tue, 17 Dec 2024 15:44:17 GMT") == 1734450257
 
 
@@ -75,6 +75,6 @@ ODD_DATES = st.builds(
 
 @settings(deadline=None, max_examples=1000)
 @given(st.text() | ODD_DATES)
-def test_no_date_of_http_breaks_it(text: str) -> None:
+def test_arbitrary_http_dates_are_parsed_or_none(text: str) -> None:
     seconds = http_date_seconds(text)
     assert seconds is None or math.isfinite(seconds)

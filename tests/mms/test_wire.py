@@ -1,4 +1,4 @@
-"""The client on the wire: what it sends, and servers, networks and callers that misbehave."""
+"""The client on the wire: its requests, broken servers and cancelled calls."""
 
 import asyncio
 import gzip
@@ -20,9 +20,9 @@ from exporter.errors import AnswerTooLarge, ConnectionFailed, MalformedAnswer
 from exporter.mms.client import Client
 from exporter.mms.protocol import JobFilter, JobRequest
 from exporter.mms.throttle import Limits
-from exporter.mms.transport import MAX_ANSWER_BYTES
+from exporter.mms.transport import MAX_RESPONSE_BYTES
 from exporter.simulator import Fault, Simulator
-from tests.mms.conftest import Ear, MakeClient, Serve, answering, sample, speaking
+from tests.mms.conftest import MakeClient, RecordingObserver, Serve, answering, sample, speaking
 
 SOURCE = 2_000_001
 TABLE = sample("GetMmsTable")
@@ -32,7 +32,7 @@ Received = tuple[Client, list[web.Request]]
 
 @pytest.fixture
 async def received(serve: Serve, client_on: MakeClient) -> Received:
-    """Return a client on a server that answers a table to whatever is asked, and what was asked."""
+    """Return a client and the requests that its server received."""
     requests: list[web.Request] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -43,7 +43,7 @@ async def received(serve: Serve, client_on: MakeClient) -> Received:
     return client_on(await serve(answer)), requests
 
 
-async def test_parameters_are_sent_as_they_were_signed(received: Received) -> None:
+async def test_query_parameters_are_sent_as_signed(received: Received) -> None:
     client, requests = received
     with pytest.raises(MalformedAnswer):
         await client.list_jobs(SOURCE, JobFilter(name="a b+c%/表~*", src_db_name="x&y=z#"))
@@ -53,7 +53,7 @@ async def test_parameters_are_sent_as_they_were_signed(received: Received) -> No
     )
 
 
-async def test_a_request_says_who_sends_it_and_what_it_takes(received: Received) -> None:
+async def test_requests_have_user_agent_and_accept_headers(received: Received) -> None:
     client, requests = received
     await client.get_table(SOURCE, 22)
     headers = requests[0].headers
@@ -64,13 +64,13 @@ async def test_a_request_says_who_sends_it_and_what_it_takes(received: Received)
     assert len(headers.getall("Host")) == 1
 
 
-async def test_no_nonce_is_used_twice(received: Received) -> None:
+async def test_nonces_are_unique(received: Received) -> None:
     client, requests = received
     await asyncio.gather(*(client.get_table(SOURCE, 22) for _ in range(20)))
     assert len({request.headers["x-acs-signature-nonce"] for request in requests}) == 20
 
 
-async def test_a_job_is_asked_for_with_its_body(received: Received) -> None:
+async def test_create_job_sends_its_body(received: Received) -> None:
     client, requests = received
     with pytest.raises(MalformedAnswer):
         await client.create_job(SOURCE, JobRequest(name="表"))
@@ -78,7 +78,7 @@ async def test_a_job_is_asked_for_with_its_body(received: Received) -> None:
     assert requests[0].headers["Content-Type"] == "application/json; charset=utf-8"
 
 
-async def test_cookies_are_not_kept(serve: Serve, client_on: MakeClient) -> None:
+async def test_cookies_are_ignored(serve: Serve, client_on: MakeClient) -> None:
     seen: list[str | None] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -96,7 +96,7 @@ async def test_cookies_are_not_kept(serve: Serve, client_on: MakeClient) -> None
 async def test_a_redirect_is_not_followed(
     simulator: Simulator, client: Client, received: Received, status: int
 ) -> None:
-    """What is signed for one host is not for another to see."""
+    """A signature for one host must not reach another host."""
     other, requests = received
     await other.get_table(SOURCE, 1)
     elsewhere = str(requests.pop().url)
@@ -110,23 +110,25 @@ async def test_a_redirect_is_not_followed(
 @pytest.mark.parametrize(
     ("encoding", "body"), [("gzip", gzip.compress(TABLE)), ("deflate", zlib.compress(TABLE)), ("identity", TABLE)]
 )
-async def test_a_compressed_answer_is_read(serve: Serve, client_on: MakeClient, encoding: str, body: bytes) -> None:
+async def test_a_compressed_response_is_decoded(
+    serve: Serve, client_on: MakeClient, encoding: str, body: bytes
+) -> None:
     client = client_on(await serve(answering(body, Content_Encoding=encoding)))
     assert (await client.get_table(SOURCE, 22)).id == 22
 
 
-async def test_an_answer_is_too_large_by_what_it_is_after_decompression(
-    serve: Serve, client_on: MakeClient, ear: Ear
+async def test_the_size_limit_applies_after_decompression(
+    serve: Serve, client_on: MakeClient, observer: RecordingObserver
 ) -> None:
-    bomb = gzip.compress(b" " * (4 * MAX_ANSWER_BYTES), 1)
-    assert len(bomb) < MAX_ANSWER_BYTES / 50
+    bomb = gzip.compress(b" " * (4 * MAX_RESPONSE_BYTES), 1)
+    assert len(bomb) < MAX_RESPONSE_BYTES / 50
     client = client_on(await serve(answering(bomb, Content_Encoding="gzip")))
     with pytest.raises(AnswerTooLarge, match=r"larger than 8 MiB"):
         await client.get_table(SOURCE, 22)
-    assert ear.reasons == ["too_large"]
+    assert observer.reasons == ["too_large"]
 
 
-async def test_an_answer_that_is_not_compressed_as_it_claims_is_malformed(serve: Serve, client_on: MakeClient) -> None:
+async def test_a_wrong_content_encoding_is_malformed(serve: Serve, client_on: MakeClient) -> None:
     with pytest.raises(MalformedAnswer):
         await client_on(await serve(answering(b"no gzip", Content_Encoding="gzip"))).get_table(SOURCE, 22)
 
@@ -147,38 +149,44 @@ CUT = {
 
 
 @pytest.mark.parametrize("text", NO_HTTP.values(), ids=NO_HTTP)
-async def test_what_is_not_http_is_malformed(serve_raw: Serve, client_on: MakeClient, text: bytes) -> None:
+async def test_invalid_http_is_malformed(serve_raw: Serve, client_on: MakeClient, text: bytes) -> None:
     with pytest.raises(MalformedAnswer, match="is not HTTP as it should be"):
         await client_on(f"http://{await serve_raw(speaking(text))}").get_table(SOURCE, 22)
 
 
 @pytest.mark.parametrize("text", CUT.values(), ids=CUT)
-async def test_a_connection_that_is_cut(serve_raw: Serve, client_on: MakeClient, text: bytes) -> None:
+async def test_an_aborted_connection_raises_connection_failed(
+    serve_raw: Serve, client_on: MakeClient, text: bytes
+) -> None:
     address = await serve_raw(speaking(text))
     with pytest.raises(ConnectionFailed, match=f"the connection to {address} was closed"):
         await client_on(f"http://{address}").get_table(SOURCE, 22)
 
 
-async def test_nobody_listens(client_on: MakeClient, ear: Ear) -> None:
+async def test_a_refused_connection_raises_connection_failed(
+    client_on: MakeClient, observer: RecordingObserver
+) -> None:
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     server.close()
     await server.wait_closed()
     with pytest.raises(ConnectionFailed, match=f"cannot connect to 127.0.0.1:{port}: [^N]"):
         await client_on(f"http://127.0.0.1:{port}").get_table(SOURCE, 22)
-    assert ear.reasons == ["connection"] * 4
+    assert observer.reasons == ["connection"] * 4
 
 
 @pytest.mark.parametrize("host", ["mms.invalid", f"maxcompute.{'a' * 70}.invalid", "a..invalid"])
-async def test_a_name_that_cannot_be_resolved(client_on: MakeClient, ear: Ear, host: str) -> None:
+async def test_an_unknown_host_name_raises_connection_failed(
+    client_on: MakeClient, observer: RecordingObserver, host: str
+) -> None:
     with pytest.raises(ConnectionFailed, match=f"the name {host} cannot be resolved"):
         await client_on(f"http://{host}").get_table(SOURCE, 22)
-    assert set(ear.reasons) == {"connection"}
+    assert set(observer.reasons) == {"connection"}
 
 
 @pytest.fixture
 def self_signed(tmp_path: Path) -> ssl.SSLContext:
-    """Return the server side of TLS with a certificate that nobody vouches for."""
+    """Return a server TLS context with a self-signed certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -204,8 +212,8 @@ def self_signed(tmp_path: Path) -> ssl.SSLContext:
     return context
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(
-    serve_raw: Serve, client_on: MakeClient, ear: Ear, self_signed: ssl.SSLContext
+async def test_a_self_signed_certificate_is_rejected(
+    serve_raw: Serve, client_on: MakeClient, observer: RecordingObserver, self_signed: ssl.SSLContext
 ) -> None:
     heard: list[bytes] = []
 
@@ -215,11 +223,11 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
     address = await serve_raw(connected, ssl=self_signed)
     with pytest.raises(ConnectionFailed, match=f"the TLS connection to {address} failed"):
         await client_on(f"https://{address}").get_table(SOURCE, 22)
-    assert ear.reasons == ["connection"] * 4
+    assert observer.reasons == ["connection"] * 4
     assert not any(heard)
 
 
-async def test_a_server_that_does_not_speak_tls(serve_raw: Serve, client_on: MakeClient) -> None:
+async def test_a_server_without_tls_raises_connection_failed(serve_raw: Serve, client_on: MakeClient) -> None:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -229,17 +237,17 @@ async def test_a_server_that_does_not_speak_tls(serve_raw: Serve, client_on: Mak
         await client_on(f"https://{address}").get_table(SOURCE, 22)
 
 
-async def until_met(simulator: Simulator, number: int) -> None:
-    """Wait until the fault has happened, of which the simulator has no event."""
+async def until_applied(simulator: Simulator, number: int) -> None:
+    """Wait until the fault was applied; the simulator has no event for it."""
     async with asyncio.timeout(10):
         while not simulator.faults.happened(number):  # noqa: ASYNC110 - see above
             await asyncio.sleep(0)
 
 
-async def test_a_cancelled_call_ends_at_once_and_leaves_the_client_usable(simulator: Simulator, client: Client) -> None:
+async def test_the_client_works_after_a_cancelled_call(simulator: Simulator, client: Client) -> None:
     number = simulator.faults.add(Fault(kind="hang"))
     call = asyncio.create_task(client.get_table(SOURCE, 1))
-    await until_met(simulator, number)
+    await until_applied(simulator, number)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
@@ -247,17 +255,17 @@ async def test_a_cancelled_call_ends_at_once_and_leaves_the_client_usable(simula
     assert (await client.get_table(SOURCE, 1)).id == 1
 
 
-async def test_a_cancelled_call_gives_its_place_to_the_next(simulator: Simulator, client_on: MakeClient) -> None:
+async def test_a_cancelled_call_releases_its_slot(simulator: Simulator, client_on: MakeClient) -> None:
     client = client_on(simulator.url, limits=Limits(requests_per_second=0, concurrency=1))
     number = simulator.faults.add(Fault(kind="hang", times=1))
     calls = [asyncio.create_task(client.get_table(SOURCE, 1)) for _ in range(3)]
-    await until_met(simulator, number)
+    await until_applied(simulator, number)
     calls[0].cancel()
     async with asyncio.timeout(10):
         assert [table.id for table in await asyncio.gather(*calls[1:])] == [1, 1]
 
 
-async def test_closing_leaves_no_connection_and_no_task(serve_raw: Serve, client_on: MakeClient) -> None:
+async def test_close_leaks_no_connection_and_no_task(serve_raw: Serve, client_on: MakeClient) -> None:
     ended = [asyncio.Event() for _ in range(3)]
     left = list(ended)
 

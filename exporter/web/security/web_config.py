@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, field
 
-from exporter.config.sections import Secret, Section, build, shown_key
+from exporter.config.sections import Secret, Section, hide_unusual_key, parse_section
 from exporter.errors import ConfigError, Problem
 from exporter.web.security.tls_names import (
     CIPHERS,
@@ -80,7 +80,7 @@ class TlsServer(Section, frozen=True, kw_only=True):
         texts = (self.cert, self.cert_file, self.key, self.key_file, self.client_ca, self.client_ca_file)
         return any(texts) or self.client_auth_type != "NoClientCert"
 
-    def impossible(self) -> Iterator[tuple[str, str]]:
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield missing, duplicate and unsupported settings."""
         if self.is_given:
             yield from self._pieces()
@@ -141,10 +141,10 @@ class HttpServer(Section, frozen=True, kw_only=True):
     """Headers of every response: Content-Security-Policy, X-Frame-Options, X-Content-Type-Options, X-XSS-Protection,
     Strict-Transport-Security."""
 
-    def impossible(self) -> Iterator[tuple[str, str]]:
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield headers that are not allowed, or have invalid values."""
         for name, value in self.headers.items():
-            where = f"headers.{shown_key(name)}"
+            where = f"headers.{hide_unusual_key(name)}"
             if name not in HEADERS:
                 yield where, f"is not allowed; allowed headers: {', '.join(HEADERS)}"
             elif HEADERS[name] and value not in HEADERS[name]:
@@ -167,7 +167,7 @@ class RateLimit(Section, frozen=True, kw_only=True):
         parts = re.findall(r"([\d.]+)([^\d.]+)", str(self.interval))
         return sum(float(amount) * _UNITS[unit] for amount, unit in parts)
 
-    def impossible(self) -> Iterator[tuple[str, str]]:
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield an invalid interval."""
         if not _DURATION.fullmatch(str(self.interval)):
             yield "interval", "expected a duration such as 1s, 500ms or 1m30s, or 0"
@@ -189,11 +189,11 @@ class WebConfig(Section, frozen=True, kw_only=True):
     rate_limit: RateLimit = field(default_factory=RateLimit)
     """Rate limit over all requests."""
 
-    def impossible(self) -> Iterator[tuple[str, str]]:
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield invalid hashes, paths and combinations."""
         for user, hashed in self.basic_auth_users.items():
             if reason := _unfit(user, hashed.text):
-                yield f"basic_auth_users.{shown_key(user)}", reason
+                yield f"basic_auth_users.{hide_unusual_key(user)}", reason
         for index, path in enumerate(self.auth_excluded_paths):
             if not path.startswith("/"):
                 yield f"auth_excluded_paths[{index}]", "expected a path such as /-/healthy"
@@ -222,7 +222,7 @@ def _unfit(user: str, hashed: str) -> str:
 def web_config_from(raw: object) -> WebConfig:
     """Parse a raw mapping; None is an empty file. Raises: ConfigError."""
     problems: list[Problem] = []
-    config = build(WebConfig, _without_blanks(raw), "", problems)
+    config = parse_section(WebConfig, _without_blanks(raw), "", problems)
     if config is None or problems:
         raise ConfigError(*problems)
     return config
@@ -244,7 +244,7 @@ def _without_blanks(raw: object) -> object:
     return _filled(WebConfig, inner)
 
 
-def _filled(kind: type[Section], raw: object) -> Any:  # noqa: ANN401 - `build` reports what is no mapping
+def _filled(kind: type[Section], raw: object) -> Any:  # noqa: ANN401 - `parse_section` reports other types
     if not isinstance(raw, Mapping):
         return raw
     known = {each.encode_name for each in msgspec.structs.fields(kind)}

@@ -1,4 +1,4 @@
-"""How hard MMS is asked: the waits it asks for, the rate, and the calls at a time, as the server sees them."""
+"""Throttling, as seen by the server: requested waits, rate limit, concurrency."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from exporter.mms.client import Client
 from exporter.mms.protocol import JobRequest
 from exporter.mms.throttle import MAX_SERVER_WAIT_SECONDS, Limits
 from exporter.simulator import Fault, Simulator
-from tests.mms.conftest import Ear, Hands, MakeClient, Serve, answering, sample
+from tests.mms.conftest import FakeClock, MakeClient, RecordingObserver, Serve, answering, sample
 
 SOURCE = 2_000_001
 TABLE = PARTITION = 11
@@ -20,17 +20,17 @@ async def until(is_so: asyncio.Event) -> None:
     await asyncio.wait_for(is_so.wait(), 30)
 
 
-async def test_the_wait_that_the_server_asks_for_is_kept(
-    simulator: Simulator, client: Client, hands: Hands, ear: Ear
+async def test_retry_after_is_respected(
+    simulator: Simulator, client: Client, fake_clock: FakeClock, observer: RecordingObserver
 ) -> None:
     simulator.faults.add(Fault(kind="throttle", retry_after_ms=2500, times=1))
     assert (await client.list_jobs(SOURCE)).is_complete
-    assert hands.slept == [2.5]
-    assert ear.reasons == ["throttled", None]
+    assert fake_clock.slept == [2.5]
+    assert observer.reasons == ["throttled", None]
 
 
-async def test_the_wait_is_kept_where_the_server_fails_otherwise(
-    serve: Serve, client_on: MakeClient, hands: Hands
+async def test_retry_after_is_respected_for_other_errors(
+    serve: Serve, client_on: MakeClient, fake_clock: FakeClock
 ) -> None:
     answers = [web.Response(status=503, headers={"Retry-After": "3"}), web.Response(body=sample("GetMmsTable"))]
 
@@ -38,82 +38,80 @@ async def test_the_wait_is_kept_where_the_server_fails_otherwise(
         return answers.pop(0)
 
     assert (await client_on(await serve(answer)).get_table(SOURCE, TABLE)).id == 22
-    assert hands.slept == [3.0]
+    assert fake_clock.slept == [3.0]
 
 
-async def test_the_longer_of_backoff_and_wait_is_taken(
-    simulator: Simulator, client_on: MakeClient, hands: Hands
+async def test_the_longer_of_backoff_and_retry_after_applies(
+    simulator: Simulator, client_on: MakeClient, fake_clock: FakeClock
 ) -> None:
     simulator.faults.add(Fault(kind="throttle", retry_after_ms=300, times=3))
     await client_on(simulator.url, jitter=0.5).list_jobs(SOURCE)
-    assert hands.slept == [0.3, 0.5, 1.0]
+    assert fake_clock.slept == [0.3, 0.5, 1.0]
 
 
-async def test_a_wait_holds_back_every_call_of_its_operation_and_no_other(
-    simulator: Simulator, client: Client, hands: Hands, ear: Ear
+async def test_a_pause_applies_to_one_operation(
+    simulator: Simulator, client: Client, fake_clock: FakeClock, observer: RecordingObserver
 ) -> None:
-    hands.gate = asyncio.Event()
+    fake_clock.gate = asyncio.Event()
     partition = next(simulator.world.truth().partitions(SOURCE))
     simulator.faults.add(Fault(kind="throttle", operation="GetMmsTable", retry_after_ms=2500, times=1))
     first = asyncio.create_task(client.get_table(SOURCE, 1))
     async with asyncio.timeout(10):
-        while not hands.slept:
+        while not fake_clock.slept:
             await client.get_partition(SOURCE, partition.id)
         others = [asyncio.create_task(client.get_table(SOURCE, 2)) for _ in range(3)]
-        while len(hands.slept) < 4:
+        while len(fake_clock.slept) < 4:
             await client.get_partition(SOURCE, partition.id)
     assert simulator.calls["GetMmsTable", SOURCE] == 1
-    hands.gate.set()
+    fake_clock.gate.set()
     tables = await asyncio.gather(first, *others)
     assert [table.id for table in tables] == [1, 2, 2, 2]
-    held_back = [seconds for operation, seconds in ear.waits if operation == "GetMmsTable"]
+    held_back = [seconds for operation, seconds in observer.waits if operation == "GetMmsTable"]
     assert held_back == [pytest.approx(2.5, abs=1)] * 3
-    assert {operation for operation, _ in ear.waits} == {"GetMmsTable"}
+    assert {operation for operation, _ in observer.waits} == {"GetMmsTable"}
 
 
-async def test_a_wait_holds_back_calls_that_had_begun_to_queue_before_it(
-    simulator: Simulator, client_on: MakeClient, hands: Hands
+async def test_a_pause_applies_to_calls_already_in_the_queue(
+    simulator: Simulator, client_on: MakeClient, fake_clock: FakeClock
 ) -> None:
     client = client_on(simulator.url, limits=Limits(requests_per_second=0, concurrency=1))
-    hands.gate = asyncio.Event()
+    fake_clock.gate = asyncio.Event()
     simulator.faults.add(Fault(kind="throttle", operation="GetMmsTable", retry_after_ms=2500, times=1))
     calls = [asyncio.create_task(client.get_table(SOURCE, 1)) for _ in range(3)]
     async with asyncio.timeout(10):
-        while len(hands.slept) < 3:
+        while len(fake_clock.slept) < 3:
             await client.list_data_sources()
     assert simulator.calls["GetMmsTable", SOURCE] == 1
-    hands.gate.set()
+    fake_clock.gate.set()
     assert [table.id for table in await asyncio.gather(*calls)] == [1, 1, 1]
 
 
-async def test_a_call_that_is_held_back_takes_nobodys_place(
-    simulator: Simulator, client_on: MakeClient, hands: Hands
-) -> None:
+async def test_a_paused_call_holds_no_slot(simulator: Simulator, client_on: MakeClient, fake_clock: FakeClock) -> None:
     client = client_on(simulator.url, limits=Limits(requests_per_second=0, concurrency=1))
-    hands.gate = asyncio.Event()
+    fake_clock.gate = asyncio.Event()
     simulator.faults.add(Fault(kind="throttle", operation="GetMmsTable", retry_after_ms=2500, times=1))
     held = asyncio.create_task(client.get_table(SOURCE, 1))
     async with asyncio.timeout(10):
-        while not hands.slept:
+        while not fake_clock.slept:
             await client.list_data_sources()
         assert (await client.list_jobs(SOURCE)).is_complete
     assert not held.done()
-    hands.gate.set()
+    fake_clock.gate.set()
     assert (await held).id == 1
 
 
-async def test_a_wait_that_is_too_long_is_not_sat_out(
-    simulator: Simulator, client: Client, hands: Hands, ear: Ear
+async def test_a_long_pause_raises_throttled(
+    simulator: Simulator, client: Client, fake_clock: FakeClock, observer: RecordingObserver
 ) -> None:
     simulator.faults.add(Fault(kind="throttle", retry_after_ms=31_000, times=1))
     with pytest.raises(Throttled) as caught:
         await client.list_jobs(SOURCE)
     assert caught.value.wait_seconds == 31
-    assert (hands.slept, ear.reasons, ear.retries) == ([], ["throttled"], {})
+    assert (fake_clock.slept, observer.reasons, observer.retries) == ([], ["throttled"], {})
 
 
-async def test_until_a_long_wait_is_over_calls_of_its_operation_fail_unsent(
-    simulator: Simulator, client: Client, hands: Hands, ear: Ear
+async def test_calls_fail_unsent_during_a_long_pause(
+    simulator: Simulator, client: Client, fake_clock: FakeClock, observer: RecordingObserver
 ) -> None:
     simulator.faults.add(Fault(kind="throttle", operation="ListMmsJobs", retry_after_ms=100_000, times=1))
     with pytest.raises(Throttled):
@@ -122,53 +120,53 @@ async def test_until_a_long_wait_is_over_calls_of_its_operation_fail_unsent(
         await client.list_jobs(SOURCE)
     assert str(caught.value).startswith("ListMmsJobs was not sent: MMS asked to wait ")
     assert simulator.calls["ListMmsJobs", SOURCE] == 1
-    assert ear.attempts[1:] == [], "what was not sent is no attempt"
-    assert (hands.slept, ear.retries) == ([], {}), "nor is there anything to repeat"
+    assert observer.attempts[1:] == [], "an unsent call is no attempt"
+    assert (fake_clock.slept, observer.retries) == ([], {}), "and is not retried"
     assert (await client.list_data_sources()).is_complete
 
 
-async def test_a_long_wait_ends(simulator: Simulator, client: Client, hands: Hands) -> None:
+async def test_calls_succeed_after_a_long_pause(simulator: Simulator, client: Client, fake_clock: FakeClock) -> None:
     simulator.faults.add(Fault(kind="throttle", operation="ListMmsJobs", retry_after_ms=100_000, times=1))
     with pytest.raises(Throttled):
         await client.list_jobs(SOURCE)
-    hands.ahead += 80
-    assert (await client.list_jobs(SOURCE)).is_complete, "what is left is short enough to be sat out"
-    assert hands.slept == [pytest.approx(20, abs=2)]
+    fake_clock.ahead += 80
+    assert (await client.list_jobs(SOURCE)).is_complete, "the remaining pause is short enough to wait for"
+    assert fake_clock.slept == [pytest.approx(20, abs=2)]
 
 
 @pytest.mark.parametrize("jump", [86_400.0, -86_400.0], ids=["forwards", "backwards"])
-async def test_a_wall_clock_that_jumps_makes_no_wait_longer_or_shorter(
-    serve: Serve, client_on: MakeClient, hands: Hands, jump: float
+async def test_a_wall_clock_jump_does_not_affect_a_pause(
+    serve: Serve, client_on: MakeClient, fake_clock: FakeClock, jump: float
 ) -> None:
     refusal = answering(b'{"Code": "Throttling.User"}', 429, x_acs_retry_after="100000")
     client = client_on(await serve(refusal))
     with pytest.raises(Throttled):
         await client.get_table(SOURCE, TABLE)
-    hands.wall_ahead += jump
-    hands.ahead += 40
+    fake_clock.wall_ahead += jump
+    fake_clock.ahead += 40
     with pytest.raises(Throttled) as caught:
         await client.get_table(SOURCE, TABLE)
-    assert caught.value.status is None, "it is not sent"
+    assert caught.value.status is None, "the call is not sent"
     assert caught.value.wait_seconds == pytest.approx(60, abs=2)
 
 
-async def test_no_wait_is_longer_than_its_bound(simulator: Simulator, client: Client, hands: Hands) -> None:
+async def test_a_pause_is_limited(simulator: Simulator, client: Client, fake_clock: FakeClock) -> None:
     simulator.faults.add(Fault(kind="throttle", retry_after_ms=10**10, times=1))
     with pytest.raises(Throttled):
         await client.list_jobs(SOURCE)
-    hands.ahead += MAX_SERVER_WAIT_SECONDS
+    fake_clock.ahead += MAX_SERVER_WAIT_SECONDS
     assert (await client.list_jobs(SOURCE)).is_complete
-    assert hands.slept == []
+    assert fake_clock.slept == []
 
 
-async def test_making_a_job_waits_as_long_as_it_is_asked_to(simulator: Simulator, client: Client, hands: Hands) -> None:
+async def test_create_job_respects_retry_after(simulator: Simulator, client: Client, fake_clock: FakeClock) -> None:
     table = next(simulator.world.truth().tables(SOURCE))
     simulator.faults.add(Fault(kind="throttle", operation="CreateMmsJob", retry_after_ms=4000, times=1))
     assert (await client.create_job(SOURCE, JobRequest(src_db_name=table.db_name))).async_task_id
-    assert hands.slept == [4.0]
+    assert fake_clock.slept == [4.0]
 
 
-async def test_calls_keep_the_rate(serve: Serve, client_on: MakeClient, ear: Ear) -> None:
+async def test_calls_respect_the_rate_limit(serve: Serve, client_on: MakeClient, observer: RecordingObserver) -> None:
     arrivals: list[float] = []
 
     async def answer(_: web.Request) -> web.Response:
@@ -178,11 +176,11 @@ async def test_calls_keep_the_rate(serve: Serve, client_on: MakeClient, ear: Ear
     client = client_on(await serve(answer), limits=Limits(requests_per_second=40, concurrency=16))
     await asyncio.gather(*(client.get_table(SOURCE, TABLE) for _ in range(9)))
     assert arrivals[-1] - arrivals[0] >= 8 / 40 * 0.9
-    assert len(ear.waits) == 9
-    assert sum(seconds for _, seconds in ear.waits) >= 0.8 * sum(range(9)) / 40
+    assert len(observer.waits) == 9
+    assert sum(seconds for _, seconds in observer.waits) >= 0.8 * sum(range(9)) / 40
 
 
-async def test_retries_keep_the_rate_too(serve: Serve, client_on: MakeClient) -> None:
+async def test_retries_respect_the_rate_limit(serve: Serve, client_on: MakeClient) -> None:
     arrivals: list[float] = []
 
     async def answer(_: web.Request) -> web.Response:
@@ -195,34 +193,34 @@ async def test_retries_keep_the_rate_too(serve: Serve, client_on: MakeClient) ->
     assert arrivals[-1] - arrivals[0] >= 7 / 20 * 0.9
 
 
-async def test_no_more_calls_are_under_way_than_allowed(serve: Serve, client_on: MakeClient) -> None:
-    under_way = most = 0
+async def test_concurrency_is_limited(serve: Serve, client_on: MakeClient) -> None:
+    running = most = 0
     is_full, may_end = asyncio.Event(), asyncio.Event()
 
     async def answer(request: web.Request) -> web.Response:
-        nonlocal under_way, most
+        nonlocal running, most
         if "partitions" in request.path:
             return web.Response(body=sample("GetMmsPartition"))
-        under_way += 1
-        most = max(most, under_way)
-        if under_way == 3:
+        running += 1
+        most = max(most, running)
+        if running == 3:
             is_full.set()
         await until(may_end)
-        under_way -= 1
+        running -= 1
         return web.Response(body=sample("GetMmsTable"))
 
     url = await serve(answer)
     client = client_on(url, limits=Limits(requests_per_second=0, concurrency=3))
     calls = [asyncio.create_task(client.get_table(SOURCE, number)) for number in range(12)]
     await until(is_full)
-    for _ in range(5):  # whatever was sent with the first three would be there by now
+    for _ in range(5):  # a fourth concurrent request would have arrived by now
         await client_on(url).get_partition(SOURCE, PARTITION)
     may_end.set()
     await asyncio.gather(*calls)
     assert most == 3
 
 
-async def test_connections_are_kept_and_shared(serve: Serve, client_on: MakeClient) -> None:
+async def test_connections_are_reused(serve: Serve, client_on: MakeClient) -> None:
     peers = set()
 
     async def answer(request: web.Request) -> web.Response:

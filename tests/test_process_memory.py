@@ -1,4 +1,4 @@
-"""All threads of a serving process take their memory from one place, and what is free of it is given back."""
+"""Memory settings: one malloc arena, and free memory returned to the system."""
 
 import subprocess
 import sys
@@ -28,13 +28,13 @@ for thread in threads:
 ranges = re.findall(r"^(\\w+)-(\\w+) ---p 00000000 00:00 0", Path("/proc/self/maps").read_text(), re.MULTILINE)
 print(sum(int(end, 16) - int(begin, 16) > 2**25 for begin, end in ranges))
 """
-"""Prints how many arenas beyond the first there are: glibc reserves 64 MiB of addresses for each."""
-SHARED = "from exporter.process_memory import share_one_arena; share_one_arena()"
+"""Prints the number of additional arenas; glibc reserves 64 MiB of addresses for each."""
+SHARED = "from exporter.process_memory import limit_malloc_arenas; limit_malloc_arenas()"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells")
-@pytest.mark.parametrize(("prepare", "is_shared"), [("", False), (SHARED, True)], ids=["as it is", "shared"])
-def test_threads_share_one_arena_once_they_are_told_to(prepare: str, *, is_shared: bool) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("prepare", "is_shared"), [("", False), (SHARED, True)], ids=["default", "limited"])
+def test_threads_share_one_arena_with_the_limit(prepare: str, *, is_shared: bool) -> None:
     command = [sys.executable, "-c", THREADS.format(prepare=prepare)]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)  # noqa: S603 - the program is above
     assert (int(done.stdout) == 0) == is_shared
@@ -43,7 +43,7 @@ def test_threads_share_one_arena_once_they_are_told_to(prepare: str, *, is_share
 HOLES = """
 from pathlib import Path
 
-from exporter.process_memory import give_back
+from exporter.process_memory import trim_heap
 
 def resident_pages() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1])
@@ -51,13 +51,13 @@ def resident_pages() -> int:
 held = [b"x" * 65536 for _ in range(1000)]
 del held[::2]
 before = resident_pages()
-give_back()
+trim_heap()
 print(before - resident_pages())
 """
-"""Prints how many pages are given back of 500 holes of 16 each."""
+"""Prints the number of returned pages, from 500 holes of 16 pages each."""
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells")
-def test_holes_are_given_back() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_trim_heap_returns_holes_to_the_system() -> None:
     done = subprocess.run([sys.executable, "-c", HOLES], cwd=ROOT, check=True, capture_output=True)  # noqa: S603 - the program is above
     assert int(done.stdout) > 500 * 14
