@@ -1,4 +1,4 @@
-"""docs/commands.md shows what the commands print, and names the fields that they have: UPDATE_GOLDEN=1 rewrites it."""
+"""docs/commands.md shows the output and the fields of the commands. UPDATE_GOLDEN=1 rewrites it."""
 
 import os
 import re
@@ -39,14 +39,14 @@ FIELDS["check"] = CHECK_FIELDS
 
 @pytest.fixture
 def world(simulator: Simulator, clock: ManualClock) -> Simulator:
-    """Provide an MMS an hour into its story, with failures."""
+    """Provide a simulation with failures, 1 hour after its start."""
     clock.advance(3600)
     happen(simulator.world, events.Fail(source_id=FIRST, partition_ids=(11, 12), share=0.2))
     return simulator
 
 
 async def answer_to(words: str, simulator: Simulator, clock: ManualClock) -> str:
-    """Return a command line and what it prints on a terminal; remarks come last, as they do there."""
+    """Return a command line with its output on a terminal; remarks come last."""
     invocation = arguments.parse(shlex.split(words), {})
     options = Options.of(invocation.values)
     if invocation.command == "check":
@@ -59,7 +59,7 @@ async def answer_to(words: str, simulator: Simulator, clock: ManualClock) -> str
 
 
 async def checked(simulator: Simulator) -> CommandReport[Finding]:
-    """Return what `check` finds with the least policy alone, as if it had asked MMS itself."""
+    """Return the report of `check` with the minimal policy, as if from the real endpoint."""
     simulator.identities.add(replace(IDENTITY, actions=frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})))
     config = config_on(simulator.url)
     report = await check(config, Options(), SYSTEM_CLOCK)
@@ -84,5 +84,5 @@ async def test_the_page_shows_what_the_commands_print(world: Simulator, clock: M
     assert PAGE.read_text(encoding="utf-8") == expected
 
 
-def test_every_field_says_what_it_means() -> None:
+def test_every_field_has_a_meaning() -> None:
     assert all(field.meaning for fields in FIELDS.values() for field in fields)

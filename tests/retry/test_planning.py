@@ -1,4 +1,4 @@
-"""Which jobs are made of what failed, and what is refused: pure, from rows to requests."""
+"""The jobs for failed units and the refusals, from rows to requests. Pure."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +9,8 @@ import pytest
 from exporter.mms.models import Job
 from exporter.mms.protocol import JobRequest
 from exporter.mms.record import record_from
-from exporter.retry import planning as scope
 from exporter.retry.coverage import Coverage
-from exporter.retry.planning import Wanted, plan
+from exporter.retry.planning import MAX_SCOPE_BYTES, MAX_UNITS, Wanted, plan
 from exporter.retry.units import Unit
 
 
@@ -43,10 +42,10 @@ def reasons(wanted: list[Unit], *unfinished: Job) -> dict[str, str]:
 
 @dataclass
 class Case:
-    """What failed, and the requests for it."""
+    """Selected units and the expected requests."""
 
     wanted: list[Unit]
-    asked: list[dict[str, Any]]
+    expected: list[dict[str, Any]]
     failed: tuple[Job, ...] = field(default=())
 
 
@@ -166,19 +165,19 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_failed_is_asked_for(name: str) -> None:
+def test_failed_units_are_requested(name: str) -> None:
     case = CASES[name]
     made = requests(case.wanted, case.failed)
-    expected = [JobRequest(name="n", **asked) for asked in case.asked]
+    expected = [JobRequest(name="n", **fields) for fields in case.expected]
     assert sorted(made, key=repr) == sorted(expected, key=repr)
 
 
 REFUSED = {
     "is DONE": (partition(1, status="DONE"), "it is DONE, not FAILED"),
     "is under way": (partition(1, status="doing"), "it is DOING, not FAILED"),
-    "says no status": (partition(1, status=None), "MMS does not say its status"),
-    "has no database": (partition(1, db=None), "MMS does not say its database or its table"),
-    "has no name": (partition(1, None), "MMS does not say its database or its table"),  # type: ignore[arg-type]  # as MMS may leave it out
+    "says no status": (partition(1, status=None), "MMS reports no status"),
+    "has no database": (partition(1, db=None), "MMS reports no database or no table"),
+    "has no name": (partition(1, None), "MMS reports no database or no table"),  # type: ignore[arg-type]  # as MMS may leave it out
     "hides its failed partitions": (
         table(1, has_partitions=True, partitions_failed=2),
         "2 of its partitions failed, and MMS lists none of them; try again",
@@ -187,7 +186,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_retried_is_refused(name: str) -> None:
+def test_units_that_cannot_be_retried_are_refused(name: str) -> None:
     unit, reason = REFUSED[name]
     assert reasons([unit]) == {str(unit): reason}
 
@@ -214,7 +213,7 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("how", TAKEN)
-def test_what_an_unfinished_job_has_is_left_to_it(how: str) -> None:
+def test_units_in_an_unfinished_job_are_refused(how: str) -> None:
     unit, unfinished = TAKEN[how]
     assert reasons([unit], unfinished) == {str(unit): "job 9 (job_9) is DOING, and may migrate it"}
 
@@ -236,32 +235,32 @@ FREE = {
 
 
 @pytest.mark.parametrize("how", FREE)
-def test_what_no_unfinished_job_has_is_migrated(how: str) -> None:
+def test_units_outside_unfinished_jobs_are_migrated(how: str) -> None:
     unit, unfinished = FREE[how]
     assert len(requests([unit], unfinished=(unfinished,))) == 1
 
 
-def test_a_job_that_is_named_is_migrated_as_it_was_with_its_data_or_without() -> None:
+def test_a_named_job_keeps_its_data_settings() -> None:
     named = job(7, config={"tables": ["orders"], "schemaOnly": True, "enableDataMigration": False})
     (batch,) = plan([Wanted(table(1), named)], Coverage(()), Coverage(())).batches
     request = batch.request("n", None)
     assert (request.schema_only, request.enable_data_migration) == (True, False)
 
 
-def test_two_tables_of_one_name_are_refused_since_a_name_would_mean_both() -> None:
+def test_two_tables_with_one_name_are_refused() -> None:
     both = [table(1), table(2)]
     assert set(reasons(both)) == {"table 1 sales.orders", "table 2 sales.orders"}
 
 
-def test_what_is_too_much_for_one_request_is_split() -> None:
-    made = requests([partition(number) for number in range(2 * scope.MAX_UNITS + 1)])
-    assert [len(request.partitions or ()) for request in made] == [scope.MAX_UNITS, scope.MAX_UNITS, 1]
-    assert [number for request in made for number in request.partitions or ()] == list(range(2 * scope.MAX_UNITS + 1))
+def test_a_large_request_is_split() -> None:
+    made = requests([partition(number) for number in range(2 * MAX_UNITS + 1)])
+    assert [len(request.partitions or ()) for request in made] == [MAX_UNITS, MAX_UNITS, 1]
+    assert [number for request in made for number in request.partitions or ()] == list(range(2 * MAX_UNITS + 1))
 
 
-def test_long_names_do_not_make_a_body_too_long() -> None:
+def test_long_names_split_the_request() -> None:
     made = requests([table(number, f"{number}{'ü' * 500}", dst_table=f"to_{number}") for number in range(300)])
-    assert max(len(msgspec.json.encode(request)) for request in made) < scope.MAX_SCOPE_BYTES + 1000
+    assert max(len(msgspec.json.encode(request)) for request in made) < MAX_SCOPE_BYTES + 1000
     assert sum(len(request.tables or ()) for request in made) == 300
 
 
