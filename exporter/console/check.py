@@ -152,7 +152,7 @@ def _listed(account: Account, total: int, selected: Sequence[DataSource]) -> Fin
 
 
 def _connection_findings(config: Config, account: Account, client: Client, error: MmsError | None) -> Iterator[Finding]:
-    """Yield what the first call shows: endpoint, clock, credentials and listing."""
+    """Yield the findings of the first call."""
     yield _endpoint(account, error)
     yield _clock(account, client.server_ahead_seconds, error)
     yield _credentials(config, account, error)
@@ -172,7 +172,7 @@ def _endpoint(account: Account, error: MmsError | None) -> Finding:
 
 
 def _clock(account: Account, ahead: float | None, error: MmsError | None) -> Finding:
-    """Compare this machine's clock with the Date of the last answer."""
+    """Compare the local clock with the last Date header."""
     detail = "" if ahead is None else _offset_text(ahead)
     is_refused = isinstance(error, AuthRefused) and error.refused == "clock"
     if is_refused or (ahead is not None and abs(ahead) > MAX_CLOCK_SECONDS):

@@ -68,7 +68,7 @@ def record_field(name: str, meaning: str, attribute: str = "") -> Field[Found[An
 
 
 def json_value(name: str, value: Any, account: Account) -> Any:  # noqa: ANN401 - whatever a record holds
-    """Return a record's value for JSON: times with zone, free text masked."""
+    """Return a JSON value: times with zone, free text masked."""
     if isinstance(value, msgspec.Struct):
         return {each: json_value(each, getattr(value, each), account) for each in value.__struct_fields__}
     if isinstance(value, tuple):

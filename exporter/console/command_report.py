@@ -58,7 +58,7 @@ class CommandReport(Generic[R]):
 
 
 def error_lines(errors: Iterable[QueryError]) -> Iterator[str]:
-    """Yield one line per account and kind of error, with its hint."""
+    """Yield one line per account and kind of error."""
 
     def kind(each: QueryError) -> tuple[str, str, str]:
         return each.account, each.error.reason, each.error.detail

@@ -62,7 +62,7 @@ async def jobs(config: Config, options: Options, now: float) -> CommandReport[Ro
 
 
 async def _listed(target: QueryTarget, status: str, database: str | None, table: str | None, limit: int) -> Newest[Job]:
-    """Return jobs of one status, optionally of one database or table."""
+    """Return jobs of one status, optionally filtered by name."""
     filters = JobFilter(status=status, src_db_name=database and like(database), src_table_name=table and like(table))
     return await newest(
         lambda page: target.client.jobs_page(target.source.id, filters, page),

@@ -55,7 +55,7 @@ class QueryPart(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class QueryResult(Generic[T]):
-    """The records of all data sources, in the order of configuration and names."""
+    """The records of all data sources, in configuration order."""
 
     found: Sequence[Found[T]]
     omitted: Sequence[str]

@@ -114,7 +114,7 @@ def _column(column: Column) -> str:
 
 
 async def _job(target: QueryTarget, number: int) -> QueryPart[Any]:
-    """Return a job with its tasks, if listing them is allowed. Raises: MmsError."""
+    """Return a job and, if permitted, its tasks. Raises: MmsError."""
     job = await target.client.send(get_mms_job(target.source.id, number))
     counts: dict[str, int] | None = None
     errors: list[MmsError] = []

@@ -51,7 +51,7 @@ def table(report: CommandReport[Any], style: OutputStyle) -> bytes:
 
 
 def cards(report: CommandReport[Any], style: OutputStyle) -> bytes:
-    """Return each row as label and text lines, separated by empty lines."""
+    """Return each row as lines of label and text."""
     if report.card is None:
         raise ValueError("a report without cards")
     blocks = []

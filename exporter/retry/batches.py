@@ -33,7 +33,7 @@ class JobTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @classmethod
     def of(cls, unit: Unit, job: Job | None, *, is_named: bool) -> Self:
-        """Return the template of a unit, with the settings of `job`."""
+        """Return the template of a unit with a job's settings."""
         config = job.config or _NOTHING if job else _NOTHING
         # Only a job that the user named may leave the data out: a schema-only retry would end DONE without data.
         columns = config.column_mapping
@@ -53,7 +53,7 @@ class JobTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class WholeTable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A table that a job migrates by name: everything that is not DONE."""
+    """A table that a job migrates by name."""
 
     id: int
     name: str
@@ -61,7 +61,7 @@ class WholeTable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The units of one job: partition IDs or table names of one database."""
+    """The units of one job, all of one database."""
 
     template: JobTemplate = msgspec.field(name="frame")  # the key in journals
     partitions: dict[str, tuple[int, ...]] = {}

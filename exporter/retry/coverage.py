@@ -16,7 +16,7 @@ _NOTHING: Final = JobConfig()
 
 @dataclass(frozen=True, slots=True)
 class _WholeDatabase:
-    """A job over all tables of a database, restricted by its lists."""
+    """A job over all tables of a database."""
 
     job: Job
     black: frozenset[str]
@@ -62,17 +62,17 @@ class Coverage:
         return _newest((*self._jobs_naming(unit), *self._jobs_over_database(unit)), lambda _: True)
 
     def settings_job(self, unit: Unit) -> Job | None:
-        """Return the job whose settings a retry of `unit` reuses, or None.
+        """Return the job whose settings a retry reuses, or None.
 
-        The job must have the same destination, if both are known. A job that names the unit comes before one
-        that covers its whole database.
+        The job must have the destination of `unit`, if both are known. A job that names the unit comes before one
+        that covers its database.
         """
         return _newest(self._jobs_naming(unit), lambda job: _has_same_destination(job, unit)) or _newest(
             self._jobs_over_database(unit), lambda job: _has_same_destination(job, unit)
         )
 
     def overlapping_job(self, unit: Unit) -> Job | None:
-        """Return a job that may migrate the unit or a part of it."""
+        """Return a job that may migrate any part of the unit."""
         job = self.newest_job(unit)
         if job is not None or not unit.has_partitions:
             return job

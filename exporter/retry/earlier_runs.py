@@ -63,7 +63,7 @@ class EarlierRuns:
         return EarlierJobs(tuple(found.values()), settles_in)
 
     async def _current(self, path: Path, run: RetryRun) -> tuple[Entry, ...]:
-        """Return a journal's entries, updated with the current state of their jobs."""
+        """Return the entries with the current states of their jobs."""
         if not any(entry.state == "made" for entry in run.entries):
             return run.entries
         # A job that MMS listed before was deleted. A job that it never listed may be listed late.
@@ -100,7 +100,7 @@ def _save(path: Path, changed: Mapping[int, Entry], clock: Clock) -> None:
 
 
 def _job(entry: Entry, job_id: int) -> Job:
-    """Return an entry as a job with the units of the entry."""
+    """Return an entry as a job with its units."""
     batch = entry.batch
     config = JobConfig(
         partitions=tuple(batch.partition_ids) or None, tables=tuple(table.name for table in batch.tables) or None

@@ -30,7 +30,7 @@ class FailedRecheck:
     """Rechecks batches; caches the lists it reads for FRESH_SECONDS."""
 
     def __init__(self, reader: FailedUnitReader, clock: Clock, planned_at: float | None) -> None:
-        """Set `planned_at` to the monotonic time of the plan, None for an earlier process."""
+        """Store the monotonic time of the plan, None if unknown."""
         self._reader = reader
         self._clock = clock
         self._planned_at = planned_at
@@ -52,7 +52,7 @@ class FailedRecheck:
         return self._clock.monotonic() - read_at <= FRESH_SECONDS
 
     async def _failed(self, db: str | None, table: str | None, units: Sequence[Unit]) -> frozenset[int]:
-        """Return the IDs of at least those of `units` that are FAILED."""
+        """Return the IDs of FAILED units, including all in `units`."""
         if len(units) <= MAX_SINGLE_READS:
             are_failed = await asyncio.gather(*map(self._is_failed, units))
             return frozenset(unit.id for unit, is_failed in zip(units, are_failed, strict=True) if is_failed)

@@ -38,11 +38,11 @@ class FailedUnitReader:
         self._source_id = source_id
 
     async def failed(self, db: str | None = None) -> list[Unit]:
-        """Return all FAILED tables and partitions of the source or one database."""
+        """Return all FAILED tables and partitions, optionally of one database."""
         return [*await self.failed_tables(db), *await self.failed_partitions(db)]
 
     async def failed_tables(self, db: str | None = None) -> list[Unit]:
-        """Return all FAILED tables of the source or one database."""
+        """Return all FAILED tables, optionally of one database."""
         found = await self._tables(TableFilter(db_name=None if db is None else like(db), status=(FAILED,)))
         return [unit for unit in found if db is None or unit.db == db]
 
@@ -76,7 +76,7 @@ class FailedUnitReader:
         return frozenset(name for name, count in counts.items() if count > 1)
 
     async def _tables_with_names(self, db: str, names: Collection[str]) -> list[Unit]:
-        """Return at least the tables of a database with these names."""
+        """Return the tables with these names, possibly also others."""
         if len(names) > MAX_NAMES:
             return [unit for unit in await self._tables(TableFilter(db_name=like(db))) if unit.db == db]
         found = await asyncio.gather(*(self.tables_named(db, name) for name in sorted(names)))

@@ -15,7 +15,7 @@ NEWEST: Final = 10 * PAGE_SIZE
 
 
 async def jobs_named(client: Client, source_id: int, name: str) -> tuple[Job, ...]:
-    """Return the jobs with exactly this name that the filter finds.
+    """Return the jobs with exactly this name, using the filter.
 
     Raises: MmsError; MalformedAnswer if none is found and a row is missing or damaged.
     """
@@ -76,9 +76,9 @@ async def jobs_of_run(client: Client, source_id: int, prefix: str) -> list[Job]:
 
 
 async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) -> list[Job]:
-    """Return the jobs with status INIT, DOING or an unknown one, except `own`.
+    """Return the unfinished jobs except those named in `own`.
 
-    Raises: MmsError, also if a list is incomplete or jobs of unknown status cannot be found.
+    A job with an unknown status counts as unfinished. Raises: MmsError, also if a list is incomplete.
     """
     # The total comes first: a job that changes its status meanwhile is then counted twice, not missed.
     total = await _count(client, source_id, None)

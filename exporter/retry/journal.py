@@ -75,12 +75,12 @@ class RetryRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def job_prefix(when: str, token: str) -> str:
-    """Return a job name prefix from a compact UTC time and a random token."""
+    """Return a job name prefix from a time and a token."""
     return f"mms-exporter-{when}-{token}-"
 
 
 def new_entries(prefix: str, batches: Sequence[Batch]) -> tuple[Entry, ...]:
-    """Return one planned entry per batch, each with a unique name."""
+    """Return one uniquely named entry per batch."""
     # With equal lengths no name is part of another.
     digits = max(3, len(str(len(batches))))
     return tuple(

@@ -55,7 +55,7 @@ class RetryPlan:
 def plan(
     wanted: Iterable[Wanted], failed: Coverage, unfinished: Coverage, shared_names: Collection[TableName] = ()
 ) -> RetryPlan:
-    """Return the jobs for the selected units that are FAILED, and the refused rest.
+    """Return the jobs for FAILED units, and the refused rest.
 
     `failed` provides settings, `unfinished` blocks units, `shared_names` are names of several tables of one database.
     """
@@ -127,7 +127,7 @@ def _without_tables_sent_by_ids(wanted: Iterable[Wanted]) -> list[Wanted]:
 
 
 def _with_table_mapping(unit: Unit, job: Job | None) -> Unit:
-    """Return a unit with its destination table, from the failed job if needed."""
+    """Return a unit with its destination table."""
     mapping = job.config.table_mapping if job and job.config else None
     if unit.dst_table or not mapping or not unit.table:
         return unit

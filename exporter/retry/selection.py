@@ -102,7 +102,7 @@ class _SelectionReader:
             self.wanted.append(Wanted(unit))
 
     async def add_job(self, number: int) -> None:
-        """Add the FAILED units of a failed job, with its settings."""
+        """Add a failed job's FAILED units with its settings."""
         try:
             job = await self._client.send(protocol.get_mms_job(self._source_id, number))
         except NotFound:
@@ -124,7 +124,7 @@ class _SelectionReader:
         self.wanted += [Wanted(_with_job_destination(job, unit), job) for unit in chosen]
 
     async def failed_jobs(self) -> Coverage:
-        """Return the failed jobs with a known database, for their settings."""
+        """Return the failed jobs that provide settings."""
         listing = await read_whole_list(
             "ListMmsJobs", lambda page: self._client.jobs_page(self._source_id, JobFilter(status=FAILED), page)
         )

@@ -27,6 +27,7 @@ from exporter.errors import (
 )
 from exporter.mms.client import Client
 from exporter.mms.models import Job
+from exporter.retry.batches import Batch
 from exporter.retry.coverage import Coverage
 from exporter.retry.failed_recheck import FailedRecheck
 from exporter.retry.failed_units import FailedUnitReader
@@ -93,10 +94,23 @@ async def _already_exists(context: RetryContext, index: int, entry: Entry) -> bo
 
 
 async def _recheck_and_send(context: RetryContext, recheck: FailedRecheck, index: int, entry: Entry) -> None:
-    """Send the units that are still FAILED and in no other job."""
+    """Send the FAILED units that no other job migrates."""
     entry = await _still_failed(context, recheck, index, entry)
-    if entry.state == "skipped":
-        return
+    if entry.state != "skipped":
+        entry = await _without_blocked_units(context, index, entry)
+    if entry.state != "skipped":
+        await _send(context, index, entry)
+
+
+async def _still_failed(context: RetryContext, recheck: FailedRecheck, index: int, entry: Entry) -> Entry:
+    try:
+        batch = await recheck.still_failed(entry.batch)
+    except MmsError as error:
+        raise stopped(error, "could not recheck which units are FAILED; nothing more was sent") from None
+    return _with_batch(context, index, entry, batch, "they are no longer FAILED")
+
+
+async def _without_blocked_units(context: RetryContext, index: int, entry: Entry) -> Entry:
     try:
         # A job with the entry's own name is an earlier request that arrived late; it blocks the units.
         own = context.journal.names - {entry.name}
@@ -105,30 +119,16 @@ async def _recheck_and_send(context: RetryContext, recheck: FailedRecheck, index
         raise stopped(error, "could not read the unfinished jobs; nothing more was sent") from None
     unfinished = Coverage((*jobs, *context.earlier))
     batch = entry.batch.without(lambda unit: blocking_reason(unit, unfinished))
-    if batch.is_empty:
-        context.journal.update(
-            index, replace(entry, state="skipped", reason="other jobs already migrate all of its units")
-        )
-        return
-    left_out = entry.batch.size - batch.size
-    if left_out:
-        context.notify(f"{entry.name}: {left_out:,} units left out, other jobs already migrate them")
-    await _send(context, index, replace(entry, batch=batch, left_out=entry.left_out + left_out))
+    return _with_batch(context, index, entry, batch, "other jobs already migrate them")
 
 
-async def _still_failed(context: RetryContext, recheck: FailedRecheck, index: int, entry: Entry) -> Entry:
-    """Return the entry with only FAILED units; `skipped` without any."""
-    try:
-        batch = await recheck.still_failed(entry.batch)
-    except MmsError as error:
-        raise stopped(error, "could not recheck which units are FAILED; nothing more was sent") from None
+def _with_batch(context: RetryContext, index: int, entry: Entry, batch: Batch, why: str) -> Entry:
+    """Return the entry with a smaller batch; `skipped` if it is empty."""
     if batch.is_empty:
-        return context.journal.update(
-            index, replace(entry, state="skipped", reason="none of its units is FAILED any more")
-        )
+        return context.journal.update(index, replace(entry, state="skipped", reason=f"all units left out, {why}"))
     left_out = entry.batch.size - batch.size
     if left_out:
-        context.notify(f"{entry.name}: {left_out:,} units left out, they are no longer FAILED")
+        context.notify(f"{entry.name}: left out {left_out:,} of {entry.batch.size:,} units, {why}")
     return replace(entry, batch=batch, left_out=entry.left_out + left_out)
 
 

@@ -59,7 +59,7 @@ async def incomplete_units(
 async def _poll_until_settled(
     units: Sequence[Unit], read: Read, may_settle: Callable[[Unit], bool], clock: Clock, until: float
 ) -> list[Unit]:
-    """Return what `read` still finds once it is stable or time is up."""
+    """Return the remaining units once stable or out of time."""
     left = await read(units)
     wait = FIRST_POLL_SECONDS
     while clock.monotonic() < until and (unsettled := [unit for unit in left if may_settle(unit)]):
@@ -70,7 +70,7 @@ async def _poll_until_settled(
 
 
 async def _failed_tables(client: Client, journal: Journal) -> list[Unit]:
-    """Return the FAILED tables that a run migrates by partition IDs."""
+    """Return the FAILED tables among those sent by IDs."""
     wanted, reader = frozenset(journal.run.tables), FailedUnitReader(client, journal.run.source_id)
     if len(wanted) > MAX_SINGLE_READS:
         return [table for table in await reader.failed_tables() if table.id in wanted]

@@ -22,7 +22,7 @@ MAX_FAILED_POLLS: Final = 10
 
 
 async def watch(context: RetryContext) -> AsyncIterator[tuple[Job, ...]]:
-    """Yield the jobs of a run every few seconds until all have ended.
+    """Yield the jobs of a run repeatedly until all have ended.
 
     A stopped or deleted job counts as ended. Raises: RetryStopped if the jobs stay unreadable.
     """

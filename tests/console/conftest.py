@@ -59,7 +59,7 @@ async def shown(command: str, config: Config, **options: Any) -> Shown:
 
 @pytest.fixture
 def query(simulator: Simulator, clock: ManualClock) -> Query:
-    """Provide a function that runs a command 1 hour after the start of the simulation."""
+    """Provide a function that runs a command on the simulation."""
     clock.advance(3600)
 
     async def ask(command: str, **options: Any) -> Shown:

@@ -42,7 +42,7 @@ async def on_terminal(*arguments: str, **environment: str) -> str:
 
 
 def _read_all(descriptor: int) -> bytes:
-    """Return the output of a terminal until its other end closes."""
+    """Return a terminal's output until its other end closes."""
     chunks = []
     try:
         while chunk := os.read(descriptor, 65536):
@@ -168,7 +168,7 @@ async def test_retry_without_an_input_requires_yes(config: str) -> None:
 
 
 async def in_shell(words: str) -> tuple[int | None, bytes]:
-    """Return the exit code and all output of a shell command."""
+    """Return a shell command's exit code and output."""
     process = await asyncio.create_subprocess_shell(
         f"exec {sys.executable} -m exporter {words}",
         cwd=ROOT,

@@ -59,11 +59,12 @@ async def answer_to(words: str, simulator: Simulator, clock: ManualClock) -> str
 
 
 async def checked(simulator: Simulator) -> CommandReport[Finding]:
-    """Return the report of `check` with the minimal policy, as if from the real endpoint."""
+    """Return the report of `check` with the minimal policy."""
     simulator.identities.add(replace(IDENTITY, actions=frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})))
     config = config_on(simulator.url)
     report = await check(config, Options(), SYSTEM_CLOCK)
     simulator.identities.add(IDENTITY)
+    # The page shows a real endpoint.
     url = region_only("cn-shanghai").accounts[0].url
     rows = [replace(row, detail=row.detail.replace(simulator.url, url)) for row in report.rows]
     return replace(report, rows=rows)

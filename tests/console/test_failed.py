@@ -11,7 +11,7 @@ from tests.console.conftest import FIRST, Query, shown
 
 
 def failed_ids(simulator: Simulator, source_id: int = FIRST) -> dict[str, set[int]]:
-    """Return the IDs of the failures of a source by kind."""
+    """Return the IDs of a source's failures by kind."""
     truth = simulator.world.truth()
     return {
         "table": {row.id for row in truth.tables(source_id) if row.status == "FAILED"},

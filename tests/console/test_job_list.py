@@ -15,7 +15,7 @@ def ids(rows: list[dict[str, object]], source_id: int = FIRST) -> list[object]:
 
 
 def truth(simulator: Simulator, statuses: set[str], source_id: int = FIRST) -> list[int]:
-    """Return the IDs of a source's jobs with these statuses, newest first."""
+    """Return the IDs of a source's jobs, newest first."""
     return [job.id for job in simulator.world.truth().jobs(source_id) if job.status in statuses]
 
 

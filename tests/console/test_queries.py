@@ -21,7 +21,7 @@ LOSABLE = tuple({field.encode_name for record in RECORDS for field in msgspec.st
 
 
 def two_accounts(url: str, **settings: object) -> Config:
-    """Return a configuration with the accounts `test` and `other` on one MMS."""
+    """Return a configuration with two accounts on one MMS."""
     return config_from({"accounts": [account_on(url), account_on(url, "other", **settings)]})
 
 

@@ -62,7 +62,7 @@ def policy() -> frozenset[str]:
 
 @pytest.fixture
 async def env(tmp_path: Path) -> AsyncIterator[RetryEnv]:
-    """Provide a source with many failures and an identity with the shipped policy."""
+    """Provide a source with failures and the shipped policy."""
     async with env_on(QUIET_WORLD, tmp_path) as made:
         made.fail(0.4)
         limited = Identity(IDENTITY.access_key_id, IDENTITY.access_key_secret, actions=policy())
@@ -273,7 +273,7 @@ async def test_units_in_newer_jobs_fail_the_run(env: RetryEnv, run: Run) -> None
     ended = await run(source=None, selection=RetrySelection(), resume=journal.path)
     assert not ended.outcome.succeeded
     assert all(" made: " in line for line in ended.lines)
-    assert "1 units left out" in ended.stderr
+    assert "left out 1 of " in ended.stderr
 
 
 async def test_an_incomplete_unit_of_a_done_job_fails_the_watch(env: RetryEnv, run: Run) -> None:

@@ -144,5 +144,5 @@ async def test_a_resumed_run_leaves_out_units_of_a_later_run(env: RetryEnv, run:
     assert (await run(yes=True)).outcome.succeeded
     jobs = made(env)
     resumed = await run(**RESUMED, resume=journal)
-    assert all(" skipped (other jobs already migrate all of its units): " in line for line in resumed.lines)
+    assert all(" skipped (all units left out, other jobs already migrate them): " in line for line in resumed.lines)
     assert (resumed.outcome.succeeded, made(env)) == (False, jobs)

@@ -73,7 +73,7 @@ async def read_until(terminal: int, text: str) -> str:
 
 @asynccontextmanager
 async def pseudo_terminal() -> AsyncIterator[tuple[int, int]]:
-    """Provide both ends of a terminal: the user's and the process's."""
+    """Provide both ends of a terminal: user and process."""
     ours, theirs = os.openpty()
     try:
         yield ours, theirs

@@ -17,7 +17,7 @@ from tests.console.conftest import FIRST, Query
 
 
 def truth(simulator: Simulator, kind: str) -> ApiRecord:
-    """Return the first record of a kind in the first source."""
+    """Return the first source's first record of a kind."""
     world = simulator.world.truth()
     lists = {"table": world.tables, "partition": world.partitions, "job": world.jobs}
     return next(iter(lists[kind](FIRST)))

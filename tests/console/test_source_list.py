@@ -84,7 +84,6 @@ async def test_an_unknown_source_is_an_error_with_the_known_ones(query: Query) -
 
 
 async def test_secrets_of_a_source_are_never_shown(simulator: Simulator, query: Query) -> None:
-    """Neither those of its configuration nor those in its error message."""
     source_id = next(row["id"] for row in (await query("sources", statuses=["START_FAILED"])).rows)
     happen(simulator.world, events.SetText(source_id=source_id, field="errMsg", text="no login with canary-password"))
     found = await query("sources")

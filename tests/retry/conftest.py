@@ -44,7 +44,7 @@ UnitName = tuple[str | None, str | None, str]
 
 @dataclass
 class RetryEnv:
-    """A simulated MMS, a client that may write, and a folder of journals."""
+    """A simulated MMS with a writing client and journals."""
 
     simulator: Simulator
     client: Client
@@ -69,7 +69,7 @@ class RetryEnv:
         return self.simulator.world
 
     def statuses(self) -> dict[UnitName, str | None]:
-        """Return the status of all partitions and unpartitioned tables by names."""
+        """Return all partition and table statuses by name."""
         truth = self.world.truth()
         plain = (table for table in truth.tables(SOURCE) if not table.has_partitions)
         known: dict[UnitName, str | None] = {(table.db_name, table.name, ""): table.status for table in plain}
@@ -109,7 +109,7 @@ class RetryEnv:
         return RetryContext(self.client, journal, self.messages.append, self.clock, resend=resend)
 
     async def create_all(self, journal: Journal, *, resend: bool = False) -> None:
-        """Create all jobs of a journal and wait for their IDs."""
+        """Create all jobs of a journal; wait for their IDs."""
         await create_jobs(self.context(journal, resend=resend))
         await await_job_ids(self.context(journal))
 
@@ -141,7 +141,7 @@ def assert_made_once(env: RetryEnv, entries: tuple[Entry, ...]) -> None:
 async def env_on(
     world_options: WorldOptions, folder: Path, limits: Limits = LONG_TIMEOUT, *, is_wall_virtual: bool = False
 ) -> AsyncIterator[RetryEnv]:
-    """Provide an environment on a new world, with a real or virtual wall clock."""
+    """Provide an environment on a new world."""
     ticks = ManualClock()
 
     async def sleep(seconds: float) -> None:

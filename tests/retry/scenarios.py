@@ -40,7 +40,7 @@ class Killed(BaseException):
 
 @dataclass
 class MortalClock:
-    """A clock that ends its process at its n-th reading, just before a request or a write."""
+    """A clock that ends its process at its n-th reading."""
 
     clock: Clock
     looks_left: int
@@ -129,7 +129,7 @@ class Scenario:
         await self.env.pass_time(self.rng.choice((5.0, 60.0, 400.0, 4000.0)))
 
     async def restore_a_copy(self) -> None:
-        """Resume a run twice, the second time from its earlier journal."""
+        """Resume a run twice, once from its earlier journal."""
         if self.journals():
             path = self.rng.choice(self.journals())
             copy = path.read_bytes()
@@ -196,7 +196,7 @@ class Scenario:
             self.story += [f"    {line}" for line in stderr.getvalue().splitlines()]
 
     async def _judge_success(self, outcome: Outcome, *, is_alone: bool) -> None:
-        """Check that all units of a run are DONE and nothing is FAILED."""
+        """Check that a run left nothing FAILED."""
         if is_alone:
             assert not await FailedUnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
         names = {line.split()[2] for line in outcome.output.decode().splitlines()}

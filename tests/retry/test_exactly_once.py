@@ -53,7 +53,7 @@ async def test_a_job_is_created_once_under_a_fault(env: RetryEnv, kind: str, ope
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_lost_answer_and_a_damaged_list_create_no_second_job(env: RetryEnv, kind: str) -> None:
-    """A damaged list does not prove that the job is missing."""
+    """A damaged list does not prove that none exists."""
     fault = msgspec.convert({"kind": kind, **SETTINGS.get(kind, {})}, Fault)
     with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
         env.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
@@ -91,7 +91,7 @@ class Killed(BaseException):
 
 
 class Mortal(Journal):
-    """A journal that ends its process before or after its n-th write."""
+    """A journal that ends its process at its n-th write."""
 
     def __init__(self, path: Path, run: RetryRun) -> None:
         super().__init__(path, run)
@@ -197,7 +197,7 @@ async def test_an_unclear_answer_causes_a_lookup(env: RetryEnv, fault: Fault) ->
 
 
 async def test_a_refusal_after_a_resend_causes_a_lookup(tmp_path: Path) -> None:
-    """The first request arrived late, and the second one conflicts with it."""
+    """The first request arrived late and causes the refusal."""
     async with env_on(replace(QUIET_WORLD, async_task_seconds=2 * SETTLE_SECONDS + 60), tmp_path) as env:
         env.fail(0.4)
         with Journal.create(env.folder, env.new_run(await env.plan())) as journal:

@@ -86,7 +86,7 @@ NEW_STATUS = "PAUSED"
 
 
 def add_job_of_new_status(env: RetryEnv, total: int) -> None:
-    """Give the newest of `total` jobs a status that no filter counts."""
+    """Give the newest job an unknown status."""
     jobs = "ListMmsJobs"
     env.simulator.faults.add(Fault(kind="total", operation=jobs, total=total, times=1))
     env.simulator.faults.add(

@@ -20,7 +20,7 @@ from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, UnitName, env_on
 
 
 async def migrated(env: RetryEnv, selection: RetrySelection) -> set[UnitName]:
-    """Run a selection to its end and return the changed units."""
+    """Run a selection and return the changed units."""
     before = env.statuses()
     with Journal.create(env.folder, env.new_run(await env.plan(selection))) as journal:
         await env.create_all(journal)
@@ -227,7 +227,7 @@ async def test_a_list_that_keeps_changing_is_an_error(env: RetryEnv) -> None:
 
 
 async def test_an_unfinished_job_that_moves_between_two_pages_is_found(env: RetryEnv) -> None:
-    """The newest of three running jobs is removed between two pages, so the next one moves up."""
+    """The removal of a job moves up the next one."""
     done = [row for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED"]
     for number, row in enumerate(done[:3]):
         request = JobRequest(name=f"other-{number}", src_db_name=row.db_name, partitions=(row.id,))

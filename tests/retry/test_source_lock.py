@@ -13,8 +13,8 @@ from tests.retry.test_journal import RUN
 HERE = (RUN.endpoint, RUN.source_id)
 
 
-def left(folder: Path, state: State) -> Path:
-    """Create the journal of an earlier run with a job in this state."""
+def create_journal(folder: Path, state: State) -> Path:
+    """Create the journal of an earlier run."""
     with Journal.create(folder, RUN) as journal:
         journal.update(0, msgspec.structs.replace(journal.entries[0], state=state))
     return journal.path
@@ -32,14 +32,14 @@ def test_a_second_run_is_blocked_until_the_first_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", [(RUN.endpoint, 8), ("http://127.0.0.1:2", RUN.source_id)])
 def test_other_data_sources_are_not_blocked(tmp_path: Path, place: tuple[str, int]) -> None:
-    left(tmp_path, "sending")
+    create_journal(tmp_path, "sending")
     with lock_source(tmp_path, *place), lock_source(tmp_path, "http://127.0.0.1:3", 9):
         pass
 
 
 @pytest.mark.parametrize("state", ["sending", "asked"])
 def test_a_job_in_doubt_blocks_all_runs_except_its_own(tmp_path: Path, state: State) -> None:
-    path = left(tmp_path, state)
+    path = create_journal(tmp_path, state)
     with pytest.raises(RetryStopped, match=f"nothing was sent; resume that run first: .* --resume={path}"):
         lock_source(tmp_path, *HERE).__enter__()
     with lock_source(tmp_path, *HERE, own=path):
@@ -48,13 +48,13 @@ def test_a_job_in_doubt_blocks_all_runs_except_its_own(tmp_path: Path, state: St
 
 @pytest.mark.parametrize("state", ["planned", "made", "done", "failed", "refused", "skipped"])
 def test_settled_and_unsent_jobs_block_no_run(tmp_path: Path, state: State) -> None:
-    left(tmp_path, state)
+    create_journal(tmp_path, state)
     with lock_source(tmp_path, *HERE):
         pass
 
 
 def test_a_copy_of_a_journal_does_not_replace_the_original(tmp_path: Path) -> None:
-    path = left(tmp_path / "state", "asked")
+    path = create_journal(tmp_path / "state", "asked")
     copy = tmp_path / "copy.json"
     copy.write_bytes(path.read_bytes())
     with pytest.raises(RetryStopped, match=f"--resume={path}"):
