@@ -25,9 +25,9 @@ def lock_source(folder: Path, endpoint: str, source_id: int, own: Path | None = 
     Raises: RetryStopped if another run has the lock, or left a job in doubt.
     """
     folder = create_private_folder(folder)
-    place = hashlib.sha256(_normalized(endpoint).encode()).hexdigest()[:12]
+    endpoint_hash = hashlib.sha256(_normalized(endpoint).encode()).hexdigest()[:12]
     prefix = None if own is None else read_run(own).prefix
-    with lock_file(folder / f"source-{source_id}-{place}.lock", f"data source {source_id} at {endpoint}"):
+    with lock_file(folder / f"source-{source_id}-{endpoint_hash}.lock", f"data source {source_id} at {endpoint}"):
         for path, run in other_journals(folder, endpoint, source_id, own):
             _check(path, run, prefix)
         yield

@@ -35,10 +35,10 @@ async def on_terminal(*arguments: str, **environment: str) -> str:
         stderr=asyncio.subprocess.DEVNULL,
     )
     os.close(theirs)
-    reading = asyncio.create_task(asyncio.to_thread(_read_all, ours))
+    read = asyncio.create_task(asyncio.to_thread(_read_all, ours))
     async with asyncio.timeout(30):
         assert await process.wait() == 0
-        return (await reading).decode()
+        return (await read).decode()
 
 
 def _read_all(descriptor: int) -> bytes:
@@ -111,11 +111,11 @@ async def test_a_name_is_raw_in_a_pipe_and_escaped_on_a_terminal(
     simulator: Simulator, config: str, output: str
 ) -> None:
     happen(simulator.world, events.RenameSource(source_id=FIRST, name="a\x1b[2Jb\x9b31m\u202e"))
-    words = "sources", config, f"--output={output}"
-    seen = await on_terminal(*words)
+    arguments = "sources", config, f"--output={output}"
+    seen = await on_terminal(*arguments)
     assert "[2Jb" in seen
     assert not set(seen) & set("\x1b\x9b\u202e")
-    assert "\u202e" in (await run(*words)).out
+    assert "\u202e" in (await run(*arguments)).out
 
 
 async def test_a_closed_pipe_is_no_error(simulator: Simulator, config: str) -> None:
@@ -144,7 +144,7 @@ async def test_a_full_disk_is_an_error(config: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("command", "code", "output"),
     [
         ("failed {config} >&-", 1, b"mms-exporter: cannot write to standard output: Bad file descriptor\n"),
         ("--config.check {config} >&-", 1, b"mms-exporter: cannot write to standard output: Bad file descriptor\n"),
@@ -157,8 +157,8 @@ async def test_a_full_disk_is_an_error(config: str) -> None:
         ("--nope <&- >&- 2>&-", 2, b""),
     ],
 )
-async def test_closed_streams_end_in_no_traceback(config: str, words: str, code: int, output: bytes) -> None:
-    assert await in_shell(words.format(config=config)) == (code, output)
+async def test_closed_streams_end_in_no_traceback(config: str, command: str, code: int, output: bytes) -> None:
+    assert await in_shell(command.format(config=config)) == (code, output)
 
 
 async def test_retry_without_an_input_requires_yes(config: str) -> None:
@@ -167,18 +167,18 @@ async def test_retry_without_an_input_requires_yes(config: str) -> None:
     assert output.startswith(b"mms-exporter: --yes: is required without a terminal")
 
 
-async def in_shell(words: str) -> tuple[int | None, bytes]:
+async def in_shell(command: str) -> tuple[int | None, bytes]:
     """Return a shell command's exit code and output."""
     process = await asyncio.create_subprocess_shell(
-        f"exec {sys.executable} -m exporter {words}",
+        f"exec {sys.executable} -m exporter {command}",
         cwd=ROOT,
         env=ENVIRONMENT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     async with asyncio.timeout(30):
-        told, _ = await process.communicate()
-    return process.returncode, told
+        output, _ = await process.communicate()
+    return process.returncode, output
 
 
 async def test_ctrl_c_ends_a_command_at_once(simulator: Simulator, config: str) -> None:

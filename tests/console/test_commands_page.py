@@ -31,7 +31,9 @@ from tests.programs import ROOT
 
 PAGE = ROOT / "docs" / "commands.md"
 WIDTH = 110
-EXAMPLE = re.compile(r"(?<=^```console\n)\$ mms-exporter (?P<words>[^\n]*)\n.*?(?=^```$)", re.DOTALL | re.MULTILINE)
+EXAMPLE = re.compile(
+    r"(?<=^```console\n)\$ mms-exporter (?P<command_line>[^\n]*)\n.*?(?=^```$)", re.DOTALL | re.MULTILINE
+)
 TABLE = re.compile(r"^<!-- fields: (?P<command>\w+) -->\n(?:\|[^\n]*\n)*", re.MULTILINE)
 FIELDS: dict[str, Sequence[Field[Any]]] = {"sources": sources.FIELDS, "jobs": jobs.FIELDS, "failed": failures.FIELDS}
 FIELDS["check"] = CHECK_FIELDS
@@ -45,9 +47,9 @@ def world(simulator: Simulator, clock: ManualClock) -> Simulator:
     return simulator
 
 
-async def answer_to(words: str, simulator: Simulator, clock: ManualClock) -> str:
+async def answer_to(command_line: str, simulator: Simulator, clock: ManualClock) -> str:
     """Return a command line with its output on a terminal; remarks come last."""
-    invocation = arguments.parse(shlex.split(words), {})
+    invocation = arguments.parse(shlex.split(command_line), {})
     options = Options.of(invocation.values)
     if invocation.command == "check":
         report: CommandReport[Any] = await checked(simulator)
@@ -55,7 +57,7 @@ async def answer_to(words: str, simulator: Simulator, clock: ManualClock) -> str
         report = await report_of(invocation.command, config_on(simulator.url), options, Clock(wall=clock))
     text = printed(report, options.output, OutputStyle(WIDTH)).decode().replace("\r\n", "\n")
     lines = [*text.splitlines(), *(f"mms-exporter: {remark}" for remark in report.remarks())]
-    return "".join(f"{line.rstrip()}\n" for line in (f"$ mms-exporter {words}", *lines))
+    return "".join(f"{line.rstrip()}\n" for line in (f"$ mms-exporter {command_line}", *lines))
 
 
 async def checked(simulator: Simulator) -> CommandReport[Finding]:
@@ -78,7 +80,7 @@ def table_of(command: str) -> str:
 
 async def test_the_page_shows_what_the_commands_print(world: Simulator, clock: ManualClock) -> None:
     page = PAGE.read_text(encoding="utf-8")
-    answers = iter([await answer_to(match["words"], world, clock) for match in EXAMPLE.finditer(page)])
+    answers = iter([await answer_to(match["command_line"], world, clock) for match in EXAMPLE.finditer(page)])
     expected = TABLE.sub(lambda match: table_of(match["command"]), EXAMPLE.sub(lambda _: next(answers), page))
     if os.environ.get("UPDATE_GOLDEN"):
         PAGE.write_text(expected, encoding="utf-8")

@@ -78,7 +78,7 @@ async def test_a_limit_of_zero_only_counts(simulator: Simulator, query: Query) -
 
 
 @pytest.mark.parametrize(
-    ("shown_rows", "omitted", "is_exact", "said"),
+    ("shown_rows", "omitted", "is_exact", "text"),
     [
         (1, 1, True, "1 more failed table"),
         (1, 2, True, "2 more failed tables"),

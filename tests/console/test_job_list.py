@@ -83,12 +83,12 @@ async def test_an_unreadable_source_hides_no_other(simulator: Simulator, query: 
     assert ids(found.rows) == []
     assert ids(found.rows, FIRST + 1) == truth(simulator, UNFINISHED_OR_FAILED, FIRST + 1)
     assert not found.report.succeeded
-    (complaint,) = found.remarks
-    assert complaint.startswith("account test, hive-sales-001: ListMmsJobs failed (status 403, code NoPermission")
-    assert "grant this identity" in complaint
+    (line,) = found.remarks
+    assert line.startswith("account test, hive-sales-001: ListMmsJobs failed (status 403, code NoPermission")
+    assert "grant this identity" in line
 
 
 async def test_an_error_of_all_sources_is_printed_once(simulator: Simulator, query: Query) -> None:
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsJobs"))
-    (complaint,) = (await query("jobs")).remarks
-    assert ", hive-sales-001, maxcompute-finance-006 and 1 more: " in complaint
+    (line,) = (await query("jobs")).remarks
+    assert ", hive-sales-001, maxcompute-finance-006 and 1 more: " in line

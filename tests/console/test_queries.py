@@ -49,9 +49,9 @@ async def test_an_unreadable_account_hides_no_other(simulator: Simulator) -> Non
     found = await shown("sources", two_accounts(simulator.url, credentials=WRONG_KEY))
     assert {row["account"] for row in found.rows} == {"test"}
     assert not found.report.succeeded
-    (complaint,) = found.remarks
-    assert complaint.startswith("account other: ListMmsDataSources failed (status ")
-    assert complaint.endswith("check the access key, the security token and the clock of this machine")
+    (line,) = found.remarks
+    assert line.startswith("account other: ListMmsDataSources failed (status ")
+    assert line.endswith("check the access key, the security token and the clock of this machine")
 
 
 async def test_no_source_is_unknown_while_an_account_is_unreadable(
@@ -59,7 +59,7 @@ async def test_no_source_is_unknown_while_an_account_is_unreadable(
 ) -> None:
     found = await shown("sources", two_accounts(simulator.url, credentials=WRONG_KEY), sources=["elsewhere"])
     assert found.rows == []
-    assert [complaint.partition(":")[0] for complaint in found.remarks] == ["account other"]
+    assert [line.partition(":")[0] for line in found.remarks] == ["account other"]
 
 
 async def test_a_failed_call_is_retried(simulator: Simulator) -> None:
@@ -100,8 +100,8 @@ async def test_a_row_with_only_an_id_is_shown(
 async def test_no_name_reaches_standard_error_raw(simulator: Simulator) -> None:
     happen(simulator.world, events.RenameSource(source_id=FIRST, name="a\x1b[31m\nb\u202e"))
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", source_id=FIRST))
-    (complaint,) = (await shown("jobs", config_on(simulator.url))).remarks
-    assert complaint.startswith("account test, a\\x1b[31m\\nb\\u202e: ")
+    (line,) = (await shown("jobs", config_on(simulator.url))).remarks
+    assert line.startswith("account test, a\\x1b[31m\\nb\\u202e: ")
     with pytest.raises(ConfigError) as caught:
         await shown("jobs", config_on(simulator.url), sources=["\x1b[31m"])
     assert str(caught.value).isprintable()

@@ -154,7 +154,7 @@ async def test_the_question_names_the_units_and_the_source(env: RetryEnv, run: R
     assert "\x1b" not in stderr
 
 
-UNCLEAR: list[tuple[dict[str, Any], list[str]]] = [
+INVALID: list[tuple[dict[str, Any], list[str]]] = [
     ({}, ["--yes: is required without a terminal; --dry-run shows what would be sent"]),
     ({"source": None, "yes": True}, ["--source: is required: name or ID of the data source"]),
     (
@@ -169,7 +169,7 @@ UNCLEAR: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "problems"), UNCLEAR)
+@pytest.mark.parametrize(("given", "problems"), INVALID)
 async def test_invalid_options_are_refused_before_any_call(
     env: RetryEnv, run: Run, given: dict[str, Any], problems: Sequence[str]
 ) -> None:
@@ -247,17 +247,17 @@ async def test_a_second_run_is_blocked_while_a_job_is_in_doubt(env: RetryEnv, ru
 
 async def test_watching_needs_no_lock(env: RetryEnv, run: Run) -> None:
     passing, free = env.clock.sleep, list[float]()
-    place = (env.folder / "state", env.simulator.url, SOURCE)
+    source = (env.folder / "state", env.simulator.url, SOURCE)
 
     async def sleep(seconds: float) -> None:
-        with suppress(RetryStopped), lock_source(*place):
+        with suppress(RetryStopped), lock_source(*source):
             free.append(seconds)
         await passing(seconds)
 
     env.clock = replace(env.clock, sleep=sleep)
     assert (await run(yes=True, watch=True)).outcome.succeeded
     assert free
-    with lock_source(*place):
+    with lock_source(*source):
         resumed = await run(source=None, selection=RetrySelection(), resume=journals(env)[0], watch=True)
     assert resumed.outcome.succeeded
 

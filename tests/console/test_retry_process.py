@@ -35,7 +35,7 @@ def made(simulator: Simulator) -> list[str | None]:
     return [created.job.name for created in simulator.world.site(SOURCE).roster.created]
 
 
-def words(simulator: Simulator, folder: Path) -> list[str]:
+def arguments_for(simulator: Simulator, folder: Path) -> list[str]:
     failed = next(row.id for row in simulator.world.truth().partitions(SOURCE) if row.status == "FAILED")
     file = write_config(folder, simulator.url)
     return ["retry", f"--config.file={file}", f"--source={SOURCE}", f"--partition={failed}"]
@@ -85,7 +85,7 @@ async def pseudo_terminal() -> AsyncIterator[tuple[int, int]]:
 async def test_a_confirmed_run_on_a_terminal_continues(simulator: Simulator, tmp_path: Path) -> None:
     async with (
         pseudo_terminal() as (ours, theirs),
-        started(*words(simulator, tmp_path), "--watch", state=tmp_path, terminal=theirs) as process,
+        started(*arguments_for(simulator, tmp_path), "--watch", state=tmp_path, terminal=theirs) as process,
     ):
         await read_until(ours, "Migrate 1 partition of hive-sales-001 again? [y/N]")
         assert not made(simulator)
@@ -100,7 +100,7 @@ async def test_a_confirmed_run_on_a_terminal_continues(simulator: Simulator, tmp
 async def test_an_interrupt_at_the_question_sends_nothing(simulator: Simulator, tmp_path: Path) -> None:
     async with (
         pseudo_terminal() as (ours, theirs),
-        started(*words(simulator, tmp_path), state=tmp_path, terminal=theirs) as process,
+        started(*arguments_for(simulator, tmp_path), state=tmp_path, terminal=theirs) as process,
     ):
         await read_until(ours, "[y/N]")
         process.send_signal(signal.SIGINT)
@@ -115,7 +115,7 @@ async def test_an_ignored_sighup_does_not_end_the_run(simulator: Simulator, tmp_
     simulator.faults.add(Fault(kind="latency", operation="CreateMmsJob", seconds=0.5, times=1))
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        async with started(*words(simulator, tmp_path), "--yes", state=tmp_path) as process:
+        async with started(*arguments_for(simulator, tmp_path), "--yes", state=tmp_path) as process:
             await eventually(lambda: simulator.calls["CreateMmsJob", SOURCE] > 0, 20)
             process.send_signal(signal.SIGHUP)
             async with asyncio.timeout(30):
@@ -126,7 +126,7 @@ async def test_an_ignored_sighup_does_not_end_the_run(simulator: Simulator, tmp_
 
 
 async def test_without_a_terminal_yes_is_required(simulator: Simulator, tmp_path: Path) -> None:
-    ended = await run(*words(simulator, tmp_path))
+    ended = await run(*arguments_for(simulator, tmp_path))
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("mms-exporter: --yes: is required without a terminal")
 
@@ -136,7 +136,7 @@ async def test_a_run_killed_during_a_request_creates_its_job_once(
     simulator: Simulator, tmp_path: Path, by: signal.Signals
 ) -> None:
     simulator.faults.add(Fault(kind="drip", operation="CreateMmsJob", bytes_per_second=1))
-    arguments = words(simulator, tmp_path)
+    arguments = arguments_for(simulator, tmp_path)
     async with started(*arguments, "--yes", state=tmp_path) as process:
         await eventually(lambda: bool(made(simulator)), 20)
         process.send_signal(by)

@@ -75,7 +75,7 @@ async def test_an_unreadable_source_hides_no_match(simulator: Simulator, query: 
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", source_id=FIRST))
     found = await query("show", record=("job", 1))
     assert len(found.rows) > 1
-    assert [complaint.partition(": ")[0] for complaint in found.remarks] == ["account test, hive-sales-001"]
+    assert [line.partition(": ")[0] for line in found.remarks] == ["account test, hive-sales-001"]
 
 
 async def test_a_partition_value_with_special_characters_is_complete(simulator: Simulator, query: Query) -> None:

@@ -31,7 +31,7 @@ SETTLE_SECONDS = 300.0
 DAYS_2 = 2 * 86_400.0
 LAST_RUNS = 12
 """Runs after which everything must be DONE."""
-LOST: tuple[Kind, ...] = ("lost_answer", "lost_answer", "truncated", "reset", "html")
+LOST_ANSWERS: tuple[Kind, ...] = ("lost_answer", "lost_answer", "truncated", "reset", "html")
 
 
 class Killed(BaseException):
@@ -39,23 +39,23 @@ class Killed(BaseException):
 
 
 @dataclass
-class MortalClock:
+class KillingClock:
     """A clock that ends its process at its n-th reading."""
 
     clock: Clock
-    looks_left: int
+    readings_left: int
 
     def wall(self) -> float:
-        self._look()
+        self._count_reading()
         return self.clock.wall()
 
     async def sleep(self, seconds: float) -> None:
-        self._look()
+        self._count_reading()
         await self.clock.sleep(seconds)
 
-    def _look(self) -> None:
-        self.looks_left -= 1
-        if self.looks_left < 0:
+    def _count_reading(self) -> None:
+        self.readings_left -= 1
+        if self.readings_left < 0:
             raise Killed
 
 
@@ -100,22 +100,22 @@ class Scenario:
     async def step(self) -> None:
         """Run one random step and check the invariants."""
         steps = (
-            *(self.one_run, self.one_run, self.one_run, self.two_runs, self.resume, self.resume),
+            *(self.run_once, self.run_once, self.run_once, self.run_twice_at_once, self.resume, self.resume),
             *(self.pass_time, self.pass_time, self.fail, self.remove_job, self.restore_a_copy),
         )
         step = self.rng.choice(steps)
         self.story.append(f"{self.env.ticks():.0f} {step.__name__}")
         await step()
-        self.judge()
+        self.check()
 
-    def judge(self) -> None:
+    def check(self) -> None:
         assert not self.env.world.truth().created_twice(SOURCE), "\n".join(self.story)
         assert len(self._existing()) == len(set(self._existing())), "\n".join(self.story)
 
-    async def one_run(self) -> None:
+    async def run_once(self) -> None:
         await self._run(watch=self.rng.random() < 0.4)
 
-    async def two_runs(self) -> None:
+    async def run_twice_at_once(self) -> None:
         await asyncio.gather(
             self._run(is_alone=False, watch=self.rng.random() < 0.5), self._run(is_alone=False, watch=False)
         )
@@ -123,7 +123,7 @@ class Scenario:
     async def resume(self) -> None:
         if self.journals():
             path = self.rng.choice(self.journals())
-            await self._run(watch=self.rng.random() < 0.4, resume=path, resend=self._is_surely_missing(path))
+            await self._run(watch=self.rng.random() < 0.4, resume=path, resend=self._can_resend(path))
 
     async def pass_time(self) -> None:
         await self.env.pass_time(self.rng.choice((5.0, 60.0, 400.0, 4000.0)))
@@ -133,9 +133,9 @@ class Scenario:
         if self.journals():
             path = self.rng.choice(self.journals())
             copy = path.read_bytes()
-            await self._run(resume=path, resend=self._is_surely_missing(path))
+            await self._run(resume=path, resend=self._can_resend(path))
             path.write_bytes(copy)
-            await self._run(resume=path, resend=self._is_surely_missing(path))
+            await self._run(resume=path, resend=self._can_resend(path))
 
     async def fail(self) -> None:
         rows = [row.id for row in self.env.world.truth().partitions(SOURCE) if row.status == "DONE"]
@@ -148,7 +148,7 @@ class Scenario:
         if jobs and self.rng.random() < 0.3:
             happen(self.env.world, events.RemoveJob(source_id=SOURCE, job_id=self.rng.choice(jobs).id))
 
-    def _is_surely_missing(self, path: Path) -> bool:
+    def _can_resend(self, path: Path) -> bool:
         """Return whether none of the jobs in doubt was created."""
         doubtful = {entry.name for entry in read_run(path).entries if entry.state == "sending"}
         return not doubtful & set(self._existing())
@@ -158,18 +158,18 @@ class Scenario:
         created = self.env.world.site(SOURCE).roster.created
         return [each.job.name for each in created if each.is_made and not each.is_removed]
 
-    async def _run(self, *, may_die: bool = True, is_alone: bool = True, **given: Any) -> bool:
+    async def _run(self, *, may_be_killed: bool = True, is_alone: bool = True, **given: Any) -> bool:
         """Run the command and check a successful result."""
         clock, rng = self.env.clock, self.rng
-        if may_die and rng.random() < 0.3:
-            mortal = MortalClock(clock, rng.randrange(120))
-            clock = replace(clock, wall=mortal.wall, sleep=mortal.sleep)
-        if may_die and rng.random() < 0.3:
+        if may_be_killed and rng.random() < 0.3:
+            killing_clock = KillingClock(clock, rng.randrange(120))
+            clock = replace(clock, wall=killing_clock.wall, sleep=killing_clock.sleep)
+        if may_be_killed and rng.random() < 0.3:
             operation = rng.choice(("CreateMmsJob", "CreateMmsJob", "ListMmsJobs", "GetMmsAsyncTask"))
-            fault = Fault(kind=rng.choice(LOST), operation=operation, times=1, skip=rng.randrange(3))
+            fault = Fault(kind=rng.choice(LOST_ANSWERS), operation=operation, times=1, skip=rng.randrange(3))
             self.env.simulator.faults.add(fault)
         try:
-            outcome = await self._retried(clock, **given)
+            outcome = await self._retry(clock, **given)
         except (ExporterError, Killed) as error:
             self.story.append(f"  {given} {type(error).__name__} {error}"[:300])
             return False
@@ -177,10 +177,10 @@ class Scenario:
             self.env.simulator.faults.clear()
         self.story.append(f"  {given} fine={outcome.succeeded}")
         if outcome.succeeded and given.get("watch") and self.env.ticks() - self.failed_at > SETTLE_SECONDS:
-            await self._judge_success(outcome, is_alone=is_alone)
+            await self._check_success(outcome, is_alone=is_alone)
         return outcome.succeeded
 
-    async def _retried(self, clock: Clock, **given: Any) -> Outcome:
+    async def _retry(self, clock: Clock, **given: Any) -> Outcome:
         is_new = given.get("resume") is None
         options = RetryOptions(
             state_folder=self.folder,
@@ -195,7 +195,7 @@ class Scenario:
         finally:
             self.story += [f"    {line}" for line in stderr.getvalue().splitlines()]
 
-    async def _judge_success(self, outcome: Outcome, *, is_alone: bool) -> None:
+    async def _check_success(self, outcome: Outcome, *, is_alone: bool) -> None:
         """Check that a run left nothing FAILED."""
         if is_alone:
             assert not await FailedUnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
@@ -211,16 +211,16 @@ class Scenario:
         }
         assert statuses <= {"DONE"}, "\n".join(self.story)
 
-    async def come_to_an_end(self) -> None:
+    async def finish(self) -> None:
         """Check that everything becomes DONE without further kills."""
         await self.env.pass_time(DAYS_2)
         for path in self.journals():
-            await self._run(may_die=False, resume=path, resend=self._is_surely_missing(path))
-            self.judge()
+            await self._run(may_be_killed=False, resume=path, resend=self._can_resend(path))
+            self.check()
         for _ in range(LAST_RUNS):
             await self.env.pass_time(self.env.world.options.job_seconds)
-            succeeded = await self._run(may_die=False, watch=True)
-            self.judge()
+            succeeded = await self._run(may_be_killed=False, watch=True)
+            self.check()
             if succeeded:
                 assert not await FailedUnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
                 return

@@ -90,7 +90,7 @@ class Killed(BaseException):
     """The end of a process; nothing handles it."""
 
 
-class Mortal(Journal):
+class KillingJournal(Journal):
     """A journal that ends its process at its n-th write."""
 
     def __init__(self, path: Path, run: RetryRun) -> None:
@@ -98,11 +98,11 @@ class Mortal(Journal):
         self.ends_at, self.is_before = 0, False
         self.noted = 0
 
-    def update(self, place: int, entry: Entry) -> Entry:
+    def update(self, index: int, entry: Entry) -> Entry:
         self.noted += 1
         if self.noted == self.ends_at and self.is_before:
             raise Killed
-        super().update(place, entry)
+        super().update(index, entry)
         if self.noted == self.ends_at:
             raise Killed
         return entry
@@ -115,7 +115,7 @@ async def test_a_run_killed_at_any_journal_write_can_be_resumed(
 ) -> None:
     wanted, before, plan = env.failed(), env.statuses(), await env.plan()
     assert 3 * len(plan.batches) >= 6, "sending, asked and made, for each job"
-    with Mortal.create(env.folder, env.new_run(plan)) as journal:
+    with KillingJournal.create(env.folder, env.new_run(plan)) as journal:
         journal.ends_at, journal.is_before = ends_at, is_before
         with pytest.raises(Killed):
             await env.create_all(journal)
@@ -173,7 +173,7 @@ async def test_a_rejected_request_is_refused_and_the_others_are_created(env: Ret
     assert "InvalidParameter.partitions" in journal.entries[0].reason
 
 
-DOUBTFUL = [
+UNCLEAR = [
     Fault(kind="html", status=403),
     Fault(kind="error", status=409, code="JobExists"),
     Fault(kind="error", status=400, code="SignatureNonceUsed"),
@@ -185,7 +185,7 @@ DOUBTFUL = [
 ]
 
 
-@pytest.mark.parametrize("fault", DOUBTFUL, ids=lambda fault: f"{fault.kind}-{fault.code}")
+@pytest.mark.parametrize("fault", UNCLEAR, ids=lambda fault: f"{fault.kind}-{fault.code}")
 async def test_an_unclear_answer_causes_a_lookup(env: RetryEnv, fault: Fault) -> None:
     with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
         env.simulator.faults.add(msgspec.structs.replace(fault, operation="CreateMmsJob", times=1))

@@ -91,7 +91,7 @@ def test_a_linked_folder_is_resolved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         (b"", "is not a journal of mms-exporter retry"),
         (b'{"format": 1}', "is not a journal of mms-exporter retry"),
@@ -99,10 +99,10 @@ def test_a_linked_folder_is_resolved(tmp_path: Path) -> None:
         (msgspec.json.encode(msgspec.structs.replace(RUN, format=2)), "another version"),
     ],
 )
-def test_an_invalid_journal_is_refused(tmp_path: Path, content: bytes, complaint: str) -> None:
+def test_an_invalid_journal_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "retry.json"
     path.write_bytes(content)
-    with pytest.raises(RetryStopped, match=complaint), Journal.open(path):
+    with pytest.raises(RetryStopped, match=message), Journal.open(path):
         pass
 
 

@@ -64,7 +64,7 @@ CASES = {
         [table(9, "plain"), partition(2)],
         [{"src_db_name": "sales", "partitions": (2,)}, {"src_db_name": "sales", "tables": ("plain",)}],
     ),
-    "each database apart, though its tables have the same names": Case(
+    "separate jobs for databases with the same table names": Case(
         [
             table(1),
             table(2, db="logs"),
@@ -86,7 +86,7 @@ CASES = {
             {"src_db_name": "sales", "dst_db_name": "b", "dst_schema_name": "s", "partitions": (3,)},
         ],
     ),
-    "a renamed table to where it goes": Case(
+    "a renamed table with its destination name": Case(
         [table(1, dst_table="orders_2"), table(2, "plain", dst_table="plain")],
         [{"src_db_name": "sales", "tables": ("orders", "plain"), "table_mapping": {"orders": "orders_2"}}],
     ),
@@ -97,7 +97,7 @@ CASES = {
             {"src_db_name": "sales", "partitions": (2,), "table_mapping": {"orders": "b"}},
         ],
     ),
-    "the way of the failed job that last had it": Case(
+    "the settings of the last failed job over it": Case(
         [partition(1), partition(2), partition(3, "clicks")],
         [
             {"src_db_name": "sales", "partitions": (3,)},
@@ -128,7 +128,7 @@ CASES = {
             ),
         ),
     ),
-    "the way of the newest failed job that goes where it goes": Case(
+    "the settings of the newest failed job with its destination": Case(
         [table(1, dst_project="p", dst_schema="one")],
         [{"src_db_name": "sales", "src_schema_name": "s1", "dst_db_name": "p", "dst_schema_name": "one", **ORDERS}],
         (
@@ -137,30 +137,30 @@ CASES = {
             job(9, srcSchemaName="s3", dstDbName="q", dstSchemaName="one", config={"tables": ["orders"]}),
         ),
     ),
-    "the way of a failed job that says nothing of where": Case(
+    "the settings of a failed job without a destination": Case(
         [table(1, dst_project="p", dst_schema="one")],
         [{"src_db_name": "sales", "task_type": "OSS", "dst_db_name": "p", "dst_schema_name": "one", **ORDERS}],
         (job(7, config={"tables": ["orders"], "taskType": "OSS"}),),
     ),
-    "the way of a failed job that names it before a newer one over its database": Case(
+    "the settings of a failed job that names it, not of a newer one over its database": Case(
         [table(1)],
         [{"src_db_name": "sales", "task_type": "OSS", **ORDERS}],
         (job(7, config={"tables": ["orders"], "taskType": "OSS"}), job(8, config={"taskType": "HIVE_SPARK"})),
     ),
-    "the way of a failed job over its database where none names it": Case(
+    "the settings of a failed job over its database if none names it": Case(
         [table(1)],
         [{"src_db_name": "sales", "task_type": "OSS", **ORDERS}],
         (job(7, config={"taskType": "OSS"}), job(8, config={"tables": ["clicks"], "taskType": "HIVE_SPARK"})),
     ),
-    "with its data, though the failed job left that out": Case(
+    "with its data, although the failed job was schema-only": Case(
         [table(1)],
         [{"src_db_name": "sales", "task_type": "OSS", **ORDERS}],
         (job(7, config={"tables": ["orders"], "taskType": "OSS", "schemaOnly": True, "enableDataMigration": False}),),
     ),
-    "the same thing named twice once": Case(
+    "one request for an object named twice": Case(
         [partition(1), partition(1)], [{"src_db_name": "sales", "partitions": (1,)}]
     ),
-    "nothing of nothing": Case([], []),
+    "no request for no failures": Case([], []),
 }
 
 
@@ -191,30 +191,30 @@ def test_units_that_cannot_be_retried_are_refused(name: str) -> None:
     assert reasons([unit]) == {str(unit): reason}
 
 
-TAKEN = {
+BLOCKED = {
     "by its id": (partition(5), job(9, config={"partitions": [4, 5]})),
     "by its table": (partition(5), job(9, config={"tables": ["orders"]})),
-    "by its table in other letters": (partition(5), job(9, "SALES", config={"tables": ["Orders"]})),
+    "by its table in another case": (partition(5), job(9, "SALES", config={"tables": ["Orders"]})),
     "by an expression over its table": (partition(5), job(9, config={"partitionFilters": {"orders": "ds > 1"}})),
     "by its database": (table(5), job(9)),
     "by a database without the tables on its black list": (table(5), job(9, config={"tableBlackList": ["clicks"]})),
     "by a database with only the tables on its white list": (table(5), job(9, config={"tableWhiteList": ["orders"]})),
-    "by a black list, beside which the white one is idle": (
+    "by a black list, which overrides the white list": (
         table(5),
         job(9, config={"tableBlackList": ["clicks"], "tableWhiteList": ["clicks"]}),
     ),
-    "by a job that does not say of what": (table(5), job(9, config=None)),
-    "by a job that does not say where": (table(5), job(9, None)),
-    "by a job over partitions that may be its own": (
+    "by a job without a configuration": (table(5), job(9, config=None)),
+    "by a job without a database": (table(5), job(9, None)),
+    "by a job over partitions of an unknown table": (
         table(5, has_partitions=True),
         job(9, config={"partitions": [100]}),
     ),
 }
 
 
-@pytest.mark.parametrize("how", TAKEN)
+@pytest.mark.parametrize("how", BLOCKED)
 def test_units_in_an_unfinished_job_are_refused(how: str) -> None:
-    unit, unfinished = TAKEN[how]
+    unit, unfinished = BLOCKED[how]
     assert reasons([unit], unfinished) == {str(unit): "job 9 (job_9) is DOING, and may migrate it"}
 
 
@@ -224,19 +224,19 @@ def test_a_stopped_job_is_named_as_such() -> None:
     }
 
 
-FREE = {
+UNBLOCKED = {
     "other partitions": (partition(5), job(9, config={"partitions": [4]})),
     "another table": (partition(5), job(9, config={"tables": ["clicks"]})),
     "another database": (partition(5), job(9, "logs")),
     "on the black list": (table(5), job(9, config={"tableBlackList": ["orders"]})),
     "not on the white list": (table(5), job(9, config={"tableWhiteList": ["clicks"]})),
-    "a table without partitions beside a job over some": (table(5), job(9, config={"partitions": [100]})),
+    "a table without partitions and a job over partitions": (table(5), job(9, config={"partitions": [100]})),
 }
 
 
-@pytest.mark.parametrize("how", FREE)
+@pytest.mark.parametrize("how", UNBLOCKED)
 def test_units_outside_unfinished_jobs_are_migrated(how: str) -> None:
-    unit, unfinished = FREE[how]
+    unit, unfinished = UNBLOCKED[how]
     assert len(requests([unit], unfinished=(unfinished,))) == 1
 
 

@@ -17,7 +17,7 @@ async def run_scenarios(seeds: range, folder: Path) -> None:
         async with scenario_of(seed, folder / str(seed)) as scenario:
             for _ in range(STEPS):
                 await scenario.step()
-            await scenario.come_to_an_end()
+            await scenario.finish()
 
 
 async def test_no_unit_is_created_twice_or_forgotten(tmp_path: Path) -> None:

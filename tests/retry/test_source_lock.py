@@ -30,10 +30,10 @@ def test_a_second_run_is_blocked_until_the_first_ends(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("place", [(RUN.endpoint, 8), ("http://127.0.0.1:2", RUN.source_id)])
-def test_other_data_sources_are_not_blocked(tmp_path: Path, place: tuple[str, int]) -> None:
+@pytest.mark.parametrize("source", [(RUN.endpoint, 8), ("http://127.0.0.1:2", RUN.source_id)])
+def test_other_data_sources_are_not_blocked(tmp_path: Path, source: tuple[str, int]) -> None:
     create_journal(tmp_path, "sending")
-    with lock_source(tmp_path, *place), lock_source(tmp_path, "http://127.0.0.1:3", 9):
+    with lock_source(tmp_path, *source), lock_source(tmp_path, "http://127.0.0.1:3", 9):
         pass
 
 
