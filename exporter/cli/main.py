@@ -142,7 +142,7 @@ def _look(command: str, values: Mapping[str, Any]) -> int:
     is_printed = _print(printed(report, options.output, OutputStyle.of(sys.stdout, os.environ)))
     for remark in report.remarks():
         _print_error(remark)
-    return FINE if is_printed and report.is_fine else FAILED
+    return FINE if is_printed and report.succeeded else FAILED
 
 
 def _retry(values: Mapping[str, Any]) -> int:
@@ -156,7 +156,7 @@ def _retry(values: Mapping[str, Any]) -> int:
     options = RetryOptions.of(values, folder / "mms-exporter")
     terminal = Terminal(sys.stdin, sys.stderr, OutputStyle.of(sys.stderr, os.environ))
     outcome = _run(_until_told(retry(_config(values), options, terminal)))
-    return FINE if _print(outcome.output) and outcome.is_fine else FAILED
+    return FINE if _print(outcome.output) and outcome.succeeded else FAILED
 
 
 async def _until_told(work: Coroutine[Any, Any, T]) -> T:

@@ -1,1 +1,1 @@
-"""The commands for people on call: MMS asked directly, and shown as a table, JSON or CSV. Only `retry` writes."""
+"""Operator commands: read MMS directly and print a table, JSON or CSV. Only `retry` writes."""

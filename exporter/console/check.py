@@ -1,6 +1,6 @@
-"""`check`: what of a configuration works on MMS now, tried with calls that only read.
+"""`check`: tests a configuration against MMS with read-only calls.
 
-What depends on something that does not work is untested: it may be fine.
+A check that depends on a failed one is `untested`.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from exporter.config.loading import Account, Config
 from exporter.console.columns import Field, TableColumn
 from exporter.console.command_report import CommandReport
 from exporter.console.options import Options
-from exporter.console.probes import NothingToAskError, Probe, probes
-from exporter.console.queries import NullObserver, accounts_meant
+from exporter.console.probes import NothingToProbeError, Probe, probes
+from exporter.console.queries import NullObserver, selected_accounts
 from exporter.errors import (
     AnswerTooLarge,
     AuthRefused,
@@ -34,41 +34,41 @@ from exporter.mms.models import DataSource
 Result = Literal["ok", "denied", "failed", "untested"]
 
 MAX_SECONDS: Final = 60.0
-"""For one account."""
+"""Deadline per account."""
 MAX_CLOCK_SECONDS: Final = 15 * 60
-"""From here on MMS refuses a signature. Source: vendor page "V3 request structure and signature"."""
+"""Offset at which MMS rejects a signature. Source: vendor page "V3 request structure and signature"."""
 DATE_SECONDS: Final = 2
-"""What a Date is not exact to, with the time that an answer takes."""
+"""Precision of a Date header, including the time of the answer."""
 LISTING: Final = "ListMmsDataSources"
 UNKNOWN: Final = "the data sources could not be listed"
 WRITES: Final = ("CreateMmsJob", "GetMmsAsyncTask")
-"""What only `retry` calls, the first of which writes."""
+"""Operations that only `retry` calls; CreateMmsJob writes."""
 _UNREACHED: Final = (ConnectionFailed, CallTimedOut, MalformedAnswer, AnswerTooLarge)
-"""Errors that tell of the way to MMS."""
+"""Errors of the connection to MMS."""
 _KEY_FAULTS: Final = {
     "access_key_id": "it is unknown or disabled",
     "access_key_secret": "it does not match access_key_id",
     "security_token": "it is invalid or expired",
 }
-"""What is wrong with a part of the key that MMS refused."""
+"""What is wrong with the part of the key that MMS refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How one thing of one account fared."""
+    """Result of one check of one account."""
 
     account: str
     check: str
-    """`endpoint`, `clock`, `credentials`, or an operation."""
+    """`endpoint`, `clock`, `credentials` or an operation."""
     result: Result
     detail: str = ""
     advice: str = ""
     reason: str = ""
-    """The label value of the error."""
+    """Reason label of the error; empty without one."""
 
     @property
     def action(self) -> str | None:
-        """The RAM action that it takes."""
+        """The RAM action of the operation; None for other checks."""
         return f"odps:{self.check}" if self.check[0].isupper() else None
 
 
@@ -85,51 +85,54 @@ COLUMNS: Final[Sequence[TableColumn[Finding]]] = (
     TableColumn("ACCOUNT", lambda row: row.account),
     TableColumn("CHECK", lambda row: row.check),
     TableColumn("RESULT", lambda row: row.result, "status"),
-    TableColumn("DETAIL", lambda row: row.detail, is_whole=True),
-    TableColumn("NEXT STEP", lambda row: row.advice, is_whole=True),
+    TableColumn("DETAIL", lambda row: row.detail, never_shortened=True),
+    TableColumn("NEXT STEP", lambda row: row.advice, never_shortened=True),
 )
 
 
 async def check(config: Config, options: Options, clock: Clock) -> CommandReport[Finding]:
-    """Return how everything fared of the accounts that `options` mean. Raises: ConfigError."""
-    accounts = accounts_meant(config, options)
+    """Check the accounts that `options` select. Raises: ConfigError."""
+    accounts = selected_accounts(config, options)
     each = await asyncio.gather(*(_findings(config, account, clock) for account in accounts))
     rows = [finding for findings in each for finding in findings]
-    is_bad = any(row.result in {"denied", "failed"} for row in rows)
-    return CommandReport(fields=FIELDS, columns=COLUMNS, rows=rows, nothing="no accounts", is_bad=is_bad)
+    has_failures = any(row.result in {"denied", "failed"} for row in rows)
+    return CommandReport(fields=FIELDS, columns=COLUMNS, rows=rows, empty_text="no accounts", has_failures=has_failures)
 
 
 async def _findings(config: Config, account: Account, clock: Clock) -> list[Finding]:
     deadline = asyncio.get_running_loop().time() + MAX_SECONDS
     async with create_client(account, NullObserver(), clock) as client:
         try:
-            listing = await _in_time(client.list_data_sources(), deadline)
+            listing = await _before_deadline(client.list_data_sources(), deadline)
         except MmsError as error:
-            found = [*_grounds(config, account, client, error)]
+            found = [*_connection_findings(config, account, client, error)]
             found += [Finding(account.name, probe.operation, "untested", UNKNOWN) for probe in probes(config, None)]
         else:
             selected = [row for row in listing.rows if account.sources.admits(row.name or "", row.type or "")]
-            found = [*_grounds(config, account, client, None), _listed(account, len(listing.rows), selected)]
-            trying = (_tried(account, probe, client, deadline) for probe in probes(config, selected))
-            found += await asyncio.gather(*trying)
+            found = [
+                *_connection_findings(config, account, client, None),
+                _listed(account, len(listing.rows), selected),
+            ]
+            findings = (_probe_finding(account, probe, client, deadline) for probe in probes(config, selected))
+            found += await asyncio.gather(*findings)
     writes = (Finding(account.name, name, "untested", "used only by `retry`, which writes") for name in WRITES)
     return [*found, *writes]
 
 
-async def _in_time(asking: Awaitable[Any], deadline: float) -> Any:  # noqa: ANN401 - any operation's answer
-    """Return what `asking` brings. Raises: MmsError; CallTimedOut at the deadline."""
+async def _before_deadline(answer: Awaitable[Any], deadline: float) -> Any:  # noqa: ANN401 - any operation's answer
+    """Await a call. Raises: MmsError; CallTimedOut at the deadline."""
     try:
         async with asyncio.timeout_at(deadline):
-            return await asking
+            return await answer
     except TimeoutError:
         raise CallTimedOut(f"the account was not checked within {MAX_SECONDS:g} s") from None
 
 
-async def _tried(account: Account, probe: Probe, client: Client, deadline: float) -> Finding:
+async def _probe_finding(account: Account, probe: Probe, client: Client, deadline: float) -> Finding:
     try:
-        await _in_time(probe.ask(client), deadline)
-    except NothingToAskError as nothing:
-        return Finding(account.name, probe.operation, "untested", str(nothing))
+        await _before_deadline(probe.call(client), deadline)
+    except NothingToProbeError as error:
+        return Finding(account.name, probe.operation, "untested", str(error))
     except NotFound:
         return Finding(account.name, probe.operation, "ok", "allowed; the requested object does not exist")
     except MmsError as error:
@@ -148,8 +151,8 @@ def _listed(account: Account, total: int, selected: Sequence[DataSource]) -> Fin
     return Finding(account.name, LISTING, "ok", f"allowed; {total:,} data sources, {len(selected):,} selected")
 
 
-def _grounds(config: Config, account: Account, client: Client, error: MmsError | None) -> Iterator[Finding]:
-    """Yield what the first call tells of all others: whether MMS is reached, the clock, the key; and of itself."""
+def _connection_findings(config: Config, account: Account, client: Client, error: MmsError | None) -> Iterator[Finding]:
+    """Yield the findings of the first call."""
     yield _endpoint(account, error)
     yield _clock(account, client.server_ahead_seconds, error)
     yield _credentials(config, account, error)
@@ -164,13 +167,13 @@ def _endpoint(account: Account, error: MmsError | None) -> Finding:
         return Finding(account.name, "endpoint", "failed", str(error), error.hint, error.reason)
     if isinstance(error, CredentialsUnavailable):
         return Finding(account.name, "endpoint", "untested")
-    way = f" through the proxy {account.proxy.url}" if account.proxy else ""
-    return Finding(account.name, "endpoint", "ok", f"{account.url}{way}")
+    proxy = f" through the proxy {account.proxy.url}" if account.proxy else ""
+    return Finding(account.name, "endpoint", "ok", f"{account.url}{proxy}")
 
 
 def _clock(account: Account, ahead: float | None, error: MmsError | None) -> Finding:
-    """Return how the clock of this machine is, by the Date of the last answer."""
-    detail = "" if ahead is None else _distance(ahead)
+    """Compare the local clock with the last Date header."""
+    detail = "" if ahead is None else _offset_text(ahead)
     is_refused = isinstance(error, AuthRefused) and error.refused == "clock"
     if is_refused or (ahead is not None and abs(ahead) > MAX_CLOCK_SECONDS):
         return Finding(
@@ -184,8 +187,7 @@ def _clock(account: Account, ahead: float | None, error: MmsError | None) -> Fin
     return Finding(account.name, "clock", "untested" if ahead is None else "ok", detail)
 
 
-def _distance(ahead: float) -> str:
-    """Return where this machine's clock is, from how far the other is ahead; a Date has whole seconds."""
+def _offset_text(ahead: float) -> str:
     if abs(ahead) < DATE_SECONDS:
         return "matches the MMS server"
     return f"{abs(ahead):.0f} s {'behind' if ahead > 0 else 'ahead of'} MMS"

@@ -1,4 +1,4 @@
-"""What a command found out, before anybody formats it."""
+"""The result of a command before formatting."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,61 +12,61 @@ from exporter.masking import printable
 R = TypeVar("R")
 
 MAX_NAMED: Final = 5
-"""Data sources that a complaint about several of them names."""
+"""Data sources that one error line names."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueryError:
-    """What could not be read."""
+    """An error of one account or data source."""
 
     account: str
     source: str
-    """Its name; empty where it is the account as a whole."""
+    """Name of the data source; empty if the whole account failed."""
     error: MmsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandReport(Generic[R]):
-    """Rows, what is missing among them, and why."""
+    """The rows of a command, and what is missing."""
 
     fields: Sequence[Field[R]]
     columns: Sequence[TableColumn[R]] = ()
     card: Callable[[R], Iterable[tuple[str, str]]] | None = None
-    """What people see of a row in place of columns: lines of a label and a text."""
+    """Lines of label and text that people see instead of columns."""
     rows: Sequence[R]
-    nothing: str
-    """What it means that there is no row."""
+    empty_text: str
+    """Message if there are no rows."""
     omitted: Sequence[str] = ()
-    """What was left out."""
-    troubles: Sequence[QueryError] = ()
-    is_sought: bool = False
-    """Whether it is a failure that there is no row."""
-    is_bad: bool = False
-    """Whether a row tells of a failure."""
+    """Rows that were left out, as text."""
+    errors: Sequence[QueryError] = ()
+    must_have_rows: bool = False
+    """Whether an empty result is a failure."""
+    has_failures: bool = False
+    """Whether a row reports a failure."""
 
     @property
-    def is_fine(self) -> bool:
-        """Whether everything that was asked for could be had."""
-        return not self.troubles and not self.is_bad and not (self.is_sought and not self.rows)
+    def succeeded(self) -> bool:
+        """Whether everything was read and nothing failed."""
+        return not self.errors and not self.has_failures and not (self.must_have_rows and not self.rows)
 
     def remarks(self) -> Iterator[str]:
-        """Yield what is to be said beside the rows."""
-        if not self.rows and not self.omitted and not self.troubles:
-            yield self.nothing
+        """Yield the lines for standard error."""
+        if not self.rows and not self.omitted and not self.errors:
+            yield self.empty_text
         yield from self.omitted
-        yield from complaints(self.troubles)
+        yield from error_lines(self.errors)
 
 
-def complaints(troubles: Iterable[QueryError]) -> Iterator[str]:
-    """Yield one line for each kind of trouble that an account has, and what to do."""
+def error_lines(errors: Iterable[QueryError]) -> Iterator[str]:
+    """Yield one line per account and kind of error."""
 
-    def kind(trouble: QueryError) -> tuple[str, str, str]:
-        return trouble.account, trouble.error.reason, trouble.error.detail
+    def kind(each: QueryError) -> tuple[str, str, str]:
+        return each.account, each.error.reason, each.error.detail
 
-    for (account, _, _), group in groupby(sorted(troubles, key=kind), key=kind):
-        alike = list(group)
-        names = [printable(trouble.source) for trouble in alike if trouble.source]
+    for (account, _, _), group in groupby(sorted(errors, key=kind), key=kind):
+        same_kind = list(group)
+        names = [printable(each.source) for each in same_kind if each.source]
         more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
-        about = f", {', '.join(names[:MAX_NAMED])}{more}" if names else ""
-        error = alike[0].error
-        yield f"account {printable(account)}{about}: {error}; {error.hint}"
+        sources = f", {', '.join(names[:MAX_NAMED])}{more}" if names else ""
+        error = same_kind[0].error
+        yield f"account {printable(account)}{sources}: {error}; {error.hint}"

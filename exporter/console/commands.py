@@ -1,4 +1,4 @@
-"""The commands by name, each in a loop that nothing can hold up at its end."""
+"""The read-only commands by name."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,8 +26,8 @@ COMMANDS: Final[Mapping[str, Command]] = {
 
 
 async def report_of(command: str, config: Config, options: Options, clock: Clock = SYSTEM_CLOCK) -> CommandReport[Any]:
-    """Return what one of COMMANDS finds out. Raises: ConfigError for what is asked for and cannot be."""
-    # Or the end of the loop, after Ctrl-C too, would wait for the name of an endpoint to be resolved.
+    """Run one command. Raises: ConfigError for invalid options."""
+    # With the default executor, the end of the loop would wait for DNS lookups, also after Ctrl-C.
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
     if command == "check":
         return await check(config, options, clock)

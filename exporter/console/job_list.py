@@ -1,15 +1,15 @@
-"""`jobs`: jobs and how far each is; unfinished and failed ones, or those of a status, the newest first."""
+"""`jobs`: lists jobs and their progress, newest first; by default unfinished and failed ones."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from exporter.config.loading import Config
-from exporter.console.columns import ACCOUNT, PLACE, SOURCE, Field, Found, TableColumn, own
+from exporter.console.columns import ACCOUNT, SOURCE, SOURCE_FIELDS, Field, Found, TableColumn, record_field
 from exporter.console.command_report import CommandReport
 from exporter.console.newest import Newest, merged, newest
 from exporter.console.options import Options
-from exporter.console.queries import QueryPart, QueryTarget, ask
-from exporter.console.text_formats import STOPPED, age, percent, place, share
+from exporter.console.queries import QueryPart, QueryTarget, query_sources
+from exporter.console.text_formats import STOPPED, age, dotted_name, percent, share
 from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
 from exporter.mms.progress import job_ratio
 from exporter.mms.protocol import JobFilter, like
@@ -18,51 +18,51 @@ Row = Found[Job]
 
 DEFAULT_STATUSES: Final = ("INIT", "DOING", "FAILED")
 FIELDS: Final[Sequence[Field[Row]]] = (
-    *PLACE,
-    own("id", "ID of the job"),
-    own("name", "name of the job"),
-    own("type", "Database, Tables or Partitions"),
-    own("status", f"{', '.join(JOB_STATUSES)} or a new value"),
-    own("stopped", "whether the job is stopped"),
-    Field("progress", "share of tasks that are done, 0 to 1", lambda row: job_ratio(row.thing)),
-    own("task_num", "number of tasks"),
-    own("task_done", "number of tasks that are done"),
-    own("src_db_name", "source database"),
-    own("src_schema_name", "source schema; null if the source has no schemas"),
-    own("dst_db_name", "destination MaxCompute project"),
-    own("dst_schema_name", "destination schema"),
-    own("create_time", "creation time"),
-    own("eta", "requested completion time; often null"),
+    *SOURCE_FIELDS,
+    record_field("id", "ID of the job"),
+    record_field("name", "name of the job"),
+    record_field("type", "Database, Tables or Partitions"),
+    record_field("status", f"{', '.join(JOB_STATUSES)} or a new value"),
+    record_field("stopped", "whether the job is stopped"),
+    Field("progress", "share of tasks that are done, 0 to 1", lambda row: job_ratio(row.record)),
+    record_field("task_num", "number of tasks"),
+    record_field("task_done", "number of tasks that are done"),
+    record_field("src_db_name", "source database"),
+    record_field("src_schema_name", "source schema; null if the source has no schemas"),
+    record_field("dst_db_name", "destination MaxCompute project"),
+    record_field("dst_schema_name", "destination schema"),
+    record_field("create_time", "creation time"),
+    record_field("eta", "requested completion time; often null"),
 )
 
 
 async def jobs(config: Config, options: Options, now: float) -> CommandReport[Row]:
-    """Return the jobs that `options` mean. Raises: ConfigError."""
+    """Return the jobs that `options` select. Raises: ConfigError."""
     statuses = options.statuses_among(JOB_STATUSES) or DEFAULT_STATUSES
 
     async def read(target: QueryTarget) -> QueryPart[Job]:
-        # One list after the other, in the order of a job's life: one that moves on is seen twice rather than never.
+        # Lists are read in the order of a job's life, so a job that changes its status is seen twice, not missed.
         lists = [
             await _listed(target, status, database, table, options.limit)
             for status in statuses
-            for database, table in options.places()
+            for database, table in options.table_filters()
         ]
         found = merged(lists, options.limit, _rank)
         return QueryPart(found.rows, found.more("job"))
 
-    told = await ask(config, options, read)
+    result = await query_sources(config, options, read)
     return CommandReport(
         fields=FIELDS,
         columns=_columns(now, has_accounts=len(config.accounts) > 1),
-        rows=told.found,
-        nothing="no matching jobs",
-        omitted=told.omitted,
-        troubles=told.troubles,
+        rows=result.found,
+        empty_text="no matching jobs",
+        omitted=result.omitted,
+        errors=result.errors,
     )
 
 
 async def _listed(target: QueryTarget, status: str, database: str | None, table: str | None, limit: int) -> Newest[Job]:
-    """Return jobs of one status; those of one database, and those that migrate one table, where one is named."""
+    """Return jobs of one status, optionally filtered by name."""
     filters = JobFilter(status=status, src_db_name=database and like(database), src_table_name=table and like(table))
     return await newest(
         lambda page: target.client.jobs_page(target.source.id, filters, page),
@@ -73,12 +73,10 @@ async def _listed(target: QueryTarget, status: str, database: str | None, table:
 
 
 def _fits(status: str, database: str | None, table: str | None) -> Callable[[Job], bool]:
-    """Return what tells whether a job is meant.
-
-    Which tables a job of a whole database or of partitions migrates is not in its row: there MMS's word is taken.
-    """
+    """Return the filter for exact matches."""
 
     def fits(job: Job) -> bool:
+        # A job over a database or over partitions does not list its tables: there MMS's filter decides.
         named = job.config.tables if job.config else None
         return (
             (job.status is None or job.status.upper() == status)
@@ -90,7 +88,7 @@ def _fits(status: str, database: str | None, table: str | None) -> Callable[[Job
 
 
 def _rank(job: Job) -> tuple[bool, int]:
-    """Return what puts unfinished jobs before failed ones where not all can be shown."""
+    # Unfinished jobs come first if there are more than the limit.
     return (job.status or "").upper() in UNFINISHED_JOB_STATUSES, job.id
 
 
@@ -98,16 +96,16 @@ def _columns(now: float, *, has_accounts: bool) -> list[TableColumn[Row]]:
     return [
         *([ACCOUNT] if has_accounts else []),
         SOURCE,
-        TableColumn("ID", lambda row: str(row.thing.id), "figure"),
-        TableColumn("JOB", lambda row: row.thing.name or ""),
-        TableColumn("STATUS", lambda row: _status(row.thing), "status"),
-        TableColumn("PROGRESS", lambda row: percent(job_ratio(row.thing)), "bar", lambda row: job_ratio(row.thing)),
-        TableColumn("TASKS", lambda row: share(row.thing.task_done, row.thing.task_num), "figure"),
-        TableColumn("KIND", lambda row: row.thing.type or "", rank=2),
-        TableColumn("DATABASE", lambda row: place(row.thing.src_db_name, row.thing.src_schema_name), rank=1),
-        TableColumn("TO", lambda row: place(row.thing.dst_db_name, row.thing.dst_schema_name), rank=3),
-        TableColumn("CREATED", lambda row: age(row.thing.create_time, row.account.time_zone, now), "figure", rank=1),
-        TableColumn("ETA", lambda row: age(row.thing.eta, row.account.time_zone, now), rank=1),
+        TableColumn("ID", lambda row: str(row.record.id), "number"),
+        TableColumn("JOB", lambda row: row.record.name or ""),
+        TableColumn("STATUS", lambda row: _status(row.record), "status"),
+        TableColumn("PROGRESS", lambda row: percent(job_ratio(row.record)), "bar", lambda row: job_ratio(row.record)),
+        TableColumn("TASKS", lambda row: share(row.record.task_done, row.record.task_num), "number"),
+        TableColumn("KIND", lambda row: row.record.type or "", rank=2),
+        TableColumn("DATABASE", lambda row: dotted_name(row.record.src_db_name, row.record.src_schema_name), rank=1),
+        TableColumn("TO", lambda row: dotted_name(row.record.dst_db_name, row.record.dst_schema_name), rank=3),
+        TableColumn("CREATED", lambda row: age(row.record.create_time, row.account.time_zone, now), "number", rank=1),
+        TableColumn("ETA", lambda row: age(row.record.eta, row.account.time_zone, now), rank=1),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The newest rows of a list that fit exactly, where the API's filters match loosely."""
+"""Reads the newest rows that match exactly, because the API's filters match loosely."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from exporter.mms.listing import read_newest
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 
 MAX_ROWS: Final = 1_000_000
-"""That are looked at for one list."""
+"""Rows that are read of one list."""
 _WIDER: Final = 4
-"""How many times as many rows are looked at where too few fit."""
+"""Factor by which the number of rows grows if too few match."""
 
 
 @dataclass(frozen=True, slots=True)
 class Newest(Generic[I]):
-    """Some of the rows that fit."""
+    """The newest matching rows."""
 
     rows: Sequence[I]
-    """The highest id first."""
+    """Highest ID first."""
     omitted: int
-    """How many more fit, or at most fit."""
+    """Number, or upper limit, of further matches."""
     is_exact: bool
-    """Whether `omitted` is how many fit."""
+    """Whether `omitted` is the exact number."""
 
     def more(self, noun: str) -> str:
-        """Return what was left out of what one calls `noun`, as people say it; empty where nothing was."""
+        """Return the omitted rows as text; empty if there are none."""
         if not self.omitted:
             return ""
         about, more = "" if self.is_exact else "up to ", "more " if self.rows else ""
@@ -37,26 +37,27 @@ class Newest(Generic[I]):
 async def newest(
     page: Callable[[int], Awaitable[Page[I]]], fits: Callable[[I], bool], wanted: int, *, is_loose: bool
 ) -> Newest[I]:
-    """Return `wanted` rows that fit, of the list that `page` gives; `is_loose` where it holds others than those.
+    """Return up to `wanted` matching rows; `is_loose` says that the list has others.
 
-    Where others take their place, more and more of the list is read. Raises: MmsError.
+    More of the list is read until enough rows match. Raises: MmsError.
     """
-    asked = wanted
+    count = wanted
     while True:
-        listing = await read_newest(page, asked)
+        listing = await read_newest(page, count)
         rows = [row for row in listing.rows if fits(row)]
-        is_whole = len(listing.rows) < asked
-        if len(rows) >= wanted or is_whole or asked >= MAX_ROWS:
+        is_end = len(listing.rows) < count
+        if len(rows) >= wanted or is_end or count >= MAX_ROWS:
             break
-        asked *= _WIDER
+        count *= _WIDER
     total = max(listing.total or 0, len(listing.rows))
     omitted = total - len(listing.rows) + len(rows[wanted:])
     return Newest(rows[:wanted], omitted, is_exact=not is_loose or total == len(listing.rows))
 
 
 def merged(parts: Iterable[Newest[I]], wanted: int, rank: Callable[[I], tuple[bool, int]]) -> Newest[I]:
-    """Return `wanted` rows of several lists, those of the highest rank; a row of two lists is the later one's."""
+    """Return the `wanted` highest-ranked rows of several lists."""
     lists = list(parts)
+    # A later list has the newer version of a row.
     rows = {row.id: row for each in lists for row in each.rows}
     chosen = sorted(rows.values(), key=rank, reverse=True)[:wanted]
     omitted = sum(each.omitted for each in lists) + len(rows) - len(chosen)

@@ -1,4 +1,4 @@
-"""What a command is asked to show, and how."""
+"""The options of the read-only commands."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ Kind = Literal["table", "partition", "job"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What narrows a command's rows; what is empty narrows nothing."""
+    """Filters and output format; an empty filter matches everything."""
 
     accounts: Sequence[str] = ()
     sources: Sequence[str] = ()
-    """Names or ids."""
+    """Names or IDs."""
     databases: Sequence[str] = ()
     tables: Sequence[str] = ()
-    """As TABLE or DATABASE.TABLE."""
+    """TABLE or DATABASE.TABLE."""
     statuses: Sequence[str] = ()
-    """In any case."""
+    """Case-insensitive."""
     limit: int = 100
-    """Rows of one kind for each data source."""
+    """Rows per kind and data source."""
     output: Output = "table"
-    thing: tuple[Kind, int] = ("table", 0)
-    """What `show` is to show: its kind and its id."""
+    record: tuple[Kind, int] = ("table", 0)
+    """Kind and ID of the record that `show` prints."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return what the values of a command line ask for, by their names there; not each command has each."""
+        """Return the options from parsed command-line values."""
         return cls(
             accounts=values["account"],
             sources=values.get("source", ()),
@@ -40,18 +40,18 @@ class Options:
             statuses=values.get("status", ()),
             limit=values.get("limit", 0),
             output=values["output"],
-            thing=(values.get("kind", "table"), values.get("id", 0)),
+            record=(values.get("kind", "table"), values.get("id", 0)),
         )
 
     @property
     def has_names(self) -> bool:
-        """Whether a database or a table is named."""
+        """Whether a database or table is selected."""
         return bool(self.databases or self.tables)
 
-    def places(self) -> Sequence[tuple[str | None, str | None]]:
-        """Return each database and table that is meant; None for any.
+    def table_filters(self) -> Sequence[tuple[str | None, str | None]]:
+        """Return the selected pairs of database and table; None matches any.
 
-        A table with a dot in its name is meant as it stands, and as DATABASE.TABLE at each dot.
+        A table name with dots matches as it is, and as DATABASE.TABLE at each dot.
         """
         found = list(product(self.databases or (None,), self.tables or (None,)))
         for table in self.tables:
@@ -61,11 +61,8 @@ class Options:
         return list(dict.fromkeys(found))
 
     def statuses_among(self, known: Sequence[str]) -> tuple[str, ...]:
-        """Return the statuses asked for, in the order of `known`; none where none is.
-
-        One that this program does not know is refused: a list that a misspelt status leaves empty would look like
-        good news. Raises: ConfigError.
-        """
+        """Return the selected statuses in the order of `known`. Raises: ConfigError."""
+        # An unknown status is an error: an empty list for a typo would look like good news.
         wanted = {status.upper() for status in self.statuses}
         expected = f"expected one of {', '.join(known)}"
         if unknown := sorted(wanted - set(known)):

@@ -1,4 +1,4 @@
-"""Where a command writes: how wide, in which encoding, in colour or not."""
+"""Width, colour and encoding of an output stream."""
 
 import io
 import os
@@ -11,16 +11,16 @@ DEFAULT_WIDTH: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class OutputStyle:
-    """What people will look at."""
+    """How a stream is written."""
 
     width: int | None = None
-    """Columns of the terminal; None where it is none, and a line may be as long as it has to."""
+    """Columns of the terminal; None for a pipe or file, whose lines have any length."""
     has_color: bool = False
     encoding: str = "utf-8"
 
     @classmethod
     def of(cls, stream: TextIO, environment: Mapping[str, str]) -> Self:
-        """Return what a stream is; `NO_COLOR`, set to anything, and `TERM=dumb` want no colour."""
+        """Return the style of a stream; `NO_COLOR` and `TERM=dumb` disable colour."""
         if not stream.isatty():
             return cls(encoding=stream.encoding)
         has_color = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"

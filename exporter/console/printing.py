@@ -1,4 +1,4 @@
-"""A report as bytes: JSON and CSV for machines, a table or cards for people; to a terminal, only what it shows."""
+"""Encodes a report as JSON, CSV or a table; output for a terminal is escaped."""
 
 import csv
 import io
@@ -14,26 +14,26 @@ from exporter.masking import printable
 R = TypeVar("R")
 
 _READ_AS_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
-"""What a spreadsheet takes for the beginning of a formula, and the mark against that itself."""
+"""First characters of a formula in a spreadsheet, and the apostrophe that escapes them."""
 
 
-def printed(report: CommandReport[Any], output: Output, paper: OutputStyle) -> bytes:
-    """Return a report in the format that was asked for."""
+def printed(report: CommandReport[Any], output: Output, style: OutputStyle) -> bytes:
+    """Return a report in the selected format."""
     if output == "table":
-        return table(report, paper) if report.card is None else cards(report, paper)
-    if paper.width is not None:
+        return table(report, style) if report.card is None else cards(report, style)
+    if style.width is not None:
         text = _json_on_screen(report) if output == "json" else _csv(report, on_screen=True)
-        return text.encode(paper.encoding, "backslashreplace")
+        return text.encode(style.encoding, "backslashreplace")
     return as_json(report) if output == "json" else as_csv(report)
 
 
 def as_json(report: CommandReport[R]) -> bytes:
-    """Return a JSON array with one object, and one line, for each row."""
+    """Return a JSON array with one object per line."""
     return _json(report, ensure_ascii=False).encode()
 
 
 def _json_on_screen(report: CommandReport[R]) -> str:
-    """Return the same JSON in ASCII that can be printed: a terminal would act on some of the characters in a name."""
+    # ASCII only: a terminal would interpret control characters in a name.
     return _json(report, ensure_ascii=True).replace("\x7f", "\\u007f")
 
 
@@ -44,17 +44,15 @@ def _json(report: CommandReport[R], *, ensure_ascii: bool) -> str:
 
 
 def as_csv(report: CommandReport[R]) -> bytes:
-    """Return CSV after RFC 4180 with a header.
+    """Return CSV according to RFC 4180 with a header.
 
-    Names come from the warehouse, so that anybody who may create a table there could have a spreadsheet run a formula:
-    a text that begins like one gets an apostrophe before it, and so does one that begins with an apostrophe. Who reads
-    the file drops one leading apostrophe, and has the name.
+    Names come from the warehouse, so they could inject formulas into a spreadsheet. A text that starts like a
+    formula, or with an apostrophe, gets a leading apostrophe. Readers remove one leading apostrophe.
     """
     return _csv(report, on_screen=False).encode()
 
 
 def _csv(report: CommandReport[R], *, on_screen: bool) -> str:
-    """Return CSV; on a screen, what a terminal would act on stands in a name as an escape."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow([each.name for each in report.fields])

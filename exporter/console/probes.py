@@ -1,4 +1,4 @@
-"""Which operations an exporter with a configuration would call, each as one call that reads little."""
+"""One cheap call for each operation that a configuration uses."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,28 +9,28 @@ from exporter.mms.client import Client
 from exporter.mms.models import DataSource
 from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter, TaskFilter, like
 
-Ask = Callable[[Client], Awaitable[Any]]
+Call = Callable[[Client], Awaitable[Any]]
 Watched = WatchedTables | WatchedPartitions
 FAILED = ("FAILED",)
 
 
-class NothingToAskError(Exception):
-    """There is nothing that an operation could be asked about; the text says what."""
+class NothingToProbeError(Exception):
+    """No object exists to call an operation with; the text names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One operation to be tried."""
+    """The test call of one operation."""
 
     operation: str
     policy: str
-    """The file in deploy/ram that grants it."""
-    ask: Ask
+    """File in deploy/ram that grants the operation."""
+    call: Call
     """Raises: MmsError; NothingToAskError."""
 
 
 def probes(config: Config, sources: Sequence[DataSource] | None) -> list[Probe]:
-    """Return a probe for each operation on the data sources of an account; None where they could not be listed."""
+    """Return a probe per operation; `sources` is None if the listing failed."""
     found: dict[str, Probe] = {}
     for probe in _all(config, sources):
         found.setdefault(probe.operation, probe)
@@ -38,10 +38,10 @@ def probes(config: Config, sources: Sequence[DataSource] | None) -> list[Probe]:
 
 
 def _all(config: Config, sources: Sequence[DataSource] | None) -> Iterator[Probe]:
-    def on_first(operation: str, policy: str, ask: Callable[[Client, int], Awaitable[Any]]) -> Probe:
+    def on_first(operation: str, policy: str, call: Callable[[Client, int], Awaitable[Any]]) -> Probe:
         if not sources:
-            return Probe(operation, policy, _nothing("no data source is selected"))
-        return Probe(operation, policy, lambda client: ask(client, sources[0].id))
+            return Probe(operation, policy, _no_object("no data source is selected"))
+        return Probe(operation, policy, lambda client: call(client, sources[0].id))
 
     if config.jobs.enabled:
         yield on_first("ListMmsJobs", "read", lambda client, source: client.jobs_page(source, JobFilter(), 1, 1))
@@ -65,7 +65,7 @@ def _is_in(entry: Watched, source: DataSource) -> bool:
 
 
 def _watching(entry: Watched, source: DataSource | None) -> Iterator[Probe]:
-    """Yield what is called for one entry of `watch`, which is in `source`."""
+    """Yield the probes of one entry of `watch` in `source`."""
     source_id = source.id if source else 0
     ids = entry.table_ids if isinstance(entry, WatchedTables) else entry.partition_ids
     noun = "Table" if isinstance(entry, WatchedTables) else "Partition"
@@ -83,7 +83,7 @@ def _watching(entry: Watched, source: DataSource | None) -> Iterator[Probe]:
 
 
 async def _rows(client: Client, source_id: int, entry: Watched) -> Sequence[Any]:
-    """Return what the filters of the API let pass of what an entry names. Raises: MmsError."""
+    """Return loose matches for the names of an entry. Raises: MmsError."""
     db, table = like(entry.db or ""), like(entry.table or "")
     if isinstance(entry, WatchedTables):
         return (await client.tables_page(source_id, TableFilter(db_name=db, name=table), 1)).rows
@@ -92,15 +92,15 @@ async def _rows(client: Client, source_id: int, entry: Watched) -> Sequence[Any]
 
 
 async def _looked_up(client: Client, source_id: int, entry: Watched) -> int:
-    """Return the id of something that is called like what an entry names; any is as good to ask about."""
+    """Return the ID of any loose match; the permission is the same."""
     rows = await _rows(client, source_id, entry)
     if not rows:
-        raise NothingToAskError("no object has the watched names")
+        raise NothingToProbeError("no object has the watched names")
     return int(rows[0].id)
 
 
-def _nothing(reason: str) -> Ask:
-    async def ask(_: Client) -> None:
-        raise NothingToAskError(reason)
+def _no_object(reason: str) -> Call:
+    async def call(_: Client) -> None:
+        raise NothingToProbeError(reason)
 
-    return ask
+    return call

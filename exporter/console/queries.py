@@ -1,6 +1,6 @@
-"""Asks MMS on behalf of a command: the accounts and data sources that are meant, several at a time.
+"""Runs a read function on the selected accounts and data sources, several at a time.
 
-What cannot be read of one never hides another. Knows nothing of how rows are shown.
+An error of one never hides another. Knows nothing of output.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ MAX_SUGGESTED: Final = 20
 
 
 class NullObserver:
-    """An observer of calls that nobody counts."""
+    """An observer that records nothing."""
 
     def attempted(self, operation: str, seconds: float, reason: str | None) -> None:
         """Do nothing."""
@@ -44,27 +44,27 @@ class NullObserver:
 
 @dataclass(frozen=True, slots=True)
 class QueryPart(Generic[T]):
-    """What one data source has to tell."""
+    """The records of one data source."""
 
-    things: Sequence[T]
+    records: Sequence[T]
     omitted: str = ""
-    """What was left out; empty where nothing was."""
+    """What was left out; empty if nothing was."""
     errors: Sequence[MmsError] = ()
-    """Why something is missing beside that."""
+    """Why more is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueryResult(Generic[T]):
-    """What all of them have to tell, in the order of the configuration and of names."""
+    """The records of all data sources, in configuration order."""
 
     found: Sequence[Found[T]]
     omitted: Sequence[str]
-    troubles: Sequence[QueryError]
+    errors: Sequence[QueryError]
 
 
 @dataclass(frozen=True, slots=True)
 class QueryTarget:
-    """A data source that is meant, and the client to ask about it."""
+    """A selected data source with the client to read it."""
 
     account: Account
     source: DataSource
@@ -72,7 +72,7 @@ class QueryTarget:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name, or the ID without one."""
         return self.source.name or str(self.source.id)
 
 
@@ -81,49 +81,46 @@ class _Listed:
     """The data sources of one account."""
 
     targets: Sequence[QueryTarget]
-    trouble: QueryError | None
-    """Why some, or all, are missing."""
+    error: QueryError | None
+    """Why some or all are missing."""
 
 
-async def ask(
+async def query_sources(
     config: Config,
     options: Options,
     read: Callable[[QueryTarget], Awaitable[QueryPart[T]]],
     clock: Clock = SYSTEM_CLOCK,
 ) -> QueryResult[T]:
-    """Return what `read` brings of every data source that `options` mean.
-
-    Raises: ConfigError for an account or a source that is not there.
-    """
+    """Read every data source that `options` select. Raises: ConfigError."""
     async with AsyncExitStack() as stack:
-        accounts = accounts_meant(config, options)
-        clients = [await stack.enter_async_context(_client(account, clock)) for account in accounts]
+        accounts = selected_accounts(config, options)
+        clients = [await stack.enter_async_context(_create_client(account, clock)) for account in accounts]
         listings = await asyncio.gather(*map(_listed, accounts, clients))
-        troubles = [listing.trouble for listing in listings if listing.trouble]
-        targets = _meant(
-            [target for listing in listings for target in listing.targets], options.sources, is_all=not troubles
+        errors = [listing.error for listing in listings if listing.error]
+        targets = _selected(
+            [target for listing in listings for target in listing.targets], options.sources, is_all=not errors
         )
-        parts = await asyncio.gather(*(guarded(read(target)) for target in targets))
+        parts = await asyncio.gather(*(read_or_error(read(target)) for target in targets))
     pairs = list(zip(targets, parts, strict=True))
-    troubles += [QueryError(target.account.name, target.name, error) for target, part in pairs for error in part.errors]
-    found = [Found(target.account, target.source, thing) for target, part in pairs for thing in part.things]
+    errors += [QueryError(target.account.name, target.name, error) for target, part in pairs for error in part.errors]
+    found = [Found(target.account, target.source, record) for target, part in pairs for record in part.records]
     omitted = [f"{part.omitted} of {printable(target.name)}" for target, part in pairs if part.omitted]
-    return QueryResult(found, omitted, troubles)
+    return QueryResult(found, omitted, errors)
 
 
-async def guarded(reading: Awaitable[QueryPart[T]]) -> QueryPart[T]:
-    """Return what `reading` brings, or why it cannot be had."""
+async def read_or_error(part: Awaitable[QueryPart[T]]) -> QueryPart[T]:
+    """Return what `part` returns, or its error as a part."""
     try:
-        return await reading
+        return await part
     except MmsError as error:
         return QueryPart((), errors=(error,))
 
 
-def accounts_meant(config: Config, options: Options) -> list[Account]:
-    """Return the accounts that `options` name, or all. Raises: ConfigError for one that is not there."""
+def selected_accounts(config: Config, options: Options) -> list[Account]:
+    """Return the accounts that `options` name, or all. Raises: ConfigError."""
     names = [account.name for account in config.accounts]
     problems = [
-        Problem("--account", f"no account is named {each!r}; known accounts: {_listing(names)}")
+        Problem("--account", f"no account is named {each!r}; known accounts: {_name_list(names)}")
         for each in options.accounts
         if each not in names
     ]
@@ -132,53 +129,50 @@ def accounts_meant(config: Config, options: Options) -> list[Account]:
     return [account for account in config.accounts if not options.accounts or account.name in options.accounts]
 
 
-def _client(account: Account, clock: Clock) -> Client:
+def _create_client(account: Account, clock: Clock) -> Client:
     return create_client(account, NullObserver(), clock)
 
 
 async def _listed(account: Account, client: Client) -> _Listed:
-    """Return the data sources of an account by their names, and what makes that less than all of them."""
     try:
         listing = await client.list_data_sources()
-    except MmsError as error:
-        return _Listed((), QueryError(account.name, "", error))
+    except MmsError as failure:
+        return _Listed((), QueryError(account.name, "", failure))
     rows = sorted(listing.rows, key=lambda row: ((row.name or "").casefold(), row.id))
-    lack = MalformedAnswer("ListMmsDataSources: the list is incomplete or changed while it was read")
-    trouble = None if listing.is_consistent else QueryError(account.name, "", lack)
-    return _Listed([QueryTarget(account, row, client) for row in rows], trouble)
+    incomplete = MalformedAnswer("ListMmsDataSources: the list is incomplete or changed while it was read")
+    error = None if listing.is_consistent else QueryError(account.name, "", incomplete)
+    return _Listed([QueryTarget(account, row, client) for row in rows], error)
 
 
-def _meant(listed: Sequence[QueryTarget], wanted: Sequence[str], *, is_all: bool) -> list[QueryTarget]:
-    """Return the selected data sources, those called or numbered so where any are wanted.
-
-    Raises: ConfigError for one that is not there, if everything could be listed.
-    """
-    admitted = [target for target in listed if _is_admitted(target)]
+def _selected(listed: Sequence[QueryTarget], wanted: Sequence[str], *, is_all: bool) -> list[QueryTarget]:
+    """Return the data sources with these names or IDs. Raises: ConfigError."""
+    known = [target for target in listed if _is_selected(target)]
     problems = [
-        Problem("--source", _no_source(each, listed, admitted))
+        Problem("--source", _unknown_source(each, listed, known))
         for each in wanted
-        if not any(_is_called(target, each) for target in admitted)
+        if not any(_has_name(target, each) for target in known)
     ]
+    # A source may belong to an account that could not be listed.
     if problems and is_all:
         raise ConfigError(*problems)
-    return [target for target in admitted if not wanted or any(_is_called(target, each) for each in wanted)]
+    return [target for target in known if not wanted or any(_has_name(target, each) for each in wanted)]
 
 
-def _is_admitted(target: QueryTarget) -> bool:
+def _is_selected(target: QueryTarget) -> bool:
     return target.account.sources.admits(target.source.name or "", target.source.type or "")
 
 
-def _is_called(target: QueryTarget, name: str) -> bool:
+def _has_name(target: QueryTarget, name: str) -> bool:
     return name in {target.source.name, str(target.source.id)}
 
 
-def _no_source(name: str, listed: Iterable[QueryTarget], admitted: Sequence[QueryTarget]) -> str:
-    if any(_is_called(target, name) for target in listed):
+def _unknown_source(name: str, listed: Iterable[QueryTarget], known: Sequence[QueryTarget]) -> str:
+    if any(_has_name(target, name) for target in listed):
         return f"{name!r} is not selected by `sources` of its account in the configuration"
-    return f"no data source is named {name!r}; known data sources: {_listing([target.name for target in admitted])}"
+    return f"no data source is named {name!r}; known data sources: {_name_list([target.name for target in known])}"
 
 
-def _listing(names: Sequence[str]) -> str:
+def _name_list(names: Sequence[str]) -> str:
     if not names:
         return "none"
     more = f" and {len(names) - MAX_SUGGESTED:,} more" if len(names) > MAX_SUGGESTED else ""

@@ -1,4 +1,4 @@
-"""The command `retry`: shows what it would do, asks, and has it done. Only here a client is made that may write."""
+"""The command `retry`: shows the plan, asks for confirmation, runs it. Only here a client may write."""
 
 import asyncio
 import secrets
@@ -15,10 +15,10 @@ from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Account, Config
 from exporter.config.sections import duration_text
 from exporter.console.columns import Found
-from exporter.console.command_report import complaints
+from exporter.console.command_report import error_lines
 from exporter.console.options import Options
-from exporter.console.plan_text import amounts, beside_lines, entry_line, left_lines, plan_lines
-from exporter.console.queries import NullObserver, QueryPart, QueryTarget, ask
+from exporter.console.plan_text import amounts, entry_line, incomplete_lines, other_failure_lines, plan_lines
+from exporter.console.queries import NullObserver, QueryPart, QueryTarget, query_sources
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, ExporterError, MmsError, Problem, RetryStopped
@@ -28,230 +28,232 @@ from exporter.mms.client_factory import create_client
 from exporter.mms.models import DataSource, Job
 from exporter.mms.protocol import create_mms_job
 from exporter.retry.earlier_runs import EarlierJobs, EarlierRuns
-from exporter.retry.job_creation import duplicate_jobs, follow_all
-from exporter.retry.journal import OPEN, Journal, RetryRun, entries_of, job_prefix
+from exporter.retry.job_creation import await_job_ids, duplicate_jobs
+from exporter.retry.journal import OPEN, Journal, RetryRun, job_prefix, new_entries
 from exporter.retry.planning import RetryPlan
-from exporter.retry.selection import planned
+from exporter.retry.selection import read_plan
 from exporter.retry.sending import RetryContext, create_jobs
-from exporter.retry.source_lock import claimed, other_journals
+from exporter.retry.source_lock import lock_source, other_journals
 from exporter.retry.verification import incomplete_units, other_failures
 from exporter.retry.watching import watch
 from exporter.runtime import DAEMON_THREADS
 
 T = TypeVar("T")
 TOKEN_BYTES: Final = 6
-"""Of the random part of job names."""
+"""Length of the random part of job names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to."""
+    """The result of a run."""
 
-    is_fine: bool
-    """Whether all that was asked for is under way; or DONE, where that was waited for."""
+    succeeded: bool
+    """Whether all jobs were created; with --watch, whether all units are DONE."""
     output: bytes = b""
-    """For standard output: bodies of requests, or a line for each job."""
+    """Standard output: request bodies, or one line per job."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetrySession:
-    """What a run is carried out with."""
+    """What a run needs."""
 
     client: Client
     terminal: Terminal
     options: RetryOptions
     clock: Clock
-    claim: ExitStack
-    """The right to make jobs in the data source; closed as soon as all are made."""
+    source_lock: ExitStack
+    """Lock of the data source; released once all jobs exist."""
 
 
 async def retry(config: Config, options: RetryOptions, terminal: Terminal, clock: Clock = SYSTEM_CLOCK) -> Outcome:
-    """Migrate again what is meant. Raises: ConfigError for what is unclear; ExporterError where nothing was sent."""
+    """Run the command. Raises: ConfigError; ExporterError if nothing was sent."""
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
     if problems := list(options.problems(is_interactive=terminal.is_interactive)):
         raise ConfigError(*problems)
-    with ExitStack() as claim:
+    with ExitStack() as source_lock:
         if options.resume is not None:
-            return await _resumed(config, options.resume, options, terminal, clock, claim)
+            return await _resume_run(config, options.resume, options, terminal, clock, source_lock)
         found = await _source(config, options, terminal, clock)
         if found is None:
-            return Outcome(is_fine=False)
+            return Outcome(succeeded=False)
         if not options.dry_run:
-            claim.enter_context(claimed(options.state_folder, found.account.url, found.source.id))
-        async with _writer(found.account, clock) as client:
-            return await _planned(found, RetrySession(client, terminal, options, clock, claim))
+            source_lock.enter_context(lock_source(options.state_folder, found.account.url, found.source.id))
+        async with _writing_client(found.account, clock) as client:
+            return await _plan_and_run(found, RetrySession(client, terminal, options, clock, source_lock))
 
 
-async def _resumed(
-    config: Config, path: Path, options: RetryOptions, terminal: Terminal, clock: Clock, claim: ExitStack
+async def _resume_run(
+    config: Config, path: Path, options: RetryOptions, terminal: Terminal, clock: Clock, source_lock: ExitStack
 ) -> Outcome:
-    """Take an earlier run up again. Raises: RetryStopped, with nothing sent, where another one is in the way."""
-    with Journal.resumed(path, clock) as journal:
-        course, is_open = journal.course, any(entry.state in OPEN for entry in journal.entries)
-        account = _account_of(course, config)
+    """Resume an earlier run. Raises: RetryStopped if another run blocks it."""
+    with Journal.open(path, clock) as journal:
+        run, is_open = journal.run, any(entry.state in OPEN for entry in journal.entries)
+        account = _account_of(run, config)
         if is_open:
-            claim.enter_context(claimed(options.state_folder, course.endpoint, course.source_id, journal.path))
-        async with _writer(account, clock) as client:
-            scene = RetrySession(client, terminal, options, clock, claim)
-            runs = _earlier_runs(scene, course.endpoint, course.source_id, journal.path)
+            source_lock.enter_context(lock_source(options.state_folder, run.endpoint, run.source_id, journal.path))
+        async with _writing_client(account, clock) as client:
+            session = RetrySession(client, terminal, options, clock, source_lock)
+            runs = _earlier_runs(session, run.endpoint, run.source_id, journal.path)
             earlier = await _read(runs.jobs()) if is_open else EarlierJobs()
-            return await _carried_out(journal, scene, earlier=earlier.jobs)
+            return await _create_and_watch(journal, session, earlier=earlier.jobs)
 
 
-async def _planned(found: Found[DataSource], scene: RetrySession) -> Outcome:
-    """Say what is to be made of what is meant, and do it if that is wanted."""
-    plan = await _settled_plan(found, scene)
-    for line in plan_lines(plan, _name(found.source)):
-        scene.terminal.say(line)
-    return await _decided(plan, _course(found, plan, scene.options, scene.clock), scene)
+async def _plan_and_run(found: Found[DataSource], session: RetrySession) -> Outcome:
+    plan = await _settled_plan(found, session)
+    for line in plan_lines(plan, _source_label(found.source)):
+        session.terminal.print_line(line)
+    return await _confirm_and_run(plan, _new_run(found, plan, session.options, session.clock), session)
 
 
-async def _settled_plan(found: Found[DataSource], scene: RetrySession) -> RetryPlan:
-    """Return what is to be made, once the statuses behind jobs of earlier runs that ended have settled."""
-    runs = _earlier_runs(scene, found.account.url, found.source.id)
+async def _settled_plan(found: Found[DataSource], session: RetrySession) -> RetryPlan:
+    """Return the plan; wait until statuses behind ended jobs are reliable."""
+    runs = _earlier_runs(session, found.account.url, found.source.id)
     settled: set[int] = set()
     while True:
         earlier = partial(runs.jobs, settled)
-        plan = await _read(planned(scene.client, found.source.id, scene.options.selection, earlier))
-        if not plan.settles_in or scene.options.dry_run:
+        plan = await _read(read_plan(session.client, found.source.id, session.options.selection, earlier))
+        if not plan.settles_in or session.options.dry_run:
             return plan
         wait = max(plan.settles_in.values())
-        scene.terminal.say(
+        session.terminal.print_line(
             f"jobs of earlier runs have ended; MMS may still list old statuses: waiting {duration_text(ceil(wait))} "
             "(--settle)"
         )
-        await scene.clock.sleep(wait)
+        await session.clock.sleep(wait)
         settled |= plan.settles_in.keys()
 
 
-def _earlier_runs(scene: RetrySession, endpoint: str, source_id: int, own: Path | None = None) -> EarlierRuns:
+def _earlier_runs(session: RetrySession, endpoint: str, source_id: int, own: Path | None = None) -> EarlierRuns:
     return EarlierRuns(
-        client=scene.client,
-        journals=tuple(other_journals(scene.options.state_folder, endpoint, source_id, own)),
-        clock=scene.clock,
-        settle_seconds=scene.options.settle_seconds,
-        may_note=not scene.options.dry_run,
+        client=session.client,
+        journals=tuple(other_journals(session.options.state_folder, endpoint, source_id, own)),
+        clock=session.clock,
+        settle_seconds=session.options.settle_seconds,
+        may_update=not session.options.dry_run,
     )
 
 
 async def _read(reading: Awaitable[T]) -> T:
-    """Return what is read before anything is sent. Raises: ExporterError."""
+    """Await a read that precedes any write. Raises: ExporterError."""
     try:
         return await reading
     except MmsError as error:
         raise ExporterError(f"{error}; {error.hint}; nothing was sent") from None
 
 
-async def _decided(plan: RetryPlan, course: RetryRun, scene: RetrySession) -> Outcome:
-    """Do what is planned, if that is wanted."""
-    options, terminal, planned_at = scene.options, scene.terminal, scene.clock.monotonic()
+async def _confirm_and_run(plan: RetryPlan, run: RetryRun, session: RetrySession) -> Outcome:
+    options, terminal, planned_at = session.options, session.terminal, session.clock.monotonic()
     if options.dry_run:
-        return Outcome(is_fine=not plan.refused, output=_bodies(course))
+        return Outcome(succeeded=not plan.refused, output=_bodies(run))
     if not plan.batches:
-        return Outcome(is_fine=not plan.refused)
-    question = f"Migrate {amounts(plan.batches)} of {printable(course.source or str(course.source_id))} again?"
-    if not options.yes and not await terminal.agrees(question):
-        terminal.say("nothing was sent")
-        return Outcome(is_fine=False)
-    with Journal.begun(options.state_folder, course, scene.clock) as journal:
-        return await _carried_out(journal, scene, planned_at)
+        return Outcome(succeeded=not plan.refused)
+    question = f"Migrate {amounts(plan.batches)} of {printable(run.source or str(run.source_id))} again?"
+    if not options.yes and not await terminal.confirm(question):
+        terminal.print_line("nothing was sent")
+        return Outcome(succeeded=False)
+    with Journal.create(options.state_folder, run, session.clock) as journal:
+        return await _create_and_watch(journal, session, planned_at)
 
 
-async def _carried_out(
-    journal: Journal, scene: RetrySession, planned_at: float | None = None, earlier: tuple[Job, ...] = ()
+async def _create_and_watch(
+    journal: Journal, session: RetrySession, planned_at: float | None = None, earlier: tuple[Job, ...] = ()
 ) -> Outcome:
-    """Have all jobs made, and watched where that is wanted. Whatever ends it, it says how to go on."""
-    terminal, options = scene.terminal, scene.options
-    means = RetryContext(
-        *(scene.client, journal, terminal.say, scene.clock, planned_at),
+    """Create all jobs and watch them with --watch."""
+    terminal, options = session.terminal, session.options
+    context = RetryContext(
+        *(session.client, journal, terminal.print_line, session.clock, planned_at),
         settle_seconds=options.settle_seconds,
         earlier=earlier,
         resend=options.resend,
     )
-    # Before the first request: what ends this process may leave it no time to say so.
-    terminal.say(f"each step is written down in {printable(str(journal.path))}")
+    # Printed before the first request: a kill leaves no time for it later.
+    terminal.print_line(f"journal of this run: {printable(str(journal.path))}")
     try:
-        await create_jobs(means)
-        await follow_all(means)
-        scene.claim.close()
-        is_fine = await _is_all_right(means, terminal, options)
+        await create_jobs(context)
+        await await_job_ids(context)
+        session.source_lock.close()
+        succeeded = await _verify_run(context, terminal, options)
     except RetryStopped as error:
-        terminal.say(f"{printable(str(error))}\n{_how_to_go_on(journal, options)}")
-        is_fine = False
+        terminal.print_line(f"{printable(str(error))}\n{_resume_hint(journal, options)}")
+        succeeded = False
     except asyncio.CancelledError:
-        terminal.say(f"\ninterrupted; {_how_to_go_on(journal, options)}")
+        terminal.print_line(f"\ninterrupted; {_resume_hint(journal, options)}")
         raise
-    return Outcome(is_fine, "".join(f"{entry_line(entry)}\n" for entry in journal.entries).encode())
+    return Outcome(succeeded, "".join(f"{entry_line(entry)}\n" for entry in journal.entries).encode())
 
 
-async def _is_all_right(means: RetryContext, terminal: Terminal, options: RetryOptions) -> bool:
-    """Return whether all is as it was meant, once every job is made; or done, where that is waited for."""
-    course = means.journal.course
-    if course.refused:
-        terminal.say(f"the plan of this run left out {course.refused:,} of what was asked for")
-    is_right = not await _has_duplicate_jobs(means, terminal) and not course.refused
-    good = {"made", "done"}
+async def _verify_run(context: RetryContext, terminal: Terminal, options: RetryOptions) -> bool:
+    """Return whether the run succeeded; watch it with --watch."""
+    run = context.journal.run
+    if run.refused:
+        terminal.print_line(f"the plan of this run skipped {run.refused:,} of the selected objects")
+    is_verified = not await _has_duplicate_jobs(context, terminal) and not run.refused
+    final_states = {"made", "done"}
     if options.watch:
-        good = {"done"}
-        with terminal.watching() as show:
-            async for jobs in watch(means):
+        final_states = {"done"}
+        with terminal.show_progress() as show:
+            async for jobs in watch(context):
                 show(jobs)
-        # Of two requests that came through, one may have come late.
-        is_right = await _is_done(means, terminal) and is_right and not await _has_duplicate_jobs(means, terminal)
-    return is_right and all(entry.state in good and not entry.left_out for entry in means.journal.entries)
+        # The second of two requests may have arrived late.
+        is_verified = (
+            await _verify_units(context, terminal) and is_verified and not await _has_duplicate_jobs(context, terminal)
+        )
+    return is_verified and all(entry.state in final_states and not entry.left_out for entry in context.journal.entries)
 
 
-async def _has_duplicate_jobs(means: RetryContext, terminal: Terminal) -> bool:
+async def _has_duplicate_jobs(context: RetryContext, terminal: Terminal) -> bool:
     try:
-        names = await duplicate_jobs(means)
+        names = await duplicate_jobs(context)
     except MmsError as error:
-        terminal.say(f"whether each job is there only once could not be read: {error}")
+        terminal.print_line(f"could not check for duplicate jobs: {error}")
         return False
     for name in names:
-        terminal.say(f"WARNING: there is more than one job {name}; stop one of them in the MMS console")
+        terminal.print_line(f"WARNING: more than one job has the name {name}; stop one of them in the MMS console")
     return bool(names)
 
 
-async def _is_done(means: RetryContext, terminal: Terminal) -> bool:
-    """Return whether all that was to be migrated is DONE, and say what is not, or is FAILED beside it."""
+async def _verify_units(context: RetryContext, terminal: Terminal) -> bool:
+    """Return whether all units are DONE; print those that are not."""
     try:
-        left = await incomplete_units(means.client, means.journal, means.clock, means.settle_seconds)
-        beside = await other_failures(means.client, means.journal) if means.journal.course.all_failed else []
+        left = await incomplete_units(context.client, context.journal, context.clock, context.settle_seconds)
+        others = await other_failures(context.client, context.journal) if context.journal.run.all_failed else []
     except MmsError as error:
-        terminal.say(f"the jobs have ended; whether all of it is DONE could not be read: {error}; {error.hint}")
+        terminal.print_line(
+            f"the jobs have ended, but could not check whether all units are DONE: {error}; {error.hint}"
+        )
         return False
-    for line in (*left_lines(left), *beside_lines(beside)):
-        terminal.say(line)
-    return not left and not beside
+    for line in (*incomplete_lines(left), *other_failure_lines(others)):
+        terminal.print_line(line)
+    return not left and not others
 
 
-def _how_to_go_on(journal: Journal, options: RetryOptions) -> str:
-    watching = " --watch" if options.watch else ""
-    return f"go on, with the same configuration: mms-exporter retry --resume={journal.path}{watching}"
+def _resume_hint(journal: Journal, options: RetryOptions) -> str:
+    watch_flag = " --watch" if options.watch else ""
+    return f"to continue with the same configuration: mms-exporter retry --resume={journal.path}{watch_flag}"
 
 
 async def _source(config: Config, options: RetryOptions, terminal: Terminal, clock: Clock) -> Found[DataSource] | None:
-    """Return the one data source that is meant; None where that could not be read.
+    """Return the selected data source; None if it could not be read.
 
-    Raises: ConfigError where there is none, or more than one.
+    Raises: ConfigError if there is none, or more than one.
     """
 
-    async def itself(target: QueryTarget) -> QueryPart[DataSource]:
+    async def source_of(target: QueryTarget) -> QueryPart[DataSource]:
         return QueryPart((target.source,))
 
     accounts = [options.account] if options.account else []
-    told = await ask(config, Options(accounts=accounts, sources=[options.source or ""]), itself, clock)
-    for line in complaints(told.troubles):
-        terminal.say(line)
-    if told.troubles or not told.found:
+    result = await query_sources(config, Options(accounts=accounts, sources=[options.source or ""]), source_of, clock)
+    for line in error_lines(result.errors):
+        terminal.print_line(line)
+    if result.errors or not result.found:
         return None
-    if len(told.found) > 1:
-        places = ", ".join(f"{found.source.id} of account {printable(found.account.name)}" for found in told.found)
-        raise ConfigError(Problem("--source", f"several are called so: {places}; give the id, and --account"))
-    return told.found[0]
+    if len(result.found) > 1:
+        places = ", ".join(f"{found.source.id} of account {printable(found.account.name)}" for found in result.found)
+        raise ConfigError(Problem("--source", f"several data sources match: {places}; use the ID and --account"))
+    return result.found[0]
 
 
-def _course(found: Found[DataSource], plan: RetryPlan, options: RetryOptions, clock: Clock) -> RetryRun:
+def _new_run(found: Found[DataSource], plan: RetryPlan, options: RetryOptions, clock: Clock) -> RetryRun:
     now = datetime.fromtimestamp(clock.wall(), UTC)
     prefix = job_prefix(now.strftime("%Y%m%dT%H%M%SZ"), secrets.token_hex(TOKEN_BYTES))
     return RetryRun(
@@ -261,33 +263,31 @@ def _course(found: Found[DataSource], plan: RetryPlan, options: RetryOptions, cl
         source=found.source.name,
         began=now.isoformat(timespec="seconds"),
         prefix=prefix,
-        entries=entries_of(prefix, plan.batches),
+        entries=new_entries(prefix, plan.batches),
         all_failed=options.selection.failed,
         tables=plan.tables,
         refused=len(plan.refused),
     )
 
 
-def _bodies(course: RetryRun) -> bytes:
-    """Return the body of each request, one on a line, as it would be sent."""
-    calls = (
-        create_mms_job(course.source_id, entry.batch.request(entry.name, course.source)) for entry in course.entries
-    )
+def _bodies(run: RetryRun) -> bytes:
+    """Return the request bodies, one per line."""
+    calls = (create_mms_job(run.source_id, entry.batch.request(entry.name, run.source)) for entry in run.entries)
     return b"".join((call.body or b"") + b"\n" for call in calls)
 
 
-def _account_of(course: RetryRun, config: Config) -> Account:
-    """Return the account of an earlier run. Raises: ConfigError where the configuration has no such account now."""
+def _account_of(run: RetryRun, config: Config) -> Account:
+    """Return the account of a run. Raises: ConfigError if it is not configured."""
     for account in config.accounts:
-        if (account.name, account.url) == (course.account, course.endpoint):
+        if (account.name, account.url) == (run.account, run.endpoint):
             return account
-    where = f"account {printable(course.account)!r} at {course.endpoint}"
+    where = f"account {printable(run.account)!r} at {run.endpoint}"
     raise ConfigError(Problem("--resume", f"belongs to {where}, which the configuration does not have"))
 
 
-def _writer(account: Account, clock: Clock) -> Client:
+def _writing_client(account: Account, clock: Clock) -> Client:
     return create_client(account, NullObserver(), clock, make=partial(Client, may_write=True))
 
 
-def _name(source: DataSource) -> str:
+def _source_label(source: DataSource) -> str:
     return f"{source.name or 'data source'} ({source.id})"

@@ -1,4 +1,4 @@
-"""What the command line asks `retry` to do, and what in it is unclear."""
+"""Options of `retry` and their validation."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,27 +12,27 @@ from exporter.retry.sending import SETTLE_SECONDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryOptions:
-    """What is to be migrated again, and how a person is asked about it."""
+    """The parsed command line of `retry`."""
 
     state_folder: Path
-    """Where runs are written down."""
+    """Folder of the journals."""
     account: str | None = None
     source: str | None = None
-    """Name or id; None only where a run is resumed."""
+    """Name or ID; None only for a resumed run."""
     selection: RetrySelection = field(default_factory=RetrySelection)
     dry_run: bool = False
     yes: bool = False
     watch: bool = False
     resume: Path | None = None
-    """What an interrupted run wrote down."""
+    """Journal of an interrupted run."""
     resend: bool = False
-    """Whether a person said that jobs in doubt were not made, and are to be sent again."""
+    """Whether jobs in doubt were not created and are sent again."""
     settle_seconds: float = SETTLE_SECONDS
-    """For how long lists and statuses of MMS may lag behind jobs."""
+    """How long lists and statuses of MMS may lag behind jobs."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any], state_folder: Path) -> Self:
-        """Return what the values of a command line ask for, by their names there."""
+        """Return the options from parsed command-line values."""
         return cls(
             state_folder=state_folder,
             account=values["account"],
@@ -52,19 +52,19 @@ class RetryOptions:
         )
 
     def problems(self, *, is_interactive: bool) -> Iterator[Problem]:
-        """Yield what makes it unclear what is meant, or whether it may be done."""
+        """Yield missing and conflicting options."""
         selection = self.selection
         if self.resume is not None:
             if self.source or self.account or not selection.is_empty or self.dry_run:
-                yield Problem("--resume", "says by itself what is meant; give nothing beside it but --watch or --yes")
+                yield Problem("--resume", "cannot be combined with --source, --account, a selection or --dry-run")
             return
         if self.resend:
-            yield Problem("--resend", "is for jobs in doubt of an earlier run; give it with --resume")
+            yield Problem("--resend", "applies to jobs in doubt of an earlier run; use it with --resume")
         if not self.source:
-            yield Problem("--source", "is required: the data source, by name or id")
+            yield Problem("--source", "is required: name or ID of the data source")
         if selection.is_empty:
-            yield Problem("--failed", "give it, or name what is meant with --table, --partition or --job")
+            yield Problem("--failed", "nothing is selected; use --failed, --table, --partition or --job")
         elif selection.failed and (selection.tables or selection.partitions or selection.jobs):
-            yield Problem("--failed", "is all of them; leave out --table, --partition and --job, or this")
+            yield Problem("--failed", "selects everything; cannot be combined with --table, --partition or --job")
         if not (is_interactive or self.yes or self.dry_run):
-            yield Problem("--yes", "is needed where there is no terminal to ask on; --dry-run shows what would be sent")
+            yield Problem("--yes", "is required without a terminal; --dry-run shows what would be sent")

@@ -1,6 +1,6 @@
-"""`show`: all that MMS says of one table, partition or job, field by field.
+"""`show`: prints all fields of one table, partition or job.
 
-An id is unique only within its data source, so each that is meant is asked.
+IDs are unique per data source only, so every selected data source is read.
 """
 
 import asyncio
@@ -11,10 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from exporter.config.loading import Config
-from exporter.console.columns import PLACE, TIMES, Field, Found, own, plain
+from exporter.console.columns import SOURCE_FIELDS, TIMES, Field, Found, json_value, record_field
 from exporter.console.command_report import CommandReport
 from exporter.console.options import Kind, Options
-from exporter.console.queries import QueryPart, QueryTarget, ask
+from exporter.console.queries import QueryPart, QueryTarget, query_sources
 from exporter.console.text_formats import age, amount, size
 from exporter.errors import MmsError, NotFound, PermissionRefused
 from exporter.masking import masked
@@ -26,28 +26,28 @@ Row = Found[Any]
 
 
 class ShownJob(Job, frozen=True, kw_only=True):
-    """A job, and what no field of it tells."""
+    """A job with the counts of its tasks."""
 
     tasks: dict[str, int] | None = None
-    """How many of its tasks have which status; None where they may not be listed."""
+    """Number of tasks by status; None if listing them is denied."""
 
 
 RECORDS: Final[Mapping[Kind, type[ApiRecord]]] = {"table": Table, "partition": Partition, "job": ShownJob}
 UNKNOWN: Final = "UNKNOWN"
-"""The status of a task for which MMS says none."""
-_OF_ITS_PLACE: Final = ("source_id", "source_name")
-"""Fields that the data source tells better: MMS does not always fill them."""
+"""Status of a task without one."""
+_SOURCE_NAMES: Final = ("source_id", "source_name")
+"""Fields taken from the data source, because MMS does not always fill them."""
 
 
 def fields(kind: Kind) -> Sequence[Field[Row]]:
-    """Return every field of a kind."""
-    names = [name for name in RECORDS[kind].__struct_fields__ if name not in _OF_ITS_PLACE]
-    return (*PLACE, *(own(name, "") for name in names))
+    """Return all fields of a kind."""
+    names = [name for name in RECORDS[kind].__struct_fields__ if name not in _SOURCE_NAMES]
+    return (*SOURCE_FIELDS, *(record_field(name, "") for name in names))
 
 
 async def show(config: Config, options: Options, now: float) -> CommandReport[Row]:
-    """Return what has the id asked for in the data sources that `options` mean. Raises: ConfigError."""
-    kind, number = options.thing
+    """Return the records with the selected ID. Raises: ConfigError."""
+    kind, number = options.record
 
     async def read(target: QueryTarget) -> QueryPart[Any]:
         try:
@@ -55,28 +55,28 @@ async def show(config: Config, options: Options, now: float) -> CommandReport[Ro
         except NotFound:
             return QueryPart(())
 
-    told = await ask(config, options, read)
+    result = await query_sources(config, options, read)
     return CommandReport(
         fields=fields(kind),
         card=lambda row: card(row, now),
-        rows=told.found,
-        nothing=f"no {kind} with ID {number} in the selected data sources",
-        troubles=told.troubles,
-        is_sought=True,
+        rows=result.found,
+        empty_text=f"no {kind} with ID {number} in the selected data sources",
+        errors=result.errors,
+        must_have_rows=True,
     )
 
 
 def card(row: Row, now: float) -> Iterator[tuple[str, str]]:
-    """Yield each field that MMS filled, for people."""
+    """Yield the filled fields as label and text."""
     yield "account", row.account.name
     yield "source", f"{row.source.name or ''} ({row.source.id})"
-    for name in row.thing.__struct_fields__:
-        if name not in _OF_ITS_PLACE:
-            yield from _lines(name, name, getattr(row.thing, name), row, now)
+    for name in row.record.__struct_fields__:
+        if name not in _SOURCE_NAMES:
+            yield from _lines(name, name, getattr(row.record, name), row, now)
 
 
 def _lines(label: str, name: str, value: object, row: Row, now: float) -> Iterator[tuple[str, str]]:
-    """Yield the lines of one field, those of the records within it among them."""
+    """Yield the lines of a field and of nested records."""
     if isinstance(value, Column):
         yield label, _column(value)
     elif isinstance(value, msgspec.Struct):
@@ -93,20 +93,20 @@ def _text(name: str, value: object, row: Row, now: float) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name in TIMES and isinstance(value, str):
-        when, ago = str(plain(name, value, row.account)), age(value, row.account.time_zone, now)
+        when, ago = str(json_value(name, value, row.account)), age(value, row.account.time_zone, now)
         return f"{when} ({ago})" if ago != when else when
     if name == "size" and isinstance(value, int):
         return f"{size(value)} ({amount(value)} bytes)"
     if isinstance(value, int):
         return str(value) if name.endswith("id") else amount(value)
-    shown = plain(name, value, row.account)
+    shown = json_value(name, value, row.account)
     if isinstance(shown, list):
         return ", ".join(map(str, shown))
     return ", ".join(f"{key}: {each}" for key, each in shown.items()) if isinstance(shown, dict) else str(shown)
 
 
 def _column(column: Column) -> str:
-    """Return a column of a source table as its definition would have it."""
+    """Return a table column as in its DDL."""
     parts = [column.name, column.type, "not null" if column.nullable is False else None]
     parts += [f"default {masked(column.default_value)}" if column.default_value else None]
     parts += [f"({masked(column.comment)})" if column.comment else None]
@@ -114,7 +114,7 @@ def _column(column: Column) -> str:
 
 
 async def _job(target: QueryTarget, number: int) -> QueryPart[Any]:
-    """Return a job with its tasks; without them where they may not be listed. Raises: MmsError."""
+    """Return a job and, if permitted, its tasks. Raises: MmsError."""
     job = await target.client.send(get_mms_job(target.source.id, number))
     counts: dict[str, int] | None = None
     errors: list[MmsError] = []
@@ -128,8 +128,9 @@ async def _job(target: QueryTarget, number: int) -> QueryPart[Any]:
 
 
 async def _tasks(target: QueryTarget, job_id: int) -> dict[str, int]:
-    """Return the number of a job's tasks by status: from their rows where a page holds them all, or from totals."""
+    """Return the number of a job's tasks by status."""
     page = await target.client.tasks_page(target.source.id, TaskFilter(job_id=job_id))
+    # One page with all tasks saves the calls for the totals.
     if page.total is not None and page.total <= len(page.rows):
         return dict(Counter(row.status or UNKNOWN for row in page.rows))
     filters = [TaskFilter(job_id=job_id, status=status) for status in TASK_STATUSES]

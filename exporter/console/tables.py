@@ -1,6 +1,6 @@
-"""Rows for people: in colour and with bars on a terminal, one plain line a row elsewhere.
+"""Formats rows for people: colours and bars on a terminal, otherwise one plain line per row.
 
-Whatever a name holds stays text: it is escaped before it gets here or stays here, and no markup is read.
+Names are escaped and never interpreted as markup.
 """
 
 import io
@@ -22,9 +22,9 @@ from exporter.masking import printable
 BAR_WIDTH: Final = 10
 PERCENT_WIDTH: Final = 4
 NARROW_TEXT: Final = 24
-"""Columns leave before texts are folded to fewer characters than these."""
+"""Columns are hidden before text is folded to less than this width."""
 NARROWEST_TEXT: Final = 8
-"""And to fewer than these no text is folded: there the terminal has to break lines."""
+"""Smallest width of folded text; below it the terminal breaks lines."""
 _GAP: Final = "  "
 _STYLES: Final = {
     **dict.fromkeys(("DONE", "STARTED", "online", "ok"), "green"),
@@ -32,26 +32,26 @@ _STYLES: Final = {
     **dict.fromkeys(("DOING",), "cyan"),
     **dict.fromkeys(("INIT", "table", "partition", "untested", ""), "default"),
 }
-"""Of a status; of any other, which failed or is new: red."""
+"""Colours of statuses; any other (failed or new) is red."""
 
 Texts = Sequence[Sequence[str]]
 """The cells of each row."""
 
 
-def table(report: CommandReport[Any], paper: OutputStyle) -> bytes:
-    """Return the rows of a report as a table; nothing where there is none."""
+def table(report: CommandReport[Any], style: OutputStyle) -> bytes:
+    """Return the rows as a table; empty without rows."""
     if not report.rows:
         return b""
     texts = [[printable(column.text(row)) for column in report.columns] for row in report.rows]
-    if paper.width is None:
-        return _encoded("\n".join(_plain_lines(report.columns, texts)) + "\n", paper)
+    if style.width is None:
+        return _encoded("\n".join(_plain_lines(report.columns, texts)) + "\n", style)
     columns = report.columns
     texts = [[_for_cell(column, text) for column, text in zip(columns, row, strict=True)] for row in texts]
-    return _on_terminal(report, texts, paper.width, paper)
+    return _on_terminal(report, texts, style.width, style)
 
 
-def cards(report: CommandReport[Any], paper: OutputStyle) -> bytes:
-    """Return each row of a report as lines of a label and a text, an empty line between two rows."""
+def cards(report: CommandReport[Any], style: OutputStyle) -> bytes:
+    """Return each row as lines of label and text."""
     if report.card is None:
         raise ValueError("a report without cards")
     blocks = []
@@ -59,15 +59,15 @@ def cards(report: CommandReport[Any], paper: OutputStyle) -> bytes:
         lines = [(printable(label), printable(text)) for label, text in report.card(row)]
         width = max(cell_len(label) for label, _ in lines)
         blocks.append("".join(f"{_padded(label, width)}{_GAP}{text}\n" for label, text in lines))
-    return _encoded("\n".join(blocks), paper)
+    return _encoded("\n".join(blocks), style)
 
 
 def _for_cell(column: TableColumn[Any], text: str) -> str:
-    return text if column.is_whole else shortened(text)
+    return text if column.never_shortened else shortened(text)
 
 
-def _encoded(text: str, paper: OutputStyle) -> bytes:
-    return text.encode(paper.encoding, "backslashreplace")
+def _encoded(text: str, style: OutputStyle) -> bytes:
+    return text.encode(style.encoding, "backslashreplace")
 
 
 def _padded(text: str, width: int, *, to_right: bool = False) -> str:
@@ -76,7 +76,6 @@ def _padded(text: str, width: int, *, to_right: bool = False) -> str:
 
 
 def _widths(columns: Sequence[TableColumn[Any]], texts: Texts) -> list[int]:
-    """Return how wide each column has to be for no cell to be folded."""
     titles = [column.title for column in columns]
     return [max(map(cell_len, cells)) for cells in zip(titles, *texts, strict=True)]
 
@@ -85,13 +84,13 @@ def _plain_lines(columns: Sequence[TableColumn[Any]], texts: Texts) -> Iterator[
     widths = _widths(columns, texts)
     for cells in ([column.title for column in columns], *texts):
         padded = (
-            _padded(cell, width, to_right=column.look in {"figure", "bar"})
+            _padded(cell, width, to_right=column.format in {"number", "bar"})
             for column, width, cell in zip(columns, widths, cells, strict=True)
         )
         yield _GAP.join(padded).rstrip()
 
 
-def _on_terminal(report: CommandReport[Any], texts: Texts, width: int, paper: OutputStyle) -> bytes:
+def _on_terminal(report: CommandReport[Any], texts: Texts, width: int, style: OutputStyle) -> bytes:
     widths = _widths(report.columns, texts)
     shown = _fitting(report.columns, widths, width)
     grid = Table(box=None, padding=(0, len(_GAP), 0, 0), pad_edge=False, header_style="bold")
@@ -104,18 +103,18 @@ def _on_terminal(report: CommandReport[Any], texts: Texts, width: int, paper: Ou
         grid.caption = Text(f"hidden columns (terminal too narrow): {missing}")
         grid.caption_justify = "left"
     needed = sum(_least(report.columns[index], widths[index], NARROWEST_TEXT) for index in shown)
-    return _drawn(grid, max(width, needed), paper)
+    return _drawn(grid, max(width, needed), style)
 
 
-def _drawn(grid: Table, width: int, paper: OutputStyle) -> bytes:
+def _drawn(grid: Table, width: int, style: OutputStyle) -> bytes:
     target = io.BytesIO()
-    file = io.TextIOWrapper(target, encoding=paper.encoding, errors="backslashreplace", newline="\n")
+    file = io.TextIOWrapper(target, encoding=style.encoding, errors="backslashreplace", newline="\n")
     console = Console(
         file=file,
         width=width,
         force_terminal=True,
-        color_system="standard" if paper.has_color else None,
-        no_color=not paper.has_color,
+        color_system="standard" if style.has_color else None,
+        no_color=not style.has_color,
         legacy_windows=False,
         markup=False,
         emoji=False,
@@ -127,14 +126,14 @@ def _drawn(grid: Table, width: int, paper: OutputStyle) -> bytes:
 
 
 def _least(column: TableColumn[Any], width: int, text_width: int) -> int:
-    """Return how narrow a column can get, with the space beside it; a text down to `text_width`."""
-    if column.look == "bar":
+    """Return the minimum width of a column; text may fold to `text_width`."""
+    if column.format == "bar":
         return BAR_WIDTH + PERCENT_WIDTH + 2 * len(_GAP)
-    return (min(width, text_width) if column.look == "text" else width) + len(_GAP)
+    return (min(width, text_width) if column.format == "text" else width) + len(_GAP)
 
 
 def _fitting(columns: Sequence[TableColumn[Any]], widths: Sequence[int], width: int) -> list[int]:
-    """Return which columns are shown: those of a high rank leave until the others have room."""
+    """Return the columns that fit; the highest rank is hidden first."""
     shown = list(range(len(columns)))
     for index in sorted(shown, key=lambda each: (columns[each].rank, each), reverse=True):
         is_enough = sum(_least(columns[each], widths[each], NARROW_TEXT) for each in shown) <= width
@@ -145,21 +144,21 @@ def _fitting(columns: Sequence[TableColumn[Any]], widths: Sequence[int], width: 
 
 
 def _add_column(grid: Table, column: TableColumn[Any], width: int) -> None:
-    if column.look == "text":
+    if column.format == "text":
         grid.add_column(column.title, overflow="fold", min_width=min(width, NARROWEST_TEXT))
-    elif column.look == "bar":
+    elif column.format == "bar":
         grid.add_column(column.title, width=BAR_WIDTH)
         grid.add_column("", justify="right", no_wrap=True, min_width=PERCENT_WIDTH)
     else:
-        is_figure = column.look == "figure"
-        grid.add_column(column.title, justify="right" if is_figure else "left", no_wrap=True, min_width=width)
+        is_number = column.format == "number"
+        grid.add_column(column.title, justify="right" if is_number else "left", no_wrap=True, min_width=width)
 
 
 def _cells(column: TableColumn[Any], row: Any, text: str) -> Iterator[RenderableType]:  # noqa: ANN401 - any report's row
-    if column.look == "bar" and column.ratio is not None:
+    if column.format == "bar" and column.ratio is not None:
         ratio = column.ratio(row)
         yield "" if ratio is None else ProgressBar(1, ratio, BAR_WIDTH, complete_style="green", finished_style="green")
-    yield Text(text, style=_style(text) if column.look == "status" else "")
+    yield Text(text, style=_style(text) if column.format == "status" else "")
 
 
 def _style(status: str) -> str:

@@ -1,4 +1,4 @@
-"""The conversation with a person: what is said to one while a command works, and the one question that it asks."""
+"""Messages, the confirmation question and the progress bar of `retry`."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -12,47 +12,47 @@ from rich.progress import BarColumn, Progress, TextColumn
 from exporter.console.output_style import OutputStyle
 from exporter.mms.models import Job
 
-Show = Callable[[Sequence[Job]], None]
+ShowProgress = Callable[[Sequence[Job]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """Where a person reads and writes, if there is one. Results go elsewhere, so that they can be piped."""
+    """The input and error stream of a user. Results go to standard output."""
 
-    given: TextIO
-    said: TextIO
-    paper: OutputStyle
-    """Of what is said."""
+    stdin: TextIO
+    stderr: TextIO
+    style: OutputStyle
+    """Style of the error stream."""
 
     @property
     def is_interactive(self) -> bool:
-        """Whether somebody sees a question, and can answer it."""
-        return self.given.isatty() and self.said.isatty()
+        """Whether a user can see and answer a question."""
+        return self.stdin.isatty() and self.stderr.isatty()
 
-    def say(self, text: str) -> None:
-        """Say a line; a listener who is gone hinders nothing."""
+    def print_line(self, text: str) -> None:
+        """Print a line; a closed stream is ignored."""
         with suppress(OSError):
-            print(text.encode(self.paper.encoding, "backslashreplace").decode(self.paper.encoding), file=self.said)
+            print(text.encode(self.style.encoding, "backslashreplace").decode(self.style.encoding), file=self.stderr)
 
-    async def agrees(self, question: str) -> bool:
-        """Ask, and return whether the answer is yes; anything else, and the end of input, is no."""
-        self.said.write(f"{question} [y/N] ")
-        self.said.flush()
-        # In a thread, which ends with the process: Ctrl-C does not wait for a line.
-        answer = await asyncio.to_thread(self.given.readline)
+    async def confirm(self, question: str) -> bool:
+        """Ask a question; only y and yes mean yes."""
+        self.stderr.write(f"{question} [y/N] ")
+        self.stderr.flush()
+        # A daemon thread: Ctrl-C does not wait for a line.
+        answer = await asyncio.to_thread(self.stdin.readline)
         return answer.strip().lower() in {"y", "yes"}
 
     @contextmanager
-    def watching(self) -> Iterator[Show]:
-        """Provide what shows how far jobs are: a bar on a terminal; elsewhere a line whenever that has changed."""
-        if self.paper.width is None:
-            yield self._line_by_line()
+    def show_progress(self) -> Iterator[ShowProgress]:
+        """Provide a function that shows the progress of jobs."""
+        if self.style.width is None:
+            yield self._line_printer()
             return
         console = Console(
-            file=self.said,
-            width=self.paper.width,
+            file=self.stderr,
+            width=self.style.width,
             force_terminal=True,
-            no_color=not self.paper.has_color,
+            no_color=not self.style.has_color,
             legacy_windows=False,
             highlight=False,
         )
@@ -63,24 +63,24 @@ class Terminal:
             def show(jobs: Sequence[Job]) -> None:
                 total = sum(job.task_num or 0 for job in jobs)
                 done = sum(job.task_done or 0 for job in jobs)
-                progress.update(bar, total=total or None, completed=done, description=how_far(jobs), refresh=True)
+                progress.update(bar, total=total or None, completed=done, description=progress_text(jobs), refresh=True)
 
             yield show
 
-    def _line_by_line(self) -> Show:
+    def _line_printer(self) -> ShowProgress:
         last = [""]
 
         def show(jobs: Sequence[Job]) -> None:
-            text = how_far(jobs)
+            text = progress_text(jobs)
             if text != last[0]:
                 last[0] = text
-                self.say(text)
+                self.print_line(text)
 
         return show
 
 
-def how_far(jobs: Sequence[Job]) -> str:
-    """Return how far several jobs are together."""
+def progress_text(jobs: Sequence[Job]) -> str:
+    """Return the progress of several jobs as text."""
     done, total = sum(job.task_done or 0 for job in jobs), sum(job.task_num or 0 for job in jobs)
     statuses = [(job.status or "UNKNOWN").upper() for job in jobs]
     counts = ", ".join(f"{statuses.count(status):,} {status}" for status in dict.fromkeys(sorted(statuses)))

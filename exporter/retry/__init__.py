@@ -1,1 +1,1 @@
-"""Migrates again what failed: decides what a new job is to hold, and makes it exactly once."""
+"""Retry of failed migrations: plans jobs and creates each of them exactly once."""

@@ -1,4 +1,4 @@
-"""What one CreateMmsJob migrates, and the request for it. Pure; a batch can be written down and read again as JSON."""
+"""The contents of one CreateMmsJob request. Pure; the journal stores batches as JSON."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Self
@@ -12,11 +12,11 @@ from exporter.retry.units import Unit
 _NOTHING: Final = JobConfig()
 
 
-class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What all units of a job have in common: where from, where to, and how. What is None is left to the service.
+class JobTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Settings that all units of a job share; None leaves one to MMS.
 
-    UNVERIFIED: that an incremental job, over what is new or changed, takes on what failed and did not change since, as
-    the job did that failed; a retry on a live account would settle it. Watching one tells: it asks whether all is DONE.
+    UNVERIFIED: whether an incremental job also migrates units that failed and have not changed since. A retry on a live
+    account would settle it. `--watch` detects it, because it checks that every unit is DONE.
     """
 
     src_db: str
@@ -33,12 +33,9 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, unit: Unit, job: Job | None, *, is_named: bool) -> Self:
-        """Return the frame of a unit; `job` is the failed one that is tried again, where it is known.
-
-        That the job left the data out is taken over only from one that a person named: what is DONE without its data is
-        not what somebody wants who names what failed.
-        """
+        """Return the template of a unit with a job's settings."""
         config = job.config or _NOTHING if job else _NOTHING
+        # Only a job that the user named may leave the data out: a schema-only retry would end DONE without data.
         columns = config.column_mapping
         return cls(
             src_db=unit.db or "",
@@ -56,7 +53,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class WholeTable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A table of which all is migrated that is not done."""
+    """A table that a job migrates by name."""
 
     id: int
     name: str
@@ -64,55 +61,55 @@ class WholeTable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One job that is to be made: partitions by their ids, or whole tables by their names, of one database."""
+    """The units of one job, all of one database."""
 
-    frame: Frame
+    template: JobTemplate = msgspec.field(name="frame")  # the key in journals
     partitions: dict[str, tuple[int, ...]] = {}
-    """Ids by the name of their table."""
+    """Partition IDs by table name."""
     tables: tuple[WholeTable, ...] = ()
     renamed: dict[str, str] = {}
-    """The destination's name of each table that is called otherwise there."""
+    """Destination name by source name, for tables whose names differ."""
 
     def request(self, name: str, source: str | None) -> JobRequest:
-        """Return what is asked of MMS for it, under the job's name."""
-        frame = self.frame
+        """Return the CreateMmsJob request with this job name."""
+        template = self.template
         return JobRequest(
             name=name,
             source_name=source,
-            src_db_name=frame.src_db,
-            src_schema_name=frame.src_schema,
-            dst_db_name=frame.dst_project,
-            dst_schema_name=frame.dst_schema,
-            task_type=frame.task_type,
+            src_db_name=template.src_db,
+            src_schema_name=template.src_schema,
+            dst_db_name=template.dst_project,
+            dst_schema_name=template.dst_schema,
+            task_type=template.task_type,
             partitions=tuple(self.partition_ids) or None,
             tables=tuple(table.name for table in self.tables) or None,
             table_mapping=self.renamed or None,
-            schema_only=frame.schema_only,
-            increment=frame.increment,
-            enable_schema_migration=frame.enable_schema_migration,
-            enable_data_migration=frame.enable_data_migration,
-            enable_verification=frame.enable_verification,
-            column_mapping=dict(frame.column_mapping) if frame.column_mapping else None,
+            schema_only=template.schema_only,
+            increment=template.increment,
+            enable_schema_migration=template.enable_schema_migration,
+            enable_data_migration=template.enable_data_migration,
+            enable_verification=template.enable_verification,
+            column_mapping=dict(template.column_mapping) if template.column_mapping else None,
         )
 
     @property
     def partition_ids(self) -> Iterator[int]:
-        """Every partition's id."""
+        """The IDs of all partitions."""
         return (number for numbers in self.partitions.values() for number in numbers)
 
     @property
     def size(self) -> int:
-        """How many units it migrates."""
+        """The number of units."""
         return sum(map(len, self.partitions.values())) + len(self.tables)
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left to migrate."""
+        """Whether no unit is left."""
         return not self.size
 
     def units(self) -> Iterator[Unit]:
-        """Yield what it migrates, as far as it is written down."""
-        db = self.frame.src_db
+        """Yield the units, with the fields that the journal stores."""
+        db = self.template.src_db
         for name, numbers in self.partitions.items():
             for number in numbers:
                 yield Unit(kind="partition", id=number, db=db, table=name, table_id=None)
@@ -120,13 +117,13 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             number, has_partitions = table.id, table.has_partitions
             yield Unit(kind="table", id=number, db=db, table=table.name, table_id=number, has_partitions=has_partitions)
 
-    def without(self, is_left_out: Callable[[Unit], object]) -> "Batch":
-        """Return it with only those units of which `is_left_out` says nothing."""
-        return batch_of(self.frame, [unit for unit in self.units() if not is_left_out(unit)], self.renamed)
+    def without(self, is_excluded: Callable[[Unit], object]) -> "Batch":
+        """Return a copy without the units that `is_excluded` selects."""
+        return batch_of(self.template, [unit for unit in self.units() if not is_excluded(unit)], self.renamed)
 
 
-def batch_of(frame: Frame, units: Sequence[Unit], names: Mapping[str, str]) -> Batch:
-    """Return the job that migrates `units`; `names` are their tables' at the destination, by name in the source."""
+def batch_of(template: JobTemplate, units: Sequence[Unit], names: Mapping[str, str]) -> Batch:
+    """Return the batch of some units; `names` maps source to destination names."""
     partitions: dict[str, list[int]] = {}
     tables: list[WholeTable] = []
     for unit in units:
@@ -135,10 +132,10 @@ def batch_of(frame: Frame, units: Sequence[Unit], names: Mapping[str, str]) -> B
             partitions.setdefault(table, []).append(unit.id)
         else:
             tables.append(WholeTable(id=unit.id, name=table, has_partitions=unit.has_partitions))
-    held = {*partitions, *(table.name for table in tables)}
+    table_names = {*partitions, *(table.name for table in tables)}
     return Batch(
-        frame=frame,
+        template=template,
         partitions={table: tuple(numbers) for table, numbers in partitions.items()},
         tables=tuple(tables),
-        renamed={table: name for table, name in names.items() if table in held and name != table},
+        renamed={table: name for table, name in names.items() if table in table_names and name != table},
     )

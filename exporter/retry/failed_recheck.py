@@ -1,6 +1,6 @@
-"""Which of what was planned is FAILED still, asked just before it is sent, in few calls. Knows nothing of jobs.
+"""Filters a batch to the units that are still FAILED, just before it is sent.
 
-A plan may wait for its person's answer for hours, and a run that is taken up again was planned long ago.
+A plan may wait for hours for its confirmation, and a resumed run was planned even earlier. Knows nothing of jobs.
 """
 
 import asyncio
@@ -15,36 +15,36 @@ from exporter.retry.failed_units import FailedUnitReader
 from exporter.retry.units import Unit
 
 FRESH_SECONDS: Final = 60.0
-"""For how long what was read counts as being so."""
-MAX_ASKED_ONE_BY_ONE: Final = 10
-"""Partitions of one table, or tables; of more, the list of what is FAILED is read."""
+"""How long a read status counts as current."""
+MAX_SINGLE_READS: Final = 10
+"""Partitions of one table, or tables, that are read one by one; for more, the FAILED list is read."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _FailedIds:
     ids: frozenset[int]
     ended_at: float
 
 
 class FailedRecheck:
-    """Tells what of a batch is FAILED still. Lists that it reads serve the batches that follow soon after."""
+    """Rechecks batches; caches the lists it reads for FRESH_SECONDS."""
 
-    def __init__(self, inventory: FailedUnitReader, clock: Clock, planned_at: float | None) -> None:
-        """`planned_at` is when the plan was read, in monotonic seconds; None where that was an earlier process."""
-        self._inventory = inventory
+    def __init__(self, reader: FailedUnitReader, clock: Clock, planned_at: float | None) -> None:
+        """Store the monotonic time of the plan, None if unknown."""
+        self._reader = reader
         self._clock = clock
         self._planned_at = planned_at
-        self._read: dict[tuple[str | None, str | None], _Reading] = {}
+        self._read: dict[tuple[str | None, str | None], _FailedIds] = {}
 
-    async def of(self, batch: Batch) -> Batch:
-        """Return a batch without what is not FAILED any more. Raises: MmsError."""
+    async def still_failed(self, batch: Batch) -> Batch:
+        """Return the batch without units that are no longer FAILED. Raises: MmsError."""
         if self._planned_at is not None and self._is_fresh(self._planned_at):
             return batch
         places: dict[tuple[str | None, str | None], list[Unit]] = {}
         for unit in batch.units():
             places.setdefault((unit.db, unit.table if unit.is_partition else None), []).append(unit)
         found = await asyncio.gather(*(self._failed(db, table, units) for (db, table), units in places.items()))
-        # A batch holds partitions or tables, never both, so that ids are enough.
+        # A batch has either partitions or tables, so IDs are unique.
         failed = frozenset[int]().union(*found)
         return batch.without(lambda unit: unit.id not in failed)
 
@@ -52,22 +52,20 @@ class FailedRecheck:
         return self._clock.monotonic() - read_at <= FRESH_SECONDS
 
     async def _failed(self, db: str | None, table: str | None, units: Sequence[Unit]) -> frozenset[int]:
-        """Return the ids of what is FAILED: of `units` at least, which are partitions of `table`, or tables of `db`."""
-        if len(units) <= MAX_ASKED_ONE_BY_ONE:
+        """Return the IDs of FAILED units, including all in `units`."""
+        if len(units) <= MAX_SINGLE_READS:
             are_failed = await asyncio.gather(*map(self._is_failed, units))
             return frozenset(unit.id for unit, is_failed in zip(units, are_failed, strict=True) if is_failed)
-        reading = self._read.get((db, table))
-        if reading is None or not self._is_fresh(reading.ended_at):
-            listing = (
-                self._inventory.failed_tables(db) if table is None else self._inventory.failed_partitions(db, table)
-            )
-            reading = _Reading(frozenset(unit.id for unit in await listing), self._clock.monotonic())
-            self._read[db, table] = reading
-        return reading.ids
+        failed = self._read.get((db, table))
+        if failed is None or not self._is_fresh(failed.ended_at):
+            listing = self._reader.failed_tables(db) if table is None else self._reader.failed_partitions(db, table)
+            failed = _FailedIds(frozenset(unit.id for unit in await listing), self._clock.monotonic())
+            self._read[db, table] = failed
+        return failed.ids
 
     async def _is_failed(self, unit: Unit) -> bool:
         try:
-            now = await (self._inventory.partition(unit.id) if unit.is_partition else self._inventory.table(unit.id))
+            now = await (self._reader.partition(unit.id) if unit.is_partition else self._reader.table(unit.id))
         except NotFound:
             return False
         return now.is_failed

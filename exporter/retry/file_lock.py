@@ -1,4 +1,4 @@
-"""What one process at a time may work on: a file that is locked for as long as that process wants, or lives."""
+"""An exclusive lock on a file. It ends with its process."""
 
 import fcntl
 import os
@@ -11,20 +11,20 @@ from exporter.files import PRIVATE
 
 
 @contextmanager
-def held(lock: Path, subject: str) -> Iterator[int]:
-    """Keep every other process off `subject`; the hold ends with this process, however that ends.
+def lock_file(lock: Path, subject: str) -> Iterator[int]:
+    """Lock a file against other processes; yield its writable descriptor.
 
-    Yields the descriptor of the locked file, which can be written. Raises: RetryStopped where another has it.
+    Raises: RetryStopped if another process has the lock.
     """
     try:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
     except OSError as error:
-        raise RetryStopped(f"{subject} cannot be held: {lock}: {error.strerror}") from None
+        raise RetryStopped(f"cannot lock {subject}: {lock}: {error.strerror}") from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
-        raise RetryStopped(f"{subject}: another process works on it") from None
+        raise RetryStopped(f"{subject} is locked by another process") from None
     try:
         yield handle
     finally:

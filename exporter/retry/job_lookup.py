@@ -1,4 +1,4 @@
-"""Looks for jobs by their exact name, and tells "there is none" only of an answer that leaves no doubt."""
+"""Finds jobs by exact name. Reports that a job is missing only if the list is complete and undamaged."""
 
 from collections.abc import Collection
 from functools import partial
@@ -11,21 +11,21 @@ from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, like
 
 NEWEST: Final = 10 * PAGE_SIZE
-"""Jobs among which those of an unknown status are looked for."""
+"""Newest jobs that are searched for unknown statuses."""
 
 
 async def jobs_named(client: Client, source_id: int, name: str) -> tuple[Job, ...]:
-    """Return the jobs of a source that have exactly this name, as far as the list's filter finds them.
+    """Return the jobs with exactly this name, using the filter.
 
-    Raises: MmsError; MalformedAnswer where none has it and the list may still hold it: a row is missing or damaged.
+    Raises: MmsError; MalformedAnswer if none is found and a row is missing or damaged.
     """
     return _exactly(name, await client.list_jobs(source_id, JobFilter(name=like(name))))
 
 
-async def jobs_certainly_named(client: Client, source_id: int, name: str) -> tuple[Job, ...]:
-    """Return the jobs of a source that have exactly this name; where there is none, there is none in the whole list.
+async def confirmed_jobs_named(client: Client, source_id: int, name: str) -> tuple[Job, ...]:
+    """Return the jobs with exactly this name; search the whole list if needed.
 
-    Raises: MmsError, as above.
+    Raises: MmsError, as `jobs_named`.
     """
     found = await jobs_named(client, source_id, name)
     if found or await _names_are_filtered(client, source_id):
@@ -35,18 +35,18 @@ async def jobs_certainly_named(client: Client, source_id: int, name: str) -> tup
 
 def _exactly(name: str, listing: Listing[Job]) -> tuple[Job, ...]:
     exact = tuple(job for job in listing.rows if job.name == name)
-    # A damaged name still holds the true one, or is lost; a name that merely looks alike does neither.
+    # A damaged name contains the real one or is missing.
     is_doubtful = not listing.is_consistent or any(job.name is None or name in job.name for job in listing.rows)
     if not exact and is_doubtful:
-        raise MalformedAnswer("ListMmsJobs: the list is not whole, so that it cannot be told whether the job is there")
+        raise MalformedAnswer("ListMmsJobs: the list is incomplete, so it is unknown whether the job exists")
     return exact
 
 
 async def _names_are_filtered(client: Client, source_id: int) -> bool:
-    """Tell whether a job that is there is seen to be found by its name. Raises: MmsError.
+    """Return whether the name filter finds an existing job. Raises: MmsError.
 
-    The vendor's page calls the filter `name` the data source's name: a job that is called like its source, or like a
-    part of it, would be found by either.
+    Source: the vendor's page describes the filter `name` as the name of the data source. A job named
+    like its source, or like a part of it, proves nothing.
     """
     page = await client.jobs_page(source_id, JobFilter())
     if not page.rows and page.total == 0:
@@ -60,34 +60,34 @@ def _is_like_its_source(job: Job) -> bool:
 
 
 async def all_jobs(client: Client, source_id: int) -> tuple[Job, ...]:
-    """Return every job of a source. Raises: MmsError, also for half a list."""
+    """Return every job of a source. Raises: MmsError, also if the list is incomplete."""
     listing = await client.list_jobs(source_id)
     if not listing.is_complete:
-        raise MalformedAnswer("ListMmsJobs: the list of all jobs is not whole")
+        raise MalformedAnswer("ListMmsJobs: the list of all jobs is incomplete")
     return listing.rows
 
 
 async def jobs_of_run(client: Client, source_id: int, prefix: str) -> list[Job]:
-    """Return the jobs of a source whose names begin with `prefix`. Raises: MmsError, also for half a list."""
+    """Return the jobs whose names start with `prefix`. Raises: MmsError."""
     listing = await client.list_jobs(source_id, JobFilter(name=like(prefix)))
     if not listing.is_complete:
-        raise MalformedAnswer("ListMmsJobs: the list of this retry's jobs is not whole")
+        raise MalformedAnswer("ListMmsJobs: the list of the jobs of this run is incomplete")
     return [job for job in listing.rows if job.name is not None and job.name.startswith(prefix)]
 
 
 async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) -> list[Job]:
-    """Return the jobs that have not ended, without those named in `own`: INIT, DOING, and of a status nobody knows.
+    """Return the unfinished jobs except those named in `own`.
 
-    Raises: MmsError, also for half a list, and where jobs of an unknown status cannot be found among all.
+    A job with an unknown status counts as unfinished. Raises: MmsError, also if a list is incomplete.
     """
-    # All are counted first, so that a job which moves on meanwhile counts twice rather than not at all.
+    # The total comes first: a job that changes its status meanwhile is then counted twice, not missed.
     total = await _count(client, source_id, None)
     found: dict[int, Job] = {}
     known = 0
     for status in UNFINISHED_JOB_STATUSES:
         listing = await read_until_stable(partial(client.list_jobs, source_id, JobFilter(status=status)))
         if not listing.is_consistent:
-            raise MalformedAnswer(f"ListMmsJobs: the list of {status} jobs is not whole, or moves as it is read")
+            raise MalformedAnswer(f"ListMmsJobs: the list of {status} jobs is incomplete or changed while it was read")
         known += len(listing.rows)
         found.update((job.id, job) for job in listing.rows)
     for status in JOB_STATUSES:
@@ -99,24 +99,23 @@ async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) 
 
 
 async def _of_unknown_status(client: Client, source_id: int, missing: int) -> list[Job]:
-    """Return the jobs of a status that no filter asks for, of the newest ones; `missing` are looked for.
+    """Return jobs of unknown status among the newest; at least `missing` are expected.
 
-    Raises: MmsError; MalformedAnswer where fewer are found, and not all jobs were seen.
+    Raises: MmsError; MalformedAnswer if fewer are found and not all jobs were read.
     """
     listing = await read_newest(lambda page: client.jobs_page(source_id, JobFilter(), page), NEWEST)
     found = [job for job in listing.rows if (job.status or "").upper() not in JOB_STATUSES]
     is_all = listing.total is not None and len(listing.rows) >= listing.total
     if not is_all and len(found) < missing:
         raise MalformedAnswer(
-            f"ListMmsJobs: {missing:,} jobs have a status that this program does not know, or changed meanwhile, and "
-            f"are not among the newest {NEWEST:,}"
+            f"ListMmsJobs: {missing:,} jobs have an unknown status, or changed meanwhile, and are not among the newest "
+            f"{NEWEST:,}"
         )
     return found
 
 
 async def _count(client: Client, source_id: int, status: str | None) -> int:
-    """Return how many jobs of a status there are; of any where it is None. Raises: MmsError."""
     total = (await client.jobs_page(source_id, JobFilter(status=status), page_size=1)).total
     if total is None:
-        raise MalformedAnswer("ListMmsJobs: it does not tell how many jobs there are")
+        raise MalformedAnswer("ListMmsJobs: the answer has no total")
     return total

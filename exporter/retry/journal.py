@@ -1,7 +1,7 @@
-"""What a retry set out to do and how far it came, in one file, so that it can be taken up again after any end.
+"""The journal of one run: its jobs and their states in one JSON file, so that the run can be resumed.
 
-It is on the disk before each step that it speaks of; nobody else works on it meanwhile. It holds names and ids of the
-warehouse, and no secret. Knows nothing of MMS but the requests that it keeps.
+Each step is on disk before it happens. One process at a time has the journal open. It contains names and IDs of the
+warehouse but no secret. Knows nothing of MMS except the requests that it stores.
 """
 
 import os
@@ -16,42 +16,43 @@ from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.errors import RetryStopped
 from exporter.files import PRIVATE, write_atomically
 from exporter.retry.batches import Batch
-from exporter.retry.file_lock import held
+from exporter.retry.file_lock import lock_file
 
 FORMAT: Final = 1
 PRIVATE_FOLDER: Final = 0o700
 
 State = Literal["planned", "sending", "asked", "made", "done", "failed", "refused", "skipped"]
-"""planned: nothing was sent. sending: it may have been, and the outcome is not known. asked: MMS makes the job. made:
-it is there. done, failed: it has ended. refused: MMS did not make it. skipped: others had it under way by then, or
-it was not FAILED any more."""
+"""planned: not sent. sending: possibly sent, result unknown. asked: MMS creates the job. made: the job exists.
+done, failed: the job ended. refused: MMS did not create it. skipped: its units were in other jobs by then, or no
+longer FAILED.
+"""
 OPEN: Final[frozenset[State]] = frozenset({"planned", "sending", "asked"})
-"""States in which there is something to do before the job is there."""
+"""States of jobs that do not exist yet and still need a step."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One job that is to be made."""
+    """One job of a run."""
 
     name: str
-    """The job's: no other job has it, so that it can be looked for."""
+    """Job name, unique in MMS, so that the job can be found by it."""
     batch: Batch
     state: State = "planned"
     sends: int = 0
-    """How often it was sent, or was about to be."""
+    """Number of requests sent, including one that is about to be sent."""
     async_task_id: int | None = None
     job_id: int | None = None
     reason: str = ""
-    """Why it is refused, skipped or failed."""
+    """Why the job is refused, skipped or failed."""
     left_out: int = 0
-    """How much of what was planned others had under way, or was not FAILED any more, by the time it was sent."""
+    """Planned units that were left out at sending: in other jobs by then, or no longer FAILED."""
     since: float | None = None
-    """When it came into its state, in Unix seconds; None in a journal of an older version."""
+    """Unix time of the last change of state; None in a journal of an older version."""
     seen: bool = False
-    """Whether MMS has shown the job in a list or by its id."""
+    """Whether MMS has listed the job or returned it by ID."""
 
 
 class RetryRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole retry: where, and what."""
+    """One run: its data source, its jobs and their states."""
 
     format: int = FORMAT
     account: str
@@ -61,25 +62,26 @@ class RetryRun(msgspec.Struct, frozen=True, kw_only=True):
     began: str
     """RFC 3339."""
     prefix: str
-    """The beginning of the names of all its jobs, and of no other's."""
+    """Common prefix of the names of all jobs of this run and of no other."""
     entries: tuple[Entry, ...]
     all_failed: bool = False
-    """Whether it is of all that had FAILED in the source, so that nothing should be FAILED at its end."""
+    """Whether the run covers everything FAILED in the source, so that nothing may be FAILED after it."""
     tables: tuple[int, ...] = ()
-    """Ids of the FAILED tables that it migrates by the ids of their partitions."""
+    """IDs of FAILED tables that are migrated by partition IDs."""
     refused: int = 0
-    """How much of what was asked for its plan left out."""
+    """Number of requested units that the plan refused."""
     revision: int = 0
-    """How often it was written. The lock file has this number too, so that an old copy is recognised."""
+    """Number of writes. The lock file has the same number, so that an old copy is recognised."""
 
 
 def job_prefix(when: str, token: str) -> str:
-    """Return the beginning of the names of one retry's jobs: `when` is a compact UTC time, `token` random."""
+    """Return a job name prefix from a time and a token."""
     return f"mms-exporter-{when}-{token}-"
 
 
-def entries_of(prefix: str, batches: Sequence[Batch]) -> tuple[Entry, ...]:
-    """Return what is to be made, each job with a name of its own; no name is a part of another."""
+def new_entries(prefix: str, batches: Sequence[Batch]) -> tuple[Entry, ...]:
+    """Return one uniquely named entry per batch."""
+    # With equal lengths no name is part of another.
     digits = max(3, len(str(len(batches))))
     return tuple(
         Entry(name=f"{prefix}{number:0{digits}d}", batch=batch) for number, batch in enumerate(batches, start=1)
@@ -87,93 +89,91 @@ def entries_of(prefix: str, batches: Sequence[Batch]) -> tuple[Entry, ...]:
 
 
 class Journal:
-    """The file of one retry, held by this process."""
+    """The open journal of one run."""
 
-    def __init__(self, path: Path, course: RetryRun) -> None:
+    def __init__(self, path: Path, run: RetryRun) -> None:
         self.path = path
-        self.course = course
+        self.run = run
         self.clock = SYSTEM_CLOCK
         self.lock = -1
-        """Descriptor of the locked file."""
+        """Descriptor of the lock file."""
         self.is_resumed = False
-        """Whether it was begun by an earlier process, so that it may be older than what was done."""
+        """Whether an earlier process created it, so that it may be an old copy."""
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """How far each job is."""
-        return self.course.entries
+        """The jobs of the run and their states."""
+        return self.run.entries
 
     @property
     def names(self) -> frozenset[str]:
-        """The names of all its jobs."""
+        """The names of all jobs."""
         return frozenset(entry.name for entry in self.entries)
 
-    def note(self, place: int, entry: Entry) -> Entry:
-        """Write down how far the job at `place` is; when it returns, that outlasts any end. Raises: RetryStopped."""
-        self.note_all({place: entry})
-        return self.entries[place]
+    def update(self, index: int, entry: Entry) -> Entry:
+        """Write one entry to disk and return it. Raises: RetryStopped."""
+        self.update_all({index: entry})
+        return self.entries[index]
 
-    def note_all(self, changed: Mapping[int, Entry]) -> None:
-        """Write down how far several jobs are, by place, in one step. Raises: RetryStopped."""
+    def update_all(self, changed: Mapping[int, Entry]) -> None:
+        """Write several entries to disk at once. Raises: RetryStopped."""
         entries, now = list(self.entries), self.clock.wall()
-        for place, entry in changed.items():
-            is_new = entry.state != entries[place].state
-            entries[place] = msgspec.structs.replace(entry, since=now) if is_new else entry
-        self.course = msgspec.structs.replace(self.course, entries=tuple(entries))
+        for index, entry in changed.items():
+            is_new = entry.state != entries[index].state
+            entries[index] = msgspec.structs.replace(entry, since=now) if is_new else entry
+        self.run = msgspec.structs.replace(self.run, entries=tuple(entries))
         self.save()
 
     def save(self) -> None:
-        """Write all of it. Raises: RetryStopped."""
-        self.course = msgspec.structs.replace(self.course, revision=self.course.revision + 1)
+        """Write the journal to disk. Raises: RetryStopped."""
+        self.run = msgspec.structs.replace(self.run, revision=self.run.revision + 1)
         try:
-            write_atomically(self.path, msgspec.json.encode(self.course), PRIVATE)
-            os.pwrite(self.lock, b"%020d\n" % self.course.revision, 0)
+            write_atomically(self.path, msgspec.json.encode(self.run), PRIVATE)
+            os.pwrite(self.lock, b"%020d\n" % self.run.revision, 0)
         except OSError as error:
-            raise RetryStopped(f"{self.path} cannot be written: {error.strerror}") from None
+            raise RetryStopped(f"cannot write {self.path}: {error.strerror}") from None
 
     @classmethod
     @contextmanager
-    def begun(cls, folder: Path, course: RetryRun, clock: Clock = SYSTEM_CLOCK) -> Iterator[Self]:
-        """Provide the journal of a retry that begins now, in a folder that is made if need be. Raises: RetryStopped."""
-        path = Path(os.path.realpath(made_folder(folder) / f"retry-{course.prefix.strip('-')}.json"))
-        with _held(path) as lock:
-            journal = cls(path, course)
+    def create(cls, folder: Path, run: RetryRun, clock: Clock = SYSTEM_CLOCK) -> Iterator[Self]:
+        """Create and lock the journal of a new run. Raises: RetryStopped."""
+        path = Path(os.path.realpath(create_private_folder(folder) / f"retry-{run.prefix.strip('-')}.json"))
+        with _locked(path) as lock:
+            journal = cls(path, run)
             journal.clock, journal.lock = clock, lock
             journal.save()
             yield journal
 
     @classmethod
     @contextmanager
-    def resumed(cls, path: Path, clock: Clock = SYSTEM_CLOCK) -> Iterator[Self]:
-        """Provide the journal of a retry that was begun earlier. Raises: RetryStopped."""
+    def open(cls, path: Path, clock: Clock = SYSTEM_CLOCK) -> Iterator[Self]:
+        """Open and lock the journal of an earlier run. Raises: RetryStopped."""
         if not path.is_file():
-            raise RetryStopped(f"{path}: there is no such file")
-        path = Path(os.path.realpath(path))  # a link to it must not have a lock of its own
-        with _held(path) as lock:
-            journal = cls(path, course_from(path))
+            raise RetryStopped(f"{path}: no such file")
+        path = Path(os.path.realpath(path))  # a link shares the lock of its target
+        with _locked(path) as lock:
+            journal = cls(path, read_run(path))
             journal.clock, journal.lock = clock, lock
             journal.is_resumed = True
             yield journal
 
 
-def course_from(path: Path) -> RetryRun:
-    """Return what is written in a journal. Raises: RetryStopped for what is none.
-
-    In an old copy, whose lock file knows of later steps, every planned job may have been sent.
-    """
-    # Read before the journal, which is written first: a copy read while its owner writes does not look old.
+def read_run(path: Path) -> RetryRun:
+    """Read a journal without locking it. Raises: RetryStopped if it is invalid."""
+    # Each write updates the journal first. Reading in the opposite order never makes a current journal look old.
     revision = _revision(path.with_suffix(".lock"))
     try:
-        course = msgspec.json.decode(path.read_bytes(), type=RetryRun)
+        run = msgspec.json.decode(path.read_bytes(), type=RetryRun)
     except OSError as error:
-        raise RetryStopped(f"{path} cannot be read: {error.strerror}") from None
+        raise RetryStopped(f"cannot read {path}: {error.strerror}") from None
     except (msgspec.MsgspecError, ValueError):
-        raise RetryStopped(f"{path} is not what a retry wrote") from None
-    if course.format != FORMAT:
-        raise RetryStopped(f"{path} was written by another version of this program")
-    if revision <= course.revision:
-        return course
-    return msgspec.structs.replace(course, entries=tuple(map(_in_doubt, course.entries)))
+        raise RetryStopped(f"{path} is not a journal of mms-exporter retry") from None
+    if run.format != FORMAT:
+        raise RetryStopped(f"{path} was written by another version of mms-exporter")
+    if revision <= run.revision:
+        return run
+    # This is an old copy: every planned job may have been sent since.
+    return msgspec.structs.replace(run, entries=tuple(map(_in_doubt, run.entries)))
 
 
 def _revision(lock: Path) -> int:
@@ -187,14 +187,14 @@ def _in_doubt(entry: Entry) -> Entry:
     return msgspec.structs.replace(entry, state="sending", sends=1) if entry.state == "planned" else entry
 
 
-def made_folder(folder: Path) -> Path:
-    """Return a folder, made if need be, that only its user can look into. Raises: RetryStopped."""
+def create_private_folder(folder: Path) -> Path:
+    """Create a folder that only its user can read. Raises: RetryStopped."""
     try:
         folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
     except OSError as error:
-        raise RetryStopped(f"{folder} cannot be made: {error.strerror}") from None
+        raise RetryStopped(f"cannot create {folder}: {error.strerror}") from None
     return folder
 
 
-def _held(path: Path) -> AbstractContextManager[int]:
-    return held(path.with_suffix(".lock"), str(path))
+def _locked(path: Path) -> AbstractContextManager[int]:
+    return lock_file(path.with_suffix(".lock"), str(path))

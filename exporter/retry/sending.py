@@ -1,8 +1,8 @@
-"""Has MMS make the jobs of a journal, each exactly once, whatever happens between the question and the answer.
+"""Creates the jobs of a journal, each exactly once, also after a lost answer or a crash.
 
-Each send is on the disk before it happens. After an answer that leaves the outcome open, the job is looked for by its
-name, which no other job has. A job that no list shows within the settle time is not sent again, because a list may lag
-for longer: the run stops, and only a person who resumes it can say that the job was not made.
+Each request is in the journal before it is sent. After an unclear answer the job is looked up by its unique name. A
+job that MMS does not list within the settle time is not sent again, because the list may lag for longer: the run
+stops, and only `--resend` says that the job was not created.
 """
 
 from collections.abc import Callable
@@ -27,138 +27,138 @@ from exporter.errors import (
 )
 from exporter.mms.client import Client
 from exporter.mms.models import Job
+from exporter.retry.batches import Batch
 from exporter.retry.coverage import Coverage
 from exporter.retry.failed_recheck import FailedRecheck
 from exporter.retry.failed_units import FailedUnitReader
-from exporter.retry.job_lookup import jobs_certainly_named, jobs_named, unfinished_jobs
+from exporter.retry.job_lookup import confirmed_jobs_named, jobs_named, unfinished_jobs
 from exporter.retry.journal import Entry, Journal
-from exporter.retry.planning import taken_by
+from exporter.retry.planning import blocking_reason
 
 SETTLE_SECONDS: Final = 300.0
-"""Default of how long lists and statuses may lag behind jobs. UNVERIFIED: how long they do; a live account tells."""
-FIRST_LOOK_SECONDS: Final = 2.0
-"""Until the second look; from there to the next one ever longer."""
-MAX_LOOK_SECONDS: Final = 20.0
-MAX_FAILED_LOOKS: Final = 3
-"""In a row, each with the client's own retries."""
+"""Default lag of lists and statuses behind jobs. UNVERIFIED: the real lag; a live account would show it."""
+FIRST_POLL_SECONDS: Final = 2.0
+"""Before the second lookup; later intervals grow."""
+MAX_POLL_SECONDS: Final = 20.0
+MAX_FAILED_POLLS: Final = 3
+"""Consecutive failed lookups that stop the run; each includes the client's own retries."""
 
-Tell = Callable[[str], None]
-"""Hears, in one sentence each, what a person who waits should know."""
+Notify = Callable[[str], None]
+"""Receives progress messages, one sentence each."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryContext:
-    """What the jobs of one retry are made with."""
+    """What one run needs to create its jobs."""
 
     client: Client
     journal: Journal
-    tell: Tell
+    notify: Notify
     clock: Clock = SYSTEM_CLOCK
     planned_at: float | None = None
-    """When what is to be sent was read as FAILED, in monotonic seconds; None where an earlier process did."""
+    """Monotonic time at which the plan read its statuses; None for an earlier process."""
     settle_seconds: float = SETTLE_SECONDS
-    """For how long a list or a status may lag behind a job."""
+    """How long a list or a status may lag behind a job."""
     earlier: tuple[Job, ...] = ()
-    """Jobs of earlier runs that may still migrate their units, and that no list may show yet."""
+    """Jobs of earlier runs that may be in progress and not listed yet."""
     resend: bool = False
-    """Whether a person said that the jobs in doubt were not made."""
+    """Whether the user confirmed that the jobs in doubt were not created."""
 
     @property
     def source_id(self) -> int:
-        """The data source."""
-        return self.journal.course.source_id
+        """ID of the data source."""
+        return self.journal.run.source_id
 
 
-async def create_jobs(means: RetryContext) -> None:
-    """Have MMS take on every job that it has not; after this none is planned or in doubt.
-
-    Raises: RetryStopped where it cannot go on; what is written down says where it stands.
-    """
-    standing = FailedRecheck(FailedUnitReader(means.client, means.source_id), means.clock, means.planned_at)
-    for place, entry in enumerate(means.journal.entries):
+async def create_jobs(context: RetryContext) -> None:
+    """Send every planned job and resolve every job in doubt. Raises: RetryStopped."""
+    recheck = FailedRecheck(FailedUnitReader(context.client, context.source_id), context.clock, context.planned_at)
+    for index, entry in enumerate(context.journal.entries):
         if entry.state == "sending":
-            await _settle(means, standing, place, entry)
-        elif entry.state == "planned" and not await _is_there_already(means, place, entry):
-            await _begin(means, standing, place, entry)
+            await _resolve(context, recheck, index, entry)
+        elif entry.state == "planned" and not await _already_exists(context, index, entry):
+            await _recheck_and_send(context, recheck, index, entry)
 
 
-async def _is_there_already(means: RetryContext, place: int, entry: Entry) -> bool:
-    """Tell whether a job that was not sent, as a resumed journal has it, is there: then that is an old copy."""
-    if not means.journal.is_resumed:
+async def _already_exists(context: RetryContext, index: int, entry: Entry) -> bool:
+    if not context.journal.is_resumed:
         return False
     try:
-        found = await jobs_certainly_named(means.client, means.source_id, entry.name)
+        found = await confirmed_jobs_named(context.client, context.source_id, entry.name)
     except MmsError as error:
-        raise stopped(error, f"whether {entry.name} is there could not be read, so nothing more was sent") from None
+        raise stopped(error, f"could not check whether {entry.name} exists; nothing more was sent") from None
     if found:
-        means.tell(f"{entry.name} is there already, so it is not sent")
-        means.journal.note(place, replace(entry, state="made", job_id=found[0].id, seen=True))
+        context.notify(f"{entry.name} already exists, not sent")
+        context.journal.update(index, replace(entry, state="made", job_id=found[0].id, seen=True))
     return bool(found)
 
 
-async def _begin(means: RetryContext, standing: FailedRecheck, place: int, entry: Entry) -> None:
-    """Send what is FAILED still, and nobody else has under way by now."""
-    entry = await _still_failed(means, standing, place, entry)
-    if entry.state == "skipped":
-        return
-    try:
-        # A job of the entry's own name is one sent before that has come late.
-        own = means.journal.names - {entry.name}
-        jobs = await unfinished_jobs(means.client, means.source_id, own)
-    except MmsError as error:
-        raise stopped(error, "which jobs are unfinished could not be read, so nothing more was sent") from None
-    unfinished = Coverage((*jobs, *means.earlier))
-    batch = entry.batch.without(lambda unit: taken_by(unit, unfinished))
-    if batch.is_empty:
-        means.journal.note(place, replace(entry, state="skipped", reason="other jobs have all of it under way by now"))
-        return
-    left_out = entry.batch.size - batch.size
-    if left_out:
-        means.tell(f"{entry.name}: {left_out:,} of it are left out, which other jobs have under way by now")
-    await _send(means, place, replace(entry, batch=batch, left_out=entry.left_out + left_out))
+async def _recheck_and_send(context: RetryContext, recheck: FailedRecheck, index: int, entry: Entry) -> None:
+    """Send the FAILED units that no other job migrates."""
+    entry = await _still_failed(context, recheck, index, entry)
+    if entry.state != "skipped":
+        entry = await _without_blocked_units(context, index, entry)
+    if entry.state != "skipped":
+        await _send(context, index, entry)
 
 
-async def _still_failed(means: RetryContext, standing: FailedRecheck, place: int, entry: Entry) -> Entry:
-    """Return the entry without what is not FAILED any more; `skipped` where nothing is."""
+async def _still_failed(context: RetryContext, recheck: FailedRecheck, index: int, entry: Entry) -> Entry:
     try:
-        batch = await standing.of(entry.batch)
+        batch = await recheck.still_failed(entry.batch)
     except MmsError as error:
-        raise stopped(error, "what of it is FAILED still could not be read, so nothing more was sent") from None
+        raise stopped(error, "could not recheck which units are FAILED; nothing more was sent") from None
+    return _with_batch(context, index, entry, batch, "they are no longer FAILED")
+
+
+async def _without_blocked_units(context: RetryContext, index: int, entry: Entry) -> Entry:
+    try:
+        # A job with the entry's own name is an earlier request that arrived late; it blocks the units.
+        own = context.journal.names - {entry.name}
+        jobs = await unfinished_jobs(context.client, context.source_id, own)
+    except MmsError as error:
+        raise stopped(error, "could not read the unfinished jobs; nothing more was sent") from None
+    unfinished = Coverage((*jobs, *context.earlier))
+    batch = entry.batch.without(lambda unit: blocking_reason(unit, unfinished))
+    return _with_batch(context, index, entry, batch, "other jobs already migrate them")
+
+
+def _with_batch(context: RetryContext, index: int, entry: Entry, batch: Batch, why: str) -> Entry:
+    """Return the entry with a smaller batch; `skipped` if it is empty."""
     if batch.is_empty:
-        return means.journal.note(place, replace(entry, state="skipped", reason="nothing of it is FAILED any more"))
+        return context.journal.update(index, replace(entry, state="skipped", reason=f"all units left out, {why}"))
     left_out = entry.batch.size - batch.size
     if left_out:
-        means.tell(f"{entry.name}: {left_out:,} of it are left out, which are not FAILED any more")
+        context.notify(f"{entry.name}: left out {left_out:,} of {entry.batch.size:,} units, {why}")
     return replace(entry, batch=batch, left_out=entry.left_out + left_out)
 
 
-async def _send(means: RetryContext, place: int, entry: Entry) -> None:
-    """Send once, and find out what became of it. Raises: RetryStopped where that is not known."""
-    entry = means.journal.note(place, replace(entry, state="sending", sends=entry.sends + 1))
-    request = entry.batch.request(entry.name, means.journal.course.source)
+async def _send(context: RetryContext, index: int, entry: Entry) -> None:
+    """Send once. Raises: RetryStopped if the result stays unknown."""
+    entry = context.journal.update(index, replace(entry, state="sending", sends=entry.sends + 1))
+    request = entry.batch.request(entry.name, context.journal.run.source)
     try:
-        created = await means.client.create_job(means.source_id, request)
+        created = await context.client.create_job(context.source_id, request)
     except MmsError as error:
         was_refused = _was_refused(error)
-        if not was_refused or entry.sends > 1:  # the one sent before may have come through, and be in the way of this
-            means.tell(f"{entry.name}: {error}; looking whether the job was made all the same")
-            if await _is_found(means, place, entry):
+        if not was_refused or entry.sends > 1:  # an earlier request may have arrived and caused the refusal
+            context.notify(f"{entry.name}: {error}; checking whether the job was created anyway")
+            if await _find_and_record(context, index, entry):
                 return
             if not was_refused:
-                raise _in_doubt(means, entry) from None
+                raise _in_doubt(context, entry) from None
         if isinstance(error, RequestRejected | NotFound):
-            means.journal.note(place, replace(entry, state="refused", reason=str(error)))
+            context.journal.update(index, replace(entry, state="refused", reason=str(error)))
             return
-        means.journal.note(place, replace(entry, state="planned", sends=0))
-        raise stopped(error, f"{entry.name} was not made") from None
-    means.journal.note(place, replace(entry, state="asked", async_task_id=created.async_task_id))
+        context.journal.update(index, replace(entry, state="planned", sends=0))
+        raise stopped(error, f"{entry.name} was not created") from None
+    context.journal.update(index, replace(entry, state="asked", async_task_id=created.async_task_id))
 
 
 def _was_refused(error: MmsError) -> bool:
-    """Tell whether an answer says for certain that nothing was made: MMS itself refused, or nothing was sent.
+    """Return whether the error proves that no job was created.
 
-    A gateway's page has a status and no code; it can stand before a service that did its work. A nonce that was used,
-    and a conflict, can mean that the same request came before, sent twice by something on the way.
+    An error page of a gateway has a status but no MMS code, and the service behind it may have created the job. A
+    conflict or a used nonce may mean that a proxy sent the same request twice.
     """
     if isinstance(error, CredentialsUnavailable):
         return True
@@ -172,58 +172,55 @@ def _was_refused(error: MmsError) -> bool:
     return is_refusal and bool(error.code) and (error.status or 0) >= HTTPStatus.BAD_REQUEST
 
 
-async def _settle(means: RetryContext, standing: FailedRecheck, place: int, entry: Entry) -> None:
-    """Find out what became of a job that an earlier process may have sent. Raises: RetryStopped.
-
-    A job that is not found is sent again only on a person's word.
-    """
-    means.tell(f"{entry.name} may have been sent; looking whether the job was made")
-    if await _is_found(means, place, entry):
+async def _resolve(context: RetryContext, recheck: FailedRecheck, index: int, entry: Entry) -> None:
+    """Look up a job that may have been sent. Raises: RetryStopped."""
+    context.notify(f"{entry.name} may have been sent; checking whether the job was created")
+    if await _find_and_record(context, index, entry):
         return
-    if not means.resend:
-        raise _in_doubt(means, entry)
-    await _begin(means, standing, place, entry)
+    if not context.resend:
+        raise _in_doubt(context, entry)
+    await _recheck_and_send(context, recheck, index, entry)
 
 
-def _in_doubt(means: RetryContext, entry: Entry) -> RetryStopped:
+def _in_doubt(context: RetryContext, entry: Entry) -> RetryStopped:
     return RetryStopped(
-        f"{entry.name} may have been sent, and MMS does not list it after {duration_text(means.settle_seconds)}; it "
-        f"was not sent again; look in the MMS console for a job of this name in data source {means.source_id}: if it "
-        "is there, or may still come, go on later; if it was not made, go on with --resend"
+        f"{entry.name} may have been sent, but MMS does not list it after {duration_text(context.settle_seconds)}; it "
+        f"was not sent again; look in the MMS console for a job with this name in data source {context.source_id}: if "
+        "it exists or may still appear, resume later; if it was not created, resume with --resend"
     )
 
 
-async def _is_found(means: RetryContext, place: int, entry: Entry) -> bool:
-    """Look for a job in doubt, and note it as made if it is there. Raises: RetryStopped where that cannot be told."""
-    job = await _found_in_time(means, entry.name)
+async def _find_and_record(context: RetryContext, index: int, entry: Entry) -> bool:
+    """Look up a job; record it if it exists. Raises: RetryStopped."""
+    job = await _wait_until_listed(context, entry.name)
     if job is not None:
-        means.journal.note(place, replace(entry, state="made", job_id=job.id, seen=True))
+        context.journal.update(index, replace(entry, state="made", job_id=job.id, seen=True))
     return job is not None
 
 
-async def _found_in_time(means: RetryContext, name: str) -> Job | None:
-    """Return the job of this name as soon as it is listed; None where it is not within the settle time."""
-    until = means.clock.monotonic() + means.settle_seconds
-    wait, failed = FIRST_LOOK_SECONDS, 0
+async def _wait_until_listed(context: RetryContext, name: str) -> Job | None:
+    """Return the job with this name; None after the settle time."""
+    until = context.clock.monotonic() + context.settle_seconds
+    wait, failed = FIRST_POLL_SECONDS, 0
     while True:
-        is_last = means.clock.monotonic() >= until
+        is_last = context.clock.monotonic() >= until
         try:
-            look = jobs_certainly_named if is_last else jobs_named
-            found = await look(means.client, means.source_id, name)
+            find = confirmed_jobs_named if is_last else jobs_named
+            found = await find(context.client, context.source_id, name)
         except MmsError as error:
             failed += 1
-            if failed >= MAX_FAILED_LOOKS or is_last:
-                raise stopped(error, f"{name} may have been made, and could not be looked for") from None
+            if failed >= MAX_FAILED_POLLS or is_last:
+                raise stopped(error, f"{name} may have been created, but could not be looked up") from None
         else:
             failed = 0
             if found:
                 return found[0]
             if is_last:
                 return None
-        await means.clock.sleep(wait)
-        wait = min(MAX_LOOK_SECONDS, 1.5 * wait)
+        await context.clock.sleep(wait)
+        wait = min(MAX_POLL_SECONDS, 1.5 * wait)
 
 
 def stopped(error: MmsError, consequence: str) -> RetryStopped:
-    """Return why a retry cannot go on."""
+    """Return the error that stops a run."""
     return RetryStopped(f"{error}: {consequence}; {error.hint}")

@@ -1,4 +1,4 @@
-"""What is migrated in one piece, as `retry` sees it: a partition, or a table as a whole. Pure."""
+"""The unit of migration: a partition or a whole table. Pure."""
 
 from typing import Final, Literal
 
@@ -9,20 +9,20 @@ from exporter.mms.models import Partition, Table
 FAILED: Final = "FAILED"
 DONE: Final = "DONE"
 TableName = tuple[str | None, str | None]
-"""A table's database and its name."""
+"""Database and table name."""
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A table or a partition, with what a job needs to know of it; kept small, since there can be 100,000."""
+    """A table or a partition. Kept small, because there may be 100,000."""
 
     kind: Literal["table", "partition"]
     id: int
     db: str | None
     table: str | None
-    """The table's name, or that of the partition's table."""
+    """Name of the table, or of the partition's table."""
     table_id: int | None
     value: str | None = None
-    """Of a partition."""
+    """Partition value; None for a table."""
     status: str | None = None
     dst_project: str | None = None
     dst_schema: str | None = None
@@ -30,7 +30,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     has_partitions: bool = False
     """Of a table."""
     partitions_failed: int = 0
-    """Of a table, as its row counts them."""
+    """Failed partitions according to the table's row; 0 for a partition."""
 
     @property
     def is_partition(self) -> bool:
@@ -39,22 +39,22 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def table_name(self) -> TableName:
-        """The table's database and its name."""
+        """Database and table name."""
         return self.db, self.table
 
     @property
     def is_failed(self) -> bool:
-        """Whether MMS says that it failed."""
+        """Whether its status is FAILED."""
         return self.status is not None and self.status.upper() == FAILED
 
     def __str__(self) -> str:
-        """Return what people call it."""
+        """Return kind, ID, names and partition value."""
         names = ".".join(name for name in (self.db, self.table) if name)
         return " ".join(part for part in (self.kind, str(self.id), names, self.value) if part)
 
 
 def table_unit(row: Table) -> Unit:
-    """Return a table as a whole."""
+    """Return the unit of a table row."""
     return Unit(
         kind="table",
         id=row.id,
@@ -71,7 +71,7 @@ def table_unit(row: Table) -> Unit:
 
 
 def partition_unit(row: Partition) -> Unit:
-    """Return a partition."""
+    """Return the unit of a partition row."""
     return Unit(
         kind="partition",
         id=row.id,

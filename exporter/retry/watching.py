@@ -1,4 +1,4 @@
-"""Watches the jobs of a retry to their ends. How each ended is written down."""
+"""Watches the jobs of a run until they end; writes each end to the journal."""
 
 from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import suppress
@@ -18,82 +18,75 @@ from exporter.retry.units import DONE, FAILED
 FIRST_POLL_SECONDS: Final = 5.0
 MAX_POLL_SECONDS: Final = 30.0
 MAX_FAILED_POLLS: Final = 10
-"""In a row, each with the client's own retries."""
+"""Consecutive failed polls that end the watch; each includes the client's own retries."""
 
 
-async def watch(means: RetryContext) -> AsyncIterator[tuple[Job, ...]]:
-    """Yield the jobs of a retry as last seen, every few seconds, until each has ended, was stopped or is gone.
+async def watch(context: RetryContext) -> AsyncIterator[tuple[Job, ...]]:
+    """Yield the jobs of a run repeatedly until all have ended.
 
-    Raises: RetryStopped where the jobs cannot be read for long.
+    A stopped or deleted job counts as ended. Raises: RetryStopped if the jobs stay unreadable.
     """
     absent: dict[int, float] = {}
     seen: dict[int, Job] = {}
     wait, failed = FIRST_POLL_SECONDS, 0
-    while _running(means):
+    while _running_ids(context):
         try:
-            jobs = await made_jobs(means.client, means.journal.course)
+            jobs = await created_jobs(context.client, context.journal.run)
         except MmsError as error:
             failed += 1
             if failed >= MAX_FAILED_POLLS:
-                raise stopped(error, "the jobs were made, and cannot be watched now") from None
+                raise stopped(error, "the jobs were created, but cannot be watched now") from None
         else:
             failed = 0
-            now = means.clock.monotonic()
-            absent = {job_id: absent.get(job_id, now) for job_id in _running(means) if job_id not in jobs}
-            # Longer than a list may lag: it was deleted.
-            gone = {job_id for job_id, since in absent.items() if now - since >= means.settle_seconds}
-            if changed := as_shown(means.journal.course, jobs, gone):
-                means.journal.note_all(changed)
+            now = context.clock.monotonic()
+            absent = {job_id: absent.get(job_id, now) for job_id in _running_ids(context) if job_id not in jobs}
+            # Absent for longer than a list may lag: the job was deleted.
+            gone = {job_id for job_id, since in absent.items() if now - since >= context.settle_seconds}
+            if changed := changed_entries(context.journal.run, jobs, gone):
+                context.journal.update_all(changed)
             seen |= jobs
             yield tuple(seen.values())
-        if _running(means):
-            await means.clock.sleep(wait)
+        if _running_ids(context):
+            await context.clock.sleep(wait)
             wait = min(MAX_POLL_SECONDS, 1.2 * wait)
 
 
-async def made_jobs(client: Client, course: RetryRun) -> dict[int, Job]:
-    """Return the jobs of a retry by id: of one list, and one by one where they run and do not stand in it.
-
-    Raises: MmsError.
-    """
-    listed = await jobs_of_run(client, course.source_id, course.prefix)
+async def created_jobs(client: Client, run: RetryRun) -> dict[int, Job]:
+    """Return the jobs of a run by ID. Raises: MmsError."""
+    listed = await jobs_of_run(client, run.source_id, run.prefix)
     jobs = {job.id: job for job in listed}
-    for entry in course.entries:
+    for entry in run.entries:
         if entry.state == "made" and entry.job_id is not None and entry.job_id not in jobs:
+            # The list lags, or its name filter misses the job.
             with suppress(NotFound):
-                jobs[entry.job_id] = await client.send(get_mms_job(course.source_id, entry.job_id))
+                jobs[entry.job_id] = await client.send(get_mms_job(run.source_id, entry.job_id))
     return jobs
 
 
-def as_shown(course: RetryRun, jobs: Mapping[int, Job], gone: Container[int]) -> dict[int, Entry]:
-    """Return, by place, the entries of made jobs that change by what MMS shows.
-
-    `gone` are the ids of jobs that count as deleted where MMS does not show them.
-    """
+def changed_entries(run: RetryRun, jobs: Mapping[int, Job], gone: Container[int]) -> dict[int, Entry]:
+    """Return the changed entries of existing jobs by index; `gone` are deleted job IDs."""
     changed: dict[int, Entry] = {}
-    for place, entry in enumerate(course.entries):
+    for index, entry in enumerate(run.entries):
         if entry.state != "made" or entry.job_id is None:
             continue
         job = jobs.get(entry.job_id)
         if job is not None:
-            now = _as_in(entry, job)
+            now = _updated(entry, job)
         elif entry.job_id in gone:
-            now = replace(entry, state="failed", reason="MMS does not have the job any more")
+            now = replace(entry, state="failed", reason="the job no longer exists in MMS")
         else:
             continue
         if now != entry:
-            changed[place] = now
+            changed[index] = now
     return changed
 
 
-def _running(means: RetryContext) -> list[int]:
-    """Return the ids of the jobs that have not ended."""
-    entries = means.journal.entries
+def _running_ids(context: RetryContext) -> list[int]:
+    entries = context.journal.entries
     return [entry.job_id for entry in entries if entry.state == "made" and entry.job_id is not None]
 
 
-def _as_in(entry: Entry, job: Job) -> Entry:
-    """Return the entry of a job that MMS shows: as it ended, or as it runs."""
+def _updated(entry: Entry, job: Job) -> Entry:
     status = (job.status or "").upper()
     if status == DONE:
         return replace(entry, seen=True, state="done")

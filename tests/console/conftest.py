@@ -1,4 +1,4 @@
-"""A simulated migration that is under way, and the commands asked about it without a process of their own."""
+"""The commands on a simulated migration, without a process of their own."""
 
 import csv
 import io
@@ -19,47 +19,47 @@ from exporter.simulator import ManualClock, Simulator
 from tests.conftest import config_on
 
 FIRST = 2_000_001
-"""The id of the first data source."""
+"""ID of the first data source."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a command has to show, in each of its forms."""
+    """The output of a command in each format."""
 
     report: CommandReport[Any]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The objects of its JSON."""
+        """The objects of the JSON output."""
         rows: list[dict[str, Any]] = json.loads(as_json(self.report))
         return rows
 
     @property
     def csv(self) -> list[dict[str, str]]:
-        """The rows of its CSV."""
+        """The rows of the CSV output."""
         return list(csv.DictReader(io.StringIO(as_csv(self.report).decode(), newline="")))
 
     def table(self, width: int | None = None, *, has_color: bool = False) -> str:
-        """Return what people see."""
+        """Return the table."""
         return printed(self.report, "table", OutputStyle(width, has_color)).decode()
 
     @property
     def remarks(self) -> list[str]:
-        """What is said beside the rows."""
+        """The lines for standard error."""
         return list(self.report.remarks())
 
 
-Look = Callable[..., Awaitable[Shown]]
+Query = Callable[..., Awaitable[Shown]]
 
 
 async def shown(command: str, config: Config, **options: Any) -> Shown:
-    """Return what a command shows."""
+    """Return the output of a command."""
     return Shown(await report_of(command, config, Options(**options)))
 
 
 @pytest.fixture
-def look(simulator: Simulator, clock: ManualClock) -> Look:
-    """Provide what asks one command of the simulated MMS, an hour after its story began."""
+def query(simulator: Simulator, clock: ManualClock) -> Query:
+    """Provide a function that runs a command on the simulation."""
     clock.advance(3600)
 
     async def ask(command: str, **options: Any) -> Shown:

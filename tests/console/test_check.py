@@ -1,4 +1,4 @@
-"""`check`: each thing that can be wrong is named, with what to do; each operation is asked once."""
+"""`check` names each problem with its next step and calls each operation once."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ KEY = "accounts[0].credentials"
 
 
 async def findings(config: Config, ahead_seconds: float = 0.0, **options: Any) -> dict[str, dict[str, Any]]:
-    """Return what is found of one account, by what was checked; no wait takes time."""
+    """Return the findings of one account by check, without waiting."""
     wall = Clock().wall
     clock = Clock(wall=lambda: wall() + ahead_seconds, sleep=no_sleep)
     rows = Shown(await check(config, Options(**options), clock)).rows
@@ -36,7 +36,7 @@ def results(found: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 @pytest.fixture
 def watched(simulator: Simulator) -> Config:
-    """Provide a configuration that would call every operation."""
+    """Provide a configuration that uses every operation."""
     table = {"source_id": FIRST, "table_ids": [1]}
     partition = {"source_id": FIRST, "partition_ids": [1]}
     watch = {"tables": [table], "partitions": [partition]}
@@ -49,7 +49,7 @@ OPERATIONS = (
 )
 
 
-async def test_each_operation_that_would_be_called_is_called_once(simulator: Simulator, watched: Config) -> None:
+async def test_each_needed_operation_is_called_once(simulator: Simulator, watched: Config) -> None:
     found = await findings(watched)
     assert results(found) == {
         **dict.fromkeys(("endpoint", "clock", "credentials", *OPERATIONS), "ok"),
@@ -58,7 +58,7 @@ async def test_each_operation_that_would_be_called_is_called_once(simulator: Sim
     assert {operation: count for (operation, _), count in simulator.calls.items()} == dict.fromkeys(OPERATIONS, 1)
 
 
-async def test_what_is_switched_off_is_not_called(simulator: Simulator) -> None:
+async def test_disabled_operations_are_not_called(simulator: Simulator) -> None:
     off = {"enabled": False}
     found = await findings(config_on(simulator.url, jobs=off, failures=off))
     assert set(found) & set(OPERATIONS) == {"ListMmsDataSources"}
@@ -78,7 +78,7 @@ async def test_a_missing_permission_is_named_and_hides_no_other(
     assert f"odps:{operation}" in {action for statement in statements for action in statement["Action"]}
 
 
-async def test_without_the_listing_the_rest_is_untested(simulator: Simulator, watched: Config) -> None:
+async def test_without_the_list_of_sources_the_rest_is_untested(simulator: Simulator, watched: Config) -> None:
     simulator.identities.add(replace(IDENTITY, actions=frozenset()))
     found = await findings(watched)
     assert found["ListMmsDataSources"]["result"] == "denied"
@@ -97,7 +97,7 @@ async def test_without_the_listing_the_rest_is_untested(simulator: Simulator, wa
         ),
     ],
 )
-async def test_the_part_of_the_key_that_is_wrong_is_named(
+async def test_the_wrong_part_of_the_key_is_named(
     simulator: Simulator, credentials: dict[str, str], advice: str
 ) -> None:
     raw = account_on(simulator.url)
@@ -109,8 +109,8 @@ async def test_the_part_of_the_key_that_is_wrong_is_named(
     assert "canary" not in json.dumps(found)
 
 
-async def test_no_advice_is_cut_short_in_a_pipe() -> None:
-    """Told in a table as in JSON."""
+async def test_advice_is_never_shortened() -> None:
+    """In a table as in JSON."""
     credentials = {
         "type": "oidc_role_arn",
         "role_arn": "r",
@@ -127,7 +127,7 @@ async def test_no_advice_is_cut_short_in_a_pipe() -> None:
 
 
 @pytest.mark.parametrize(("ahead", "detail"), [(3600, "3600 s ahead of MMS"), (-3600, "3600 s behind MMS")])
-async def test_a_clock_that_is_off_is_told_by_how_much(simulator: Simulator, ahead: float, detail: str) -> None:
+async def test_a_wrong_clock_is_reported_with_its_offset(simulator: Simulator, ahead: float, detail: str) -> None:
     found = await findings(config_on(simulator.url), ahead)
     assert found["clock"]["result"] == "failed"
     assert abs(int(found["clock"]["detail"].split()[0]) - 3600) <= 2
@@ -135,13 +135,13 @@ async def test_a_clock_that_is_off_is_told_by_how_much(simulator: Simulator, ahe
     assert found["credentials"]["result"] == "untested"
 
 
-async def test_a_clock_that_is_a_little_off_is_fine(simulator: Simulator) -> None:
+async def test_a_small_clock_offset_is_ok(simulator: Simulator) -> None:
     found = await findings(config_on(simulator.url), 120)
     assert found["clock"]["result"] == "ok"
     assert found["ListMmsJobs"]["result"] == "ok"
 
 
-async def test_an_endpoint_that_is_not_there_is_told_with_what_to_look_at() -> None:
+async def test_an_unreachable_endpoint_is_reported_with_advice() -> None:
     config = config_from({"accounts": [account_on("https://maxcompute.cn-nowhere.invalid")]})
     found = await findings(config)
     assert found["endpoint"]["result"] == "failed"
@@ -150,20 +150,20 @@ async def test_an_endpoint_that_is_not_there_is_told_with_what_to_look_at() -> N
     assert {row["result"] for name, row in found.items() if name != "endpoint"} == {"untested"}
 
 
-async def test_what_answers_in_the_place_of_mms_is_told(simulator: Simulator) -> None:
+async def test_an_answer_that_is_not_from_mms_is_reported(simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="html"))
     found = await findings(config_on(simulator.url))
     assert (found["endpoint"]["result"], found["endpoint"]["reason"]) == ("failed", "malformed")
 
 
-async def test_trouble_of_one_operation_is_told_with_its_reason(simulator: Simulator) -> None:
+async def test_an_error_of_one_operation_has_its_reason(simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="throttle", operation="ListMmsJobs"))
     found = await findings(config_on(simulator.url))
     assert (found["ListMmsJobs"]["result"], found["ListMmsJobs"]["reason"]) == ("failed", "throttled")
     assert found["ListMmsTables"]["result"] == "ok"
 
 
-async def test_watched_names_are_looked_up_to_have_something_to_ask_about(simulator: Simulator) -> None:
+async def test_watched_names_are_resolved_to_an_id(simulator: Simulator) -> None:
     names = {"db": "nowhere", "table": "nothing"}
     tables = [{"source_id": FIRST, **names}]
     found = await findings(config_on(simulator.url, failures={"enabled": False}, watch={"tables": tables}))
@@ -174,24 +174,24 @@ async def test_watched_names_are_looked_up_to_have_something_to_ask_about(simula
     )
 
 
-async def test_what_is_watched_and_does_not_exist_still_shows_the_permission(simulator: Simulator) -> None:
+async def test_a_missing_watched_object_still_shows_the_permission(simulator: Simulator) -> None:
     tables = [{"source_id": FIRST, "table_ids": [999_999_999]}]
     found = await findings(config_on(simulator.url, watch={"tables": tables}))
     assert found["GetMmsTable"]["detail"] == "allowed; the requested object does not exist"
 
 
-async def test_what_is_watched_in_another_account_is_not_asked_for(simulator: Simulator) -> None:
+async def test_objects_watched_in_another_account_are_not_read(simulator: Simulator) -> None:
     tables = [{"source": "elsewhere", "table_ids": [1]}]
     assert "GetMmsTable" not in await findings(config_on(simulator.url, watch={"tables": tables}))
 
 
-async def test_without_a_selected_source_nothing_can_be_asked(simulator: Simulator) -> None:
+async def test_without_a_selected_source_operations_are_untested(simulator: Simulator) -> None:
     found = await findings(config_on(simulator.url, {"sources": {"include": ["none"]}}))
     assert found["ListMmsDataSources"]["detail"] == "allowed; 6 data sources, 0 selected"
     assert found["ListMmsJobs"]["result"] == "untested"
 
 
-async def test_accounts_are_checked_one_beside_the_other(simulator: Simulator) -> None:
+async def test_accounts_are_checked_independently(simulator: Simulator) -> None:
     good, bad = account_on(simulator.url, "good"), account_on("http://127.0.0.1:1", "bad")
     rows = Shown(await check(config_from({"accounts": [good, bad]}), Options(), Clock(sleep=no_sleep))).rows
     assert {(row["account"], row["result"]) for row in rows if row["check"] == "endpoint"} == {

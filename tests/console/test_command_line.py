@@ -1,4 +1,4 @@
-"""The commands as processes: pipes, terminals, signals, exit codes."""
+"""The commands as processes: pipes, terminals, signals and exit codes."""
 
 import asyncio
 import json
@@ -20,12 +20,12 @@ from tests.programs import ROOT
 
 @pytest.fixture
 def config(simulator: Simulator, tmp_path: Path) -> str:
-    """Provide the flag that names a configuration of the simulated MMS."""
+    """Provide the configuration flag for the simulated MMS."""
     return f"--config.file={write_config(tmp_path, simulator.url)}"
 
 
 async def on_terminal(*arguments: str, **environment: str) -> str:
-    """Return what a command writes to a terminal."""
+    """Return the output of a command on a terminal."""
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "exporter", *arguments),
@@ -35,20 +35,20 @@ async def on_terminal(*arguments: str, **environment: str) -> str:
         stderr=asyncio.subprocess.DEVNULL,
     )
     os.close(theirs)
-    reading = asyncio.create_task(asyncio.to_thread(_everything, ours))
+    read = asyncio.create_task(asyncio.to_thread(_read_all, ours))
     async with asyncio.timeout(30):
         assert await process.wait() == 0
-        return (await reading).decode()
+        return (await read).decode()
 
 
-def _everything(descriptor: int) -> bytes:
-    """Return what comes out of the end of a terminal until its other end is closed."""
+def _read_all(descriptor: int) -> bytes:
+    """Return a terminal's output until its other end closes."""
     chunks = []
     try:
         while chunk := os.read(descriptor, 65536):
             chunks.append(chunk)
     except OSError:
-        pass  # what Linux answers once the other end is closed
+        pass  # Linux raises it once the other end is closed
     finally:
         os.close(descriptor)
     return b"".join(chunks)
@@ -70,20 +70,20 @@ async def test_flags_narrow_what_is_shown(simulator: Simulator, config: str) -> 
     assert len([row for row in rows if row["kind"] == "partition"]) <= 1
 
 
-async def test_bad_usage_ends_with_2_and_asks_nothing(simulator: Simulator, config: str) -> None:
+async def test_bad_usage_ends_with_2_without_a_call(simulator: Simulator, config: str) -> None:
     ended = await run("sources", config, "--status=gone")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("mms-exporter: --status: expected one of STARTING, ")
     assert simulator.calls.total() == 0
 
 
-async def test_a_source_that_is_not_there_ends_with_2(config: str) -> None:
+async def test_an_unknown_source_ends_with_2(config: str) -> None:
     ended = await run("jobs", config, "--source=nowhere")
     assert (ended.code, ended.out) == (2, "")
     assert "no data source is named 'nowhere'; known data sources: " in ended.err
 
 
-async def test_what_cannot_be_read_ends_with_1_and_leaves_the_rest(simulator: Simulator, config: str) -> None:
+async def test_an_unreadable_source_ends_with_1_and_hides_no_other(simulator: Simulator, config: str) -> None:
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", source_id=FIRST))
     ended = await run("jobs", config)
     assert ended.code == 1
@@ -100,25 +100,25 @@ async def test_a_pipe_gets_neither_colour_nor_folded_lines(simulator: Simulator,
     assert "n" * 100 in ended.out
 
 
-async def test_a_terminal_gets_colour_unless_it_wants_none(config: str) -> None:
+async def test_a_terminal_gets_colour_unless_disabled(config: str) -> None:
     assert "\x1b[" in await on_terminal("sources", config)
     assert "\x1b[" not in await on_terminal("sources", config, NO_COLOR="1")
     assert "\x1b[" not in await on_terminal("sources", config, TERM="dumb")
 
 
 @pytest.mark.parametrize("output", ["json", "csv"])
-async def test_a_name_is_raw_in_a_pipe_and_harmless_on_a_terminal(
+async def test_a_name_is_raw_in_a_pipe_and_escaped_on_a_terminal(
     simulator: Simulator, config: str, output: str
 ) -> None:
     happen(simulator.world, events.RenameSource(source_id=FIRST, name="a\x1b[2Jb\x9b31m\u202e"))
-    words = "sources", config, f"--output={output}"
-    seen = await on_terminal(*words)
+    arguments = "sources", config, f"--output={output}"
+    seen = await on_terminal(*arguments)
     assert "[2Jb" in seen
     assert not set(seen) & set("\x1b\x9b\u202e")
-    assert "\u202e" in (await run(*words)).out
+    assert "\u202e" in (await run(*arguments)).out
 
 
-async def test_a_reader_that_has_enough_is_no_error(simulator: Simulator, config: str) -> None:
+async def test_a_closed_pipe_is_no_error(simulator: Simulator, config: str) -> None:
     for _ in range(400):
         happen(simulator.world, events.AddSource(moving=True))
     process = await asyncio.create_subprocess_shell(
@@ -131,7 +131,7 @@ async def test_a_reader_that_has_enough_is_no_error(simulator: Simulator, config
     assert await process.communicate() == (b"[\n", b"")
 
 
-async def test_a_disk_that_is_full_is_said(config: str) -> None:
+async def test_a_full_disk_is_an_error(config: str) -> None:
     process = await asyncio.create_subprocess_shell(
         f"{sys.executable} -m exporter sources {config} >/dev/full",
         cwd=ROOT,
@@ -144,7 +144,7 @@ async def test_a_disk_that_is_full_is_said(config: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("command", "code", "output"),
     [
         ("failed {config} >&-", 1, b"mms-exporter: cannot write to standard output: Bad file descriptor\n"),
         ("--config.check {config} >&-", 1, b"mms-exporter: cannot write to standard output: Bad file descriptor\n"),
@@ -157,31 +157,31 @@ async def test_a_disk_that_is_full_is_said(config: str) -> None:
         ("--nope <&- >&- 2>&-", 2, b""),
     ],
 )
-async def test_closed_streams_end_in_no_traceback(config: str, words: str, code: int, said: bytes) -> None:
-    assert await in_shell(words.format(config=config)) == (code, said)
+async def test_closed_streams_end_in_no_traceback(config: str, command: str, code: int, output: bytes) -> None:
+    assert await in_shell(command.format(config=config)) == (code, output)
 
 
-async def test_without_an_input_retry_says_that_it_cannot_ask(config: str) -> None:
-    code, said = await in_shell(f"retry {config} --source={FIRST} --failed <&-")
+async def test_retry_without_an_input_requires_yes(config: str) -> None:
+    code, output = await in_shell(f"retry {config} --source={FIRST} --failed <&-")
     assert code == 2
-    assert said.startswith(b"mms-exporter: --yes: is needed where there is no terminal")
+    assert output.startswith(b"mms-exporter: --yes: is required without a terminal")
 
 
-async def in_shell(words: str) -> tuple[int | None, bytes]:
-    """Return the exit code of a command, and what all of its streams got, with redirections as a shell makes them."""
+async def in_shell(command: str) -> tuple[int | None, bytes]:
+    """Return a shell command's exit code and output."""
     process = await asyncio.create_subprocess_shell(
-        f"exec {sys.executable} -m exporter {words}",
+        f"exec {sys.executable} -m exporter {command}",
         cwd=ROOT,
         env=ENVIRONMENT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     async with asyncio.timeout(30):
-        told, _ = await process.communicate()
-    return process.returncode, told
+        output, _ = await process.communicate()
+    return process.returncode, output
 
 
-async def test_ctrl_c_ends_it_at_once(simulator: Simulator, config: str) -> None:
+async def test_ctrl_c_ends_a_command_at_once(simulator: Simulator, config: str) -> None:
     simulator.faults.add(Fault(kind="hang"))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "exporter", "sources", config),

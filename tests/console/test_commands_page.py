@@ -1,4 +1,4 @@
-"""docs/commands.md shows what the commands print, and names the fields that they have: UPDATE_GOLDEN=1 rewrites it."""
+"""docs/commands.md shows the output and the fields of the commands. UPDATE_GOLDEN=1 rewrites it."""
 
 import os
 import re
@@ -31,7 +31,9 @@ from tests.programs import ROOT
 
 PAGE = ROOT / "docs" / "commands.md"
 WIDTH = 110
-EXAMPLE = re.compile(r"(?<=^```console\n)\$ mms-exporter (?P<words>[^\n]*)\n.*?(?=^```$)", re.DOTALL | re.MULTILINE)
+EXAMPLE = re.compile(
+    r"(?<=^```console\n)\$ mms-exporter (?P<command_line>[^\n]*)\n.*?(?=^```$)", re.DOTALL | re.MULTILINE
+)
 TABLE = re.compile(r"^<!-- fields: (?P<command>\w+) -->\n(?:\|[^\n]*\n)*", re.MULTILINE)
 FIELDS: dict[str, Sequence[Field[Any]]] = {"sources": sources.FIELDS, "jobs": jobs.FIELDS, "failed": failures.FIELDS}
 FIELDS["check"] = CHECK_FIELDS
@@ -39,15 +41,15 @@ FIELDS["check"] = CHECK_FIELDS
 
 @pytest.fixture
 def world(simulator: Simulator, clock: ManualClock) -> Simulator:
-    """Provide an MMS an hour into its story, with failures."""
+    """Provide a simulation with failures, 1 hour after its start."""
     clock.advance(3600)
     happen(simulator.world, events.Fail(source_id=FIRST, partition_ids=(11, 12), share=0.2))
     return simulator
 
 
-async def answer_to(words: str, simulator: Simulator, clock: ManualClock) -> str:
-    """Return a command line and what it prints on a terminal; remarks come last, as they do there."""
-    invocation = arguments.parse(shlex.split(words), {})
+async def answer_to(command_line: str, simulator: Simulator, clock: ManualClock) -> str:
+    """Return a command line with its output on a terminal; remarks come last."""
+    invocation = arguments.parse(shlex.split(command_line), {})
     options = Options.of(invocation.values)
     if invocation.command == "check":
         report: CommandReport[Any] = await checked(simulator)
@@ -55,15 +57,16 @@ async def answer_to(words: str, simulator: Simulator, clock: ManualClock) -> str
         report = await report_of(invocation.command, config_on(simulator.url), options, Clock(wall=clock))
     text = printed(report, options.output, OutputStyle(WIDTH)).decode().replace("\r\n", "\n")
     lines = [*text.splitlines(), *(f"mms-exporter: {remark}" for remark in report.remarks())]
-    return "".join(f"{line.rstrip()}\n" for line in (f"$ mms-exporter {words}", *lines))
+    return "".join(f"{line.rstrip()}\n" for line in (f"$ mms-exporter {command_line}", *lines))
 
 
 async def checked(simulator: Simulator) -> CommandReport[Finding]:
-    """Return what `check` finds with the least policy alone, as if it had asked MMS itself."""
+    """Return the report of `check` with the minimal policy."""
     simulator.identities.add(replace(IDENTITY, actions=frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})))
     config = config_on(simulator.url)
     report = await check(config, Options(), SYSTEM_CLOCK)
     simulator.identities.add(IDENTITY)
+    # The page shows a real endpoint.
     url = region_only("cn-shanghai").accounts[0].url
     rows = [replace(row, detail=row.detail.replace(simulator.url, url)) for row in report.rows]
     return replace(report, rows=rows)
@@ -77,12 +80,12 @@ def table_of(command: str) -> str:
 
 async def test_the_page_shows_what_the_commands_print(world: Simulator, clock: ManualClock) -> None:
     page = PAGE.read_text(encoding="utf-8")
-    answers = iter([await answer_to(match["words"], world, clock) for match in EXAMPLE.finditer(page)])
+    answers = iter([await answer_to(match["command_line"], world, clock) for match in EXAMPLE.finditer(page)])
     expected = TABLE.sub(lambda match: table_of(match["command"]), EXAMPLE.sub(lambda _: next(answers), page))
     if os.environ.get("UPDATE_GOLDEN"):
         PAGE.write_text(expected, encoding="utf-8")
     assert PAGE.read_text(encoding="utf-8") == expected
 
 
-def test_every_field_says_what_it_means() -> None:
+def test_every_field_has_a_meaning() -> None:
     assert all(field.meaning for fields in FIELDS.values() for field in fields)

@@ -1,4 +1,4 @@
-"""What is printed: right for machines whatever names hold, harmless and readable for people."""
+"""Output is exact for machines, and escaped and readable for people."""
 
 import json
 import unicodedata
@@ -34,7 +34,7 @@ HOSTILE = {
 
 
 def report_of(*names: str, width_of_bar: float = 0.5) -> CommandReport[Any]:
-    """Return a report of names, each with its number."""
+    """Return a report with one numbered row per name."""
     return CommandReport(
         fields=(
             Field("id", "", lambda row: row[0]),
@@ -43,19 +43,19 @@ def report_of(*names: str, width_of_bar: float = 0.5) -> CommandReport[Any]:
             Field("lacking", "", lambda _: None),
         ),
         columns=(
-            TableColumn("ID", lambda row: str(row[0]), "figure"),
+            TableColumn("ID", lambda row: str(row[0]), "number"),
             TableColumn("NAME", lambda row: row[1]),
             TableColumn("STATUS", lambda _: "FAILED", "status"),
             TableColumn("PROGRESS", lambda _: percent(width_of_bar), "bar", lambda _: width_of_bar),
-            TableColumn("MORE", lambda _: "more " * 4, "figure", rank=1),
+            TableColumn("MORE", lambda _: "more " * 4, "number", rank=1),
         ),
         rows=[(1_000_000 + number, name) for number, name in enumerate(names)],
-        nothing="none",
+        empty_text="none",
     )
 
 
 def is_harmless(text: str) -> bool:
-    """Tell whether a terminal takes all of a text for text."""
+    """Return whether a terminal prints the text without interpreting it."""
     return all(char == "\n" or unicodedata.category(char)[0] not in "CZ" or char == " " for char in text)
 
 
@@ -67,12 +67,12 @@ def test_no_name_reaches_a_terminal_raw(name: str, width: int | None) -> None:
 
 @pytest.mark.parametrize("output", ["json", "csv"])
 @pytest.mark.parametrize("name", [*HOSTILE.values(), "\x7f\x9b\u2028"], ids=[*HOSTILE, "rest"])
-def test_what_is_for_machines_does_nothing_to_a_terminal(name: str, output: Output) -> None:
+def test_json_and_csv_are_escaped_on_a_terminal(name: str, output: Output) -> None:
     text = printed(report_of(name), output, OutputStyle(80)).decode()
     assert is_harmless(text.replace("\r\n", "\n"))
 
 
-def test_json_on_a_terminal_says_the_same() -> None:
+def test_json_on_a_terminal_has_the_same_values() -> None:
     names = [*HOSTILE.values(), "\x7f"]
     assert [row["name"] for row in json.loads(printed(report_of(*names), "json", OutputStyle(80)))] == names
 
@@ -83,14 +83,14 @@ def test_without_a_terminal_a_row_is_a_line(names: list[str]) -> None:
     assert len(lines) == (len(names) + 2 if names else 1)
 
 
-def test_without_a_terminal_nothing_is_cut_short() -> None:
+def test_without_a_terminal_nothing_is_shortened() -> None:
     assert "x" * 10_000 in Shown(report_of("x" * 10_000)).table()
 
 
-def test_on_a_terminal_a_name_is_cut_short_and_what_this_program_says_is_not() -> None:
+def test_a_terminal_shortens_names_but_not_advice() -> None:
     text = "x" * 500
-    columns = (TableColumn("NAME", str), TableColumn("ADVICE", str, is_whole=True))
-    report: CommandReport[Any] = CommandReport(fields=(), columns=columns, rows=[text], nothing="")
+    columns = (TableColumn("NAME", str), TableColumn("ADVICE", str, never_shortened=True))
+    report: CommandReport[Any] = CommandReport(fields=(), columns=columns, rows=[text], empty_text="")
     table = Shown(report).table(2000)
     assert sorted(map(len, table.splitlines()[1].split())) == [120, 500]
 
@@ -105,7 +105,7 @@ def test_json_keeps_every_name(names: list[str]) -> None:
     assert [row["name"] for row in Shown(report_of(*names)).rows] == names
 
 
-def test_json_knows_true_and_what_is_missing() -> None:
+def test_json_has_booleans_and_null() -> None:
     assert Shown(report_of("a")).rows == [{"id": 1_000_000, "name": "a", "is_odd": False, "lacking": None}]
 
 
@@ -114,7 +114,7 @@ def test_json_has_a_line_for_each_row() -> None:
 
 
 @given(st.lists(st.text()))
-def test_csv_gives_every_name_back_without_its_mark(names: list[str]) -> None:
+def test_csv_keeps_every_name_after_one_apostrophe(names: list[str]) -> None:
     cells = [row["name"] for row in Shown(report_of(*names)).csv]
     assert [cell.removeprefix("'") for cell in cells] == names
 
@@ -125,17 +125,17 @@ def test_no_cell_of_csv_is_a_formula(mark: str, rest: str) -> None:
     assert row["name"] == f"'{mark}{rest}"
 
 
-def test_csv_ends_its_lines_and_doubles_its_quotes_as_the_rfc_says() -> None:
+def test_csv_follows_rfc_4180() -> None:
     assert as_csv(report_of('a "b", c')) == (b'id,name,is_odd,lacking\r\n1000000,"a ""b"", c",false,\r\n')
 
 
-def test_nothing_is_a_header_in_csv_and_an_empty_array_in_json() -> None:
+def test_an_empty_result_is_a_csv_header_and_an_empty_json_array() -> None:
     assert as_csv(report_of()) == b"id,name,is_odd,lacking\r\n"
     assert Shown(report_of()).rows == []
 
 
 @pytest.mark.parametrize("width", [1, 20, 40, 80, 200])
-def test_an_id_is_whole_however_narrow_the_terminal_is(width: int) -> None:
+def test_an_id_is_never_shortened(width: int) -> None:
     assert "1000000" in Shown(report_of("a name that is long enough to be folded")).table(width)
 
 
@@ -145,23 +145,23 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     assert max(map(len, lines)) <= width
 
 
-def test_what_a_narrow_terminal_leaves_out_is_said() -> None:
+def test_hidden_columns_are_listed() -> None:
     assert "hidden columns (terminal too narrow): MORE" in Shown(report_of("a" * 30)).table(60)
     assert "too narrow" not in Shown(report_of("a" * 30)).table(120)
 
 
-def test_a_folded_name_is_whole() -> None:
+def test_a_folded_name_is_complete() -> None:
     name = "".join(chr(97 + number % 26) for number in range(100))
     lines = Shown(report_of(name)).table(80).splitlines()[1:]
     assert "".join(line[9:].split()[0] for line in lines if "hidden columns" not in line) == name
 
 
-def test_colour_is_there_only_where_it_is_wanted() -> None:
+def test_colour_can_be_disabled() -> None:
     assert "\x1b[31mFAILED" in Shown(report_of("a")).table(100, has_color=True)
     assert "\x1b" not in Shown(report_of("a")).table(100)
 
 
-def test_a_bar_is_as_long_as_its_ratio() -> None:
+def test_a_bar_has_the_length_of_its_ratio() -> None:
     assert "━" * 5 + " " in Shown(report_of("a")).table(100)
     assert "━" * 10 in Shown(report_of("a", width_of_bar=1.0)).table(100)
     assert "━" not in Shown(report_of("a", width_of_bar=0.0)).table(100)
@@ -173,12 +173,12 @@ def test_a_terminal_without_unicode_gets_escapes(width: int | None) -> None:
 
 
 @pytest.mark.parametrize("output", ["json", "csv"])
-def test_what_is_for_machines_is_written_as_a_terminal_reads(output: Output) -> None:
+def test_json_and_csv_use_the_encoding_of_the_terminal(output: Output) -> None:
     assert printed(report_of("表"), output, OutputStyle(100, encoding="ascii")).isascii()
 
 
 @pytest.mark.parametrize(("ratio", "text"), [(0.0, "0%"), (0.001, "1%"), (0.999, "99%"), (1.0, "100%"), (None, "")])
-def test_percent_says_all_and_nothing_of_nothing_else(ratio: float | None, text: str) -> None:
+def test_only_exact_ratios_are_0_or_100_percent(ratio: float | None, text: str) -> None:
     assert percent(ratio) == text
 
 
@@ -186,11 +186,11 @@ def test_percent_says_all_and_nothing_of_nothing_else(ratio: float | None, text:
     ("seconds", "text"),
     [(0, "0s ago"), (119, "119s ago"), (120, "2m ago"), (7200, "2h ago"), (86400 * 3, "3d ago"), (-7300, "in 2h")],
 )
-def test_ages_are_told_in_one_unit(seconds: float, text: str) -> None:
+def test_ages_have_one_unit(seconds: float, text: str) -> None:
     assert age("1970-01-01 08:00:00", DEFAULT_ZONE, seconds) == text
 
 
-def test_what_is_no_time_is_told_as_it_is() -> None:
+def test_an_invalid_time_is_printed_unchanged() -> None:
     assert age("soon", DEFAULT_ZONE, 0) == "soon"
 
 

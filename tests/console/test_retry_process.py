@@ -1,4 +1,4 @@
-"""The command `retry` as a process: on a terminal, interrupted, and killed in the middle of a request."""
+"""`retry` as a process: on a terminal, interrupted, and killed during a request."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ SPEED = 1000.0
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
-    """Provide a source of which one partition failed, in a time that runs by itself, fast."""
+    """Provide a source with one failed partition, in accelerated time."""
     world = World(QUIET_WORLD, clock=ScaledClock(1_750_000_000.0, SPEED))
     async with Simulator(world, identities=[IDENTITY]) as running:
         done = next(row.id for row in world.truth().partitions(SOURCE) if row.status == "DONE")
@@ -35,7 +35,7 @@ def made(simulator: Simulator) -> list[str | None]:
     return [created.job.name for created in simulator.world.site(SOURCE).roster.created]
 
 
-def words(simulator: Simulator, folder: Path) -> list[str]:
+def arguments_for(simulator: Simulator, folder: Path) -> list[str]:
     failed = next(row.id for row in simulator.world.truth().partitions(SOURCE) if row.status == "FAILED")
     file = write_config(folder, simulator.url)
     return ["retry", f"--config.file={file}", f"--source={SOURCE}", f"--partition={failed}"]
@@ -45,7 +45,7 @@ def words(simulator: Simulator, folder: Path) -> list[str]:
 async def started(
     *arguments: str, state: Path, terminal: int | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Provide the command as a process, on a terminal where one is given."""
+    """Provide the command as a process, optionally on a terminal."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "exporter", *arguments),
         cwd=ROOT,
@@ -63,7 +63,7 @@ async def started(
 
 
 async def read_until(terminal: int, text: str) -> str:
-    """Return what is seen on a terminal up to `text`."""
+    """Return the output of a terminal up to `text`."""
     seen = ""
     async with asyncio.timeout(20):
         while text not in seen:
@@ -73,7 +73,7 @@ async def read_until(terminal: int, text: str) -> str:
 
 @asynccontextmanager
 async def pseudo_terminal() -> AsyncIterator[tuple[int, int]]:
-    """Provide both ends of a terminal: a person's and the process's."""
+    """Provide both ends of a terminal: user and process."""
     ours, theirs = os.openpty()
     try:
         yield ours, theirs
@@ -82,10 +82,10 @@ async def pseudo_terminal() -> AsyncIterator[tuple[int, int]]:
         os.close(theirs)
 
 
-async def test_it_asks_on_a_terminal_and_goes_on_after_yes(simulator: Simulator, tmp_path: Path) -> None:
+async def test_a_confirmed_run_on_a_terminal_continues(simulator: Simulator, tmp_path: Path) -> None:
     async with (
         pseudo_terminal() as (ours, theirs),
-        started(*words(simulator, tmp_path), "--watch", state=tmp_path, terminal=theirs) as process,
+        started(*arguments_for(simulator, tmp_path), "--watch", state=tmp_path, terminal=theirs) as process,
     ):
         await read_until(ours, "Migrate 1 partition of hive-sales-001 again? [y/N]")
         assert not made(simulator)
@@ -97,12 +97,10 @@ async def test_it_asks_on_a_terminal_and_goes_on_after_yes(simulator: Simulator,
     assert " done: 1 partition of 1 table of " in out.decode()
 
 
-async def test_an_interrupt_at_the_question_ends_it_at_once_with_nothing_sent(
-    simulator: Simulator, tmp_path: Path
-) -> None:
+async def test_an_interrupt_at_the_question_sends_nothing(simulator: Simulator, tmp_path: Path) -> None:
     async with (
         pseudo_terminal() as (ours, theirs),
-        started(*words(simulator, tmp_path), state=tmp_path, terminal=theirs) as process,
+        started(*arguments_for(simulator, tmp_path), state=tmp_path, terminal=theirs) as process,
     ):
         await read_until(ours, "[y/N]")
         process.send_signal(signal.SIGINT)
@@ -112,12 +110,12 @@ async def test_an_interrupt_at_the_question_ends_it_at_once_with_nothing_sent(
     assert not made(simulator)
 
 
-async def test_a_hang_up_that_is_ignored_from_the_start_ends_nothing(simulator: Simulator, tmp_path: Path) -> None:
-    """As after `nohup`."""
+async def test_an_ignored_sighup_does_not_end_the_run(simulator: Simulator, tmp_path: Path) -> None:
+    """As with `nohup`."""
     simulator.faults.add(Fault(kind="latency", operation="CreateMmsJob", seconds=0.5, times=1))
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        async with started(*words(simulator, tmp_path), "--yes", state=tmp_path) as process:
+        async with started(*arguments_for(simulator, tmp_path), "--yes", state=tmp_path) as process:
             await eventually(lambda: simulator.calls["CreateMmsJob", SOURCE] > 0, 20)
             process.send_signal(signal.SIGHUP)
             async with asyncio.timeout(30):
@@ -127,18 +125,18 @@ async def test_a_hang_up_that_is_ignored_from_the_start_ends_nothing(simulator: 
     assert process.returncode == 0
 
 
-async def test_without_a_terminal_it_needs_to_be_told_yes(simulator: Simulator, tmp_path: Path) -> None:
-    ended = await run(*words(simulator, tmp_path))
+async def test_without_a_terminal_yes_is_required(simulator: Simulator, tmp_path: Path) -> None:
+    ended = await run(*arguments_for(simulator, tmp_path))
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith("mms-exporter: --yes: is needed where there is no terminal")
+    assert ended.err.startswith("mms-exporter: --yes: is required without a terminal")
 
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda by: by.name)
-async def test_what_was_ended_in_the_middle_of_a_request_is_resumed_and_made_once(
+async def test_a_run_killed_during_a_request_creates_its_job_once(
     simulator: Simulator, tmp_path: Path, by: signal.Signals
 ) -> None:
     simulator.faults.add(Fault(kind="drip", operation="CreateMmsJob", bytes_per_second=1))
-    arguments = words(simulator, tmp_path)
+    arguments = arguments_for(simulator, tmp_path)
     async with started(*arguments, "--yes", state=tmp_path) as process:
         await eventually(lambda: bool(made(simulator)), 20)
         process.send_signal(by)
@@ -146,7 +144,7 @@ async def test_what_was_ended_in_the_middle_of_a_request_is_resumed_and_made_onc
     simulator.faults.clear()
     (journal,) = (tmp_path / "mms-exporter").glob("*.json")
     assert b"sending" in journal.read_bytes()
-    assert f"written down in {journal}" in err.decode()
+    assert f"journal of this run: {journal}" in err.decode()
     assert (f"--resume={journal}" in err.decode()) is (by != signal.SIGKILL)
     assert process.returncode == {signal.SIGKILL: -by, signal.SIGINT: 130}.get(by, 1)
     ended = await run(arguments[0], arguments[1], f"--resume={journal}")

@@ -1,9 +1,9 @@
-"""A retry at work on a simulated MMS whose time moves only while the retry waits, so that no test does."""
+"""A retry on a simulated MMS with a virtual clock that moves only while the retry waits."""
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 
 from exporter.clock import Clock
+from exporter.console.queries import NullObserver
 from exporter.errors import RetryStopped
 from exporter.mms.client import Client
 from exporter.mms.credentials import StaticCredentials
 from exporter.mms.models import Job
 from exporter.mms.signing import Credential
 from exporter.mms.throttle import Limits
-from exporter.retry.job_creation import follow_all
-from exporter.retry.journal import Entry, Journal, RetryRun, entries_of, job_prefix
+from exporter.retry.job_creation import await_job_ids
+from exporter.retry.journal import Entry, Journal, RetryRun, job_prefix, new_entries
 from exporter.retry.planning import RetryPlan
-from exporter.retry.selection import RetrySelection, planned
+from exporter.retry.selection import RetrySelection, read_plan
 from exporter.retry.sending import RetryContext, create_jobs
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
 from exporter.simulator.world import events
@@ -31,53 +32,44 @@ pytest_asyncio_loop_factories = loops_of
 
 SOURCE = 2_000_001
 ALL_FAILED = RetrySelection(failed=True)
-PATIENT = Limits(requests_per_second=0, timeout_seconds=10.0)
-HASTY = Limits(requests_per_second=0, timeout_seconds=0.2)
-"""Where a fault stalls, so that nobody waits for long. Unless time leaps, a slow machine looks like a fault, too."""
+LONG_TIMEOUT = Limits(requests_per_second=0, timeout_seconds=10.0)
+SHORT_TIMEOUT = Limits(requests_per_second=0, timeout_seconds=0.2)
+"""For faults that stall. Without virtual time a slow machine would look like a fault."""
 
 UNFINISHED_CALLS = 5
-"""Of ListMmsJobs, to learn which jobs are unfinished."""
+"""Calls of ListMmsJobs that read the unfinished jobs."""
 
 UnitName = tuple[str | None, str | None, str]
 
 
-class Deaf:
-    """An observer that does not listen."""
-
-    def attempted(self, operation: str, seconds: float, reason: str | None) -> None: ...
-    def retried(self, operation: str) -> None: ...
-    def waited(self, operation: str, seconds: float) -> None: ...
-    def unexpected(self, operation: str, fields: Sequence[str]) -> None: ...
-
-
 @dataclass
-class Stage:
-    """A simulated MMS, a client that may write, and the folder of journals."""
+class RetryEnv:
+    """A simulated MMS with a writing client and journals."""
 
     simulator: Simulator
     client: Client
     ticks: ManualClock
     clock: Clock
     folder: Path
-    hasty_client: Client
-    """One with little patience, for faults that stall."""
-    told: list[str] = field(default_factory=list)
+    short_timeout_client: Client
+    """A client with a short timeout, for faults that stall."""
+    messages: list[str] = field(default_factory=list)
 
     @contextmanager
-    def in_a_hurry(self) -> Iterator[None]:
-        """Have what stalls given up soon; who goes on later has time."""
-        patient, self.client = self.client, self.hasty_client
+    def short_timeouts(self) -> Iterator[None]:
+        """Use the client with the short timeout."""
+        usual_client, self.client = self.client, self.short_timeout_client
         try:
             yield
         finally:
-            self.client = patient
+            self.client = usual_client
 
     @property
     def world(self) -> World:
         return self.simulator.world
 
     def statuses(self) -> dict[UnitName, str | None]:
-        """Return the status of every partition, and of every table without any, by database, table and value."""
+        """Return all partition and table statuses by name."""
         truth = self.world.truth()
         plain = (table for table in truth.tables(SOURCE) if not table.has_partitions)
         known: dict[UnitName, str | None] = {(table.db_name, table.name, ""): table.status for table in plain}
@@ -92,16 +84,16 @@ class Stage:
         happen(self.world, events.Fail(source_id=SOURCE, share=share))
 
     def jobs(self) -> list[Job]:
-        """Return the jobs that a retry made."""
+        """Return the jobs that retries created."""
         return [job for job in self.world.truth().jobs(SOURCE) if (job.name or "").startswith("mms-exporter-")]
 
     def jobs_by_name(self) -> Counter[str | None]:
         return Counter(job.name for job in self.jobs())
 
     async def plan(self, selection: RetrySelection = ALL_FAILED) -> RetryPlan:
-        return await planned(self.client, SOURCE, selection)
+        return await read_plan(self.client, SOURCE, selection)
 
-    def course(self, plan: RetryPlan, token: str = "c0ffee") -> RetryRun:  # noqa: S107 - part of a name
+    def new_run(self, plan: RetryPlan, token: str = "c0ffee") -> RetryRun:  # noqa: S107 - part of a name
         prefix = job_prefix("20250615T120000Z", token)
         return RetryRun(
             account="test",
@@ -110,48 +102,46 @@ class Stage:
             source="hive-sales-001",
             began="2025-06-15T12:00:00+00:00",
             prefix=prefix,
-            entries=entries_of(prefix, plan.batches),
+            entries=new_entries(prefix, plan.batches),
         )
 
-    def means(self, journal: Journal, *, resend: bool = False) -> RetryContext:
-        return RetryContext(self.client, journal, self.told.append, self.clock, resend=resend)
+    def context(self, journal: Journal, *, resend: bool = False) -> RetryContext:
+        return RetryContext(self.client, journal, self.messages.append, self.clock, resend=resend)
 
-    async def carry_out(self, journal: Journal, *, resend: bool = False) -> None:
-        """Have every job made, and follow it until it is."""
-        await create_jobs(self.means(journal, resend=resend))
-        await follow_all(self.means(journal))
+    async def create_all(self, journal: Journal, *, resend: bool = False) -> None:
+        """Create all jobs of a journal; wait for their IDs."""
+        await create_jobs(self.context(journal, resend=resend))
+        await await_job_ids(self.context(journal))
 
     async def pass_time(self, seconds: float) -> None:
         self.ticks.advance(seconds)
         await asyncio.sleep(0)
 
 
-async def resume(stage: Stage, path: Path) -> tuple[Entry, ...]:
-    """Take a retry up again, as a new process would, and return how far its jobs are then.
-
-    Where it stops for a job in doubt, a person looks whether that is there, and says so if it is not.
-    """
-    with Journal.resumed(path) as journal:
+async def resume(env: RetryEnv, path: Path) -> tuple[Entry, ...]:
+    """Resume a run like a new process; return its entries."""
+    # A run that stops for a job in doubt continues with `resend`, if the job does not exist.
+    with Journal.open(path) as journal:
         with suppress(RetryStopped):
-            await stage.carry_out(journal)
+            await env.create_all(journal)
         doubtful = {entry.name for entry in journal.entries if entry.state == "sending"}
-        assert not doubtful & stage.jobs_by_name().keys()
-        await stage.carry_out(journal, resend=bool(doubtful))
+        assert not doubtful & env.jobs_by_name().keys()
+        await env.create_all(journal, resend=bool(doubtful))
         return journal.entries
 
 
-def assert_made_once(stage: Stage, entries: tuple[Entry, ...]) -> None:
+def assert_made_once(env: RetryEnv, entries: tuple[Entry, ...]) -> None:
     assert {entry.state for entry in entries} == {"made"}
-    assert stage.jobs_by_name() == Counter(entry.name for entry in entries)
-    assert len(stage.world.site(SOURCE).roster.created) == len(entries)
-    assert {job.id for job in stage.jobs()} == {entry.job_id for entry in entries}
+    assert env.jobs_by_name() == Counter(entry.name for entry in entries)
+    assert len(env.world.site(SOURCE).roster.created) == len(entries)
+    assert {job.id for job in env.jobs()} == {entry.job_id for entry in entries}
 
 
 @asynccontextmanager
-async def stage_on(
-    world_options: WorldOptions, folder: Path, limits: Limits = PATIENT, *, is_wall_virtual: bool = False
-) -> AsyncIterator[Stage]:
-    """Provide a stage on a world of its own, whose wall clock is the machine's or moves with its time."""
+async def env_on(
+    world_options: WorldOptions, folder: Path, limits: Limits = LONG_TIMEOUT, *, is_wall_virtual: bool = False
+) -> AsyncIterator[RetryEnv]:
+    """Provide an environment on a new world."""
     ticks = ManualClock()
 
     async def sleep(seconds: float) -> None:
@@ -163,13 +153,13 @@ async def stage_on(
     async with AsyncExitStack() as stack:
         world = World(world_options, clock=ticks)
         simulator = await stack.enter_async_context(Simulator(world, identities=[IDENTITY], wall_clock=clock.wall))
-        client, hasty = (
-            Client(simulator.url, credentials, Deaf(), limits=each, clock=clock, may_write=True)
-            for each in (limits, HASTY)
+        client, short_timeout_client = (
+            Client(simulator.url, credentials, NullObserver(), limits=each, clock=clock, may_write=True)
+            for each in (limits, SHORT_TIMEOUT)
         )
         await stack.enter_async_context(client)
-        await stack.enter_async_context(hasty)
-        yield Stage(simulator, client, ticks, clock, folder, hasty)
+        await stack.enter_async_context(short_timeout_client)
+        yield RetryEnv(simulator, client, ticks, clock, folder, short_timeout_client)
 
 
 QUIET_WORLD = WorldOptions(
@@ -184,12 +174,12 @@ QUIET_WORLD = WorldOptions(
     failure_rate=0.2,
     untouched_share=0.3,
 )
-"""One source in which nothing moves by itself, and something is done, failed and never tried."""
+"""One source without changes of its own, with done, failed and untried objects."""
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    """Provide a small source of which a good part failed."""
-    async with stage_on(QUIET_WORLD, tmp_path) as made:
+async def env(tmp_path: Path) -> AsyncIterator[RetryEnv]:
+    """Provide a small source with many failures."""
+    async with env_on(QUIET_WORLD, tmp_path) as made:
         made.fail(0.4)
         yield made

@@ -1,6 +1,6 @@
-"""Random lives of one state folder: runs, kills, lost answers, old copies and a lagging MMS, all drawn from a seed.
+"""Random scenarios of one state folder: runs, kills, lost answers, old journals and a lagging MMS, from a seed.
 
-The simulator judges: no unit may be created twice, and a run that ends well must have left nothing FAILED.
+The simulator checks that no unit is created twice, and that a successful run leaves nothing FAILED.
 """
 
 import asyncio
@@ -19,48 +19,48 @@ from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ExporterError
 from exporter.retry.failed_units import FailedUnitReader
-from exporter.retry.journal import course_from
+from exporter.retry.journal import read_run
 from exporter.retry.selection import RetrySelection
 from exporter.simulator import Fault, WorldOptions, happen
 from exporter.simulator.faults.fault_plan import Kind
 from exporter.simulator.world import events
 from tests.conftest import config_on
-from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, stage_on
+from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, env_on
 
 SETTLE_SECONDS = 300.0
 DAYS_2 = 2 * 86_400.0
 LAST_RUNS = 12
-"""Of a scenario, in which all that is FAILED must come to be DONE."""
-LOST: tuple[Kind, ...] = ("lost_answer", "lost_answer", "truncated", "reset", "html")
+"""Runs after which everything must be DONE."""
+LOST_ANSWERS: tuple[Kind, ...] = ("lost_answer", "lost_answer", "truncated", "reset", "html")
 
 
 class Killed(BaseException):
-    """The end of a process, which nothing in it survives to handle."""
+    """The end of a process; nothing handles it."""
 
 
 @dataclass
-class MortalClock:
-    """A clock whose process ends at its n-th look at the time, just before a request or a write."""
+class KillingClock:
+    """A clock that ends its process at its n-th reading."""
 
     clock: Clock
-    looks_left: int
+    readings_left: int
 
     def wall(self) -> float:
-        self._look()
+        self._count_reading()
         return self.clock.wall()
 
     async def sleep(self, seconds: float) -> None:
-        self._look()
+        self._count_reading()
         await self.clock.sleep(seconds)
 
-    def _look(self) -> None:
-        self.looks_left -= 1
-        if self.looks_left < 0:
+    def _count_reading(self) -> None:
+        self.readings_left -= 1
+        if self.readings_left < 0:
             raise Killed
 
 
 def world_of(rng: Random) -> WorldOptions:
-    """Return a small world whose lists and states lag."""
+    """Return a small world with lagging lists and statuses."""
     list_lag = rng.choice((0.0, rng.uniform(0, 60), rng.uniform(0, SETTLE_SECONDS), rng.uniform(300, 3000)))
     return replace(
         QUIET_WORLD,
@@ -81,41 +81,41 @@ def world_of(rng: Random) -> WorldOptions:
 
 @dataclass
 class Scenario:
-    """One life, step by step."""
+    """One scenario, step by step."""
 
-    stage: Stage
+    env: RetryEnv
     rng: Random
     failed_at: float = 0.0
-    """When something failed for no fault of a job, which statuses that lag do not show at once."""
+    """Time of the last failure outside a job; lagging statuses do not show it at once."""
     story: list[str] = field(default_factory=list)
-    """What happened, for a person who looks into a failure."""
+    """A log of the events, printed if a check fails."""
 
     @property
     def folder(self) -> Path:
-        return self.stage.folder / "state"
+        return self.env.folder / "state"
 
     def journals(self) -> list[Path]:
         return sorted(self.folder.glob("retry-*.json"))
 
     async def step(self) -> None:
-        """Do one thing by chance, and judge."""
+        """Run one random step and check the invariants."""
         steps = (
-            *(self.one_run, self.one_run, self.one_run, self.two_runs, self.resume, self.resume),
+            *(self.run_once, self.run_once, self.run_once, self.run_twice_at_once, self.resume, self.resume),
             *(self.pass_time, self.pass_time, self.fail, self.remove_job, self.restore_a_copy),
         )
         step = self.rng.choice(steps)
-        self.story.append(f"{self.stage.ticks():.0f} {step.__name__}")
+        self.story.append(f"{self.env.ticks():.0f} {step.__name__}")
         await step()
-        self.judge()
+        self.check()
 
-    def judge(self) -> None:
-        assert not self.stage.world.truth().created_twice(SOURCE), "\n".join(self.story)
+    def check(self) -> None:
+        assert not self.env.world.truth().created_twice(SOURCE), "\n".join(self.story)
         assert len(self._existing()) == len(set(self._existing())), "\n".join(self.story)
 
-    async def one_run(self) -> None:
+    async def run_once(self) -> None:
         await self._run(watch=self.rng.random() < 0.4)
 
-    async def two_runs(self) -> None:
+    async def run_twice_at_once(self) -> None:
         await asyncio.gather(
             self._run(is_alone=False, watch=self.rng.random() < 0.5), self._run(is_alone=False, watch=False)
         )
@@ -123,64 +123,64 @@ class Scenario:
     async def resume(self) -> None:
         if self.journals():
             path = self.rng.choice(self.journals())
-            await self._run(watch=self.rng.random() < 0.4, resume=path, resend=self._is_surely_missing(path))
+            await self._run(watch=self.rng.random() < 0.4, resume=path, resend=self._can_resend(path))
 
     async def pass_time(self) -> None:
-        await self.stage.pass_time(self.rng.choice((5.0, 60.0, 400.0, 4000.0)))
+        await self.env.pass_time(self.rng.choice((5.0, 60.0, 400.0, 4000.0)))
 
     async def restore_a_copy(self) -> None:
-        """Resume a run twice, the second time with the journal as it was before the first."""
+        """Resume a run twice, once from its earlier journal."""
         if self.journals():
             path = self.rng.choice(self.journals())
             copy = path.read_bytes()
-            await self._run(resume=path, resend=self._is_surely_missing(path))
+            await self._run(resume=path, resend=self._can_resend(path))
             path.write_bytes(copy)
-            await self._run(resume=path, resend=self._is_surely_missing(path))
+            await self._run(resume=path, resend=self._can_resend(path))
 
     async def fail(self) -> None:
-        rows = [row.id for row in self.stage.world.truth().partitions(SOURCE) if row.status == "DONE"]
+        rows = [row.id for row in self.env.world.truth().partitions(SOURCE) if row.status == "DONE"]
         if rows:
-            happen(self.stage.world, events.Fail(source_id=SOURCE, partition_ids=(self.rng.choice(rows),)))
-            self.failed_at = self.stage.ticks()
+            happen(self.env.world, events.Fail(source_id=SOURCE, partition_ids=(self.rng.choice(rows),)))
+            self.failed_at = self.env.ticks()
 
     async def remove_job(self) -> None:
-        jobs = self.stage.jobs()
+        jobs = self.env.jobs()
         if jobs and self.rng.random() < 0.3:
-            happen(self.stage.world, events.RemoveJob(source_id=SOURCE, job_id=self.rng.choice(jobs).id))
+            happen(self.env.world, events.RemoveJob(source_id=SOURCE, job_id=self.rng.choice(jobs).id))
 
-    def _is_surely_missing(self, path: Path) -> bool:
-        """Tell what a person sees who waits long enough: whether none of the jobs in doubt was made."""
-        doubtful = {entry.name for entry in course_from(path).entries if entry.state == "sending"}
+    def _can_resend(self, path: Path) -> bool:
+        """Return whether none of the jobs in doubt was created."""
+        doubtful = {entry.name for entry in read_run(path).entries if entry.state == "sending"}
         return not doubtful & set(self._existing())
 
     def _existing(self) -> list[str | None]:
-        """Return the name of each created job that was not deleted, those that no list shows yet included."""
-        created = self.stage.world.site(SOURCE).roster.created
+        """Return the names of all existing jobs, listed or not."""
+        created = self.env.world.site(SOURCE).roster.created
         return [each.job.name for each in created if each.is_made and not each.is_removed]
 
-    async def _run(self, *, may_die: bool = True, is_alone: bool = True, **given: Any) -> bool:
-        """Run the command, and judge an end that it calls good."""
-        clock, rng = self.stage.clock, self.rng
-        if may_die and rng.random() < 0.3:
-            mortal = MortalClock(clock, rng.randrange(120))
-            clock = replace(clock, wall=mortal.wall, sleep=mortal.sleep)
-        if may_die and rng.random() < 0.3:
+    async def _run(self, *, may_be_killed: bool = True, is_alone: bool = True, **given: Any) -> bool:
+        """Run the command and check a successful result."""
+        clock, rng = self.env.clock, self.rng
+        if may_be_killed and rng.random() < 0.3:
+            killing_clock = KillingClock(clock, rng.randrange(120))
+            clock = replace(clock, wall=killing_clock.wall, sleep=killing_clock.sleep)
+        if may_be_killed and rng.random() < 0.3:
             operation = rng.choice(("CreateMmsJob", "CreateMmsJob", "ListMmsJobs", "GetMmsAsyncTask"))
-            fault = Fault(kind=rng.choice(LOST), operation=operation, times=1, skip=rng.randrange(3))
-            self.stage.simulator.faults.add(fault)
+            fault = Fault(kind=rng.choice(LOST_ANSWERS), operation=operation, times=1, skip=rng.randrange(3))
+            self.env.simulator.faults.add(fault)
         try:
-            outcome = await self._retried(clock, **given)
+            outcome = await self._retry(clock, **given)
         except (ExporterError, Killed) as error:
             self.story.append(f"  {given} {type(error).__name__} {error}"[:300])
             return False
         finally:
-            self.stage.simulator.faults.clear()
-        self.story.append(f"  {given} fine={outcome.is_fine}")
-        if outcome.is_fine and given.get("watch") and self.stage.ticks() - self.failed_at > SETTLE_SECONDS:
-            await self._judge_success(outcome, is_alone=is_alone)
-        return outcome.is_fine
+            self.env.simulator.faults.clear()
+        self.story.append(f"  {given} fine={outcome.succeeded}")
+        if outcome.succeeded and given.get("watch") and self.env.ticks() - self.failed_at > SETTLE_SECONDS:
+            await self._check_success(outcome, is_alone=is_alone)
+        return outcome.succeeded
 
-    async def _retried(self, clock: Clock, **given: Any) -> Outcome:
+    async def _retry(self, clock: Clock, **given: Any) -> Outcome:
         is_new = given.get("resume") is None
         options = RetryOptions(
             state_folder=self.folder,
@@ -189,20 +189,20 @@ class Scenario:
             yes=True,
             **given,
         )
-        terminal = Terminal(io.StringIO(), said := io.StringIO(), OutputStyle(None))
+        terminal = Terminal(io.StringIO(), stderr := io.StringIO(), OutputStyle(None))
         try:
-            return await retry(config_on(self.stage.simulator.url), options, terminal, clock)
+            return await retry(config_on(self.env.simulator.url), options, terminal, clock)
         finally:
-            self.story += [f"    {line}" for line in said.getvalue().splitlines()]
+            self.story += [f"    {line}" for line in stderr.getvalue().splitlines()]
 
-    async def _judge_success(self, outcome: Outcome, *, is_alone: bool) -> None:
-        """Check that all that a run migrated is DONE, and that MMS lists nothing as FAILED."""
+    async def _check_success(self, outcome: Outcome, *, is_alone: bool) -> None:
+        """Check that a run left nothing FAILED."""
         if is_alone:
-            assert not await FailedUnitReader(self.stage.client, SOURCE).failed(), "\n".join(self.story)
+            assert not await FailedUnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
         names = {line.split()[2] for line in outcome.output.decode().splitlines()}
-        created = [each for each in self.stage.world.site(SOURCE).roster.created if each.job.name in names]
-        at = self.stage.world.at(self.stage.world.site(SOURCE))
-        inventory = self.stage.world.site(SOURCE).inventory
+        created = [each for each in self.env.world.site(SOURCE).roster.created if each.job.name in names]
+        at = self.env.world.at(self.env.world.site(SOURCE))
+        inventory = self.env.world.site(SOURCE).inventory
         statuses = {
             inventory.unit_status(task.table + each.job.first_table, unit, at.moment)
             for each in created
@@ -211,18 +211,18 @@ class Scenario:
         }
         assert statuses <= {"DONE"}, "\n".join(self.story)
 
-    async def come_to_an_end(self) -> None:
-        """Check that all comes to be DONE at last, once MMS shows everything and nobody is killed."""
-        await self.stage.pass_time(DAYS_2)
+    async def finish(self) -> None:
+        """Check that everything becomes DONE without further kills."""
+        await self.env.pass_time(DAYS_2)
         for path in self.journals():
-            await self._run(may_die=False, resume=path, resend=self._is_surely_missing(path))
-            self.judge()
+            await self._run(may_be_killed=False, resume=path, resend=self._can_resend(path))
+            self.check()
         for _ in range(LAST_RUNS):
-            await self.stage.pass_time(self.stage.world.options.job_seconds)
-            is_fine = await self._run(may_die=False, watch=True)
-            self.judge()
-            if is_fine:
-                assert not await FailedUnitReader(self.stage.client, SOURCE).failed(), "\n".join(self.story)
+            await self.env.pass_time(self.env.world.options.job_seconds)
+            succeeded = await self._run(may_be_killed=False, watch=True)
+            self.check()
+            if succeeded:
+                assert not await FailedUnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
                 return
         raise AssertionError("\n".join(self.story))
 
@@ -231,6 +231,6 @@ class Scenario:
 async def scenario_of(seed: int, folder: Path) -> AsyncIterator[Scenario]:
     """Provide the scenario of a seed."""
     rng = Random(seed)
-    async with stage_on(world_of(rng), folder, is_wall_virtual=True) as stage:
-        stage.fail(0.4)
-        yield Scenario(stage, rng)
+    async with env_on(world_of(rng), folder, is_wall_virtual=True) as env:
+        env.fail(0.4)
+        yield Scenario(env, rng)

@@ -1,4 +1,4 @@
-"""Each job is made exactly once: under every fault of the simulator, and wherever the process ends."""
+"""Each job is created exactly once, under every fault and after a kill at any point."""
 
 import asyncio
 from contextlib import suppress
@@ -11,13 +11,13 @@ import pytest
 
 from exporter.errors import RetryStopped
 from exporter.mms.protocol import JobRequest
-from exporter.retry.job_creation import follow_all
+from exporter.retry.job_creation import await_job_ids
 from exporter.retry.journal import Entry, Journal, RetryRun
 from exporter.retry.sending import SETTLE_SECONDS, create_jobs
 from exporter.simulator import Fault
 from exporter.simulator.faults.fault_plan import KINDS, Kind
 from tests.harness import eventually
-from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, Stage, assert_made_once, resume, stage_on
+from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, RetryEnv, assert_made_once, env_on, resume
 
 pytestmark = pytest.mark.leaping
 
@@ -31,78 +31,78 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "answer": {"text": "[]"},
     "total": {"total": 3},
 }
-"""What makes a fault of a kind felt."""
+"""Parameters with which a fault of each kind takes effect."""
 
 
 @pytest.mark.parametrize("times", [1, None], ids=["once", "until-resumed"])
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_job_is_made_once_under_a_fault(stage: Stage, kind: str, operation: str, times: int | None) -> None:
+async def test_a_job_is_created_once_under_a_fault(env: RetryEnv, kind: str, operation: str, times: int | None) -> None:
     fault = msgspec.convert({"kind": kind, **SETTINGS.get(kind, {})}, Fault)
-    wanted, before = stage.failed(), stage.statuses()
-    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-        stage.simulator.faults.add(msgspec.structs.replace(fault, operation=operation, times=times))
-        with suppress(RetryStopped), stage.in_a_hurry():
-            await stage.carry_out(journal)
-        assert stage.jobs_by_name().total() <= len(journal.entries)
-    stage.simulator.faults.clear()
-    assert_made_once(stage, await resume(stage, journal.path))
-    await stage.pass_time(2 * stage.world.options.job_seconds)
-    assert {name for name, status in stage.statuses().items() if status != before[name]} == wanted
+    wanted, before = env.failed(), env.statuses()
+    with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+        env.simulator.faults.add(msgspec.structs.replace(fault, operation=operation, times=times))
+        with suppress(RetryStopped), env.short_timeouts():
+            await env.create_all(journal)
+        assert env.jobs_by_name().total() <= len(journal.entries)
+    env.simulator.faults.clear()
+    assert_made_once(env, await resume(env, journal.path))
+    await env.pass_time(2 * env.world.options.job_seconds)
+    assert {name for name, status in env.statuses().items() if status != before[name]} == wanted
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_lost_answer_and_a_list_that_lies_make_no_second_job(stage: Stage, kind: str) -> None:
-    """What cannot be looked for is not sent again: a damaged list is no proof that the job is not there."""
+async def test_a_lost_answer_and_a_damaged_list_create_no_second_job(env: RetryEnv, kind: str) -> None:
+    """A damaged list does not prove that none exists."""
     fault = msgspec.convert({"kind": kind, **SETTINGS.get(kind, {})}, Fault)
-    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-        stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
+    with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+        env.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
         # The list of unfinished jobs before each job is read well.
-        stage.simulator.faults.add(msgspec.structs.replace(fault, operation="ListMmsJobs", skip=UNFINISHED_CALLS))
-        with suppress(RetryStopped), stage.in_a_hurry():
-            await stage.carry_out(journal)
-    stage.simulator.faults.clear()
-    assert_made_once(stage, await resume(stage, journal.path))
+        env.simulator.faults.add(msgspec.structs.replace(fault, operation="ListMmsJobs", skip=UNFINISHED_CALLS))
+        with suppress(RetryStopped), env.short_timeouts():
+            await env.create_all(journal)
+    env.simulator.faults.clear()
+    assert_made_once(env, await resume(env, journal.path))
 
 
-async def test_an_old_copy_of_a_journal_sends_nothing_again(stage: Stage) -> None:
-    """As a backup that was restored: it says that nothing was sent yet."""
-    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+async def test_an_old_copy_of_a_journal_sends_nothing_again(env: RetryEnv) -> None:
+    """A restored backup says that nothing was sent yet."""
+    with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
         written = journal.path.read_bytes()
-        await stage.carry_out(journal)
-    await stage.pass_time(2 * stage.world.options.job_seconds)
-    stage.fail(0.4)
+        await env.create_all(journal)
+    await env.pass_time(2 * env.world.options.job_seconds)
+    env.fail(0.4)
     journal.path.write_bytes(written)
-    assert_made_once(stage, await resume(stage, journal.path))
+    assert_made_once(env, await resume(env, journal.path))
 
 
-async def test_in_a_source_without_any_job_nothing_hides_the_missing_one(tmp_path: Path) -> None:
-    async with stage_on(replace(QUIET_WORLD, finished_jobs_per_source=0), tmp_path) as stage:
-        stage.fail(0.4)
-        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-            stage.simulator.faults.add(Fault(kind="reset", operation="CreateMmsJob", times=1))
-            with pytest.raises(RetryStopped, match="go on with --resend"):
-                await stage.carry_out(journal)
-        assert_made_once(stage, await resume(stage, journal.path))
+async def test_a_job_is_known_to_be_missing_in_a_source_without_jobs(tmp_path: Path) -> None:
+    async with env_on(replace(QUIET_WORLD, finished_jobs_per_source=0), tmp_path) as env:
+        env.fail(0.4)
+        with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+            env.simulator.faults.add(Fault(kind="reset", operation="CreateMmsJob", times=1))
+            with pytest.raises(RetryStopped, match="resume with --resend"):
+                await env.create_all(journal)
+        assert_made_once(env, await resume(env, journal.path))
 
 
 class Killed(BaseException):
-    """The end of a process, which nothing in it survives to handle."""
+    """The end of a process; nothing handles it."""
 
 
-class Mortal(Journal):
-    """A journal whose process ends at its n-th entry: just before that is written, or just after."""
+class KillingJournal(Journal):
+    """A journal that ends its process at its n-th write."""
 
-    def __init__(self, path: Path, course: RetryRun) -> None:
-        super().__init__(path, course)
+    def __init__(self, path: Path, run: RetryRun) -> None:
+        super().__init__(path, run)
         self.ends_at, self.is_before = 0, False
         self.noted = 0
 
-    def note(self, place: int, entry: Entry) -> Entry:
+    def update(self, index: int, entry: Entry) -> Entry:
         self.noted += 1
         if self.noted == self.ends_at and self.is_before:
             raise Killed
-        super().note(place, entry)
+        super().update(index, entry)
         if self.noted == self.ends_at:
             raise Killed
         return entry
@@ -110,38 +110,38 @@ class Mortal(Journal):
 
 @pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("ends_at", range(1, 7))
-async def test_a_process_that_ends_at_any_entry_is_taken_up_again(
-    stage: Stage, ends_at: int, *, is_before: bool
+async def test_a_run_killed_at_any_journal_write_can_be_resumed(
+    env: RetryEnv, ends_at: int, *, is_before: bool
 ) -> None:
-    wanted, before, plan = stage.failed(), stage.statuses(), await stage.plan()
+    wanted, before, plan = env.failed(), env.statuses(), await env.plan()
     assert 3 * len(plan.batches) >= 6, "sending, asked and made, for each job"
-    with Mortal.begun(stage.folder, stage.course(plan)) as journal:
+    with KillingJournal.create(env.folder, env.new_run(plan)) as journal:
         journal.ends_at, journal.is_before = ends_at, is_before
         with pytest.raises(Killed):
-            await stage.carry_out(journal)
-    assert_made_once(stage, await resume(stage, journal.path))
-    await stage.pass_time(2 * stage.world.options.job_seconds)
-    assert {name for name, status in stage.statuses().items() if status != before[name]} == wanted
+            await env.create_all(journal)
+    assert_made_once(env, await resume(env, journal.path))
+    await env.pass_time(2 * env.world.options.job_seconds)
+    assert {name for name, status in env.statuses().items() if status != before[name]} == wanted
 
 
-async def test_an_interrupt_while_the_answer_is_awaited_is_taken_up_again(stage: Stage) -> None:
-    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-        stage.simulator.faults.add(Fault(kind="drip", operation="CreateMmsJob", bytes_per_second=1))
-        work = asyncio.create_task(stage.carry_out(journal))
-        await eventually(lambda: bool(stage.world.site(SOURCE).roster.created))
+async def test_a_run_interrupted_during_a_request_can_be_resumed(env: RetryEnv) -> None:
+    with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+        env.simulator.faults.add(Fault(kind="drip", operation="CreateMmsJob", bytes_per_second=1))
+        work = asyncio.create_task(env.create_all(journal))
+        await eventually(lambda: bool(env.world.site(SOURCE).roster.created))
         work.cancel()
         with suppress(asyncio.CancelledError):
             await work
-    stage.simulator.faults.clear()
-    assert_made_once(stage, await resume(stage, journal.path))
+    env.simulator.faults.clear()
+    assert_made_once(env, await resume(env, journal.path))
 
 
-async def test_what_is_resumed_when_all_is_made_sends_nothing(stage: Stage) -> None:
-    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-        await stage.carry_out(journal)
-    stage.simulator.calls_reset()
-    await resume(stage, journal.path)
-    assert stage.simulator.calls.total() == 0
+async def test_resuming_a_finished_run_sends_nothing(env: RetryEnv) -> None:
+    with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+        await env.create_all(journal)
+    env.simulator.calls_reset()
+    await resume(env, journal.path)
+    assert env.simulator.calls.total() == 0
 
 
 DEFINITE = [
@@ -152,28 +152,28 @@ DEFINITE = [
 
 
 @pytest.mark.parametrize("fault", DEFINITE, ids=lambda fault: fault.code or fault.kind)
-async def test_what_mms_does_not_let_in_is_not_made_and_can_be_sent_later(stage: Stage, fault: Fault) -> None:
-    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-        stage.simulator.faults.add(msgspec.structs.replace(fault, operation="CreateMmsJob"))
-        with pytest.raises(RetryStopped, match="was not made"):
-            await stage.carry_out(journal)
+async def test_a_definite_refusal_leaves_the_job_planned(env: RetryEnv, fault: Fault) -> None:
+    with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+        env.simulator.faults.add(msgspec.structs.replace(fault, operation="CreateMmsJob"))
+        with pytest.raises(RetryStopped, match="was not created"):
+            await env.create_all(journal)
         assert {entry.state for entry in journal.entries} == {"planned"}
-        assert stage.simulator.calls["ListMmsJobs", SOURCE] == 2 * UNFINISHED_CALLS + 1, "it was not looked for"
-    stage.simulator.faults.clear()
-    assert_made_once(stage, await resume(stage, journal.path))
+        assert env.simulator.calls["ListMmsJobs", SOURCE] == 2 * UNFINISHED_CALLS + 1, "it was not looked for"
+    env.simulator.faults.clear()
+    assert_made_once(env, await resume(env, journal.path))
 
 
-async def test_a_request_that_mms_rejects_is_refused_and_the_others_are_made(stage: Stage) -> None:
-    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-        stage.simulator.faults.add(
+async def test_a_rejected_request_is_refused_and_the_others_are_created(env: RetryEnv) -> None:
+    with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+        env.simulator.faults.add(
             Fault(kind="error", operation="CreateMmsJob", status=400, code="InvalidParameter.partitions", times=1)
         )
-        await stage.carry_out(journal)
+        await env.create_all(journal)
     assert [entry.state for entry in journal.entries] == ["refused", *["made"] * (len(journal.entries) - 1)]
     assert "InvalidParameter.partitions" in journal.entries[0].reason
 
 
-DOUBTFUL = [
+UNCLEAR = [
     Fault(kind="html", status=403),
     Fault(kind="error", status=409, code="JobExists"),
     Fault(kind="error", status=400, code="SignatureNonceUsed"),
@@ -185,114 +185,114 @@ DOUBTFUL = [
 ]
 
 
-@pytest.mark.parametrize("fault", DOUBTFUL, ids=lambda fault: f"{fault.kind}-{fault.code}")
-async def test_an_answer_that_leaves_a_doubt_has_the_job_looked_for(stage: Stage, fault: Fault) -> None:
-    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-        stage.simulator.faults.add(msgspec.structs.replace(fault, operation="CreateMmsJob", times=1))
-        with pytest.raises(RetryStopped, match="if it was not made, go on with --resend"):
-            await stage.carry_out(journal)
+@pytest.mark.parametrize("fault", UNCLEAR, ids=lambda fault: f"{fault.kind}-{fault.code}")
+async def test_an_unclear_answer_causes_a_lookup(env: RetryEnv, fault: Fault) -> None:
+    with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+        env.simulator.faults.add(msgspec.structs.replace(fault, operation="CreateMmsJob", times=1))
+        with pytest.raises(RetryStopped, match="if it was not created, resume with --resend"):
+            await env.create_all(journal)
         assert (journal.entries[0].state, journal.entries[0].sends) == ("sending", 1)
-        assert any("looking whether the job was made all the same" in told for told in stage.told)
-    assert_made_once(stage, await resume(stage, journal.path))
+        assert any("checking whether the job was created anyway" in message for message in env.messages)
+    assert_made_once(env, await resume(env, journal.path))
 
 
-async def test_a_refusal_of_what_was_sent_before_is_not_believed_before_the_job_was_looked_for(tmp_path: Path) -> None:
-    """The first request came through, later than anybody waited, and is what the second one collides with."""
-    async with stage_on(replace(QUIET_WORLD, async_task_seconds=2 * SETTLE_SECONDS + 60), tmp_path) as stage:
-        stage.fail(0.4)
-        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-            stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob", times=1))
-            stage.simulator.faults.add(
+async def test_a_refusal_after_a_resend_causes_a_lookup(tmp_path: Path) -> None:
+    """The first request arrived late and causes the refusal."""
+    async with env_on(replace(QUIET_WORLD, async_task_seconds=2 * SETTLE_SECONDS + 60), tmp_path) as env:
+        env.fail(0.4)
+        with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+            env.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob", times=1))
+            env.simulator.faults.add(
                 Fault(kind="error", operation="CreateMmsJob", status=400, code="Duplicate", times=1)
             )
-            with pytest.raises(RetryStopped, match="go on with --resend"):
-                await stage.carry_out(journal)
-            await stage.carry_out(journal, resend=True)
+            with pytest.raises(RetryStopped, match="resume with --resend"):
+                await env.create_all(journal)
+            await env.create_all(journal, resend=True)
         assert journal.entries[0].sends == 2
-        assert_made_once(stage, journal.entries)
+        assert_made_once(env, journal.entries)
 
 
-async def test_a_job_that_takes_long_to_be_made_is_waited_for(tmp_path: Path) -> None:
-    async with stage_on(replace(QUIET_WORLD, async_task_seconds=200.0), tmp_path) as stage:
-        stage.fail(0.4)
-        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-            stage.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
-            await stage.carry_out(journal)
-        assert_made_once(stage, journal.entries)
+async def test_a_slow_job_creation_is_awaited(tmp_path: Path) -> None:
+    async with env_on(replace(QUIET_WORLD, async_task_seconds=200.0), tmp_path) as env:
+        env.fail(0.4)
+        with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+            env.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
+            await env.create_all(journal)
+        assert_made_once(env, journal.entries)
 
 
-async def test_an_asynchronous_task_that_fails_is_told_without_the_vendors_words(tmp_path: Path) -> None:
-    async with stage_on(replace(QUIET_WORLD, async_task_failure_rate=1.0), tmp_path) as stage:
-        stage.fail(0.4)
-        with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-            await stage.carry_out(journal)
+async def test_a_failed_asynchronous_task_is_reported_without_the_vendor_text(tmp_path: Path) -> None:
+    async with env_on(replace(QUIET_WORLD, async_task_failure_rate=1.0), tmp_path) as env:
+        env.fail(0.4)
+        with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+            await env.create_all(journal)
         assert {entry.state for entry in journal.entries} == {"refused"}
         assert "canary" not in journal.path.read_text(encoding="utf-8")
-        assert not stage.jobs()
+        assert not env.jobs()
 
 
-async def test_an_asynchronous_task_that_says_failed_is_not_believed_before_the_job_was_looked_for(
-    stage: Stage,
+async def test_a_failed_asynchronous_task_causes_a_lookup(
+    env: RetryEnv,
 ) -> None:
-    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
-        await create_jobs(stage.means(journal))
-        await stage.pass_time(60)
-        stage.simulator.faults.add(
+    with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+        await create_jobs(env.context(journal))
+        await env.pass_time(60)
+        env.simulator.faults.add(
             Fault(kind="answer", operation="GetMmsAsyncTask", text='{"data": {"status": "FAILED"}}')
         )
-        await follow_all(stage.means(journal))
-        assert_made_once(stage, journal.entries)
+        await await_job_ids(env.context(journal))
+        assert_made_once(env, journal.entries)
 
 
 @pytest.mark.parametrize("lists_lag", [False, True])
-async def test_what_no_list_shows_is_sent_once_and_again_only_on_a_persons_word(
-    stage: Stage, *, lists_lag: bool
-) -> None:
-    """Whether the request was lost or the list is late looks the same."""
+async def test_an_unlisted_job_is_sent_again_only_with_resend(env: RetryEnv, *, lists_lag: bool) -> None:
+    """A lost request and a late list look the same."""
     kind: Kind = "lost_answer" if lists_lag else "reset"
-    stage.world.options = replace(stage.world.options, job_list_lag_seconds=10 * SETTLE_SECONDS)
-    stage.simulator.faults.add(Fault(kind=kind, operation="CreateMmsJob", times=1))
-    with Journal.begun(stage.folder, stage.course(await stage.plan())) as journal:
+    env.world.options = replace(env.world.options, job_list_lag_seconds=10 * SETTLE_SECONDS)
+    env.simulator.faults.add(Fault(kind=kind, operation="CreateMmsJob", times=1))
+    with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
         name = journal.entries[0].name
         for _ in range(3):
-            with pytest.raises(RetryStopped, match=f"{name} may have been sent, .* in data source {SOURCE}: if it is"):
-                await stage.carry_out(journal)
+            with pytest.raises(
+                RetryStopped, match=f"{name} may have been sent, .* in data source {SOURCE}: if it exists"
+            ):
+                await env.create_all(journal)
         assert journal.entries[0].state == "sending"
-        assert stage.simulator.calls["CreateMmsJob", SOURCE] == 1
-        await stage.pass_time(10 * SETTLE_SECONDS)
-    assert_made_once(stage, await resume(stage, journal.path))
+        assert env.simulator.calls["CreateMmsJob", SOURCE] == 1
+        await env.pass_time(10 * SETTLE_SECONDS)
+    assert_made_once(env, await resume(env, journal.path))
 
 
-async def test_what_could_not_even_be_connected_was_not_sent(stage: Stage) -> None:
-    plan = await stage.plan()
-    with Journal.begun(stage.folder, stage.course(plan)) as journal:
-        await stage.simulator.stop()
-        await stage.client.close()
+async def test_a_failed_connection_leaves_jobs_planned(env: RetryEnv) -> None:
+    plan = await env.plan()
+    with Journal.create(env.folder, env.new_run(plan)) as journal:
+        await env.simulator.stop()
+        await env.client.close()
         with pytest.raises(RetryStopped, match="cannot connect"):
-            await create_jobs(replace(stage.means(journal), planned_at=stage.ticks()))
+            await create_jobs(replace(env.context(journal), planned_at=env.ticks()))
         assert {entry.state for entry in journal.entries} == {"planned"}
 
 
-async def test_what_others_have_begun_meanwhile_is_left_out(stage: Stage) -> None:
-    plan = await stage.plan()
+async def test_units_in_newer_jobs_are_left_out(env: RetryEnv) -> None:
+    plan = await env.plan()
     batch = next(batch for batch in plan.batches if batch.partitions)
     taken = next(batch.partition_ids)
-    with Journal.begun(stage.folder, stage.course(plan)) as journal:
-        request = JobRequest(name="somebody else's", src_db_name=batch.frame.src_db, partitions=(taken,))
-        await stage.client.create_job(SOURCE, request)
-        await stage.pass_time(60)
-        await stage.carry_out(journal)
+    with Journal.create(env.folder, env.new_run(plan)) as journal:
+        request = JobRequest(name="somebody else's", src_db_name=batch.template.src_db, partitions=(taken,))
+        await env.client.create_job(SOURCE, request)
+        await env.pass_time(60)
+        await env.create_all(journal)
     sent = {number for entry in journal.entries for number in entry.batch.partition_ids}
     assert sent == {number for each in plan.batches for number in each.partition_ids} - {taken}
-    assert any("left out" in told for told in stage.told)
+    assert any("left out" in message for message in env.messages)
 
 
-async def test_what_others_have_begun_whole_is_skipped(stage: Stage) -> None:
-    plan = await stage.plan()
-    with Journal.begun(stage.folder, stage.course(plan)) as journal:
-        for db in {batch.frame.src_db for batch in plan.batches}:
-            await stage.client.create_job(SOURCE, JobRequest(name=f"all of {db}", src_db_name=db))
-        await stage.pass_time(60)
-        await stage.carry_out(journal)
+async def test_a_batch_completely_in_newer_jobs_is_skipped(env: RetryEnv) -> None:
+    plan = await env.plan()
+    with Journal.create(env.folder, env.new_run(plan)) as journal:
+        for db in {batch.template.src_db for batch in plan.batches}:
+            await env.client.create_job(SOURCE, JobRequest(name=f"all of {db}", src_db_name=db))
+        await env.pass_time(60)
+        await env.create_all(journal)
     assert {entry.state for entry in journal.entries} == {"skipped"}
-    assert not stage.jobs()
+    assert not env.jobs()

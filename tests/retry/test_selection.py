@@ -1,4 +1,4 @@
-"""What a person names is found exactly, however loosely the API's filters match, and migrated exactly."""
+"""Named objects are found exactly, although the API's filters match loosely."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,92 +9,92 @@ from exporter.errors import MmsError
 from exporter.mms.models import Table
 from exporter.mms.protocol import JobRequest
 from exporter.mms.throttle import Limits
-from exporter.retry import failed_units as inventory
+from exporter.retry import failed_units
 from exporter.retry.job_lookup import unfinished_jobs
 from exporter.retry.journal import Journal
 from exporter.retry.planning import MAX_UNITS
 from exporter.retry.selection import RetrySelection
 from exporter.simulator import Fault, WorldOptions, happen
 from exporter.simulator.world import events
-from tests.retry.conftest import QUIET_WORLD, SOURCE, Stage, UnitName, stage_on
+from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, UnitName, env_on
 
 
-async def migrated(stage: Stage, selection: RetrySelection) -> set[UnitName]:
-    """Carry a selection out to its end, and return what that changed."""
-    before = stage.statuses()
-    with Journal.begun(stage.folder, stage.course(await stage.plan(selection))) as journal:
-        await stage.carry_out(journal)
-    await stage.pass_time(3 * stage.world.options.job_seconds)
-    return {name for name, status in stage.statuses().items() if status != before[name]}
+async def migrated(env: RetryEnv, selection: RetrySelection) -> set[UnitName]:
+    """Run a selection and return the changed units."""
+    before = env.statuses()
+    with Journal.create(env.folder, env.new_run(await env.plan(selection))) as journal:
+        await env.create_all(journal)
+    await env.pass_time(3 * env.world.options.job_seconds)
+    return {name for name, status in env.statuses().items() if status != before[name]}
 
 
-async def refusals(stage: Stage, selection: RetrySelection) -> list[tuple[str, str]]:
-    made = await stage.plan(selection)
+async def refusals(env: RetryEnv, selection: RetrySelection) -> list[tuple[str, str]]:
+    made = await env.plan(selection)
     assert not made.batches
     return [(refused.what, refused.reason) for refused in made.refused]
 
 
-def tables(stage: Stage, status: str, *, has_partitions: bool) -> list[Table]:
-    found = stage.world.truth().tables(SOURCE)
+def tables(env: RetryEnv, status: str, *, has_partitions: bool) -> list[Table]:
+    found = env.world.truth().tables(SOURCE)
     return [row for row in found if row.status == status and row.has_partitions == has_partitions]
 
 
-async def test_all_that_failed_is_migrated_and_nothing_else(stage: Stage) -> None:
-    wanted = stage.failed()
-    assert await migrated(stage, RetrySelection(failed=True)) == wanted
-    assert not stage.failed()
+async def test_all_that_failed_is_migrated_and_nothing_else(env: RetryEnv) -> None:
+    wanted = env.failed()
+    assert await migrated(env, RetrySelection(failed=True)) == wanted
+    assert not env.failed()
 
 
-async def test_a_partition_is_migrated_alone(stage: Stage) -> None:
-    row = next(row for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED")
-    changed = await migrated(stage, RetrySelection(partitions=[row.id]))
+async def test_only_the_named_partition_is_migrated(env: RetryEnv) -> None:
+    row = next(row for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED")
+    changed = await migrated(env, RetrySelection(partitions=[row.id]))
     assert changed == {(row.db_name, row.table_name, row.value)}
 
 
-async def test_a_table_is_its_failed_partitions(stage: Stage) -> None:
-    row = next(each for each in stage.world.truth().partitions(SOURCE) if each.status == "FAILED")
-    wanted = {name for name in stage.failed() if name[:2] == (row.db_name, row.table_name)}
-    assert await migrated(stage, RetrySelection(tables=[f"{row.db_name}.{row.table_name}"])) == wanted
+async def test_a_named_table_migrates_its_failed_partitions(env: RetryEnv) -> None:
+    row = next(each for each in env.world.truth().partitions(SOURCE) if each.status == "FAILED")
+    wanted = {name for name in env.failed() if name[:2] == (row.db_name, row.table_name)}
+    assert await migrated(env, RetrySelection(tables=[f"{row.db_name}.{row.table_name}"])) == wanted
 
 
-async def test_a_table_can_be_named_by_its_id(stage: Stage) -> None:
-    (row, *_) = tables(stage, "FAILED", has_partitions=False)
-    assert await migrated(stage, RetrySelection(tables=[str(row.id)])) == {(row.db_name, row.name, "")}
+async def test_a_table_can_be_named_by_its_id(env: RetryEnv) -> None:
+    (row, *_) = tables(env, "FAILED", has_partitions=False)
+    assert await migrated(env, RetrySelection(tables=[str(row.id)])) == {(row.db_name, row.name, "")}
 
 
-async def test_names_match_exactly_though_filters_do_not(stage: Stage) -> None:
-    row = tables(stage, "FAILED", has_partitions=False)[0]
+async def test_names_match_exactly(env: RetryEnv) -> None:
+    row = tables(env, "FAILED", has_partitions=False)[0]
     for number, text in enumerate(("orderXs%_", "orderXs%_2", "ORDERXS%_")):
-        happen(stage.world, events.SetText(source_id=SOURCE, table_id=row.id + number, field="name", text=text))
-    changed = await migrated(stage, RetrySelection(tables=[f"{row.db_name}.orderXs%_"]))
+        happen(env.world, events.SetText(source_id=SOURCE, table_id=row.id + number, field="name", text=text))
+    changed = await migrated(env, RetrySelection(tables=[f"{row.db_name}.orderXs%_"]))
     assert changed == {(row.db_name, "orderXs%_", "")}
 
 
-@pytest.mark.parametrize("max_names", [inventory.MAX_NAMES, 0], ids=["by name", "by database"])
-async def test_a_table_that_shares_its_name_with_one_that_did_not_fail_is_refused(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, max_names: int
+@pytest.mark.parametrize("max_names", [failed_units.MAX_NAMES, 0], ids=["by name", "by database"])
+async def test_a_table_that_shares_its_name_with_another_is_refused(
+    env: RetryEnv, monkeypatch: pytest.MonkeyPatch, max_names: int
 ) -> None:
-    """A job over the name would take on both, though only one of them failed."""
-    monkeypatch.setattr(inventory, "MAX_NAMES", max_names)
-    row, other = tables(stage, "FAILED", has_partitions=False)[0], tables(stage, "DONE", has_partitions=True)[0]
+    """A job over the name would migrate both tables."""
+    monkeypatch.setattr(failed_units, "MAX_NAMES", max_names)
+    row, other = tables(env, "FAILED", has_partitions=False)[0], tables(env, "DONE", has_partitions=True)[0]
     for name, text in (("dbName", row.db_name), ("name", row.name)):
-        happen(stage.world, events.SetText(source_id=SOURCE, table_id=other.id, field=name, text=text or ""))
-    reason = "MMS lists several tables of this name in this database; only it can tell which one a name means"
+        happen(env.world, events.SetText(source_id=SOURCE, table_id=other.id, field=name, text=text or ""))
+    reason = "several tables of this database have this name, so a job over the name would migrate all of them"
     for selection in (RetrySelection(failed=True), RetrySelection(tables=[str(row.id)])):
-        plan = await stage.plan(selection)
+        plan = await env.plan(selection)
         assert (f"table {row.id} {row.db_name}.{row.name}", reason) in [
             (each.what, each.reason) for each in plan.refused
         ]
         assert row.name not in {table.name for batch in plan.batches for table in batch.tables}
 
 
-async def test_a_job_is_what_failed_of_its_scope_with_its_settings(stage: Stage) -> None:
-    row = tables(stage, "FAILED", has_partitions=False)[0]
+async def test_a_named_job_migrates_its_failed_units_with_its_settings(env: RetryEnv) -> None:
+    row = tables(env, "FAILED", has_partitions=False)[0]
     request = JobRequest(
         name="first", src_db_name=row.db_name, tables=(row.name or "",), task_type="HIVE_SPARK", schema_only=True,
         dst_db_name="elsewhere", table_mapping={row.name or "": "renamed"},
     )  # fmt: skip
-    async with stage_on(replace(QUIET_WORLD, retry_failure_rate=1.0), stage.folder) as other:
+    async with env_on(replace(QUIET_WORLD, retry_failure_rate=1.0), env.folder) as other:
         other.fail(0.4)
         await other.client.create_job(SOURCE, request)
         await other.pass_time(3 * other.world.options.job_seconds)
@@ -105,23 +105,23 @@ async def test_a_job_is_what_failed_of_its_scope_with_its_settings(stage: Stage)
     assert (asked.schema_only, asked.table_mapping) == (True, {row.name: "renamed"})
 
 
-async def test_a_job_that_chose_by_an_expression_is_refused(tmp_path: Path) -> None:
-    async with stage_on(replace(QUIET_WORLD, retry_failure_rate=1.0), tmp_path) as stage:
-        stage.fail(0.4)
-        row = next(each for each in stage.world.truth().partitions(SOURCE) if each.status == "FAILED")
+async def test_a_job_with_a_partition_filter_is_refused(tmp_path: Path) -> None:
+    async with env_on(replace(QUIET_WORLD, retry_failure_rate=1.0), tmp_path) as env:
+        env.fail(0.4)
+        row = next(each for each in env.world.truth().partitions(SOURCE) if each.status == "FAILED")
         filters = {row.table_name or "": "ds > '0'"}
         request = JobRequest(name="first", src_db_name=row.db_name, partition_filters=filters)
-        await stage.client.create_job(SOURCE, request)
-        await stage.pass_time(3 * stage.world.options.job_seconds)
-        job = next(job for job in stage.world.truth().jobs(SOURCE) if job.name == "first")
-        ((what, reason),) = await refusals(stage, RetrySelection(jobs=[job.id]))
+        await env.client.create_job(SOURCE, request)
+        await env.pass_time(3 * env.world.options.job_seconds)
+        job = next(job for job in env.world.truth().jobs(SOURCE) if job.name == "first")
+        ((what, reason),) = await refusals(env, RetrySelection(jobs=[job.id]))
     assert what == f"job {job.id}"
-    assert "expressions that only MMS can read" in reason
+    assert "filter expressions, which only MMS evaluates" in reason
 
 
-async def test_what_is_not_there_is_refused(stage: Stage) -> None:
+async def test_missing_objects_are_refused(env: RetryEnv) -> None:
     named = RetrySelection(tables=["sales.nothing", "999999", "nodot"], partitions=[999_999_999], jobs=[999_999])
-    assert [what for what, _ in await refusals(stage, named)] == [
+    assert [what for what, _ in await refusals(env, named)] == [
         "table sales.nothing",
         "table 999999",
         "table nodot",
@@ -130,10 +130,10 @@ async def test_what_is_not_there_is_refused(stage: Stage) -> None:
     ]
 
 
-async def test_what_did_not_fail_is_refused_with_its_status(stage: Stage) -> None:
-    done = next(row for row in stage.world.truth().tables(SOURCE) if row.status == "DONE")
-    job = next(job for job in stage.world.truth().jobs(SOURCE) if job.status == "DONE")
-    assert await refusals(stage, RetrySelection(tables=[str(done.id)], jobs=[job.id])) == [
+async def test_objects_that_did_not_fail_are_refused_with_their_status(env: RetryEnv) -> None:
+    done = next(row for row in env.world.truth().tables(SOURCE) if row.status == "DONE")
+    job = next(job for job in env.world.truth().jobs(SOURCE) if job.status == "DONE")
+    assert await refusals(env, RetrySelection(tables=[str(done.id)], jobs=[job.id])) == [
         (f"job {job.id}", "it is DONE, not FAILED"),
         (f"table {done.id} {done.db_name}.{done.name}", "it is DONE, not FAILED"),
     ]
@@ -141,10 +141,10 @@ async def test_what_did_not_fail_is_refused_with_its_status(stage: Stage) -> Non
 
 @pytest.mark.parametrize("kind", ["broken_rows", "missing", "error", "total"])
 @pytest.mark.parametrize("operation", ["ListMmsTables", "ListMmsPartitions", "ListMmsJobs"])
-async def test_half_a_list_is_not_taken_for_all_that_failed(stage: Stage, operation: str, kind: str) -> None:
-    stage.simulator.faults.add(Fault(kind=kind, operation=operation, total=10**6))  # type: ignore[arg-type]  # kinds
+async def test_an_incomplete_list_is_an_error(env: RetryEnv, operation: str, kind: str) -> None:
+    env.simulator.faults.add(Fault(kind=kind, operation=operation, total=10**6))  # type: ignore[arg-type]  # kinds
     with pytest.raises(MmsError):
-        await stage.plan()
+        await env.plan()
 
 
 AWKWARD = [
@@ -159,26 +159,26 @@ AWKWARD = [
 ]
 
 
-async def test_values_with_awkward_characters_change_nothing(stage: Stage) -> None:
-    failed = [row for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED"]
+async def test_values_with_awkward_characters_change_nothing(env: RetryEnv) -> None:
+    failed = [row for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED"]
     assert len(failed) >= 3
     for row, value in zip(failed, AWKWARD, strict=False):
-        happen(stage.world, events.SetText(source_id=SOURCE, partition_id=row.id, field="value", text=value))
+        happen(env.world, events.SetText(source_id=SOURCE, partition_id=row.id, field="value", text=value))
         name = f"t{value}"
-        happen(stage.world, events.SetText(source_id=SOURCE, table_id=row.table_id or 0, field="name", text=name))
-    wanted = stage.failed()
-    assert await migrated(stage, RetrySelection(failed=True)) == wanted
+        happen(env.world, events.SetText(source_id=SOURCE, table_id=row.table_id or 0, field="name", text=name))
+    wanted = env.failed()
+    assert await migrated(env, RetrySelection(failed=True)) == wanted
 
 
-async def test_fifty_databases_with_the_same_table_names_are_kept_apart(tmp_path: Path) -> None:
+async def test_databases_with_the_same_table_names_are_separate(tmp_path: Path) -> None:
     options = replace(QUIET_WORLD, databases=50, tables=200, partitions=3)
-    async with stage_on(options, tmp_path) as stage:
-        stage.fail(0.2)
-        wanted = stage.failed()
+    async with env_on(options, tmp_path) as env:
+        env.fail(0.2)
+        wanted = env.failed()
         assert len({db for db, *_ in wanted}) > 40
-        plan = await stage.plan()
-        assert len({batch.frame.src_db for batch in plan.batches}) == len({db for db, *_ in wanted})
-        assert await migrated(stage, RetrySelection(failed=True)) == wanted
+        plan = await env.plan()
+        assert len({batch.template.src_db for batch in plan.batches}) == len({db for db, *_ in wanted})
+        assert await migrated(env, RetrySelection(failed=True)) == wanted
 
 
 @pytest.mark.parametrize("at_least", [10_000, pytest.param(100_000, marks=pytest.mark.scale)])
@@ -192,54 +192,54 @@ async def test_many_failed_partitions_are_split_and_sent(tmp_path: Path, at_leas
         tables=165,
         partitions=at_least // 100,
     )
-    async with stage_on(options, tmp_path, Limits(requests_per_second=0, timeout_seconds=10)) as stage:
-        stage.fail(1.0)
-        plan = await stage.plan()
+    async with env_on(options, tmp_path, Limits(requests_per_second=0, timeout_seconds=10)) as env:
+        env.fail(1.0)
+        plan = await env.plan()
         ids = [number for batch in plan.batches for number in batch.partition_ids]
         assert len(ids) == len(set(ids)) >= at_least
         assert all(len(tuple(batch.partition_ids)) <= MAX_UNITS for batch in plan.batches)
-        with Journal.begun(stage.folder, stage.course(plan)) as journal:
-            await stage.carry_out(journal)
-        assert stage.jobs_by_name().total() == len(plan.batches)
-        made = {number for job in stage.jobs() if job.config for number in job.config.partitions or ()}
+        with Journal.create(env.folder, env.new_run(plan)) as journal:
+            await env.create_all(journal)
+        assert env.jobs_by_name().total() == len(plan.batches)
+        made = {number for job in env.jobs() if job.config for number in job.config.partitions or ()}
     assert made == set(ids)
 
 
-async def test_what_moves_up_unseen_between_two_pages_is_migrated_too(stage: Stage) -> None:
-    row = next(row for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED")
-    mended = events.Mend(source_id=SOURCE, partition_ids=(row.id,))
-    stage.simulator.page_size_cap = 3
-    stage.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsPartitions", event=mended, times=1))
-    plan = await stage.plan()
-    failed = {row.id for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED"}
+async def test_a_row_that_moves_between_two_pages_is_migrated(env: RetryEnv) -> None:
+    row = next(row for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED")
+    fix = events.Mend(source_id=SOURCE, partition_ids=(row.id,))
+    env.simulator.page_size_cap = 3
+    env.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsPartitions", event=fix, times=1))
+    plan = await env.plan()
+    failed = {row.id for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED"}
     assert {number for batch in plan.batches for number in batch.partition_ids} == failed
 
 
-async def test_a_list_that_moves_each_time_is_not_taken_for_all_that_failed(stage: Stage) -> None:
-    rows = [row.id for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED"]
-    stage.simulator.page_size_cap = len(rows) - 4
+async def test_a_list_that_keeps_changing_is_an_error(env: RetryEnv) -> None:
+    rows = [row.id for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED"]
+    env.simulator.page_size_cap = len(rows) - 4
     for number in rows[:3]:
-        mended = events.Mend(source_id=SOURCE, partition_ids=(number,))
-        stage.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsPartitions", event=mended, times=1))
-        stage.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsPartitions", times=1))
-    with pytest.raises(MmsError, match="it moved, 3 times read"):
-        await stage.plan()
+        fix = events.Mend(source_id=SOURCE, partition_ids=(number,))
+        env.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsPartitions", event=fix, times=1))
+        env.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsPartitions", times=1))
+    with pytest.raises(MmsError, match="changed while it was read in each of 3 attempts"):
+        await env.plan()
 
 
-async def test_an_unfinished_job_that_moves_up_unseen_is_read_again(stage: Stage) -> None:
-    """Of three running jobs, one ends behind the first page of their list, so that the next one moves up."""
-    done = [row for row in stage.world.truth().partitions(SOURCE) if row.status == "FAILED"]
+async def test_an_unfinished_job_that_moves_between_two_pages_is_found(env: RetryEnv) -> None:
+    """The removal of a job moves up the next one."""
+    done = [row for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED"]
     for number, row in enumerate(done[:3]):
         request = JobRequest(name=f"other-{number}", src_db_name=row.db_name, partitions=(row.id,))
-        await stage.client.create_job(SOURCE, request)
-    await stage.pass_time(2 * stage.world.options.async_task_seconds)
-    unfinished = [job for job in stage.world.truth().jobs(SOURCE) if job.status in {"INIT", "DOING"}]
+        await env.client.create_job(SOURCE, request)
+    await env.pass_time(2 * env.world.options.async_task_seconds)
+    unfinished = [job for job in env.world.truth().jobs(SOURCE) if job.status in {"INIT", "DOING"}]
     assert {job.status for job in unfinished} == {unfinished[0].status}
     assert len(unfinished) == 3
-    stage.simulator.page_size_cap = 1
+    env.simulator.page_size_cap = 1
     gone = max(unfinished, key=lambda job: job.id)
     removed = events.RemoveJob(source_id=SOURCE, job_id=gone.id)
     skip = 0 if unfinished[0].status == "INIT" else 1
-    stage.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsJobs", event=removed, skip=skip, times=1))
-    found = await unfinished_jobs(stage.client, SOURCE, ())
+    env.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsJobs", event=removed, skip=skip, times=1))
+    found = await unfinished_jobs(env.client, SOURCE, ())
     assert {job.id for job in found} == {job.id for job in unfinished} - {gone.id}

@@ -1,4 +1,4 @@
-"""`failed`: exactly what failed, and no call where nothing did."""
+"""`failed` shows exactly the failures, and makes no call if there are none."""
 
 import pytest
 
@@ -7,11 +7,11 @@ from exporter.mms.models import Table
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
-from tests.console.conftest import FIRST, Look, shown
+from tests.console.conftest import FIRST, Query, shown
 
 
 def failed_ids(simulator: Simulator, source_id: int = FIRST) -> dict[str, set[int]]:
-    """Return the ids of what failed in a source, by kind."""
+    """Return the IDs of a source's failures by kind."""
     truth = simulator.world.truth()
     return {
         "table": {row.id for row in truth.tables(source_id) if row.status == "FAILED"},
@@ -20,39 +20,39 @@ def failed_ids(simulator: Simulator, source_id: int = FIRST) -> dict[str, set[in
 
 
 def shown_ids(rows: list[dict[str, object]], source_id: int = FIRST) -> dict[str, set[object]]:
-    """Return the ids that are shown of a source, by kind."""
+    """Return the shown IDs of a source by kind."""
     own = [row for row in rows if row["source_id"] == source_id]
     return {kind: {row["id"] for row in own if row["kind"] == kind} for kind in ("table", "partition")}
 
 
-async def test_exactly_what_failed_is_shown(simulator: Simulator, look: Look) -> None:
+async def test_exactly_the_failures_are_shown(simulator: Simulator, query: Query) -> None:
     happen(simulator.world, events.Fail(source_id=FIRST, share=0.3))
-    rows = (await look("failed")).rows
+    rows = (await query("failed")).rows
     for source_id in simulator.world.source_ids():
         assert shown_ids(rows, source_id) == failed_ids(simulator, source_id)
 
 
-async def test_a_failed_partition_is_told_with_its_destination(simulator: Simulator, look: Look) -> None:
+async def test_a_failed_partition_has_its_destination(simulator: Simulator, query: Query) -> None:
     partition = next(simulator.world.truth().partitions(FIRST))
     happen(simulator.world, events.Fail(source_id=FIRST, partition_ids=(partition.id,)))
-    rows = (await look("failed", sources=[str(FIRST)])).rows
+    rows = (await query("failed", sources=[str(FIRST)])).rows
     row = next(row for row in rows if row["id"] == partition.id and row["kind"] == "partition")
     names = ("db_name", "table_name", "value", "dst_project_name", "dst_schema_name", "dst_table_name", "size")
     assert {name: row[name] for name in names} == {name: getattr(partition, name) for name in names}
 
 
-async def test_a_source_without_failures_costs_no_call(simulator: Simulator, look: Look) -> None:
-    await look("failed")
+async def test_a_source_without_failures_costs_no_call(simulator: Simulator, query: Query) -> None:
+    await query("failed")
     for source_id, row in simulator.world.truth().data_sources().items():
         assert simulator.calls["ListMmsTables", source_id] == (1 if row.tables_failed_num else 0)
         assert simulator.calls["ListMmsPartitions", source_id] == (1 if row.partitions_failed_num else 0)
 
 
-async def test_nothing_failed_is_said() -> None:
+async def test_an_empty_result_is_reported() -> None:
     world = World(WorldOptions(sources=1, failure_rate=0), clock=ManualClock())
     async with Simulator(world, identities=[IDENTITY]) as quiet:
         found = await shown("failed", config_on(quiet.url))
-    assert (found.rows, found.remarks, found.table(), found.report.is_fine) == (
+    assert (found.rows, found.remarks, found.table(), found.report.succeeded) == (
         [],
         ["no failed tables or partitions"],
         "",
@@ -60,25 +60,25 @@ async def test_nothing_failed_is_said() -> None:
     )
 
 
-async def test_the_newest_are_shown_and_the_others_counted(simulator: Simulator, look: Look) -> None:
+async def test_rows_beyond_the_limit_are_counted(simulator: Simulator, query: Query) -> None:
     happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
-    found = await look("failed", sources=[str(FIRST)], limit=2)
+    found = await query("failed", sources=[str(FIRST)], limit=2)
     everything = failed_ids(simulator)
     assert shown_ids(found.rows) == {kind: set(sorted(ids)[-2:]) for kind, ids in everything.items()}
     tables, partitions = (len(ids) - 2 for ids in everything.values())
     assert found.remarks == [f"{tables} more failed tables and {partitions} more failed partitions of hive-sales-001"]
 
 
-async def test_a_limit_of_zero_only_counts(simulator: Simulator, look: Look) -> None:
+async def test_a_limit_of_zero_only_counts(simulator: Simulator, query: Query) -> None:
     happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
-    found = await look("failed", sources=[str(FIRST)], limit=0)
+    found = await query("failed", sources=[str(FIRST)], limit=0)
     tables, partitions = map(len, failed_ids(simulator).values())
     assert found.rows == []
     assert found.remarks == [f"{tables} failed tables and {partitions} failed partitions of hive-sales-001"]
 
 
 @pytest.mark.parametrize(
-    ("shown_rows", "omitted", "is_exact", "said"),
+    ("shown_rows", "omitted", "is_exact", "text"),
     [
         (1, 1, True, "1 more failed table"),
         (1, 2, True, "2 more failed tables"),
@@ -88,11 +88,11 @@ async def test_a_limit_of_zero_only_counts(simulator: Simulator, look: Look) -> 
         (1, 0, True, ""),
     ],
 )
-def test_what_is_left_out_is_said_in_the_right_number(
-    shown_rows: int, omitted: int, *, is_exact: bool, said: str
+def test_omitted_rows_are_described_in_singular_and_plural(
+    shown_rows: int, omitted: int, *, is_exact: bool, text: str
 ) -> None:
     rows = [Table(id=number) for number in range(shown_rows)]
-    assert Newest(rows, omitted, is_exact).more("failed table") == said
+    assert Newest(rows, omitted, is_exact).more("failed table") == text
 
 
 async def test_a_hundred_thousand_failures_cost_a_few_pages() -> None:
@@ -109,8 +109,8 @@ async def test_a_hundred_thousand_failures_cost_a_few_pages() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 100])
-async def test_names_are_meant_exactly(simulator: Simulator, look: Look, limit: int) -> None:
-    """However many others the API's own filter lets pass before them."""
+async def test_names_match_exactly(simulator: Simulator, query: Query, limit: int) -> None:
+    """The API's filter matches many others first."""
     happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     truth = simulator.world.truth()
     table = min(truth.tables(FIRST), key=lambda row: row.id)
@@ -119,7 +119,7 @@ async def test_names_are_meant_exactly(simulator: Simulator, look: Look, limit: 
             text = f"{table.name}_{other.id}"
             happen(simulator.world, events.SetText(source_id=FIRST, table_id=other.id, field="name", text=text))
     options = {"databases": [table.db_name], "tables": [table.name], "limit": limit}
-    found = await look("failed", sources=[str(FIRST)], **options)
+    found = await query("failed", sources=[str(FIRST)], **options)
     assert {row["table_name"] for row in found.rows} == {table.name}
     assert {row["db_name"] for row in found.rows} == {table.db_name}
     assert shown_ids(found.rows)["table"] == {table.id}
@@ -129,38 +129,36 @@ async def test_names_are_meant_exactly(simulator: Simulator, look: Look, limit: 
     ("operation", "hidden", "left"),
     [("ListMmsTables", "table", "partition"), ("ListMmsPartitions", "partition", "table")],
 )
-async def test_a_kind_that_may_not_be_listed_hides_no_other(
-    simulator: Simulator, look: Look, operation: str, hidden: str, left: str
+async def test_a_denied_list_hides_no_other(
+    simulator: Simulator, query: Query, operation: str, hidden: str, left: str
 ) -> None:
     happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation=operation))
-    found = await look("failed", sources=[str(FIRST)])
+    found = await query("failed", sources=[str(FIRST)])
     assert shown_ids(found.rows)[hidden] == set()
     assert shown_ids(found.rows)[left] == failed_ids(simulator)[left]
-    assert not found.report.is_fine
+    assert not found.report.succeeded
     assert operation in found.remarks[-1]
 
 
-async def test_a_table_may_be_named_with_its_database(simulator: Simulator, look: Look) -> None:
+async def test_a_table_can_be_named_with_its_database(simulator: Simulator, query: Query) -> None:
     happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     table = next(simulator.world.truth().tables(FIRST))
-    plain = await look("failed", databases=[table.db_name], tables=[table.name])
+    plain = await query("failed", databases=[table.db_name], tables=[table.name])
     assert plain.rows
-    assert (await look("failed", tables=[f"{table.db_name}.{table.name}"])).rows == plain.rows
-    assert (await look("failed", databases=["other"], tables=[f"{table.db_name}.{table.name}"])).rows == []
+    assert (await query("failed", tables=[f"{table.db_name}.{table.name}"])).rows == plain.rows
+    assert (await query("failed", databases=["other"], tables=[f"{table.db_name}.{table.name}"])).rows == []
 
 
-async def test_a_table_whose_own_name_has_a_dot_is_found(simulator: Simulator, look: Look) -> None:
+async def test_a_table_name_with_a_dot_is_found(simulator: Simulator, query: Query) -> None:
     happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     table = next(simulator.world.truth().tables(FIRST))
     happen(simulator.world, events.SetText(source_id=FIRST, table_id=table.id, field="name", text="a.b"))
     for name in ("a.b", f"{table.db_name}.a.b"):
-        assert shown_ids((await look("failed", tables=[name])).rows)["table"] == {table.id}
+        assert shown_ids((await query("failed", tables=[name])).rows)["table"] == {table.id}
 
 
-async def test_that_nothing_is_called_so_is_not_said_to_be_that_nothing_failed(
-    simulator: Simulator, look: Look
-) -> None:
+async def test_an_unmatched_name_has_its_own_message(simulator: Simulator, query: Query) -> None:
     happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     for options in ({"tables": ["nope"]}, {"databases": ["nope"]}):
-        assert (await look("failed", **options)).remarks == ["no failed tables or partitions with these names"]
+        assert (await query("failed", **options)).remarks == ["no failed tables or partitions with these names"]

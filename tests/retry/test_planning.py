@@ -1,4 +1,4 @@
-"""Which jobs are made of what failed, and what is refused: pure, from rows to requests."""
+"""The jobs for failed units and the refusals, from rows to requests. Pure."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +9,8 @@ import pytest
 from exporter.mms.models import Job
 from exporter.mms.protocol import JobRequest
 from exporter.mms.record import record_from
-from exporter.retry import planning as scope
 from exporter.retry.coverage import Coverage
-from exporter.retry.planning import Wanted, plan
+from exporter.retry.planning import MAX_SCOPE_BYTES, MAX_UNITS, Wanted, plan
 from exporter.retry.units import Unit
 
 
@@ -43,10 +42,10 @@ def reasons(wanted: list[Unit], *unfinished: Job) -> dict[str, str]:
 
 @dataclass
 class Case:
-    """What failed, and the requests for it."""
+    """Selected units and the expected requests."""
 
     wanted: list[Unit]
-    asked: list[dict[str, Any]]
+    expected: list[dict[str, Any]]
     failed: tuple[Job, ...] = field(default=())
 
 
@@ -65,7 +64,7 @@ CASES = {
         [table(9, "plain"), partition(2)],
         [{"src_db_name": "sales", "partitions": (2,)}, {"src_db_name": "sales", "tables": ("plain",)}],
     ),
-    "each database apart, though its tables have the same names": Case(
+    "separate jobs for databases with the same table names": Case(
         [
             table(1),
             table(2, db="logs"),
@@ -87,7 +86,7 @@ CASES = {
             {"src_db_name": "sales", "dst_db_name": "b", "dst_schema_name": "s", "partitions": (3,)},
         ],
     ),
-    "a renamed table to where it goes": Case(
+    "a renamed table with its destination name": Case(
         [table(1, dst_table="orders_2"), table(2, "plain", dst_table="plain")],
         [{"src_db_name": "sales", "tables": ("orders", "plain"), "table_mapping": {"orders": "orders_2"}}],
     ),
@@ -98,7 +97,7 @@ CASES = {
             {"src_db_name": "sales", "partitions": (2,), "table_mapping": {"orders": "b"}},
         ],
     ),
-    "the way of the failed job that last had it": Case(
+    "the settings of the last failed job over it": Case(
         [partition(1), partition(2), partition(3, "clicks")],
         [
             {"src_db_name": "sales", "partitions": (3,)},
@@ -129,7 +128,7 @@ CASES = {
             ),
         ),
     ),
-    "the way of the newest failed job that goes where it goes": Case(
+    "the settings of the newest failed job with its destination": Case(
         [table(1, dst_project="p", dst_schema="one")],
         [{"src_db_name": "sales", "src_schema_name": "s1", "dst_db_name": "p", "dst_schema_name": "one", **ORDERS}],
         (
@@ -138,47 +137,47 @@ CASES = {
             job(9, srcSchemaName="s3", dstDbName="q", dstSchemaName="one", config={"tables": ["orders"]}),
         ),
     ),
-    "the way of a failed job that says nothing of where": Case(
+    "the settings of a failed job without a destination": Case(
         [table(1, dst_project="p", dst_schema="one")],
         [{"src_db_name": "sales", "task_type": "OSS", "dst_db_name": "p", "dst_schema_name": "one", **ORDERS}],
         (job(7, config={"tables": ["orders"], "taskType": "OSS"}),),
     ),
-    "the way of a failed job that names it before a newer one over its database": Case(
+    "the settings of a failed job that names it, not of a newer one over its database": Case(
         [table(1)],
         [{"src_db_name": "sales", "task_type": "OSS", **ORDERS}],
         (job(7, config={"tables": ["orders"], "taskType": "OSS"}), job(8, config={"taskType": "HIVE_SPARK"})),
     ),
-    "the way of a failed job over its database where none names it": Case(
+    "the settings of a failed job over its database if none names it": Case(
         [table(1)],
         [{"src_db_name": "sales", "task_type": "OSS", **ORDERS}],
         (job(7, config={"taskType": "OSS"}), job(8, config={"tables": ["clicks"], "taskType": "HIVE_SPARK"})),
     ),
-    "with its data, though the failed job left that out": Case(
+    "with its data, although the failed job was schema-only": Case(
         [table(1)],
         [{"src_db_name": "sales", "task_type": "OSS", **ORDERS}],
         (job(7, config={"tables": ["orders"], "taskType": "OSS", "schemaOnly": True, "enableDataMigration": False}),),
     ),
-    "the same thing named twice once": Case(
+    "one request for an object named twice": Case(
         [partition(1), partition(1)], [{"src_db_name": "sales", "partitions": (1,)}]
     ),
-    "nothing of nothing": Case([], []),
+    "no request for no failures": Case([], []),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_failed_is_asked_for(name: str) -> None:
+def test_failed_units_are_requested(name: str) -> None:
     case = CASES[name]
     made = requests(case.wanted, case.failed)
-    expected = [JobRequest(name="n", **asked) for asked in case.asked]
+    expected = [JobRequest(name="n", **fields) for fields in case.expected]
     assert sorted(made, key=repr) == sorted(expected, key=repr)
 
 
 REFUSED = {
     "is DONE": (partition(1, status="DONE"), "it is DONE, not FAILED"),
     "is under way": (partition(1, status="doing"), "it is DOING, not FAILED"),
-    "says no status": (partition(1, status=None), "MMS does not say its status"),
-    "has no database": (partition(1, db=None), "MMS does not say its database or its table"),
-    "has no name": (partition(1, None), "MMS does not say its database or its table"),  # type: ignore[arg-type]  # as MMS may leave it out
+    "says no status": (partition(1, status=None), "MMS reports no status"),
+    "has no database": (partition(1, db=None), "MMS reports no database or no table"),
+    "has no name": (partition(1, None), "MMS reports no database or no table"),  # type: ignore[arg-type]  # as MMS may leave it out
     "hides its failed partitions": (
         table(1, has_partitions=True, partitions_failed=2),
         "2 of its partitions failed, and MMS lists none of them; try again",
@@ -187,35 +186,35 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_retried_is_refused(name: str) -> None:
+def test_units_that_cannot_be_retried_are_refused(name: str) -> None:
     unit, reason = REFUSED[name]
     assert reasons([unit]) == {str(unit): reason}
 
 
-TAKEN = {
+BLOCKED = {
     "by its id": (partition(5), job(9, config={"partitions": [4, 5]})),
     "by its table": (partition(5), job(9, config={"tables": ["orders"]})),
-    "by its table in other letters": (partition(5), job(9, "SALES", config={"tables": ["Orders"]})),
+    "by its table in another case": (partition(5), job(9, "SALES", config={"tables": ["Orders"]})),
     "by an expression over its table": (partition(5), job(9, config={"partitionFilters": {"orders": "ds > 1"}})),
     "by its database": (table(5), job(9)),
     "by a database without the tables on its black list": (table(5), job(9, config={"tableBlackList": ["clicks"]})),
     "by a database with only the tables on its white list": (table(5), job(9, config={"tableWhiteList": ["orders"]})),
-    "by a black list, beside which the white one is idle": (
+    "by a black list, which overrides the white list": (
         table(5),
         job(9, config={"tableBlackList": ["clicks"], "tableWhiteList": ["clicks"]}),
     ),
-    "by a job that does not say of what": (table(5), job(9, config=None)),
-    "by a job that does not say where": (table(5), job(9, None)),
-    "by a job over partitions that may be its own": (
+    "by a job without a configuration": (table(5), job(9, config=None)),
+    "by a job without a database": (table(5), job(9, None)),
+    "by a job over partitions of an unknown table": (
         table(5, has_partitions=True),
         job(9, config={"partitions": [100]}),
     ),
 }
 
 
-@pytest.mark.parametrize("how", TAKEN)
-def test_what_an_unfinished_job_has_is_left_to_it(how: str) -> None:
-    unit, unfinished = TAKEN[how]
+@pytest.mark.parametrize("how", BLOCKED)
+def test_units_in_an_unfinished_job_are_refused(how: str) -> None:
+    unit, unfinished = BLOCKED[how]
     assert reasons([unit], unfinished) == {str(unit): "job 9 (job_9) is DOING, and may migrate it"}
 
 
@@ -225,43 +224,43 @@ def test_a_stopped_job_is_named_as_such() -> None:
     }
 
 
-FREE = {
+UNBLOCKED = {
     "other partitions": (partition(5), job(9, config={"partitions": [4]})),
     "another table": (partition(5), job(9, config={"tables": ["clicks"]})),
     "another database": (partition(5), job(9, "logs")),
     "on the black list": (table(5), job(9, config={"tableBlackList": ["orders"]})),
     "not on the white list": (table(5), job(9, config={"tableWhiteList": ["clicks"]})),
-    "a table without partitions beside a job over some": (table(5), job(9, config={"partitions": [100]})),
+    "a table without partitions and a job over partitions": (table(5), job(9, config={"partitions": [100]})),
 }
 
 
-@pytest.mark.parametrize("how", FREE)
-def test_what_no_unfinished_job_has_is_migrated(how: str) -> None:
-    unit, unfinished = FREE[how]
+@pytest.mark.parametrize("how", UNBLOCKED)
+def test_units_outside_unfinished_jobs_are_migrated(how: str) -> None:
+    unit, unfinished = UNBLOCKED[how]
     assert len(requests([unit], unfinished=(unfinished,))) == 1
 
 
-def test_a_job_that_is_named_is_migrated_as_it_was_with_its_data_or_without() -> None:
+def test_a_named_job_keeps_its_data_settings() -> None:
     named = job(7, config={"tables": ["orders"], "schemaOnly": True, "enableDataMigration": False})
     (batch,) = plan([Wanted(table(1), named)], Coverage(()), Coverage(())).batches
     request = batch.request("n", None)
     assert (request.schema_only, request.enable_data_migration) == (True, False)
 
 
-def test_two_tables_of_one_name_are_refused_since_a_name_would_mean_both() -> None:
+def test_two_tables_with_one_name_are_refused() -> None:
     both = [table(1), table(2)]
     assert set(reasons(both)) == {"table 1 sales.orders", "table 2 sales.orders"}
 
 
-def test_what_is_too_much_for_one_request_is_split() -> None:
-    made = requests([partition(number) for number in range(2 * scope.MAX_UNITS + 1)])
-    assert [len(request.partitions or ()) for request in made] == [scope.MAX_UNITS, scope.MAX_UNITS, 1]
-    assert [number for request in made for number in request.partitions or ()] == list(range(2 * scope.MAX_UNITS + 1))
+def test_a_large_request_is_split() -> None:
+    made = requests([partition(number) for number in range(2 * MAX_UNITS + 1)])
+    assert [len(request.partitions or ()) for request in made] == [MAX_UNITS, MAX_UNITS, 1]
+    assert [number for request in made for number in request.partitions or ()] == list(range(2 * MAX_UNITS + 1))
 
 
-def test_long_names_do_not_make_a_body_too_long() -> None:
+def test_long_names_split_the_request() -> None:
     made = requests([table(number, f"{number}{'ü' * 500}", dst_table=f"to_{number}") for number in range(300)])
-    assert max(len(msgspec.json.encode(request)) for request in made) < scope.MAX_SCOPE_BYTES + 1000
+    assert max(len(msgspec.json.encode(request)) for request in made) < MAX_SCOPE_BYTES + 1000
     assert sum(len(request.tables or ()) for request in made) == 300
 
 

@@ -1,4 +1,4 @@
-"""`show`: every field of one table, partition or job, wherever its id is."""
+"""`show` prints every field of a table, partition or job in any data source."""
 
 import json
 from collections import Counter
@@ -6,28 +6,28 @@ from collections import Counter
 import msgspec
 import pytest
 
-from exporter.console.columns import Found, plain
+from exporter.console.columns import Found, json_value
 from exporter.console.show import RECORDS, card, fields
 from exporter.mms.models import Column, DataSource, Job, JobConfig, Partition, Table, TableSchema
 from exporter.mms.record import ApiRecord
 from exporter.simulator import Fault, Simulator, happen
 from exporter.simulator.world import events
 from tests.conftest import config_on
-from tests.console.conftest import FIRST, Look
+from tests.console.conftest import FIRST, Query
 
 
 def truth(simulator: Simulator, kind: str) -> ApiRecord:
-    """Return the first thing of a kind in the first source."""
+    """Return the first source's first record of a kind."""
     world = simulator.world.truth()
     lists = {"table": world.tables, "partition": world.partitions, "job": world.jobs}
     return next(iter(lists[kind](FIRST)))
 
 
 @pytest.mark.parametrize("kind", ["table", "partition", "job"])
-async def test_every_field_is_what_mms_holds(simulator: Simulator, look: Look, kind: str) -> None:
-    thing = truth(simulator, kind)
-    (row,) = (await look("show", thing=(kind, thing.id), sources=[str(FIRST)])).rows  # type: ignore[attr-defined]
-    expected: dict[str, object] = json.loads(json.dumps(thing, default=msgspec.structs.asdict))
+async def test_every_field_has_the_value_of_mms(simulator: Simulator, query: Query, kind: str) -> None:
+    record = truth(simulator, kind)
+    (row,) = (await query("show", record=(kind, record.id), sources=[str(FIRST)])).rows  # type: ignore[attr-defined]
+    expected: dict[str, object] = json.loads(json.dumps(record, default=msgspec.structs.asdict))
     ours = {"create_time", "last_ddl_time", "eta", "source_id", "source_name"}
     assert {name: value for name, value in row.items() if name in expected.keys() - ours} == {
         name: value for name, value in expected.items() if name not in ours
@@ -42,60 +42,60 @@ def test_no_field_of_a_record_is_missing(kind: str, record: type[ApiRecord]) -> 
     assert set(record.__struct_fields__) - {"source_name"} <= names
 
 
-async def test_people_see_the_columns_of_a_table(look: Look) -> None:
-    card = (await look("show", thing=("table", 1), sources=[str(FIRST)])).table()
+async def test_a_card_lists_the_columns_of_a_table(query: Query) -> None:
+    card = (await query("show", record=("table", 1), sources=[str(FIRST)])).table()
     lines = [line.split(maxsplit=1) for line in card.splitlines()]
     assert [text for label, text in lines if label == "schema.columns"] == ["id bigint", "name string", "amount double"]
     assert [text for label, text in lines if label == "schema.partitions"] == ["ds string not null"]
 
 
-async def test_people_see_sizes_and_times_twice(simulator: Simulator, look: Look) -> None:
+async def test_a_card_shows_sizes_and_times_in_two_forms(simulator: Simulator, query: Query) -> None:
     table = truth(simulator, "table")
     assert isinstance(table, Table)
-    card = (await look("show", thing=("table", table.id), sources=[str(FIRST)])).table()
+    card = (await query("show", record=("table", table.id), sources=[str(FIRST)])).table()
     assert f"({table.size:,} bytes)" in card
     assert f"{(table.last_ddl_time or '').replace(' ', 'T')}+08:00 (" in card
 
 
-async def test_an_id_that_several_sources_have_is_shown_of_each(simulator: Simulator, look: Look) -> None:
-    rows = (await look("show", thing=("table", 1))).rows
+async def test_an_id_in_several_sources_is_shown_for_each(simulator: Simulator, query: Query) -> None:
+    rows = (await query("show", record=("table", 1))).rows
     has_table = {source for source in simulator.world.source_ids() if any(simulator.world.truth().tables(source))}
     assert {row["source_id"] for row in rows} == has_table
     assert len(has_table) > 1
 
 
-async def test_an_id_that_is_nowhere_is_a_failure_and_said(look: Look) -> None:
-    found = await look("show", thing=("partition", 99_999_999))
-    assert not found.report.is_fine
+async def test_an_unknown_id_is_a_failure(query: Query) -> None:
+    found = await query("show", record=("partition", 99_999_999))
+    assert not found.report.succeeded
     assert found.remarks == ["no partition with ID 99999999 in the selected data sources"]
     assert found.table() == ""
 
 
-async def test_a_source_that_cannot_be_asked_hides_no_hit(simulator: Simulator, look: Look) -> None:
+async def test_an_unreadable_source_hides_no_match(simulator: Simulator, query: Query) -> None:
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", source_id=FIRST))
-    found = await look("show", thing=("job", 1))
+    found = await query("show", record=("job", 1))
     assert len(found.rows) > 1
-    assert [complaint.partition(": ")[0] for complaint in found.remarks] == ["account test, hive-sales-001"]
+    assert [line.partition(": ")[0] for line in found.remarks] == ["account test, hive-sales-001"]
 
 
-async def test_an_awkward_partition_value_is_whole(simulator: Simulator, look: Look) -> None:
+async def test_a_partition_value_with_special_characters_is_complete(simulator: Simulator, query: Query) -> None:
     partition = truth(simulator, "partition")
     assert isinstance(partition, Partition)
     value = 'p=a/b=c "d", %27 \\ 表\n\x1b[31m'
     happen(simulator.world, events.SetText(source_id=FIRST, partition_id=partition.id, field="value", text=value))
-    found = await look("show", thing=("partition", partition.id), sources=[str(FIRST)])
+    found = await query("show", record=("partition", partition.id), sources=[str(FIRST)])
     assert found.rows[0]["value"] == found.csv[0]["value"] == value
     assert 'p=a/b=c "d", %27 \\ 表\\n\\x1b[31m' in found.table()
 
 
-def test_free_text_is_masked_wherever_it_stands_and_names_are_not(simulator: Simulator) -> None:
+def test_free_text_is_masked_and_names_are_not(simulator: Simulator) -> None:
     (account,) = config_on(simulator.url).accounts
     quote, name = "?token=s3cret", "t?token=x"
     columns = (Column(name=name, type="struct<token:string>", comment=quote, default_value=quote),)
     schema = TableSchema(name=name, comment=quote, columns=columns)
     config = JobConfig(tables=(name,), partition_filters={name: quote}, tunnel_quota=quote, table_mapping={name: name})
     for record in (Table(id=1, name=name, schema=schema, extra=quote), Job(id=1, name=name, config=config)):
-        shown = str(plain("", record, account))
+        shown = str(json_value("", record, account))
         assert "s3cret" not in shown
         assert shown.count(name) == str(record).count(name)
         lines = [text for _, text in card(Found(account, DataSource(id=1), record), 0)]
@@ -109,16 +109,16 @@ def tasks_of(job: Job, simulator: Simulator) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("cap", [100, 1])
-async def test_a_job_is_told_with_its_tasks_by_status(simulator: Simulator, look: Look, cap: int) -> None:
-    """Whether a page holds all of them or not."""
+async def test_a_job_has_its_tasks_by_status(simulator: Simulator, query: Query, cap: int) -> None:
+    """On one page or on several."""
     job = next(job for job in simulator.world.truth().jobs(FIRST) if job.task_num and job.task_num > 1)
     simulator.page_size_cap = cap
-    (row,) = (await look("show", thing=("job", job.id), sources=[str(FIRST)])).rows
+    (row,) = (await query("show", record=("job", job.id), sources=[str(FIRST)])).rows
     assert row["tasks"] == tasks_of(job, simulator)
 
 
-async def test_a_job_is_told_without_its_tasks_where_they_may_not_be_listed(simulator: Simulator, look: Look) -> None:
+async def test_a_job_has_no_tasks_if_listing_them_is_denied(simulator: Simulator, query: Query) -> None:
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsTasks"))
-    found = await look("show", thing=("job", 1), sources=[str(FIRST)])
-    assert found.report.is_fine
+    found = await query("show", record=("job", 1), sources=[str(FIRST)])
+    assert found.report.succeeded
     assert found.rows[0]["tasks"] is None

@@ -1,0 +1,94 @@
+"""`jobs` shows unfinished and failed jobs, newest first."""
+
+import pytest
+
+from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator.world import events
+from tests.console.conftest import FIRST, Query
+
+UNFINISHED_OR_FAILED = {"INIT", "DOING", "FAILED"}
+
+
+def ids(rows: list[dict[str, object]], source_id: int = FIRST) -> list[object]:
+    """Return the shown job IDs of a source in order."""
+    return [row["id"] for row in rows if row["source_id"] == source_id]
+
+
+def truth(simulator: Simulator, statuses: set[str], source_id: int = FIRST) -> list[int]:
+    """Return the IDs of a source's jobs, newest first."""
+    return [job.id for job in simulator.world.truth().jobs(source_id) if job.status in statuses]
+
+
+@pytest.mark.parametrize("source_id", [FIRST, FIRST + 1, FIRST + 4])
+async def test_unfinished_and_failed_jobs_are_shown_newest_first(
+    simulator: Simulator, query: Query, source_id: int
+) -> None:
+    assert ids((await query("jobs")).rows, source_id) == truth(simulator, UNFINISHED_OR_FAILED, source_id)
+
+
+async def test_done_jobs_are_shown_on_request(simulator: Simulator, query: Query) -> None:
+    assert ids((await query("jobs", statuses=["done"])).rows) == truth(simulator, {"DONE"})
+
+
+async def test_each_status_costs_one_call_per_source(simulator: Simulator, query: Query) -> None:
+    await query("jobs")
+    assert simulator.calls["ListMmsJobs", FIRST] == 3
+    simulator.calls_reset()
+    await query("jobs", statuses=["DONE"])
+    assert simulator.calls["ListMmsJobs", FIRST] == 1
+
+
+async def test_jobs_beyond_the_limit_are_counted(simulator: Simulator, query: Query) -> None:
+    found = await query("jobs", statuses=["DONE"], sources=[str(FIRST)], limit=2)
+    everything = truth(simulator, {"DONE"})
+    assert ids(found.rows) == everything[:2]
+    assert found.remarks == [f"{len(everything) - 2} more jobs of hive-sales-001"]
+
+
+async def test_unfinished_jobs_take_precedence_under_the_limit(simulator: Simulator, query: Query) -> None:
+    unfinished = truth(simulator, {"INIT", "DOING"})
+    found = await query("jobs", statuses=["DOING", "INIT", "DONE"], sources=[str(FIRST)], limit=len(unfinished))
+    assert set(ids(found.rows)) == set(truth(simulator, {"INIT", "DOING"}))
+
+
+async def test_a_database_matches_exactly(simulator: Simulator, query: Query) -> None:
+    job = truth(simulator, UNFINISHED_OR_FAILED)[0]
+    happen(simulator.world, events.SetText(source_id=FIRST, job_id=job, field="srcDbName", text="sales_eu"))
+    rows = (await query("jobs", databases=["sales"])).rows
+    assert {row["src_db_name"] for row in rows} == {"sales"}
+    assert ids((await query("jobs", databases=["sales_eu"])).rows) == [job]
+
+
+async def test_a_table_matches_exactly_if_the_job_lists_its_tables(simulator: Simulator, query: Query) -> None:
+    job = next(job for job in simulator.world.truth().jobs(FIRST) if job.status == "DOING" and job.type == "Tables")
+    assert job.config is not None
+    assert job.config.tables is not None
+    assert job.id in ids((await query("jobs", tables=[job.config.tables[0]])).rows)
+    assert job.id not in ids((await query("jobs", tables=[job.config.tables[0][:-1]])).rows)
+    assert job.id in ids((await query("jobs", tables=[f"{job.src_db_name}.{job.config.tables[0]}"])).rows)
+    assert job.id not in ids((await query("jobs", tables=[f"other.{job.config.tables[0]}"])).rows)
+
+
+async def test_a_stopped_job_is_marked(simulator: Simulator, query: Query) -> None:
+    job = truth(simulator, {"DOING"})[0]
+    happen(simulator.world, events.StopJob(source_id=FIRST, job_id=job))
+    found = await query("jobs", sources=[str(FIRST)])
+    assert next(row["stopped"] for row in found.rows if row["id"] == job) is True
+    assert "DOING (stopped)" in found.table()
+
+
+async def test_an_unreadable_source_hides_no_other(simulator: Simulator, query: Query) -> None:
+    simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", source_id=FIRST))
+    found = await query("jobs")
+    assert ids(found.rows) == []
+    assert ids(found.rows, FIRST + 1) == truth(simulator, UNFINISHED_OR_FAILED, FIRST + 1)
+    assert not found.report.succeeded
+    (line,) = found.remarks
+    assert line.startswith("account test, hive-sales-001: ListMmsJobs failed (status 403, code NoPermission")
+    assert "grant this identity" in line
+
+
+async def test_an_error_of_all_sources_is_printed_once(simulator: Simulator, query: Query) -> None:
+    simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsJobs"))
+    (line,) = (await query("jobs")).remarks
+    assert ", hive-sales-001, maxcompute-finance-006 and 1 more: " in line
