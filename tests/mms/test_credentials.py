@@ -259,18 +259,18 @@ async def test_credentials_that_cannot_be_had_have_a_reason(asker: Asker) -> Non
 LACKS: dict[str, tuple[dict[str, object], str, str]] = {
     "role": (
         {"type": "oidc_role_arn"},
-        "role_arn is not given, and ALIBABA_CLOUD_ROLE_ARN is not set",
-        "give role_arn, oidc_provider_arn and oidc_token_file_path, or set ALIBABA_CLOUD_ROLE_ARN",
+        "role_arn and the environment variable ALIBABA_CLOUD_ROLE_ARN are not set",
+        "set role_arn, oidc_provider_arn and oidc_token_file_path, or ALIBABA_CLOUD_ROLE_ARN",
     ),
     "provider": (
         {"type": "oidc_role_arn", **ROLE},
-        "oidc_provider_arn is not given, and ALIBABA_CLOUD_OIDC_PROVIDER_ARN is not set",
-        "give role_arn",
+        "oidc_provider_arn and the environment variable ALIBABA_CLOUD_OIDC_PROVIDER_ARN are not set",
+        "set role_arn",
     ),
     "token": (
         {"type": "oidc_role_arn", **ROLE, "oidc_provider_arn": "acs:ram::1:oidc-provider/mms"},
-        "oidc_token_file_path is not given, and ALIBABA_CLOUD_OIDC_TOKEN_FILE is not set",
-        "give role_arn",
+        "oidc_token_file_path and the environment variable ALIBABA_CLOUD_OIDC_TOKEN_FILE are not set",
+        "set role_arn",
     ),
     "token file": (
         {
@@ -280,12 +280,12 @@ LACKS: dict[str, tuple[dict[str, object], str, str]] = {
             "oidc_token_file_path": "/nowhere/token",
         },
         "cannot read /nowhere/token: No such file or directory",
-        "give role_arn",
+        "set role_arn",
     ),
     "profile": (
         {"type": "profile", "profile_name": "other"},
         "HOME/.alibabacloud/credentials.ini does not exist or has no such profile",
-        "write a profile [other]",
+        "add a profile [other]",
     ),
     "instance": (
         {"type": "ecs_ram_role"},
@@ -294,13 +294,13 @@ LACKS: dict[str, tuple[dict[str, object], str, str]] = {
     ),
     "URI": (
         {"type": "credentials_uri"},
-        "uri is not given, and ALIBABA_CLOUD_CREDENTIALS_URI is not set",
-        "give uri or set ALIBABA_CLOUD_CREDENTIALS_URI",
+        "uri and the environment variable ALIBABA_CLOUD_CREDENTIALS_URI are not set",
+        "set uri or ALIBABA_CLOUD_CREDENTIALS_URI",
     ),
     "default chain": (
         {"type": "default"},
         "no provider of the default credential chain has credentials",
-        "give the account a credentials section that works",
+        "set a working credentials section",
     ),
 }
 """What each type lacks, with what is said of it, and how the advice begins."""

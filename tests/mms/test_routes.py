@@ -153,5 +153,5 @@ async def test_a_proxy_whose_name_is_none_is_named(ear: Ear) -> None:
 
 def test_a_bundle_without_certificates_is_a_problem(tmp_path: Path, ear: Ear) -> None:
     (tmp_path / "ca.pem").write_text("nothing", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"accounts\[0\]\.ca_file: expected certificates in PEM"):
+    with pytest.raises(ConfigError, match=r"accounts\[0\]\.ca_file: expected PEM certificates"):
         client_with(ear, ca_file=str(tmp_path / "ca.pem"))

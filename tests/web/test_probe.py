@@ -63,7 +63,7 @@ async def test_where_nobody_listens_it_says_so_and_exits_1() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     ended = await run("probe", f"--web.listen-address=:{port}")
-    assert (ended.code, ended.err) == (1, f"mms-exporter: :{port} does not answer: Connection refused\n")
+    assert (ended.code, ended.err) == (1, f"mms-exporter: :{port} does not respond: Connection refused\n")
 
 
 @pytest.mark.parametrize("status", [b"401 Unauthorized", b"403 Forbidden"])

@@ -172,7 +172,7 @@ def test_what_no_server_can_listen_on_is_refused(
     source = os.open(os.devnull, os.O_RDONLY) if kind is None else socket.socket(family or -1, kind).detach()
     os.dup2(source, FIRST_DESCRIPTOR)
     os.close(source)
-    with pytest.raises(ConfigError, match=f"--web.systemd-socket: descriptor 3 {complaint}"):
+    with pytest.raises(ConfigError, match=f"--web.systemd-socket: file descriptor 3 {complaint}"):
         inherited_sockets({"LISTEN_FDS": "1", "LISTEN_PID": "7"}, process_id=7)
 
 
