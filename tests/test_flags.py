@@ -49,6 +49,7 @@ USABLE = {
     "config.check": "true",
     "config.auto-reload": "true",
     "config.auto-reload-interval": "5s",
+    "settle": "5m",
     "mms.region": "cn-beijing",
     "output": "a.prom",
     "shard.index": "1",

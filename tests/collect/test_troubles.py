@@ -30,7 +30,7 @@ async def test_a_trouble_says_what_it_is_about_and_what_to_do_and_quotes_no_vend
     (trouble,) = jobs.troubles
     assert (jobs.collector, jobs.troubles_total, trouble.reason) == ("jobs", 1, "server")
     assert trouble.about.endswith("(2000001)")
-    assert trouble.hint.startswith("wait; if it lasts")
+    assert trouble.hint.startswith("wait; if the error persists")
     assert "hunter2" not in trouble.message
 
 
