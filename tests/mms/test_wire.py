@@ -150,7 +150,7 @@ CUT = {
 
 @pytest.mark.parametrize("text", NO_HTTP.values(), ids=NO_HTTP)
 async def test_invalid_http_is_malformed(serve_raw: Serve, client_on: MakeClient, text: bytes) -> None:
-    with pytest.raises(MalformedAnswer, match="is not HTTP as it should be"):
+    with pytest.raises(MalformedAnswer, match="is not valid HTTP"):
         await client_on(f"http://{await serve_raw(speaking(text))}").get_table(SOURCE, 22)
 
 
