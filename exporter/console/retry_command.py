@@ -133,10 +133,10 @@ def _earlier_runs(session: RetrySession, endpoint: str, source_id: int, own: Pat
     )
 
 
-async def _read(reading: Awaitable[T]) -> T:
+async def _read(answer: Awaitable[T]) -> T:
     """Await a read that precedes any write. Raises: ExporterError."""
     try:
-        return await reading
+        return await answer
     except MmsError as error:
         raise ExporterError(f"{error}; {error.hint}; nothing was sent") from None
 
@@ -218,9 +218,7 @@ async def _verify_units(context: RetryContext, terminal: Terminal) -> bool:
         left = await incomplete_units(context.client, context.journal, context.clock, context.settle_seconds)
         others = await other_failures(context.client, context.journal) if context.journal.run.all_failed else []
     except MmsError as error:
-        terminal.print_line(
-            f"the jobs have ended, but could not check whether all units are DONE: {error}; {error.hint}"
-        )
+        terminal.print_line(f"the jobs have ended, but their units could not be checked: {error}; {error.hint}")
         return False
     for line in (*incomplete_lines(left), *other_failure_lines(others)):
         terminal.print_line(line)

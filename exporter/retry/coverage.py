@@ -98,8 +98,8 @@ def _newest(ordered: Iterable[Iterable[Job]], fits: Callable[[Job], bool]) -> Jo
 
 
 def _has_same_destination(job: Job, unit: Unit) -> bool:
-    places = ((job.dst_db_name, unit.dst_project), (job.dst_schema_name, unit.dst_schema))
-    return all(not one or not other or _normalized(one) == _normalized(other) for one, other in places)
+    destinations = ((job.dst_db_name, unit.dst_project), (job.dst_schema_name, unit.dst_schema))
+    return all(not one or not other or _normalized(one) == _normalized(other) for one, other in destinations)
 
 
 def _normalized(name: str | None) -> str:

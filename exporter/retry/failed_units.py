@@ -96,7 +96,7 @@ class FailedUnitReader:
         )
 
 
-async def _units(reading: Awaitable[Page[R]], unit_of: Callable[[R], Unit]) -> Page[Unit]:
+async def _units(answer: Awaitable[Page[R]], unit_of: Callable[[R], Unit]) -> Page[Unit]:
     # Units are small, so a list of 100,000 rows needs little memory.
-    page = await reading
+    page = await answer
     return Page(tuple(map(unit_of, page.rows)), page.total)

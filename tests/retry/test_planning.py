@@ -180,7 +180,7 @@ REFUSED = {
     "has no name": (partition(1, None), "MMS reports no database or no table"),  # type: ignore[arg-type]  # as MMS may leave it out
     "hides its failed partitions": (
         table(1, has_partitions=True, partitions_failed=2),
-        "2 of its partitions failed, and MMS lists none of them; try again",
+        "2 of its partitions failed, but MMS lists none of them; try again",
     ),
 }
 

@@ -23,7 +23,7 @@ def create_journal(folder: Path, state: State) -> Path:
 def test_a_second_run_is_blocked_until_the_first_ends(tmp_path: Path) -> None:
     with (
         lock_source(tmp_path, *HERE),
-        pytest.raises(RetryStopped, match=r"data source 7 at .*: is locked by another process"),
+        pytest.raises(RetryStopped, match=r"data source 7 at .* is locked by another process"),
     ):
         lock_source(tmp_path, *HERE).__enter__()
     with lock_source(tmp_path, *HERE):
