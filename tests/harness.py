@@ -14,8 +14,8 @@ from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
 from exporter.mms.client_factory import create_client
-from exporter.sharding import WHOLE, Shard
-from tests.reading import Exposition, read
+from exporter.sharding import UNSHARDED, Shard
+from tests.exposition_parser import Exposition, read
 
 LIMIT_SECONDS: Final = 120.0
 """Limit of a wait for an event: generous, because the machine may be many times slower than an idle one."""
@@ -57,7 +57,7 @@ class Harness:
 
 @asynccontextmanager
 async def harness_on(
-    config: Config, clock: Callable[[], float], shard: Shard = WHOLE, wall: Callable[[], float] | None = None
+    config: Config, clock: Callable[[], float], shard: Shard = UNSHARDED, wall: Callable[[], float] | None = None
 ) -> AsyncIterator[Harness]:
     """Provide the first account of `config` at work; its time is `clock`'s, and it never waits between attempts.
 

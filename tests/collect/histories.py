@@ -67,7 +67,7 @@ class Names:
         """Note what failed in the middle of a refresh, which it may have read."""
         self.known.append((count, now))
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Note a failed read, after which names are read again."""
         self.known.clear()
 
@@ -210,7 +210,7 @@ class History:
                 names.may_be(*before[kind])
                 names.may_have_become(*self._failed(kind))
             else:
-                names.doubt()
+                names.invalidate()
 
     def _check(self, shown: SourceSnapshot) -> None:
         """Check that what is shown of the source is what the world holds."""

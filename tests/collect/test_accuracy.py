@@ -13,8 +13,8 @@ from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happ
 from exporter.simulator.world import events
 from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY, config_on
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
-from tests.reading import Exposition
 
 OPTIONS = WorldOptions(sources=4, databases=1, tables=3, partitions=3, job_seconds=240.0, failure_rate=0.35)
 WATCHED_SOURCE = 2000001

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.collect.permissions import OFF_SECONDS
+from exporter.collect.permissions import REFUSAL_SECONDS
 from exporter.collect.snapshot import FailedUnits, FailuresStats, SourceName, SourceStats
 from exporter.collect.state.failure_state import FailureState, KindState
 from exporter.collect.state.source_state import SourceState
@@ -16,8 +16,8 @@ from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOption
 from exporter.simulator.world import events
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.conftest import IDENTITY, config_on
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
-from tests.reading import Exposition
 
 STILL = WorldOptions(
     sources=4, databases=2, tables=6, partitions=4, idle_share=1, stopped_share=0, special_sources=False, failure_rate=0
@@ -255,11 +255,11 @@ def test_a_source_that_is_listed_under_another_name_takes_its_failures_along_bef
     """A refresh can end between the two."""
     names = [SourceName("test", SOURCE_ID, name) for name in ("hive-a", "hive-b")]
     before, after = (SourceStats(name, DataSource(id=SOURCE_ID, name=name.source), None, None) for name in names)
-    nothing = KindState(FailedUnits((), 0), 0, 1.0, is_settled=True)
+    nothing = KindState(FailedUnits((), 0), 0, 1.0, is_stable=True)
     source = SourceState(before, 1.0)
-    source.failures.memory = FailureState().with_kinds({"table": nothing}, before.name)
-    source.listed(after, 2.0)
-    assert source.failures.memory.figures == FailuresStats(after.name, FailedUnits((), 0), None)
+    source.failures.state = FailureState().with_kinds({"table": nothing}, before.name)
+    source.update_row(after, 2.0)
+    assert source.failures.state.figures == FailuresStats(after.name, FailedUnits((), 0), None)
 
 
 async def test_failures_go_stale_while_nothing_is_refreshed(
@@ -295,7 +295,7 @@ async def test_a_missing_permission_is_said_once_and_nothing_else_suffers(clock:
             simulator.identities.add(IDENTITY)
             await harness.refresh()
             assert list_calls(simulator) == 2
-            clock.advance(OFF_SECONDS)
+            clock.advance(REFUSAL_SECONDS)
             served = await harness.refresh()
             assert served.value("mms_refresh_success", collector="failures") == 1
             assert named(served, "partition")

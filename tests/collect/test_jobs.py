@@ -197,7 +197,7 @@ async def test_a_new_time_zone_has_the_times_of_failed_jobs_read_anew(
         harness_on(config_on(mms_url, {"time_zone": "Asia/Tokyo"}), clock) as after,
     ):
         in_shanghai = (await before.refresh()).value("mms_job_created_timestamp_seconds")
-        after.refresher.take_over(before.refresher)
+        after.refresher.inherit_from(before.refresher)
         assert (await after.served()).value("mms_job_created_timestamp_seconds") == in_shanghai
         in_tokyo = (await after.refresh()).value("mms_job_created_timestamp_seconds")
     assert in_shanghai is not None
@@ -372,7 +372,7 @@ async def test_a_page_that_says_what_it_said_is_not_read_again(
         shown = harness.refresher.snapshot().sources[0].jobs
         clock.advance(60)
         with monkeypatch.context() as patch:
-            patch.delattr(JobsReader, "_figures")
+            patch.delattr(JobsReader, "_stats")
             served = await harness.refresh()
             assert served.by("mms_job_tasks_done", "job_id") == before.by("mms_job_tasks_done", "job_id")
             assert served.value("mms_datasource_refresh_last_success_timestamp_seconds") == clock()
@@ -463,7 +463,7 @@ async def test_a_job_is_held_once_whether_it_moves_or_not(
                 rows[job_id].update(fields)
             await harness.refresh()
             (source,) = harness.refresher._sources.by_id.values()  # noqa: SLF001 - what nobody else can tell
-            memory, shown = source.jobs.memory, harness.refresher.snapshot().sources[0].jobs
+            memory, shown = source.jobs.state, harness.refresher.snapshot().sources[0].jobs
             assert shown is not None
             finished = [job for job, _ in memory.finished.values()]
             kept = [*memory.unfinished.values(), *memory.failed.values(), *finished]

@@ -8,8 +8,8 @@ from exporter.config.loading import Config
 from exporter.simulator import ManualClock
 from tests.collect.conftest import HandWrittenMms
 from tests.conftest import config_on
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
-from tests.reading import Exposition
 
 BOUNDS = pytest.mark.parametrize(("before", "after"), [(2, 5), (5, 2)], ids=["raised", "lowered"])
 
@@ -19,7 +19,7 @@ async def refreshed_over(configs: Sequence[Config], clock: ManualClock) -> Expos
     async with harness_on(configs[0], clock) as old, harness_on(configs[1], clock) as new:
         await old.refresh()
         await old.refresh()
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         return await new.refresh()
 
 
@@ -69,7 +69,7 @@ async def test_a_job_that_lingers_does_so_over_a_reload(
         await old.refresh()
         job["status"] = "DONE"
         await old.refresh()
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         served = await new.refresh()
         assert served.value("mms_job_status", job_id="1", status="DONE") == 1
 
@@ -85,7 +85,7 @@ async def test_a_job_that_lingers_into_a_new_time_zone_tells_no_time_of_the_old_
         await old.refresh()
         job["status"] = "DONE"
         assert (await old.refresh()).value("mms_job_eta_timestamp_seconds") is not None
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         served = await new.refresh()
         assert not {"mms_job_created_timestamp_seconds", "mms_job_eta_timestamp_seconds"} & served.samples.keys()
 
@@ -99,7 +99,7 @@ async def test_a_job_that_lingers_into_a_new_time_zone_tells_the_new_times_where
         await old.refresh()
         job["status"] = "DONE"
         in_shanghai = (await old.refresh()).value("mms_job_created_timestamp_seconds")
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         in_tokyo = (await new.refresh()).value("mms_job_created_timestamp_seconds")
     assert in_shanghai is not None
     assert in_tokyo == in_shanghai - 3600
@@ -115,7 +115,7 @@ async def test_a_new_time_to_linger_holds_for_those_that_linger(
         await old.refresh()
         job["status"] = "DONE"
         await old.refresh()
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         clock.advance(minutes * 60)
         assert len((await new.refresh()).by("mms_job_info", "job_id")) == jobs
 
@@ -132,7 +132,7 @@ async def test_tasks_are_read_anew_where_jobs_no_longer_tell_that_none_runs(
         harness_on(config_on(mms_url, jobs=jobs, tasks=tasks), clock) as new,
     ):
         await old.refresh()
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         mms.tasks[0]["status"] = "DONE"
         assert (await new.refresh()).value("mms_tasks", status="DONE") == 1
 
@@ -143,7 +143,7 @@ async def test_a_source_is_left_alone_for_the_new_idle_interval(
     configs = [config_on(mms_url, jobs={"idle_interval": each}) for each in ("10m", "2m")]
     async with harness_on(configs[0], clock) as old, harness_on(configs[1], clock) as new:
         await old.refresh()
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         await new.refresh()
         mms.calls.clear()
         clock.advance(119)

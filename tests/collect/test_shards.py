@@ -5,8 +5,8 @@ from structlog.testing import capture_logs
 from exporter.sharding import Shard
 from exporter.simulator import ManualClock, Simulator
 from tests.conftest import config_on
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
-from tests.reading import Exposition
 
 WATCH = {"tables": [{"source_id": 2000001, "table_ids": [1]}, {"source_id": 2000002, "table_ids": [1]}]}
 
@@ -45,4 +45,4 @@ async def test_a_shard_costs_the_calls_of_its_own_sources(simulator: Simulator, 
     async with harness_on(config_on(simulator.url), clock, shard) as harness:
         await harness.refresh()
     asked = {source_id for _, source_id in simulator.calls if source_id is not None}
-    assert asked == {source_id for source_id in range(2000001, 2000007) if shard.holds("test", source_id)}
+    assert asked == {source_id for source_id in range(2000001, 2000007) if shard.owns("test", source_id)}

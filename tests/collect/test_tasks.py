@@ -6,14 +6,14 @@ from dataclasses import replace
 from structlog.testing import capture_logs
 
 from exporter.collect.collectors.tasks import MAX_ERRORS, MAX_PAGES_PER_JOB
-from exporter.collect.permissions import OFF_SECONDS
+from exporter.collect.permissions import REFUSAL_SECONDS
 from exporter.mms.models import TASK_STATUSES, UNFINISHED_JOB_STATUSES
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from exporter.simulator.world.oracle import Oracle
 from tests.collect.conftest import HandWrittenMms
 from tests.conftest import IDENTITY, config_on
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
-from tests.reading import Exposition
 
 ON = {"enabled": True}
 STATUSES = len(TASK_STATUSES)
@@ -318,7 +318,7 @@ async def test_a_missing_permission_is_said_once_and_nothing_else_suffers(clock:
             assert task_calls(simulator) == [1]
             assert [(line["collector"], line["reasons"]) for line in lines] == [("tasks", "permission")]
             simulator.identities.add(IDENTITY)
-            clock.advance(OFF_SECONDS)
+            clock.advance(REFUSAL_SECONDS)
             served = await harness.refresh()
             assert served.value("mms_refresh_success", collector="tasks") == 1
             assert_tasks_equal(served, simulator.world.truth(), simulator.world.source_ids()[0])
@@ -357,7 +357,7 @@ async def test_tasks_that_are_no_longer_collected_leave_at_once(
         harness_on(config_on(mms_url), clock) as other,
     ):
         await counting.refresh()
-        other.refresher.take_over(counting.refresher)
+        other.refresher.inherit_from(counting.refresher)
         served = await other.served()
         assert served.value("mms_jobs", status="DONE") == 0
         assert "mms_tasks" not in served.samples

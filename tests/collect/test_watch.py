@@ -1,4 +1,4 @@
-"""The collector of watched tables and partitions: what is found, followed, missed, and said of it."""
+"""The collector of watched tables and partitions: what is found, tracked_ids, missed, and said of it."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,8 +12,8 @@ from exporter.simulator.world import events
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.collect.test_failures import AWKWARD, FIRST, STILL
 from tests.conftest import IDENTITY, config_on
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
-from tests.reading import Exposition
 
 
 def watching_tables(*tables: dict[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from exporter.exposition.rendering import Renderer
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import ManualClock
 from tests.conftest import config_on
+from tests.exposition_parser import read
 from tests.harness import Harness, harness_on
-from tests.reading import read
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 GOLDEN = Path(__file__).parent.parent / "golden"

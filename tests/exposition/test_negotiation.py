@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.exposition.negotiation import format_for, takes_gzip
+from exporter.exposition.negotiation import accepts_gzip, format_for
 
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -48,4 +48,4 @@ def test_the_format_is_the_one_the_scraper_likes_best(accept: str, text_format: 
     ],
 )
 def test_gzip_is_given_to_who_takes_it(accept_encoding: str, takes: bool) -> None:  # noqa: FBT001 - a case of the table
-    assert takes_gzip(accept_encoding) is takes
+    assert accepts_gzip(accept_encoding) is takes

@@ -22,8 +22,8 @@ from exporter.collect.snapshot import (
 )
 from exporter.exposition import rendering
 from exporter.exposition.families.metric_types import MetricGroup
-from exporter.exposition.gzip_chunks import Deflated, deflated
-from exporter.exposition.rendering import GROUP_PARTS, Renderer
+from exporter.exposition.gzip_chunks import DeflatedPage, deflated
+from exporter.exposition.rendering import BATCH_PARTS, Renderer
 from exporter.mms.models import DataSource
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
 from exporter.simulator.world import events
@@ -45,13 +45,13 @@ def source(source_id: int, tables_done: int = 1) -> SourceSnapshot:
 def rendered(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Provide the parts that are rendered from here on."""
     parts: list[object] = []
-    chunks = rendering._chunks  # noqa: SLF001 - what is counted here has no other sign
+    part_texts = rendering._part_texts  # noqa: SLF001 - what is counted here has no other sign
 
-    def counted(kind: MetricGroup[object], part: object) -> object:
+    def counted(group: MetricGroup[object], part: object) -> object:
         parts.append(part)
-        return chunks(kind, part)
+        return part_texts(group, part)
 
-    monkeypatch.setattr(rendering, "_chunks", counted)
+    monkeypatch.setattr(rendering, "_part_texts", counted)
     return parts
 
 
@@ -126,7 +126,7 @@ def test_an_empty_snapshot_gives_an_empty_page() -> None:
 @given(st.lists(st.binary(max_size=2000), max_size=4), st.binary(max_size=500))
 def test_pieces_and_what_is_appended_to_them_make_one_gzip_member(pieces: list[bytes], rest: bytes) -> None:
     member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    compressed = Deflated.from_pieces(map(deflated, pieces), pieces)
+    compressed = DeflatedPage.from_chunks(map(deflated, pieces), pieces)
     assert member.decompress(b"".join(compressed.gzip_with(rest))) == b"".join((*pieces, rest))
     assert member.eof, "length and checksum fit"
     assert member.unused_data == b"", "and nothing comes after"
@@ -156,7 +156,7 @@ def test_parts_that_are_equal_are_not_rendered_again(rendered: list[object]) -> 
 
 def test_a_source_that_comes_or_goes_leaves_the_others_as_they_are(rendered: list[object]) -> None:
     renderer = Renderer()
-    sources = tuple(source(number) for number in range(3 * GROUP_PARTS))
+    sources = tuple(source(number) for number in range(3 * BATCH_PARTS))
     account = AccountSnapshot("a", up=True, sources=sources)
     renderer.render(Snapshot((account,)))
     new = source(-1)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from exporter.clock import Clock
-from exporter.exposition.telemetry import PROCESS_SECONDS, AccountTelemetry, Telemetry
+from exporter.exposition.telemetry import PROCESS_CACHE_SECONDS, AccountTelemetry, Telemetry
 from exporter.simulator import ManualClock
-from tests.reading import read
+from tests.exposition_parser import read
 
 DOINGS: dict[str, Callable[[AccountTelemetry], None]] = {
     "mms_api_requests_total": lambda told: told.attempted("ListMmsJobs", 0.1, None),
@@ -44,7 +44,7 @@ def test_many_scrapers_share_one_page_for_a_second() -> None:
     clock = ManualClock(1000.0)
     telemetry = Telemetry(clock=Clock(monotonic=clock))
     first = telemetry.page("text")
-    clock.advance(PROCESS_SECONDS)
+    clock.advance(PROCESS_CACHE_SECONDS)
     assert telemetry.page("text") is first
     clock.advance(0.1)
     assert telemetry.page("text") is not first

@@ -7,11 +7,11 @@ from collections.abc import Coroutine
 
 import pytest
 
-from tests.leaping import QUIET_SECONDS, Events, LeapingLoop
+from tests.virtual_time import QUIET_SECONDS, Events, VirtualTimeLoop
 
 
 def live(life: Coroutine[None, None, None]) -> None:
-    with asyncio.Runner(loop_factory=LeapingLoop) as runner:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(life)
 
 

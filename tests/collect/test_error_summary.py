@@ -1,6 +1,6 @@
 """What a refresh could not do stands in the snapshot: bounded, of every kind, in words of our own."""
 
-from exporter.collect.error_summary import MAX_TROUBLES, summarized_errors
+from exporter.collect.error_summary import MAX_ERRORS_PER_COLLECTOR, summarized_errors
 from exporter.errors import CallTimedOut, InternalError, PermissionRefused
 from exporter.simulator import Fault, ManualClock, Simulator
 from tests.conftest import config_on
@@ -9,7 +9,7 @@ from tests.harness import harness_on
 
 def test_many_of_one_reason_hide_none_of_another() -> None:
     found = summarized_errors([*(CallTimedOut(f"call {i}") for i in range(1000)), PermissionRefused("refused")])
-    assert len(found) == MAX_TROUBLES
+    assert len(found) == MAX_ERRORS_PER_COLLECTOR
     assert [trouble.reason for trouble in found[:3]] == ["timeout", "permission", "timeout"]
 
 
@@ -27,8 +27,8 @@ async def test_a_trouble_says_what_it_is_about_and_what_to_do_and_quotes_no_vend
     async with harness_on(config_on(simulator.url), clock) as harness:
         await harness.refresh()
         jobs = harness.refresher.snapshot().collectors[1]
-    (trouble,) = jobs.troubles
-    assert (jobs.collector, jobs.troubles_total, trouble.reason) == ("jobs", 1, "server")
+    (trouble,) = jobs.errors
+    assert (jobs.collector, jobs.errors_total, trouble.reason) == ("jobs", 1, "server")
     assert trouble.about.endswith("(2000001)")
     assert trouble.hint.startswith("wait; if the error persists")
     assert "hunter2" not in trouble.message
@@ -41,9 +41,9 @@ async def test_what_was_not_even_tried_has_no_trouble_of_its_own(simulator: Simu
         simulator.faults.add(Fault(kind="error", status=403, code="InvalidAccessKeyId.NotFound"))
         await harness.refresh()
         fared = {each.collector: each for each in harness.refresher.snapshot().collectors}
-    assert [trouble.reason for trouble in fared["datasources"].troubles] == ["auth"]
+    assert [trouble.reason for trouble in fared["datasources"].errors] == ["auth"]
     assert not fared["jobs"].success
-    assert fared["jobs"].troubles == ()
+    assert fared["jobs"].errors == ()
 
 
 async def test_trouble_is_gone_with_the_refresh_that_works(simulator: Simulator, clock: ManualClock) -> None:
@@ -52,7 +52,7 @@ async def test_trouble_is_gone_with_the_refresh_that_works(simulator: Simulator,
         await harness.refresh()
         simulator.faults.clear()
         await harness.refresh()
-        assert not any(collector.troubles for collector in harness.refresher.snapshot().collectors)
+        assert not any(collector.errors for collector in harness.refresher.snapshot().collectors)
 
 
 async def test_how_a_collector_fared_is_the_same_object_while_it_is_the_same(

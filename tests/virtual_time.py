@@ -33,7 +33,7 @@ class _Patience(selectors.DefaultSelector):
         return events
 
 
-class LeapingLoop(asyncio.SelectorEventLoop):
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """A loop whose time stands still while there is anything to do, and else leaps to what is due next."""
 
     def __init__(self) -> None:
@@ -48,6 +48,6 @@ class LeapingLoop(asyncio.SelectorEventLoop):
         self._now += seconds
 
 
-def loops_of(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+def loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Return the one loop that a test runs on, as pytest_asyncio asks for it."""
-    return {"loop": LeapingLoop if item.get_closest_marker("leaping") else asyncio.new_event_loop}
+    return {"loop": VirtualTimeLoop if item.get_closest_marker("leaping") else asyncio.new_event_loop}
