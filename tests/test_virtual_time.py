@@ -1,4 +1,4 @@
-"""Time that leaps: what is due comes in its order, at once, and never before what can be done."""
+"""Virtual time: timers fire in order, without waiting, and after all ready work."""
 
 import asyncio
 import selectors
@@ -10,53 +10,53 @@ import pytest
 from tests.virtual_time import QUIET_SECONDS, Events, VirtualTimeLoop
 
 
-def live(life: Coroutine[None, None, None]) -> None:
+def run(main: Coroutine[None, None, None]) -> None:
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        runner.run(life)
+        runner.run(main)
 
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
-    """Provide how long the machine was asked to wait, in seconds, each time."""
-    asked: list[float | None] = []
+    """Provide the timeouts, in seconds, of all calls of `select`."""
+    timeouts: list[float | None] = []
     select = selectors.DefaultSelector.select
 
-    def noted(self: selectors.DefaultSelector, timeout: float | None = None) -> Events:
-        asked.append(timeout)
+    def recorded(self: selectors.DefaultSelector, timeout: float | None = None) -> Events:
+        timeouts.append(timeout)
         return select(self, timeout)
 
-    monkeypatch.setattr(selectors.DefaultSelector, "select", noted)
-    return asked
+    monkeypatch.setattr(selectors.DefaultSelector, "select", recorded)
+    return timeouts
 
 
-def test_an_hour_is_over_at_once(waits: list[float | None]) -> None:
-    async def life() -> None:
+def test_one_hour_passes_immediately(waits: list[float | None]) -> None:
+    async def main() -> None:
         began = asyncio.get_running_loop().time()
         await asyncio.sleep(3600)
         assert asyncio.get_running_loop().time() - began == 3600
 
-    live(life())
+    run(main())
     assert [seconds for seconds in waits if seconds != 0] == [QUIET_SECONDS]
 
 
-def test_what_takes_long_to_do_is_no_time() -> None:
-    async def life() -> None:
+def test_blocking_work_takes_no_virtual_time() -> None:
+    async def main() -> None:
         async with asyncio.timeout(0.01):
             time.sleep(0.02)  # noqa: ASYNC251 - the machine is busy
             await asyncio.sleep(0)
 
-    live(life())
+    run(main())
 
 
-def test_timers_come_in_their_order() -> None:
+def test_timers_fire_in_order() -> None:
     order = []
 
     async def wait(seconds: float) -> None:
         await asyncio.sleep(seconds)
         order.append(seconds)
 
-    async def life() -> None:
+    async def main() -> None:
         await asyncio.gather(*map(wait, (30, 0.001, 2)))
 
-    live(life())
+    run(main())
     assert order == [0.001, 2, 30]

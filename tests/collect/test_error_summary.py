@@ -1,4 +1,4 @@
-"""What a refresh could not do stands in the snapshot: bounded, of every kind, in words of our own."""
+"""The snapshot has the errors of a refresh: a bounded number, of every reason, without vendor texts."""
 
 from exporter.collect.error_summary import MAX_ERRORS_PER_COLLECTOR, summarized_errors
 from exporter.errors import CallTimedOut, InternalError, PermissionRefused
@@ -7,19 +7,19 @@ from tests.conftest import config_on
 from tests.harness import harness_on
 
 
-def test_many_of_one_reason_hide_none_of_another() -> None:
+def test_the_summary_has_errors_of_every_reason() -> None:
     found = summarized_errors([*(CallTimedOut(f"call {i}") for i in range(1000)), PermissionRefused("refused")])
     assert len(found) == MAX_ERRORS_PER_COLLECTOR
     assert [trouble.reason for trouble in found[:3]] == ["timeout", "permission", "timeout"]
 
 
-def test_what_nobody_foresaw_has_a_reason_and_a_hint_too() -> None:
+def test_an_unexpected_error_has_a_reason_and_a_hint() -> None:
     (trouble,) = summarized_errors([InternalError("unexpected error KeyError; see the traceback in the log")])
     assert trouble.reason == "internal"
     assert trouble.hint
 
 
-async def test_a_trouble_says_what_it_is_about_and_what_to_do_and_quotes_no_vendor(
+async def test_an_error_names_object_and_next_step_without_vendor_texts(
     simulator: Simulator, clock: ManualClock
 ) -> None:
     fault = Fault(kind="error", operation="ListMmsJobs", source_id=2000001, message="the password is hunter2")
@@ -34,7 +34,7 @@ async def test_a_trouble_says_what_it_is_about_and_what_to_do_and_quotes_no_vend
     assert "hunter2" not in trouble.message
 
 
-async def test_what_was_not_even_tried_has_no_trouble_of_its_own(simulator: Simulator, clock: ManualClock) -> None:
+async def test_a_skipped_collector_has_no_errors_of_its_own(simulator: Simulator, clock: ManualClock) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
         simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", source_id=2000001))
         await harness.refresh()
@@ -46,7 +46,7 @@ async def test_what_was_not_even_tried_has_no_trouble_of_its_own(simulator: Simu
     assert fared["jobs"].errors == ()
 
 
-async def test_trouble_is_gone_with_the_refresh_that_works(simulator: Simulator, clock: ManualClock) -> None:
+async def test_a_successful_refresh_clears_the_errors(simulator: Simulator, clock: ManualClock) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
         simulator.faults.add(Fault(kind="error", operation="ListMmsJobs"))
         await harness.refresh()
@@ -55,9 +55,7 @@ async def test_trouble_is_gone_with_the_refresh_that_works(simulator: Simulator,
         assert not any(collector.errors for collector in harness.refresher.snapshot().collectors)
 
 
-async def test_how_a_collector_fared_is_the_same_object_while_it_is_the_same(
-    simulator: Simulator, clock: ManualClock
-) -> None:
+async def test_an_unchanged_collector_snapshot_is_the_same_object(simulator: Simulator, clock: ManualClock) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
         await harness.refresh()
         before, after = harness.refresher.snapshot().collectors, harness.refresher.snapshot().collectors

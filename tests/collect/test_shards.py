@@ -1,4 +1,4 @@
-"""Exporters that share an account's data sources: together they serve what one would, and nothing twice."""
+"""Shards of one configuration: together they export each data source exactly once."""
 
 from structlog.testing import capture_logs
 
@@ -12,7 +12,7 @@ WATCH = {"tables": [{"source_id": 2000001, "table_ids": [1]}, {"source_id": 2000
 
 
 def series_of_sources(served: Exposition) -> list[tuple[str, object, float]]:
-    """Return every series that is about a data source, but when it was read."""
+    """Return every series of data sources, without read times."""
     return [
         (family, labels, value)
         for family, samples in served.samples.items()
@@ -21,7 +21,7 @@ def series_of_sources(served: Exposition) -> list[tuple[str, object, float]]:
     ]
 
 
-async def test_the_union_over_the_shards_is_the_whole_without_overlap(simulator: Simulator, clock: ManualClock) -> None:
+async def test_all_shards_together_export_each_source_once(simulator: Simulator, clock: ManualClock) -> None:
     config = config_on(simulator.url, watch=WATCH, tasks={"enabled": True})
     async with harness_on(config, clock) as harness:
         whole = series_of_sources(await harness.refresh())

@@ -1,4 +1,4 @@
-"""Pages: what did not change is not rendered again, and every form of a page says the same."""
+"""Pages: unchanged parts are not rendered again, and all encodings have the same content."""
 
 import zlib
 from collections import Counter
@@ -31,7 +31,7 @@ from tests.conftest import IDENTITY, config_on
 from tests.harness import Harness, harness_on
 
 FRESHNESS: Final = Counter({AccountSnapshot: 1, CollectorSnapshot: 3})
-"""Of each refresh, beside the sources'; the account is one line, whether it is up."""
+"""Lines of each refresh beside the sources': one for the account."""
 
 
 def source(source_id: int, tables_done: int = 1) -> SourceSnapshot:
@@ -43,9 +43,9 @@ def source(source_id: int, tables_done: int = 1) -> SourceSnapshot:
 
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Provide the parts that are rendered from here on."""
+    """Provide the list of parts rendered during the test."""
     parts: list[object] = []
-    part_texts = rendering._part_texts  # noqa: SLF001 - what is counted here has no other sign
+    part_texts = rendering._part_texts  # noqa: SLF001 - rendering of a part is not visible otherwise
 
     def counted(group: MetricGroup[object], part: object) -> object:
         parts.append(part)
@@ -55,7 +55,7 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return parts
 
 
-def test_only_what_changed_is_rendered_again(rendered: list[object]) -> None:
+def test_only_changed_parts_are_rendered_again(rendered: list[object]) -> None:
     renderer = Renderer()
     sources = tuple(source(number) for number in range(100))
     account = AccountSnapshot("a", up=True, sources=sources)
@@ -69,7 +69,7 @@ def test_only_what_changed_is_rendered_again(rendered: list[object]) -> None:
     assert len(rendered) == 3, "the account, the row of the source that changed, and its freshness; not its jobs"
 
 
-async def test_a_refresh_that_finds_nothing_new_has_only_freshness_rendered(rendered: list[object]) -> None:
+async def test_a_refresh_without_changes_renders_only_freshness(rendered: list[object]) -> None:
     """The time of the last success moves for every source and collector, whatever else stands still."""
     async with refreshed_harness() as (harness, world):
         rendered.clear()
@@ -77,7 +77,7 @@ async def test_a_refresh_that_finds_nothing_new_has_only_freshness_rendered(rend
         assert Counter(map(type, rendered)) == FRESHNESS | {SourceSnapshot: len(world.source_ids())}
 
 
-async def test_a_refresh_that_finds_one_source_changed_has_only_its_parts_rendered_beside_freshness(
+async def test_a_changed_source_renders_only_its_parts_and_freshness(
     rendered: list[Any],
 ) -> None:
     async with refreshed_harness() as (harness, world):
@@ -108,7 +108,7 @@ def unfinished_job(world: World, source_id: int) -> int:
     return next(job.id for job in world.truth().jobs(source_id) if job.status == "DOING")
 
 
-def test_what_is_gone_leaves_the_page() -> None:
+def test_removed_objects_disappear_from_the_page() -> None:
     renderer = Renderer()
     both = AccountSnapshot("a", up=True, sources=(source(1), source(2)))
     renderer.render(Snapshot((both,)))
@@ -124,7 +124,7 @@ def test_an_empty_snapshot_gives_an_empty_page() -> None:
 
 
 @given(st.lists(st.binary(max_size=2000), max_size=4), st.binary(max_size=500))
-def test_pieces_and_what_is_appended_to_them_make_one_gzip_member(pieces: list[bytes], rest: bytes) -> None:
+def test_chunks_and_appended_text_form_one_gzip_member(pieces: list[bytes], rest: bytes) -> None:
     member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     compressed = DeflatedPage.from_chunks(map(deflated, pieces), pieces)
     assert member.decompress(b"".join(compressed.gzip_with(rest))) == b"".join((*pieces, rest))
@@ -132,7 +132,7 @@ def test_pieces_and_what_is_appended_to_them_make_one_gzip_member(pieces: list[b
     assert member.unused_data == b"", "and nothing comes after"
 
 
-def test_families_in_which_nothing_changed_are_the_bytes_they_were() -> None:
+def test_unchanged_families_are_the_same_bytes_object() -> None:
     """A page of megabytes is not put together anew for the few families that a refresh moves."""
     renderer = Renderer()
     pages = [
@@ -145,7 +145,7 @@ def test_families_in_which_nothing_changed_are_the_bytes_they_were() -> None:
     assert len(pages[1].pieces) > len(new)
 
 
-def test_parts_that_are_equal_are_not_rendered_again(rendered: list[object]) -> None:
+def test_equal_parts_are_not_rendered_again(rendered: list[object]) -> None:
     renderer = Renderer()
     for _ in range(2):
         sources = tuple(source(number) for number in range(3))
@@ -154,7 +154,7 @@ def test_parts_that_are_equal_are_not_rendered_again(rendered: list[object]) -> 
     assert rendered == []
 
 
-def test_a_source_that_comes_or_goes_leaves_the_others_as_they_are(rendered: list[object]) -> None:
+def test_an_added_or_removed_source_changes_no_other_text(rendered: list[object]) -> None:
     renderer = Renderer()
     sources = tuple(source(number) for number in range(3 * BATCH_PARTS))
     account = AccountSnapshot("a", up=True, sources=sources)
@@ -167,7 +167,7 @@ def test_a_source_that_comes_or_goes_leaves_the_others_as_they_are(rendered: lis
 
 
 @given(st.data())
-def test_a_page_is_what_it_would_be_without_the_ones_before(data: st.DataObject) -> None:
+def test_a_page_does_not_depend_on_earlier_pages(data: st.DataObject) -> None:
     states = st.lists(st.builds(source, st.integers(0, 200), st.integers(0, 3)), unique_by=lambda each: each.name)
     renderer = Renderer()
     for sources in data.draw(st.lists(states, max_size=4)):
