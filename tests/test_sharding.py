@@ -1,4 +1,4 @@
-"""Shards: each data source is read by exactly one of them, always the same."""
+"""Shards: exactly one of them, always the same, owns each data source."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -29,7 +29,7 @@ READS = {"ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartition
 async def test_served_values_equal_the_simulated_world(refreshes: int, finished: int, fails: float) -> None:
     """`finished` jobs of each source fit one page with the others, or not.
 
-    `fails` is how likely something fails between two refreshes that had been done, or was under way.
+    `fails` is the probability that a finished or running unit fails between two refreshes.
     """
     clock, steps = ManualClock(), random.Random(1)
     statuses_seen: Counter[str] = Counter()
@@ -59,8 +59,8 @@ async def test_served_values_equal_the_simulated_world(refreshes: int, finished:
                 if steps.random() < fails:
                     happen(simulator.world, events.Fail(source_id=steps.choice(list(rows)), share=0.1))
         assert {operation for operation, _ in simulator.calls} <= READS, "serving never writes"
-    assert {"INIT", "DOING", "DONE", "FAILED"} <= set(statuses_seen), "the story shows every status"
-    assert min(each.most for each in named.values()) > 3, "the story shows failures"
+    assert {"INIT", "DOING", "DONE", "FAILED"} <= set(statuses_seen), "the run includes every status"
+    assert min(each.most for each in named.values()) > 3, "the run includes failures"
 
 
 class NamedFailures:
@@ -153,4 +153,4 @@ def assert_jobs_equal(
             assert (shown[key], done[key], status_of[key]) == (job.task_num, job.task_done, job.status)
     by_id = {str(job.id): job for job in jobs}
     for key in shown:
-        assert status_of[key] == by_id[key].status, "no series tells of a state that has passed"
+        assert status_of[key] == by_id[key].status, "no series has an outdated status"

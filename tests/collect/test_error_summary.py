@@ -10,13 +10,13 @@ from tests.harness import harness_on
 def test_the_summary_has_errors_of_every_reason() -> None:
     found = summarized_errors([*(CallTimedOut(f"call {i}") for i in range(1000)), PermissionRefused("refused")])
     assert len(found) == MAX_ERRORS_PER_COLLECTOR
-    assert [trouble.reason for trouble in found[:3]] == ["timeout", "permission", "timeout"]
+    assert [error.reason for error in found[:3]] == ["timeout", "permission", "timeout"]
 
 
 def test_an_unexpected_error_has_a_reason_and_a_hint() -> None:
-    (trouble,) = summarized_errors([InternalError("unexpected error KeyError; see the traceback in the log")])
-    assert trouble.reason == "internal"
-    assert trouble.hint
+    (error,) = summarized_errors([InternalError("unexpected error KeyError; see the traceback in the log")])
+    assert error.reason == "internal"
+    assert error.hint
 
 
 async def test_an_error_names_object_and_next_step_without_vendor_texts(
@@ -27,11 +27,11 @@ async def test_an_error_names_object_and_next_step_without_vendor_texts(
     async with harness_on(config_on(simulator.url), clock) as harness:
         await harness.refresh()
         jobs = harness.refresher.snapshot().collectors[1]
-    (trouble,) = jobs.errors
-    assert (jobs.collector, jobs.errors_total, trouble.reason) == ("jobs", 1, "server")
-    assert trouble.about.endswith("(2000001)")
-    assert trouble.hint.startswith("wait; if the error persists")
-    assert "hunter2" not in trouble.message
+    (error,) = jobs.errors
+    assert (jobs.collector, jobs.errors_total, error.reason) == ("jobs", 1, "server")
+    assert error.about.endswith("(2000001)")
+    assert error.hint.startswith("wait; if the error persists")
+    assert "hunter2" not in error.message
 
 
 async def test_a_skipped_collector_has_no_errors_of_its_own(simulator: Simulator, clock: ManualClock) -> None:
@@ -41,7 +41,7 @@ async def test_a_skipped_collector_has_no_errors_of_its_own(simulator: Simulator
         simulator.faults.add(Fault(kind="error", status=403, code="InvalidAccessKeyId.NotFound"))
         await harness.refresh()
         fared = {each.collector: each for each in harness.refresher.snapshot().collectors}
-    assert [trouble.reason for trouble in fared["datasources"].errors] == ["auth"]
+    assert [error.reason for error in fared["datasources"].errors] == ["auth"]
     assert not fared["jobs"].success
     assert fared["jobs"].errors == ()
 

@@ -126,7 +126,7 @@ async def test_many_failed_partitions_cost_few_calls_and_little_memory(clock: Ma
     async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
         happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
         async with harness_on(config_on(simulator.url, {"timeout": "60s"}), clock) as harness:
-            simulator.world.truth().data_source(FIRST)  # what the simulator itself remembers is no part of the measure
+            simulator.world.truth().data_source(FIRST)  # fills the caches of the simulator before the measurement
             tracemalloc.start()
             try:
                 await harness.refresher.refresh()
@@ -206,7 +206,7 @@ async def test_failures_are_read_while_listing_sources_fails(
         mms.fail_tables((2, "sales", "clicks"))
         served = await harness.refresh()
         assert named(served, "table", SOURCE_ID) == {("sales", "clicks")}
-        assert mms.calls["partitions"] == 0, "where nothing had failed, only the row could tell"
+        assert mms.calls["partitions"] == 0, "without known failures, no list is read"
 
 
 async def test_unreadable_values_are_kept_until_stale(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
@@ -225,7 +225,7 @@ async def test_unreadable_values_are_kept_until_stale(mms: HandWrittenMms, mms_u
         served = await harness.refresh()
         assert not named(served, "table", SOURCE_ID)
         assert set(served.by("mms_failed_omitted", "kind")) == {"partition"}
-        assert named(served, "partition", SOURCE_ID) == {("sales", "clicks", "ds=1")}, "one kind never hides another"
+        assert named(served, "partition", SOURCE_ID) == {("sales", "clicks", "ds=1")}, "kinds are independent"
 
 
 async def test_failures_follow_a_renamed_source(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
@@ -272,7 +272,7 @@ async def test_failures_expire_without_a_refresh(mms: HandWrittenMms, mms_url: s
         await harness.refresh()
         clock.advance(101)
         served = await harness.served()
-        assert not [name for name in served.samples if name.startswith("mms_failed")], "a failed reading renews nothing"
+        assert not [name for name in served.samples if name.startswith("mms_failed")], "a failed read refreshes nothing"
 
 
 async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(clock: ManualClock) -> None:
@@ -312,7 +312,7 @@ async def test_a_reload_retries_refused_operations(clock: ManualClock) -> None:
             assert named(served, "partition")
 
 
-def a_job_of_partitions(mms: HandWrittenMms, job_id: int, *partition_ids: int, **fields: Any) -> None:
+def add_partitions_job(mms: HandWrittenMms, job_id: int, *partition_ids: int, **fields: Any) -> None:
     mms.add_job(job_id, "FAILED", type="Partitions", config={"partitions": list(partition_ids)}, **fields)
 
 
@@ -322,16 +322,16 @@ async def test_partitions_of_failed_jobs_are_looked_up_without_list_permission(
     mms.fail_partitions(*((number, "sales", "clicks", f"ds={number}") for number in range(1, 6)))
     mms.add_partition(6, "sales", "clicks", "ds=6")
     mms.forbidden.add("partitions")
-    a_job_of_partitions(mms, 1, 1, 2, 6, 404)
+    add_partitions_job(mms, 1, 1, 2, 6, 404)
     async with harness_on(config_on(mms_url), clock) as harness:
         for _ in range(3):
             served = await harness.refresh()
         assert {value for *_, value in named(served, "partition", SOURCE_ID)} == {"ds=1", "ds=2"}
         assert served.value("mms_failed_omitted", kind="partition") == 3
-        assert (mms.calls["partition"], mms.calls["partitions"]) == (4, 1), "remembered, and not refused again"
+        assert (mms.calls["partition"], mms.calls["partitions"]) == (4, 1), "results and refusal are cached"
         assert served.value("mms_refresh_success", collector="failures") == 0
         mms.jobs.clear()
-        a_job_of_partitions(mms, 1, 1, 2, 6, 404, taskDone=2)
+        add_partitions_job(mms, 1, 1, 2, 6, 404, taskDone=2)
         mms.row["tablesDoneNum"] = 1
         await harness.refresh()
         assert mms.calls["partition"] == 8, "the job has changed"
@@ -342,7 +342,7 @@ async def test_partitions_migrated_by_a_later_job_disappear(
 ) -> None:
     mms.fail_partitions((1, "sales", "clicks", "ds=1"), (2, "sales", "clicks", "ds=2"))
     mms.forbidden.add("partitions")
-    a_job_of_partitions(mms, 1, 1, 2)
+    add_partitions_job(mms, 1, 1, 2)
     async with harness_on(config_on(mms_url), clock) as harness:
         await harness.refresh()
         mms.fail_partitions((2, "sales", "clicks", "ds=2"))
@@ -354,7 +354,7 @@ async def test_partitions_migrated_by_a_later_job_disappear(
 async def test_partition_lookups_are_limited_per_refresh(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     mms.fail_partitions(*((number, "sales", "clicks", f"ds={number}") for number in range(1, 121)))
     mms.forbidden.add("partitions")
-    a_job_of_partitions(mms, 1, *range(1, 121))
+    add_partitions_job(mms, 1, *range(1, 121))
     async with harness_on(config_on(mms_url, failures={"max_per_source": 90}), clock) as harness:
         for found in (50, 90, 90):
             served = await harness.refresh()

@@ -111,18 +111,18 @@ async def test_a_failed_job_on_a_later_page_is_replaced_within_the_idle_interval
 
 
 @pytest.mark.parametrize("kind", BY_KIND)
-@pytest.mark.parametrize("trouble", ["broken", "forbidden"])
+@pytest.mark.parametrize("fault", ["broken", "forbidden"])
 async def test_failures_with_an_unchanged_count_are_read_after_a_failed_read(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock, kind: str, trouble: str
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, kind: str, fault: str
 ) -> None:
     fail(mms, kind, FIVE)
     async with harness_on(config_on(mms_url), clock) as harness:
         await harness.refresh()
         fail(mms, kind, (*FIVE, (6, "sales", "table_6")))
-        getattr(mms, trouble).add(kind)
+        getattr(mms, fault).add(kind)
         clock.advance(60)
         assert (await harness.refresh()).value("mms_refresh_success", collector="failures") == 0
-        getattr(mms, trouble).clear()
+        getattr(mms, fault).clear()
         expected = fail(mms, kind, OTHER_FIVE)
         clock.advance(60)
         harness.refresher.note_reload()
@@ -190,17 +190,17 @@ def recover(mms: HandWrittenMms) -> None:
     mms.totals.clear()
 
 
-@pytest.mark.parametrize("trouble", [lose_a_row, answer_500, overstate])
+@pytest.mark.parametrize("fault", [lose_a_row, answer_500, overstate])
 @pytest.mark.parametrize("running", ["DOING", "DONE"])
 async def test_one_bad_page_hides_jobs_of_unknown_status_until_the_next_refresh_only(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock, trouble: Callable[[HandWrittenMms], None], running: str
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, fault: Callable[[HandWrittenMms], None], running: str
 ) -> None:
     mms.add_job(1, "CANCELLED")
     mms.add_job(2, running)
     async with harness_on(config_on(mms_url), clock) as harness:
         assert (await harness.refresh()).value("mms_jobs", status="UNKNOWN") == 1
         mms.row["tablesDoingNum"] = 1
-        trouble(mms)
+        fault(mms)
         clock.advance(60)
         served = await harness.refresh()
         assert (served.value("mms_jobs", status="UNKNOWN"), incomplete(served, "ListMmsJobs")) == (None, 1)

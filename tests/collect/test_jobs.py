@@ -53,7 +53,7 @@ async def test_an_idle_source_is_read_once_per_idle_interval(clock: ManualClock)
                 clock.advance(60)
                 served = await harness.refresh()
             assert {operation for operation, _ in simulator.calls} == {"ListMmsDataSources"}
-            assert len(served.by("mms_jobs", "source_id", status="DONE")) == 4, "what is left alone stays fresh"
+            assert len(served.by("mms_jobs", "source_id", status="DONE")) == 4, "an idle source stays fresh"
             assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {1}
             clock.advance(61)
             await harness.refresh()
@@ -78,7 +78,7 @@ async def test_a_finished_job_lingers_as_done_until_linger_ends(
     mms.add_history(history)
     async with harness_on(config_on(mms_url, jobs={"linger": "15m"}), clock) as harness:
         served = await harness.refresh()
-        assert set(served.by("mms_job_tasks", "job_id")) == {"1"}, "what was done before has no series"
+        assert set(served.by("mms_job_tasks", "job_id")) == {"1"}, "an earlier finished job has no series"
         job |= {"status": "DONE", "taskDone": 4}
         clock.advance(60)
         served = await harness.refresh()
@@ -102,7 +102,7 @@ async def test_a_job_finished_behind_the_first_page_is_found_by_name(
         mms.calls.clear()
         for _ in range(2):
             served = await harness.refresh()
-            assert mms.calls["name"] <= 2, "one page a refresh"
+            assert mms.calls["name"] <= 2, "one page per refresh"
         assert served.value("mms_job_status", job_id="1", status="DONE") == 1
 
 
@@ -167,7 +167,7 @@ async def test_the_series_limit_prefers_the_newest_unfinished_jobs(
         assert set(served.by("mms_job_tasks", "job_id")) == {"2", "3", "4"}
         assert served.value("mms_job_series_omitted") == 2
         assert served.value("mms_jobs", status="FAILED") == 1
-        assert served.value("mms_jobs_stopped") == 2, "those without series count, too"
+        assert served.value("mms_jobs_stopped") == 2, "jobs without series count too"
 
 
 @by_page_and_by_lists
@@ -452,7 +452,7 @@ async def test_each_job_is_kept_as_one_object(
             for job_id, fields in change.items():
                 rows[job_id].update(fields)
             await harness.refresh()
-            (source,) = harness.refresher._sources.by_id.values()  # noqa: SLF001 - what nobody else can tell
+            (source,) = harness.refresher._sources.by_id.values()  # noqa: SLF001 - not visible otherwise
             memory, shown = source.jobs.state, harness.refresher.snapshot().sources[0].jobs
             assert shown is not None
             finished = [job for job, _ in memory.finished.values()]
@@ -510,26 +510,26 @@ async def test_a_page_too_small_for_all_jobs_is_not_retried_if_lists_fail(
         assert mms.calls == {"all": 1, "INIT": 3, "DOING": 3}
 
 
-@pytest.mark.parametrize("trouble", ["refused", "broken", "too large"])
+@pytest.mark.parametrize("fault", ["refused", "broken", "too large"])
 async def test_lists_are_read_after_an_unreadable_page(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, trouble: str
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     mms.add_job(1, "DOING")
     for job_id in range(2, 40):
-        mms.add_job(job_id, "FAILED", config={"tables": ["t" * 1000]} if trouble == "too large" else {})
-        mms.jobs[-1]["status"] = "DONE" if trouble == "too large" and job_id > 3 else "FAILED"
-    if trouble == "too large":
+        mms.add_job(job_id, "FAILED", config={"tables": ["t" * 1000]} if fault == "too large" else {})
+        mms.jobs[-1]["status"] = "DONE" if fault == "too large" and job_id > 3 else "FAILED"
+    if fault == "too large":
         monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 38_000)
         mms.page_caps["DONE"] = 1
     else:
-        getattr(mms, trouble).add("all")
+        getattr(mms, fault).add("all")
     async with harness_on(config_on(mms_url), clock) as harness:
         served = await harness.refresh()
         assert served.value("mms_jobs", status="DOING") == 1
         assert served.value("mms_refresh_success", collector="jobs") == 1
         mms.calls.clear()
         await harness.refresh()
-        assert mms.calls == {"INIT": 1, "DOING": 1, "FAILED": 1, "DONE": 1}, "nor is it tried again at once"
+        assert mms.calls == {"INIT": 1, "DOING": 1, "FAILED": 1, "DONE": 1}, "the page is not retried immediately"
 
 
 async def test_one_page_is_read_after_an_outage(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:

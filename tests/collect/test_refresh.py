@@ -158,8 +158,8 @@ async def test_a_failure_is_logged_when_it_begins_and_when_it_ends(simulator: Si
             for _ in range(3):
                 await harness.refresh()
         seen = [line for line in lines if line["log_level"] != "debug"]
-        told = [(line["log_level"], line["collector"], line.get("reasons")) for line in seen]
-        assert told == [("warning", "datasources", "permission"), ("info", "datasources", None)]
+        logged = [(line["log_level"], line["collector"], line.get("reasons")) for line in seen]
+        assert logged == [("warning", "datasources", "permission"), ("info", "datasources", None)]
 
 
 async def test_an_unexpected_error_in_one_source_affects_nothing_else(
@@ -300,8 +300,8 @@ async def test_a_log_line_names_the_source(simulator: Simulator, clock: ManualCl
         simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", source_id=2000001, status=403))
         with capture_logs() as lines:
             await harness.refresh()
-        (told,) = (line for line in lines if line["log_level"] == "warning")
-        assert told["about"] == "hive-sales-001 (2000001)"
+        (warning,) = (line for line in lines if line["log_level"] == "warning")
+        assert warning["about"] == "hive-sales-001 (2000001)"
 
 
 async def test_the_end_of_a_credential_outage_is_logged_once(simulator: Simulator, clock: ManualClock) -> None:

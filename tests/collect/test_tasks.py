@@ -66,7 +66,7 @@ async def test_served_tasks_equal_the_simulated_world(clock: ManualClock) -> Non
                 assert_tasks_equal(served, truth, source_id)
                 seen |= {task.status or "" for task in truth.tasks(source_id)}
             clock.advance(47)
-    assert seen == set(TASK_STATUSES), "the story shows every status"
+    assert seen == set(TASK_STATUSES), "the run includes every status"
 
 
 async def test_the_tasks_collector_is_disabled_by_default(clock: ManualClock) -> None:
@@ -174,7 +174,7 @@ async def test_tasks_on_several_pages_are_counted_by_rows(
     async with harness_on(config_on(mms_url, tasks=ON), clock) as harness:
         served = await harness.refresh()
         assert served.value("mms_job_tasks_by_status", job_id="1", status="DONE") == 38
-        assert served.value("mms_job_tasks_retried", job_id="1") == 3, "tasks, not tries"
+        assert served.value("mms_job_tasks_retried", job_id="1") == 3, "tasks, not retries"
         assert mms.calls["tasks"] == STATUSES + 9
 
 
@@ -218,7 +218,7 @@ async def test_an_unknown_task_status_counts_as_unknown_and_is_reported(
         assert served.value("mms_job_tasks_by_status", job_id="1", status="DONE") == 1
         strange = {"operation": "ListMmsTasks", "field": "status"}
         assert served.value("mms_exporter_unexpected_values_total", **strange) == 2
-        assert served.value("mms_tasks", status="UNKNOWN") is None, "no total says how many there are"
+        assert served.value("mms_tasks", status="UNKNOWN") is None, "the number is unknown"
 
 
 async def test_retried_tasks_are_absent_if_any_task_lacks_the_field(
@@ -255,7 +255,7 @@ async def test_unreadable_tasks_of_one_job_are_kept_until_stale(
             task["status"] = "DATA_DONE"
         clock.advance(300)
         served = await harness.refresh()
-        assert served.value("mms_job_tasks_by_status", job_id="1", status="DATA_DOING") == 1, "as it was"
+        assert served.value("mms_job_tasks_by_status", job_id="1", status="DATA_DOING") == 1, "unchanged"
         assert served.value("mms_job_tasks_by_status", job_id="2", status="DATA_DONE") == 1
         assert served.value("mms_refresh_success", collector="tasks") == 0
         assert served.value("mms_datasource_refresh_success") == 0

@@ -1,4 +1,4 @@
-"""The collector of watched tables and partitions: what is found, tracked_ids, missed, and said of it."""
+"""The collector of watched tables and partitions: search, renames, missing objects and logs."""
 
 from dataclasses import replace
 from typing import Any
@@ -122,7 +122,7 @@ async def test_a_missing_object_is_logged_once_and_retried_later(
                 served = await harness.refresh()
         assert sorted(line["watched"] for line in lines) == ["table 22", "table sales/orders"]
         assert (mms.calls["tables"], mms.calls["table"]) == (1, 1)
-        assert served.value("mms_refresh_success", collector="watch") == 1, "nothing there is not could not ask"
+        assert served.value("mms_refresh_success", collector="watch") == 1, "a missing object is not a failed call"
         mms.add_table(22, "sales", "clicks")
         mms.add_table(23, "sales", "orders")
         assert not watched(await harness.refresh())

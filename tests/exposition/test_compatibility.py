@@ -12,7 +12,7 @@ from exporter.exposition.families.metric_table import METRIC_GROUPS
 GOLDEN = Path(__file__).parent.parent / "golden" / "metrics.txt"
 PROMISE = (
     "docs/compatibility.md promises name, type and labels of these metrics, which dashboards and alert rules use. A new"
-    " label is a change, too, because it breaks joins. Keep the old metric for one version beside its replacement, list"
+    " label is also a change: it breaks joins. Keep the old metric for one version beside its replacement, list"
     ' it in the changelog under "Changed" or "Removed", raise the version number that the promise names, and then remove'
     f" the line from tests/golden/{GOLDEN.name}:"
 )

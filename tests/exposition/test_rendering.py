@@ -70,7 +70,7 @@ def test_only_changed_parts_are_rendered_again(rendered: list[object]) -> None:
 
 
 async def test_a_refresh_without_changes_renders_only_freshness(rendered: list[object]) -> None:
-    """The time of the last success moves for every source and collector, whatever else stands still."""
+    """The time of the last success changes with every refresh."""
     async with refreshed_harness() as (harness, world):
         rendered.clear()
         await harness.refresh()
@@ -93,7 +93,7 @@ async def test_a_changed_source_renders_only_its_parts_and_freshness(
 
 @asynccontextmanager
 async def refreshed_harness() -> AsyncIterator[tuple[Harness, World]]:
-    """Provide an exporter that has refreshed once, a minute ago, and what it reads, which stands still."""
+    """Provide a harness refreshed once, one minute ago, and its static world."""
     world, clock = World(WorldOptions(sources=5, failure_rate=0), clock=ManualClock()), ManualClock()
     async with (
         Simulator(world, identities=[IDENTITY]) as simulator,
@@ -133,7 +133,7 @@ def test_chunks_and_appended_text_form_one_gzip_member(pieces: list[bytes], rest
 
 
 def test_unchanged_families_are_the_same_bytes_object() -> None:
-    """A page of megabytes is not put together anew for the few families that a refresh moves."""
+    """Joining a page of megabytes again would waste time if few families change."""
     renderer = Renderer()
     pages = [
         renderer.render(Snapshot((AccountSnapshot("a", up=True, sources=(source(1, tables_done=done), source(2))),)))
