@@ -9,8 +9,8 @@ from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOption
 from exporter.simulator.faults.fault_plan import Kind
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.conftest import IDENTITY, config_on
-from tests.harness import Harness, harness_on
 from tests.exposition_parser import Exposition
+from tests.harness import Harness, harness_on
 
 FIRST = 2000001
 FIVE = tuple((number, "sales", f"table_{number}") for number in range(1, 6))

@@ -12,9 +12,9 @@ from exporter.exposition.families.metric_table import METRIC_GROUPS
 GOLDEN = Path(__file__).parent.parent / "golden" / "metrics.txt"
 PROMISE = (
     "docs/compatibility.md promises name, type and labels of these metrics, which dashboards and alert rules use. A new"
-    " label is also a change: it breaks joins. Keep the old metric for one version beside its replacement, list"
-    ' it in the changelog under "Changed" or "Removed", raise the version number that the promise names, and then remove'
-    f" the line from tests/golden/{GOLDEN.name}:"
+    " label is also a change: it breaks joins. Keep the old metric for one version beside its replacement, list it in"
+    ' the changelog under "Changed" or "Removed", raise the version number that the promise names, and then remove the'
+    f" line from tests/golden/{GOLDEN.name}:"
 )
 NEW = f"new metrics, whose names, types and labels must stay: UPDATE_GOLDEN=1 adds them to tests/golden/{GOLDEN.name}:"
 
