@@ -10,7 +10,7 @@ _LCG_MULTIPLIER: Final = 2862933555777941757
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of `total` exporters of the same configuration; exactly one of them reads each source."""
+    """One of `total` exporters that share the data sources of a configuration."""
 
     index: int = 0
     """From 0."""

@@ -18,7 +18,7 @@ from exporter.sharding import UNSHARDED, Shard
 from tests.exposition_parser import Exposition, read
 
 LIMIT_SECONDS: Final = 120.0
-"""Limit of a wait for an event: generous, because the machine may be many times slower than an idle one."""
+"""Limit of each wait for an event; long, because the machine may be busy."""
 
 
 async def no_sleep(_: float) -> None:

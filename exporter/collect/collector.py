@@ -67,7 +67,10 @@ class SourceReader(Protocol):
 
 
 class SourcesCollector:
-    """Reads each data source separately; a missing permission is reported once, for the collector."""
+    """Reads each data source separately.
+
+    A missing permission is an error of the collector, not of its sources.
+    """
 
     def __init__(
         self, name: str, reader: SourceReader, context: CollectorContext, permissions: Permissions | None = None

@@ -15,7 +15,7 @@ from exporter.errors import ExporterError, InternalError, MmsError
 T = TypeVar("T")
 
 MAX_SLICE_SECONDS: Final = 0.002
-"""Work that never waits for I/O yields to the event loop after this time, so that it does not delay scrapes."""
+"""Work without I/O yields to the event loop after this time, so that scrapes are not delayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,10 @@ class FanOut:
         work: Callable[[T], Awaitable[None]],
         name_of: Callable[[T], str] = lambda _: "",
     ) -> list[ExporterError]:
-        """Run `work` for each item and return all errors; `name_of` names an item in logs."""
+        """Run `work` for each item and return all errors.
+
+        `name_of` names an item in logs.
+        """
         pending = iter(items)
         errors: list[ExporterError] = []
         loop = asyncio.get_running_loop()

@@ -27,7 +27,7 @@ READS = {"ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartition
     [(100, 4, 0.4), (60, 120, 0.4), pytest.param(1000, 4, 0.03, marks=pytest.mark.scale)],
 )
 async def test_served_values_equal_the_simulated_world(refreshes: int, finished: int, fails: float) -> None:
-    """`finished` jobs of each source fit one page with the others, or not.
+    """Run with finished jobs that fit one page, and with too many.
 
     `fails` is the probability that a finished or running unit fails between two refreshes.
     """

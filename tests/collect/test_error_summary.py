@@ -1,4 +1,4 @@
-"""The snapshot has the errors of a refresh: a bounded number, of every reason, without vendor texts."""
+"""The error summary of a refresh: bounded, with every reason, without vendor texts."""
 
 from exporter.collect.error_summary import MAX_ERRORS_PER_COLLECTOR, summarized_errors
 from exporter.errors import CallTimedOut, InternalError, PermissionRefused

@@ -259,7 +259,7 @@ def test_a_listing_renames_the_failures_of_its_source() -> None:
     source = SourceState(before, 1.0)
     source.failures.state = FailureState().with_kinds({"table": nothing}, before.name)
     source.update_row(after, 2.0)
-    assert source.failures.state.figures == FailuresStats(after.name, FailedUnits((), 0), None)
+    assert source.failures.state.stats == FailuresStats(after.name, FailedUnits((), 0), None)
 
 
 async def test_failures_expire_without_a_refresh(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:

@@ -117,7 +117,7 @@ class JobsReader:
             read = self._after_unusable(unusable, previous, read, now) if unusable else read
         failed = _newest(read.lists.in_status("FAILED"))[: self.settings.max_series_per_source]
         state = JobState(
-            figures=JobsStats(name, read.lists.counts(), stopped=0, jobs=(), omitted=0),
+            stats=JobsStats(name, read.lists.counts(), stopped=0, jobs=(), omitted=0),
             row=row if read.is_complete else None,
             read_at=now,
             unfinished=_reuse_equal(previous.unfinished, read.lists.unfinished()),
@@ -271,20 +271,20 @@ class JobsReader:
 
     def _with_series(self, state: JobState, previous: JobState) -> JobState:
         """Return `state` with the jobs that have series."""
-        if state.figures is None:
+        if state.stats is None:
             return state
         finished = {key: job for key, (job, _) in state.finished.items()}
         # Unfinished jobs come first, then failed and finished ones, each newest first.
         ranked = [*_newest(state.unfinished), *_newest(state.failed), *_newest(finished)]
         stopped = [job.stopped for job in state.unfinished.values()]
         limit = self.settings.max_series_per_source
-        figures = replace(
-            state.figures,
+        stats = replace(
+            state.stats,
             stopped=None if None in stopped or not state.has_all_unfinished else sum(map(bool, stopped)),
             jobs=tuple(sorted(ranked[:limit], key=lambda job: job.job_id)),
             omitted=max(0, len(state.unfinished) - limit),
         )
-        return replace(state, figures=previous.figures if previous.figures == figures else figures)
+        return replace(state, stats=previous.stats if previous.stats == stats else stats)
 
     def _stats(self, job: Job) -> JobStats:
         stats = JobStats(

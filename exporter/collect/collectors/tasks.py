@@ -51,7 +51,7 @@ class TasksReader:
         previous, errors = source.tasks.state, list[MmsError]()
         is_idle = previous.is_idle(source.row, now, self.idle_interval) and not source.jobs.state.unfinished_or_missing
         state = previous.confirmed(now) if is_idle else await self._next_state(source, now, errors)
-        source.tasks.state = state.with_figures(source.name, previous.figures)
+        source.tasks.state = state.with_stats(source.name, previous.stats)
         source.tasks.at = state.confirmed_at or source.tasks.at
         if errors:
             raise errors[0]
@@ -140,15 +140,15 @@ def tasks_collector(context: CollectorContext, idle_interval: float, stale_after
 def _unfinished(source: SourceState, oldest: float) -> list[JobStats]:
     """Return the unfinished jobs with series, unless older than `oldest`."""
     state = source.jobs.state
-    if state.figures is None or source.jobs.at < oldest:
+    if state.stats is None or source.jobs.at < oldest:
         return []
-    return [job for job in state.figures.jobs if job.job_id in state.unfinished]
+    return [job for job in state.stats.jobs if job.job_id in state.unfinished]
 
 
 def _is_finished(source: SourceState, counts: Mapping[str, int]) -> bool:
     """Return whether no job, or without the jobs collector no task, is unfinished."""
     if not source.jobs.succeeded:
         return False
-    if source.jobs.state.figures is None:  # the jobs collector is disabled
+    if source.jobs.state.stats is None:  # the jobs collector is disabled
         return all_ended(status for status, count in counts.items() if count)
     return source.jobs.state.is_finished

@@ -36,7 +36,7 @@ class WatchCollector:
     def inherit_from(self, previous: "WatchCollector") -> None:
         """Take over the state of the same objects in known sources."""
         sources = self._context.sources.by_id
-        found = (each for each in previous._watched if each.figures is not None)  # noqa: SLF001 - same class
+        found = (each for each in previous._watched if each.stats is not None)  # noqa: SLF001 - same class
         known = {each.target: each for each in found if each.source_id in sources}
         self._watched = [known.get(each.target, each) for each in self._watched]
 
@@ -57,23 +57,23 @@ class WatchCollector:
 
     def read_at(self) -> Iterator[float]:
         """Yield when each watched object was read."""
-        return (watched.read_at for watched in self._watched if watched.figures is not None)
+        return (watched.read_at for watched in self._watched if watched.stats is not None)
 
     def tables(self, oldest: float) -> tuple[TableStats, ...]:
         """Return the watched tables read since `oldest`."""
-        return tuple(figures for figures in self._fresh(oldest) if isinstance(figures, TableStats))
+        return tuple(stats for stats in self._fresh(oldest) if isinstance(stats, TableStats))
 
     def partitions(self, oldest: float) -> tuple[PartitionStats, ...]:
         """Return the watched partitions read since `oldest`."""
-        return tuple(figures for figures in self._fresh(oldest) if isinstance(figures, PartitionStats))
+        return tuple(stats for stats in self._fresh(oldest) if isinstance(stats, PartitionStats))
 
     def _fresh(self, oldest: float) -> Iterator[TableStats | PartitionStats]:
         """Yield each object once, even if several entries match it."""
         # A duplicate series would make every scrape fail.
         fresh: dict[tuple[str, int, int], TableStats | PartitionStats] = {}
         for watched in self._watched:
-            if watched.figures is not None and watched.read_at >= oldest:
-                fresh.setdefault(_identity(watched.figures), watched.figures)
+            if watched.stats is not None and watched.read_at >= oldest:
+                fresh.setdefault(_identity(watched.stats), watched.stats)
         return iter(fresh.values())
 
     async def _read(self, watched: Watched) -> None:
@@ -143,24 +143,24 @@ class WatchCollector:
         row = await self._permissions.call(
             kind.get_operation, lambda: kind.get(self._context.client, source.name.source_id, object_id)
         )
-        figures = kind.figures(row, source.name, self._context.account.time_zone)
-        if unexpected := list(_unexpected_fields(watched, row, figures)):
+        stats = kind.stats(row, source.name, self._context.account.time_zone)
+        if unexpected := list(_unexpected_fields(watched, row, stats)):
             self._context.observer.unexpected(kind.get_operation, unexpected)
-        watched.figures = watched.figures if watched.figures == figures else figures
+        watched.stats = watched.stats if watched.stats == stats else stats
         watched.read_at = self._context.clock.monotonic()
         watched.is_missing = False
 
 
-def _identity(figures: TableStats | PartitionStats) -> tuple[str, int, int]:
+def _identity(stats: TableStats | PartitionStats) -> tuple[str, int, int]:
     """Return the kind, source id and object id that MMS returned."""
-    if isinstance(figures, TableStats):
-        return "table", figures.name.source_id, figures.table_id
-    return "partition", figures.name.source_id, figures.partition_id
+    if isinstance(stats, TableStats):
+        return "table", stats.name.source_id, stats.table_id
+    return "partition", stats.name.source_id, stats.partition_id
 
 
-def _unexpected_fields(watched: Watched, row: Any, figures: TableStats | PartitionStats) -> Iterator[str]:  # noqa: ANN401 - either kind's record
+def _unexpected_fields(watched: Watched, row: Any, stats: TableStats | PartitionStats) -> Iterator[str]:  # noqa: ANN401 - either kind's record
     """Yield the API names of fields with unknown or unparsable values."""
-    if figures.status is not None and not watched.target.kind.knows_status(figures.status.upper()):
+    if stats.status is not None and not watched.target.kind.knows_status(stats.status.upper()):
         yield "status"
-    if row.last_ddl_time is not None and figures.last_ddl_at is None:
+    if row.last_ddl_time is not None and stats.last_ddl_at is None:
         yield "lastDdlTime"

@@ -41,7 +41,7 @@ class WatchKind(Protocol):
     def names(self, row: Any) -> Names:  # noqa: ANN401 - the kind's record
         """Return the names of an object."""
 
-    def figures(self, row: Any, name: SourceName, zone: ZoneInfo) -> TableStats | PartitionStats:  # noqa: ANN401 - the kind's record
+    def stats(self, row: Any, name: SourceName, zone: ZoneInfo) -> TableStats | PartitionStats:  # noqa: ANN401 - the kind's record
         """Return the values of an object."""
 
     def knows_status(self, status: str) -> bool:
@@ -68,7 +68,7 @@ class Tables:
         """Return database and table."""
         return row.db_name, row.name
 
-    def figures(self, row: Table, name: SourceName, zone: ZoneInfo) -> TableStats:
+    def stats(self, row: Table, name: SourceName, zone: ZoneInfo) -> TableStats:
         """Return the values of a table."""
         return TableStats(
             name=name,
@@ -110,7 +110,7 @@ class Partitions:
         """Return database, table and value."""
         return row.db_name, row.table_name, row.value
 
-    def figures(self, row: Partition, name: SourceName, zone: ZoneInfo) -> PartitionStats:
+    def stats(self, row: Partition, name: SourceName, zone: ZoneInfo) -> PartitionStats:
         """Return the values of a partition."""
         return PartitionStats(
             name=name,
@@ -163,7 +163,7 @@ class Watched:
     """Next page to search for the names."""
     ids_seen: set[int] = field(default_factory=set)
     """Object ids on earlier pages."""
-    figures: TableStats | PartitionStats | None = None
+    stats: TableStats | PartitionStats | None = None
     read_at: float = 0.0
     """Monotonic seconds."""
     is_missing: bool = False
@@ -179,7 +179,7 @@ class Watched:
 
     def reset(self) -> None:
         """Drop its values and restart the search for its names."""
-        self.figures, self.object_id = None, self.target.object_id
+        self.stats, self.object_id = None, self.target.object_id
         self.restart_search()
 
     def restart_search(self) -> None:
@@ -188,8 +188,8 @@ class Watched:
 
     def rename_source(self, name: SourceName) -> None:
         """Update the name of its source."""
-        if self.figures is not None and self.figures.name != name:
-            self.figures = replace(self.figures, name=name)
+        if self.stats is not None and self.stats.name != name:
+            self.stats = replace(self.stats, name=name)
 
 
 def watch_targets(watch: Watch) -> Iterator[WatchTarget]:

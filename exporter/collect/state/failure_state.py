@@ -106,24 +106,24 @@ class Lookups:
 class FailureState:
     """State of a source's failures; empty at first."""
 
-    figures: FailuresStats | None = None
+    stats: FailuresStats | None = None
     kinds: Mapping[Kind, KindState] = field(default_factory=dict)
     lookups: Lookups = field(default_factory=Lookups)
 
     def invalidated(self) -> Self:
-        """Return the same figures, with all lists to be read again."""
+        """Return the same values, with all lists to be read again."""
         return replace(self, kinds={kind: state.invalidated() for kind, state in self.kinds.items()})
 
     def renamed(self, name: SourceName) -> Self:
         """Return the same failures under the source's new name."""
-        if self.figures is None or self.figures.name == name:
+        if self.stats is None or self.stats.name == name:
             return self
-        return replace(self, figures=structs.replace(self.figures, name=name))
+        return replace(self, stats=structs.replace(self.stats, name=name))
 
     def with_kinds(self, kinds: Mapping[Kind, KindState], name: SourceName) -> Self:
-        """Return the state with `kinds`; equal figures stay the same object."""
+        """Return the state with `kinds`; equal stats stay the same object."""
         if not kinds:
-            return replace(self, kinds=kinds, figures=None)
+            return replace(self, kinds=kinds, stats=None)
         tables, partitions = (kinds[kind].failures if kind in kinds else None for kind in ("table", "partition"))
-        figures = FailuresStats(name, tables, partitions)
-        return replace(self, kinds=kinds, figures=self.figures if self.figures == figures else figures)
+        stats = FailuresStats(name, tables, partitions)
+        return replace(self, kinds=kinds, stats=self.stats if self.stats == stats else stats)

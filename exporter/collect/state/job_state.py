@@ -49,7 +49,7 @@ class JobLookup(Struct, frozen=True, gc=False):
 class JobState(Struct, frozen=True, gc=False):
     """State of a source's jobs; empty at first."""
 
-    figures: JobsStats | None = None
+    stats: JobsStats | None = None
     row: DataSource | None = None
     """Row of the source when all its jobs were read; None if some were not."""
     read_at: float = 0.0
@@ -72,7 +72,7 @@ class JobState(Struct, frozen=True, gc=False):
 
     def may_fit_one_page(self, now: float) -> bool:
         """Return whether to try reading all jobs as one page."""
-        known = sum(self.figures.counts.values()) if self.figures else 0
+        known = sum(self.stats.counts.values()) if self.stats else 0
         return known <= PAGE_SIZE and now >= self.page_backoff.retry_at
 
     def is_failed_page_current(self, first: Page[Job], wanted: int) -> bool:
@@ -105,12 +105,12 @@ class JobState(Struct, frozen=True, gc=False):
 
     def renamed(self, name: SourceName) -> Self:
         """Return the same jobs under the source's new name."""
-        if self.figures is None or self.figures.name == name:
+        if self.stats is None or self.stats.name == name:
             return self
-        return replace(self, figures=replace(self.figures, name=name))
+        return replace(self, stats=replace(self.stats, name=name))
 
     def invalidated(self) -> Self:
-        """Return the same figures, with all lists to be read again."""
+        """Return the same values, with all lists to be read again."""
         return replace(self, row=None, failed_page=None, page_fingerprint=None)
 
     def without_lingering_times(self) -> Self:

@@ -18,7 +18,7 @@ class CollectorState(Protocol):
     """State of one collector for one source."""
 
     def invalidated(self) -> Self:
-        """Return the same figures, to be read again without shortcuts."""
+        """Return the same values, to be read again without shortcuts."""
 
 
 S = TypeVar("S", bound=CollectorState)
@@ -48,7 +48,7 @@ class Cached(Struct, Generic[S], gc=False):
 class SourceState:
     """State of one data source."""
 
-    figures: SourceStats
+    stats: SourceStats
     listed_at: float
     """Monotonic seconds."""
     is_listed: bool = True
@@ -62,12 +62,12 @@ class SourceState:
     @property
     def name(self) -> SourceName:
         """Return the labels of its series."""
-        return self.figures.name
+        return self.stats.name
 
     @property
     def row(self) -> DataSource | None:
         """Return its row if the last listing contained it, else None."""
-        return self.figures.row if self.is_listed else None
+        return self.stats.row if self.is_listed else None
 
     @property
     def is_refreshed(self) -> bool:
@@ -85,37 +85,37 @@ class SourceState:
 
     def is_admitted_by(self, selection: Selection) -> bool:
         """Return whether `selection` includes it."""
-        return selection.admits(self.figures.row.name or "", self.figures.row.type or "")
+        return selection.admits(self.stats.row.name or "", self.stats.row.type or "")
 
-    def update_row(self, figures: SourceStats, now: float) -> None:
+    def update_row(self, stats: SourceStats, now: float) -> None:
         """Update it from a listing at `now`, in monotonic seconds."""
         self.listed_at = now
-        if self.figures != figures:
-            self.figures = figures
-            self.jobs.state = self.jobs.state.renamed(figures.name)
-            self.failures.state = self.failures.state.renamed(figures.name)
-            self.tasks.state = self.tasks.state.renamed(figures.name)
+        if self.stats != stats:
+            self.stats = stats
+            self.jobs.state = self.jobs.state.renamed(stats.name)
+            self.failures.state = self.failures.state.renamed(stats.name)
+            self.tasks.state = self.tasks.state.renamed(stats.name)
 
     def read_at(self) -> Iterator[float]:
         """Yield when each of its values was last read or confirmed."""
         yield self.listed_at
-        if self.jobs.state.figures is not None:
+        if self.jobs.state.stats is not None:
             yield self.jobs.at
-        if self.failures.state.figures is not None:
+        if self.failures.state.stats is not None:
             yield self.failures.at
-        if self.tasks.state.figures is not None:
+        if self.tasks.state.stats is not None:
             yield self.tasks.at
 
     def snapshot(self, oldest: float) -> SourceSnapshot:
         """Return its values, omitting those older than `oldest`."""
         return SourceSnapshot(
             name=self.name,
-            figures=self.figures if self.listed_at >= oldest else None,
-            jobs=self.jobs.state.figures if self.jobs.at >= oldest else None,
+            figures=self.stats if self.listed_at >= oldest else None,
+            jobs=self.jobs.state.stats if self.jobs.at >= oldest else None,
             refreshed=self.is_refreshed,
             last_success_at=self.last_success_at,
-            failures=self.failures.state.figures if self.failures.at >= oldest else None,
-            tasks=self.tasks.state.figures if self.tasks.at >= oldest else None,
+            failures=self.failures.state.stats if self.failures.at >= oldest else None,
+            tasks=self.tasks.state.stats if self.tasks.at >= oldest else None,
         )
 
 
@@ -182,8 +182,8 @@ class SourceStates:
             source.is_listed = source_id in listed
             if not source.is_listed and (is_complete or now - source.listed_at > max_unlisted_seconds):
                 del self.by_id[source_id]
-        for source_id, figures in listed.items():
-            self.by_id.setdefault(source_id, SourceState(figures, now)).update_row(figures, now)
+        for source_id, stats in listed.items():
+            self.by_id.setdefault(source_id, SourceState(stats, now)).update_row(stats, now)
 
     def note_successes(self, now: float) -> None:
         """Set the success time of completely read sources, in Unix seconds."""

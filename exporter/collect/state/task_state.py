@@ -27,7 +27,7 @@ class Timestamped(Generic[T]):
 class TaskState:
     """State of a source's tasks; empty at first."""
 
-    figures: TasksStats | None = None
+    stats: TasksStats | None = None
     row: DataSource | None = None
     """Row of the source when all tasks were read and none was unfinished, else None."""
     read_at: float = 0.0
@@ -49,22 +49,22 @@ class TaskState:
         return replace(self, counts=self.counts and replace(self.counts, at=now))
 
     def invalidated(self) -> Self:
-        """Return the same figures, to be read again."""
+        """Return the same values, to be read again."""
         return replace(self, row=None)
 
     def renamed(self, name: SourceName) -> Self:
         """Return the same tasks under the source's new name."""
-        if self.figures is None or self.figures.name == name:
+        if self.stats is None or self.stats.name == name:
             return self
-        return replace(self, figures=structs.replace(self.figures, name=name))
+        return replace(self, stats=structs.replace(self.stats, name=name))
 
-    def with_figures(self, name: SourceName, previous: TasksStats | None) -> Self:
-        """Return the state with new figures; `previous` if they are equal."""
+    def with_stats(self, name: SourceName, previous: TasksStats | None) -> Self:
+        """Return the state with new stats; `previous` if they are equal."""
         if self.confirmed_at is None:
-            return replace(self, figures=None)
+            return replace(self, stats=None)
         jobs = tuple(self.jobs[key].value for key in sorted(self.jobs))
-        figures = TasksStats(name, self.counts.value if self.counts else None, jobs)
-        return replace(self, figures=previous if previous == figures else figures)
+        stats = TasksStats(name, self.counts.value if self.counts else None, jobs)
+        return replace(self, stats=previous if previous == stats else stats)
 
 
 def all_ended(statuses: Iterable[str]) -> bool:
