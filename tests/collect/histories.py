@@ -28,7 +28,7 @@ QUIET_REFRESHES: Final = 3
 _COUNTS: Final = tuple(name for name in DataSource.__struct_fields__ if name.endswith("_num"))
 
 
-class RecordingObserver:
+class FieldRecorder:
     """Records unusable fields of responses."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class History:
 
     def __init__(self, seed: int, simulator: Simulator) -> None:
         self.seed, self.random, self.simulator = seed, Random(seed), simulator
-        self.clock, self.observer = ManualClock(), RecordingObserver()
+        self.clock, self.observer = ManualClock(), FieldRecorder()
         self.wanted = self.random.choice((1, 2, 3, 1000, 1000))
         self.wrong_total_at: float | None = None
         """When a `total` was last wrong, which the exporter cannot detect."""
