@@ -41,7 +41,7 @@ async def _with_history(finished: int) -> list[Figure]:
         for _ in range(ROUNDS):
             for taken in (steady, anew):
                 if taken is anew:
-                    account._sources.doubt_jobs()  # noqa: SLF001 - as a reload with other settings does
+                    account._sources.invalidate_jobs()  # noqa: SLF001 - as a reload with other settings does
                 started = time.process_time()
                 await account.refresh()
                 taken.append((time.process_time() - started, _loading_seconds(bodies)))

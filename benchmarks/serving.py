@@ -22,7 +22,7 @@ from benchmarks.worlds import Held
 from exporter import logs
 from exporter.app.service import Service
 from exporter.app.serving import WebOptions, serve
-from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
+from exporter.exposition.negotiation import CONTENT_TYPES, accepts_gzip, format_for
 from exporter.exposition.telemetry import Telemetry
 from exporter.process_memory import freeze_startup_objects, limit_malloc_arenas
 from exporter.simulator import ManualClock, ScaledClock, Simulator, World, WorldOptions
@@ -149,7 +149,7 @@ async def generated(options: dict[str, Any]) -> None:
 
 
 def _asked(request: web.Request) -> tuple[str, bool]:
-    return format_for(request.headers.get("accept", "")), takes_gzip(request.headers.get("accept-encoding", ""))
+    return format_for(request.headers.get("accept", "")), accepts_gzip(request.headers.get("accept-encoding", ""))
 
 
 def _headers(text_format: str, *, is_gzip: bool) -> dict[str, str]:

@@ -17,7 +17,7 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
     SourceStats,
 )
-from exporter.exposition.families.metric_table import PARTS
+from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.rendering import parts_by_kind
 from exporter.mms.models import DataSource
 
@@ -117,10 +117,11 @@ def registry(held: Snapshot) -> CollectorRegistry:
 
 
 def _families(held: Snapshot) -> Iterator[Metric]:
-    for kind, parts in zip(PARTS, parts_by_kind(held), strict=True):
+    parts = parts_by_kind(held)
+    for kind in METRIC_GROUPS:
         for family in kind.families:
             metric = GaugeMetricFamily(family.name, family.help, labels=kind.labels_of(family))
-            for part in parts:
+            for part in parts[kind.part]:
                 for of_member, member in kind.members(part):
                     for values, value in family.samples(member):
                         further = (each or "" for each in (*of_member, *values))

@@ -15,7 +15,7 @@ from docs.label_values import label_values
 from docs.queries import queries
 from exporter.config.config_text import schema_text
 from exporter.config.json_schema import attribute_docstrings, json_schema
-from exporter.exposition.families.metric_table import PARTS
+from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.telemetry import Telemetry
 from exporter.web.security.web_config import WebConfig
 from exporter.web.status import source_schema
@@ -70,7 +70,7 @@ TABLE_HEAD = ("| metric | type | labels | meaning |", "|---|---|---|---|")
 def metrics() -> str:
     """Return docs/metrics.md."""
     lines = [METRICS_HEAD, FRESHNESS, "## From MMS", "", *TABLE_HEAD]
-    for part in PARTS:
+    for part in METRIC_GROUPS:
         lines += (_row(each.name, "gauge", part.labels_of(each), each.help) for each in part.families)
     lines += ["", "## Metrics of the exporter", "", *TABLE_HEAD]
     for metric, labels in own_metrics():

@@ -1,4 +1,4 @@
-"""One account at work on a simulated MMS: refreshed on command, read back as a scraper would."""
+"""A refresher of one account on a simulated MMS, with parsed results."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,28 +14,28 @@ from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
 from exporter.mms.client_factory import create_client
-from exporter.sharding import WHOLE, Shard
-from tests.reading import Exposition, read
+from exporter.sharding import UNSHARDED, Shard
+from tests.exposition_parser import Exposition, read
 
 LIMIT_SECONDS: Final = 120.0
-"""Limit of a wait for an event: generous, because the machine may be many times slower than an idle one."""
+"""Limit of each wait for an event; long, because the machine may be busy."""
 
 
 async def no_sleep(_: float) -> None:
-    """Let others run, and do not wait: retries and waits of the server take no time in a test."""
+    """Yield without waiting, so that retries take no time in tests."""
     await asyncio.sleep(0)
 
 
-async def eventually(is_so: Callable[[], bool], seconds: float = LIMIT_SECONDS) -> None:
-    """Poll until `is_so`; fail after `seconds`."""
+async def eventually(condition: Callable[[], bool], seconds: float = LIMIT_SECONDS) -> None:
+    """Poll until `condition`; fail after `seconds`."""
     async with asyncio.timeout(seconds):
-        while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.01)
 
 
 @dataclass
 class Harness:
-    """A refresher, and the page that comes of it."""
+    """A refresher and the publisher of its snapshots."""
 
     refresher: AccountRefresher
     publisher: Publisher
@@ -45,23 +45,23 @@ class Harness:
     changes: list[None] = field(default_factory=list)
 
     async def refresh(self) -> Exposition:
-        """Refresh once, and return what is served then."""
+        """Refresh once and return the exposition."""
         await self.refresher.refresh()
         return await self.served()
 
     async def served(self) -> Exposition:
-        """Return what is served now."""
+        """Return the current exposition."""
         await self.publisher.publish()
         return read(self.publisher.body("text", gzip=False))
 
 
 @asynccontextmanager
 async def harness_on(
-    config: Config, clock: Callable[[], float], shard: Shard = WHOLE, wall: Callable[[], float] | None = None
+    config: Config, clock: Callable[[], float], shard: Shard = UNSHARDED, wall: Callable[[], float] | None = None
 ) -> AsyncIterator[Harness]:
-    """Provide the first account of `config` at work; its time is `clock`'s, and it never waits between attempts.
+    """Provide a harness of the first account of `config`.
 
-    Its wall clock is `wall`, where that is given.
+    `clock` is its monotonic clock, and also its wall clock unless `wall` is given. Retries never wait.
     """
     account = config.accounts[0]
     telemetry = Telemetry(with_process=False)

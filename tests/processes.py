@@ -12,9 +12,9 @@ from pathlib import Path
 
 from aiohttp import ClientSession
 
+from tests.exposition_parser import Exposition, read
 from tests.harness import LIMIT_SECONDS
 from tests.programs import ROOT
-from tests.reading import Exposition, read
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONUNBUFFERED": "1"}
 

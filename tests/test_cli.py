@@ -14,10 +14,10 @@ from aiohttp import ClientSession
 from exporter import __version__
 from exporter.simulator import Fault, Simulator, happen
 from exporter.simulator.world import events
+from tests.exposition_parser import read
 from tests.harness import eventually
 from tests.processes import run, serving, write_config
 from tests.programs import ROOT
-from tests.reading import read
 
 
 async def test_version_is_told_without_loading_what_it_does_not_need() -> None:

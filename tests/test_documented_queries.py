@@ -13,14 +13,14 @@ from docs.build import own_metrics
 from docs.label_values import COLLECTOR_MEANINGS, KIND_MEANINGS, OPERATION_MEANINGS, REASON_MEANINGS, STATUSES
 from docs.queries import FILE, groups
 from exporter.errors import REASONS
-from exporter.exposition.families.metric_table import PARTS
+from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.telemetry import OPERATIONS
-from tests.reading import Exposition, read
+from tests.exposition_parser import Exposition, read
 from tests.recorded_demo import END, pages, prometheus_with_the_demo
 
 QUERIES = [query for group in groups() for query in group["queries"]]
 OWN = [f"{metric.name}_total" if metric.type == "counter" else metric.name for metric, _ in own_metrics()]
-FAMILIES = [*([family.name for family in part.families] for part in PARTS), OWN]
+FAMILIES = [*([family.name for family in part.families] for part in METRIC_GROUPS), OWN]
 
 
 def shown(series: dict[str, Any]) -> str:
@@ -116,7 +116,9 @@ def test_every_reason_and_operation_of_the_code_is_listed() -> None:
 
 
 def test_every_status_that_is_served_is_listed(served: Exposition) -> None:
-    with_status = {family.name for part in PARTS for family in part.families if "status" in part.labels_of(family)}
+    with_status = {
+        family.name for part in METRIC_GROUPS for family in part.families if "status" in part.labels_of(family)
+    }
     assert set(STATUSES) == with_status
     found = values_of(served, "status")
     assert set(found) == with_status

@@ -52,8 +52,8 @@ async def test_refreshes_with_churn_hold_what_is_there_now(clock: ManualClock) -
 
 def held_by(harness: Harness) -> tuple[int, int]:
     """Return how many sources are remembered, and how many parts are kept rendered."""
-    groups = (group for kind in harness.publisher._renderer._kinds for group in kind._groups)  # noqa: SLF001 - held inside
-    kept = sum(len(group.parts) for group in groups)
+    batches = (batch for renderer in harness.publisher._renderer._groups for batch in renderer._batches)  # noqa: SLF001 - held inside
+    kept = sum(len(batch.parts) for batch in batches)
     return len(harness.refresher._sources.by_id), kept  # noqa: SLF001 - likewise
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from exporter.simulator import Simulator
+from tests.exposition_parser import Exposition
 from tests.harness import eventually
 from tests.processes import ENVIRONMENT, Running, run, serving, write_config
 from tests.programs import ROOT
-from tests.reading import Exposition
 
 RENAMED = "name: renamed"
 

@@ -1,4 +1,4 @@
-"""Shards: each data source is read by exactly one of them, always the same."""
+"""Shards: exactly one of them, always the same, owns each data source."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,20 +10,18 @@ IDS = st.integers(0, 2**63 - 1)
 
 
 @given(ACCOUNTS, IDS, st.integers(1, 20))
-def test_exactly_one_shard_holds_a_source(account: str, source_id: int, total: int) -> None:
-    assert sum(Shard(index, total).holds(account, source_id) for index in range(total)) == 1
+def test_exactly_one_shard_owns_a_source(account: str, source_id: int, total: int) -> None:
+    assert sum(Shard(index, total).owns(account, source_id) for index in range(total)) == 1
 
 
 @given(ACCOUNTS, IDS, st.integers(1, 20))
-def test_one_more_shard_takes_over_and_moves_nothing_between_the_others(
-    account: str, source_id: int, total: int
-) -> None:
-    before = [Shard(index, total).holds(account, source_id) for index in range(total)].index(True)
-    after = [Shard(index, total + 1).holds(account, source_id) for index in range(total + 1)].index(True)
+def test_an_added_shard_moves_nothing_between_the_others(account: str, source_id: int, total: int) -> None:
+    before = [Shard(index, total).owns(account, source_id) for index in range(total)].index(True)
+    after = [Shard(index, total + 1).owns(account, source_id) for index in range(total + 1)].index(True)
     assert after in {before, total}
 
 
-def test_the_shards_are_about_equal_and_stay_what_they_are() -> None:
+def test_shards_are_balanced_and_stable() -> None:
     shards = [Shard(index, 4) for index in range(4)]
-    counts = [sum(shard.holds("prod", source_id) for source_id in range(2_000_000, 2_001_000)) for shard in shards]
+    counts = [sum(shard.owns("prod", source_id) for source_id in range(2_000_000, 2_001_000)) for shard in shards]
     assert counts == [229, 247, 278, 246]

@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 from docs.build import FOLDER
-from exporter.exposition.families.metric_table import PARTS
+from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from tests.conftest import IDENTITY, config_on
 from tests.documented import blocks
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
 from tests.programs import PROMTOOLS, ROOT, program, said
-from tests.reading import Exposition
 
 PAGE = FOLDER / "sizing.md"
 EXAMPLES = FOLDER / "examples" / "sizing"
@@ -111,7 +111,7 @@ def test_promtool_accepts_the_scrape_configuration(promtool: str) -> None:
 def test_what_is_dropped_exists_and_nothing_shipped_uses_it() -> None:
     (job,) = yaml.safe_load(SCRAPING.read_text(encoding="utf-8"))["scrape_configs"]
     dropped = job["metric_relabel_configs"][0]["regex"].split("|")
-    assert set(dropped) <= {family.name for part in PARTS for family in part.families}
+    assert set(dropped) <= {family.name for part in METRIC_GROUPS for family in part.families}
     users = [
         *(ROOT / "deploy" / "prometheus" / "rules").glob("*.yaml"),
         *(ROOT / "grafana" / "dashboards").glob("*.json"),

@@ -8,10 +8,10 @@ from exporter.collect.snapshot import Snapshot
 from exporter.config.loading import Config
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
-from exporter.sharding import WHOLE, Shard
+from exporter.sharding import UNSHARDED, Shard
 
 
-async def refresh_once(config: Config, shard: Shard = WHOLE) -> tuple[bytes, bool]:
+async def refresh_once(config: Config, shard: Shard = UNSHARDED) -> tuple[bytes, bool]:
     """Return the exposition after one refresh of every account, and whether nothing failed.
 
     The process's own series are left out: node_exporter, which reads the file, has some of the same names.

@@ -16,7 +16,7 @@ from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
 from exporter.mms.client_factory import create_client
-from exporter.sharding import WHOLE, Shard
+from exporter.sharding import UNSHARDED, Shard
 from exporter.web.status.status_report import Load, StatusInput
 
 MAX_START_SPREAD_SECONDS: Final = 0.2
@@ -38,7 +38,7 @@ class _Running:
 class Service:
     """Everything that runs beside the HTTP server."""
 
-    def __init__(self, telemetry: Telemetry, clock: Clock = SYSTEM_CLOCK, shard: Shard = WHOLE) -> None:
+    def __init__(self, telemetry: Telemetry, clock: Clock = SYSTEM_CLOCK, shard: Shard = UNSHARDED) -> None:
         self._telemetry = telemetry
         self._clock = clock
         self._shard = shard
@@ -144,7 +144,7 @@ class Service:
     ) -> _Running:
         before = self._accounts.get(account.name)
         if before is not None and before.account.has_same_endpoint(account):
-            refresher.take_over(before.refresher)
+            refresher.inherit_from(before.refresher)
             client.inherit_from(before.client)
         share = index / len(config.accounts)
         delay = min(index * MAX_START_SPREAD_SECONDS, share * config.refresh.interval)

@@ -1,1 +1,1 @@
-"""From answers to a snapshot: the collectors and the refresh loop."""
+"""Collectors and the refresh loop: they read MMS and build snapshots."""

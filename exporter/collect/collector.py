@@ -1,4 +1,4 @@
-"""What a collector is, and the kind that reads one data source after another."""
+"""The collector protocol, and the collector that reads one data source after another."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from exporter.sharding import Shard
 
 @dataclass(frozen=True, slots=True)
 class CollectorContext:
-    """What the collectors of one account work with."""
+    """Dependencies that the collectors of one account share."""
 
     account: Account
     client: Client
@@ -28,77 +28,82 @@ class CollectorContext:
     clock: Clock
     log: BoundLogger
     note_progress: Callable[[], None]
-    """To be called when something was read, since it may be shown before the rest is."""
+    """Called after each read, so that partial results can be published."""
     shard: Shard
-    """Which of the account's data sources are read here."""
+    """Selects the data sources of the account that this process reads."""
 
     @property
     def fan_out(self) -> FanOut:
-        """What reads several things at a time: more than may be asked for at once, so that one always waits to ask."""
+        """Return the worker pool of the account."""
+        # 50 % more workers than requests in flight: one is always waiting for a free request slot.
         return FanOut(self.account.concurrency + self.account.concurrency // 2, self.log)
 
 
 class Collector(Protocol):
-    """One kind of figures of one account; the label `collector` is its name."""
+    """Reads one kind of values of one account."""
 
     @property
     def name(self) -> str:
-        """What it collects."""
+        """Value of the label `collector`."""
 
     async def collect(self) -> list[ExporterError]:
-        """Read once all that there is to read, keep what was read, and return what went wrong."""
+        """Read everything once, keep the results, and return the errors."""
 
-    def give_up(self) -> None:
-        """Note that nothing can be read in this refresh."""
+    def skip(self) -> None:
+        """Record that this refresh could not run the collector."""
 
     def note_reload(self) -> None:
-        """Note that somebody may have changed what is permitted."""
+        """Retry refused operations: a reload may follow a permission change."""
 
 
 class SourceReader(Protocol):
-    """Reads what one collector reads of one data source."""
+    """Reads one collector's values of one data source."""
 
-    def reading(self, source: SourceState) -> Cached[Any]:
-        """Return what this reader keeps of `source`."""
+    def cached(self, source: SourceState) -> Cached[Any]:
+        """Return the part of `source` that this reader updates."""
 
     async def read(self, source: SourceState, now: float) -> None:
-        """Keep in `source` what is known at `now`, in monotonic seconds. Raises: MmsError for what was not read."""
+        """Update `source` at `now`, in monotonic seconds. Raises: MmsError."""
 
 
 class SourcesCollector:
-    """A collector that reads each data source by itself; what is not permitted is its own trouble, not a source's."""
+    """Reads each data source separately.
+
+    A missing permission is an error of the collector, not of its sources.
+    """
 
     def __init__(
-        self, name: str, reader: SourceReader, means: CollectorContext, permissions: Permissions | None = None
+        self, name: str, reader: SourceReader, context: CollectorContext, permissions: Permissions | None = None
     ) -> None:
         self.name = name
         self._reader = reader
-        self._means = means
-        self._permissions = permissions or Permissions(means.clock.monotonic)
+        self._context = context
+        self._permissions = permissions or Permissions(context.clock.monotonic)
 
     async def collect(self) -> list[ExporterError]:
-        """Read every source, the longest unread first, so that a refresh cut short starves none."""
-        reading = self._reader.reading
+        """Read every source and return the errors."""
+        cached, by_id = self._reader.cached, self._context.sources.by_id
         read: set[int] = set()
 
         async def read_one(source: SourceState) -> None:
-            await self._reader.read(source, self._means.clock.monotonic())
+            await self._reader.read(source, self._context.clock.monotonic())
             read.add(source.name.source_id)
-            self._means.note_progress()
+            self._context.note_progress()
 
-        waiting = sorted(self._means.sources.by_id.values(), key=lambda source: reading(source).at)
+        # The least recently read first: a refresh that times out starves no source.
+        pending = sorted(by_id.values(), key=lambda source: cached(source).at)
         try:
-            errors = await self._means.fan_out.each(waiting, read_one, lambda source: str(source.name))
+            errors = await self._context.fan_out.for_each(pending, read_one, lambda source: str(source.name))
             return [*errors, *self._permissions.errors]
         finally:
-            for source_id, source in self._means.sources.by_id.items():
-                reading(source).note_outcome(succeeded=source_id in read)
+            for source_id, source in by_id.items():
+                cached(source).note_outcome(succeeded=source_id in read)
 
-    def give_up(self) -> None:
-        """Note that no source was read."""
-        for source in self._means.sources.by_id.values():
-            self._reader.reading(source).note_outcome(succeeded=False)
+    def skip(self) -> None:
+        """Record that no source was read."""
+        for source in self._context.sources.by_id.values():
+            self._reader.cached(source).note_outcome(succeeded=False)
 
     def note_reload(self) -> None:
-        """Ask again for what was refused."""
-        self._permissions.forget()
+        """Retry refused operations."""
+        self._permissions.clear()

@@ -1,4 +1,4 @@
-"""What went wrong in a refresh, in records that can be shown: a bounded number, some of each kind."""
+"""Summarizes the errors of a refresh: a bounded number, with some of each reason."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -8,23 +8,22 @@ from typing import Final
 from exporter.collect.snapshot import RefreshError
 from exporter.errors import ExporterError, MmsError
 
-MAX_TROUBLES: Final = 20
-"""Of one collector, in one refresh."""
+MAX_ERRORS_PER_COLLECTOR: Final = 20
+"""Limit per refresh."""
 INTERNAL: Final = "internal"
-"""The reason of what nobody foresaw."""
+"""Reason of unexpected errors."""
 
 
 def summarized_errors(errors: Iterable[ExporterError]) -> tuple[RefreshError, ...]:
-    """Return the errors as troubles, in turns from each reason, so that many of one hide none of another."""
+    """Return the first errors, round-robin over the reasons."""
     by_reason: dict[str, list[RefreshError]] = defaultdict(list)
-    for error in errors:
-        trouble = _trouble(error)
-        by_reason[trouble.reason].append(trouble)
-    in_turns = chain.from_iterable(zip_longest(*by_reason.values()))
-    return tuple(islice((trouble for trouble in in_turns if trouble is not None), MAX_TROUBLES))
+    for error in map(_refresh_error, errors):
+        by_reason[error.reason].append(error)
+    interleaved = chain.from_iterable(zip_longest(*by_reason.values()))
+    return tuple(islice((error for error in interleaved if error is not None), MAX_ERRORS_PER_COLLECTOR))
 
 
-def _trouble(error: ExporterError) -> RefreshError:
+def _refresh_error(error: ExporterError) -> RefreshError:
     if isinstance(error, MmsError):
         return RefreshError(error.reason, error.about, str(error), error.hint)
     return RefreshError(

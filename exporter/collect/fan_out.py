@@ -1,6 +1,6 @@
-"""One thing after another, several at a time: the trouble of one is never another's.
+"""Runs work items concurrently and isolates their errors.
 
-The one place, beside the loop of refreshes, where an unforeseen error is caught.
+Beside the refresh loop, the only module that catches unexpected exceptions.
 """
 
 import asyncio
@@ -14,52 +14,56 @@ from exporter.errors import ExporterError, InternalError, MmsError
 
 T = TypeVar("T")
 
-TURN_SECONDS: Final = 0.002
-"""So long goes on what needs not wait for an answer; then others have their turn, scrapes among them."""
+MAX_SLICE_SECONDS: Final = 0.002
+"""Work without I/O yields to the event loop after this time, so that scrapes are not delayed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """Works through the things of one account."""
+    """A pool of `concurrency` workers for one account."""
 
     concurrency: int
     log: BoundLogger
 
-    async def guarded(self, work: Awaitable[None], about: str = "") -> list[ExporterError]:
-        """Return what went wrong in `work`, foreseen or not; `about` says for people what it was about."""
+    async def run_guarded(self, work: Awaitable[None], about: str = "") -> list[ExporterError]:
+        """Run `work` and return its errors; `about` names it in logs."""
         try:
             await work
         except MmsError as error:
             error.about = about
             self.log.debug("read failed", about=about, reason=error.reason, error=str(error))
+            # The context and the frames of the traceback would keep the response, which can be megabytes.
             error.__context__ = None
-            return [error.with_traceback(None)]  # whose frames hold the answer that it came of, megabytes of it
+            return [error.with_traceback(None)]
         except Exception as error:
             self.log.exception("unexpected error", about=about)
             return [InternalError(f"unexpected error {type(error).__name__}; see the traceback in the log")]
         return []
 
-    async def each(
+    async def for_each(
         self,
-        things: Iterable[T],
+        items: Iterable[T],
         work: Callable[[T], Awaitable[None]],
         name_of: Callable[[T], str] = lambda _: "",
     ) -> list[ExporterError]:
-        """Do `work` for each of `things`, and return what went wrong; `name_of` names a thing for people."""
-        waiting = iter(things)
+        """Run `work` for each item and return all errors.
+
+        `name_of` names an item in logs.
+        """
+        pending = iter(items)
         errors: list[ExporterError] = []
         loop = asyncio.get_running_loop()
-        turn_ends = loop.time() + TURN_SECONDS
+        slice_end = loop.time() + MAX_SLICE_SECONDS
 
-        async def work_off() -> None:
-            nonlocal turn_ends
-            for thing in waiting:
-                errors.extend(await self.guarded(work(thing), name_of(thing)))
-                if loop.time() > turn_ends:
+        async def worker() -> None:
+            nonlocal slice_end
+            for item in pending:
+                errors.extend(await self.run_guarded(work(item), name_of(item)))
+                if loop.time() > slice_end:
                     await asyncio.sleep(0)
-                    turn_ends = loop.time() + TURN_SECONDS
+                    slice_end = loop.time() + MAX_SLICE_SECONDS
 
         async with asyncio.TaskGroup() as group:
             for _ in range(self.concurrency):
-                group.create_task(work_off())
+                group.create_task(worker())
         return errors

@@ -1,4 +1,4 @@
-"""What MMS does not permit an account: an operation that was refused is not asked for again for a while."""
+"""Caches refused permissions: a refused operation is not called again for an hour."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from exporter.errors import PermissionRefused
 
 T = TypeVar("T")
 
-OFF_SECONDS: Final = 3600.0
-"""How long after a refusal nobody asks again; a reload ends it."""
+REFUSAL_SECONDS: Final = 3600.0
+"""Time for which a refused operation is skipped; a reload ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +28,25 @@ class Permissions:
 
     @property
     def errors(self) -> list[PermissionRefused]:
-        """What was refused and has not worked since."""
+        """Return the refusals since which the operation has not succeeded."""
         return [refusal.error for refusal in self._refusals.values()]
 
-    def forget(self) -> None:
-        """Ask again for what was refused: somebody may have granted it."""
+    def clear(self) -> None:
+        """Retry all refused operations at the next call."""
         self._refusals.clear()
 
-    async def ask(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Return what `call` brings, which calls `operation`.
+    async def call(self, operation: str, request: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of `request`, which calls `operation`.
 
-        Raises: MmsError of `call`; PermissionRefused without a call while a refusal is fresh.
+        Raises: MmsError of `request`; PermissionRefused, without a request, during REFUSAL_SECONDS after a refusal.
         """
         refusal = self._refusals.get(operation)
         if refusal is not None and self._monotonic() < refusal.until:
             raise PermissionRefused(f"{operation} was skipped: permission was denied before")
         try:
-            answer = await call()
+            result = await request()
         except PermissionRefused as error:
-            self._refusals[operation] = _Refusal(error, self._monotonic() + OFF_SECONDS)
+            self._refusals[operation] = _Refusal(error, self._monotonic() + REFUSAL_SECONDS)
             raise
         self._refusals.pop(operation, None)
-        return answer
+        return result

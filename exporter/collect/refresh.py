@@ -1,6 +1,6 @@
-"""The refresh of one account: its collectors run in turn, and what they bring is kept, aged and shown as a snapshot.
+"""The refresh loop of one account: runs the collectors in order and builds snapshots from their states.
 
-Owns when a refresh runs and how its collectors fared. A refresh never overlaps itself.
+Owns the schedule, the results of the collectors and the expiry of stale values. Refreshes never overlap.
 """
 
 import asyncio
@@ -24,59 +24,61 @@ from exporter.config.loading import Account, Config
 from exporter.errors import AuthRefused, CallTimedOut, CredentialsUnavailable, ExporterError, MmsError
 from exporter.mms.client import Client
 from exporter.mms.observer import Observer
-from exporter.sharding import WHOLE, Shard
+from exporter.sharding import UNSHARDED, Shard
 
 log = structlog.stdlib.get_logger()
 
-NOTHING_ELSE_WORKS = (AuthRefused, CredentialsUnavailable)
-"""Errors after which every other call of the account would fail alike."""
+ACCOUNT_WIDE_ERRORS = (AuthRefused, CredentialsUnavailable)
+"""Errors that every other call of the account would hit too."""
 
 
-SHOW_SECONDS = 5.0
-"""How long a refresh goes on before what it has read so far is shown."""
-MAX_SOURCES_TOLD = 5
-"""How many sources a log line names."""
+PROGRESS_SECONDS = 5.0
+"""Interval at which a running refresh publishes its partial results."""
+MAX_LOGGED_SOURCES = 5
+"""Limit of source names per log line."""
 
 
 class RefreshObserver(Observer, Protocol):
-    """Hears of an account's refreshes beside its calls."""
+    """Observes the refreshes of an account in addition to its calls."""
 
     def skipped(self) -> None:
-        """Note that a refresh was due while one ran."""
+        """Record that a refresh was due while another was running."""
 
 
 @dataclass(slots=True)
-class _Record:
-    """How a collector fared last."""
+class _CollectorRun:
+    """Result of the last run of a collector."""
 
     success: bool = True
     duration_seconds: float | None = None
-    """None where it has not run."""
+    """None before the first run."""
     last_success_at: float | None = None
-    troubles: tuple[RefreshError, ...] = ()
-    troubles_total: int = 0
-    is_told: bool = False
-    """Whether its trouble was logged."""
-    shown: CollectorSnapshot | None = None
+    """Unix seconds; None before the first success."""
+    errors: tuple[RefreshError, ...] = ()
+    """Summary of the errors of the last refresh."""
+    errors_total: int = 0
+    is_logged: bool = False
+    """Whether the current failure was logged."""
+    cached: CollectorSnapshot | None = None
 
-    def note_trouble(self, errors: list[ExporterError]) -> None:
-        """Keep what went wrong in the last refresh."""
-        self.troubles, self.troubles_total = summarized_errors(errors), len(errors)
+    def set_errors(self, errors: list[ExporterError]) -> None:
+        """Replace the errors of the last refresh."""
+        self.errors, self.errors_total = summarized_errors(errors), len(errors)
 
     def snapshot(self, account: str, collector: str) -> CollectorSnapshot:
-        """Return what is shown of it; the same object for as long as that is the same."""
-        now = CollectorSnapshot(
+        """Return the snapshot; the same object while nothing changes."""
+        snapshot = CollectorSnapshot(
             *(account, collector, self.success, self.duration_seconds, self.last_success_at),
-            *(self.troubles, self.troubles_total),
+            *(self.errors, self.errors_total),
         )
-        self.shown = self.shown if self.shown == now else now
-        return self.shown
+        self.cached = self.cached if self.cached == snapshot else snapshot
+        return self.cached
 
 
 class AccountRefresher:
-    """Keeps one account's figures, and calls `publish` whenever what `snapshot` returns may have changed."""
+    """Refreshes one account and calls `publish` when its snapshot may have changed."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - time and share are what only tests and shards say
+    def __init__(  # noqa: PLR0913, PLR0917 - tests set the clock, sharded exporters the shard
         self,
         account: Account,
         config: Config,
@@ -84,7 +86,7 @@ class AccountRefresher:
         observer: RefreshObserver,
         publish: Callable[[], None],
         clock: Clock = SYSTEM_CLOCK,
-        shard: Shard = WHOLE,
+        shard: Shard = UNSHARDED,
     ) -> None:
         self.account = account
         self._config = config
@@ -94,65 +96,67 @@ class AccountRefresher:
         self._clock = clock
         self._log = log.bind(account=account.name)
         self._sources = SourceStates()
-        self._shown_at = 0.0
-        means = CollectorContext(account, client, observer, self._sources, clock, self._log, self._note_progress, shard)
-        self._listing = DataSourcesCollector(means, patience=config.refresh.stale_after)
-        self._watch = WatchCollector(means, config.watch, is_alone=len(config.accounts) == shard.total == 1)
-        self._others = tuple(self._enabled(config, means))
-        self._records: dict[str, _Record] = {}
+        self._published_at = 0.0
+        context = CollectorContext(
+            account, client, observer, self._sources, clock, self._log, self._note_progress, shard
+        )
+        self._datasources = DataSourcesCollector(context, max_unlisted_seconds=config.refresh.stale_after)
+        self._watch = WatchCollector(context, config.watch, is_alone=len(config.accounts) == shard.total == 1)
+        self._collectors = tuple(self._enabled_collectors(config, context))
+        self._runs: dict[str, _CollectorRun] = {}
         self._expiry: asyncio.TimerHandle | None = None
-        self.has_ended_once = False
-        """Whether a refresh has ended, well or badly."""
+        self.has_completed_refresh = False
+        """Whether a refresh has finished, with or without errors."""
 
-    def _enabled(self, config: Config, means: CollectorContext) -> Iterator[Collector]:
-        """Yield the collectors that run after the listing, in their order: failures build on jobs, and so do tasks."""
+    def _enabled_collectors(self, config: Config, context: CollectorContext) -> Iterator[Collector]:
+        """Yield the collectors that run after the listing, in order."""
+        # Failures and tasks use the jobs. Tasks run last, because they take the most calls.
         if config.jobs.enabled:
-            yield SourcesCollector("jobs", JobsReader(means, config.jobs), means)
+            yield SourcesCollector("jobs", JobsReader(context, config.jobs), context)
         if config.failures.enabled:
-            yield FailuresCollector(means, config.failures.max_per_source, self._settings.stale_after)
+            yield FailuresCollector(context, config.failures.max_per_source, self._settings.stale_after)
         if config.watch.tables or config.watch.partitions:
             yield self._watch
-        if config.tasks.enabled:  # the last, since it costs most
-            yield tasks_collector(means, config.jobs.idle_interval, self._settings.stale_after)
+        if config.tasks.enabled:
+            yield tasks_collector(context, config.jobs.idle_interval, self._settings.stale_after)
 
     @property
     def has_result(self) -> bool:
-        """Whether a collector has ended yet, well or badly."""
-        return bool(self._records)
+        """Return whether a collector has run, with or without errors."""
+        return bool(self._runs)
 
     def note_reload(self) -> None:
-        """Note that the configuration was loaded anew, and what somebody wanted changed may have changed."""
-        for collector in self._others:
+        """Make all collectors retry what MMS refused or did not find."""
+        for collector in self._collectors:
             collector.note_reload()
 
-    def take_over(self, before: "AccountRefresher") -> None:
-        """Go on from what another refresher of the same account knew, and does not bring up to date any more."""
-        enabled = {self._listing.name, *(collector.name for collector in self._others)}
-        self._records = {name: record for name, record in before._records.items() if name in enabled}  # noqa: SLF001 - of the same class
-        self._sources.take_over(before._sources, enabled, self.account.sources)  # noqa: SLF001 - likewise
-        self._doubt_what_changed(before.account, before._config)  # noqa: SLF001 - likewise
-        self._watch.take_over(before._watch)  # noqa: SLF001 - likewise
-        self.has_ended_once = before.has_ended_once
+    def inherit_from(self, previous: "AccountRefresher") -> None:
+        """Take over the state of a stopped refresher of the same account."""
+        enabled = {self._datasources.name, *(collector.name for collector in self._collectors)}
+        self._runs = {name: run for name, run in previous._runs.items() if name in enabled}  # noqa: SLF001 - same class
+        self._sources.inherit_from(previous._sources, enabled, self.account.sources)  # noqa: SLF001 - same class
+        self._invalidate_changed(previous.account, previous._config)  # noqa: SLF001 - same class
+        self._watch.inherit_from(previous._watch)  # noqa: SLF001 - same class
+        self.has_completed_refresh = previous.has_completed_refresh
 
-    def _doubt_what_changed(self, account: Account, config: Config) -> None:
-        """Have read anew what was read with these settings, where others hold now: nothing else would have it read."""
+    def _invalidate_changed(self, account: Account, config: Config) -> None:
+        """Invalidate the states that depend on settings changed by the reload."""
         if account.time_zone != self.account.time_zone:
-            self._sources.doubt_times()
+            self._sources.invalidate_times()
         if config.jobs != self._config.jobs:
-            self._sources.doubt_jobs()
+            self._sources.invalidate_jobs()
         if config.failures != self._config.failures:
-            self._sources.doubt_failures()
+            self._sources.invalidate_failures()
 
     async def run(self, first_delay: float = 0.0, phase: float = 0.0) -> None:
         """Refresh after `first_delay` seconds and then once every interval, until cancelled.
 
-        `phase`, from 0 to 1, is the share of the interval at which the later refreshes fall due, so that accounts do
-        not all ask at once.
+        `phase`, from 0 to 1, shifts the schedule by a share of the interval, so that accounts do not refresh at once.
         """
         loop = asyncio.get_running_loop()
         due = loop.time() + phase * self._settings.interval
         try:
-            self._await_expiry()  # of what was taken over
+            self._schedule_expiry()  # of the inherited values
             await asyncio.sleep(first_delay)
             due += self._settings.interval if due < loop.time() + self._settings.interval / 2 else 0.0
             while True:
@@ -164,7 +168,7 @@ class AccountRefresher:
                 self._expiry.cancel()
 
     async def _refresh_until_due(self, due: float) -> float:
-        """Refresh once, and return when the next refresh is due; those that were due meanwhile are skipped."""
+        """Refresh once, count skipped refreshes, and return the next due time."""
         loop = asyncio.get_running_loop()
         refresh = asyncio.create_task(self.refresh(), name=f"refresh {self.account.name}")
         try:
@@ -180,96 +184,95 @@ class AccountRefresher:
         return due
 
     async def refresh(self) -> None:
-        """Run every collector once. Raises nothing: what failed is part of the snapshot."""
+        """Run every collector once; errors become part of the snapshot."""
         deadline = asyncio.get_running_loop().time() + self._settings.stale_after
-        listing_error = next(iter(await self._collect(self._listing, deadline)), None)
-        self._show()
-        for collector in self._others:
-            # Without a source, there is nothing that a collector could have read.
-            is_blind = listing_error is not None and not self._sources.by_id
-            if is_blind or isinstance(listing_error, NOTHING_ELSE_WORKS):
-                collector.give_up()
-                record = self._records.setdefault(collector.name, _Record())
-                record.success = False
-                record.note_trouble([])
+        listing_error = next(iter(await self._collect(self._datasources, deadline)), None)
+        self._publish_now()
+        for collector in self._collectors:
+            has_no_sources = listing_error is not None and not self._sources.by_id
+            if has_no_sources or isinstance(listing_error, ACCOUNT_WIDE_ERRORS):
+                collector.skip()
+                run = self._runs.setdefault(collector.name, _CollectorRun())
+                run.success = False
+                run.set_errors([])
             else:
                 await self._collect(collector, deadline)
         self._sources.note_successes(self._clock.wall())
-        self.has_ended_once = True
-        self._show()
+        self.has_completed_refresh = True
+        self._publish_now()
 
     async def _collect(self, collector: Collector, deadline: float) -> list[ExporterError]:
-        """Run a collector until `deadline` at most, file how it fared, and return what went wrong."""
+        """Run a collector until `deadline`, record the result, and return the errors."""
         started, outcomes = self._clock.monotonic(), self._sources.outcomes()
         try:
             async with asyncio.timeout_at(deadline):
                 errors = await collector.collect()
         except asyncio.CancelledError:
-            self._sources.restore(outcomes)  # whoever ends it, as a reload does, did not find anything wrong
+            self._sources.restore(outcomes)  # a cancellation, as by a reload, is not a failure
             raise
         except TimeoutError:
             errors = [CallTimedOut(f"the refresh took longer than stale_after, {self._settings.stale_after:g} s")]
-        record = self._records.setdefault(collector.name, _Record())
-        self._log_change(collector.name, record, errors)
-        record.is_told = bool(errors)
-        record.success = not errors
-        record.note_trouble(errors)
-        record.duration_seconds = self._clock.monotonic() - started
+        run = self._runs.setdefault(collector.name, _CollectorRun())
+        self._log_change(collector.name, run, errors)
+        run.is_logged = bool(errors)
+        run.success = not errors
+        run.set_errors(errors)
+        run.duration_seconds = self._clock.monotonic() - started
         if not errors:
-            record.last_success_at = self._clock.wall()
+            run.last_success_at = self._clock.wall()
         return errors
 
-    def _log_change(self, name: str, before: _Record, errors: list[ExporterError]) -> None:
-        """Log one line when trouble begins, and one when it ends."""
-        if errors and not before.is_told:
-            known = [error for error in errors if isinstance(error, MmsError)]
+    def _log_change(self, name: str, previous: _CollectorRun, errors: list[ExporterError]) -> None:
+        """Log when a collector starts to fail and when it recovers."""
+        if errors and not previous.is_logged:
+            mms_errors = [error for error in errors if isinstance(error, MmsError)]
+            affected = [error.about for error in mms_errors if error.about]
             self._log.warning(
                 "refresh failed, serving the last values until stale_after",
                 collector=name,
-                reasons=",".join(sorted({error.reason for error in known})) or "internal",
+                reasons=",".join(sorted({error.reason for error in mms_errors})) or "internal",
                 failures=len(errors),
-                about=", ".join([error.about for error in known if error.about][:MAX_SOURCES_TOLD]) or "the account",
+                about=", ".join(affected[:MAX_LOGGED_SOURCES]) or "the account",
                 first=str(errors[0]),
-                hint=next((error.hint for error in known), ""),
+                hint=next((error.hint for error in mms_errors), ""),
             )
-        elif not errors and before.is_told:
+        elif not errors and previous.is_logged:
             self._log.info("refresh recovered", collector=name)
 
     def _note_progress(self) -> None:
-        """Show what was read so far, every few seconds."""
-        if self._clock.monotonic() - self._shown_at > SHOW_SECONDS:
-            self._show()
+        """Publish partial results every PROGRESS_SECONDS."""
+        if self._clock.monotonic() - self._published_at > PROGRESS_SECONDS:
+            self._publish_now()
 
-    def _show(self) -> None:
-        """Publish, and again at the moment when something becomes stale."""
-        self._shown_at = self._clock.monotonic()
+    def _publish_now(self) -> None:
+        self._published_at = self._clock.monotonic()
         self._publish()
-        self._await_expiry()
+        self._schedule_expiry()
 
-    def _await_expiry(self) -> None:
-        """Have it shown when something becomes stale."""
+    def _schedule_expiry(self) -> None:
+        """Publish again when the next value becomes stale."""
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
         remaining = min(self._remaining_seconds(), default=None)
         if remaining is not None:
-            self._expiry = asyncio.get_running_loop().call_later(remaining + 0.001, self._show)
+            self._expiry = asyncio.get_running_loop().call_later(remaining + 0.001, self._publish_now)
 
     def _remaining_seconds(self) -> Iterator[float]:
-        """Yield, for each thing that is fresh, in how many seconds it will be stale."""
+        """Yield the seconds until each fresh value becomes stale."""
         now = self._clock.monotonic()
-        known = (at for source in self._sources.by_id.values() for at in source.read_at())
-        ends = (at + self._settings.stale_after - now for at in (*known, *self._watch.read_at()))
-        yield from (left for left in ends if left >= 0)
+        source_times = (at for source in self._sources.by_id.values() for at in source.read_at())
+        remaining = (at + self._settings.stale_after - now for at in (*source_times, *self._watch.read_at()))
+        yield from (seconds for seconds in remaining if seconds >= 0)
 
     def snapshot(self) -> AccountSnapshot:
-        """Return what is known now; what could not be read for `stale_after` is left out."""
+        """Return the current values; values not refreshed for `stale_after` are omitted."""
         oldest = self._clock.monotonic() - self._settings.stale_after
         return AccountSnapshot(
             account=self.account.name,
-            is_complete=self.has_ended_once,
-            up=self._listing.name in self._records and self._records[self._listing.name].success,
-            collectors=tuple(record.snapshot(self.account.name, name) for name, record in self._records.items()),
+            is_complete=self.has_completed_refresh,
+            up=self._datasources.name in self._runs and self._runs[self._datasources.name].success,
+            collectors=tuple(run.snapshot(self.account.name, name) for name, run in self._runs.items()),
             sources=tuple(source.snapshot(oldest) for source in self._sources.by_id.values()),
             tables=self._watch.tables(oldest),
             partitions=self._watch.partitions(oldest),

@@ -1,42 +1,46 @@
-"""What was known of every account after its last refresh: frozen records, the input of the exposition.
+"""Immutable records of the values of all accounts: input of the exposition and the status page.
 
-A part that did not change between two snapshots is the same object, so that its rendering can be kept. What there is
-most of are structs that the garbage collector leaves alone: to look at each would hold up everything else.
+A part that did not change between two snapshots is the same object, so that its rendering is cached. Numerous records
+are msgspec structs without GC tracking, which keeps full collections short.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from msgspec import Struct
 
 from exporter.mms.models import DataSource
 
+UNKNOWN: Final = "UNKNOWN"
+"""Label value for a status that is missing or not known."""
+
 
 class SourceName(Struct, frozen=True, gc=False):
-    """What every series of a data source carries."""
+    """Labels of every series of a data source."""
 
     account: str
     source_id: int
     source: str
-    """The source's name; "" where the API did not say."""
+    """Name of the source; "" if the API omitted it."""
 
     def __str__(self) -> str:
         return f"{self.source} ({self.source_id})"
 
 
 class SourceStats(Struct, frozen=True, gc=False):
-    """What the row of a data source says."""
+    """Row of a data source."""
 
     name: SourceName
     row: DataSource
     created_at: float | None
-    """Unix seconds; None where the API did not say, or what it said is no time."""
+    """Unix seconds; None if absent or not a time."""
     synced_at: float | None
-    """Unix seconds of the last metadata synchronisation; None as above."""
+    """Unix seconds of the last metadata synchronisation; None if absent or not a time."""
 
 
 class JobStats(Struct, frozen=True, gc=False):
-    """What the row of a job says."""
+    """Row of a job; None stands for an absent field."""
 
     job_id: int
     name: str | None
@@ -51,29 +55,29 @@ class JobStats(Struct, frozen=True, gc=False):
     tasks: int | None
     tasks_done: int | None
     created_at: float | None
-    """Unix seconds."""
+    """Unix seconds; None if absent or not a time."""
     eta_at: float | None
-    """Unix seconds; None where it is empty or cannot be read."""
+    """Unix seconds; None if absent, empty or not a time."""
     partitions: tuple[int, ...] = ()
-    """Of a failed job of kind Partitions, the ids of what it was to migrate, the highest first and not all of many."""
+    """Partition ids of a failed job of kind Partitions, highest first, truncated; empty for other jobs."""
 
 
 class JobsStats(Struct, frozen=True, gc=False):
-    """What the lists of a source's jobs say."""
+    """Jobs of a source."""
 
     name: SourceName
     counts: dict[str, int]
-    """Number of jobs by status; a status whose number is not known is not there."""
+    """Number of jobs by status; unknown numbers are omitted."""
     stopped: int | None
-    """Unfinished jobs that are stopped; None where one of them does not say, or cannot be read."""
+    """Number of stopped unfinished jobs; None if unknown for any job."""
     jobs: tuple[JobStats, ...]
-    """Those with series of their own."""
+    """Jobs with series of their own."""
     omitted: int
-    """Unfinished jobs without series of their own."""
+    """Number of unfinished jobs without series of their own."""
 
 
 class FailedUnit(Struct, frozen=True, gc=False):
-    """A failed table, or a failed partition of one; None is what the API did not say."""
+    """A failed table or partition; None stands for an absent field."""
 
     src_db: str | None
     table: str | None
@@ -85,16 +89,16 @@ class FailedUnit(Struct, frozen=True, gc=False):
 
 
 class FailedUnits(Struct, frozen=True, gc=False):
-    """What failed of one kind in a source."""
+    """Failed tables, or failed partitions, of a source."""
 
     newest: tuple[FailedUnit, ...]
-    """Those with series of their own, the highest id first."""
+    """Those with series of their own, highest id first."""
     total: int
-    """All of them."""
+    """Number of all failures of this kind."""
 
 
 class FailuresStats(Struct, frozen=True, gc=False):
-    """What failed in a source; None where that is not known, or stale."""
+    """Failures of a source; None if unknown or stale."""
 
     name: SourceName
     tables: FailedUnits | None
@@ -102,29 +106,29 @@ class FailuresStats(Struct, frozen=True, gc=False):
 
 
 class JobTasks(Struct, frozen=True, gc=False):
-    """The tasks of an unfinished job."""
+    """Tasks of an unfinished job."""
 
     job_id: int
     name: str | None
     counts: Mapping[str, int]
-    """Number of tasks by status; a status whose number is not known is not there."""
+    """Number of tasks by status; unknown numbers are omitted."""
     retried: int | None
-    """Tasks that were tried again; None where that is not known."""
+    """Number of retried tasks; None if unknown."""
 
 
 class TasksStats(Struct, frozen=True, gc=False):
-    """The tasks of a source."""
+    """Tasks of a source."""
 
     name: SourceName
     counts: Mapping[str, int] | None
-    """As above, over all jobs; None where that is not known, or stale."""
+    """Number of tasks of all jobs by status; None if unknown or stale."""
     jobs: tuple[JobTasks, ...]
-    """Unfinished jobs that have series of their own."""
+    """Unfinished jobs with series of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableStats:
-    """What GetMmsTable says of a watched table."""
+    """A watched table as GetMmsTable returns it; None stands for an absent field."""
 
     name: SourceName
     table_id: int
@@ -143,14 +147,14 @@ class TableStats:
 
 @dataclass(frozen=True, slots=True)
 class PartitionStats:
-    """What GetMmsPartition says of a watched partition."""
+    """A watched partition as GetMmsPartition returns it; None stands for an absent field."""
 
     name: SourceName
     partition_id: int
     src_db: str | None
     table: str | None
     partition: str | None
-    """Its value."""
+    """Value of the partition, such as `dt=20250101`."""
     status: str | None
     size_bytes: int | None
     rows: int | None
@@ -159,72 +163,72 @@ class PartitionStats:
 
 
 class SourceSnapshot(Struct, frozen=True, gc=False):
-    """One data source: what is known of it, and how fresh that is."""
+    """Values of one data source and their freshness."""
 
     name: SourceName
     figures: SourceStats | None
-    """None once stale."""
+    """None if stale."""
     jobs: JobsStats | None
-    """None once stale, and where it was never read."""
+    """None if stale or never read."""
     refreshed: bool
-    """Whether the last refresh read all there is to read of it."""
+    """Whether the last refresh read the source completely."""
     last_success_at: float | None
-    """Unix seconds of the last refresh that did; None if none ever did."""
+    """Unix seconds of the last complete refresh; None before the first one."""
     failures: FailuresStats | None = None
-    """None once stale, and where they were never read."""
+    """None if stale or never read."""
     tasks: TasksStats | None = None
-    """As above."""
+    """None if stale or never read."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshError:
-    """One thing that a refresh could not do. No text of it is the vendor's."""
+    """An error of a refresh; its texts never quote the vendor."""
 
     reason: str
-    """The value of the `reason` label; "internal" for what nobody foresaw."""
+    """Value of the `reason` label; "internal" for unexpected errors."""
     about: str
-    """What it was about, for people; "" where that is the account as a whole."""
+    """Affected object as people name it; "" for the whole account."""
     message: str
     hint: str
-    """What the reader can do."""
+    """Next step for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectorSnapshot:
-    """How one collector of one account fared in the last refresh."""
+    """Result of the last run of one collector."""
 
     account: str
     collector: str
     success: bool
     duration_seconds: float | None
-    """None where it has not run, because nothing could have come of it."""
+    """None before the first run."""
     last_success_at: float | None
-    """Unix seconds; None if it never succeeded."""
-    troubles: tuple[RefreshError, ...] = ()
-    """What went wrong in the last refresh, some of each reason where that is much."""
-    troubles_total: int = 0
-    """All that went wrong in it."""
+    """Unix seconds; None before the first success."""
+    errors: tuple[RefreshError, ...] = ()
+    """Errors of the last refresh, truncated, with some of each reason."""
+    errors_total: int = 0
+    """Number of all errors of the last refresh."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountSnapshot:
-    """One account after its last refresh."""
+    """Values of one account after its last refresh."""
 
     account: str
     up: bool
     """Whether the last refresh listed the data sources."""
     is_complete: bool = True
-    """Whether a refresh has ended, well or badly; else this is what the first one has read so far."""
+    """Whether a refresh has finished; False while the first one publishes partial results."""
     collectors: tuple[CollectorSnapshot, ...] = ()
     sources: tuple[SourceSnapshot, ...] = ()
     tables: tuple[TableStats, ...] = ()
-    """Those that are watched and not stale."""
+    """Watched tables that are not stale."""
     partitions: tuple[PartitionStats, ...] = ()
-    """As above."""
+    """Watched partitions that are not stale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Every account that was refreshed at least once."""
+    """Values of all accounts that have results."""
 
     accounts: tuple[AccountSnapshot, ...] = field(default=())

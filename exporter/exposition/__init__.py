@@ -1,1 +1,1 @@
-"""From a snapshot to the bytes of `/metrics`, and the exporter's own telemetry."""
+"""Renders snapshots as the body of `/metrics`, with the exporter's own telemetry."""

@@ -1,7 +1,7 @@
-"""Pages compressed piece by piece, so that only what changed is compressed again. Pure.
+"""Compresses pages in chunks, so that only changed chunks are compressed again. Pure.
 
-A piece is a run of deflate blocks that refers to nothing before it and ends on a byte: pieces one behind the other, in
-any order, are one stream.
+A chunk is a sequence of deflate blocks that ends on a byte boundary and has no back-reference to earlier chunks, so
+chunks can be concatenated in any order.
 """
 
 import struct
@@ -16,24 +16,24 @@ _LEVEL: Final = 5
 
 
 def deflated(plain: bytes, end: int = zlib.Z_SYNC_FLUSH) -> bytes:
-    """Return `plain` as a piece; the last one of a stream where `end` is Z_FINISH."""
+    """Return `plain` as a chunk; Z_FINISH makes it the last one."""
     deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     return deflate.compress(plain) + deflate.flush(end)
 
 
 @dataclass(frozen=True, slots=True)
-class Deflated:
-    """A page compressed, open at its end: what is appended later makes it one valid gzip member."""
+class DeflatedPage:
+    """A compressed page without trailer: `gzip_with` completes the gzip member."""
 
     data: bytes = field(repr=False)
     crc: int
     size: int
 
     @classmethod
-    def from_pieces(cls, compressed: Iterable[bytes], pieces: Sequence[bytes]) -> "Deflated":
-        """Return the page that `pieces` are, of which `compressed` are the parts."""
-        crc = reduce(lambda before, piece: zlib.crc32(piece, before), pieces, 0)
-        return cls(b"".join(compressed), crc, sum(map(len, pieces)))
+    def from_chunks(cls, compressed: Iterable[bytes], plain: Sequence[bytes]) -> "DeflatedPage":
+        """Join the chunks of a page, given compressed and plain."""
+        crc = reduce(lambda previous, chunk: zlib.crc32(chunk, previous), plain, 0)
+        return cls(b"".join(compressed), crc, sum(map(len, plain)))
 
     def gzip_with(self, rest: bytes) -> tuple[bytes, ...]:
         """Return the gzip file of the page followed by `rest`, in pieces."""

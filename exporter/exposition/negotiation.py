@@ -1,4 +1,4 @@
-"""Which format and encoding a scraper gets, from its Accept and Accept-Encoding headers. Pure."""
+"""Content negotiation: format and encoding from the Accept and Accept-Encoding headers. Pure."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,13 +12,13 @@ CONTENT_TYPES: Final[dict[Format, str]] = {
 }
 _OPENMETRICS_VERSIONS: Final = ("", "1.0.0", "0.0.1")
 
-_CACHED: Final = 64
-"""A scraper sends the same headers each time; of others, no more than so many are remembered."""
+_CACHE_SIZE: Final = 64
+"""Number of header values in the cache; each scraper always sends the same ones."""
 
 
-@lru_cache(maxsize=_CACHED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def format_for(accept: str) -> Format:
-    """Return OpenMetrics where the scraper likes it at least as well as the text format, else the text format."""
+    """Return OpenMetrics unless its weight is below the text format's."""
     text, openmetrics = 0.0, 0.0
     for media_type, parameters, weight in _choices(accept):
         if media_type == "application/openmetrics-text":
@@ -29,21 +29,21 @@ def format_for(accept: str) -> Format:
     return "openmetrics" if openmetrics > 0 and openmetrics >= text else "text"
 
 
-@lru_cache(maxsize=_CACHED)
-def takes_gzip(accept_encoding: str) -> bool:
-    """Return whether the client accepts gzip and does not prefer no encoding."""
+@lru_cache(maxsize=_CACHE_SIZE)
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Return whether the client accepts gzip and does not prefer identity."""
     weights = {coding: weight for coding, _, weight in _choices(accept_encoding)}
     others = weights.get("*", 0.0)
     return 0 < weights.get("gzip", others) >= weights.get("identity", others)
 
 
 def _choices(header: str) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Yield each choice of a header: its name in lower case, its parameters, its weight (1 where it is unreadable)."""
+    """Yield the lower-case name, parameters and weight of each choice."""
     for choice in header.split(","):
         name, *rest = (part.strip() for part in choice.split(";"))
         parameters = {key.strip().lower(): value.strip() for key, _, value in (part.partition("=") for part in rest)}
         try:
             weight = float(parameters.get("q", "1"))
-        except ValueError:
+        except ValueError:  # an invalid weight counts as the default
             weight = 1.0
         yield name.lower(), parameters, weight

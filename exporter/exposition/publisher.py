@@ -1,6 +1,6 @@
-"""The page that is handed out now: made off the event loop after each change, swapped in whole.
+"""Publishes the body of `/metrics`: rendered in a thread after each change, then swapped atomically.
 
-What changes while a page is made leads to one more page, never to two at a time.
+Changes during a rendering cause one more rendering; two never run at a time.
 """
 
 import asyncio
@@ -20,27 +20,27 @@ log = structlog.stdlib.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class _Compressed:
-    """What was handed out last."""
+class _CachedGzip:
+    """The last compressed response, with the parts it was built from."""
 
     page: RenderedPage
-    own: bytes
+    telemetry: bytes
     pieces: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A snapshot that is handed out."""
+    """A published snapshot."""
 
     snapshot: Snapshot = field(repr=False, default=Snapshot())
     number: int = 0
-    """0 for the empty one before the first."""
+    """0 for the empty snapshot before the first publication."""
     at: float | None = None
-    """Unix seconds; None before the first."""
+    """Unix seconds; None before the first publication."""
 
 
 class Publisher:
-    """Turns snapshots into what `/metrics` answers."""
+    """Turns snapshots into responses of `/metrics`."""
 
     def __init__(
         self, take_snapshot: Callable[[], Snapshot], telemetry: Telemetry, clock: Clock = SYSTEM_CLOCK
@@ -51,18 +51,18 @@ class Publisher:
         self._renderer = Renderer()
         self._changed = asyncio.Event()
         self._page = self._renderer.render(Snapshot())
-        self._compressed: dict[Format, _Compressed] = {}
+        self._gzip_cache: dict[Format, _CachedGzip] = {}
         self._accounts_shown: frozenset[str] = frozenset()
         self.publication = Publication()
-        """What the page that is handed out was made of."""
+        """The snapshot of the current page."""
 
     @property
     def accounts_shown(self) -> frozenset[str]:
-        """The accounts of which a whole refresh, well or badly ended, is in the page that is handed out."""
+        """Return the accounts whose first refresh is in the current page."""
         return self._accounts_shown
 
     def note_change(self) -> None:
-        """Have a new page made soon."""
+        """Request a new rendering."""
         self._changed.set()
 
     async def run(self) -> None:
@@ -75,42 +75,38 @@ class Publisher:
                 log.exception("rendering failed with an unexpected error, serving the previous metrics")
 
     async def publish(self) -> None:
-        """Make a page of what is known now and hand it out from now on."""
+        """Render the current snapshot and serve it from now on."""
         started = self._clock.monotonic()
         self._changed.clear()
         snapshot, at = self._take_snapshot(), self._clock.wall()
-        self._page = await asyncio.to_thread(self._made_of, snapshot)
+        self._page = await asyncio.to_thread(self._render, snapshot)
         self.publication = Publication(snapshot, self.publication.number + 1, at)
         self._accounts_shown = frozenset(each.account for each in snapshot.accounts if each.is_complete)
         self._telemetry.note_rendering(self._clock.monotonic() - started, self._page.series)
 
-    def _made_of(self, snapshot: Snapshot) -> RenderedPage:
+    def _render(self, snapshot: Snapshot) -> RenderedPage:
         page = self._renderer.render(snapshot)
-        trim_heap()  # what the pages before the one that is handed out now took
+        trim_heap()  # returns the memory of earlier pages to the system
         return page
 
     def pieces(self, text_format: Format, *, gzip: bool) -> tuple[bytes, ...]:
-        """Return the whole exposition, in pieces that are shared by all who read it where they are large.
-
-        It is the page, and behind it the exporter's own series as they are now.
-        """
-        own, page = self._telemetry.page(text_format), self._page
+        """Return the page and the current telemetry; large pieces are shared."""
+        telemetry, page = self._telemetry.page(text_format), self._page
         if not gzip:
-            return *page.pieces, own
-        handed_out = self._compressed.get(text_format)
-        if handed_out is None or handed_out.page is not page or handed_out.own is not own:
-            # As one piece: a small one that is sent by itself wakes the reader for nothing.
-            handed_out = self._compressed[text_format] = _Compressed(
-                page, own, (b"".join(page.deflated.gzip_with(own)),)
-            )
-        return handed_out.pieces
+            return *page.pieces, telemetry
+        cached = self._gzip_cache.get(text_format)
+        if cached is None or cached.page is not page or cached.telemetry is not telemetry:
+            # One piece: a separate small write would only cost the client another wake-up.
+            response = b"".join(page.deflated.gzip_with(telemetry))
+            cached = self._gzip_cache[text_format] = _CachedGzip(page, telemetry, (response,))
+        return cached.pieces
 
     def filtered_pieces(self, text_format: Format, names: Iterable[str], *, gzip: bool) -> tuple[bytes, ...]:
-        """Return the families in `names`, in pieces; `pieces` keeps what it keeps."""
+        """Return the families in `names`, bypassing the gzip cache."""
         families = {name.removesuffix("_total") for name in names}
-        page, own = self._page.filtered(families), filtered(self._telemetry.page(text_format), families)
-        return page.deflated.gzip_with(own) if gzip else (*page.pieces, own)
+        page, telemetry = self._page.filtered(families), filtered(self._telemetry.page(text_format), families)
+        return page.deflated.gzip_with(telemetry) if gzip else (*page.pieces, telemetry)
 
     def body(self, text_format: Format, *, gzip: bool) -> bytes:
-        """Return the whole exposition as one."""
+        """Return the whole exposition as one byte string."""
         return b"".join(self.pieces(text_format, gzip=gzip))

@@ -1,9 +1,7 @@
-"""Snapshot -> a page of bytes, once per change; what did not change is neither rendered nor compressed again.
+"""Renders a snapshot as a page; unchanged parts are neither rendered nor compressed again. Knows nothing of requests.
 
-A part of the snapshot is rendered to one chunk of text a family, kept as long as the snapshot holds the same object, or
-an equal one in its place. The chunks of a group of neighbours make one block a family, kept as long as its text is the
-same. A family's stretch of the page is its head and its blocks, kept as long as these are the same. Knows nothing of
-requests.
+The cache has three levels: lines of a part, per family; blocks of neighbouring parts, per family, which are compressed
+together; and the text of a whole family. Each entry is reused while its input is equal.
 """
 
 from collections.abc import Container, Iterable, Iterator
@@ -12,18 +10,18 @@ from itertools import chain
 from typing import Any, Final
 
 from exporter.collect.snapshot import Snapshot
-from exporter.exposition.families.metric_table import PARTS
-from exporter.exposition.families.metric_types import MetricGroup, itself
-from exporter.exposition.gzip_chunks import Deflated, deflated
-from exporter.exposition.text import family_name, head, labels_text, sample_lines
+from exporter.exposition.families.metric_table import METRIC_GROUPS
+from exporter.exposition.families.metric_types import MetricGroup, PartKind, single_member
+from exporter.exposition.gzip_chunks import DeflatedPage, deflated
+from exporter.exposition.text import family_name, labels_text, metadata_lines, sample_lines
 
-GROUP_PARTS: Final = 32
-"""Parts whose chunks are compressed together: fewer are compressed worse, more are compressed again for one change."""
+BATCH_PARTS: Final = 32
+"""Parts compressed together: fewer lower the compression ratio, more raise the cost of one change."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A piece of a page."""
+    """Text of a page, plain and compressed."""
 
     plain: bytes
     deflated: bytes
@@ -34,9 +32,9 @@ class _Block:
         return cls(plain, deflated(plain), series) if plain else _EMPTY
 
     @classmethod
-    def of_lines(cls, chunks: tuple[str, ...]) -> "_Block":
-        """Return the block of sample lines of neighbours."""
-        plain = "".join(chunks).encode()
+    def of_lines(cls, texts: tuple[str, ...]) -> "_Block":
+        """Return the block of the sample lines of neighbouring parts."""
+        plain = "".join(texts).encode()
         return cls.of(plain, plain.count(b"\n"))
 
 
@@ -45,11 +43,11 @@ _EMPTY: Final = _Block(b"", b"", 0)
 
 @dataclass(frozen=True, slots=True)
 class FamilyText:
-    """All of a family that stands on a page."""
+    """The text of a family on a page."""
 
     blocks: tuple[_Block, ...]
-    whole: _Block
-    """What they make together."""
+    joined: _Block
+    """All blocks as one."""
 
     @classmethod
     def of(cls, blocks: tuple[_Block, ...]) -> "FamilyText":
@@ -60,141 +58,138 @@ class FamilyText:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class _Batch:
     """Neighbouring parts of one kind, rendered."""
 
     parts: list[Any]
-    chunks: list[tuple[str, ...]]
-    """Of each part, the text by family."""
+    texts: list[tuple[str, ...]]
+    """Sample lines of each part, by family."""
     blocks: tuple[_Block, ...]
     """By family."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedPage:
-    """All series of a snapshot, ready to be handed out."""
+    """All series of a snapshot, plain and compressed."""
 
     families: tuple[_Block, ...] = field(repr=False)
-    """Most of them are the page's before, too."""
-    deflated: Deflated = field(repr=False)
+    """Shared with the previous page where unchanged."""
+    deflated: DeflatedPage = field(repr=False)
     series: int
 
     @classmethod
     def of(cls, families: Iterable[_Block]) -> "RenderedPage":
-        """Return the page of families in their order."""
+        """Return the page of the families in their order."""
         families = tuple(families)
-        compressed = Deflated.from_pieces([each.deflated for each in families], [each.plain for each in families])
+        compressed = DeflatedPage.from_chunks([each.deflated for each in families], [each.plain for each in families])
         return cls(families, compressed, sum(each.series for each in families))
 
     @property
     def pieces(self) -> tuple[bytes, ...]:
-        """The text, family by family."""
+        """Return the plain text, one piece per family."""
         return tuple(each.plain for each in self.families)
 
     @property
     def plain(self) -> bytes:
-        """As it is, in one."""
+        """Return the plain text as one byte string."""
         return b"".join(self.pieces)
 
     def filtered(self, names: Container[str]) -> "RenderedPage":
-        """Return the page of the families in `names`; nothing is rendered or compressed for it."""
+        """Return the page of the families in `names`, reusing their blocks."""
         return RenderedPage.of(each for each in self.families if family_name(each.plain) in names)
 
 
 class Renderer:
-    """Renders one snapshot after another, each mostly made of the blocks of the one before."""
+    """Renders successive snapshots and reuses unchanged blocks."""
 
     def __init__(self) -> None:
-        self._kinds = tuple(_KindRenderer(kind) for kind in PARTS)
+        self._groups = tuple(_GroupRenderer(group) for group in METRIC_GROUPS)
 
     def render(self, snapshot: Snapshot) -> RenderedPage:
-        """Return the page of `snapshot`. Not to be called twice at a time."""
-        for kind, parts in zip(self._kinds, parts_by_kind(snapshot), strict=True):
-            kind.render(parts)
-        return RenderedPage.of(chain.from_iterable(kind.families() for kind in self._kinds))
+        """Return the page of `snapshot`. Not thread-safe."""
+        parts = parts_by_kind(snapshot)
+        for renderer in self._groups:
+            renderer.render(parts[renderer.group.part])
+        return RenderedPage.of(chain.from_iterable(renderer.families() for renderer in self._groups))
 
 
-class _KindRenderer:
-    """Renders the parts of one kind."""
+class _GroupRenderer:
+    """Renders the families of one metric group."""
 
-    def __init__(self, kind: MetricGroup[Any]) -> None:
-        self._kind = kind
-        self._heads = [_Block.of(head(family), 0) for family in kind.families]
-        self._groups: list[_Group] = []
-        self._stretches = [FamilyText.of((first,)) for first in self._heads]
+    def __init__(self, group: MetricGroup[Any]) -> None:
+        self.group = group
+        self._metadata = [_Block.of(metadata_lines(family), 0) for family in group.families]
+        self._batches: list[_Batch] = []
+        self._texts = [FamilyText.of((metadata,)) for metadata in self._metadata]
 
     def render(self, parts: list[Any]) -> None:
-        """Keep `parts` rendered, with what was kept of those before."""
+        """Render `parts`, reusing what the previous call rendered."""
         known: dict[int, tuple[str, ...]] | None = None
-        groups: list[_Group] = []
-        for start in range(0, len(parts), GROUP_PARTS):
-            group = parts[start : start + GROUP_PARTS]
-            before = self._groups[len(groups)] if len(groups) < len(self._groups) else None
-            if before is not None and before.parts == group:
-                groups.append(before)
+        batches: list[_Batch] = []
+        for start in range(0, len(parts), BATCH_PARTS):
+            batch = parts[start : start + BATCH_PARTS]
+            previous = self._batches[len(batches)] if len(batches) < len(self._batches) else None
+            if previous is not None and previous.parts == batch:
+                batches.append(previous)
             else:
-                known = self._chunks_by_part() if known is None else known
-                groups.append(self._rendered(group, before, known))
-        self._groups = groups
+                known = self._texts_by_part() if known is None else known
+                batches.append(self._rendered(batch, previous, known))
+        self._batches = batches
 
     def families(self) -> Iterator[_Block]:
-        """Yield what stands on the page of each family; nothing of one without a sample."""
-        for number, first in enumerate(self._heads):
-            blocks = (first, *(group.blocks[number] for group in self._groups))
-            if blocks != self._stretches[number].blocks:
-                self._stretches[number] = FamilyText.of(blocks)
-            if self._stretches[number].whole.series:
-                yield self._stretches[number].whole
+        """Yield the text of each family that has samples."""
+        for number, metadata in enumerate(self._metadata):
+            blocks = (metadata, *(batch.blocks[number] for batch in self._batches))
+            if blocks != self._texts[number].blocks:
+                self._texts[number] = FamilyText.of(blocks)
+            if self._texts[number].joined.series:
+                yield self._texts[number].joined
 
-    def _chunks_by_part(self) -> dict[int, tuple[str, ...]]:
-        """Return the chunks that are kept, by the identity of their parts, which the groups keep alive."""
-        groups = self._groups
-        return {id(part): chunks for group in groups for part, chunks in zip(group.parts, group.chunks, strict=True)}
+    def _texts_by_part(self) -> dict[int, tuple[str, ...]]:
+        """Return the cached texts by the `id` of their part."""
+        # The batches keep the parts alive, so no id is reused.
+        batches = self._batches
+        return {id(part): text for batch in batches for part, text in zip(batch.parts, batch.texts, strict=True)}
 
-    def _rendered(self, parts: list[Any], before: _Group | None, known: dict[int, tuple[str, ...]]) -> _Group:
-        """Return a group, made of the chunks `known` by the identity of their parts, to which it adds, and new ones."""
-        if before is not None:
-            in_place = zip(parts, before.parts, before.chunks, strict=False)
-            known |= {id(part): chunks for part, old, chunks in in_place if part == old}
-        chunks = [known.get(id(part)) or _chunks(self._kind, part) for part in parts]
-        columns = zip(*chunks, strict=True)
-        if before is None:
-            return _Group(parts, chunks, tuple(map(_Block.of_lines, columns)))
-        were = zip(before.blocks, zip(*before.chunks, strict=True), strict=True)
-        kept = zip(columns, were, strict=True)
-        blocks = tuple(block if column == old else _Block.of_lines(column) for column, (block, old) in kept)
-        return _Group(parts, chunks, blocks)
+    def _rendered(self, parts: list[Any], previous: _Batch | None, known: dict[int, tuple[str, ...]]) -> _Batch:
+        """Render a batch; texts and blocks that did not change are reused."""
+        if previous is not None:
+            pairs = zip(parts, previous.parts, previous.texts, strict=False)
+            known |= {id(part): text for part, old_part, text in pairs if part == old_part}
+        texts = [known.get(id(part)) or _part_texts(self.group, part) for part in parts]
+        columns = zip(*texts, strict=True)  # one per family
+        if previous is None:
+            return _Batch(parts, texts, tuple(map(_Block.of_lines, columns)))
+        compared = zip(columns, zip(*previous.texts, strict=True), previous.blocks, strict=True)
+        blocks = tuple(block if column == old else _Block.of_lines(column) for column, old, block in compared)
+        return _Batch(parts, texts, blocks)
 
 
-def parts_by_kind(snapshot: Snapshot) -> tuple[list[Any], ...]:
-    """Return the parts of a snapshot, in the order of PARTS."""
+def parts_by_kind(snapshot: Snapshot) -> dict[PartKind, list[Any]]:
+    """Return the parts of a snapshot by the kind that metric groups name."""
     accounts = list(snapshot.accounts)
     sources = [source for account in accounts for source in account.sources]
-    jobs = [source.jobs for source in sources if source.jobs is not None]
-    tasks = [source.tasks for source in sources if source.tasks is not None]
-    return (
-        accounts,
-        [collector for account in accounts for collector in account.collectors],
-        [source.figures for source in sources if source.figures is not None],
-        jobs,
-        jobs,
-        tasks,
-        tasks,
-        [source.failures for source in sources if source.failures is not None],
-        [table for account in accounts for table in account.tables],
-        [partition for account in accounts for partition in account.partitions],
-        sources,
-    )
+    return {
+        "account": accounts,
+        "collector": [collector for account in accounts for collector in account.collectors],
+        "source": sources,
+        "source_row": [source.figures for source in sources if source.figures is not None],
+        "jobs": [source.jobs for source in sources if source.jobs is not None],
+        "tasks": [source.tasks for source in sources if source.tasks is not None],
+        "failures": [source.failures for source in sources if source.failures is not None],
+        "table": [table for account in accounts for table in account.tables],
+        "partition": [partition for account in accounts for partition in account.partitions],
+    }
 
 
-def _chunks(kind: MetricGroup[Any], part: object) -> tuple[str, ...]:
-    """Return the text of a part, by family."""
-    prefix = labels_text(kind.labels, kind.label_values(part))
-    if kind.members is itself:
-        return tuple([sample_lines(family, prefix, part) for family in kind.families])
-    texts: list[list[str]] = [[] for _ in kind.families]
-    for values, member in kind.members(part):
-        labels = f"{prefix},{labels_text(kind.member_labels, values)}" if values else prefix
-        for text, family in zip(texts, kind.families, strict=True):
+def _part_texts(group: MetricGroup[Any], part: object) -> tuple[str, ...]:
+    """Return the sample lines of a part, by family."""
+    prefix = labels_text(group.labels, group.label_values(part))
+    if group.members is single_member:
+        return tuple([sample_lines(family, prefix, part) for family in group.families])
+    texts: list[list[str]] = [[] for _ in group.families]
+    for values, member in group.members(part):
+        labels = f"{prefix},{labels_text(group.member_labels, values)}" if values else prefix
+        for text, family in zip(texts, group.families, strict=True):
             text.append(sample_lines(family, labels, member))
     return tuple(map("".join, texts))

@@ -1,7 +1,6 @@
-"""The exporter's own series: what it asked of MMS, how that went, and how the process fares.
+"""The exporter's own metrics: calls to MMS, refreshes, rendering, configuration and the process.
 
-The only room that knows prometheus_client. Counters and histograms of the exporter's doings live on a registry of
-their own, one observer for each account.
+The only module that uses prometheus_client, with a registry of its own. Each account has one observer.
 """
 
 import platform
@@ -24,15 +23,14 @@ OPERATIONS: Final = (
     *("ListMmsDataSources", "ListMmsJobs", "ListMmsTasks", "ListMmsTables", "ListMmsPartitions"),
     *("GetMmsTable", "GetMmsPartition"),
 )
-"""What the serving process calls; their counters start at 0, so that the first increase is seen."""
+"""Operations of the serving process; their counters start at 0, so that `increase()` sees the first one."""
 
-
-PROCESS_SECONDS: Final = 1.0
-"""How old what is said of the process may be."""
+PROCESS_CACHE_SECONDS: Final = 1.0
+"""Maximum age of the process metrics: concurrent scrapers share one collection."""
 
 
 class CallMetrics:
-    """What the accounts' clients and refreshers do."""
+    """Metrics of the calls and refreshes of all accounts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ("account", "operation")
@@ -75,8 +73,8 @@ class CallMetrics:
             registry=registry,
         )
 
-    def begin(self, account: str) -> None:
-        """Have an account's counters start at 0."""
+    def init_account(self, account: str) -> None:
+        """Start the counters of an account at 0."""
         self.skipped.labels(account)
         for operation in OPERATIONS:
             for metric in (self.requests, self.duration, self.retries, self.rate_limit_wait):
@@ -84,14 +82,14 @@ class CallMetrics:
             for reason in REASONS:
                 self.failures.labels(account, operation, reason)
 
-    def forget(self, account: str) -> None:
-        """Remove an account's series."""
+    def remove_account(self, account: str) -> None:
+        """Remove the series of an account."""
         for metric in vars(self).values():
             metric.remove_by_labels({"account": account})
 
 
 class OwnMetrics:
-    """What the exporter says of itself."""
+    """Metrics of rendering, configuration and build."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.series = Gauge("mms_exporter_series", "Number of series from MMS that are exported.", registry=registry)
@@ -120,18 +118,18 @@ class OwnMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _CachedPage:
     page: bytes
     at: float
     """Monotonic seconds."""
 
 
 class Telemetry:
-    """The exporter's own registry."""
+    """The registry of the exporter's own metrics."""
 
     def __init__(self, *, with_process: bool = True, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
-        self._made: dict[Format, _Made] = {}
+        self._pages: dict[Format, _CachedPage] = {}
         self.registry = CollectorRegistry()
         self.calls = CallMetrics(self.registry)
         self.own = OwnMetrics(self.registry)
@@ -141,60 +139,59 @@ class Telemetry:
             prometheus_client.GCCollector(registry=self.registry)
 
     def note_rendering(self, seconds: float, series: int) -> None:
-        """Have seen how the last rendering went."""
+        """Set the metrics of the last rendering."""
         self.own.render_duration.set(seconds)
         self.own.series.set(series)
         self.note_change()
 
     def note_load(self, at: float | None, *, is_current: bool) -> None:
-        """Set the time of the last load, in Unix seconds, and whether all last attempts succeeded."""
+        """Set the time of the last load, in Unix seconds, and its success."""
         self.own.reload_success.set(is_current)
         if at is not None:
             self.own.reload_time.set(at)
         self.note_change()
 
     def note_change(self) -> None:
-        """Have the next scrape see what has changed."""
-        self._made.clear()
+        """Invalidate the cached page."""
+        self._pages.clear()
 
     def account(self, name: str) -> "AccountTelemetry":
         """Return the observer of one account; its counters start at 0."""
         return AccountTelemetry(self.calls, name, self.note_change)
 
     def forget_account(self, name: str) -> None:
-        """Remove an account's series."""
-        self.calls.forget(name)
+        """Remove the series of an account."""
+        self.calls.remove_account(name)
         self.note_change()
 
     def page(self, text_format: Format) -> bytes:
-        """Return the exporter's own series; the end of the page in OpenMetrics.
+        """Return the rendered metrics; in OpenMetrics, ends the exposition.
 
-        What the exporter did is as it is now. What the process costs may be a second old: to be scraped by many costs
-        no more than to be scraped by one.
+        Process metrics may be PROCESS_CACHE_SECONDS old; all others are current.
         """
-        made, now = self._made.get(text_format), self._clock.monotonic()
-        if made is None or now - made.at > PROCESS_SECONDS:
-            made = self._made[text_format] = _Made(self._rendered(text_format), now)
-        return made.page
+        cached, now = self._pages.get(text_format), self._clock.monotonic()
+        if cached is None or now - cached.at > PROCESS_CACHE_SECONDS:
+            cached = self._pages[text_format] = _CachedPage(self._rendered(text_format), now)
+        return cached.page
 
     def _rendered(self, text_format: Format) -> bytes:
         if text_format == "openmetrics":
-            return bytes(generate_openmetrics(self.registry))  # type: ignore[no-untyped-call]  # the library's lack
+            return bytes(generate_openmetrics(self.registry))  # type: ignore[no-untyped-call]  # the library has no annotation
         return prometheus_client.generate_latest(self.registry)
 
 
 class AccountTelemetry:
-    """Counts what the client and the refresh of one account tell."""
+    """Counts the calls and refreshes of one account."""
 
     def __init__(self, calls: CallMetrics, account: str, note_change: Callable[[], None]) -> None:
         self._calls = calls
         self._account = account
         self._note_change = note_change
-        calls.begin(account)
+        calls.init_account(account)
         note_change()
 
     def attempted(self, operation: str, seconds: float, reason: str | None) -> None:
-        """Count an attempt, and its failure."""
+        """Count a request and, with a `reason`, its failure."""
         self._calls.requests.labels(self._account, operation).inc()
         self._calls.duration.labels(self._account, operation).observe(seconds)
         if reason is not None:
@@ -207,17 +204,17 @@ class AccountTelemetry:
         self._note_change()
 
     def waited(self, operation: str, seconds: float) -> None:
-        """Add up the waiting."""
+        """Add the time that a request waited."""
         self._calls.rate_limit_wait.labels(self._account, operation).inc(seconds)
         self._note_change()
 
     def unexpected(self, operation: str, fields: Sequence[str]) -> None:
-        """Count each field that could not be used."""
+        """Count each unusable field."""
         for field in fields:
             self._calls.unexpected.labels(self._account, operation, field).inc()
         self._note_change()
 
     def skipped(self) -> None:
-        """Count a refresh that was due while one ran."""
+        """Count a refresh skipped because another was running."""
         self._calls.skipped.labels(self._account).inc()
         self._note_change()

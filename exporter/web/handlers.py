@@ -10,7 +10,7 @@ from aiohttp import Payload, web
 from aiohttp.abc import AbstractStreamWriter
 
 from exporter.errors import ConfigError
-from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
+from exporter.exposition.negotiation import CONTENT_TYPES, accepts_gzip, format_for
 from exporter.exposition.publisher import Publisher
 from exporter.web.document_cache import Document, RenderedDocument
 from exporter.web.security.security_headers import add_default_headers
@@ -124,7 +124,7 @@ def _list_header(request: web.Request, name: str) -> str:
 
 
 def _takes_gzip(request: web.Request) -> bool:
-    return takes_gzip(_list_header(request, "accept-encoding"))
+    return accepts_gzip(_list_header(request, "accept-encoding"))
 
 
 def _document(request: web.Request, headers: dict[str, str], document: RenderedDocument) -> web.Response:

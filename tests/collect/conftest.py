@@ -1,4 +1,4 @@
-"""An MMS of one source whose jobs, tasks, tables and partitions a test writes down: any status, order and moment."""
+"""A fake MMS of one source whose jobs, tasks, tables and partitions each test defines."""
 
 import json
 import re
@@ -15,7 +15,7 @@ HISTORY = 101
 
 
 class HandWrittenMms:
-    """Serves one data source, its jobs, tasks, tables and partitions, as it finds them at each call."""
+    """Serves the current content of its attributes at each call."""
 
     def __init__(self) -> None:
         self.row: dict[str, Any] = {"id": SOURCE_ID, "name": "hive-a", "status": "STARTED"}
@@ -26,25 +26,25 @@ class HandWrittenMms:
         self.partitions: dict[int, dict[str, Any]] = {}
         self.page_cap = 100
         self.page_caps: dict[str, int] = {}
-        """As page_cap, of lists in the words of `calls`."""
+        """Like `page_cap`, for lists named as in `calls`."""
         self.newest_first = False
-        """Whether tables and partitions are listed so."""
+        """Whether tables and partitions are listed newest first."""
         self.forbidden: set[str] = set()
-        """What is refused, in the words of `calls`."""
+        """Operations without permission, named as in `calls`."""
         self.broken: set[str] = set()
-        """What fails, in the words of `calls`."""
+        """Operations that answer 500, named as in `calls`."""
         self.lost: Counter[tuple[str, int]] = Counter()
-        """By list and page, how often that page lacks its last row."""
+        """How many times a page lacks its last row, by list and page."""
         self.before_list: Callable[[str], None] = lambda _: None
         """Called with a list's filter before it is answered."""
         self.refused: set[str] = set()
-        """Filters that are answered with an error."""
+        """Filters that are rejected with 400."""
         self.missing: set[str] = set()
-        """Ids of jobs that are not found when they are asked for their tasks."""
+        """Ids of jobs whose task lists answer 404."""
         self.totals: dict[str, int | None] = {}
-        """Of lists, in the words of `calls`, whose total is not so; None where they do not say it."""
+        """Wrong totals of lists, named as in `calls`; None omits the total."""
         self.calls: Counter[str] = Counter()
-        """Job lists by what they were filtered by: a status, "name" or "all"; and by the last word of the path."""
+        """Calls by name: the filter of a job list (a status, "name" or "all"), else the last word of the path."""
 
     def add_job(self, job_id: int, status: str, **fields: Any) -> dict[str, Any]:
         """Add a job, and return its row."""
@@ -53,7 +53,7 @@ class HandWrittenMms:
         return self.jobs[-1]
 
     def add_history(self, jobs: int = HISTORY) -> None:
-        """Have so many jobs be done, before all others: by itself more than one page holds."""
+        """Add DONE jobs before all others; by default more than one page."""
         others = self.jobs.copy()
         self.jobs.clear()
         for number in range(jobs):
@@ -80,14 +80,14 @@ class HandWrittenMms:
         return self.partitions[partition_id]
 
     def fail_tables(self, *failed: tuple[int, str, str]) -> None:
-        """Have these tables, by id, database and name, and no others, be failed."""
+        """Replace the tables by these failed ones: id, database, name."""
         self.tables.clear()
         for table in failed:
             self.add_table(*table, status="FAILED")
         self.row["tablesFailedNum"] = len(failed)
 
     def fail_partitions(self, *failed: tuple[int, str, str, str]) -> None:
-        """Have these partitions, by id, database, table and value, and no others, be failed."""
+        """Replace the partitions by failed ones: id, database, table, value."""
         self.partitions.clear()
         for partition in failed:
             self.add_partition(*partition, status="FAILED")
@@ -95,10 +95,10 @@ class HandWrittenMms:
 
     async def list_sources(self, request: web.Request) -> web.Response:
         """Answer ListMmsDataSources."""
-        return self._trouble("sources") or self._page(request, [self.row])
+        return self._error("sources") or self._page(request, [self.row])
 
     async def list_jobs(self, request: web.Request) -> web.Response:
-        """Answer ListMmsJobs: `status` and `name` filter, the newest first."""
+        """Answer ListMmsJobs, filtered by `status` and `name`, newest first."""
         query = request.query
         word = query.get("status", "name" if "name" in query else "all")
         self.calls[word] += 1
@@ -111,7 +111,7 @@ class HandWrittenMms:
         return self._page(request, [job for job in rows if query.get("name", "") in job["name"]], word)
 
     async def list_tasks(self, request: web.Request) -> web.Response:
-        """Answer ListMmsTasks: `jobId` and `status` filter."""
+        """Answer ListMmsTasks, filtered by `jobId` and `status`."""
         query = request.query
         self.calls["tasks"] += 1
         self.before_list(query.get("jobId", "tasks"))
@@ -121,10 +121,10 @@ class HandWrittenMms:
             return web.json_response({"Code": "JobNotFound"}, status=404)
         rows = [task for task in self.tasks if query.get("jobId", str(task["jobId"])) == str(task["jobId"])]
         found = [task for task in rows if query.get("status", task["status"]) == task["status"]]
-        return self._trouble("tasks") or self._page(request, found, query.get("status", "tasks"))
+        return self._error("tasks") or self._page(request, found, query.get("status", "tasks"))
 
     async def list_objects(self, request: web.Request) -> web.Response:
-        """Answer ListMmsTables and ListMmsPartitions: texts match in part and in any case."""
+        """Answer ListMmsTables and ListMmsPartitions with case-insensitive LIKE filters."""
         kind = request.path.rpartition("/")[2]
         texts = {"dbName", "name", "tableName", "value"} & request.query.keys()
         statuses = json.loads(request.query.get("status", "null"))
@@ -135,7 +135,7 @@ class HandWrittenMms:
             and all(_is_like(row[name], request.query[name]) for name in texts)
         ]
         self.calls[kind] += 1
-        return self._trouble(kind) or self._page(request, rows, kind)
+        return self._error(kind) or self._page(request, rows, kind)
 
     async def get_object(self, request: web.Request) -> web.Response:
         """Answer GetMmsTable and GetMmsPartition."""
@@ -144,12 +144,12 @@ class HandWrittenMms:
         row = getattr(self, kind).get(int(request.match_info["id"]))
         if row is None:
             return web.json_response({"Code": "Object.NotFound"}, status=404)
-        return self._trouble(kind.removesuffix("s")) or web.json_response({"data": row})
+        return self._error(kind.removesuffix("s")) or web.json_response({"data": row})
 
-    def _trouble(self, what: str) -> web.Response | None:
-        if what in self.forbidden:
+    def _error(self, name: str) -> web.Response | None:
+        if name in self.forbidden:
             return web.json_response({"Code": "NoPermission"}, status=403)
-        return web.json_response({"Code": "InternalError"}, status=500) if what in self.broken else None
+        return web.json_response({"Code": "InternalError"}, status=500) if name in self.broken else None
 
     def _page(self, request: web.Request, rows: list[dict[str, Any]], word: str = "") -> web.Response:
         size = min(int(request.query["pageSize"]), self.page_caps.get(word, self.page_cap))
@@ -159,12 +159,12 @@ class HandWrittenMms:
             self.lost[word, number] -= 1
             page = page[:-1]
         total = self.totals.get(word, len(rows))
-        said = {} if total is None else {"total": total}
-        return web.json_response({"data": {**said, "objectList": page}})
+        stated = {} if total is None else {"total": total}
+        return web.json_response({"data": {**stated, "objectList": page}})
 
 
 def _is_like(text: str, pattern: str) -> bool:
-    """Tell whether a text holds what a pattern of SQL LIKE describes."""
+    """Return whether a text contains a match of an SQL LIKE pattern."""
     wildcards = {"%": ".*", "_": "."}
     expression = "".join(wildcards.get(char) or re.escape(char) for char in pattern)
     return re.search(expression, text, re.IGNORECASE | re.DOTALL) is not None
@@ -172,13 +172,13 @@ def _is_like(text: str, pattern: str) -> bool:
 
 @pytest.fixture
 def mms() -> HandWrittenMms:
-    """Provide what the server below answers."""
+    """Provide the content of the fake MMS."""
     return HandWrittenMms()
 
 
 @pytest.fixture
 async def mms_url(mms: HandWrittenMms) -> AsyncIterator[str]:
-    """Provide the URL of the hand-written MMS."""
+    """Provide the URL of the fake MMS."""
     app = web.Application()
     app.router.add_get("/api/v1/mms/datasources", mms.list_sources)
     root = f"/api/v1/mms/datasources/{SOURCE_ID}"

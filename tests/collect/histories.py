@@ -1,4 +1,4 @@
-"""Random histories of a small simulated MMS with random faults, and what an exporter may show meanwhile and after."""
+"""Random histories of a small simulated MMS with random faults, checked against its oracle."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -28,60 +28,60 @@ QUIET_REFRESHES: Final = 3
 _COUNTS: Final = tuple(name for name in DataSource.__struct_fields__ if name.endswith("_num"))
 
 
-class Ear:
-    """Counts what could not be used of answers."""
+class FieldRecorder:
+    """Records unusable fields of responses."""
 
     def __init__(self) -> None:
         self.lost: list[tuple[str, str]] = []
 
     def attempted(self, operation: str, seconds: float, reason: str | None) -> None:
-        """Note nothing."""
+        """Do nothing."""
 
     def retried(self, operation: str) -> None:
-        """Note nothing."""
+        """Do nothing."""
 
     def waited(self, operation: str, seconds: float) -> None:
-        """Note nothing."""
+        """Do nothing."""
 
     def skipped(self) -> None:
-        """Note nothing."""
+        """Do nothing."""
 
     def unexpected(self, operation: str, fields: Sequence[str]) -> None:
-        """Note what was lost."""
+        """Record unusable fields."""
         self.lost.extend((operation, field) for field in fields)
 
 
 @dataclass
-class Names:
-    """Which failures of one kind may be named, as long as reads leave no doubt."""
+class AllowedNames:
+    """The names of failures that may be shown for one kind."""
 
     known: list[tuple[int, list[FailedUnit]]] = field(default_factory=list)
-    """What may have been read last: how many failed by the row, and their names."""
+    """What the exporter may have read last: number of failures in the row, and their names."""
 
     def may_be(self, count: int, now: list[FailedUnit]) -> list[list[FailedUnit]]:
-        """Return the names that may be shown: those since the number moved."""
+        """Return the allowed names: all since the number changed."""
         self.known = [*(each for each in self.known if each[0] == count), (count, now)]
         return [names for _, names in self.known]
 
     def may_have_become(self, count: int, now: list[FailedUnit]) -> None:
-        """Note what failed in the middle of a refresh, which it may have read."""
+        """Record failures in the middle of a refresh, which it may have read."""
         self.known.append((count, now))
 
-    def doubt(self) -> None:
-        """Note a failed read, after which names are read again."""
+    def invalidate(self) -> None:
+        """Record a failed read, after which names are read again."""
         self.known.clear()
 
 
 class History:
-    """One world, one exporter, and what happens to them, all drawn from one seed."""
+    """A world, an exporter and random events, all from one seed."""
 
     def __init__(self, seed: int, simulator: Simulator) -> None:
         self.seed, self.random, self.simulator = seed, Random(seed), simulator
-        self.clock, self.ear = ManualClock(), Ear()
+        self.clock, self.observer = ManualClock(), FieldRecorder()
         self.wanted = self.random.choice((1, 2, 3, 1000, 1000))
-        self.lied_at: float | None = None
-        """When a `total` was wrong last, which nothing but another answer can tell."""
-        self.names = {"table": Names(), "partition": Names()}
+        self.wrong_total_at: float | None = None
+        """When a `total` was last wrong, which the exporter cannot detect."""
+        self.names = {"table": AllowedNames(), "partition": AllowedNames()}
         self.log: list[object] = []
         draw = self.random.choice
         options = WorldOptions(
@@ -107,7 +107,7 @@ class History:
 
     @asynccontextmanager
     async def refresher(self) -> AsyncIterator[AccountRefresher]:
-        """Provide the exporter's refresher of the account."""
+        """Provide the refresher of the account."""
         config = config_on(
             self.simulator.url,
             jobs={"max_series_per_source": 1000, "idle_interval": f"{IDLE_SECONDS}s"},
@@ -118,28 +118,28 @@ class History:
         )
         ticks = Clock(wall=self.clock, monotonic=self.clock, sleep=no_sleep)
         account = config.accounts[0]
-        async with create_client(account, self.ear, Clock(sleep=no_sleep)) as client:
-            yield AccountRefresher(account, config, client, self.ear, lambda: None, ticks)
+        async with create_client(account, self.observer, Clock(sleep=no_sleep)) as client:
+            yield AccountRefresher(account, config, client, self.observer, lambda: None, ticks)
 
     async def run(self) -> None:
-        """Disturb and check some refreshes, then leave three alone."""
+        """Check some refreshes with faults, then three without."""
         async with self.refresher() as refresher:
             for _ in range(self.random.randint(2, 4)):
                 self.clock.advance(self.random.choice((1, 30, 60, 60, 300, 700)))
-                self._happen()
-                self._break()
-                is_trusted = await self._refresh(refresher)
+                self._apply_events()
+                self._add_faults()
+                is_clean = await self._refresh(refresher)
                 self.simulator.faults.clear()
-                self.log.append(("trusted", is_trusted, sorted(set(self.ear.lost))))
+                self.log.append(("clean", is_clean, sorted(set(self.observer.lost))))
             for _ in range(QUIET_REFRESHES):
-                # What a total alone says is believed until the source is read again.
-                is_sure = self.lied_at is None
+                # A wrong total stays in effect until the source is read again.
+                is_sure = self.wrong_total_at is None
                 self.clock.advance(self.random.choice((30, 60, 90)) if is_sure else IDLE_SECONDS + 1)
-                is_trusted = await self._refresh(refresher)
-            assert is_trusted, "three refreshes in which nothing goes wrong end every trouble"
+                is_clean = await self._refresh(refresher)
+            assert is_clean, "three refreshes without faults end every failure"
 
-    def _happen(self) -> None:
-        """Fail some tables and partitions, and mend others."""
+    def _apply_events(self) -> None:
+        """Fail some tables and partitions, and repair others."""
         for kind in (events.Fail, events.Mend):
             if self.random.random() < 0.6:
                 event = self._event(kind)
@@ -147,7 +147,7 @@ class History:
                 self.log.append(event)
 
     def _event(self, kind: type[events.Fail | events.Mend]) -> events.Fail | events.Mend:
-        """Return an event of some tables and partitions."""
+        """Return an event for random tables and partitions."""
         truth = self.simulator.world.truth()
         tables = [table.id for table in truth.tables(SOURCE) if not table.has_partitions]
         partitions = [partition.id for partition in truth.partitions(SOURCE)]
@@ -157,8 +157,8 @@ class History:
             partition_ids=tuple(each for each in partitions if self.random.random() < 0.3),
         )
 
-    def _break(self) -> None:
-        """Put some faults in force, each on some calls of one list."""
+    def _add_faults(self) -> None:
+        """Add random faults, each for some calls of one list."""
         for _ in range(self.random.choice((0, 1, 1, 2))):
             kinds = [kind for kind in KINDS if self.wanted > 3 or kind not in MOVED]
             page = self.random.choice((None, None, "1", "2", "3"))
@@ -173,22 +173,22 @@ class History:
                 cap=self.random.choice(CAPS),
                 event=self._event(self.random.choice((events.Fail, events.Mend))),
             )
-            self.lied_at = self.clock() if fault.kind == "total" else self.lied_at
+            self.wrong_total_at = self.clock() if fault.kind == "total" else self.wrong_total_at
             self.simulator.faults.add(fault)
             self.log.append(fault)
 
     async def _refresh(self, refresher: AccountRefresher) -> bool:
-        """Refresh, and check and return whether nothing shows trouble."""
-        self.ear.lost.clear()
+        """Refresh; if no error is visible, check the values and return True."""
+        self.observer.lost.clear()
         before = {kind: self._failed(kind) for kind in self.names}
         await refresher.refresh()
         snapshot = refresher.snapshot()
-        is_trusted = not self.ear.lost and all(each.success for each in snapshot.collectors)
-        is_trusted = is_trusted and all(source.refreshed for source in snapshot.sources)
+        is_clean = not self.observer.lost and all(each.success for each in snapshot.collectors)
+        is_clean = is_clean and all(source.refreshed for source in snapshot.sources)
         is_moving = {"total", "meanwhile"} & {fault.kind for fault in self.simulator.faults.known().values()}
-        if not is_trusted or is_moving:
+        if not is_clean or is_moving:
             self._note_unchecked(snapshot, before)
-            return is_trusted
+            return is_clean
         assert [source.name.source_id for source in snapshot.sources] == [SOURCE]
         self._check(snapshot.sources[0])
         (table,) = snapshot.tables
@@ -197,23 +197,23 @@ class History:
         return True
 
     @property
-    def _may_believe_a_lie(self) -> bool:
-        """Whether a wrong `total` may still be shown of an idle source."""
-        return self.lied_at is not None and self.clock() - self.lied_at <= IDLE_SECONDS
+    def _may_show_wrong_total(self) -> bool:
+        """Return whether an idle source may still show a wrong `total`."""
+        return self.wrong_total_at is not None and self.clock() - self.wrong_total_at <= IDLE_SECONDS
 
     def _note_unchecked(self, snapshot: AccountSnapshot, before: Mapping[str, tuple[int, list[FailedUnit]]]) -> None:
-        """Note what the next refresh may show of failures."""
+        """Update the failures that the next refresh may show."""
         are_read = all(each.success for each in snapshot.collectors if each.collector == "failures")
-        lost = {operation for operation, _ in self.ear.lost}
+        lost = {operation for operation, _ in self.observer.lost}
         for kind, names in self.names.items():
             if are_read and f"ListMms{kind.title()}s" not in lost:
                 names.may_be(*before[kind])
                 names.may_have_become(*self._failed(kind))
             else:
-                names.doubt()
+                names.invalidate()
 
     def _check(self, shown: SourceSnapshot) -> None:
-        """Check that what is shown of the source is what the world holds."""
+        """Check that the values of the source equal the world."""
         row = self.simulator.world.truth().data_source(SOURCE)
         assert shown.figures is not None
         assert [getattr(shown.figures.row, name) for name in _COUNTS] == [getattr(row, name) for name in _COUNTS]
@@ -225,12 +225,12 @@ class History:
             assert failures is not None
             assert failures.total == total, kind
             assert list(failures.newest) in allowed, kind
-        if shown.tasks is not None and not self._may_believe_a_lie:
+        if shown.tasks is not None and not self._may_show_wrong_total:
             statuses = Counter(task.status for task in self.simulator.world.truth().tasks(SOURCE))
             assert shown.tasks.counts == {status: statuses[status] for status in TASK_STATUSES}
 
     def _failed(self, kind: str) -> tuple[int, list[FailedUnit]]:
-        """Return how many of a kind failed, and the newest names."""
+        """Return the number of failures of a kind and the newest names."""
         truth = self.simulator.world.truth()
         things: list[Table | Partition] = [*(truth.tables if kind == "table" else truth.partitions)(SOURCE)]
         failed = sorted((each for each in things if each.status == "FAILED"), key=lambda each: each.id, reverse=True)
@@ -240,7 +240,7 @@ class History:
         jobs = {job.id: job for job in self.simulator.world.truth().jobs(SOURCE)}
         counts = Counter(job.status for job in jobs.values())
         assert shown.jobs is not None
-        if not self._may_believe_a_lie:
+        if not self._may_show_wrong_total:
             assert shown.jobs.counts == {status: counts[status] for status in JOB_STATUSES}
         held = {key: (job.status, job.task_num, job.task_done) for key, job in jobs.items()}
         found = {job.job_id: (job.status, job.tasks, job.tasks_done) for job in shown.jobs.jobs}
@@ -251,7 +251,7 @@ class History:
 
 
 def as_failed(each: Table | Partition) -> FailedUnit:
-    """Return a table or a partition as it is named when it has failed."""
+    """Return the names of a table or a partition as a failure."""
     if isinstance(each, Table):
         return FailedUnit(each.db_name, each.name, None, each.dst_project_name, each.dst_schema_name, each.dst_name)
     place = each.dst_project_name, each.dst_schema_name, each.dst_table_name

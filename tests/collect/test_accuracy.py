@@ -1,4 +1,4 @@
-"""After every refresh, what is served equals what the simulated MMS holds, while its world moves."""
+"""After every refresh, the served values equal the simulated MMS, while its world changes."""
 
 import random
 from collections import Counter
@@ -13,8 +13,8 @@ from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happ
 from exporter.simulator.world import events
 from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY, config_on
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
-from tests.reading import Exposition
 
 OPTIONS = WorldOptions(sources=4, databases=1, tables=3, partitions=3, job_seconds=240.0, failure_rate=0.35)
 WATCHED_SOURCE = 2000001
@@ -26,10 +26,10 @@ READS = {"ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartition
     ("refreshes", "finished", "fails"),
     [(100, 4, 0.4), (60, 120, 0.4), pytest.param(1000, 4, 0.03, marks=pytest.mark.scale)],
 )
-async def test_refreshes_equal_the_world_they_read(refreshes: int, finished: int, fails: float) -> None:
-    """`finished` jobs of each source fit one page with the others, or not.
+async def test_served_values_equal_the_simulated_world(refreshes: int, finished: int, fails: float) -> None:
+    """Run with finished jobs that fit one page, and with too many.
 
-    `fails` is how likely something fails between two refreshes that had been done, or was under way.
+    `fails` is the probability that a finished or running unit fails between two refreshes.
     """
     clock, steps = ManualClock(), random.Random(1)
     statuses_seen: Counter[str] = Counter()
@@ -59,24 +59,24 @@ async def test_refreshes_equal_the_world_they_read(refreshes: int, finished: int
                 if steps.random() < fails:
                     happen(simulator.world, events.Fail(source_id=steps.choice(list(rows)), share=0.1))
         assert {operation for operation, _ in simulator.calls} <= READS, "serving never writes"
-    assert {"INIT", "DOING", "DONE", "FAILED"} <= set(statuses_seen), "the story shows every status"
-    assert min(each.most for each in named.values()) > 3, "the story shows failures"
+    assert {"INIT", "DOING", "DONE", "FAILED"} <= set(statuses_seen), "the run includes every status"
+    assert min(each.most for each in named.values()) > 3, "the run includes failures"
 
 
 class NamedFailures:
-    """Checks what is named as failed of one kind."""
+    """Checks the named failures of one kind."""
 
     def __init__(self, kind: str, clock: ManualClock) -> None:
         self.kind = kind
         self.most = 0
         self._clock = clock
         self._known: dict[int, tuple[int | None, set[tuple[str, ...]], float]] = {}
-        """By source: how many there were by its row, which, and when, as that number moved last or the list was old."""
+        """By source: count, names and time when the count last changed or the list expired."""
 
     def assert_equal(
         self, served: Exposition, row: DataSource, count: int | None, objects: Iterable[Table | Partition]
     ) -> None:
-        """Check a source: while the number stands still, what was named when it moved stays for an hour."""
+        """Check a source: with an unchanged count, names stay for an hour."""
         before, _, at = self._known.get(row.id, (None, None, 0.0))
         if before != count or self._clock() - at >= MAX_LIST_AGE_SECONDS:
             self._known[row.id] = count, {names(each) for each in objects if each.status == "FAILED"}, self._clock()
@@ -89,7 +89,7 @@ class NamedFailures:
 
 
 def names(each: Table | Partition) -> tuple[str, ...]:
-    """Return what a table or a partition is called."""
+    """Return the names of a table or a partition."""
     found = (each.db_name, each.name) if isinstance(each, Table) else (each.db_name, each.table_name, each.value)
     return tuple(name or "" for name in found)
 
@@ -147,10 +147,10 @@ def assert_jobs_equal(
     }
     just_finished = [job for job in jobs if job.status == "DONE" and (source_id, job.id) in unfinished_before]
     for job in jobs:
-        # A refresh looks for one finished job of a source; where several finish at once, the others follow later.
+        # A refresh looks up one finished job per source, so others may appear later.
         if job.status != "DONE" or just_finished == [job]:
             key = str(job.id)
             assert (shown[key], done[key], status_of[key]) == (job.task_num, job.task_done, job.status)
     by_id = {str(job.id): job for job in jobs}
     for key in shown:
-        assert status_of[key] == by_id[key].status, "no series tells of a state that has passed"
+        assert status_of[key] == by_id[key].status, "no series has an outdated status"

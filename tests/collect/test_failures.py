@@ -1,4 +1,4 @@
-"""The collector of failures: what is named, at what cost, and what is done without permission."""
+"""The collector of failures: named units, number of calls, and missing permissions."""
 
 import tracemalloc
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.collect.permissions import OFF_SECONDS
+from exporter.collect.permissions import REFUSAL_SECONDS
 from exporter.collect.snapshot import FailedUnits, FailuresStats, SourceName, SourceStats
 from exporter.collect.state.failure_state import FailureState, KindState
 from exporter.collect.state.source_state import SourceState
@@ -16,13 +16,13 @@ from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOption
 from exporter.simulator.world import events
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.conftest import IDENTITY, config_on
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
-from tests.reading import Exposition
 
 STILL = WorldOptions(
     sources=4, databases=2, tables=6, partitions=4, idle_share=1, stopped_share=0, special_sources=False, failure_rate=0
 )
-"""A world in which nothing fails unless a test says so."""
+"""A world without failures, except those that a test adds."""
 FIRST = 2000001
 LISTS = ("ListMmsTables", "ListMmsPartitions")
 
@@ -33,18 +33,18 @@ def partition_of(world: World, source_id: int = FIRST, number: int = 0) -> int:
 
 
 def named(served: Exposition, kind: str, source_id: int = FIRST) -> set[tuple[str, ...]]:
-    """Return what of a kind is named: database, table, and the value of a partition."""
+    """Return the named failures of a kind: database, table, partition value."""
     labels = ("src_db", "table", "partition")[: 3 if kind == "partition" else 2]
     found = served.having(f"mms_failed_{kind}_info", source_id=str(source_id))
     return {tuple(dict(each)[label] for label in labels) for each in found}
 
 
 def list_calls(simulator: Simulator) -> int:
-    """Return how often something that failed was asked for."""
+    """Return the number of calls that list failures."""
     return sum(count for (operation, _), count in simulator.calls.items() if operation in LISTS)
 
 
-async def test_what_fails_is_named_within_one_refresh_and_leaves_when_it_is_mended(
+async def test_failures_appear_and_disappear_within_one_refresh(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     async with harness_on(config_on(mms_url), clock) as harness:
@@ -61,7 +61,7 @@ async def test_what_fails_is_named_within_one_refresh_and_leaves_when_it_is_mend
         assert not named(served, "table", SOURCE_ID) | named(served, "partition", SOURCE_ID)
 
 
-async def test_the_simulated_failures_are_exactly_those_named(clock: ManualClock) -> None:
+async def test_named_failures_equal_the_simulated_ones(clock: ManualClock) -> None:
     async with (
         Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator,
         harness_on(config_on(simulator.url), clock) as harness,
@@ -81,7 +81,7 @@ async def test_the_simulated_failures_are_exactly_those_named(clock: ManualClock
         assert {source_id for operation, source_id in simulator.calls if operation in LISTS} == {FIRST}
 
 
-async def test_failures_that_do_not_move_cost_no_call(clock: ManualClock) -> None:
+async def test_unchanged_failures_cost_no_call(clock: ManualClock) -> None:
     async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
         for source_id in range(FIRST, FIRST + 4):
             happen(simulator.world, events.Fail(source_id=source_id, share=0.5))
@@ -97,7 +97,7 @@ async def test_failures_that_do_not_move_cost_no_call(clock: ManualClock) -> Non
             assert served.samples["mms_failed_omitted"] == before.samples["mms_failed_omitted"]
 
 
-async def test_without_the_collector_nothing_is_asked_and_nothing_is_served(clock: ManualClock) -> None:
+async def test_a_disabled_collector_makes_no_calls_and_exports_nothing(clock: ManualClock) -> None:
     async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
         happen(simulator.world, events.Fail(source_id=FIRST, share=0.5))
         async with harness_on(config_on(simulator.url, failures={"enabled": False}), clock) as harness:
@@ -108,7 +108,7 @@ async def test_without_the_collector_nothing_is_asked_and_nothing_is_served(cloc
 
 
 @pytest.mark.parametrize("order", ["newest first", "oldest first"])
-async def test_the_highest_ids_are_named_and_the_others_counted(
+async def test_failures_over_the_limit_are_counted_as_omitted(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, order: str
 ) -> None:
     mms.newest_first, mms.page_cap = order == "newest first", 20
@@ -126,7 +126,7 @@ async def test_many_failed_partitions_cost_few_calls_and_little_memory(clock: Ma
     async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
         happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
         async with harness_on(config_on(simulator.url, {"timeout": "60s"}), clock) as harness:
-            simulator.world.truth().data_source(FIRST)  # what the simulator itself remembers is no part of the measure
+            simulator.world.truth().data_source(FIRST)  # fills the caches of the simulator before the measurement
             tracemalloc.start()
             try:
                 await harness.refresher.refresh()
@@ -155,7 +155,9 @@ AWKWARD = [
 ]
 
 
-async def test_awkward_values_are_named_as_they_are(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+async def test_special_characters_in_names_are_exported_unchanged(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
     mms.fail_partitions(*((number, "sales", "clicks", value) for number, value in enumerate(AWKWARD, 1)))
     async with harness_on(config_on(mms_url), clock) as harness:
         served = await harness.refresh()
@@ -163,7 +165,7 @@ async def test_awkward_values_are_named_as_they_are(mms: HandWrittenMms, mms_url
         assert served.value("mms_failed_omitted", kind="partition") == 0
 
 
-async def test_values_that_are_the_same_once_cut_are_one_series_and_the_other_is_counted(
+async def test_failures_with_equal_truncated_labels_share_one_series(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.fail_partitions(*((number, "sales", "clicks", "p=" + "x" * 600 + str(number)) for number in (1, 2)))
@@ -173,7 +175,7 @@ async def test_values_that_are_the_same_once_cut_are_one_series_and_the_other_is
         assert served.value("mms_failed_omitted", kind="partition") == 1
 
 
-async def test_tables_of_the_same_names_in_fifty_databases_are_told_apart(
+async def test_equal_table_names_in_different_databases_have_separate_series(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     names = ("orders", "clicks")
@@ -183,7 +185,7 @@ async def test_tables_of_the_same_names_in_fifty_databases_are_told_apart(
         assert named(served, "table", SOURCE_ID) == {(f"db{db}", name) for db in range(50) for name in names}
 
 
-async def test_a_list_that_was_overtaken_is_read_once_more_and_a_lasting_difference_is_not(
+async def test_a_list_that_differs_from_its_count_is_read_once_more(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.fail_tables((1, "sales", "orders"), (2, "sales", "clicks"))
@@ -194,7 +196,7 @@ async def test_a_list_that_was_overtaken_is_read_once_more_and_a_lasting_differe
             assert mms.calls["tables"] == calls
 
 
-async def test_failures_are_read_anew_while_the_sources_cannot_be_listed(
+async def test_failures_are_read_while_listing_sources_fails(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.fail_tables((1, "sales", "orders"))
@@ -204,12 +206,10 @@ async def test_failures_are_read_anew_while_the_sources_cannot_be_listed(
         mms.fail_tables((2, "sales", "clicks"))
         served = await harness.refresh()
         assert named(served, "table", SOURCE_ID) == {("sales", "clicks")}
-        assert mms.calls["partitions"] == 0, "where nothing had failed, only the row could tell"
+        assert mms.calls["partitions"] == 0, "without known failures, no list is read"
 
 
-async def test_what_cannot_be_read_stays_until_stale_and_then_leaves(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
+async def test_unreadable_values_are_kept_until_stale(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     mms.fail_tables((1, "sales", "orders"))
     mms.fail_partitions((9, "sales", "clicks", "ds=1"))
     async with harness_on(config_on(mms_url), clock) as harness:
@@ -225,10 +225,10 @@ async def test_what_cannot_be_read_stays_until_stale_and_then_leaves(
         served = await harness.refresh()
         assert not named(served, "table", SOURCE_ID)
         assert set(served.by("mms_failed_omitted", "kind")) == {"partition"}
-        assert named(served, "partition", SOURCE_ID) == {("sales", "clicks", "ds=1")}, "one kind never hides another"
+        assert named(served, "partition", SOURCE_ID) == {("sales", "clicks", "ds=1")}, "kinds are independent"
 
 
-async def test_a_renamed_source_takes_its_failures_along(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+async def test_failures_follow_a_renamed_source(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     mms.fail_tables((1, "sales", "orders"))
     async with harness_on(config_on(mms_url), clock) as harness:
         await harness.refresh()
@@ -238,7 +238,7 @@ async def test_a_renamed_source_takes_its_failures_along(mms: HandWrittenMms, mm
         assert mms.calls["tables"] == 1
 
 
-async def test_failures_that_cannot_be_read_are_shown_under_the_new_name_of_their_source(
+async def test_unreadable_failures_follow_a_renamed_source(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.fail_tables((1, "sales", "orders"))
@@ -251,20 +251,18 @@ async def test_failures_that_cannot_be_read_are_shown_under_the_new_name_of_thei
         assert set(served.by("mms_failed_table_info", "source")) == {"hive-b"}
 
 
-def test_a_source_that_is_listed_under_another_name_takes_its_failures_along_before_they_are_read() -> None:
-    """A refresh can end between the two."""
+def test_a_listing_renames_the_failures_of_its_source() -> None:
+    """A refresh can be cancelled between listing and reading."""
     names = [SourceName("test", SOURCE_ID, name) for name in ("hive-a", "hive-b")]
     before, after = (SourceStats(name, DataSource(id=SOURCE_ID, name=name.source), None, None) for name in names)
-    nothing = KindState(FailedUnits((), 0), 0, 1.0, is_settled=True)
+    nothing = KindState(FailedUnits((), 0), 0, 1.0, is_stable=True)
     source = SourceState(before, 1.0)
-    source.failures.memory = FailureState().with_kinds({"table": nothing}, before.name)
-    source.listed(after, 2.0)
-    assert source.failures.memory.figures == FailuresStats(after.name, FailedUnits((), 0), None)
+    source.failures.state = FailureState().with_kinds({"table": nothing}, before.name)
+    source.update_row(after, 2.0)
+    assert source.failures.state.stats == FailuresStats(after.name, FailedUnits((), 0), None)
 
 
-async def test_failures_go_stale_while_nothing_is_refreshed(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
+async def test_failures_expire_without_a_refresh(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     mms.fail_tables((1, "sales", "orders"))
     mms.fail_partitions((9, "sales", "clicks", "ds=1"))
     async with harness_on(config_on(mms_url), clock) as harness:
@@ -274,10 +272,10 @@ async def test_failures_go_stale_while_nothing_is_refreshed(
         await harness.refresh()
         clock.advance(101)
         served = await harness.served()
-        assert not [name for name in served.samples if name.startswith("mms_failed")], "a failed reading renews nothing"
+        assert not [name for name in served.samples if name.startswith("mms_failed")], "a failed read refreshes nothing"
 
 
-async def test_a_missing_permission_is_said_once_and_nothing_else_suffers(clock: ManualClock) -> None:
+async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(clock: ManualClock) -> None:
     actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})
     identity = replace(IDENTITY, actions=actions)
     async with Simulator(World(STILL, clock=clock), identities=[identity]) as simulator:
@@ -295,13 +293,13 @@ async def test_a_missing_permission_is_said_once_and_nothing_else_suffers(clock:
             simulator.identities.add(IDENTITY)
             await harness.refresh()
             assert list_calls(simulator) == 2
-            clock.advance(OFF_SECONDS)
+            clock.advance(REFUSAL_SECONDS)
             served = await harness.refresh()
             assert served.value("mms_refresh_success", collector="failures") == 1
             assert named(served, "partition")
 
 
-async def test_a_reload_ends_the_wait_after_a_refusal(clock: ManualClock) -> None:
+async def test_a_reload_retries_refused_operations(clock: ManualClock) -> None:
     actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})
     async with Simulator(World(STILL, clock=clock), identities=[replace(IDENTITY, actions=actions)]) as simulator:
         happen(simulator.world, events.Fail(source_id=FIRST, share=0.5))
@@ -314,35 +312,37 @@ async def test_a_reload_ends_the_wait_after_a_refusal(clock: ManualClock) -> Non
             assert named(served, "partition")
 
 
-def a_job_of_partitions(mms: HandWrittenMms, job_id: int, *partition_ids: int, **fields: Any) -> None:
+def add_partitions_job(mms: HandWrittenMms, job_id: int, *partition_ids: int, **fields: Any) -> None:
     mms.add_job(job_id, "FAILED", type="Partitions", config={"partitions": list(partition_ids)}, **fields)
 
 
-async def test_partitions_of_failed_jobs_are_looked_up_where_they_may_not_be_listed(
+async def test_partitions_of_failed_jobs_are_looked_up_without_list_permission(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.fail_partitions(*((number, "sales", "clicks", f"ds={number}") for number in range(1, 6)))
     mms.add_partition(6, "sales", "clicks", "ds=6")
     mms.forbidden.add("partitions")
-    a_job_of_partitions(mms, 1, 1, 2, 6, 404)
+    add_partitions_job(mms, 1, 1, 2, 6, 404)
     async with harness_on(config_on(mms_url), clock) as harness:
         for _ in range(3):
             served = await harness.refresh()
         assert {value for *_, value in named(served, "partition", SOURCE_ID)} == {"ds=1", "ds=2"}
         assert served.value("mms_failed_omitted", kind="partition") == 3
-        assert (mms.calls["partition"], mms.calls["partitions"]) == (4, 1), "remembered, and not refused again"
+        assert (mms.calls["partition"], mms.calls["partitions"]) == (4, 1), "results and refusal are cached"
         assert served.value("mms_refresh_success", collector="failures") == 0
         mms.jobs.clear()
-        a_job_of_partitions(mms, 1, 1, 2, 6, 404, taskDone=2)
+        add_partitions_job(mms, 1, 1, 2, 6, 404, taskDone=2)
         mms.row["tablesDoneNum"] = 1
         await harness.refresh()
         assert mms.calls["partition"] == 8, "the job has changed"
 
 
-async def test_partitions_that_a_later_job_mended_leave(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+async def test_partitions_migrated_by_a_later_job_disappear(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
     mms.fail_partitions((1, "sales", "clicks", "ds=1"), (2, "sales", "clicks", "ds=2"))
     mms.forbidden.add("partitions")
-    a_job_of_partitions(mms, 1, 1, 2)
+    add_partitions_job(mms, 1, 1, 2)
     async with harness_on(config_on(mms_url), clock) as harness:
         await harness.refresh()
         mms.fail_partitions((2, "sales", "clicks", "ds=2"))
@@ -351,12 +351,10 @@ async def test_partitions_that_a_later_job_mended_leave(mms: HandWrittenMms, mms
         assert {value for *_, value in named(served, "partition", SOURCE_ID)} == {"ds=2"}
 
 
-async def test_a_refresh_looks_up_so_many_partitions_and_the_next_goes_on(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
+async def test_partition_lookups_are_limited_per_refresh(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     mms.fail_partitions(*((number, "sales", "clicks", f"ds={number}") for number in range(1, 121)))
     mms.forbidden.add("partitions")
-    a_job_of_partitions(mms, 1, *range(1, 121))
+    add_partitions_job(mms, 1, *range(1, 121))
     async with harness_on(config_on(mms_url, failures={"max_per_source": 90}), clock) as harness:
         for found in (50, 90, 90):
             served = await harness.refresh()
@@ -365,7 +363,7 @@ async def test_a_refresh_looks_up_so_many_partitions_and_the_next_goes_on(
             assert mms.calls["partition"] == found
 
 
-async def test_a_broken_count_does_not_hide_what_failed(clock: ManualClock) -> None:
+async def test_failures_are_named_without_a_readable_count(clock: ManualClock) -> None:
     async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
         happen(simulator.world, events.Fail(source_id=FIRST, share=0.5))
         simulator.faults.add(Fault(kind="missing", operation="ListMmsDataSources", fields=("partitionsFailedNum",)))

@@ -1,4 +1,4 @@
-"""After a failed or incomplete read, the next refresh reads again, whatever seems unchanged; until then it shows."""
+"""After a failed or incomplete read, the next refresh reads again, even without visible changes."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,8 @@ from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOption
 from exporter.simulator.faults.fault_plan import Kind
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.conftest import IDENTITY, config_on
+from tests.exposition_parser import Exposition
 from tests.harness import Harness, harness_on
-from tests.reading import Exposition
 
 FIRST = 2000001
 FIVE = tuple((number, "sales", f"table_{number}") for number in range(1, 6))
@@ -22,19 +22,19 @@ BY_KIND = {
 
 
 def incomplete(served: Exposition, operation: str) -> float:
-    """Return how many lists of an operation were incomplete so far."""
+    """Return the number of incomplete lists of an operation."""
     return served.value("mms_exporter_unexpected_values_total", operation=operation, field="total", account="test") or 0
 
 
 def failed_jobs(served: Exposition) -> set[str]:
-    """Return the ids of the jobs that are shown as failed."""
+    """Return the ids of the jobs with status FAILED."""
     return {
         dict(labels)["job_id"] for labels, value in served.having("mms_job_status", status="FAILED").items() if value
     }
 
 
 def fail(mms: HandWrittenMms, kind: str, failed: tuple[tuple[int, str, str], ...]) -> set[str]:
-    """Fail exactly these tables, or one partition of each, and return the names of the tables."""
+    """Fail exactly these tables, or a partition of each; return their names."""
     if kind == "tables":
         mms.fail_tables(*failed)
     else:
@@ -43,13 +43,13 @@ def fail(mms: HandWrittenMms, kind: str, failed: tuple[tuple[int, str, str], ...
 
 
 def named(served: Exposition, kind: str) -> set[str]:
-    """Return the names of the tables that failed, or have a failed partition."""
+    """Return the names of tables that failed or have a failed partition."""
     return set(served.by(BY_KIND[kind][0], "table"))
 
 
 @pytest.mark.parametrize("idle_share", [0.0, 1.0], ids=["busy", "idle"])
 @pytest.mark.parametrize("kind", ["lost_row", "repeated_row"])
-async def test_a_failed_job_that_one_page_lacks_is_shown_by_the_next_refresh(
+async def test_a_failed_job_missing_from_a_page_appears_after_the_next_refresh(
     clock: ManualClock, kind: Kind, idle_share: float
 ) -> None:
     options = WorldOptions(
@@ -77,7 +77,7 @@ async def test_a_failed_job_that_one_page_lacks_is_shown_by_the_next_refresh(
             assert incomplete(served, "ListMmsJobs") == 1
 
 
-async def test_a_list_that_stays_incomplete_is_counted_and_read_again_by_each_refresh(
+async def test_an_incomplete_list_is_counted_and_read_by_each_refresh(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     for job_id in range(120):
@@ -94,10 +94,10 @@ async def test_a_list_that_stays_incomplete_is_counted_and_read_again_by_each_re
         assert len(failed_jobs(await harness.refresh())) == 121
 
 
-async def test_a_failed_job_is_replaced_by_another_on_a_later_page_within_the_idle_interval(
+async def test_a_failed_job_on_a_later_page_is_replaced_within_the_idle_interval(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
-    """The first page and `total` stay what they were; the other was never seen unfinished."""
+    """First page and `total` do not change; the new job was never seen unfinished."""
     mms.page_cap = 5
     jobs = [mms.add_job(job_id, "DONE" if job_id == 1 else "FAILED") for job_id in range(12)]
     mms.add_job(99, "DOING")
@@ -111,18 +111,18 @@ async def test_a_failed_job_is_replaced_by_another_on_a_later_page_within_the_id
 
 
 @pytest.mark.parametrize("kind", BY_KIND)
-@pytest.mark.parametrize("trouble", ["broken", "forbidden"])
-async def test_failures_are_read_again_after_a_failed_read_though_their_number_is_what_it_was(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock, kind: str, trouble: str
+@pytest.mark.parametrize("fault", ["broken", "forbidden"])
+async def test_failures_with_an_unchanged_count_are_read_after_a_failed_read(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, kind: str, fault: str
 ) -> None:
     fail(mms, kind, FIVE)
     async with harness_on(config_on(mms_url), clock) as harness:
         await harness.refresh()
         fail(mms, kind, (*FIVE, (6, "sales", "table_6")))
-        getattr(mms, trouble).add(kind)
+        getattr(mms, fault).add(kind)
         clock.advance(60)
         assert (await harness.refresh()).value("mms_refresh_success", collector="failures") == 0
-        getattr(mms, trouble).clear()
+        getattr(mms, fault).clear()
         expected = fail(mms, kind, OTHER_FIVE)
         clock.advance(60)
         harness.refresher.note_reload()
@@ -133,10 +133,10 @@ async def test_failures_are_read_again_after_a_failed_read_though_their_number_i
 
 @pytest.mark.parametrize("kind", BY_KIND)
 @pytest.mark.parametrize("max_per_source", [3, 50])
-async def test_failures_are_read_again_after_an_incomplete_read(
+async def test_failures_are_read_after_an_incomplete_read(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, kind: str, max_per_source: int
 ) -> None:
-    """Also where as many were read as are to be named."""
+    """Also if as many rows were read as can be named."""
     mms.newest_first = True
     expected = fail(mms, kind, FIVE)
     mms.lost[kind, 1] = 1
@@ -149,7 +149,7 @@ async def test_failures_are_read_again_after_an_incomplete_read(
 
 
 @pytest.mark.parametrize("kind", BY_KIND)
-async def test_failures_that_change_places_are_seen_after_an_hour(
+async def test_changed_failures_with_an_unchanged_count_are_seen_after_an_hour(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, kind: str
 ) -> None:
     fail(mms, kind, FIVE)
@@ -162,7 +162,7 @@ async def test_failures_that_change_places_are_seen_after_an_hour(
 
 @pytest.mark.parametrize("kind", BY_KIND)
 @pytest.mark.parametrize("newest_first", [False, True])
-async def test_the_newest_failures_are_named_where_a_page_holds_one_row(
+async def test_the_newest_failures_are_named_with_one_row_per_page(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, kind: str, *, newest_first: bool
 ) -> None:
     mms.page_cap, mms.newest_first = 1, newest_first
@@ -190,17 +190,17 @@ def recover(mms: HandWrittenMms) -> None:
     mms.totals.clear()
 
 
-@pytest.mark.parametrize("trouble", [lose_a_row, answer_500, overstate])
+@pytest.mark.parametrize("fault", [lose_a_row, answer_500, overstate])
 @pytest.mark.parametrize("running", ["DOING", "DONE"])
 async def test_one_bad_page_hides_jobs_of_unknown_status_until_the_next_refresh_only(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock, trouble: Callable[[HandWrittenMms], None], running: str
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, fault: Callable[[HandWrittenMms], None], running: str
 ) -> None:
     mms.add_job(1, "CANCELLED")
     mms.add_job(2, running)
     async with harness_on(config_on(mms_url), clock) as harness:
         assert (await harness.refresh()).value("mms_jobs", status="UNKNOWN") == 1
         mms.row["tablesDoingNum"] = 1
-        trouble(mms)
+        fault(mms)
         clock.advance(60)
         served = await harness.refresh()
         assert (served.value("mms_jobs", status="UNKNOWN"), incomplete(served, "ListMmsJobs")) == (None, 1)
@@ -210,10 +210,10 @@ async def test_one_bad_page_hides_jobs_of_unknown_status_until_the_next_refresh_
         assert (served.value("mms_jobs", status="UNKNOWN"), incomplete(served, "ListMmsJobs")) == (1, 1)
 
 
-async def test_a_page_that_keeps_failing_is_tried_less_and_less_often(
+async def test_a_failing_page_is_retried_with_exponential_backoff(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
-    """Nothing says that pages are capped: no list of a status takes two."""
+    """No list by status takes two pages, so pages do not seem capped."""
     mms.page_caps["all"] = 1
     for job_id, status in enumerate(("DOING", "FAILED", "DONE")):
         mms.add_job(job_id, status)
@@ -227,7 +227,7 @@ async def test_a_page_that_keeps_failing_is_tried_less_and_less_often(
     assert tries == [0, 1, 3, 11, 43]
 
 
-async def test_an_idle_source_is_read_again_after_a_failed_read_though_its_row_is_what_it_was(
+async def test_an_idle_source_with_an_unchanged_row_is_read_after_a_failed_read(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_job(1, "FAILED")
@@ -244,7 +244,7 @@ async def test_an_idle_source_is_read_again_after_a_failed_read_though_its_row_i
 
 
 @pytest.mark.parametrize("status", ["INIT", "DOING"])
-async def test_a_list_that_states_too_few_jobs_does_not_lessen_their_number(
+async def test_a_total_below_the_number_of_rows_is_ignored(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, status: str
 ) -> None:
     for job_id in range(3):
@@ -257,10 +257,10 @@ async def test_a_list_that_states_too_few_jobs_does_not_lessen_their_number(
         assert incomplete(served, "ListMmsJobs") == 1
 
 
-async def test_jobs_that_change_pages_while_they_are_listed_are_counted_as_incomplete(
+async def test_jobs_moving_between_pages_count_as_an_incomplete_list(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
-    """Job 4 moves up to the first page, which was read before, when job 5 leaves that."""
+    """Job 4 moves to the first page, read before, when job 5 leaves it."""
     mms.page_cap = 2
     jobs = {job_id: mms.add_job(job_id, "DOING") for job_id in (1, 2, 3, 4, 5)}
     mms.add_history()
@@ -277,7 +277,7 @@ async def test_jobs_that_change_pages_while_they_are_listed_are_counted_as_incom
         assert set(served.by("mms_job_tasks", "job_id")) - {"5"} == {"1", "2", "3", "4"}
 
 
-async def test_a_job_of_unknown_status_is_not_gone_where_the_list_of_its_name_lacks_a_row(
+async def test_an_incomplete_lookup_does_not_remove_a_job(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     job = mms.add_job(1, "DOING", name="nightly")
@@ -292,7 +292,7 @@ async def test_a_job_of_unknown_status_is_not_gone_where_the_list_of_its_name_la
         assert incomplete(served, "ListMmsJobs") == 1
 
 
-async def test_a_watched_table_exists_though_one_list_lacks_its_row(
+async def test_a_watched_table_is_found_after_an_incomplete_list(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     for number in (1, 2):
@@ -306,8 +306,8 @@ async def test_a_watched_table_exists_though_one_list_lacks_its_row(
         assert set(served.by("mms_table_info", "table_id")) == {"2"}
 
 
-async def test_tasks_are_read_again_while_jobs_cannot_be(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
-    """Nobody knows then that no job is unfinished."""
+async def test_tasks_are_read_while_reading_jobs_fails(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+    """Without jobs, the source cannot count as finished."""
     mms.add_job(1, "DONE")
     mms.add_tasks(1, "DONE")
     async with harness_on(config_on(mms_url, tasks={"enabled": True}), clock) as harness:
@@ -321,7 +321,7 @@ async def test_tasks_are_read_again_while_jobs_cannot_be(mms: HandWrittenMms, mm
 
 
 async def read_tasks(harness: Harness, mms: HandWrittenMms) -> int:
-    """Refresh, and return how many calls were made for tasks."""
+    """Refresh and return the number of task calls."""
     mms.calls.clear()
     await harness.refresh()
     return mms.calls["tasks"]

@@ -1,4 +1,4 @@
-"""The collector of jobs: which jobs are shown, for how long, and at what cost in calls."""
+"""The collector of jobs: which jobs have series, for how long, and the number of calls."""
 
 import pytest
 
@@ -10,11 +10,11 @@ from tests.conftest import IDENTITY, config_on
 from tests.harness import harness_on
 
 by_page_and_by_lists = pytest.mark.parametrize("history", [0, HISTORY])
-"""How many jobs have long ended: one page holds all of them, or not."""
+"""Numbers of old finished jobs: on one page, and on several."""
 
 
-async def test_a_steady_refresh_costs_at_most_five_calls_a_source_whatever_the_history(clock: ManualClock) -> None:
-    """A client that walks all 1,005 jobs of a source at 50 rows a page would make 21."""
+async def test_a_refresh_takes_at_most_five_calls_per_source(clock: ManualClock) -> None:
+    """Reading all 1,005 jobs of a source at 50 rows a page would take 21."""
     options = WorldOptions(
         sources=60,
         databases=1,
@@ -42,7 +42,7 @@ async def test_a_steady_refresh_costs_at_most_five_calls_a_source_whatever_the_h
             assert max(simulator.calls.values()) <= 5
 
 
-async def test_an_idle_source_is_asked_for_its_jobs_once_every_idle_interval(clock: ManualClock) -> None:
+async def test_an_idle_source_is_read_once_per_idle_interval(clock: ManualClock) -> None:
     options = WorldOptions(sources=4, idle_share=1, stopped_share=0, special_sources=False, incidents=False)
     async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
         config = config_on(simulator.url, jobs={"idle_interval": "10m"}, refresh={"stale_after": "2m"})
@@ -53,16 +53,14 @@ async def test_an_idle_source_is_asked_for_its_jobs_once_every_idle_interval(clo
                 clock.advance(60)
                 served = await harness.refresh()
             assert {operation for operation, _ in simulator.calls} == {"ListMmsDataSources"}
-            assert len(served.by("mms_jobs", "source_id", status="DONE")) == 4, "what is left alone stays fresh"
+            assert len(served.by("mms_jobs", "source_id", status="DONE")) == 4, "an idle source stays fresh"
             assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {1}
             clock.advance(61)
             await harness.refresh()
             assert simulator.calls["ListMmsJobs", 2000001] == 1
 
 
-async def test_a_changed_row_ends_the_rest_of_an_idle_source(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
+async def test_a_changed_row_makes_an_idle_source_read(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     async with harness_on(config_on(mms_url), clock) as harness:
         await harness.refresh()
         mms.row["tablesDoingNum"] = 1
@@ -72,7 +70,7 @@ async def test_a_changed_row_ends_the_rest_of_an_idle_source(
 
 
 @by_page_and_by_lists
-async def test_a_finished_job_lingers_as_done_and_then_leaves(
+async def test_a_finished_job_lingers_as_done_until_linger_ends(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
 ) -> None:
     job = mms.add_job(1, "DOING")
@@ -80,7 +78,7 @@ async def test_a_finished_job_lingers_as_done_and_then_leaves(
     mms.add_history(history)
     async with harness_on(config_on(mms_url, jobs={"linger": "15m"}), clock) as harness:
         served = await harness.refresh()
-        assert set(served.by("mms_job_tasks", "job_id")) == {"1"}, "what was done before has no series"
+        assert set(served.by("mms_job_tasks", "job_id")) == {"1"}, "an earlier finished job has no series"
         job |= {"status": "DONE", "taskDone": 4}
         clock.advance(60)
         served = await harness.refresh()
@@ -92,7 +90,7 @@ async def test_a_finished_job_lingers_as_done_and_then_leaves(
         assert (await harness.refresh()).by("mms_job_tasks", "job_id") == {}
 
 
-async def test_a_job_that_finished_deep_in_history_is_found_by_its_name(
+async def test_a_job_finished_behind_the_first_page_is_found_by_name(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_job(1, "DOING")
@@ -104,11 +102,11 @@ async def test_a_job_that_finished_deep_in_history_is_found_by_its_name(
         mms.calls.clear()
         for _ in range(2):
             served = await harness.refresh()
-            assert mms.calls["name"] <= 2, "one page a refresh"
+            assert mms.calls["name"] <= 2, "one page per refresh"
         assert served.value("mms_job_status", job_id="1", status="DONE") == 1
 
 
-async def test_jobs_that_finish_at_once_are_all_found_within_a_few_refreshes(
+async def test_jobs_finishing_together_are_found_within_a_few_refreshes(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     jobs = [mms.add_job(job_id, "DOING") for job_id in range(1000, 1006)]
@@ -124,7 +122,7 @@ async def test_jobs_that_finish_at_once_are_all_found_within_a_few_refreshes(
 
 
 @by_page_and_by_lists
-async def test_a_deleted_job_leaves_at_once(
+async def test_a_deleted_job_disappears_immediately(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
 ) -> None:
     mms.add_job(1, "DOING")
@@ -138,7 +136,7 @@ async def test_a_deleted_job_leaves_at_once(
 
 
 @by_page_and_by_lists
-async def test_a_job_of_unknown_status_stays_in_sight_and_is_counted(
+async def test_a_running_job_with_an_unknown_status_keeps_its_series(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
 ) -> None:
     job = mms.add_job(1, "DOING")
@@ -157,7 +155,7 @@ async def test_a_job_of_unknown_status_stays_in_sight_and_is_counted(
 
 
 @by_page_and_by_lists
-async def test_only_so_many_jobs_of_a_source_have_series_and_the_newest_unfinished_come_first(
+async def test_the_series_limit_prefers_the_newest_unfinished_jobs(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
 ) -> None:
     for job_id in range(5):
@@ -169,11 +167,11 @@ async def test_only_so_many_jobs_of_a_source_have_series_and_the_newest_unfinish
         assert set(served.by("mms_job_tasks", "job_id")) == {"2", "3", "4"}
         assert served.value("mms_job_series_omitted") == 2
         assert served.value("mms_jobs", status="FAILED") == 1
-        assert served.value("mms_jobs_stopped") == 2, "those without series count, too"
+        assert served.value("mms_jobs_stopped") == 2, "jobs without series count too"
 
 
 @by_page_and_by_lists
-async def test_a_failed_job_has_series_until_it_is_retried_and_done(
+async def test_a_failed_job_has_series_until_its_retry_is_done(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
 ) -> None:
     job = mms.add_job(1, "FAILED")
@@ -187,24 +185,22 @@ async def test_a_failed_job_has_series_until_it_is_retried_and_done(
         assert (await harness.refresh()).value("mms_job_status", job_id="1", status="FAILED") == 0
 
 
-async def test_a_new_time_zone_has_the_times_of_failed_jobs_read_anew(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
-    """They are history, and the source is idle: nothing else would have them read."""
+async def test_a_new_time_zone_applies_to_failed_jobs(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+    """The source is idle, so nothing else would read them again."""
     mms.add_job(1, "FAILED", createTime="2025-01-01 00:00:00")
     async with (
         harness_on(config_on(mms_url, {"time_zone": "Asia/Shanghai"}), clock) as before,
         harness_on(config_on(mms_url, {"time_zone": "Asia/Tokyo"}), clock) as after,
     ):
         in_shanghai = (await before.refresh()).value("mms_job_created_timestamp_seconds")
-        after.refresher.take_over(before.refresher)
+        after.refresher.inherit_from(before.refresher)
         assert (await after.served()).value("mms_job_created_timestamp_seconds") == in_shanghai
         in_tokyo = (await after.refresh()).value("mms_job_created_timestamp_seconds")
     assert in_shanghai is not None
     assert in_tokyo == in_shanghai - 3600
 
 
-async def test_unfinished_jobs_are_read_whole_over_capped_pages(
+async def test_unfinished_jobs_are_read_completely_from_capped_pages(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.page_cap = 7
@@ -215,9 +211,7 @@ async def test_unfinished_jobs_are_read_whole_over_capped_pages(
         assert len(served.by("mms_job_tasks", "job_id")) == 30
 
 
-async def test_a_job_that_moves_on_between_two_lists_is_counted_once(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
+async def test_a_job_that_changes_lists_is_counted_once(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     job = mms.add_job(1, "INIT")
     mms.add_history()
 
@@ -232,9 +226,7 @@ async def test_a_job_that_moves_on_between_two_lists_is_counted_once(
         assert served.value("mms_job_status", job_id="1", status="DOING") == 1
 
 
-async def test_an_eta_that_cannot_be_read_gives_no_sample(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
+async def test_an_unparsable_eta_has_no_sample(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     etas = {1: "", 2: "2025-06-01", 3: "2025-06-01 12:00:00\n", 4: "tomorrow", 5: None}
     for job_id, eta in etas.items():
         mms.add_job(job_id, "DOING", eta=eta)
@@ -244,9 +236,7 @@ async def test_an_eta_that_cannot_be_read_gives_no_sample(
         assert served.value("mms_exporter_unexpected_values_total", operation="ListMmsJobs", field="eta") == 1
 
 
-async def test_a_job_that_cannot_be_looked_for_hides_no_other(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
+async def test_a_failed_lookup_affects_no_other_job(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     for job_id in (1, 2):
         mms.add_job(job_id, "DOING")
     mms.add_history()
@@ -260,10 +250,10 @@ async def test_a_job_that_cannot_be_looked_for_hides_no_other(
         assert served.value("mms_refresh_success", collector="jobs") == 1
 
 
-async def test_a_failed_job_that_is_retried_beyond_the_first_page_is_not_taken_for_failed(
+async def test_a_retried_job_behind_the_first_page_is_not_failed(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
-    """The first page and the total stay what they were, since another job fails meanwhile."""
+    """First page and total do not change, since another job fails meanwhile."""
     mms.page_cap = 5
     jobs = [mms.add_job(job_id, "FAILED") for job_id in range(12)]
     async with harness_on(config_on(mms_url), clock) as harness:
@@ -292,7 +282,7 @@ async def test_a_job_that_ends_between_two_lists_is_counted_once(
         assert served.by("mms_jobs", "status") == {"INIT": 0, "DOING": 0, "DONE": HISTORY + 1, "FAILED": 0}
 
 
-async def test_a_total_that_is_missing_is_no_number(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+async def test_a_missing_total_has_no_sample(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     for job_id in range(3):
         mms.add_job(job_id, "INIT")
     mms.add_history()
@@ -308,7 +298,7 @@ async def test_a_total_that_is_missing_is_no_number(mms: HandWrittenMms, mms_url
 
 
 @by_page_and_by_lists
-async def test_jobs_that_do_not_say_whether_they_are_stopped_are_not_counted_as_running(
+async def test_the_number_of_stopped_jobs_is_absent_if_any_is_unknown(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
 ) -> None:
     mms.add_job(1, "DOING", stopped=None)
@@ -317,7 +307,7 @@ async def test_jobs_that_do_not_say_whether_they_are_stopped_are_not_counted_as_
         assert (await harness.refresh()).value("mms_jobs_stopped") is None
 
 
-async def test_a_deleted_job_with_a_common_name_is_not_sought_for_ever(
+async def test_the_lookup_of_a_deleted_job_with_a_common_name_ends(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.page_cap = 1
@@ -334,10 +324,10 @@ async def test_a_deleted_job_with_a_common_name_is_not_sought_for_ever(
         assert not mms.calls, "the source is idle"
 
 
-async def test_an_unfinished_job_that_cannot_be_read_keeps_its_source_from_rest(
+async def test_a_source_with_an_unreadable_unfinished_job_is_not_idle(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
-    """The source's row says nothing of it, and how many are stopped is not known."""
+    """The row does not show it, and the number of stopped jobs is unknown."""
     job = mms.add_job(1, "DOING", stopped=True)
     job["id"] = "1"
     async with harness_on(config_on(mms_url), clock) as harness:
@@ -350,7 +340,7 @@ async def test_an_unfinished_job_that_cannot_be_read_keeps_its_source_from_rest(
         assert served.value("mms_jobs_stopped") == 1
 
 
-async def test_jobs_that_fit_one_page_cost_one_call(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+async def test_jobs_on_one_page_take_one_call(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     for job_id, status in enumerate(("INIT", "DOING", "DOING", "FAILED", *["DONE"] * 96)):
         mms.add_job(job_id, status)
     async with harness_on(config_on(mms_url), clock) as harness:
@@ -362,7 +352,7 @@ async def test_jobs_that_fit_one_page_cost_one_call(mms: HandWrittenMms, mms_url
             assert set(served.by("mms_job_tasks", "job_id")) == {"0", "1", "2", "3"}
 
 
-async def test_a_page_that_says_what_it_said_is_not_read_again(
+async def test_an_unchanged_page_is_not_processed_again(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mms.add_job(1, "DOING")
@@ -372,7 +362,7 @@ async def test_a_page_that_says_what_it_said_is_not_read_again(
         shown = harness.refresher.snapshot().sources[0].jobs
         clock.advance(60)
         with monkeypatch.context() as patch:
-            patch.delattr(JobsReader, "_figures")
+            patch.delattr(JobsReader, "_stats")
             served = await harness.refresh()
             assert served.by("mms_job_tasks_done", "job_id") == before.by("mms_job_tasks_done", "job_id")
             assert served.value("mms_datasource_refresh_last_success_timestamp_seconds") == clock()
@@ -390,7 +380,7 @@ async def test_a_page_that_says_what_it_said_is_not_read_again(
 @pytest.mark.parametrize(
     ("field", "value"), [("taskNum", "many"), ("createTime", "soon"), ("eta", "later"), ("status", "PAUSED")]
 )
-async def test_what_is_wrong_with_a_page_is_counted_each_time_it_says_so(
+async def test_unusable_values_of_an_unchanged_page_are_counted_each_time(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, field: str, value: str
 ) -> None:
     mms.add_job(1, "DOING")
@@ -403,7 +393,7 @@ async def test_what_is_wrong_with_a_page_is_counted_each_time_it_says_so(
     assert counted == [1, 2, 3]
 
 
-async def test_what_is_strange_about_a_job_is_counted_while_it_is_shown(
+async def test_unexpected_values_of_a_job_are_counted_while_it_has_series(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_job(1, "DOING")
@@ -418,7 +408,7 @@ async def test_what_is_strange_about_a_job_is_counted_while_it_is_shown(
     assert counted == [1, 2, 3, 4, 4, 4]
 
 
-async def test_a_source_whose_jobs_did_not_change_with_its_row_rests_again(
+async def test_a_source_with_unchanged_jobs_and_a_new_row_becomes_idle_again(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_job(1, "DONE")
@@ -439,7 +429,7 @@ async def test_a_source_whose_jobs_did_not_change_with_its_row_rests_again(
 
 
 @by_page_and_by_lists
-async def test_a_job_is_held_once_whether_it_moves_or_not(
+async def test_each_job_is_kept_as_one_object(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, history: int
 ) -> None:
     for job_id in range(5):
@@ -462,15 +452,15 @@ async def test_a_job_is_held_once_whether_it_moves_or_not(
             for job_id, fields in change.items():
                 rows[job_id].update(fields)
             await harness.refresh()
-            (source,) = harness.refresher._sources.by_id.values()  # noqa: SLF001 - what nobody else can tell
-            memory, shown = source.jobs.memory, harness.refresher.snapshot().sources[0].jobs
+            (source,) = harness.refresher._sources.by_id.values()  # noqa: SLF001 - not visible otherwise
+            memory, shown = source.jobs.state, harness.refresher.snapshot().sources[0].jobs
             assert shown is not None
             finished = [job for job, _ in memory.finished.values()]
             kept = [*memory.unfinished.values(), *memory.failed.values(), *finished]
             assert len(shown.jobs) == len({id(job) for job in (*shown.jobs, *kept)}) == 6
 
 
-async def test_jobs_that_outgrow_one_page_are_listed_by_status_until_they_fit_again(
+async def test_jobs_too_many_for_one_page_are_listed_by_status(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_job(1, "DOING")
@@ -492,7 +482,7 @@ async def test_jobs_that_outgrow_one_page_are_listed_by_status_until_they_fit_ag
         assert mms.calls == {"all": 1}
 
 
-async def test_a_page_that_held_too_few_jobs_is_tried_again_after_an_hour(
+async def test_a_page_too_small_for_all_jobs_is_retried_after_an_hour(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.page_cap = 2
@@ -508,7 +498,7 @@ async def test_a_page_that_held_too_few_jobs_is_tried_again_after_an_hour(
         assert tries == [1, 0, 0, 0, 0, 0, 1]
 
 
-async def test_a_page_that_held_too_few_jobs_is_not_tried_again_either_where_lists_fail(
+async def test_a_page_too_small_for_all_jobs_is_not_retried_if_lists_fail(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_job(1, "DOING")
@@ -520,29 +510,29 @@ async def test_a_page_that_held_too_few_jobs_is_not_tried_again_either_where_lis
         assert mms.calls == {"all": 1, "INIT": 3, "DOING": 3}
 
 
-@pytest.mark.parametrize("trouble", ["refused", "broken", "too large"])
-async def test_a_page_that_cannot_be_read_keeps_nobody_from_the_lists(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, trouble: str
+@pytest.mark.parametrize("fault", ["refused", "broken", "too large"])
+async def test_lists_are_read_after_an_unreadable_page(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     mms.add_job(1, "DOING")
     for job_id in range(2, 40):
-        mms.add_job(job_id, "FAILED", config={"tables": ["t" * 1000]} if trouble == "too large" else {})
-        mms.jobs[-1]["status"] = "DONE" if trouble == "too large" and job_id > 3 else "FAILED"
-    if trouble == "too large":
+        mms.add_job(job_id, "FAILED", config={"tables": ["t" * 1000]} if fault == "too large" else {})
+        mms.jobs[-1]["status"] = "DONE" if fault == "too large" and job_id > 3 else "FAILED"
+    if fault == "too large":
         monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 38_000)
         mms.page_caps["DONE"] = 1
     else:
-        getattr(mms, trouble).add("all")
+        getattr(mms, fault).add("all")
     async with harness_on(config_on(mms_url), clock) as harness:
         served = await harness.refresh()
         assert served.value("mms_jobs", status="DOING") == 1
         assert served.value("mms_refresh_success", collector="jobs") == 1
         mms.calls.clear()
         await harness.refresh()
-        assert mms.calls == {"INIT": 1, "DOING": 1, "FAILED": 1, "DONE": 1}, "nor is it tried again at once"
+        assert mms.calls == {"INIT": 1, "DOING": 1, "FAILED": 1, "DONE": 1}, "the page is not retried immediately"
 
 
-async def test_after_an_outage_one_page_is_read_again(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+async def test_one_page_is_read_after_an_outage(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     mms.add_job(1, "DOING")
     async with harness_on(config_on(mms_url), clock) as harness:
         mms.broken |= {"all", "INIT"}
@@ -553,9 +543,7 @@ async def test_after_an_outage_one_page_is_read_again(mms: HandWrittenMms, mms_u
         assert mms.calls == {"all": 1}
 
 
-async def test_a_job_that_lingers_is_what_the_page_shows_of_it(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
+async def test_a_page_updates_lingering_jobs(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     jobs = {each: mms.add_job(each, "DOING") for each in (1, 2, 3)}
     async with harness_on(config_on(mms_url), clock) as harness:
         await harness.refresh()
@@ -574,7 +562,7 @@ async def test_a_job_that_lingers_is_what_the_page_shows_of_it(
         assert set((await harness.refresh()).by("mms_job_tasks", "job_id")) == {"2"}
 
 
-async def test_a_failed_job_that_is_up_to_something_unknown_stays_in_sight(
+async def test_a_failed_job_with_a_new_unknown_status_keeps_its_series(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     job = mms.add_job(1, "FAILED")
@@ -588,10 +576,10 @@ async def test_a_failed_job_that_is_up_to_something_unknown_stays_in_sight(
 
 
 @pytest.mark.parametrize("doubt", ["no total", "a total too high", "a total too low", "a job without status", "no id"])
-async def test_a_page_that_is_in_doubt_is_not_counted(
+async def test_an_unusable_page_is_replaced_by_lists(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, doubt: str
 ) -> None:
-    """The lists say what each of their jobs is up to, and how many there are."""
+    """The lists have the statuses and the totals."""
     jobs = [mms.add_job(job_id, "DOING") for job_id in range(3)]
 
     def spoil(word: str) -> None:
@@ -609,10 +597,10 @@ async def test_a_page_that_is_in_doubt_is_not_counted(
         assert mms.calls["DOING"] == 1
 
 
-async def test_jobs_of_a_status_nobody_knows_are_counted_where_one_page_shows_them(
+async def test_jobs_with_unknown_statuses_are_counted_from_one_page(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
-    """Nothing says that they have not ended: they have no series of their own, and the source may rest."""
+    """They may have ended: they have no series, and the source may be idle."""
     mms.add_job(1, "CANCELLED")
     async with harness_on(config_on(mms_url), clock) as harness:
         served = await harness.refresh()
@@ -625,10 +613,8 @@ async def test_jobs_of_a_status_nobody_knows_are_counted_where_one_page_shows_th
         assert not mms.calls
 
 
-async def test_of_finished_jobs_only_those_of_interest_are_read(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
-    """What the others hold is of no use, and may be anything."""
+async def test_only_tracked_finished_jobs_are_decoded(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+    """Other finished jobs are not decoded, so their fields may be malformed."""
     mms.add_job(1, "DOING")
     mms.add_history()
     mms.jobs[-2]["taskNum"] = "many"

@@ -1,4 +1,4 @@
-"""The refresh of an account: what is kept, for how long, and what is told of trouble."""
+"""The refresh of an account: expiry of values, isolation of errors, and logs."""
 
 import asyncio
 from typing import Any
@@ -21,9 +21,7 @@ STALE_AFTER = 300
 SOURCE = {"source_id": "2000001"}
 
 
-async def test_what_cannot_be_listed_keeps_its_values_until_stale_and_then_leaves(
-    simulator: Simulator, clock: ManualClock
-) -> None:
+async def test_values_are_kept_until_stale_while_listing_fails(simulator: Simulator, clock: ManualClock) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
         before = await harness.refresh()
         simulator.faults.add(Fault(kind="error", operation="ListMmsDataSources"))
@@ -46,10 +44,8 @@ async def test_what_cannot_be_listed_keeps_its_values_until_stale_and_then_leave
         assert len(served.by("mms_jobs", "source_id", status="DONE")) == 6
 
 
-async def test_a_source_that_moves_up_unseen_between_two_pages_does_not_leave(
-    simulator: Simulator, clock: ManualClock
-) -> None:
-    """The first of six sources is deleted behind page 1, so that the one of page 2 is read as page 1's last."""
+async def test_a_source_that_moves_between_two_pages_is_kept(simulator: Simulator, clock: ManualClock) -> None:
+    """Deleting the first of six sources moves one from page 2 to page 1."""
     async with harness_on(config_on(simulator.url), clock) as harness:
         before = await harness.refresh()
         simulator.page_size_cap = 3
@@ -61,7 +57,7 @@ async def test_a_source_that_moves_up_unseen_between_two_pages_does_not_leave(
         assert set(served.by("mms_datasource_info", "source_id")) == {str(2000002 + i) for i in range(5)}
 
 
-async def test_one_sources_jobs_that_cannot_be_read_hide_nothing_else(simulator: Simulator, clock: ManualClock) -> None:
+async def test_unreadable_jobs_of_one_source_affect_nothing_else(simulator: Simulator, clock: ManualClock) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
         simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", source_id=2000001))
         served = await harness.refresh()
@@ -74,7 +70,7 @@ async def test_one_sources_jobs_that_cannot_be_read_hide_nothing_else(simulator:
         }
 
 
-async def test_jobs_are_read_while_the_sources_cannot_be_listed(simulator: Simulator, clock: ManualClock) -> None:
+async def test_jobs_are_read_while_listing_sources_fails(simulator: Simulator, clock: ManualClock) -> None:
     async with harness_on(config_on(simulator.url, jobs={"idle_interval": "1s"}), clock) as harness:
         await harness.refresh()
         simulator.faults.add(Fault(kind="error", operation="ListMmsDataSources", status=403, code="NoPermission"))
@@ -88,7 +84,7 @@ async def test_jobs_are_read_while_the_sources_cannot_be_listed(simulator: Simul
 @pytest.mark.parametrize(
     ("code", "reason"), [("SignatureDoesNotMatch", "auth"), ("InvalidAccessKeyId.NotFound", "auth")]
 )
-async def test_after_a_refused_key_nothing_else_is_asked(
+async def test_a_rejected_access_key_ends_the_refresh(
     simulator: Simulator, clock: ManualClock, code: str, reason: str
 ) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
@@ -102,7 +98,9 @@ async def test_after_a_refused_key_nothing_else_is_asked(
         assert served.value("mms_api_request_failures_total", operation="ListMmsDataSources", reason=reason) == 1
 
 
-async def test_a_source_that_is_no_longer_listed_leaves_at_once(simulator: Simulator, clock: ManualClock) -> None:
+async def test_a_source_missing_from_a_complete_list_is_removed_immediately(
+    simulator: Simulator, clock: ManualClock
+) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
         await harness.refresh()
         simulator.world.remove(2000001)
@@ -110,8 +108,8 @@ async def test_a_source_that_is_no_longer_listed_leaves_at_once(simulator: Simul
         assert all(not served.having(name, **SOURCE) for name in served.samples)
 
 
-async def test_a_source_missed_in_a_list_that_is_not_whole_is_kept(simulator: Simulator, clock: ManualClock) -> None:
-    """Rows can move between pages while they are read, so that one is missed: it is not gone for that."""
+async def test_a_source_missing_from_an_incomplete_list_is_kept(simulator: Simulator, clock: ManualClock) -> None:
+    """Rows can move between pages during a read, so a missing row may exist."""
     async with harness_on(config_on(simulator.url), clock) as harness:
         await harness.refresh()
         simulator.world.remove(2000001)
@@ -124,7 +122,7 @@ async def test_a_source_missed_in_a_list_that_is_not_whole_is_kept(simulator: Si
 
 
 @pytest.mark.parametrize("kind", ["nulls", "wrong_types", "missing"])
-async def test_a_broken_field_costs_that_field(simulator: Simulator, clock: ManualClock, kind: Any) -> None:  # noqa: ANN401 - a Kind
+async def test_a_malformed_field_affects_no_other_field(simulator: Simulator, clock: ManualClock, kind: Any) -> None:  # noqa: ANN401 - a Kind
     async with harness_on(config_on(simulator.url), clock) as harness:
         whole = await harness.refresh()
         fault = Fault(kind=kind, operation="ListMmsDataSources", fields=("tablesDoneNum", "agentIsOnline"), rows=1)
@@ -149,7 +147,7 @@ async def test_an_unknown_status_is_shown_as_unknown_and_counted(simulator: Simu
         assert served.value("mms_exporter_unexpected_values_total", **found) == 1
 
 
-async def test_trouble_is_logged_when_it_begins_and_when_it_ends(simulator: Simulator, clock: ManualClock) -> None:
+async def test_a_failure_is_logged_when_it_begins_and_when_it_ends(simulator: Simulator, clock: ManualClock) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
         with capture_logs() as lines:
             await harness.refresh()
@@ -160,11 +158,11 @@ async def test_trouble_is_logged_when_it_begins_and_when_it_ends(simulator: Simu
             for _ in range(3):
                 await harness.refresh()
         seen = [line for line in lines if line["log_level"] != "debug"]
-        told = [(line["log_level"], line["collector"], line.get("reasons")) for line in seen]
-        assert told == [("warning", "datasources", "permission"), ("info", "datasources", None)]
+        logged = [(line["log_level"], line["collector"], line.get("reasons")) for line in seen]
+        assert logged == [("warning", "datasources", "permission"), ("info", "datasources", None)]
 
 
-async def test_an_unforeseen_error_in_one_source_is_logged_and_hides_nothing_else(
+async def test_an_unexpected_error_in_one_source_affects_nothing_else(
     simulator: Simulator, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
@@ -186,7 +184,7 @@ async def test_an_unforeseen_error_in_one_source_is_logged_and_hides_nothing_els
 def refresher_on(
     url: str, telemetry: Telemetry, published: list[float], **sections: Any
 ) -> tuple[AccountRefresher, Client]:
-    """Return a refresher in real time; `published` gets the loop's time of each publication."""
+    """Return a refresher in real time that appends publication times to `published`."""
     config = config_on(url, {"timeout": "30s"}, **sections)
     observer = telemetry.account("test")
     client = Client(url, credential_source(config.accounts[0].credentials), observer)
@@ -194,7 +192,7 @@ def refresher_on(
     return AccountRefresher(config.accounts[0], config, client, observer, note), client
 
 
-async def test_a_refresh_longer_than_the_interval_skips_and_never_overlaps_itself(simulator: Simulator) -> None:
+async def test_a_refresh_longer_than_the_interval_skips_and_never_overlaps(simulator: Simulator) -> None:
     telemetry, published = Telemetry(with_process=False), list[float]()
     simulator.faults.add(Fault(kind="hang", operation="ListMmsDataSources"))
     refresher, client = refresher_on(simulator.url, telemetry, published, refresh={"interval": "1s"})
@@ -206,7 +204,7 @@ async def test_a_refresh_longer_than_the_interval_skips_and_never_overlaps_itsel
         running.cancel()
 
 
-async def test_a_refresh_that_hangs_ends_at_stale_after_and_what_was_known_has_left(simulator: Simulator) -> None:
+async def test_a_hanging_refresh_ends_at_stale_after(simulator: Simulator) -> None:
     telemetry, published = Telemetry(with_process=False), list[float]()
     refresher, client = refresher_on(
         simulator.url, telemetry, published, refresh={"interval": "1s", "stale_after": "1s"}
@@ -225,7 +223,7 @@ async def test_a_refresh_that_hangs_ends_at_stale_after_and_what_was_known_has_l
         assert all(source.figures is None and source.jobs is None for source in snapshot.sources)
 
 
-async def test_credentials_that_cannot_be_had_count_with_their_reason(clock: ManualClock) -> None:
+async def test_unavailable_credentials_are_counted_with_their_reason(clock: ManualClock) -> None:
     settings = {"credentials": {"type": "credentials_uri", "uri": "http://127.0.0.1:1/none"}}
     async with harness_on(config_on("http://127.0.0.1:1", settings), clock) as harness:
         served = await harness.refresh()
@@ -234,7 +232,7 @@ async def test_credentials_that_cannot_be_had_count_with_their_reason(clock: Man
         assert served.value("mms_api_request_failures_total", **failed) == 1
 
 
-async def test_excluded_sources_are_not_shown_and_not_asked(simulator: Simulator, clock: ManualClock) -> None:
+async def test_excluded_sources_are_neither_read_nor_exported(simulator: Simulator, clock: ManualClock) -> None:
     sources = {"include": ["hive-.*", "big.*"], "exclude": ["bigquery-.*"]}
     async with harness_on(config_on(simulator.url, {"sources": sources}), clock) as harness:
         served = await harness.refresh()
@@ -245,8 +243,8 @@ async def test_excluded_sources_are_not_shown_and_not_asked(simulator: Simulator
         assert asked == {int(source_id) for source_id in served.by("mms_datasource_info", "source_id")}
 
 
-async def test_a_listing_that_runs_into_the_deadline_is_no_success(simulator: Simulator) -> None:
-    """Idle sources need no call, and must not pass for read when nothing was listed."""
+async def test_a_listing_that_times_out_is_a_failure(simulator: Simulator) -> None:
+    """Idle sources take no call, and must not count as read without a listing."""
     telemetry, published = Telemetry(with_process=False), list[float]()
     refresher, client = refresher_on(
         simulator.url, telemetry, published, refresh={"interval": "1s", "stale_after": "1s"}
@@ -261,7 +259,7 @@ async def test_a_listing_that_runs_into_the_deadline_is_no_success(simulator: Si
     assert {source.name: source.last_success_at for source in after} == before
 
 
-async def test_at_a_start_without_permission_nothing_counts_as_read(simulator: Simulator, clock: ManualClock) -> None:
+async def test_a_start_without_permission_reports_no_success(simulator: Simulator, clock: ManualClock) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
         simulator.faults.add(Fault(kind="error", operation="ListMmsDataSources", status=403, code="NoPermission"))
         served = await harness.refresh()
@@ -270,7 +268,7 @@ async def test_at_a_start_without_permission_nothing_counts_as_read(simulator: S
         assert set(served.by("mms_refresh_duration_seconds", "collector")) == {"datasources"}, "jobs did not run"
 
 
-async def test_a_source_gone_from_lists_that_are_never_whole_leaves_when_it_is_stale(
+async def test_a_source_missing_from_incomplete_lists_is_removed_when_stale(
     simulator: Simulator, clock: ManualClock
 ) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
@@ -284,7 +282,7 @@ async def test_a_source_gone_from_lists_that_are_never_whole_leaves_when_it_is_s
         assert all(not served.having(name, **SOURCE) for name in served.samples)
 
 
-async def test_what_was_listed_is_shown_before_all_jobs_are_read(simulator: Simulator) -> None:
+async def test_listed_sources_are_published_before_all_jobs_are_read(simulator: Simulator) -> None:
     telemetry, published = Telemetry(with_process=False), list[float]()
     refresher, client = refresher_on(simulator.url, telemetry, published)
     simulator.faults.add(Fault(kind="hang", operation="ListMmsJobs"))
@@ -302,11 +300,11 @@ async def test_a_log_line_names_the_source(simulator: Simulator, clock: ManualCl
         simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", source_id=2000001, status=403))
         with capture_logs() as lines:
             await harness.refresh()
-        (told,) = (line for line in lines if line["log_level"] == "warning")
-        assert told["about"] == "hive-sales-001 (2000001)"
+        (warning,) = (line for line in lines if line["log_level"] == "warning")
+        assert warning["about"] == "hive-sales-001 (2000001)"
 
 
-async def test_after_an_outage_of_credentials_one_line_tells_its_end(simulator: Simulator, clock: ManualClock) -> None:
+async def test_the_end_of_a_credential_outage_is_logged_once(simulator: Simulator, clock: ManualClock) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
         simulator.faults.add(Fault(kind="error", status=403, code="SignatureDoesNotMatch"))
         with capture_logs() as lines:

@@ -1,4 +1,4 @@
-"""Settings that a reload changes, over what was read with those before: they hold from the next refresh."""
+"""Settings changed by a reload apply to inherited state from the next refresh."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,23 +8,23 @@ from exporter.config.loading import Config
 from exporter.simulator import ManualClock
 from tests.collect.conftest import HandWrittenMms
 from tests.conftest import config_on
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
-from tests.reading import Exposition
 
 BOUNDS = pytest.mark.parametrize(("before", "after"), [(2, 5), (5, 2)], ids=["raised", "lowered"])
 
 
 async def refreshed_over(configs: Sequence[Config], clock: ManualClock) -> Exposition:
-    """Return what is served once MMS was read with one configuration, and again with another after a reload."""
+    """Refresh with each configuration in turn and return the last exposition."""
     async with harness_on(configs[0], clock) as old, harness_on(configs[1], clock) as new:
         await old.refresh()
         await old.refresh()
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         return await new.refresh()
 
 
 @BOUNDS
-async def test_a_new_bound_of_failures_holds_while_no_count_moves(
+async def test_a_new_failure_limit_applies_to_unchanged_failures(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, before: int, after: int
 ) -> None:
     mms.fail_tables(*((number, "sales", f"orders_{number}") for number in range(7)))
@@ -39,7 +39,7 @@ async def test_a_new_bound_of_failures_holds_while_no_count_moves(
 
 @pytest.mark.parametrize("running", [0, 1], ids=["idle", "busy"])
 @BOUNDS
-async def test_a_new_bound_of_jobs_holds_while_no_failed_job_changes(
+async def test_a_new_job_limit_applies_to_unchanged_failed_jobs(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, before: int, after: int, running: int
 ) -> None:
     mms.page_cap = 3  # the first page alone is not enough
@@ -60,7 +60,7 @@ CHANGES: Mapping[str, tuple[Mapping[str, object], Mapping[str, object]]] = {
 
 
 @pytest.mark.parametrize(("account", "sections"), CHANGES.values(), ids=CHANGES)
-async def test_a_job_that_lingers_does_so_over_a_reload(
+async def test_a_job_lingers_across_a_reload(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, account: Mapping[str, object], sections: Mapping[str, object]
 ) -> None:
     job = mms.add_job(1, "DOING")
@@ -69,15 +69,15 @@ async def test_a_job_that_lingers_does_so_over_a_reload(
         await old.refresh()
         job["status"] = "DONE"
         await old.refresh()
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         served = await new.refresh()
         assert served.value("mms_job_status", job_id="1", status="DONE") == 1
 
 
-async def test_a_job_that_lingers_into_a_new_time_zone_tells_no_time_of_the_old_one(
+async def test_a_new_time_zone_removes_the_times_of_lingering_jobs(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
-    """No list that is read holds it any more, where the jobs do not fit one page."""
+    """No list contains it if the jobs do not fit one page."""
     job = mms.add_job(1, "DOING", eta="2025-01-02 00:00:00")
     mms.add_history()
     zones = [config_on(mms_url, {"time_zone": zone}) for zone in ("Asia/Shanghai", "Asia/Tokyo")]
@@ -85,12 +85,12 @@ async def test_a_job_that_lingers_into_a_new_time_zone_tells_no_time_of_the_old_
         await old.refresh()
         job["status"] = "DONE"
         assert (await old.refresh()).value("mms_job_eta_timestamp_seconds") is not None
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         served = await new.refresh()
         assert not {"mms_job_created_timestamp_seconds", "mms_job_eta_timestamp_seconds"} & served.samples.keys()
 
 
-async def test_a_job_that_lingers_into_a_new_time_zone_tells_the_new_times_where_a_page_shows_it(
+async def test_a_new_time_zone_applies_to_lingering_jobs_on_a_page(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     job = mms.add_job(1, "DOING")
@@ -99,14 +99,14 @@ async def test_a_job_that_lingers_into_a_new_time_zone_tells_the_new_times_where
         await old.refresh()
         job["status"] = "DONE"
         in_shanghai = (await old.refresh()).value("mms_job_created_timestamp_seconds")
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         in_tokyo = (await new.refresh()).value("mms_job_created_timestamp_seconds")
     assert in_shanghai is not None
     assert in_tokyo == in_shanghai - 3600
 
 
 @pytest.mark.parametrize(("linger", "minutes", "jobs"), [("5m", 10, 0), ("1h", 20, 1)], ids=["lowered", "raised"])
-async def test_a_new_time_to_linger_holds_for_those_that_linger(
+async def test_a_new_linger_time_applies_to_lingering_jobs(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, linger: str, minutes: int, jobs: int
 ) -> None:
     job = mms.add_job(1, "DOING")
@@ -115,15 +115,15 @@ async def test_a_new_time_to_linger_holds_for_those_that_linger(
         await old.refresh()
         job["status"] = "DONE"
         await old.refresh()
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         clock.advance(minutes * 60)
         assert len((await new.refresh()).by("mms_job_info", "job_id")) == jobs
 
 
-async def test_tasks_are_read_anew_where_jobs_no_longer_tell_that_none_runs(
+async def test_tasks_are_read_after_the_jobs_collector_is_disabled(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
-    """A source that was at rest by its jobs is not by its tasks, one of which has not ended."""
+    """All jobs have ended, but one task has not."""
     mms.add_job(1, "DONE")
     mms.add_tasks(1, "DATA_DOING")
     jobs, tasks = {"enabled": False}, {"enabled": True}
@@ -132,18 +132,18 @@ async def test_tasks_are_read_anew_where_jobs_no_longer_tell_that_none_runs(
         harness_on(config_on(mms_url, jobs=jobs, tasks=tasks), clock) as new,
     ):
         await old.refresh()
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         mms.tasks[0]["status"] = "DONE"
         assert (await new.refresh()).value("mms_tasks", status="DONE") == 1
 
 
-async def test_a_source_is_left_alone_for_the_new_idle_interval(
+async def test_a_new_idle_interval_applies_to_idle_sources(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     configs = [config_on(mms_url, jobs={"idle_interval": each}) for each in ("10m", "2m")]
     async with harness_on(configs[0], clock) as old, harness_on(configs[1], clock) as new:
         await old.refresh()
-        new.refresher.take_over(old.refresher)
+        new.refresher.inherit_from(old.refresher)
         await new.refresh()
         mms.calls.clear()
         clock.advance(119)
@@ -154,7 +154,7 @@ async def test_a_source_is_left_alone_for_the_new_idle_interval(
         assert mms.calls["all"] == 1
 
 
-async def test_what_is_watched_from_now_on_is_read_beside_what_was_watched_before(
+async def test_newly_watched_objects_are_read_beside_earlier_ones(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_table(1, "sales", "orders")

@@ -1,18 +1,18 @@
-"""Exporters that share an account's data sources: together they serve what one would, and nothing twice."""
+"""Shards of one configuration: together they export each data source exactly once."""
 
 from structlog.testing import capture_logs
 
 from exporter.sharding import Shard
 from exporter.simulator import ManualClock, Simulator
 from tests.conftest import config_on
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
-from tests.reading import Exposition
 
 WATCH = {"tables": [{"source_id": 2000001, "table_ids": [1]}, {"source_id": 2000002, "table_ids": [1]}]}
 
 
 def series_of_sources(served: Exposition) -> list[tuple[str, object, float]]:
-    """Return every series that is about a data source, but when it was read."""
+    """Return every series of data sources, without read times."""
     return [
         (family, labels, value)
         for family, samples in served.samples.items()
@@ -21,7 +21,7 @@ def series_of_sources(served: Exposition) -> list[tuple[str, object, float]]:
     ]
 
 
-async def test_the_union_over_the_shards_is_the_whole_without_overlap(simulator: Simulator, clock: ManualClock) -> None:
+async def test_all_shards_together_export_each_source_once(simulator: Simulator, clock: ManualClock) -> None:
     config = config_on(simulator.url, watch=WATCH, tasks={"enabled": True})
     async with harness_on(config, clock) as harness:
         whole = series_of_sources(await harness.refresh())
@@ -45,4 +45,4 @@ async def test_a_shard_costs_the_calls_of_its_own_sources(simulator: Simulator, 
     async with harness_on(config_on(simulator.url), clock, shard) as harness:
         await harness.refresh()
     asked = {source_id for _, source_id in simulator.calls if source_id is not None}
-    assert asked == {source_id for source_id in range(2000001, 2000007) if shard.holds("test", source_id)}
+    assert asked == {source_id for source_id in range(2000001, 2000007) if shard.owns("test", source_id)}

@@ -1,4 +1,4 @@
-"""The collector of tasks: what is counted, for which jobs, and at what cost in calls."""
+"""The collector of tasks: counts, jobs with task series, and the number of calls."""
 
 from collections import Counter
 from dataclasses import replace
@@ -6,14 +6,14 @@ from dataclasses import replace
 from structlog.testing import capture_logs
 
 from exporter.collect.collectors.tasks import MAX_ERRORS, MAX_PAGES_PER_JOB
-from exporter.collect.permissions import OFF_SECONDS
+from exporter.collect.permissions import REFUSAL_SECONDS
 from exporter.mms.models import TASK_STATUSES, UNFINISHED_JOB_STATUSES
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from exporter.simulator.world.oracle import Oracle
 from tests.collect.conftest import HandWrittenMms
 from tests.conftest import IDENTITY, config_on
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
-from tests.reading import Exposition
 
 ON = {"enabled": True}
 STATUSES = len(TASK_STATUSES)
@@ -33,12 +33,12 @@ BUSY = WorldOptions(
 
 
 def task_calls(simulator: Simulator) -> list[int]:
-    """Return how often each source that was asked for tasks was."""
+    """Return the number of task calls of each source with any."""
     return [count for (operation, _), count in simulator.calls.items() if operation == "ListMmsTasks"]
 
 
 def assert_tasks_equal(served: Exposition, truth: Oracle, source_id: int) -> None:
-    """Check that what is served of a source's tasks is what there is."""
+    """Check that the served tasks of a source equal the world."""
     source, everything = {"source_id": str(source_id)}, list(truth.tasks(source_id))
     statuses = Counter(task.status for task in everything)
     assert served.by("mms_tasks", "status", **source) == {status: statuses[status] for status in TASK_STATUSES}
@@ -53,7 +53,7 @@ def assert_tasks_equal(served: Exposition, truth: Oracle, source_id: int) -> Non
         assert retried[str(job.id)] == sum(1 for task in tasks if task.retried_times)
 
 
-async def test_what_is_served_equals_the_simulated_world_while_it_moves(clock: ManualClock) -> None:
+async def test_served_tasks_equal_the_simulated_world(clock: ManualClock) -> None:
     seen = set[str]()
     async with (
         Simulator(World(BUSY, clock=clock), identities=[IDENTITY]) as simulator,
@@ -66,10 +66,10 @@ async def test_what_is_served_equals_the_simulated_world_while_it_moves(clock: M
                 assert_tasks_equal(served, truth, source_id)
                 seen |= {task.status or "" for task in truth.tasks(source_id)}
             clock.advance(47)
-    assert seen == set(TASK_STATUSES), "the story shows every status"
+    assert seen == set(TASK_STATUSES), "the run includes every status"
 
 
-async def test_it_is_off_by_default_and_costs_no_call_then(clock: ManualClock) -> None:
+async def test_the_tasks_collector_is_disabled_by_default(clock: ManualClock) -> None:
     async with (
         Simulator(World(BUSY, clock=clock), identities=[IDENTITY]) as simulator,
         harness_on(config_on(simulator.url), clock) as harness,
@@ -80,8 +80,8 @@ async def test_it_is_off_by_default_and_costs_no_call_then(clock: ManualClock) -
         assert "tasks" not in served.by("mms_refresh_success", "collector")
 
 
-async def test_a_steady_refresh_costs_one_call_a_status_and_one_a_small_job(clock: ManualClock) -> None:
-    """Whatever the history."""
+async def test_a_refresh_takes_one_call_per_status_and_per_small_job(clock: ManualClock) -> None:
+    """The history does not matter."""
     options = replace(BUSY, finished_jobs_per_source=1000, stopped_share=0)
     async with (
         Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator,
@@ -94,7 +94,7 @@ async def test_a_steady_refresh_costs_one_call_a_status_and_one_a_small_job(cloc
             clock.advance(60)
 
 
-async def test_a_source_at_rest_is_asked_once_every_idle_interval_and_stays_fresh(clock: ManualClock) -> None:
+async def test_tasks_of_an_idle_source_are_read_once_per_idle_interval(clock: ManualClock) -> None:
     options = replace(BUSY, idle_share=1, stopped_share=0)
     async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
         config = config_on(
@@ -114,10 +114,10 @@ async def test_a_source_at_rest_is_asked_once_every_idle_interval_and_stays_fres
             assert task_calls(simulator) == [STATUSES] * 3
 
 
-async def test_the_tasks_are_read_once_more_after_the_last_job_has_ended(
+async def test_tasks_are_read_once_more_after_the_last_job_ended(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
-    """Also where the row of the source lags behind."""
+    """Also if the row of the source is outdated."""
     job = mms.add_job(1, "DOING")
     mms.add_tasks(1, "DATA_DOING")
     async with harness_on(config_on(mms_url, tasks=ON), clock) as harness:
@@ -132,7 +132,7 @@ async def test_the_tasks_are_read_once_more_after_the_last_job_has_ended(
         assert not mms.calls["tasks"]
 
 
-async def test_without_the_jobs_collector_only_sources_are_counted_and_rest_when_no_task_is_left(
+async def test_tasks_are_counted_per_source_without_the_jobs_collector(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_job(1, "DOING")
@@ -151,9 +151,7 @@ async def test_without_the_jobs_collector_only_sources_are_counted_and_rest_when
         assert served.value("mms_tasks", status="DATA_FAILED") == 1
 
 
-async def test_only_jobs_with_series_are_asked_for_their_tasks(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
+async def test_tasks_are_read_only_for_jobs_with_series(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     for job_id in range(1, 6):
         mms.add_job(job_id, "DOING")
         mms.add_tasks(job_id, "INIT")
@@ -166,7 +164,7 @@ async def test_only_jobs_with_series_are_asked_for_their_tasks(
         assert mms.calls["tasks"] == STATUSES + 3
 
 
-async def test_a_job_of_several_pages_is_counted_by_its_rows(
+async def test_tasks_on_several_pages_are_counted_by_rows(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.page_cap = 5
@@ -176,11 +174,11 @@ async def test_a_job_of_several_pages_is_counted_by_its_rows(
     async with harness_on(config_on(mms_url, tasks=ON), clock) as harness:
         served = await harness.refresh()
         assert served.value("mms_job_tasks_by_status", job_id="1", status="DONE") == 38
-        assert served.value("mms_job_tasks_retried", job_id="1") == 3, "tasks, not tries"
+        assert served.value("mms_job_tasks_retried", job_id="1") == 3, "tasks, not retries"
         assert mms.calls["tasks"] == STATUSES + 9
 
 
-async def test_a_job_of_too_many_pages_is_counted_by_totals_and_has_no_number_of_retried_tasks(
+async def test_tasks_on_too_many_pages_are_counted_by_totals(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.page_cap = 2
@@ -194,7 +192,7 @@ async def test_a_job_of_too_many_pages_is_counted_by_totals_and_has_no_number_of
         assert mms.calls["tasks"] == STATUSES + 1 + STATUSES
 
 
-async def test_a_job_whose_rows_are_fewer_than_its_total_is_counted_by_totals(
+async def test_tasks_with_fewer_rows_than_the_total_are_counted_by_totals(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.page_cap = 5
@@ -209,7 +207,7 @@ async def test_a_job_whose_rows_are_fewer_than_its_total_is_counted_by_totals(
         assert mms.calls["tasks"] <= STATUSES + MAX_PAGES_PER_JOB + STATUSES
 
 
-async def test_a_status_nobody_knows_counts_as_unknown_and_is_told(
+async def test_an_unknown_task_status_counts_as_unknown_and_is_reported(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_job(1, "DOING")
@@ -220,10 +218,10 @@ async def test_a_status_nobody_knows_counts_as_unknown_and_is_told(
         assert served.value("mms_job_tasks_by_status", job_id="1", status="DONE") == 1
         strange = {"operation": "ListMmsTasks", "field": "status"}
         assert served.value("mms_exporter_unexpected_values_total", **strange) == 2
-        assert served.value("mms_tasks", status="UNKNOWN") is None, "no total says how many there are"
+        assert served.value("mms_tasks", status="UNKNOWN") is None, "the number is unknown"
 
 
-async def test_retried_tasks_have_no_number_where_one_does_not_say(
+async def test_retried_tasks_are_absent_if_any_task_lacks_the_field(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_job(1, "DOING")
@@ -235,7 +233,7 @@ async def test_retried_tasks_have_no_number_where_one_does_not_say(
         assert served.value("mms_job_tasks_by_status", job_id="1", status="DONE") == 2
 
 
-async def test_a_total_that_is_missing_is_no_number(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+async def test_a_missing_total_has_no_sample(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     mms.add_tasks(1, "DONE", "DATA_FAILED")
     mms.totals["DONE"] = None
     async with harness_on(config_on(mms_url, tasks=ON), clock) as harness:
@@ -244,7 +242,7 @@ async def test_a_total_that_is_missing_is_no_number(mms: HandWrittenMms, mms_url
         assert served.value("mms_tasks", status="DATA_FAILED") == 1
 
 
-async def test_a_job_that_cannot_be_read_hides_no_other_and_keeps_its_figures_until_they_are_stale(
+async def test_unreadable_tasks_of_one_job_are_kept_until_stale(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     for job_id in (1, 2):
@@ -257,7 +255,7 @@ async def test_a_job_that_cannot_be_read_hides_no_other_and_keeps_its_figures_un
             task["status"] = "DATA_DONE"
         clock.advance(300)
         served = await harness.refresh()
-        assert served.value("mms_job_tasks_by_status", job_id="1", status="DATA_DOING") == 1, "as it was"
+        assert served.value("mms_job_tasks_by_status", job_id="1", status="DATA_DOING") == 1, "unchanged"
         assert served.value("mms_job_tasks_by_status", job_id="2", status="DATA_DONE") == 1
         assert served.value("mms_refresh_success", collector="tasks") == 0
         assert served.value("mms_datasource_refresh_success") == 0
@@ -266,7 +264,7 @@ async def test_a_job_that_cannot_be_read_hides_no_other_and_keeps_its_figures_un
         assert set(served.by("mms_job_tasks_retried", "job_id")) == {"2"}
 
 
-async def test_a_job_that_was_deleted_since_it_was_listed_leaves_without_an_error(
+async def test_a_job_deleted_after_the_listing_is_no_error(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_job(1, "DOING")
@@ -279,7 +277,7 @@ async def test_a_job_that_was_deleted_since_it_was_listed_leaves_without_an_erro
         assert served.value("mms_refresh_success", collector="tasks") == 1
 
 
-async def test_a_source_in_trouble_is_not_asked_for_job_after_job(
+async def test_a_failing_source_gets_a_limited_number_of_calls(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     for job_id in range(10, 20):
@@ -290,7 +288,7 @@ async def test_a_source_in_trouble_is_not_asked_for_job_after_job(
         assert mms.calls["tasks"] == STATUSES + MAX_ERRORS
 
 
-async def test_tasks_go_stale_while_they_cannot_be_read(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+async def test_unreadable_tasks_expire(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     mms.add_job(1, "DOING")
     mms.add_tasks(1, "DATA_DOING")
     async with harness_on(config_on(mms_url, tasks=ON), clock) as harness:
@@ -304,7 +302,7 @@ async def test_tasks_go_stale_while_they_cannot_be_read(mms: HandWrittenMms, mms
         assert not {"mms_tasks", "mms_job_tasks_by_status"} & set(served.samples)
 
 
-async def test_a_missing_permission_is_said_once_and_nothing_else_suffers(clock: ManualClock) -> None:
+async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(clock: ManualClock) -> None:
     actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs", "odps:ListMmsTables", "odps:ListMmsPartitions"})
     async with Simulator(World(BUSY, clock=clock), identities=[replace(IDENTITY, actions=actions)]) as simulator:
         config = config_on(simulator.url, {"concurrency": 1}, tasks=ON)
@@ -318,13 +316,13 @@ async def test_a_missing_permission_is_said_once_and_nothing_else_suffers(clock:
             assert task_calls(simulator) == [1]
             assert [(line["collector"], line["reasons"]) for line in lines] == [("tasks", "permission")]
             simulator.identities.add(IDENTITY)
-            clock.advance(OFF_SECONDS)
+            clock.advance(REFUSAL_SECONDS)
             served = await harness.refresh()
             assert served.value("mms_refresh_success", collector="tasks") == 1
             assert_tasks_equal(served, simulator.world.truth(), simulator.world.source_ids()[0])
 
 
-async def test_a_renamed_source_takes_its_tasks_along(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+async def test_tasks_follow_a_renamed_source(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     mms.add_tasks(1, "DONE")
     async with harness_on(config_on(mms_url, tasks=ON), clock) as harness:
         await harness.refresh()
@@ -334,9 +332,7 @@ async def test_a_renamed_source_takes_its_tasks_along(mms: HandWrittenMms, mms_u
         assert served.by("mms_tasks", "source", status="DONE") == {"hive-b": 1}
 
 
-async def test_figures_that_are_equal_are_the_same_object(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
+async def test_equal_task_values_are_the_same_object(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     mms.add_job(1, "DOING")
     mms.add_tasks(1, "DATA_DOING")
     async with harness_on(config_on(mms_url, tasks=ON), clock) as harness:
@@ -348,7 +344,7 @@ async def test_figures_that_are_equal_are_the_same_object(
         assert parts[0] is parts[1]
 
 
-async def test_tasks_that_are_no_longer_collected_leave_at_once(
+async def test_disabling_the_collector_removes_its_series_immediately(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_tasks(1, "DONE")
@@ -357,7 +353,7 @@ async def test_tasks_that_are_no_longer_collected_leave_at_once(
         harness_on(config_on(mms_url), clock) as other,
     ):
         await counting.refresh()
-        other.refresher.take_over(counting.refresher)
+        other.refresher.inherit_from(counting.refresher)
         served = await other.served()
         assert served.value("mms_jobs", status="DONE") == 0
         assert "mms_tasks" not in served.samples

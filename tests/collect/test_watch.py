@@ -1,4 +1,4 @@
-"""The collector of watched tables and partitions: what is found, followed, missed, and said of it."""
+"""The collector of watched tables and partitions: search, renames, missing objects and logs."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,8 +12,8 @@ from exporter.simulator.world import events
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.collect.test_failures import AWKWARD, FIRST, STILL
 from tests.conftest import IDENTITY, config_on
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
-from tests.reading import Exposition
 
 
 def watching_tables(*tables: dict[str, Any]) -> dict[str, Any]:
@@ -25,12 +25,12 @@ def by_name(table: str, db: str = "sales") -> dict[str, Any]:
 
 
 def watched(served: Exposition) -> dict[str, tuple[str, str]]:
-    """Return the watched tables: database and name by id."""
+    """Return database and name of the watched tables, by id."""
     found = (dict(labels) for labels in served.samples.get("mms_table_info", {}))
     return {labels["table_id"]: (labels["src_db"], labels["table"]) for labels in found}
 
 
-async def test_watched_things_are_what_the_world_says_of_them(clock: ManualClock) -> None:
+async def test_watched_objects_equal_the_simulated_world(clock: ManualClock) -> None:
     async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
         truth = simulator.world.truth()
         table = next(each for each in truth.tables(FIRST) if each.has_partitions)
@@ -94,10 +94,10 @@ async def test_a_watched_table_that_is_renamed_is_followed(
 
 
 @pytest.mark.parametrize("source", [{"source_id": SOURCE_ID}, {"source": "hive-a"}], ids=["id", "name"])
-async def test_what_several_entries_mean_is_shown_once(
+async def test_an_object_watched_by_several_entries_is_exported_once(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, source: dict[str, Any]
 ) -> None:
-    """Reading a page fails on a series that is there twice, as a scrape does."""
+    """The parser fails on duplicate series, as a scrape does."""
     mms.add_table(1, "sales", "orders")
     mms.add_partition(2, "sales", "clicks", "ds=1")
     entry = {"source": "hive-a", "table_ids": [1]}
@@ -112,7 +112,7 @@ async def test_what_several_entries_mean_is_shown_once(
         assert served.by("mms_partition_info", "partition_id") == {"2": 1}
 
 
-async def test_what_does_not_exist_is_said_once_and_tried_again_later(
+async def test_a_missing_object_is_logged_once_and_retried_later(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     watch = watching_tables({"source_id": SOURCE_ID, "table_ids": [22]}, by_name("orders"))
@@ -122,7 +122,7 @@ async def test_what_does_not_exist_is_said_once_and_tried_again_later(
                 served = await harness.refresh()
         assert sorted(line["watched"] for line in lines) == ["table 22", "table sales/orders"]
         assert (mms.calls["tables"], mms.calls["table"]) == (1, 1)
-        assert served.value("mms_refresh_success", collector="watch") == 1, "nothing there is not could not ask"
+        assert served.value("mms_refresh_success", collector="watch") == 1, "a missing object is not a failed call"
         mms.add_table(22, "sales", "clicks")
         mms.add_table(23, "sales", "orders")
         assert not watched(await harness.refresh())
@@ -130,7 +130,7 @@ async def test_what_does_not_exist_is_said_once_and_tried_again_later(
         assert set(watched(await harness.refresh())) == {"22", "23"}
 
 
-async def test_what_is_gone_leaves_at_once_and_a_name_is_looked_for_anew(
+async def test_a_deleted_object_disappears_and_its_name_is_searched_again(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_table(1, "sales", "orders")
@@ -146,7 +146,7 @@ async def test_what_is_gone_leaves_at_once_and_a_name_is_looked_for_anew(
         assert set(watched(await harness.refresh())) == {"9"}
 
 
-async def test_a_source_that_is_not_there_is_said_once_and_found_when_it_comes(
+async def test_a_missing_source_is_logged_once_and_found_when_it_appears(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_table(1, "sales", "orders")
@@ -164,7 +164,7 @@ async def test_a_source_that_is_not_there_is_said_once_and_found_when_it_comes(
         assert set(served.by("mms_table_info", "source")) == {"hive-c"}, "a renamed source is the same source"
 
 
-async def test_what_lies_in_a_source_that_went_and_came_back_is_read_at_once(
+async def test_an_object_is_read_immediately_after_its_source_returns(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_table(1, "sales", "orders")
@@ -177,9 +177,7 @@ async def test_what_lies_in_a_source_that_went_and_came_back_is_read_at_once(
         assert set(watched(await harness.refresh())) == {"1"}
 
 
-async def test_what_did_not_exist_is_asked_for_again_after_a_reload(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
+async def test_a_reload_retries_missing_objects(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     watch = watching_tables({"source_id": SOURCE_ID, "table_ids": [22]}, by_name("orders"))
     async with harness_on(config_on(mms_url, watch=watch), clock) as harness:
         assert not watched(await harness.refresh())
@@ -189,7 +187,7 @@ async def test_what_did_not_exist_is_asked_for_again_after_a_reload(
         assert set(watched(await harness.refresh())) == {"22", "23"}
 
 
-async def test_what_cannot_be_read_is_shown_under_the_new_name_of_its_source(
+async def test_an_unreadable_object_follows_its_renamed_source(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.add_table(1, "sales", "orders")
@@ -202,7 +200,7 @@ async def test_what_cannot_be_read_is_shown_under_the_new_name_of_its_source(
         assert set(served.by("mms_table_info", "source")) == {"hive-b"}
 
 
-async def test_that_nothing_could_be_listed_says_nothing_of_a_source(
+async def test_a_failed_listing_does_not_make_a_source_missing(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.broken.add("sources")
@@ -212,9 +210,7 @@ async def test_that_nothing_could_be_listed_says_nothing_of_a_source(
         assert not [line for line in lines if "watched" in line]
 
 
-async def test_what_cannot_be_read_stays_until_stale_and_then_leaves(
-    mms: HandWrittenMms, mms_url: str, clock: ManualClock
-) -> None:
+async def test_unreadable_values_are_kept_until_stale(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
     mms.add_table(1, "sales", "orders")
     async with harness_on(config_on(mms_url, watch=watching_tables(by_name("orders"))), clock) as harness:
         await harness.refresh()
@@ -228,7 +224,7 @@ async def test_what_cannot_be_read_stays_until_stale_and_then_leaves(
         assert not watched(await harness.refresh())
 
 
-async def test_a_long_list_of_loose_matches_is_gone_through_over_several_refreshes(
+async def test_a_long_search_continues_over_several_refreshes(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
     mms.page_cap = 2
@@ -244,7 +240,7 @@ async def test_a_long_list_of_loose_matches_is_gone_through_over_several_refresh
 
 
 @pytest.mark.parametrize("value", AWKWARD)
-async def test_an_awkward_partition_is_found_by_its_value(
+async def test_a_partition_with_special_characters_is_found_by_value(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, value: str
 ) -> None:
     for partition_id, other in enumerate(AWKWARD, 1):
@@ -268,7 +264,7 @@ async def test_an_unknown_status_is_shown_as_unknown_and_counted(
         assert {"status", "lastDdlTime"} <= set(lost)
 
 
-async def test_a_missing_permission_is_said_once_and_nothing_else_suffers(clock: ManualClock) -> None:
+async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(clock: ManualClock) -> None:
     actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs", *(f"odps:ListMms{each}s" for each in KINDS)})
     watch = watching_tables({"source_id": FIRST, "table_ids": [1, 2, 3]})
     identity = replace(IDENTITY, actions=actions)

@@ -13,7 +13,7 @@ from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, env_on
 
 from .test_retry_command import journals, runner_on
 
-pytestmark = pytest.mark.leaping
+pytestmark = pytest.mark.virtual_time
 
 RESUMED = {"source": None, "selection": RetrySelection()}
 MINUTES_30 = 1800.0

@@ -1,4 +1,4 @@
-"""The vendor's own example answers, byte for byte, served over HTTP, and the exposition that comes of them."""
+"""The vendor's example responses, served over HTTP unchanged, give the golden exposition."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from exporter.exposition.rendering import Renderer
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import ManualClock
 from tests.conftest import config_on
+from tests.exposition_parser import read
 from tests.harness import Harness, harness_on
-from tests.reading import read
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -34,7 +34,7 @@ LISTS = {
     "/api/v1/mms/datasources/2000015/tables": "GetMmsTable",
     "/api/v1/mms/datasources/2000015/partitions": "GetMmsPartition",
 }
-"""The vendor gives no example of these lists; their rows are those of the other operation."""
+"""Lists without a vendor example use the rows of another operation."""
 WATCH = {
     "tables": [{"source_id": 2000015, "table_ids": [22]}],
     "partitions": [{"source": "demo", "partition_ids": [2323]}],
@@ -43,7 +43,7 @@ WATCH = {
 
 @pytest.fixture
 async def harness() -> AsyncIterator[Harness]:
-    """Provide an account on an MMS that answers with the vendor's examples, whatever is asked."""
+    """Provide an account on an MMS that answers with the vendor's examples."""
 
     async def answer(request: web.Request) -> web.Response:
         if request.path in LISTS:
@@ -61,7 +61,7 @@ async def harness() -> AsyncIterator[Harness]:
 
 
 def example(operation: str) -> bytes:
-    """Return the vendor's example answer."""
+    """Return the vendor's example response."""
     return (SAMPLES / operation / "vendor.json").read_bytes()
 
 
@@ -72,7 +72,7 @@ async def test_the_examples_give_the_golden_exposition(harness: Harness) -> None
 
 
 def assert_golden(name: str, page: bytes) -> None:
-    """Check that a page is the one that is kept under `name`."""
+    """Check that a page equals the golden file `name`."""
     golden = GOLDEN / f"{name}.prom"
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_bytes(page)
@@ -80,7 +80,7 @@ def assert_golden(name: str, page: bytes) -> None:
 
 
 def test_tasks_give_the_golden_exposition() -> None:
-    """The vendor has no example of them."""
+    """The vendor has no example of tasks."""
     name = SourceName("test", 2000015, "demo")
     jobs = (
         JobTasks(18, "migrate_db_1", {"DATA_DOING": 2, "DONE": 7, "UNKNOWN": 1}, retried=3),
@@ -92,7 +92,7 @@ def test_tasks_give_the_golden_exposition() -> None:
     assert_golden("tasks", page)
 
 
-async def test_the_examples_figures_are_what_they_say(harness: Harness) -> None:
+async def test_the_exported_values_are_those_of_the_examples(harness: Harness) -> None:
     served = await harness.refresh()
     source = {"account": "test", "source_id": "2000015", "source": "demo"}
     assert served.value("mms_tables", **source, status="DONE") == 2323
@@ -108,7 +108,7 @@ async def test_the_examples_figures_are_what_they_say(harness: Harness) -> None:
     assert not [value for labels in served.samples.values() for label in labels for _, value in label if "\n" in value]
 
 
-async def test_lists_that_state_more_rows_than_they_hold_end_and_the_difference_is_counted(harness: Harness) -> None:
+async def test_lists_with_fewer_rows_than_their_total_are_counted(harness: Harness) -> None:
     served = await harness.refresh()
     lost = served.by("mms_exporter_unexpected_values_total", "operation", field="total")
     assert lost == {
@@ -121,7 +121,7 @@ async def test_lists_that_state_more_rows_than_they_hold_end_and_the_difference_
     assert served.value("mms_up") == 1
 
 
-async def test_both_formats_carry_the_same_series_and_the_strict_parser_takes_them(harness: Harness) -> None:
+async def test_both_formats_have_the_same_series_and_pass_the_strict_parser(harness: Harness) -> None:
     await harness.refresher.refresh()
     page = Renderer().render(Snapshot((harness.refresher.snapshot(),)))
     own = Telemetry()

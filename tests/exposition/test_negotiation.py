@@ -1,8 +1,8 @@
-"""Which format and encoding a scraper gets."""
+"""Negotiation of format and encoding."""
 
 import pytest
 
-from exporter.exposition.negotiation import format_for, takes_gzip
+from exporter.exposition.negotiation import accepts_gzip, format_for
 
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -31,7 +31,7 @@ PROMETHEUS_3 = (
         (";;;,=,q=x", "text"),
     ],
 )
-def test_the_format_is_the_one_the_scraper_likes_best(accept: str, text_format: str) -> None:
+def test_the_format_follows_the_weights_of_the_accept_header(accept: str, text_format: str) -> None:
     assert format_for(accept) == text_format
 
 
@@ -47,5 +47,5 @@ def test_the_format_is_the_one_the_scraper_likes_best(accept: str, text_format: 
         ("br", False),
     ],
 )
-def test_gzip_is_given_to_who_takes_it(accept_encoding: str, takes: bool) -> None:  # noqa: FBT001 - a case of the table
-    assert takes_gzip(accept_encoding) is takes
+def test_gzip_follows_the_accept_encoding_header(accept_encoding: str, takes: bool) -> None:  # noqa: FBT001 - a case of the table
+    assert accepts_gzip(accept_encoding) is takes

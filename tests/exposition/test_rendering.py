@@ -1,4 +1,4 @@
-"""Pages: what did not change is not rendered again, and every form of a page says the same."""
+"""Pages: unchanged parts are not rendered again, and all encodings have the same content."""
 
 import zlib
 from collections import Counter
@@ -22,8 +22,8 @@ from exporter.collect.snapshot import (
 )
 from exporter.exposition import rendering
 from exporter.exposition.families.metric_types import MetricGroup
-from exporter.exposition.gzip_chunks import Deflated, deflated
-from exporter.exposition.rendering import GROUP_PARTS, Renderer
+from exporter.exposition.gzip_chunks import DeflatedPage, deflated
+from exporter.exposition.rendering import BATCH_PARTS, Renderer
 from exporter.mms.models import DataSource
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
 from exporter.simulator.world import events
@@ -31,7 +31,7 @@ from tests.conftest import IDENTITY, config_on
 from tests.harness import Harness, harness_on
 
 FRESHNESS: Final = Counter({AccountSnapshot: 1, CollectorSnapshot: 3})
-"""Of each refresh, beside the sources'; the account is one line, whether it is up."""
+"""Lines of each refresh beside the sources': one for the account."""
 
 
 def source(source_id: int, tables_done: int = 1) -> SourceSnapshot:
@@ -43,19 +43,19 @@ def source(source_id: int, tables_done: int = 1) -> SourceSnapshot:
 
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Provide the parts that are rendered from here on."""
+    """Provide the list of parts rendered during the test."""
     parts: list[object] = []
-    chunks = rendering._chunks  # noqa: SLF001 - what is counted here has no other sign
+    part_texts = rendering._part_texts  # noqa: SLF001 - rendering of a part is not visible otherwise
 
-    def counted(kind: MetricGroup[object], part: object) -> object:
+    def counted(group: MetricGroup[object], part: object) -> object:
         parts.append(part)
-        return chunks(kind, part)
+        return part_texts(group, part)
 
-    monkeypatch.setattr(rendering, "_chunks", counted)
+    monkeypatch.setattr(rendering, "_part_texts", counted)
     return parts
 
 
-def test_only_what_changed_is_rendered_again(rendered: list[object]) -> None:
+def test_only_changed_parts_are_rendered_again(rendered: list[object]) -> None:
     renderer = Renderer()
     sources = tuple(source(number) for number in range(100))
     account = AccountSnapshot("a", up=True, sources=sources)
@@ -69,15 +69,15 @@ def test_only_what_changed_is_rendered_again(rendered: list[object]) -> None:
     assert len(rendered) == 3, "the account, the row of the source that changed, and its freshness; not its jobs"
 
 
-async def test_a_refresh_that_finds_nothing_new_has_only_freshness_rendered(rendered: list[object]) -> None:
-    """The time of the last success moves for every source and collector, whatever else stands still."""
+async def test_a_refresh_without_changes_renders_only_freshness(rendered: list[object]) -> None:
+    """The time of the last success changes with every refresh."""
     async with refreshed_harness() as (harness, world):
         rendered.clear()
         await harness.refresh()
         assert Counter(map(type, rendered)) == FRESHNESS | {SourceSnapshot: len(world.source_ids())}
 
 
-async def test_a_refresh_that_finds_one_source_changed_has_only_its_parts_rendered_beside_freshness(
+async def test_a_changed_source_renders_only_its_parts_and_freshness(
     rendered: list[Any],
 ) -> None:
     async with refreshed_harness() as (harness, world):
@@ -93,7 +93,7 @@ async def test_a_refresh_that_finds_one_source_changed_has_only_its_parts_render
 
 @asynccontextmanager
 async def refreshed_harness() -> AsyncIterator[tuple[Harness, World]]:
-    """Provide an exporter that has refreshed once, a minute ago, and what it reads, which stands still."""
+    """Provide a harness refreshed once, one minute ago, and its static world."""
     world, clock = World(WorldOptions(sources=5, failure_rate=0), clock=ManualClock()), ManualClock()
     async with (
         Simulator(world, identities=[IDENTITY]) as simulator,
@@ -108,7 +108,7 @@ def unfinished_job(world: World, source_id: int) -> int:
     return next(job.id for job in world.truth().jobs(source_id) if job.status == "DOING")
 
 
-def test_what_is_gone_leaves_the_page() -> None:
+def test_removed_objects_disappear_from_the_page() -> None:
     renderer = Renderer()
     both = AccountSnapshot("a", up=True, sources=(source(1), source(2)))
     renderer.render(Snapshot((both,)))
@@ -124,16 +124,16 @@ def test_an_empty_snapshot_gives_an_empty_page() -> None:
 
 
 @given(st.lists(st.binary(max_size=2000), max_size=4), st.binary(max_size=500))
-def test_pieces_and_what_is_appended_to_them_make_one_gzip_member(pieces: list[bytes], rest: bytes) -> None:
+def test_chunks_and_appended_text_form_one_gzip_member(pieces: list[bytes], rest: bytes) -> None:
     member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    compressed = Deflated.from_pieces(map(deflated, pieces), pieces)
+    compressed = DeflatedPage.from_chunks(map(deflated, pieces), pieces)
     assert member.decompress(b"".join(compressed.gzip_with(rest))) == b"".join((*pieces, rest))
     assert member.eof, "length and checksum fit"
     assert member.unused_data == b"", "and nothing comes after"
 
 
-def test_families_in_which_nothing_changed_are_the_bytes_they_were() -> None:
-    """A page of megabytes is not put together anew for the few families that a refresh moves."""
+def test_unchanged_families_are_the_same_bytes_object() -> None:
+    """Joining a page of megabytes again would waste time if few families change."""
     renderer = Renderer()
     pages = [
         renderer.render(Snapshot((AccountSnapshot("a", up=True, sources=(source(1, tables_done=done), source(2))),)))
@@ -145,7 +145,7 @@ def test_families_in_which_nothing_changed_are_the_bytes_they_were() -> None:
     assert len(pages[1].pieces) > len(new)
 
 
-def test_parts_that_are_equal_are_not_rendered_again(rendered: list[object]) -> None:
+def test_equal_parts_are_not_rendered_again(rendered: list[object]) -> None:
     renderer = Renderer()
     for _ in range(2):
         sources = tuple(source(number) for number in range(3))
@@ -154,9 +154,9 @@ def test_parts_that_are_equal_are_not_rendered_again(rendered: list[object]) -> 
     assert rendered == []
 
 
-def test_a_source_that_comes_or_goes_leaves_the_others_as_they_are(rendered: list[object]) -> None:
+def test_an_added_or_removed_source_changes_no_other_text(rendered: list[object]) -> None:
     renderer = Renderer()
-    sources = tuple(source(number) for number in range(3 * GROUP_PARTS))
+    sources = tuple(source(number) for number in range(3 * BATCH_PARTS))
     account = AccountSnapshot("a", up=True, sources=sources)
     renderer.render(Snapshot((account,)))
     new = source(-1)
@@ -167,7 +167,7 @@ def test_a_source_that_comes_or_goes_leaves_the_others_as_they_are(rendered: lis
 
 
 @given(st.data())
-def test_a_page_is_what_it_would_be_without_the_ones_before(data: st.DataObject) -> None:
+def test_a_page_does_not_depend_on_earlier_pages(data: st.DataObject) -> None:
     states = st.lists(st.builds(source, st.integers(0, 200), st.integers(0, 3)), unique_by=lambda each: each.name)
     renderer = Renderer()
     for sources in data.draw(st.lists(states, max_size=4)):

@@ -1,34 +1,34 @@
-"""The exporter's own series: what it did is seen at once, what the process costs soon, and neither is made twice."""
+"""The exporter's own metrics: changes are visible immediately, process metrics within one second."""
 
 from collections.abc import Callable
 
 import pytest
 
 from exporter.clock import Clock
-from exporter.exposition.telemetry import PROCESS_SECONDS, AccountTelemetry, Telemetry
+from exporter.exposition.telemetry import PROCESS_CACHE_SECONDS, AccountTelemetry, Telemetry
 from exporter.simulator import ManualClock
-from tests.reading import read
+from tests.exposition_parser import read
 
-DOINGS: dict[str, Callable[[AccountTelemetry], None]] = {
-    "mms_api_requests_total": lambda told: told.attempted("ListMmsJobs", 0.1, None),
-    "mms_api_request_failures_total": lambda told: told.attempted("ListMmsJobs", 0.1, "timeout"),
-    "mms_api_retries_total": lambda told: told.retried("ListMmsJobs"),
-    "mms_api_rate_limit_wait_seconds_total": lambda told: told.waited("ListMmsJobs", 2.0),
-    "mms_exporter_unexpected_values_total": lambda told: told.unexpected("ListMmsJobs", ["total"]),
-    "mms_refresh_skipped_total": lambda told: told.skipped(),
+EVENTS: dict[str, Callable[[AccountTelemetry], None]] = {
+    "mms_api_requests_total": lambda account: account.attempted("ListMmsJobs", 0.1, None),
+    "mms_api_request_failures_total": lambda account: account.attempted("ListMmsJobs", 0.1, "timeout"),
+    "mms_api_retries_total": lambda account: account.retried("ListMmsJobs"),
+    "mms_api_rate_limit_wait_seconds_total": lambda account: account.waited("ListMmsJobs", 2.0),
+    "mms_exporter_unexpected_values_total": lambda account: account.unexpected("ListMmsJobs", ["total"]),
+    "mms_refresh_skipped_total": lambda account: account.skipped(),
 }
 
 
-@pytest.mark.parametrize("family", DOINGS)
-def test_what_it_did_is_seen_by_the_next_scrape(family: str) -> None:
+@pytest.mark.parametrize("family", EVENTS)
+def test_each_event_is_visible_to_the_next_scrape(family: str) -> None:
     telemetry = Telemetry(with_process=False)
     account = telemetry.account("a")
     before = telemetry.page("text")
-    DOINGS[family](account)
+    EVENTS[family](account)
     assert read(telemetry.page("text")).samples[family] != read(before).samples.get(family)
 
 
-def test_loads_renderings_and_accounts_that_go_are_seen_by_the_next_scrape() -> None:
+def test_each_state_change_is_visible_to_the_next_scrape() -> None:
     telemetry = Telemetry(with_process=False)
     telemetry.account("a")
     telemetry.page("text")
@@ -40,11 +40,11 @@ def test_loads_renderings_and_accounts_that_go_are_seen_by_the_next_scrape() -> 
     assert b'account="a"' not in telemetry.page("text")
 
 
-def test_many_scrapers_share_one_page_for_a_second() -> None:
+def test_scrapes_within_one_second_share_a_page() -> None:
     clock = ManualClock(1000.0)
     telemetry = Telemetry(clock=Clock(monotonic=clock))
     first = telemetry.page("text")
-    clock.advance(PROCESS_SECONDS)
+    clock.advance(PROCESS_CACHE_SECONDS)
     assert telemetry.page("text") is first
     clock.advance(0.1)
     assert telemetry.page("text") is not first

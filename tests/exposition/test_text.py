@@ -1,4 +1,4 @@
-"""The text format: numbers as Go writes them, labels that cannot break out of their quotes."""
+"""The text format: numbers as in Go, and escaped labels."""
 
 import pytest
 from hypothesis import given
@@ -28,33 +28,33 @@ from exporter.exposition.text import MAX_LABEL_CHARACTERS, label_value, labels_t
         (2**63 - 1, "9.223372036854776e+18"),
     ],
 )
-def test_a_number_is_written_as_go_writes_it(value: float, text: str) -> None:
+def test_a_number_is_formatted_like_go(value: float, text: str) -> None:
     assert number(value) == text
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(min_value=-(2**53), max_value=2**53))
-def test_a_number_is_read_back_as_it_was(value: float) -> None:
+def test_a_formatted_number_parses_to_the_same_value(value: float) -> None:
     assert float(number(value)) == value
 
 
 @given(st.text(max_size=60))
-def test_any_label_value_is_read_back_as_it_was_and_makes_one_line(text: str) -> None:
-    """In both formats, by the library's own parsers."""
+def test_any_label_value_round_trips_on_one_line(text: str) -> None:
+    """In both formats, with the parsers of the client library."""
     family: Family[None] = Family("mms_x", "help", lambda _: [((text,), 1)], ("name",))
     lines = sample_lines(family, 'account="a"', None)
     assert lines.count("\n") == 1
-    openmetrics = openmetrics_families(f"{lines}# EOF\n")  # type: ignore[no-untyped-call]  # the library's lack
+    openmetrics = openmetrics_families(f"{lines}# EOF\n")  # type: ignore[no-untyped-call]  # the library has no annotation
     for families in (text_families(lines), openmetrics):
         read = [sample for family in families for sample in family.samples]
         assert [(sample.labels["name"], sample.value) for sample in read] == [(text, 1)]
 
 
-def test_a_long_label_value_is_cut_at_its_bound() -> None:
+def test_a_long_label_value_is_truncated() -> None:
     assert label_value("x" * 10_000) == "x" * (MAX_LABEL_CHARACTERS - 1) + "…"
     assert label_value("x" * MAX_LABEL_CHARACTERS) == "x" * MAX_LABEL_CHARACTERS
 
 
-def test_samples_that_a_cut_makes_equal_are_written_once() -> None:
+def test_samples_with_equal_truncated_labels_are_written_once() -> None:
     family: Family[None] = Family(
         "mms_x", "help", lambda _: [(("x" * 600 + "1",), 1), (("x" * 600 + "2",), 1)], ("name",)
     )

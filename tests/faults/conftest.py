@@ -1,5 +1,5 @@
 """Lets time leap where a test is marked so."""
 
-from tests.leaping import loops_of
+from tests.virtual_time import loop_factories
 
-pytest_asyncio_loop_factories = loops_of
+pytest_asyncio_loop_factories = loop_factories

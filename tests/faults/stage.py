@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from exporter.exposition.families.metric_table import PARTS
+from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
+from tests.exposition_parser import Exposition, Labels
 from tests.harness import Harness, harness_on
-from tests.reading import Exposition, Labels
 
 AILING: Final = 2_000_001
 """The data source in which things go wrong; there is one more."""
@@ -35,7 +35,7 @@ WORLD: Final = WorldOptions(
     incidents=False,
     job_seconds=24_000.0,
 )
-DOMAIN: Final = frozenset(family.name for part in PARTS for family in part.families)
+DOMAIN: Final = frozenset(family.name for part in METRIC_GROUPS for family in part.families)
 
 Series = tuple[str, Labels]
 

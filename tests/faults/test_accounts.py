@@ -9,8 +9,8 @@ from exporter.config.loading import Config, config_from
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Fault, Simulator
 from tests.conftest import IDENTITY, account_on, config_on
+from tests.exposition_parser import Exposition, read
 from tests.harness import eventually
-from tests.reading import Exposition, read
 
 LONGER: Final = "300s"
 """How long calls that hang may take: who waited for them would wait longer than a test does."""

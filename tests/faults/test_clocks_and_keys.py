@@ -11,12 +11,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from exporter.collect.collectors.watch import RETRY_SECONDS
-from exporter.collect.permissions import OFF_SECONDS
+from exporter.collect.permissions import REFUSAL_SECONDS
 from exporter.simulator import Fault, Identity, ManualClock, Simulator, World, WorldOptions
 from tests.conftest import IDENTITY, config_on
+from tests.exposition_parser import Exposition
 from tests.faults.stage import domain
 from tests.harness import Harness, eventually, harness_on
-from tests.reading import Exposition
 
 DAY = 86_400.0
 IDLE_SECONDS = 600.0
@@ -48,7 +48,7 @@ async def test_a_wall_clock_that_jumps_makes_nothing_stale(
 @jumps
 @pytest.mark.parametrize(
     ("operation", "seconds"),
-    [("ListMmsJobs", IDLE_SECONDS), ("GetMmsTable", RETRY_SECONDS), ("ListMmsTasks", OFF_SECONDS)],
+    [("ListMmsJobs", IDLE_SECONDS), ("GetMmsTable", RETRY_SECONDS), ("ListMmsTasks", REFUSAL_SECONDS)],
     ids=["of an idle source", "of what is missing", "of what is not permitted"],
 )
 async def test_a_wall_clock_that_jumps_has_nothing_asked_for_sooner_or_later(

@@ -8,15 +8,15 @@ import pytest
 from exporter.simulator import Fault, ManualClock, Simulator, happen
 from exporter.simulator.world import events
 from tests.conftest import config_on
+from tests.exposition_parser import Exposition
 from tests.faults.stage import Series, domain
 from tests.harness import Harness, harness_on
-from tests.reading import Exposition
 
 LEFT_OUT = ("mms_refresh_duration_seconds",)
 """What tells how long it took."""
 
 
-@pytest.mark.leaping
+@pytest.mark.virtual_time
 async def test_refreshes_go_on_after_one_was_skipped_and_what_they_serve_is_right(
     simulator: Simulator, clock: ManualClock
 ) -> None:

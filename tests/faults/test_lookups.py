@@ -12,12 +12,12 @@ from exporter.mms.signing import Credential
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from exporter.simulator.faults.fault_plan import KINDS
 from tests.conftest import IDENTITY, config_on
+from tests.exposition_parser import Exposition
 from tests.faults.expectations import AILMENTS, PLACES
 from tests.harness import harness_on
 from tests.mms.conftest import RecordingObserver
-from tests.reading import Exposition
 
-pytestmark = pytest.mark.leaping
+pytestmark = pytest.mark.virtual_time
 
 SOURCE = 2_000_001
 WORLD = WorldOptions(

@@ -9,13 +9,13 @@ from msgspec.structs import replace
 from exporter.errors import REASONS
 from exporter.exposition.telemetry import OPERATIONS
 from exporter.simulator.faults.fault_plan import KINDS
+from tests.exposition_parser import Exposition
 from tests.faults.expectations import AILMENTS, PLACES, Ailment, Place, served_while_failing
 from tests.faults.stage import AILING, FEW_JOBS, MANY_JOBS, STEPS, Series, Stage, domain, stage
-from tests.reading import Exposition
 
 SHORT_TIMEOUT = 0.25
 
-pytestmark = pytest.mark.leaping
+pytestmark = pytest.mark.virtual_time
 
 every_fault = pytest.mark.parametrize("kind", KINDS)
 every_operation = pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from aiohttp import ThreadedResolver
 
 from exporter.simulator import ManualClock, Simulator
 from tests.conftest import config_on
+from tests.exposition_parser import Exposition
 from tests.faults.stage import domain
 from tests.harness import harness_on
-from tests.reading import Exposition
 
 FIGURES = ("mms_datasource_info", "mms_tables", "mms_partitions", "mms_jobs", "mms_job_status")
 

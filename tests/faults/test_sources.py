@@ -12,9 +12,9 @@ from exporter.exposition.text import Format
 from exporter.simulator import Fault, ManualClock, Simulator, happen
 from exporter.simulator.world import events
 from tests.conftest import config_on
+from tests.exposition_parser import Exposition, read
 from tests.faults.stage import AILING, DOMAIN, STALE_AFTER, Series, domain
 from tests.harness import harness_on
-from tests.reading import Exposition, read
 
 FRESHNESS = {"mms_datasource_refresh_success", "mms_datasource_refresh_last_success_timestamp_seconds"}
 """What stays of a data source for as long as it is known."""

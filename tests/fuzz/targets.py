@@ -23,8 +23,8 @@ from exporter.collect.snapshot import (
 from exporter.config.loading import load
 from exporter.config.yaml_files import read_yaml
 from exporter.errors import ConfigError, MmsError, Problem
-from exporter.exposition.families.metric_table import PARTS
-from exporter.exposition.negotiation import CONTENT_TYPES, format_for, takes_gzip
+from exporter.exposition.families.metric_table import METRIC_GROUPS
+from exporter.exposition.negotiation import CONTENT_TYPES, accepts_gzip, format_for
 from exporter.exposition.rendering import Renderer
 from exporter.mms import protocol
 from exporter.mms.models import DataSource
@@ -40,11 +40,11 @@ from exporter.mms.protocol import (
 from exporter.mms.times import http_date_seconds, unix_seconds
 from exporter.web.security.basic_auth import parse_basic_auth
 from exporter.web.security.web_config import web_config_from
+from tests.exposition_parser import read
 from tests.fuzz.visit import answer_to
-from tests.reading import read
 
 ZONE: Final = ZoneInfo("Asia/Shanghai")
-FAMILIES: Final = {family.name for part in PARTS for family in part.families}
+FAMILIES: Final = {family.name for part in METRIC_GROUPS for family in part.families}
 CALLS: Final[tuple[protocol.Call[Any], ...]] = (
     protocol.list_mms_data_sources(DataSourceFilter(), 1),
     protocol.list_mms_jobs(1, JobFilter(), 1),
@@ -158,7 +158,7 @@ def negotiation(data: bytes) -> None:
     """Check that any Accept and Accept-Encoding choose a format that there is."""
     accept, _, encoding = data.decode("latin-1").partition("|")
     assert format_for(accept) in CONTENT_TYPES
-    assert takes_gzip(encoding) in {True, False}
+    assert accepts_gzip(encoding) in {True, False}
 
 
 def request(data: bytes) -> None:

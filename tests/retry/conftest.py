@@ -26,9 +26,9 @@ from exporter.retry.sending import RetryContext, create_jobs
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY
-from tests.leaping import loops_of
+from tests.virtual_time import loop_factories
 
-pytest_asyncio_loop_factories = loops_of
+pytest_asyncio_loop_factories = loop_factories
 
 SOURCE = 2_000_001
 ALL_FAILED = RetrySelection(failed=True)

@@ -19,7 +19,7 @@ from exporter.simulator.faults.fault_plan import KINDS, Kind
 from tests.harness import eventually
 from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, RetryEnv, assert_made_once, env_on, resume
 
-pytestmark = pytest.mark.leaping
+pytestmark = pytest.mark.virtual_time
 
 OPERATIONS = ("CreateMmsJob", "GetMmsAsyncTask", "ListMmsJobs")
 SETTINGS: dict[str, dict[str, Any]] = {

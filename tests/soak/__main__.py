@@ -17,9 +17,9 @@ from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happ
 from exporter.simulator.world import events
 from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY
+from tests.exposition_parser import Exposition
 from tests.harness import harness_on
 from tests.processes import Running, serving
-from tests.reading import Exposition
 from tests.soak.configuration import WORLD, plain, written
 from tests.soak.resources import TELLING, Holding, resources_of, tasks_of
 from tests.soak.scrapers import Scrapers

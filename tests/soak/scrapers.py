@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import ClientSession
 
-from tests.reading import read
+from tests.exposition_parser import read
 
 ACCEPTS: Final = ("", "text/plain", "application/openmetrics-text; version=1.0.0", "text/html, */*;q=0.1")
 PATHS: Final = ("/", "/-/ready", "/nothing", "/metrics?debug=1")

@@ -11,8 +11,8 @@ from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happ
 from exporter.simulator.world import events
 from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY
+from tests.exposition_parser import Exposition, Labels
 from tests.harness import harness_on
-from tests.reading import Exposition, Labels
 from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT, plain
 from tests.soak.resources import Holding, Resources
 from tests.soak.troubles import FIRST

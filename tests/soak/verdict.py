@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Final
 
-from exporter.exposition.families.metric_table import PARTS
+from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.mms.models import TASK_STATUSES
 from exporter.simulator.world.oracle import Oracle
 from tests.collect.test_accuracy import assert_jobs_equal, assert_row_equals, assert_watched_equals, names
-from tests.reading import Exposition, Labels
+from tests.exposition_parser import Exposition, Labels
 from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT
 from tests.soak.resources import Holding
 
@@ -25,7 +25,7 @@ EXPECTED_LINES: Final = (
 
 
 SUCCESSES: Final = {"mms_up", "mms_refresh_success", "mms_datasource_refresh_success"}
-FAMILIES: Final = {family.name for part in PARTS for family in part.families}
+FAMILIES: Final = {family.name for part in METRIC_GROUPS for family in part.families}
 MOMENTARY: Final = {
     "mms_refresh_duration_seconds",
     "mms_refresh_last_success_timestamp_seconds",

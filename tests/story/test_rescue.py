@@ -12,8 +12,8 @@ import pytest
 
 from exporter.simulator import happen
 from exporter.simulator.world import events
+from tests.exposition_parser import read
 from tests.processes import Ended, run
-from tests.reading import read
 from tests.story.pager import began
 from tests.story.servers import until
 from tests.story.stage import Stage, staged

@@ -12,8 +12,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import TypeVar
 
+from tests.exposition_parser import read
 from tests.harness import LIMIT_SECONDS
-from tests.reading import read
 
 T = TypeVar("T")
 

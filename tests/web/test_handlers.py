@@ -16,8 +16,8 @@ from exporter.simulator import Fault, Simulator, happen
 from exporter.simulator.world import events
 from exporter.web.handlers import application
 from tests.conftest import IDENTITY, account_on, config_on
+from tests.exposition_parser import read
 from tests.harness import eventually
-from tests.reading import read
 
 
 async def test_metrics_come_in_both_formats_plain_and_compressed_with_the_same_series(http: ClientSession) -> None:

@@ -11,8 +11,8 @@ from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator
 from exporter.web.handlers import application
 from tests.conftest import config_on
+from tests.exposition_parser import read
 from tests.harness import eventually
-from tests.reading import read
 from tests.web.http_fixture import REFUSED, Certificates, RunningServer, ask, running_server
 from tests.web.test_middleware import written
 from tests.web.test_web_config_watcher import TLS

@@ -23,8 +23,8 @@ from exporter.runtime import DAEMON_THREADS
 from exporter.simulator import Fault, Simulator
 from exporter.web.handlers import application
 from tests.conftest import account_on
+from tests.exposition_parser import read
 from tests.harness import eventually
-from tests.reading import read
 from tests.web.http_fixture import running_server
 
 SCRAPERS = 3

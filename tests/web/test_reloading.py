@@ -18,9 +18,9 @@ from exporter.simulator import Simulator
 from exporter.web.security.web_config_watcher import WebConfigWatcher
 from exporter.web.status.status_report import Load
 from tests.conftest import config_on
+from tests.exposition_parser import read
 from tests.harness import eventually
 from tests.processes import write_config
-from tests.reading import read
 
 LOOK = 0.02
 """Seconds between two looks at the content."""

@@ -13,8 +13,8 @@ from exporter.config.loading import Config, config_from
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Fault, Identity, Simulator
 from tests.conftest import IDENTITY, account_on, config_on
+from tests.exposition_parser import Exposition, read
 from tests.harness import eventually
-from tests.reading import Exposition, read
 
 
 @pytest.fixture

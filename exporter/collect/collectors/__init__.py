@@ -1,1 +1,1 @@
-"""One module for each collector: it reads an operation of MMS into the snapshot."""
+"""One module per collector: reads operations of MMS into the source states."""

@@ -1,4 +1,4 @@
-"""The collector of data sources: ListMmsDataSources -> SourceFigures."""
+"""The collector of data sources: ListMmsDataSources -> SourceStats."""
 
 import asyncio
 from dataclasses import dataclass
@@ -11,73 +11,79 @@ from exporter.mms.models import DATA_SOURCE_STATUSES, SCAN_STATUSES, DataSource
 from exporter.mms.times import unix_seconds
 
 OPERATION: Final = "ListMmsDataSources"
-ROWS_AT_A_TIME: Final = 200
-"""Then others have their turn: scrapes are not to wait for thousands of rows."""
+ROWS_PER_SLICE: Final = 200
+"""Rows processed before yielding to the event loop: thousands at once would delay scrapes."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataSourcesCollector:
-    """Lists the data sources that an account has and its configuration admits."""
+    """Lists the data sources of an account that its configuration selects."""
 
     name: ClassVar[str] = "datasources"
 
-    means: CollectorContext
-    patience: float
-    """How long, in seconds, a source may be missing from lists that are not whole."""
+    context: CollectorContext
+    max_unlisted_seconds: float
+    """A source missing from incomplete lists for longer than this is removed."""
 
     async def collect(self) -> list[ExporterError]:
-        """Bring the known sources up to date."""
+        """Update the source states from a new listing."""
         is_listed = False
         try:
-            errors = await self.means.fan_out.guarded(self._list())
+            errors = await self.context.fan_out.run_guarded(self._list())
             is_listed = not errors
         finally:
             if not is_listed:
-                self.means.sources.note_unlisted()
+                self.context.sources.mark_unlisted()
         return errors
 
-    def give_up(self) -> None:
-        """Note that no source could be listed."""
-        self.means.sources.note_unlisted()
+    def skip(self) -> None:
+        """Record that no source was listed."""
+        self.context.sources.mark_unlisted()
 
     def note_reload(self) -> None:
-        """Nothing here depends on it."""
+        """Do nothing: refused listings are not cached."""
 
     async def _list(self) -> None:
-        listing = await self.means.client.list_data_sources()
+        context, sources = self.context, self.context.sources
+        listing = await context.client.list_data_sources()
         if listing.total and not listing.rows:
             raise MalformedAnswer(f"{OPERATION}: no row could be decoded")
-        account = self.means.account
-        admitted = [row for row in listing.rows if account.sources.admits(row.name or "", row.type or "")]
-        own = [row for row in admitted if self.means.shard.holds(account.name, row.id)]
-        figures: dict[int, SourceStats] = {}
-        for start in range(0, len(own), ROWS_AT_A_TIME):
-            figures |= {row.id: self._figures(row) for row in own[start : start + ROWS_AT_A_TIME]}
+        selection = context.account.sources
+        selected = [row for row in listing.rows if selection.admits(row.name or "", row.type or "")]
+        owned = [row for row in selected if context.shard.owns(context.account.name, row.id)]
+        listed: dict[int, SourceStats] = {}
+        for start in range(0, len(owned), ROWS_PER_SLICE):
+            listed |= {row.id: self._stats(row) for row in owned[start : start + ROWS_PER_SLICE]}
             await asyncio.sleep(0)
-        now = self.means.clock.monotonic()
-        if listing.rows and not admitted and (self.means.sources.by_id or not self.means.sources.are_all_known):
-            self.means.log.warning("no data source matched the selection", listed=len(listing.rows))
-        self.means.sources.file(figures, now, is_whole=listing.is_consistent, patience=self.patience)
-
-    def _figures(self, row: DataSource) -> SourceStats:
-        figures = SourceStats(
-            name=SourceName(self.means.account.name, row.id, row.name or ""),
-            row=row,
-            created_at=unix_seconds(row.create_time, self.means.account.time_zone),
-            synced_at=unix_seconds(row.last_update_time, self.means.account.time_zone),
+        if listing.rows and not selected and (sources.by_id or not sources.is_complete):
+            context.log.warning("no data source matched the selection", listed=len(listing.rows))
+        sources.update_from_listing(
+            listed,
+            context.clock.monotonic(),
+            is_complete=listing.is_consistent,
+            max_unlisted_seconds=self.max_unlisted_seconds,
         )
-        if strange := _strange_fields(figures):
-            self.means.observer.unexpected(OPERATION, strange)
-        return figures
+
+    def _stats(self, row: DataSource) -> SourceStats:
+        zone = self.context.account.time_zone
+        stats = SourceStats(
+            name=SourceName(self.context.account.name, row.id, row.name or ""),
+            row=row,
+            created_at=unix_seconds(row.create_time, zone),
+            synced_at=unix_seconds(row.last_update_time, zone),
+        )
+        if unexpected := _unexpected_fields(stats):
+            self.context.observer.unexpected(OPERATION, unexpected)
+        return stats
 
 
-def _strange_fields(figures: SourceStats) -> list[str]:
-    """Return the API's names of the fields whose value has the right type and no known meaning."""
-    row = figures.row
-    signs = {
+def _unexpected_fields(stats: SourceStats) -> list[str]:
+    """Return the API names of fields with unknown or unparsable values."""
+    row = stats.row
+    is_unexpected = {
         "status": row.status is not None and row.status.upper() not in DATA_SOURCE_STATUSES,
         "scanStatus": row.scan_status is not None and row.scan_status.upper() not in SCAN_STATUSES,
-        "createTime": row.create_time is not None and figures.created_at is None,
-        "lastUpdateTime": row.last_update_time is not None and figures.synced_at is None,
+        "createTime": row.create_time is not None and stats.created_at is None,
+        "lastUpdateTime": row.last_update_time is not None and stats.synced_at is None,
     }
-    return [field for field, is_strange in signs.items() if is_strange]
+    return [field for field, unexpected in is_unexpected.items() if unexpected]

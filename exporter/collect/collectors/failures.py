@@ -1,8 +1,7 @@
-"""The collector of failures: ListMmsTables and ListMmsPartitions -> FailuresFigures, asked only when counts move.
+"""The collector of failures: ListMmsTables and ListMmsPartitions -> FailuresStats, read only when counts change.
 
-The rows of data sources count what failed; the lists are read to name it. Newest means the highest id: no field of the
-API tells when something failed. Where partitions may not be listed, those of failed jobs of kind Partitions are looked
-up one by one.
+The rows of data sources count failures; the lists name them. Newest means the highest id: the API has no failure time.
+Without permission to list partitions, those of failed jobs of kind Partitions are looked up one by one.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from exporter.mms.protocol import PartitionFilter, TableFilter
 
 FAILED: Final = "FAILED"
 LOOKUPS_PER_REFRESH: Final = 50
-"""Partitions that one refresh of an account looks up one by one."""
+"""Limit of single partition lookups per account."""
 _COUNTS: Final[Mapping[Kind, Callable[[DataSource], int | None]]] = {
     "table": lambda row: row.tables_failed_num,
     "partition": lambda row: row.partitions_failed_num,
@@ -40,99 +39,100 @@ class FailuresReader:
     stale_after: float
     lookups_left: int = 0
 
-    def reading(self, source: SourceState) -> Cached[FailureState]:
-        """Return what is kept of a source's failures."""
+    def cached(self, source: SourceState) -> Cached[FailureState]:
+        """Return the failure state of a source."""
         return source.failures
 
     async def read(self, source: SourceState, now: float) -> None:
-        """Keep in `source` what failed, as of `now`.
+        """Update the failures of `source`.
 
-        What is not permitted counts as nothing that could be read: its last values stay until they are stale. Raises:
-        MmsError for anything else that could not be read, after the other kind was.
+        A missing permission keeps the previous values until they are stale. Raises: MmsError for other failures, after
+        both kinds were tried.
         """
         kinds: dict[Kind, KindState] = {}
         errors: list[MmsError] = []
         for kind in _COUNTS:
-            known = source.failures.memory.kinds.get(kind)
+            state = source.failures.state.kinds.get(kind)
             try:
-                known = await self._current(kind, source, known, now)
+                state = await self._current(kind, source, state, now)
             except PermissionRefused:
-                known = known and known.doubted()
+                state = state and state.invalidated()
             except MmsError as error:
-                errors.append(error.with_traceback(None))  # whose frames would hold it and all of the answer
-            if known is not None and now - known.confirmed_at <= self.stale_after:
-                kinds[kind] = known
-        source.failures.memory = source.failures.memory.with_kinds(kinds, source.name)
-        source.failures.at = max((known.confirmed_at for known in kinds.values()), default=source.failures.at)
+                errors.append(error.with_traceback(None))  # its frames would keep the whole response
+            if state is not None and now - state.confirmed_at <= self.stale_after:
+                kinds[kind] = state
+        source.failures.state = source.failures.state.with_kinds(kinds, source.name)
+        source.failures.at = max((state.confirmed_at for state in kinds.values()), default=source.failures.at)
         if errors:
             raise errors[0]
 
-    async def _current(self, kind: Kind, source: SourceState, before: KindState | None, now: float) -> KindState | None:
-        """Return the failures of one kind as they are now; `before` where only a row could say."""
-        if source.row is None:
-            if before is None or not before.failures.total:
-                return before
-            count = before.count
+    async def _current(
+        self, kind: Kind, source: SourceState, previous: KindState | None, now: float
+    ) -> KindState | None:
+        """Return the failures of one kind now."""
+        if source.row is None:  # without a row, only known failures are worth a list
+            if previous is None or not previous.failures.total:
+                return previous
+            count = previous.count
         else:
             count = _COUNTS[kind](source.row)
             if count == 0:
-                return KindState(FailedUnits((), 0), 0, now, is_settled=True)
-            if before is not None and before.is_unmoved(count, now):
-                return replace(before, confirmed_at=now)
-        if kind == "table":
-            listed = await self._failed_tables(source, count)
-            return KindState.listed(listed, self.max_per_source, count, now, before)
+                return KindState(FailedUnits((), 0), 0, now, is_stable=True)
+            if previous is not None and previous.is_unchanged(count, now):
+                return replace(previous, confirmed_at=now)
+        list_failed = self._failed_tables if kind == "table" else self._failed_partitions
         try:
-            listed = await self._failed_partitions(source, count)
-            return KindState.listed(listed, self.max_per_source, count, now, before)
+            listed = await list_failed(source, count)
         except PermissionRefused:
-            return await self._looked_up(source, before, count, now)
+            if kind == "table":
+                raise
+            return await self._looked_up(source, previous, count, now)
+        return KindState.from_listing(listed, self.max_per_source, count, now, previous)
 
     async def _failed_tables(self, source: SourceState, count: int | None) -> ListedFailures:
-        listing = await self.permissions.ask(
+        filters = TableFilter(status=(FAILED,))
+        listing = await self.permissions.call(
             "ListMmsTables",
-            lambda: self.client.newest_tables(
-                source.name.source_id, TableFilter(status=(FAILED,)), self.max_per_source
-            ),
+            lambda: self.client.newest_tables(source.name.source_id, filters, self.max_per_source),
         )
         failed = [_failed_table(row) for row in listing.rows if _is_failed(row)]
-        return _failures(failed, listing.total, count), listing.is_consistent
+        return _failed_units(failed, listing.total, count), listing.is_consistent
 
     async def _failed_partitions(self, source: SourceState, count: int | None) -> ListedFailures:
-        listing = await self.permissions.ask(
+        filters = PartitionFilter(status=(FAILED,))
+        listing = await self.permissions.call(
             "ListMmsPartitions",
-            lambda: self.client.newest_partitions(
-                source.name.source_id, PartitionFilter(status=(FAILED,)), self.max_per_source
-            ),
+            lambda: self.client.newest_partitions(source.name.source_id, filters, self.max_per_source),
         )
         failed = [_failed_partition(row) for row in listing.rows if _is_failed(row)]
-        return _failures(failed, listing.total, count), listing.is_consistent
+        return _failed_units(failed, listing.total, count), listing.is_consistent
 
     async def _looked_up(
-        self, source: SourceState, before: KindState | None, count: int | None, now: float
+        self, source: SourceState, previous: KindState | None, count: int | None, now: float
     ) -> KindState:
-        """Return the failed partitions of failed jobs, as far as they are looked up; never settled, so as to go on."""
-        lookups = source.failures.memory.lookups
-        lookups.note_jobs({key: job for key, job in source.jobs.memory.failed.items() if job.partitions})
-        if before is not None and (count or 0) < (before.count or 0):
-            lookups.doubt()
+        """Return the failed partitions of failed jobs, looked up one by one."""
+        lookups = source.failures.state.lookups
+        lookups.update_jobs({key: job for key, job in source.jobs.state.failed.items() if job.partitions})
+        if previous is not None and (count or 0) < (previous.count or 0):
+            lookups.invalidate()
         for partition_id in lookups.due(self.max_per_source):
             if self.lookups_left <= 0:
                 break
             await self._look_up(source.name.source_id, partition_id, lookups)
         found = lookups.failed()[: self.max_per_source]
-        return KindState(_failures(found, count, count), count, now, is_settled=False)
+        # Never stable: the next refresh continues the lookups.
+        return KindState(_failed_units(found, count, count), count, now, is_stable=False)
 
     async def _look_up(self, source_id: int, partition_id: int, lookups: Lookups) -> None:
         self.lookups_left -= 1
         try:
-            row = await self.permissions.ask(
+            row = await self.permissions.call(
                 "GetMmsPartition", lambda: self.client.get_partition(source_id, partition_id)
             )
         except NotFound:
             lookups.add(partition_id, None)
         else:
-            # A status that nobody knows may be known in the next refresh.
+            # An unknown status is not stored: the next refresh looks again.
             if row.status is None or row.status.upper() in PARTITION_STATUSES:
                 lookups.add(partition_id, _failed_partition(row) if _is_failed(row) else None)
 
@@ -142,33 +142,33 @@ class FailuresCollector:
 
     name = "failures"
 
-    def __init__(self, means: CollectorContext, max_per_source: int, stale_after: float) -> None:
-        permissions = Permissions(means.clock.monotonic)
-        self._reader = FailuresReader(means.client, permissions, max_per_source, stale_after)
-        self._collector = SourcesCollector(self.name, self._reader, means, permissions)
+    def __init__(self, context: CollectorContext, max_per_source: int, stale_after: float) -> None:
+        permissions = Permissions(context.clock.monotonic)
+        self._reader = FailuresReader(context.client, permissions, max_per_source, stale_after)
+        self._collector = SourcesCollector(self.name, self._reader, context, permissions)
 
     async def collect(self) -> list[ExporterError]:
         """Read the failures of every source."""
         self._reader.lookups_left = LOOKUPS_PER_REFRESH
         return await self._collector.collect()
 
-    def give_up(self) -> None:
-        """Note that no source was read."""
-        self._collector.give_up()
+    def skip(self) -> None:
+        """Record that no source was read."""
+        self._collector.skip()
 
     def note_reload(self) -> None:
-        """Ask again for what was refused."""
+        """Retry refused operations."""
         self._collector.note_reload()
 
 
-def _failures(newest: list[FailedUnit], total: int | None, count: int | None) -> FailedUnits:
-    """Return what failed; of a number that neither the list nor the row says, as many as are named."""
-    said = total if total is not None else count
-    return FailedUnits(tuple(newest), max(len(newest), said or 0))
+def _failed_units(newest: list[FailedUnit], total: int | None, count: int | None) -> FailedUnits:
+    """Return the failures; `count`, of the row, stands in for a missing total."""
+    stated = total if total is not None else count
+    return FailedUnits(tuple(newest), max(len(newest), stated or 0))
 
 
 def _is_failed(row: Table | Partition) -> bool:
-    """Tell whether a row still is in the state it was listed for."""
+    # The status may have changed since the filter matched.
     return row.status is None or row.status.upper() == FAILED
 
 
@@ -177,5 +177,5 @@ def _failed_table(row: Table) -> FailedUnit:
 
 
 def _failed_partition(row: Partition) -> FailedUnit:
-    place = row.dst_project_name, row.dst_schema_name, row.dst_table_name
-    return FailedUnit(row.db_name, row.table_name, row.value, *place)
+    destination = row.dst_project_name, row.dst_schema_name, row.dst_table_name
+    return FailedUnit(row.db_name, row.table_name, row.value, *destination)

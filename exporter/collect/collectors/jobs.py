@@ -1,8 +1,8 @@
-"""The collector of jobs: ListMmsJobs -> JobsFigures, at a cost that grows with what runs, not with history.
+"""The collector of jobs: ListMmsJobs -> JobsStats; its cost depends on the running jobs, not on the history.
 
-One page, where that holds all jobs of a source. Else four lists, in the order of a job's life, so that a job which
-moves on meanwhile is seen twice rather than not at all: INIT and DOING whole, FAILED up to what is shown, and DONE for
-its number. The API tells no end time: a job counts as just finished when it was unfinished the last time only.
+Reads one page if that holds all jobs of a source. Else it reads four lists in the order of a job's life, so that a job
+changing its status meanwhile is seen twice rather than never: INIT and DOING completely, FAILED up to the series limit,
+DONE for its total. The API has no end time: a job just finished if the previous refresh saw it unfinished.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from exporter.collect.collector import CollectorContext
 from exporter.collect.snapshot import JobsStats, JobStats
-from exporter.collect.state.job_state import JobLists, JobState, PageTrust, Sought
+from exporter.collect.state.job_state import JobLists, JobLookup, JobState, PageBackoff
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.config.loading import Jobs
 from exporter.errors import (
@@ -36,264 +36,258 @@ from exporter.mms.times import unix_seconds
 
 OPERATION: Final = "ListMmsJobs"
 MAX_LOOKUP_PAGES: Final = 10
-"""How far a job is looked for by name before it counts as gone."""
+"""Limit of pages of a lookup by name; then the job counts as deleted."""
 JOBS_PER_LOOKUP: Final = 10
-"""A refresh looks for one job of a source by name, and for one more for each so many that were unfinished."""
+"""A refresh looks up one missing job per source, plus one per this number of unfinished jobs."""
 PARTITIONS_PER_JOB: Final = 1000
-"""Of a failed job's partitions, so many are remembered, the highest ids."""
+"""Limit of partition ids kept per failed job, highest ids first."""
 
-
-_PERHAPS_OF_THE_PAGE: Final = (AnswerTooLarge, CallTimedOut, MalformedAnswer, RequestRejected, ServerFailed)
-"""What goes wrong with one page of all jobs, and may not with lists by status."""
+_PAGE_ERRORS: Final = (AnswerTooLarge, CallTimedOut, MalformedAnswer, RequestRejected, ServerFailed)
+"""Errors of a page of all jobs that lists by status may not have."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What one reading of a source's jobs brought."""
+class _ReadJobs:
+    """Jobs of a source as one refresh read them."""
 
     lists: JobLists
-    shows_all: bool = False
-    """Whether a job that is not there does not exist."""
+    has_all_jobs: bool = False
+    """Whether a job that is absent from `lists` does not exist."""
     failed_page: Page[Job] | None = None
     failed_at: float = 0.0
-    sought: Mapping[int, Sought] = field(default_factory=dict)
-    knows_all_unfinished: bool = True
+    lookups: Mapping[int, JobLookup] = field(default_factory=dict)
+    has_all_unfinished: bool = True
     """Whether every unfinished job was read."""
     is_complete: bool = True
-    """Whether every job was read that is to be."""
+    """Whether all lists were complete."""
     is_capped: bool = False
-    """Whether pages held fewer rows than they were asked to hold."""
+    """Whether MMS returned smaller pages than requested."""
     page_fingerprint: Fingerprint | None = None
-    page_trust: PageTrust = field(default_factory=PageTrust)
+    page_backoff: PageBackoff = field(default_factory=PageBackoff)
 
 
 @dataclass(frozen=True, slots=True)
-class _BadPage:
-    """A page that does not show all jobs, or not what each is up to."""
+class _UnusablePage:
+    """A page that lacks jobs or statuses, or could not be read."""
 
     total: int | None
-    """How many jobs there are, as it says."""
+    """Number of jobs that the page states; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class _FailedJobs:
-    """How the list of failed jobs was read."""
+    """Result of listing the failed jobs."""
 
     page: Page[Job] | None
-    """Its first page; None where the list is incomplete."""
+    """First page; None if the list is incomplete."""
     at: float
-    """When all of it was read, in monotonic seconds."""
+    """When the list was read, in monotonic seconds."""
     is_capped: bool = False
 
 
-_AS_BEFORE: Final = _Seen(JobLists())
-"""What a page brings that is the one from before."""
+_UNCHANGED: Final = _ReadJobs(JobLists())
+"""Result of reading a page that did not change."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobsReader:
     """Reads the jobs of an account's sources."""
 
-    means: CollectorContext
+    context: CollectorContext
     settings: Jobs
 
-    def reading(self, source: SourceState) -> Cached[JobState]:
-        """Return what is kept of a source's jobs."""
+    def cached(self, source: SourceState) -> Cached[JobState]:
+        """Return the job state of a source."""
         return source.jobs
 
     async def read(self, source: SourceState, now: float) -> None:
-        """Keep in `source` what its jobs are at `now`. Raises: MmsError."""
-        source.jobs.memory = await self._memory(source, now)
+        """Update the jobs of `source`. Raises: MmsError."""
+        source.jobs.state = await self._next_state(source, now)
         source.jobs.at = now
 
-    async def _memory(self, source: SourceState, now: float) -> JobState:
-        """Return what is known of a source's jobs at `now`."""
-        name, row, before = source.name, source.row, source.jobs.memory
-        if before.is_idle(row, now, self.settings.idle_interval):
-            return self._without_lingerers(before, now)
-        tries_page = before.may_fit_one_page(now)
-        seen = await self._read_one_page(source, now) if tries_page else None
-        if seen is _AS_BEFORE:
-            return self._without_lingerers(replace(before, row=row, read_at=now, page_trust=PageTrust()), now)
-        if not isinstance(seen, _Seen):
-            bad_page, seen = seen, await self._read_lists(name.source_id, before, now)
-            seen = self._after_bad_page(bad_page, before, seen, now) if bad_page else seen
-        failed = _newest(seen.lists.in_state("FAILED"))[: self.settings.max_series_per_source]
-        memory = JobState(
-            figures=JobsStats(name, seen.lists.counts(), stopped=0, jobs=(), omitted=0),
-            row=row if seen.is_complete else None,
+    async def _next_state(self, source: SourceState, now: float) -> JobState:
+        name, row, previous = source.name, source.row, source.jobs.state
+        if previous.is_idle(row, now, self.settings.idle_interval):
+            return self._without_expired(previous, now)
+        read = await self._read_one_page(source, now) if previous.may_fit_one_page(now) else None
+        if read is _UNCHANGED:
+            return self._without_expired(replace(previous, row=row, read_at=now, page_backoff=PageBackoff()), now)
+        if not isinstance(read, _ReadJobs):
+            unusable, read = read, await self._read_lists(name.source_id, previous, now)
+            read = self._after_unusable(unusable, previous, read, now) if unusable else read
+        failed = _newest(read.lists.in_status("FAILED"))[: self.settings.max_series_per_source]
+        state = JobState(
+            stats=JobsStats(name, read.lists.counts(), stopped=0, jobs=(), omitted=0),
+            row=row if read.is_complete else None,
             read_at=now,
-            unfinished=_as_kept(before.unfinished, seen.lists.unfinished()),
-            failed=_as_kept(before.failed, {job.job_id: job for job in failed}),
-            failed_page=seen.failed_page,
-            failed_at=seen.failed_at,
-            finished=self._finished(before, seen, now),
-            sought=seen.sought,
-            knows_all_unfinished=seen.knows_all_unfinished,
-            page_fingerprint=seen.page_fingerprint,
-            page_trust=seen.page_trust,
+            unfinished=_reuse_equal(previous.unfinished, read.lists.unfinished()),
+            failed=_reuse_equal(previous.failed, {job.job_id: job for job in failed}),
+            failed_page=read.failed_page,
+            failed_at=read.failed_at,
+            finished=self._finished(previous, read, now),
+            lookups=read.lookups,
+            has_all_unfinished=read.has_all_unfinished,
+            page_fingerprint=read.page_fingerprint,
+            page_backoff=read.page_backoff,
         )
-        return self._with_series(memory, before)
+        return self._with_series(state, previous)
 
-    async def _read_one_page(self, source: SourceState, now: float) -> _Seen | _BadPage:
-        """Read all jobs of a source at once; _AS_BEFORE where its page says what it said."""
-        before = source.jobs.memory
+    async def _read_one_page(self, source: SourceState, now: float) -> _ReadJobs | _UnusablePage:
+        """Read all jobs of a source as one page."""
+        previous = source.jobs.state
         try:
-            changed = await self.means.client.changed_jobs_page(source.name.source_id, before.page_fingerprint)
-        except _PERHAPS_OF_THE_PAGE:
-            return _BadPage(None)  # remembered only where the lists can be read: else it was not for the page
+            changed = await self.context.client.changed_jobs_page(source.name.source_id, previous.page_fingerprint)
+        except _PAGE_ERRORS:
+            return _UnusablePage(None)  # the caller starts a backoff only if the lists can be read
         if changed is None:
-            return _AS_BEFORE
+            return _UNCHANGED
         page = changed.value
         if page.total != len({job.id for job in page.rows}) or not all(job.status for job in page.rows):
-            is_full = len(page.rows) >= PAGE_SIZE
-            source.jobs.memory = replace(before, page_trust=before.page_trust.after_failure(now, is_capped=is_full))
-            return _BadPage(page.total)
+            page_backoff = previous.page_backoff.after_failure(now, is_capped=len(page.rows) >= PAGE_SIZE)
+            source.jobs.state = replace(previous, page_backoff=page_backoff)
+            return _UnusablePage(page.total)
         statuses = {job.id: job.status.upper() for job in page.rows if job.status}
-        followed = before.followed
-        shown = [job for job in page.rows if statuses[job.id] != "DONE" or job.id in followed]
-        figures = [*map(self._figures, shown)]
+        tracked_ids = previous.tracked_ids
+        shown = [job for job in page.rows if statuses[job.id] != "DONE" or job.id in tracked_ids]
+        stats = [*map(self._stats, shown)]
         lists = JobLists()
-        lists.add_all(Counter(statuses.values()), figures, followed)
-        # What is strange about a job is counted while the job is shown, which may end before the page changes.
-        is_strange = any(map(_strange_fields, shown, figures))
-        return _Seen(lists, shows_all=True, page_fingerprint=None if is_strange else changed.fingerprint)
+        lists.add_all(Counter(statuses.values()), stats, tracked_ids)
+        # Unexpected values count at each refresh while the job has series, so the page must not be skipped.
+        has_unexpected = any(map(_unexpected_fields, shown, stats))
+        return _ReadJobs(lists, has_all_jobs=True, page_fingerprint=None if has_unexpected else changed.fingerprint)
 
-    def _after_bad_page(self, page: _BadPage, before: JobState, seen: _Seen, now: float) -> _Seen:
-        """Return what lists showed in place of a page."""
-        listed = sum(seen.lists.counts().values())
-        is_capped = seen.is_capped or listed > PAGE_SIZE
-        trust = before.page_trust.after_failure(now, is_capped=is_capped)
+    def _after_unusable(self, page: _UnusablePage, previous: JobState, read: _ReadJobs, now: float) -> _ReadJobs:
+        """Return the lists read instead of a page, with its backoff."""
+        listed = sum(read.lists.counts().values())
+        is_capped = read.is_capped or listed > PAGE_SIZE
+        page_backoff = previous.page_backoff.after_failure(now, is_capped=is_capped)
         if is_capped or listed == page.total:
-            return dataclasses.replace(seen, page_trust=trust)
-        self.means.observer.unexpected(OPERATION, ["total"])  # jobs of a status that has no list may be missing
-        is_complete = seen.is_complete and before.page_trust.failures > 0
-        return dataclasses.replace(seen, page_trust=trust, is_complete=is_complete)
+            return dataclasses.replace(read, page_backoff=page_backoff)
+        self.context.observer.unexpected(OPERATION, ["total"])  # jobs with an unknown status may be missing
+        is_complete = read.is_complete and previous.page_backoff.failures > 0
+        return dataclasses.replace(read, page_backoff=page_backoff, is_complete=is_complete)
 
-    async def _read_lists(self, source_id: int, before: JobState, now: float) -> _Seen:
-        """Read the jobs of a source by status."""
-        lists, knows_all_unfinished, is_capped = JobLists(), True, False
+    async def _read_lists(self, source_id: int, previous: JobState, now: float) -> _ReadJobs:
+        """Read the jobs of a source as lists by status."""
+        lists, has_all_unfinished, is_capped = JobLists(), True, False
         for status in UNFINISHED_JOB_STATUSES:
-            listing = await self.means.client.list_jobs(source_id, JobFilter(status=status))
+            listing = await self.context.client.list_jobs(source_id, JobFilter(status=status))
             total = None if listing.total is None else max(listing.total, len(listing.rows))
-            lists.add_list(status, total, map(self._figures, listing.rows))
-            knows_all_unfinished &= listing.is_consistent
+            lists.add_list(status, total, map(self._stats, listing.rows))
+            has_all_unfinished &= listing.is_consistent
             is_capped |= _is_capped(listing)
-        failed = await self._list_failed(source_id, before, lists, now)
-        await self._count_done(source_id, before, lists)
-        return _Seen(
+        failed = await self._list_failed(source_id, previous, lists, now)
+        await self._count_done(source_id, previous, lists)
+        return _ReadJobs(
             lists,
             failed_page=failed.page,
             failed_at=failed.at,
-            sought=await self._look_for_missing(source_id, before, lists),
-            knows_all_unfinished=knows_all_unfinished,
-            is_complete=knows_all_unfinished and failed.page is not None,
+            lookups=await self._look_up_missing(source_id, previous, lists),
+            has_all_unfinished=has_all_unfinished,
+            is_complete=has_all_unfinished and failed.page is not None,
             is_capped=is_capped or failed.is_capped,
-            page_trust=before.page_trust,
+            page_backoff=previous.page_backoff,
         )
 
-    async def _list_failed(self, source_id: int, before: JobState, lists: JobLists, now: float) -> _FailedJobs:
-        """List the failed jobs, as many as can have series.
-
-        They are history: the other pages are read only when the first changed, or says that not all are known.
-        """
-        filters, most = JobFilter(status="FAILED"), self.settings.max_series_per_source
-        first = await self.means.client.jobs_page(source_id, filters)
-        is_recent = now - before.failed_at < self.settings.idle_interval
-        is_moving = bool(before.failed.keys() & lists.listed_jobs.keys())
-        if is_recent and not is_moving and before.knows_failed(first, most):
-            lists.add_list("FAILED", first.total, before.failed.values())
-            return _FailedJobs(first, before.failed_at)
-        listing = await self.means.client.newest_jobs(source_id, filters, most, first)
-        lists.add_list("FAILED", listing.total, map(self._figures, listing.rows))
+    async def _list_failed(self, source_id: int, previous: JobState, lists: JobLists, now: float) -> _FailedJobs:
+        """List the failed jobs, up to the series limit."""
+        filters, limit = JobFilter(status="FAILED"), self.settings.max_series_per_source
+        first = await self.context.client.jobs_page(source_id, filters)
+        # Failed jobs rarely change: further pages are read only if the first one changed or some jobs are unknown.
+        is_recent = now - previous.failed_at < self.settings.idle_interval
+        has_restarted = bool(previous.failed.keys() & lists.listed_jobs.keys())
+        if is_recent and not has_restarted and previous.is_failed_page_current(first, limit):
+            lists.add_list("FAILED", first.total, previous.failed.values())
+            return _FailedJobs(first, previous.failed_at)
+        listing = await self.context.client.newest_jobs(source_id, filters, limit, first)
+        lists.add_list("FAILED", listing.total, map(self._stats, listing.rows))
         return _FailedJobs(first if listing.is_consistent else None, now, is_capped=_is_capped(listing))
 
-    async def _count_done(self, source_id: int, before: JobState, lists: JobLists) -> None:
-        """Take the number of finished jobs, and of their first page those that were unfinished a moment ago."""
-        just_now = before.missing_from(lists).keys() | lists.unfinished().keys()
-        page = await self.means.client.jobs_page(
-            source_id, JobFilter(status="DONE"), page_size=PAGE_SIZE if just_now else 1, only=just_now
+    async def _count_done(self, source_id: int, previous: JobState, lists: JobLists) -> None:
+        """Read the total of DONE jobs, and those that just finished."""
+        maybe_finished = previous.missing_from(lists).keys() | lists.unfinished().keys()
+        page = await self.context.client.jobs_page(
+            source_id, JobFilter(status="DONE"), page_size=PAGE_SIZE if maybe_finished else 1, only=maybe_finished
         )
-        lists.add_list("DONE", page.total, map(self._figures, page.rows))
+        lists.add_list("DONE", page.total, map(self._stats, page.rows))
 
-    async def _look_for_missing(self, source_id: int, before: JobState, lists: JobLists) -> dict[int, Sought]:
-        """Find out what became of some of the jobs that are missing, and return those that are still sought."""
-        missing = before.missing_from(lists)
-        turns = 1 + len(before.were_unfinished) // JOBS_PER_LOOKUP
-        sought: dict[int, Sought] = {}
-        for key in list(missing)[turns:]:
+    async def _look_up_missing(self, source_id: int, previous: JobState, lists: JobLists) -> dict[int, JobLookup]:
+        """Look up some of the missing jobs; return the unfinished lookups."""
+        missing = previous.missing_from(lists)
+        limit = 1 + len(previous.unfinished_or_missing) // JOBS_PER_LOOKUP
+        pending: dict[int, JobLookup] = {}
+        for key in list(missing)[limit:]:
             job = missing[key].job
             if job.status is None or job.status in JOB_STATUSES:
-                sought[key] = missing[key]
+                pending[key] = missing[key]
             else:
-                lists.add_found(job)  # its status has no list: it is most likely still what it was
-        for key in list(missing)[:turns]:
-            still_sought = await self._look_for(source_id, missing[key], lists)
-            if still_sought is not None:
-                sought[key] = still_sought
-        return sought
+                lists.add_found(job)  # no list contains its status: assume that it is unchanged
+        for key in list(missing)[:limit]:
+            lookup = await self._look_up(source_id, missing[key], lists)
+            if lookup is not None:
+                pending[key] = lookup
+        return pending
 
-    async def _look_for(self, source_id: int, sought: Sought, lists: JobLists) -> Sought | None:
-        """Look at one page for a job by its name, and return how to go on; None where it was found or is gone.
-
-        What cannot be asked about one job says nothing of the others.
-        """
-        if sought.job.name is None:
+    async def _look_up(self, source_id: int, lookup: JobLookup, lists: JobLists) -> JobLookup | None:
+        """Read one page of a lookup; return the next, None when done."""
+        if lookup.job.name is None:
             return None
         try:
-            page = await self.means.client.jobs_page(source_id, JobFilter(name=sought.job.name), sought.page)
-        except (RequestRejected, NotFound):
+            page = await self.context.client.jobs_page(source_id, JobFilter(name=lookup.job.name), lookup.page)
+        except (RequestRejected, NotFound):  # this name cannot be looked up; the other jobs can
             return None
         except MmsError:
-            return sought
-        found = next((job for job in page.rows if job.id == sought.job.job_id), None)
+            return lookup
+        found = next((job for job in page.rows if job.id == lookup.job.job_id), None)
         if found is not None:
-            lists.add_found(self._figures(found))
-        seen = sought.ids_seen.union(job.id for job in page.rows)
-        is_gone = page.total is not None and len(seen) >= page.total
-        if found is not None or is_gone or sought.page == MAX_LOOKUP_PAGES:
+            lists.add_found(self._stats(found))
+        ids_seen = lookup.ids_seen.union(job.id for job in page.rows)
+        is_exhausted = page.total is not None and len(ids_seen) >= page.total
+        if found is not None or is_exhausted or lookup.page == MAX_LOOKUP_PAGES:
             return None
         if page.rows:
-            return replace(sought, page=sought.page + 1, ids_seen=seen)
-        self.means.observer.unexpected(OPERATION, ["total"])
-        return Sought(sought.job)
+            return replace(lookup, page=lookup.page + 1, ids_seen=ids_seen)
+        self.context.observer.unexpected(OPERATION, ["total"])
+        return JobLookup(lookup.job)
 
-    def _finished(self, before: JobState, seen: _Seen, now: float) -> dict[int, tuple[JobStats, float]]:
-        """Return the jobs that linger: those from before, unless they are gone or DONE no more, and new ones."""
-        lingered = {key: job for key, (job, _) in before.finished.items()}
-        done, were_unfinished = _as_kept(lingered, seen.lists.in_state("DONE")), before.were_unfinished
+    def _finished(self, previous: JobState, read: _ReadJobs, now: float) -> dict[int, tuple[JobStats, float]]:
+        """Return the lingering jobs: earlier ones still DONE, and new ones."""
+        lingered = {key: job for key, (job, _) in previous.finished.items()}
+        done = _reuse_equal(lingered, read.lists.in_status("DONE"))
+        new = {key: (job, now) for key, job in done.items() if key in previous.unfinished_or_missing}
         lingering = {
             key: (done.get(key, job), since)
-            for key, (job, since) in before.lingering(now, self.settings.linger).items()
-            if key in done or not (seen.shows_all or key in seen.lists.listed_jobs)
+            for key, (job, since) in previous.lingering(now, self.settings.linger).items()
+            if key in done or not (read.has_all_jobs or key in read.lists.listed_jobs)
         }
-        return {**lingering, **{key: (job, now) for key, job in done.items() if key in were_unfinished}}
+        return {**lingering, **new}
 
-    def _without_lingerers(self, before: JobState, now: float) -> JobState:
-        """Return `before` without the jobs that have lingered long enough."""
-        lingering = before.lingering(now, self.settings.linger)
-        if len(lingering) == len(before.finished):
-            return before
-        return self._with_series(replace(before, finished=lingering), before)
+    def _without_expired(self, previous: JobState, now: float) -> JobState:
+        """Return `previous` without jobs whose linger time has ended."""
+        lingering = previous.lingering(now, self.settings.linger)
+        if len(lingering) == len(previous.finished):
+            return previous
+        return self._with_series(replace(previous, finished=lingering), previous)
 
-    def _with_series(self, memory: JobState, before: JobState) -> JobState:
-        """Return `memory` with the jobs that have series: unfinished ones first, then failed ones, newest first."""
-        if memory.figures is None:
-            return memory
-        finished = {key: job for key, (job, _) in memory.finished.items()}
-        ranked = [*_newest(memory.unfinished), *_newest(memory.failed), *_newest(finished)]
-        stopped = [job.stopped for job in memory.unfinished.values()]
-        most = self.settings.max_series_per_source
-        figures = replace(
-            memory.figures,
-            stopped=None if None in stopped or not memory.knows_all_unfinished else sum(map(bool, stopped)),
-            jobs=tuple(sorted(ranked[:most], key=lambda job: job.job_id)),
-            omitted=max(0, len(memory.unfinished) - most),
+    def _with_series(self, state: JobState, previous: JobState) -> JobState:
+        """Return `state` with the jobs that have series."""
+        if state.stats is None:
+            return state
+        finished = {key: job for key, (job, _) in state.finished.items()}
+        # Unfinished jobs come first, then failed and finished ones, each newest first.
+        ranked = [*_newest(state.unfinished), *_newest(state.failed), *_newest(finished)]
+        stopped = [job.stopped for job in state.unfinished.values()]
+        limit = self.settings.max_series_per_source
+        stats = replace(
+            state.stats,
+            stopped=None if None in stopped or not state.has_all_unfinished else sum(map(bool, stopped)),
+            jobs=tuple(sorted(ranked[:limit], key=lambda job: job.job_id)),
+            omitted=max(0, len(state.unfinished) - limit),
         )
-        return replace(memory, figures=before.figures if before.figures == figures else figures)
+        return replace(state, stats=previous.stats if previous.stats == stats else stats)
 
-    def _figures(self, job: Job) -> JobStats:
-        figures = JobStats(
+    def _stats(self, job: Job) -> JobStats:
+        stats = JobStats(
             job_id=job.id,
             name=job.name,
             type=job.type,
@@ -306,41 +300,41 @@ class JobsReader:
             stopped=job.stopped,
             tasks=job.task_num,
             tasks_done=job.task_done,
-            created_at=unix_seconds(job.create_time, self.means.account.time_zone),
-            eta_at=unix_seconds(job.eta, self.means.account.time_zone),
+            created_at=unix_seconds(job.create_time, self.context.account.time_zone),
+            eta_at=unix_seconds(job.eta, self.context.account.time_zone),
             partitions=_failed_partitions(job),
         )
-        if strange := _strange_fields(job, figures):
-            self.means.observer.unexpected(OPERATION, strange)
-        return figures
+        if unexpected := _unexpected_fields(job, stats):
+            self.context.observer.unexpected(OPERATION, unexpected)
+        return stats
 
 
 def _is_capped(listing: Listing[Job]) -> bool:
-    """Tell whether a list's pages held fewer rows than was asked."""
+    """Return whether MMS returned smaller pages than requested."""
     return listing.is_consistent and listing.pages > max(1, -(-len(listing.rows) // PAGE_SIZE))
 
 
 def _failed_partitions(job: Job) -> tuple[int, ...]:
-    """Return the ids of what a failed job of kind Partitions was to migrate; no other job's are of use."""
+    """Return the partition ids of a failed job of kind Partitions."""
     if job.status is None or job.status.upper() != "FAILED" or job.config is None:
         return ()
     return tuple(heapq.nlargest(PARTITIONS_PER_JOB, job.config.partitions or ()))
 
 
-def _as_kept(before: Mapping[int, JobStats], jobs: Mapping[int, JobStats]) -> dict[int, JobStats]:
-    """Return `jobs`, each as the object from before where it equals that: series are made of those."""
-    return {key: kept if (kept := before.get(key)) == job else job for key, job in jobs.items()}
+def _reuse_equal(previous: Mapping[int, JobStats], jobs: Mapping[int, JobStats]) -> dict[int, JobStats]:
+    """Return `jobs`, with the previous object for each equal job."""
+    return {key: kept if (kept := previous.get(key)) == job else job for key, job in jobs.items()}
 
 
 def _newest(jobs: Mapping[int, JobStats]) -> list[JobStats]:
     return sorted(jobs.values(), key=lambda job: (job.created_at or 0.0, job.job_id), reverse=True)
 
 
-def _strange_fields(job: Job, figures: JobStats) -> list[str]:
-    """Return the API's names of the fields whose value has the right type and no known meaning."""
-    signs = {
-        "status": figures.status is not None and figures.status not in JOB_STATUSES,
-        "createTime": job.create_time is not None and figures.created_at is None,
-        "eta": job.eta is not None and figures.eta_at is None,
+def _unexpected_fields(job: Job, stats: JobStats) -> list[str]:
+    """Return the API names of fields with unknown or unparsable values."""
+    is_unexpected = {
+        "status": stats.status is not None and stats.status not in JOB_STATUSES,
+        "createTime": job.create_time is not None and stats.created_at is None,
+        "eta": job.eta is not None and stats.eta_at is None,
     }
-    return [field for field, is_strange in signs.items() if is_strange]
+    return [field for field, unexpected in is_unexpected.items() if unexpected]

@@ -1,7 +1,7 @@
-"""The collector of tasks: ListMmsTasks -> TasksFigures, so that failures can be taken over tasks as the vendor does.
+"""The collector of tasks: ListMmsTasks -> TasksStats.
 
-A source's tasks are counted by `total`, one call a status. Those of an unfinished job are counted by their rows, which
-tell more for fewer calls, or like the source's where they fill too many pages.
+The tasks of a source are counted by `total`, one call per status. The tasks of an unfinished job are counted by their
+rows, which takes fewer calls and shows retries; a job with too many pages is counted by `total` too.
 """
 
 from collections import Counter
@@ -11,10 +11,9 @@ from typing import Final, TypeVar
 
 from exporter.collect.collector import CollectorContext, SourcesCollector
 from exporter.collect.permissions import Permissions
-from exporter.collect.snapshot import JobStats, JobTasks
-from exporter.collect.state.job_state import UNKNOWN
+from exporter.collect.snapshot import UNKNOWN, JobStats, JobTasks
 from exporter.collect.state.source_state import Cached, SourceState
-from exporter.collect.state.task_state import Known, TaskState, are_over
+from exporter.collect.state.task_state import TaskState, Timestamped, all_ended
 from exporter.errors import MmsError, NotFound, PermissionRefused
 from exporter.mms.decoding import Page
 from exporter.mms.listing import read_pages
@@ -25,100 +24,98 @@ T = TypeVar("T")
 
 OPERATION: Final = "ListMmsTasks"
 MAX_PAGES_PER_JOB: Final = 10
-"""A job whose tasks fill more is counted by status, which costs about as many calls."""
+"""A job with more pages is counted by `total`, which takes about as many calls."""
 MAX_ERRORS: Final = 3
-"""After so many in one source, its other jobs wait for the next refresh."""
+"""After this many errors in one source, its other jobs wait for the next refresh."""
 
 
 @dataclass(frozen=True, slots=True)
 class TasksReader:
     """Reads the tasks of an account's sources."""
 
-    means: CollectorContext
+    context: CollectorContext
     permissions: Permissions
     idle_interval: float
     stale_after: float
 
-    def reading(self, source: SourceState) -> Cached[TaskState]:
-        """Return what is kept of a source's tasks."""
+    def cached(self, source: SourceState) -> Cached[TaskState]:
+        """Return the task state of a source."""
         return source.tasks
 
     async def read(self, source: SourceState, now: float) -> None:
-        """Keep in `source` what its tasks are at `now`.
+        """Update the tasks of `source`.
 
-        What is not permitted counts as nothing that could be read: its last values stay until they are stale. Raises:
-        MmsError for anything else that could not be read, after the rest was.
+        A missing permission keeps the previous values until they are stale. Raises: MmsError for other failures, after
+        everything was tried.
         """
-        before, errors = source.tasks.memory, list[MmsError]()
-        is_idle = before.is_idle(source.row, now, self.idle_interval) and not source.jobs.memory.were_unfinished
-        memory = before.holding(now) if is_idle else await self._memory(source, now, errors)
-        source.tasks.memory = memory.with_figures(source.name, before.figures)
-        source.tasks.at = memory.confirmed_at or source.tasks.at
+        previous, errors = source.tasks.state, list[MmsError]()
+        is_idle = previous.is_idle(source.row, now, self.idle_interval) and not source.jobs.state.unfinished_or_missing
+        state = previous.confirmed(now) if is_idle else await self._next_state(source, now, errors)
+        source.tasks.state = state.with_stats(source.name, previous.stats)
+        source.tasks.at = state.confirmed_at or source.tasks.at
         if errors:
             raise errors[0]
 
-    async def _memory(self, source: SourceState, now: float, errors: list[MmsError]) -> TaskState:
-        """Return what is known of a source's tasks at `now`, and add to `errors` what could not be read."""
-        before, source_id, oldest = source.tasks.memory, source.name.source_id, now - self.stale_after
-        counts = await self._known(self._totals(source_id), before.counts, now, errors)
-        jobs: dict[int, Known[JobTasks]] = {}
+    async def _next_state(self, source: SourceState, now: float, errors: list[MmsError]) -> TaskState:
+        """Return the tasks of a source and append to `errors`."""
+        previous, source_id, oldest = source.tasks.state, source.name.source_id, now - self.stale_after
+        counts = await self._read_or_keep(self._totals(source_id), previous.counts, now, errors)
+        jobs: dict[int, Timestamped[JobTasks]] = {}
         for job in _unfinished(source, oldest):
-            known = before.jobs.get(job.job_id)
+            tasks = previous.jobs.get(job.job_id)
             if len(errors) < MAX_ERRORS:
-                known = await self._known(self._of_job(source_id, job), known, now, errors)
-            if known is not None and known.at >= oldest:
-                jobs[job.job_id] = known
+                tasks = await self._read_or_keep(self._job_tasks(source_id, job), tasks, now, errors)
+            if tasks is not None and tasks.at >= oldest:
+                jobs[job.job_id] = tasks
         if counts is None or counts.at < oldest:
             return TaskState(jobs=jobs)
-        is_settled = counts.at == now and _is_at_rest(source, counts.value)
-        return TaskState(row=source.row if is_settled else None, read_at=now, counts=counts, jobs=jobs)
+        is_stable = counts.at == now and _is_finished(source, counts.value)
+        return TaskState(row=source.row if is_stable else None, read_at=now, counts=counts, jobs=jobs)
 
-    async def _known(
-        self, reading: Awaitable[T | None], before: Known[T] | None, now: float, errors: list[MmsError]
-    ) -> Known[T] | None:
-        """Return what `reading` brings; where it fails, what was known before."""
+    async def _read_or_keep(
+        self, request: Awaitable[T | None], previous: Timestamped[T] | None, now: float, errors: list[MmsError]
+    ) -> Timestamped[T] | None:
+        """Return the result of `request`, or `previous` if it fails."""
         try:
-            value = await reading
+            value = await request
         except PermissionRefused:
             pass
         except MmsError as error:
-            errors.append(error.with_traceback(None))  # whose frames would hold it and all of the answer
+            errors.append(error.with_traceback(None))  # its frames would keep the whole response
         else:
-            return None if value is None else Known(value, now)
-        return before
+            return None if value is None else Timestamped(value, now)
+        return previous
 
     async def _totals(self, source_id: int, job_id: int | None = None) -> Mapping[str, int]:
-        """Return the number of tasks by status, of a source or of one job; a number that MMS leaves out is not there.
-
-        In the order of a task's life, so that one which moves on meanwhile is counted twice rather than not at all.
-        """
+        """Return the number of tasks by status; missing totals are omitted."""
+        # In the order of a task's life: a task that changes its status meanwhile counts twice rather than never.
         totals = {
             status: (await self._page(source_id, TaskFilter(job_id=job_id, status=status), page_size=1)).total
             for status in TASK_STATUSES
         }
         return {status: total for status, total in totals.items() if total is not None}
 
-    async def _of_job(self, source_id: int, job: JobStats) -> JobTasks | None:
-        """Return the tasks of one job; None where there is no such job any more."""
+    async def _job_tasks(self, source_id: int, job: JobStats) -> JobTasks | None:
+        """Return the tasks of one job; None if it was deleted."""
         filters = TaskFilter(job_id=job.job_id)
         try:
             first = await self._page(source_id, filters)
         except NotFound:
             return None
-        most = len(first.rows) * MAX_PAGES_PER_JOB
-        if first.total is not None and first.total <= most:
-            listing = await read_pages(lambda page: self._page(source_id, filters, page), most, first)
+        limit = len(first.rows) * MAX_PAGES_PER_JOB
+        if first.total is not None and first.total <= limit:
+            listing = await read_pages(lambda page: self._page(source_id, filters, page), limit, first)
             if listing.is_consistent:
-                return self._counted(job, listing.rows)
-            self.means.observer.unexpected(OPERATION, ["total"])
+                return self._count_rows(job, listing.rows)
+            self.context.observer.unexpected(OPERATION, ["total"])
         return JobTasks(job.job_id, job.name, await self._totals(source_id, job.job_id), retried=None)
 
-    def _counted(self, job: JobStats, rows: Sequence[Task]) -> JobTasks:
-        """Return what all the rows of a job's tasks say; one without a status counts as UNKNOWN."""
+    def _count_rows(self, job: JobStats, rows: Sequence[Task]) -> JobTasks:
+        """Count the tasks of a job by status; a missing status is UNKNOWN."""
         statuses = [row.status.upper() if row.status else UNKNOWN for row in rows]
         found = Counter(status if status in TASK_STATUSES else UNKNOWN for status in statuses)
-        if strange := sum(row.status is not None and row.status.upper() not in TASK_STATUSES for row in rows):
-            self.means.observer.unexpected(OPERATION, ["status"] * strange)
+        if unexpected := sum(row.status is not None and row.status.upper() not in TASK_STATUSES for row in rows):
+            self.context.observer.unexpected(OPERATION, ["status"] * unexpected)
         retries = [row.retried_times for row in rows]
         return JobTasks(
             job_id=job.job_id,
@@ -128,29 +125,30 @@ class TasksReader:
         )
 
     async def _page(self, source_id: int, filters: TaskFilter, page: int = 1, page_size: int = PAGE_SIZE) -> Page[Task]:
-        return await self.permissions.ask(
-            OPERATION, lambda: self.means.client.tasks_page(source_id, filters, page, page_size)
+        return await self.permissions.call(
+            OPERATION, lambda: self.context.client.tasks_page(source_id, filters, page, page_size)
         )
 
 
-def tasks_collector(means: CollectorContext, idle_interval: float, stale_after: float) -> SourcesCollector:
-    """Return the collector of tasks of one account; what is not permitted is trouble of it, not of a source."""
-    permissions = Permissions(means.clock.monotonic)
-    return SourcesCollector("tasks", TasksReader(means, permissions, idle_interval, stale_after), means, permissions)
+def tasks_collector(context: CollectorContext, idle_interval: float, stale_after: float) -> SourcesCollector:
+    """Return the collector of tasks of one account."""
+    permissions = Permissions(context.clock.monotonic)
+    reader = TasksReader(context, permissions, idle_interval, stale_after)
+    return SourcesCollector("tasks", reader, context, permissions)
 
 
 def _unfinished(source: SourceState, oldest: float) -> list[JobStats]:
-    """Return the unfinished jobs that have series of their own; none where jobs are not read, or not since `oldest`."""
-    memory = source.jobs.memory
-    if memory.figures is None or source.jobs.at < oldest:
+    """Return the unfinished jobs with series, unless older than `oldest`."""
+    state = source.jobs.state
+    if state.stats is None or source.jobs.at < oldest:
         return []
-    return [job for job in memory.figures.jobs if job.job_id in memory.unfinished]
+    return [job for job in state.stats.jobs if job.job_id in state.unfinished]
 
 
-def _is_at_rest(source: SourceState, counts: Mapping[str, int]) -> bool:
-    """Tell whether no job of a source is unfinished; where jobs are not read, whether no task is."""
+def _is_finished(source: SourceState, counts: Mapping[str, int]) -> bool:
+    """Return whether no job, or without the jobs collector no task, is unfinished."""
     if not source.jobs.succeeded:
         return False
-    if source.jobs.memory.figures is None:
-        return are_over(status for status, count in counts.items() if count)
-    return source.jobs.memory.is_at_rest
+    if source.jobs.state.stats is None:  # the jobs collector is disabled
+        return all_ended(status for status, count in counts.items() if count)
+    return source.jobs.state.is_finished

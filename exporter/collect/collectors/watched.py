@@ -1,4 +1,4 @@
-"""The two kinds of things that can be watched, tables and partitions: how each is asked for, found and shown."""
+"""The two kinds of watched objects, tables and partitions, and the state of one object."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -14,38 +14,38 @@ from exporter.mms.protocol import PartitionFilter, TableFilter, like
 from exporter.mms.times import unix_seconds
 
 Names = tuple[str | None, ...]
-"""Database and table; and the value, of a partition."""
+"""Database and table, and for a partition its value."""
 
 
-class Kind(Protocol):
-    """One of the two kinds."""
+class WatchKind(Protocol):
+    """Requests and conversions of one kind."""
 
     @property
     def noun(self) -> str:
-        """What one is called."""
+        """Name of the kind in logs."""
 
     @property
     def get_operation(self) -> str:
-        """What returns one."""
+        """Operation that returns an object by id."""
 
     @property
     def list_operation(self) -> str:
-        """What finds one by its names."""
+        """Operation that finds objects by names."""
 
     async def get(self, client: Client, source_id: int, object_id: int) -> Any:  # noqa: ANN401 - the kind's record
-        """Return one. Raises: MmsError."""
+        """Return an object by id. Raises: MmsError."""
 
     async def page(self, client: Client, source_id: int, names: Names, page: int) -> Page[Any]:
-        """Return one page, from 1, of those whose names match loosely. Raises: MmsError."""
+        """Return a page, from 1, of objects with similar names. Raises: MmsError."""
 
     def names(self, row: Any) -> Names:  # noqa: ANN401 - the kind's record
-        """Return what one is called."""
+        """Return the names of an object."""
 
-    def figures(self, row: Any, name: SourceName, zone: ZoneInfo) -> TableStats | PartitionStats:  # noqa: ANN401 - the kind's record
-        """Return what is shown of one."""
+    def stats(self, row: Any, name: SourceName, zone: ZoneInfo) -> TableStats | PartitionStats:  # noqa: ANN401 - the kind's record
+        """Return the values of an object."""
 
     def knows_status(self, status: str) -> bool:
-        """Tell whether a status, in upper case, is one of its kind."""
+        """Return whether an upper-case status is known."""
 
 
 class Tables:
@@ -60,16 +60,16 @@ class Tables:
         return await client.get_table(source_id, object_id)
 
     async def page(self, client: Client, source_id: int, names: Names, page: int) -> Page[Table]:
-        """Return one page of those whose names match loosely. Raises: MmsError."""
+        """Return a page of tables with similar names. Raises: MmsError."""
         db, table = (like(name or "") for name in names)
         return await client.tables_page(source_id, TableFilter(db_name=db, name=table), page)
 
     def names(self, row: Table) -> Names:
-        """Return what a table is called."""
+        """Return database and table."""
         return row.db_name, row.name
 
-    def figures(self, row: Table, name: SourceName, zone: ZoneInfo) -> TableStats:
-        """Return what is shown of a table."""
+    def stats(self, row: Table, name: SourceName, zone: ZoneInfo) -> TableStats:
+        """Return the values of a table."""
         return TableStats(
             name=name,
             table_id=row.id,
@@ -86,7 +86,7 @@ class Tables:
         )
 
     def knows_status(self, status: str) -> bool:
-        """Tell whether tables are known to be in such a state."""
+        """Return whether the status is one of tables."""
         return status in TABLE_STATUSES
 
 
@@ -102,16 +102,16 @@ class Partitions:
         return await client.get_partition(source_id, object_id)
 
     async def page(self, client: Client, source_id: int, names: Names, page: int) -> Page[Partition]:
-        """Return one page of those whose names and value match loosely. Raises: MmsError."""
+        """Return a page of partitions with similar names. Raises: MmsError."""
         db, table, value = (like(name or "") for name in names)
         return await client.partitions_page(source_id, PartitionFilter(db_name=db, table_name=table, value=value), page)
 
     def names(self, row: Partition) -> Names:
-        """Return what a partition is called."""
+        """Return database, table and value."""
         return row.db_name, row.table_name, row.value
 
-    def figures(self, row: Partition, name: SourceName, zone: ZoneInfo) -> PartitionStats:
-        """Return what is shown of a partition."""
+    def stats(self, row: Partition, name: SourceName, zone: ZoneInfo) -> PartitionStats:
+        """Return the values of a partition."""
         return PartitionStats(
             name=name,
             partition_id=row.id,
@@ -125,7 +125,7 @@ class Partitions:
         )
 
     def knows_status(self, status: str) -> bool:
-        """Tell whether partitions are known to be in such a state."""
+        """Return whether the status is one of partitions."""
         return status in PARTITION_STATUSES
 
 
@@ -135,70 +135,70 @@ PARTITIONS: Final = Partitions()
 
 @dataclass(frozen=True, slots=True)
 class WatchTarget:
-    """One thing to be watched, as the configuration names it."""
+    """An object to watch, as configured."""
 
-    kind: Kind
+    kind: WatchKind
     source_id: int | None
     source: str | None
-    """The source's name, where its id is not given."""
+    """Name of the source; None if its id is given."""
     object_id: int | None
     names: Names
-    """Where its id is not given."""
+    """Empty if the id is given."""
 
     def __str__(self) -> str:
-        """Return how a person would name it."""
+        """Return its name for logs."""
         return f"{self.kind.noun} {self.object_id if self.names == () else '/'.join(map(str, self.names))}"
 
 
 @dataclass(slots=True)
 class Watched:
-    """One thing that is watched, and what is known of it."""
+    """State of a watched object."""
 
     target: WatchTarget
     source_id: int | None = None
-    """The source it was last seen in."""
+    """Source it was last found in."""
     object_id: int | None = None
-    """None until its names are resolved."""
+    """None until the names are resolved."""
     page: int = 1
-    """The next page on which to look for its names."""
+    """Next page to search for the names."""
     ids_seen: set[int] = field(default_factory=set)
-    """On the pages before."""
-    figures: TableStats | PartitionStats | None = None
+    """Object ids on earlier pages."""
+    stats: TableStats | PartitionStats | None = None
     read_at: float = 0.0
-    """When the figures were read, in monotonic seconds."""
+    """Monotonic seconds."""
     is_missing: bool = False
-    """Whether it was said that it does not exist."""
+    """Whether its absence was logged."""
     retry_at: float = 0.0
-    """When to ask again for what is missing, in monotonic seconds."""
+    """When to retry a missing object, in monotonic seconds."""
 
-    def place_in(self, source_id: int) -> None:
-        """Note in which source it is; in another than before, nothing of what was known holds."""
+    def set_source(self, source_id: int) -> None:
+        """Set its source; a different one resets the state."""
         if self.source_id != source_id:
             self.source_id, self.retry_at = source_id, 0.0
-            self.forget()
+            self.reset()
 
-    def forget(self) -> None:
-        """Note that it is gone; one that was named is looked for from the start."""
-        self.figures, self.object_id = None, self.target.object_id
-        self.search_again()
+    def reset(self) -> None:
+        """Drop its values and restart the search for its names."""
+        self.stats, self.object_id = None, self.target.object_id
+        self.restart_search()
 
-    def search_again(self) -> None:
-        """Begin again with the first page."""
+    def restart_search(self) -> None:
+        """Restart the search at the first page."""
         self.page, self.ids_seen = 1, set()
 
     def rename_source(self, name: SourceName) -> None:
-        """Note what its source is called now."""
-        if self.figures is not None and self.figures.name != name:
-            self.figures = replace(self.figures, name=name)
+        """Update the name of its source."""
+        if self.stats is not None and self.stats.name != name:
+            self.stats = replace(self.stats, name=name)
 
 
-def targets(watch: Watch) -> Iterator[WatchTarget]:
-    """Yield what is to be watched, one by one."""
-    for each in watch.tables:
-        names = () if each.table_ids else (each.db, each.table)
-        for table_id in each.table_ids or (None,):
-            yield WatchTarget(TABLES, each.source_id, each.source, table_id, names)
-    for entry in watch.partitions:
-        places = () if entry.partition_ids else (entry.db, entry.table, entry.partition)
-        for partition_id in entry.partition_ids or (None,):
-            yield WatchTarget(PARTITIONS, entry.source_id, entry.source, partition_id, places)
+def watch_targets(watch: Watch) -> Iterator[WatchTarget]:
+    """Yield the objects to watch, one per id or name."""
+    for tables in watch.tables:
+        table_names = () if tables.table_ids else (tables.db, tables.table)
+        for table_id in tables.table_ids or (None,):
+            yield WatchTarget(TABLES, tables.source_id, tables.source, table_id, table_names)
+    for partitions in watch.partitions:
+        names = () if partitions.partition_ids else (partitions.db, partitions.table, partitions.partition)
+        for partition_id in partitions.partition_ids or (None,):
+            yield WatchTarget(PARTITIONS, partitions.source_id, partitions.source, partition_id, names)

@@ -1,1 +1,1 @@
-"""What collectors remember between refreshes."""
+"""State that collectors keep between refreshes."""

@@ -1,4 +1,4 @@
-"""What is remembered of each data source of an account from one refresh to the next, and what of it is shown."""
+"""State of the data sources of an account, kept between refreshes, and their snapshots."""
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,67 +14,69 @@ from exporter.config.loading import Selection
 from exporter.mms.models import DataSource
 
 
-class Memory(Protocol):
-    """What a collector remembers of a source."""
+class CollectorState(Protocol):
+    """State of one collector for one source."""
 
-    def doubted(self) -> Self:
-        """Return the same figures without what would spare a call."""
+    def invalidated(self) -> Self:
+        """Return the same values, to be read again without shortcuts."""
 
 
-M = TypeVar("M", bound=Memory)
-
+S = TypeVar("S", bound=CollectorState)
 
 Outcome = tuple[bool, bool, bool, bool]
-"""Whether a source was listed, and its jobs, failures and tasks were read."""
+"""Success flags: listed; jobs, failures and tasks read."""
 
 
-class Cached(Struct, Generic[M], gc=False):
-    """What one collector keeps of one source."""
+class Cached(Struct, Generic[S], gc=False):
+    """State of one collector for one source, with its age."""
 
-    memory: M
+    state: S
     at: float = 0.0
-    """When that was last known to hold, in monotonic seconds."""
+    """When the state was last read or confirmed, in monotonic seconds."""
     succeeded: bool = True
-    """Whether the last refresh read all of it."""
+    """Whether the last refresh read it completely."""
 
     def note_outcome(self, *, succeeded: bool) -> None:
-        """Note whether a refresh read all of it."""
+        """Record whether a refresh read it completely."""
         self.succeeded = succeeded
-        if not succeeded:  # what a row or a page repeats may differ from what could not be read between
-            self.memory = self.memory.doubted()
+        if not succeeded:
+            # An unchanged row or page no longer proves anything: it may have changed and changed back unread.
+            self.state = self.state.invalidated()
 
 
 @dataclass(slots=True)
 class SourceState:
-    """One data source. Ages are in monotonic seconds, `last_success_at` in Unix seconds."""
+    """State of one data source."""
 
-    figures: SourceStats
+    stats: SourceStats
     listed_at: float
+    """Monotonic seconds."""
     is_listed: bool = True
-    """By the listing that ended last."""
+    """Whether the last listing contained it."""
     jobs: Cached[JobState] = field(default_factory=lambda: Cached(JobState()))
     failures: Cached[FailureState] = field(default_factory=lambda: Cached(FailureState()))
     tasks: Cached[TaskState] = field(default_factory=lambda: Cached(TaskState()))
     last_success_at: float | None = None
+    """Unix seconds; None before the first complete refresh."""
 
     @property
     def name(self) -> SourceName:
-        """What its series carry."""
-        return self.figures.name
+        """Return the labels of its series."""
+        return self.stats.name
 
     @property
     def row(self) -> DataSource | None:
-        """Its row, if that was listed just now: no other can say that nothing changed."""
-        return self.figures.row if self.is_listed else None
+        """Return its row if the last listing contained it, else None."""
+        return self.stats.row if self.is_listed else None
 
     @property
     def is_refreshed(self) -> bool:
-        """Whether the last refresh read all there is to read of it."""
+        """Return whether the last refresh read it completely."""
         return self.is_listed and self.jobs.succeeded and self.failures.succeeded and self.tasks.succeeded
 
     @property
     def outcome(self) -> Outcome:
-        """How each of its readings went."""
+        """Return its success flags."""
         return self.is_listed, self.jobs.succeeded, self.failures.succeeded, self.tasks.succeeded
 
     @outcome.setter
@@ -82,55 +84,52 @@ class SourceState:
         self.is_listed, self.jobs.succeeded, self.failures.succeeded, self.tasks.succeeded = outcome
 
     def is_admitted_by(self, selection: Selection) -> bool:
-        """Whether a configuration has it watched."""
-        return selection.admits(self.figures.row.name or "", self.figures.row.type or "")
+        """Return whether `selection` includes it."""
+        return selection.admits(self.stats.row.name or "", self.stats.row.type or "")
 
-    def listed(self, figures: SourceStats, now: float) -> None:
-        """Note that it is listed, and how."""
+    def update_row(self, stats: SourceStats, now: float) -> None:
+        """Update it from a listing at `now`, in monotonic seconds."""
         self.listed_at = now
-        if self.figures != figures:
-            self.figures = figures
-            self.jobs.memory = self.jobs.memory.renamed(figures.name)
-            self.failures.memory = self.failures.memory.renamed(figures.name)
-            self.tasks.memory = self.tasks.memory.renamed(figures.name)
+        if self.stats != stats:
+            self.stats = stats
+            self.jobs.state = self.jobs.state.renamed(stats.name)
+            self.failures.state = self.failures.state.renamed(stats.name)
+            self.tasks.state = self.tasks.state.renamed(stats.name)
 
     def read_at(self) -> Iterator[float]:
-        """Yield when each of the figures was last known to hold."""
+        """Yield when each of its values was last read or confirmed."""
         yield self.listed_at
-        if self.jobs.memory.figures is not None:
+        if self.jobs.state.stats is not None:
             yield self.jobs.at
-        if self.failures.memory.figures is not None:
+        if self.failures.state.stats is not None:
             yield self.failures.at
-        if self.tasks.memory.figures is not None:
+        if self.tasks.state.stats is not None:
             yield self.tasks.at
 
     def snapshot(self, oldest: float) -> SourceSnapshot:
-        """Return what is shown of it: nothing that is older than `oldest`."""
+        """Return its values, omitting those older than `oldest`."""
         return SourceSnapshot(
             name=self.name,
-            figures=self.figures if self.listed_at >= oldest else None,
-            jobs=self.jobs.memory.figures if self.jobs.at >= oldest else None,
+            figures=self.stats if self.listed_at >= oldest else None,
+            jobs=self.jobs.state.stats if self.jobs.at >= oldest else None,
             refreshed=self.is_refreshed,
             last_success_at=self.last_success_at,
-            failures=self.failures.memory.figures if self.failures.at >= oldest else None,
-            tasks=self.tasks.memory.figures if self.tasks.at >= oldest else None,
+            failures=self.failures.state.stats if self.failures.at >= oldest else None,
+            tasks=self.tasks.state.stats if self.tasks.at >= oldest else None,
         )
 
 
 class SourceStates:
-    """The data sources of an account, as far as they are known."""
+    """The known data sources of an account."""
 
     def __init__(self) -> None:
         self.by_id: dict[int, SourceState] = {}
-        self.are_all_known = False
-        """Whether the listing that ended last says of every source that there is one."""
+        self.is_complete = False
+        """Whether the last listing succeeded and was complete."""
 
-    def take_over(self, before: "SourceStates", collectors: Container[str], selection: Selection) -> None:
-        """Go on from what others knew, as far as `selection` admits it and `collectors`, by name, keep it up to date.
-
-        What `selection` admits beside that is not known.
-        """
-        self.by_id = {key: source for key, source in before.by_id.items() if source.is_admitted_by(selection)}
+    def inherit_from(self, previous: "SourceStates", collectors: Container[str], selection: Selection) -> None:
+        """Copy the states that `selection` includes and `collectors`, by name, update."""
+        self.by_id = {key: source for key, source in previous.by_id.items() if source.is_admitted_by(selection)}
         for source in self.by_id.values():
             if "jobs" not in collectors:
                 source.jobs = Cached(JobState())
@@ -140,52 +139,54 @@ class SourceStates:
                 source.tasks = Cached(TaskState())
 
     def outcomes(self) -> dict[int, Outcome]:
-        """Return how the reading of each source went, by its id."""
+        """Return the success flags of each source, by id."""
         return {key: source.outcome for key, source in self.by_id.items()}
 
     def restore(self, outcomes: Mapping[int, Outcome]) -> None:
-        """Have the reading of each source have gone as it did before."""
+        """Restore the success flags saved by `outcomes`."""
         for key in outcomes.keys() & self.by_id.keys():
             self.by_id[key].outcome = outcomes[key]
 
-    def doubt_times(self) -> None:
-        """Have everything that tells a time be read anew, and shown as it is until then."""
+    def invalidate_times(self) -> None:
+        """Invalidate jobs, which contain times, after a change of the time zone."""
         for source in self.by_id.values():
-            source.jobs.memory = source.jobs.memory.doubted().without_lingering_times()
+            source.jobs.state = source.jobs.state.invalidated().without_lingering_times()
 
-    def doubt_jobs(self) -> None:
-        """Have jobs be read anew, and the tasks, which go by them; both are shown as they are until then."""
+    def invalidate_jobs(self) -> None:
+        """Invalidate jobs, and tasks, which depend on them."""
         for source in self.by_id.values():
-            source.jobs.memory = source.jobs.memory.doubted()
-            source.tasks.memory = source.tasks.memory.doubted()
+            source.jobs.state = source.jobs.state.invalidated()
+            source.tasks.state = source.tasks.state.invalidated()
 
-    def doubt_failures(self) -> None:
-        """Have failures be read anew, and shown as they are until then."""
+    def invalidate_failures(self) -> None:
+        """Invalidate failures."""
         for source in self.by_id.values():
-            source.failures.memory = source.failures.memory.doubted()
+            source.failures.state = source.failures.state.invalidated()
 
-    def note_unlisted(self) -> None:
-        """Note that they could not be listed."""
-        self.are_all_known = False
+    def mark_unlisted(self) -> None:
+        """Record that the listing failed."""
+        self.is_complete = False
         for source in self.by_id.values():
             source.is_listed = False
 
-    def file(self, listed: Mapping[int, SourceStats], now: float, *, is_whole: bool, patience: float) -> None:
-        """Take over what was listed at `now`, in monotonic seconds, by id.
+    def update_from_listing(
+        self, listed: Mapping[int, SourceStats], now: float, *, is_complete: bool, max_unlisted_seconds: float
+    ) -> None:
+        """Update the states from a listing at `now`, in monotonic seconds.
 
-        Of a list that is whole, a source that it lacks does not exist; else it may have been missed, but not for longer
-        than `patience` seconds, since a list may never be whole.
+        A source missing from a complete listing is removed at once. An incomplete listing may have missed it, so it is
+        removed only after `max_unlisted_seconds`.
         """
-        self.are_all_known = is_whole
+        self.is_complete = is_complete
         for source_id, source in list(self.by_id.items()):
             source.is_listed = source_id in listed
-            if not source.is_listed and (is_whole or now - source.listed_at > patience):
+            if not source.is_listed and (is_complete or now - source.listed_at > max_unlisted_seconds):
                 del self.by_id[source_id]
-        for source_id, figures in listed.items():
-            self.by_id.setdefault(source_id, SourceState(figures, now)).listed(figures, now)
+        for source_id, stats in listed.items():
+            self.by_id.setdefault(source_id, SourceState(stats, now)).update_row(stats, now)
 
     def note_successes(self, now: float) -> None:
-        """Note of those that were read whole that this was so at `now`, in Unix seconds."""
+        """Set the success time of completely read sources, in Unix seconds."""
         for source in self.by_id.values():
             if source.is_refreshed:
                 source.last_success_at = now

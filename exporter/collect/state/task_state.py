@@ -1,4 +1,4 @@
-"""What is known of a source's tasks, and remembered from one refresh to the next. Pure."""
+"""State of a source's tasks, kept between refreshes. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,8 +15,8 @@ _ENDED: Final = frozenset(("DONE", *(f"{phase}_FAILED" for phase in TASK_PHASES)
 
 
 @dataclass(frozen=True, slots=True)
-class Known(Generic[T]):
-    """A figure, and when it held."""
+class Timestamped(Generic[T]):
+    """A value and the time at which it was read or confirmed."""
 
     value: T
     at: float
@@ -25,48 +25,48 @@ class Known(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """What is remembered of a source's tasks; empty at first."""
+    """State of a source's tasks; empty at first."""
 
-    figures: TasksStats | None = None
+    stats: TasksStats | None = None
     row: DataSource | None = None
-    """The source's row when all was read, and nothing was unfinished; else None."""
+    """Row of the source when all tasks were read and none was unfinished, else None."""
     read_at: float = 0.0
-    """When all was read, in monotonic seconds."""
-    counts: Known[Mapping[str, int]] | None = None
-    jobs: Mapping[int, Known[JobTasks]] = field(default_factory=dict)
+    """When all tasks were read, in monotonic seconds."""
+    counts: Timestamped[Mapping[str, int]] | None = None
+    jobs: Mapping[int, Timestamped[JobTasks]] = field(default_factory=dict)
 
     def is_idle(self, row: DataSource | None, now: float, idle_interval: float) -> bool:
-        """Tell whether nothing in the source's row suggests that reading anew would bring anything else."""
+        """Return whether the tasks need no read before `idle_interval` ends."""
         return row is not None and self.row == row and now - self.read_at < idle_interval
 
     @property
     def confirmed_at(self) -> float | None:
-        """When the latest of the figures held; None where there are none."""
+        """Return the time of the latest value; None if there is none."""
         return max((each.at for each in (self.counts, *self.jobs.values()) if each is not None), default=None)
 
-    def holding(self, now: float) -> Self:
-        """Return the same, which holds at `now`; nothing is unfinished, so that there are no jobs."""
+    def confirmed(self, now: float) -> Self:
+        """Return the counts confirmed at `now`, for a source without unfinished jobs."""
         return replace(self, counts=self.counts and replace(self.counts, at=now))
 
-    def doubted(self) -> Self:
-        """Return the same figures, with nothing that would spare a call."""
+    def invalidated(self) -> Self:
+        """Return the same values, to be read again."""
         return replace(self, row=None)
 
     def renamed(self, name: SourceName) -> Self:
         """Return the same tasks under the source's new name."""
-        if self.figures is None or self.figures.name == name:
+        if self.stats is None or self.stats.name == name:
             return self
-        return replace(self, figures=structs.replace(self.figures, name=name))
+        return replace(self, stats=structs.replace(self.stats, name=name))
 
-    def with_figures(self, name: SourceName, before: TasksStats | None) -> Self:
-        """Return the same with the figures that come of it: `before` where they are equal."""
+    def with_stats(self, name: SourceName, previous: TasksStats | None) -> Self:
+        """Return the state with new stats; `previous` if they are equal."""
         if self.confirmed_at is None:
-            return replace(self, figures=None)
+            return replace(self, stats=None)
         jobs = tuple(self.jobs[key].value for key in sorted(self.jobs))
-        figures = TasksStats(name, self.counts.value if self.counts else None, jobs)
-        return replace(self, figures=before if before == figures else figures)
+        stats = TasksStats(name, self.counts.value if self.counts else None, jobs)
+        return replace(self, stats=previous if previous == stats else stats)
 
 
-def are_over(statuses: Iterable[str]) -> bool:
-    """Tell whether tasks in these statuses are all that they will be."""
+def all_ended(statuses: Iterable[str]) -> bool:
+    """Return whether all of these statuses are final."""
     return _ENDED.issuperset(statuses)

@@ -1,1 +1,1 @@
-"""The table of all metrics: one row for each family."""
+"""The table of all metrics: one row per family."""

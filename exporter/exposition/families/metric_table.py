@@ -1,7 +1,7 @@
-"""Every metric that comes from MMS: one table, a row each. A new metric is a new row here, in `tasks` or in `objects`.
+"""Table of all metrics from MMS, one row per family. Pure.
 
-A row says what a family is called, what it means, which labels it adds to those of its part of the snapshot, and which
-samples it takes from that part. Pure; names are literals, once.
+A row holds the name, the help text, the function that takes the samples from a part of the snapshot, and the labels
+added to those of the metric group. The rows of tasks, tables and partitions are in the neighbouring modules.
 """
 
 from collections.abc import Iterable, Iterator
@@ -71,6 +71,7 @@ _LIST: Final = "of ListMmsDataSources."
 _JOBS: Final = "of ListMmsJobs."
 
 ACCOUNT: Final[MetricGroup[AccountSnapshot]] = MetricGroup(
+    part="account",
     labels=("account",),
     label_values=lambda part: (part.account,),
     families=(
@@ -83,6 +84,7 @@ ACCOUNT: Final[MetricGroup[AccountSnapshot]] = MetricGroup(
 )
 
 COLLECTOR: Final[MetricGroup[CollectorSnapshot]] = MetricGroup(
+    part="collector",
     labels=("account", "collector"),
     label_values=lambda part: (part.account, part.collector),
     families=(
@@ -105,6 +107,7 @@ COLLECTOR: Final[MetricGroup[CollectorSnapshot]] = MetricGroup(
 )
 
 SOURCE: Final[MetricGroup[SourceStats]] = MetricGroup(
+    part="source_row",
     labels=("account", "source_id", "source"),
     label_values=_source_labels,
     families=(
@@ -185,6 +188,7 @@ SOURCE: Final[MetricGroup[SourceStats]] = MetricGroup(
 )
 
 JOBS: Final[MetricGroup[JobsStats]] = MetricGroup(
+    part="jobs",
     labels=("account", "source_id", "source"),
     label_values=_source_labels,
     families=(
@@ -208,6 +212,7 @@ JOBS: Final[MetricGroup[JobsStats]] = MetricGroup(
 )
 
 JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
+    part="jobs",
     labels=("account", "source_id", "source"),
     label_values=_source_labels,
     members=_jobs,
@@ -251,6 +256,7 @@ JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
 )
 
 FRESHNESS: Final[MetricGroup[SourceSnapshot]] = MetricGroup(
+    part="source",
     labels=("account", "source_id", "source"),
     label_values=_source_labels,
     families=(
@@ -267,7 +273,7 @@ FRESHNESS: Final[MetricGroup[SourceSnapshot]] = MetricGroup(
     ),
 )
 
-PARTS: Final[tuple[MetricGroup[Any], ...]] = (
+METRIC_GROUPS: Final[tuple[MetricGroup[Any], ...]] = (
     *(ACCOUNT, COLLECTOR, SOURCE),
     *(JOBS, JOB, TASKS, JOB_TASKS, FAILURES),
     *(TABLE, PARTITION, FRESHNESS),

@@ -1,64 +1,71 @@
-"""What a row of the metric table is, and the samples that rows of several parts take alike. Pure."""
+"""Types of the metric table, and sample functions that several rows share. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from exporter.collect.state.job_state import UNKNOWN
+from exporter.collect.snapshot import UNKNOWN
 
 P = TypeVar("P")
 
 Sample = tuple[tuple[str | None, ...], float]
-"""The values of the labels that the family adds, None for an empty one, and the value."""
+"""Values of the family's own labels, None for an empty one, and the sample value."""
+
+PartKind = Literal["account", "collector", "source", "source_row", "jobs", "tasks", "failures", "table", "partition"]
+"""Kinds of parts of a snapshot that metric groups render."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family(Generic[P]):
-    """One metric family and how its samples are taken from a part of the snapshot."""
+    """A metric family and the function that takes its samples from a part."""
 
     name: str
     help: str
     samples: Callable[[P], Iterable[Sample]]
-    """A tuple is one that many parts have, without a text of the API's: its lines are remembered."""
+    """Lines of tuple samples are cached, so a tuple must not hold texts from the API."""
     labels: tuple[str, ...] = ()
-    """Beyond those that every family of its part carries."""
+    """In addition to the labels of the metric group."""
 
 
-def itself(part: P) -> tuple[tuple[tuple[()], P]]:
-    """Return a part as the one member of itself."""
+def single_member(part: P) -> tuple[tuple[tuple[()], P]]:
+    """Return the part as its only member, without labels."""
     return (((), part),)
 
 
 @dataclass(frozen=True, slots=True)
 class MetricGroup(Generic[P]):
-    """One kind of part of a snapshot: the labels all of its families carry, and the families."""
+    """Families taken from the same kind of part, with their common labels."""
 
+    part: PartKind
     labels: tuple[str, ...]
     label_values: Callable[[P], tuple[str, ...]]
     families: tuple[Family[Any], ...]
-    members: Callable[[P], Iterable[tuple[tuple[str | None, ...], Any]]] = itself
-    """What the families take samples from, and the values of its own labels: the part itself, or what it holds."""
+    members: Callable[[P], Iterable[tuple[tuple[str | None, ...], Any]]] = single_member
+    """Returns what the families take samples from, with the values of `member_labels`."""
     member_labels: tuple[str, ...] = ()
 
     def labels_of(self, family: Family[Any]) -> tuple[str, ...]:
-        """Return the names of all labels of a family, in their order."""
+        """Return the names of all labels of a family, in order."""
         return *self.labels, *self.member_labels, *family.labels
 
 
 def one(value: float | None) -> tuple[Sample, ...]:
-    """Return the one sample of a family without labels of its own; none for None."""
+    """Return a sample without own labels; nothing for None."""
     return () if value is None else (((), value),)
 
 
 def by_status(values: Mapping[str, int | None]) -> list[Sample]:
-    """Return the number in each status; none for None."""
+    """Return one sample per status, omitting None."""
     return [((status,), value) for status, value in values.items() if value is not None]
 
 
 @lru_cache(maxsize=256)
 def in_status(value: str | None, known: tuple[str, ...]) -> tuple[Sample, ...]:
-    """Return 1 for the status that holds and 0 for the others; UNKNOWN holds for one that is not known."""
+    """Return 1 for the active status, 0 for the others.
+
+    A status that is not in `known` counts as UNKNOWN.
+    """
     if value is None:
         return ()
     current = value.upper() if value.upper() in known else UNKNOWN

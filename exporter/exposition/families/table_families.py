@@ -1,4 +1,4 @@
-"""The rows of the metric table about single tables and partitions: those that failed, and those that are watched."""
+"""Rows of the metric table for failed and watched tables and partitions."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -13,30 +13,32 @@ _PARTITION: Final = "of GetMmsPartition."
 _DESTINATION: Final = ("dst_project", "dst_schema", "dst_table")
 
 
-def _table_labels(each: FailedUnit) -> tuple[str | None, ...]:
-    return each.src_db, each.table, each.dst_project, each.dst_schema, each.dst_table
+def _table_labels(unit: FailedUnit) -> tuple[str | None, ...]:
+    return unit.src_db, unit.table, unit.dst_project, unit.dst_schema, unit.dst_table
 
 
-def _partition_labels(each: FailedUnit) -> tuple[str | None, ...]:
-    return each.src_db, each.table, each.partition, each.dst_project, each.dst_schema, each.dst_table
+def _partition_labels(unit: FailedUnit) -> tuple[str | None, ...]:
+    return unit.src_db, unit.table, unit.partition, unit.dst_project, unit.dst_schema, unit.dst_table
 
 
-def _named(
+def _label_values(
     failures: FailedUnits | None, labels: Callable[[FailedUnit], tuple[str | None, ...]]
 ) -> Iterable[tuple[str | None, ...]]:
     return () if failures is None else map(labels, failures.newest)
 
 
 def _omitted(part: FailuresStats) -> Iterator[Sample]:
-    """Yield how many failures have no series: values that are cut can make two of them one."""
+    """Yield the number of failures without series of their own."""
     kinds = (("table", part.tables, _table_labels), ("partition", part.partitions, _partition_labels))
     for kind, failures, labels in kinds:
         if failures is not None:
-            series = {tuple(map(label_value, values)) for values in _named(failures, labels)}
+            # Truncated label values can make two failures one series.
+            series = {tuple(map(label_value, values)) for values in _label_values(failures, labels)}
             yield (kind,), failures.total - len(series)
 
 
 FAILURES: Final[MetricGroup[FailuresStats]] = MetricGroup(
+    part="failures",
     labels=("account", "source_id", "source"),
     label_values=lambda part: (part.name.account, str(part.name.source_id), part.name.source),
     families=(
@@ -44,14 +46,14 @@ FAILURES: Final[MetricGroup[FailuresStats]] = MetricGroup(
             "mms_failed_table_info",
             "A failed table; the value is always 1. Read when the number of failed tables changes. API fields: dbName, "
             "name, dstProjectName, dstSchemaName, dstName of ListMmsTables.",
-            lambda part: ((values, 1) for values in _named(part.tables, _table_labels)),
+            lambda part: ((values, 1) for values in _label_values(part.tables, _table_labels)),
             ("src_db", "table", *_DESTINATION),
         ),
         Family(
             "mms_failed_partition_info",
             "A failed partition; the value is always 1. Read when the number of failed partitions changes. API fields: "
             "dbName, tableName, value, dstProjectName, dstSchemaName, dstTableName of ListMmsPartitions.",
-            lambda part: ((values, 1) for values in _named(part.partitions, _partition_labels)),
+            lambda part: ((values, 1) for values in _label_values(part.partitions, _partition_labels)),
             ("src_db", "table", "partition", *_DESTINATION),
         ),
         Family(
@@ -65,6 +67,7 @@ FAILURES: Final[MetricGroup[FailuresStats]] = MetricGroup(
 )
 
 TABLE: Final[MetricGroup[TableStats]] = MetricGroup(
+    part="table",
     labels=("account", "source_id", "source", "table_id", "src_db", "table"),
     label_values=lambda part: (
         *(part.name.account, str(part.name.source_id), part.name.source),
@@ -115,6 +118,7 @@ TABLE: Final[MetricGroup[TableStats]] = MetricGroup(
 )
 
 PARTITION: Final[MetricGroup[PartitionStats]] = MetricGroup(
+    part="partition",
     labels=("account", "source_id", "source", "partition_id", "src_db", "table", "partition"),
     label_values=lambda part: (
         *(part.name.account, str(part.name.source_id), part.name.source),

@@ -1,4 +1,4 @@
-"""The rows of the metric table about tasks: those of a source, and those of its unfinished jobs."""
+"""Rows of the metric table for tasks of data sources and of unfinished jobs."""
 
 from typing import Final
 
@@ -14,6 +14,7 @@ def _source_labels(part: TasksStats) -> tuple[str, ...]:
 
 
 TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
+    part="tasks",
     labels=_SOURCE,
     label_values=_source_labels,
     families=(
@@ -27,6 +28,7 @@ TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
 )
 
 JOB_TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
+    part="tasks",
     labels=_SOURCE,
     label_values=_source_labels,
     member_labels=("job_id", "job_name"),

@@ -116,7 +116,7 @@ def _of_accounts(accounts: Iterable[AccountSnapshot]) -> Iterator[Attention]:
     for account in accounts:
         for collector in account.collectors:
             by_reason: dict[str, list[RefreshError]] = defaultdict(list)
-            for trouble in collector.troubles:
+            for trouble in collector.errors:
                 by_reason[trouble.reason].append(trouble)
             for reason, troubles in by_reason.items():
                 yield _of_troubles(collector, reason, troubles)

@@ -10,7 +10,7 @@ from typing import Final
 from exporter import __version__
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, Snapshot, SourceSnapshot
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
-from exporter.sharding import WHOLE, Shard
+from exporter.sharding import UNSHARDED, Shard
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
 from exporter.web.status.attention import attention_in, needs_attention
@@ -72,7 +72,7 @@ class StatusInput:
     """Unix seconds."""
     load: Load
     awaited_accounts: tuple[str, ...]
-    shard: Shard = WHOLE
+    shard: Shard = UNSHARDED
 
 
 def build_report(status_input: StatusInput, limits: Limits = USUAL) -> report.StatusReport:
@@ -151,11 +151,11 @@ def _account(account: AccountSnapshot, troubles: int) -> report.AccountStatus:
 
 
 def _have_troubles(accounts: Iterable[AccountSnapshot]) -> Iterable[bool]:
-    return (bool(collector.troubles) for account in accounts for collector in account.collectors)
+    return (bool(collector.errors) for account in accounts for collector in account.collectors)
 
 
 def _collector(collector: CollectorSnapshot, most: int) -> report.CollectorStatus:
-    shown = collector.troubles[:most]
+    shown = collector.errors[:most]
     return report.CollectorStatus(
         name=collector.collector,
         success=collector.success,
@@ -167,7 +167,7 @@ def _collector(collector: CollectorSnapshot, most: int) -> report.CollectorStatu
             )
             for each in shown
         ),
-        troubles_omitted=collector.troubles_total - len(shown),
+        troubles_omitted=collector.errors_total - len(shown),
     )
 
 

@@ -1,4 +1,4 @@
-"""An exposition, read back as a scraper would read it."""
+"""Parses expositions like a scraper."""
 
 import re
 from collections import defaultdict
@@ -15,41 +15,41 @@ _ESCAPED = re.compile(r"\\(.)")
 
 @dataclass(frozen=True)
 class Exposition:
-    """The samples of a page, by name and labels."""
+    """Samples by name and labels."""
 
     samples: Mapping[str, Mapping[Labels, float]]
 
     def value(self, name: str, **labels: str) -> float | None:
-        """Return the value of the one sample that has these labels, among others; None where there is none."""
+        """Return the value of the only sample with these labels, or None."""
         found = self.having(name, **labels)
-        assert len(found) < 2, f"{name}{labels} is not one sample but {len(found)}"
+        assert len(found) < 2, f"{name}{labels} matches {len(found)} samples, expected 1 at most"
         return next(iter(found.values()), None)
 
     def having(self, name: str, **labels: str) -> dict[Labels, float]:
-        """Return the samples of a name that have these labels, among others, by all of their labels."""
+        """Return the samples with these labels, by all their labels."""
         wanted = set(labels.items())
         return {each: value for each, value in self.samples.get(name, {}).items() if wanted <= each}
 
     def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
-        """Return the samples that have `labels`, by the value of one more label."""
+        """Return the samples with `labels`, by the value of `label`."""
         return {dict(each)[label]: value for each, value in self.having(name, **labels).items()}
 
 
 def read(page: bytes) -> Exposition:
-    """Return what is in a page; a line that is no sample, or a series given twice, fails."""
+    """Parse a page; fail on invalid lines and duplicate series."""
     samples: dict[str, dict[Labels, float]] = defaultdict(dict)
     for line in page.decode().split("\n"):
         if not line or line.startswith("#"):
             continue
         match = _SAMPLE.fullmatch(line)
-        assert match is not None, f"{line!r} is no sample"
+        assert match is not None, f"{line!r} is not a sample"
         labels = _labels(match["labels"] or "")
-        assert labels not in samples[match["name"]], f"{line!r} is given twice"
+        assert labels not in samples[match["name"]], f"{line!r} is a duplicate"
         samples[match["name"]][labels] = float(match["value"])
     return Exposition(samples)
 
 
-@lru_cache(maxsize=8192)  # a test reads much the same page again and again
+@lru_cache(maxsize=8192)  # successive pages of a test are nearly equal
 def _labels(text: str) -> Labels:
     return frozenset((name, _unescaped(value)) for name, value in _LABEL.findall(text))
 

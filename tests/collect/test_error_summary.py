@@ -1,25 +1,25 @@
-"""What a refresh could not do stands in the snapshot: bounded, of every kind, in words of our own."""
+"""The error summary of a refresh: bounded, with every reason, without vendor texts."""
 
-from exporter.collect.error_summary import MAX_TROUBLES, summarized_errors
+from exporter.collect.error_summary import MAX_ERRORS_PER_COLLECTOR, summarized_errors
 from exporter.errors import CallTimedOut, InternalError, PermissionRefused
 from exporter.simulator import Fault, ManualClock, Simulator
 from tests.conftest import config_on
 from tests.harness import harness_on
 
 
-def test_many_of_one_reason_hide_none_of_another() -> None:
+def test_the_summary_has_errors_of_every_reason() -> None:
     found = summarized_errors([*(CallTimedOut(f"call {i}") for i in range(1000)), PermissionRefused("refused")])
-    assert len(found) == MAX_TROUBLES
-    assert [trouble.reason for trouble in found[:3]] == ["timeout", "permission", "timeout"]
+    assert len(found) == MAX_ERRORS_PER_COLLECTOR
+    assert [error.reason for error in found[:3]] == ["timeout", "permission", "timeout"]
 
 
-def test_what_nobody_foresaw_has_a_reason_and_a_hint_too() -> None:
-    (trouble,) = summarized_errors([InternalError("unexpected error KeyError; see the traceback in the log")])
-    assert trouble.reason == "internal"
-    assert trouble.hint
+def test_an_unexpected_error_has_a_reason_and_a_hint() -> None:
+    (error,) = summarized_errors([InternalError("unexpected error KeyError; see the traceback in the log")])
+    assert error.reason == "internal"
+    assert error.hint
 
 
-async def test_a_trouble_says_what_it_is_about_and_what_to_do_and_quotes_no_vendor(
+async def test_an_error_names_object_and_next_step_without_vendor_texts(
     simulator: Simulator, clock: ManualClock
 ) -> None:
     fault = Fault(kind="error", operation="ListMmsJobs", source_id=2000001, message="the password is hunter2")
@@ -27,37 +27,35 @@ async def test_a_trouble_says_what_it_is_about_and_what_to_do_and_quotes_no_vend
     async with harness_on(config_on(simulator.url), clock) as harness:
         await harness.refresh()
         jobs = harness.refresher.snapshot().collectors[1]
-    (trouble,) = jobs.troubles
-    assert (jobs.collector, jobs.troubles_total, trouble.reason) == ("jobs", 1, "server")
-    assert trouble.about.endswith("(2000001)")
-    assert trouble.hint.startswith("wait; if the error persists")
-    assert "hunter2" not in trouble.message
+    (error,) = jobs.errors
+    assert (jobs.collector, jobs.errors_total, error.reason) == ("jobs", 1, "server")
+    assert error.about.endswith("(2000001)")
+    assert error.hint.startswith("wait; if the error persists")
+    assert "hunter2" not in error.message
 
 
-async def test_what_was_not_even_tried_has_no_trouble_of_its_own(simulator: Simulator, clock: ManualClock) -> None:
+async def test_a_skipped_collector_has_no_errors_of_its_own(simulator: Simulator, clock: ManualClock) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
         simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", source_id=2000001))
         await harness.refresh()
         simulator.faults.add(Fault(kind="error", status=403, code="InvalidAccessKeyId.NotFound"))
         await harness.refresh()
         fared = {each.collector: each for each in harness.refresher.snapshot().collectors}
-    assert [trouble.reason for trouble in fared["datasources"].troubles] == ["auth"]
+    assert [error.reason for error in fared["datasources"].errors] == ["auth"]
     assert not fared["jobs"].success
-    assert fared["jobs"].troubles == ()
+    assert fared["jobs"].errors == ()
 
 
-async def test_trouble_is_gone_with_the_refresh_that_works(simulator: Simulator, clock: ManualClock) -> None:
+async def test_a_successful_refresh_clears_the_errors(simulator: Simulator, clock: ManualClock) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
         simulator.faults.add(Fault(kind="error", operation="ListMmsJobs"))
         await harness.refresh()
         simulator.faults.clear()
         await harness.refresh()
-        assert not any(collector.troubles for collector in harness.refresher.snapshot().collectors)
+        assert not any(collector.errors for collector in harness.refresher.snapshot().collectors)
 
 
-async def test_how_a_collector_fared_is_the_same_object_while_it_is_the_same(
-    simulator: Simulator, clock: ManualClock
-) -> None:
+async def test_an_unchanged_collector_snapshot_is_the_same_object(simulator: Simulator, clock: ManualClock) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
         await harness.refresh()
         before, after = harness.refresher.snapshot().collectors, harness.refresher.snapshot().collectors
