@@ -10,7 +10,7 @@ from benchmarks.figures import Figure
 from benchmarks.machine import resident_mebibytes
 from benchmarks.scraping import REQUESTS, Scraper, until_ready
 from benchmarks.settings import HUNDRED_THOUSAND
-from benchmarks.turns import timed
+from benchmarks.timing import timed
 from benchmarks.worlds import refreshes, snapshot
 from exporter.exposition.rendering import Renderer
 

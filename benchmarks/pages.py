@@ -8,7 +8,7 @@ from itertools import count
 import msgspec
 
 from benchmarks.figures import Figure
-from benchmarks.turns import ROUNDS, timed
+from benchmarks.timing import ROUNDS, timed
 from benchmarks.worlds import snapshot
 from exporter.exposition.rendering import Renderer
 from exporter.web.document_cache import Document

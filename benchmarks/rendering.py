@@ -8,7 +8,7 @@ from typing import Final
 from prometheus_client import generate_latest
 
 from benchmarks.figures import Bound, Figure
-from benchmarks.turns import ROUNDS, timed
+from benchmarks.timing import ROUNDS, timed
 from benchmarks.worlds import refreshes, registry, snapshot
 from exporter.exposition.rendering import Renderer
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from benchmarks import growth, holding, memory, pages, processor, refreshing, rendering, scraping, starts
+from benchmarks import growth, loop_stalls, memory, pages, processor, refreshing, rendering, scraping, starts
 from benchmarks.figures import Figure, table
 from benchmarks.machine import description, load
 from benchmarks.report import Results, Subject, read_results, write
@@ -18,7 +18,7 @@ from benchmarks.report import Results, Subject, read_results, write
 SUBJECTS: Final[dict[str, Callable[[], Awaitable[list[Figure]]]]] = {
     "rendering": rendering.figures,
     "scraping": scraping.figures,
-    "holding": holding.figures,
+    "loop_stalls": loop_stalls.figures,
     "refreshing": refreshing.figures,
     "processor": processor.figures,
     "memory": memory.figures,

@@ -13,7 +13,7 @@ from aiohttp import ClientSession
 from benchmarks.children import child
 from benchmarks.figures import Figure
 from benchmarks.scraping import until_ready
-from benchmarks.turns import ROUNDS, timed
+from benchmarks.timing import ROUNDS, timed
 
 
 async def figures() -> list[Figure]:

@@ -12,7 +12,7 @@ from exporter.collect.snapshot import FailedUnits, FailuresStats, SourceName, So
 from exporter.collect.state.failure_state import FailureState, KindState
 from exporter.collect.state.source_state import SourceState
 from exporter.mms.models import DataSource
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.conftest import IDENTITY, config_on
@@ -68,8 +68,8 @@ async def test_the_simulated_failures_are_exactly_those_named(clock: ManualClock
     ):
         await harness.refresh()
         assert list_calls(simulator) == 0, "nothing has failed"
-        happen(simulator.world, events.Fail(source_id=FIRST, table_ids=(1,)))
-        happen(simulator.world, events.Fail(source_id=FIRST, partition_ids=(partition_of(simulator.world),)))
+        apply_event(simulator.world, events.Fail(source_id=FIRST, table_ids=(1,)))
+        apply_event(simulator.world, events.Fail(source_id=FIRST, partition_ids=(partition_of(simulator.world),)))
         served = await harness.refresh()
         truth = simulator.world.truth()
         failed = {(each.db_name, each.name) for each in truth.tables(FIRST) if each.status == "FAILED"}
@@ -84,7 +84,7 @@ async def test_the_simulated_failures_are_exactly_those_named(clock: ManualClock
 async def test_failures_that_do_not_move_cost_no_call(clock: ManualClock) -> None:
     async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
         for source_id in range(FIRST, FIRST + 4):
-            happen(simulator.world, events.Fail(source_id=source_id, share=0.5))
+            apply_event(simulator.world, events.Fail(source_id=source_id, share=0.5))
         async with harness_on(config_on(simulator.url), clock) as harness:
             before = await harness.refresh()
             assert list_calls(simulator) > 0
@@ -99,7 +99,7 @@ async def test_failures_that_do_not_move_cost_no_call(clock: ManualClock) -> Non
 
 async def test_without_the_collector_nothing_is_asked_and_nothing_is_served(clock: ManualClock) -> None:
     async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
-        happen(simulator.world, events.Fail(source_id=FIRST, share=0.5))
+        apply_event(simulator.world, events.Fail(source_id=FIRST, share=0.5))
         async with harness_on(config_on(simulator.url, failures={"enabled": False}), clock) as harness:
             served = await harness.refresh()
             assert list_calls(simulator) == 0
@@ -124,7 +124,7 @@ async def test_the_highest_ids_are_named_and_the_others_counted(
 async def test_many_failed_partitions_cost_few_calls_and_little_memory(clock: ManualClock, at_least: int) -> None:
     options = replace(STILL, sources=1, databases=1, tables=24, partitions=at_least * 14 // 100)
     async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
-        happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+        apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
         async with harness_on(config_on(simulator.url, {"timeout": "60s"}), clock) as harness:
             simulator.world.truth().data_source(FIRST)  # what the simulator itself remembers is no part of the measure
             tracemalloc.start()
@@ -282,7 +282,7 @@ async def test_a_missing_permission_is_said_once_and_nothing_else_suffers(clock:
     identity = replace(IDENTITY, actions=actions)
     async with Simulator(World(STILL, clock=clock), identities=[identity]) as simulator:
         for source_id in range(FIRST, FIRST + 4):
-            happen(simulator.world, events.Fail(source_id=source_id, share=0.5))
+            apply_event(simulator.world, events.Fail(source_id=source_id, share=0.5))
         config = config_on(simulator.url, {"concurrency": 1})
         async with harness_on(config, clock) as harness:
             with capture_logs() as lines:
@@ -304,7 +304,7 @@ async def test_a_missing_permission_is_said_once_and_nothing_else_suffers(clock:
 async def test_a_reload_ends_the_wait_after_a_refusal(clock: ManualClock) -> None:
     actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})
     async with Simulator(World(STILL, clock=clock), identities=[replace(IDENTITY, actions=actions)]) as simulator:
-        happen(simulator.world, events.Fail(source_id=FIRST, share=0.5))
+        apply_event(simulator.world, events.Fail(source_id=FIRST, share=0.5))
         async with harness_on(config_on(simulator.url), clock) as harness:
             await harness.refresh()
             simulator.identities.add(IDENTITY)
@@ -367,7 +367,7 @@ async def test_a_refresh_looks_up_so_many_partitions_and_the_next_goes_on(
 
 async def test_a_broken_count_does_not_hide_what_failed(clock: ManualClock) -> None:
     async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
-        happen(simulator.world, events.Fail(source_id=FIRST, share=0.5))
+        apply_event(simulator.world, events.Fail(source_id=FIRST, share=0.5))
         simulator.faults.add(Fault(kind="missing", operation="ListMmsDataSources", fields=("partitionsFailedNum",)))
         async with harness_on(config_on(simulator.url), clock) as harness:
             for _ in range(3):

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from exporter.exposition.families.metric_table import PARTS
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.harness import Harness, harness_on
 from tests.reading import Exposition, Labels
 
-AILING: Final = 2_000_001
+FAULTY_SOURCE: Final = 2_000_001
 """The data source in which things go wrong; there is one more."""
 STALE_AFTER: Final = 10.0
 FEW_JOBS: Final = 2
@@ -61,10 +61,10 @@ class Stage:
 def move(world: World, source_id: int, step: int) -> None:
     """Have one more table and one more partition of a source fail, and its job stop after the first step."""
     sound = [each.id for each in world.truth().partitions(source_id) if each.status != "FAILED"]
-    happen(world, events.Fail(source_id=source_id, table_ids=(step + 1,), partition_ids=tuple(sound[-1:])))
+    apply_event(world, events.Fail(source_id=source_id, table_ids=(step + 1,), partition_ids=tuple(sound[-1:])))
     for job in world.truth().jobs(source_id) if step == 1 else ():
         if job.status in UNFINISHED_JOB_STATUSES and not job.stopped:
-            happen(world, events.StopJob(source_id=source_id, job_id=job.id))
+            apply_event(world, events.StopJob(source_id=source_id, job_id=job.id))
 
 
 @asynccontextmanager

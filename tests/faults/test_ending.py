@@ -35,14 +35,14 @@ from exporter.cli.main import main
 sys.exit(main())
 """
 """The program, whose one function does not return while a file is there."""
-PLACES = {
+FAULT_TARGETS = {
     "rendering": ("exporter.exposition.rendering", "module.Renderer.render"),
     "reloading": ("exporter.config.loading", "module.load"),
     "resolving a name": ("socket", "module.getaddrinfo"),
 }
 
 
-@pytest.mark.parametrize(("module", "attribute"), PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize(("module", "attribute"), FAULT_TARGETS.values(), ids=FAULT_TARGETS)
 async def test_a_signal_ends_it_in_time_where_a_thread_is_stuck(
     simulator: Simulator, tmp_path: Path, module: str, attribute: str
 ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.simulator import Fault, ManualClock, Simulator, happen
+from exporter.simulator import Fault, ManualClock, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.faults.stage import Series, domain
@@ -27,7 +27,7 @@ async def test_refreshes_go_on_after_one_was_skipped_and_what_they_serve_is_righ
         running = asyncio.create_task(harness.refresher.run())
         async with asyncio.timeout(20):
             await until(lambda: skipped(harness) > 0)
-            happen(simulator.world, events.Fail(source_id=2_000_001, table_ids=(1,)))
+            apply_event(simulator.world, events.Fail(source_id=2_000_001, table_ids=(1,)))
             await until(lambda: simulator.calls["ListMmsDataSources", None] == 4)
         served = await harness.served()
         running.cancel()

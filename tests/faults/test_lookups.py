@@ -12,7 +12,7 @@ from exporter.mms.signing import Credential
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from exporter.simulator.faults.fault_plan import KINDS
 from tests.conftest import IDENTITY, config_on
-from tests.faults.expectations import AILMENTS, PLACES
+from tests.faults.expectations import FAULT_CASES, FAULT_TARGETS
 from tests.harness import harness_on
 from tests.mms.conftest import RecordingObserver
 from tests.reading import Exposition
@@ -46,8 +46,8 @@ def named(served: Exposition) -> int:
 async def test_what_was_found_is_kept_and_the_rest_is_found_when_the_fault_is_over(
     clock: ManualClock, kind: str
 ) -> None:
-    health_error, place = AILMENTS[kind], PLACES["GetMmsPartition"]
-    account = {"timeout": "250ms" if health_error.is_slow else "10s"}
+    case, place = FAULT_CASES[kind], FAULT_TARGETS["GetMmsPartition"]
+    account = {"timeout": "250ms" if case.is_slow else "10s"}
     async with (
         Simulator(World(WORLD, clock=clock), identities=[IDENTITY]) as simulator,
         harness_on(config_on(simulator.url, account, refresh={"stale_after": "1d"}), clock) as harness,
@@ -55,9 +55,9 @@ async def test_what_was_found_is_kept_and_the_rest_is_found_when_the_fault_is_ov
         await make_a_job_that_fails(simulator, clock)
         assert named(await harness.refresh()) == 1
         await make_a_job_that_fails(simulator, clock)
-        simulator.faults.add(fault_like(health_error.fault, operation="GetMmsPartition"))
+        simulator.faults.add(fault_like(case.fault, operation="GetMmsPartition"))
         served = await harness.refresh()
-        assert named(served) == 1 + (place.effect(health_error) == "harmless")
+        assert named(served) == 1 + (place.effect(case) == "harmless")
         assert served.value("mms_partitions", status="FAILED") == 2, "nothing else suffers"
         assert served.value("mms_up") == 1
         simulator.faults.clear()

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from exporter.errors import REASONS
 from exporter.exposition.telemetry import OPERATIONS
 from exporter.simulator.faults.fault_plan import KINDS
-from tests.faults.expectations import AILMENTS, PLACES, Ailment, Place, served_while_failing
-from tests.faults.stage import AILING, FEW_JOBS, MANY_JOBS, STEPS, Series, Stage, domain, stage
+from tests.faults.expectations import FAULT_CASES, FAULT_TARGETS, FaultCase, FaultTarget, served_while_failing
+from tests.faults.stage import FAULTY_SOURCE, FEW_JOBS, MANY_JOBS, STEPS, Series, Stage, domain, stage
 from tests.reading import Exposition
 
 SHORT_TIMEOUT = 0.25
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.leaping
 every_fault = pytest.mark.parametrize("kind", KINDS)
 every_operation = pytest.mark.parametrize(
     ("operation", "finished_jobs"),
-    [*((each, FEW_JOBS) for each in PLACES), ("ListMmsJobs", MANY_JOBS)],
-    ids=[*PLACES, "ListMmsJobs by status"],
+    [*((each, FEW_JOBS) for each in FAULT_TARGETS), ("ListMmsJobs", MANY_JOBS)],
+    ids=[*FAULT_TARGETS, "ListMmsJobs by status"],
 )
 
 
@@ -43,14 +43,14 @@ def healthy(finished_jobs: int) -> list[dict[Series, float]]:
 
 
 def test_the_matrix_has_a_row_for_every_fault_and_a_column_for_every_operation() -> None:
-    assert set(AILMENTS) == set(KINDS)
-    assert set(PLACES) == set(OPERATIONS)
+    assert set(FAULT_CASES) == set(KINDS)
+    assert set(FAULT_TARGETS) == set(OPERATIONS)
 
 
 @every_operation
 def test_the_story_moves_what_each_operation_feeds(healthy: list[dict[Series, float]], operation: str) -> None:
     """Else a figure that is kept would look like one that is read anew."""
-    first, second = ({key for key in step.items() if PLACES[operation].touches(key[0])} for step in healthy[:2])
+    first, second = ({key for key in step.items() if FAULT_TARGETS[operation].touches(key[0])} for step in healthy[:2])
     assert first
     assert first != second
 
@@ -61,10 +61,10 @@ async def test_in_the_first_refresh(
     healthy: list[dict[Series, float]], operation: str, finished_jobs: int, kind: str
 ) -> None:
     """What was not read is not there, and not 0; all else is; the next refresh after the fault is right."""
-    place, health_error = PLACES[operation], AILMENTS[kind]
-    async with stage(SHORT_TIMEOUT if health_error.is_slow else 10.0, finished_jobs) as running:
-        strike(running, place, health_error)
-        assert_served(await running.refresh(), place, health_error, healthy[0], before={})
+    place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
+    async with stage(SHORT_TIMEOUT if case.is_slow else 10.0, finished_jobs) as running:
+        strike(running, place, case)
+        assert_served(await running.refresh(), place, case, healthy[0], before={})
         running.simulator.faults.clear()
         assert domain(await running.refresh()) == healthy[1]
 
@@ -75,12 +75,12 @@ async def test_in_a_later_refresh(
     healthy: list[dict[Series, float]], operation: str, finished_jobs: int, kind: str
 ) -> None:
     """What was read before is kept until it is stale, and leaves; its freshness stays; the fault leaves no trace."""
-    place, health_error = PLACES[operation], AILMENTS[kind]
-    async with stage(SHORT_TIMEOUT if health_error.is_slow else 10.0, finished_jobs) as running:
+    place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
+    async with stage(SHORT_TIMEOUT if case.is_slow else 10.0, finished_jobs) as running:
         assert domain(await running.refresh()) == healthy[0]
-        strike(running, place, health_error)
-        assert_served(await running.refresh(), place, health_error, healthy[1], before=healthy[0])
-        assert_served(await running.refresh(), place, health_error, healthy[2], before=healthy[0], is_stale=True)
+        strike(running, place, case)
+        assert_served(await running.refresh(), place, case, healthy[1], before=healthy[0])
+        assert_served(await running.refresh(), place, case, healthy[2], before=healthy[0], is_stale=True)
         running.simulator.faults.clear()
         assert domain(await running.refresh()) == healthy[3]
 
@@ -89,9 +89,9 @@ async def test_in_a_later_refresh(
 @every_fault
 async def test_failures_that_stand_still_are_named_right_once_the_fault_is_over(operation: str, kind: str) -> None:
     """Nothing moves then that would have them read anew; the fault was met in two refreshes."""
-    place, health_error = PLACES[operation], AILMENTS[kind]
-    async with stage(SHORT_TIMEOUT if health_error.is_slow else 10.0) as running, stage() as healthy:
-        strike(running, place, health_error)
+    place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
+    async with stage(SHORT_TIMEOUT if case.is_slow else 10.0) as running, stage() as healthy:
+        strike(running, place, case)
         await running.refresh()
         await running.harness.refresh()
         running.simulator.faults.clear()
@@ -99,21 +99,21 @@ async def test_failures_that_stand_still_are_named_right_once_the_fault_is_over(
         assert {key for key in domain(await running.harness.refresh()) if place.touches(key)} == right
 
 
-def strike(running: Stage, place: Place, health_error: Ailment) -> None:
-    source_id = None if place.is_listing else AILING
-    running.simulator.faults.add(replace(health_error.fault, operation=place.operation, source_id=source_id))
+def strike(running: Stage, place: FaultTarget, case: FaultCase) -> None:
+    source_id = None if place.is_listing else FAULTY_SOURCE
+    running.simulator.faults.add(replace(case.fault, operation=place.operation, source_id=source_id))
 
 
 def assert_served(
     served: Exposition,
-    place: Place,
-    health_error: Ailment,
+    place: FaultTarget,
+    case: FaultCase,
     healthy: dict[Series, float],
     *,
     before: dict[Series, float],
     is_stale: bool = False,
 ) -> None:
-    found, effect = domain(served), place.effect(health_error)
+    found, effect = domain(served), place.effect(case)
     is_kept = bool(before) and not is_stale
     failing = (
         blind(healthy)
@@ -128,19 +128,19 @@ def assert_served(
         sure = {(key, value) for key, value in found.items() if key[0] != "mms_failed_omitted"}
         assert sure <= healthy.items(), "what is lost is not there; nothing takes its place"
         assert untouched(place, found) == untouched(place, healthy)
-    elif place.is_listing and health_error.hides is not None:
-        hidden = ("source_id", str(health_error.hides))
+    elif place.is_listing and case.hides is not None:
+        hidden = ("source_id", str(case.hides))
         assert [key for key, value in found.items() if hidden in key[1] and place.tells_success(key) and value] == []
         assert {key for key in found.items() if hidden not in key[0][1]} == {
             key for key in healthy.items() if hidden not in key[0][1]
         }
     else:
         assert untouched(place, found) == untouched(place, healthy)
-    assert_counted(served, place, health_error.reason if effect == "fails" else None)
+    assert_counted(served, place, case.reason if effect == "fails" else None)
     assert (effect == "loses") <= bool(served.by("mms_exporter_unexpected_values_total", "field"))
 
 
-def assert_counted(served: Exposition, place: Place, reason: str | None) -> None:
+def assert_counted(served: Exposition, place: FaultTarget, reason: str | None) -> None:
     """Check that failures are counted for the operation that failed, and under the one reason."""
     failures = served.having("mms_api_request_failures_total")
     assert {dict(labels)["reason"] for labels in failures} == set(REASONS)
@@ -148,7 +148,7 @@ def assert_counted(served: Exposition, place: Place, reason: str | None) -> None
     assert counted == ({(place.operation, reason)} if reason else set())
 
 
-def untouched(place: Place, found: dict[Series, float]) -> dict[Series, float]:
+def untouched(place: FaultTarget, found: dict[Series, float]) -> dict[Series, float]:
     """Return the figures of other operations; without the names of sources, which may be what is not so."""
     return {
         (name, frozenset(pair for pair in labels if pair[0] != "source")): value

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
-from exporter.simulator import Simulator, happen
+from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
 from tests.processes import Running, serving, write_config
 from tests.soak.resources import resources_of
@@ -31,7 +31,7 @@ RESET = struct.pack("ii", 1, 0)
 async def exporter(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Running]:
     """Provide the program serving a page of half a megabyte."""
     for _ in range(100):
-        happen(simulator.world, events.AddSource(moving=True))
+        apply_event(simulator.world, events.AddSource(moving=True))
     async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as running:
         await running.until_ready()
         yield running

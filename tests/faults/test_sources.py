@@ -9,10 +9,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from exporter.exposition.text import Format
-from exporter.simulator import Fault, ManualClock, Simulator, happen
+from exporter.simulator import Fault, ManualClock, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.conftest import config_on
-from tests.faults.stage import AILING, DOMAIN, STALE_AFTER, Series, domain
+from tests.faults.stage import DOMAIN, FAULTY_SOURCE, STALE_AFTER, Series, domain
 from tests.harness import harness_on
 from tests.reading import Exposition, read
 
@@ -37,7 +37,7 @@ async def test_after_every_change_the_next_refresh_is_what_a_new_exporter_would_
     async with harness_on(config, clock) as harness:
         await harness.refresh()
         for change in changes:
-            happen(simulator.world, change)
+            apply_event(simulator.world, change)
             served = domain(await harness.refresh())
             async with harness_on(config, clock) as new:
                 assert served == domain(await new.refresh()), change
@@ -61,7 +61,9 @@ async def test_an_id_that_changes_its_type_costs_its_source_and_hides_no_other(
 
 
 @pytest.mark.parametrize(
-    "given", [str(AILING), f" {AILING}\n", [AILING], True], ids=["digits", "spaced", "list", "bool"]
+    "given",
+    [str(FAULTY_SOURCE), f" {FAULTY_SOURCE}\n", [FAULTY_SOURCE], True],
+    ids=["digits", "spaced", "list", "bool"],
 )
 async def test_a_source_whose_id_is_no_number_any_more_is_kept_until_stale_and_right_when_it_is_one_again(
     simulator: Simulator, clock: ManualClock, given: object
@@ -70,21 +72,21 @@ async def test_a_source_whose_id_is_no_number_any_more_is_kept_until_stale_and_r
     config = config_on(simulator.url, refresh={"interval": "1s", "stale_after": f"{STALE_AFTER:g}s"})
     async with harness_on(config, clock) as harness:
         before = await harness.refresh()
-        row = msgspec.to_builtins(simulator.world.truth().data_sources()[AILING])
+        row = msgspec.to_builtins(simulator.world.truth().data_sources()[FAULTY_SOURCE])
         simulator.faults.add(
             Fault(kind="broken_rows", operation="ListMmsDataSources", rows=1, value={**row, "id": given})
         )
         kept = await harness.refresh()
-        assert figures(kept, AILING) == figures(before, AILING)
-        assert kept.value("mms_datasource_refresh_success", source_id=str(AILING)) == 0
+        assert figures(kept, FAULTY_SOURCE) == figures(before, FAULTY_SOURCE)
+        assert kept.value("mms_datasource_refresh_success", source_id=str(FAULTY_SOURCE)) == 0
         assert kept.value("mms_exporter_unexpected_values_total", field="row") == 1
         clock.advance(STALE_AFTER + 1)
         served = await harness.refresh()
         simulator.faults.clear()
         async with harness_on(config, clock) as new:
             healthy = await new.refresh()
-        assert not figures(served, AILING)
-        others = simulator.world.truth().data_sources().keys() - {AILING}
+        assert not figures(served, FAULTY_SOURCE)
+        others = simulator.world.truth().data_sources().keys() - {FAULTY_SOURCE}
         assert len(others) == 5
         assert [of_source(served, each) for each in others] == [of_source(healthy, each) for each in others]
         assert domain(await harness.refresh()) == domain(healthy)
@@ -115,7 +117,7 @@ async def test_no_text_of_mms_can_forge_a_series_or_a_help_line(
     config = config_on(simulator.url, watch=watch, tasks={"enabled": True})
     table = next(each for each in simulator.world.truth().tables(source_id) if each.id == 1)
     partition = next(simulator.world.truth().partitions(source_id))
-    happen(simulator.world, events.Fail(source_id=source_id, table_ids=(table.id,), partition_ids=(partition.id,)))
+    apply_event(simulator.world, events.Fail(source_id=source_id, table_ids=(table.id,), partition_ids=(partition.id,)))
     jobs = [job.id for job in simulator.world.truth().jobs(source_id)]
     objects = {"job": ("job_id", jobs), "table": ("table_id", [1]), "partition": ("partition_id", [partition.id])}
     async with harness_on(config, clock) as harness:
@@ -126,7 +128,7 @@ async def test_no_text_of_mms_can_forge_a_series_or_a_help_line(
             for field in fields - {"createTime", "lastUpdateTime", "eta", "lastDdlTime"}:
                 for each in ids:
                     raw = {"type": "set_text", "source_id": source_id, "field": field, "text": HOSTILE, name: each}
-                    happen(simulator.world, msgspec.convert(raw, events.SetText))
+                    apply_event(simulator.world, msgspec.convert(raw, events.SetText))
         await harness.refresh()
         page = harness.publisher.body(text_format, gzip=False)
     served = read(page)

@@ -23,7 +23,7 @@ from exporter.retry.journal import Entry, Journal, RetryRun, job_prefix, new_ent
 from exporter.retry.planning import RetryPlan
 from exporter.retry.selection import RetrySelection, read_plan
 from exporter.retry.sending import RetryContext, create_jobs
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY
 from tests.leaping import loops_of
@@ -81,7 +81,7 @@ class RetryEnv:
         return {name for name, status in self.statuses().items() if status == "FAILED"}
 
     def fail(self, share: float) -> None:
-        happen(self.world, events.Fail(source_id=SOURCE, share=share))
+        apply_event(self.world, events.Fail(source_id=SOURCE, share=share))
 
     def jobs(self) -> list[Job]:
         """Return the jobs that retries created."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from exporter.mms import models
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import creation, events
 
 from .caller import Caller
@@ -80,7 +80,7 @@ async def test_a_scope_is_migrated_and_nothing_else(
     body: dict[str, Any],
     holds: Callable[[str | None, str | None, str], bool],
 ) -> None:
-    happen(world, events.Fail(source_id=SOURCE, share=0.3))
+    apply_event(world, events.Fail(source_id=SOURCE, share=0.3))
     before = Units(world)
     job = await _created(caller, clock, body)
     clock.advance(world.options.job_seconds)
@@ -113,7 +113,7 @@ async def test_partition_filters_choose_by_value(
 
 
 async def test_partitions_are_migrated_by_id(caller: Caller, clock: ManualClock, world: World) -> None:
-    happen(world, events.Fail(source_id=SOURCE, share=0.5))
+    apply_event(world, events.Fail(source_id=SOURCE, share=0.5))
     failed = [row for row in world.truth().partitions(SOURCE) if row.status == "FAILED"]
     chosen = [row for row in failed if row.db_name == failed[0].db_name][:5]
     before = Units(world)
@@ -140,7 +140,7 @@ async def test_a_job_goes_from_init_over_doing_to_done(caller: Caller, clock: Ma
 
 
 async def test_what_failed_is_counted_as_a_retry(caller: Caller, clock: ManualClock, world: World) -> None:
-    happen(world, events.Fail(source_id=SOURCE, table_ids=(1,)))
+    apply_event(world, events.Fail(source_id=SOURCE, table_ids=(1,)))
     row = await _created(caller, clock, {"srcDbName": "sales", "tables": ["orders"]})
     tasks = await caller.everything("ListMmsTasks", f"/{SOURCE}/tasks", jobId=row["id"])
     assert {task["retriedTimes"] for task in tasks} == {1}
@@ -239,7 +239,7 @@ async def test_a_job_that_is_deleted_is_gone_and_migrates_nothing_more(
 ) -> None:
     row = await _created(caller, clock, {"srcDbName": "sales"})
     before = Units(world)
-    happen(world, events.RemoveJob(source_id=SOURCE, job_id=row["id"]))
+    apply_event(world, events.RemoveJob(source_id=SOURCE, job_id=row["id"]))
     clock.advance(world.options.job_seconds)
     assert row["id"] not in {job.id for job in world.truth().jobs(SOURCE)}
     assert not Units(world).changed_since(before)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator import ManualClock, World, WorldOptions, happen
+from exporter.simulator import ManualClock, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 
 from .caller import Caller
@@ -39,7 +39,7 @@ async def test_a_job_is_hidden_from_each_list_until_the_lag_is_over(
     caller: Caller, world: World, clock: ManualClock, filters: dict[str, str]
 ) -> None:
     lag(world, job_list_lag_seconds=LAG)
-    happen(world, events.Fail(source_id=SOURCE, share=1.0))
+    apply_event(world, events.Fail(source_id=SOURCE, share=1.0))
     job_id = await created(caller, clock, srcDbName="sales")
     clock.advance(LAG - 1)
     before = (await caller.get("ListMmsJobs", f"/{SOURCE}/jobs", **filters)).data
@@ -52,7 +52,7 @@ async def test_a_job_is_hidden_from_each_list_until_the_lag_is_over(
 
 
 async def test_the_status_of_a_job_lags_in_its_list_and_alone(caller: Caller, world: World, clock: ManualClock) -> None:
-    happen(world, events.Fail(source_id=SOURCE, share=1.0))
+    apply_event(world, events.Fail(source_id=SOURCE, share=1.0))
     job_id = await created(caller, clock, srcDbName="sales")
     clock.advance(world.options.job_seconds)
     lag(world, job_status_lag_seconds=world.options.job_seconds)
@@ -70,9 +70,9 @@ async def test_tables_and_partitions_lag_apart(
     table = next(row for row in world.truth().tables(SOURCE) if row.has_partitions)
     partition = next(row for row in world.truth().partitions(SOURCE) if row.table_id == table.id)
     number = {"table": table.id, "partition": partition.id}
-    happen(world, events.Mend(source_id=SOURCE, table_ids=(table.id,)))
+    apply_event(world, events.Succeed(source_id=SOURCE, table_ids=(table.id,)))
     clock.advance(LAG)
-    happen(world, events.Fail(source_id=SOURCE, table_ids=(table.id,)))
+    apply_event(world, events.Fail(source_id=SOURCE, table_ids=(table.id,)))
     lag(world, **{f"{kind}_lag_seconds": LAG})
 
     async def status(of: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exporter.mms import models
-from exporter.simulator import Simulator, World, WorldOptions, happen
+from exporter.simulator import Simulator, World, WorldOptions, apply_event
 from exporter.simulator.api.error_answers import Refusal
 from exporter.simulator.http.parameters import Query, like
 from exporter.simulator.world import events
@@ -141,7 +141,7 @@ def test_a_parameter_given_twice_is_refused() -> None:
 
 
 async def test_data_sources_by_name_type_and_region(caller: Caller, world: World) -> None:
-    happen(world, events.SetText(source_id=2000003, field="region", text="cn-beijing"))
+    apply_event(world, events.SetText(source_id=2000003, field="region", text="cn-beijing"))
     truth = world.truth().data_sources().values()
     by_name = await caller.everything("ListMmsDataSources", "", name="e-s_les")
     by_type = await caller.everything("ListMmsDataSources", "", type="HIVE")
@@ -273,7 +273,7 @@ async def test_tasks_are_filtered(caller: Caller) -> None:
 async def test_the_number_of_tasks_in_each_status_is_the_true_one_at_every_moment(
     caller: Caller, world: World, clock: ManualClock
 ) -> None:
-    happen(world, events.StopJob(source_id=SOURCE, job_id=next(world.truth().jobs(SOURCE)).id))
+    apply_event(world, events.StopJob(source_id=SOURCE, job_id=next(world.truth().jobs(SOURCE)).id))
     for _ in range(12):
         true = Counter(task.status for task in world.truth().tasks(SOURCE))
         for status in models.TASK_STATUSES:
@@ -286,7 +286,7 @@ async def test_the_number_of_tasks_in_each_status_is_the_true_one_at_every_momen
 async def test_partitions_of_a_large_share_are_paged_by_count() -> None:
     """A late page of many failed partitions opens only the tables it lies in."""
     world = World(WorldOptions(sources=1, special_sources=False, tables=200, partitions=100), clock=ManualClock())
-    happen(world, events.Fail(source_id=SOURCE, share=1.0))
+    apply_event(world, events.Fail(source_id=SOURCE, share=1.0))
     site = world.site(SOURCE)
     failed = site.inventory.totals(world.at(site).moment)[3].partitions_failed
     assert failed > 5000

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.mms import models
 from exporter.mms.record import record_from
-from exporter.simulator import ManualClock, World, WorldOptions, happen
+from exporter.simulator import ManualClock, World, WorldOptions, apply_event
 from exporter.simulator.api import lists, rows
 from exporter.simulator.api.pages import Tweaks
 from exporter.simulator.world import creation, events
@@ -76,13 +76,13 @@ def test_counters_agree_after_everything_that_can_happen() -> None:
         events.Stall(source_id=second.id),
         events.SetAgent(source_id=third.id, online=False),
     ):
-        happen(world, event)
+        apply_event(world, event)
         _assert_counters_agree(world)
     clock.advance(500)
-    happen(world, events.Stall(source_id=second.id, stalled=False))
-    happen(world, events.SetAgent(source_id=third.id, online=True))
-    happen(world, events.RemoveSource(source_id=first.id))
-    added = happen(world, events.AddSource(name="new"))
+    apply_event(world, events.Stall(source_id=second.id, stalled=False))
+    apply_event(world, events.SetAgent(source_id=third.id, online=True))
+    apply_event(world, events.RemoveSource(source_id=first.id))
+    added = apply_event(world, events.AddSource(name="new"))
     for _ in range(8):
         _assert_counters_agree(world)
         clock.advance(617.3)
@@ -111,7 +111,7 @@ def test_a_stopped_job_that_would_have_failed_is_not_counted_as_failed() -> None
     site = world.site(2000001)
     for job in site.roster.unfinished(world.at(site)):
         if job.stopped_at is None:
-            happen(world, events.StopJob(source_id=site.id, job_id=job.id))
+            apply_event(world, events.StopJob(source_id=site.id, job_id=job.id))
     clock.advance(10_000)
     _assert_counters_agree(world)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Final
 
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY
@@ -21,7 +21,7 @@ from tests.harness import harness_on
 from tests.processes import Running, serving
 from tests.reading import Exposition
 from tests.soak.configuration import WORLD, plain, written
-from tests.soak.resources import TELLING, Holding, resources_of, tasks_of
+from tests.soak.resources import TELLING, ProcessSnapshot, resources_of, tasks_of
 from tests.soak.scrapers import Scrapers
 from tests.soak.troubles import Troubles
 from tests.soak.verdict import differences, leaks, unexpected_lines
@@ -79,13 +79,13 @@ class Soak:
         async with harness_on(plain(self.simulator.url), self.clock) as harness:
             return await harness.refresh()
 
-    async def held(self) -> Holding:
+    async def held(self) -> ProcessSnapshot:
         """Return what the exporter holds between two refreshes."""
         async with asyncio.timeout(30):
             while True:
                 tasks = await tasks_of(self.pid, self.folder / "tasks.json")
                 if not any(name.startswith("refresh") for name in tasks):
-                    return Holding(resources_of(self.pid), tasks)
+                    return ProcessSnapshot(resources_of(self.pid), tasks)
                 await asyncio.sleep(0.05)
 
 
@@ -113,10 +113,10 @@ def options_of(options: WorldOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in options.__slots__}
 
 
-async def stir(run: Soak, dice: Random, seconds: float) -> None:
+async def stir(run: Soak, rng: Random, seconds: float) -> None:
     """Make trouble and scrape for a while, and print what there was."""
-    troubles = Troubles(run.simulator, run.clock, Random(dice.random()), run.reconfigure)
-    scrapers = Scrapers(run.exporter.urls[0], Random(dice.random()))
+    troubles = Troubles(run.simulator, run.clock, Random(rng.random()), run.reconfigure)
+    scrapers = Scrapers(run.exporter.urls[0], Random(rng.random()))
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
             for work in (troubles.run(), scrapers.run(), run.watch_memory()):
@@ -135,21 +135,21 @@ async def calm(run: Soak) -> None:
     run.simulator.identities.add(IDENTITY)
     run.reconfigure("plain")
     for source_id in world.source_ids():
-        happen(world, mended(world.truth(), source_id))
+        apply_event(world, mended(world.truth(), source_id))
     await run.until_true(seconds=30)
     for source_id in world.source_ids():
-        happen(world, events.Fail(source_id=source_id, share=0.02))
+        apply_event(world, events.Fail(source_id=source_id, share=0.02))
     await run.until_true(seconds=30)
 
 
-def mended(truth: Oracle, source_id: int) -> events.Mend:
+def mended(truth: Oracle, source_id: int) -> events.Succeed:
     """Return the event that leaves nothing failed in a source."""
     tables = tuple(each.id for each in truth.tables(source_id) if each.status == "FAILED")
     partitions = tuple(each.id for each in truth.partitions(source_id) if each.status == "FAILED")
-    return events.Mend(source_id=source_id, table_ids=tables, partition_ids=partitions)
+    return events.Succeed(source_id=source_id, table_ids=tables, partition_ids=partitions)
 
 
-def judge(run: Soak, before: Holding, after: Holding) -> None:
+def judge(run: Soak, before: ProcessSnapshot, after: ProcessSnapshot) -> None:
     """Note what the exporter holds at the end that it did not hold before."""
     print(f"before: {before}")
     print(f"after:  {after}")
@@ -175,12 +175,12 @@ async def main() -> int:
     seconds = float(os.environ.get("SOAK_SECONDS", "3600"))
     seed = int(os.environ.get("SOAK_SEED") or SystemRandom().randrange(1_000_000))
     print(f"soak of {seconds:g} s, SOAK_SEED={seed}", flush=True)
-    dice = Random(seed)
+    rng = Random(seed)
     async with soak(seed) as run:
-        await stir(run, dice, WARM_UP_SECONDS)
+        await stir(run, rng, WARM_UP_SECONDS)
         await calm(run)
         before = await run.held()
-        await stir(run, dice, seconds)
+        await stir(run, rng, seconds)
         await calm(run)
         judge(run, before, await run.held())
         await end(run)

@@ -44,7 +44,7 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Holding:
+class ProcessSnapshot:
     """What a process holds between two refreshes."""
 
     resources: Resources

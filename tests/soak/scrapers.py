@@ -22,7 +22,7 @@ class Scrapers:
     """All who scrape one exporter, and what they did."""
 
     url: str
-    dice: Random
+    rng: Random
     counts: Counter[str] = field(default_factory=Counter)
 
     async def run(self) -> None:
@@ -37,10 +37,10 @@ class Scrapers:
         while True:
             await way(session)
             self.counts[way.__name__.strip("_")] += 1
-            await asyncio.sleep(self.dice.uniform(0, 0.5))
+            await asyncio.sleep(self.rng.uniform(0, 0.5))
 
     async def _scrape(self, session: ClientSession) -> None:
-        headers = {"accept": self.dice.choice(ACCEPTS), "accept-encoding": self.dice.choice(("gzip", "identity"))}
+        headers = {"accept": self.rng.choice(ACCEPTS), "accept-encoding": self.rng.choice(("gzip", "identity"))}
         async with session.get("/metrics", headers=headers) as response:
             body = await response.read()
             assert response.status == 200
@@ -50,7 +50,7 @@ class Scrapers:
         assert read(page).value("mms_exporter_config_last_reload_successful") is not None
 
     async def _look_around(self, session: ClientSession) -> None:
-        async with session.get(self.dice.choice(PATHS)) as response:
+        async with session.get(self.rng.choice(PATHS)) as response:
             await response.read()
             assert response.status in {200, 404, 503}
 
@@ -62,7 +62,7 @@ class Scrapers:
         """Read a byte now and then, and not to the end."""
         reader, writer = await self._connection()
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        for _byte in range(self.dice.randrange(100)):
+        for _byte in range(self.rng.randrange(100)):
             if not await reader.read(1):
                 break
             await asyncio.sleep(0.05)
@@ -71,14 +71,14 @@ class Scrapers:
     async def _leave(self, _: ClientSession) -> None:
         """Connect, and leave without a word or in the middle of one."""
         _reader, writer = await self._connection()
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"[: self.dice.randrange(30)])
-        await asyncio.sleep(self.dice.uniform(0, 1))
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"[: self.rng.randrange(30)])
+        await asyncio.sleep(self.rng.uniform(0, 1))
         writer.transport.abort()
 
     async def _babble(self, _: ClientSession) -> None:
         """Say what is no HTTP."""
         reader, writer = await self._connection()
-        writer.write(self.dice.randbytes(self.dice.randrange(1, 2000)) + b"\r\n\r\n")
+        writer.write(self.rng.randbytes(self.rng.randrange(1, 2000)) + b"\r\n\r\n")
         try:
             async with asyncio.timeout(2):
                 answer = await reader.read(12)

@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY
 from tests.harness import harness_on
 from tests.reading import Exposition, Labels
 from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT, plain
-from tests.soak.resources import Holding, Resources
+from tests.soak.resources import ProcessSnapshot, Resources
 from tests.soak.troubles import FIRST
 from tests.soak.verdict import FAMILIES, MAX_GROWTH_BYTES, MOMENTARY, SUCCESSES, differences, leaks, unexpected_lines
 
@@ -37,7 +37,7 @@ async def read() -> AsyncIterator[tuple[Exposition, Oracle]]:
     clock = ManualClock()
     world = World(replace(OPTIONS, idle_share=0), clock=clock)
     for source_id in world.source_ids():
-        happen(world, events.Fail(source_id=source_id, share=0.3))
+        apply_event(world, events.Fail(source_id=source_id, share=0.3))
     async with (
         Simulator(world, identities=[IDENTITY]) as simulator,
         harness_on(plain(simulator.url), clock) as harness,
@@ -159,13 +159,15 @@ def test_what_troubles_make_it_say_is_expected(message: str) -> None:
     assert unexpected_lines([LINE.format("warning", message)]) == []
 
 
-HELD = Holding(Resources(threads=5, files=9, sockets=10, resident_bytes=0), Counter({"account test": 1, "publish": 1}))
+HELD = ProcessSnapshot(
+    Resources(threads=5, files=9, sockets=10, resident_bytes=0), Counter({"account test": 1, "publish": 1})
+)
 
 
-def held(tasks: Iterable[str] = (), **more: int) -> Holding:
+def held(tasks: Iterable[str] = (), **more: int) -> ProcessSnapshot:
     """Return what is held with so much more."""
     resources = {name: getattr(HELD.resources, name) + number for name, number in more.items()}
-    return Holding(replace(HELD.resources, **resources), HELD.tasks + Counter(tasks))
+    return ProcessSnapshot(replace(HELD.resources, **resources), HELD.tasks + Counter(tasks))
 
 
 @pytest.mark.parametrize(
@@ -177,10 +179,10 @@ def held(tasks: Iterable[str] = (), **more: int) -> Holding:
         (held(files=1), "files leaked"),
         (held(sockets=CONNECTIONS_PER_ACCOUNT + 1), "sockets leaked"),
         (held(tasks=["account other"]), "tasks are others"),
-        (Holding(HELD.resources, Counter({"publish": 1})), "tasks are others"),
+        (ProcessSnapshot(HELD.resources, Counter({"publish": 1})), "tasks are others"),
     ],
 )
-def test_what_is_held_at_the_end_and_was_not_before_is_found(after: Holding, finding: str | None) -> None:
+def test_what_is_held_at_the_end_and_was_not_before_is_found(after: ProcessSnapshot, finding: str | None) -> None:
     found = leaks(HELD, after, [1])
     assert [each.partition(":")[0] for each in found] == ([finding] if finding else [])
 

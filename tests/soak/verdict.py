@@ -12,7 +12,7 @@ from exporter.simulator.world.oracle import Oracle
 from tests.collect.test_accuracy import assert_jobs_equal, assert_row_equals, assert_watched_equals, names
 from tests.reading import Exposition, Labels
 from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT
-from tests.soak.resources import Holding
+from tests.soak.resources import ProcessSnapshot
 
 EXPECTED_LINES: Final = (
     r"level=info msg=listening",
@@ -102,7 +102,7 @@ def _assert_tasks_equal(served: Exposition, truth: Oracle, source_id: int) -> No
     assert served.by("mms_tasks", "status", source_id=str(source_id)) == {each: counts[each] for each in TASK_STATUSES}
 
 
-def leaks(before: Holding, after: Holding, resident: list[int]) -> list[str]:
+def leaks(before: ProcessSnapshot, after: ProcessSnapshot, resident: list[int]) -> list[str]:
     """Return what is held after a run that was not held before; `resident` is the memory during it, in bytes."""
     held, holds = before.resources, after.resources
     claims = {

@@ -1,10 +1,10 @@
 """The story of one migration, chapter by chapter: what happens in MMS, and whom it wakes.
 
-Each chapter listens for exactly what its cause brings; `Pager.hears` fails on anything else.
+Each chapter listens for exactly what its cause brings; `AlertmanagerReceiver.hears` fails on anything else.
 """
 
 from tests.story import overview
-from tests.story.pager import began, ended
+from tests.story.alertmanager_receiver import began, ended
 from tests.story.servers import until
 from tests.story.stage import Stage
 
@@ -27,7 +27,7 @@ async def healthy(stage: Stage) -> None:
 
 async def agent_out(stage: Stage) -> None:
     """Take an agent off while work is left; from now on another source stands still, with nothing else to be seen."""
-    prod, pager = stage.prod, stage.pager
+    prod, receiver = stage.prod, stage.receiver
 
     async def is_doing() -> bool:
         return prod.is_doing(prod.ids[BIGQUERY])
@@ -35,65 +35,65 @@ async def agent_out(stage: Stage) -> None:
     await until(is_doing, "partitions are being migrated")
     prod.stall(prod.ids[BIGQUERY])
     prod.set_agent(prod.ids[HIVE], online=False)
-    await pager.hears("prod", began("MmsAgentOffline", HIVE))
+    await receiver.hears("prod", began("MmsAgentOffline", HIVE))
     prod.set_agent(prod.ids[HIVE], online=True)
-    await pager.hears("prod", ended("MmsAgentOffline", HIVE))
+    await receiver.hears("prod", ended("MmsAgentOffline", HIVE))
 
 
 async def burst_of_failures(stage: Stage) -> None:
     """Let much fail at once: one page, then tickets for what stays failed, until it is tried again with success."""
-    prod, pager = stage.prod, stage.pager
+    prod, receiver = stage.prod, stage.receiver
     assert prod.fail_tables(prod.ids[HIVE], BURST_TABLES) > 100
     prod.set_agent(prod.ids[AT_REST], online=False)
-    await pager.hears("prod", began("MmsFailureBurst", HIVE))
+    await receiver.hears("prod", began("MmsFailureBurst", HIVE))
     silenced = ("MmsPartitionsFailed", "MmsTablesFailed", "MmsFailureRatioHigh")
     await stage.alertmanager.until_silenced("MmsFailureBurst", "prod", *silenced[:2])
     tickets = [began(alert, HIVE) for alert in silenced]
     # An agent that nothing waits for is told as well, at about the same time.
-    await pager.hears("prod", ended("MmsFailureBurst", HIVE), *tickets, began("MmsAgentOfflineAtRest", AT_REST))
+    await receiver.hears("prod", ended("MmsFailureBurst", HIVE), *tickets, began("MmsAgentOfflineAtRest", AT_REST))
     await overview.shows_what_is(stage)
     prod.set_agent(prod.ids[AT_REST], online=True)
     prod.retry(prod.ids[HIVE])
-    await pager.hears("prod", *(ended(alert, HIVE) for alert in silenced))
+    await receiver.hears("prod", *(ended(alert, HIVE) for alert in silenced))
     await stage.alertmanager.until_gone("MmsAgentOfflineAtRest", "prod")
 
 
 async def stall(stage: Stage) -> None:
     """Let what stands still begin to fail: a page, and when that is over the ticket that it stands still."""
-    prod, pager = stage.prod, stage.pager
+    prod, receiver = stage.prod, stage.receiver
     prod.fail_partitions(prod.ids[BIGQUERY], 3)
-    await pager.hears("prod", began("MmsNoSuccess", BIGQUERY))
+    await receiver.hears("prod", began("MmsNoSuccess", BIGQUERY))
     await stage.alertmanager.until_silenced("MmsNoSuccess", "prod", "MmsPartitionsFailed", "MmsMigrationStalled")
-    await pager.hears("prod", ended("MmsNoSuccess", BIGQUERY), began("MmsMigrationStalled", BIGQUERY))
+    await receiver.hears("prod", ended("MmsNoSuccess", BIGQUERY), began("MmsMigrationStalled", BIGQUERY))
     prod.stall(prod.ids[BIGQUERY], stalled=False)
-    await pager.hears("prod", ended("MmsMigrationStalled", BIGQUERY))
+    await receiver.hears("prod", ended("MmsMigrationStalled", BIGQUERY))
 
 
 async def throttling(stage: Stage) -> None:
     """Let MMS find the calls too many."""
     fault = stage.prod.throttle(THROTTLED_SHARE)
-    await stage.pager.hears("prod", began("MmsThrottled"))
+    await stage.receiver.hears("prod", began("MmsThrottled"))
     stage.prod.relent(fault)
-    await stage.pager.hears("prod", ended("MmsThrottled"))
+    await stage.receiver.hears("prod", ended("MmsThrottled"))
 
 
 async def credentials_refused(stage: Stage) -> None:
     """Let the key not be known any more: told once, as what it is, however much follows from it."""
     stage.prod.forget_key()
-    await stage.pager.hears("prod", began("MmsCredentialsRefused"))
+    await stage.receiver.hears("prod", began("MmsCredentialsRefused"))
     followers = ("MmsAccountUnreadable", "MmsSourceStale", "MmsCollectorStale")
     await stage.alertmanager.until_silenced("MmsCredentialsRefused", "prod", *followers)
     await overview.shows_that_nothing_is_known(stage)
     stage.prod.know_key()
-    await stage.pager.hears("prod", ended("MmsCredentialsRefused"))
+    await stage.receiver.hears("prod", ended("MmsCredentialsRefused"))
 
 
 async def exporter_gone(stage: Stage) -> None:
     """Kill the exporter and start it again; nothing else is told meanwhile, or for its having been away."""
     await stage.exporter.kill()
-    await stage.pager.hears("", began("MmsExporterAbsent"))
+    await stage.receiver.hears("", began("MmsExporterAbsent"))
     await stage.exporter.start()
-    await stage.pager.hears("", ended("MmsExporterAbsent"))
+    await stage.receiver.hears("", ended("MmsExporterAbsent"))
 
 
 async def configuration_refused(stage: Stage) -> None:
@@ -101,10 +101,10 @@ async def configuration_refused(stage: Stage) -> None:
     good = stage.exporter.file.read_text()
     stage.exporter.file.write_text(good + "nonsense: true\n")
     assert await stage.exporter.reload(stage.session) == 400
-    await stage.pager.hears("", began("MmsConfigReloadFailed"))
+    await stage.receiver.hears("", began("MmsConfigReloadFailed"))
     stage.exporter.file.write_text(good)
     assert await stage.exporter.reload(stage.session) == 200
-    await stage.pager.hears("", ended("MmsConfigReloadFailed"))
+    await stage.receiver.hears("", ended("MmsConfigReloadFailed"))
 
 
 async def end(stage: Stage) -> None:
@@ -112,6 +112,6 @@ async def end(stage: Stage) -> None:
     prod = stage.prod
     prod.retry(prod.ids[BIGQUERY])
     prod.clock.leap(86400)
-    await stage.pager.hears("prod", *(began("MmsMigrationFinished", source) for source in (HIVE, BIGQUERY)))
+    await stage.receiver.hears("prod", *(began("MmsMigrationFinished", source) for source in (HIVE, BIGQUERY)))
     await overview.shows_what_is(stage)
     await stage.alertmanager.until_gone("MmsMigrationFinished", "prod")

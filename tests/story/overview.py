@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.story.asking import figure
+from tests.story.dashboard_queries import figure
 from tests.story.servers import until
 from tests.story.stage import Stage
 from tests.story.worlds import Figures

@@ -11,7 +11,7 @@ from pathlib import Path
 from aiohttp import ClientSession, ClientTimeout
 
 from tests.processes import Running, serving
-from tests.story.pager import Pager, listening
+from tests.story.alertmanager_receiver import AlertmanagerReceiver, listening
 from tests.story.servers import Alertmanager, Prometheus, alertmanager_telling, kept_port, prometheus_watching
 from tests.story.time_scale import stretched
 from tests.story.worlds import Account, accounts
@@ -84,7 +84,7 @@ class Stage:
     exporter: Exporter
     prometheus: Prometheus
     alertmanager: Alertmanager
-    pager: Pager
+    receiver: AlertmanagerReceiver
     session: ClientSession
     start: float = field(default_factory=time.time)
     """In Unix seconds."""
@@ -105,13 +105,13 @@ async def staged(folder: Path, *, server: str = "PROMETHEUS", day_factor: int = 
         file.write_text(configuration(prod, lab))
         exporter = Exporter(stack.enter_context(kept_port()), file)
         stack.push_async_callback(exporter.close)
-        pager = await stack.enter_async_context(listening())
+        receiver = await stack.enter_async_context(listening())
         _, alertmanager = await asyncio.gather(
             exporter.start(),
-            stack.enter_async_context(alertmanager_telling(pager.url, folder, session)),
+            stack.enter_async_context(alertmanager_telling(receiver.url, folder, session)),
         )
         watching = prometheus_watching(
             exporter.port, alertmanager, folder, session, server=server, day_factor=day_factor
         )
         prometheus = await stack.enter_async_context(watching)
-        yield Stage(prod, lab, exporter, prometheus, alertmanager, pager, session)
+        yield Stage(prod, lab, exporter, prometheus, alertmanager, receiver, session)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator import happen
+from exporter.simulator import apply_event
 from exporter.simulator.world import events
 from tests.processes import Ended, run
 from tests.reading import read
-from tests.story.pager import began
+from tests.story.alertmanager_receiver import began
 from tests.story.servers import until
 from tests.story.stage import Stage, staged
 from tests.story.time_scale import SLOWDOWN
@@ -38,15 +38,15 @@ async def test_what_failed_is_named_migrated_again_and_told_no_more(tmp_path: Pa
         assert len(failed) > 3
         await until(lambda: is_named_everywhere(stage, failed), "all that failed is named, and nothing else")
         alerts = [began(alert, AT_REST) for alert in ("MmsTablesFailed", "MmsPartitionsFailed")]
-        await stage.pager.hears("prod", *alerts)
+        await stage.receiver.hears("prod", *alerts)
 
         retried = await command(stage, "retry", "--failed", "--yes", "--watch")
         assert retried.code == 0, retried.out + retried.err
         assert migrated(stage) == broken
         assert statuses(stage) == before, "all is done again, and nothing else was touched"
         await until(lambda: is_named_everywhere(stage, set()), "nothing is named any more")
-        await stage.pager.hears("prod", *(each._replace(status="resolved") for each in alerts))
-        assert stage.pager.rest() == {}
+        await stage.receiver.hears("prod", *(each._replace(status="resolved") for each in alerts))
+        assert stage.receiver.rest() == {}
         assert stage.prometheus.complaints() == []
 
 
@@ -58,12 +58,12 @@ def break_some(stage: Stage) -> tuple[set[int], set[str]]:
     prod, source_id = stage.prod, stage.prod.ids[AT_REST]
     tables = prod.world.truth().tables(source_id)
     plain = next(table for table in tables if not table.has_partitions)
-    happen(prod.world, events.Fail(source_id=source_id, table_ids=(plain.id,)))
+    apply_event(prod.world, events.Fail(source_id=source_id, table_ids=(plain.id,)))
     prod.fail_partitions(source_id, 2)
     whole = next(
         table for table in prod.world.truth().tables(source_id) if table.has_partitions and table.status == "DONE"
     )
-    happen(prod.world, events.Fail(source_id=source_id, table_ids=(whole.id,)))
+    apply_event(prod.world, events.Fail(source_id=source_id, table_ids=(whole.id,)))
     truth = prod.world.truth()
     partitions = {partition.id for partition in truth.partitions(source_id) if partition.status == "FAILED"}
     return partitions, {plain.name or ""}

@@ -12,7 +12,7 @@ import pytest
 
 from tests.grafana.checked_in import NAMES
 from tests.rules.loading import ALERTS, RECORDS
-from tests.story import asking, migration
+from tests.story import dashboard_queries, migration
 from tests.story.stage import Stage, staged
 from tests.story.time_scale import SLOWDOWN
 from tests.story.troubles import job_stopped, troubles
@@ -29,8 +29,8 @@ DAY_FACTOR = 90
 async def test_a_migration_is_told_as_it_goes(tmp_path: Path, server: str) -> None:
     async with staged(tmp_path, server=server) as stage:
         await _tell(stage)
-        assert stage.pager.rest() == {}
-        assert stage.pager.alerts() == ALERTS.keys() - TOO_LONG
+        assert stage.receiver.rest() == {}
+        assert stage.receiver.alerts() == ALERTS.keys() - TOO_LONG
         await _rules_worked(stage)
         await _dashboards_had_data(stage)
         assert stage.prometheus.complaints() == []
@@ -43,7 +43,7 @@ async def test_a_migration_is_told_as_it_goes(tmp_path: Path, server: str) -> No
 async def test_a_job_that_is_stopped_for_a_day_is_told(tmp_path: Path) -> None:
     async with staged(tmp_path, day_factor=DAY_FACTOR) as stage:
         await job_stopped(stage)
-        assert stage.pager.alerts() == TOO_LONG
+        assert stage.receiver.alerts() == TOO_LONG
 
 
 async def _tell(stage: Stage) -> None:
@@ -64,20 +64,26 @@ async def _rules_worked(stage: Stage) -> None:
     """Each rule was evaluated without an error, and each record had a value."""
     assert [(rule["name"], rule["health"]) for rule in await stage.prometheus.rules() if rule["health"] != "ok"] == []
     now = time.time()
-    found = {record: await stage.prometheus.over(record, stage.start, now, asking.STEP) for record in RECORDS}
-    assert [record for record, series in found.items() if not asking.has_figures(series)] == []
+    found = {
+        record: await stage.prometheus.over(record, stage.start, now, dashboard_queries.STEP) for record in RECORDS
+    }
+    assert [record for record, series in found.items() if not dashboard_queries.has_figures(series)] == []
 
 
 async def _dashboards_had_data(stage: Stage) -> None:
     """Each query of a panel or an annotation found something at some time, and each variable has values."""
     now, empty = time.time(), []
     for name in NAMES:
-        for asked in asking.queries_over_time(name):
-            query = asking.filled_in(asked.expr, now - stage.start)
-            if not asking.has_figures(await stage.prometheus.over(query, stage.start, now, asking.STEP)):
+        for asked in dashboard_queries.queries_over_time(name):
+            query = dashboard_queries.filled_in(asked.expr, now - stage.start)
+            if not dashboard_queries.has_figures(
+                await stage.prometheus.over(query, stage.start, now, dashboard_queries.STEP)
+            ):
                 empty.append(asked)
-        for selector, label in asking.variables(name):
-            assert await stage.prometheus.label_values(label, asking.filled_in(selector), stage.start, now), (
+        for selector, label in dashboard_queries.variables(name):
+            assert await stage.prometheus.label_values(
+                label, dashboard_queries.filled_in(selector), stage.start, now
+            ), (
                 name,
                 label,
             )

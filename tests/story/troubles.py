@@ -1,6 +1,6 @@
 """The troubles of another account, each with a cause of its own, told beside the story of the migration."""
 
-from tests.story.pager import began, ended
+from tests.story.alertmanager_receiver import began, ended
 from tests.story.servers import until
 from tests.story.stage import MAX_SERIES, Stage
 from tests.story.time_scale import SLOWDOWN
@@ -30,7 +30,7 @@ async def sources_in_trouble(stage: Stage) -> None:
         ("MmsJobOverdue", late),
         ("MmsMetadataOld", old),
     )
-    await stage.pager.hears("lab", *(began(*each) for each in of_each))
+    await stage.receiver.hears("lab", *(began(*each) for each in of_each))
     await stage.alertmanager.until_silenced("MmsSourceStartFailed", "lab", "MmsAgentOffline")
     lab.say(start_id, "status", "STARTED")
     lab.say(stop_id, "status", "STARTED")
@@ -38,12 +38,12 @@ async def sources_in_trouble(stage: Stage) -> None:
     lab.say(late_id, "eta", "", job_id=job_id)
     lab.stall(late_id, stalled=False)
     lab.say_when(old_id, "lastUpdateTime", 0)
-    await stage.pager.hears("lab", *(ended(*each) for each in of_each))
+    await stage.receiver.hears("lab", *(ended(*each) for each in of_each))
 
 
 async def jobs_in_trouble(stage: Stage) -> None:
     """Let a job fail, and its table with it, and stop others, too many to be shown. It ends with their sources."""
-    lab, pager = stage.lab, stage.pager
+    lab, receiver = stage.lab, stage.receiver
     (failing, failing_id), (full, full_id), *_ = _sources(stage)
     lab.clock.run(0)
     stopped = lab.migrate(full_id, MAX_SERIES)
@@ -51,12 +51,12 @@ async def jobs_in_trouble(stage: Stage) -> None:
     lab.clock.leap(lab.world.options.async_task_seconds + 1)
     lab.stop_jobs(full_id, stopped)
     lab.clock.run()
-    await pager.hears(
+    await receiver.hears(
         "lab", began("MmsJobFailed", failing), began("MmsTablesFailed", failing), began("MmsSeriesOmitted", full)
     )
     lab.remove(failing_id)
     lab.remove(full_id)
-    await pager.hears("lab", ended("MmsJobFailed", failing), ended("MmsTablesFailed", failing))
+    await receiver.hears("lab", ended("MmsJobFailed", failing), ended("MmsTablesFailed", failing))
     await stage.alertmanager.until_gone("MmsSeriesOmitted", "lab")
 
 
@@ -69,42 +69,42 @@ async def job_stopped(stage: Stage) -> None:
     lab.clock.leap(lab.world.options.async_task_seconds + 1)
     lab.stop_jobs(source_id, stopped)
     lab.clock.run()
-    await stage.pager.hears("lab", began("MmsJobStopped", source))
+    await stage.receiver.hears("lab", began("MmsJobStopped", source))
     lab.remove(source_id)
-    await stage.pager.hears("lab", ended("MmsJobStopped", source))
+    await stage.receiver.hears("lab", ended("MmsJobStopped", source))
 
 
 async def permission_refused(stage: Stage) -> None:
     """Take a permission away: that is told, and not that figures grow old."""
     stage.lab.forbid(JOBS)
-    await stage.pager.hears("lab", began("MmsPermissionRefused"))
+    await stage.receiver.hears("lab", began("MmsPermissionRefused"))
     await stage.alertmanager.until_silenced("MmsPermissionRefused", "lab", "MmsSourceStale", "MmsCollectorStale")
     stage.lab.know_key()
-    await stage.pager.hears("lab", ended("MmsPermissionRefused"))
+    await stage.receiver.hears("lab", ended("MmsPermissionRefused"))
 
 
 async def source_unreadable(stage: Stage) -> None:
     """Keep the jobs of one source from being read: it is told to be old, and its collector is not beside it."""
     *_, (source, source_id), _ = _sources(stage)
     fault = stage.lab.refuse(JOBS, source_id)
-    await stage.pager.hears("lab", began("MmsSourceStale", source))
+    await stage.receiver.hears("lab", began("MmsSourceStale", source))
     await stage.alertmanager.until_silenced("MmsSourceStale", "lab", "MmsCollectorStale")
     stage.lab.relent(fault)
-    await stage.pager.hears("lab", ended("MmsSourceStale", source))
+    await stage.receiver.hears("lab", ended("MmsSourceStale", source))
 
 
 async def sources_unreadable_in_turn(stage: Stage) -> None:
     """Let one source be read, then the other: none is old, but their collector never succeeds."""
     lab = stage.lab
     *_, (one, one_id), (other, other_id) = _sources(stage)
-    while not stage.pager.was_told("lab"):
+    while not stage.receiver.was_told("lab"):
         fault = lab.refuse(JOBS, one_id)
         await _until_unread(stage, one)
         # Between two refreshes: within one, the other would be refused as well.
         lab.relent(fault)
         one, one_id, other, other_id = other, other_id, one, one_id
-    await stage.pager.hears("lab", began("MmsCollectorStale"))
-    await stage.pager.hears("lab", ended("MmsCollectorStale"))
+    await stage.receiver.hears("lab", began("MmsCollectorStale"))
+    await stage.receiver.hears("lab", ended("MmsCollectorStale"))
 
 
 async def _until_unread(stage: Stage, source: str) -> None:
@@ -120,11 +120,11 @@ async def _until_unread(stage: Stage, source: str) -> None:
 async def account_unreadable(stage: Stage) -> None:
     """Keep the whole account from being read: that is told, and nothing that follows from it."""
     fault = stage.lab.refuse("ListMmsDataSources")
-    await stage.pager.hears("lab", began("MmsAccountUnreadable"))
+    await stage.receiver.hears("lab", began("MmsAccountUnreadable"))
     followers = ("MmsSourceStale", "MmsCollectorStale")
     await stage.alertmanager.until_silenced("MmsAccountUnreadable", "lab", *followers)
     stage.lab.relent(fault)
-    await stage.pager.hears("lab", ended("MmsAccountUnreadable"))
+    await stage.receiver.hears("lab", ended("MmsAccountUnreadable"))
 
 
 async def troubles(stage: Stage) -> None:

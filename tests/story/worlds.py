@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from exporter.mms.models import DataSource
-from exporter.simulator import Fault, Simulator, World, WorldOptions, happen
+from exporter.simulator import Fault, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.api.operations import OPERATIONS
 from exporter.simulator.world import creation, events
 from tests.conftest import IDENTITY
@@ -103,7 +103,7 @@ class Account:
 
     def say(self, source_id: int, field: str, text: str, *, job_id: int | None = None) -> None:
         """Let a text field of a source, or of a job, have a value."""
-        happen(self.world, events.SetText(source_id=source_id, field=field, text=text, job_id=job_id))
+        apply_event(self.world, events.SetText(source_id=source_id, field=field, text=text, job_id=job_id))
 
     def say_when(self, source_id: int, field: str, seconds_ago: float, *, job_id: int | None = None) -> None:
         """Likewise a time, counted back from the machine's."""
@@ -112,11 +112,11 @@ class Account:
 
     def set_agent(self, source_id: int, *, online: bool) -> None:
         """Take an agent off, or bring it back."""
-        happen(self.world, events.SetAgent(source_id=source_id, online=online))
+        apply_event(self.world, events.SetAgent(source_id=source_id, online=online))
 
     def stall(self, source_id: int, *, stalled: bool = True) -> None:
         """Let a source stand still, or go on."""
-        happen(self.world, events.Stall(source_id=source_id, stalled=stalled))
+        apply_event(self.world, events.Stall(source_id=source_id, stalled=stalled))
 
     def is_doing(self, source_id: int) -> bool:
         """Tell whether a partition of a source is being migrated."""
@@ -126,7 +126,7 @@ class Account:
         """Let so many done tables fail as a whole; return how many units failed."""
         done = [table.id for table in self.world.truth().tables(source_id) if table.status == "DONE"]
         assert len(done) >= count
-        return happen(self.world, events.Fail(source_id=source_id, table_ids=tuple(done[:count])))
+        return apply_event(self.world, events.Fail(source_id=source_id, table_ids=tuple(done[:count])))
 
     def fail_partitions(self, source_id: int, count: int) -> None:
         """Let so many partitions of one done table fail, and leave it others."""
@@ -135,7 +135,7 @@ class Account:
             each for each in truth.tables(source_id) if each.status == "DONE" and (each.partitions or 0) > count
         )
         ids = [each.id for each in truth.partitions(source_id) if each.table_id == table.id]
-        happen(self.world, events.Fail(source_id=source_id, partition_ids=tuple(ids[:count])))
+        apply_event(self.world, events.Fail(source_id=source_id, partition_ids=tuple(ids[:count])))
 
     def retry(self, source_id: int) -> None:
         """Make jobs that migrate again what failed."""
@@ -165,7 +165,7 @@ class Account:
     def stop_jobs(self, source_id: int, job_ids: list[int]) -> None:
         """Stop jobs that have just begun."""
         for job_id in job_ids:
-            happen(self.world, events.StopJob(source_id=source_id, job_id=job_id))
+            apply_event(self.world, events.StopJob(source_id=source_id, job_id=job_id))
 
     def unfinished_job(self, source_id: int) -> int:
         """Return the id of a job that runs."""
@@ -174,7 +174,7 @@ class Account:
 
     def remove(self, source_id: int) -> None:
         """Let a source be deleted."""
-        happen(self.world, events.RemoveSource(source_id=source_id))
+        apply_event(self.world, events.RemoveSource(source_id=source_id))
 
     def forbid(self, operation: str) -> None:
         """Take one permission away from the account's key."""

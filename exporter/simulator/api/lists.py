@@ -12,7 +12,7 @@ from exporter.simulator.http.parameters import Match, Query
 from exporter.simulator.world import states
 from exporter.simulator.world.job_progress import SimulatedJob, SimulatedTask
 from exporter.simulator.world.source import Site
-from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.world import World
 
 SOURCE_TYPES: Final = ("HIVE", "BIGQUERY", "MAXCOMPUTE", "DATABRICKS", "SNOWFLAKE", "REDSHIFT")
@@ -32,7 +32,7 @@ class Asked:
     """A list that is asked of one source."""
 
     site: Site
-    at: At
+    at: SourceTime
     pairs: Sequence[tuple[str, str]]
     cap: int
     tweaks: Tweaks

@@ -12,7 +12,7 @@ from exporter.simulator.api.pages import Tweaks
 from exporter.simulator.http.parameters import Query, integer
 from exporter.simulator.world import creation
 from exporter.simulator.world.source import Site
-from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.world import World
 
 _ROOT: Final = "/api/v1/mms/datasources"
@@ -97,7 +97,7 @@ def answer(world: World, call: ApiCall) -> dict[str, Any]:
     return _GETS[call.route.operation](site, at, integer("id", call.route.object or ""))
 
 
-def _served_at(world: World, site: Site, operation: str) -> At:
+def _served_at(world: World, site: Site, operation: str) -> SourceTime:
     """Return the time whose state an operation serves: now, or an earlier time if the operation lags."""
     options, now = world.options, world.seconds()
     match operation:
@@ -113,23 +113,23 @@ def _served_at(world: World, site: Site, operation: str) -> At:
             lags = 0.0, 0.0
     # `seconds` decides which created jobs exist, `moment` which status everything has.
     known, status = (world.at(site, max(0.0, now - lag)) for lag in lags)
-    return At(known.seconds, status.moment)
+    return SourceTime(known.seconds, status.moment)
 
 
-def _job(site: Site, at: At, number: int) -> dict[str, Any]:
+def _job(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
     job = site.roster.find(number, at)
     if job is None:
         raise not_found("Job", number)
     return rows.job(site, job, at)
 
 
-def _table(site: Site, at: At, number: int) -> dict[str, Any]:
+def _table(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
     if site.inventory.plan(number, at.moment) is None:
         raise not_found("Table", number)
     return rows.table(site, number, at)
 
 
-def _partition(site: Site, at: At, number: int) -> dict[str, Any]:
+def _partition(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
     place = site.partition_place(number, at)
     if place is None:
         raise not_found("Partition", number)
@@ -142,7 +142,7 @@ _LISTS: Final[Mapping[str, Callable[[lists.Asked], dict[str, Any]]]] = {
     "ListMmsTables": lists.tables,
     "ListMmsPartitions": lists.partitions,
 }
-_GETS: Final[Mapping[str, Callable[[Site, At, int], dict[str, Any]]]] = {
+_GETS: Final[Mapping[str, Callable[[Site, SourceTime, int], dict[str, Any]]]] = {
     "GetMmsJob": _job,
     "GetMmsTable": _table,
     "GetMmsPartition": _partition,

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 
 from exporter.simulator.world.events import Event
-from exporter.simulator.world.seeded_random import dice
+from exporter.simulator.world.seeded_random import seeded_rng
 
 Kind = Literal[
     "error",
@@ -114,7 +114,7 @@ class Faults:
     def __init__(self, seed: int, wall_clock: Callable[[], float]) -> None:
         self._armed: dict[int, _Armed] = {}
         self._next = 1
-        self._rng: Random = dice(seed, len(KINDS))
+        self._rng: Random = seeded_rng(seed, len(KINDS))
         self._wall_clock = wall_clock
 
     def add(self, fault: Fault) -> int:

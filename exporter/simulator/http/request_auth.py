@@ -52,7 +52,7 @@ class RequestVerifier:
         self._wall_clock = wall_clock
         self._nonces: OrderedDict[str, None] = OrderedDict()
 
-    def admit(self, request: Received) -> Identity:
+    def verify(self, request: Received) -> Identity:
         """Return who sent `request`, which is then known to be whole, fresh and theirs."""
         if not _is_text(request):
             raise Refusal(400, "InvalidParameter", "The request is not valid UTF-8.")

@@ -23,7 +23,7 @@ from exporter.simulator.faults.fault_plan import Fault, Faults
 from exporter.simulator.faults.response_faults import ApiAnswer
 from exporter.simulator.http import control
 from exporter.simulator.http.request_auth import Received, RequestVerifier, check_permission
-from exporter.simulator.world.event_handlers import happen
+from exporter.simulator.world.event_handlers import apply_event
 from exporter.simulator.world.world import World
 
 DEFAULT_IDENTITY: Final = Identity("LTAI-EXAMPLE", "not-a-secret")
@@ -58,7 +58,7 @@ class Simulator:
         self.faults = Faults(world.options.seed, wall_clock)
         self.calls: Counter[tuple[str, int | None]] = Counter()
         """Calls received, refused ones too, by operation and source id."""
-        self._doorman = RequestVerifier(self.identities, wall_clock)
+        self._verifier = RequestVerifier(self.identities, wall_clock)
         self._stopping = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._url = ""
@@ -76,7 +76,8 @@ class Simulator:
         """Serve; port 0 takes a free one."""
         self._stopping.clear()
         app = web.Application(client_max_size=_LARGEST_REQUEST)
-        app.add_routes(control.routes(self))
+        state = control.SimulatorState(self.world, self.identities, self.faults, self.calls)
+        app.add_routes(control.routes(state))
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
@@ -109,7 +110,7 @@ class Simulator:
             self.calls[route.operation, route.source_id] += 1
         request_id = str(uuid.uuid4()).upper()
         try:
-            identity = self._doorman.admit(received)
+            identity = self._verifier.verify(received)
             route = operations.known_route(route, received.headers[signing.HEADER_ACTION])
             check_permission(identity, route.operation, route.source_id)
             fault = self.faults.met(route.operation, route.source_id, received.query)
@@ -132,7 +133,7 @@ class Simulator:
         if fault is not None:
             data = damage.spoilt_data(fault, data)
             if fault.event is not None and fault.kind == "meanwhile":
-                happen(self.world, fault.event)
+                apply_event(self.world, fault.event)
         stray = "\n" if route.operation in _ID_WITH_NEWLINE else ""
         return ApiAnswer(200, msgspec.json.encode({"requestId": request_id + stray, "data": data}))
 

@@ -21,7 +21,7 @@ from exporter.simulator.world.planner import laid_out
 from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, TaskPlan
 from exporter.simulator.world.seeded_random import chance, pick
 from exporter.simulator.world.source import Site
-from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.states import Attempt
 
 _TASK_PARTITIONS: Final = 50
@@ -75,7 +75,7 @@ Scope = dict[int, list[int]]
 """Units by the number of their table."""
 
 
-def create(site: Site, at: At, body: bytes) -> dict[str, Any]:
+def create(site: Site, at: SourceTime, body: bytes) -> dict[str, Any]:
     """Create a job and return the answer's `data`.
 
     Raises: Refusal where the request makes no sense, or names what does not exist.
@@ -95,7 +95,7 @@ def create(site: Site, at: At, body: bytes) -> dict[str, Any]:
     return {"asyncTaskId": made.job.id}
 
 
-def async_task(site: Site, at: At, number: int) -> dict[str, Any]:
+def async_task(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
     """Return GetMmsAsyncTask's `data`; the task's id is the id of the job it makes.
 
     Raises: Refusal where there is no such task.
@@ -119,7 +119,7 @@ def async_task(site: Site, at: At, number: int) -> dict[str, Any]:
     return answer | ({"objectId": made.job.id} if over and made.is_made else {})
 
 
-def _scope(site: Site, at: At, request: Request) -> tuple[int, str, Scope]:
+def _scope(site: Site, at: SourceTime, request: Request) -> tuple[int, str, Scope]:
     """Return the database, the kind of the job and the units that are to be migrated, done or not."""
     if request.partitions:
         return _partition_scope(site, at, request)
@@ -146,7 +146,7 @@ def _is_listed(name: str, request: Request) -> bool:
     return not request.table_white_list or name in request.table_white_list
 
 
-def _database(site: Site, at: At, name: str | None) -> int:
+def _database(site: Site, at: SourceTime, name: str | None) -> int:
     if not name:
         raise bad_parameter("srcDbName", "the name of a database")
     for database in site.inventory.databases(at.moment):
@@ -155,7 +155,7 @@ def _database(site: Site, at: At, name: str | None) -> int:
     raise not_found("Database", name)
 
 
-def _partition_scope(site: Site, at: At, request: Request) -> tuple[int, str, Scope]:
+def _partition_scope(site: Site, at: SourceTime, request: Request) -> tuple[int, str, Scope]:
     scope: Scope = {}
     for number in dict.fromkeys(request.partitions or ()):
         place = site.partition_place(number, at)
@@ -168,7 +168,7 @@ def _partition_scope(site: Site, at: At, request: Request) -> tuple[int, str, Sc
     return min(databases), PARTITIONS, scope
 
 
-def _units(site: Site, at: At, table: int, fits: Callable[[str], bool] | None) -> Iterator[int]:
+def _units(site: Site, at: SourceTime, table: int, fits: Callable[[str], bool] | None) -> Iterator[int]:
     plan = site.inventory.plan(table, at.moment)
     if plan is None:
         return
@@ -194,7 +194,7 @@ def _filter(text: str) -> Callable[[str], bool]:
     return fits
 
 
-def _plan(site: Site, at: At, kind: str, scope: Scope) -> JobPlan:
+def _plan(site: Site, at: SourceTime, kind: str, scope: Scope) -> JobPlan:
     """Return the plan of what is INIT or FAILED in a scope."""
     drafts = [
         TaskPlan(table - 1, piece, 0.0, 0.0, _failure(site, table, piece[0]), int(retried))
@@ -207,7 +207,7 @@ def _plan(site: Site, at: At, kind: str, scope: Scope) -> JobPlan:
     return JobPlan(kind, 0.0, seconds, laid_out(drafts, seconds, max(_SLOTS, ceil(len(drafts) / 20))))
 
 
-def _left(site: Site, at: At, table: int, units: Iterable[int]) -> Iterator[tuple[bool, list[int]]]:
+def _left(site: Site, at: SourceTime, table: int, units: Iterable[int]) -> Iterator[tuple[bool, list[int]]]:
     """Yield the units of a table that are still to be migrated: those never tried, and those that failed."""
     statuses = [(unit, site.inventory.unit_status(table, unit, at.moment)) for unit in sorted(units)]
     for status in (states.INIT, states.FAILED):
@@ -227,7 +227,7 @@ def _failure(site: Site, table: int, unit: int) -> str | None:
     return pick(("SCHEMA", "DATA", "VERIFICATION"), *keys) if fails else None
 
 
-def _made(site: Site, at: At, request: Request, database: int, plan: JobPlan) -> Created:
+def _made(site: Site, at: SourceTime, request: Request, database: int, plan: JobPlan) -> Created:
     wait = site.source.options.async_task_seconds
     said = msgspec.structs.asdict(request).items()
     given = {name: value for name, value in said if value is not None and name not in _UNSAID}
@@ -246,7 +246,7 @@ def _made(site: Site, at: At, request: Request, database: int, plan: JobPlan) ->
     return Created(job, at.seconds, at.seconds + wait, is_made=not fails)
 
 
-def _carry_out(site: Site, job: SimulatedJob, at: At) -> None:
+def _carry_out(site: Site, job: SimulatedJob, at: SourceTime) -> None:
     """Let the tables of a job take part in it."""
     for task in job.plan.tasks:
         attempt = Attempt(job.created + task.start, job.created + task.end, task.outcome, job.id)

@@ -15,7 +15,7 @@ from exporter.simulator.world.world import World
 _FAIL = 601
 
 
-def happen(world: World, event: events.Event) -> int:
+def apply_event(world: World, event: events.Event) -> int:
     """Carry an event out and return its result: an id, a number of things, or 0.
 
     Raises: Refusal where it is about something that does not exist.
@@ -92,11 +92,11 @@ def _fail(world: World, event: events.Fail) -> int:
     return _force(world, event, states.FAILED, event.share)
 
 
-def _mend(world: World, event: events.Mend) -> int:
+def _mend(world: World, event: events.Succeed) -> int:
     return _force(world, event, states.DONE, 0.0)
 
 
-def _force(world: World, event: events.Fail | events.Mend, outcome: str, share: float) -> int:
+def _force(world: World, event: events.Fail | events.Succeed, outcome: str, share: float) -> int:
     """Have the units that an event means end so at this moment."""
     site = world.site(event.source_id)
     moment = world.at(site).moment
@@ -109,7 +109,7 @@ def _force(world: World, event: events.Fail | events.Mend, outcome: str, share: 
     return sum(map(len, forced.values()))
 
 
-def _meant(world: World, site: Site, event: events.Fail | events.Mend, share: float) -> Iterator[tuple[int, int]]:
+def _meant(world: World, site: Site, event: events.Fail | events.Succeed, share: float) -> Iterator[tuple[int, int]]:
     """Yield each unit that is named, and this share of the others, once."""
     at, named = world.at(site), set[tuple[int, int]]()
     moment = at.moment
@@ -158,6 +158,6 @@ _CARRY_OUT: Final[dict[type, Callable[[World, Any], int]]] = {
     events.StopJob: _stop_job,
     events.RemoveJob: _remove_job,
     events.Fail: _fail,
-    events.Mend: _mend,
+    events.Succeed: _mend,
     events.SetText: _set_text,
 }

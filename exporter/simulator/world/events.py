@@ -79,7 +79,7 @@ class Fail(_Event, frozen=True, kw_only=True, tag="fail"):
     """And this share of everything else, drawn with the world's seed."""
 
 
-class Mend(_Event, frozen=True, kw_only=True, tag="mend"):
+class Succeed(_Event, frozen=True, kw_only=True, tag="mend"):
     """Tables and partitions are DONE at once, whatever their state; the number of units is the event's result."""
 
     source_id: int
@@ -119,5 +119,15 @@ TEXT_FIELDS: Final = {
 """Texts that can be set, by kind of object, in the API's names. No counter hangs on any of them."""
 
 Event = (
-    AddSource | RemoveSource | RenameSource | SetType | SetAgent | Stall | StopJob | RemoveJob | Fail | Mend | SetText
+    AddSource
+    | RemoveSource
+    | RenameSource
+    | SetType
+    | SetAgent
+    | Stall
+    | StopJob
+    | RemoveJob
+    | Fail
+    | Succeed
+    | SetText
 )

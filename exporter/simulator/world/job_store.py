@@ -17,7 +17,7 @@ from exporter.simulator.world.job_progress import SimulatedJob
 from exporter.simulator.world.planner import laid_out
 from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, TaskPlan
 from exporter.simulator.world.seeded_random import draw, pick
-from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.source_spec import SourceSpec
 
 FIRST_CREATED_ID: Final = 9_000_001
@@ -61,7 +61,7 @@ class JobStore:
         """The moment at which the oldest job was created."""
         return self._history_created(1)
 
-    def find(self, job_id: int, at: At) -> SimulatedJob | None:
+    def find(self, job_id: int, at: SourceTime) -> SimulatedJob | None:
         """Return one job; None where it does not exist then."""
         if job_id >= FIRST_CREATED_ID:
             found = self._found(job_id, at)
@@ -74,16 +74,16 @@ class JobStore:
         stopped_at = self.stopped.get(job_id)
         return found if found is None or stopped_at is None else replace(found, stopped_at=stopped_at)
 
-    def ids(self, at: At) -> Iterator[int]:
+    def ids(self, at: SourceTime) -> Iterator[int]:
         """Yield the ids of all jobs, newest first."""
         return chain(self._created_ids(at), self._lane_ids(at), range(self.source.first_lane_job - 1, 0, -1))
 
-    def count(self, at: At) -> int:
+    def count(self, at: SourceTime) -> int:
         """Return the number of all jobs."""
         lanes = sum(lane.created(at.moment) for lane in self.source.lanes)
         return len(list(self._created_ids(at))) + lanes + self.source.first_lane_job - 1
 
-    def unfinished(self, at: At) -> list[SimulatedJob]:
+    def unfinished(self, at: SourceTime) -> list[SimulatedJob]:
         """Return the jobs that are INIT or DOING, newest first."""
         source = self.source
         width = len(source.lanes)
@@ -93,7 +93,7 @@ class JobStore:
         found = (self.find(job_id, at) for job_id in sorted(known, reverse=True))
         return [job for job in found if job is not None and job.status(at.moment) in UNFINISHED_JOB_STATUSES]
 
-    def count_failed(self, at: At) -> int:
+    def count_failed(self, at: SourceTime) -> int:
         """Return how many jobs are FAILED, without looking at each."""
         source = self.source
         failed = source.history // self._failure_step if self._failure_step else 0
@@ -106,7 +106,7 @@ class JobStore:
             for job_id in corrected
         )
 
-    def task_counts(self, at: At) -> Counter[str]:
+    def task_counts(self, at: SourceTime) -> Counter[str]:
         """Return the number of tasks of all jobs by status; those of the history never change and are counted once."""
         later = chain(
             self._created_ids(at), self._lane_ids(at), range(self.source.history + 1, self.source.first_lane_job)
@@ -115,14 +115,14 @@ class JobStore:
 
     @cached_property
     def _past_tasks(self) -> Counter[str]:
-        the_end = At(math.inf, math.inf)
+        the_end = SourceTime(math.inf, math.inf)
         return self._tasks_of(range(1, self.source.history + 1), the_end)
 
-    def _tasks_of(self, job_ids: Iterable[int], at: At) -> Counter[str]:
+    def _tasks_of(self, job_ids: Iterable[int], at: SourceTime) -> Counter[str]:
         found = (self.find(job_id, at) for job_id in job_ids)
         return Counter(task.status for job in found if job is not None for task in job.tasks(at.moment))
 
-    def status(self, job_id: int, at: At) -> str | None:
+    def status(self, job_id: int, at: SourceTime) -> str | None:
         """Return the status of one job, cheaply for one that is over."""
         if job_id not in self.stopped:
             planned = self._planned_end(job_id, at)
@@ -131,7 +131,7 @@ class JobStore:
         job = self.find(job_id, at)
         return None if job is None else job.status(at.moment)
 
-    def _planned_end(self, job_id: int, at: At) -> str | None:
+    def _planned_end(self, job_id: int, at: SourceTime) -> str | None:
         """Return how a job of the story ended by its plan; None for one that has not, or is not of the story."""
         source = self.source
         if 1 <= job_id <= source.history:
@@ -144,16 +144,16 @@ class JobStore:
             return None
         return lane.plan.jobs[index % len(lane.plan.jobs)].outcome
 
-    def _created_ids(self, at: At) -> Iterator[int]:
+    def _created_ids(self, at: SourceTime) -> Iterator[int]:
         return (made.job.id for made in reversed(self.created) if made.exists(at.seconds))
 
-    def _found(self, job_id: int, at: At) -> SimulatedJob | None:
+    def _found(self, job_id: int, at: SourceTime) -> SimulatedJob | None:
         number = job_id - FIRST_CREATED_ID
         if number >= len(self.created) or not self.created[number].exists(at.seconds):
             return None
         return self.created[number].job
 
-    def _lane_ids(self, at: At) -> Iterator[int]:
+    def _lane_ids(self, at: SourceTime) -> Iterator[int]:
         lanes = self.source.lanes
         created = [lane.created(at.moment) for lane in lanes]
         for index in range(max(created, default=0) - 1, -1, -1):
@@ -161,7 +161,7 @@ class JobStore:
                 if index < created[number]:
                     yield self.source.first_lane_job + index * len(lanes) + number
 
-    def _lane_job(self, job_id: int, at: At) -> SimulatedJob | None:
+    def _lane_job(self, job_id: int, at: SourceTime) -> SimulatedJob | None:
         source = self.source
         index, number = divmod(job_id - source.first_lane_job, len(source.lanes))
         lane = source.lanes[number]

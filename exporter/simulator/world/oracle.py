@@ -5,7 +5,7 @@ This is the oracle for what is served; of the code that serves rows it shares th
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from exporter.mms.models import DataSource, Job, Partition, Table, Task
 from exporter.mms.record import record_from
@@ -15,16 +15,32 @@ from exporter.simulator.world import states
 from exporter.simulator.world.job_store import FIRST_CREATED_ID
 from exporter.simulator.world.plans import PARTITIONS
 from exporter.simulator.world.source import Site
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.states import Attempt
 
-if TYPE_CHECKING:
-    from exporter.simulator.world.world import World
+
+class Sources(Protocol):
+    """What the oracle reads of a world."""
+
+    start: float
+
+    def seconds(self) -> float:
+        """Return the seconds since the start."""
+
+    def at(self, site: Site, seconds: float | None = None) -> SourceTime:
+        """Return a time as a source sees it."""
+
+    def sites(self) -> Iterator[Site]:
+        """Yield every source."""
+
+    def site(self, source_id: int) -> Site:
+        """Return one source."""
 
 
 class Oracle:
     """A world at one second, texts without the stray newlines of answers."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: Sources) -> None:
         self._world = world
         self.seconds = world.seconds()
         """Since the story began."""

@@ -11,7 +11,7 @@ from exporter.mms.models import TASK_PHASES
 from exporter.simulator.world import states
 from exporter.simulator.world.options import WorldOptions
 from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, Plan, Span, TablePlan, TaskPlan
-from exporter.simulator.world.seeded_random import dice
+from exporter.simulator.world.seeded_random import seeded_rng
 from exporter.simulator.world.states import Attempt
 
 _WAVE, _BASE = 101, 102
@@ -73,7 +73,7 @@ class Planner:
         return rng.randint(max(1, mean // 2), max(1, mean + mean // 2))
 
     def _drawn_settled(self, variant: int, tables: int, finished: bool) -> Plan:  # noqa: FBT001 - cached by position
-        rng = dice(self.options.seed, _BASE, variant, tables, int(finished))
+        rng = seeded_rng(self.options.seed, _BASE, variant, tables, int(finished))
         return Plan(tuple(self._settled_table(rng, finished=finished) for _ in range(tables)))
 
     def _settled_table(self, rng: Random, *, finished: bool) -> TablePlan:
@@ -90,7 +90,7 @@ class Planner:
         return TablePlan(partitions, spans)
 
     def _drawn_wave(self, variant: int) -> Plan:
-        rng = dice(self.options.seed, _WAVE, variant)
+        rng = seeded_rng(self.options.seed, _WAVE, variant)
         partitions = [self._partitions(rng) for _ in range(self.wave_tables)]
         drafts = list(self._drafts(rng, partitions))
         jobs = tuple(self._jobs(rng, [*drafts, *_retry(drafts, partitions)]))

@@ -30,6 +30,6 @@ def pick(items: Sequence[_Item], *keys: int) -> _Item:
     return items[draw(*keys) % len(items)]
 
 
-def dice(*keys: int) -> Random:
+def seeded_rng(*keys: int) -> Random:
     """Return a generator seeded with `keys`, for plans that need many draws in a row."""
     return Random(draw(*keys))  # noqa: S311 - a story is drawn here, not a secret

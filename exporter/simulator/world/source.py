@@ -8,7 +8,7 @@ from exporter.simulator.world.inventory import Inventory
 from exporter.simulator.world.job_progress import SimulatedJob
 from exporter.simulator.world.job_store import JobStore
 from exporter.simulator.world.seeded_random import chance, draw
-from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.source_spec import Lane, Role, SourceSpec
 
 AGENT: Final = "agent"
@@ -65,20 +65,20 @@ class Site:
         instant = datetime.fromtimestamp(self._start + self.source.pace.seconds(moment), UTC)
         return instant.astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
 
-    def status(self, at: At) -> str:
+    def status(self, at: SourceTime) -> str:
         """Return the source's status."""
         fixed = {Role.STOPPED: "STOPPED", Role.START_FAILED: "START_FAILED"}.get(self.source.role)
         status = fixed or self._story_status(at)
         return self.text("source", self.id, "status", status)
 
-    def _story_status(self, at: At) -> str:
+    def _story_status(self, at: SourceTime) -> str:
         outage = self.source.pace.outage
         if self.source.role is not Role.RESTARTING or outage is None:
             return "STARTED"
         cycle, share = outage.place(self.source.pace.story(at.seconds))
         return next(status for until, status in _RESTARTS[cycle % 2] if share < until) if share >= 0 else "STARTED"
 
-    def agent_is_online(self, at: At) -> bool:
+    def agent_is_online(self, at: SourceTime) -> bool:
         """Tell whether the agent is online: by the story, unless it was taken off."""
         if self.source.pace.holds(AGENT):
             return False
@@ -87,7 +87,7 @@ class Site:
             return status in _AGENT_UP
         return status in _AGENT_UP and outage.place(self.source.pace.story(at.seconds))[1] < 0
 
-    def err_msg(self, at: At) -> str | None:
+    def err_msg(self, at: SourceTime) -> str | None:
         """Return why the source did not start or stop; None in every other status."""
         status = self.status(at)
         if not status.endswith("_FAILED"):
@@ -98,7 +98,7 @@ class Site:
         """Return the moment at which the source was created."""
         return self.roster.oldest - _CREATED_BEFORE_SECONDS
 
-    def scan(self, at: At) -> tuple[int, str | None, float | None]:
+    def scan(self, at: SourceTime) -> tuple[int, str | None, float | None]:
         """Return the id and status of the last metadata scan, and the moment of the last one that succeeded.
 
         A scan that succeeds is what finds the tables of a wave; nothing is known before the first.
@@ -119,7 +119,7 @@ class Site:
         """Return the id of a partition."""
         return table * self.partition_stride + unit + 1
 
-    def partition_place(self, partition_id: int, at: At) -> tuple[int, int] | None:
+    def partition_place(self, partition_id: int, at: SourceTime) -> tuple[int, int] | None:
         """Return the table and the unit of a partition; None where it does not exist."""
         table, unit = divmod(partition_id - 1, self.partition_stride)
         plan = self.inventory.plan(table, at.moment)

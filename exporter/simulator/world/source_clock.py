@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-class At(NamedTuple):
+class SourceTime(NamedTuple):
     """One time, as a source sees it."""
 
     seconds: float
@@ -92,9 +92,9 @@ class SourcePace:
         story = self.story(seconds)
         return story if self.outage is None or story < 0 else self.outage.moment(story)
 
-    def at(self, seconds: float) -> At:
+    def at(self, seconds: float) -> SourceTime:
         """Return a second of the world as the source sees it."""
-        return At(seconds, self.moment(seconds))
+        return SourceTime(seconds, self.moment(seconds))
 
     def seconds(self, moment: float) -> float:
         """Return the first second of the world that has this moment."""

@@ -8,7 +8,7 @@ from exporter.simulator.world.options import WorldOptions
 from exporter.simulator.world.oracle import Oracle
 from exporter.simulator.world.planner import Planner
 from exporter.simulator.world.source import Site
-from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.source_spec import FIRST_SOURCE_ID, Role, SourceSpec, make_source
 
 
@@ -34,7 +34,7 @@ class World:
         """Return the seconds since the story began."""
         return max(0.0, self.clock() - self.start)
 
-    def at(self, site: Site, seconds: float | None = None) -> At:
+    def at(self, site: Site, seconds: float | None = None) -> SourceTime:
         """Return now, or another second of the world, as a source sees it."""
         return site.source.pace.at(self.seconds() if seconds is None else seconds)
 

@@ -15,7 +15,7 @@ from tests.story.time_scale import SLOWDOWN
 RECEIVERS = {"critical": "pages", "warning": "tickets", "info": "notes"}
 
 
-class QueryResult(NamedTuple):
+class AlertNotification(NamedTuple):
     """One change that was told."""
 
     alert: str
@@ -26,24 +26,24 @@ class QueryResult(NamedTuple):
     receiver: str
 
 
-def began(alert: str, source: str = "") -> QueryResult:
+def began(alert: str, source: str = "") -> AlertNotification:
     """Return what is told when an alert begins, where its severity belongs."""
-    return QueryResult(alert, source, "firing", RECEIVERS[ALERTS[alert]["labels"]["severity"]])
+    return AlertNotification(alert, source, "firing", RECEIVERS[ALERTS[alert]["labels"]["severity"]])
 
 
-def ended(alert: str, source: str = "") -> QueryResult:
+def ended(alert: str, source: str = "") -> AlertNotification:
     """Return what is told when it ends."""
     return began(alert, source)._replace(status="resolved")
 
 
-class Pager:
+class AlertmanagerReceiver:
     """What was told, in its order, by account; what is about no account stands under the empty name."""
 
     def __init__(self) -> None:
         self.url = ""
         self._status: dict[tuple[str, str], str] = {}
-        self._told: dict[str, asyncio.Queue[QueryResult]] = defaultdict(asyncio.Queue)
-        self._heard: dict[str, list[QueryResult]] = defaultdict(list)
+        self._told: dict[str, asyncio.Queue[AlertNotification]] = defaultdict(asyncio.Queue)
+        self._heard: dict[str, list[AlertNotification]] = defaultdict(list)
 
     async def take(self, request: web.Request) -> web.Response:
         """Take a message, which repeats what its group has told before, and keep what is new."""
@@ -57,10 +57,10 @@ class Pager:
         return web.Response()
 
     def _keep(self, receiver: str, status: str, labels: dict[str, Any]) -> None:
-        told = QueryResult(labels["alertname"], labels.get("source", ""), status, receiver)
+        told = AlertNotification(labels["alertname"], labels.get("source", ""), status, receiver)
         self._told[labels.get("account", "")].put_nowait(told)
 
-    async def hears(self, account: str, *expected: QueryResult) -> None:
+    async def hears(self, account: str, *expected: AlertNotification) -> None:
         """Wait until all of `expected`, in any order, were told of an account, and nothing else before them."""
         missing, heard = list(expected), self._heard[account]
         while missing:
@@ -77,7 +77,7 @@ class Pager:
         """Tell whether anything waits to be heard of an account."""
         return not self._told[account].empty()
 
-    def rest(self) -> dict[str, list[QueryResult]]:
+    def rest(self) -> dict[str, list[AlertNotification]]:
         """Return what was told and not listened for, by account."""
         unheard = {account: [queue.get_nowait() for _ in range(queue.qsize())] for account, queue in self._told.items()}
         return {account: told for account, told in unheard.items() if told}
@@ -87,21 +87,21 @@ class Pager:
         return {told.alert for heard in self._heard.values() for told in heard}
 
 
-def _listed(told: Iterable[QueryResult]) -> str:
+def _listed(told: Iterable[AlertNotification]) -> str:
     return ", ".join(f"{each.alert} {each.source} {each.status}" for each in told) or "nothing"
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[Pager]:
+async def listening() -> AsyncIterator[AlertmanagerReceiver]:
     """Provide a pager on a free port."""
-    pager = Pager()
+    receiver = AlertmanagerReceiver()
     app = web.Application()
-    app.router.add_post("/{receiver}", pager.take)
+    app.router.add_post("/{receiver}", receiver.take)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        pager.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield pager
+        receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield receiver
     finally:
         await runner.cleanup()

@@ -11,7 +11,7 @@ from benchmarks.children import child
 from benchmarks.figures import Bound, Figure
 from benchmarks.scraping import Request, Scraper, bodies_file, until_ready
 from benchmarks.settings import HUNDRED_THOUSAND
-from benchmarks.turns import percentile
+from benchmarks.timing import percentile
 
 SECONDS: Final = 40.0
 INTERVAL: Final = "1s"
