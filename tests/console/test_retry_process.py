@@ -32,7 +32,7 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 
 def made(simulator: Simulator) -> list[str | None]:
-    return [created.job.name for created in simulator.world.site(SOURCE).roster.created]
+    return [created.job.name for created in simulator.world.site(SOURCE).job_store.created]
 
 
 def arguments_for(simulator: Simulator, folder: Path) -> list[str]:

@@ -187,7 +187,7 @@ async def test_a_scope_that_cannot_be_is_refused(
     before = Units(world).status
     assert (await caller.post("CreateMmsJob", JOBS, body)).code == code
     assert Units(world).status == before
-    assert not world.site(SOURCE).roster.created
+    assert not world.site(SOURCE).job_store.created
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"name":"\\ud800"}', b"\xff", b"[" * 100_000])

@@ -125,7 +125,7 @@ def test_what_does_not_exist_cannot_happen(world: World, event: events.Event) ->
 
 def test_a_stopped_job_stays_unfinished_and_its_work_is_broken_off(clock: ManualClock, world: World) -> None:
     site = world.site(SOURCE)
-    job = next(job for job in site.roster.unfinished(world.at(site)) if job.stopped_at is None)
+    job = next(job for job in site.job_store.unfinished(world.at(site)) if job.stopped_at is None)
     apply_event(world, events.StopJob(source_id=SOURCE, job_id=job.id))
     before = next(row for row in world.truth().jobs(SOURCE) if row.id == job.id)
     clock.advance(36_000)
@@ -133,7 +133,7 @@ def test_a_stopped_job_stays_unfinished_and_its_work_is_broken_off(clock: Manual
     assert after == before
     assert (after.stopped, after.status in {"INIT", "DOING"}) == (True, True)
     at = world.at(site)
-    found = site.roster.find(job.id, at)
+    found = site.job_store.find(job.id, at)
     assert found is not None
     broken_off = [task for task in found.tasks(at.moment) if task.status == "INIT"]
     units = [(task.table, unit) for task in broken_off for unit in task.plan.units]
@@ -153,6 +153,6 @@ def test_texts_can_be_hostile(world: World, text: str) -> None:
     assert truth.data_source(SOURCE).name == text.strip()
     assert next(table for table in truth.tables(SOURCE) if table.id == 2).name == text.strip()
     assert next(truth.partitions(SOURCE)).value == text.strip()
-    job = site.roster.find(1, world.at(site))
+    job = site.job_store.find(1, world.at(site))
     assert job is not None
     assert site.job_eta(job) == text

@@ -64,7 +64,7 @@ async def test_a_reset_before_the_answer(caller: Caller, simulator: Simulator, w
     simulator.faults.add(Fault(kind="reset"))
     with pytest.raises(aiohttp.ClientOSError, match="reset"):
         await caller.post("CreateMmsJob", JOBS, {"srcDbName": "sales"})
-    assert not world.site(SOURCE).roster.created
+    assert not world.site(SOURCE).job_store.created
 
 
 async def test_a_request_that_the_client_library_sends_again_is_seen_through(
@@ -273,7 +273,7 @@ async def test_a_lost_answer_was_carried_out(caller: Caller, simulator: Simulato
     simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
     with pytest.raises(aiohttp.ClientOSError, match="reset"):
         await caller.post("CreateMmsJob", JOBS, {"srcDbName": "sales"})
-    assert len(world.site(SOURCE).roster.created) == 1
+    assert len(world.site(SOURCE).job_store.created) == 1
 
 
 async def test_invalid_utf8(caller: Caller, simulator: Simulator) -> None:
@@ -315,16 +315,16 @@ def test_a_fault_begins_after_its_delay() -> None:
     clock = ManualClock()
     faults = Faults(1, clock)
     faults.add(Fault(kind="error", delay_seconds=10))
-    assert faults.met(LIST, None) is None
+    assert faults.match(LIST, None) is None
     clock.advance(10)
-    assert faults.met(LIST, None) is not None
+    assert faults.match(LIST, None) is not None
 
 
 def test_a_probable_fault_is_drawn_with_the_seed() -> None:
     def drawn(seed: int) -> list[bool]:
         faults = Faults(seed, ManualClock())
         faults.add(Fault(kind="error", probability=0.5))
-        return [faults.met(LIST, None) is not None for _ in range(100)]
+        return [faults.match(LIST, None) is not None for _ in range(100)]
 
     assert drawn(1) == drawn(1) != drawn(2)
     assert 30 < sum(drawn(1)) < 70

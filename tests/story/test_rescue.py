@@ -91,7 +91,7 @@ def failed_names(stage: Stage) -> set[Name]:
 def migrated(stage: Stage) -> tuple[set[int], set[str]]:
     """Return what the jobs that were made on request had in their scope: partitions by id, tables by name."""
     prod, source_id = stage.prod, stage.prod.ids[AT_REST]
-    made = {created.job.id for created in prod.world.site(source_id).roster.created}
+    made = {created.job.id for created in prod.world.site(source_id).job_store.created}
     configs = [job.config for job in prod.world.truth().jobs(source_id) if job.id in made and job.config is not None]
     partitions = [number for config in configs for number in config.partitions or ()]
     tables = [name for config in configs if not config.partitions for name in config.tables or ()]

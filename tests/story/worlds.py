@@ -170,7 +170,7 @@ class Account:
     def unfinished_job(self, source_id: int) -> int:
         """Return the id of a job that runs."""
         site = self.world.site(source_id)
-        return site.roster.unfinished(self.world.at(site))[0].id
+        return site.job_store.unfinished(self.world.at(site))[0].id
 
     def remove(self, source_id: int) -> None:
         """Let a source be deleted."""

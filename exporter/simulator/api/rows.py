@@ -1,4 +1,4 @@
-"""The rows of answers, field by field as the vendor sends them, stray newlines included."""
+"""Rows of answers, field by field as the vendor sends them, stray newlines included."""
 
 from typing import Any
 
@@ -9,19 +9,19 @@ from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.states import FAILED
 
 CANARY = "canary"
-"""The beginning of every secret in a source's `config`: it must be seen nowhere else."""
+"""Prefix of every secret in a source's `config`; it must appear nowhere else."""
 
 _WITH_NEWLINE = frozenset(
     {"networklink", "lastUpdateTime", "createTime", "errMsg", "owner", "location", "inputFormat", "outputFormat"}
     | {"serde", "extra", "lastDdlTime"},
 )
-"""Strings that end in a newline in the vendor's examples."""
+"""Fields that end in a newline in the vendor's examples."""
 _HIVE_FORMAT = "org.apache.hadoop.hive.ql.io.parquet"
 _DST_PROJECT = "mms_dst"
 
 
 def as_sent(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row without the fields that are absent, and with the newlines of the vendor's examples."""
+    """Return a row without absent fields, with the vendor's newlines."""
     return {
         name: f"{value}\n" if name in _WITH_NEWLINE and isinstance(value, str) else value
         for name, value in row.items()
@@ -30,7 +30,7 @@ def as_sent(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def source_facts(site: Site, at: SourceTime) -> dict[str, Any]:
-    """Return a row of ListMmsDataSources without its counters and its configuration."""
+    """Return a data source row without counters and configuration."""
     scan_id, scan_status, scanned = site.scan(at)
     facts = {
         "id": site.id,
@@ -87,7 +87,7 @@ def _config(site: Site) -> list[dict[str, Any]]:
 
 
 def job_facts(site: Site, job: SimulatedJob, at: SourceTime) -> dict[str, Any]:
-    """Return a row of ListMmsJobs without what its tasks decide."""
+    """Return a job row without the fields computed from tasks."""
     three_layers = site.source.type.upper() == "MAXCOMPUTE"
     facts = {
         "id": job.id,
@@ -167,7 +167,7 @@ def task(site: Site, job: SimulatedJob, task: SimulatedTask) -> dict[str, Any]:
 
 
 def table_facts(site: Site, table: int, at: SourceTime) -> dict[str, Any]:
-    """Return a row of ListMmsTables without its status and its counters."""
+    """Return a table row without its status and counters."""
     plan = site.inventory.plan(table, at.moment)
     size, rows = site.volume(table, 0, plan.units if plan else 1)
     database, name = site.inventory.database(table, at.moment), site.table_name(table)
@@ -222,7 +222,7 @@ def _schema(site: Site, table: int, name: str, *, partitioned: bool) -> dict[str
 
 
 def partition_facts(site: Site, table: int, unit: int, at: SourceTime) -> dict[str, Any]:
-    """Return a row of ListMmsPartitions without its status."""
+    """Return a partition row without its status."""
     database, name = site.inventory.database(table, at.moment), site.table_name(table)
     number, value = site.partition_id(table, unit), site.partition_value(table, unit)
     size, rows = site.volume(table, unit, 1)

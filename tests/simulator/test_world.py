@@ -40,13 +40,13 @@ def _assert_counters_agree(world: World) -> None:
             assert record_from(rows.table(site, table.id, at), models.Table) == table
         jobs = list(truth.jobs(site.id))
         for job in jobs:
-            found = site.roster.find(job.id, at)
+            found = site.job_store.find(job.id, at)
             assert found is not None
             assert record_from(rows.job(site, found, at), models.Job) == job
         statuses = Counter(job.status for job in jobs)
-        assert site.roster.count(at) == len(jobs)
-        assert site.roster.count_failed(at) == statuses["FAILED"]
-        assert len(site.roster.unfinished(at)) == statuses["INIT"] + statuses["DOING"]
+        assert site.job_store.count(at) == len(jobs)
+        assert site.job_store.count_failed(at) == statuses["FAILED"]
+        assert len(site.job_store.unfinished(at)) == statuses["INIT"] + statuses["DOING"]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -68,7 +68,7 @@ def test_counters_agree_after_everything_that_can_happen() -> None:
         for database in ("sales", "finance", "logs"):
             creation.create(site, world.at(site), msgspec.json.encode({"srcDbName": database}))
         _assert_counters_agree(world)
-    running = first.roster.unfinished(world.at(first))
+    running = first.job_store.unfinished(world.at(first))
     for event in (
         events.Fail(source_id=first.id, share=0.1),
         events.Fail(source_id=second.id, table_ids=(1, 2), partition_ids=(second.partition_id(21, 0),)),
@@ -109,7 +109,7 @@ def test_a_stopped_job_that_would_have_failed_is_not_counted_as_failed() -> None
     clock = ManualClock()
     world = World(WorldOptions(sources=1, special_sources=False, failure_rate=1, incidents=False), clock=clock)
     site = world.site(2000001)
-    for job in site.roster.unfinished(world.at(site)):
+    for job in site.job_store.unfinished(world.at(site)):
         if job.stopped_at is None:
             apply_event(world, events.StopJob(source_id=site.id, job_id=job.id))
     clock.advance(10_000)
@@ -175,7 +175,7 @@ def test_as_a_job_ends_the_next_begins() -> None:
     for _ in range(200):
         for site in world.sites():
             at = world.at(site)
-            assert sum(not job.stopped(at.moment) for job in site.roster.unfinished(at)) == 4
+            assert sum(not job.stopped(at.moment) for job in site.job_store.unfinished(at)) == 4
         clock.advance(97.0)
 
 
@@ -218,7 +218,7 @@ def test_a_story_with_an_end_ends() -> None:
     row = world.truth().data_source(2000001)
     assert (row.tables_done_num, row.partitions_done_num) == (row.table_num, row.partition_num)
     assert row.scan_status == "DONE"
-    assert world.site(2000001).roster.unfinished(world.at(world.site(2000001))) == []
+    assert world.site(2000001).job_store.unfinished(world.at(world.site(2000001))) == []
 
 
 def test_every_status_is_seen_within_minutes_of_the_demo() -> None:
@@ -240,8 +240,8 @@ def test_every_status_is_seen_within_minutes_of_the_demo() -> None:
             seen["source"].add(site.status(at))
             seen["scan"].add(site.scan(at)[1])
             agents[site.id, site.agent_is_online(at)] += 1
-            seen["job"] |= {job.status(at.moment) for job in site.roster.unfinished(at)}
-            tasks |= {task.status for job in site.roster.unfinished(at) for task in job.tasks(at.moment)}
+            seen["job"] |= {job.status(at.moment) for job in site.job_store.unfinished(at)}
+            tasks |= {task.status for job in site.job_store.unfinished(at) for task in job.tasks(at.moment)}
             if minute % 60 == 0:
                 seen["job"] |= {job.status for job in truth.jobs(site.id)}
                 seen["table"] |= {table.status for table in truth.tables(site.id)}
@@ -304,8 +304,8 @@ def test_a_million_jobs_are_not_held() -> None:
     page = lists.data_sources(world, [("pageNum", "50"), ("pageSize", "100")], 100, Tweaks())
     assert (page["total"], len(page["objectList"]), world.held) == (10_000, 100, 100)
     site = world.site(2_009_000)
-    asked = lists.Asked(site, world.at(site), [("status", "DONE"), ("pageNum", "2")], 100, Tweaks())
+    asked = lists.ListRequest(site, world.at(site), [("status", "DONE"), ("pageNum", "2")], 100, Tweaks())
     data = lists.jobs(asked)
-    assert data["total"] + site.roster.count_failed(world.at(site)) == 100
+    assert data["total"] + site.job_store.count_failed(world.at(site)) == 100
     assert (len(data["objectList"]), world.held) == (20, 101)
     assert not site.inventory.touched

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.simulator.world.source_clock import Outage, SourcePace
+from exporter.simulator.world.source_clock import Outage, SourceClock
 
 seconds = st.floats(min_value=0, max_value=1e6)
 
@@ -12,23 +12,23 @@ seconds = st.floats(min_value=0, max_value=1e6)
 @settings(deadline=None)
 @given(seconds, seconds)
 def test_a_moment_never_goes_back(first: float, second: float) -> None:
-    pace = _interrupted()
+    clock = _interrupted()
     early, late = sorted((first, second))
-    assert pace.moment(early) <= pace.moment(late)
+    assert clock.moment(early) <= clock.moment(late)
 
 
 @settings(deadline=None)
 @given(seconds)
 def test_a_moment_is_found_again(second: float) -> None:
-    pace = _interrupted()
-    moment = pace.moment(second)
-    assert pace.moment(pace.seconds(moment)) == pytest.approx(moment, abs=1e-5)
-    assert pace.seconds(moment) <= second + 1e-5
+    clock = _interrupted()
+    moment = clock.moment(second)
+    assert clock.moment(clock.seconds(moment)) == pytest.approx(moment, abs=1e-5)
+    assert clock.seconds(moment) <= second + 1e-5
 
 
 def test_what_was_before_the_story_is_not_moved() -> None:
-    pace = _interrupted()
-    assert pace.moment(-500.0) == pace.seconds(-500.0) == -500.0
+    clock = _interrupted()
+    assert clock.moment(-500.0) == clock.seconds(-500.0) == -500.0
 
 
 def test_an_outage_is_the_last_part_of_its_period() -> None:
@@ -39,9 +39,9 @@ def test_an_outage_is_the_last_part_of_its_period() -> None:
     assert outage.moment(150) == 130
 
 
-def _interrupted() -> SourcePace:
-    pace = SourcePace(Outage(period=1000, seconds=100))
+def _interrupted() -> SourceClock:
+    clock = SourceClock(Outage(period=1000, seconds=100))
     for begin, end in ((50.0, 75.0), (5000.0, 9000.0)):
-        pace.hold("stall", begin)
-        pace.release("stall", end)
-    return pace
+        clock.pause("stall", begin)
+        clock.resume("stall", end)
+    return clock
