@@ -1,4 +1,4 @@
-"""What each kind of fault does to an answer, what each operation feeds, and what is served then. Pure."""
+"""Effect of each fault on a response, series of each operation, and expected output. Pure."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -11,25 +11,25 @@ from exporter.simulator import Fault
 from tests.faults.stage import FAULTY_SOURCE, Series
 
 Effect = Literal["harmless", "fails", "loses", "lies"]
-"""The answer is as good as any; there is none; rows of it are lost; what it says is not so."""
+"""Unaffected; no response; rows missing; wrong content."""
 
 
 @dataclass(frozen=True)
 class FaultCase:
-    """A fault, and what it does to an answer."""
+    """A fault and its effect on a response."""
 
     fault: Fault
     effect: Effect
     reason: str | None = None
-    """What it is counted under, where the answer fails."""
+    """Reason label of the error counter, if the response fails."""
     hides: int | None = None
-    """The data source that a list of them lacks then."""
+    """The data source missing from a list because of the fault."""
     spares_objects: bool = False
-    """Whether it is about pages, which an answer with one object has none of."""
+    """Whether it affects pages only, so single objects are unaffected."""
 
     @property
     def is_slow(self) -> bool:
-        """Whether it is over when the timeout is."""
+        """Whether it lasts until the timeout."""
         return self.reason == "timeout"
 
 
@@ -66,7 +66,7 @@ FAULT_CASES: Final = {
     "deep_nesting": FaultCase(Fault(kind="deep_nesting", size=100_000), "fails", "malformed"),
     "meanwhile": FaultCase(Fault(kind="meanwhile"), "harmless"),
 }
-"""Of each kind of fault, one."""
+"""One fault of each kind."""
 
 
 def _names(*parts: MetricGroup[Any]) -> frozenset[str]:
@@ -75,48 +75,48 @@ def _names(*parts: MetricGroup[Any]) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class FaultTarget:
-    """An operation, and what comes of its answers."""
+    """An operation and the series that depend on it."""
 
     operation: str
     collector: str
     families: frozenset[str]
     dependent: frozenset[str] = frozenset()
-    """What is about things that only its answers tell of, though another operation reads it."""
+    """Families about objects listed by this operation, with values from another."""
     is_object: bool = False
-    """Whether an answer is one object, and no list."""
+    """Whether the response is one object and not a list."""
     omitted: str | None = None
-    """The kind of failures that are counted as omitted; it is a figure like the others."""
+    """The `kind` label of its omitted failures."""
 
     @property
     def is_listing(self) -> bool:
-        """Whether it lists the data sources, and is about all of them."""
+        """Whether it is the list of data sources."""
         return self.operation == "ListMmsDataSources"
 
     def effect(self, case: FaultCase) -> Effect:
-        """Return what an ailment does to an answer here."""
+        """Return the effect of a fault on this operation's responses."""
         if self.is_object and case.spares_objects:
             return "harmless"
         return "fails" if case.effect == "loses" and self.is_object else case.effect
 
     def touches(self, series: Series) -> bool:
-        """Tell whether a figure comes of what is ailing."""
+        """Return whether a series comes from the failing operation."""
         name, labels = series
         is_omitted = name == "mms_failed_omitted" and ("kind", self.omitted) in labels
-        return (name in self.families or is_omitted) and self._is_ailing(series)
+        return (name in self.families or is_omitted) and self._is_faulty(series)
 
-    def depends(self, series: Series) -> bool:
-        """Tell whether a figure is about what only an ailing answer tells of."""
-        return series[0] in self.dependent and self._is_ailing(series)
+    def depends_on_objects(self, series: Series) -> bool:
+        """Return whether a series needs objects of the failing operation."""
+        return series[0] in self.dependent and self._is_faulty(series)
 
-    def tells_success(self, series: Series) -> bool:
-        """Tell whether a series says if what is ailing was read."""
+    def is_success_flag(self, series: Series) -> bool:
+        """Return whether a series is the success flag of it."""
         return series[0] in _SUCCESS and self._is_about(series)
 
-    def tells_last_success(self, series: Series) -> bool:
-        """Tell whether a series says when what is ailing was read."""
+    def is_last_success(self, series: Series) -> bool:
+        """Return whether a series is the last-success time of it."""
         return series[0] in _LAST_SUCCESS and self._is_about(series)
 
-    def _is_ailing(self, series: Series) -> bool:
+    def _is_faulty(self, series: Series) -> bool:
         return self.is_listing or ("source_id", str(FAULTY_SOURCE)) in series[1]
 
     def _is_about(self, series: Series) -> bool:
@@ -125,7 +125,7 @@ class FaultTarget:
             return self.is_listing
         if name.startswith("mms_refresh_"):
             return ("collector", self.collector) in labels
-        return self._is_ailing(series) and self.collector != "watch"
+        return self._is_faulty(series) and self.collector != "watch"
 
 
 _SUCCESS: Final = {"mms_up", "mms_refresh_success", "mms_datasource_refresh_success"}
@@ -145,17 +145,20 @@ FAULT_TARGETS: Final = {
         FaultTarget("GetMmsPartition", "watch", _names(PARTITION), is_object=True),
     )
 }
-"""Every operation that the serving process calls."""
+"""All operations of the serving process."""
 
 
 def served_while_failing(
     place: FaultTarget, healthy: dict[Series, float], before: dict[Series, float], *, is_kept: bool
 ) -> dict[Series, float]:
-    """Return what is to be served while `place` fails, of what would be served now and what was served before."""
+    """Return the expected samples while `place` fails.
+
+    `healthy` has the samples without the fault, `before` those of the last successful read.
+    """
     others = {key: value for key, value in healthy.items() if not place.touches(key)}
-    others |= {key: 0.0 for key in healthy if place.tells_success(key)}
-    others = {key: value for key, value in others.items() if not place.tells_last_success(key)}
-    others |= {key: value for key, value in before.items() if place.tells_last_success(key)}
+    others |= {key: 0.0 for key in healthy if place.is_success_flag(key)}
+    others = {key: value for key, value in others.items() if not place.is_last_success(key)}
+    others |= {key: value for key, value in before.items() if place.is_last_success(key)}
     if is_kept:
         return others | {key: value for key, value in before.items() if place.touches(key)}
-    return {key: value for key, value in others.items() if not place.depends(key)}
+    return {key: value for key, value in others.items() if not place.depends_on_objects(key)}

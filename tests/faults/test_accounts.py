@@ -1,4 +1,4 @@
-"""Accounts beside each other, and configurations after each other, while calls hang: none waits for another."""
+"""Accounts and configurations do not wait for each other while requests hang."""
 
 import asyncio
 from collections import Counter
@@ -13,7 +13,7 @@ from tests.harness import eventually
 from tests.reading import Exposition, read
 
 LONGER: Final = "300s"
-"""How long calls that hang may take: who waited for them would wait longer than a test does."""
+"""Timeout of hanging requests, longer than the test."""
 
 
 def served(service: Service) -> Exposition:
@@ -39,7 +39,7 @@ async def test_of_ten_accounts_nine_hang_and_the_tenth_does_not_notice(simulator
 
 
 async def test_a_reload_in_the_middle_of_a_refresh_leaves_nothing_of_it_behind(simulator: Simulator) -> None:
-    """The old refresh ends at once, what it read is kept, and the new one is right."""
+    """The old refresh is cancelled, its results are kept, and the new one is right."""
 
     def paced(concurrency: int) -> Config:
         return config_on(simulator.url, {"concurrency": concurrency, "timeout": LONGER}, refresh={"interval": "1s"})
@@ -76,6 +76,6 @@ async def test_a_reload_to_other_accounts_in_the_middle_of_a_refresh_shows_those
 
 
 def tasks() -> Counter[str]:
-    """Return the tasks of the service that last, by name."""
+    """Return the names of the service's long-running tasks."""
     names = (task.get_name() for task in asyncio.all_tasks())
     return Counter(name for name in names if name.startswith(("account ", "publish")))

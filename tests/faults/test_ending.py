@@ -1,4 +1,4 @@
-"""SIGTERM and a full disk, wherever the program is: it ends within 2 s, and leaves no half of a file."""
+"""SIGTERM and a full disk at any point: the program ends within 2 s, and leaves no partial file."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ def stuck(*arguments, **named):
 from exporter.cli.main import main
 sys.exit(main())
 """
-"""The program, whose one function does not return while a file is there."""
+"""The program with a function that blocks while a file exists."""
 FAULT_TARGETS = {
     "rendering": ("exporter.exposition.rendering", "module.Renderer.render"),
     "reloading": ("exporter.config.loading", "module.load"),
@@ -46,7 +46,7 @@ FAULT_TARGETS = {
 async def test_a_signal_ends_it_in_time_where_a_thread_is_stuck(
     simulator: Simulator, tmp_path: Path, module: str, attribute: str
 ) -> None:
-    """It is stuck from its first refresh on; a reload makes it come by."""
+    """The thread blocks from the first refresh; a reload reaches the block."""
     flag, reached = tmp_path / "stuck", tmp_path / "reached"
     program = STUCK.format(module=module, attribute=attribute, flag=str(flag), reached=str(reached))
     url = simulator.url.replace("127.0.0.1", "localhost")
@@ -82,7 +82,7 @@ async def test_a_signal_ends_it_in_the_middle_of_a_reload_that_waits_for_a_refre
 async def test_signals_that_come_again_while_it_ends_do_not_cut_that_short(
     simulator: Simulator, tmp_path: Path
 ) -> None:
-    """An idle connection, which may still ask something, has it take a moment."""
+    """An idle keep-alive connection delays the shutdown."""
     file = write_config(tmp_path, simulator.url)
     async with serving(f"--config.file={file}") as exporter:
         with connections(exporter, 1):
@@ -110,7 +110,7 @@ async def test_a_signal_ends_it_under_a_flood_of_idle_connections(
 
 @contextmanager
 def connections(exporter: Running, number: int, asked: bytes = b"") -> Iterator[None]:
-    """Provide connections on which something was asked, and no more is."""
+    """Provide idle connections after one request each."""
     host, _, port = exporter.urls[0].removeprefix("http://").rpartition(":")
     with ExitStack() as stack:
         for _ in range(number):
@@ -120,7 +120,7 @@ def connections(exporter: Running, number: int, asked: bytes = b"") -> Iterator[
 
 @pytest.mark.parametrize("command", [(), ("once", "--output=mms.prom")], ids=["serve", "once"])
 async def test_a_signal_ends_it_while_it_starts(tmp_path: Path, command: tuple[str, ...]) -> None:
-    """Its configuration is a pipe that nobody writes to. Within 2 s, as at any other time."""
+    """Its configuration is a pipe without a writer."""
     pipe = tmp_path / "config.yaml"
     os.mkfifo(pipe)
     process = await started(tmp_path, ("-m", "exporter"), *command, f"--config.file={pipe}")
@@ -146,7 +146,7 @@ async def test_a_signal_ends_once_while_mms_hangs(simulator: Simulator, tmp_path
 
 
 async def test_a_signal_leaves_no_half_of_a_file_where_once_writes_it(simulator: Simulator, tmp_path: Path) -> None:
-    """It waits for the disk, as with one that is slow."""
+    """It waits for a blocked disk."""
     folder, flag, reached = tmp_path / "output", tmp_path / "stuck", tmp_path / "reached"
     folder.mkdir()
     flag.touch()
@@ -161,7 +161,7 @@ async def test_a_signal_leaves_no_half_of_a_file_where_once_writes_it(simulator:
 
 
 async def started(folder: Path, program: tuple[str, ...], *arguments: str) -> asyncio.subprocess.Process:
-    """Return the program, started in a folder."""
+    """Start the program in a folder."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, *program, *arguments),
         cwd=folder,
@@ -171,7 +171,7 @@ async def started(folder: Path, program: tuple[str, ...], *arguments: str) -> as
 
 
 async def end_of(process: asyncio.subprocess.Process) -> int | None:
-    """Send SIGTERM, and return how the program ended, in time and without a traceback."""
+    """Send SIGTERM, and check for an end without a traceback."""
     with suppress(ProcessLookupError):
         process.terminate()
     async with asyncio.timeout(2):
@@ -185,7 +185,7 @@ def files_in(folder: Path) -> set[str]:
 
 
 def is_read(pipe: Path) -> bool:
-    """Tell whether somebody has a pipe open to read from it."""
+    """Return whether a process has a pipe open for reading."""
     try:
         os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
     except OSError:
@@ -201,11 +201,11 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 sys.exit(main())
 """
-"""The program, no file of which may grow beyond 4 KiB."""
+"""The program with a file size limit of 4 KiB."""
 
 
 async def once(program: tuple[str, ...], *arguments: str, output: int | None = None) -> tuple[int | None, str]:
-    """Run `once`, and return its exit code and what it complained of."""
+    """Run `once`, and return its exit code and error output."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *program, "once", *arguments),
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Failed partitions that are looked up one by one, since they may not be listed: each kind of fault in that."""
+"""Each kind of fault in the single lookup of failed partitions, used without permission to list them."""
 
 from dataclasses import replace
 
@@ -24,11 +24,11 @@ WORLD = WorldOptions(
     sources=1, databases=1, tables=3, partitions=3, idle_share=1, stopped_share=0, failure_rate=0, retry_failure_rate=1
 )
 GRANTED = ("ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "GetMmsPartition")
-"""All but ListMmsPartitions."""
+"""All except ListMmsPartitions."""
 
 
 async def make_a_job_that_fails(simulator: Simulator, clock: ManualClock) -> None:
-    """Have a job try one partition more, and wait until it has failed."""
+    """Create a job for a partition, and await its failure."""
     waiting = [each.id for each in simulator.world.truth().partitions(SOURCE) if each.status == "INIT"]
     simulator.identities.add(IDENTITY)
     source = StaticCredentials(Credential(IDENTITY.access_key_id, IDENTITY.access_key_secret))

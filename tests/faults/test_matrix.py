@@ -1,4 +1,4 @@
-"""Every operation, every kind of fault, in the first refresh and in a later one: what is served then, and after."""
+"""Every operation with every fault, in the first and in a later refresh: output during the fault and after."""
 
 import asyncio
 from functools import cache
@@ -27,7 +27,7 @@ every_operation = pytest.mark.parametrize(
 
 @cache
 def healthy_steps(finished_jobs: int) -> list[dict[Series, float]]:
-    """Return what is served after each step where nothing goes wrong."""
+    """Return the samples after each step without faults."""
 
     async def read() -> list[dict[Series, float]]:
         async with stage(finished_jobs=finished_jobs) as running:
@@ -38,7 +38,7 @@ def healthy_steps(finished_jobs: int) -> list[dict[Series, float]]:
 
 @pytest.fixture
 def healthy(finished_jobs: int) -> list[dict[Series, float]]:
-    """Provide what is served after each step where nothing goes wrong."""
+    """Provide the samples after each step without faults."""
     return healthy_steps(finished_jobs)
 
 
@@ -49,7 +49,7 @@ def test_the_matrix_has_a_row_for_every_fault_and_a_column_for_every_operation()
 
 @every_operation
 def test_the_story_moves_what_each_operation_feeds(healthy: list[dict[Series, float]], operation: str) -> None:
-    """Else a figure that is kept would look like one that is read anew."""
+    """Otherwise a kept value would look like a fresh one."""
     first, second = ({key for key in step.items() if FAULT_TARGETS[operation].touches(key[0])} for step in healthy[:2])
     assert first
     assert first != second
@@ -60,10 +60,10 @@ def test_the_story_moves_what_each_operation_feeds(healthy: list[dict[Series, fl
 async def test_in_the_first_refresh(
     healthy: list[dict[Series, float]], operation: str, finished_jobs: int, kind: str
 ) -> None:
-    """What was not read is not there, and not 0; all else is; the next refresh after the fault is right."""
+    """Unread values are absent, not 0; all others are there; the next refresh is right."""
     place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
     async with stage(SHORT_TIMEOUT if case.is_slow else 10.0, finished_jobs) as running:
-        strike(running, place, case)
+        inject(running, place, case)
         assert_served(await running.refresh(), place, case, healthy[0], before={})
         running.simulator.faults.clear()
         assert domain(await running.refresh()) == healthy[1]
@@ -74,11 +74,11 @@ async def test_in_the_first_refresh(
 async def test_in_a_later_refresh(
     healthy: list[dict[Series, float]], operation: str, finished_jobs: int, kind: str
 ) -> None:
-    """What was read before is kept until it is stale, and leaves; its freshness stays; the fault leaves no trace."""
+    """Earlier values are kept until stale_after; their last-success times stay; the next refresh is right."""
     place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
     async with stage(SHORT_TIMEOUT if case.is_slow else 10.0, finished_jobs) as running:
         assert domain(await running.refresh()) == healthy[0]
-        strike(running, place, case)
+        inject(running, place, case)
         assert_served(await running.refresh(), place, case, healthy[1], before=healthy[0])
         assert_served(await running.refresh(), place, case, healthy[2], before=healthy[0], is_stale=True)
         running.simulator.faults.clear()
@@ -88,10 +88,10 @@ async def test_in_a_later_refresh(
 @pytest.mark.parametrize("operation", ["ListMmsTables", "ListMmsPartitions"])
 @every_fault
 async def test_failures_that_stand_still_are_named_right_once_the_fault_is_over(operation: str, kind: str) -> None:
-    """Nothing moves then that would have them read anew; the fault was met in two refreshes."""
+    """Nothing changes that would trigger a new listing; the fault applied in two refreshes."""
     place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
     async with stage(SHORT_TIMEOUT if case.is_slow else 10.0) as running, stage() as healthy:
-        strike(running, place, case)
+        inject(running, place, case)
         await running.refresh()
         await running.harness.refresh()
         running.simulator.faults.clear()
@@ -99,7 +99,7 @@ async def test_failures_that_stand_still_are_named_right_once_the_fault_is_over(
         assert {key for key in domain(await running.harness.refresh()) if place.touches(key)} == right
 
 
-def strike(running: Stage, place: FaultTarget, case: FaultCase) -> None:
+def inject(running: Stage, place: FaultTarget, case: FaultCase) -> None:
     source_id = None if place.is_listing else FAULTY_SOURCE
     running.simulator.faults.add(replace(case.fault, operation=place.operation, source_id=source_id))
 
@@ -130,7 +130,7 @@ def assert_served(
         assert untouched(place, found) == untouched(place, healthy)
     elif place.is_listing and case.hides is not None:
         hidden = ("source_id", str(case.hides))
-        assert [key for key, value in found.items() if hidden in key[1] and place.tells_success(key) and value] == []
+        assert [key for key, value in found.items() if hidden in key[1] and place.is_success_flag(key) and value] == []
         assert {key for key in found.items() if hidden not in key[0][1]} == {
             key for key in healthy.items() if hidden not in key[0][1]
         }
@@ -141,7 +141,7 @@ def assert_served(
 
 
 def assert_counted(served: Exposition, place: FaultTarget, reason: str | None) -> None:
-    """Check that failures are counted for the operation that failed, and under the one reason."""
+    """Check that only the failed operation counts, under one reason."""
     failures = served.having("mms_api_request_failures_total")
     assert {dict(labels)["reason"] for labels in failures} == set(REASONS)
     counted = {(dict(labels)["operation"], dict(labels)["reason"]) for labels, count in failures.items() if count}
@@ -149,16 +149,16 @@ def assert_counted(served: Exposition, place: FaultTarget, reason: str | None) -
 
 
 def untouched(place: FaultTarget, found: dict[Series, float]) -> dict[Series, float]:
-    """Return the figures of other operations; without the names of sources, which may be what is not so."""
+    """Return samples of other operations without source names."""
     return {
         (name, frozenset(pair for pair in labels if pair[0] != "source")): value
         for (name, labels), value in found.items()
-        if not place.touches((name, labels)) and not place.depends((name, labels))
+        if not place.touches((name, labels)) and not place.depends_on_objects((name, labels))
     }
 
 
 def blind(healthy: dict[Series, float]) -> dict[Series, float]:
-    """Return what is served of an account whose data sources never could be listed."""
+    """Return the samples of an account without any source list."""
     success = {key: 0.0 for key in healthy if key[0] in ("mms_up", "mms_refresh_success")}
     ran = ("mms_refresh_duration_seconds", frozenset({("account", "test"), ("collector", "datasources")}))
     return {**success, ran: 0.0}

@@ -1,4 +1,4 @@
-"""Requests as absurd as Hypothesis makes them, on the real process: a 4xx, at little cost, and no line in the log."""
+"""Arbitrary requests by Hypothesis on the real process: a 4xx at little cost, and no log line."""
 
 import itertools
 import socket
@@ -56,7 +56,7 @@ conditions = st.lists(st.tuples(st.sampled_from(FIELDS), odd_values), max_size=4
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def exporter(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    """Provide the program, serving."""
+    """Provide the running program."""
     folder: Path = tmp_path_factory.mktemp("requests")
     async with Simulator(World(WorldOptions(sources=2), clock=ManualClock()), identities=[IDENTITY]) as simulator:
         file = write_config(folder, simulator.url)
@@ -69,7 +69,7 @@ async def exporter(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ru
 
 
 def answer_to(exporter: Running, request: bytes, seconds: float = 10) -> bytes:
-    """Return the head of what is answered to some bytes; nothing where more of them are awaited."""
+    """Return the response head, empty while the server awaits bytes."""
     host, _, port = exporter.urls[0].removeprefix("http://").rpartition(":")
     answer = b""
     with (
@@ -83,12 +83,12 @@ def answer_to(exporter: Running, request: bytes, seconds: float = 10) -> bytes:
 
 
 def assert_is_one(answer: bytes) -> None:
-    """Check that an answer is one: what was asked for, or that it was wrong to ask."""
+    """Check for one response: success or a client error."""
     assert ANSWER.match(answer), answer[:200]
 
 
 def assert_is_answered(exporter: Running, request: bytes) -> None:
-    """Check that the answer is one, or that the request is not over yet: its body is awaited."""
+    """Check for a response, or that the body is awaited."""
     if any(mark in request.lower() for mark in AWAITED_BODY):
         assert_is_one(answer_to(exporter, request, seconds=0.2) or b"HTTP/1.1 200")
     else:
@@ -117,7 +117,7 @@ def test_a_request_of_absurd_parts_is_answered(
 def assert_page_is_answered(
     exporter: Running, page: bytes, query: bytes, fields: Iterable[tuple[bytes, bytes]] = ()
 ) -> None:
-    """Check that a page is answered to who asks for it so."""
+    """Check that a page is served to this request."""
     lines = [b"GET " + page + b"?" + query + b" HTTP/1.1", b"Host: x"]
     lines += [name + b": " + value for name, value in fields]
     assert_is_answered(exporter, b"\r\n".join(lines) + b"\r\n\r\n")

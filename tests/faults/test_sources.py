@@ -1,4 +1,4 @@
-"""Data sources that come and go, and change name, type or the type of their id: what is served is what there is."""
+"""Data sources that come and go, or change name, type or type of their id."""
 
 from collections.abc import Callable, Iterable
 
@@ -17,7 +17,7 @@ from tests.harness import harness_on
 from tests.reading import Exposition, read
 
 FRESHNESS = {"mms_datasource_refresh_success", "mms_datasource_refresh_last_success_timestamp_seconds"}
-"""What stays of a data source for as long as it is known."""
+"""Labels that stay while a data source is known."""
 
 HOSTILE = 'x"} 1\nmms_up{account="forged"} 0\n# HELP mms_up forged\r\\ \u2028 \x00 🦆'
 
@@ -68,7 +68,7 @@ async def test_an_id_that_changes_its_type_costs_its_source_and_hides_no_other(
 async def test_a_source_whose_id_is_no_number_any_more_is_kept_until_stale_and_right_when_it_is_one_again(
     simulator: Simulator, clock: ManualClock, given: object
 ) -> None:
-    """Its row is lost, whatever else is right in it: a text of digits is not what the vendor documents."""
+    """Its row is dropped even if all else is right: the vendor documents an integer, not digits in a string."""
     config = config_on(simulator.url, refresh={"interval": "1s", "stale_after": f"{STALE_AFTER:g}s"})
     async with harness_on(config, clock) as harness:
         before = await harness.refresh()
@@ -93,12 +93,12 @@ async def test_a_source_whose_id_is_no_number_any_more_is_kept_until_stale_and_r
 
 
 def of_source(served: Exposition, source_id: int) -> dict[Series, float]:
-    """Return what is served of a data source."""
+    """Return the samples of a data source."""
     return {key: value for key, value in domain(served).items() if ("source_id", str(source_id)) in key[1]}
 
 
 def figures(served: Exposition, source_id: int) -> dict[Series, float]:
-    """Return what is served of a data source, but for how fresh it is."""
+    """Return the samples of a data source without its freshness."""
     return {key: value for key, value in of_source(served, source_id).items() if key[0] not in FRESHNESS}
 
 
@@ -108,7 +108,7 @@ def figures(served: Exposition, source_id: int) -> dict[Series, float]:
 async def test_no_text_of_mms_can_forge_a_series_or_a_help_line(
     simulator: Simulator, clock: ManualClock, text_format: Format, families_in: Callable[[str], Iterable[Metric]]
 ) -> None:
-    """Every text of every object is hostile; each page has the same series as before, by family and number.
+    """Every text of every object is hostile; each page has the same number of series per family as before.
 
     The library's own parsers read it, too.
     """
@@ -145,5 +145,5 @@ def heads(page: bytes) -> list[bytes]:
 
 
 def sizes(served: Exposition) -> dict[str, int]:
-    """Return the number of series of each family that comes from MMS."""
+    """Return the number of series per MMS family."""
     return {name: len(samples) for name, samples in served.samples.items() if name in DOMAIN}

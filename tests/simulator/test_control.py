@@ -1,4 +1,4 @@
-"""The control endpoints do over HTTP what the Python API does, and say what is wrong with a request."""
+"""The control endpoints offer the Python API over HTTP, and explain invalid requests."""
 
 import aiohttp
 import pytest

@@ -1,4 +1,4 @@
-"""CreateMmsJob migrates exactly its scope, of that only what is not done, and refuses what does not exist."""
+"""CreateMmsJob migrates the unfinished units of its scope, and rejects unknown objects."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ JOBS = f"/{SOURCE}/jobs"
 
 @pytest.fixture
 def world(clock: ManualClock) -> World:
-    """Return a source in which nothing moves by itself, and a good part has failed or was never tried."""
+    """Provide a static source with many failed and new units."""
     options = WorldOptions(
         sources=1, idle_share=1.0, special_sources=False, tables=30, failure_rate=0.2, untouched_share=0.3
     )
@@ -25,7 +25,7 @@ def world(clock: ManualClock) -> World:
 
 
 class Units:
-    """Every unit of the source by its database, table and value, with its status."""
+    """Status of each unit by database, table and value."""
 
     def __init__(self, world: World) -> None:
         truth = world.truth()
@@ -42,7 +42,7 @@ class Units:
 
 
 async def _created(caller: Caller, clock: ManualClock, body: object) -> dict[str, Any]:
-    """Create a job, wait until it exists, and return its row."""
+    """Create a job, wait for it, and return its row."""
     number = (await caller.post("CreateMmsJob", JOBS, body)).data["asyncTaskId"]
     clock.advance(15)
     task = (await caller.get("GetMmsAsyncTask", f"/{SOURCE}/asyncTasks/{number}")).data
@@ -203,7 +203,7 @@ async def test_partitions_of_another_database_are_refused(caller: Caller, world:
 
 
 async def test_two_jobs_do_not_migrate_a_unit_twice(caller: Caller, clock: ManualClock) -> None:
-    """The second job's scope has nothing left once the first is under way."""
+    """The second job has nothing to do after the first has started."""
     await _created(caller, clock, {"srcDbName": "sales"})
     clock.advance(200)
     running = (await caller.get("ListMmsJobs", JOBS)).rows[0]

@@ -1,4 +1,4 @@
-"""Events on command change the world as they say, and nothing else."""
+"""Events change what they name, and nothing else."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_nothing_is_migrated_while_a_source_stands(
     end: events.Event,
     online: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    """And then it goes on where it was, while the others went on all the time."""
+    """Then it continues from the same state, while the others kept moving."""
     apply_event(world, begin)
     before = world.truth()
     held, free = before.data_source(SOURCE), before.data_source(SOURCE + 1)

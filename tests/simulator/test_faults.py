@@ -1,4 +1,4 @@
-"""Each fault, observed on the wire."""
+"""Each fault, observed over HTTP."""
 
 import asyncio
 import json
@@ -60,7 +60,7 @@ async def test_a_hang_lasts_until_the_client_leaves(caller: Caller, simulator: S
 
 
 async def test_a_reset_before_the_answer(caller: Caller, simulator: Simulator, world: World) -> None:
-    """With a POST: aiohttp sends a GET that was cut off again by itself."""
+    """With a POST, because aiohttp retries an interrupted GET by itself."""
     simulator.faults.add(Fault(kind="reset"))
     with pytest.raises(aiohttp.ClientOSError, match="reset"):
         await caller.post("CreateMmsJob", JOBS, {"srcDbName": "sales"})
@@ -70,7 +70,7 @@ async def test_a_reset_before_the_answer(caller: Caller, simulator: Simulator, w
 async def test_a_request_that_the_client_library_sends_again_is_seen_through(
     caller: Caller, simulator: Simulator
 ) -> None:
-    """Its nonce was used by the first, which was checked before it was cut off."""
+    """The first request used its nonce before the reset."""
     reply = await _with(caller, simulator, Fault(kind="reset", times=1))
     assert (reply.code, simulator.calls[LIST, None]) == ((400, "SignatureNonceUsed"), 2)
 
@@ -88,7 +88,7 @@ async def test_a_short_body(caller: Caller, simulator: Simulator) -> None:
 
 
 async def test_a_slow_drip(caller: Caller, simulator: Simulator) -> None:
-    """The answer is whole in the end, and takes as long as its length says."""
+    """The answer is complete, and takes as long as its length implies."""
     whole = await caller.get(LIST)
     begun = time.monotonic()
     reply = await _with(caller, simulator, Fault(kind="drip", bytes_per_second=len(whole.raw) * 4))
@@ -161,7 +161,7 @@ async def test_an_unknown_status(caller: Caller, simulator: Simulator) -> None:
 
 
 async def test_an_answer_without_end(caller: Caller, simulator: Simulator) -> None:
-    """It goes on for as long as somebody reads; here for 4 MiB."""
+    """It continues until the client disconnects; here after 4 MiB."""
     simulator.faults.add(Fault(kind="endless"))
     read = await _read_at_least(caller, 1 << 22)
     assert read.headers["Transfer-Encoding"] == "chunked"
@@ -174,7 +174,7 @@ async def test_a_huge_answer_that_says_so(caller: Caller, simulator: Simulator) 
 
 
 async def _read_at_least(caller: Caller, size: int) -> aiohttp.ClientResponse:
-    """Read the beginning of a list's answer, then leave."""
+    """Read the beginning of a list's answer, then disconnect."""
     whole = caller.session.request
     kept: list[aiohttp.ClientResponse] = []
 
@@ -216,7 +216,7 @@ async def test_rows_move_between_pages(caller: Caller, simulator: Simulator, shi
 
 
 async def test_the_world_moves_behind_an_answer(caller: Caller, simulator: Simulator, world: World) -> None:
-    """The rows of the second page move up by the one that left the first, and `total` is one less."""
+    """The rows of page 2 move up by the one removed from page 1, and `total` decreases by 1."""
     true = [source.id for source in world.sites()]
     gone = events.RemoveSource(source_id=true[0])
     simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsDataSources", event=gone, times=1))
@@ -340,7 +340,7 @@ async def test_after_faults_end_the_next_answer_is_right(caller: Caller, simulat
 
 
 async def _arrived(simulator: Simulator, calls: int) -> None:
-    """Wait until the simulator has got so many calls."""
+    """Wait until the simulator has received a number of requests."""
     while simulator.calls.total() < calls:  # noqa: ASYNC110 - a counter is asked, and nothing signals it
         await asyncio.sleep(0)
 
@@ -355,7 +355,7 @@ async def busy() -> AsyncIterator[Simulator]:
 
 @pytest.mark.parametrize("kind", ["hang", "drip", "endless", "latency"])
 async def test_stopping_ends_what_hangs(busy: Simulator, kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Long before its time, without a task that is left, and without anything to log."""
+    """Early, without leftover tasks and log lines."""
     busy.faults.add(Fault(kind=kind, bytes_per_second=1, seconds=3600))  # type: ignore[arg-type] # four of the kinds
     async with aiohttp.ClientSession() as session:
         calls = [asyncio.create_task(Caller(session, busy.url).get(LIST)) for _ in range(5)]
@@ -363,7 +363,7 @@ async def test_stopping_ends_what_hangs(busy: Simulator, kind: str, caplog: pyte
         async with asyncio.timeout(30):
             await busy.stop()
         results = await asyncio.gather(*calls, return_exceptions=True)
-        # What was only late is answered at once.
+        # Delayed answers are sent at once.
         assert {isinstance(result, aiohttp.ClientError) for result in results} == {kind != "latency"}
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert not [task for task in left if not task.done()]

@@ -1,4 +1,4 @@
-"""Lists and states that lag: what was made or has changed shows up late, and only where an option says so."""
+"""Delays of lists and states: changes appear late, and only if an option says so."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ def lag(world: World, **lags: Any) -> None:
 
 
 async def created(caller: Caller, clock: ManualClock, **body: Any) -> int:
-    """Create a job, wait until its asynchronous task is DONE, and return its id."""
+    """Create a job, wait for it, and return its id."""
     number = (await caller.post("CreateMmsJob", f"/{SOURCE}/jobs", {"name": "late", **body})).data["asyncTaskId"]
     clock.advance(15)
     task = (await caller.get("GetMmsAsyncTask", f"/{SOURCE}/asyncTasks/{number}")).data

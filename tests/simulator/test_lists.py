@@ -1,4 +1,4 @@
-"""Paging, text filters and the documented parameters of every list; nonsense in them is refused."""
+"""Paging, text filters and parameters of every list; invalid values are rejected."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -284,7 +284,7 @@ async def test_the_number_of_tasks_in_each_status_is_the_true_one_at_every_momen
 
 
 async def test_partitions_of_a_large_share_are_paged_by_count() -> None:
-    """A late page of many failed partitions opens only the tables it lies in."""
+    """A late page of many failed partitions opens only the tables on it."""
     world = World(WorldOptions(sources=1, special_sources=False, tables=200, partitions=100), clock=ManualClock())
     apply_event(world, events.Fail(source_id=SOURCE, share=1.0))
     site = world.site(SOURCE)

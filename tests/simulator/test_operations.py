@@ -1,4 +1,4 @@
-"""Whatever is asked of an operation, it answers or refuses."""
+"""Every operation answers or rejects arbitrary parameters, without an exception."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,7 +65,7 @@ def test_every_call_is_answered_or_refused(
 
 
 def _status(call: ApiCall) -> int:
-    """Return the status of the answer that a call gets; anything but an answer or a refusal is raised."""
+    """Return the status of an answer or a Refusal."""
     try:
         answer(WORLD, call)
     except Refusal as refusal:

@@ -1,4 +1,4 @@
-"""Every check of a request refuses with its own code, and only what it should."""
+"""Every check of a request has its own error code, and accepts correct requests."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

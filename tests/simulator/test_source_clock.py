@@ -1,4 +1,4 @@
-"""A source's own time, both ways."""
+"""Conversions of a source's time in both directions."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""The folding of tries into a status, and of statuses into a table's."""
+"""Statuses of units from attempts, and of tables from units."""
 
 import pytest
 
@@ -27,10 +27,10 @@ INJECTED = Attempt(25, 25, "FAILED", 0, forced=True)
         ([FAILED, Attempt(30, 40, "DONE", 2)], 35, "DOING"),
         ([FAILED, Attempt(30, 40, "DONE", 2)], 40, "DONE"),
         ([FAILED, Attempt(30, 40, None, 2)], 40, "FAILED"),
-        # What is done, or under way, is not migrated again.
+        # A unit that is DONE or DOING is not migrated again.
         ([DONE, Attempt(30, 40, "FAILED", 2)], 35, "DONE"),
         ([DONE, Attempt(15, 40, "FAILED", 2)], 30, "DONE"),
-        # An injected failure counts all the same, and a later try mends it.
+        # A forced failure counts in any case, and a later attempt can complete the unit.
         ([DONE, INJECTED], 24, "DONE"),
         ([DONE, INJECTED], 25, "FAILED"),
         ([Attempt(10, 30, "DONE", 1), INJECTED], 30, "FAILED"),

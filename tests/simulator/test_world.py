@@ -1,4 +1,4 @@
-"""The story: it agrees with itself at every moment, repeats for a seed, never stands still, and stays small."""
+"""The world is consistent at every moment, deterministic by seed, always moving, and small in memory."""
 
 from collections import Counter
 from itertools import pairwise
@@ -51,7 +51,7 @@ def _assert_counters_agree(world: World) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_counters_agree_with_what_they_count(shape: str) -> None:
-    """A source's row with its tables and partitions, a table with its partitions, a job with its tasks."""
+    """Source rows with tables and partitions, tables with partitions, jobs with tasks."""
     clock = ManualClock()
     world = World(SHAPES[shape], clock=clock)
     for _ in range(12):
@@ -90,7 +90,7 @@ def test_counters_agree_after_everything_that_can_happen() -> None:
 
 
 def test_what_is_done_stays_done_though_the_story_had_it_planned() -> None:
-    """A created job takes the tables of a wave away from the jobs that come for them later."""
+    """A created job takes tables of a wave away from the jobs planned for them."""
     clock = ManualClock()
     options = WorldOptions(sources=1, special_sources=False, incidents=False, tables=80, running_jobs_per_source=1)
     world = World(options, clock=clock)
@@ -145,7 +145,7 @@ def test_another_seed_tells_another_story() -> None:
 
 
 def test_what_was_looked_at_before_does_not_matter() -> None:
-    """Two worlds agree at a time, though one was watched on the way and the other was not."""
+    """Two worlds agree at a time, though only one was read before."""
     clocks = ManualClock(), ManualClock()
     watched, unseen = (World(WorldOptions(sources=4), clock=clock) for clock in clocks)
     for _ in range(5):
@@ -168,7 +168,7 @@ def test_a_scaled_clock_runs_at_its_speed() -> None:
 
 
 def test_as_a_job_ends_the_next_begins() -> None:
-    """The number of unfinished jobs that are not stopped stays what it was asked to be."""
+    """The number of unfinished jobs that are not stopped stays constant."""
     clock = ManualClock()
     options = WorldOptions(sources=3, running_jobs_per_source=4, idle_share=0, special_sources=False)
     world = World(options, clock=clock)
@@ -196,7 +196,7 @@ def test_the_idle_share_is_exact_and_an_idle_source_never_changes() -> None:
 
 
 def test_the_story_never_stands_still() -> None:
-    """Over a day, every half hour brings something new, tables among it."""
+    """Over a day, every 30 minutes bring changes and new tables."""
     clock = ManualClock()
     world = World(WorldOptions(sources=1, special_sources=False, incidents=False), clock=clock)
     site = world.site(2000001)
@@ -222,7 +222,7 @@ def test_a_story_with_an_end_ends() -> None:
 
 
 def test_every_status_is_seen_within_minutes_of_the_demo() -> None:
-    """Four minutes at the demo's speed are four hours of the story."""
+    """4 minutes at the demo's speed are 4 simulated hours."""
     clock = ManualClock()
     world = World(clock=clock)
     seen: dict[str, set[str | None]] = {
@@ -259,7 +259,7 @@ def test_every_status_is_seen_within_minutes_of_the_demo() -> None:
 
 
 def test_the_demo_moves_within_seconds() -> None:
-    """Two seconds at the demo's speed change some figure, again and again."""
+    """2 seconds at the demo's speed change some value, at any time."""
     clock = ManualClock()
     world = World(clock=clock)
     told = []
@@ -297,7 +297,7 @@ def test_impossible_options_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_a_million_jobs_are_not_held() -> None:
-    """Only sources that were looked at are held, and none of their finished jobs."""
+    """Only accessed sources are in memory, and none of their finished jobs."""
     options = WorldOptions(sources=10_000, finished_jobs_per_source=100, idle_share=0.9)
     world = World(options, clock=ManualClock())
     assert world.held == 0

@@ -1,4 +1,4 @@
-"""The verdict of the soak: what is right passes, and whatever is wrong is found."""
+"""The verdict of the soak accepts correct pages and detects each defect."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -27,13 +27,13 @@ UNSEEN = {
     "mms_partition_size_bytes",
     "mms_partition_status",
 }
-"""Families of which the page has no series: no partition is watched."""
+"""Families without series on the page, because no partition is watched."""
 OPTIONS = WorldOptions(sources=2, databases=1, tables=6, partitions=3, finished_jobs_per_source=4)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def read() -> AsyncIterator[tuple[Exposition, Oracle]]:
-    """Provide a page that is right, and what it was read of."""
+    """Provide a correct page and its ground truth."""
     clock = ManualClock()
     world = World(replace(OPTIONS, idle_share=0), clock=clock)
     for source_id in world.source_ids():
@@ -52,7 +52,7 @@ def page(read: tuple[Exposition, Oracle]) -> Exposition:
 
 @pytest.fixture
 def found(read: tuple[Exposition, Oracle]) -> Callable[[Exposition], list[str]]:
-    """Provide what finds the faults of a page."""
+    """Provide a function that finds defects of a page."""
     page, truth = read
     return lambda served: list(differences(served, page, truth))
 
@@ -70,7 +70,7 @@ def test_nothing_is_found_on_a_page_that_is_right(page: Exposition, found: Calla
 def test_a_series_that_should_not_be_there_is_found(
     page: Exposition, found: Callable[[Exposition], list[str]], name: str
 ) -> None:
-    """As of a data source that is gone, or of an account."""
+    """For example of a removed data source or account."""
     labels, value = next(iter(page.samples[name].items()))
     ghost = frozenset({(key, "9" if key == "source_id" else f"{text}-gone") for key, text in labels})
     assert found(with_family(page, name, {**page.samples[name], ghost: value}))
@@ -107,10 +107,10 @@ def test_what_failed_is_found_though_it_fails_whoever_asks(read: tuple[Expositio
 
 @pytest.mark.parametrize("name", ["mms_tables", "mms_jobs", "mms_tasks", "mms_table_status"])
 def test_what_every_exporter_takes_for_something_else_is_found(read: tuple[Exposition, Oracle], name: str) -> None:
-    """The simulated MMS counts by itself."""
+    """The simulated MMS counts independently."""
     page, truth = read
     samples = page.having(name, source_id=str(FIRST))
-    wrong = with_family(page, name, {**page.samples[name], **turned(samples)})
+    wrong = with_family(page, name, {**page.samples[name], **rotated(samples)})
     assert list(differences(wrong, wrong, truth))
 
 
@@ -120,8 +120,8 @@ def test_failures_that_every_exporter_misses_are_found(read: tuple[Exposition, O
     assert list(differences(wrong, wrong, truth))
 
 
-def turned(samples: Samples) -> Samples:
-    """Return the values of samples in another order, or all one higher where they are one value."""
+def rotated(samples: Samples) -> Samples:
+    """Rotate the values, or increment them if all are equal."""
     values = list(samples.values())
     others = values[1:] + values[:1]
     return dict(zip(samples, others if others != values else [value + 1 for value in values], strict=True))
@@ -165,7 +165,7 @@ HELD = ProcessSnapshot(
 
 
 def held(tasks: Iterable[str] = (), **more: int) -> ProcessSnapshot:
-    """Return what is held with so much more."""
+    """Return HELD with additions."""
     resources = {name: getattr(HELD.resources, name) + number for name, number in more.items()}
     return ProcessSnapshot(replace(HELD.resources, **resources), HELD.tasks + Counter(tasks))
 

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: faults of MMS, sources and jobs that come and go, keys that rotate, reloads."""
+"""Random problems: MMS faults, sources and jobs that come and go, key rotation, reloads."""
 
 import asyncio
 from collections import Counter
@@ -18,11 +18,11 @@ from tests.conftest import IDENTITY
 from tests.faults.expectations import FAULT_CASES
 
 FIRST: Final = 2_000_001
-"""The source that is watched; it never goes."""
+"""The watched source, which is never removed."""
 FEWEST, MOST = 3, 8
-"""Sources."""
+"""Limits of the number of sources."""
 SPEED: Final = 60.0
-"""Simulated seconds in one of the machine's."""
+"""Simulated seconds per real second."""
 REFUSALS: Final = (
     Fault(kind="error", status=403, code="NoPermission"),
     Fault(kind="error", status=404, code="DataSourceNotFound"),
@@ -32,35 +32,34 @@ REFUSALS: Final = (
 
 @dataclass
 class Troubles:
-    """All that goes wrong, drawn with one set of dice."""
+    """All problems, drawn from one random generator."""
 
     simulator: Simulator
     clock: ManualClock
     rng: Random
     reconfigure: Callable[[str], None]
-    """Writes a configuration by the name of its kind, and has it loaded."""
+    """Writes a configuration by the name of its kind, and reloads it."""
     counts: Counter[str] = field(default_factory=Counter)
 
     async def run(self) -> None:
-        """Make trouble until cancelled."""
+        """Cause problems until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tick())
             for make, seconds in ((self._fault, 1.0), (self._churn, 0.7), (self._rotate, 15.0), (self._reload, 6.0)):
-                group.create_task(self._again_and_again(make, seconds))
+                group.create_task(self._repeat(make, seconds))
 
     async def _tick(self) -> None:
-        """Have the world's time go on."""
         while True:
             await asyncio.sleep(0.1)
             self.clock.advance(0.1 * SPEED)
 
-    async def _again_and_again(self, make: Callable[[], str], seconds: float) -> None:
+    async def _repeat(self, make: Callable[[], str], seconds: float) -> None:
         while True:
             await asyncio.sleep(self.rng.uniform(0, 2 * seconds))
             self.counts[make()] += 1
 
     def _fault(self) -> str:
-        """Have something go wrong for up to 3 s."""
+        """Activate a fault for up to 3 s."""
         kinds = [*(case.fault for case in FAULT_CASES.values()), *REFUSALS]
         fault = replace(
             self.rng.choice(kinds),
@@ -73,7 +72,7 @@ class Troubles:
         return fault.kind
 
     def _churn(self) -> str:
-        """Have something happen to a source; what cannot happen to it does not."""
+        """Apply a random event; Refusal means that it cannot apply."""
         sources = self.simulator.world.source_ids()
         source_id, number = self.rng.choice(sources), self.rng.randrange(1000)
         choices: list[events.Event] = [
@@ -97,7 +96,7 @@ class Troubles:
         return type(event).__name__
 
     def _rotate(self) -> str:
-        """Have the key not be known for a while."""
+        """Remove the access key for a while."""
         self.simulator.identities.remove(IDENTITY.access_key_id)
         asyncio.get_running_loop().call_later(self.rng.uniform(0.5, 2), self.simulator.identities.add, IDENTITY)
         return "rotation"

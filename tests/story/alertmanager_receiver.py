@@ -1,4 +1,4 @@
-"""Whoever Alertmanager tells: takes its messages, and lets a test listen for what is new in them."""
+"""Webhook receiver of Alertmanager: records notifications, and lets a test wait for expected ones."""
 
 import asyncio
 from collections import defaultdict
@@ -16,84 +16,88 @@ RECEIVERS = {"critical": "pages", "warning": "tickets", "info": "notes"}
 
 
 class AlertNotification(NamedTuple):
-    """One change that was told."""
+    """One change of an alert's status."""
 
     alert: str
     source: str
-    """Empty where the alert is about none."""
+    """Empty if the alert has no source."""
     status: str
     """`firing` or `resolved`."""
     receiver: str
 
 
-def began(alert: str, source: str = "") -> AlertNotification:
-    """Return what is told when an alert begins, where its severity belongs."""
+def firing(alert: str, source: str = "") -> AlertNotification:
+    """Return the notification of an alert that starts to fire."""
     return AlertNotification(alert, source, "firing", RECEIVERS[ALERTS[alert]["labels"]["severity"]])
 
 
-def ended(alert: str, source: str = "") -> AlertNotification:
-    """Return what is told when it ends."""
-    return began(alert, source)._replace(status="resolved")
+def resolved(alert: str, source: str = "") -> AlertNotification:
+    """Return the notification of an alert that is resolved."""
+    return firing(alert, source)._replace(status="resolved")
 
 
 class AlertmanagerReceiver:
-    """What was told, in its order, by account; what is about no account stands under the empty name."""
+    """Notifications by account, in order; "" holds those without account."""
 
     def __init__(self) -> None:
         self.url = ""
         self._status: dict[tuple[str, str], str] = {}
-        self._told: dict[str, asyncio.Queue[AlertNotification]] = defaultdict(asyncio.Queue)
-        self._heard: dict[str, list[AlertNotification]] = defaultdict(list)
+        self._queues: dict[str, asyncio.Queue[AlertNotification]] = defaultdict(asyncio.Queue)
+        self._received: dict[str, list[AlertNotification]] = defaultdict(list)
 
     async def take(self, request: web.Request) -> web.Response:
-        """Take a message, which repeats what its group has told before, and keep what is new."""
+        """Handle a webhook request; skip repeated alerts."""
         receiver, message = request.match_info["receiver"], await request.json()
         for each in message["alerts"]:
             key = receiver, each["fingerprint"]
-            # Alertmanager tells the end of a silenced alert, too, where it is in one group with its cause.
+            # Alertmanager also sends the end of an inhibited alert, if it is in one group with its cause.
             if self._status.get(key, "resolved") != each["status"]:
                 self._status[key] = each["status"]
                 self._keep(receiver, each["status"], each["labels"])
         return web.Response()
 
     def _keep(self, receiver: str, status: str, labels: dict[str, Any]) -> None:
-        told = AlertNotification(labels["alertname"], labels.get("source", ""), status, receiver)
-        self._told[labels.get("account", "")].put_nowait(told)
+        notification = AlertNotification(labels["alertname"], labels.get("source", ""), status, receiver)
+        self._queues[labels.get("account", "")].put_nowait(notification)
 
-    async def hears(self, account: str, *expected: AlertNotification) -> None:
-        """Wait until all of `expected`, in any order, were told of an account, and nothing else before them."""
-        missing, heard = list(expected), self._heard[account]
+    async def expect(self, account: str, *expected: AlertNotification) -> None:
+        """Wait for exactly `expected`, in any order."""
+        missing, received = list(expected), self._received[account]
         while missing:
             try:
                 async with asyncio.timeout(LIMIT_SECONDS * SLOWDOWN):
-                    told = await self._told[account].get()
+                    notification = await self._queues[account].get()
             except TimeoutError:
-                raise AssertionError(f"{account}: not told: {_listed(missing)}; before: {_listed(heard)}") from None
-            assert told in missing, f"{account}: {told} instead of {_listed(missing)}; before: {_listed(heard)}"
-            missing.remove(told)
-            heard.append(told)
+                raise AssertionError(f"{account}: missing: {_listed(missing)}; before: {_listed(received)}") from None
+            assert notification in missing, (
+                f"{account}: {notification} instead of {_listed(missing)}; before: {_listed(received)}"
+            )
+            missing.remove(notification)
+            received.append(notification)
 
-    def was_told(self, account: str) -> bool:
-        """Tell whether anything waits to be heard of an account."""
-        return not self._told[account].empty()
+    def has_unread(self, account: str) -> bool:
+        """Return whether an account has unread notifications."""
+        return not self._queues[account].empty()
 
-    def rest(self) -> dict[str, list[AlertNotification]]:
-        """Return what was told and not listened for, by account."""
-        unheard = {account: [queue.get_nowait() for _ in range(queue.qsize())] for account, queue in self._told.items()}
-        return {account: told for account, told in unheard.items() if told}
+    def unread(self) -> dict[str, list[AlertNotification]]:
+        """Return the unread notifications by account."""
+        unread = {
+            account: [queue.get_nowait() for _ in range(queue.qsize())] for account, queue in self._queues.items()
+        }
+        return {account: notification for account, notification in unread.items() if notification}
 
     def alerts(self) -> set[str]:
-        """Return the names of all alerts that were listened for."""
-        return {told.alert for heard in self._heard.values() for told in heard}
+        """Return the names of all expected alerts so far."""
+        return {notification.alert for received in self._received.values() for notification in received}
 
 
-def _listed(told: Iterable[AlertNotification]) -> str:
-    return ", ".join(f"{each.alert} {each.source} {each.status}" for each in told) or "nothing"
+def _listed(notifications: Iterable[AlertNotification]) -> str:
+    return ", ".join(f"{each.alert} {each.source} {each.status}" for each in notifications) or "nothing"
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[AlertmanagerReceiver]:
-    """Provide a pager on a free port."""
+async def running_receiver() -> AsyncIterator[AlertmanagerReceiver]:
+    """Provide a receiver on a free port."""
     receiver = AlertmanagerReceiver()
     app = web.Application()
     app.router.add_post("/{receiver}", receiver.take)

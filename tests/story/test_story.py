@@ -1,7 +1,7 @@
-"""A migration is watched by a real Prometheus and told by a real Alertmanager, with an hour in half a minute.
+"""A real Prometheus and Alertmanager watch a migration, accelerated so that one hour takes 30 seconds.
 
-One long test, because what is asked at the end needs the Prometheus that has seen it all; and a short one for the alert
-whose day is too long beside it.
+One long test, because the final checks need a Prometheus with the whole history; and a short one for the alert that
+lasts a day.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from tests.story.time_scale import SLOWDOWN
 from tests.story.troubles import job_stopped, troubles
 
 TOO_LONG = {"MmsJobStopped"}
-"""A day is too long even at this speed; it has a story of its own."""
+"""A day is too long even at this speed; it has a test of its own."""
 DAY_FACTOR = 90
-"""In that story, a day is 8 s."""
+"""In that test, a day is 8 s."""
 
 
 @pytest.mark.long
@@ -29,12 +29,12 @@ DAY_FACTOR = 90
 async def test_a_migration_is_told_as_it_goes(tmp_path: Path, server: str) -> None:
     async with staged(tmp_path, server=server) as stage:
         await _tell(stage)
-        assert stage.receiver.rest() == {}
+        assert stage.receiver.unread() == {}
         assert stage.receiver.alerts() == ALERTS.keys() - TOO_LONG
         await _rules_worked(stage)
         await _dashboards_had_data(stage)
-        assert stage.prometheus.complaints() == []
-        assert stage.alertmanager.complaints() == []
+        assert stage.prometheus.logged_problems() == []
+        assert stage.alertmanager.logged_problems() == []
 
 
 @pytest.mark.long
@@ -61,7 +61,7 @@ async def _tell(stage: Stage) -> None:
 
 
 async def _rules_worked(stage: Stage) -> None:
-    """Each rule was evaluated without an error, and each record had a value."""
+    """Check that every rule evaluated, and every record has values."""
     assert [(rule["name"], rule["health"]) for rule in await stage.prometheus.rules() if rule["health"] != "ok"] == []
     now = time.time()
     found = {
@@ -71,7 +71,7 @@ async def _rules_worked(stage: Stage) -> None:
 
 
 async def _dashboards_had_data(stage: Stage) -> None:
-    """Each query of a panel or an annotation found something at some time, and each variable has values."""
+    """Check that every dashboard query and variable had values."""
     now, empty = time.time(), []
     for name in NAMES:
         for asked in dashboard_queries.queries_over_time(name):

@@ -1,4 +1,4 @@
-"""What is at speed says the same as what is shipped, only sooner."""
+"""The accelerated rules equal the shipped ones except for durations."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def test_ranges_offsets_and_subqueries_are_durations_and_names_strings_and_numbe
 
 
 def _without_times(rule: dict[str, Any]) -> dict[str, Any]:
-    """Return a rule with a word in place of each length of time."""
+    """Return a rule with its durations replaced."""
     expr = each_duration(rule["expr"], lambda _: "X").removesuffix(f" / {FACTOR}")
     return rule | {"expr": expr} | dict.fromkeys(WAITS & rule.keys(), "X")
 
