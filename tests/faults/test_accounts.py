@@ -20,7 +20,7 @@ def served(service: Service) -> Exposition:
     return read(service.publisher.body("text", gzip=False))
 
 
-async def test_of_ten_accounts_nine_hang_and_the_tenth_does_not_notice(simulator: Simulator) -> None:
+async def test_nine_hanging_accounts_do_not_delay_the_tenth(simulator: Simulator) -> None:
     async with Simulator(simulator.world, identities=[IDENTITY]) as hanging:
         hanging.faults.add(Fault(kind="hang"))
         accounts = [account_on(hanging.url, f"hanging-{number}", timeout=LONGER) for number in range(9)]
@@ -38,7 +38,7 @@ async def test_of_ten_accounts_nine_hang_and_the_tenth_does_not_notice(simulator
             await service.close()
 
 
-async def test_a_reload_in_the_middle_of_a_refresh_leaves_nothing_of_it_behind(simulator: Simulator) -> None:
+async def test_a_reload_during_a_refresh_cancels_it_cleanly(simulator: Simulator) -> None:
     """The old refresh is cancelled, its results are kept, and the new one is right."""
 
     def paced(concurrency: int) -> Config:
@@ -60,7 +60,7 @@ async def test_a_reload_in_the_middle_of_a_refresh_leaves_nothing_of_it_behind(s
     assert not tasks()
 
 
-async def test_a_reload_to_other_accounts_in_the_middle_of_a_refresh_shows_those_only(simulator: Simulator) -> None:
+async def test_a_reload_during_a_refresh_exports_the_new_accounts_only(simulator: Simulator) -> None:
     service = Service(Telemetry())
     number = simulator.faults.add(Fault(kind="hang", operation="ListMmsJobs", times=1))
     await service.apply(config_from({"accounts": [account_on(simulator.url, "old", timeout=LONGER)]}))

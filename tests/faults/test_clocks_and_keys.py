@@ -27,9 +27,7 @@ jumps = pytest.mark.parametrize("jump", [DAY, -DAY], ids=["forwards", "backwards
 
 
 @jumps
-async def test_a_wall_clock_that_jumps_makes_nothing_stale(
-    simulator: Simulator, clock: ManualClock, jump: float
-) -> None:
+async def test_a_clock_jump_makes_nothing_stale(simulator: Simulator, clock: ManualClock, jump: float) -> None:
     wall = ManualClock()
     async with harness_on(config_on(simulator.url), clock, wall=wall) as harness:
         before = await harness.refresh()
@@ -51,7 +49,7 @@ async def test_a_wall_clock_that_jumps_makes_nothing_stale(
     [("ListMmsJobs", IDLE_SECONDS), ("GetMmsTable", RETRY_SECONDS), ("ListMmsTasks", OFF_SECONDS)],
     ids=["of an idle source", "of what is missing", "of what is not permitted"],
 )
-async def test_a_wall_clock_that_jumps_has_nothing_asked_for_sooner_or_later(
+async def test_a_clock_jump_does_not_move_refreshes(
     clock: ManualClock, operation: str, seconds: float, jump: float
 ) -> None:
     options = WorldOptions(sources=2, idle_share=1, stopped_share=0, special_sources=False, incidents=False)
@@ -83,7 +81,7 @@ def calls_of(simulator: Simulator, operation: str) -> int:
     return sum(times for (called, _), times in simulator.calls.items() if called == operation)
 
 
-async def test_a_clock_that_is_off_is_refused_by_mms_told_so_and_mended(clock: ManualClock) -> None:
+async def test_clock_skew_is_rejected_by_mms_reported_and_recovered(clock: ManualClock) -> None:
     skew = DAY
     world = World(WorldOptions(sources=2), clock=clock)
     async with (
@@ -153,7 +151,7 @@ def refused(served: Exposition) -> float:
     return sum(served.having("mms_api_request_failures_total", reason="auth").values())
 
 
-async def test_a_key_that_expires_in_the_middle_of_a_refresh_is_replaced_and_no_source_notices(
+async def test_a_key_that_expires_during_a_refresh_is_replaced_without_a_failure(
     clock: ManualClock, issuer_url: tuple[Issuer, str]
 ) -> None:
     """Rejected requests are sent again with the new key, which is fetched once."""
@@ -174,7 +172,7 @@ async def test_a_key_that_expires_in_the_middle_of_a_refresh_is_replaced_and_no_
         assert issuer.asked == 2
 
 
-async def test_a_key_that_expires_before_there_is_another_costs_the_sources_asked_meanwhile(
+async def test_a_key_that_expires_before_its_successor_fails_some_sources(
     clock: ManualClock, issuer_url: tuple[Issuer, str]
 ) -> None:
     """At most `concurrency` sources fail, if the issuer has a new key after that."""
@@ -198,7 +196,7 @@ def key_of(issuer: Issuer) -> dict[str, str]:
     return {"type": "sts", "access_key_id": key.access_key_id, **secrets}
 
 
-async def test_a_key_that_was_rotated_between_two_refreshes_is_taken_up_by_the_next(
+async def test_a_key_rotated_between_refreshes_is_used_by_the_next(
     simulator: Simulator, clock: ManualClock, issuer_url: tuple[Issuer, str]
 ) -> None:
     issuer, url = issuer_url
@@ -213,7 +211,7 @@ async def test_a_key_that_was_rotated_between_two_refreshes_is_taken_up_by_the_n
         assert issuer.asked == 2
 
 
-async def test_a_key_that_expired_and_has_no_successor_is_told_and_what_was_read_is_kept(
+async def test_an_expired_key_without_successor_is_reported_and_values_are_kept(
     simulator: Simulator, clock: ManualClock, issuer_url: tuple[Issuer, str]
 ) -> None:
     issuer, url = issuer_url

@@ -17,9 +17,7 @@ LEFT_OUT = ("mms_refresh_duration_seconds",)
 
 
 @pytest.mark.leaping
-async def test_refreshes_go_on_after_one_was_skipped_and_what_they_serve_is_right(
-    simulator: Simulator, clock: ManualClock
-) -> None:
+async def test_refreshes_continue_correctly_after_a_skipped_one(simulator: Simulator, clock: ManualClock) -> None:
     """The first hangs until its timeout; the next sees what changed in the meantime."""
     config = config_on(simulator.url, {"timeout": "30s"}, refresh={"interval": "1s", "stale_after": "2s"})
     simulator.faults.add(Fault(kind="hang", operation="ListMmsDataSources", times=1))

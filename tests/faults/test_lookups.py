@@ -43,9 +43,7 @@ def named(served: Exposition) -> int:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_was_found_is_kept_and_the_rest_is_found_when_the_fault_is_over(
-    clock: ManualClock, kind: str
-) -> None:
+async def test_found_failures_are_kept_and_the_rest_is_found_after_the_fault(clock: ManualClock, kind: str) -> None:
     case, place = FAULT_CASES[kind], FAULT_TARGETS["GetMmsPartition"]
     account = {"timeout": "250ms" if case.is_slow else "10s"}
     async with (

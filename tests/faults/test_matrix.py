@@ -48,7 +48,7 @@ def test_the_matrix_has_a_row_for_every_fault_and_a_column_for_every_operation()
 
 
 @every_operation
-def test_the_story_moves_what_each_operation_feeds(healthy: list[dict[Series, float]], operation: str) -> None:
+def test_each_step_changes_the_series_of_every_operation(healthy: list[dict[Series, float]], operation: str) -> None:
     """Otherwise a kept value would look like a fresh one."""
     first, second = ({key for key in step.items() if FAULT_TARGETS[operation].touches(key[0])} for step in healthy[:2])
     assert first
@@ -87,7 +87,7 @@ async def test_in_a_later_refresh(
 
 @pytest.mark.parametrize("operation", ["ListMmsTables", "ListMmsPartitions"])
 @every_fault
-async def test_failures_that_stand_still_are_named_right_once_the_fault_is_over(operation: str, kind: str) -> None:
+async def test_unchanged_failures_are_right_after_the_fault(operation: str, kind: str) -> None:
     """Nothing changes that would trigger a new listing; the fault applied in two refreshes."""
     place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
     async with stage(SHORT_TIMEOUT if case.is_slow else 10.0) as running, stage() as healthy:

@@ -19,7 +19,7 @@ async def unresolved(*_: object, **__: object) -> None:
     raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
 
-async def test_a_name_that_cannot_be_resolved_any_more_leaves_what_was_read_and_is_told(
+async def test_a_dns_failure_keeps_the_values_and_is_reported(
     simulator: Simulator, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_on(simulator.url.replace("127.0.0.1", "localhost"))

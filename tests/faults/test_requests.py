@@ -101,7 +101,7 @@ bounded = settings(max_examples=80, deadline=None, suppress_health_check=[Health
 @bounded
 @given(tokens, paths, headers, known_headers, st.binary(max_size=300))
 @example("GET", "/", [], [("Transfer-Encoding", "chunked")], b"ffffffffffffffff\r\n")
-def test_a_request_of_absurd_parts_is_answered(
+def test_an_arbitrary_request_is_answered(
     exporter: Running,
     method: str,
     path: str,
@@ -125,14 +125,14 @@ def assert_page_is_answered(
 
 @bounded
 @given(st.sampled_from(PAGES), queries, conditions)
-def test_a_page_that_is_asked_for_in_an_absurd_way_is_answered(
+def test_a_page_with_arbitrary_method_and_headers_is_answered(
     exporter: Running, page: bytes, query: bytes, fields: list[tuple[bytes, bytes]]
 ) -> None:
     assert_page_is_answered(exporter, page, query, fields)
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_with_any_odd_query_or_header_is_answered(exporter: Running, page: bytes) -> None:
+def test_a_page_with_an_unusual_query_or_header_is_answered(exporter: Running, page: bytes) -> None:
     for query in ODD_QUERIES:
         assert_page_is_answered(exporter, page, query)
     for field in itertools.product(FIELDS, ODD_VALUES):
@@ -141,7 +141,7 @@ def test_a_page_with_any_odd_query_or_header_is_answered(exporter: Running, page
 
 @bounded
 @given(st.binary(max_size=2000))
-def test_bytes_that_are_no_request_are_answered(exporter: Running, request_bytes: bytes) -> None:
+def test_arbitrary_bytes_are_answered(exporter: Running, request_bytes: bytes) -> None:
     answer = answer_to(exporter, request_bytes, seconds=0.2)
     if answer or b"\r\n\r\n" in request_bytes:
         assert_is_one(answer)
@@ -158,7 +158,7 @@ def test_bytes_that_are_no_request_are_answered(exporter: Running, request_bytes
     ],
     ids=["70 kB announced", "70 kB of body", "1 MB of body", "90 kB of headers", "200 kB of headers"],
 )
-def test_too_much_is_refused_and_costs_little(exporter: Running, request_bytes: bytes, status: bytes) -> None:
+def test_oversized_requests_are_rejected_at_little_cost(exporter: Running, request_bytes: bytes, status: bytes) -> None:
     before = resources_of(exporter.process.pid)
     for _ in range(50):
         assert answer_to(exporter, request_bytes).split()[1] == status
@@ -167,7 +167,7 @@ def test_too_much_is_refused_and_costs_little(exporter: Running, request_bytes: 
     assert after.threads <= before.threads
 
 
-def test_absurd_requests_cost_little_and_the_server_stays_up(exporter: Running) -> None:
+def test_arbitrary_requests_cost_little_and_the_server_stays_up(exporter: Running) -> None:
     before = resources_of(exporter.process.pid)
     for _ in range(300):
         answer = answer_to(exporter, b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nX: " + b"y" * 20_000 + b"\r\n\r\n")

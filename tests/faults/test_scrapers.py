@@ -49,7 +49,7 @@ def connected(exporter: Running, receive_bytes: int | None = None) -> Iterator[s
         yield connection
 
 
-async def test_scrapers_that_leave_at_once_are_not_worth_a_line(exporter: Running) -> None:
+async def test_early_disconnects_log_nothing(exporter: Running) -> None:
     for _ in range(100):
         with connected(exporter) as connection:
             connection.sendall(REQUEST)
@@ -59,7 +59,7 @@ async def test_scrapers_that_leave_at_once_are_not_worth_a_line(exporter: Runnin
     assert "level=error" not in ended.err.lower()
 
 
-async def test_two_hundred_scrape_at_once(exporter: Running) -> None:
+async def test_200_concurrent_scrapes(exporter: Running) -> None:
     """They get the same page, except for the exporter's own series."""
     async with ClientSession(connector=TCPConnector(limit=0)) as session:
 
@@ -74,7 +74,7 @@ async def test_two_hundred_scrape_at_once(exporter: Running) -> None:
     assert set(pages) == {pages[0]}
 
 
-async def test_scrapers_that_read_a_byte_a_second_hold_up_nobody_and_hold_no_page_each(exporter: Running) -> None:
+async def test_slow_readers_delay_nobody_and_share_one_page(exporter: Running) -> None:
     """Here they read one byte and then nothing until the end of the test, which is slower still."""
     size = len((await exporter.get("/metrics"))[1])
     before = resources_of(exporter.process.pid).resident_bytes
@@ -91,7 +91,7 @@ async def test_scrapers_that_read_a_byte_a_second_hold_up_nobody_and_hold_no_pag
     assert grown < SLOW_SCRAPERS * WAITING_BYTES
 
 
-async def test_two_thousand_connections_are_not_held_all_at_once_and_leave_nothing_behind(exporter: Running) -> None:
+async def test_2000_connections_are_limited_and_leave_nothing_behind(exporter: Running) -> None:
     before = resources_of(exporter.process.pid)
     most_sockets = 0
     async with asyncio.timeout(60):

@@ -22,7 +22,7 @@ FRESHNESS = {"mms_datasource_refresh_success", "mms_datasource_refresh_last_succ
 HOSTILE = 'x"} 1\nmms_up{account="forged"} 0\n# HELP mms_up forged\r\\ \u2028 \x00 🦆'
 
 
-async def test_after_every_change_the_next_refresh_is_what_a_new_exporter_would_serve(
+async def test_after_every_change_the_next_refresh_equals_a_new_exporter(
     simulator: Simulator, clock: ManualClock
 ) -> None:
     changes: list[events.Event] = [
@@ -43,9 +43,7 @@ async def test_after_every_change_the_next_refresh_is_what_a_new_exporter_would_
                 assert served == domain(await new.refresh()), change
 
 
-async def test_an_id_that_changes_its_type_costs_its_source_and_hides_no_other(
-    simulator: Simulator, clock: ManualClock
-) -> None:
+async def test_an_id_of_another_type_drops_only_its_source(simulator: Simulator, clock: ManualClock) -> None:
     source = {"source_id": "2000001"}
     async with harness_on(config_on(simulator.url), clock) as harness:
         before = await harness.refresh()
@@ -65,7 +63,7 @@ async def test_an_id_that_changes_its_type_costs_its_source_and_hides_no_other(
     [str(FAULTY_SOURCE), f" {FAULTY_SOURCE}\n", [FAULTY_SOURCE], True],
     ids=["digits", "spaced", "list", "bool"],
 )
-async def test_a_source_whose_id_is_no_number_any_more_is_kept_until_stale_and_right_when_it_is_one_again(
+async def test_a_source_with_an_invalid_id_is_kept_until_stale_and_recovers(
     simulator: Simulator, clock: ManualClock, given: object
 ) -> None:
     """Its row is dropped even if all else is right: the vendor documents an integer, not digits in a string."""

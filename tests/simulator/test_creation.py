@@ -73,7 +73,7 @@ SCOPES: list[tuple[dict[str, Any], Callable[[str | None, str | None, str], bool]
 @pytest.mark.parametrize(
     ("body", "holds"), SCOPES, ids=lambda value: "+".join(value) if isinstance(value, dict) else ""
 )
-async def test_a_scope_is_migrated_and_nothing_else(
+async def test_only_the_scope_is_migrated(
     caller: Caller,
     clock: ManualClock,
     world: World,
@@ -98,7 +98,7 @@ async def test_a_scope_is_migrated_and_nothing_else(
         ("ds >= '20240103' and ds != 20240105", lambda value: value[3:11] >= "20240103" and value[3:11] != "20240105"),
     ],
 )
-async def test_partition_filters_choose_by_value(
+async def test_partition_filters_select_by_value(
     caller: Caller, clock: ManualClock, world: World, expression: str, keep: Callable[[str], bool]
 ) -> None:
     table = _partitioned(world, "INIT")
@@ -123,7 +123,7 @@ async def test_partitions_are_migrated_by_id(caller: Caller, clock: ManualClock,
     assert (job["type"], sorted(job["config"]["partitions"])) == ("Partitions", sorted(row.id for row in chosen))
 
 
-async def test_a_job_goes_from_init_over_doing_to_done(caller: Caller, clock: ManualClock, world: World) -> None:
+async def test_a_job_is_init_then_doing_then_done(caller: Caller, clock: ManualClock, world: World) -> None:
     row = await _created(caller, clock, {"srcDbName": "sales", "name": "again"})
     assert row["createTime"].strip() == world.site(SOURCE).time(world.seconds())
     seen = [(row["status"], row["taskDone"])]
@@ -139,14 +139,14 @@ async def test_a_job_goes_from_init_over_doing_to_done(caller: Caller, clock: Ma
     assert seen[-1] == ("DONE", row["taskNum"])
 
 
-async def test_what_failed_is_counted_as_a_retry(caller: Caller, clock: ManualClock, world: World) -> None:
+async def test_a_failed_unit_counts_as_a_retry(caller: Caller, clock: ManualClock, world: World) -> None:
     apply_event(world, events.Fail(source_id=SOURCE, table_ids=(1,)))
     row = await _created(caller, clock, {"srcDbName": "sales", "tables": ["orders"]})
     tasks = await caller.everything("ListMmsTasks", f"/{SOURCE}/tasks", jobId=row["id"])
     assert {task["retriedTimes"] for task in tasks} == {1}
 
 
-async def test_a_job_with_nothing_left_to_do_is_done(caller: Caller, clock: ManualClock, world: World) -> None:
+async def test_a_job_without_pending_units_is_done(caller: Caller, clock: ManualClock, world: World) -> None:
     done = next(table for table in world.truth().tables(SOURCE) if table.status == "DONE")
     row = await _created(caller, clock, {"srcDbName": done.db_name, "tables": [done.name]})
     assert (row["status"], row["taskNum"], row["taskDone"]) == ("DONE", 0, 0)
@@ -181,9 +181,7 @@ async def test_retries_fail_at_their_rate(clock: ManualClock) -> None:
         ({"srcDbName": 5}, (400, "InvalidParameter.Body")),
     ],
 )
-async def test_a_scope_that_cannot_be_is_refused(
-    caller: Caller, world: World, body: object, code: tuple[int, str]
-) -> None:
+async def test_an_invalid_scope_is_rejected(caller: Caller, world: World, body: object, code: tuple[int, str]) -> None:
     before = Units(world).status
     assert (await caller.post("CreateMmsJob", JOBS, body)).code == code
     assert Units(world).status == before
@@ -191,12 +189,12 @@ async def test_a_scope_that_cannot_be_is_refused(
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"name":"\\ud800"}', b"\xff", b"[" * 100_000])
-async def test_a_body_that_is_no_json_object_is_refused(caller: Caller, body: bytes) -> None:
+async def test_a_body_other_than_a_json_object_is_rejected(caller: Caller, body: bytes) -> None:
     reply = await caller.call("CreateMmsJob", JOBS, method="POST", body=body)
     assert reply.code == (400, "InvalidParameter.Body")
 
 
-async def test_partitions_of_another_database_are_refused(caller: Caller, world: World) -> None:
+async def test_partitions_of_another_database_are_rejected(caller: Caller, world: World) -> None:
     row = next(row for row in world.truth().partitions(SOURCE) if row.db_name != "sales")
     reply = await caller.post("CreateMmsJob", JOBS, {"srcDbName": "sales", "partitions": [row.id]})
     assert reply.code == (400, "InvalidParameter.partitions")
@@ -222,7 +220,7 @@ async def test_a_lost_answer_leaves_a_job_behind(
     assert (await caller.get("ListMmsJobs", JOBS, name="token-1")).data["total"] == 1
 
 
-async def test_an_asynchronous_task_that_fails_makes_no_job(clock: ManualClock) -> None:
+async def test_a_failed_asynchronous_task_creates_no_job(clock: ManualClock) -> None:
     options = WorldOptions(sources=1, idle_share=1.0, special_sources=False, async_task_failure_rate=1)
     world = World(options, clock=clock)
     site = world.site(SOURCE)
@@ -234,9 +232,7 @@ async def test_an_asynchronous_task_that_fails_makes_no_job(clock: ManualClock) 
     assert (Units(world).status, len(list(world.truth().jobs(SOURCE)))) == before
 
 
-async def test_a_job_that_is_deleted_is_gone_and_migrates_nothing_more(
-    caller: Caller, clock: ManualClock, world: World
-) -> None:
+async def test_a_deleted_job_disappears_and_migrates_nothing(caller: Caller, clock: ManualClock, world: World) -> None:
     row = await _created(caller, clock, {"srcDbName": "sales"})
     before = Units(world)
     apply_event(world, events.RemoveJob(source_id=SOURCE, job_id=row["id"]))

@@ -14,7 +14,7 @@ def world(clock: ManualClock) -> World:
     return World(WorldOptions(sources=2, special_sources=False, idle_share=0, incidents=False), clock=clock)
 
 
-def test_a_source_appears_and_is_gone_for_good(world: World) -> None:
+def test_a_source_is_added_and_removed_permanently(world: World) -> None:
     added = apply_event(world, events.AddSource(name="fresh", source_type="Snowflake"))
     row = world.truth().data_source(added)
     assert (row.name, row.type) == ("fresh", "Snowflake")
@@ -40,7 +40,7 @@ def test_a_source_is_renamed_and_changes_its_type(world: World) -> None:
         (events.Stall(source_id=SOURCE), events.Stall(source_id=SOURCE, stalled=False), True),
     ],
 )
-def test_nothing_is_migrated_while_a_source_stands(
+def test_a_paused_source_migrates_nothing(
     clock: ManualClock,
     world: World,
     begin: events.Event,
@@ -63,7 +63,7 @@ def test_nothing_is_migrated_while_a_source_stands(
     assert world.truth().data_source(SOURCE).agent_is_online
 
 
-def test_two_reasons_to_stand_must_both_end(clock: ManualClock, world: World) -> None:
+def test_both_reasons_of_a_pause_must_end(clock: ManualClock, world: World) -> None:
     apply_event(world, events.Stall(source_id=SOURCE))
     apply_event(world, events.SetAgent(source_id=SOURCE, online=False))
     before = world.at(world.site(SOURCE)).moment
@@ -87,7 +87,7 @@ def test_named_tables_and_partitions_fail_at_once(world: World) -> None:
     assert result == len(expected)
 
 
-def test_what_failed_is_mended(world: World) -> None:
+def test_failed_units_are_completed(world: World) -> None:
     truth = world.truth()
     table = next(table for table in truth.tables(SOURCE) if not table.has_partitions)
     partition = next(row for row in truth.partitions(SOURCE) if row.status == "DONE")
@@ -95,9 +95,9 @@ def test_what_failed_is_mended(world: World) -> None:
     assert (
         apply_event(world, events.Succeed(source_id=SOURCE, table_ids=(table.id,), partition_ids=(partition.id,))) == 2
     )
-    mended = world.truth()
-    tables = {row.id: row.status for row in mended.tables(SOURCE)}
-    partitions = {row.id: row.status for row in mended.partitions(SOURCE)}
+    after = world.truth()
+    tables = {row.id: row.status for row in after.tables(SOURCE)}
+    partitions = {row.id: row.status for row in after.partitions(SOURCE)}
     assert (tables[table.id], partitions[partition.id]) == ("DONE", "DONE")
 
 
@@ -118,12 +118,12 @@ def test_a_share_fails(world: World) -> None:
         events.SetText(source_id=SOURCE, field="tableNum", text="12"),
     ],
 )
-def test_what_does_not_exist_cannot_happen(world: World, event: events.Event) -> None:
+def test_an_event_for_a_missing_object_is_rejected(world: World, event: events.Event) -> None:
     with pytest.raises(Refusal):
         apply_event(world, event)
 
 
-def test_a_stopped_job_stays_unfinished_and_its_work_is_broken_off(clock: ManualClock, world: World) -> None:
+def test_a_stopped_job_stays_unfinished_and_its_tasks_are_aborted(clock: ManualClock, world: World) -> None:
     site = world.site(SOURCE)
     job = next(job for job in site.job_store.unfinished(world.at(site)) if job.stopped_at is None)
     apply_event(world, events.StopJob(source_id=SOURCE, job_id=job.id))

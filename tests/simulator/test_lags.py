@@ -51,7 +51,9 @@ async def test_a_job_is_hidden_from_each_list_until_the_lag_is_over(
     assert after["total"] == before["total"] + 1
 
 
-async def test_the_status_of_a_job_lags_in_its_list_and_alone(caller: Caller, world: World, clock: ManualClock) -> None:
+async def test_the_status_of_a_job_lags_in_list_and_single_lookup(
+    caller: Caller, world: World, clock: ManualClock
+) -> None:
     apply_event(world, events.Fail(source_id=SOURCE, share=1.0))
     job_id = await created(caller, clock, srcDbName="sales")
     clock.advance(world.options.job_seconds)
@@ -64,7 +66,7 @@ async def test_the_status_of_a_job_lags_in_its_list_and_alone(caller: Caller, wo
 
 
 @pytest.mark.parametrize(("kind", "other"), [("table", "partition"), ("partition", "table")])
-async def test_tables_and_partitions_lag_apart(
+async def test_tables_and_partitions_lag_independently(
     caller: Caller, world: World, clock: ManualClock, kind: str, other: str
 ) -> None:
     table = next(row for row in world.truth().tables(SOURCE) if row.has_partitions)
@@ -87,6 +89,6 @@ async def test_tables_and_partitions_lag_apart(
     assert await status(kind) == "FAILED"
 
 
-def test_a_lag_below_zero_is_refused() -> None:
+def test_a_negative_lag_is_rejected() -> None:
     with pytest.raises(ValueError, match="out of range: job_list_lag_seconds"):
         WorldOptions(job_list_lag_seconds=-1.0)

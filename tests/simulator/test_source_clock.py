@@ -19,14 +19,14 @@ def test_a_moment_never_goes_back(first: float, second: float) -> None:
 
 @settings(deadline=None)
 @given(seconds)
-def test_a_moment_is_found_again(second: float) -> None:
+def test_a_moment_converts_back_to_seconds(second: float) -> None:
     clock = _interrupted()
     moment = clock.moment(second)
     assert clock.moment(clock.seconds(moment)) == pytest.approx(moment, abs=1e-5)
     assert clock.seconds(moment) <= second + 1e-5
 
 
-def test_what_was_before_the_story_is_not_moved() -> None:
+def test_times_before_the_start_are_unchanged() -> None:
     clock = _interrupted()
     assert clock.moment(-500.0) == clock.seconds(-500.0) == -500.0
 

@@ -72,7 +72,7 @@ class Soak:
         while found and time.monotonic() < end:
             await asyncio.sleep(0.5)
             found = list(differences(await self.exporter.metrics(), fresh, truth))
-        self.findings += [f"figures are not so: {each}" for each in found]
+        self.findings += [f"served values differ: {each}" for each in found]
 
     async def fresh_output(self) -> Exposition:
         """Return a new exporter's output on the same MMS."""
@@ -166,9 +166,9 @@ async def end(run: Soak) -> None:
     async with asyncio.timeout(30):
         code = await run.exporter.process.wait()
     took = time.monotonic() - started
-    print(f"ended after {took:.2f} s")
-    run.findings += [f"it ended with {code}"] if code else []
-    run.findings += [f"it took {took:.1f} s to end"] if took > MAX_END_SECONDS else []
+    print(f"stopped after {took:.2f} s")
+    run.findings += [f"exit code {code}, expected 0"] if code else []
+    run.findings += [f"the shutdown took {took:.1f} s"] if took > MAX_END_SECONDS else []
 
 
 async def main() -> int:

@@ -49,7 +49,7 @@ def differences(served: Exposition, fresh: Exposition, truth: Oracle) -> Iterato
     """
     for name in sorted(SUCCESSES):
         if set(served.samples.get(name, {}).values()) != {1}:
-            yield f"{name} is not 1 throughout"
+            yield f"{name} is not 1 everywhere"
     for name in sorted(FAMILIES):
         yield from _unlike(name, served.samples.get(name, {}), fresh.samples.get(name, {}))
     yield from _untrue(served, truth)
@@ -57,7 +57,7 @@ def differences(served: Exposition, fresh: Exposition, truth: Oracle) -> Iterato
 
 def _unlike(name: str, served: Mapping[Labels, float], fresh: Mapping[Labels, float]) -> Iterator[str]:
     """Yield differences to a family of a new exporter."""
-    for there, missing, said in ((served, fresh, "should not be there"), (fresh, served, "is missing")):
+    for there, missing, said in ((served, fresh, "is unexpected"), (fresh, served, "is missing")):
         yield from (f"{_text(name, labels)} {said}" for labels in there.keys() - missing.keys())
     for labels in served.keys() & fresh.keys() if name not in MOMENTARY else ():
         if served[labels] != fresh[labels]:
@@ -72,7 +72,7 @@ def _untrue(served: Exposition, truth: Oracle) -> Iterator[str]:
     """Yield differences to the ground truth."""
     rows = truth.data_sources()
     if set(served.by("mms_datasource_info", "source_id")) != {str(source_id) for source_id in rows}:
-        yield "the data sources are others"
+        yield "the data sources differ"
         return
     for source_id, row in rows.items():
         try:
@@ -110,7 +110,7 @@ def leaks(before: ProcessSnapshot, after: ProcessSnapshot, resident: list[int]) 
         "files leaked": holds.files <= held.files,
         "sockets leaked": holds.sockets <= held.sockets + CONNECTIONS_PER_ACCOUNT,
         "memory grew": grown_bytes(resident) < MAX_GROWTH_BYTES,
-        f"tasks are others: more {after.tasks - before.tasks}, less {before.tasks - after.tasks}": after.tasks
+        f"tasks differ: more {after.tasks - before.tasks}, less {before.tasks - after.tasks}": after.tasks
         == before.tasks,
     }
     return [finding for finding, is_fine in claims.items() if not is_fine]

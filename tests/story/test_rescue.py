@@ -29,7 +29,7 @@ Name = tuple[str, str, str]
 @pytest.mark.long
 @pytest.mark.timeout(600 * SLOWDOWN)
 @pytest.mark.parametrize("server", ["PROMETHEUS", pytest.param("PROMETHEUS3", marks=pytest.mark.scale)])
-async def test_what_failed_is_named_migrated_again_and_told_no_more(tmp_path: Path, server: str) -> None:
+async def test_failures_are_reported_retried_and_resolved(tmp_path: Path, server: str) -> None:
     async with staged(tmp_path, server=server) as stage:
         await until(lambda: has_no_failures(stage), "Prometheus sees that nothing has failed")
         before = statuses(stage)

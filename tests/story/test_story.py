@@ -26,7 +26,7 @@ DAY_FACTOR = 90
 @pytest.mark.long
 @pytest.mark.timeout(600 * SLOWDOWN)
 @pytest.mark.parametrize("server", ["PROMETHEUS", pytest.param("PROMETHEUS3", marks=pytest.mark.scale)])
-async def test_a_migration_is_told_as_it_goes(tmp_path: Path, server: str) -> None:
+async def test_a_migration_sends_the_expected_notifications(tmp_path: Path, server: str) -> None:
     async with staged(tmp_path, server=server) as stage:
         await _tell(stage)
         assert stage.receiver.unread() == {}
@@ -40,7 +40,7 @@ async def test_a_migration_is_told_as_it_goes(tmp_path: Path, server: str) -> No
 @pytest.mark.long
 @pytest.mark.timeout(600 * SLOWDOWN)
 @pytest.mark.scale
-async def test_a_job_that_is_stopped_for_a_day_is_told(tmp_path: Path) -> None:
+async def test_a_job_stopped_for_a_day_sends_a_notification(tmp_path: Path) -> None:
     async with staged(tmp_path, day_factor=DAY_FACTOR) as stage:
         await job_stopped(stage)
         assert stage.receiver.alerts() == TOO_LONG

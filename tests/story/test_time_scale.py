@@ -21,7 +21,7 @@ def test_a_duration_is_divided(given: str, divided: str) -> None:
     assert shorter(given, 120) == divided
 
 
-def test_a_duration_never_becomes_nothing() -> None:
+def test_a_duration_never_becomes_zero() -> None:
     with pytest.raises(ValueError, match="less than a millisecond"):
         shorter("100ms", 120)
 
@@ -39,7 +39,7 @@ def _without_times(rule: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
-def test_only_lengths_of_time_differ_from_what_is_shipped(path: Path) -> None:
+def test_only_durations_differ_from_the_shipped_rules(path: Path) -> None:
     shipped, accelerated = yaml.safe_load(path.read_text()), yaml.safe_load(accelerated_rules(path.read_text()))
     for before, after in zip(shipped["groups"], accelerated["groups"], strict=True):
         assert list(map(_without_times, after["rules"])) == list(map(_without_times, before["rules"]))

@@ -72,7 +72,7 @@ def routes(state: SimulatorState) -> list[web.RouteDef]:
 def _local(answer: Callable[[web.Request], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         if request.remote is None or not ip_address(request.remote).is_loopback:
-            return _json({"error": "only for the machine the simulator runs on"}, 403)
+            return _json({"error": "reachable from loopback only"}, 403)
         try:
             return _json(await answer(request))
         except msgspec.DecodeError as error:
@@ -114,7 +114,7 @@ class _Control:
         elif number.isascii() and number.isdigit():
             self._simulator.faults.remove(int(number))
         else:
-            raise Refusal(400, "InvalidParameter.id", "id must be the id of a fault")
+            raise Refusal(400, "InvalidParameter.id", "expected the id of a fault")
         return {"left": len(self._simulator.faults.known())}
 
     async def apply_event(self, request: web.Request) -> dict[str, int]:
@@ -139,7 +139,7 @@ class _Control:
         """Advance a manual clock."""
         move = await _body(request, Advance)
         if not isinstance(self._world.clock, ManualClock):
-            raise Refusal(400, "InvalidStatus", "this clock runs by itself")
+            raise Refusal(400, "InvalidStatus", "the clock is not a manual one")
         self._world.clock.advance(move.advance)
         return await self.clock(request)
 
