@@ -133,7 +133,7 @@ async def resume(env: RetryEnv, path: Path) -> tuple[Entry, ...]:
 def assert_made_once(env: RetryEnv, entries: tuple[Entry, ...]) -> None:
     assert {entry.state for entry in entries} == {"made"}
     assert env.jobs_by_name() == Counter(entry.name for entry in entries)
-    assert len(env.world.site(SOURCE).roster.created) == len(entries)
+    assert len(env.world.site(SOURCE).job_store.created) == len(entries)
     assert {job.id for job in env.jobs()} == {entry.job_id for entry in entries}
 
 
