@@ -70,11 +70,11 @@ async def _bodies_of(refresh: Callable[[], Awaitable[None]]) -> list[bytes]:
         bodies.append(await read(content, operation))
         return bodies[-1]
 
-    transport._bounded_body = kept  # noqa: SLF001 - likewise
+    transport._bounded_body = kept  # noqa: SLF001 - as above
     try:
         await refresh()
     finally:
-        transport._bounded_body = read  # noqa: SLF001 - likewise
+        transport._bounded_body = read  # noqa: SLF001 - as above
     return bodies
 
 

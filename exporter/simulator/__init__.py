@@ -1,4 +1,4 @@
-"""A local MMS over real HTTP, as strict as the vendor's, with a world behind it and faults on command."""
+"""A local MMS over real HTTP with strict request checks, a simulated migration and injected faults."""
 
 from exporter.simulator.api.identities import Identity
 from exporter.simulator.faults.fault_plan import Fault

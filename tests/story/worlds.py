@@ -226,7 +226,7 @@ def accounts() -> Iterator[Account]:
         running_jobs_per_source=1,
         finished_jobs_per_source=0,
         retry_failure_rate=1.0,
-        **quiet,  # type: ignore[arg-type]  # likewise
+        **quiet,  # type: ignore[arg-type]  # as above
     )
     yield Account("prod", calm)
     yield Account("lab", troubled)
