@@ -1,1 +1,1 @@
-"""What the exporter costs, as ratios side by side in one run."""
+"""Cost of the exporter, as ratios measured side by side in one run."""

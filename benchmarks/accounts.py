@@ -1,4 +1,4 @@
-"""An account that is refreshed in this very process."""
+"""An account refreshed in the measuring process."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from exporter.exposition.telemetry import Telemetry
 
 @asynccontextmanager
 async def refresher(url: str) -> AsyncIterator[tuple[AccountRefresher, Telemetry]]:
-    """Provide the refresher of an account on a simulated MMS, and what counts its calls."""
+    """Provide an account's refresher on a simulated MMS, and telemetry."""
     settings, telemetry = config(url), Telemetry(with_process=False)
     account, client = Service(telemetry).refresher(settings.accounts[0], settings)
     try:
@@ -27,6 +27,6 @@ def calls(telemetry: Telemetry) -> int:
 
 
 def seconds_in_calls(telemetry: Telemetry) -> float:
-    """Return how long all requests took together."""
+    """Return the total duration of all requests."""
     samples = (each for metric in telemetry.calls.duration.collect() for each in metric.samples)
     return sum(each.value for each in samples if each.name.endswith("_sum"))

@@ -1,4 +1,4 @@
-"""Processes beside the one that measures: each tells on its standard output where it serves."""
+"""Child processes of a benchmark. Each prints its URL on standard output."""
 
 import asyncio
 import json
@@ -16,25 +16,25 @@ LONGEST_LINE: Final = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process that serves."""
+    """A serving child process."""
 
     process: asyncio.subprocess.Process
     url: str
 
     @property
     def port(self) -> int:
-        """Where it listens, on loopback."""
+        """Its port on loopback."""
         return int(self.url.rpartition(":")[2])
 
-    async def said_at_end(self) -> str:
-        """End it, and return what it says then."""
+    async def terminate(self) -> str:
+        """Terminate it, and return its last line."""
         self.process.terminate()
         return (await _line(self.process)).strip()
 
 
 @asynccontextmanager
 async def child(kind: str, **options: Any) -> AsyncIterator[Child]:
-    """Provide a process of one of the kinds of `benchmarks.serving`."""
+    """Start a process of a kind in `benchmarks.serving`."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.serving", kind, json.dumps(options)),
         cwd=ROOT,
@@ -52,7 +52,7 @@ async def child(kind: str, **options: Any) -> AsyncIterator[Child]:
 
 
 async def report_of(module: str, *arguments: str, seconds: float = 1800) -> Any:  # noqa: ANN401 - as JSON has it
-    """Return what a module prints as JSON when it is run in a process of its own."""
+    """Run a module in its own process; returns its JSON."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments), cwd=ROOT, stdout=asyncio.subprocess.PIPE, limit=LONGEST_LINE
     )

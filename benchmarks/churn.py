@@ -1,6 +1,6 @@
-"""Refreshes, renderings and scrapes of 100,000 series in a world in which data sources and jobs come and go.
+"""Refreshes, renderings and scrapes of 100,000 series while data sources and jobs come and go.
 
-A process of its own, since it tells what this process holds. The simulated MMS runs beside it.
+Runs in its own process, whose memory it measures. The simulated MMS runs in another.
 """
 
 import asyncio
@@ -23,35 +23,37 @@ CONTROL: Final = "/_simulator"
 REFRESHES: Final = 1000
 SOURCES: Final = 125
 REPLACED: Final = 5
-"""Sources that go, and as many others that come, with each refresh."""
+"""Sources replaced per refresh."""
 WINDOW: Final = SOURCES // REPLACED
-"""Refreshes in which every source is replaced: the warm-up, and how long is looked for the most that is held."""
+"""Refreshes that replace every source: the warm-up, and the window of each peak."""
 WORLD: Final = {
     **PLAIN,
     "sources": SOURCES,
     "running_jobs_per_source": 75,  # few calls for many series
     "finished_jobs_per_source": 0,
-    "failure_rate": 0,  # jobs that failed stay, and so would their series, ever more of them
+    "failure_rate": 0,  # failed jobs would stay with their series
 }
 STEP_SECONDS: Final = 5.0
-"""Simulated seconds from one refresh to the next: in the life of a source a tenth of its jobs end, and others begin."""
+"""Simulated seconds between refreshes: 10 % of a source's jobs end during its life."""
 EARLIER_SECONDS: Final = REFRESHES * STEP_SECONDS
 EARLIER_SOURCES: Final = 1000
-"""How old the world is at first, and how many sources have gone from it: numbers that get a digit more meanwhile, as
-those of jobs and sources in a young world do, make every series longer."""
+"""Age of the world and number of removed sources at the start.
+
+So ids keep their number of digits during the run; in a young world they would grow, and every series with them.
+"""
 
 
 async def churn() -> dict[str, float]:
-    """Return the most MiB that were held after the warm-up, before half of the refreshes and at the end, and series."""
-    async with child("simulator", **WORLD, speed=None, answers="halting") as mms, ClientSession(mms.url) as control:
+    """Return peak MiB at begin, middle and end."""
+    async with child("simulator", **WORLD, speed=None, answers="stepped") as mms, ClientSession(mms.url) as control:
         settings, service = config(mms.url), Service(Telemetry())
         account, client = service.refresher(settings.accounts[0], settings)
         service.publisher._take_snapshot = lambda: _snapshot(account)  # noqa: SLF001 - no task of its own is to refresh
         held: list[float] = []
-        await _grow_old(control)
+        await _age(control)
         freeze_startup_objects()
         for number in range(REFRESHES):
-            await _move_on(control, number)
+            await _advance(control, number)
             await account.refresh()
             await service.publisher.publish()
             service.publisher.body("openmetrics", gzip=True)
@@ -66,21 +68,20 @@ def _snapshot(account: AccountRefresher) -> Snapshot:
     return Snapshot((account.snapshot(),))
 
 
-async def _grow_old(control: ClientSession) -> None:
+async def _age(control: ClientSession) -> None:
     for number in range(EARLIER_SOURCES):
         await _replace(control, number)
     await _post(control, "clock", {"advance": EARLIER_SECONDS})
 
 
-async def _move_on(control: ClientSession, refresh: int) -> None:
-    """Have the sources that were there longest go, others come, and time pass."""
+async def _advance(control: ClientSession, refresh: int) -> None:
     for number in range(REPLACED):
         await _replace(control, EARLIER_SOURCES + refresh * REPLACED + number)
     await _post(control, "clock", {"advance": STEP_SECONDS})
 
 
 async def _replace(control: ClientSession, number: int) -> None:
-    """Have a source go, by its number from 0, and another come."""
+    """Replace a source, numbered from 0, by a new one."""
     await _post(control, "events", {"type": "remove_source", "source_id": FIRST_SOURCE_ID + number})
     await _post(control, "events", {"type": "add_source"})
 

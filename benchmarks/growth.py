@@ -1,4 +1,4 @@
-"""How cost grows from 1,000 to 1,000,000 series, and a refresh of 10,000 data sources."""
+"""Cost of 1,000 to 1,000,000 series, and a refresh of 10,000 data sources."""
 
 import json
 import sys
@@ -10,23 +10,23 @@ from benchmarks.figures import Figure
 from benchmarks.machine import resident_mebibytes
 from benchmarks.scraping import REQUESTS, Scraper, until_ready
 from benchmarks.settings import HUNDRED_THOUSAND
-from benchmarks.turns import timed
+from benchmarks.timing import timed
 from benchmarks.worlds import refreshes, snapshot
 from exporter.exposition.rendering import Renderer
 
 SIZES: Final = (10, 32, 100, 320, 1000, 3200, 10_000)
-"""Data sources, of a hundred series each."""
+"""Data sources with 100 series each."""
 MANY_SOURCES: Final = 10_000
 ROUNDS: Final = 3
 
 
 async def points() -> list[dict[str, float]]:
-    """Return, for each size, what it costs."""
+    """Return the cost of each size."""
     return [await report_of("benchmarks.growth", str(sources)) for sources in SIZES]
 
 
 async def figures() -> list[Figure]:
-    """Return what a process with 1,000,000 series and 10,000 data sources takes."""
+    """Return the cost of 1,000,000 series of 10,000 data sources."""
     world = {**HUNDRED_THOUSAND, "sources": MANY_SOURCES, "tables": 8}
     options = {"interval": "1h", "stale_after": "1h", "watched": True}
     async with child("simulator", **world) as mms, child("exporter", endpoint=mms.url, **options) as ours:
@@ -36,7 +36,7 @@ async def figures() -> list[Figure]:
         spent = [(request, min(scraper.milliseconds(request) for _ in range(ROUNDS))) for request in REQUESTS]
         scraper.close()
         resident = resident_mebibytes(ours.process.pid)
-        held = json.loads(await ours.said_at_end())["held"]
+        held = json.loads(await ours.terminate())["stall"]
     what = "1,000,000 series of 10,000 data sources"
     return [
         Figure(what=f"{what}: start to the first complete exposition", value=seconds, unit="s"),
@@ -47,7 +47,7 @@ async def figures() -> list[Figure]:
 
 
 def _point(sources: int) -> dict[str, Any]:
-    """Return what so many data sources cost, in milliseconds and MiB."""
+    """Return the cost of `sources` in ms and MiB."""
     empty = resident_mebibytes()
     held = snapshot(sources)
     renderer = Renderer()

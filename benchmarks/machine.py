@@ -1,4 +1,4 @@
-"""The machine that figures come from, and how busy it was. Reads /proc, so it knows Linux only."""
+"""Description and load of the machine. Reads /proc, so it needs Linux."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def description() -> str:
-    """Return processor, memory and versions in a line."""
+    """Return processor, memory and versions in one line."""
     gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     libraries = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "msgspec", "prometheus_client"))
     return (
@@ -22,23 +22,23 @@ def _processor() -> str:
 
 
 def load() -> float:
-    """Return how many processes ran or wanted to, over the last minute."""
+    """Return the load average of the last minute."""
     return os.getloadavg()[0]
 
 
 def resident_mebibytes(process: int | str = "self") -> float:
-    """Return the memory that a process holds now."""
+    """Return the resident memory of a process in MiB."""
     lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def thread_milliseconds() -> dict[str, tuple[float, float]]:
-    """Return, for each thread of this process, how long it ran and how long it waited for a processor."""
+    """Return running and CPU wait milliseconds of each thread."""
     times: dict[str, tuple[float, float]] = {}
     for folder in Path("/proc/self/task").iterdir():
         try:
             ran, waited, _ = (folder / "schedstat").read_text(encoding="ascii").split()
-        except OSError:  # it has just ended
+        except OSError:  # the thread has just ended
             continue
         times[folder.name] = int(ran) / 1e6, int(waited) / 1e6
     return times

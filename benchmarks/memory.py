@@ -1,4 +1,4 @@
-"""What 100,000 series hold in memory, and whether a thousand refreshes with churn make that grow."""
+"""Memory of 100,000 series, and its growth over 1,000 refreshes with churn."""
 
 import asyncio
 import json
@@ -12,13 +12,13 @@ from benchmarks.scraping import REQUESTS, Scraper, series_of, until_ready
 from benchmarks.settings import HUNDRED_THOUSAND
 
 SOURCES: Final = 860
-"""Of 100,000 series in the first refresh; those of jobs that linger come on top."""
+"""Gives 100,000 series with those of jobs that finish during the run."""
 SETTLE_SECONDS: Final = 60.0
-"""A few refreshes and renderings, in which everything changes."""
+"""Enough for several refreshes and renderings with all values changed."""
 
 
 async def figures() -> list[Figure]:
-    """Return resident memory, and its growth."""
+    """Return resident memory and its growth."""
     options = {"interval": "1s", "stale_after": "10m"}
     world = {**HUNDRED_THOUSAND, "sources": SOURCES, "speed": 3}
     async with child("simulator", **world) as mms, child("exporter", endpoint=mms.url, **options) as ours:

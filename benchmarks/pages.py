@@ -1,4 +1,4 @@
-"""What the status page costs beside the metrics."""
+"""Cost of the status page, compared with that of the metrics."""
 
 import statistics
 import time
@@ -8,7 +8,7 @@ from itertools import count
 import msgspec
 
 from benchmarks.figures import Figure
-from benchmarks.turns import ROUNDS, timed
+from benchmarks.timing import ROUNDS, timed
 from benchmarks.worlds import snapshot
 from exporter.exposition.rendering import Renderer
 from exporter.web.document_cache import Document
@@ -19,7 +19,7 @@ SOURCES = 1000
 
 
 async def figures() -> list[Figure]:
-    """Return what the page and its JSON cost when asked for first, and again."""
+    """Return the cost of page and JSON, uncached and cached."""
     held = snapshot(SOURCES)
     number = count()
 
@@ -29,18 +29,23 @@ async def figures() -> list[Figure]:
     same = status_input()
     found = []
     for name, render in (("page", partial(page, telemetry_path="/metrics")), ("JSON", msgspec.json.encode)):
-        anew, again = Document(status_input, render), Document(lambda: same, render)
-        await again.current()
-        first, whole = await _milliseconds(anew), timed(lambda: Renderer().render(held))[0]
+        uncached, cached = Document(status_input, render), Document(lambda: same, render)
+        await cached.current()
+        first, whole = await _milliseconds(uncached), timed(lambda: Renderer().render(held))[0]
         found.append(
-            Figure(what=f"status {name}, once a publication", value=first, beside="full rendering", beside_value=whole)
+            Figure(
+                what=f"status {name}, first request after a publication",
+                value=first,
+                beside="full rendering",
+                beside_value=whole,
+            )
         )
-        found.append(Figure(what=f"status {name}, from then on", value=await _milliseconds(again)))
+        found.append(Figure(what=f"status {name}, cached", value=await _milliseconds(cached)))
     return found
 
 
 async def _milliseconds(document: Document) -> float:
-    """Return the median time until a document is there."""
+    """Return the median time of `document.current()`."""
     spent: list[float] = []
     for _ in range(ROUNDS):
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A plot of lines over the number of series, both axes logarithmic, as an SVG. Pure."""
+"""Plots lines over the number of series as an SVG, both axes logarithmic. Pure."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,13 +8,13 @@ from typing import Final
 WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 50, 50
 DECADES_ACROSS: Final = (3.0, 6.1)
-"""Powers of ten: 1,000 to a bit more than 1,000,000 series."""
+"""Powers of 10 on the x axis: 1,000 to slightly more than 1,000,000 series."""
 DECADES_UP: Final = (-1.0, 4.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is drawn, by which key of a point, in which colour."""
+    """A line: title, key in the points, colour."""
 
     name: str
     key: str

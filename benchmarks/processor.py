@@ -1,4 +1,4 @@
-"""The processor time of a steady refresh, beside that of `json.loads` of the same bytes, and of the plainest client."""
+"""CPU time of a steady refresh, compared with `json.loads` of the same bytes and with a plain client."""
 
 import base64
 import json
@@ -20,36 +20,36 @@ from exporter.mms import transport
 SOURCES: Final = 1000
 RUNNING: Final = 10
 HISTORIES: Final = (1000, 40, 5, 0)
-"""Finished jobs of a source: more than one page holds, what the simulated MMS has by default, few, and none."""
+"""Finished jobs per source: several pages, the simulator's default, few, none."""
 ROUNDS: Final = 3
 
 _Taken = tuple[float, float]
-"""Seconds of a refresh, and of json.loads beside it."""
+"""CPU seconds of a refresh and of json.loads."""
 
 
 async def figures() -> list[Figure]:
-    """Return microseconds per source, by how many jobs of it have finished."""
+    """Return CPU microseconds per source by number of finished jobs."""
     return [figure for finished in HISTORIES for figure in await _with_history(finished)]
 
 
 async def _with_history(finished: int) -> list[Figure]:
     world = {**PLAIN, "sources": SOURCES, "running_jobs_per_source": RUNNING, "finished_jobs_per_source": finished}
-    async with child("simulator", **world, answers="remembering") as mms, refresher(mms.url) as (account, _):
+    async with child("simulator", **world, answers="cached") as mms, refresher(mms.url) as (account, _):
         await account.refresh()
         bodies = await _bodies_of(account.refresh)
-        steady, anew = list[_Taken](), list[_Taken]()
+        steady, changed = list[_Taken](), list[_Taken]()
         for _ in range(ROUNDS):
-            for taken in (steady, anew):
-                if taken is anew:
+            for taken in (steady, changed):
+                if taken is changed:
                     account._sources.invalidate_jobs()  # noqa: SLF001 - as a reload with other settings does
                 started = time.process_time()
                 await account.refresh()
                 taken.append((time.process_time() - started, _loading_seconds(bodies)))
-    plainest = await _asking_seconds(bodies)
+    plainest = await _plain_client_seconds(bodies)
     size, share = sum(map(len, bodies)) / SOURCES / 1000, 1e6 / SOURCES
     what = f"CPU time per data source: {RUNNING} running, {finished} finished jobs, {size:.0f} kB"
     made = []
-    for name, taken, bound in ((what, steady, Bound("at most", 4)), (f"{what}, all changed", anew, None)):
+    for name, taken, bound in ((what, steady, Bound("at most", 4)), (f"{what}, all changed", changed, None)):
         ours, loading = sorted(taken, key=lambda pair: pair[0] / pair[1])[ROUNDS // 2]
         beside = {
             "json.loads of the same bytes": (loading, bound),
@@ -62,7 +62,7 @@ async def _with_history(finished: int) -> list[Figure]:
 
 
 async def _bodies_of(refresh: Callable[[], Awaitable[None]]) -> list[bytes]:
-    """Return what MMS answers in one refresh."""
+    """Return the response bodies of one refresh."""
     bodies: list[bytes] = []
     read = transport._bounded_body  # noqa: SLF001 - the one place that all bytes go through
 
@@ -70,11 +70,11 @@ async def _bodies_of(refresh: Callable[[], Awaitable[None]]) -> list[bytes]:
         bodies.append(await read(content, operation))
         return bodies[-1]
 
-    transport._bounded_body = kept  # noqa: SLF001 - likewise
+    transport._bounded_body = kept  # noqa: SLF001 - as above
     try:
         await refresh()
     finally:
-        transport._bounded_body = read  # noqa: SLF001 - likewise
+        transport._bounded_body = read  # noqa: SLF001 - as above
     return bodies
 
 
@@ -85,8 +85,8 @@ def _loading_seconds(bodies: Sequence[bytes]) -> float:
     return time.process_time() - started
 
 
-async def _asking_seconds(bodies: Sequence[bytes]) -> float:
-    """Return what so many requests for so many bytes cost the plainest client of aiohttp."""
+async def _plain_client_seconds(bodies: Sequence[bytes]) -> float:
+    """Return the CPU seconds of as many plain aiohttp requests."""
     body = base64.b64encode(bytes(sum(map(len, bodies)) // len(bodies))).decode()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "bodies.json"

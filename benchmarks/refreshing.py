@@ -1,4 +1,4 @@
-"""A refresh against an MMS that takes its time, beside a loop over the vendor's SDK for the same facts."""
+"""A refresh against an MMS with latency, compared with a sequential loop over the vendor's SDK."""
 
 import asyncio
 import time
@@ -20,8 +20,8 @@ ROUNDS: Final = 3
 
 
 async def figures() -> list[Figure]:
-    """Return what a steady refresh and the loop take."""
-    async with child("simulator", **WORLD, latency=LATENCY_SECONDS, answers="remembering") as mms:
+    """Return the durations of a steady refresh and the loop."""
+    async with child("simulator", **WORLD, latency=LATENCY_SECONDS, answers="cached") as mms:
         async with refresher(mms.url) as (account, telemetry):
             await account.refresh()
             taken = []
@@ -47,7 +47,7 @@ async def figures() -> list[Figure]:
             what=f"refresh of {SOURCES} sources, 20 ms latency: {made} calls",
             value=seconds,
             unit="s",
-            beside=f"calls x {1000 * waited / made:.1f} ms, which each took, / 8",
+            beside=f"calls x measured latency ({1000 * waited / made:.1f} ms) / 8",
             beside_value=waited / CONCURRENCY,
         ),
         Figure(
@@ -61,7 +61,7 @@ async def figures() -> list[Figure]:
 
 
 def _sdk_loop(url: str) -> int:
-    """Ask for sources and for their jobs by status, one after the other, and return the number of calls."""
+    """Read sources and jobs by status sequentially; returns the calls."""
     client, models = _sdk(url)
     sources = client.list_mms_data_sources(models.ListMmsDataSourcesRequest()).body.data.object_list
     made = 1
@@ -74,7 +74,7 @@ def _sdk_loop(url: str) -> int:
 
 
 def _sdk(url: str) -> tuple[Any, Any]:
-    """Return a client of the SDK, which has no types and does not export its names, and its models."""
+    """Return an SDK client and its untyped models module."""
     package = "alibabacloud_maxcompute20220104"
     settings = import_module("alibabacloud_tea_openapi.models").Config(
         endpoint=url.removeprefix("http://"),

@@ -1,6 +1,6 @@
-"""What a page costs: whole, and after refreshes that found little changed, or nothing.
+"""Cost of a full rendering, and of renderings after refreshes with few or no changes.
 
-Every refresh moves the time at which each data source was last read, so that these series change in any case.
+Every refresh updates the last-success time of each data source, so these series always change.
 """
 
 from typing import Final
@@ -8,15 +8,15 @@ from typing import Final
 from prometheus_client import generate_latest
 
 from benchmarks.figures import Bound, Figure
-from benchmarks.turns import ROUNDS, timed
+from benchmarks.timing import ROUNDS, timed
 from benchmarks.worlds import refreshes, registry, snapshot
 from exporter.exposition.rendering import Renderer
 
 SOURCES: Final = 1000
 NEIGHBOURS: Final = range(10)
-"""1 % of them."""
+"""1 % of the sources, adjacent."""
 SPREAD: Final = range(0, SOURCES, 100)
-"""As many, as far from each other as can be, so that each has other neighbours' blocks made anew."""
+"""1 % of the sources, evenly spread, so that each recompresses a different block."""
 NONE: Final = range(0)
 
 

@@ -22,7 +22,7 @@ in the same run, alternating with the exporter. The ratios are more portable to 
 HEADINGS: Final = {
     "rendering": "Rendering of 100,000 series",
     "scraping": "Scrapes of 100,000 series",
-    "holding": "Scrapes during refreshes",
+    "loop_stalls": "Scrapes during refreshes",
     "refreshing": "A refresh",
     "processor": "CPU time of a steady refresh",
     "memory": "Memory",
@@ -35,7 +35,7 @@ REMARKS: Final = {
     "rendered again. A changed data source is compressed again with its neighbors, in blocks of a few dozen.",
     "scraping": "Over loopback, from the request to the last byte; each server runs in its own process. The gzip "
     "figures of `generate_latest` include the compression of each response.",
-    "holding": "Refreshes run back to back while all data changes; a client scrapes 10 times per second with gzip. "
+    "loop_stalls": "Refreshes run back to back while all data changes; a client scrapes 10 times per second with gzip. "
     "Because other processes delay a scrape too, the reference is the same scrape of an idle process. A stall is the "
     "time for which the event loop runs one callback or waits for another thread of the process; time without a CPU, "
     "as reported by the kernel, is subtracted.",

@@ -1,7 +1,7 @@
-"""Measures, prints one table, and writes it to benchmarks/results.json and docs/performance.md: `make bench`.
+"""Run benchmarks, print one table, and write benchmarks/results.json and docs/performance.md: `make bench`.
 
-`python -m benchmarks.run scraping memory` measures those subjects alone and leaves the other results as they are. A
-bound that was missed is printed and ends the program with 1; machines are shared, so that no test asserts a time.
+`python -m benchmarks.run scraping memory` runs only these and keeps the other results. A missed target is printed and
+gives exit code 1. Machines are shared, so no test asserts a duration.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from benchmarks import growth, holding, memory, pages, processor, refreshing, rendering, scraping, starts
+from benchmarks import growth, loop_stalls, memory, pages, processor, refreshing, rendering, scraping, starts
 from benchmarks.figures import Figure, table
 from benchmarks.machine import description, load
 from benchmarks.report import Results, Subject, read_results, write
@@ -18,7 +18,7 @@ from benchmarks.report import Results, Subject, read_results, write
 SUBJECTS: Final[dict[str, Callable[[], Awaitable[list[Figure]]]]] = {
     "rendering": rendering.figures,
     "scraping": scraping.figures,
-    "holding": holding.figures,
+    "loop_stalls": loop_stalls.figures,
     "refreshing": refreshing.figures,
     "processor": processor.figures,
     "memory": memory.figures,
@@ -29,7 +29,7 @@ SUBJECTS: Final[dict[str, Callable[[], Awaitable[list[Figure]]]]] = {
 
 
 async def measured(names: Sequence[str], before: Results) -> Results:
-    """Return `before` with the subjects `names` measured anew."""
+    """Return `before` with new results of the subjects `names`."""
     subjects, points = dict(before.subjects), before.growth
     for name in names:
         figures = tuple(await SUBJECTS[name]())
@@ -41,7 +41,7 @@ async def measured(names: Sequence[str], before: Results) -> Results:
 
 
 def main(names: Sequence[str]) -> int:
-    """Measure, and return the exit code."""
+    """Run the benchmarks, and return the exit code."""
     if unknown := set(names) - set(SUBJECTS):
         print(f"no such subject: {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}", file=sys.stderr)
         return 2

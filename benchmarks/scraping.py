@@ -1,4 +1,4 @@
-"""Scrapes of 100,000 series over sockets, beside aiohttp with a constant body and prometheus_client."""
+"""Scrapes of 100,000 series over sockets, compared with aiohttp serving constant bodies and prometheus_client."""
 
 import asyncio
 import base64
@@ -20,30 +20,30 @@ from benchmarks.figures import Bound, Figure
 from benchmarks.settings import HUNDRED_THOUSAND
 
 CONNECTIONS: Final = 11
-"""Of each: how fast one is depends on how the kernel takes to it, too."""
-TURNS: Final = 21
+"""Connections per server; the speed of one also depends on the kernel."""
+ROUNDS: Final = 21
 WARM_UP: Final = 4
-TURNS_OF_PEER: Final = 3
-"""Of prometheus_client, which takes a second."""
+PEER_ROUNDS: Final = 3
+"""Scrapes of prometheus_client, each of which takes a second."""
 
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One way to scrape."""
+    """A response format to request."""
 
     text_format: str
     is_gzip: bool
 
     @property
     def name(self) -> str:
-        """As the bodies of `benchmarks.serving` are named."""
+        """Key in the bodies file of `benchmarks.serving`."""
         return f"{self.text_format} {self.is_gzip}"
 
     @property
     def headers(self) -> dict[str, str]:
-        """What it asks for."""
+        """The request headers."""
         accept = OPENMETRICS if self.text_format == "openmetrics" else "text/plain"
         return {"Accept": accept, "Accept-Encoding": "gzip" if self.is_gzip else "identity"}
 
@@ -59,27 +59,27 @@ REQUESTS: Final = tuple(
 
 
 class Scraper:
-    """One connection that scrapes; the least a client can do, so that what is timed is the server."""
+    """A minimal client on one connection."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
-        self._room = memoryview(bytearray(1 << 20))
+        self._buffer = memoryview(bytearray(1 << 20))
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._socket.close()
 
     def milliseconds(self, request: Request) -> float:
-        """Return how long one scrape takes, from the request to the last byte."""
+        """Return the duration from request to last byte."""
         lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
         started = time.perf_counter()
         self._socket.sendall(f"GET /metrics HTTP/1.1\r\nHost: bench\r\n{lines}\r\n".encode())
-        left = self._left_behind_head()
+        left = self._bytes_left()
         while left > 0:
-            left -= self._socket.recv_into(self._room)
+            left -= self._socket.recv_into(self._buffer)
         return (time.perf_counter() - started) * 1000
 
-    def _left_behind_head(self) -> int:
+    def _bytes_left(self) -> int:
         read = b""
         while b"\r\n\r\n" not in read:
             read += self._socket.recv(1 << 16)
@@ -89,7 +89,7 @@ class Scraper:
 
 
 async def until_ready(url: str) -> None:
-    """Wait until an exporter has read all of its accounts once."""
+    """Wait until an exporter has read all accounts."""
     async with ClientSession() as session:
         while True:
             async with session.get(f"{url}/-/ready") as response:
@@ -99,14 +99,14 @@ async def until_ready(url: str) -> None:
 
 
 async def series_of(url: str) -> int:
-    """Return how many series an exporter says that it serves."""
+    """Return the exporter's own count of its series."""
     async with ClientSession() as session, session.get(f"{url}/metrics") as response:
         lines = (await response.text()).splitlines()
     return next(int(float(line.split()[1])) for line in lines if line.startswith("mms_exporter_series "))
 
 
 async def bodies_file(url: str, folder: Path) -> Path:
-    """Return a file with what an exporter answers to each request."""
+    """Write an exporter's response to each request to a file."""
     bodies: dict[str, str] = {}
     async with ClientSession(auto_decompress=False) as session:
         for request in REQUESTS:
@@ -118,7 +118,7 @@ async def bodies_file(url: str, folder: Path) -> Path:
 
 
 async def figures() -> list[Figure]:
-    """Return the figures of each request."""
+    """Return the figures of each format."""
     with tempfile.TemporaryDirectory() as folder:
         async with child("simulator", **HUNDRED_THOUSAND) as mms, child("exporter", endpoint=mms.url) as ours:
             await until_ready(ours.url)
@@ -132,9 +132,9 @@ def _of_request(request: Request, children: Mapping[str, Child]) -> Iterator[Fig
     spent: dict[str, list[float]] = {name: [] for name in children}
     for number in range(CONNECTIONS):
         with _scrapers(children) as scrapers:
-            for turn in range(WARM_UP + TURNS):
+            for turn in range(WARM_UP + ROUNDS):
                 for name, scraper in scrapers.items():
-                    if name != "generated" or number * TURNS + turn < TURNS_OF_PEER:
+                    if name != "generated" or number * ROUNDS + turn < PEER_ROUNDS:
                         took = scraper.milliseconds(request)
                         spent[name] += [took] if name == "generated" or turn >= WARM_UP else []
     ours, constant, peer = map(statistics.median, spent.values())

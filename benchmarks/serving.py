@@ -1,4 +1,4 @@
-"""What runs beside the process that measures: `python -m benchmarks.serving KIND OPTIONS`, OPTIONS as JSON."""
+"""Child processes of benchmarks: `python -m benchmarks.serving KIND OPTIONS`, OPTIONS as JSON."""
 
 import asyncio
 import base64
@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.heartbeat import Heartbeat
 from benchmarks.settings import IDENTITY, config
-from benchmarks.worlds import Held
+from benchmarks.worlds import StaticCollector
 from exporter import logs
 from exporter.app.service import Service
 from exporter.app.serving import WebOptions, serve
@@ -36,18 +36,21 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 DAY_SECONDS = 86400
 
 
-class Remembering(Simulator):
-    """A simulated MMS that makes each answer once: what it takes for a world that stands still is not to count."""
+class CachingSimulator(Simulator):
+    """A simulated MMS that computes each response once.
+
+    So its own cost does not count. The world must not change.
+    """
 
     def __init__(self, *arguments: Any, latency_seconds: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._answers_after = latency_seconds
+        self._latency_seconds = latency_seconds
         self._made: dict[tuple[object, ...], ApiAnswer] = {}
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        due = time.monotonic() + self._answers_after
+        due = time.monotonic() + self._latency_seconds
         response = await super()._handle(request)
-        await asyncio.sleep(max(0.0, due - time.monotonic()))  # so much later, and not that and what the work takes
+        await asyncio.sleep(max(0.0, due - time.monotonic()))  # total latency, computing time included
         return response
 
     def _answer(self, route: ApiRoute, received: Received, request_id: str, fault: Fault | None) -> ApiAnswer:
@@ -57,42 +60,43 @@ class Remembering(Simulator):
         return self._made[key]
 
 
-class Halting(Simulator):
-    """A simulated MMS that makes what it answers of a source anew only now and then: each moves on by leaps."""
+class SteppingSimulator(Simulator):
+    """A simulated MMS that repeats each response 10 times."""
 
-    _RENEWAL = 10
-    """How often an answer is given."""
-    _MOST = 1000
-    """Sources whose answers are kept: those that are gone leave."""
+    _REPEATS = 10
+    """Times that a response is repeated."""
+    _MAX_SOURCES = 1000
+    """Sources with cached responses; the oldest is evicted."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._given: dict[int, dict[tuple[object, ...], tuple[ApiAnswer, int]]] = {}
+        self._cached: dict[int, dict[tuple[object, ...], tuple[ApiAnswer, int]]] = {}
 
     def _answer(self, route: ApiRoute, received: Received, request_id: str, fault: Fault | None) -> ApiAnswer:
         if route.source_id is None:
             return super()._answer(route, received, request_id, fault)
-        given = self._given.setdefault(route.source_id, {})
+        cached = self._cached.setdefault(route.source_id, {})
         key = received.path, received.query
-        answer, times = given.get(key, (None, 0))
-        if times == self._RENEWAL:
-            given.clear()  # all at once, so that what it says here agrees with what it says there
+        answer, times = cached.get(key, (None, 0))
+        if times == self._REPEATS:
+            cached.clear()  # all at once, so that responses agree with each other
             answer, times = None, 0
         if answer is None:
             answer = super()._answer(route, received, request_id, fault)
-        given[key] = answer, times + 1
-        if len(self._given) > self._MOST:
-            del self._given[next(iter(self._given))]
+        cached[key] = answer, times + 1
+        if len(self._cached) > self._MAX_SOURCES:
+            del self._cached[next(iter(self._cached))]
         return answer
 
 
-SIMULATORS: dict[str, type[Simulator]] = {"plain": Simulator, "remembering": Remembering, "halting": Halting}
+SIMULATORS: dict[str, type[Simulator]] = {"plain": Simulator, "cached": CachingSimulator, "stepped": SteppingSimulator}
 
 
 async def simulator(options: dict[str, Any]) -> None:
-    """Serve a simulated MMS; `answers`, `latency`, `speed` and `nice` beside the options of its world.
+    """Serve a simulated MMS.
 
-    Without a `speed` its time moves when it is told to.
+    `answers`, `latency`, `speed` and `nice` stand beside the options of its world. With speed None, time is advanced by
+    the control endpoint.
     """
     latency, speed = options.pop("latency", 0.0), options.pop("speed", 0.001)
     kind = SIMULATORS[options.pop("answers", "plain")]
@@ -100,15 +104,15 @@ async def simulator(options: dict[str, Any]) -> None:
     start = time.time() - DAY_SECONDS
     world = World(WorldOptions(**options), clock=ManualClock(start) if speed is None else ScaledClock(start, speed))
     async with kind(world, identities=[IDENTITY], latency_seconds=latency) as served:
-        await _until_ended(served.url)
+        await _until_terminated(served.url)
 
 
 async def exporter(options: dict[str, Any]) -> None:
-    """Serve the exporter as it is; where it is `watched`, say at the end what its event loop went through."""
+    """Serve the exporter; with `watched`, print its loop stalls."""
     heartbeat, is_watched = Heartbeat(), options.pop("watched", False)
 
     async def listening(urls: list[str]) -> None:
-        if is_watched:  # the watching costs something itself
+        if is_watched:  # the watchdog itself has a cost
             heartbeat.start()
         print(urls[0], flush=True)
 
@@ -121,26 +125,26 @@ async def exporter(options: dict[str, Any]) -> None:
 
 
 async def constant(options: dict[str, Any]) -> None:
-    """Serve four constant bodies with nothing but aiohttp."""
-    with open(options["file"], encoding="ascii") as file:  # noqa: ASYNC230, PTH123 - before anybody is served
+    """Serve four constant bodies with aiohttp alone."""
+    with open(options["file"], encoding="ascii") as file:  # noqa: ASYNC230, PTH123 - before the server starts
         bodies = {name: base64.b64decode(text) for name, text in json.load(file).items()}
 
     async def answer(request: web.Request) -> web.Response:
-        text_format, is_gzip = _asked(request)
+        text_format, is_gzip = _requested_format(request)
         return web.Response(body=bodies[f"{text_format} {is_gzip}"], headers=_headers(text_format, is_gzip=is_gzip))
 
     await _serve(answer)
 
 
 async def generated(options: dict[str, Any]) -> None:
-    """Serve the same series by prometheus_client, rendered for each scrape."""
-    with open(options["file"], encoding="ascii") as file:  # noqa: ASYNC230, PTH123 - before anybody is served
+    """Serve the same series, rendered by prometheus_client for each scrape."""
+    with open(options["file"], encoding="ascii") as file:  # noqa: ASYNC230, PTH123 - before the server starts
         page = base64.b64decode(json.load(file)["text False"]).decode()
     registry = CollectorRegistry()
-    registry.register(Held(text_string_to_metric_families(page)))
+    registry.register(StaticCollector(text_string_to_metric_families(page)))
 
     async def answer(request: web.Request) -> web.Response:
-        text_format, is_gzip = _asked(request)
+        text_format, is_gzip = _requested_format(request)
         body = generate_latest(registry) if text_format == "text" else generate_openmetrics(registry)  # type: ignore[no-untyped-call]  # the library's lack
         body = gzip.compress(body) if is_gzip else body
         return web.Response(body=body, headers=_headers(text_format, is_gzip=is_gzip))
@@ -148,7 +152,7 @@ async def generated(options: dict[str, Any]) -> None:
     await _serve(answer)
 
 
-def _asked(request: web.Request) -> tuple[str, bool]:
+def _requested_format(request: web.Request) -> tuple[str, bool]:
     return format_for(request.headers.get("accept", "")), accepts_gzip(request.headers.get("accept-encoding", ""))
 
 
@@ -163,11 +167,11 @@ async def _serve(answer: Handler) -> None:
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    await _until_ended(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await _until_terminated(f"http://127.0.0.1:{runner.addresses[0][1]}")
     await runner.cleanup()
 
 
-async def _until_ended(url: str) -> None:
+async def _until_terminated(url: str) -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     print(url, flush=True)

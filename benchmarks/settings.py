@@ -1,4 +1,4 @@
-"""The worlds that are simulated, and the configuration of an exporter on them."""
+"""Options of the simulated worlds, and the configuration of an exporter on them."""
 
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ PLAIN: Final[dict[str, Any]] = {
     "tables": 40,
     "partitions": 3,
 }
-"""A world in which every source is alike."""
+"""A world of uniform sources."""
 
 HUNDRED_THOUSAND: Final[dict[str, Any]] = {
     **PLAIN,
@@ -23,11 +23,11 @@ HUNDRED_THOUSAND: Final[dict[str, Any]] = {
     "running_jobs_per_source": 7,
     "finished_jobs_per_source": 3,
 }
-"""Of a bit more than 100,000 series."""
+"""Slightly more than 100,000 series."""
 
 
 def config(url: str, interval: str = "1h", stale_after: str = "2h") -> Config:
-    """Return the configuration of one account on a simulated MMS, asked as fast as it answers, eight at a time."""
+    """Return a configuration without rate limit, with concurrency 8."""
     return config_from(
         {
             "accounts": [

@@ -1,4 +1,4 @@
-"""How long it takes from a command to its answer."""
+"""Duration from a command to its output."""
 
 import asyncio
 import statistics
@@ -13,11 +13,11 @@ from aiohttp import ClientSession
 from benchmarks.children import child
 from benchmarks.figures import Figure
 from benchmarks.scraping import until_ready
-from benchmarks.turns import ROUNDS, timed
+from benchmarks.timing import ROUNDS, timed
 
 
 async def figures() -> list[Figure]:
-    """Return how long the exporter takes to its first page, and to tell its version."""
+    """Return the durations of startup and of `--version`."""
     with tempfile.TemporaryDirectory() as folder:
         async with child("simulator") as mms:
             config = _config(Path(folder), mms.url)

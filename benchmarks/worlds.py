@@ -1,4 +1,4 @@
-"""Snapshots of a chosen size, and the same series as prometheus_client would hold them."""
+"""Snapshots of a given size, and the same series in prometheus_client."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -24,11 +24,11 @@ from exporter.mms.models import DataSource
 JOBS_PER_SOURCE = 7
 FIRST_SUCCESS_AT = 1_750_000_000.0
 REFRESH_SECONDS = 60.123456
-"""With a fraction, as times that a clock tells have."""
+"""Has a fraction, like real timestamps."""
 
 
 def source(number: int, done: int = 1000) -> SourceSnapshot:
-    """Return a data source with a few running jobs."""
+    """Return a data source with 7 running jobs."""
     name = SourceName("account", 2_000_000 + number, f"warehouse-{number:05d}")
     row = DataSource(
         id=name.source_id,
@@ -78,14 +78,15 @@ def source(number: int, done: int = 1000) -> SourceSnapshot:
 
 
 def snapshot(sources: int) -> Snapshot:
-    """Return one account with so many data sources."""
+    """Return one account with a number of data sources."""
     return Snapshot((AccountSnapshot("account", up=True, sources=tuple(map(source, range(sources)))),))
 
 
 def refreshes(before: Snapshot, moves: Iterable[range]) -> list[Snapshot]:
-    """Return what one refresh after another leaves: in each, the data sources of these numbers have moved on.
+    """Return the snapshots after consecutive refreshes.
 
-    Every source was read with success, so that the time of its last success moves in any case.
+    Each element of `moves` gives the numbers of the changed data sources. All sources are read successfully, so every
+    last-success time changes.
     """
     account = before.accounts[0]
     sources, snapshots = list(account.sources), []
@@ -98,8 +99,8 @@ def refreshes(before: Snapshot, moves: Iterable[range]) -> list[Snapshot]:
     return snapshots
 
 
-class Held(Collector):
-    """Families of prometheus_client, made once."""
+class StaticCollector(Collector):
+    """A collector of constant families."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = list(families)
@@ -110,9 +111,9 @@ class Held(Collector):
 
 
 def registry(held: Snapshot) -> CollectorRegistry:
-    """Return a registry that holds the series of a snapshot."""
+    """Return a registry with the series of a snapshot."""
     made = CollectorRegistry()
-    made.register(Held(_families(held)))
+    made.register(StaticCollector(_families(held)))
     return made
 
 

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,27 @@ def test_imports_run_one_way(module: Path) -> None:
     if room in SHARED - {""} or room in ALLOWED:
         beyond = {name for name in own if not is_in(name, ALLOWED.get(room, set()) | shared)}
         assert beyond <= {"__version__"}
+
+
+def module_of(imported: str, modules: set[str]) -> str:
+    """Return the module of `modules` that an imported name is or lies in, "" for none."""
+    while imported and imported not in modules:
+        imported = imported.rpartition(".")[0]
+    return imported
+
+
+def test_imports_have_no_cycle() -> None:
+    """Imports for type checking count too."""
+    modules = {name_of(module) for module in MODULES}
+    graph = {
+        name_of(module): {
+            module_of(imported.removeprefix("exporter."), modules - {name_of(module)})
+            for imported in imports_of(module)
+            if imported.startswith("exporter.")
+        }
+        for module in MODULES
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules of the cycle
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.figures import Bound, Figure, table
-from benchmarks.heartbeat import held_milliseconds
+from benchmarks.heartbeat import stall_milliseconds
 from benchmarks.plot import Line, plot
 from benchmarks.report import PAGE, PLOT, growth_plot, page, read_results
 
@@ -62,7 +62,7 @@ def test_a_loop_is_held_by_its_own_process_alone(
     loop: tuple[float, float], other: tuple[float, float], late: float, held: float
 ) -> None:
     now = {"loop": loop, "other": other}
-    assert held_milliseconds("loop", late, {"loop": (0.0, 0.0)}, now) == held
+    assert stall_milliseconds("loop", late, {"loop": (0.0, 0.0)}, now) == held
 
 
 def test_more_is_drawn_higher_and_further_right() -> None:

@@ -22,12 +22,12 @@ from msgspec.structs import replace as fault_like
 
 from exporter import logs
 from exporter.config.loading import Config, config_from
-from exporter.simulator import Fault, Identity, ManualClock, Simulator, happen
+from exporter.simulator import Fault, Identity, ManualClock, Simulator, apply_event
 from exporter.simulator.api.rows import CANARY
 from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.console.conftest import shown
-from tests.faults.expectations import AILMENTS
+from tests.faults.expectations import FAULT_CASES
 from tests.harness import harness_on
 from tests.mms.conftest import sample
 from tests.mms.test_credentials import run as run_python
@@ -41,7 +41,7 @@ TEMPORARY = {"AccessKeyId": "STS.EXAMPLE", "AccessKeySecret": SECRET, "SecurityT
 ISSUED = {"Code": "Success", "Expiration": "2099-01-01T00:00:00Z", **TEMPORARY}
 MESSAGE = f"the password {CANARY} is wrong; signed with {SECRET} and {TOKEN}"
 FAULTS = {
-    name: fault_like(each.fault, message=MESSAGE, text=each.fault.text or MESSAGE) for name, each in AILMENTS.items()
+    name: fault_like(each.fault, message=MESSAGE, text=each.fault.text or MESSAGE) for name, each in FAULT_CASES.items()
 }
 REFUSED = Fault(kind="error", status=403, code="SignatureDoesNotMatch", message=MESSAGE)
 
@@ -150,7 +150,7 @@ async def test_faults_disclose_no_secret_in_logs_and_metrics(
             assert_no_secret(*pages, repr(harness.refresher.snapshot()))
             vault.faults.clear()
         assert (await harness.refresh()).value("mms_up") == 1
-    assert "read failed" in stream.getvalue(), "the debug lines are checked"
+    assert "read failed" in stream.getvalue(), "the log has debug lines"
     assert_no_secret(stream.getvalue())
 
 
@@ -329,7 +329,7 @@ def plant(simulator: Simulator, text: str) -> None:
     for kind, fields in FREE_TEXTS.items():
         place = {f"{kind}_id": THINGS[kind]} if kind in THINGS else {}
         for field in fields:
-            happen(simulator.world, events.SetText(source_id=SOURCE, field=field, text=text, **place))
+            apply_event(simulator.world, events.SetText(source_id=SOURCE, field=field, text=text, **place))
 
 
 @pytest.mark.parametrize("text", QUOTES.values(), ids=QUOTES)

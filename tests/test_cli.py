@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession
 
 from exporter import __version__
-from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.exposition_parser import read
 from tests.harness import eventually
@@ -291,7 +291,7 @@ sys.exit(main())
 
 async def test_a_scraper_that_does_not_read_does_not_hold_up_the_end(simulator: Simulator, tmp_path: Path) -> None:
     for _ in range(40):
-        happen(simulator.world, events.AddSource(moving=True))
+        apply_event(simulator.world, events.AddSource(moving=True))
     async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
         await exporter.until_ready()
         host, _, port = exporter.urls[0].removeprefix("http://").rpartition(":")
@@ -304,7 +304,7 @@ async def test_a_scraper_that_does_not_read_does_not_hold_up_the_end(simulator: 
 
 async def test_a_reader_that_has_enough_is_no_error(simulator: Simulator, tmp_path: Path) -> None:
     for _ in range(40):
-        happen(simulator.world, events.AddSource(moving=True))
+        apply_event(simulator.world, events.AddSource(moving=True))
     config = write_config(tmp_path, simulator.url)
     process = await asyncio.create_subprocess_shell(
         f"{sys.executable} -m exporter once --config.file={config} | head -n 1",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from exporter.cli import arguments
-from exporter.simulator import Simulator, happen
+from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
 from tests.console.conftest import FIRST
 from tests.console.test_commands_page import EXAMPLE
@@ -90,7 +90,7 @@ async def test_a_command_that_ends_ends_well(simulator: Simulator, command: str,
 @pytest.mark.parametrize("command", RETRYING)
 async def test_a_retry_shows_what_it_would_send(simulator: Simulator, command: str, tmp_path: Path) -> None:
     """Of a data source that there is."""
-    happen(simulator.world, events.Fail(source_id=FIRST, partition_ids=(11, 12)))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, partition_ids=(11, 12)))
     words = on(simulator, command, tmp_path)
     ended = await run(*(f"--source={FIRST}" if word == "--source=prod-hive" else word for word in words))
     assert ended.code == 0, ended.err

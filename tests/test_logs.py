@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from exporter.logs import FORMATS, configure
-from exporter.simulator import Fault, ManualClock, Simulator, happen
+from exporter.simulator import Fault, ManualClock, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.harness import harness_on
@@ -47,7 +47,7 @@ async def test_a_name_from_mms_cannot_add_a_line(simulator: Simulator, clock: Ma
     stream = io.StringIO()
     configure("debug", log_format, stream)
     for source_id in simulator.world.source_ids():
-        happen(simulator.world, events.RenameSource(source_id=source_id, name=HOSTILE))
+        apply_event(simulator.world, events.RenameSource(source_id=source_id, name=HOSTILE))
     simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", message=HOSTILE, code=HOSTILE))
     async with harness_on(config_on(simulator.url), clock) as harness:
         await harness.refresh()

@@ -21,7 +21,7 @@ from exporter.collect.snapshot import (
 from exporter.mms import transport
 from exporter.mms.models import DataSource, Job, Partition, Table, Task
 from exporter.mms.record import ApiRecord
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from exporter.simulator.world.source_spec import FIRST_SOURCE_ID
 from tests.conftest import IDENTITY, config_on
@@ -41,8 +41,8 @@ async def test_refreshes_with_churn_hold_what_is_there_now(clock: ManualClock) -
     ):
         held = []
         for number in range(REFRESHES):
-            happen(simulator.world, events.RemoveSource(source_id=FIRST_SOURCE_ID + number))
-            happen(simulator.world, events.AddSource())
+            apply_event(simulator.world, events.RemoveSource(source_id=FIRST_SOURCE_ID + number))
+            apply_event(simulator.world, events.AddSource())
             clock.advance(MINUTE)
             await harness.refresh()
             if number >= REFRESHES // 10:

@@ -11,7 +11,7 @@ from exporter.errors import WriteForbidden
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
 from exporter.mms.protocol import JobRequest
-from exporter.simulator import Fault, Identity, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import Fault, Identity, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.api.operations import OPERATIONS, WRITING
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
@@ -76,7 +76,7 @@ async def test_a_process_that_serves_everything_only_reads(clock: ManualClock) -
     async with Simulator(world, identities=[identity]) as simulator:
         async with harness_on(config_on(simulator.url, watch=watch, tasks={"enabled": True}), clock) as harness:
             for kind in ("error", "reset", "throttle", "truncated", "lost_answer"):
-                happen(world, events.Fail(source_id=SOURCE, share=0.2))
+                apply_event(world, events.Fail(source_id=SOURCE, share=0.2))
                 simulator.faults.add(Fault(kind=kind, probability=0.3, times=5))
                 await harness.refresh()
                 clock.advance(700)

@@ -1,4 +1,4 @@
-"""`python -m grafana.builder`: writes the dashboards and the linter's exclusions where they are checked in."""
+"""`python -m grafana.builder`: write the dashboards and the exclusions of the linter."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def _json(page: Page) -> str:
 
 
 def files() -> dict[str, str]:
-    """Return the text of each file, by its name."""
+    """Return the text of each file by name."""
     texts = {name: _json(page()) for name, page in PAGES.items()}
     loaded: list[Any] = [json.loads(text) for text in texts.values()]
     head = "# Written by `python -m grafana.builder`.\n"

@@ -1,4 +1,4 @@
-"""One data source in depth; several chosen ones add up."""
+"""Dashboard of one data source in detail; several selected ones are summed."""
 
 from typing import Final
 
@@ -8,17 +8,17 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard, units
 
-from grafana.builder import meaning, panels, promql, tables
+from grafana.builder import palette, panels, promql, tables
 from grafana.builder.failures import failures_row
-from grafana.builder.meaning import State
 from grafana.builder.page import Page, Row
-from grafana.builder.panels import Frame, course, now
+from grafana.builder.palette import State
+from grafana.builder.panels import Frame, instant_query, range_query
 from grafana.builder.promql import by_source, equals, recorded, source
 from grafana.builder.watched import watched_row
 
 _LEGEND: Final = "{{account}} / {{source}}"
 _BURN_DOWN_ID: Final = 100
-"""Fixed, because a link opens this panel alone."""
+"""Fixed, because a link opens this panel on its own."""
 _PENDING: Final = "Pending"
 _RIGHT: Final = tables.Property("custom.axisPlacement", "right")
 _DASHED: Final = tables.Property("custom.lineStyle", {"fill": "dash", "dash": [8, 8]})
@@ -36,7 +36,7 @@ def _progress() -> list[stat.Panel]:
             "Share of tables and partitions that are done. Failed ones count as not done.",
             promql.PROGRESS,
             units.PercentUnit,
-            meaning.PROGRESS,
+            palette.PROGRESS,
         ).decimals(1),
         _figure(
             "Time remaining",
@@ -44,9 +44,9 @@ def _progress() -> list[stat.Panel]:
             "work remains, but nothing was completed in the last hour.",
             promql.TIME_LEFT,
             units.Seconds,
-            meaning.NO_JUDGEMENT,
-            meaning.NOTHING_LEFT,
-            meaning.endless("stalled"),
+            palette.NO_JUDGEMENT,
+            palette.NOTHING_LEFT,
+            palette.endless("stalled"),
         ).decimals(1),
         *(
             _figure(
@@ -54,7 +54,7 @@ def _progress() -> list[stat.Panel]:
                 f"{kind.capitalize()}s whose migration failed; listed below.",
                 promql.failed(kind),
                 units.LocaleFormat,
-                meaning.ZERO_IS_GOOD,
+                palette.ZERO_IS_GOOD,
             )
             for kind in ("table", "partition")
         ),
@@ -63,7 +63,7 @@ def _progress() -> list[stat.Panel]:
 
 def _condition_now() -> list[stat.Panel]:
     agent = by_source(source("mms_datasource_agent_online"))
-    status = promql.coded("mms_datasource_status", meaning.SOURCE_STATES)
+    status = promql.coded("mms_datasource_status", palette.SOURCE_STATES)
     scanned = promql.age(by_source(source("mms_metadata_sync_timestamp_seconds")))
     return [
         _figure(
@@ -71,30 +71,30 @@ def _condition_now() -> list[stat.Panel]:
             "Whether the agent is online. Offline if the agent of one selected source is offline.",
             f"min({agent})",
             units.NoUnit,
-            meaning.NO_JUDGEMENT,
-            meaning.AGENT,
+            palette.NO_JUDGEMENT,
+            palette.AGENT,
         ),
         _figure(
             "Status",
             "Status of the data source; the worst status of several selected sources.",
             f"min({status})",
             units.NoUnit,
-            meaning.NO_JUDGEMENT,
-            meaning.states(meaning.SOURCE_STATES),
+            palette.NO_JUDGEMENT,
+            palette.states(palette.SOURCE_STATES),
         ),
         _figure(
             "Metadata age",
             "Time since the last metadata synchronisation; the longest of several selected sources.",
             f"max({scanned})",
             units.Seconds,
-            meaning.METADATA_AGE,
+            palette.METADATA_AGE,
         ).decimals(1),
         _figure(
             "Data age",
             "Time since the last complete refresh of the source; the longest of several selected sources.",
             f"max({recorded('mms:source:last_success_age:seconds')})",
             units.Seconds,
-            meaning.AGE,
+            palette.AGE,
         ).decimals(0),
     ]
 
@@ -107,7 +107,7 @@ def _figure(
     thresholds: build.ThresholdsConfig,
     *mappings: dashboard.ValueMapping,
 ) -> stat.Panel:
-    return panels.figure(Frame(title, description, 3, 4), now(expr), unit, thresholds, *mappings)
+    return panels.figure(Frame(title, description, 3, 4), instant_query(expr), unit, thresholds, *mappings)
 
 
 def _by_state(kind: str, known: tuple[State, ...]) -> panels.Graph:
@@ -118,12 +118,14 @@ def _by_state(kind: str, known: tuple[State, ...]) -> panels.Graph:
         12,
         9,
     )
-    targets = [course(_objects(kind, state.status), state.text) for state in known]
+    targets = [range_query(_objects(kind, state.status), state.text) for state in known]
     pending = f"sum({recorded('mms:source:pending:sum', equals('kind', kind))})"
-    panel = panels.stacked(panels.many(panels.graph(frame, units.LocaleFormat, *targets, course(pending, _PENDING))))
+    panel = panels.stacked(
+        panels.many(panels.graph(frame, units.LocaleFormat, *targets, range_query(pending, _PENDING)))
+    )
     for state in known:
         panels.coloured(panel, state.text, state.colour)
-    return panels.coloured(panel, _PENDING, meaning.OTHER)
+    return panels.coloured(panel, _PENDING, palette.OTHER)
 
 
 def _objects(kind: str, status: str) -> str:
@@ -140,10 +142,10 @@ def _burn_down() -> panels.Graph:
     )
     ahead = f"/d/mms-datasource?viewPanel={_BURN_DOWN_ID}&from=now-1d&to=now%2B2d&${{__all_variables}}"
     panel = panels.graph(
-        frame, units.LocaleFormat, course(promql.LEFT, "Remaining"), course(promql.forecast(), "Forecast")
+        frame, units.LocaleFormat, range_query(promql.LEFT, "Remaining"), range_query(promql.forecast(), "Forecast")
     ).decimals(0)
-    panels.coloured(panel, "Remaining", meaning.DOING)
-    panels.coloured(panel, "Forecast", meaning.WARNING, _DASHED, _HOLLOW)
+    panels.coloured(panel, "Remaining", palette.DOING)
+    panels.coloured(panel, "Forecast", palette.WARNING, _DASHED, _HOLLOW)
     return panel.id(_BURN_DOWN_ID).links([build.DashboardLink("Show the next 2 days").url(ahead)])
 
 
@@ -155,7 +157,10 @@ def _horizons() -> bargauge.Panel:
         9,
     )
     horizons = {"now": 0, "in 1 hour": 1, "in 6 hours": 6, "in 12 hours": 12, "in 1 day": 24, "in 3 days": 72}
-    targets = [now(f"clamp_min({promql.LEFT} - {hours} * {promql.PACE}, 0)", name) for name, hours in horizons.items()]
+    targets = [
+        instant_query(f"clamp_min({promql.LEFT} - {hours} * {promql.PACE}, 0)", name)
+        for name, hours in horizons.items()
+    ]
     return panels.bars(frame, units.LocaleFormat, *targets).decimals(0)
 
 
@@ -173,15 +178,15 @@ def _throughput() -> panels.Graph:
     panel = panels.graph(
         frame,
         units.LocaleFormat,
-        course(paces["partition"], "Partitions per hour"),
-        course(paces["table"], "Tables per hour"),
+        range_query(paces["partition"], "Partitions per hour"),
+        range_query(paces["table"], "Tables per hour"),
     ).decimals(0)
-    panels.coloured(panel, "Partitions per hour", meaning.DONE)
-    return panels.coloured(panel, "Tables per hour", meaning.DONE, _RIGHT, _DASHED)
+    panels.coloured(panel, "Partitions per hour", palette.DONE)
+    return panels.coloured(panel, "Tables per hour", palette.DONE, _RIGHT, _DASHED)
 
 
 def _jobs() -> list[panels.Graph | bargauge.Panel]:
-    shown = [state for state in meaning.JOB_STATES if state.status != "DONE"]
+    shown = [state for state in palette.JOB_STATES if state.status != "DONE"]
     over_time = panels.graph(
         Frame(
             "Jobs by status",
@@ -190,17 +195,19 @@ def _jobs() -> list[panels.Graph | bargauge.Panel]:
             7,
         ),
         units.LocaleFormat,
-        *(course(_job_count(state), state.text) for state in shown),
-        course(promql.total(source("mms_jobs_stopped")), "Stopped"),
+        *(range_query(_job_count(state), state.text) for state in shown),
+        range_query(promql.total(source("mms_jobs_stopped")), "Stopped"),
     )
     panels.stacked(panels.many(over_time))
     for state in shown:
         panels.coloured(over_time, state.text, state.colour)
     apart = tables.Property("custom.stacking", {"mode": "none", "group": "A"})
-    panels.coloured(over_time, "Stopped", meaning.WARNING, apart, _HOLLOW, tables.Property("custom.lineWidth", 2))
+    panels.coloured(over_time, "Stopped", palette.WARNING, apart, _HOLLOW, tables.Property("custom.lineWidth", 2))
     frame = Frame("Jobs now", "Current number of all jobs by status.", 8, 7)
-    bars = panels.bars(frame, units.LocaleFormat, *(now(_job_count(state), state.text) for state in meaning.JOB_STATES))
-    for state in meaning.JOB_STATES:
+    bars = panels.bars(
+        frame, units.LocaleFormat, *(instant_query(_job_count(state), state.text) for state in palette.JOB_STATES)
+    )
+    for state in palette.JOB_STATES:
         panels.coloured(bars, state.text, state.colour)
     return [over_time, bars]
 
@@ -219,11 +226,11 @@ def _metadata() -> list[panels.Graph]:
             8,
         ),
         units.LocaleFormat,
-        course(promql.total(source("mms_metadata_partitions")), "Partitions"),
-        course(promql.total(source("mms_metadata_tables")), "Tables"),
-        course(promql.total(source("mms_metadata_databases")), "Databases"),
+        range_query(promql.total(source("mms_metadata_partitions")), "Partitions"),
+        range_query(promql.total(source("mms_metadata_tables")), "Tables"),
+        range_query(promql.total(source("mms_metadata_databases")), "Databases"),
     )
-    panels.coloured(inventory, "Partitions", meaning.OTHER)
+    panels.coloured(inventory, "Partitions", palette.OTHER)
     panels.coloured(inventory, "Tables", "purple", _RIGHT, _DASHED, _HOLLOW)
     panels.coloured(inventory, "Databases", "light-purple", _RIGHT, _DASHED, _HOLLOW)
     return [inventory, _metadata_age()]
@@ -239,31 +246,31 @@ def _metadata_age() -> panels.Graph:
     age = promql.most_left(promql.age(by_source(source("mms_metadata_sync_timestamp_seconds"))))
     line = build_common.GraphThresholdsStyleConfig().mode(options.GraphTresholdsStyleMode.LINE)
     return (
-        panels.many(panels.graph(frame, units.Seconds, course(age, _LEGEND)))
-        .thresholds(meaning.steps("transparent", (meaning.METADATA_AGE_SECONDS, meaning.WARNING)))
+        panels.many(panels.graph(frame, units.Seconds, range_query(age, _LEGEND)))
+        .thresholds(palette.steps("transparent", (palette.METADATA_AGE_SECONDS, palette.WARNING)))
         .thresholds_style(line)
     )
 
 
 def _condition() -> list[panels.Timeline]:
     online = promql.most_left(by_source(source("mms_datasource_agent_online")))
-    status = promql.most_left(promql.coded("mms_datasource_status", meaning.SOURCE_STATES))
-    scan = promql.most_left(promql.coded("mms_metadata_scan_status", meaning.SCAN_STATES))
+    status = promql.most_left(promql.coded("mms_datasource_status", palette.SOURCE_STATES))
+    scan = promql.most_left(promql.coded("mms_metadata_scan_status", palette.SCAN_STATES))
     return [
         panels.timeline(
             Frame("Agent over time", "Whether the agent is online. Gaps: no data.", 8, 8),
-            meaning.AGENT,
-            course(online, _LEGEND),
+            palette.AGENT,
+            range_query(online, _LEGEND),
         ),
         panels.timeline(
             Frame("Status over time", "Status of the data source. Gaps: no data.", 8, 8),
-            meaning.states(meaning.SOURCE_STATES),
-            course(status, _LEGEND),
+            palette.states(palette.SOURCE_STATES),
+            range_query(status, _LEGEND),
         ),
         panels.timeline(
             Frame("Metadata scan", "Status of the last metadata scan. Gaps: no data.", 8, 8),
-            meaning.states(meaning.SCAN_STATES),
-            course(scan, _LEGEND),
+            palette.states(palette.SCAN_STATES),
+            range_query(scan, _LEGEND),
         ),
     ]
 
@@ -277,7 +284,7 @@ def page() -> Page:
         rows=[
             Row(
                 "Now",
-                [*_now(), _by_state("table", meaning.TABLE_STATES), _by_state("partition", meaning.PARTITION_STATES)],
+                [*_now(), _by_state("table", palette.TABLE_STATES), _by_state("partition", palette.PARTITION_STATES)],
             ),
             Row("Forecast", [_burn_down(), _horizons(), _throughput()]),
             failures_row(),

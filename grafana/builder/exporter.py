@@ -1,4 +1,4 @@
-"""The exporter itself: are its figures fresh, how does MMS answer it, what does it cost."""
+"""Dashboard of the exporter itself: freshness, responses of MMS, resource usage."""
 
 from typing import Final
 
@@ -7,9 +7,9 @@ from grafana_foundation_sdk.builders import heatmap, stat
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import units
 
-from grafana.builder import meaning, panels, promql
+from grafana.builder import palette, panels, promql
 from grafana.builder.page import Page, Row
-from grafana.builder.panels import Frame, course, now
+from grafana.builder.panels import Frame, instant_query, range_query
 from grafana.builder.promql import account, equals, process, recorded, source
 
 _REASONS: Final = {
@@ -25,7 +25,7 @@ _REASONS: Final = {
     "not_found": "blue",
     "rejected": "dark-purple",
 }
-"""Red needs a person, yellow fewer calls, orange passes by itself."""
+"""Red needs a person, yellow needs fewer requests, orange passes by itself."""
 _OPERATIONS: Final = {
     "ListMmsDataSources": "purple",
     "ListMmsJobs": "blue",
@@ -34,7 +34,7 @@ _OPERATIONS: Final = {
     "GetMmsTable": "light-purple",
     "GetMmsPartition": "super-light-purple",
 }
-"""None of the colours that judge."""
+"""Colours without a judgement."""
 _COLLECTOR: Final = "{{account}} / {{collector}}"
 _REQUESTS: Final = f"sum(rate({account('mms_api_requests_total')}[$__rate_interval]))"
 _THROTTLED: Final = (
@@ -47,7 +47,7 @@ def _figures() -> list[stat.Panel]:
     unread = f"sum(max by (account) ({account('mms_up')}) == bool 0)"
     failed = f"sum(max by (account, collector) ({account('mms_refresh_success')}) == bool 0)"
     jobs, failures = promql.total(source("mms_job_series_omitted")), promql.total(source("mms_failed_omitted"))
-    # Either collector can be switched off.
+    # Both collectors are optional.
     omitted = f"{jobs} + {failures} or {jobs} or {failures}"
     return [
         _count("Unreadable accounts", "Accounts whose last refresh could not list the data sources.", unread),
@@ -55,28 +55,28 @@ def _figures() -> list[stat.Panel]:
         _count("Failed collectors", "Collectors whose last refresh was incomplete, counted per account.", failed),
         panels.figure(
             Frame("Throttled", "Share of requests that MMS throttled.", 3, 4),
-            now(f"{_THROTTLED} / ({_REQUESTS} > 0) or 0 * {_REQUESTS}"),
+            instant_query(f"{_THROTTLED} / ({_REQUESTS} > 0) or 0 * {_REQUESTS}"),
             units.PercentUnit,
-            meaning.steps(meaning.DONE, (0.001, meaning.PART_DONE), (meaning.THROTTLED_RATIO, meaning.FAILED)),
+            palette.steps(palette.DONE, (0.001, palette.PART_DONE), (palette.THROTTLED_RATIO, palette.FAILED)),
         ).decimals(1),
         panels.figure(
             Frame("Not shown", "Jobs and failures without series, because a configured limit is reached.", 3, 4),
-            now(omitted),
+            instant_query(omitted),
             units.LocaleFormat,
-            meaning.steps(meaning.DONE, (1, meaning.WARNING)),
+            palette.steps(palette.DONE, (1, palette.WARNING)),
         ),
         panels.figure(
             Frame("Version", "Version of the exporter. Several during an update.", 3, 4),
-            now(f"max by (version) ({process('mms_exporter_build_info')})", "{{version}}"),
+            instant_query(f"max by (version) ({process('mms_exporter_build_info')})", "{{version}}"),
             units.NoUnit,
-            meaning.NO_JUDGEMENT,
+            palette.NO_JUDGEMENT,
         ).text_mode(options.BigValueTextMode.NAME),
         panels.figure(
             Frame("Configuration", "Whether the last load of the configuration succeeded.", 3, 4),
-            now(f"min({process('mms_exporter_config_last_reload_successful')})"),
+            instant_query(f"min({process('mms_exporter_config_last_reload_successful')})"),
             units.NoUnit,
-            meaning.NO_JUDGEMENT,
-            meaning.words([(1.0, "Loaded", meaning.DONE), (0.0, "Failed", meaning.FAILED)]),
+            palette.NO_JUDGEMENT,
+            palette.words([(1.0, "Loaded", palette.DONE), (0.0, "Failed", palette.FAILED)]),
         ),
         _plain(
             "Started",
@@ -88,17 +88,17 @@ def _figures() -> list[stat.Panel]:
 
 
 def _count(title: str, description: str, expr: str) -> stat.Panel:
-    return panels.figure(Frame(title, description, 3, 4), now(expr), units.LocaleFormat, meaning.ZERO_IS_GOOD)
+    return panels.figure(Frame(title, description, 3, 4), instant_query(expr), units.LocaleFormat, palette.ZERO_IS_GOOD)
 
 
 def _plain(title: str, description: str, expr: str, unit: str) -> stat.Panel:
-    return panels.figure(Frame(title, description, 3, 4), now(expr), unit, meaning.NO_JUDGEMENT)
+    return panels.figure(Frame(title, description, 3, 4), instant_query(expr), unit, palette.NO_JUDGEMENT)
 
 
 def _age(title: str, description: str, expr: str, legend: str) -> panels.Graph:
-    limit = meaning.steps("transparent", (meaning.STALE_AFTER_SECONDS, meaning.FAILED))
+    limit = palette.steps("transparent", (palette.STALE_AFTER_SECONDS, palette.FAILED))
     style = build_common.GraphThresholdsStyleConfig().mode(options.GraphTresholdsStyleMode.DASHED)
-    panel = panels.many(panels.graph(Frame(title, description, 12, 8), units.Seconds, course(expr, legend)))
+    panel = panels.many(panels.graph(Frame(title, description, 12, 8), units.Seconds, range_query(expr, legend)))
     return panel.thresholds(limit).thresholds_style(style)
 
 
@@ -123,14 +123,14 @@ def _freshness() -> list[panels.Graph | panels.Timeline]:
         ),
         panels.timeline(
             Frame("Refreshes", "Whether the last refresh of each collector was complete. Gaps: no data.", 12, 8),
-            meaning.OUTCOME,
-            course(success, _COLLECTOR),
+            palette.OUTCOME,
+            range_query(success, _COLLECTOR),
         ),
         panels.many(
             panels.graph(
                 Frame("Refresh duration", "Duration of the last refresh of each collector.", 12, 8),
                 units.Seconds,
-                course(took, _COLLECTOR),
+                range_query(took, _COLLECTOR),
             ),
         ),
     ]
@@ -161,7 +161,7 @@ def _calls() -> list[panels.Graph | heatmap.Panel]:
 
 
 def _by_operation(frame: Frame, metric: str) -> panels.Graph:
-    calls = course(_rate(metric, "operation"), "{{operation}}")
+    calls = range_query(_rate(metric, "operation"), "{{operation}}")
     panel = panels.stacked(panels.many(panels.graph(frame, units.RequestsPerSecond, calls)))
     for operation, colour in _OPERATIONS.items():
         panels.coloured(panel, operation, colour)
@@ -176,7 +176,7 @@ def _failures() -> panels.Graph:
         12,
         8,
     )
-    failures = course(_rate("mms_api_request_failures_total", "reason"), "{{reason}}")
+    failures = range_query(_rate("mms_api_request_failures_total", "reason"), "{{reason}}")
     panel = panels.stacked(panels.many(panels.graph(frame, units.RequestsPerSecond, failures)))
     for reason, colour in _REASONS.items():
         panels.coloured(panel, reason, colour)
@@ -185,8 +185,8 @@ def _failures() -> panels.Graph:
 
 def _quantiles() -> panels.Graph:
     frame = Frame("Latency percentiles", "Response time of MMS: 50th, 90th, 99th percentile.", 12, 9)
-    shares = {"p50": (0.5, meaning.DONE), "p90": (0.9, meaning.PART_DONE), "p99": (0.99, meaning.FAILED)}
-    targets = [course(_quantile(share), name) for name, (share, _) in shares.items()]
+    shares = {"p50": (0.5, palette.DONE), "p90": (0.9, palette.PART_DONE), "p99": (0.99, palette.FAILED)}
+    targets = [range_query(_quantile(share), name) for name, (share, _) in shares.items()]
     panel = panels.graph(frame, units.Seconds, *targets)
     for name, (_, colour) in shares.items():
         panels.coloured(panel, name, colour)
@@ -204,13 +204,13 @@ def _restraint() -> list[panels.Graph]:
                 7,
             ),
             units.Seconds,
-            course(_rate("mms_api_rate_limit_wait_seconds_total", "account"), "{{account}}"),
+            range_query(_rate("mms_api_rate_limit_wait_seconds_total", "account"), "{{account}}"),
         ),
         _by_operation(Frame("Retries", "Retried requests to MMS by operation.", 8, 7), "mms_api_retries_total"),
         panels.graph(
             Frame("Skipped refreshes", "Refreshes skipped because the previous one was still running.", 8, 7),
             units.LocaleFormat,
-            course(
+            range_query(
                 f"sum by (account) (increase({account('mms_refresh_skipped_total')}[$__rate_interval]))",
                 "{{account}}",
             ),
@@ -236,18 +236,18 @@ def _itself() -> list[panels.Graph | panels.Timeline]:
         ),
         panels.timeline(
             Frame("Scrapes", "Whether the scrape by Prometheus succeeded.", 8, 6),
-            meaning.OUTCOME,
-            course(process("up"), "{{instance}}"),
+            palette.OUTCOME,
+            range_query(process("up"), "{{instance}}"),
         ),
         panels.timeline(
             Frame("Configuration reloads", "Whether the last load of the configuration succeeded.", 8, 6),
-            meaning.OUTCOME,
-            course(process("mms_exporter_config_last_reload_successful"), "{{instance}}"),
+            palette.OUTCOME,
+            range_query(process("mms_exporter_config_last_reload_successful"), "{{instance}}"),
         ),
         panels.graph(
             Frame("Unexpected values", "API fields that were missing or had an unexpected type or value.", 8, 6),
             units.LocaleFormat,
-            course(
+            range_query(
                 "sum by (instance, operation, field) "
                 f"(increase({account('mms_exporter_unexpected_values_total')}[$__rate_interval]))"
                 f" or sum by (instance) (0 * {process('mms_exporter_series')})",
@@ -258,7 +258,7 @@ def _itself() -> list[panels.Graph | panels.Timeline]:
 
 
 def _line(title: str, description: str, expr: str, unit: str) -> panels.Graph:
-    return panels.graph(Frame(title, description, 6, 7), unit, course(expr, "{{instance}}"))
+    return panels.graph(Frame(title, description, 6, 7), unit, range_query(expr, "{{instance}}"))
 
 
 def page() -> Page:

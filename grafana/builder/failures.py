@@ -1,11 +1,11 @@
-"""What failed, how fast, and by name: a row of the data source's dashboard."""
+"""Failures by rate and by name: a row of the data source dashboard."""
 
 from grafana_foundation_sdk.builders import stat, table
 from grafana_foundation_sdk.models import units
 
-from grafana.builder import meaning, panels, promql, tables
+from grafana.builder import palette, panels, promql, tables
 from grafana.builder.page import Row
-from grafana.builder.panels import Frame, course, now
+from grafana.builder.panels import Frame, instant_query, range_query
 from grafana.builder.promql import recorded, source
 
 
@@ -19,13 +19,13 @@ def _failures() -> list[panels.Graph | stat.Panel]:
             7,
         ),
         units.LocaleFormat,
-        course(promql.failed("table"), "Tables"),
-        course(promql.failed("partition"), "Partitions"),
-        course(f"sum({recorded('mms:source:failed:rise10m')})", "New in 10 minutes"),
+        range_query(promql.failed("table"), "Tables"),
+        range_query(promql.failed("partition"), "Partitions"),
+        range_query(f"sum({recorded('mms:source:failed:rise10m')})", "New in 10 minutes"),
     )
     panels.coloured(over_time, "Tables", "dark-red")
-    panels.coloured(over_time, "Partitions", meaning.FAILED)
-    panels.coloured(over_time, "New in 10 minutes", meaning.WARNING, tables.Property("custom.drawStyle", "bars"))
+    panels.coloured(over_time, "Partitions", palette.FAILED)
+    panels.coloured(over_time, "New in 10 minutes", palette.WARNING, tables.Property("custom.drawStyle", "bars"))
     ratio = Frame(
         "Failure ratio",
         "Share of finished tables and partitions that failed. The vendor recommends to investigate above 20 %.",
@@ -41,8 +41,10 @@ def _failures() -> list[panels.Graph | stat.Panel]:
     omitted = promql.total(source("mms_failed_omitted"))
     return [
         over_time,
-        panels.figure(ratio, now(promql.FAILURE_RATIO), units.PercentUnit, meaning.FAILURES).decimals(1),
-        panels.figure(unlisted, now(omitted), units.LocaleFormat, meaning.steps(meaning.DONE, (1, meaning.WARNING))),
+        panels.figure(ratio, instant_query(promql.FAILURE_RATIO), units.PercentUnit, palette.FAILURES).decimals(1),
+        panels.figure(
+            unlisted, instant_query(omitted), units.LocaleFormat, palette.steps(palette.DONE, (1, palette.WARNING))
+        ),
     ]
 
 
@@ -71,6 +73,6 @@ def _named(kind: str, *more: tables.Column) -> table.Panel:
 
 
 def failures_row() -> Row:
-    """Return the figures, and a table of each kind."""
+    """Return the stat panels, and a table of each kind."""
     partition = tables.text("Partition", "partition", 200)
     return Row("Failures", [*_failures(), _named("table"), _named("partition", partition)])

@@ -1,4 +1,4 @@
-"""Jobs: what runs, since when, when it will be done, what failed or was stopped."""
+"""Dashboard of jobs: running, expected end, failed and stopped ones."""
 
 from typing import Final
 
@@ -6,9 +6,9 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.builders import stat, table
 from grafana_foundation_sdk.models import units
 
-from grafana.builder import meaning, panels, promql, tables
+from grafana.builder import palette, panels, promql, tables
 from grafana.builder.page import Page, Row, Variable, choice, values
-from grafana.builder.panels import Frame, course, now
+from grafana.builder.panels import Frame, instant_query, range_query
 from grafana.builder.promql import JOB, SHOWN_AT_MOST, by_job, equals, source
 
 _ONE: Final = "on (account, source_id, job_id)"
@@ -27,7 +27,7 @@ def _variables() -> list[Variable]:
 
 
 def _chosen(figure: str, *statuses: str) -> str:
-    """Return the jobs of `figure` that fit the variables, and are in one of the statuses."""
+    """Return the selected jobs of `figure` in certain statuses."""
     status = source("mms_job_status", 'status=~"$status"', *statuses)
     info = source("mms_job_info", 'src_db=~"$database"', 'dst_project=~"$project"')
     return f"({figure}) and {_ONE} ({status} == 1) and {_ONE} {info}"
@@ -36,15 +36,15 @@ def _chosen(figure: str, *statuses: str) -> str:
 def _figures() -> list[stat.Panel]:
     overdue = f"{by_job(source('mms_job_eta_timestamp_seconds'))} < bool time()"
     unfinished = f"{source('mms_job_status', _UNFINISHED)} == 1"
-    beyond = meaning.steps(meaning.DONE, (1, meaning.WARNING))
+    beyond = palette.steps(palette.DONE, (1, palette.WARNING))
     return [
-        _figure("Running", "Jobs that MMS is running.", _count("DOING"), meaning.steps(meaning.DOING)),
-        _figure("Waiting", "Jobs that have not started.", _count("INIT"), meaning.NO_JUDGEMENT),
+        _figure("Running", "Jobs that MMS is running.", _count("DOING"), palette.steps(palette.DOING)),
+        _figure("Waiting", "Jobs that have not started.", _count("INIT"), palette.NO_JUDGEMENT),
         _figure(
             "Failed",
             "Jobs that failed. Retry them in the MMS console or with `mms-exporter retry`.",
             _count("FAILED"),
-            meaning.ZERO_IS_GOOD,
+            palette.ZERO_IS_GOOD,
         ),
         _figure(
             "Stopped",
@@ -56,7 +56,7 @@ def _figures() -> list[stat.Panel]:
             "Overdue",
             "Unfinished jobs whose `eta`, the requested finish time, has passed.",
             f"sum(({overdue}) and {_ONE} ({unfinished}))",
-            meaning.ZERO_IS_GOOD,
+            palette.ZERO_IS_GOOD,
         ).no_value("no eta"),
         _figure(
             "Not listed below",
@@ -73,7 +73,7 @@ def _count(status: str) -> str:
 
 def _figure(title: str, description: str, expr: str, thresholds: build.ThresholdsConfig) -> stat.Panel:
     of = " Database, project and status do not filter this value."
-    return panels.figure(Frame(title, description + of, 4, 4), now(expr), units.LocaleFormat, thresholds)
+    return panels.figure(Frame(title, description + of, 4, 4), instant_query(expr), units.LocaleFormat, thresholds)
 
 
 def _under_way() -> table.Panel:
@@ -90,12 +90,12 @@ def _under_way() -> table.Panel:
 
 
 def _condition() -> list[tables.Column]:
-    coded = promql.coded("mms_job_status", meaning.JOB_STATES, labels=JOB)
+    coded = promql.coded("mms_job_status", palette.JOB_STATES, labels=JOB)
     stopped = _chosen(by_job(source("mms_job_stopped")), _NOT_DONE)
-    states = meaning.states(meaning.JOB_STATES)
+    states = palette.states(palette.JOB_STATES)
     return [
         tables.number("Status", _chosen(coded, _NOT_DONE), units.NoUnit, 75, *tables.worded(states)),
-        tables.number("Stopped", stopped, units.NoUnit, 80, *tables.worded(meaning.STOPPED)),
+        tables.number("Stopped", stopped, units.NoUnit, 80, *tables.worded(palette.STOPPED)),
     ]
 
 
@@ -128,7 +128,7 @@ def _counts() -> list[tables.Column]:
 def _times() -> list[tables.Column]:
     created = promql.age(by_job(source("mms_job_created_timestamp_seconds")))
     due = f"{by_job(source('mms_job_eta_timestamp_seconds'))} - time()"
-    late = meaning.steps(meaning.FAILED, (0, "text"))
+    late = palette.steps(palette.FAILED, (0, "text"))
     return [
         tables.number("Age", _chosen(created, _NOT_DONE), units.Seconds, 90, tables.decimals(1)),
         tables.number("Due in", _chosen(due, _NOT_DONE), units.Seconds, 95, tables.decimals(1), *tables.judged(late)),
@@ -136,7 +136,7 @@ def _times() -> list[tables.Column]:
 
 
 def _latest(figure: str) -> str:
-    """Return the jobs of `figure` that were created last, of those that fit the variables at the end."""
+    """Return the latest selected jobs of `figure` at the end."""
     created = promql.at_the_end(source("mms_job_created_timestamp_seconds"))
     status = promql.at_the_end(source("mms_job_status", 'status=~"$status"'))
     info = promql.at_the_end(source("mms_job_info", 'src_db=~"$database"', 'dst_project=~"$project"'))
@@ -147,13 +147,13 @@ def _latest(figure: str) -> str:
 def _tasks_done() -> panels.Graph:
     frame = Frame("Tasks done", "Completed tasks of each job, for the 20 newest jobs.", 12, 9)
     done = _latest(by_job(source("mms_job_tasks_done")))
-    return panels.many(panels.graph(frame, units.LocaleFormat, course(done, _LEGEND)))
+    return panels.many(panels.graph(frame, units.LocaleFormat, range_query(done, _LEGEND)))
 
 
 def _job_states() -> panels.Timeline:
     frame = Frame("Status", "Status of each job, for the 20 newest jobs.", 12, 9)
-    status = _latest(promql.coded("mms_job_status", meaning.JOB_STATES, labels=JOB))
-    return panels.timeline(frame, meaning.states(meaning.JOB_STATES), course(status, _LEGEND))
+    status = _latest(promql.coded("mms_job_status", palette.JOB_STATES, labels=JOB))
+    return panels.timeline(frame, palette.states(palette.JOB_STATES), range_query(status, _LEGEND))
 
 
 def _finished() -> table.Panel:

@@ -1,6 +1,6 @@
 """Exclusions of `dashboard-linter`, each with its reason: `grafana/dashboards/.lint`.
 
-Built from the queries themselves, so that a selector that merely forgot `$job` or `$instance` is still found.
+Generated from the queries, so that a selector that lacks `$job` or `$instance` by mistake is still reported.
 """
 
 import re
@@ -16,7 +16,7 @@ REASONS: Final = {
 
 
 def exclusions(dashboards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the content of `.lint`, for dashboards as Grafana loads them."""
+    """Return the content of `.lint` for the built dashboards."""
     rules = {
         f"target-{label}-rule": {
             "reason": REASONS[f"target-{label}-rule"],
@@ -40,5 +40,5 @@ def _entries(dashboard: Mapping[str, Any], label: str) -> Iterator[dict[str, str
 
 
 def _without(expr: str, label: str) -> set[str]:
-    """Return the recorded series and alerts that a query selects without that label."""
+    """Return a query's recorded series and alerts without that label."""
     return {name for name, matchers in _SELECTOR.findall(expr) if f'{label}=~"${label}"' not in matchers}

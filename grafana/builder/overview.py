@@ -1,18 +1,18 @@
-"""The first screen: how far, when done, what failed and where, is an agent down, has it stalled, are figures fresh."""
+"""Dashboard with the overview: progress, expected end, failures, agents, stalls, freshness."""
 
 from typing import Final
 
 from grafana_foundation_sdk.builders import stat, table
 from grafana_foundation_sdk.models import units
 
-from grafana.builder import meaning, panels, promql, tables
+from grafana.builder import palette, panels, promql, tables
 from grafana.builder.page import Page, Row
-from grafana.builder.panels import Frame, now
+from grafana.builder.panels import Frame, instant_query
 from grafana.builder.promql import by_source, equals, recorded, source
 
 _LEGEND: Final = "{{account}} / {{source}}"
 _ALERT: Final = "alertname, account, source, job_name"
-"""What tells one firing alert from another, where it has it."""
+"""Labels that identify a firing alert, where it has them."""
 
 
 def _figures() -> list[stat.Panel]:
@@ -24,9 +24,9 @@ def _figures() -> list[stat.Panel]:
                 3,
                 4,
             ),
-            now(promql.PROGRESS),
+            instant_query(promql.PROGRESS),
             units.PercentUnit,
-            meaning.PROGRESS,
+            palette.PROGRESS,
         ).decimals(1),
         panels.figure(
             Frame(
@@ -37,19 +37,19 @@ def _figures() -> list[stat.Panel]:
                 3,
                 4,
             ),
-            now(promql.TIME_LEFT),
+            instant_query(promql.TIME_LEFT),
             units.Seconds,
-            meaning.NO_JUDGEMENT,
-            meaning.NOTHING_LEFT,
-            meaning.endless("stalled"),
+            palette.NO_JUDGEMENT,
+            palette.NOTHING_LEFT,
+            palette.endless("stalled"),
         ).decimals(1),
         panels.figure(
             Frame("Expected finish", "Now plus the time remaining, in the time zone of the browser.", 3, 4),
-            now(promql.DONE_AT),
+            instant_query(promql.DONE_AT),
             "time:D MMM HH:mm",
-            meaning.NO_JUDGEMENT,
-            meaning.NOTHING_LEFT,
-            meaning.endless("stalled"),
+            palette.NO_JUDGEMENT,
+            palette.NOTHING_LEFT,
+            palette.endless("stalled"),
         ),
         *_troubles(),
     ]
@@ -86,7 +86,7 @@ def _troubles() -> list[stat.Panel]:
 
 
 def _trouble(title: str, description: str, expr: str) -> stat.Panel:
-    return panels.figure(Frame(title, description, 3, 4), now(expr), units.LocaleFormat, meaning.ZERO_IS_GOOD)
+    return panels.figure(Frame(title, description, 3, 4), instant_query(expr), units.LocaleFormat, palette.ZERO_IS_GOOD)
 
 
 def _sources() -> table.Panel:
@@ -102,10 +102,10 @@ def _sources() -> table.Panel:
 
 
 def _progress_columns() -> list[tables.Column]:
-    failed = tables.judged(meaning.ZERO_IS_GOOD)
+    failed = tables.judged(palette.ZERO_IS_GOOD)
     pace = by_source(recorded("mms:source:overall_done_per_hour:deriv1h"))
     time_left = by_source(recorded("mms:source:time_left:seconds"))
-    ended = tables.worded(meaning.NOTHING_LEFT, meaning.endless("stalled"))
+    ended = tables.worded(palette.NOTHING_LEFT, palette.endless("stalled"))
     return [
         tables.text("Source", "source", None, tables.LINKED),
         tables.progress("Progress", by_source(recorded("mms:source:overall_progress:ratio")), 160),
@@ -122,14 +122,14 @@ def _failed(kind: str) -> str:
 
 
 def _condition_columns() -> list[tables.Column]:
-    status = promql.coded("mms_datasource_status", meaning.SOURCE_STATES)
-    states = tables.worded(meaning.states(meaning.SOURCE_STATES))
+    status = promql.coded("mms_datasource_status", palette.SOURCE_STATES)
+    states = tables.worded(palette.states(palette.SOURCE_STATES))
     agent = by_source(source("mms_datasource_agent_online"))
     read = by_source(recorded("mms:source:last_success_age:seconds"))
     return [
-        tables.number("Agent", agent, units.NoUnit, 70, *tables.worded(meaning.AGENT)),
+        tables.number("Agent", agent, units.NoUnit, 70, *tables.worded(palette.AGENT)),
         tables.number("Status", status, units.NoUnit, 100, *states),
-        tables.number("Data age", read, units.Seconds, 90, tables.decimals(0), *tables.judged(meaning.AGE)),
+        tables.number("Data age", read, units.Seconds, 90, tables.decimals(0), *tables.judged(palette.AGE)),
         tables.number("Done", by_source(recorded("mms:source:overall_done:sum")), units.LocaleFormat, 80),
         tables.text("Account", "account", 130),
         tables.hidden(by_source(source("mms_datasource_info"), "source_type")),
@@ -146,7 +146,7 @@ def _alerts() -> table.Panel:
         8,
     )
     columns = [
-        tables.number("Severity", " or ".join(_severities()), units.NoUnit, 80, *tables.worded(meaning.SEVERITY)),
+        tables.number("Severity", " or ".join(_severities()), units.NoUnit, 80, *tables.worded(palette.SEVERITY)),
         tables.text("Alert", "alertname"),
         tables.text("Source", "source", 140),
         tables.text("Job", "job_name", 120),
@@ -157,11 +157,11 @@ def _alerts() -> table.Panel:
 
 
 def _severities() -> list[str]:
-    """Return queries that give the severity of each alert as a number, the gravest first."""
+    """Return queries for each alert's severity as a number."""
     firing = equals("alertstate", "firing")
     return [
         f"{rank} * max by ({_ALERT}) ({promql.alerts('ALERTS', firing, equals('severity', severity))})"
-        for rank, severity in enumerate(meaning.SEVERITIES)
+        for rank, severity in enumerate(palette.SEVERITIES)
     ]
 
 
@@ -173,7 +173,7 @@ def _progress() -> panels.Graph:
         8,
     )
     progress = promql.most_left(by_source(recorded("mms:source:overall_progress:ratio")))
-    return panels.many(panels.graph(frame, units.PercentUnit, panels.course(progress, _LEGEND))).min(0).max(1)
+    return panels.many(panels.graph(frame, units.PercentUnit, panels.range_query(progress, _LEGEND))).min(0).max(1)
 
 
 def _throughput(kind: str, title: str) -> panels.Graph:
@@ -185,7 +185,7 @@ def _throughput(kind: str, title: str) -> panels.Graph:
         8,
     )
     pace = promql.most_left(by_source(recorded("mms:source:done_per_hour:deriv1h", equals("kind", kind))))
-    lines = panels.graph(frame, units.LocaleFormat, panels.course(pace, _LEGEND))
+    lines = panels.graph(frame, units.LocaleFormat, panels.range_query(pace, _LEGEND))
     return panels.stacked(panels.many(lines)).decimals(0)
 
 
@@ -197,7 +197,7 @@ def _agents() -> panels.Timeline:
         8,
     )
     online = promql.most_left(by_source(source("mms_datasource_agent_online")))
-    return panels.timeline(frame, meaning.AGENT, panels.course(online, _LEGEND))
+    return panels.timeline(frame, palette.AGENT, panels.range_query(online, _LEGEND))
 
 
 def _states() -> panels.Timeline:
@@ -207,8 +207,8 @@ def _states() -> panels.Timeline:
         12,
         8,
     )
-    status = promql.most_left(promql.coded("mms_datasource_status", meaning.SOURCE_STATES))
-    return panels.timeline(frame, meaning.states(meaning.SOURCE_STATES), panels.course(status, _LEGEND))
+    status = promql.most_left(promql.coded("mms_datasource_status", palette.SOURCE_STATES))
+    return panels.timeline(frame, palette.states(palette.SOURCE_STATES), panels.range_query(status, _LEGEND))
 
 
 def page() -> Page:

@@ -1,4 +1,4 @@
-"""What every dashboard has around its panels: variables, links to the others, annotations, and the ids of panels."""
+"""Frame of every dashboard: variables, links to the others, annotations, and panel ids."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard
 
-from grafana.builder import meaning, promql
+from grafana.builder import palette, promql
 from grafana.builder.panels import DATASOURCE
 
 TITLES: Final = {
@@ -24,18 +24,18 @@ Variable = Builder[dashboard.VariableModel]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels under a heading that folds."""
+    """Panels under a collapsible heading."""
 
     title: str
     panels: list[Panel]
 
 
 class Annotation(dashboard.AnnotationQuery):
-    """A Prometheus annotation: the fields that Grafana's data source reads, and that its schema leaves out."""
+    """A Prometheus annotation with fields missing in the schema."""
 
     def __init__(self, name: str, expr: str, colour: str, *, title: str, text: str, at_value: bool = False) -> None:
         super().__init__(name=name, datasource=DATASOURCE, icon_color=colour, expr=expr)
-        # At its value, a time in milliseconds, it is one line; else it covers the graph for as long as it is above 0.
+        # With a value in milliseconds it is one line; otherwise it covers the graph while the value is above 0.
         self._read: dict[str, object] = {"titleFormat": title, "textFormat": text, "tagKeys": "", "step": "60s"}
         if at_value:
             self._read["useValueForTime"] = "on"
@@ -46,7 +46,7 @@ class Annotation(dashboard.AnnotationQuery):
 
 
 class _Ready(Builder[dashboard.AnnotationQuery]):
-    """An annotation, where the dashboard asks for the builder of one."""
+    """Adapts an annotation to the builder that a dashboard expects."""
 
     def __init__(self, annotation: Annotation) -> None:
         self._annotation = annotation
@@ -61,8 +61,8 @@ def _everything() -> dashboard.VariableOption:
 
 
 def choice(name: str, label: str, query: str, everything: str = ".+") -> Variable:
-    """Return a variable of many values, filled by a query; `everything` is what All stands for."""
-    # Grafana 9.4 keeps variables by their id, and the builders give the same one to all.
+    """Return a multi-value variable; `everything` is the value of All."""
+    # Grafana 9.4 identifies variables by id, and the builders give all the same one.
     return (
         build.QueryVariable(name)
         .id(name)
@@ -79,7 +79,7 @@ def choice(name: str, label: str, query: str, everything: str = ".+") -> Variabl
 
 
 def values(metric: str, label: str) -> str:
-    """Return the query of a variable: the values of a label."""
+    """Return a variable's query for the values of a label."""
     return f"label_values({metric}, {label})"
 
 
@@ -99,9 +99,9 @@ def _annotations() -> list[Annotation]:
     return [
         Annotation(
             "Alerts",
-            # The earliest of many jobs that failed: a line for each would hide the graph, and the latest would move.
+            # The earliest of many failed jobs: a line for each would hide the graph, and the latest would move.
             f"1000 * min by (alertname, severity, account, source) ({promql.firing_since(_GRAVE)})",
-            meaning.FAILED,
+            palette.FAILED,
             title="{{alertname}}",
             text="{{severity}} {{account}} {{source}}",
             at_value=True,
@@ -109,7 +109,7 @@ def _annotations() -> list[Annotation]:
         Annotation(
             "Reloads",
             f"1000 * {loaded}",
-            meaning.DOING,
+            palette.DOING,
             title="Configuration loaded",
             text="{{instance}}",
             at_value=True,
@@ -117,7 +117,7 @@ def _annotations() -> list[Annotation]:
         Annotation(
             "Failed reloads",
             f"{promql.process('mms_exporter_config_last_reload_successful')} == bool 0",
-            meaning.WARNING,
+            palette.WARNING,
             title="Reload failed, the previous configuration stays active",
             text="{{instance}}",
         ),
@@ -128,7 +128,7 @@ _GRAVE: Final = 'severity=~"critical|warning"'
 
 
 def _links(uid: str) -> list[build.DashboardLink]:
-    """To the other dashboards, with variables and time range."""
+    """Return links to other dashboards with variables and time range."""
     return [
         build.DashboardLink(title.removeprefix("MMS / "))
         .type(dashboard.DashboardLinkType.LINK)
@@ -149,11 +149,11 @@ class Page:
     uid: str
     description: str
     hours: int
-    """How far back it looks when it is opened."""
+    """Default time range."""
     rows: list[Row]
-    """The first row's heading is left out: its panels are the first thing seen."""
+    """Panels above the first heading."""
     variables: list[Variable] = field(default_factory=list)
-    """Beside those that all dashboards have."""
+    """Variables in addition to the common ones."""
 
     def build(self) -> dashboard.Dashboard:
         """Return the dashboard as Grafana loads it."""
@@ -180,7 +180,7 @@ class Page:
 
 
 def _numbered(built: dashboard.Dashboard) -> dashboard.Dashboard:
-    """Give each panel an id of its own, which links to single panels need; ids already given stay."""
+    """Set the ids of panels, which links need; keep existing ids."""
     for number, panel in enumerate(built.panels or [], start=1):
         panel.id_val = panel.id_val or number
     return built

@@ -1,6 +1,6 @@
-"""The kinds of panel that all dashboards share; knows no metric.
+"""Panel kinds shared by all dashboards. Knows no metric.
 
-`targets` are queries made by `now` (one figure, as of the end of the time shown) and `course` (over time).
+`targets` are made by `instant_query` (one value at the end of the time range) and `range_query` (over the time range).
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from grafana_foundation_sdk.models import dashboard, units
 from grafana_foundation_sdk.models import heatmap as heat
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEditorMode
 
-from grafana.builder import meaning
+from grafana.builder import palette
 
 DATASOURCE: Final = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
 _POINTS: Final = 400
-"""What a graph asks for over the time shown. More can hardly be seen, and of thousands of sources takes seconds."""
+"""Points of a graph over the time range. More are hardly visible, and with thousands of sources take seconds."""
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 Stat = stat.Panel
@@ -38,29 +38,29 @@ PanelT = TypeVar(
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a panel says of itself, and how much room it takes."""
+    """Title, description and size of a panel."""
 
     title: str
     description: str
-    """For a reader who has never seen MMS: what the figure is, and what a bad one means."""
+    """For readers new to MMS: what the value is, and what a bad one means."""
     width: int
     """Of 24 columns."""
     height: int
-    """In rows of the grid, of which a screen of 1080 pixels shows some 24."""
+    """Grid rows; a screen of 1080 pixels shows about 24."""
 
 
-def now(expr: str, legend: str = "") -> Query:
-    """Return the figure at the end of the time shown. What is gone by then shows as gone, not as it last was."""
+def instant_query(expr: str, legend: str = "") -> Query:
+    """Return the value at the end of the time range."""
     return _query(expr).instant().format(PromQueryFormat.TIME_SERIES).legend_format(legend)
 
 
-def course(expr: str, legend: str) -> Query:
-    """Return the figure over the time shown."""
+def range_query(expr: str, legend: str) -> Query:
+    """Return the values over the time range."""
     return _query(expr).range().format(PromQueryFormat.TIME_SERIES).legend_format(legend)
 
 
 def rows(expr: str) -> Query:
-    """One row of a table for each series, as of the end of the time shown."""
+    """Return one table row per series, at the end."""
     return _query(expr).instant().format(PromQueryFormat.TABLE)
 
 
@@ -69,7 +69,7 @@ def _query(expr: str) -> Query:
 
 
 def framed(panel: PanelT, frame: Frame, *targets: Query) -> PanelT:
-    """Give a panel its place, its words and its queries, which are lettered in order."""
+    """Set position, texts and lettered queries of a panel."""
     for letter, target in zip(LETTERS, targets, strict=False):
         panel.with_target(target.ref_id(letter))
     panel.title(frame.title).description(frame.description).span(frame.width).height(frame.height)
@@ -83,14 +83,14 @@ def figure(
     thresholds: build.ThresholdsConfig,
     *mappings: dashboard.ValueMapping,
 ) -> Stat:
-    """One large figure, grey where it is not known."""
+    """Return a stat panel, grey without data."""
     return (
         framed(stat.Panel(), frame, target)
         .unit(unit)
         .thresholds(thresholds)
         .color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS))
-        .no_value(meaning.UNKNOWN)
-        .mappings([*mappings, meaning.NOT_KNOWN])
+        .no_value(palette.UNKNOWN)
+        .mappings([*mappings, palette.NOT_KNOWN])
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .graph_mode(options.BigValueGraphMode.NONE)
         .color_mode(options.BigValueColorMode.VALUE)
@@ -100,7 +100,7 @@ def figure(
 
 
 def graph(frame: Frame, unit: str, *targets: Query) -> Graph:
-    """Lines over time, their last figures in a line below."""
+    """Return a graph with last values in the legend."""
     below = common.VizLegendOptions().show_legend(True).display_mode(options.LegendDisplayMode.LIST)
     return (
         framed(timeseries.Panel(), frame, *targets)
@@ -116,13 +116,13 @@ def graph(frame: Frame, unit: str, *targets: Query) -> Graph:
 
 
 def many(panel: Graph) -> Graph:
-    """Make room for more lines than fit below: they are named beside the graph, and nothing is filled."""
+    """Move the legend to the side, for many lines."""
     beside = common.VizLegendOptions().show_legend(True).display_mode(options.LegendDisplayMode.TABLE)
     return panel.fill_opacity(0).legend(beside.placement(options.LegendPlacement.RIGHT).calcs(["lastNotNull"]))
 
 
 def stacked(panel: Graph) -> Graph:
-    """Put the lines upon one another: their sum means something."""
+    """Stack the lines, whose sum is meaningful."""
     return (
         panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
         .fill_opacity(60)
@@ -131,19 +131,19 @@ def stacked(panel: Graph) -> Graph:
 
 
 def coloured(panel: PanelT, name: str, colour: str, *more: dashboard.DynamicConfigValue) -> PanelT:
-    """Give the series of that name its colour."""
+    """Set the colour of a series by name."""
     fixed = {"mode": "fixed", "fixedColor": colour}
     return panel.override_by_name(name, [dashboard.DynamicConfigValue("color", fixed), *more])
 
 
 def timeline(frame: Frame, mapping: dashboard.ValueMap, *targets: Query) -> Timeline:
-    """Return a bar for each series, its colour the state at the time."""
+    """Return a state timeline with a bar per series."""
     return (
         framed(statetimeline.Panel(), frame, *targets)
         .max_data_points(_POINTS)
         .unit(units.NoUnit)
         .mappings([mapping])
-        # Under `thresholds` Grafana 9.4 shows the names of the steps, not those of the mapping.
+        # With `thresholds`, Grafana 9.4 shows the names of the steps, not those of the mapping.
         .color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
         .merge_values(True)
         .show_value(options.VisibilityMode.AUTO)
@@ -157,13 +157,13 @@ def timeline(frame: Frame, mapping: dashboard.ValueMap, *targets: Query) -> Time
 
 
 def bars(frame: Frame, unit: str, *targets: Query) -> bargauge.Panel:
-    """Return a lying bar for each query."""
+    """Return a horizontal bar per query."""
     return (
         framed(bargauge.Panel(), frame, *targets)
         .unit(unit)
         .min(0)
-        .no_value(meaning.UNKNOWN)
-        .thresholds(meaning.steps(meaning.DOING))
+        .no_value(palette.UNKNOWN)
+        .thresholds(palette.steps(palette.DOING))
         .color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS))
         .orientation(options.VizOrientation.HORIZONTAL)
         .display_mode(options.BarGaugeDisplayMode.BASIC)
@@ -173,13 +173,13 @@ def bars(frame: Frame, unit: str, *targets: Query) -> bargauge.Panel:
 
 
 def heat_map(frame: Frame, unit: str, buckets: str) -> heatmap.Panel:
-    """How a histogram moves over time. `buckets` is summed by `le`."""
+    """Return a histogram over time; `buckets` is summed by `le`."""
     target = _query(buckets).range().format(PromQueryFormat.HEATMAP).legend_format("{{le}}")
     colours = heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
     return (
         framed(heatmap.Panel(), frame, target)
         .calculate(False)
-        .color(colours.exponent(0.5).scale(heat.HeatmapColorScale.EXPONENTIAL).fill(meaning.DOING))
+        .color(colours.exponent(0.5).scale(heat.HeatmapColorScale.EXPONENTIAL).fill(palette.DOING))
         .filter_values(heatmap.FilterValueRange().le(1e-9))
         .cell_gap(1)
         .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(options.AxisPlacement.LEFT))

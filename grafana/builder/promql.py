@@ -1,19 +1,18 @@
-"""What queries have in common: what is selected, how replicas count once, and zeros that are honest.
+"""Common parts of queries: selectors, deduplication of replicas, and zeros.
 
-Two exporters that read one account serve the same series twice: every figure is taken as `max by` its identity
-before it is added up. A count of bad things is `sum(... bool ...)`: 0 where there are things and none is bad, and
-nothing where nothing could be asked.
+Two exporters of one account serve the same series, so every value is `max by` its identity before it is summed. A count
+of bad objects is `sum(... bool ...)`: 0 if there are objects and none is bad, and no data if nothing could be read.
 """
 
 from typing import Final
 
-from grafana.builder.meaning import State
+from grafana.builder.palette import State
 
 SOURCE: Final = "account, source_id, source"
-"""What a data source is known by. A renamed source keeps its id."""
+"""Identity of a data source. A renamed source keeps its id."""
 JOB: Final = f"{SOURCE}, job_id, job_name"
 SHOWN_AT_MOST: Final = 20
-"""Lines or bars of one panel that a person can still tell apart."""
+"""Largest number of distinguishable lines or bars in a panel."""
 
 _RULE_JOB: Final = 'job=~"$job"'
 _PROCESS: Final = f'{_RULE_JOB}, instance=~"$instance"'
@@ -26,53 +25,53 @@ def _selector(metric: str, *matchers: str) -> str:
 
 
 def process(metric: str, *matchers: str) -> str:
-    """Return the series of the chosen exporters themselves."""
+    """Select series of the chosen exporters themselves."""
     return _selector(metric, _PROCESS, *matchers)
 
 
 def account(metric: str, *matchers: str) -> str:
-    """Return the series of the chosen accounts."""
+    """Select series of the chosen accounts."""
     return _selector(metric, _PROCESS, _ACCOUNT, *matchers)
 
 
 def source(metric: str, *matchers: str) -> str:
-    """Return the series of the chosen data sources."""
+    """Select series of the chosen data sources."""
     return _selector(metric, _PROCESS, _SOURCE, *matchers)
 
 
 def recorded(metric: str, *matchers: str) -> str:
-    """Return a recorded series of the chosen data sources; rules count replicas once, so it has no `instance`."""
+    """Select a recorded series, which has no `instance`."""
     return _selector(metric, _RULE_JOB, _SOURCE, *matchers)
 
 
 def alerts(metric: str, *matchers: str) -> str:
-    """Return the alerts of this exporter; those that concern no account or source are always among them."""
+    """Select alerts, including those without account or source."""
     return _selector(metric, 'alertname=~"Mms.+"', 'account=~"$account|"', 'source=~"$source|"', *matchers)
 
 
 def firing_since(*matchers: str) -> str:
-    """Return when the cause of each firing alert began, in Unix seconds."""
+    """Return the start of each firing alert in Unix seconds."""
     firing = alerts("ALERTS", equals("alertstate", "firing"), *matchers)
     return f"{alerts('ALERTS_FOR_STATE', *matchers)} and ignoring (alertstate) {firing}"
 
 
 def by_source(selected: str, *labels: str) -> str:
-    """One figure for each data source, whoever serves it."""
+    """Return one value per data source, deduplicated."""
     return f"max by ({', '.join((SOURCE, *labels))}) ({selected})"
 
 
 def by_job(selected: str, *labels: str) -> str:
-    """One figure for each job, whoever serves it."""
+    """Return one value per job, deduplicated."""
     return f"max by ({', '.join((JOB, *labels))}) ({selected})"
 
 
 def total(selected: str) -> str:
-    """Return a figure of the data sources, added up."""
+    """Sum over the data sources."""
     return f"sum({by_source(selected)})"
 
 
 def age(timestamps: str) -> str:
-    """Seconds since the timestamps."""
+    """Return seconds since the timestamps."""
     return f"time() - {timestamps}"
 
 
@@ -82,7 +81,10 @@ def equals(label: str, value: str) -> str:
 
 
 def coded(metric: str, known: tuple[State, ...], *matchers: str, labels: str = SOURCE) -> str:
-    """Return a status as one number: its place in `known`, or the number of those for any other."""
+    """Encode a status as its index in `known`.
+
+    Any other status is the number of known ones.
+    """
 
     def active(status: str) -> str:
         return f"max by ({labels}) ({source(metric, status, *matchers)} == 1)"
@@ -93,16 +95,19 @@ def coded(metric: str, known: tuple[State, ...], *matchers: str, labels: str = S
 
 
 def at_the_end(selected: str, gathered: str = "{}") -> str:
-    """Return the last figures of the time shown, at every point of it; `gathered` is what is made of the series."""
-    # What was there before stands in for what is gone by the end, or where the end is in the future. In steps, because
-    # of many sources over many days a plain range would hold every sample at once.
+    """Return the last values of the time range at every point.
+
+    `gathered` is a format string applied to the series.
+    """
+    # An earlier value replaces one that is missing at the end, or if the end is in the future. A subquery with a step,
+    # because over many sources and days a plain range would load every sample.
     then = gathered.format(f"{selected} @ end()")
     before = f"({gathered.format(selected)})[$__range:$__interval] @ end()"
     return f"({then} or last_over_time({before}))"
 
 
 def most_left(figure: str) -> str:
-    """Return the sources of `figure` that have most left at the end: a panel of thousands of lines shows nothing."""
+    """Limit `figure` to the sources with most work left."""
     left = by_source(at_the_end(recorded("mms:source:work_left:sum")))
     listed = by_source(at_the_end(source("mms_datasource_info")))
     known = f"{left} or on ({SOURCE}) 0 * {listed}"
@@ -115,13 +120,13 @@ _LEFT: Final = recorded("mms:source:overall_left:sum")
 _PACE: Final = recorded("mms:source:overall_done_per_hour:deriv1h")
 LEFT: Final = f"sum({_LEFT})"
 PACE: Final = f"sum({_PACE})"
-"""Tables and partitions an hour."""
+"""Tables and partitions per hour."""
 
 PROGRESS: Final = f"{DONE} / ({TOTAL} > 0)"
 TIME_LEFT: Final = f"3600 * ({LEFT} > 0) / {PACE} or {LEFT} == 0"
-"""Seconds: 0 where nothing is left, +Inf where nothing was done within the hour."""
+"""Seconds: 0 if nothing is left, +Inf if nothing was done within 1 hour."""
 DONE_AT: Final = f"1000 * (time() + 3600 * ({LEFT} > 0) / {PACE}) or {LEFT} == 0"
-"""Unix milliseconds, and likewise."""
+"""Unix milliseconds, with the same special cases."""
 
 STALE_SOURCES: Final = (
     f"sum({recorded('mms:source:last_success_age:seconds')}"
@@ -133,11 +138,11 @@ FAILURE_RATIO: Final = (
 )
 AGENTS_OFFLINE: Final = f"sum({by_source(source('mms_datasource_agent_online'))} == bool 0)"
 FIRING: Final = f"count({alerts('ALERTS', equals('alertstate', 'firing'))}) or 0 * mms:threshold:failed:ratio"
-"""0 only where the rules are loaded: they record the thresholds."""
+"""0 only if the rules are loaded, because they record the thresholds."""
 
 
 def forecast() -> str:
-    """Return what is left at the pace of the last hour: over that hour, and on where the future is shown."""
+    """Return remaining work at the last hour's rate, and its forecast."""
     last = f"(max(timestamp({_LEFT} @ end())) or max_over_time(timestamp({LEFT})[$__range:$__interval] @ end()))"
     since = f"(time() - {last})"
     left, pace = at_the_end(_LEFT, "sum({})"), at_the_end(_PACE, "sum({})")
@@ -146,5 +151,5 @@ def forecast() -> str:
 
 
 def failed(kind: str) -> str:
-    """Failed tables or partitions of all chosen sources."""
+    """Return failed tables or partitions of all chosen sources."""
     return f"sum({recorded('mms:source:objects:max', equals('kind', kind), equals('status', 'FAILED'))})"

@@ -1,7 +1,7 @@
-"""Tables with one row for each source, job or alert, put together of one query a column; knows no metric.
+"""Tables with one row per source, job or alert, and one query per column. Knows no metric.
 
-The queries meet on the labels they share, so every one of a table must keep the same identity. A row that a query has
-nothing for leaves its cell empty.
+Queries are joined on shared labels, so all queries of a table must keep the same identity. A missing value leaves its
+cell empty.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard, units
 
-from grafana.builder import meaning
+from grafana.builder import palette
 from grafana.builder.panels import LETTERS, Frame, framed, rows
 
 ROW_LINK: Final = (
@@ -20,18 +20,18 @@ ROW_LINK: Final = (
     "&var-account=${__data.fields.Account:percentencode}&var-source=${__data.fields.Source:percentencode}"
     "&${__url_time_range}"
 )
-"""To the data source of the row, which must have columns named Account and Source."""
+"""Link to the data source of the row, which needs columns named Account and Source."""
 
 Property = dashboard.DynamicConfigValue
 
 
 LINKED: Final = Property("links", [{"title": "Open this data source", "url": ROW_LINK}])
-"""Makes a column the link of its rows. Not all columns: linked cells are underlined, and lose their alignment."""
+"""Links a column to its row. Not for all columns: linked cells are underlined and lose their alignment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: the value of `expr`, or the label `label`, which some query of the table must keep."""
+    """A column: the value of `expr`, or a query's label `label`."""
 
     name: str
     expr: str = ""
@@ -50,16 +50,16 @@ def number(name: str, expr: str, unit: str, width: int | None = None, *look: Pro
 
 
 def hidden(expr: str) -> Column:
-    """Return a query that brings labels only."""
+    """Return a query that adds labels only."""
     return Column("", expr=expr)
 
 
 def progress(name: str, expr: str, width: int) -> Column:
-    """Return a bar from nothing to all."""
+    """Return a bar from 0 to 1."""
     look = (
         Property("min", 0),
         Property("max", 1),
-        Property("thresholds", meaning.PROGRESS.build()),
+        Property("thresholds", palette.PROGRESS.build()),
         Property("color", {"mode": "thresholds"}),
         Property("custom.displayMode", "basic"),
     )
@@ -67,18 +67,18 @@ def progress(name: str, expr: str, width: int) -> Column:
 
 
 def decimals(digits: int) -> Property:
-    """So many digits behind the point."""
+    """Return a number of decimals."""
     return Property("decimals", digits)
 
 
 def judged(thresholds: build.ThresholdsConfig) -> tuple[Property, ...]:
-    """Colours a number by its value."""
+    """Colour a number by thresholds."""
     colour = Property("color", {"mode": "thresholds"})
     return (Property("thresholds", thresholds.build()), colour, Property("custom.displayMode", "color-text"))
 
 
 def worded(*mappings: dashboard.ValueMap | dashboard.RangeMap) -> tuple[Property, ...]:
-    """Show values in words, in their colour."""
+    """Map values to coloured words."""
     return (Property("mappings", list(mappings)), Property("custom.displayMode", "color-text"))
 
 
@@ -87,7 +87,7 @@ def _width(pixels: int | None) -> tuple[Property, ...]:
 
 
 def listing(frame: Frame, columns: list[Column], first: str, *, descending: bool, nothing: str) -> table.Panel:
-    """Return a table sorted by its column `first`, which says `nothing` where it has no rows."""
+    """Return a table sorted by column `first`, `nothing` if empty."""
     asked = [column for column in columns if column.expr]
     panel = framed(table.Panel(), frame, *(rows(column.expr) for column in asked))
     for step in _steps(columns, asked):
@@ -97,7 +97,7 @@ def listing(frame: Frame, columns: list[Column], first: str, *, descending: bool
             panel.override_by_name(column.name, _looks(column))
     return (
         panel.unit(units.String)
-        .thresholds(meaning.NO_JUDGEMENT)
+        .thresholds(palette.NO_JUDGEMENT)
         .no_value(nothing)
         .sort_by([common.TableSortByFieldState().display_name(first).desc(descending)])
         .show_header(True)
@@ -107,12 +107,12 @@ def listing(frame: Frame, columns: list[Column], first: str, *, descending: bool
 
 
 def _looks(column: Column) -> list[Property]:
-    """Return how a column looks, with its empty cells empty: they would say what a table without rows says."""
+    """Return a column's properties; its empty cells show "-"."""
     if column.label:
         return [*column.look, Property("noValue", "-")]
     words = [mapping for look in column.look if look.id_val == "mappings" for mapping in _listed(look.value)]
     others = [look for look in column.look if look.id_val != "mappings"]
-    return [*others, Property("noValue", "-"), Property("mappings", [*words, meaning.EMPTY_CELL])]
+    return [*others, Property("noValue", "-"), Property("mappings", [*words, palette.EMPTY_CELL])]
 
 
 def _listed(value: object) -> list[object]:
@@ -120,7 +120,7 @@ def _listed(value: object) -> list[object]:
 
 
 def _steps(columns: list[Column], asked: list[Column]) -> list[dashboard.DataTransformerConfig]:
-    """Join the queries on their labels, then keeps, orders and names the columns."""
+    """Join the queries on labels; select, order and name columns."""
     letters = {id(column): letter for letter, column in zip(LETTERS, asked, strict=False)}
     value = "Value" if len(asked) == 1 else "Value #{}"
     fields = {id(column): column.label or value.format(letters[id(column)]) for column in columns if column.name}

@@ -1,13 +1,13 @@
-"""The tables and partitions that the configuration names under `watch`: a row of the data source's dashboard."""
+"""Tables and partitions under `watch` in the configuration: a row of the data source dashboard."""
 
 from typing import Final
 
 from grafana_foundation_sdk.builders import table
 from grafana_foundation_sdk.models import units
 
-from grafana.builder import meaning, promql, tables
-from grafana.builder.meaning import OTHER, PARTITION_STATES, TABLE_STATES, State
+from grafana.builder import palette, promql, tables
 from grafana.builder.page import Row
+from grafana.builder.palette import OTHER, PARTITION_STATES, TABLE_STATES, State
 from grafana.builder.panels import Frame
 from grafana.builder.promql import source
 
@@ -32,7 +32,7 @@ def _listing(kind: str, known: tuple[State, ...], extra: tables.Column) -> table
         promql.coded(f"mms_{kind}_status", known, labels=identity),
         units.NoUnit,
         90,
-        *tables.worded(meaning.states(known)),
+        *tables.worded(palette.states(known)),
     )
     columns = [
         *where,
@@ -46,7 +46,7 @@ def _listing(kind: str, known: tuple[State, ...], extra: tables.Column) -> table
 
 
 def watched_row() -> Row:
-    """One table of each kind."""
+    """Return a row with one table of each kind."""
     identity = f"{promql.SOURCE}, table_id, src_db, table"
     done = f"max by ({identity}) ({source('mms_table_partitions', promql.equals('status', 'DONE'))})"
     known = f"max by ({identity}) ({source('mms_table_metadata_partitions')})"

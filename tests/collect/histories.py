@@ -12,7 +12,7 @@ from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import AccountSnapshot, FailedUnit, SourceSnapshot
 from exporter.mms.client_factory import create_client
 from exporter.mms.models import JOB_STATUSES, TASK_STATUSES, DataSource, Partition, Table
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.faults.fault_plan import Kind
 from exporter.simulator.world import events
 from tests.conftest import config_on
@@ -139,15 +139,15 @@ class History:
             assert is_clean, "three refreshes without faults end every failure"
 
     def _apply_events(self) -> None:
-        """Fail some tables and partitions, and repair others."""
-        for kind in (events.Fail, events.Mend):
+        """Fail some tables and partitions, and mend others."""
+        for kind in (events.Fail, events.Succeed):
             if self.random.random() < 0.6:
                 event = self._event(kind)
-                happen(self.simulator.world, event)
+                apply_event(self.simulator.world, event)
                 self.log.append(event)
 
-    def _event(self, kind: type[events.Fail | events.Mend]) -> events.Fail | events.Mend:
-        """Return an event for random tables and partitions."""
+    def _event(self, kind: type[events.Fail | events.Succeed]) -> events.Fail | events.Succeed:
+        """Return an event of some tables and partitions."""
         truth = self.simulator.world.truth()
         tables = [table.id for table in truth.tables(SOURCE) if not table.has_partitions]
         partitions = [partition.id for partition in truth.partitions(SOURCE)]
@@ -171,7 +171,7 @@ class History:
                 shift=self.random.choice((-1, 1)),
                 total=self.random.randint(0, 12),
                 cap=self.random.choice(CAPS),
-                event=self._event(self.random.choice((events.Fail, events.Mend))),
+                event=self._event(self.random.choice((events.Fail, events.Succeed))),
             )
             self.wrong_total_at = self.clock() if fault.kind == "total" else self.wrong_total_at
             self.simulator.faults.add(fault)

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
 from exporter.mms.models import DATA_SOURCE_STATUSES, DataSource, Job, Partition, Table
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY, config_on
@@ -57,7 +57,7 @@ async def test_served_values_equal_the_simulated_world(refreshes: int, finished:
                 statuses_seen.update(job.status or "" for _, job in everything)
                 clock.advance(steps.uniform(1, 30))
                 if steps.random() < fails:
-                    happen(simulator.world, events.Fail(source_id=steps.choice(list(rows)), share=0.1))
+                    apply_event(simulator.world, events.Fail(source_id=steps.choice(list(rows)), share=0.1))
         assert {operation for operation, _ in simulator.calls} <= READS, "serving never writes"
     assert {"INIT", "DOING", "DONE", "FAILED"} <= set(statuses_seen), "the run includes every status"
     assert min(each.most for each in named.values()) > 3, "the run includes failures"

@@ -12,7 +12,7 @@ from exporter.collect.snapshot import FailedUnits, FailuresStats, SourceName, So
 from exporter.collect.state.failure_state import FailureState, KindState
 from exporter.collect.state.source_state import SourceState
 from exporter.mms.models import DataSource
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.conftest import IDENTITY, config_on
@@ -68,8 +68,8 @@ async def test_named_failures_equal_the_simulated_ones(clock: ManualClock) -> No
     ):
         await harness.refresh()
         assert list_calls(simulator) == 0, "nothing has failed"
-        happen(simulator.world, events.Fail(source_id=FIRST, table_ids=(1,)))
-        happen(simulator.world, events.Fail(source_id=FIRST, partition_ids=(partition_of(simulator.world),)))
+        apply_event(simulator.world, events.Fail(source_id=FIRST, table_ids=(1,)))
+        apply_event(simulator.world, events.Fail(source_id=FIRST, partition_ids=(partition_of(simulator.world),)))
         served = await harness.refresh()
         truth = simulator.world.truth()
         failed = {(each.db_name, each.name) for each in truth.tables(FIRST) if each.status == "FAILED"}
@@ -84,7 +84,7 @@ async def test_named_failures_equal_the_simulated_ones(clock: ManualClock) -> No
 async def test_unchanged_failures_cost_no_call(clock: ManualClock) -> None:
     async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
         for source_id in range(FIRST, FIRST + 4):
-            happen(simulator.world, events.Fail(source_id=source_id, share=0.5))
+            apply_event(simulator.world, events.Fail(source_id=source_id, share=0.5))
         async with harness_on(config_on(simulator.url), clock) as harness:
             before = await harness.refresh()
             assert list_calls(simulator) > 0
@@ -99,7 +99,7 @@ async def test_unchanged_failures_cost_no_call(clock: ManualClock) -> None:
 
 async def test_a_disabled_collector_makes_no_calls_and_exports_nothing(clock: ManualClock) -> None:
     async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
-        happen(simulator.world, events.Fail(source_id=FIRST, share=0.5))
+        apply_event(simulator.world, events.Fail(source_id=FIRST, share=0.5))
         async with harness_on(config_on(simulator.url, failures={"enabled": False}), clock) as harness:
             served = await harness.refresh()
             assert list_calls(simulator) == 0
@@ -124,7 +124,7 @@ async def test_failures_over_the_limit_are_counted_as_omitted(
 async def test_many_failed_partitions_cost_few_calls_and_little_memory(clock: ManualClock, at_least: int) -> None:
     options = replace(STILL, sources=1, databases=1, tables=24, partitions=at_least * 14 // 100)
     async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
-        happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+        apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
         async with harness_on(config_on(simulator.url, {"timeout": "60s"}), clock) as harness:
             simulator.world.truth().data_source(FIRST)  # fills the caches of the simulator before the measurement
             tracemalloc.start()
@@ -280,7 +280,7 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
     identity = replace(IDENTITY, actions=actions)
     async with Simulator(World(STILL, clock=clock), identities=[identity]) as simulator:
         for source_id in range(FIRST, FIRST + 4):
-            happen(simulator.world, events.Fail(source_id=source_id, share=0.5))
+            apply_event(simulator.world, events.Fail(source_id=source_id, share=0.5))
         config = config_on(simulator.url, {"concurrency": 1})
         async with harness_on(config, clock) as harness:
             with capture_logs() as lines:
@@ -302,7 +302,7 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
 async def test_a_reload_retries_refused_operations(clock: ManualClock) -> None:
     actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})
     async with Simulator(World(STILL, clock=clock), identities=[replace(IDENTITY, actions=actions)]) as simulator:
-        happen(simulator.world, events.Fail(source_id=FIRST, share=0.5))
+        apply_event(simulator.world, events.Fail(source_id=FIRST, share=0.5))
         async with harness_on(config_on(simulator.url), clock) as harness:
             await harness.refresh()
             simulator.identities.add(IDENTITY)
@@ -365,7 +365,7 @@ async def test_partition_lookups_are_limited_per_refresh(mms: HandWrittenMms, mm
 
 async def test_failures_are_named_without_a_readable_count(clock: ManualClock) -> None:
     async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
-        happen(simulator.world, events.Fail(source_id=FIRST, share=0.5))
+        apply_event(simulator.world, events.Fail(source_id=FIRST, share=0.5))
         simulator.faults.add(Fault(kind="missing", operation="ListMmsDataSources", fields=("partitionsFailedNum",)))
         async with harness_on(config_on(simulator.url), clock) as harness:
             for _ in range(3):

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.collect.collectors.watch import PAGES_PER_REFRESH, RETRY_SECONDS
-from exporter.simulator import ManualClock, Simulator, World, happen
+from exporter.simulator import ManualClock, Simulator, World, apply_event
 from exporter.simulator.world import events
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.collect.test_failures import AWKWARD, FIRST, STILL
@@ -61,7 +61,7 @@ async def test_watched_objects_equal_the_simulated_world(clock: ManualClock) -> 
             assert set(served.by("mms_partition_status", "status", **key)) == {
                 *("INIT", "DOING", "DONE", "FAILED", "UNKNOWN"),
             }
-            happen(simulator.world, events.Fail(source_id=FIRST, table_ids=(table.id,)))
+            apply_event(simulator.world, events.Fail(source_id=FIRST, table_ids=(table.id,)))
             served = await harness.refresh()
             assert served.value("mms_table_status", status="FAILED", **labels) == 1
             assert served.value("mms_partition_status", status="FAILED", **key) == 1

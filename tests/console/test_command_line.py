@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.console.conftest import FIRST
 from tests.harness import eventually
@@ -62,7 +62,7 @@ async def test_each_command_ends_with_0_and_writes_json(config: str, command: li
 
 
 async def test_flags_narrow_what_is_shown(simulator: Simulator, config: str) -> None:
-    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     flags = ["--account=test", f"--source={FIRST}", "--database=sales", "--table=orders", "--limit=1", "--output=json"]
     ended = await run("failed", config, *flags)
     rows = json.loads(ended.out)
@@ -93,7 +93,7 @@ async def test_an_unreadable_source_ends_with_1_and_hides_no_other(simulator: Si
 
 
 async def test_a_pipe_gets_neither_colour_nor_folded_lines(simulator: Simulator, config: str) -> None:
-    happen(simulator.world, events.RenameSource(source_id=FIRST, name="n" * 100))
+    apply_event(simulator.world, events.RenameSource(source_id=FIRST, name="n" * 100))
     ended = await run("sources", config)
     assert "\x1b" not in ended.out
     assert len(ended.out.splitlines()) == 1 + len(simulator.world.source_ids())
@@ -110,7 +110,7 @@ async def test_a_terminal_gets_colour_unless_disabled(config: str) -> None:
 async def test_a_name_is_raw_in_a_pipe_and_escaped_on_a_terminal(
     simulator: Simulator, config: str, output: str
 ) -> None:
-    happen(simulator.world, events.RenameSource(source_id=FIRST, name="a\x1b[2Jb\x9b31m\u202e"))
+    apply_event(simulator.world, events.RenameSource(source_id=FIRST, name="a\x1b[2Jb\x9b31m\u202e"))
     arguments = "sources", config, f"--output={output}"
     seen = await on_terminal(*arguments)
     assert "[2Jb" in seen
@@ -120,7 +120,7 @@ async def test_a_name_is_raw_in_a_pipe_and_escaped_on_a_terminal(
 
 async def test_a_closed_pipe_is_no_error(simulator: Simulator, config: str) -> None:
     for _ in range(400):
-        happen(simulator.world, events.AddSource(moving=True))
+        apply_event(simulator.world, events.AddSource(moving=True))
     process = await asyncio.create_subprocess_shell(
         f"{sys.executable} -m exporter sources {config} --output=json | head -n 1",
         cwd=ROOT,

@@ -23,7 +23,7 @@ from exporter.console.commands import report_of
 from exporter.console.options import Options
 from exporter.console.output_style import OutputStyle
 from exporter.console.printing import printed
-from exporter.simulator import ManualClock, Simulator, happen
+from exporter.simulator import ManualClock, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.console.conftest import FIRST
@@ -43,7 +43,7 @@ FIELDS["check"] = CHECK_FIELDS
 def world(simulator: Simulator, clock: ManualClock) -> Simulator:
     """Provide a simulation with failures, 1 hour after its start."""
     clock.advance(3600)
-    happen(simulator.world, events.Fail(source_id=FIRST, partition_ids=(11, 12), share=0.2))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, partition_ids=(11, 12), share=0.2))
     return simulator
 
 

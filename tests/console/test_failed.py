@@ -4,7 +4,7 @@ import pytest
 
 from exporter.console.newest import Newest
 from exporter.mms.models import Table
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.console.conftest import FIRST, Query, shown
@@ -26,7 +26,7 @@ def shown_ids(rows: list[dict[str, object]], source_id: int = FIRST) -> dict[str
 
 
 async def test_exactly_the_failures_are_shown(simulator: Simulator, query: Query) -> None:
-    happen(simulator.world, events.Fail(source_id=FIRST, share=0.3))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=0.3))
     rows = (await query("failed")).rows
     for source_id in simulator.world.source_ids():
         assert shown_ids(rows, source_id) == failed_ids(simulator, source_id)
@@ -34,7 +34,7 @@ async def test_exactly_the_failures_are_shown(simulator: Simulator, query: Query
 
 async def test_a_failed_partition_has_its_destination(simulator: Simulator, query: Query) -> None:
     partition = next(simulator.world.truth().partitions(FIRST))
-    happen(simulator.world, events.Fail(source_id=FIRST, partition_ids=(partition.id,)))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, partition_ids=(partition.id,)))
     rows = (await query("failed", sources=[str(FIRST)])).rows
     row = next(row for row in rows if row["id"] == partition.id and row["kind"] == "partition")
     names = ("db_name", "table_name", "value", "dst_project_name", "dst_schema_name", "dst_table_name", "size")
@@ -61,7 +61,7 @@ async def test_an_empty_result_is_reported() -> None:
 
 
 async def test_rows_beyond_the_limit_are_counted(simulator: Simulator, query: Query) -> None:
-    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     found = await query("failed", sources=[str(FIRST)], limit=2)
     everything = failed_ids(simulator)
     assert shown_ids(found.rows) == {kind: set(sorted(ids)[-2:]) for kind, ids in everything.items()}
@@ -70,7 +70,7 @@ async def test_rows_beyond_the_limit_are_counted(simulator: Simulator, query: Qu
 
 
 async def test_a_limit_of_zero_only_counts(simulator: Simulator, query: Query) -> None:
-    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     found = await query("failed", sources=[str(FIRST)], limit=0)
     tables, partitions = map(len, failed_ids(simulator).values())
     assert found.rows == []
@@ -98,7 +98,7 @@ def test_omitted_rows_are_described_in_singular_and_plural(
 async def test_a_hundred_thousand_failures_cost_a_few_pages() -> None:
     options = WorldOptions(sources=1, databases=1, tables=40, partitions=5000, special_sources=False)
     world = World(options, clock=ManualClock())
-    happen(world, events.Fail(source_id=FIRST, share=1.0))
+    apply_event(world, events.Fail(source_id=FIRST, share=1.0))
     async with Simulator(world, identities=[IDENTITY]) as simulator:
         found = await shown("failed", config_on(simulator.url))
         calls = simulator.calls["ListMmsPartitions", FIRST]
@@ -111,13 +111,13 @@ async def test_a_hundred_thousand_failures_cost_a_few_pages() -> None:
 @pytest.mark.parametrize("limit", [1, 100])
 async def test_names_match_exactly(simulator: Simulator, query: Query, limit: int) -> None:
     """The API's filter matches many others first."""
-    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     truth = simulator.world.truth()
     table = min(truth.tables(FIRST), key=lambda row: row.id)
     for other in truth.tables(FIRST):
         if other.id != table.id:
             text = f"{table.name}_{other.id}"
-            happen(simulator.world, events.SetText(source_id=FIRST, table_id=other.id, field="name", text=text))
+            apply_event(simulator.world, events.SetText(source_id=FIRST, table_id=other.id, field="name", text=text))
     options = {"databases": [table.db_name], "tables": [table.name], "limit": limit}
     found = await query("failed", sources=[str(FIRST)], **options)
     assert {row["table_name"] for row in found.rows} == {table.name}
@@ -132,7 +132,7 @@ async def test_names_match_exactly(simulator: Simulator, query: Query, limit: in
 async def test_a_denied_list_hides_no_other(
     simulator: Simulator, query: Query, operation: str, hidden: str, left: str
 ) -> None:
-    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation=operation))
     found = await query("failed", sources=[str(FIRST)])
     assert shown_ids(found.rows)[hidden] == set()
@@ -142,7 +142,7 @@ async def test_a_denied_list_hides_no_other(
 
 
 async def test_a_table_can_be_named_with_its_database(simulator: Simulator, query: Query) -> None:
-    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     table = next(simulator.world.truth().tables(FIRST))
     plain = await query("failed", databases=[table.db_name], tables=[table.name])
     assert plain.rows
@@ -151,14 +151,14 @@ async def test_a_table_can_be_named_with_its_database(simulator: Simulator, quer
 
 
 async def test_a_table_name_with_a_dot_is_found(simulator: Simulator, query: Query) -> None:
-    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     table = next(simulator.world.truth().tables(FIRST))
-    happen(simulator.world, events.SetText(source_id=FIRST, table_id=table.id, field="name", text="a.b"))
+    apply_event(simulator.world, events.SetText(source_id=FIRST, table_id=table.id, field="name", text="a.b"))
     for name in ("a.b", f"{table.db_name}.a.b"):
         assert shown_ids((await query("failed", tables=[name])).rows)["table"] == {table.id}
 
 
 async def test_an_unmatched_name_has_its_own_message(simulator: Simulator, query: Query) -> None:
-    happen(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     for options in ({"tables": ["nope"]}, {"databases": ["nope"]}):
         assert (await query("failed", **options)).remarks == ["no failed tables or partitions with these names"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.console.conftest import FIRST, Query
 
@@ -53,7 +53,7 @@ async def test_unfinished_jobs_take_precedence_under_the_limit(simulator: Simula
 
 async def test_a_database_matches_exactly(simulator: Simulator, query: Query) -> None:
     job = truth(simulator, UNFINISHED_OR_FAILED)[0]
-    happen(simulator.world, events.SetText(source_id=FIRST, job_id=job, field="srcDbName", text="sales_eu"))
+    apply_event(simulator.world, events.SetText(source_id=FIRST, job_id=job, field="srcDbName", text="sales_eu"))
     rows = (await query("jobs", databases=["sales"])).rows
     assert {row["src_db_name"] for row in rows} == {"sales"}
     assert ids((await query("jobs", databases=["sales_eu"])).rows) == [job]
@@ -71,7 +71,7 @@ async def test_a_table_matches_exactly_if_the_job_lists_its_tables(simulator: Si
 
 async def test_a_stopped_job_is_marked(simulator: Simulator, query: Query) -> None:
     job = truth(simulator, {"DOING"})[0]
-    happen(simulator.world, events.StopJob(source_id=FIRST, job_id=job))
+    apply_event(simulator.world, events.StopJob(source_id=FIRST, job_id=job))
     found = await query("jobs", sources=[str(FIRST)])
     assert next(row["stopped"] for row in found.rows if row["id"] == job) is True
     assert "DOING (stopped)" in found.table()

@@ -8,7 +8,7 @@ import pytest
 from exporter.config.loading import Config, config_from
 from exporter.errors import ConfigError
 from exporter.mms.models import DataSource, Job, Partition, Table
-from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.conftest import account_on, config_on
 from tests.console.conftest import FIRST, shown
@@ -98,7 +98,7 @@ async def test_a_row_with_only_an_id_is_shown(
 
 
 async def test_no_name_reaches_standard_error_raw(simulator: Simulator) -> None:
-    happen(simulator.world, events.RenameSource(source_id=FIRST, name="a\x1b[31m\nb\u202e"))
+    apply_event(simulator.world, events.RenameSource(source_id=FIRST, name="a\x1b[31m\nb\u202e"))
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", source_id=FIRST))
     (line,) = (await shown("jobs", config_on(simulator.url))).remarks
     assert line.startswith("account test, a\\x1b[31m\\nb\\u202e: ")

@@ -22,7 +22,7 @@ from exporter.mms.protocol import JobRequest
 from exporter.retry.journal import Journal
 from exporter.retry.selection import RetrySelection
 from exporter.retry.source_lock import lock_source
-from exporter.simulator import Fault, Identity, happen
+from exporter.simulator import Fault, Identity, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, account_on, config_on
 from tests.programs import ROOT
@@ -129,7 +129,7 @@ async def test_a_dry_run_prints_the_bodies_and_sends_nothing(env: RetryEnv, run:
 async def test_a_dry_run_prints_the_bodies_that_are_sent(env: RetryEnv, run: Run) -> None:
     shown = [json.loads(line) for line in (await run(dry_run=True)).lines]
     await run(yes=True)
-    sent = [made.job.request for made in env.world.site(SOURCE).roster.created]
+    sent = [made.job.request for made in env.world.site(SOURCE).job_store.created]
     assert [body.get("partitions") for body in shown] == [
         None if request.get("partitions") is None else list(request["partitions"]) for request in sent
     ]
@@ -147,7 +147,7 @@ async def test_only_yes_confirms(env: RetryEnv, run: Run, typed: str, *, is_sent
 
 
 async def test_the_question_names_the_units_and_the_source(env: RetryEnv, run: Run) -> None:
-    happen(env.world, events.RenameSource(source_id=SOURCE, name="hive-\x1b[31mred"))
+    apply_event(env.world, events.RenameSource(source_id=SOURCE, name="hive-\x1b[31mred"))
     partition = next(row for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED")
     stderr = (await run(typed="n\n", selection=RetrySelection(partitions=[partition.id]))).stderr
     assert "Migrate 1 partition of hive-\\x1b[31mred again? [y/N]" in stderr
@@ -241,7 +241,7 @@ async def test_a_second_run_is_blocked_while_a_job_is_in_doubt(env: RetryEnv, ru
     (journal,) = journals(env)
     with pytest.raises(RetryStopped, match=f"resume that run first: mms-exporter retry --resume={journal}"):
         await run(yes=True)
-    assert len(env.world.site(SOURCE).roster.created) == 1
+    assert len(env.world.site(SOURCE).job_store.created) == 1
     assert (await run(dry_run=True)).lines, "a dry run is never blocked"
 
 
@@ -279,7 +279,7 @@ async def test_units_in_newer_jobs_fail_the_run(env: RetryEnv, run: Run) -> None
 async def test_an_incomplete_unit_of_a_done_job_fails_the_watch(env: RetryEnv, run: Run) -> None:
     partition = next(row for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED")
     assert (await run(yes=True, watch=True, selection=RetrySelection(partitions=[partition.id]))).outcome.succeeded
-    happen(env.world, events.Fail(source_id=SOURCE, partition_ids=(partition.id,)))
+    apply_event(env.world, events.Fail(source_id=SOURCE, partition_ids=(partition.id,)))
     ended = await run(source=None, selection=RetrySelection(), resume=journals(env)[0], watch=True)
     assert not ended.outcome.succeeded
     assert " done: " in ended.lines[0]

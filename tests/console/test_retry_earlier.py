@@ -12,7 +12,7 @@ from exporter.retry.earlier_runs import UNSEEN_SECONDS
 from exporter.retry.journal import read_run
 from exporter.retry.selection import RetrySelection
 from exporter.retry.sending import SETTLE_SECONDS
-from exporter.simulator import Fault, happen
+from exporter.simulator import Fault, apply_event
 from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, env_on
 
@@ -36,7 +36,7 @@ def run(env: RetryEnv) -> Run:
 
 
 def made(env: RetryEnv) -> int:
-    return len(env.world.site(SOURCE).roster.created)
+    return len(env.world.site(SOURCE).job_store.created)
 
 
 async def test_repeated_failures_are_migrated_after_the_settle_time(env: RetryEnv, run: Run) -> None:
@@ -76,7 +76,7 @@ async def test_a_deleted_job_blocks_its_units_for_the_settle_time(env: RetryEnv,
     await run(yes=True)
     jobs = env.jobs()
     for job in jobs:
-        happen(env.world, events.RemoveJob(source_id=SOURCE, job_id=job.id))
+        apply_event(env.world, events.RemoveJob(source_id=SOURCE, job_id=job.id))
     again = await run(yes=True)
     assert (again.outcome.succeeded, made(env)) == (True, 2 * len(jobs))
     assert "waiting 5m" in again.stderr
@@ -89,7 +89,7 @@ async def test_a_job_never_listed_blocks_its_units_for_a_day(env: RetryEnv, run:
     await run(yes=True)
     jobs = env.jobs()
     for job in jobs:
-        happen(env.world, events.RemoveJob(source_id=SOURCE, job_id=job.id))
+        apply_event(env.world, events.RemoveJob(source_id=SOURCE, job_id=job.id))
     again = await run(yes=True)
     assert "is in progress, made by an earlier run" in again.stderr
     assert (again.outcome.succeeded, made(env)) == (False, len(jobs))

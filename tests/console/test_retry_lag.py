@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exporter.retry.selection import RetrySelection
-from exporter.simulator import Fault, happen
+from exporter.simulator import Fault, apply_event
 from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, env_on
 
@@ -43,7 +43,7 @@ async def test_a_second_run_leaves_out_what_the_first_one_created(tmp_path: Path
         is_listed_as_failed = "nothing to retry" not in second.stderr or "skipped" in second.stderr
         assert is_listed_as_failed is (pause < 240)
         assert second.outcome.succeeded is not is_listed_as_failed
-        number = env.world.site(SOURCE).roster.created[0].job.id
+        number = env.world.site(SOURCE).job_store.created[0].job.id
         assert (f"job {number} (mms-exporter-" in second.stderr) is is_listed_as_failed
 
 
@@ -61,7 +61,7 @@ async def test_a_watch_waits_for_lagging_table_statuses(tmp_path: Path) -> None:
 async def test_a_failed_table_with_done_partitions_fails_the_run(tmp_path: Path, selection: str) -> None:
     async with env_on(QUIET_WORLD, tmp_path, is_wall_virtual=True) as env:
         table = next(row for row in env.world.truth().tables(SOURCE) if row.has_partitions)
-        happen(env.world, events.Fail(source_id=SOURCE, table_ids=(table.id,)))
+        apply_event(env.world, events.Fail(source_id=SOURCE, table_ids=(table.id,)))
         lag(env, table_lag_seconds=10 * MINUTES_30)
         chosen = RetrySelection(failed=True) if selection == "failed" else RetrySelection(tables=(str(table.id),))
         ended = await runner_on(env)(yes=True, watch=True, selection=chosen)
@@ -79,7 +79,7 @@ async def test_an_unlisted_job_is_never_sent_again_without_resend(tmp_path: Path
         (journal,) = journals(env)
         assert not stopped.outcome.succeeded
         assert not (await run(**RESUMED, resume=journal)).outcome.succeeded
-        assert len(env.world.site(SOURCE).roster.created) == 1
+        assert len(env.world.site(SOURCE).job_store.created) == 1
         assert "MMS console" in stopped.stderr
         lag(env, job_list_lag_seconds=0.0)
         await env.pass_time(MINUTES_30)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.simulator import Fault, ScaledClock, Simulator, World, happen
+from exporter.simulator import Fault, ScaledClock, Simulator, World, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY
 from tests.harness import eventually
@@ -27,12 +27,12 @@ async def simulator() -> AsyncIterator[Simulator]:
     world = World(QUIET_WORLD, clock=ScaledClock(1_750_000_000.0, SPEED))
     async with Simulator(world, identities=[IDENTITY]) as running:
         done = next(row.id for row in world.truth().partitions(SOURCE) if row.status == "DONE")
-        happen(world, events.Fail(source_id=SOURCE, partition_ids=(done,)))
+        apply_event(world, events.Fail(source_id=SOURCE, partition_ids=(done,)))
         yield running
 
 
 def made(simulator: Simulator) -> list[str | None]:
-    return [created.job.name for created in simulator.world.site(SOURCE).roster.created]
+    return [created.job.name for created in simulator.world.site(SOURCE).job_store.created]
 
 
 def arguments_for(simulator: Simulator, folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from exporter.console.columns import Found, json_value
 from exporter.console.show import RECORDS, card, fields
 from exporter.mms.models import Column, DataSource, Job, JobConfig, Partition, Table, TableSchema
 from exporter.mms.record import ApiRecord
-from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.console.conftest import FIRST, Query
@@ -82,7 +82,7 @@ async def test_a_partition_value_with_special_characters_is_complete(simulator: 
     partition = truth(simulator, "partition")
     assert isinstance(partition, Partition)
     value = 'p=a/b=c "d", %27 \\ 表\n\x1b[31m'
-    happen(simulator.world, events.SetText(source_id=FIRST, partition_id=partition.id, field="value", text=value))
+    apply_event(simulator.world, events.SetText(source_id=FIRST, partition_id=partition.id, field="value", text=value))
     found = await query("show", record=("partition", partition.id), sources=[str(FIRST)])
     assert found.rows[0]["value"] == found.csv[0]["value"] == value
     assert 'p=a/b=c "d", %27 \\ 表\\n\\x1b[31m' in found.table()

@@ -8,7 +8,7 @@ import pytest
 from exporter.errors import ConfigError
 from exporter.mms.models import DataSource
 from exporter.mms.progress import source_ratio
-from exporter.simulator import Simulator, happen
+from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.console.conftest import FIRST, Query, shown
@@ -50,8 +50,8 @@ async def test_a_source_is_selected_by_name_or_id(simulator: Simulator, query: Q
 
 
 async def test_a_similar_name_does_not_match(simulator: Simulator, query: Query) -> None:
-    happen(simulator.world, events.RenameSource(source_id=FIRST, name="hive"))
-    happen(simulator.world, events.RenameSource(source_id=FIRST + 1, name="hive_2"))
+    apply_event(simulator.world, events.RenameSource(source_id=FIRST, name="hive"))
+    apply_event(simulator.world, events.RenameSource(source_id=FIRST + 1, name="hive_2"))
     assert [row["id"] for row in (await query("sources", sources=["hive"])).rows] == [FIRST]
 
 
@@ -85,7 +85,9 @@ async def test_an_unknown_source_is_an_error_with_the_known_ones(query: Query) -
 
 async def test_secrets_of_a_source_are_never_shown(simulator: Simulator, query: Query) -> None:
     source_id = next(row["id"] for row in (await query("sources", statuses=["START_FAILED"])).rows)
-    happen(simulator.world, events.SetText(source_id=source_id, field="errMsg", text="no login with canary-password"))
+    apply_event(
+        simulator.world, events.SetText(source_id=source_id, field="errMsg", text="no login with canary-password")
+    )
     found = await query("sources")
     assert "canary" not in str(found.rows) + str(found.csv) + found.table(200)
 

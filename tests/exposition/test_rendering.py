@@ -25,7 +25,7 @@ from exporter.exposition.families.metric_types import MetricGroup
 from exporter.exposition.gzip_chunks import DeflatedPage, deflated
 from exporter.exposition.rendering import BATCH_PARTS, Renderer
 from exporter.mms.models import DataSource
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.harness import Harness, harness_on
@@ -82,8 +82,8 @@ async def test_a_changed_source_renders_only_its_parts_and_freshness(
 ) -> None:
     async with refreshed_harness() as (harness, world):
         changed = world.source_ids()[3]
-        happen(world, events.SetAgent(source_id=changed, online=False))
-        happen(world, events.StopJob(source_id=changed, job_id=unfinished_job(world, changed)))
+        apply_event(world, events.SetAgent(source_id=changed, online=False))
+        apply_event(world, events.StopJob(source_id=changed, job_id=unfinished_job(world, changed)))
         rendered.clear()
         await harness.refresh()
     beside = [part for part in rendered if type(part) not in {*FRESHNESS, SourceSnapshot}]

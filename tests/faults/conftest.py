@@ -1,4 +1,4 @@
-"""Lets time leap where a test is marked so."""
+"""Gives marked tests an event loop with virtual time."""
 
 from tests.virtual_time import loop_factories
 

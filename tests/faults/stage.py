@@ -1,6 +1,6 @@
-"""A small world whose figures all move, read with every collector on, in refreshes that are the same for all who read.
+"""A small world in which all values change, and an exporter with all collectors on it. Refreshes are deterministic.
 
-What is served where nothing goes wrong is the measure of what is served where something does.
+Tests compare the output with faults to the output without.
 """
 
 from collections.abc import AsyncIterator
@@ -10,20 +10,20 @@ from typing import Any, Final
 
 from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.exposition_parser import Exposition, Labels
 from tests.harness import Harness, harness_on
 
-AILING: Final = 2_000_001
-"""The data source in which things go wrong; there is one more."""
+FAULTY_SOURCE: Final = 2_000_001
+"""The data source with faults; there is one more."""
 STALE_AFTER: Final = 10.0
 FEW_JOBS: Final = 2
 MANY_JOBS: Final = 120
-"""More than one page holds."""
+"""More than one page."""
 STEPS: Final = (0.0, 5.0, 6.0, 1.0)
-"""Seconds before each refresh: what the first alone has read is stale at the third."""
+"""Seconds before each refresh: values read only by the first are stale at the third."""
 WORLD: Final = WorldOptions(
     sources=2,
     databases=1,
@@ -42,7 +42,7 @@ Series = tuple[str, Labels]
 
 @dataclass
 class Stage:
-    """One exporter on the simulated MMS, and how far the story is."""
+    """An exporter on a simulated MMS, and its step."""
 
     simulator: Simulator
     harness: Harness
@@ -50,7 +50,7 @@ class Stage:
     step: int = 0
 
     async def refresh(self) -> Exposition:
-        """Have the story go on by one step, refresh, and return what is served then."""
+        """Advance the scenario one step, refresh, and return the output."""
         self.clock.advance(STEPS[self.step])
         for source_id in self.simulator.world.source_ids():
             move(self.simulator.world, source_id, self.step)
@@ -59,28 +59,34 @@ class Stage:
 
 
 def move(world: World, source_id: int, step: int) -> None:
-    """Have one more table and one more partition of a source fail, and its job stop after the first step."""
+    """Fail a table and a partition; step 1 stops jobs."""
     sound = [each.id for each in world.truth().partitions(source_id) if each.status != "FAILED"]
-    happen(world, events.Fail(source_id=source_id, table_ids=(step + 1,), partition_ids=tuple(sound[-1:])))
+    apply_event(world, events.Fail(source_id=source_id, table_ids=(step + 1,), partition_ids=tuple(sound[-1:])))
     for job in world.truth().jobs(source_id) if step == 1 else ():
         if job.status in UNFINISHED_JOB_STATUSES and not job.stopped:
-            happen(world, events.StopJob(source_id=source_id, job_id=job.id))
+            apply_event(world, events.StopJob(source_id=source_id, job_id=job.id))
 
 
 @asynccontextmanager
 async def stage(timeout_seconds: float = 10.0, finished_jobs: int = FEW_JOBS) -> AsyncIterator[Stage]:
-    """Provide a stage on which nothing was read yet, and each source has so many jobs that are DONE."""
+    """Provide a stage before its first refresh.
+
+    Each source has `finished_jobs` DONE jobs.
+    """
     clock = ManualClock()
     world = World(replace(WORLD, finished_jobs_per_source=finished_jobs), clock=ManualClock())
     async with Simulator(world, identities=[IDENTITY]) as simulator:
-        # Few calls at a time, so that none comes near a short timeout for waiting its turn.
+        # Low concurrency, so that waiting for a slot does not exceed a short timeout.
         account = {"timeout": f"{timeout_seconds * 1000:.0f}ms", "concurrency": 3}
         async with harness_on(config_on(simulator.url, account, **settings(world)), clock) as harness:
             yield Stage(simulator, harness, clock)
 
 
 def settings(world: World) -> dict[str, Any]:
-    """Return a configuration with every collector on; what is watched is the second table, and a partition in it."""
+    """Return a configuration with all collectors.
+
+    The second table and one of its partitions are watched.
+    """
     found = {source_id: list(world.truth().partitions(source_id)) for source_id in world.source_ids()}
     partitions = {key: next(each.id for each in rows if each.table_id == 2) for key, rows in found.items()}
     return {
@@ -94,7 +100,7 @@ def settings(world: World) -> dict[str, Any]:
 
 
 def domain(served: Exposition) -> dict[Series, float]:
-    """Return every sample that tells of MMS, and of how it was read."""
+    """Return all samples about MMS and its refreshes."""
     return {
         (name, labels): value
         for name, samples in served.samples.items()

@@ -1,4 +1,4 @@
-"""Accounts beside each other, and configurations after each other, while calls hang: none waits for another."""
+"""Accounts and configurations do not wait for each other while requests hang."""
 
 import asyncio
 from collections import Counter
@@ -13,14 +13,14 @@ from tests.exposition_parser import Exposition, read
 from tests.harness import eventually
 
 LONGER: Final = "300s"
-"""How long calls that hang may take: who waited for them would wait longer than a test does."""
+"""Timeout of hanging requests, longer than the test."""
 
 
 def served(service: Service) -> Exposition:
     return read(service.publisher.body("text", gzip=False))
 
 
-async def test_of_ten_accounts_nine_hang_and_the_tenth_does_not_notice(simulator: Simulator) -> None:
+async def test_nine_hanging_accounts_do_not_delay_the_tenth(simulator: Simulator) -> None:
     async with Simulator(simulator.world, identities=[IDENTITY]) as hanging:
         hanging.faults.add(Fault(kind="hang"))
         accounts = [account_on(hanging.url, f"hanging-{number}", timeout=LONGER) for number in range(9)]
@@ -38,8 +38,8 @@ async def test_of_ten_accounts_nine_hang_and_the_tenth_does_not_notice(simulator
             await service.close()
 
 
-async def test_a_reload_in_the_middle_of_a_refresh_leaves_nothing_of_it_behind(simulator: Simulator) -> None:
-    """The old refresh ends at once, what it read is kept, and the new one is right."""
+async def test_a_reload_during_a_refresh_cancels_it_cleanly(simulator: Simulator) -> None:
+    """The old refresh is cancelled, its results are kept, and the new one is right."""
 
     def paced(concurrency: int) -> Config:
         return config_on(simulator.url, {"concurrency": concurrency, "timeout": LONGER}, refresh={"interval": "1s"})
@@ -60,7 +60,7 @@ async def test_a_reload_in_the_middle_of_a_refresh_leaves_nothing_of_it_behind(s
     assert not tasks()
 
 
-async def test_a_reload_to_other_accounts_in_the_middle_of_a_refresh_shows_those_only(simulator: Simulator) -> None:
+async def test_a_reload_during_a_refresh_exports_the_new_accounts_only(simulator: Simulator) -> None:
     service = Service(Telemetry())
     number = simulator.faults.add(Fault(kind="hang", operation="ListMmsJobs", times=1))
     await service.apply(config_from({"accounts": [account_on(simulator.url, "old", timeout=LONGER)]}))
@@ -76,6 +76,6 @@ async def test_a_reload_to_other_accounts_in_the_middle_of_a_refresh_shows_those
 
 
 def tasks() -> Counter[str]:
-    """Return the tasks of the service that last, by name."""
+    """Return the names of the service's long-running tasks."""
     names = (task.get_name() for task in asyncio.all_tasks())
     return Counter(name for name in names if name.startswith(("account ", "publish")))

@@ -1,4 +1,4 @@
-"""A wall clock that jumps, keys that rotate in the middle: what is served then, and afterwards."""
+"""Output during and after clock jumps and key rotation."""
 
 import asyncio
 import time
@@ -27,9 +27,7 @@ jumps = pytest.mark.parametrize("jump", [DAY, -DAY], ids=["forwards", "backwards
 
 
 @jumps
-async def test_a_wall_clock_that_jumps_makes_nothing_stale(
-    simulator: Simulator, clock: ManualClock, jump: float
-) -> None:
+async def test_a_clock_jump_makes_nothing_stale(simulator: Simulator, clock: ManualClock, jump: float) -> None:
     wall = ManualClock()
     async with harness_on(config_on(simulator.url), clock, wall=wall) as harness:
         before = await harness.refresh()
@@ -51,7 +49,7 @@ async def test_a_wall_clock_that_jumps_makes_nothing_stale(
     [("ListMmsJobs", IDLE_SECONDS), ("GetMmsTable", RETRY_SECONDS), ("ListMmsTasks", REFUSAL_SECONDS)],
     ids=["of an idle source", "of what is missing", "of what is not permitted"],
 )
-async def test_a_wall_clock_that_jumps_has_nothing_asked_for_sooner_or_later(
+async def test_a_clock_jump_does_not_move_refreshes(
     clock: ManualClock, operation: str, seconds: float, jump: float
 ) -> None:
     options = WorldOptions(sources=2, idle_share=1, stopped_share=0, special_sources=False, incidents=False)
@@ -79,11 +77,11 @@ async def test_a_wall_clock_that_jumps_has_nothing_asked_for_sooner_or_later(
 
 
 def calls_of(simulator: Simulator, operation: str) -> int:
-    """Return how often an operation was called, of whatever source."""
+    """Return the requests of an operation for all sources."""
     return sum(times for (called, _), times in simulator.calls.items() if called == operation)
 
 
-async def test_a_clock_that_is_off_is_refused_by_mms_told_so_and_mended(clock: ManualClock) -> None:
+async def test_clock_skew_is_rejected_by_mms_reported_and_recovered(clock: ManualClock) -> None:
     skew = DAY
     world = World(WorldOptions(sources=2), clock=clock)
     async with (
@@ -98,7 +96,7 @@ async def test_a_clock_that_is_off_is_refused_by_mms_told_so_and_mended(clock: M
 
 
 class Issuer:
-    """Hands out one temporary key after another."""
+    """Issues temporary keys, one after the other."""
 
     def __init__(self) -> None:
         self.generation = 1
@@ -106,11 +104,11 @@ class Issuer:
 
     @property
     def identity(self) -> Identity:
-        """The key that it hands out now."""
+        """The current key."""
         return Identity(f"STS.{self.generation}", "not-a-secret", f"token-{self.generation}")
 
     async def answer(self, _: web.Request) -> web.Response:
-        """Answer like a credentials URI."""
+        """Respond like a credentials URI."""
         self.asked += 1
         key = self.identity
         parts = {"AccessKeyId": key.access_key_id, "AccessKeySecret": key.access_key_secret}
@@ -120,7 +118,7 @@ class Issuer:
 
 @pytest.fixture
 async def issuer_url() -> AsyncIterator[tuple[Issuer, str]]:
-    """Provide an issuer and where it is."""
+    """Provide an issuer and its URL."""
     issuer = Issuer()
     app = web.Application()
     app.router.add_get("/", issuer.answer)
@@ -135,7 +133,7 @@ AT_A_TIME = 8
 async def in_the_middle_of_a_refresh(
     clock: ManualClock, issuer: Issuer, url: str
 ) -> AsyncIterator[tuple[Simulator, Harness, asyncio.Task[Exposition]]]:
-    """Provide a refresh of many sources that has listed them, and asks for their jobs, several at a time."""
+    """Provide a refresh that reads the jobs of many sources."""
     world = World(WorldOptions(sources=3 * AT_A_TIME, tables=4, partitions=2, finished_jobs_per_source=2), clock=clock)
     account = {"credentials": {"type": "credentials_uri", "uri": url}, "concurrency": AT_A_TIME}
     async with (
@@ -143,20 +141,20 @@ async def in_the_middle_of_a_refresh(
         harness_on(config_on(simulator.url, account), clock) as harness,
     ):
         refreshing = asyncio.create_task(harness.refresh())
-        # Who may call is looked at after the latency: what is under way now has it before it.
+        # The key is checked after the latency: requests that have started are now within it.
         await eventually(lambda: simulator.calls["ListMmsDataSources", None] == 1)
         yield simulator, harness, refreshing
 
 
 def refused(served: Exposition) -> float:
-    """Return how many calls were refused for their key."""
+    """Return the requests rejected for their key."""
     return sum(served.having("mms_api_request_failures_total", reason="auth").values())
 
 
-async def test_a_key_that_expires_in_the_middle_of_a_refresh_is_replaced_and_no_source_notices(
+async def test_a_key_that_expires_during_a_refresh_is_replaced_without_a_failure(
     clock: ManualClock, issuer_url: tuple[Issuer, str]
 ) -> None:
-    """What was under way with the old one is refused, and asked for again with the new one, which is asked for once."""
+    """Rejected requests are sent again with the new key, which is fetched once."""
     issuer, url = issuer_url
     async with in_the_middle_of_a_refresh(clock, issuer, url) as (simulator, harness, refreshing):
         simulator.identities.expire(issuer.identity.access_key_id)
@@ -174,10 +172,10 @@ async def test_a_key_that_expires_in_the_middle_of_a_refresh_is_replaced_and_no_
         assert issuer.asked == 2
 
 
-async def test_a_key_that_expires_before_there_is_another_costs_the_sources_asked_meanwhile(
+async def test_a_key_that_expires_before_its_successor_fails_some_sources(
     clock: ManualClock, issuer_url: tuple[Issuer, str]
 ) -> None:
-    """As many as are asked at a time, where the issuer has another by the time that these were refused."""
+    """At most `concurrency` sources fail, if the issuer has a new key after that."""
     issuer, url = issuer_url
     async with in_the_middle_of_a_refresh(clock, issuer, url) as (simulator, harness, refreshing):
         simulator.identities.expire(issuer.identity.access_key_id)
@@ -192,13 +190,13 @@ async def test_a_key_that_expires_before_there_is_another_costs_the_sources_aske
 
 
 def key_of(issuer: Issuer) -> dict[str, str]:
-    """Return the credentials section with the key that the issuer hands out now."""
+    """Return the credentials section with the current key."""
     key = issuer.identity
     secrets = {"access_key_secret": key.access_key_secret, "security_token": str(key.security_token)}
     return {"type": "sts", "access_key_id": key.access_key_id, **secrets}
 
 
-async def test_a_key_that_was_rotated_between_two_refreshes_is_taken_up_by_the_next(
+async def test_a_key_rotated_between_refreshes_is_used_by_the_next(
     simulator: Simulator, clock: ManualClock, issuer_url: tuple[Issuer, str]
 ) -> None:
     issuer, url = issuer_url
@@ -213,7 +211,7 @@ async def test_a_key_that_was_rotated_between_two_refreshes_is_taken_up_by_the_n
         assert issuer.asked == 2
 
 
-async def test_a_key_that_expired_and_has_no_successor_is_told_and_what_was_read_is_kept(
+async def test_an_expired_key_without_successor_is_reported_and_values_are_kept(
     simulator: Simulator, clock: ManualClock, issuer_url: tuple[Issuer, str]
 ) -> None:
     issuer, url = issuer_url

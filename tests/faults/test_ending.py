@@ -1,4 +1,4 @@
-"""SIGTERM and a full disk, wherever the program is: it ends within 2 s, and leaves no half of a file."""
+"""SIGTERM and a full disk at any point: the program ends within 2 s, and leaves no partial file."""
 
 import asyncio
 import os
@@ -34,19 +34,19 @@ def stuck(*arguments, **named):
 from exporter.cli.main import main
 sys.exit(main())
 """
-"""The program, whose one function does not return while a file is there."""
-PLACES = {
+"""The program with a function that blocks while a file exists."""
+FAULT_TARGETS = {
     "rendering": ("exporter.exposition.rendering", "module.Renderer.render"),
     "reloading": ("exporter.config.loading", "module.load"),
     "resolving a name": ("socket", "module.getaddrinfo"),
 }
 
 
-@pytest.mark.parametrize(("module", "attribute"), PLACES.values(), ids=PLACES)
-async def test_a_signal_ends_it_in_time_where_a_thread_is_stuck(
+@pytest.mark.parametrize(("module", "attribute"), FAULT_TARGETS.values(), ids=FAULT_TARGETS)
+async def test_a_signal_stops_it_in_time_with_a_blocked_thread(
     simulator: Simulator, tmp_path: Path, module: str, attribute: str
 ) -> None:
-    """It is stuck from its first refresh on; a reload makes it come by."""
+    """The thread blocks from the first refresh; a reload reaches the block."""
     flag, reached = tmp_path / "stuck", tmp_path / "reached"
     program = STUCK.format(module=module, attribute=attribute, flag=str(flag), reached=str(reached))
     url = simulator.url.replace("127.0.0.1", "localhost")
@@ -62,9 +62,7 @@ async def test_a_signal_ends_it_in_time_where_a_thread_is_stuck(
     assert "Traceback" not in ended.err
 
 
-async def test_a_signal_ends_it_in_the_middle_of_a_reload_that_waits_for_a_refresh(
-    simulator: Simulator, tmp_path: Path
-) -> None:
+async def test_a_signal_stops_it_during_a_reload_that_waits_for_a_refresh(simulator: Simulator, tmp_path: Path) -> None:
     number = simulator.faults.add(Fault(kind="hang"))
     file = write_config(tmp_path, simulator.url)
     async with serving(f"--config.file={file}", "--web.enable-lifecycle") as exporter:
@@ -79,10 +77,8 @@ async def test_a_signal_ends_it_in_the_middle_of_a_reload_that_waits_for_a_refre
     assert "Traceback" not in ended.err
 
 
-async def test_signals_that_come_again_while_it_ends_do_not_cut_that_short(
-    simulator: Simulator, tmp_path: Path
-) -> None:
-    """An idle connection, which may still ask something, has it take a moment."""
+async def test_repeated_signals_do_not_interrupt_the_shutdown(simulator: Simulator, tmp_path: Path) -> None:
+    """An idle keep-alive connection delays the shutdown."""
     file = write_config(tmp_path, simulator.url)
     async with serving(f"--config.file={file}") as exporter:
         with connections(exporter, 1):
@@ -97,9 +93,7 @@ async def test_signals_that_come_again_while_it_ends_do_not_cut_that_short(
 
 
 @pytest.mark.parametrize("asked", [b"", b"GET /metr", b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"])
-async def test_a_signal_ends_it_under_a_flood_of_idle_connections(
-    simulator: Simulator, tmp_path: Path, asked: bytes
-) -> None:
+async def test_a_signal_stops_it_with_many_idle_connections(simulator: Simulator, tmp_path: Path, asked: bytes) -> None:
     file = write_config(tmp_path, simulator.url)
     async with serving(f"--config.file={file}") as exporter:
         with connections(exporter, 300, asked):
@@ -110,7 +104,7 @@ async def test_a_signal_ends_it_under_a_flood_of_idle_connections(
 
 @contextmanager
 def connections(exporter: Running, number: int, asked: bytes = b"") -> Iterator[None]:
-    """Provide connections on which something was asked, and no more is."""
+    """Provide idle connections after one request each."""
     host, _, port = exporter.urls[0].removeprefix("http://").rpartition(":")
     with ExitStack() as stack:
         for _ in range(number):
@@ -119,8 +113,8 @@ def connections(exporter: Running, number: int, asked: bytes = b"") -> Iterator[
 
 
 @pytest.mark.parametrize("command", [(), ("once", "--output=mms.prom")], ids=["serve", "once"])
-async def test_a_signal_ends_it_while_it_starts(tmp_path: Path, command: tuple[str, ...]) -> None:
-    """Its configuration is a pipe that nobody writes to. Within 2 s, as at any other time."""
+async def test_a_signal_stops_it_during_startup(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Its configuration is a pipe without a writer."""
     pipe = tmp_path / "config.yaml"
     os.mkfifo(pipe)
     process = await started(tmp_path, ("-m", "exporter"), *command, f"--config.file={pipe}")
@@ -129,14 +123,14 @@ async def test_a_signal_ends_it_while_it_starts(tmp_path: Path, command: tuple[s
     assert files_in(tmp_path) == {"config.yaml"}
 
 
-async def test_a_signal_ends_once_just_after_its_start(simulator: Simulator, tmp_path: Path) -> None:
+async def test_a_signal_stops_once_just_after_its_start(simulator: Simulator, tmp_path: Path) -> None:
     config = write_config(tmp_path, simulator.url)
     process = await started(tmp_path, ("-m", "exporter"), "once", f"--config.file={config}", "--output=mms.prom")
     assert await end_of(process) in {0, -signal.SIGTERM}
     assert files_in(tmp_path) == {"config.yaml"}
 
 
-async def test_a_signal_ends_once_while_mms_hangs(simulator: Simulator, tmp_path: Path) -> None:
+async def test_a_signal_stops_once_while_mms_hangs(simulator: Simulator, tmp_path: Path) -> None:
     number = simulator.faults.add(Fault(kind="hang"))
     config = write_config(tmp_path, simulator.url)
     process = await started(tmp_path, ("-m", "exporter"), "once", f"--config.file={config}", "--output=mms.prom")
@@ -145,8 +139,8 @@ async def test_a_signal_ends_once_while_mms_hangs(simulator: Simulator, tmp_path
     assert files_in(tmp_path) == {"config.yaml"}
 
 
-async def test_a_signal_leaves_no_half_of_a_file_where_once_writes_it(simulator: Simulator, tmp_path: Path) -> None:
-    """It waits for the disk, as with one that is slow."""
+async def test_a_signal_leaves_no_partial_file_of_once(simulator: Simulator, tmp_path: Path) -> None:
+    """It waits for a blocked disk."""
     folder, flag, reached = tmp_path / "output", tmp_path / "stuck", tmp_path / "reached"
     folder.mkdir()
     flag.touch()
@@ -161,7 +155,7 @@ async def test_a_signal_leaves_no_half_of_a_file_where_once_writes_it(simulator:
 
 
 async def started(folder: Path, program: tuple[str, ...], *arguments: str) -> asyncio.subprocess.Process:
-    """Return the program, started in a folder."""
+    """Start the program in a folder."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, *program, *arguments),
         cwd=folder,
@@ -171,7 +165,7 @@ async def started(folder: Path, program: tuple[str, ...], *arguments: str) -> as
 
 
 async def end_of(process: asyncio.subprocess.Process) -> int | None:
-    """Send SIGTERM, and return how the program ended, in time and without a traceback."""
+    """Send SIGTERM, and check for an end without a traceback."""
     with suppress(ProcessLookupError):
         process.terminate()
     async with asyncio.timeout(2):
@@ -185,7 +179,7 @@ def files_in(folder: Path) -> set[str]:
 
 
 def is_read(pipe: Path) -> bool:
-    """Tell whether somebody has a pipe open to read from it."""
+    """Return whether a process has a pipe open for reading."""
     try:
         os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
     except OSError:
@@ -201,11 +195,11 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 sys.exit(main())
 """
-"""The program, no file of which may grow beyond 4 KiB."""
+"""The program with a file size limit of 4 KiB."""
 
 
 async def once(program: tuple[str, ...], *arguments: str, output: int | None = None) -> tuple[int | None, str]:
-    """Run `once`, and return its exit code and what it complained of."""
+    """Run `once`, and return its exit code and error output."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *program, "once", *arguments),
         cwd=ROOT,
@@ -217,9 +211,7 @@ async def once(program: tuple[str, ...], *arguments: str, output: int | None = N
     return process.returncode, err.decode()
 
 
-async def test_once_on_a_disk_that_is_full_keeps_the_old_file_and_leaves_no_half_of_a_new_one(
-    simulator: Simulator, tmp_path: Path
-) -> None:
+async def test_once_on_a_full_disk_keeps_the_old_file(simulator: Simulator, tmp_path: Path) -> None:
     file, config = tmp_path / "mms.prom", write_config(tmp_path, simulator.url)
     file.write_text("old\n", encoding="utf-8")
     code, err = await once(("-c", SMALL_DISK), f"--config.file={config}", f"--output={file}")
@@ -228,7 +220,7 @@ async def test_once_on_a_disk_that_is_full_keeps_the_old_file_and_leaves_no_half
     assert files_in(tmp_path) == {"config.yaml", "mms.prom"}
 
 
-async def test_once_on_an_output_that_is_full_says_so_in_one_line(simulator: Simulator, tmp_path: Path) -> None:
+async def test_once_on_a_full_output_reports_one_line(simulator: Simulator, tmp_path: Path) -> None:
     config = write_config(tmp_path, simulator.url)
     full = os.open("/dev/full", os.O_WRONLY)
     code, err = await once(("-m", "exporter"), f"--config.file={config}", output=full)

@@ -1,4 +1,4 @@
-"""Failed partitions that are looked up one by one, since they may not be listed: each kind of fault in that."""
+"""Each kind of fault in the single lookup of failed partitions, used without permission to list them."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from exporter.simulator.faults.fault_plan import KINDS
 from tests.conftest import IDENTITY, config_on
 from tests.exposition_parser import Exposition
-from tests.faults.expectations import AILMENTS, PLACES
+from tests.faults.expectations import FAULT_CASES, FAULT_TARGETS
 from tests.harness import harness_on
 from tests.mms.conftest import RecordingObserver
 
@@ -24,11 +24,11 @@ WORLD = WorldOptions(
     sources=1, databases=1, tables=3, partitions=3, idle_share=1, stopped_share=0, failure_rate=0, retry_failure_rate=1
 )
 GRANTED = ("ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "GetMmsPartition")
-"""All but ListMmsPartitions."""
+"""All except ListMmsPartitions."""
 
 
 async def make_a_job_that_fails(simulator: Simulator, clock: ManualClock) -> None:
-    """Have a job try one partition more, and wait until it has failed."""
+    """Create a job for a partition, and await its failure."""
     waiting = [each.id for each in simulator.world.truth().partitions(SOURCE) if each.status == "INIT"]
     simulator.identities.add(IDENTITY)
     source = StaticCredentials(Credential(IDENTITY.access_key_id, IDENTITY.access_key_secret))
@@ -43,11 +43,9 @@ def named(served: Exposition) -> int:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_was_found_is_kept_and_the_rest_is_found_when_the_fault_is_over(
-    clock: ManualClock, kind: str
-) -> None:
-    health_error, place = AILMENTS[kind], PLACES["GetMmsPartition"]
-    account = {"timeout": "250ms" if health_error.is_slow else "10s"}
+async def test_found_failures_are_kept_and_the_rest_is_found_after_the_fault(clock: ManualClock, kind: str) -> None:
+    case, place = FAULT_CASES[kind], FAULT_TARGETS["GetMmsPartition"]
+    account = {"timeout": "250ms" if case.is_slow else "10s"}
     async with (
         Simulator(World(WORLD, clock=clock), identities=[IDENTITY]) as simulator,
         harness_on(config_on(simulator.url, account, refresh={"stale_after": "1d"}), clock) as harness,
@@ -55,9 +53,9 @@ async def test_what_was_found_is_kept_and_the_rest_is_found_when_the_fault_is_ov
         await make_a_job_that_fails(simulator, clock)
         assert named(await harness.refresh()) == 1
         await make_a_job_that_fails(simulator, clock)
-        simulator.faults.add(fault_like(health_error.fault, operation="GetMmsPartition"))
+        simulator.faults.add(fault_like(case.fault, operation="GetMmsPartition"))
         served = await harness.refresh()
-        assert named(served) == 1 + (place.effect(health_error) == "harmless")
+        assert named(served) == 1 + (place.effect(case) == "harmless")
         assert served.value("mms_partitions", status="FAILED") == 2, "nothing else suffers"
         assert served.value("mms_up") == 1
         simulator.faults.clear()

@@ -1,4 +1,4 @@
-"""Every operation, every kind of fault, in the first refresh and in a later one: what is served then, and after."""
+"""Every operation with every fault, in the first and in a later refresh: output during the fault and after."""
 
 import asyncio
 from functools import cache
@@ -10,8 +10,8 @@ from exporter.errors import REASONS
 from exporter.exposition.telemetry import OPERATIONS
 from exporter.simulator.faults.fault_plan import KINDS
 from tests.exposition_parser import Exposition
-from tests.faults.expectations import AILMENTS, PLACES, Ailment, Place, served_while_failing
-from tests.faults.stage import AILING, FEW_JOBS, MANY_JOBS, STEPS, Series, Stage, domain, stage
+from tests.faults.expectations import FAULT_CASES, FAULT_TARGETS, FaultCase, FaultTarget, served_while_failing
+from tests.faults.stage import FAULTY_SOURCE, FEW_JOBS, MANY_JOBS, STEPS, Series, Stage, domain, stage
 
 SHORT_TIMEOUT = 0.25
 
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.virtual_time
 every_fault = pytest.mark.parametrize("kind", KINDS)
 every_operation = pytest.mark.parametrize(
     ("operation", "finished_jobs"),
-    [*((each, FEW_JOBS) for each in PLACES), ("ListMmsJobs", MANY_JOBS)],
-    ids=[*PLACES, "ListMmsJobs by status"],
+    [*((each, FEW_JOBS) for each in FAULT_TARGETS), ("ListMmsJobs", MANY_JOBS)],
+    ids=[*FAULT_TARGETS, "ListMmsJobs by status"],
 )
 
 
 @cache
 def healthy_steps(finished_jobs: int) -> list[dict[Series, float]]:
-    """Return what is served after each step where nothing goes wrong."""
+    """Return the samples after each step without faults."""
 
     async def read() -> list[dict[Series, float]]:
         async with stage(finished_jobs=finished_jobs) as running:
@@ -38,19 +38,19 @@ def healthy_steps(finished_jobs: int) -> list[dict[Series, float]]:
 
 @pytest.fixture
 def healthy(finished_jobs: int) -> list[dict[Series, float]]:
-    """Provide what is served after each step where nothing goes wrong."""
+    """Provide the samples after each step without faults."""
     return healthy_steps(finished_jobs)
 
 
 def test_the_matrix_has_a_row_for_every_fault_and_a_column_for_every_operation() -> None:
-    assert set(AILMENTS) == set(KINDS)
-    assert set(PLACES) == set(OPERATIONS)
+    assert set(FAULT_CASES) == set(KINDS)
+    assert set(FAULT_TARGETS) == set(OPERATIONS)
 
 
 @every_operation
-def test_the_story_moves_what_each_operation_feeds(healthy: list[dict[Series, float]], operation: str) -> None:
-    """Else a figure that is kept would look like one that is read anew."""
-    first, second = ({key for key in step.items() if PLACES[operation].touches(key[0])} for step in healthy[:2])
+def test_each_step_changes_the_series_of_every_operation(healthy: list[dict[Series, float]], operation: str) -> None:
+    """Otherwise a kept value would look like a fresh one."""
+    first, second = ({key for key in step.items() if FAULT_TARGETS[operation].touches(key[0])} for step in healthy[:2])
     assert first
     assert first != second
 
@@ -60,11 +60,11 @@ def test_the_story_moves_what_each_operation_feeds(healthy: list[dict[Series, fl
 async def test_in_the_first_refresh(
     healthy: list[dict[Series, float]], operation: str, finished_jobs: int, kind: str
 ) -> None:
-    """What was not read is not there, and not 0; all else is; the next refresh after the fault is right."""
-    place, health_error = PLACES[operation], AILMENTS[kind]
-    async with stage(SHORT_TIMEOUT if health_error.is_slow else 10.0, finished_jobs) as running:
-        strike(running, place, health_error)
-        assert_served(await running.refresh(), place, health_error, healthy[0], before={})
+    """Unread values are absent, not 0; all others are there; the next refresh is right."""
+    place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
+    async with stage(SHORT_TIMEOUT if case.is_slow else 10.0, finished_jobs) as running:
+        inject(running, place, case)
+        assert_served(await running.refresh(), place, case, healthy[0], before={})
         running.simulator.faults.clear()
         assert domain(await running.refresh()) == healthy[1]
 
@@ -74,24 +74,24 @@ async def test_in_the_first_refresh(
 async def test_in_a_later_refresh(
     healthy: list[dict[Series, float]], operation: str, finished_jobs: int, kind: str
 ) -> None:
-    """What was read before is kept until it is stale, and leaves; its freshness stays; the fault leaves no trace."""
-    place, health_error = PLACES[operation], AILMENTS[kind]
-    async with stage(SHORT_TIMEOUT if health_error.is_slow else 10.0, finished_jobs) as running:
+    """Earlier values are kept until stale_after; their last-success times stay; the next refresh is right."""
+    place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
+    async with stage(SHORT_TIMEOUT if case.is_slow else 10.0, finished_jobs) as running:
         assert domain(await running.refresh()) == healthy[0]
-        strike(running, place, health_error)
-        assert_served(await running.refresh(), place, health_error, healthy[1], before=healthy[0])
-        assert_served(await running.refresh(), place, health_error, healthy[2], before=healthy[0], is_stale=True)
+        inject(running, place, case)
+        assert_served(await running.refresh(), place, case, healthy[1], before=healthy[0])
+        assert_served(await running.refresh(), place, case, healthy[2], before=healthy[0], is_stale=True)
         running.simulator.faults.clear()
         assert domain(await running.refresh()) == healthy[3]
 
 
 @pytest.mark.parametrize("operation", ["ListMmsTables", "ListMmsPartitions"])
 @every_fault
-async def test_failures_that_stand_still_are_named_right_once_the_fault_is_over(operation: str, kind: str) -> None:
-    """Nothing moves then that would have them read anew; the fault was met in two refreshes."""
-    place, health_error = PLACES[operation], AILMENTS[kind]
-    async with stage(SHORT_TIMEOUT if health_error.is_slow else 10.0) as running, stage() as healthy:
-        strike(running, place, health_error)
+async def test_unchanged_failures_are_right_after_the_fault(operation: str, kind: str) -> None:
+    """Nothing changes that would trigger a new listing; the fault applied in two refreshes."""
+    place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
+    async with stage(SHORT_TIMEOUT if case.is_slow else 10.0) as running, stage() as healthy:
+        inject(running, place, case)
         await running.refresh()
         await running.harness.refresh()
         running.simulator.faults.clear()
@@ -99,21 +99,21 @@ async def test_failures_that_stand_still_are_named_right_once_the_fault_is_over(
         assert {key for key in domain(await running.harness.refresh()) if place.touches(key)} == right
 
 
-def strike(running: Stage, place: Place, health_error: Ailment) -> None:
-    source_id = None if place.is_listing else AILING
-    running.simulator.faults.add(replace(health_error.fault, operation=place.operation, source_id=source_id))
+def inject(running: Stage, place: FaultTarget, case: FaultCase) -> None:
+    source_id = None if place.is_listing else FAULTY_SOURCE
+    running.simulator.faults.add(replace(case.fault, operation=place.operation, source_id=source_id))
 
 
 def assert_served(
     served: Exposition,
-    place: Place,
-    health_error: Ailment,
+    place: FaultTarget,
+    case: FaultCase,
     healthy: dict[Series, float],
     *,
     before: dict[Series, float],
     is_stale: bool = False,
 ) -> None:
-    found, effect = domain(served), place.effect(health_error)
+    found, effect = domain(served), place.effect(case)
     is_kept = bool(before) and not is_stale
     failing = (
         blind(healthy)
@@ -128,37 +128,37 @@ def assert_served(
         sure = {(key, value) for key, value in found.items() if key[0] != "mms_failed_omitted"}
         assert sure <= healthy.items(), "what is lost is not there; nothing takes its place"
         assert untouched(place, found) == untouched(place, healthy)
-    elif place.is_listing and health_error.hides is not None:
-        hidden = ("source_id", str(health_error.hides))
-        assert [key for key, value in found.items() if hidden in key[1] and place.tells_success(key) and value] == []
+    elif place.is_listing and case.hides is not None:
+        hidden = ("source_id", str(case.hides))
+        assert [key for key, value in found.items() if hidden in key[1] and place.is_success_flag(key) and value] == []
         assert {key for key in found.items() if hidden not in key[0][1]} == {
             key for key in healthy.items() if hidden not in key[0][1]
         }
     else:
         assert untouched(place, found) == untouched(place, healthy)
-    assert_counted(served, place, health_error.reason if effect == "fails" else None)
+    assert_counted(served, place, case.reason if effect == "fails" else None)
     assert (effect == "loses") <= bool(served.by("mms_exporter_unexpected_values_total", "field"))
 
 
-def assert_counted(served: Exposition, place: Place, reason: str | None) -> None:
-    """Check that failures are counted for the operation that failed, and under the one reason."""
+def assert_counted(served: Exposition, place: FaultTarget, reason: str | None) -> None:
+    """Check that only the failed operation counts, under one reason."""
     failures = served.having("mms_api_request_failures_total")
     assert {dict(labels)["reason"] for labels in failures} == set(REASONS)
     counted = {(dict(labels)["operation"], dict(labels)["reason"]) for labels, count in failures.items() if count}
     assert counted == ({(place.operation, reason)} if reason else set())
 
 
-def untouched(place: Place, found: dict[Series, float]) -> dict[Series, float]:
-    """Return the figures of other operations; without the names of sources, which may be what is not so."""
+def untouched(place: FaultTarget, found: dict[Series, float]) -> dict[Series, float]:
+    """Return samples of other operations without source names."""
     return {
         (name, frozenset(pair for pair in labels if pair[0] != "source")): value
         for (name, labels), value in found.items()
-        if not place.touches((name, labels)) and not place.depends((name, labels))
+        if not place.touches((name, labels)) and not place.depends_on_objects((name, labels))
     }
 
 
 def blind(healthy: dict[Series, float]) -> dict[Series, float]:
-    """Return what is served of an account whose data sources never could be listed."""
+    """Return the samples of an account without any source list."""
     success = {key: 0.0 for key in healthy if key[0] in ("mms_up", "mms_refresh_success")}
     ran = ("mms_refresh_duration_seconds", frozenset({("account", "test"), ("collector", "datasources")}))
     return {**success, ran: 0.0}

@@ -1,4 +1,4 @@
-"""The endpoint's name, which is resolved in one refresh and not in the next."""
+"""The endpoint's DNS name resolves in one refresh and fails in the next."""
 
 import socket
 
@@ -15,18 +15,18 @@ FIGURES = ("mms_datasource_info", "mms_tables", "mms_partitions", "mms_jobs", "m
 
 
 async def unresolved(*_: object, **__: object) -> None:
-    """Stand for a name server that does not answer."""
+    """Simulate an unreachable name server."""
     raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
 
-async def test_a_name_that_cannot_be_resolved_any_more_leaves_what_was_read_and_is_told(
+async def test_a_dns_failure_keeps_the_values_and_is_reported(
     simulator: Simulator, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_on(simulator.url.replace("127.0.0.1", "localhost"))
     async with harness_on(config, clock) as harness:
         before = await harness.refresh()
         assert before.value("mms_up") == 1
-        await harness.client.close()  # so that a new connection is needed, and nothing is remembered of the name
+        await harness.client.close()  # a new connection is needed, and the DNS cache is empty
         monkeypatch.setattr(ThreadedResolver, "resolve", unresolved)
         served = await harness.refresh()
         assert served.value("mms_up") == 0
@@ -39,5 +39,5 @@ async def test_a_name_that_cannot_be_resolved_any_more_leaves_what_was_read_and_
 
 
 def reasons(served: Exposition) -> dict[str, float]:
-    """Return how many calls failed, by reason."""
+    """Return the failed requests by reason."""
     return served.by("mms_api_request_failures_total", "reason", operation="ListMmsDataSources")

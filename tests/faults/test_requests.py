@@ -1,4 +1,4 @@
-"""Requests as absurd as Hypothesis makes them, on the real process: a 4xx, at little cost, and no line in the log."""
+"""Arbitrary requests by Hypothesis on the real process: a 4xx at little cost, and no log line."""
 
 import itertools
 import socket
@@ -56,7 +56,7 @@ conditions = st.lists(st.tuples(st.sampled_from(FIELDS), odd_values), max_size=4
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def exporter(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    """Provide the program, serving."""
+    """Provide the running program."""
     folder: Path = tmp_path_factory.mktemp("requests")
     async with Simulator(World(WorldOptions(sources=2), clock=ManualClock()), identities=[IDENTITY]) as simulator:
         file = write_config(folder, simulator.url)
@@ -69,7 +69,7 @@ async def exporter(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ru
 
 
 def answer_to(exporter: Running, request: bytes, seconds: float = 10) -> bytes:
-    """Return the head of what is answered to some bytes; nothing where more of them are awaited."""
+    """Return the response head, empty while the server awaits bytes."""
     host, _, port = exporter.urls[0].removeprefix("http://").rpartition(":")
     answer = b""
     with (
@@ -83,12 +83,12 @@ def answer_to(exporter: Running, request: bytes, seconds: float = 10) -> bytes:
 
 
 def assert_is_one(answer: bytes) -> None:
-    """Check that an answer is one: what was asked for, or that it was wrong to ask."""
+    """Check for one response: success or a client error."""
     assert ANSWER.match(answer), answer[:200]
 
 
 def assert_is_answered(exporter: Running, request: bytes) -> None:
-    """Check that the answer is one, or that the request is not over yet: its body is awaited."""
+    """Check for a response, or that the body is awaited."""
     if any(mark in request.lower() for mark in AWAITED_BODY):
         assert_is_one(answer_to(exporter, request, seconds=0.2) or b"HTTP/1.1 200")
     else:
@@ -101,7 +101,7 @@ bounded = settings(max_examples=80, deadline=None, suppress_health_check=[Health
 @bounded
 @given(tokens, paths, headers, known_headers, st.binary(max_size=300))
 @example("GET", "/", [], [("Transfer-Encoding", "chunked")], b"ffffffffffffffff\r\n")
-def test_a_request_of_absurd_parts_is_answered(
+def test_an_arbitrary_request_is_answered(
     exporter: Running,
     method: str,
     path: str,
@@ -117,7 +117,7 @@ def test_a_request_of_absurd_parts_is_answered(
 def assert_page_is_answered(
     exporter: Running, page: bytes, query: bytes, fields: Iterable[tuple[bytes, bytes]] = ()
 ) -> None:
-    """Check that a page is answered to who asks for it so."""
+    """Check that a page is served to this request."""
     lines = [b"GET " + page + b"?" + query + b" HTTP/1.1", b"Host: x"]
     lines += [name + b": " + value for name, value in fields]
     assert_is_answered(exporter, b"\r\n".join(lines) + b"\r\n\r\n")
@@ -125,14 +125,14 @@ def assert_page_is_answered(
 
 @bounded
 @given(st.sampled_from(PAGES), queries, conditions)
-def test_a_page_that_is_asked_for_in_an_absurd_way_is_answered(
+def test_a_page_with_arbitrary_method_and_headers_is_answered(
     exporter: Running, page: bytes, query: bytes, fields: list[tuple[bytes, bytes]]
 ) -> None:
     assert_page_is_answered(exporter, page, query, fields)
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_with_any_odd_query_or_header_is_answered(exporter: Running, page: bytes) -> None:
+def test_a_page_with_an_unusual_query_or_header_is_answered(exporter: Running, page: bytes) -> None:
     for query in ODD_QUERIES:
         assert_page_is_answered(exporter, page, query)
     for field in itertools.product(FIELDS, ODD_VALUES):
@@ -141,7 +141,7 @@ def test_a_page_with_any_odd_query_or_header_is_answered(exporter: Running, page
 
 @bounded
 @given(st.binary(max_size=2000))
-def test_bytes_that_are_no_request_are_answered(exporter: Running, request_bytes: bytes) -> None:
+def test_arbitrary_bytes_are_answered(exporter: Running, request_bytes: bytes) -> None:
     answer = answer_to(exporter, request_bytes, seconds=0.2)
     if answer or b"\r\n\r\n" in request_bytes:
         assert_is_one(answer)
@@ -158,7 +158,7 @@ def test_bytes_that_are_no_request_are_answered(exporter: Running, request_bytes
     ],
     ids=["70 kB announced", "70 kB of body", "1 MB of body", "90 kB of headers", "200 kB of headers"],
 )
-def test_too_much_is_refused_and_costs_little(exporter: Running, request_bytes: bytes, status: bytes) -> None:
+def test_oversized_requests_are_rejected_at_little_cost(exporter: Running, request_bytes: bytes, status: bytes) -> None:
     before = resources_of(exporter.process.pid)
     for _ in range(50):
         assert answer_to(exporter, request_bytes).split()[1] == status
@@ -167,7 +167,7 @@ def test_too_much_is_refused_and_costs_little(exporter: Running, request_bytes: 
     assert after.threads <= before.threads
 
 
-def test_absurd_requests_cost_little_and_the_server_stays_up(exporter: Running) -> None:
+def test_arbitrary_requests_cost_little_and_the_server_stays_up(exporter: Running) -> None:
     before = resources_of(exporter.process.pid)
     for _ in range(300):
         answer = answer_to(exporter, b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nX: " + b"y" * 20_000 + b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Scrapers that misbehave, on the real process: none of them costs the others more than a moment, or the log a line."""
+"""Misbehaving scrapers on the real process: they delay others by a bounded time and add no log line."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
-from exporter.simulator import Simulator, happen
+from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
 from tests.processes import Running, serving, write_config
 from tests.soak.resources import resources_of
@@ -19,19 +19,19 @@ REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 SLOW_SCRAPERS = 30
 REQUESTS_OF_ONE = 20
 MOST_CONNECTIONS = 256
-"""As `docs/web-config.md` says, like what follows."""
+"""As documented in `docs/web-config.md`, like the following."""
 WAITING_BYTES = 320 * 1024
-"""What waits for one reader at the most."""
+"""Largest amount of buffered bytes per reader."""
 MOST_OF_KERNEL_BYTES = 4 * 2**20
-"""What a kernel takes of what is sent and not read, at the most (`net.ipv4.tcp_wmem`)."""
+"""Largest amount of sent and unread bytes in the kernel (`net.ipv4.tcp_wmem`)."""
 RESET = struct.pack("ii", 1, 0)
 
 
 @pytest.fixture
 async def exporter(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Running]:
-    """Provide the program serving a page of half a megabyte."""
+    """Provide the program with a page of 0.5 MB."""
     for _ in range(100):
-        happen(simulator.world, events.AddSource(moving=True))
+        apply_event(simulator.world, events.AddSource(moving=True))
     async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as running:
         await running.until_ready()
         yield running
@@ -39,17 +39,17 @@ async def exporter(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Runnin
 
 @contextmanager
 def connected(exporter: Running, receive_bytes: int | None = None) -> Iterator[socket.socket]:
-    """Provide a connection that is cut with RST at the end; its kernel takes little where that is given."""
+    """Provide a connection closed with RST, optionally with small buffer."""
     host, _, port = exporter.urls[0].removeprefix("http://").rpartition(":")
     with socket.socket() as connection:
         if receive_bytes is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)  # before the window is told
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)  # before the window is announced
         connection.connect((host, int(port)))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         yield connection
 
 
-async def test_scrapers_that_leave_at_once_are_not_worth_a_line(exporter: Running) -> None:
+async def test_early_disconnects_log_nothing(exporter: Running) -> None:
     for _ in range(100):
         with connected(exporter) as connection:
             connection.sendall(REQUEST)
@@ -59,8 +59,8 @@ async def test_scrapers_that_leave_at_once_are_not_worth_a_line(exporter: Runnin
     assert "level=error" not in ended.err.lower()
 
 
-async def test_two_hundred_scrape_at_once(exporter: Running) -> None:
-    """They get the same page, but for the exporter's own series behind it."""
+async def test_200_concurrent_scrapes(exporter: Running) -> None:
+    """They get the same page, except for the exporter's own series."""
     async with ClientSession(connector=TCPConnector(limit=0)) as session:
 
         async def scrape() -> bytes:
@@ -74,8 +74,8 @@ async def test_two_hundred_scrape_at_once(exporter: Running) -> None:
     assert set(pages) == {pages[0]}
 
 
-async def test_scrapers_that_read_a_byte_a_second_hold_up_nobody_and_hold_no_page_each(exporter: Running) -> None:
-    """Here they read one byte and then nothing for as long as the test takes, which is slower still."""
+async def test_slow_readers_delay_nobody_and_share_one_page(exporter: Running) -> None:
+    """Here they read one byte and then nothing until the end of the test, which is slower still."""
     size = len((await exporter.get("/metrics"))[1])
     before = resources_of(exporter.process.pid).resident_bytes
     with ExitStack() as stack:
@@ -91,7 +91,7 @@ async def test_scrapers_that_read_a_byte_a_second_hold_up_nobody_and_hold_no_pag
     assert grown < SLOW_SCRAPERS * WAITING_BYTES
 
 
-async def test_two_thousand_connections_are_not_held_all_at_once_and_leave_nothing_behind(exporter: Running) -> None:
+async def test_2000_connections_are_limited_and_leave_nothing_behind(exporter: Running) -> None:
     before = resources_of(exporter.process.pid)
     most_sockets = 0
     async with asyncio.timeout(60):

@@ -1,4 +1,4 @@
-"""Data sources that come and go, and change name, type or the type of their id: what is served is what there is."""
+"""Data sources that come and go, or change name, type or type of their id."""
 
 from collections.abc import Callable, Iterable
 
@@ -9,20 +9,20 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from exporter.exposition.text import Format
-from exporter.simulator import Fault, ManualClock, Simulator, happen
+from exporter.simulator import Fault, ManualClock, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.conftest import config_on
 from tests.exposition_parser import Exposition, read
-from tests.faults.stage import AILING, DOMAIN, STALE_AFTER, Series, domain
+from tests.faults.stage import DOMAIN, FAULTY_SOURCE, STALE_AFTER, Series, domain
 from tests.harness import harness_on
 
 FRESHNESS = {"mms_datasource_refresh_success", "mms_datasource_refresh_last_success_timestamp_seconds"}
-"""What stays of a data source for as long as it is known."""
+"""Labels that stay while a data source is known."""
 
 HOSTILE = 'x"} 1\nmms_up{account="forged"} 0\n# HELP mms_up forged\r\\ \u2028 \x00 🦆'
 
 
-async def test_after_every_change_the_next_refresh_is_what_a_new_exporter_would_serve(
+async def test_after_every_change_the_next_refresh_equals_a_new_exporter(
     simulator: Simulator, clock: ManualClock
 ) -> None:
     changes: list[events.Event] = [
@@ -37,15 +37,13 @@ async def test_after_every_change_the_next_refresh_is_what_a_new_exporter_would_
     async with harness_on(config, clock) as harness:
         await harness.refresh()
         for change in changes:
-            happen(simulator.world, change)
+            apply_event(simulator.world, change)
             served = domain(await harness.refresh())
             async with harness_on(config, clock) as new:
                 assert served == domain(await new.refresh()), change
 
 
-async def test_an_id_that_changes_its_type_costs_its_source_and_hides_no_other(
-    simulator: Simulator, clock: ManualClock
-) -> None:
+async def test_an_id_of_another_type_drops_only_its_source(simulator: Simulator, clock: ManualClock) -> None:
     source = {"source_id": "2000001"}
     async with harness_on(config_on(simulator.url), clock) as harness:
         before = await harness.refresh()
@@ -61,42 +59,44 @@ async def test_an_id_that_changes_its_type_costs_its_source_and_hides_no_other(
 
 
 @pytest.mark.parametrize(
-    "given", [str(AILING), f" {AILING}\n", [AILING], True], ids=["digits", "spaced", "list", "bool"]
+    "given",
+    [str(FAULTY_SOURCE), f" {FAULTY_SOURCE}\n", [FAULTY_SOURCE], True],
+    ids=["digits", "spaced", "list", "bool"],
 )
-async def test_a_source_whose_id_is_no_number_any_more_is_kept_until_stale_and_right_when_it_is_one_again(
+async def test_a_source_with_an_invalid_id_is_kept_until_stale_and_recovers(
     simulator: Simulator, clock: ManualClock, given: object
 ) -> None:
-    """Its row is lost, whatever else is right in it: a text of digits is not what the vendor documents."""
+    """Its row is dropped even if all else is right: the vendor documents an integer, not digits in a string."""
     config = config_on(simulator.url, refresh={"interval": "1s", "stale_after": f"{STALE_AFTER:g}s"})
     async with harness_on(config, clock) as harness:
         before = await harness.refresh()
-        row = msgspec.to_builtins(simulator.world.truth().data_sources()[AILING])
+        row = msgspec.to_builtins(simulator.world.truth().data_sources()[FAULTY_SOURCE])
         simulator.faults.add(
             Fault(kind="broken_rows", operation="ListMmsDataSources", rows=1, value={**row, "id": given})
         )
         kept = await harness.refresh()
-        assert figures(kept, AILING) == figures(before, AILING)
-        assert kept.value("mms_datasource_refresh_success", source_id=str(AILING)) == 0
+        assert figures(kept, FAULTY_SOURCE) == figures(before, FAULTY_SOURCE)
+        assert kept.value("mms_datasource_refresh_success", source_id=str(FAULTY_SOURCE)) == 0
         assert kept.value("mms_exporter_unexpected_values_total", field="row") == 1
         clock.advance(STALE_AFTER + 1)
         served = await harness.refresh()
         simulator.faults.clear()
         async with harness_on(config, clock) as new:
             healthy = await new.refresh()
-        assert not figures(served, AILING)
-        others = simulator.world.truth().data_sources().keys() - {AILING}
+        assert not figures(served, FAULTY_SOURCE)
+        others = simulator.world.truth().data_sources().keys() - {FAULTY_SOURCE}
         assert len(others) == 5
         assert [of_source(served, each) for each in others] == [of_source(healthy, each) for each in others]
         assert domain(await harness.refresh()) == domain(healthy)
 
 
 def of_source(served: Exposition, source_id: int) -> dict[Series, float]:
-    """Return what is served of a data source."""
+    """Return the samples of a data source."""
     return {key: value for key, value in domain(served).items() if ("source_id", str(source_id)) in key[1]}
 
 
 def figures(served: Exposition, source_id: int) -> dict[Series, float]:
-    """Return what is served of a data source, but for how fresh it is."""
+    """Return the samples of a data source without its freshness."""
     return {key: value for key, value in of_source(served, source_id).items() if key[0] not in FRESHNESS}
 
 
@@ -106,7 +106,7 @@ def figures(served: Exposition, source_id: int) -> dict[Series, float]:
 async def test_no_text_of_mms_can_forge_a_series_or_a_help_line(
     simulator: Simulator, clock: ManualClock, text_format: Format, families_in: Callable[[str], Iterable[Metric]]
 ) -> None:
-    """Every text of every object is hostile; each page has the same series as before, by family and number.
+    """Every text of every object is hostile; each page has the same number of series per family as before.
 
     The library's own parsers read it, too.
     """
@@ -115,7 +115,7 @@ async def test_no_text_of_mms_can_forge_a_series_or_a_help_line(
     config = config_on(simulator.url, watch=watch, tasks={"enabled": True})
     table = next(each for each in simulator.world.truth().tables(source_id) if each.id == 1)
     partition = next(simulator.world.truth().partitions(source_id))
-    happen(simulator.world, events.Fail(source_id=source_id, table_ids=(table.id,), partition_ids=(partition.id,)))
+    apply_event(simulator.world, events.Fail(source_id=source_id, table_ids=(table.id,), partition_ids=(partition.id,)))
     jobs = [job.id for job in simulator.world.truth().jobs(source_id)]
     objects = {"job": ("job_id", jobs), "table": ("table_id", [1]), "partition": ("partition_id", [partition.id])}
     async with harness_on(config, clock) as harness:
@@ -126,7 +126,7 @@ async def test_no_text_of_mms_can_forge_a_series_or_a_help_line(
             for field in fields - {"createTime", "lastUpdateTime", "eta", "lastDdlTime"}:
                 for each in ids:
                     raw = {"type": "set_text", "source_id": source_id, "field": field, "text": HOSTILE, name: each}
-                    happen(simulator.world, msgspec.convert(raw, events.SetText))
+                    apply_event(simulator.world, msgspec.convert(raw, events.SetText))
         await harness.refresh()
         page = harness.publisher.body(text_format, gzip=False)
     served = read(page)
@@ -143,5 +143,5 @@ def heads(page: bytes) -> list[bytes]:
 
 
 def sizes(served: Exposition) -> dict[str, int]:
-    """Return the number of series of each family that comes from MMS."""
+    """Return the number of series per MMS family."""
     return {name: len(samples) for name, samples in served.samples.items() if name in DOMAIN}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grafana.builder import meaning
+from grafana.builder import palette
 from tests.exported import exported_metrics
 from tests.grafana.checked_in import ALL_QUERIES, NAMES, ROOT, Asked, grouping_labels, panels, selectors
 from tests.programs import program
@@ -80,10 +80,10 @@ def test_every_recorded_series_is_one_that_the_rules_record() -> None:
 
 def test_colours_change_where_alerts_fire() -> None:
     thresholds = {
-        "mms:threshold:last_success_age:seconds": meaning.STALE_AFTER_SECONDS,
-        "mms:threshold:metadata_age:seconds": meaning.METADATA_AGE_SECONDS,
-        "mms:threshold:failed:ratio": meaning.FAILURE_RATIO,
-        "mms:threshold:throttled_requests:ratio": meaning.THROTTLED_RATIO,
+        "mms:threshold:last_success_age:seconds": palette.STALE_AFTER_SECONDS,
+        "mms:threshold:metadata_age:seconds": palette.METADATA_AGE_SECONDS,
+        "mms:threshold:failed:ratio": palette.FAILURE_RATIO,
+        "mms:threshold:throttled_requests:ratio": palette.THROTTLED_RATIO,
     }
     recorded = {rule.get("record"): str(rule["expr"]) for rule in _rules()}
     for name, value in thresholds.items():

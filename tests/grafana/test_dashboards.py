@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from grafana.builder import meaning
+from grafana.builder import palette
 from grafana.builder.__main__ import files
 from tests.grafana.checked_in import DIRECTORY, NAMES, ROOT, UIDS, Json, dashboard, panels
 
@@ -21,8 +21,8 @@ MEANINGS = {
     "Running": "blue",
     "Part done": "yellow",
     "Failed": "red",
-    "Pending": meaning.OTHER,
-    "Waiting": meaning.OTHER,
+    "Pending": palette.OTHER,
+    "Waiting": palette.OTHER,
 }
 ALL = {f"{name}: {panel['title']}": panel for name in NAMES for panel in panels(name)}
 
@@ -104,7 +104,7 @@ def test_a_column_of_numbers_has_its_unit_and_leaves_empty_cells_grey(panel: Jso
     for column in _number_columns(panel):
         assert looks[column]["unit"]
         empty = looks[column]["mappings"][-1]["options"]
-        assert empty == {"match": "null+nan", "result": {"text": "-", "color": meaning.OTHER}}
+        assert empty == {"match": "null+nan", "result": {"text": "-", "color": palette.OTHER}}
 
 
 @of_type("stat")
@@ -113,7 +113,7 @@ def test_a_figure_that_is_not_known_is_grey_and_never_an_old_one(panel: Json) ->
     assert panel["fieldConfig"]["defaults"]["noValue"] != "0"
     absent = panel["fieldConfig"]["defaults"]["mappings"][-1]["options"]
     assert absent["match"] == "null+nan"
-    assert absent["result"]["color"] == meaning.OTHER
+    assert absent["result"]["color"] == palette.OTHER
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -23,7 +23,7 @@ from exporter.retry.journal import Entry, Journal, RetryRun, job_prefix, new_ent
 from exporter.retry.planning import RetryPlan
 from exporter.retry.selection import RetrySelection, read_plan
 from exporter.retry.sending import RetryContext, create_jobs
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY
 from tests.virtual_time import loop_factories
@@ -81,7 +81,7 @@ class RetryEnv:
         return {name for name, status in self.statuses().items() if status == "FAILED"}
 
     def fail(self, share: float) -> None:
-        happen(self.world, events.Fail(source_id=SOURCE, share=share))
+        apply_event(self.world, events.Fail(source_id=SOURCE, share=share))
 
     def jobs(self) -> list[Job]:
         """Return the jobs that retries created."""
@@ -133,7 +133,7 @@ async def resume(env: RetryEnv, path: Path) -> tuple[Entry, ...]:
 def assert_made_once(env: RetryEnv, entries: tuple[Entry, ...]) -> None:
     assert {entry.state for entry in entries} == {"made"}
     assert env.jobs_by_name() == Counter(entry.name for entry in entries)
-    assert len(env.world.site(SOURCE).roster.created) == len(entries)
+    assert len(env.world.site(SOURCE).job_store.created) == len(entries)
     assert {job.id for job in env.jobs()} == {entry.job_id for entry in entries}
 
 

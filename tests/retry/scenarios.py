@@ -21,7 +21,7 @@ from exporter.errors import ExporterError
 from exporter.retry.failed_units import FailedUnitReader
 from exporter.retry.journal import read_run
 from exporter.retry.selection import RetrySelection
-from exporter.simulator import Fault, WorldOptions, happen
+from exporter.simulator import Fault, WorldOptions, apply_event
 from exporter.simulator.faults.fault_plan import Kind
 from exporter.simulator.world import events
 from tests.conftest import config_on
@@ -140,13 +140,13 @@ class Scenario:
     async def fail(self) -> None:
         rows = [row.id for row in self.env.world.truth().partitions(SOURCE) if row.status == "DONE"]
         if rows:
-            happen(self.env.world, events.Fail(source_id=SOURCE, partition_ids=(self.rng.choice(rows),)))
+            apply_event(self.env.world, events.Fail(source_id=SOURCE, partition_ids=(self.rng.choice(rows),)))
             self.failed_at = self.env.ticks()
 
     async def remove_job(self) -> None:
         jobs = self.env.jobs()
         if jobs and self.rng.random() < 0.3:
-            happen(self.env.world, events.RemoveJob(source_id=SOURCE, job_id=self.rng.choice(jobs).id))
+            apply_event(self.env.world, events.RemoveJob(source_id=SOURCE, job_id=self.rng.choice(jobs).id))
 
     def _can_resend(self, path: Path) -> bool:
         """Return whether none of the jobs in doubt was created."""
@@ -155,8 +155,8 @@ class Scenario:
 
     def _existing(self) -> list[str | None]:
         """Return the names of all existing jobs, listed or not."""
-        created = self.env.world.site(SOURCE).roster.created
-        return [each.job.name for each in created if each.is_made and not each.is_removed]
+        created = self.env.world.site(SOURCE).job_store.created
+        return [each.job.name for each in created if each.is_successful and not each.is_removed]
 
     async def _run(self, *, may_be_killed: bool = True, is_alone: bool = True, **given: Any) -> bool:
         """Run the command and check a successful result."""
@@ -200,7 +200,7 @@ class Scenario:
         if is_alone:
             assert not await FailedUnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
         names = {line.split()[2] for line in outcome.output.decode().splitlines()}
-        created = [each for each in self.env.world.site(SOURCE).roster.created if each.job.name in names]
+        created = [each for each in self.env.world.site(SOURCE).job_store.created if each.job.name in names]
         at = self.env.world.at(self.env.world.site(SOURCE))
         inventory = self.env.world.site(SOURCE).inventory
         statuses = {

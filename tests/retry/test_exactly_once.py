@@ -128,7 +128,7 @@ async def test_a_run_interrupted_during_a_request_can_be_resumed(env: RetryEnv) 
     with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
         env.simulator.faults.add(Fault(kind="drip", operation="CreateMmsJob", bytes_per_second=1))
         work = asyncio.create_task(env.create_all(journal))
-        await eventually(lambda: bool(env.world.site(SOURCE).roster.created))
+        await eventually(lambda: bool(env.world.site(SOURCE).job_store.created))
         work.cancel()
         with suppress(asyncio.CancelledError):
             await work

@@ -8,7 +8,7 @@ from pathlib import Path
 from exporter.retry.failed_recheck import FRESH_SECONDS, MAX_SINGLE_READS
 from exporter.retry.journal import Journal
 from exporter.retry.sending import create_jobs
-from exporter.simulator import happen
+from exporter.simulator import apply_event
 from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, env_on
 
@@ -18,7 +18,7 @@ def failed_ids(env: RetryEnv) -> list[int]:
 
 
 def fix(env: RetryEnv, *partition_ids: int) -> None:
-    happen(env.world, events.Mend(source_id=SOURCE, partition_ids=partition_ids))
+    apply_event(env.world, events.Succeed(source_id=SOURCE, partition_ids=partition_ids))
 
 
 def read_calls(env: RetryEnv) -> Counter[str]:
@@ -80,7 +80,7 @@ async def test_many_partitions_of_one_table_cost_one_list(tmp_path: Path) -> Non
 
 async def test_few_partitions_of_one_table_are_read_one_by_one(tmp_path: Path) -> None:
     async with env_on(replace(QUIET_WORLD, databases=1, tables=1, partitions=200, failure_rate=0.0), tmp_path) as env:
-        happen(env.world, events.Fail(source_id=SOURCE, partition_ids=partition_ids(env)))
+        apply_event(env.world, events.Fail(source_id=SOURCE, partition_ids=partition_ids(env)))
         with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
             env.simulator.calls_reset()
             await create_jobs(env.context(journal))

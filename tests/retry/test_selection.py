@@ -14,7 +14,7 @@ from exporter.retry.job_lookup import unfinished_jobs
 from exporter.retry.journal import Journal
 from exporter.retry.planning import MAX_UNITS
 from exporter.retry.selection import RetrySelection
-from exporter.simulator import Fault, WorldOptions, happen
+from exporter.simulator import Fault, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, UnitName, env_on
 
@@ -65,7 +65,7 @@ async def test_a_table_can_be_named_by_its_id(env: RetryEnv) -> None:
 async def test_names_match_exactly(env: RetryEnv) -> None:
     row = tables(env, "FAILED", has_partitions=False)[0]
     for number, text in enumerate(("orderXs%_", "orderXs%_2", "ORDERXS%_")):
-        happen(env.world, events.SetText(source_id=SOURCE, table_id=row.id + number, field="name", text=text))
+        apply_event(env.world, events.SetText(source_id=SOURCE, table_id=row.id + number, field="name", text=text))
     changed = await migrated(env, RetrySelection(tables=[f"{row.db_name}.orderXs%_"]))
     assert changed == {(row.db_name, "orderXs%_", "")}
 
@@ -78,7 +78,7 @@ async def test_a_table_that_shares_its_name_with_another_is_refused(
     monkeypatch.setattr(failed_units, "MAX_NAMES", max_names)
     row, other = tables(env, "FAILED", has_partitions=False)[0], tables(env, "DONE", has_partitions=True)[0]
     for name, text in (("dbName", row.db_name), ("name", row.name)):
-        happen(env.world, events.SetText(source_id=SOURCE, table_id=other.id, field=name, text=text or ""))
+        apply_event(env.world, events.SetText(source_id=SOURCE, table_id=other.id, field=name, text=text or ""))
     reason = "several tables of this database have this name, so a job over the name would migrate all of them"
     for selection in (RetrySelection(failed=True), RetrySelection(tables=[str(row.id)])):
         plan = await env.plan(selection)
@@ -163,9 +163,9 @@ async def test_values_with_awkward_characters_change_nothing(env: RetryEnv) -> N
     failed = [row for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED"]
     assert len(failed) >= 3
     for row, value in zip(failed, AWKWARD, strict=False):
-        happen(env.world, events.SetText(source_id=SOURCE, partition_id=row.id, field="value", text=value))
+        apply_event(env.world, events.SetText(source_id=SOURCE, partition_id=row.id, field="value", text=value))
         name = f"t{value}"
-        happen(env.world, events.SetText(source_id=SOURCE, table_id=row.table_id or 0, field="name", text=name))
+        apply_event(env.world, events.SetText(source_id=SOURCE, table_id=row.table_id or 0, field="name", text=name))
     wanted = env.failed()
     assert await migrated(env, RetrySelection(failed=True)) == wanted
 
@@ -207,7 +207,7 @@ async def test_many_failed_partitions_are_split_and_sent(tmp_path: Path, at_leas
 
 async def test_a_row_that_moves_between_two_pages_is_migrated(env: RetryEnv) -> None:
     row = next(row for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED")
-    fix = events.Mend(source_id=SOURCE, partition_ids=(row.id,))
+    fix = events.Succeed(source_id=SOURCE, partition_ids=(row.id,))
     env.simulator.page_size_cap = 3
     env.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsPartitions", event=fix, times=1))
     plan = await env.plan()
@@ -219,7 +219,7 @@ async def test_a_list_that_keeps_changing_is_an_error(env: RetryEnv) -> None:
     rows = [row.id for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED"]
     env.simulator.page_size_cap = len(rows) - 4
     for number in rows[:3]:
-        fix = events.Mend(source_id=SOURCE, partition_ids=(number,))
+        fix = events.Succeed(source_id=SOURCE, partition_ids=(number,))
         env.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsPartitions", event=fix, times=1))
         env.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsPartitions", times=1))
     with pytest.raises(MmsError, match="changed while it was read in each of 3 attempts"):

@@ -13,7 +13,7 @@ from exporter.retry.journal import Journal
 from exporter.retry.sending import SETTLE_SECONDS
 from exporter.retry.verification import MAX_SINGLE_READS, incomplete_units
 from exporter.retry.watching import MAX_FAILED_POLLS, watch
-from exporter.simulator import Fault, happen
+from exporter.simulator import Fault, apply_event
 from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, env_on
 
@@ -118,7 +118,7 @@ async def test_a_failed_unit_of_a_done_job_is_awaited_and_then_returned(env: Ret
 async def test_a_deleted_job_has_failed(env: RetryEnv) -> None:
     with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
         await env.create_all(journal)
-        happen(env.world, events.RemoveJob(source_id=SOURCE, job_id=journal.entries[0].job_id or 0))
+        apply_event(env.world, events.RemoveJob(source_id=SOURCE, job_id=journal.entries[0].job_id or 0))
         await watched(env, journal)
         assert (journal.entries[0].state, journal.entries[0].reason) == (
             "failed",
@@ -130,7 +130,7 @@ async def test_a_deleted_job_has_failed(env: RetryEnv) -> None:
 async def test_a_stopped_job_has_failed(env: RetryEnv) -> None:
     with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
         await env.create_all(journal)
-        happen(env.world, events.StopJob(source_id=SOURCE, job_id=journal.entries[0].job_id or 0))
+        apply_event(env.world, events.StopJob(source_id=SOURCE, job_id=journal.entries[0].job_id or 0))
         await watched(env, journal)
     assert (journal.entries[0].state, journal.entries[0].reason) == ("failed", "the job was stopped")
 

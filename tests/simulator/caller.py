@@ -1,4 +1,4 @@
-"""A plain caller that signs requests, and lets a test spoil any part of one."""
+"""A caller that signs requests, and can corrupt any part of one."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ CREDENTIAL = signing.Credential("LTAI-EXAMPLE", "not-a-secret")
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back."""
+    """A received response."""
 
     status: int
     headers: Mapping[str, str]
@@ -70,7 +70,7 @@ class Caller:
         nonce: str | None = None,
         then: Mapping[str, str | None] | None = None,
     ) -> Reply:
-        """Sign and send; the headers `then` are changed, or left out, after signing."""
+        """Sign and send; `then` changes or removes headers after signing."""
         host = self.url.removeprefix("http://")
         text = signing.canonical_query((query or {}).items())
         headers: dict[str, str | None] = {
@@ -98,7 +98,7 @@ class Caller:
             return Reply(response.status, response.headers, await response.read())
 
     async def control(self, method: str, name: str, body: object = None) -> Reply:
-        """Call one of the simulator's own endpoints."""
+        """Call a control endpoint."""
         raw = None if body is None else json.dumps(body).encode()
         return await self.send(method, f"/_simulator/{name}", {}, raw)
 

@@ -1,4 +1,4 @@
-"""A small world that stands still, the simulator that serves it, and a caller."""
+"""A small paused world, the simulator that serves it, and a caller."""
 
 from collections.abc import AsyncIterator
 

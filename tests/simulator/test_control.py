@@ -1,4 +1,4 @@
-"""The control endpoints do over HTTP what the Python API does, and say what is wrong with a request."""
+"""The control endpoints offer the Python API over HTTP, and explain invalid requests."""
 
 import aiohttp
 import pytest
@@ -10,7 +10,7 @@ from .caller import CREDENTIAL, Caller
 SOURCE = 2000001
 
 
-async def test_a_fault_is_added_listed_and_ended(caller: Caller) -> None:
+async def test_a_fault_is_added_listed_and_removed(caller: Caller) -> None:
     fault = {"kind": "error", "operation": "ListMmsJobs", "status": 503, "code": "ServiceUnavailable"}
     added = (await caller.control("POST", "faults", fault)).json
     assert (await caller.get("ListMmsJobs", f"/{SOURCE}/jobs")).code == (503, "ServiceUnavailable")
@@ -20,14 +20,14 @@ async def test_a_fault_is_added_listed_and_ended(caller: Caller) -> None:
     assert (await caller.get("ListMmsJobs", f"/{SOURCE}/jobs")).status == 200
 
 
-async def test_all_faults_are_ended_at_once(caller: Caller, simulator: Simulator) -> None:
+async def test_all_faults_are_removed_at_once(caller: Caller, simulator: Simulator) -> None:
     for _ in range(2):
         await caller.control("POST", "faults", {"kind": "empty"})
     await caller.control("DELETE", "faults")
     assert not simulator.faults.known()
 
 
-async def test_an_event_happens(caller: Caller, world: World) -> None:
+async def test_an_event_is_applied(caller: Caller, world: World) -> None:
     reply = await caller.control("POST", "events", {"type": "add_source", "name": "fresh"})
     assert world.truth().data_source(reply.json["result"]).name == "fresh"
 
@@ -40,13 +40,13 @@ async def test_calls_are_counted_and_reset(caller: Caller) -> None:
     assert (await caller.control("GET", "calls")).json == []
 
 
-async def test_a_clock_is_moved_by_hand(caller: Caller, clock: ManualClock) -> None:
+async def test_a_manual_clock_advances(caller: Caller, clock: ManualClock) -> None:
     before = clock()
     assert (await caller.control("POST", "clock", {"advance": 60})).json == {"now": before + 60, "speed": None}
     assert (await caller.control("GET", "clock")).json["now"] == before + 60
 
 
-async def test_a_clock_that_runs_by_itself_is_not_moved() -> None:
+async def test_a_scaled_clock_cannot_be_advanced() -> None:
     world = World(WorldOptions(sources=1), clock=ScaledClock(0.0, 60.0))
     async with Simulator(world) as simulator, aiohttp.ClientSession() as session:
         caller = Caller(session, simulator.url)
@@ -84,16 +84,18 @@ async def test_the_state_names_the_sources_and_no_secret(caller: Caller) -> None
         ("POST", "identities", {"access_key_id": "x"}),
     ],
 )
-async def test_nonsense_is_refused_with_a_reason(caller: Caller, method: str, name: str, body: object) -> None:
+async def test_an_invalid_request_is_rejected_with_a_reason(
+    caller: Caller, method: str, name: str, body: object
+) -> None:
     reply = await caller.control(method, name, body)
     assert reply.status == 400
     assert reply.json["error"]
 
 
-async def test_an_event_about_nothing_is_not_found(caller: Caller) -> None:
+async def test_an_event_for_a_missing_object_is_not_found(caller: Caller) -> None:
     assert (await caller.control("POST", "events", {"type": "stall", "source_id": 1})).status == 404
 
 
-async def test_nobody_signs_and_no_call_is_counted(caller: Caller, simulator: Simulator) -> None:
+async def test_control_requests_are_unsigned_and_not_counted(caller: Caller, simulator: Simulator) -> None:
     assert (await caller.control("GET", "state")).status == 200
     assert not simulator.calls

@@ -1,4 +1,4 @@
-"""CreateMmsJob migrates exactly its scope, of that only what is not done, and refuses what does not exist."""
+"""CreateMmsJob migrates the unfinished units of its scope, and rejects unknown objects."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from exporter.mms import models
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import creation, events
 
 from .caller import Caller
@@ -17,7 +17,7 @@ JOBS = f"/{SOURCE}/jobs"
 
 @pytest.fixture
 def world(clock: ManualClock) -> World:
-    """Return a source in which nothing moves by itself, and a good part has failed or was never tried."""
+    """Provide a static source with many failed and new units."""
     options = WorldOptions(
         sources=1, idle_share=1.0, special_sources=False, tables=30, failure_rate=0.2, untouched_share=0.3
     )
@@ -25,7 +25,7 @@ def world(clock: ManualClock) -> World:
 
 
 class Units:
-    """Every unit of the source by its database, table and value, with its status."""
+    """Status of each unit by database, table and value."""
 
     def __init__(self, world: World) -> None:
         truth = world.truth()
@@ -42,7 +42,7 @@ class Units:
 
 
 async def _created(caller: Caller, clock: ManualClock, body: object) -> dict[str, Any]:
-    """Create a job, wait until it exists, and return its row."""
+    """Create a job, wait for it, and return its row."""
     number = (await caller.post("CreateMmsJob", JOBS, body)).data["asyncTaskId"]
     clock.advance(15)
     task = (await caller.get("GetMmsAsyncTask", f"/{SOURCE}/asyncTasks/{number}")).data
@@ -73,14 +73,14 @@ SCOPES: list[tuple[dict[str, Any], Callable[[str | None, str | None, str], bool]
 @pytest.mark.parametrize(
     ("body", "holds"), SCOPES, ids=lambda value: "+".join(value) if isinstance(value, dict) else ""
 )
-async def test_a_scope_is_migrated_and_nothing_else(
+async def test_only_the_scope_is_migrated(
     caller: Caller,
     clock: ManualClock,
     world: World,
     body: dict[str, Any],
     holds: Callable[[str | None, str | None, str], bool],
 ) -> None:
-    happen(world, events.Fail(source_id=SOURCE, share=0.3))
+    apply_event(world, events.Fail(source_id=SOURCE, share=0.3))
     before = Units(world)
     job = await _created(caller, clock, body)
     clock.advance(world.options.job_seconds)
@@ -98,7 +98,7 @@ async def test_a_scope_is_migrated_and_nothing_else(
         ("ds >= '20240103' and ds != 20240105", lambda value: value[3:11] >= "20240103" and value[3:11] != "20240105"),
     ],
 )
-async def test_partition_filters_choose_by_value(
+async def test_partition_filters_select_by_value(
     caller: Caller, clock: ManualClock, world: World, expression: str, keep: Callable[[str], bool]
 ) -> None:
     table = _partitioned(world, "INIT")
@@ -113,7 +113,7 @@ async def test_partition_filters_choose_by_value(
 
 
 async def test_partitions_are_migrated_by_id(caller: Caller, clock: ManualClock, world: World) -> None:
-    happen(world, events.Fail(source_id=SOURCE, share=0.5))
+    apply_event(world, events.Fail(source_id=SOURCE, share=0.5))
     failed = [row for row in world.truth().partitions(SOURCE) if row.status == "FAILED"]
     chosen = [row for row in failed if row.db_name == failed[0].db_name][:5]
     before = Units(world)
@@ -123,7 +123,7 @@ async def test_partitions_are_migrated_by_id(caller: Caller, clock: ManualClock,
     assert (job["type"], sorted(job["config"]["partitions"])) == ("Partitions", sorted(row.id for row in chosen))
 
 
-async def test_a_job_goes_from_init_over_doing_to_done(caller: Caller, clock: ManualClock, world: World) -> None:
+async def test_a_job_is_init_then_doing_then_done(caller: Caller, clock: ManualClock, world: World) -> None:
     row = await _created(caller, clock, {"srcDbName": "sales", "name": "again"})
     assert row["createTime"].strip() == world.site(SOURCE).time(world.seconds())
     seen = [(row["status"], row["taskDone"])]
@@ -139,14 +139,14 @@ async def test_a_job_goes_from_init_over_doing_to_done(caller: Caller, clock: Ma
     assert seen[-1] == ("DONE", row["taskNum"])
 
 
-async def test_what_failed_is_counted_as_a_retry(caller: Caller, clock: ManualClock, world: World) -> None:
-    happen(world, events.Fail(source_id=SOURCE, table_ids=(1,)))
+async def test_a_failed_unit_counts_as_a_retry(caller: Caller, clock: ManualClock, world: World) -> None:
+    apply_event(world, events.Fail(source_id=SOURCE, table_ids=(1,)))
     row = await _created(caller, clock, {"srcDbName": "sales", "tables": ["orders"]})
     tasks = await caller.everything("ListMmsTasks", f"/{SOURCE}/tasks", jobId=row["id"])
     assert {task["retriedTimes"] for task in tasks} == {1}
 
 
-async def test_a_job_with_nothing_left_to_do_is_done(caller: Caller, clock: ManualClock, world: World) -> None:
+async def test_a_job_without_pending_units_is_done(caller: Caller, clock: ManualClock, world: World) -> None:
     done = next(table for table in world.truth().tables(SOURCE) if table.status == "DONE")
     row = await _created(caller, clock, {"srcDbName": done.db_name, "tables": [done.name]})
     assert (row["status"], row["taskNum"], row["taskDone"]) == ("DONE", 0, 0)
@@ -181,29 +181,27 @@ async def test_retries_fail_at_their_rate(clock: ManualClock) -> None:
         ({"srcDbName": 5}, (400, "InvalidParameter.Body")),
     ],
 )
-async def test_a_scope_that_cannot_be_is_refused(
-    caller: Caller, world: World, body: object, code: tuple[int, str]
-) -> None:
+async def test_an_invalid_scope_is_rejected(caller: Caller, world: World, body: object, code: tuple[int, str]) -> None:
     before = Units(world).status
     assert (await caller.post("CreateMmsJob", JOBS, body)).code == code
     assert Units(world).status == before
-    assert not world.site(SOURCE).roster.created
+    assert not world.site(SOURCE).job_store.created
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"name":"\\ud800"}', b"\xff", b"[" * 100_000])
-async def test_a_body_that_is_no_json_object_is_refused(caller: Caller, body: bytes) -> None:
+async def test_a_body_other_than_a_json_object_is_rejected(caller: Caller, body: bytes) -> None:
     reply = await caller.call("CreateMmsJob", JOBS, method="POST", body=body)
     assert reply.code == (400, "InvalidParameter.Body")
 
 
-async def test_partitions_of_another_database_are_refused(caller: Caller, world: World) -> None:
+async def test_partitions_of_another_database_are_rejected(caller: Caller, world: World) -> None:
     row = next(row for row in world.truth().partitions(SOURCE) if row.db_name != "sales")
     reply = await caller.post("CreateMmsJob", JOBS, {"srcDbName": "sales", "partitions": [row.id]})
     assert reply.code == (400, "InvalidParameter.partitions")
 
 
 async def test_two_jobs_do_not_migrate_a_unit_twice(caller: Caller, clock: ManualClock) -> None:
-    """The second job's scope has nothing left once the first is under way."""
+    """The second job has nothing to do after the first has started."""
     await _created(caller, clock, {"srcDbName": "sales"})
     clock.advance(200)
     running = (await caller.get("ListMmsJobs", JOBS)).rows[0]
@@ -222,7 +220,7 @@ async def test_a_lost_answer_leaves_a_job_behind(
     assert (await caller.get("ListMmsJobs", JOBS, name="token-1")).data["total"] == 1
 
 
-async def test_an_asynchronous_task_that_fails_makes_no_job(clock: ManualClock) -> None:
+async def test_a_failed_asynchronous_task_creates_no_job(clock: ManualClock) -> None:
     options = WorldOptions(sources=1, idle_share=1.0, special_sources=False, async_task_failure_rate=1)
     world = World(options, clock=clock)
     site = world.site(SOURCE)
@@ -234,12 +232,10 @@ async def test_an_asynchronous_task_that_fails_makes_no_job(clock: ManualClock) 
     assert (Units(world).status, len(list(world.truth().jobs(SOURCE)))) == before
 
 
-async def test_a_job_that_is_deleted_is_gone_and_migrates_nothing_more(
-    caller: Caller, clock: ManualClock, world: World
-) -> None:
+async def test_a_deleted_job_disappears_and_migrates_nothing(caller: Caller, clock: ManualClock, world: World) -> None:
     row = await _created(caller, clock, {"srcDbName": "sales"})
     before = Units(world)
-    happen(world, events.RemoveJob(source_id=SOURCE, job_id=row["id"]))
+    apply_event(world, events.RemoveJob(source_id=SOURCE, job_id=row["id"]))
     clock.advance(world.options.job_seconds)
     assert row["id"] not in {job.id for job in world.truth().jobs(SOURCE)}
     assert not Units(world).changed_since(before)

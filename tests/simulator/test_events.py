@@ -1,8 +1,8 @@
-"""Events on command change the world as they say, and nothing else."""
+"""Events change what they name, and nothing else."""
 
 import pytest
 
-from exporter.simulator import ManualClock, World, WorldOptions, happen
+from exporter.simulator import ManualClock, World, WorldOptions, apply_event
 from exporter.simulator.api.error_answers import Refusal
 from exporter.simulator.world import events
 
@@ -14,20 +14,20 @@ def world(clock: ManualClock) -> World:
     return World(WorldOptions(sources=2, special_sources=False, idle_share=0, incidents=False), clock=clock)
 
 
-def test_a_source_appears_and_is_gone_for_good(world: World) -> None:
-    added = happen(world, events.AddSource(name="fresh", source_type="Snowflake"))
+def test_a_source_is_added_and_removed_permanently(world: World) -> None:
+    added = apply_event(world, events.AddSource(name="fresh", source_type="Snowflake"))
     row = world.truth().data_source(added)
     assert (row.name, row.type) == ("fresh", "Snowflake")
-    happen(world, events.RemoveSource(source_id=added))
+    apply_event(world, events.RemoveSource(source_id=added))
     assert added not in world.truth().data_sources()
     with pytest.raises(Refusal, match="does not exist"):
         world.site(added)
-    assert happen(world, events.AddSource()) == added + 1
+    assert apply_event(world, events.AddSource()) == added + 1
 
 
 def test_a_source_is_renamed_and_changes_its_type(world: World) -> None:
-    happen(world, events.RenameSource(source_id=SOURCE, name="other"))
-    happen(world, events.SetType(source_id=SOURCE, source_type="HiVe"))
+    apply_event(world, events.RenameSource(source_id=SOURCE, name="other"))
+    apply_event(world, events.SetType(source_id=SOURCE, source_type="HiVe"))
     row = world.truth().data_source(SOURCE)
     assert (row.id, row.name, row.type) == (SOURCE, "other", "HiVe")
     assert next(world.truth().jobs(SOURCE)).source_name == "other"
@@ -40,15 +40,15 @@ def test_a_source_is_renamed_and_changes_its_type(world: World) -> None:
         (events.Stall(source_id=SOURCE), events.Stall(source_id=SOURCE, stalled=False), True),
     ],
 )
-def test_nothing_is_migrated_while_a_source_stands(
+def test_a_paused_source_migrates_nothing(
     clock: ManualClock,
     world: World,
     begin: events.Event,
     end: events.Event,
     online: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    """And then it goes on where it was, while the others went on all the time."""
-    happen(world, begin)
+    """Then it continues from the same state, while the others kept moving."""
+    apply_event(world, begin)
     before = world.truth()
     held, free = before.data_source(SOURCE), before.data_source(SOURCE + 1)
     jobs = list(before.jobs(SOURCE))
@@ -57,20 +57,20 @@ def test_nothing_is_migrated_while_a_source_stands(
     assert list(world.truth().jobs(SOURCE)) == jobs
     assert held.agent_is_online is online
     assert world.truth().data_source(SOURCE + 1) != free
-    happen(world, end)
+    apply_event(world, end)
     clock.advance(7200)
     assert world.truth().data_source(SOURCE) != held
     assert world.truth().data_source(SOURCE).agent_is_online
 
 
-def test_two_reasons_to_stand_must_both_end(clock: ManualClock, world: World) -> None:
-    happen(world, events.Stall(source_id=SOURCE))
-    happen(world, events.SetAgent(source_id=SOURCE, online=False))
+def test_both_reasons_of_a_pause_must_end(clock: ManualClock, world: World) -> None:
+    apply_event(world, events.Stall(source_id=SOURCE))
+    apply_event(world, events.SetAgent(source_id=SOURCE, online=False))
     before = world.at(world.site(SOURCE)).moment
-    happen(world, events.Stall(source_id=SOURCE, stalled=False))
+    apply_event(world, events.Stall(source_id=SOURCE, stalled=False))
     clock.advance(100)
     assert world.at(world.site(SOURCE)).moment == before
-    happen(world, events.SetAgent(source_id=SOURCE, online=True))
+    apply_event(world, events.SetAgent(source_id=SOURCE, online=True))
     clock.advance(100)
     assert world.at(world.site(SOURCE)).moment == pytest.approx(before + 100)
 
@@ -80,28 +80,30 @@ def test_named_tables_and_partitions_fail_at_once(world: World) -> None:
     table = next(table for table in truth.tables(SOURCE) if table.has_partitions and table.status == "DONE")
     other = next(row for row in truth.partitions(SOURCE) if row.table_id != table.id and row.status == "DONE")
     failed_before = {row.id for row in truth.partitions(SOURCE) if row.status == "FAILED"}
-    result = happen(world, events.Fail(source_id=SOURCE, table_ids=(table.id,), partition_ids=(other.id,)))
+    result = apply_event(world, events.Fail(source_id=SOURCE, table_ids=(table.id,), partition_ids=(other.id,)))
     failed = {row.id for row in world.truth().partitions(SOURCE) if row.status == "FAILED"}
     expected = {row.id for row in truth.partitions(SOURCE) if row.table_id == table.id} | {other.id}
     assert failed - failed_before == expected
     assert result == len(expected)
 
 
-def test_what_failed_is_mended(world: World) -> None:
+def test_failed_units_are_completed(world: World) -> None:
     truth = world.truth()
     table = next(table for table in truth.tables(SOURCE) if not table.has_partitions)
     partition = next(row for row in truth.partitions(SOURCE) if row.status == "DONE")
-    happen(world, events.Fail(source_id=SOURCE, table_ids=(table.id,), partition_ids=(partition.id,)))
-    assert happen(world, events.Mend(source_id=SOURCE, table_ids=(table.id,), partition_ids=(partition.id,))) == 2
-    mended = world.truth()
-    tables = {row.id: row.status for row in mended.tables(SOURCE)}
-    partitions = {row.id: row.status for row in mended.partitions(SOURCE)}
+    apply_event(world, events.Fail(source_id=SOURCE, table_ids=(table.id,), partition_ids=(partition.id,)))
+    assert (
+        apply_event(world, events.Succeed(source_id=SOURCE, table_ids=(table.id,), partition_ids=(partition.id,))) == 2
+    )
+    after = world.truth()
+    tables = {row.id: row.status for row in after.tables(SOURCE)}
+    partitions = {row.id: row.status for row in after.partitions(SOURCE)}
     assert (tables[table.id], partitions[partition.id]) == ("DONE", "DONE")
 
 
 def test_a_share_fails(world: World) -> None:
     units = sum(table.partitions or 1 for table in world.truth().tables(SOURCE))
-    result = happen(world, events.Fail(source_id=SOURCE, share=0.25))
+    result = apply_event(world, events.Fail(source_id=SOURCE, share=0.25))
     assert 0.1 * units < result < 0.4 * units
 
 
@@ -116,22 +118,22 @@ def test_a_share_fails(world: World) -> None:
         events.SetText(source_id=SOURCE, field="tableNum", text="12"),
     ],
 )
-def test_what_does_not_exist_cannot_happen(world: World, event: events.Event) -> None:
+def test_an_event_for_a_missing_object_is_rejected(world: World, event: events.Event) -> None:
     with pytest.raises(Refusal):
-        happen(world, event)
+        apply_event(world, event)
 
 
-def test_a_stopped_job_stays_unfinished_and_its_work_is_broken_off(clock: ManualClock, world: World) -> None:
+def test_a_stopped_job_stays_unfinished_and_its_tasks_are_aborted(clock: ManualClock, world: World) -> None:
     site = world.site(SOURCE)
-    job = next(job for job in site.roster.unfinished(world.at(site)) if job.stopped_at is None)
-    happen(world, events.StopJob(source_id=SOURCE, job_id=job.id))
+    job = next(job for job in site.job_store.unfinished(world.at(site)) if job.stopped_at is None)
+    apply_event(world, events.StopJob(source_id=SOURCE, job_id=job.id))
     before = next(row for row in world.truth().jobs(SOURCE) if row.id == job.id)
     clock.advance(36_000)
     after = next(row for row in world.truth().jobs(SOURCE) if row.id == job.id)
     assert after == before
     assert (after.stopped, after.status in {"INIT", "DOING"}) == (True, True)
     at = world.at(site)
-    found = site.roster.find(job.id, at)
+    found = site.job_store.find(job.id, at)
     assert found is not None
     broken_off = [task for task in found.tasks(at.moment) if task.status == "INIT"]
     units = [(task.table, unit) for task in broken_off for unit in task.plan.units]
@@ -143,14 +145,14 @@ def test_a_stopped_job_stays_unfinished_and_its_work_is_broken_off(clock: Manual
 def test_texts_can_be_hostile(world: World, text: str) -> None:
     site = world.site(SOURCE)
     partition = next(world.truth().partitions(SOURCE))
-    happen(world, events.SetText(source_id=SOURCE, field="name", text=text))
-    happen(world, events.SetText(source_id=SOURCE, field="name", text=text, table_id=2))
-    happen(world, events.SetText(source_id=SOURCE, field="value", text=text, partition_id=partition.id))
-    happen(world, events.SetText(source_id=SOURCE, field="eta", text=text, job_id=1))
+    apply_event(world, events.SetText(source_id=SOURCE, field="name", text=text))
+    apply_event(world, events.SetText(source_id=SOURCE, field="name", text=text, table_id=2))
+    apply_event(world, events.SetText(source_id=SOURCE, field="value", text=text, partition_id=partition.id))
+    apply_event(world, events.SetText(source_id=SOURCE, field="eta", text=text, job_id=1))
     truth = world.truth()
     assert truth.data_source(SOURCE).name == text.strip()
     assert next(table for table in truth.tables(SOURCE) if table.id == 2).name == text.strip()
     assert next(truth.partitions(SOURCE)).value == text.strip()
-    job = site.roster.find(1, world.at(site))
+    job = site.job_store.find(1, world.at(site))
     assert job is not None
     assert site.job_eta(job) == text

@@ -1,4 +1,4 @@
-"""Each fault, observed on the wire."""
+"""Each fault, observed over HTTP."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ async def test_throttling_with_and_without_a_wait(
     assert reply.headers.get("x-acs-retry-after") == (None if wait is None else "1500")
 
 
-async def test_a_hang_lasts_until_the_client_leaves(caller: Caller, simulator: Simulator) -> None:
+async def test_a_hang_lasts_until_the_client_disconnects(caller: Caller, simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="hang"))
     call = asyncio.create_task(caller.get(LIST))
     await _arrived(simulator, 1)
@@ -60,17 +60,15 @@ async def test_a_hang_lasts_until_the_client_leaves(caller: Caller, simulator: S
 
 
 async def test_a_reset_before_the_answer(caller: Caller, simulator: Simulator, world: World) -> None:
-    """With a POST: aiohttp sends a GET that was cut off again by itself."""
+    """With a POST, because aiohttp retries an interrupted GET by itself."""
     simulator.faults.add(Fault(kind="reset"))
     with pytest.raises(aiohttp.ClientOSError, match="reset"):
         await caller.post("CreateMmsJob", JOBS, {"srcDbName": "sales"})
-    assert not world.site(SOURCE).roster.created
+    assert not world.site(SOURCE).job_store.created
 
 
-async def test_a_request_that_the_client_library_sends_again_is_seen_through(
-    caller: Caller, simulator: Simulator
-) -> None:
-    """Its nonce was used by the first, which was checked before it was cut off."""
+async def test_a_request_resent_by_the_client_library_is_rejected(caller: Caller, simulator: Simulator) -> None:
+    """The first request used its nonce before the reset."""
     reply = await _with(caller, simulator, Fault(kind="reset", times=1))
     assert (reply.code, simulator.calls[LIST, None]) == ((400, "SignatureNonceUsed"), 2)
 
@@ -88,7 +86,7 @@ async def test_a_short_body(caller: Caller, simulator: Simulator) -> None:
 
 
 async def test_a_slow_drip(caller: Caller, simulator: Simulator) -> None:
-    """The answer is whole in the end, and takes as long as its length says."""
+    """The answer is complete, and takes as long as its length implies."""
     whole = await caller.get(LIST)
     begun = time.monotonic()
     reply = await _with(caller, simulator, Fault(kind="drip", bytes_per_second=len(whole.raw) * 4))
@@ -127,7 +125,7 @@ async def test_chosen_nulls(caller: Caller, simulator: Simulator) -> None:
     assert all(row["name"] for row in rows[2:])
 
 
-async def test_nothing_but_nulls(caller: Caller, simulator: Simulator) -> None:
+async def test_all_fields_null(caller: Caller, simulator: Simulator) -> None:
     rows = (await _with(caller, simulator, Fault(kind="nulls"))).rows
     assert all(value is None for row in rows for value in row.values())
 
@@ -150,7 +148,7 @@ async def test_broken_rows(caller: Caller, simulator: Simulator, value: Any) -> 
     assert isinstance(rows[1], dict)
 
 
-async def test_a_single_object_is_spoilt_too(caller: Caller, simulator: Simulator) -> None:
+async def test_a_single_object_is_corrupted_too(caller: Caller, simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="unknown_status", value="SLEEPING"))
     assert (await caller.get("GetMmsTable", f"/{SOURCE}/tables/1")).data["status"] == "SLEEPING"
 
@@ -160,21 +158,21 @@ async def test_an_unknown_status(caller: Caller, simulator: Simulator) -> None:
     assert not {row["status"] for row in rows} & set(models.DATA_SOURCE_STATUSES)
 
 
-async def test_an_answer_without_end(caller: Caller, simulator: Simulator) -> None:
-    """It goes on for as long as somebody reads; here for 4 MiB."""
+async def test_an_endless_answer(caller: Caller, simulator: Simulator) -> None:
+    """It continues until the client disconnects; here after 4 MiB."""
     simulator.faults.add(Fault(kind="endless"))
     read = await _read_at_least(caller, 1 << 22)
     assert read.headers["Transfer-Encoding"] == "chunked"
 
 
-async def test_a_huge_answer_that_says_so(caller: Caller, simulator: Simulator) -> None:
+async def test_a_huge_answer_with_its_length(caller: Caller, simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="huge", size=1 << 30))
     read = await _read_at_least(caller, 1 << 20)
     assert read.headers["Content-Length"] == str(1 << 30)
 
 
 async def _read_at_least(caller: Caller, size: int) -> aiohttp.ClientResponse:
-    """Read the beginning of a list's answer, then leave."""
+    """Read the beginning of a list's answer, then disconnect."""
     whole = caller.session.request
     kept: list[aiohttp.ClientResponse] = []
 
@@ -215,8 +213,8 @@ async def test_rows_move_between_pages(caller: Caller, simulator: Simulator, shi
     assert (len(set(ids)), set(true) - set(ids)) == ((5, {true[5]}) if seen == "twice" else (6, {true[3]}))
 
 
-async def test_the_world_moves_behind_an_answer(caller: Caller, simulator: Simulator, world: World) -> None:
-    """The rows of the second page move up by the one that left the first, and `total` is one less."""
+async def test_an_event_is_applied_after_an_answer(caller: Caller, simulator: Simulator, world: World) -> None:
+    """The rows of page 2 move up by the one removed from page 1, and `total` decreases by 1."""
     true = [source.id for source in world.sites()]
     gone = events.RemoveSource(source_id=true[0])
     simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsDataSources", event=gone, times=1))
@@ -225,7 +223,7 @@ async def test_the_world_moves_behind_an_answer(caller: Caller, simulator: Simul
     assert [first["objectList"][0]["id"], second["objectList"][0]["id"]] == [true[0], true[2]]
 
 
-async def test_a_total_that_lies(caller: Caller, simulator: Simulator) -> None:
+async def test_a_wrong_total(caller: Caller, simulator: Simulator) -> None:
     data = (await _with(caller, simulator, Fault(kind="total", total=100))).data
     assert (data["total"], len(data["objectList"])) == (100, 7)
 
@@ -237,7 +235,7 @@ async def test_a_page_cap_that_changes(caller: Caller, simulator: Simulator) -> 
 
 
 @pytest.mark.parametrize(("kind", "third_page"), [("lost_row", [6, 8]), ("repeated_row", [6, 0, 8])])
-async def test_a_page_that_lacks_or_repeats_a_row(
+async def test_a_page_omits_or_repeats_a_row(
     caller: Caller, simulator: Simulator, kind: Kind, third_page: list[int]
 ) -> None:
     whole = await caller.everything("ListMmsJobs", JOBS)
@@ -248,12 +246,12 @@ async def test_a_page_that_lacks_or_repeats_a_row(
     assert [[places[row["id"]] for row in page.rows] for page in pages] == [[0, 1, 2], [3, 4, 5], third_page]
 
 
-async def test_a_row_beyond_the_end_of_a_page_is_its_last(caller: Caller, simulator: Simulator) -> None:
+async def test_a_row_index_beyond_the_page_means_its_last_row(caller: Caller, simulator: Simulator) -> None:
     whole = (await caller.get(LIST)).rows
     assert (await _with(caller, simulator, Fault(kind="lost_row", row=50))).rows == whole[:-1]
 
 
-async def test_a_fault_keeps_to_the_parameters_that_it_names(caller: Caller, simulator: Simulator) -> None:
+async def test_a_fault_applies_to_its_parameters_only(caller: Caller, simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", query={"status": "FAILED", "pageNum": "2"}))
     asked = ({"status": "FAILED"}, {"pageNum": 2}, {"status": "FAILED", "pageNum": 2})
     assert [(await caller.get("ListMmsJobs", JOBS, **query)).status for query in asked] == [200, 200, 500]
@@ -269,11 +267,11 @@ async def test_a_redirect(caller: Caller, simulator: Simulator) -> None:
     assert (reply.status, reply.headers["Location"]) == (307, "http://127.0.0.1:9/elsewhere")
 
 
-async def test_a_lost_answer_was_carried_out(caller: Caller, simulator: Simulator, world: World) -> None:
+async def test_a_lost_answer_took_effect(caller: Caller, simulator: Simulator, world: World) -> None:
     simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
     with pytest.raises(aiohttp.ClientOSError, match="reset"):
         await caller.post("CreateMmsJob", JOBS, {"srcDbName": "sales"})
-    assert len(world.site(SOURCE).roster.created) == 1
+    assert len(world.site(SOURCE).job_store.created) == 1
 
 
 async def test_invalid_utf8(caller: Caller, simulator: Simulator) -> None:
@@ -298,39 +296,39 @@ async def test_latency(caller: Caller, simulator: Simulator) -> None:
     assert time.monotonic() - begun >= 0.1
 
 
-async def test_a_fault_keeps_to_its_operation_and_source(caller: Caller, simulator: Simulator) -> None:
+async def test_a_fault_applies_to_its_operation_and_source_only(caller: Caller, simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", source_id=SOURCE))
     assert (await caller.get("ListMmsJobs", JOBS)).status == 500
     assert (await caller.get("ListMmsJobs", "/2000002/jobs")).status == 200
     assert (await caller.get("ListMmsTables", f"/{SOURCE}/tables")).status == 200
 
 
-async def test_a_fault_happens_so_many_times_after_some_calls(caller: Caller, simulator: Simulator) -> None:
+async def test_a_fault_applies_a_number_of_times_after_skipped_calls(caller: Caller, simulator: Simulator) -> None:
     number = simulator.faults.add(Fault(kind="error", skip=1, times=2))
     assert [(await caller.get(LIST)).status for _ in range(5)] == [200, 500, 500, 200, 200]
     assert simulator.faults.happened(number) == 2
 
 
-def test_a_fault_begins_after_its_delay() -> None:
+def test_a_fault_starts_after_its_delay() -> None:
     clock = ManualClock()
     faults = Faults(1, clock)
     faults.add(Fault(kind="error", delay_seconds=10))
-    assert faults.met(LIST, None) is None
+    assert faults.match(LIST, None) is None
     clock.advance(10)
-    assert faults.met(LIST, None) is not None
+    assert faults.match(LIST, None) is not None
 
 
-def test_a_probable_fault_is_drawn_with_the_seed() -> None:
+def test_the_seed_determines_faults_with_a_probability() -> None:
     def drawn(seed: int) -> list[bool]:
         faults = Faults(seed, ManualClock())
         faults.add(Fault(kind="error", probability=0.5))
-        return [faults.met(LIST, None) is not None for _ in range(100)]
+        return [faults.match(LIST, None) is not None for _ in range(100)]
 
     assert drawn(1) == drawn(1) != drawn(2)
     assert 30 < sum(drawn(1)) < 70
 
 
-async def test_after_faults_end_the_next_answer_is_right(caller: Caller, simulator: Simulator) -> None:
+async def test_the_first_answer_after_a_fault_is_right(caller: Caller, simulator: Simulator) -> None:
     right = (await caller.get(LIST)).data
     for kind in KINDS:
         simulator.faults.add(Fault(kind=kind, times=0))  # type: ignore[arg-type] # KINDS are all of them
@@ -340,7 +338,7 @@ async def test_after_faults_end_the_next_answer_is_right(caller: Caller, simulat
 
 
 async def _arrived(simulator: Simulator, calls: int) -> None:
-    """Wait until the simulator has got so many calls."""
+    """Wait until the simulator has received a number of requests."""
     while simulator.calls.total() < calls:  # noqa: ASYNC110 - a counter is asked, and nothing signals it
         await asyncio.sleep(0)
 
@@ -354,8 +352,8 @@ async def busy() -> AsyncIterator[Simulator]:
 
 
 @pytest.mark.parametrize("kind", ["hang", "drip", "endless", "latency"])
-async def test_stopping_ends_what_hangs(busy: Simulator, kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Long before its time, without a task that is left, and without anything to log."""
+async def test_stopping_cancels_hanging_requests(busy: Simulator, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Early, without leftover tasks and log lines."""
     busy.faults.add(Fault(kind=kind, bytes_per_second=1, seconds=3600))  # type: ignore[arg-type] # four of the kinds
     async with aiohttp.ClientSession() as session:
         calls = [asyncio.create_task(Caller(session, busy.url).get(LIST)) for _ in range(5)]
@@ -363,14 +361,14 @@ async def test_stopping_ends_what_hangs(busy: Simulator, kind: str, caplog: pyte
         async with asyncio.timeout(30):
             await busy.stop()
         results = await asyncio.gather(*calls, return_exceptions=True)
-        # What was only late is answered at once.
+        # Delayed answers are sent at once.
         assert {isinstance(result, aiohttp.ClientError) for result in results} == {kind != "latency"}
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert not [task for task in left if not task.done()]
     assert not caplog.records
 
 
-async def test_several_run_side_by_side() -> None:
+async def test_several_simulators_run_in_one_process() -> None:
     clock = ManualClock()
     first, second = (Simulator(World(WorldOptions(sources=count), clock=clock)) for count in (1, 2))
     async with first, second, aiohttp.ClientSession() as session:

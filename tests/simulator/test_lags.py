@@ -1,11 +1,11 @@
-"""Lists and states that lag: what was made or has changed shows up late, and only where an option says so."""
+"""Delays of lists and states: changes appear late, and only if an option says so."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from exporter.simulator import ManualClock, World, WorldOptions, happen
+from exporter.simulator import ManualClock, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 
 from .caller import Caller
@@ -25,7 +25,7 @@ def lag(world: World, **lags: Any) -> None:
 
 
 async def created(caller: Caller, clock: ManualClock, **body: Any) -> int:
-    """Create a job, wait until its asynchronous task is DONE, and return its id."""
+    """Create a job, wait for it, and return its id."""
     number = (await caller.post("CreateMmsJob", f"/{SOURCE}/jobs", {"name": "late", **body})).data["asyncTaskId"]
     clock.advance(15)
     task = (await caller.get("GetMmsAsyncTask", f"/{SOURCE}/asyncTasks/{number}")).data
@@ -39,7 +39,7 @@ async def test_a_job_is_hidden_from_each_list_until_the_lag_is_over(
     caller: Caller, world: World, clock: ManualClock, filters: dict[str, str]
 ) -> None:
     lag(world, job_list_lag_seconds=LAG)
-    happen(world, events.Fail(source_id=SOURCE, share=1.0))
+    apply_event(world, events.Fail(source_id=SOURCE, share=1.0))
     job_id = await created(caller, clock, srcDbName="sales")
     clock.advance(LAG - 1)
     before = (await caller.get("ListMmsJobs", f"/{SOURCE}/jobs", **filters)).data
@@ -51,8 +51,10 @@ async def test_a_job_is_hidden_from_each_list_until_the_lag_is_over(
     assert after["total"] == before["total"] + 1
 
 
-async def test_the_status_of_a_job_lags_in_its_list_and_alone(caller: Caller, world: World, clock: ManualClock) -> None:
-    happen(world, events.Fail(source_id=SOURCE, share=1.0))
+async def test_the_status_of_a_job_lags_in_list_and_single_lookup(
+    caller: Caller, world: World, clock: ManualClock
+) -> None:
+    apply_event(world, events.Fail(source_id=SOURCE, share=1.0))
     job_id = await created(caller, clock, srcDbName="sales")
     clock.advance(world.options.job_seconds)
     lag(world, job_status_lag_seconds=world.options.job_seconds)
@@ -64,15 +66,15 @@ async def test_the_status_of_a_job_lags_in_its_list_and_alone(caller: Caller, wo
 
 
 @pytest.mark.parametrize(("kind", "other"), [("table", "partition"), ("partition", "table")])
-async def test_tables_and_partitions_lag_apart(
+async def test_tables_and_partitions_lag_independently(
     caller: Caller, world: World, clock: ManualClock, kind: str, other: str
 ) -> None:
     table = next(row for row in world.truth().tables(SOURCE) if row.has_partitions)
     partition = next(row for row in world.truth().partitions(SOURCE) if row.table_id == table.id)
     number = {"table": table.id, "partition": partition.id}
-    happen(world, events.Mend(source_id=SOURCE, table_ids=(table.id,)))
+    apply_event(world, events.Succeed(source_id=SOURCE, table_ids=(table.id,)))
     clock.advance(LAG)
-    happen(world, events.Fail(source_id=SOURCE, table_ids=(table.id,)))
+    apply_event(world, events.Fail(source_id=SOURCE, table_ids=(table.id,)))
     lag(world, **{f"{kind}_lag_seconds": LAG})
 
     async def status(of: str) -> str:
@@ -87,6 +89,6 @@ async def test_tables_and_partitions_lag_apart(
     assert await status(kind) == "FAILED"
 
 
-def test_a_lag_below_zero_is_refused() -> None:
+def test_a_negative_lag_is_rejected() -> None:
     with pytest.raises(ValueError, match="out of range: job_list_lag_seconds"):
         WorldOptions(job_list_lag_seconds=-1.0)

@@ -1,4 +1,4 @@
-"""Paging, text filters and the documented parameters of every list; nonsense in them is refused."""
+"""Paging, text filters and parameters of every list; invalid values are rejected."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exporter.mms import models
-from exporter.simulator import Simulator, World, WorldOptions, happen
+from exporter.simulator import Simulator, World, WorldOptions, apply_event
 from exporter.simulator.api.error_answers import Refusal
 from exporter.simulator.http.parameters import Query, like
 from exporter.simulator.world import events
@@ -24,20 +24,20 @@ def _ids(rows: list[Any]) -> list[int]:
     return [row["id"] for row in rows]
 
 
-async def test_without_a_page_number_all_data_sources_come(caller: Caller, simulator: Simulator) -> None:
+async def test_without_a_page_number_all_data_sources_are_listed(caller: Caller, simulator: Simulator) -> None:
     simulator.page_size_cap = 2
     data = (await caller.get("ListMmsDataSources")).data
     assert (len(data["objectList"]), data["total"], data["pageNum"]) == (7, 7, 1)
 
 
 @pytest.mark.parametrize("operation", PATHS)
-async def test_without_a_page_size_twenty_rows_come(caller: Caller, operation: str) -> None:
+async def test_the_default_page_size_is_20(caller: Caller, operation: str) -> None:
     data = (await caller.get(operation, PATHS[operation])).data
     assert (len(data["objectList"]), data["pageSize"]) == (min(20, data["total"]), 20)
 
 
 @pytest.mark.parametrize("operation", PATHS)
-async def test_pages_are_the_whole_list_in_order(caller: Caller, operation: str) -> None:
+async def test_pages_together_are_the_whole_list_in_order(caller: Caller, operation: str) -> None:
     whole = await caller.everything(operation, PATHS[operation])
     pages = [await caller.get(operation, PATHS[operation], pageNum=number, pageSize=7) for number in (1, 2, 3)]
     assert [row for page in pages for row in page.rows] == whole[:21]
@@ -49,20 +49,20 @@ async def test_a_page_after_the_last_is_empty(caller: Caller) -> None:
     assert (data["objectList"], data["pageNum"], data["pageSize"]) == ([], 1000, 10)
 
 
-async def test_the_page_size_is_capped_below_what_was_asked(caller: Caller, simulator: Simulator) -> None:
+async def test_the_page_size_is_limited(caller: Caller, simulator: Simulator) -> None:
     simulator.page_size_cap = 3
     data = (await caller.get("ListMmsTables", TABLES, pageNum=1, pageSize=50)).data
     assert (len(data["objectList"]), data["pageSize"]) == (3, 3)
 
 
-async def test_an_operation_may_have_a_cap_of_its_own(caller: Caller, simulator: Simulator) -> None:
+async def test_an_operation_can_have_its_own_page_size_limit(caller: Caller, simulator: Simulator) -> None:
     simulator.page_size_caps["ListMmsTables"] = 1
     sizes = [len((await caller.get(name, PATHS[name], pageNum=1, pageSize=5)).rows) for name in PATHS]
     assert dict(zip(PATHS, sizes, strict=True)) == {**dict.fromkeys(PATHS, 5), "ListMmsTables": 1}
 
 
 @pytest.mark.parametrize("operation", PATHS)
-async def test_a_list_may_run_in_the_opposite_order(caller: Caller, simulator: Simulator, operation: str) -> None:
+async def test_a_list_can_be_reversed(caller: Caller, simulator: Simulator, operation: str) -> None:
     usual = await caller.everything(operation, PATHS[operation])
     simulator.reversed_lists.add(operation)
     assert await caller.everything(operation, PATHS[operation]) == usual[::-1]
@@ -97,7 +97,9 @@ async def test_a_list_may_run_in_the_opposite_order(caller: Caller, simulator: S
         ("GetMmsPartition", f"{PARTITIONS}/-1", {}),
     ],
 )
-async def test_nonsense_is_refused(caller: Caller, operation: str, path: str, query: dict[str, str]) -> None:
+async def test_invalid_parameters_are_rejected(
+    caller: Caller, operation: str, path: str, query: dict[str, str]
+) -> None:
     assert (await caller.get(operation, path, **query)).status == 400
 
 
@@ -114,7 +116,7 @@ async def test_nonsense_is_refused(caller: Caller, operation: str, path: str, qu
         ("GetMmsAsyncTask", f"/{SOURCE}/asyncTasks/1", "AsyncTaskNotFound"),
     ],
 )
-async def test_what_does_not_exist_is_not_found(caller: Caller, operation: str, path: str, code: str) -> None:
+async def test_a_missing_object_is_not_found(caller: Caller, operation: str, path: str, code: str) -> None:
     assert (await caller.get(operation, path)).code == (404, code)
 
 
@@ -135,13 +137,13 @@ def test_text_filters_match_like_sql(pattern: str, text: str, matches: bool) -> 
     assert like(pattern)(text) is matches
 
 
-def test_a_parameter_given_twice_is_refused() -> None:
+def test_a_repeated_parameter_is_rejected() -> None:
     with pytest.raises(Refusal, match="more than once"):
         Query([("name", "a"), ("name", "b")], {"name"})
 
 
 async def test_data_sources_by_name_type_and_region(caller: Caller, world: World) -> None:
-    happen(world, events.SetText(source_id=2000003, field="region", text="cn-beijing"))
+    apply_event(world, events.SetText(source_id=2000003, field="region", text="cn-beijing"))
     truth = world.truth().data_sources().values()
     by_name = await caller.everything("ListMmsDataSources", "", name="e-s_les")
     by_type = await caller.everything("ListMmsDataSources", "", type="HIVE")
@@ -270,10 +272,8 @@ async def test_tasks_are_filtered(caller: Caller) -> None:
     assert await caller.everything("ListMmsTasks", TASKS, partition="no such value") == []
 
 
-async def test_the_number_of_tasks_in_each_status_is_the_true_one_at_every_moment(
-    caller: Caller, world: World, clock: ManualClock
-) -> None:
-    happen(world, events.StopJob(source_id=SOURCE, job_id=next(world.truth().jobs(SOURCE)).id))
+async def test_task_counts_by_status_are_always_right(caller: Caller, world: World, clock: ManualClock) -> None:
+    apply_event(world, events.StopJob(source_id=SOURCE, job_id=next(world.truth().jobs(SOURCE)).id))
     for _ in range(12):
         true = Counter(task.status for task in world.truth().tasks(SOURCE))
         for status in models.TASK_STATUSES:
@@ -284,9 +284,9 @@ async def test_the_number_of_tasks_in_each_status_is_the_true_one_at_every_momen
 
 
 async def test_partitions_of_a_large_share_are_paged_by_count() -> None:
-    """A late page of many failed partitions opens only the tables it lies in."""
+    """A late page of many failed partitions opens only the tables on it."""
     world = World(WorldOptions(sources=1, special_sources=False, tables=200, partitions=100), clock=ManualClock())
-    happen(world, events.Fail(source_id=SOURCE, share=1.0))
+    apply_event(world, events.Fail(source_id=SOURCE, share=1.0))
     site = world.site(SOURCE)
     failed = site.inventory.totals(world.at(site).moment)[3].partitions_failed
     assert failed > 5000

@@ -1,4 +1,4 @@
-"""Whatever is asked of an operation, it answers or refuses."""
+"""Every operation answers or rejects arbitrary parameters, without an exception."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,7 +54,7 @@ BODIES = st.one_of(st.binary(max_size=60), st.just(b'{"srcDbName":"sales"}'), st
     st.lists(st.tuples(st.sampled_from(NAMES), VALUES), max_size=3),
     BODIES,
 )
-def test_every_call_is_answered_or_refused(
+def test_every_request_is_answered_or_rejected(
     operation: str, source: str, number: str, query: list[tuple[str, str]], body: bytes
 ) -> None:
     assert _status(ApiCall(ApiRoute(operation, source, number), query, body, 100, Tweaks())) in {
@@ -65,7 +65,7 @@ def test_every_call_is_answered_or_refused(
 
 
 def _status(call: ApiCall) -> int:
-    """Return the status of the answer that a call gets; anything but an answer or a refusal is raised."""
+    """Return the status of an answer or a Refusal."""
     try:
         answer(WORLD, call)
     except Refusal as refusal:

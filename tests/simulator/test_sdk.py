@@ -1,4 +1,4 @@
-"""The vendor's own SDK drives every operation and reads back what the world holds."""
+"""The vendor's SDK calls every operation and reads the values of the world."""
 
 import asyncio
 from importlib import import_module
@@ -11,7 +11,7 @@ from exporter.simulator import Fault, ManualClock, Simulator, World
 
 SOURCE = "2000001"
 
-# The SDK has no types, and does not export its names.
+# The SDK is untyped and does not export its names.
 sdk: Any = import_module("alibabacloud_maxcompute20220104.models")
 open_api: Any = import_module("alibabacloud_tea_openapi.models")
 Client: Any = import_module("alibabacloud_maxcompute20220104.client").Client
@@ -26,14 +26,14 @@ def client(simulator: Simulator) -> Sdk:
 
 
 def _as_row(record: ApiRecord) -> dict[str, Any]:
-    """Return a record in the names of the API, its unknown fields left out."""
+    """Return a record by API names, without unknown fields."""
     names = zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True)
     facts = ((encoded, getattr(record, name)) for name, encoded in names if name not in {"config", "schema"})
     return {name: list(value) if isinstance(value, tuple) else value for name, value in facts if value is not None}
 
 
 def _without_newlines(read: Sdk) -> dict[str, Any]:
-    """Return what was read as a record holds it: without stray newlines and empty texts."""
+    """Drop stray newlines and empty texts, as records do."""
     facts = ((name, value.rstrip("\n") if isinstance(value, str) else value) for name, value in read.to_map().items())
     return {
         name: value for name, value in facts if value is not None and value != "" and name not in {"config", "schema"}

@@ -1,4 +1,4 @@
-"""The folding of tries into a status, and of statuses into a table's."""
+"""Statuses of units from attempts, and of tables from units."""
 
 import pytest
 
@@ -27,17 +27,17 @@ INJECTED = Attempt(25, 25, "FAILED", 0, forced=True)
         ([FAILED, Attempt(30, 40, "DONE", 2)], 35, "DOING"),
         ([FAILED, Attempt(30, 40, "DONE", 2)], 40, "DONE"),
         ([FAILED, Attempt(30, 40, None, 2)], 40, "FAILED"),
-        # What is done, or under way, is not migrated again.
+        # A unit that is DONE or DOING is not migrated again.
         ([DONE, Attempt(30, 40, "FAILED", 2)], 35, "DONE"),
         ([DONE, Attempt(15, 40, "FAILED", 2)], 30, "DONE"),
-        # An injected failure counts all the same, and a later try mends it.
+        # A forced failure counts in any case, and a later attempt can complete the unit.
         ([DONE, INJECTED], 24, "DONE"),
         ([DONE, INJECTED], 25, "FAILED"),
         ([Attempt(10, 30, "DONE", 1), INJECTED], 30, "FAILED"),
         ([DONE, INJECTED, Attempt(30, 40, "DONE", 2)], 40, "DONE"),
     ],
 )
-def test_tries_make_a_status(attempts: list[Attempt], moment: float, status: str) -> None:
+def test_attempts_determine_a_status(attempts: list[Attempt], moment: float, status: str) -> None:
     assert unit_status(attempts, moment) == status
 
 
@@ -54,7 +54,7 @@ def test_tries_make_a_status(attempts: list[Attempt], moment: float, status: str
         (["FAILED", "FAILED"], "FAILED"),
     ],
 )
-def test_partitions_make_the_status_of_their_table(partitions: list[str], status: str) -> None:
+def test_partitions_determine_the_status_of_their_table(partitions: list[str], status: str) -> None:
     assert states.table_tally(len(partitions), partitions).status == status
 
 
@@ -63,7 +63,7 @@ def test_a_table_without_partitions_has_its_own_status(status: str) -> None:
     assert states.table_tally(0, [status]) == (status, 0, 0, 0, 0)
 
 
-def test_the_story_retries_half_of_what_failed_and_succeeds() -> None:
+def test_the_plan_retries_half_of_the_failures_successfully() -> None:
     planner = Planner(WorldOptions(tables=60, failure_rate=0.4))
     retried = 0
     for variant in range(16):
@@ -75,7 +75,7 @@ def test_the_story_retries_half_of_what_failed_and_succeeds() -> None:
     assert retried
 
 
-def test_jobs_of_a_wave_follow_one_another_without_a_gap() -> None:
+def test_jobs_of_a_wave_are_consecutive() -> None:
     planner = Planner(WorldOptions(tables=60))
     for variant in range(16):
         plan = planner.wave(variant)

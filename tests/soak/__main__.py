@@ -1,4 +1,4 @@
-"""Runs the soak: SOAK_SECONDS long (3600), with the dice of SOAK_SEED (drawn, and printed); 1 on a finding."""
+"""Run the soak for SOAK_SECONDS (3600) with SOAK_SEED (default random, printed); exit code 1 on a finding."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Final
 
-from exporter.simulator import ManualClock, Simulator, World, WorldOptions, happen
+from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY
@@ -21,7 +21,7 @@ from tests.exposition_parser import Exposition
 from tests.harness import harness_on
 from tests.processes import Running, serving
 from tests.soak.configuration import WORLD, plain, written
-from tests.soak.resources import TELLING, Holding, resources_of, tasks_of
+from tests.soak.resources import TELLING, ProcessSnapshot, resources_of, tasks_of
 from tests.soak.scrapers import Scrapers
 from tests.soak.troubles import Troubles
 from tests.soak.verdict import differences, leaks, unexpected_lines
@@ -41,57 +41,57 @@ class Soak:
     lines: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     resident: list[int] = field(default_factory=list)
-    """Bytes, once a second."""
+    """Resident bytes, sampled each second."""
 
     @property
     def pid(self) -> int:
-        """The exporter's."""
+        """The exporter's process id."""
         return self.exporter.process.pid
 
     def reconfigure(self, kind: str) -> None:
-        """Write a configuration and have it loaded."""
+        """Write a configuration and reload it."""
         written(self.folder, self.simulator.url, kind)
         self.exporter.process.send_signal(signal.SIGHUP)
 
     async def read_log(self) -> None:
-        """Keep every line that the exporter logs."""
+        """Collect every log line of the exporter."""
         assert self.exporter.process.stderr is not None
         async for line in self.exporter.process.stderr:
             self.lines.append(line.decode().rstrip("\n"))
 
     async def watch_memory(self) -> None:
-        """Note the memory that the exporter holds."""
+        """Sample the memory of the exporter."""
         while True:
             self.resident.append(resources_of(self.pid).resident_bytes)
             await asyncio.sleep(1)
 
     async def until_true(self, seconds: float) -> None:
-        """Wait until what is served equals the simulated MMS, which stands still; else it is a finding."""
-        truth, fresh = self.simulator.world.truth(), await self.read_afresh()
+        """Wait until the exporter matches the paused MMS, or report."""
+        truth, fresh = self.simulator.world.truth(), await self.fresh_output()
         end, found = time.monotonic() + seconds, ["nothing was compared"]
         while found and time.monotonic() < end:
             await asyncio.sleep(0.5)
             found = list(differences(await self.exporter.metrics(), fresh, truth))
-        self.findings += [f"figures are not so: {each}" for each in found]
+        self.findings += [f"served values differ: {each}" for each in found]
 
-    async def read_afresh(self) -> Exposition:
-        """Return what another exporter serves that knows nothing yet and has just read the same."""
+    async def fresh_output(self) -> Exposition:
+        """Return a new exporter's output on the same MMS."""
         async with harness_on(plain(self.simulator.url), self.clock) as harness:
             return await harness.refresh()
 
-    async def held(self) -> Holding:
-        """Return what the exporter holds between two refreshes."""
+    async def held(self) -> ProcessSnapshot:
+        """Return the exporter's state between two refreshes."""
         async with asyncio.timeout(30):
             while True:
                 tasks = await tasks_of(self.pid, self.folder / "tasks.json")
                 if not any(name.startswith("refresh") for name in tasks):
-                    return Holding(resources_of(self.pid), tasks)
+                    return ProcessSnapshot(resources_of(self.pid), tasks)
                 await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
 async def soak(seed: int) -> AsyncIterator[Soak]:
-    """Provide an exporter on a simulated MMS, read once."""
+    """Provide an exporter that has read a simulated MMS."""
     clock = ManualClock()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -113,10 +113,10 @@ def options_of(options: WorldOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in options.__slots__}
 
 
-async def stir(run: Soak, dice: Random, seconds: float) -> None:
-    """Make trouble and scrape for a while, and print what there was."""
-    troubles = Troubles(run.simulator, run.clock, Random(dice.random()), run.reconfigure)
-    scrapers = Scrapers(run.exporter.urls[0], Random(dice.random()))
+async def disturb(run: Soak, rng: Random, seconds: float) -> None:
+    """Cause faults and scrape for a while, and print counts."""
+    troubles = Troubles(run.simulator, run.clock, Random(rng.random()), run.reconfigure)
+    scrapers = Scrapers(run.exporter.urls[0], Random(rng.random()))
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
             for work in (troubles.run(), scrapers.run(), run.watch_memory()):
@@ -125,32 +125,33 @@ async def stir(run: Soak, dice: Random, seconds: float) -> None:
     print(f"scrapers: {dict(sorted(scrapers.counts.items()))}")
 
 
-async def calm(run: Soak) -> None:
-    """End all trouble, have what failed be mended, and something fail again: each of it is to be seen.
+async def settle(run: Soak) -> None:
+    """End all faults, complete all failures, fail some units again.
 
-    Failures that change places between two refreshes, so that their number stays, are not looked at; none may be left.
+    A failure that moves to another unit between two refreshes, with an equal count, goes unnoticed by design, so
+    none may be left.
     """
     world = run.simulator.world
     run.simulator.faults.clear()
     run.simulator.identities.add(IDENTITY)
     run.reconfigure("plain")
     for source_id in world.source_ids():
-        happen(world, mended(world.truth(), source_id))
+        apply_event(world, completion(world.truth(), source_id))
     await run.until_true(seconds=30)
     for source_id in world.source_ids():
-        happen(world, events.Fail(source_id=source_id, share=0.02))
+        apply_event(world, events.Fail(source_id=source_id, share=0.02))
     await run.until_true(seconds=30)
 
 
-def mended(truth: Oracle, source_id: int) -> events.Mend:
-    """Return the event that leaves nothing failed in a source."""
+def completion(truth: Oracle, source_id: int) -> events.Succeed:
+    """Return the event that completes all failures of a source."""
     tables = tuple(each.id for each in truth.tables(source_id) if each.status == "FAILED")
     partitions = tuple(each.id for each in truth.partitions(source_id) if each.status == "FAILED")
-    return events.Mend(source_id=source_id, table_ids=tables, partition_ids=partitions)
+    return events.Succeed(source_id=source_id, table_ids=tables, partition_ids=partitions)
 
 
-def judge(run: Soak, before: Holding, after: Holding) -> None:
-    """Note what the exporter holds at the end that it did not hold before."""
+def judge(run: Soak, before: ProcessSnapshot, after: ProcessSnapshot) -> None:
+    """Report what leaked since the start."""
     print(f"before: {before}")
     print(f"after:  {after}")
     steps = run.resident[:: max(1, len(run.resident) // 10)]
@@ -159,15 +160,15 @@ def judge(run: Soak, before: Holding, after: Holding) -> None:
 
 
 async def end(run: Soak) -> None:
-    """End the exporter, and note where that is not as it should be."""
+    """Stop the exporter, and report an unclean end."""
     started = time.monotonic()
     run.exporter.process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(30):
         code = await run.exporter.process.wait()
     took = time.monotonic() - started
-    print(f"ended after {took:.2f} s")
-    run.findings += [f"it ended with {code}"] if code else []
-    run.findings += [f"it took {took:.1f} s to end"] if took > MAX_END_SECONDS else []
+    print(f"stopped after {took:.2f} s")
+    run.findings += [f"exit code {code}, expected 0"] if code else []
+    run.findings += [f"the shutdown took {took:.1f} s"] if took > MAX_END_SECONDS else []
 
 
 async def main() -> int:
@@ -175,13 +176,13 @@ async def main() -> int:
     seconds = float(os.environ.get("SOAK_SECONDS", "3600"))
     seed = int(os.environ.get("SOAK_SEED") or SystemRandom().randrange(1_000_000))
     print(f"soak of {seconds:g} s, SOAK_SEED={seed}", flush=True)
-    dice = Random(seed)
+    rng = Random(seed)
     async with soak(seed) as run:
-        await stir(run, dice, WARM_UP_SECONDS)
-        await calm(run)
+        await disturb(run, rng, WARM_UP_SECONDS)
+        await settle(run)
         before = await run.held()
-        await stir(run, dice, seconds)
-        await calm(run)
+        await disturb(run, rng, seconds)
+        await settle(run)
         judge(run, before, await run.held())
         await end(run)
     run.findings += [f"unexpected log line: {line}" for line in unexpected_lines(run.lines)]

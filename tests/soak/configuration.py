@@ -1,4 +1,4 @@
-"""The world that is soaked in, and the configurations of an exporter on it. Pure but for the file."""
+"""The simulated world and the exporter configurations of the soak. Pure except for the file."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ WORLD: Final = WorldOptions(
     databases=2,
     tables=6,
     partitions=4,
-    finished_jobs_per_source=95,  # they grow beyond one page
+    finished_jobs_per_source=95,  # several pages of jobs over time
     job_seconds=600.0,
     special_sources=False,
 )
@@ -29,7 +29,7 @@ SETTINGS: Final[dict[str, Any]] = {
 
 
 def content(url: str, kind: str = "plain") -> dict[str, Any]:
-    """Return the configuration of a kind that Troubles knows."""
+    """Return the configuration of a kind named in Troubles."""
     names = {"broken": [], "two accounts": ["test", "other"]}.get(kind, ["test"])
     accounts = [account_on(url, name, timeout="500ms", concurrency=CONNECTIONS_PER_ACCOUNT) for name in names]
     pace = {"refresh": {"interval": "2s", "stale_after": "8s"}} if kind == "other pace" else {}
@@ -37,7 +37,7 @@ def content(url: str, kind: str = "plain") -> dict[str, Any]:
 
 
 def plain(url: str) -> Config:
-    """Return the configuration that the exporter has in the end."""
+    """Return the final configuration."""
     return config_from(content(url))
 
 

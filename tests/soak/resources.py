@@ -1,4 +1,4 @@
-"""What a process holds, as the kernel says, and its tasks, as it says itself. Knows nothing of MMS."""
+"""Resources of a process as the kernel reports them, and its asyncio tasks. Knows nothing of MMS."""
 
 import asyncio
 import json
@@ -24,16 +24,16 @@ def tell(*_):
 signal.signal(signal.SIGUSR1, tell)
 sys.exit(main())
 """
-"""The program, which writes the names of its tasks to TASKS_FILE when it gets SIGUSR1."""
+"""The program; on SIGUSR1 it writes the names of its tasks to TASKS_FILE."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a process holds at one moment."""
+    """Resources of a process at one moment."""
 
     threads: int
     files: int
-    """Descriptors that are no sockets."""
+    """File descriptors except sockets."""
     sockets: int
     resident_bytes: int
 
@@ -44,19 +44,19 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Holding:
-    """What a process holds between two refreshes."""
+class ProcessSnapshot:
+    """State of a process between two refreshes."""
 
     resources: Resources
     tasks: Counter[str]
-    """By name."""
+    """Count by name."""
 
     def __str__(self) -> str:
         return f"{self.resources}, tasks {dict(self.tasks)}"
 
 
 def resources_of(pid: int) -> Resources:
-    """Return what a process holds now."""
+    """Return the current resources of a process."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     numbers = dict(re.findall(r"^(Threads|VmRSS):\s+(\d+)", status, re.MULTILINE))
     kinds = Counter(link.startswith("socket:") for link in _links(pid))
@@ -66,13 +66,16 @@ def resources_of(pid: int) -> Resources:
 def _links(pid: int) -> list[str]:
     links = []
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
+        with suppress(FileNotFoundError):  # closed in the meantime
             links.append(str(descriptor.readlink()))
     return links
 
 
 async def tasks_of(pid: int, file: Path) -> Counter[str]:
-    """Return how many tasks of each name there are, numbers left out; `file` is the TASKS_FILE of the process."""
+    """Return task counts by name without numbers.
+
+    `file` is the TASKS_FILE of the process.
+    """
     file.unlink(missing_ok=True)  # noqa: ASYNC240 - a file of a few bytes
     os.kill(pid, signal.SIGUSR1)
     async with asyncio.timeout(10):

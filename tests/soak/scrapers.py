@@ -1,4 +1,4 @@
-"""Who scrapes: with every format, one byte at a time, or not to the end. Each takes what it gets for a promise."""
+"""Well-behaved and misbehaving scrapers: all formats, slow readers, early disconnects, invalid HTTP."""
 
 import asyncio
 import gzip
@@ -19,28 +19,38 @@ SLOWEST_HEALTHY_SECONDS: Final = 5.0
 
 @dataclass
 class Scrapers:
-    """All who scrape one exporter, and what they did."""
+    """All scrapers of one exporter, with their counts."""
 
     url: str
-    dice: Random
+    rng: Random
     counts: Counter[str] = field(default_factory=Counter)
 
     async def run(self) -> None:
-        """Scrape until cancelled. Raises: AssertionError where an answer is not what it should be."""
+        """Scrape until cancelled.
+
+        Raises: AssertionError if a response is wrong.
+        """
         async with ClientSession(self.url, auto_decompress=False) as session, asyncio.TaskGroup() as group:
             ways: list[Callable[[ClientSession], Awaitable[None]]] = [self._scrape] * 3
-            ways += [self._look_around, self._ask_for_health, self._dawdle, self._dawdle, self._leave, self._babble]
+            ways += [
+                self._get_pages,
+                self._get_health,
+                self._read_slowly,
+                self._read_slowly,
+                self._disconnect,
+                self._send_garbage,
+            ]
             for way in ways:
-                group.create_task(self._again_and_again(way, session))
+                group.create_task(self._repeat(way, session))
 
-    async def _again_and_again(self, way: Callable[[ClientSession], Awaitable[None]], session: ClientSession) -> None:
+    async def _repeat(self, way: Callable[[ClientSession], Awaitable[None]], session: ClientSession) -> None:
         while True:
             await way(session)
             self.counts[way.__name__.strip("_")] += 1
-            await asyncio.sleep(self.dice.uniform(0, 0.5))
+            await asyncio.sleep(self.rng.uniform(0, 0.5))
 
     async def _scrape(self, session: ClientSession) -> None:
-        headers = {"accept": self.dice.choice(ACCEPTS), "accept-encoding": self.dice.choice(("gzip", "identity"))}
+        headers = {"accept": self.rng.choice(ACCEPTS), "accept-encoding": self.rng.choice(("gzip", "identity"))}
         async with session.get("/metrics", headers=headers) as response:
             body = await response.read()
             assert response.status == 200
@@ -49,36 +59,36 @@ class Scrapers:
         assert page.endswith(b"# EOF\n") == is_openmetrics
         assert read(page).value("mms_exporter_config_last_reload_successful") is not None
 
-    async def _look_around(self, session: ClientSession) -> None:
-        async with session.get(self.dice.choice(PATHS)) as response:
+    async def _get_pages(self, session: ClientSession) -> None:
+        async with session.get(self.rng.choice(PATHS)) as response:
             await response.read()
             assert response.status in {200, 404, 503}
 
-    async def _ask_for_health(self, session: ClientSession) -> None:
+    async def _get_health(self, session: ClientSession) -> None:
         async with asyncio.timeout(SLOWEST_HEALTHY_SECONDS), session.get("/-/healthy") as response:
             assert response.status == 200, await response.text()
 
-    async def _dawdle(self, _: ClientSession) -> None:
-        """Read a byte now and then, and not to the end."""
+    async def _read_slowly(self, _: ClientSession) -> None:
+        """Read slowly, and disconnect before the end."""
         reader, writer = await self._connection()
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        for _byte in range(self.dice.randrange(100)):
+        for _byte in range(self.rng.randrange(100)):
             if not await reader.read(1):
                 break
             await asyncio.sleep(0.05)
         writer.transport.abort()
 
-    async def _leave(self, _: ClientSession) -> None:
-        """Connect, and leave without a word or in the middle of one."""
+    async def _disconnect(self, _: ClientSession) -> None:
+        """Disconnect without a request or in the middle of one."""
         _reader, writer = await self._connection()
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"[: self.dice.randrange(30)])
-        await asyncio.sleep(self.dice.uniform(0, 1))
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"[: self.rng.randrange(30)])
+        await asyncio.sleep(self.rng.uniform(0, 1))
         writer.transport.abort()
 
-    async def _babble(self, _: ClientSession) -> None:
-        """Say what is no HTTP."""
+    async def _send_garbage(self, _: ClientSession) -> None:
+        """Send bytes that are not HTTP."""
         reader, writer = await self._connection()
-        writer.write(self.dice.randbytes(self.dice.randrange(1, 2000)) + b"\r\n\r\n")
+        writer.write(self.rng.randbytes(self.rng.randrange(1, 2000)) + b"\r\n\r\n")
         try:
             async with asyncio.timeout(2):
                 answer = await reader.read(12)

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: faults of MMS, sources and jobs that come and go, keys that rotate, reloads."""
+"""Random problems: MMS faults, sources and jobs that come and go, key rotation, reloads."""
 
 import asyncio
 from collections import Counter
@@ -11,18 +11,18 @@ from msgspec.structs import replace
 
 from exporter.exposition.telemetry import OPERATIONS
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
-from exporter.simulator import Fault, ManualClock, Simulator, happen
+from exporter.simulator import Fault, ManualClock, Simulator, apply_event
 from exporter.simulator.api.error_answers import Refusal
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY
-from tests.faults.expectations import AILMENTS
+from tests.faults.expectations import FAULT_CASES
 
 FIRST: Final = 2_000_001
-"""The source that is watched; it never goes."""
+"""The watched source, which is never removed."""
 FEWEST, MOST = 3, 8
-"""Sources."""
+"""Limits of the number of sources."""
 SPEED: Final = 60.0
-"""Simulated seconds in one of the machine's."""
+"""Simulated seconds per real second."""
 REFUSALS: Final = (
     Fault(kind="error", status=403, code="NoPermission"),
     Fault(kind="error", status=404, code="DataSourceNotFound"),
@@ -32,77 +32,76 @@ REFUSALS: Final = (
 
 @dataclass
 class Troubles:
-    """All that goes wrong, drawn with one set of dice."""
+    """All problems, drawn from one random generator."""
 
     simulator: Simulator
     clock: ManualClock
-    dice: Random
+    rng: Random
     reconfigure: Callable[[str], None]
-    """Writes a configuration by the name of its kind, and has it loaded."""
+    """Writes a configuration by the name of its kind, and reloads it."""
     counts: Counter[str] = field(default_factory=Counter)
 
     async def run(self) -> None:
-        """Make trouble until cancelled."""
+        """Cause problems until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tick())
             for make, seconds in ((self._fault, 1.0), (self._churn, 0.7), (self._rotate, 15.0), (self._reload, 6.0)):
-                group.create_task(self._again_and_again(make, seconds))
+                group.create_task(self._repeat(make, seconds))
 
     async def _tick(self) -> None:
-        """Have the world's time go on."""
         while True:
             await asyncio.sleep(0.1)
             self.clock.advance(0.1 * SPEED)
 
-    async def _again_and_again(self, make: Callable[[], str], seconds: float) -> None:
+    async def _repeat(self, make: Callable[[], str], seconds: float) -> None:
         while True:
-            await asyncio.sleep(self.dice.uniform(0, 2 * seconds))
+            await asyncio.sleep(self.rng.uniform(0, 2 * seconds))
             self.counts[make()] += 1
 
     def _fault(self) -> str:
-        """Have something go wrong for up to 3 s."""
-        kinds = [*(health_error.fault for health_error in AILMENTS.values()), *REFUSALS]
+        """Activate a fault for up to 3 s."""
+        kinds = [*(case.fault for case in FAULT_CASES.values()), *REFUSALS]
         fault = replace(
-            self.dice.choice(kinds),
-            operation=self.dice.choice([*OPERATIONS, None]),
-            source_id=self.dice.choice([*self.simulator.world.source_ids(), None, None, None]),
-            probability=self.dice.choice((0.1, 0.5, 1.0)),
+            self.rng.choice(kinds),
+            operation=self.rng.choice([*OPERATIONS, None]),
+            source_id=self.rng.choice([*self.simulator.world.source_ids(), None, None, None]),
+            probability=self.rng.choice((0.1, 0.5, 1.0)),
         )
         number = self.simulator.faults.add(fault)
-        asyncio.get_running_loop().call_later(self.dice.uniform(0.2, 3), self.simulator.faults.remove, number)
+        asyncio.get_running_loop().call_later(self.rng.uniform(0.2, 3), self.simulator.faults.remove, number)
         return fault.kind
 
     def _churn(self) -> str:
-        """Have something happen to a source; what cannot happen to it does not."""
+        """Apply a random event; Refusal means that it cannot apply."""
         sources = self.simulator.world.source_ids()
-        source_id, number = self.dice.choice(sources), self.dice.randrange(1000)
+        source_id, number = self.rng.choice(sources), self.rng.randrange(1000)
         choices: list[events.Event] = [
             events.RenameSource(source_id=source_id, name=f"renamed-{number}"),
-            events.SetType(source_id=source_id, source_type=self.dice.choice(("HIVE", "Databricks"))),
-            events.SetAgent(source_id=source_id, online=self.dice.random() < 0.5),
-            events.Stall(source_id=source_id, stalled=self.dice.random() < 0.5),
+            events.SetType(source_id=source_id, source_type=self.rng.choice(("HIVE", "Databricks"))),
+            events.SetAgent(source_id=source_id, online=self.rng.random() < 0.5),
+            events.Stall(source_id=source_id, stalled=self.rng.random() < 0.5),
             events.Fail(source_id=source_id, share=0.05),
         ]
         jobs = [job.id for job in self.simulator.world.truth().jobs(source_id) if job.status in UNFINISHED_JOB_STATUSES]
         choices += [events.StopJob(source_id=source_id, job_id=job_id) for job_id in jobs[:1]]
-        choices += [events.AddSource(moving=self.dice.random() < 0.8)] * 2 if len(sources) < MOST else []
+        choices += [events.AddSource(moving=self.rng.random() < 0.8)] * 2 if len(sources) < MOST else []
         choices += (
             [events.RemoveSource(source_id=source_id)] * 2 if len(sources) > FEWEST and source_id != FIRST else []
         )
-        event = self.dice.choice(choices)
+        event = self.rng.choice(choices)
         try:
-            happen(self.simulator.world, event)
+            apply_event(self.simulator.world, event)
         except Refusal:
             return "refused"
         return type(event).__name__
 
     def _rotate(self) -> str:
-        """Have the key not be known for a while."""
+        """Remove the access key for a while."""
         self.simulator.identities.remove(IDENTITY.access_key_id)
-        asyncio.get_running_loop().call_later(self.dice.uniform(0.5, 2), self.simulator.identities.add, IDENTITY)
+        asyncio.get_running_loop().call_later(self.rng.uniform(0.5, 2), self.simulator.identities.add, IDENTITY)
         return "rotation"
 
     def _reload(self) -> str:
-        kind = self.dice.choice(("plain", "two accounts", "other pace", "broken"))
+        kind = self.rng.choice(("plain", "two accounts", "other pace", "broken"))
         self.reconfigure(kind)
         return f"reload: {kind}"

@@ -1,4 +1,4 @@
-"""Whether what is served equals what the simulated MMS holds, what leaked, and which log lines are expected. Pure."""
+"""Compares served values with the simulated MMS, and finds leaks and unexpected log lines. Pure."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from exporter.simulator.world.oracle import Oracle
 from tests.collect.test_accuracy import assert_jobs_equal, assert_row_equals, assert_watched_equals, names
 from tests.exposition_parser import Exposition, Labels
 from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT
-from tests.soak.resources import Holding
+from tests.soak.resources import ProcessSnapshot
 
 EXPECTED_LINES: Final = (
     r"level=info msg=listening",
@@ -21,7 +21,7 @@ EXPECTED_LINES: Final = (
     r'level=warning msg="refresh failed, serving the last values until stale_after" .*reasons=(?!internal)',
     r'level=(warning|info) msg="watched object not found"',
 )
-"""What the log may say, after its time."""
+"""Expected log lines, without the timestamp."""
 
 
 SUCCESSES: Final = {"mms_up", "mms_refresh_success", "mms_datasource_refresh_success"}
@@ -31,9 +31,9 @@ MOMENTARY: Final = {
     "mms_refresh_last_success_timestamp_seconds",
     "mms_datasource_refresh_last_success_timestamp_seconds",
 }
-"""Families whose values are about a refresh, not about MMS."""
+"""Families about the refresh itself, not about MMS."""
 MAX_GROWTH_BYTES: Final = 24 * 2**20
-"""Of resident memory, from the second quarter of a run to its last: what large answers need comes before."""
+"""Growth of resident memory from the second to the last quarter of a run; buffers for large responses grow before."""
 
 
 def unexpected_lines(lines: list[str]) -> list[str]:
@@ -43,21 +43,21 @@ def unexpected_lines(lines: list[str]) -> list[str]:
 
 
 def differences(served: Exposition, fresh: Exposition, truth: Oracle) -> Iterator[str]:
-    """Yield what of `served` is not so: which failed, is not as in `fresh`, or not as in `truth`.
+    """Yield failures, and differences to `fresh` and `truth`.
 
-    `fresh` is what another exporter serves that has just begun, and read the same.
+    `fresh` is the output of a new exporter on the same MMS.
     """
     for name in sorted(SUCCESSES):
         if set(served.samples.get(name, {}).values()) != {1}:
-            yield f"{name} is not 1 throughout"
+            yield f"{name} is not 1 everywhere"
     for name in sorted(FAMILIES):
         yield from _unlike(name, served.samples.get(name, {}), fresh.samples.get(name, {}))
     yield from _untrue(served, truth)
 
 
 def _unlike(name: str, served: Mapping[Labels, float], fresh: Mapping[Labels, float]) -> Iterator[str]:
-    """Yield how the series of a family differ from those that are there when everything is read anew."""
-    for there, missing, said in ((served, fresh, "should not be there"), (fresh, served, "is missing")):
+    """Yield differences to a family of a new exporter."""
+    for there, missing, said in ((served, fresh, "is unexpected"), (fresh, served, "is missing")):
         yield from (f"{_text(name, labels)} {said}" for labels in there.keys() - missing.keys())
     for labels in served.keys() & fresh.keys() if name not in MOMENTARY else ():
         if served[labels] != fresh[labels]:
@@ -69,10 +69,10 @@ def _text(name: str, labels: Labels) -> str:
 
 
 def _untrue(served: Exposition, truth: Oracle) -> Iterator[str]:
-    """Yield what is not as the simulated MMS counts it."""
+    """Yield differences to the ground truth."""
     rows = truth.data_sources()
     if set(served.by("mms_datasource_info", "source_id")) != {str(source_id) for source_id in rows}:
-        yield "the data sources are others"
+        yield "the data sources differ"
         return
     for source_id, row in rows.items():
         try:
@@ -102,21 +102,21 @@ def _assert_tasks_equal(served: Exposition, truth: Oracle, source_id: int) -> No
     assert served.by("mms_tasks", "status", source_id=str(source_id)) == {each: counts[each] for each in TASK_STATUSES}
 
 
-def leaks(before: Holding, after: Holding, resident: list[int]) -> list[str]:
-    """Return what is held after a run that was not held before; `resident` is the memory during it, in bytes."""
+def leaks(before: ProcessSnapshot, after: ProcessSnapshot, resident: list[int]) -> list[str]:
+    """Return what leaked; `resident` has the samples in bytes."""
     held, holds = before.resources, after.resources
     claims = {
         "threads leaked": holds.threads <= held.threads,
         "files leaked": holds.files <= held.files,
         "sockets leaked": holds.sockets <= held.sockets + CONNECTIONS_PER_ACCOUNT,
         "memory grew": grown_bytes(resident) < MAX_GROWTH_BYTES,
-        f"tasks are others: more {after.tasks - before.tasks}, less {before.tasks - after.tasks}": after.tasks
+        f"tasks differ: more {after.tasks - before.tasks}, less {before.tasks - after.tasks}": after.tasks
         == before.tasks,
     }
     return [finding for finding, is_fine in claims.items() if not is_fine]
 
 
 def grown_bytes(resident: list[int]) -> float:
-    """Return by how much more is held in the last quarter than in the second, by their medians."""
+    """Return median growth from the second to the last quarter."""
     quarter = max(1, len(resident) // 4)
     return median(resident[-quarter:]) - median(resident[quarter : 2 * quarter] or resident)

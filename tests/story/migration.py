@@ -1,21 +1,21 @@
-"""The story of one migration, chapter by chapter: what happens in MMS, and whom it wakes.
+"""The story of one migration: what happens in MMS, and which notifications follow.
 
-Each chapter listens for exactly what its cause brings; `Pager.hears` fails on anything else.
+Each step expects exactly the notifications of its cause; `AlertmanagerReceiver.expect` fails on any other.
 """
 
 from tests.story import overview
-from tests.story.pager import began, ended
+from tests.story.alertmanager_receiver import firing, resolved
 from tests.story.servers import until
 from tests.story.stage import Stage
 
 HIVE, BIGQUERY, AT_REST = "hive-sales-001", "bigquery-sales-002", "maxcompute-sales-003"
 BURST_TABLES = 14
-"""Enough, with their partitions, for more failures than MMS advises to go on with."""
+"""Enough failures, with their partitions, to exceed the number at which MMS advises to stop."""
 THROTTLED_SHARE = 0.3
 
 
 async def healthy(stage: Stage) -> None:
-    """Wait until everything is known and moves; no alert so much as pends."""
+    """Wait until all sources progress and no alert is pending."""
 
     async def is_known() -> bool:
         pace = await stage.prometheus.at('mms:source:done_per_hour:deriv1h{account="prod", kind="partition"} > 0')
@@ -26,8 +26,8 @@ async def healthy(stage: Stage) -> None:
 
 
 async def agent_out(stage: Stage) -> None:
-    """Take an agent off while work is left; from now on another source stands still, with nothing else to be seen."""
-    prod, pager = stage.prod, stage.pager
+    """Take an agent offline, and stall another source."""
+    prod, receiver = stage.prod, stage.receiver
 
     async def is_doing() -> bool:
         return prod.is_doing(prod.ids[BIGQUERY])
@@ -35,83 +35,83 @@ async def agent_out(stage: Stage) -> None:
     await until(is_doing, "partitions are being migrated")
     prod.stall(prod.ids[BIGQUERY])
     prod.set_agent(prod.ids[HIVE], online=False)
-    await pager.hears("prod", began("MmsAgentOffline", HIVE))
+    await receiver.expect("prod", firing("MmsAgentOffline", HIVE))
     prod.set_agent(prod.ids[HIVE], online=True)
-    await pager.hears("prod", ended("MmsAgentOffline", HIVE))
+    await receiver.expect("prod", resolved("MmsAgentOffline", HIVE))
 
 
 async def burst_of_failures(stage: Stage) -> None:
-    """Let much fail at once: one page, then tickets for what stays failed, until it is tried again with success."""
-    prod, pager = stage.prod, stage.pager
+    """Fail many tables at once, then retry them successfully."""
+    prod, receiver = stage.prod, stage.receiver
     assert prod.fail_tables(prod.ids[HIVE], BURST_TABLES) > 100
     prod.set_agent(prod.ids[AT_REST], online=False)
-    await pager.hears("prod", began("MmsFailureBurst", HIVE))
+    await receiver.expect("prod", firing("MmsFailureBurst", HIVE))
     silenced = ("MmsPartitionsFailed", "MmsTablesFailed", "MmsFailureRatioHigh")
     await stage.alertmanager.until_silenced("MmsFailureBurst", "prod", *silenced[:2])
-    tickets = [began(alert, HIVE) for alert in silenced]
-    # An agent that nothing waits for is told as well, at about the same time.
-    await pager.hears("prod", ended("MmsFailureBurst", HIVE), *tickets, began("MmsAgentOfflineAtRest", AT_REST))
-    await overview.shows_what_is(stage)
+    tickets = [firing(alert, HIVE) for alert in silenced]
+    # The agent of a source without work is reported as well, at about the same time.
+    await receiver.expect("prod", resolved("MmsFailureBurst", HIVE), *tickets, firing("MmsAgentOfflineAtRest", AT_REST))
+    await overview.shows_ground_truth(stage)
     prod.set_agent(prod.ids[AT_REST], online=True)
     prod.retry(prod.ids[HIVE])
-    await pager.hears("prod", *(ended(alert, HIVE) for alert in silenced))
+    await receiver.expect("prod", *(resolved(alert, HIVE) for alert in silenced))
     await stage.alertmanager.until_gone("MmsAgentOfflineAtRest", "prod")
 
 
 async def stall(stage: Stage) -> None:
-    """Let what stands still begin to fail: a page, and when that is over the ticket that it stands still."""
-    prod, pager = stage.prod, stage.pager
+    """Fail partitions of the stalled source, then let it continue."""
+    prod, receiver = stage.prod, stage.receiver
     prod.fail_partitions(prod.ids[BIGQUERY], 3)
-    await pager.hears("prod", began("MmsNoSuccess", BIGQUERY))
+    await receiver.expect("prod", firing("MmsNoSuccess", BIGQUERY))
     await stage.alertmanager.until_silenced("MmsNoSuccess", "prod", "MmsPartitionsFailed", "MmsMigrationStalled")
-    await pager.hears("prod", ended("MmsNoSuccess", BIGQUERY), began("MmsMigrationStalled", BIGQUERY))
+    await receiver.expect("prod", resolved("MmsNoSuccess", BIGQUERY), firing("MmsMigrationStalled", BIGQUERY))
     prod.stall(prod.ids[BIGQUERY], stalled=False)
-    await pager.hears("prod", ended("MmsMigrationStalled", BIGQUERY))
+    await receiver.expect("prod", resolved("MmsMigrationStalled", BIGQUERY))
 
 
 async def throttling(stage: Stage) -> None:
-    """Let MMS find the calls too many."""
+    """Throttle a share of the requests."""
     fault = stage.prod.throttle(THROTTLED_SHARE)
-    await stage.pager.hears("prod", began("MmsThrottled"))
-    stage.prod.relent(fault)
-    await stage.pager.hears("prod", ended("MmsThrottled"))
+    await stage.receiver.expect("prod", firing("MmsThrottled"))
+    stage.prod.remove_fault(fault)
+    await stage.receiver.expect("prod", resolved("MmsThrottled"))
 
 
 async def credentials_refused(stage: Stage) -> None:
-    """Let the key not be known any more: told once, as what it is, however much follows from it."""
-    stage.prod.forget_key()
-    await stage.pager.hears("prod", began("MmsCredentialsRefused"))
+    """Remove the access key: one notification, without its consequences."""
+    stage.prod.remove_key()
+    await stage.receiver.expect("prod", firing("MmsCredentialsRefused"))
     followers = ("MmsAccountUnreadable", "MmsSourceStale", "MmsCollectorStale")
     await stage.alertmanager.until_silenced("MmsCredentialsRefused", "prod", *followers)
-    await overview.shows_that_nothing_is_known(stage)
-    stage.prod.know_key()
-    await stage.pager.hears("prod", ended("MmsCredentialsRefused"))
+    await overview.shows_no_data(stage)
+    stage.prod.restore_key()
+    await stage.receiver.expect("prod", resolved("MmsCredentialsRefused"))
 
 
 async def exporter_gone(stage: Stage) -> None:
-    """Kill the exporter and start it again; nothing else is told meanwhile, or for its having been away."""
+    """Kill the exporter and start it again."""
     await stage.exporter.kill()
-    await stage.pager.hears("", began("MmsExporterAbsent"))
+    await stage.receiver.expect("", firing("MmsExporterAbsent"))
     await stage.exporter.start()
-    await stage.pager.hears("", ended("MmsExporterAbsent"))
+    await stage.receiver.expect("", resolved("MmsExporterAbsent"))
 
 
 async def configuration_refused(stage: Stage) -> None:
-    """Have a configuration refused that makes no sense, and then accepted."""
+    """Reload an invalid configuration, then a valid one."""
     good = stage.exporter.file.read_text()
     stage.exporter.file.write_text(good + "nonsense: true\n")
     assert await stage.exporter.reload(stage.session) == 400
-    await stage.pager.hears("", began("MmsConfigReloadFailed"))
+    await stage.receiver.expect("", firing("MmsConfigReloadFailed"))
     stage.exporter.file.write_text(good)
     assert await stage.exporter.reload(stage.session) == 200
-    await stage.pager.hears("", ended("MmsConfigReloadFailed"))
+    await stage.receiver.expect("", resolved("MmsConfigReloadFailed"))
 
 
 async def end(stage: Stage) -> None:
-    """Try what failed again, and do all the rest."""
+    """Retry what failed, and complete the migration."""
     prod = stage.prod
     prod.retry(prod.ids[BIGQUERY])
     prod.clock.leap(86400)
-    await stage.pager.hears("prod", *(began("MmsMigrationFinished", source) for source in (HIVE, BIGQUERY)))
-    await overview.shows_what_is(stage)
+    await stage.receiver.expect("prod", *(firing("MmsMigrationFinished", source) for source in (HIVE, BIGQUERY)))
+    await overview.shows_ground_truth(stage)
     await stage.alertmanager.until_gone("MmsMigrationFinished", "prod")

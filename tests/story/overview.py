@@ -1,11 +1,11 @@
-"""The overview's row of figures, held to what the simulator counts in its world."""
+"""Compares the overview's stat panels with the counts of the simulator."""
 
 import math
 import time
 
 import pytest
 
-from tests.story.asking import figure
+from tests.story.dashboard_queries import figure
 from tests.story.servers import until
 from tests.story.stage import Stage
 from tests.story.worlds import Figures
@@ -27,12 +27,12 @@ def _of_the_world(figures: Figures | None) -> Shown:
 
 
 async def _firing(stage: Stage) -> int:
-    """Return how many alerts Alertmanager has that the overview shows for the account: its own, and those of none."""
+    """Return the number of firing alerts that the overview shows."""
     return sum(each["labels"].get("account", "prod") == "prod" for each in await stage.alertmanager.alerts())
 
 
 async def _until_shown(stage: Stage, figures: Figures | None, stale_sources: int) -> float:
-    """Wait until the overview shows these figures, or that there are none, and return the moment at which it does."""
+    """Wait until the overview shows these figures; return the time."""
     moment, shown, expected = 0.0, Shown(), Shown()
 
     async def is_shown() -> bool:
@@ -49,8 +49,8 @@ async def _until_shown(stage: Stage, figures: Figures | None, stale_sources: int
     return moment
 
 
-async def shows_what_is(stage: Stage) -> None:
-    """Wait until every figure is what the world holds, which stands still meanwhile."""
+async def shows_ground_truth(stage: Stage) -> None:
+    """Pause the world, and wait until all figures are right."""
     stage.prod.clock.run(0)
     figures = stage.prod.figures()
     moment = await _until_shown(stage, figures, stale_sources=0)
@@ -68,6 +68,6 @@ def _seconds_left(left: int, an_hour: float) -> float:
     return 3600 * left / an_hour if an_hour else math.inf
 
 
-async def shows_that_nothing_is_known(stage: Stage) -> None:
-    """Wait until every source is stale, and figures are unknown rather than old or 0."""
+async def shows_no_data(stage: Stage) -> None:
+    """Wait until all sources are stale and figures unknown."""
     await _until_shown(stage, None, stale_sources=len(stage.prod.ids))

@@ -1,4 +1,4 @@
-"""Prometheus and Alertmanager as processes of their own, and what a story asks them."""
+"""Prometheus and Alertmanager as processes, and queries of a story to them."""
 
 import asyncio
 import re
@@ -17,17 +17,17 @@ from tests.rules.loading import RULES
 from tests.story.time_scale import SLOWDOWN, accelerated_routes, accelerated_rules, shorter
 
 STEP = shorter("30s")
-"""Between scrapes, and between evaluations: the default of what is shipped, at speed."""
+"""Interval of scrapes and evaluations: the shipped default, accelerated."""
 TARGET = "mms-exporter"
 STALE_SECONDS = 5.0 * SLOWDOWN
-"""The exporter asks every second, which is slow at this speed: figures may be older than in proportion."""
+"""Staleness limit. The refresh interval of 1 s is long at this speed, so the limit is longer than in proportion."""
 _THRESHOLDS = {"mms:threshold:last_success_age:seconds": STALE_SECONDS}
 
 Series = dict[str, Any]
 
 
 async def until(is_so: Callable[[], Awaitable[bool]], what: str, seconds: float = LIMIT_SECONDS * SLOWDOWN) -> None:
-    """Wait until `is_so`, asked again and again; fail after `seconds`."""
+    """Poll until `is_so`; fail after `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             while not await is_so():  # noqa: ASYNC110 - another process sets no event of ours
@@ -37,8 +37,8 @@ async def until(is_so: Callable[[], Awaitable[bool]], what: str, seconds: float 
 
 
 @contextmanager
-def kept_port() -> Iterator[int]:
-    """Provide a port that nobody else gets; who shares addresses, as servers do, can listen on it again and again."""
+def reserved_port() -> Iterator[int]:
+    """Reserve a port that servers can bind repeatedly."""
     with socket.socket() as keeper:
         keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         keeper.bind(("127.0.0.1", 0))
@@ -54,28 +54,28 @@ class Server:
     log: Path
 
     async def ask(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - JSON
-        """Return what the API answers."""
+        """Return the response of the API."""
         async with self.session.get(f"{self.url}{path}", params=parameters) as response:
             answer = await response.json()
             assert response.status == 200, (parameters, answer)
             return answer
 
     async def is_ready(self) -> bool:
-        """Tell whether it answers."""
+        """Return whether it responds."""
         try:
             async with self.session.get(f"{self.url}/-/ready") as response:
                 return response.status == 200
         except OSError:
             return False
 
-    def complaints(self) -> list[str]:
-        """Return what it logged as a warning or an error."""
+    def logged_problems(self) -> list[str]:
+        """Return the logged warnings and errors."""
         lines = self.log.read_text(encoding="utf-8").splitlines()
         return [line for line in lines if re.search("level=(warn|error)", line, re.IGNORECASE)]
 
 
 class Prometheus(Server):
-    """Asked for figures; a query that fails, or is answered with a warning, fails the test."""
+    """Runs queries; errors and warnings fail the test."""
 
     async def _data(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - JSON
         answer = await self.ask(path, **parameters)
@@ -83,39 +83,39 @@ class Prometheus(Server):
         return answer["data"]
 
     async def at(self, query: str, moment: float | None = None) -> list[Series]:
-        """Return what an instant query finds."""
+        """Run an instant query."""
         when = {} if moment is None else {"time": f"{moment:.3f}"}
         found: list[Series] = (await self._data("/api/v1/query", query=query, **when))["result"]
         return found
 
     async def over(self, query: str, start: float, end: float, step: str) -> list[Series]:
-        """Return what a query finds over time."""
+        """Run a range query."""
         asked = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": step}
         found: list[Series] = (await self._data("/api/v1/query_range", **asked))["result"]
         return found
 
     async def label_values(self, label: str, selector: str, start: float, end: float) -> list[str]:
-        """Return the values of a label, as a dashboard's variable asks for them."""
+        """Return a label's values, as for a dashboard variable."""
         asked = {"match[]": selector, "start": f"{start:.3f}", "end": f"{end:.3f}"}
         found: list[str] = await self._data(f"/api/v1/label/{label}/values", **asked)
         return found
 
     async def rules(self) -> list[dict[str, Any]]:
-        """Return every rule, with its health."""
+        """Return every rule with its health."""
         groups = (await self._data("/api/v1/rules"))["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
 
 class Alertmanager(Server):
-    """Asked for alerts that nobody is told of."""
+    """Reads alerts, inhibited ones included."""
 
     async def alerts(self) -> list[dict[str, Any]]:
-        """Return all that are active, silenced by others or not."""
+        """Return all active alerts, inhibited ones included."""
         found: list[dict[str, Any]] = await self.ask("/api/v2/alerts", active="true", inhibited="true")
         return found
 
     async def until_silenced(self, cause: str, account: str, *others: str) -> None:
-        """Wait until alerts of an account are silenced by `cause`."""
+        """Wait until alerts of an account are inhibited by `cause`."""
 
         async def are_silenced() -> bool:
             there = [each for each in await self.alerts() if each["labels"].get("account") == account]
@@ -128,7 +128,7 @@ class Alertmanager(Server):
         await until(are_silenced, f"{cause} of {account} silences {others}")
 
     async def until_gone(self, alert: str, account: str) -> None:
-        """Wait until an alert has ended whose end is not told."""
+        """Wait until an alert without a resolved notification has ended."""
 
         async def is_gone() -> bool:
             labels = [each["labels"] for each in await self.alerts()]
@@ -149,11 +149,11 @@ async def _running(command: list[str], log: Path) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def alertmanager_telling(url: str, folder: Path, session: ClientSession) -> AsyncIterator[Alertmanager]:
-    """Provide an Alertmanager with the shipped configuration, at speed."""
+async def running_alertmanager(url: str, folder: Path, session: ClientSession) -> AsyncIterator[Alertmanager]:
+    """Provide an Alertmanager with the shipped configuration, accelerated."""
     config, log = folder / "alertmanager.yml", folder / "alertmanager.log"
     config.write_text(accelerated_routes((ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text(), url))
-    with kept_port() as port:
+    with reserved_port() as port:
         command = [program("ALERTMANAGER"), f"--config.file={config}", f"--storage.path={folder}/alertmanager"]
         command += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
         async with _running(command, log):
@@ -163,7 +163,7 @@ async def alertmanager_telling(url: str, folder: Path, session: ClientSession) -
 
 
 @asynccontextmanager
-async def prometheus_watching(
+async def running_prometheus(
     target: int,
     alertmanager: Alertmanager,
     folder: Path,
@@ -172,7 +172,7 @@ async def prometheus_watching(
     server: str = "PROMETHEUS",
     day_factor: int = 1,
 ) -> AsyncIterator[Prometheus]:
-    """Provide a Prometheus with the accelerated rules that scrapes a port of loopback.
+    """Provide a Prometheus with accelerated rules on a loopback target.
 
     `server` is the name of the program in tests.programs.
     """
@@ -185,7 +185,7 @@ rule_files: ["mms-*.yaml"]
 alerting: {{alertmanagers: [{{static_configs: [{{targets: ["{alertmanager.url.removeprefix("http://")}"]}}]}}]}}
 scrape_configs: [{{job_name: {TARGET}, static_configs: [{{targets: ["127.0.0.1:{target}"]}}]}}]
 """)
-    with kept_port() as port:
+    with reserved_port() as port:
         command = [program(server), f"--config.file={config}", f"--storage.tsdb.path={folder}/prometheus"]
         command += [f"--web.listen-address=127.0.0.1:{port}", "--query.lookback-delta=" + shorter("5m")]
         async with _running(command, log):

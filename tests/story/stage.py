@@ -1,4 +1,4 @@
-"""Everything a story needs, started together: two accounts, the exporter, Prometheus, Alertmanager, and who is told."""
+"""Starts all parts of a story: two accounts, the exporter, Prometheus, Alertmanager and its receiver."""
 
 import asyncio
 import signal
@@ -11,17 +11,17 @@ from pathlib import Path
 from aiohttp import ClientSession, ClientTimeout
 
 from tests.processes import Running, serving
-from tests.story.pager import Pager, listening
-from tests.story.servers import Alertmanager, Prometheus, alertmanager_telling, kept_port, prometheus_watching
+from tests.story.alertmanager_receiver import AlertmanagerReceiver, running_receiver
+from tests.story.servers import Alertmanager, Prometheus, reserved_port, running_alertmanager, running_prometheus
 from tests.story.time_scale import stretched
 from tests.story.worlds import Account, accounts
 
 MAX_SERIES = 2
-"""Jobs of a source with series of their own: few, so that it takes few to leave some out."""
+"""Limit of exported jobs per source, low enough to be exceeded by few jobs."""
 
 
 def configuration(prod: Account, lab: Account) -> str:
-    """Return the exporter's configuration: as often as it can, and as soon stale as is in proportion."""
+    """Return the exporter's configuration with the shortest interval."""
     entries = "".join(
         f"""
   - name: {account.name}
@@ -44,7 +44,7 @@ watch:
 
 
 class Exporter:
-    """The exporter as a process, always on the same port."""
+    """The exporter as a process on a fixed port."""
 
     def __init__(self, port: int, file: Path) -> None:
         self.port = port
@@ -53,38 +53,38 @@ class Exporter:
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
-        """Start it, and wait until every account was read once."""
+        """Start it, and wait until it is ready."""
         arguments = [f"--web.listen-address=127.0.0.1:{self.port}", "--web.enable-lifecycle"]
         arguments += [f"--config.file={self.file}"]
         self._running = await self._stack.enter_async_context(serving(*arguments))
         await self._running.until_ready()
 
     async def kill(self) -> None:
-        """End it without a word."""
+        """Kill it with SIGKILL."""
         assert self._running is not None
         await self._running.end(signal.SIGKILL)
         await self._stack.aclose()
 
     async def reload(self, session: ClientSession) -> int:
-        """Have it read its configuration anew, and return what it answers."""
+        """Reload its configuration, and return the response status."""
         async with session.post(f"http://127.0.0.1:{self.port}/-/reload") as response:
             return response.status
 
     async def close(self) -> None:
-        """End it, if it runs."""
+        """Stop it, if it runs."""
         await self._stack.aclose()
 
 
 @dataclass
 class Stage:
-    """What the story is played on."""
+    """All running parts of a story."""
 
     prod: Account
     lab: Account
     exporter: Exporter
     prometheus: Prometheus
     alertmanager: Alertmanager
-    pager: Pager
+    receiver: AlertmanagerReceiver
     session: ClientSession
     start: float = field(default_factory=time.time)
     """In Unix seconds."""
@@ -92,7 +92,7 @@ class Stage:
 
 @asynccontextmanager
 async def staged(folder: Path, *, server: str = "PROMETHEUS", day_factor: int = 1) -> AsyncIterator[Stage]:
-    """Provide a stage on which everything runs and nothing has happened yet.
+    """Start all parts.
 
     `server` names the Prometheus in tests.programs, `day_factor` is that of the rules.
     """
@@ -103,15 +103,15 @@ async def staged(folder: Path, *, server: str = "PROMETHEUS", day_factor: int = 
             await stack.enter_async_context(account.simulator)
         file = folder / "config.yaml"
         file.write_text(configuration(prod, lab))
-        exporter = Exporter(stack.enter_context(kept_port()), file)
+        exporter = Exporter(stack.enter_context(reserved_port()), file)
         stack.push_async_callback(exporter.close)
-        pager = await stack.enter_async_context(listening())
+        receiver = await stack.enter_async_context(running_receiver())
         _, alertmanager = await asyncio.gather(
             exporter.start(),
-            stack.enter_async_context(alertmanager_telling(pager.url, folder, session)),
+            stack.enter_async_context(running_alertmanager(receiver.url, folder, session)),
         )
-        watching = prometheus_watching(
+        watching = running_prometheus(
             exporter.port, alertmanager, folder, session, server=server, day_factor=day_factor
         )
         prometheus = await stack.enter_async_context(watching)
-        yield Stage(prod, lab, exporter, prometheus, alertmanager, pager, session)
+        yield Stage(prod, lab, exporter, prometheus, alertmanager, receiver, session)

@@ -1,6 +1,6 @@
-"""From the alert to its end: what failed is named alike everywhere, migrated again by one command, and told no more.
+"""From an alert to its end: all outputs name the same failures, and one command migrates them again.
 
-The exporter, Prometheus, Alertmanager and the command line are processes of their own; MMS is simulated.
+The exporter, Prometheus, Alertmanager and the command line run as processes; MMS is simulated.
 """
 
 import json
@@ -10,67 +10,67 @@ from typing import Any
 
 import pytest
 
-from exporter.simulator import happen
+from exporter.simulator import apply_event
 from exporter.simulator.world import events
 from tests.exposition_parser import read
 from tests.processes import Ended, run
-from tests.story.pager import began
+from tests.story.alertmanager_receiver import firing
 from tests.story.servers import until
 from tests.story.stage import Stage, staged
 from tests.story.time_scale import SLOWDOWN
 
 AT_REST = "maxcompute-sales-003"
-"""Nothing runs in it: whatever changes, the story has done."""
+"""A source without own progress: only the story changes it."""
 
 Name = tuple[str, str, str]
-"""Database, table, partition: empty for a table."""
+"""Database, table, partition; the partition is empty for a table."""
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600 * SLOWDOWN)
 @pytest.mark.parametrize("server", ["PROMETHEUS", pytest.param("PROMETHEUS3", marks=pytest.mark.scale)])
-async def test_what_failed_is_named_migrated_again_and_told_no_more(tmp_path: Path, server: str) -> None:
+async def test_failures_are_reported_retried_and_resolved(tmp_path: Path, server: str) -> None:
     async with staged(tmp_path, server=server) as stage:
-        await until(lambda: is_seen_to_be_well(stage), "Prometheus sees that nothing has failed")
+        await until(lambda: has_no_failures(stage), "Prometheus sees that nothing has failed")
         before = statuses(stage)
-        broken = break_some(stage)
+        broken = fail_some(stage)
         failed = failed_names(stage)
         assert len(failed) > 3
-        await until(lambda: is_named_everywhere(stage, failed), "all that failed is named, and nothing else")
-        alerts = [began(alert, AT_REST) for alert in ("MmsTablesFailed", "MmsPartitionsFailed")]
-        await stage.pager.hears("prod", *alerts)
+        await until(lambda: all_outputs_name(stage, failed), "all that failed is named, and nothing else")
+        alerts = [firing(alert, AT_REST) for alert in ("MmsTablesFailed", "MmsPartitionsFailed")]
+        await stage.receiver.expect("prod", *alerts)
 
         retried = await command(stage, "retry", "--failed", "--yes", "--watch")
         assert retried.code == 0, retried.out + retried.err
         assert migrated(stage) == broken
         assert statuses(stage) == before, "all is done again, and nothing else was touched"
-        await until(lambda: is_named_everywhere(stage, set()), "nothing is named any more")
-        await stage.pager.hears("prod", *(each._replace(status="resolved") for each in alerts))
-        assert stage.pager.rest() == {}
-        assert stage.prometheus.complaints() == []
+        await until(lambda: all_outputs_name(stage, set()), "nothing is named any more")
+        await stage.receiver.expect("prod", *(each._replace(status="resolved") for each in alerts))
+        assert stage.receiver.unread() == {}
+        assert stage.prometheus.logged_problems() == []
 
 
-def break_some(stage: Stage) -> tuple[set[int], set[str]]:
-    """Let some partitions fail and leave their table others, a whole table, and one without partitions.
+def fail_some(stage: Stage) -> tuple[set[int], set[str]]:
+    """Fail some partitions, a whole table, and an unpartitioned one.
 
     Return the ids of the failed partitions, and the names of the failed tables without any.
     """
     prod, source_id = stage.prod, stage.prod.ids[AT_REST]
     tables = prod.world.truth().tables(source_id)
     plain = next(table for table in tables if not table.has_partitions)
-    happen(prod.world, events.Fail(source_id=source_id, table_ids=(plain.id,)))
+    apply_event(prod.world, events.Fail(source_id=source_id, table_ids=(plain.id,)))
     prod.fail_partitions(source_id, 2)
     whole = next(
         table for table in prod.world.truth().tables(source_id) if table.has_partitions and table.status == "DONE"
     )
-    happen(prod.world, events.Fail(source_id=source_id, table_ids=(whole.id,)))
+    apply_event(prod.world, events.Fail(source_id=source_id, table_ids=(whole.id,)))
     truth = prod.world.truth()
     partitions = {partition.id for partition in truth.partitions(source_id) if partition.status == "FAILED"}
     return partitions, {plain.name or ""}
 
 
 def statuses(stage: Stage) -> dict[tuple[str, int], str | None]:
-    """Return the status of every table and partition of the source, counted in the world itself."""
+    """Return each table's and partition's status by ground truth."""
     truth, source_id = stage.prod.world.truth(), stage.prod.ids[AT_REST]
     return {
         **{("table", table.id): table.status for table in truth.tables(source_id)},
@@ -79,7 +79,7 @@ def statuses(stage: Stage) -> dict[tuple[str, int], str | None]:
 
 
 def failed_names(stage: Stage) -> set[Name]:
-    """Return what has failed in the source, by name, counted in the world itself."""
+    """Return the names of failures by ground truth."""
     truth, source_id = stage.prod.world.truth(), stage.prod.ids[AT_REST]
     tables = {(each.db_name, each.name, "") for each in truth.tables(source_id) if each.status == "FAILED"}
     partitions = {
@@ -89,9 +89,9 @@ def failed_names(stage: Stage) -> set[Name]:
 
 
 def migrated(stage: Stage) -> tuple[set[int], set[str]]:
-    """Return what the jobs that were made on request had in their scope: partitions by id, tables by name."""
+    """Return the scope of created jobs: partition ids, table names."""
     prod, source_id = stage.prod, stage.prod.ids[AT_REST]
-    made = {created.job.id for created in prod.world.site(source_id).roster.created}
+    made = {created.job.id for created in prod.world.site(source_id).job_store.created}
     configs = [job.config for job in prod.world.truth().jobs(source_id) if job.id in made and job.config is not None]
     partitions = [number for config in configs for number in config.partitions or ()]
     tables = [name for config in configs if not config.partitions for name in config.tables or ()]
@@ -100,16 +100,16 @@ def migrated(stage: Stage) -> tuple[set[int], set[str]]:
     return set(partitions), set(tables)
 
 
-async def is_seen_to_be_well(stage: Stage) -> bool:
-    """Tell whether Prometheus knows how many partitions of the source failed: none. More than that is then an alert."""
+async def has_no_failures(stage: Stage) -> bool:
+    """Return whether Prometheus has the source with 0 failed partitions."""
     found = await stage.prometheus.at(
         f'mms:source:failed:sum{{account="prod", source="{AT_REST}", kind="partition"}} == 0'
     )
     return len(found) == 1
 
 
-async def is_named_everywhere(stage: Stage, failed: set[Name]) -> bool:
-    """Tell whether the series, the status page, its JSON and the command name exactly what has failed in the source."""
+async def all_outputs_name(stage: Stage, failed: set[Name]) -> bool:
+    """Return whether series, page, JSON and command name the failures."""
     for named in (named_by_series, named_by_json, named_by_page, named_by_command):
         if await named(stage) != failed:
             return False
@@ -117,7 +117,7 @@ async def is_named_everywhere(stage: Stage, failed: set[Name]) -> bool:
 
 
 async def named_by_series(stage: Stage) -> set[Name]:
-    """Return the failed tables and partitions of the source that have series."""
+    """Return the failures with series."""
     served = read((await get(stage, "/metrics")).encode())
     source_id = str(stage.prod.ids[AT_REST])
     return {
@@ -128,14 +128,14 @@ async def named_by_series(stage: Stage) -> set[Name]:
 
 
 async def named_by_page(stage: Stage) -> set[Name]:
-    """Return what the status page shows to have failed in the source: a table's name has the database before it."""
+    """Return the failures on the status page."""
     rows = FailureRows(await get(stage, "/")).rows
     names = [(*row[0].split("."), row[1]) for row in rows if row[2:3] == [AT_REST]]
     return {(db, table, "" if partition == "(whole table)" else partition) for db, table, partition in names}
 
 
 class FailureRows(HTMLParser):
-    """The cells of a status page's table of failures, as a browser would take it apart."""
+    """The cells of the failure tables of a status page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -144,7 +144,6 @@ class FailureRows(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Begin a row or a cell where the table has one."""
         if tag == "tbody":
             self._is_inside = ("id", "failures") in attrs
         elif self._is_inside and tag == "tr":
@@ -153,17 +152,15 @@ class FailureRows(HTMLParser):
             self.rows[-1].append("")
 
     def handle_endtag(self, tag: str) -> None:
-        """End with the table."""
         self._is_inside = self._is_inside and tag != "tbody"
 
     def handle_data(self, data: str) -> None:
-        """Add to the cell that is open."""
         if self._is_inside and self.rows and self.rows[-1]:
             self.rows[-1][-1] += data.strip()
 
 
 async def named_by_json(stage: Stage) -> set[Name]:
-    """Return what the status page's JSON says has failed."""
+    """Return the failures in the status JSON."""
     sources = json.loads(await get(stage, "/api/v1/status"))["sources"]
     (source,) = [each for each in sources if (each["account"], each["name"]) == ("prod", AT_REST)]
     return {
@@ -174,7 +171,7 @@ async def named_by_json(stage: Stage) -> set[Name]:
 
 
 async def named_by_command(stage: Stage) -> set[Name]:
-    """Return what `mms-exporter failed` shows."""
+    """Return the output of `mms-exporter failed`."""
     shown = await command(stage, "failed", "--output=json")
     assert shown.code == 0, shown.err
     rows: list[dict[str, Any]] = json.loads(shown.out)
@@ -182,13 +179,13 @@ async def named_by_command(stage: Stage) -> set[Name]:
 
 
 async def get(stage: Stage, path: str) -> str:
-    """Return what the exporter answers."""
+    """Return a response of the exporter."""
     async with stage.session.get(f"http://127.0.0.1:{stage.exporter.port}{path}") as response:
         assert response.status == 200
         return await response.text()
 
 
 async def command(stage: Stage, *words: str) -> Ended:
-    """Run a command on the source, with the exporter's own configuration."""
+    """Run a command on the source with the exporter's configuration."""
     config = f"--config.file={stage.exporter.file}"
     return await run(*words, config, "--account=prod", f"--source={AT_REST}")

@@ -1,7 +1,7 @@
-"""A migration is watched by a real Prometheus and told by a real Alertmanager, with an hour in half a minute.
+"""A real Prometheus and Alertmanager watch a migration, accelerated so that one hour takes 30 seconds.
 
-One long test, because what is asked at the end needs the Prometheus that has seen it all; and a short one for the alert
-whose day is too long beside it.
+One long test, because the final checks need a Prometheus with the whole history; and a short one for the alert that
+lasts a day.
 """
 
 import asyncio
@@ -12,38 +12,38 @@ import pytest
 
 from tests.grafana.checked_in import NAMES
 from tests.rules.loading import ALERTS, RECORDS
-from tests.story import asking, migration
+from tests.story import dashboard_queries, migration
 from tests.story.stage import Stage, staged
 from tests.story.time_scale import SLOWDOWN
 from tests.story.troubles import job_stopped, troubles
 
 TOO_LONG = {"MmsJobStopped"}
-"""A day is too long even at this speed; it has a story of its own."""
+"""A day is too long even at this speed; it has a test of its own."""
 DAY_FACTOR = 90
-"""In that story, a day is 8 s."""
+"""In that test, a day is 8 s."""
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600 * SLOWDOWN)
 @pytest.mark.parametrize("server", ["PROMETHEUS", pytest.param("PROMETHEUS3", marks=pytest.mark.scale)])
-async def test_a_migration_is_told_as_it_goes(tmp_path: Path, server: str) -> None:
+async def test_a_migration_sends_the_expected_notifications(tmp_path: Path, server: str) -> None:
     async with staged(tmp_path, server=server) as stage:
         await _tell(stage)
-        assert stage.pager.rest() == {}
-        assert stage.pager.alerts() == ALERTS.keys() - TOO_LONG
+        assert stage.receiver.unread() == {}
+        assert stage.receiver.alerts() == ALERTS.keys() - TOO_LONG
         await _rules_worked(stage)
         await _dashboards_had_data(stage)
-        assert stage.prometheus.complaints() == []
-        assert stage.alertmanager.complaints() == []
+        assert stage.prometheus.logged_problems() == []
+        assert stage.alertmanager.logged_problems() == []
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600 * SLOWDOWN)
 @pytest.mark.scale
-async def test_a_job_that_is_stopped_for_a_day_is_told(tmp_path: Path) -> None:
+async def test_a_job_stopped_for_a_day_sends_a_notification(tmp_path: Path) -> None:
     async with staged(tmp_path, day_factor=DAY_FACTOR) as stage:
         await job_stopped(stage)
-        assert stage.pager.alerts() == TOO_LONG
+        assert stage.receiver.alerts() == TOO_LONG
 
 
 async def _tell(stage: Stage) -> None:
@@ -61,23 +61,29 @@ async def _tell(stage: Stage) -> None:
 
 
 async def _rules_worked(stage: Stage) -> None:
-    """Each rule was evaluated without an error, and each record had a value."""
+    """Check that every rule evaluated, and every record has values."""
     assert [(rule["name"], rule["health"]) for rule in await stage.prometheus.rules() if rule["health"] != "ok"] == []
     now = time.time()
-    found = {record: await stage.prometheus.over(record, stage.start, now, asking.STEP) for record in RECORDS}
-    assert [record for record, series in found.items() if not asking.has_figures(series)] == []
+    found = {
+        record: await stage.prometheus.over(record, stage.start, now, dashboard_queries.STEP) for record in RECORDS
+    }
+    assert [record for record, series in found.items() if not dashboard_queries.has_figures(series)] == []
 
 
 async def _dashboards_had_data(stage: Stage) -> None:
-    """Each query of a panel or an annotation found something at some time, and each variable has values."""
+    """Check that every dashboard query and variable had values."""
     now, empty = time.time(), []
     for name in NAMES:
-        for asked in asking.queries_over_time(name):
-            query = asking.filled_in(asked.expr, now - stage.start)
-            if not asking.has_figures(await stage.prometheus.over(query, stage.start, now, asking.STEP)):
+        for asked in dashboard_queries.queries_over_time(name):
+            query = dashboard_queries.filled_in(asked.expr, now - stage.start)
+            if not dashboard_queries.has_figures(
+                await stage.prometheus.over(query, stage.start, now, dashboard_queries.STEP)
+            ):
                 empty.append(asked)
-        for selector, label in asking.variables(name):
-            assert await stage.prometheus.label_values(label, asking.filled_in(selector), stage.start, now), (
+        for selector, label in dashboard_queries.variables(name):
+            assert await stage.prometheus.label_values(
+                label, dashboard_queries.filled_in(selector), stage.start, now
+            ), (
                 name,
                 label,
             )

@@ -1,4 +1,4 @@
-"""What is at speed says the same as what is shipped, only sooner."""
+"""The accelerated rules equal the shipped ones except for durations."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def test_a_duration_is_divided(given: str, divided: str) -> None:
     assert shorter(given, 120) == divided
 
 
-def test_a_duration_never_becomes_nothing() -> None:
+def test_a_duration_never_becomes_zero() -> None:
     with pytest.raises(ValueError, match="less than a millisecond"):
         shorter("100ms", 120)
 
@@ -33,13 +33,13 @@ def test_ranges_offsets_and_subqueries_are_durations_and_names_strings_and_numbe
 
 
 def _without_times(rule: dict[str, Any]) -> dict[str, Any]:
-    """Return a rule with a word in place of each length of time."""
+    """Return a rule with its durations replaced."""
     expr = each_duration(rule["expr"], lambda _: "X").removesuffix(f" / {FACTOR}")
     return rule | {"expr": expr} | dict.fromkeys(WAITS & rule.keys(), "X")
 
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
-def test_only_lengths_of_time_differ_from_what_is_shipped(path: Path) -> None:
+def test_only_durations_differ_from_the_shipped_rules(path: Path) -> None:
     shipped, accelerated = yaml.safe_load(path.read_text()), yaml.safe_load(accelerated_rules(path.read_text()))
     for before, after in zip(shipped["groups"], accelerated["groups"], strict=True):
         assert list(map(_without_times, after["rules"])) == list(map(_without_times, before["rules"]))

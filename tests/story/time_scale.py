@@ -1,7 +1,7 @@
 """The shipped rules and routes, accelerated: every duration is divided by one factor and nothing else changes.
 
-`for`, ranges, offsets and the thresholds that are durations shrink together, so they keep their proportions. On a
-machine under load a scrape or an evaluation can be seconds late, so the factor is smaller there.
+`for`, ranges, offsets and thresholds that are durations shrink together and keep their proportions. On a machine under
+load a scrape or an evaluation can be seconds late, so the factor is smaller there.
 """
 
 import re
@@ -13,9 +13,9 @@ import yaml
 
 
 def _slowdown() -> float:
-    """Return by how much load stretches work on this machine: wall time of a busy loop over its CPU time.
+    """Return wall time over CPU time of a busy loop.
 
-    Below 2 it counts as 1, since other tests run beside this one.
+    Below 2 it counts as 1, because other tests run at the same time.
     """
     wall, cpu = time.perf_counter(), time.thread_time()
     while (used := time.thread_time() - cpu) < 0.2:
@@ -26,7 +26,7 @@ def _slowdown() -> float:
 
 SLOWDOWN: Final = _slowdown()
 FACTOR: Final = int(120 / SLOWDOWN)
-"""On an idle machine an hour of the rules is 30 seconds of the story, and their 3 minutes of slack are 6 scrapes."""
+"""On an idle machine 1 hour of the rules takes 30 seconds, and their slack of 3 minutes is 6 scrapes."""
 
 WAITS: Final = {"for", "keep_firing_for"}
 _NAME_OR_DURATION: Final = re.compile(r"[a-zA-Z_][\w:]*|(?P<duration>(?:\d+(?:ms|[smhdwy]))+)\b")
@@ -44,14 +44,14 @@ _MILLISECONDS: Final = {
 
 
 def stretched(seconds: float) -> str:
-    """Return a duration for a machine as slow as this one."""
+    """Return a duration stretched for the load of this machine."""
     return f"{seconds * SLOWDOWN * 1000:.0f}ms"
 
 
 def shorter(duration: str, factor: int = FACTOR) -> str:
-    """Divide a duration by `factor`, in whole milliseconds, rounded up.
+    """Divide a duration by `factor`, rounded up to milliseconds.
 
-    Raises: ValueError where a duration that is not longer than `factor` milliseconds would become one.
+    Raises: ValueError if the duration does not exceed `factor` milliseconds.
     """
     milliseconds = sum(int(amount) * _MILLISECONDS[unit] for amount, unit in _PART.findall(duration))
     length = -(-milliseconds // factor)
@@ -61,7 +61,7 @@ def shorter(duration: str, factor: int = FACTOR) -> str:
 
 
 def each_duration(query: str, change: Callable[[str], str]) -> str:
-    """Return a query with its durations changed; what stands in quotes, or within a name, is none."""
+    """Replace durations of a query, outside of quotes and names."""
 
     def changed(found: re.Match[str]) -> str:
         return change(found[0]) if found["duration"] else found[0]
@@ -74,9 +74,9 @@ def each_duration(query: str, change: Callable[[str], str]) -> str:
 def accelerated_rules(
     text: str, thresholds: dict[str, float] | None = None, factor: int = FACTOR, day_factor: int = 1
 ) -> str:
-    """Return a rule file at speed; `thresholds` are those that have values of their own, by name.
+    """Return an accelerated rule file.
 
-    By `day_factor` more, a `for` of days is shortened.
+    `thresholds` have their own values by name. `day_factor` shortens a `for` of days further.
     """
     loaded: dict[str, Any] = yaml.safe_load(text)
     for group in loaded["groups"]:
@@ -93,9 +93,9 @@ def accelerated_rules(
 
 
 def accelerated_routes(text: str, receiver_url: str) -> str:
-    """Return the configuration of Alertmanager with short waits, telling `receiver_url`; the rest is as shipped."""
+    """Return Alertmanager's configuration with short waits and `receiver_url`."""
     loaded: dict[str, Any] = yaml.safe_load(text)
-    # Longer than an evaluation, in proportion more than as shipped: a cause fires before what follows from it.
+    # Longer than an evaluation, relatively longer than shipped: a cause must fire before its consequences.
     loaded["route"] |= {"group_wait": stretched(1), "group_interval": stretched(0.5)}
     for receiver in loaded["receivers"]:
         for hook in receiver["webhook_configs"]:

@@ -1,6 +1,6 @@
-"""The troubles of another account, each with a cause of its own, told beside the story of the migration."""
+"""Problems of another account, each with its own cause, next to the migration."""
 
-from tests.story.pager import began, ended
+from tests.story.alertmanager_receiver import firing, resolved
 from tests.story.servers import until
 from tests.story.stage import MAX_SERIES, Stage
 from tests.story.time_scale import SLOWDOWN
@@ -13,16 +13,16 @@ def _sources(stage: Stage) -> list[tuple[str, int]]:
 
 
 async def sources_in_trouble(stage: Stage) -> None:
-    """Tell of a source that does not start, one that does not stop, one not scanned and late, one scanned long ago."""
+    """Expect alerts for failed starts and stops and overdue scans."""
     lab = stage.lab
     (start, start_id), (stop, stop_id), (late, late_id), (old, old_id) = _sources(stage)
-    lab.say(start_id, "status", "START_FAILED")
-    lab.say(stop_id, "status", "STOP_FAILED")
-    lab.say(late_id, "scanStatus", "FAILED")
+    lab.set_text(start_id, "status", "START_FAILED")
+    lab.set_text(stop_id, "status", "STOP_FAILED")
+    lab.set_text(late_id, "scanStatus", "FAILED")
     lab.stall(late_id)
     job_id = lab.unfinished_job(late_id)
-    lab.say_when(late_id, "eta", 3600, job_id=job_id)
-    lab.say_when(old_id, "lastUpdateTime", 7200 * SLOWDOWN)
+    lab.set_time(late_id, "eta", 3600, job_id=job_id)
+    lab.set_time(old_id, "lastUpdateTime", 7200 * SLOWDOWN)
     of_each = (
         ("MmsSourceStartFailed", start),
         ("MmsSourceStopFailed", stop),
@@ -30,20 +30,20 @@ async def sources_in_trouble(stage: Stage) -> None:
         ("MmsJobOverdue", late),
         ("MmsMetadataOld", old),
     )
-    await stage.pager.hears("lab", *(began(*each) for each in of_each))
+    await stage.receiver.expect("lab", *(firing(*each) for each in of_each))
     await stage.alertmanager.until_silenced("MmsSourceStartFailed", "lab", "MmsAgentOffline")
-    lab.say(start_id, "status", "STARTED")
-    lab.say(stop_id, "status", "STARTED")
-    lab.say(late_id, "scanStatus", "DONE")
-    lab.say(late_id, "eta", "", job_id=job_id)
+    lab.set_text(start_id, "status", "STARTED")
+    lab.set_text(stop_id, "status", "STARTED")
+    lab.set_text(late_id, "scanStatus", "DONE")
+    lab.set_text(late_id, "eta", "", job_id=job_id)
     lab.stall(late_id, stalled=False)
-    lab.say_when(old_id, "lastUpdateTime", 0)
-    await stage.pager.hears("lab", *(ended(*each) for each in of_each))
+    lab.set_time(old_id, "lastUpdateTime", 0)
+    await stage.receiver.expect("lab", *(resolved(*each) for each in of_each))
 
 
 async def jobs_in_trouble(stage: Stage) -> None:
-    """Let a job fail, and its table with it, and stop others, too many to be shown. It ends with their sources."""
-    lab, pager = stage.lab, stage.pager
+    """Fail one job with its table, and stop many."""
+    lab, receiver = stage.lab, stage.receiver
     (failing, failing_id), (full, full_id), *_ = _sources(stage)
     lab.clock.run(0)
     stopped = lab.migrate(full_id, MAX_SERIES)
@@ -51,17 +51,17 @@ async def jobs_in_trouble(stage: Stage) -> None:
     lab.clock.leap(lab.world.options.async_task_seconds + 1)
     lab.stop_jobs(full_id, stopped)
     lab.clock.run()
-    await pager.hears(
-        "lab", began("MmsJobFailed", failing), began("MmsTablesFailed", failing), began("MmsSeriesOmitted", full)
+    await receiver.expect(
+        "lab", firing("MmsJobFailed", failing), firing("MmsTablesFailed", failing), firing("MmsSeriesOmitted", full)
     )
     lab.remove(failing_id)
     lab.remove(full_id)
-    await pager.hears("lab", ended("MmsJobFailed", failing), ended("MmsTablesFailed", failing))
+    await receiver.expect("lab", resolved("MmsJobFailed", failing), resolved("MmsTablesFailed", failing))
     await stage.alertmanager.until_gone("MmsSeriesOmitted", "lab")
 
 
 async def job_stopped(stage: Stage) -> None:
-    """Stop a job, and leave it so for a day. It ends with its source."""
+    """Stop a job for a day, then remove its source."""
     lab = stage.lab
     (source, source_id), *_ = _sources(stage)
     lab.clock.run(0)
@@ -69,46 +69,46 @@ async def job_stopped(stage: Stage) -> None:
     lab.clock.leap(lab.world.options.async_task_seconds + 1)
     lab.stop_jobs(source_id, stopped)
     lab.clock.run()
-    await stage.pager.hears("lab", began("MmsJobStopped", source))
+    await stage.receiver.expect("lab", firing("MmsJobStopped", source))
     lab.remove(source_id)
-    await stage.pager.hears("lab", ended("MmsJobStopped", source))
+    await stage.receiver.expect("lab", resolved("MmsJobStopped", source))
 
 
 async def permission_refused(stage: Stage) -> None:
-    """Take a permission away: that is told, and not that figures grow old."""
-    stage.lab.forbid(JOBS)
-    await stage.pager.hears("lab", began("MmsPermissionRefused"))
+    """Revoke a permission: its alert fires, staleness alerts do not."""
+    stage.lab.revoke(JOBS)
+    await stage.receiver.expect("lab", firing("MmsPermissionRefused"))
     await stage.alertmanager.until_silenced("MmsPermissionRefused", "lab", "MmsSourceStale", "MmsCollectorStale")
-    stage.lab.know_key()
-    await stage.pager.hears("lab", ended("MmsPermissionRefused"))
+    stage.lab.restore_key()
+    await stage.receiver.expect("lab", resolved("MmsPermissionRefused"))
 
 
 async def source_unreadable(stage: Stage) -> None:
-    """Keep the jobs of one source from being read: it is told to be old, and its collector is not beside it."""
+    """Fail the job lists of one source, which becomes stale."""
     *_, (source, source_id), _ = _sources(stage)
     fault = stage.lab.refuse(JOBS, source_id)
-    await stage.pager.hears("lab", began("MmsSourceStale", source))
+    await stage.receiver.expect("lab", firing("MmsSourceStale", source))
     await stage.alertmanager.until_silenced("MmsSourceStale", "lab", "MmsCollectorStale")
-    stage.lab.relent(fault)
-    await stage.pager.hears("lab", ended("MmsSourceStale", source))
+    stage.lab.remove_fault(fault)
+    await stage.receiver.expect("lab", resolved("MmsSourceStale", source))
 
 
 async def sources_unreadable_in_turn(stage: Stage) -> None:
-    """Let one source be read, then the other: none is old, but their collector never succeeds."""
+    """Fail sources in turn, so that none is stale."""
     lab = stage.lab
     *_, (one, one_id), (other, other_id) = _sources(stage)
-    while not stage.pager.was_told("lab"):
+    while not stage.receiver.has_unread("lab"):
         fault = lab.refuse(JOBS, one_id)
         await _until_unread(stage, one)
-        # Between two refreshes: within one, the other would be refused as well.
-        lab.relent(fault)
+        # Between refreshes; within one, the other source would fail as well.
+        lab.remove_fault(fault)
         one, one_id, other, other_id = other, other_id, one, one_id
-    await stage.pager.hears("lab", began("MmsCollectorStale"))
-    await stage.pager.hears("lab", ended("MmsCollectorStale"))
+    await stage.receiver.expect("lab", firing("MmsCollectorStale"))
+    await stage.receiver.expect("lab", resolved("MmsCollectorStale"))
 
 
 async def _until_unread(stage: Stage, source: str) -> None:
-    """Wait until one source, and no other, was not read by the last refresh."""
+    """Wait until the last refresh failed for this source only."""
 
     async def is_unread() -> bool:
         found = await stage.prometheus.at('mms_datasource_refresh_success{account="lab"} == 0')
@@ -118,17 +118,17 @@ async def _until_unread(stage: Stage, source: str) -> None:
 
 
 async def account_unreadable(stage: Stage) -> None:
-    """Keep the whole account from being read: that is told, and nothing that follows from it."""
+    """Fail the whole account: its alert fires, consequences do not."""
     fault = stage.lab.refuse("ListMmsDataSources")
-    await stage.pager.hears("lab", began("MmsAccountUnreadable"))
+    await stage.receiver.expect("lab", firing("MmsAccountUnreadable"))
     followers = ("MmsSourceStale", "MmsCollectorStale")
     await stage.alertmanager.until_silenced("MmsAccountUnreadable", "lab", *followers)
-    stage.lab.relent(fault)
-    await stage.pager.hears("lab", ended("MmsAccountUnreadable"))
+    stage.lab.remove_fault(fault)
+    await stage.receiver.expect("lab", resolved("MmsAccountUnreadable"))
 
 
 async def troubles(stage: Stage) -> None:
-    """Tell all of them, one after the other."""
+    """Run all of them in sequence."""
     for chapter in (
         sources_in_trouble,
         jobs_in_trouble,

@@ -1,4 +1,4 @@
-"""The migrations that a story is about, and what can happen to them in one word."""
+"""The simulated accounts of a story, and their changes."""
 
 import time
 from collections.abc import Iterator
@@ -10,22 +10,22 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from exporter.mms.models import DataSource
-from exporter.simulator import Fault, Simulator, World, WorldOptions, happen
+from exporter.simulator import Fault, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.api.operations import OPERATIONS
 from exporter.simulator.world import creation, events
 from tests.conftest import IDENTITY
 from tests.story.time_scale import SLOWDOWN
 
 SPEED: Final = 60.0 / SLOWDOWN
-"""Simulated seconds in one of the machine's: a job takes four of these, and something is done every few."""
+"""Simulated seconds per real second: a job takes 4 s, and something completes every few seconds."""
 REJECTED: Final = {"status": 400, "code": "ServiceNotOpened"}
-"""A refusal that the exporter does not try again, so that no random wait is in the story."""
+"""An error that the exporter does not retry, so that the story has no random delay."""
 _ZONE: Final = ZoneInfo("Asia/Shanghai")
 _JOBS_WITHOUT_ETA: Final = 300
 
 
 class Clock:
-    """Time that runs at a speed, stands still, and leaps, as it is told."""
+    """A clock that can change its speed, pause and jump."""
 
     def __init__(self) -> None:
         self._now = time.time()
@@ -33,21 +33,21 @@ class Clock:
         self._speed = SPEED
 
     def __call__(self) -> float:
-        """Return the time, in Unix seconds."""
+        """Return the time in Unix seconds."""
         return self._now + (time.monotonic() - self._since) * self._speed
 
     def run(self, speed: float = SPEED) -> None:
-        """Go on at another speed; 0 to stand still."""
+        """Continue at another speed; 0 pauses."""
         self._now, self._since, self._speed = self(), time.monotonic(), speed
 
     def leap(self, seconds: float) -> None:
-        """Let simulated time pass at once."""
+        """Jump forward in simulated time."""
         self._now += seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the overview shows of an account, counted in the world itself."""
+    """Values of the overview for an account, by ground truth."""
 
     done: int
     total: int
@@ -58,7 +58,7 @@ class Figures:
 
     @classmethod
     def of(cls, rows: list[DataSource]) -> "Figures":
-        """Add up the rows of all sources."""
+        """Sum the rows of all sources."""
         done = sum(_number(row.tables_done_num, row.partitions_done_num) for row in rows)
         failed_tables = sum(_number(row.tables_failed_num) for row in rows)
         failed_partitions = sum(_number(row.partitions_failed_num) for row in rows)
@@ -74,7 +74,7 @@ def _number(*counts: int | None) -> int:
 
 
 class Account:
-    """One account of MMS: its sources, and what befalls them."""
+    """One simulated MMS account and its changes."""
 
     def __init__(self, name: str, options: WorldOptions) -> None:
         self.name = name
@@ -82,63 +82,62 @@ class Account:
         self.world = World(options, clock=self.clock)
         self.simulator = Simulator(self.world, identities=[IDENTITY])
         self.ids = {site.source.name: site.id for site in self.world.sites()}
-        """The id of each source, by its name."""
+        """Source ids by name."""
         for source_id in self.ids.values():
             self._clear_etas(source_id)
 
     def _clear_etas(self, source_id: int) -> None:
-        """Leave out the times that jobs are wished to be done by: the story says when one passes."""
         for job_id in range(1, _JOBS_WITHOUT_ETA):
-            self.say(source_id, "eta", "", job_id=job_id)
+            self.set_text(source_id, "eta", "", job_id=job_id)
 
     def partition_shared_with(self, other: "Account") -> tuple[int, int]:
-        """Return the ids of a source and of a partition that both have: what is watched belongs to no account."""
+        """Return a source and partition id that both accounts have."""
         source_id = list(self.ids.values())[-1]
         ids = [{each.id for each in account.world.truth().partitions(source_id)} for account in (self, other)]
         return source_id, min(ids[0] & ids[1])
 
     def figures(self) -> Figures:
-        """Return what the world holds."""
+        """Return the figures by ground truth."""
         return Figures.of(list(self.world.truth().data_sources().values()))
 
-    def say(self, source_id: int, field: str, text: str, *, job_id: int | None = None) -> None:
-        """Let a text field of a source, or of a job, have a value."""
-        happen(self.world, events.SetText(source_id=source_id, field=field, text=text, job_id=job_id))
+    def set_text(self, source_id: int, field: str, text: str, *, job_id: int | None = None) -> None:
+        """Set a text field of a source or a job."""
+        apply_event(self.world, events.SetText(source_id=source_id, field=field, text=text, job_id=job_id))
 
-    def say_when(self, source_id: int, field: str, seconds_ago: float, *, job_id: int | None = None) -> None:
-        """Likewise a time, counted back from the machine's."""
+    def set_time(self, source_id: int, field: str, seconds_ago: float, *, job_id: int | None = None) -> None:
+        """Set a time field, counted back from now."""
         moment = datetime.fromtimestamp(time.time() - seconds_ago, _ZONE)
-        self.say(source_id, field, f"{moment:%Y-%m-%d %H:%M:%S}", job_id=job_id)
+        self.set_text(source_id, field, f"{moment:%Y-%m-%d %H:%M:%S}", job_id=job_id)
 
     def set_agent(self, source_id: int, *, online: bool) -> None:
-        """Take an agent off, or bring it back."""
-        happen(self.world, events.SetAgent(source_id=source_id, online=online))
+        """Take an agent offline or online."""
+        apply_event(self.world, events.SetAgent(source_id=source_id, online=online))
 
     def stall(self, source_id: int, *, stalled: bool = True) -> None:
-        """Let a source stand still, or go on."""
-        happen(self.world, events.Stall(source_id=source_id, stalled=stalled))
+        """Stall a source or continue it."""
+        apply_event(self.world, events.Stall(source_id=source_id, stalled=stalled))
 
     def is_doing(self, source_id: int) -> bool:
-        """Tell whether a partition of a source is being migrated."""
+        """Return whether a partition of a source is being migrated."""
         return any(partition.status == "DOING" for partition in self.world.truth().partitions(source_id))
 
     def fail_tables(self, source_id: int, count: int) -> int:
-        """Let so many done tables fail as a whole; return how many units failed."""
+        """Fail a number of DONE tables; returns the failed units."""
         done = [table.id for table in self.world.truth().tables(source_id) if table.status == "DONE"]
         assert len(done) >= count
-        return happen(self.world, events.Fail(source_id=source_id, table_ids=tuple(done[:count])))
+        return apply_event(self.world, events.Fail(source_id=source_id, table_ids=tuple(done[:count])))
 
     def fail_partitions(self, source_id: int, count: int) -> None:
-        """Let so many partitions of one done table fail, and leave it others."""
+        """Fail some partitions of one DONE table."""
         truth = self.world.truth()
         table = next(
             each for each in truth.tables(source_id) if each.status == "DONE" and (each.partitions or 0) > count
         )
         ids = [each.id for each in truth.partitions(source_id) if each.table_id == table.id]
-        happen(self.world, events.Fail(source_id=source_id, partition_ids=tuple(ids[:count])))
+        apply_event(self.world, events.Fail(source_id=source_id, partition_ids=tuple(ids[:count])))
 
     def retry(self, source_id: int) -> None:
-        """Make jobs that migrate again what failed."""
+        """Create jobs for all failures."""
         truth = self.world.truth()
         partitions = [partition.id for partition in truth.partitions(source_id) if partition.status == "FAILED"]
         self._create(source_id, {"partitions": partitions})
@@ -147,7 +146,7 @@ class Account:
             self._create(source_id, {"srcDbName": table.db_name, "tables": [table.name]})
 
     def migrate(self, source_id: int, count: int) -> list[int]:
-        """Make a job for each of so many unpartitioned tables that no job migrates, and return the jobs' ids."""
+        """Create jobs for unmigrated, unpartitioned tables; returns job ids."""
         tables = [
             table
             for table in self.world.truth().tables(source_id)
@@ -159,51 +158,51 @@ class Account:
     def _create(self, source_id: int, request: dict[str, object]) -> int:
         site = self.world.site(source_id)
         made = creation.create(site, self.world.at(site), msgspec.json.encode(request))
-        self.say(source_id, "eta", "", job_id=made["asyncTaskId"])
+        self.set_text(source_id, "eta", "", job_id=made["asyncTaskId"])
         return int(made["asyncTaskId"])
 
     def stop_jobs(self, source_id: int, job_ids: list[int]) -> None:
-        """Stop jobs that have just begun."""
+        """Stop jobs that have just started."""
         for job_id in job_ids:
-            happen(self.world, events.StopJob(source_id=source_id, job_id=job_id))
+            apply_event(self.world, events.StopJob(source_id=source_id, job_id=job_id))
 
     def unfinished_job(self, source_id: int) -> int:
-        """Return the id of a job that runs."""
+        """Return the id of a running job."""
         site = self.world.site(source_id)
-        return site.roster.unfinished(self.world.at(site))[0].id
+        return site.job_store.unfinished(self.world.at(site))[0].id
 
     def remove(self, source_id: int) -> None:
-        """Let a source be deleted."""
-        happen(self.world, events.RemoveSource(source_id=source_id))
+        """Delete a source."""
+        apply_event(self.world, events.RemoveSource(source_id=source_id))
 
-    def forbid(self, operation: str) -> None:
-        """Take one permission away from the account's key."""
+    def revoke(self, operation: str) -> None:
+        """Revoke one permission of the access key."""
         actions = frozenset(f"odps:{each}" for each in OPERATIONS if each != operation)
         self.simulator.identities.add(replace(IDENTITY, actions=actions))
 
-    def forget_key(self) -> None:
-        """Let MMS not know the account's access key any more."""
+    def remove_key(self) -> None:
+        """Remove the account's access key from MMS."""
         self.simulator.identities.remove(IDENTITY.access_key_id)
 
-    def know_key(self) -> None:
-        """Let MMS know the key, with every permission."""
+    def restore_key(self) -> None:
+        """Restore the access key with all permissions."""
         self.simulator.identities.add(IDENTITY)
 
     def refuse(self, operation: str, source_id: int | None = None) -> int:
-        """Let an operation be refused for a reason that is none of the account's, and return the fault's id."""
+        """Fail an operation for a reason unrelated to the account."""
         return self.simulator.faults.add(Fault(kind="error", operation=operation, source_id=source_id, **REJECTED))  # type: ignore[arg-type]  # the two fields named above
 
     def throttle(self, share: float) -> int:
-        """Let MMS find this share of all calls too many, and return the fault's id."""
+        """Throttle a share of the requests; returns the fault id."""
         return self.simulator.faults.add(Fault(kind="throttle", probability=share))
 
-    def relent(self, fault: int) -> None:
-        """End a fault."""
+    def remove_fault(self, fault: int) -> None:
+        """Remove a fault."""
         self.simulator.faults.remove(fault)
 
 
 def accounts() -> Iterator[Account]:
-    """Yield the account whose migration is told, and one with troubles of its own."""
+    """Yield the account of the migration and the troubled one."""
     quiet = {"incidents": False, "special_sources": False, "stopped_share": 0.0, "failure_rate": 0.0}
     calm = WorldOptions(
         seed=3,
@@ -227,7 +226,7 @@ def accounts() -> Iterator[Account]:
         running_jobs_per_source=1,
         finished_jobs_per_source=0,
         retry_failure_rate=1.0,
-        **quiet,  # type: ignore[arg-type]  # likewise
+        **quiet,  # type: ignore[arg-type]  # as above
     )
     yield Account("prod", calm)
     yield Account("lab", troubled)

@@ -12,7 +12,7 @@ from exporter.app.service import Service
 from exporter.config.loading import config_from
 from exporter.errors import ConfigError, Problem
 from exporter.exposition.telemetry import Telemetry
-from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
 from exporter.web.handlers import application
 from tests.conftest import IDENTITY, account_on, config_on
@@ -194,7 +194,7 @@ async def test_once_ready_it_stays_ready_while_pages_are_made(service: Service) 
 
 async def test_a_reload_has_what_was_refused_asked_for_again(simulator: Simulator) -> None:
     source_id = simulator.world.source_ids()[0]
-    happen(simulator.world, events.Fail(source_id=source_id, share=1.0))
+    apply_event(simulator.world, events.Fail(source_id=source_id, share=1.0))
     actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})
     simulator.identities.add(replace(IDENTITY, actions=actions))
     service = Service(Telemetry())

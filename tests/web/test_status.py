@@ -27,7 +27,7 @@ from exporter.collect.snapshot import (
 )
 from exporter.exposition.telemetry import Telemetry
 from exporter.sharding import Shard
-from exporter.simulator import Fault, Simulator, happen
+from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
 from exporter.web.status import status_report as status
 from exporter.web.status.attention import RUNBOOKS
@@ -104,7 +104,7 @@ async def test_every_source_is_told_as_mms_has_it(http: ClientSession, simulator
 
 async def test_exactly_what_failed_is_named(service: Service, http: ClientSession, simulator: Simulator) -> None:
     source_id = simulator.world.source_ids()[0]
-    happen(simulator.world, events.Fail(source_id=source_id, table_ids=(1, 2)))
+    apply_event(simulator.world, events.Fail(source_id=source_id, table_ids=(1, 2)))
     await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
     row = simulator.world.truth().data_source(source_id)
     await eventually(lambda: each_of(service)[source_id].tables.failed == row.tables_failed_num != 0)

@@ -13,7 +13,7 @@ from playwright.async_api import Browser, ViewportSize, expect
 from exporter.app.service import Service
 from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, RefreshError
 from exporter.exposition.telemetry import Telemetry
-from exporter.simulator import Simulator, World, WorldOptions, happen
+from exporter.simulator import Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from exporter.web.status.status_report import build_report
 from tests.conftest import IDENTITY, config_on
@@ -265,7 +265,7 @@ async def test_injected_failures_are_on_the_page_within_one_refresh(browser: Bro
         async with visit(browser, service) as visited:
             await expect(visited.page.locator("#failures")).to_contain_text("No failed tables")
             source_id = simulator.world.source_ids()[0]
-            happen(simulator.world, events.Fail(source_id=source_id, share=0.5))
+            apply_event(simulator.world, events.Fail(source_id=source_id, share=0.5))
             partitions = simulator.world.truth().partitions(source_id)
             failed = sorted(
                 (f"{each.db_name}.{each.table_name}", each.value) for each in partitions if each.status == "FAILED"

@@ -1,4 +1,4 @@
-"""Who may call the simulated service, and what for; it can change while the service runs."""
+"""Access keys that may call the simulated service, and their permissions. They can change at run time."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -6,24 +6,24 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An access key, temporary where it has a security token."""
+    """An access key; temporary if it has a security token."""
 
     access_key_id: str
     access_key_secret: str = field(repr=False)
     security_token: str | None = field(default=None, repr=False)
     actions: frozenset[str] | None = None
-    """RAM actions it may do, as `odps:ListMmsJobs`, or `odps:ListMmsJobs:2000001` for one source; None: all."""
+    """Allowed RAM actions: `odps:ListMmsJobs`, or `odps:ListMmsJobs:2000001` for one source. None: all."""
     expires: float | None = None
-    """Unix seconds, in the time of the machine, after which its security token is refused."""
+    """Unix seconds of the wall clock after which the security token is rejected."""
 
     def may(self, operation: str, source_id: int | None) -> bool:
-        """Tell whether it is allowed to call an operation on a source."""
+        """Return whether it may call an operation on a source."""
         action = f"odps:{operation}"
         return self.actions is None or not self.actions.isdisjoint({action, f"{action}:{source_id}"})
 
 
 class Identities:
-    """The identities known now, by access key id."""
+    """The known identities by access key id."""
 
     def __init__(self, known: Iterable[Identity] = ()) -> None:
         self._known = {identity.access_key_id: identity for identity in known}
@@ -36,13 +36,13 @@ class Identities:
         return self._known.get(access_key_id)
 
     def add(self, identity: Identity) -> None:
-        """Make an identity known; it takes the place of one with the same access key id, as in a rotation."""
+        """Add an identity, or replace the one with this key."""
         self._known[identity.access_key_id] = identity
 
     def remove(self, access_key_id: str) -> None:
-        """Forget an identity, if it is known."""
+        """Remove an identity, if it is known."""
         self._known.pop(access_key_id, None)
 
     def expire(self, access_key_id: str) -> None:
-        """Let the security token of an identity expire now."""
+        """Expire the security token of an identity now."""
         self._known[access_key_id] = replace(self._known[access_key_id], expires=float("-inf"))

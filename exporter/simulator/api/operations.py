@@ -1,4 +1,4 @@
-"""The operations: which request is which, and what each answers as `data`. Paths are the vendor's."""
+"""Routing of requests to operations, and the `data` of each answer. Paths are the vendor's."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from exporter.simulator.api.pages import Tweaks
 from exporter.simulator.http.parameters import Query, integer
 from exporter.simulator.world import creation
 from exporter.simulator.world.source import Site
-from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.world import World
 
 _ROOT: Final = "/api/v1/mms/datasources"
@@ -34,12 +34,12 @@ _ROUTES: Final = tuple(
 )
 OPERATIONS: Final = tuple(operation for _, _, operation in _ROUTES)
 WRITING: Final = frozenset(operation for method, _, operation in _ROUTES if method != "GET")
-"""Those that change something."""
+"""Operations that change something."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRoute:
-    """What a request's path and method name."""
+    """The operation and ids of a method and path."""
 
     operation: str
     source: str | None
@@ -47,13 +47,13 @@ class ApiRoute:
 
     @property
     def source_id(self) -> int | None:
-        """The source's id, where the path has one that is a number."""
+        """The source id, or None without a numeric one."""
         return int(self.source) if self.source and re.fullmatch(r"[0-9]{1,18}", self.source, re.ASCII) else None
 
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """An operation that is to be carried out, after every check of who asks."""
+    """A verified request for an operation."""
 
     route: ApiRoute
     query: Sequence[tuple[str, str]]
@@ -63,7 +63,7 @@ class ApiCall:
 
 
 def route(method: str, path: str) -> ApiRoute | None:
-    """Return what a method and an encoded path name; None where that is nothing of the API."""
+    """Return the route of an encoded path, or None."""
     for known, pattern, operation in _ROUTES:
         match = pattern.fullmatch(path)
         if match is not None and known == method:
@@ -73,14 +73,14 @@ def route(method: str, path: str) -> ApiRoute | None:
 
 
 def known_route(found: ApiRoute | None, action: str) -> ApiRoute:
-    """Return the route, if there is one and the header `x-acs-action` fits it."""
+    """Return the route if the header `x-acs-action` matches it."""
     if found is None or found.operation != action:
         raise Refusal(404, "InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
     return found
 
 
 def answer(world: World, call: ApiCall) -> dict[str, Any]:
-    """Carry a call out and return its `data`.
+    """Run an operation and return its `data`.
 
     Raises: Refusal.
     """
@@ -90,15 +90,14 @@ def answer(world: World, call: ApiCall) -> dict[str, Any]:
     at = _served_at(world, site, call.route.operation)
     listing = _LISTS.get(call.route.operation)
     if listing is not None:
-        return listing(lists.Asked(site, at, call.query, call.page_size_cap, call.tweaks))
+        return listing(lists.ListRequest(site, at, call.query, call.page_size_cap, call.tweaks))
     Query(call.query, ())
     if call.route.operation == "CreateMmsJob":
         return creation.create(site, at, call.body)
     return _GETS[call.route.operation](site, at, integer("id", call.route.object or ""))
 
 
-def _served_at(world: World, site: Site, operation: str) -> At:
-    """Return the time whose state an operation serves: now, or an earlier time if the operation lags."""
+def _served_at(world: World, site: Site, operation: str) -> SourceTime:
     options, now = world.options, world.seconds()
     match operation:
         case "ListMmsJobs":
@@ -113,36 +112,36 @@ def _served_at(world: World, site: Site, operation: str) -> At:
             lags = 0.0, 0.0
     # `seconds` decides which created jobs exist, `moment` which status everything has.
     known, status = (world.at(site, max(0.0, now - lag)) for lag in lags)
-    return At(known.seconds, status.moment)
+    return SourceTime(known.seconds, status.moment)
 
 
-def _job(site: Site, at: At, number: int) -> dict[str, Any]:
-    job = site.roster.find(number, at)
+def _job(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
+    job = site.job_store.find(number, at)
     if job is None:
         raise not_found("Job", number)
     return rows.job(site, job, at)
 
 
-def _table(site: Site, at: At, number: int) -> dict[str, Any]:
+def _table(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
     if site.inventory.plan(number, at.moment) is None:
         raise not_found("Table", number)
     return rows.table(site, number, at)
 
 
-def _partition(site: Site, at: At, number: int) -> dict[str, Any]:
+def _partition(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
     place = site.partition_place(number, at)
     if place is None:
         raise not_found("Partition", number)
     return rows.partition(site, *place, at)
 
 
-_LISTS: Final[Mapping[str, Callable[[lists.Asked], dict[str, Any]]]] = {
+_LISTS: Final[Mapping[str, Callable[[lists.ListRequest], dict[str, Any]]]] = {
     "ListMmsJobs": lists.jobs,
     "ListMmsTasks": lists.tasks,
     "ListMmsTables": lists.tables,
     "ListMmsPartitions": lists.partitions,
 }
-_GETS: Final[Mapping[str, Callable[[Site, At, int], dict[str, Any]]]] = {
+_GETS: Final[Mapping[str, Callable[[Site, SourceTime, int], dict[str, Any]]]] = {
     "GetMmsJob": _job,
     "GetMmsTable": _table,
     "GetMmsPartition": _partition,

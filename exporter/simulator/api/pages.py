@@ -1,4 +1,4 @@
-"""Pages of a list: `total` over what matches, and the rows of one page, without making the rows of the others."""
+"""Pages of a list: `total` of the matching rows, and the rows of one page. Builds no row of other pages."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,42 +13,42 @@ Item = TypeVar("Item")
 
 
 class Tweaks(NamedTuple):
-    """How the paging of one answer is bent, for faults."""
+    """Changes to the paging of one answer, for faults."""
 
     cap: int | None = None
-    """Another cap of the page size."""
+    """Replaces the page size limit."""
     shift: int = 0
-    """By how many rows every page but the first lies off: below 0 rows come twice, above 0 rows are missed."""
+    """Offset of every page but the first, in rows: below 0 repeats rows, above 0 skips rows."""
     total: int | None = None
-    """What `total` claims."""
+    """Value reported as `total`."""
     lost: int | None = None
-    """The row of the page, from 0, that is left out; the last row where the page is shorter."""
+    """Index of the row to omit from the page, from 0; the last row if the page is shorter."""
     repeated: int | None = None
-    """The row of the page, counted as `lost`, that is replaced by the first row of the list."""
+    """Index, like `lost`, of the row to replace by the first row of the list."""
     is_reversed: bool = False
-    """Whether the list runs in the opposite order."""
+    """Whether the list is reversed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group(Generic[Item]):
-    """Neighbouring items of a list, whose number is known before they are."""
+    """Consecutive items of a list with a known count."""
 
     count: int
     items: Callable[[], Iterable[Item]]
 
 
 def group(items: Sequence[Item]) -> Group[Item]:
-    """Return a group of items that are all there already."""
+    """Return a group of existing items."""
     return Group(len(items), lambda: items)
 
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
-    """Which part of a list is asked for."""
+    """The requested part of a list."""
 
     number: int
     size: int | None
-    """None: all of it."""
+    """None: the whole list."""
     tweaks: Tweaks
 
     def of(self, groups: Sequence[Group[Item]], row: Callable[[Item], dict[str, Any]]) -> dict[str, Any]:
@@ -68,7 +68,6 @@ class ResultPage:
         }
 
     def _tweaked(self, groups: Sequence[Group[Item]], items: list[Item]) -> list[Item]:
-        """Return the page's items with the lost and the repeated row."""
         if items and self.tweaks.repeated is not None:
             items[min(self.tweaks.repeated, len(items) - 1)] = next(_window(groups, 0, 1))
         if items and self.tweaks.lost is not None:
@@ -81,14 +80,14 @@ def _reversed(part: Group[Item]) -> Group[Item]:
 
 
 def page_of(query: Query, cap: int, tweaks: Tweaks, *, all_by_default: bool = False) -> ResultPage:
-    """Return the page that is asked for; its size is at most `cap`, or what the tweaks say instead."""
+    """Return the requested page, limited to `cap` rows."""
     number = query.integer("pageNum", 1, least=1)
     size = min(query.integer("pageSize", DEFAULT_PAGE_SIZE, least=1), tweaks.cap or cap)
     return ResultPage(number, None if all_by_default and "pageNum" not in query else size, tweaks)
 
 
 def _window(groups: Sequence[Group[Item]], first: int, size: int) -> Iterator[Item]:
-    """Yield `size` items from the `first` on; groups before them are not opened."""
+    """Yield `size` items from `first`; earlier groups stay lazy."""
     kept = 0
     while kept < len(groups) and first >= groups[kept].count:
         first -= groups[kept].count

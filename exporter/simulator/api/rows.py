@@ -1,27 +1,27 @@
-"""The rows of answers, field by field as the vendor sends them, stray newlines included."""
+"""Rows of answers, field by field as the vendor sends them, stray newlines included."""
 
 from typing import Any
 
 from exporter.simulator.world.job_progress import SimulatedJob, SimulatedTask
 from exporter.simulator.world.plans import PARTITIONS, TABLES
 from exporter.simulator.world.source import Site
-from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.states import FAILED
 
 CANARY = "canary"
-"""The beginning of every secret in a source's `config`: it must be seen nowhere else."""
+"""Prefix of every secret in a source's `config`; it must appear nowhere else."""
 
 _WITH_NEWLINE = frozenset(
     {"networklink", "lastUpdateTime", "createTime", "errMsg", "owner", "location", "inputFormat", "outputFormat"}
     | {"serde", "extra", "lastDdlTime"},
 )
-"""Strings that end in a newline in the vendor's examples."""
+"""Fields that end in a newline in the vendor's examples."""
 _HIVE_FORMAT = "org.apache.hadoop.hive.ql.io.parquet"
 _DST_PROJECT = "mms_dst"
 
 
 def as_sent(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row without the fields that are absent, and with the newlines of the vendor's examples."""
+    """Return a row without absent fields, with the vendor's newlines."""
     return {
         name: f"{value}\n" if name in _WITH_NEWLINE and isinstance(value, str) else value
         for name, value in row.items()
@@ -29,8 +29,8 @@ def as_sent(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def source_facts(site: Site, at: At) -> dict[str, Any]:
-    """Return a row of ListMmsDataSources without its counters and its configuration."""
+def source_facts(site: Site, at: SourceTime) -> dict[str, Any]:
+    """Return a data source row without counters and configuration."""
     scan_id, scan_status, scanned = site.scan(at)
     facts = {
         "id": site.id,
@@ -50,7 +50,7 @@ def source_facts(site: Site, at: At) -> dict[str, Any]:
     return {**site.with_texts("source", site.id, facts), "status": site.status(at), "errMsg": site.err_msg(at)}
 
 
-def data_source(site: Site, at: At) -> dict[str, Any]:
+def data_source(site: Site, at: SourceTime) -> dict[str, Any]:
     """Return a row of ListMmsDataSources."""
     databases, tables, partitions, counts = site.inventory.totals(at.moment)
     return as_sent(source_facts(site, at)) | {
@@ -86,8 +86,8 @@ def _config(site: Site) -> list[dict[str, Any]]:
     ]
 
 
-def job_facts(site: Site, job: SimulatedJob, at: At) -> dict[str, Any]:
-    """Return a row of ListMmsJobs without what its tasks decide."""
+def job_facts(site: Site, job: SimulatedJob, at: SourceTime) -> dict[str, Any]:
+    """Return a job row without the fields computed from tasks."""
     three_layers = site.source.type.upper() == "MAXCOMPUTE"
     facts = {
         "id": job.id,
@@ -107,7 +107,7 @@ def job_facts(site: Site, job: SimulatedJob, at: At) -> dict[str, Any]:
     return site.with_texts("job", job.id, facts)
 
 
-def job(site: Site, job: SimulatedJob, at: At) -> dict[str, Any]:
+def job(site: Site, job: SimulatedJob, at: SourceTime) -> dict[str, Any]:
     """Return a row of ListMmsJobs."""
     return as_sent(job_facts(site, job, at)) | {
         "status": job.status(at.moment),
@@ -166,8 +166,8 @@ def task(site: Site, job: SimulatedJob, task: SimulatedTask) -> dict[str, Any]:
     return as_sent(row)
 
 
-def table_facts(site: Site, table: int, at: At) -> dict[str, Any]:
-    """Return a row of ListMmsTables without its status and its counters."""
+def table_facts(site: Site, table: int, at: SourceTime) -> dict[str, Any]:
+    """Return a table row without its status and counters."""
     plan = site.inventory.plan(table, at.moment)
     size, rows = site.volume(table, 0, plan.units if plan else 1)
     database, name = site.inventory.database(table, at.moment), site.table_name(table)
@@ -199,7 +199,7 @@ def table_facts(site: Site, table: int, at: At) -> dict[str, Any]:
     return site.with_texts("table", table, facts)
 
 
-def table(site: Site, table: int, at: At) -> dict[str, Any]:
+def table(site: Site, table: int, at: SourceTime) -> dict[str, Any]:
     """Return GetMmsTable's data, or a row of ListMmsTables."""
     tally = site.inventory.tally(table, at.moment)
     return as_sent(table_facts(site, table, at)) | {
@@ -221,8 +221,8 @@ def _schema(site: Site, table: int, name: str, *, partitioned: bool) -> dict[str
     }
 
 
-def partition_facts(site: Site, table: int, unit: int, at: At) -> dict[str, Any]:
-    """Return a row of ListMmsPartitions without its status."""
+def partition_facts(site: Site, table: int, unit: int, at: SourceTime) -> dict[str, Any]:
+    """Return a partition row without its status."""
     database, name = site.inventory.database(table, at.moment), site.table_name(table)
     number, value = site.partition_id(table, unit), site.partition_value(table, unit)
     size, rows = site.volume(table, unit, 1)
@@ -247,7 +247,7 @@ def partition_facts(site: Site, table: int, unit: int, at: At) -> dict[str, Any]
     return site.with_texts("partition", number, facts)
 
 
-def partition(site: Site, table: int, unit: int, at: At) -> dict[str, Any]:
+def partition(site: Site, table: int, unit: int, at: SourceTime) -> dict[str, Any]:
     """Return GetMmsPartition's data, or a row of ListMmsPartitions."""
     status = site.inventory.unit_status(table, unit, at.moment)
     row = as_sent(partition_facts(site, table, unit, at))

@@ -1,1 +1,1 @@
-"""Faults on command: in answers and on connections."""
+"""Injected faults: in answers and on connections."""

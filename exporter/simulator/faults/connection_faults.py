@@ -1,4 +1,4 @@
-"""Faults of the connection: what aiohttp would never do by itself."""
+"""Connection faults: resets, hangs, slow and endless answers, which aiohttp does not produce by itself."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from aiohttp import web
 
 from exporter.simulator.faults.response_faults import JSON, ApiAnswer
 
-_LINGER_NOT: Final = struct.pack("ii", 1, 0)
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _CHUNK: Final = 1 << 16
 _TICK_SECONDS: Final = 0.02
 _ENDLESS_HEAD: Final = b'{"requestId":"endless","data":{"total":1000000000,"objectList":['
@@ -19,35 +19,35 @@ _ENDLESS_ROWS: Final = b'{"id":1,"name":"again"},' * 2000
 
 
 def reset(request: web.Request) -> web.StreamResponse:
-    """Cut the connection with RST, and return the answer that then goes nowhere."""
+    """Close the connection with RST."""
     transport = request.transport
     if transport is not None:
         peer: socket.socket | None = transport.get_extra_info("socket")
         if peer is not None:
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         transport.abort()
     return web.Response()
 
 
 async def hang(request: web.Request, stopping: asyncio.Event) -> web.StreamResponse:
-    """Answer nothing until the simulator stops; a client that leaves ends it too."""
+    """Hang until the simulator stops or the client disconnects."""
     await stopping.wait()
     return reset(request)
 
 
 async def reset_in_body(request: web.Request, answer: ApiAnswer) -> web.StreamResponse:
-    """Send one half of an answer, then cut the connection with RST."""
-    response = await _begun(request, answer)
+    """Send half of an answer, then close with RST."""
+    response = await _prepared(request, answer)
     await response.write(answer.body[: len(answer.body) // 2])
-    # The half has to reach the client before the RST, which would overtake it.
+    # The client must receive the half before the RST discards it.
     await asyncio.sleep(_TICK_SECONDS)
     reset(request)
     return response
 
 
 async def end_early(request: web.Request, answer: ApiAnswer) -> web.StreamResponse:
-    """Declare a whole answer, send one half, and close the connection."""
-    response = await _begun(request, answer)
+    """Announce a whole answer, send half, and close the connection."""
+    response = await _prepared(request, answer)
     await response.write(answer.body[: len(answer.body) // 2])
     if request.transport is not None:
         request.transport.close()
@@ -57,8 +57,8 @@ async def end_early(request: web.Request, answer: ApiAnswer) -> web.StreamRespon
 async def drip(
     request: web.Request, answer: ApiAnswer, bytes_per_second: float, stopping: asyncio.Event
 ) -> web.StreamResponse:
-    """Send an answer slowly."""
-    response = await _begun(request, answer)
+    """Send an answer at a limited rate."""
+    response = await _prepared(request, answer)
     sent, begun = 0, asyncio.get_running_loop().time()
     async for now in _ticks(stopping):
         due = min(len(answer.body), int((now - begun) * bytes_per_second) + 1)
@@ -71,7 +71,7 @@ async def drip(
 
 
 async def flood(request: web.Request, size: int | None, stopping: asyncio.Event) -> web.StreamResponse:
-    """Send `size` bytes of an answer that makes no end of rows; None: chunked, until the client has enough."""
+    """Send an endless list; `size` None sends chunks until disconnect."""
     response = web.StreamResponse(headers={"Content-Type": JSON})
     response.content_length = size
     await response.prepare(request)
@@ -83,12 +83,12 @@ async def flood(request: web.Request, size: int | None, stopping: asyncio.Event)
             await response.write(piece)
             left -= len(piece)
             chunk = _ENDLESS_ROWS
-            # A client that reads fast would otherwise keep everything else waiting.
+            # A fast reader would otherwise block all other tasks.
             await asyncio.sleep(0)
     return response if left <= 0 else reset(request)
 
 
-async def _begun(request: web.Request, answer: ApiAnswer) -> web.StreamResponse:
+async def _prepared(request: web.Request, answer: ApiAnswer) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers={**answer.headers, "Content-Type": answer.content_type})
     response.content_length = len(answer.body)
     await response.prepare(request)
@@ -96,7 +96,6 @@ async def _begun(request: web.Request, answer: ApiAnswer) -> web.StreamResponse:
 
 
 async def _ticks(stopping: asyncio.Event) -> AsyncIterator[float]:
-    """Yield the loop's time again and again until the simulator stops."""
     while not stopping.is_set():
         yield asyncio.get_running_loop().time()
         with contextlib.suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""Faults that are answers: whole ones made up, and good ones spoilt. Bytes and mappings in, bytes and mappings out."""
+"""Response faults: replaced answers and corrupted ones. Pure: bytes and mappings in, bytes and mappings out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ from exporter.simulator.faults.fault_plan import Fault
 JSON: Final = "application/json;charset=utf-8"
 _HTML: Final = b"<html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
 _THROTTLED: Final = "Request was denied due to user flow control."
-_SHORT_OF: Final = 2 / 3
-"""How much of a truncated answer is left."""
+_TRUNCATED_SHARE: Final = 2 / 3
+"""Share of the body that a truncated answer keeps."""
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ApiAnswer:
-    """What is sent back."""
+    """An HTTP answer."""
 
     status: int
     body: bytes
@@ -42,9 +42,9 @@ def error_answer(status: int, code: str, message: str, request_id: str, *, lower
     return ApiAnswer(status, msgspec.json.encode(body))
 
 
-def instead(fault: Fault, request_id: str) -> ApiAnswer | None:
-    """Return the answer that takes the place of a call; None where the fault is of another kind."""
-    make = _INSTEAD.get(fault.kind)
+def replacement(fault: Fault, request_id: str) -> ApiAnswer | None:
+    """Return the answer that replaces the real one, or None."""
+    make = _REPLACEMENTS.get(fault.kind)
     return make(fault, request_id) if make else None
 
 
@@ -65,7 +65,7 @@ def _code_in_200(fault: Fault, request_id: str) -> ApiAnswer:
     return error_answer(200, code, message, request_id, lower_case=fault.lower_case)
 
 
-_INSTEAD: Final[dict[str, Callable[[Fault, str], ApiAnswer]]] = {
+_REPLACEMENTS: Final[dict[str, Callable[[Fault, str], ApiAnswer]]] = {
     "error": _error,
     "throttle": _throttled,
     "code_in_200": _code_in_200,
@@ -78,7 +78,7 @@ _INSTEAD: Final[dict[str, Callable[[Fault, str], ApiAnswer]]] = {
 
 
 def tweaks(fault: Fault | None) -> Tweaks:
-    """Return how a fault bends the paging of a list."""
+    """Return how a fault changes the paging of a list."""
     if fault is None:
         return Tweaks()
     if fault.kind == "shift":
@@ -92,17 +92,17 @@ def tweaks(fault: Fault | None) -> Tweaks:
     return Tweaks(total=fault.total) if fault.kind == "total" else Tweaks()
 
 
-def spoilt_data(fault: Fault, data: Row) -> Row:
-    """Return an answer's `data` with its rows, or itself where it is one, spoilt."""
-    spoil = _SPOIL.get(fault.kind)
-    if spoil is None:
+def corrupt_data(fault: Fault, data: Row) -> Row:
+    """Return an answer's `data` with corrupted rows."""
+    corruption = _CORRUPTIONS.get(fault.kind)
+    if corruption is None:
         return data
     if "objectList" not in data:
-        spoilt_object: Row = spoil(fault, data)
-        return spoilt_object
+        corrupt_object: Row = corruption(fault, data)
+        return corrupt_object
     last = len(data["objectList"]) if fault.rows is None else fault.rows
-    spoilt = [spoil(fault, row) if place < last else row for place, row in enumerate(data["objectList"])]
-    return {**data, "objectList": spoilt}
+    corrupt = [corruption(fault, row) if place < last else row for place, row in enumerate(data["objectList"])]
+    return {**data, "objectList": corrupt}
 
 
 def _each(fault: Fault, row: Row, change: Callable[[Any], Any]) -> Row:
@@ -116,7 +116,7 @@ def _wrong(value: Any) -> Any:  # noqa: ANN401 - a JSON value of any type is tur
     return {"wrong": True} if isinstance(value, str) else "many"
 
 
-_SPOIL: Final[dict[str, Callable[[Fault, Row], Any]]] = {
+_CORRUPTIONS: Final[dict[str, Callable[[Fault, Row], Any]]] = {
     "nulls": lambda fault, row: _each(fault, row, lambda _: None),
     "wrong_types": lambda fault, row: _each(fault, row, _wrong),
     "missing": lambda fault, row: {name: row[name] for name in row if fault.fields and name not in fault.fields},
@@ -125,10 +125,10 @@ _SPOIL: Final[dict[str, Callable[[Fault, Row], Any]]] = {
 }
 
 
-def spoilt_body(fault: Fault, body: bytes) -> bytes:
-    """Return an answer's body, cut or with bytes in it that are no text."""
+def corrupt_body(fault: Fault, body: bytes) -> bytes:
+    """Return an answer's body, truncated or with invalid text."""
     if fault.kind == "truncated":
-        return body[: int(len(body) * _SHORT_OF)]
+        return body[: int(len(body) * _TRUNCATED_SHARE)]
     if fault.kind == "invalid_utf8":
         return body.replace(b'":"', b'":"\xff\xfe')
     if fault.kind == "lone_surrogate":

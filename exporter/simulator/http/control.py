@@ -1,36 +1,35 @@
-"""The simulator's own endpoints under `/_simulator/`: unsigned, and for the machine it runs on only."""
+"""Control endpoints of the simulator under `/_simulator/`: unsigned, and reachable from loopback only."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from exporter.simulator.api.error_answers import Refusal
-from exporter.simulator.api.identities import Identity
-from exporter.simulator.faults.fault_plan import Fault
-from exporter.simulator.world import event_handlers as happenings
+from exporter.simulator.api.identities import Identities, Identity
+from exporter.simulator.faults.fault_plan import Fault, Faults
+from exporter.simulator.world import event_handlers
 from exporter.simulator.world.events import Event
 from exporter.simulator.world.simulated_clock import ManualClock, ScaledClock
-
-if TYPE_CHECKING:
-    from exporter.simulator.http.server import Simulator
+from exporter.simulator.world.world import World
 
 ROOT: Final = "/_simulator"
 _Body = TypeVar("_Body")
 
 
 class Advance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Moves a clock that is moved by hand."""
+    """Body of a request that advances a manual clock."""
 
     advance: float
     """Simulated seconds."""
 
 
 class NewIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An identity that becomes known, in place of one with the same access key id."""
+    """Body of a request that adds or replaces an identity."""
 
     access_key_id: str
     access_key_secret: str
@@ -39,14 +38,25 @@ class NewIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     expires: float | None = None
 
 
-def routes(simulator: "Simulator") -> list[web.RouteDef]:
-    """Return the routes that control one simulator."""
-    control = _Control(simulator)
+@dataclass(frozen=True, slots=True)
+class SimulatorState:
+    """What the endpoints read and change of one simulator."""
+
+    world: World
+    identities: Identities
+    faults: Faults
+    calls: Counter[tuple[str, int | None]]
+    """Received calls by operation and source id."""
+
+
+def routes(state: SimulatorState) -> list[web.RouteDef]:
+    """Return the control routes of one simulator."""
+    control = _Control(state)
     known = (
         ("GET", "faults", control.faults),
         ("POST", "faults", control.add_fault),
         ("DELETE", "faults", control.clear_faults),
-        ("POST", "events", control.happen),
+        ("POST", "events", control.apply_event),
         ("GET", "calls", control.calls),
         ("DELETE", "calls", control.reset_calls),
         ("GET", "clock", control.clock),
@@ -60,11 +70,9 @@ def routes(simulator: "Simulator") -> list[web.RouteDef]:
 
 
 def _local(answer: Callable[[web.Request], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Return a handler that answers the machine itself, in JSON, and says what is wrong with a request."""
-
     async def handle(request: web.Request) -> web.Response:
         if request.remote is None or not ip_address(request.remote).is_loopback:
-            return _json({"error": "only for the machine the simulator runs on"}, 403)
+            return _json({"error": "reachable from loopback only"}, 403)
         try:
             return _json(await answer(request))
         except msgspec.DecodeError as error:
@@ -84,11 +92,9 @@ async def _body(request: web.Request, kind: type[_Body]) -> _Body:
 
 
 class _Control:
-    """What each endpoint does."""
-
-    def __init__(self, simulator: "Simulator") -> None:
-        self._simulator = simulator
-        self._world = simulator.world
+    def __init__(self, state: SimulatorState) -> None:
+        self._simulator = state
+        self._world = state.world
 
     async def faults(self, _: web.Request) -> dict[str, Any]:
         known = self._simulator.faults.known()
@@ -101,19 +107,19 @@ class _Control:
         return {"id": self._simulator.faults.add(await _body(request, Fault))}
 
     async def clear_faults(self, request: web.Request) -> dict[str, int]:
-        """End the fault `?id=`, or all of them."""
+        """Remove the fault `?id=`, or all faults."""
         number = request.query.get("id")
         if number is None:
             self._simulator.faults.clear()
         elif number.isascii() and number.isdigit():
             self._simulator.faults.remove(int(number))
         else:
-            raise Refusal(400, "InvalidParameter.id", "id must be the id of a fault")
+            raise Refusal(400, "InvalidParameter.id", "expected the id of a fault")
         return {"left": len(self._simulator.faults.known())}
 
-    async def happen(self, request: web.Request) -> dict[str, int]:
+    async def apply_event(self, request: web.Request) -> dict[str, int]:
         event: Event = msgspec.json.decode(await request.read(), type=Event)
-        return {"result": happenings.happen(self._world, event)}
+        return {"result": event_handlers.apply_event(self._world, event)}
 
     async def calls(self, _: web.Request) -> list[dict[str, Any]]:
         return [
@@ -122,7 +128,7 @@ class _Control:
         ]
 
     async def reset_calls(self, _: web.Request) -> dict[str, int]:
-        self._simulator.calls_reset()
+        self._simulator.calls.clear()
         return {"left": 0}
 
     async def clock(self, _: web.Request) -> dict[str, float | None]:
@@ -130,10 +136,10 @@ class _Control:
         return {"now": clock(), "speed": clock.speed if isinstance(clock, ScaledClock) else None}
 
     async def advance(self, request: web.Request) -> dict[str, float | None]:
-        """Move the clock; only one that is moved by hand can be."""
+        """Advance a manual clock."""
         move = await _body(request, Advance)
         if not isinstance(self._world.clock, ManualClock):
-            raise Refusal(400, "InvalidStatus", "this clock runs by itself")
+            raise Refusal(400, "InvalidStatus", "the clock is not a manual one")
         self._world.clock.advance(move.advance)
         return await self.clock(request)
 
@@ -146,7 +152,7 @@ class _Control:
         return await self.identities(request)
 
     async def remove_identity(self, request: web.Request) -> list[str]:
-        """Forget the identity `?id=`."""
+        """Remove the identity `?id=`."""
         self._simulator.identities.remove(request.query.get("id", ""))
         return await self.identities(request)
 

@@ -1,6 +1,6 @@
-"""Reads query parameters as a strict service does: an unknown name, or a value that makes no sense, is refused.
+"""Strict parsing of query parameters: unknown names and invalid values are rejected.
 
-Text filters match like SQL LIKE: anywhere in the text, `%` for any characters and `_` for one, in any case.
+Text filters match like SQL LIKE: anywhere in the text, `%` for any characters and `_` for one, ignoring case.
 """
 
 import re
@@ -33,22 +33,22 @@ class Query:
         return name in self._values
 
     def text(self, name: str) -> str | None:
-        """Return a parameter as it is."""
+        """Return a parameter as text, or None."""
         return self._values.get(name)
 
     def integer(self, name: str, default: int = 0, *, least: int = 0) -> int:
-        """Return a whole number, or `default` where it is not given."""
+        """Return an integer, or `default` if absent."""
         return integer(name, self._values[name], least=least) if name in self._values else default
 
     def choice(self, name: str, choices: Collection[str]) -> str | None:
-        """Return one of `choices`."""
+        """Return one of `choices`, or None if absent."""
         value = self._values.get(name)
         if value is not None and value not in choices:
             raise bad_parameter(name, "one of " + ", ".join(choices))
         return value
 
     def choices(self, name: str, choices: Collection[str]) -> frozenset[str] | None:
-        """Return some of `choices`, given as a JSON array; None where it is not given."""
+        """Return the choices in a JSON array, None if absent."""
         if name not in self._values:
             return None
         try:
@@ -60,7 +60,7 @@ class Query:
         return values
 
     def boolean(self, name: str) -> bool | None:
-        """Return true or false, written so or as 1 or 0."""
+        """Return a boolean, written as true, false, 1 or 0."""
         if name not in self._values:
             return None
         if self._values[name].lower() not in _BOOLEANS:
@@ -68,7 +68,7 @@ class Query:
         return _BOOLEANS[self._values[name].lower()]
 
     def time(self, name: str) -> str | None:
-        """Return a time, which compares as text does."""
+        """Return a time, which compares as text."""
         value = self._values.get(name)
         if value is not None:
             try:
@@ -78,19 +78,19 @@ class Query:
         return value
 
     def like(self, name: str) -> Match | None:
-        """Return a text filter; None where it is not given."""
+        """Return a text filter, or None if absent."""
         return like(self._values[name]) if self._values.get(name) else None
 
 
 def integer(name: str, text: str, *, least: int = 0) -> int:
-    """Return the whole number that `text` is."""
+    """Parse an integer of at least `least`."""
     if not re.fullmatch(r"[0-9]{1,19}", text, re.ASCII) or not least <= int(text) <= _LARGEST:
         raise bad_parameter(name, f"an integer of at least {least}")
     return int(text)
 
 
 def like(pattern: str) -> Match:
-    """Return whether a text holds `pattern`, by the rules of this module."""
+    """Return a predicate for texts that contain `pattern`."""
     wildcards = {"%": ".*", "_": "."}
     expression = "".join(wildcards.get(char) or re.escape(char) for char in pattern)
     compiled = re.compile(expression, re.IGNORECASE | re.DOTALL)

@@ -1,7 +1,7 @@
-"""What the vendor checks of every request before it looks at what is asked.
+"""Authentication of requests, as the vendor does it before it looks at the operation.
 
-Source: vendor page "V3 request structure and signature". The order is: completeness, key, hash of the body, version,
-date, token, signature, nonce; permission comes last, when the operation is known.
+Source: vendor page "V3 request structure and signature". Order of the checks: required headers, key, body hash,
+version, date, token, signature, nonce. The permission is checked last, when the operation is known.
 """
 
 import hmac
@@ -32,28 +32,28 @@ _REQUIRED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request as it came over the wire."""
+    """A received HTTP request."""
 
     method: str
     path: str
-    """Encoded, as it was sent."""
+    """Percent-encoded, as received."""
     query: tuple[tuple[str, str], ...]
     """Decoded."""
     headers: Mapping[str, str]
-    """With lower case names."""
+    """Header names are in lower case."""
     body: bytes
 
 
 class RequestVerifier:
-    """Lets a request in, or raises a Refusal."""
+    """Verifies signatures, dates, tokens and nonces of requests."""
 
     def __init__(self, identities: Identities, wall_clock: Callable[[], float]) -> None:
         self._identities = identities
         self._wall_clock = wall_clock
         self._nonces: OrderedDict[str, None] = OrderedDict()
 
-    def admit(self, request: Received) -> Identity:
-        """Return who sent `request`, which is then known to be whole, fresh and theirs."""
+    def verify(self, request: Received) -> Identity:
+        """Return the identity that signed `request`, or raise a Refusal."""
         if not _is_text(request):
             raise Refusal(400, "InvalidParameter", "The request is not valid UTF-8.")
         missing = [name for name in _REQUIRED if name not in request.headers]
@@ -104,14 +104,14 @@ class RequestVerifier:
 
 
 def check_permission(identity: Identity, operation: str, source_id: int | None) -> None:
-    """Refuse an identity that is known, but not allowed to do this."""
+    """Raise a Refusal if the identity lacks the permission."""
     if not identity.may(operation, source_id):
         message = f"You are not authorized to do this operation. Action: odps:{operation}"
         raise Refusal(403, "NoPermission", message)
 
 
 def _is_text(request: Received) -> bool:
-    """Tell whether nothing in a request is bytes that stand for no character."""
+    """Return whether a request is free of undecodable bytes."""
     parts = (request.path, *request.headers.values(), *(part for pair in request.query for part in pair))
     try:
         "".join(parts).encode()

@@ -1,4 +1,4 @@
-"""The simulator over HTTP: a world, those who may call, and the faults they meet."""
+"""HTTP server of the simulator: a world, the identities that may call it, and the active faults."""
 
 import asyncio
 import contextlib
@@ -17,24 +17,23 @@ from exporter.mms import signing
 from exporter.simulator.api import operations
 from exporter.simulator.api.error_answers import Refusal
 from exporter.simulator.api.identities import Identities, Identity
-from exporter.simulator.faults import connection_faults as wire
-from exporter.simulator.faults import response_faults as damage
+from exporter.simulator.faults import connection_faults, response_faults
 from exporter.simulator.faults.fault_plan import Fault, Faults
 from exporter.simulator.faults.response_faults import ApiAnswer
 from exporter.simulator.http import control
 from exporter.simulator.http.request_auth import Received, RequestVerifier, check_permission
-from exporter.simulator.world.event_handlers import happen
+from exporter.simulator.world.event_handlers import apply_event
 from exporter.simulator.world.world import World
 
 DEFAULT_IDENTITY: Final = Identity("LTAI-EXAMPLE", "not-a-secret")
 _LARGEST_REQUEST: Final = 1 << 26
 _SHUTDOWN_SECONDS: Final = 0.5
 _ID_WITH_NEWLINE: Final = frozenset({"GetMmsTable", "GetMmsPartition"})
-"""Operations whose examples have a newline after the request id."""
+"""Operations with a newline after the request id in the vendor's examples."""
 
 
 class Simulator:
-    """Serves a world on a socket; several can run in one process."""
+    """Serves one world on a socket."""
 
     def __init__(
         self,
@@ -50,33 +49,34 @@ class Simulator:
         self.identities = Identities(identities)
         self.page_size_cap = page_size_cap
         self.page_size_caps: dict[str, int] = {}
-        """Caps of single operations, which apply in place of `page_size_cap`."""
+        """Page size limits by operation, in place of `page_size_cap`."""
         self.reversed_lists: set[str] = set()
-        """Operations whose rows come in the opposite order: jobs and tasks oldest first, all others newest first."""
+        """Operations with reversed rows: jobs and tasks oldest first, all others newest first."""
         self.latency_seconds = latency_seconds
         self.lower_case_errors = lower_case_errors
         self.faults = Faults(world.options.seed, wall_clock)
         self.calls: Counter[tuple[str, int | None]] = Counter()
-        """Calls received, refused ones too, by operation and source id."""
-        self._doorman = RequestVerifier(self.identities, wall_clock)
+        """Received requests by operation and source id, rejected ones included."""
+        self._verifier = RequestVerifier(self.identities, wall_clock)
         self._stopping = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._url = ""
 
     @property
     def url(self) -> str:
-        """The endpoint, while it is served."""
+        """The endpoint, or "" before the start."""
         return self._url
 
     def calls_reset(self) -> None:
-        """Count calls from 0 again."""
+        """Reset the request counts."""
         self.calls.clear()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None) -> None:
-        """Serve; port 0 takes a free one."""
+        """Start to serve; port 0 takes a free one."""
         self._stopping.clear()
         app = web.Application(client_max_size=_LARGEST_REQUEST)
-        app.add_routes(control.routes(self))
+        state = control.SimulatorState(self.world, self.identities, self.faults, self.calls)
+        app.add_routes(control.routes(state))
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
@@ -88,7 +88,7 @@ class Simulator:
         self._url = f"{'https' if tls else 'http'}://{shown}:{bound_port}"
 
     async def stop(self) -> None:
-        """End every request, hanging ones too, and close the socket."""
+        """Cancel all requests, hanging ones too, and close the socket."""
         self._stopping.set()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -109,69 +109,68 @@ class Simulator:
             self.calls[route.operation, route.source_id] += 1
         request_id = str(uuid.uuid4()).upper()
         try:
-            identity = self._doorman.admit(received)
+            identity = self._verifier.verify(received)
             route = operations.known_route(route, received.headers[signing.HEADER_ACTION])
             check_permission(identity, route.operation, route.source_id)
-            fault = self.faults.met(route.operation, route.source_id, received.query)
+            fault = self.faults.match(route.operation, route.source_id, received.query)
             if fault is None:
                 return _response(self._answer(route, received, request_id, None))
             return await self._with_fault(request, fault, lambda: self._answer(route, received, request_id, fault))
         except Refusal as refusal:
             facts = refusal.status, refusal.code, refusal.message, request_id
-            return _response(damage.error_answer(*facts, lower_case=self.lower_case_errors))
+            return _response(response_faults.error_answer(*facts, lower_case=self.lower_case_errors))
         except ConnectionError:
-            return wire.reset(request)  # the client has left
+            return connection_faults.reset(request)  # the client disconnected
 
     def _answer(
         self, route: operations.ApiRoute, received: Received, request_id: str, fault: Fault | None
     ) -> ApiAnswer:
         cap = self.page_size_caps.get(route.operation, self.page_size_cap)
-        tweaks = damage.tweaks(fault)._replace(is_reversed=route.operation in self.reversed_lists)
+        tweaks = response_faults.tweaks(fault)._replace(is_reversed=route.operation in self.reversed_lists)
         call = operations.ApiCall(route, received.query, received.body, cap, tweaks)
         data = operations.answer(self.world, call)
         if fault is not None:
-            data = damage.spoilt_data(fault, data)
+            data = response_faults.corrupt_data(fault, data)
             if fault.event is not None and fault.kind == "meanwhile":
-                happen(self.world, fault.event)
+                apply_event(self.world, fault.event)
         stray = "\n" if route.operation in _ID_WITH_NEWLINE else ""
         return ApiAnswer(200, msgspec.json.encode({"requestId": request_id + stray, "data": data}))
 
     async def _with_fault(
         self, request: web.Request, fault: Fault, answer: Callable[[], ApiAnswer]
     ) -> web.StreamResponse:
-        made_up = damage.instead(fault, str(uuid.uuid4()).upper())
-        if made_up is not None:
-            return _response(made_up)
+        replacement = response_faults.replacement(fault, str(uuid.uuid4()).upper())
+        if replacement is not None:
+            return _response(replacement)
         if fault.kind == "hang":
-            return await wire.hang(request, self._stopping)
+            return await connection_faults.hang(request, self._stopping)
         if fault.kind == "reset":
-            return wire.reset(request)
+            return connection_faults.reset(request)
         if fault.kind in {"endless", "huge"}:
-            return await wire.flood(request, fault.size if fault.kind == "huge" else None, self._stopping)
+            return await connection_faults.flood(request, fault.size if fault.kind == "huge" else None, self._stopping)
         if fault.kind == "latency":
             await self._pause(fault.seconds)
-        return await self._spoilt(request, fault, answer())
+        return await self._send_faulty(request, fault, answer())
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not beyond the simulator's end."""
+        """Sleep, but stop with the simulator."""
         if seconds:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._stopping.wait()
 
-    async def _spoilt(self, request: web.Request, fault: Fault, answer: ApiAnswer) -> web.StreamResponse:
-        """Send an answer that was carried out as the fault has it."""
+    async def _send_faulty(self, request: web.Request, fault: Fault, answer: ApiAnswer) -> web.StreamResponse:
         match fault.kind:
             case "lost_answer":
-                return wire.reset(request)
+                return connection_faults.reset(request)
             case "reset_body":
-                return await wire.reset_in_body(request, answer)
+                return await connection_faults.reset_in_body(request, answer)
             case "short_body":
-                return await wire.end_early(request, answer)
+                return await connection_faults.end_early(request, answer)
             case "drip":
-                return await wire.drip(request, answer, fault.bytes_per_second, self._stopping)
+                return await connection_faults.drip(request, answer, fault.bytes_per_second, self._stopping)
             case _:
-                return _response(ApiAnswer(answer.status, damage.spoilt_body(fault, answer.body)))
+                return _response(ApiAnswer(answer.status, response_faults.corrupt_body(fault, answer.body)))
 
 
 async def _received(request: web.Request) -> Received:

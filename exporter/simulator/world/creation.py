@@ -1,7 +1,7 @@
-"""CreateMmsJob and GetMmsAsyncTask: which units a request's scope has, and the job that migrates them.
+"""CreateMmsJob and GetMmsAsyncTask: the units in a request's scope, and the job that migrates them.
 
-The filter expressions understood are comparisons joined by `/`, `,` or `and`: `ds=20240101/region=cn`, `ds='20240101'`,
-`ds >= '20240101' and region != 'eu'`; values compare as text. UNVERIFIED: the vendor's grammar is not documented.
+A filter expression consists of comparisons joined by `/`, `,` or `and`: `ds=20240101/region=cn`, `ds='20240101'`,
+`ds >= '20240101' and region != 'eu'`. Values compare as text. UNVERIFIED: the vendor does not document the grammar.
 """
 
 import operator
@@ -17,19 +17,19 @@ from exporter.simulator.api.error_answers import Refusal, bad_parameter, not_fou
 from exporter.simulator.world import states
 from exporter.simulator.world.job_progress import SimulatedJob
 from exporter.simulator.world.job_store import FIRST_CREATED_ID, Created
-from exporter.simulator.world.planner import laid_out
+from exporter.simulator.world.planner import schedule
 from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, TaskPlan
 from exporter.simulator.world.seeded_random import chance, pick
 from exporter.simulator.world.source import Site
-from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.states import Attempt
 
 _TASK_PARTITIONS: Final = 50
-"""Partitions of one task, at most."""
+"""Largest number of partitions of one task."""
 _SLOTS: Final = 4
 _FAILS, _TASK_FAILS = 501, 502
 _TASK_ERROR: Final = "cannot plan the job: jdbc://root:canary-task@metastore refused the connection"
-"""What a failed task says; a text of the vendor's can quote a secret."""
+"""Error message of a failed task; the vendor's messages can contain a secret."""
 _COMPARISON: Final = re.compile(r"""\s*(\w+)\s*(<=|>=|!=|<>|=|<|>)\s*(?:'([^']*)'|"([^"]*)"|([^'"\s]*))\s*""")
 _JOINT: Final = re.compile(r"/|,|\s+and\s+", re.IGNORECASE)
 _COMPARE: Final[dict[str, Callable[[str, str], bool]]] = {
@@ -41,7 +41,9 @@ _COMPARE: Final[dict[str, Callable[[str, str], bool]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_UNSAID: Final = frozenset({"source_id", "name", "source_name", "src_db_name", "src_schema_name", "eta", "tables"})
+_NOT_IN_CONFIG: Final = frozenset(
+    {"source_id", "name", "source_name", "src_db_name", "src_schema_name", "eta", "tables"}
+)
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -72,13 +74,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
 
 
 Scope = dict[int, list[int]]
-"""Units by the number of their table."""
+"""Units by table number."""
 
 
-def create(site: Site, at: At, body: bytes) -> dict[str, Any]:
+def create(site: Site, at: SourceTime, body: bytes) -> dict[str, Any]:
     """Create a job and return the answer's `data`.
 
-    Raises: Refusal where the request makes no sense, or names what does not exist.
+    Raises: Refusal if the request is invalid or names a missing object.
     """
     try:
         request = msgspec.json.decode(body, type=Request)
@@ -87,26 +89,26 @@ def create(site: Site, at: At, body: bytes) -> dict[str, Any]:
     if request.source_id not in {None, site.id}:
         raise bad_parameter("sourceId", "the id in the path")
     database, kind, scope = _scope(site, at, request)
-    made = _made(site, at, request, database, _plan(site, at, kind, scope))
+    made = _created(site, at, request, database, _plan(site, at, kind, scope))
     made.scope = scope
-    site.roster.created.append(made)
-    if made.is_made:
-        _carry_out(site, made.job, at)
+    site.job_store.created.append(made)
+    if made.is_successful:
+        _record_attempts(site, made.job, at)
     return {"asyncTaskId": made.job.id}
 
 
-def async_task(site: Site, at: At, number: int) -> dict[str, Any]:
-    """Return GetMmsAsyncTask's `data`; the task's id is the id of the job it makes.
+def async_task(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
+    """Return GetMmsAsyncTask's `data` for the task of a job.
 
-    Raises: Refusal where there is no such task.
+    Raises: Refusal if there is no such task.
     """
     place = number - FIRST_CREATED_ID
-    if not 0 <= place < len(site.roster.created):
+    if not 0 <= place < len(site.job_store.created):
         raise not_found("AsyncTask", number)
-    made = site.roster.created[place]
-    over = at.seconds >= made.ready
-    share = 1.0 if over else (at.seconds - made.asked) / (made.ready - made.asked)
-    end = states.DONE if made.is_made else states.FAILED
+    made = site.job_store.created[place]
+    over = at.seconds >= made.ready_at
+    share = 1.0 if over else (at.seconds - made.requested_at) / (made.ready_at - made.requested_at)
+    end = states.DONE if made.is_successful else states.FAILED
     answer = {
         "id": number,
         "sourceId": site.id,
@@ -114,13 +116,13 @@ def async_task(site: Site, at: At, number: int) -> dict[str, Any]:
         "status": end if over else states.DOING,
         "running": not over,
         "progress": int(100 * share),
-        "errorMsg": _TASK_ERROR if over and not made.is_made else "",
+        "errorMsg": _TASK_ERROR if over and not made.is_successful else "",
     }
-    return answer | ({"objectId": made.job.id} if over and made.is_made else {})
+    return answer | ({"objectId": made.job.id} if over and made.is_successful else {})
 
 
-def _scope(site: Site, at: At, request: Request) -> tuple[int, str, Scope]:
-    """Return the database, the kind of the job and the units that are to be migrated, done or not."""
+def _scope(site: Site, at: SourceTime, request: Request) -> tuple[int, str, Scope]:
+    """Return database, job kind and all units in scope."""
     if request.partitions:
         return _partition_scope(site, at, request)
     database = _database(site, at, request.src_db_name)
@@ -140,13 +142,13 @@ def _scope(site: Site, at: At, request: Request) -> tuple[int, str, Scope]:
 
 
 def _is_listed(name: str, request: Request) -> bool:
-    """Tell whether the lists let a table through; the white list does not count where there is a black one."""
+    """Return whether a table passes the black or white list."""
     if request.table_black_list:
         return name not in request.table_black_list
     return not request.table_white_list or name in request.table_white_list
 
 
-def _database(site: Site, at: At, name: str | None) -> int:
+def _database(site: Site, at: SourceTime, name: str | None) -> int:
     if not name:
         raise bad_parameter("srcDbName", "the name of a database")
     for database in site.inventory.databases(at.moment):
@@ -155,7 +157,7 @@ def _database(site: Site, at: At, name: str | None) -> int:
     raise not_found("Database", name)
 
 
-def _partition_scope(site: Site, at: At, request: Request) -> tuple[int, str, Scope]:
+def _partition_scope(site: Site, at: SourceTime, request: Request) -> tuple[int, str, Scope]:
     scope: Scope = {}
     for number in dict.fromkeys(request.partitions or ()):
         place = site.partition_place(number, at)
@@ -168,7 +170,7 @@ def _partition_scope(site: Site, at: At, request: Request) -> tuple[int, str, Sc
     return min(databases), PARTITIONS, scope
 
 
-def _units(site: Site, at: At, table: int, fits: Callable[[str], bool] | None) -> Iterator[int]:
+def _units(site: Site, at: SourceTime, table: int, fits: Callable[[str], bool] | None) -> Iterator[int]:
     plan = site.inventory.plan(table, at.moment)
     if plan is None:
         return
@@ -178,7 +180,7 @@ def _units(site: Site, at: At, table: int, fits: Callable[[str], bool] | None) -
 
 
 def _filter(text: str) -> Callable[[str], bool]:
-    """Return whether a partition's value fits a filter expression."""
+    """Return a predicate for partition values."""
     matches = [_COMPARISON.fullmatch(part) for part in _JOINT.split(text)]
     wanted = [match.groups() for match in matches if match]
     if not text.strip() or len(wanted) != len(matches):
@@ -194,8 +196,8 @@ def _filter(text: str) -> Callable[[str], bool]:
     return fits
 
 
-def _plan(site: Site, at: At, kind: str, scope: Scope) -> JobPlan:
-    """Return the plan of what is INIT or FAILED in a scope."""
+def _plan(site: Site, at: SourceTime, kind: str, scope: Scope) -> JobPlan:
+    """Plan the INIT and FAILED units of a scope."""
     drafts = [
         TaskPlan(table - 1, piece, 0.0, 0.0, _failure(site, table, piece[0]), int(retried))
         for table, units in scope.items()
@@ -204,11 +206,11 @@ def _plan(site: Site, at: At, kind: str, scope: Scope) -> JobPlan:
     ]
     options = site.source.options
     seconds = options.job_seconds * min(1.0, 0.25 + 0.05 * len(drafts)) if drafts else 0.0
-    return JobPlan(kind, 0.0, seconds, laid_out(drafts, seconds, max(_SLOTS, ceil(len(drafts) / 20))))
+    return JobPlan(kind, 0.0, seconds, schedule(drafts, seconds, max(_SLOTS, ceil(len(drafts) / 20))))
 
 
-def _left(site: Site, at: At, table: int, units: Iterable[int]) -> Iterator[tuple[bool, list[int]]]:
-    """Yield the units of a table that are still to be migrated: those never tried, and those that failed."""
+def _left(site: Site, at: SourceTime, table: int, units: Iterable[int]) -> Iterator[tuple[bool, list[int]]]:
+    """Yield the units that are new, then those that failed."""
     statuses = [(unit, site.inventory.unit_status(table, unit, at.moment)) for unit in sorted(units)]
     for status in (states.INIT, states.FAILED):
         found = [unit for unit, known in statuses if known == status]
@@ -222,18 +224,18 @@ def _pieces(units: list[int]) -> Iterator[tuple[int, ...]]:
 
 
 def _failure(site: Site, table: int, unit: int) -> str | None:
-    keys = (*site.source.seed, _FAILS, table, unit, len(site.roster.created))
+    keys = (*site.source.seed, _FAILS, table, unit, len(site.job_store.created))
     fails = chance(*keys) < site.source.options.retry_failure_rate
     return pick(("SCHEMA", "DATA", "VERIFICATION"), *keys) if fails else None
 
 
-def _made(site: Site, at: At, request: Request, database: int, plan: JobPlan) -> Created:
+def _created(site: Site, at: SourceTime, request: Request, database: int, plan: JobPlan) -> Created:
     wait = site.source.options.async_task_seconds
     said = msgspec.structs.asdict(request).items()
-    given = {name: value for name, value in said if value is not None and name not in _UNSAID}
+    given = {name: value for name, value in said if value is not None and name not in _NOT_IN_CONFIG}
     renamed = dict(zip(Request.__struct_fields__, Request.__struct_encode_fields__, strict=True))
     job = SimulatedJob(
-        id=FIRST_CREATED_ID + len(site.roster.created),
+        id=FIRST_CREATED_ID + len(site.job_store.created),
         plan=plan,
         created=at.moment + wait,
         first_table=1,
@@ -243,11 +245,10 @@ def _made(site: Site, at: At, request: Request, database: int, plan: JobPlan) ->
         request={renamed[name]: value for name, value in given.items()},
     )
     fails = chance(*site.source.seed, _TASK_FAILS, job.id) < site.source.options.async_task_failure_rate
-    return Created(job, at.seconds, at.seconds + wait, is_made=not fails)
+    return Created(job, at.seconds, at.seconds + wait, is_successful=not fails)
 
 
-def _carry_out(site: Site, job: SimulatedJob, at: At) -> None:
-    """Let the tables of a job take part in it."""
+def _record_attempts(site: Site, job: SimulatedJob, at: SourceTime) -> None:
     for task in job.plan.tasks:
         attempt = Attempt(job.created + task.start, job.created + task.end, task.outcome, job.id)
         site.inventory.touch(job.first_table + task.table, at.moment).add(task.units, attempt)

@@ -1,4 +1,4 @@
-"""Carries out events: what each changes in the world it happens to."""
+"""Handlers of events: what each event changes in the world."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -15,12 +15,12 @@ from exporter.simulator.world.world import World
 _FAIL = 601
 
 
-def happen(world: World, event: events.Event) -> int:
-    """Carry an event out and return its result: an id, a number of things, or 0.
+def apply_event(world: World, event: events.Event) -> int:
+    """Apply an event; returns an id, a count or 0.
 
-    Raises: Refusal where it is about something that does not exist.
+    Raises: Refusal if it is about an object that does not exist.
     """
-    return _CARRY_OUT[type(event)](world, event)
+    return _HANDLERS[type(event)](world, event)
 
 
 def _add_source(world: World, event: events.AddSource) -> int:
@@ -46,44 +46,46 @@ def _set_type(world: World, event: events.SetType) -> int:
 
 
 def _set_agent(world: World, event: events.SetAgent) -> int:
-    return _hold(world, event.source_id, AGENT, begins=not event.online)
+    return _pause(world, event.source_id, AGENT, begins=not event.online)
 
 
 def _stall(world: World, event: events.Stall) -> int:
-    return _hold(world, event.source_id, STALL, begins=event.stalled)
+    return _pause(world, event.source_id, STALL, begins=event.stalled)
 
 
-def _hold(world: World, source_id: int, reason: str, *, begins: bool) -> int:
-    pace = world.site(source_id).source.pace
-    (pace.hold if begins else pace.release)(reason, world.seconds())
+def _pause(world: World, source_id: int, reason: str, *, begins: bool) -> int:
+    clock = world.site(source_id).source.clock
+    (clock.pause if begins else clock.resume)(reason, world.seconds())
     return 0
 
 
 def _stop_job(world: World, event: events.StopJob) -> int:
     site = world.site(event.source_id)
     at = world.at(site)
-    job = site.roster.find(event.job_id, at)
+    job = site.job_store.find(event.job_id, at)
     if job is None:
         raise not_found("Job", event.job_id)
     if job.stopped(at.moment) or job.status(at.moment) not in UNFINISHED_JOB_STATUSES:
         raise Refusal(400, "InvalidStatus", f"The job {event.job_id} is not running.")
-    _break_off(site, job, at.moment)
-    site.roster.stopped[job.id] = at.moment
+    _abort_attempts(site, job, at.moment)
+    site.job_store.stopped[job.id] = at.moment
     return 0
 
 
 def _remove_job(world: World, event: events.RemoveJob) -> int:
     site = world.site(event.source_id)
     at = world.at(site)
-    made = next((made for made in site.roster.created if made.job.id == event.job_id and made.exists(at.seconds)), None)
+    made = next(
+        (made for made in site.job_store.created if made.job.id == event.job_id and made.exists(at.seconds)), None
+    )
     if made is None:
         raise not_found("Job", event.job_id)
-    _break_off(site, made.job, at.moment)
+    _abort_attempts(site, made.job, at.moment)
     made.is_removed = True
     return 0
 
 
-def _break_off(site: Site, job: SimulatedJob, moment: float) -> None:
+def _abort_attempts(site: Site, job: SimulatedJob, moment: float) -> None:
     for table in job.tables():
         site.inventory.touch(table, moment).stop(job.id, moment)
 
@@ -92,25 +94,27 @@ def _fail(world: World, event: events.Fail) -> int:
     return _force(world, event, states.FAILED, event.share)
 
 
-def _mend(world: World, event: events.Mend) -> int:
+def _succeed(world: World, event: events.Succeed) -> int:
     return _force(world, event, states.DONE, 0.0)
 
 
-def _force(world: World, event: events.Fail | events.Mend, outcome: str, share: float) -> int:
-    """Have the units that an event means end so at this moment."""
+def _force(world: World, event: events.Fail | events.Succeed, outcome: str, share: float) -> int:
+    """Force an outcome on the selected units now."""
     site = world.site(event.source_id)
     moment = world.at(site).moment
     attempt = Attempt(moment, moment, outcome, 0, forced=True)
     forced: dict[int, list[int]] = {}
-    for table, unit in _meant(world, site, event, share):
+    for table, unit in _selected_units(world, site, event, share):
         forced.setdefault(table, []).append(unit)
     for table, units in forced.items():
         site.inventory.touch(table, moment).add(units, attempt)
     return sum(map(len, forced.values()))
 
 
-def _meant(world: World, site: Site, event: events.Fail | events.Mend, share: float) -> Iterator[tuple[int, int]]:
-    """Yield each unit that is named, and this share of the others, once."""
+def _selected_units(
+    world: World, site: Site, event: events.Fail | events.Succeed, share: float
+) -> Iterator[tuple[int, int]]:
+    """Yield each named unit and a share of the others."""
     at, named = world.at(site), set[tuple[int, int]]()
     moment = at.moment
     for table in event.table_ids:
@@ -148,7 +152,7 @@ def _set_text(world: World, event: events.SetText) -> int:
     return 0
 
 
-_CARRY_OUT: Final[dict[type, Callable[[World, Any], int]]] = {
+_HANDLERS: Final[dict[type, Callable[[World, Any], int]]] = {
     events.AddSource: _add_source,
     events.RemoveSource: _remove_source,
     events.RenameSource: _rename_source,
@@ -158,6 +162,6 @@ _CARRY_OUT: Final[dict[type, Callable[[World, Any], int]]] = {
     events.StopJob: _stop_job,
     events.RemoveJob: _remove_job,
     events.Fail: _fail,
-    events.Mend: _mend,
+    events.Succeed: _succeed,
     events.SetText: _set_text,
 }

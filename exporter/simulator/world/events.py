@@ -1,4 +1,4 @@
-"""What happens to the world on command. Every event is a record that JSON can carry, told apart by `type`."""
+"""Events that change the world on request. Each is a record with a JSON form, tagged by `type`."""
 
 from typing import Final
 
@@ -6,11 +6,11 @@ import msgspec
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """The form of all events."""
+    """Base of all events."""
 
 
 class AddSource(_Event, frozen=True, kw_only=True, tag="add_source"):
-    """A source appears; its id is the event's result."""
+    """Add a source; the event's result is its id."""
 
     name: str | None = None
     source_type: str | None = None
@@ -18,80 +18,80 @@ class AddSource(_Event, frozen=True, kw_only=True, tag="add_source"):
 
 
 class RemoveSource(_Event, frozen=True, kw_only=True, tag="remove_source"):
-    """A source is gone, with everything in it."""
+    """Remove a source and everything in it."""
 
     source_id: int
 
 
 class RenameSource(_Event, frozen=True, kw_only=True, tag="rename_source"):
-    """A source has another name, under the same id."""
+    """Rename a source, which keeps its id."""
 
     source_id: int
     name: str
 
 
 class SetType(_Event, frozen=True, kw_only=True, tag="set_type"):
-    """A source has another type, under the same id."""
+    """Change the type of a source, which keeps its id."""
 
     source_id: int
     source_type: str
 
 
 class SetAgent(_Event, frozen=True, kw_only=True, tag="set_agent"):
-    """A source's agent drops out, or returns; while it is out, nothing is migrated."""
+    """Take a source's agent offline or online; offline stops progress."""
 
     source_id: int
     online: bool
 
 
 class Stall(_Event, frozen=True, kw_only=True, tag="stall"):
-    """A source stands still, or moves on, with nothing else to be seen."""
+    """Stall a source without any visible sign, or continue it."""
 
     source_id: int
     stalled: bool = True
 
 
 class StopJob(_Event, frozen=True, kw_only=True, tag="stop_job"):
-    """An unfinished job is stopped: what it has under way is broken off, the rest never starts."""
+    """Stop an unfinished job and abort its running tasks."""
 
     source_id: int
     job_id: int
 
 
 class RemoveJob(_Event, frozen=True, kw_only=True, tag="remove_job"):
-    """A job that was made on request is deleted; what it has under way is broken off."""
+    """Delete a created job and abort its running tasks."""
 
     source_id: int
     job_id: int
 
 
 class Fail(_Event, frozen=True, kw_only=True, tag="fail"):
-    """Tables and partitions fail at once, whatever their state; the number of units is the event's result.
+    """Fail tables and partitions at once; returns the unit count.
 
-    Tasks that carried them keep their status, as after a verification that failed later.
+    The tasks that migrated them keep their status, as after a verification that fails later.
     """
 
     source_id: int
     table_ids: tuple[int, ...] = ()
-    """All partitions of these tables, or the tables themselves where they have none."""
+    """All partitions of these tables, or the tables themselves if unpartitioned."""
     partition_ids: tuple[int, ...] = ()
     share: float = 0.0
-    """And this share of everything else, drawn with the world's seed."""
+    """Share of all other units that fails too, drawn with the world's seed."""
 
 
-class Mend(_Event, frozen=True, kw_only=True, tag="mend"):
-    """Tables and partitions are DONE at once, whatever their state; the number of units is the event's result."""
+class Succeed(_Event, frozen=True, kw_only=True, tag="mend"):
+    """Complete tables and partitions at once; returns the unit count."""
 
     source_id: int
     table_ids: tuple[int, ...] = ()
-    """All partitions of these tables, or the tables themselves where they have none."""
+    """All partitions of these tables, or the tables themselves if unpartitioned."""
     partition_ids: tuple[int, ...] = ()
 
 
 class SetText(_Event, frozen=True, kw_only=True, tag="set_text"):
-    """A text field of a source, or of one object in it, has this value from now on, however hostile it is.
+    """Set a text field of a source or its objects.
 
-    Which fields there are says TEXT_FIELDS. Without an object's id it is the source's.
+    TEXT_FIELDS lists the fields. Without an object id, the field is the source's. Hostile texts are allowed.
     """
 
     source_id: int
@@ -116,8 +116,18 @@ TEXT_FIELDS: Final = {
         {"value", "dbName", "tableName", "dstValue", "dstProjectName", "dstSchemaName", "dstTableName", "lastDdlTime"},
     ),
 }
-"""Texts that can be set, by kind of object, in the API's names. No counter hangs on any of them."""
+"""Settable text fields by kind of object, in the API's names. No counter depends on them."""
 
 Event = (
-    AddSource | RemoveSource | RenameSource | SetType | SetAgent | Stall | StopJob | RemoveJob | Fail | Mend | SetText
+    AddSource
+    | RemoveSource
+    | RenameSource
+    | SetType
+    | SetAgent
+    | Stall
+    | StopJob
+    | RemoveJob
+    | Fail
+    | Succeed
+    | SetText
 )

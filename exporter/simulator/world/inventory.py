@@ -1,4 +1,4 @@
-"""The tables and partitions of one source at any moment: its plans, and what events and created jobs changed."""
+"""Tables and partitions of one source at any moment: its plans, plus the changes by events and created jobs."""
 
 from bisect import bisect_right, insort_right
 from collections.abc import Iterable
@@ -6,56 +6,57 @@ from operator import attrgetter
 
 from exporter.simulator.world import states
 from exporter.simulator.world.plans import TablePlan
-from exporter.simulator.world.source_spec import SourceSpec, Spot
+from exporter.simulator.world.source_spec import Placement, SourceSpec
 from exporter.simulator.world.states import Attempt, Counts, Tally
 
 _START = attrgetter("start")
 
 
 class TouchedTable:
-    """A table that no longer goes by its plan: the tries at each of its units, in the source's moments."""
+    """A table that deviates from its plan: attempts per unit."""
 
-    def __init__(self, spot: Spot) -> None:
-        self.partitions = spot.plan.partitions
+    def __init__(self, placement: Placement) -> None:
+        self.partitions = placement.plan.partitions
         self._attempts = [
-            [_moved(attempt, spot) for attempt in spot.plan.attempts(unit)] for unit in range(spot.plan.units)
+            [_shifted(attempt, placement) for attempt in placement.plan.attempts(unit)]
+            for unit in range(placement.plan.units)
         ]
         self._changes: list[float] = []
-        self._known: tuple[int, Tally] | None = None
-        self._changed()
+        self._cached: tuple[int, Tally] | None = None
+        self._invalidate()
 
     def attempts(self, unit: int) -> list[Attempt]:
-        """Return the tries at one unit."""
+        """Return the attempts at one unit."""
         return self._attempts[unit]
 
     def add(self, units: Iterable[int], attempt: Attempt) -> None:
-        """Add a try at some units."""
+        """Add an attempt at some units."""
         for unit in units:
             insort_right(self._attempts[unit], attempt, key=_START)
-        self._changed()
+        self._invalidate()
 
     def stop(self, job: int, moment: float) -> None:
-        """Break off what a job has under way at `moment`, and drop what it has not begun."""
+        """Abort a job's running attempts and drop its later ones."""
         self._attempts = [_without(attempts, job, moment) for attempts in self._attempts]
-        self._changed()
+        self._invalidate()
 
     def tally(self, moment: float) -> Tally:
-        """Return the table's tally at `moment`; it is counted again only after something changed."""
+        """Return the tally at `moment`, cached until the next change."""
         place = bisect_right(self._changes, moment)
-        if self._known is None or self._known[0] != place:
+        if self._cached is None or self._cached[0] != place:
             statuses = [states.unit_status(attempts, moment) for attempts in self._attempts]
-            self._known = place, states.table_tally(self.partitions, statuses)
-        return self._known[1]
+            self._cached = place, states.table_tally(self.partitions, statuses)
+        return self._cached[1]
 
-    def _changed(self) -> None:
-        tries = {attempt for attempts in self._attempts for attempt in attempts}
-        self._changes = sorted({moment for attempt in tries for moment in (attempt.start, attempt.end)})
-        self._known = None
+    def _invalidate(self) -> None:
+        attempts = {attempt for attempts in self._attempts for attempt in attempts}
+        self._changes = sorted({moment for attempt in attempts for moment in (attempt.start, attempt.end)})
+        self._cached = None
 
 
-def _moved(attempt: Attempt, spot: Spot) -> Attempt:
-    job = spot.first_job + attempt.job * spot.job_step
-    return attempt._replace(start=attempt.start + spot.begin, end=attempt.end + spot.begin, job=job)
+def _shifted(attempt: Attempt, placement: Placement) -> Attempt:
+    job = placement.first_job + attempt.job * placement.job_step
+    return attempt._replace(start=attempt.start + placement.begin, end=attempt.end + placement.begin, job=job)
 
 
 def _without(attempts: list[Attempt], job: int, moment: float) -> list[Attempt]:
@@ -67,21 +68,21 @@ def _without(attempts: list[Attempt], job: int, moment: float) -> list[Attempt]:
 
 
 class Inventory:
-    """What a source holds, served from plans; only touched tables are held one by one."""
+    """Inventory of a source; only changed tables are stored."""
 
     def __init__(self, source: SourceSpec) -> None:
         self.source = source
         self.touched: dict[int, TouchedTable] = {}
 
     def plan(self, table: int, moment: float) -> TablePlan | None:
-        """Return the plan of a table; None where no such table is known at `moment`."""
-        spot = self.source.spot(table, moment)
-        return spot and spot.plan
+        """Return a table's plan, None if unknown at `moment`."""
+        placement = self.source.placement(table, moment)
+        return placement and placement.plan
 
     def database(self, table: int, moment: float) -> int:
         """Return the number of a known table's database."""
-        spot = self.source.spot(table, moment)
-        return spot.database if spot else 0
+        placement = self.source.placement(table, moment)
+        return placement.database if placement else 0
 
     def databases(self, moment: float) -> set[int]:
         """Return the numbers of the databases known at `moment`."""
@@ -89,12 +90,12 @@ class Inventory:
         return found | set(range(1, self.source.databases + 1))
 
     def touch(self, table: int, moment: float) -> TouchedTable:
-        """Return a known table in a form that can be changed."""
+        """Return a table in its changeable form."""
         if table not in self.touched:
-            spot = self.source.spot(table, moment)
-            if spot is None:
+            placement = self.source.placement(table, moment)
+            if placement is None:
                 raise LookupError(table)
-            self.touched[table] = TouchedTable(spot)
+            self.touched[table] = TouchedTable(placement)
         return self.touched[table]
 
     def tally(self, table: int, moment: float) -> Tally:
@@ -105,31 +106,31 @@ class Inventory:
         return self._planned(table, moment)
 
     def _planned(self, table: int, moment: float) -> Tally:
-        spot = self.source.spot(table, moment)
-        if spot is None:
+        placement = self.source.placement(table, moment)
+        if placement is None:
             raise LookupError(table)
-        return spot.plan.tally(moment - spot.begin)
+        return placement.plan.tally(moment - placement.begin)
 
     def unit_status(self, table: int, unit: int, moment: float) -> str:
-        """Return the status of one partition, or of a table without any as its unit 0."""
+        """Return the status of a partition or an unpartitioned table."""
         touched = self.touched.get(table)
         if touched is not None:
             return states.unit_status(touched.attempts(unit), moment)
-        spot = self.source.spot(table, moment)
-        if spot is None:
+        placement = self.source.placement(table, moment)
+        if placement is None:
             raise LookupError(table)
-        return states.unit_status(spot.plan.attempts(unit), moment - spot.begin)
+        return states.unit_status(placement.plan.attempts(unit), moment - placement.begin)
 
     def totals(self, moment: float) -> tuple[int, int, int, Counts]:
-        """Return the number of databases, tables and partitions, and the counts, of the source's row."""
+        """Return databases, tables, partitions and counts of the source row."""
         databases, tables, partitions, counts = self.source.inventory(moment)
         if self.touched:
             counts = states.total((counts, *self._corrections(moment)))
         return databases, tables, partitions, counts
 
     def _corrections(self, moment: float) -> Iterable[Counts]:
-        """Yield what each touched table adds to the plans' counts."""
+        """Yield the difference of each changed table to its plan."""
         for table, touched in self.touched.items():
-            if self.source.spot(table, moment) is not None:
+            if self.source.placement(table, moment) is not None:
                 yield states.table_counts(touched.tally(moment))
                 yield states.times(-1, states.table_counts(self._planned(table, moment)))

@@ -1,4 +1,4 @@
-"""A job of any origin, read at any moment, and the tasks it consists of."""
+"""Jobs of any origin and their tasks, as they are at any moment."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,29 +20,29 @@ class SimulatedTask(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SimulatedJob:
-    """One job: a plan, where it lies in time, and whether it was stopped."""
+    """One job: plan, start, and stop if any."""
 
     id: int
     plan: JobPlan
     created: float
-    """The moment from which the plan's times count."""
+    """The moment at which the plan starts."""
     first_table: int
-    """The number of the table that the plan has as its first."""
+    """The number of the plan's first table."""
     database: int
     name: str | None = None
-    """None: the name that every job has by its id and database."""
+    """None: a default name from id and database."""
     stopped_at: float | None = None
-    """The moment at which it was stopped: what ran is broken off, what waited never starts."""
+    """The moment of the stop: running tasks are aborted, waiting ones never start."""
     eta: str = ""
     request: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of the configuration, as the caller of CreateMmsJob gave them."""
+    """Further configuration fields from the CreateMmsJob request."""
 
     def age(self, moment: float) -> float:
-        """Return the seconds since its creation, those after it was stopped left out."""
+        """Return the seconds since creation, up to the stop."""
         return (moment if self.stopped_at is None else min(moment, self.stopped_at)) - self.created
 
     def stopped(self, moment: float) -> bool:
-        """Tell whether it is stopped at `moment`."""
+        """Return whether it is stopped at `moment`."""
         return self.stopped_at is not None and moment >= self.stopped_at
 
     def status(self, moment: float) -> str:
@@ -54,7 +54,7 @@ class SimulatedJob:
         return self.plan.tasks_done(self.age(moment))
 
     def tasks(self, moment: float) -> Iterator[SimulatedTask]:
-        """Yield its tasks as they are at `moment`."""
+        """Yield the tasks at `moment`."""
         age, stopped = self.age(moment), self.stopped(moment)
         for number, plan in enumerate(self.plan.tasks):
             broken_off = stopped and age < plan.end
@@ -62,7 +62,7 @@ class SimulatedJob:
             yield SimulatedTask(task_id(self.id, number), number, self.first_table + plan.table, plan, status)
 
     def tables(self) -> list[int]:
-        """Return the numbers of the tables it migrates, each once, in its order."""
+        """Return the distinct tables it migrates, in order."""
         return list(dict.fromkeys(self.first_table + task.table for task in self.plan.tasks))
 
 

@@ -1,6 +1,6 @@
-"""The jobs of one source: those of its history, of its lanes, and those created on request.
+"""Jobs of one source: past ones, those of its lanes, and those created on request.
 
-Numbered, not listed: a source with a thousand finished jobs holds none of them. Newest means highest id.
+Jobs are computed from their numbers, not stored: a source with 1,000 finished jobs holds none. Newest is highest id.
 """
 
 import math
@@ -14,10 +14,10 @@ from typing import Final
 from exporter.mms.models import TASK_PHASES, UNFINISHED_JOB_STATUSES
 from exporter.simulator.world import states
 from exporter.simulator.world.job_progress import SimulatedJob
-from exporter.simulator.world.planner import laid_out
+from exporter.simulator.world.planner import schedule
 from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, TaskPlan
 from exporter.simulator.world.seeded_random import draw, pick
-from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.source_spec import SourceSpec
 
 FIRST_CREATED_ID: Final = 9_000_001
@@ -27,42 +27,42 @@ _PLAN, _STOP = 301, 302
 
 
 class Created:
-    """A job on request, and the asynchronous task that makes it."""
+    """A requested job and the asynchronous task that creates it."""
 
-    def __init__(self, job: SimulatedJob, asked: float, ready: float, *, is_made: bool = True) -> None:
+    def __init__(self, job: SimulatedJob, requested_at: float, ready_at: float, *, is_successful: bool = True) -> None:
         self.job = job
-        self.asked = asked
-        """Seconds of the world at which it was asked for."""
-        self.ready = ready
-        """Seconds of the world from which it exists."""
-        self.is_made = is_made
-        """Whether its task succeeds."""
+        self.requested_at = requested_at
+        """World seconds of the request."""
+        self.ready_at = ready_at
+        """World seconds at which the job appears."""
+        self.is_successful = is_successful
+        """Whether the asynchronous task succeeds."""
         self.is_removed = False
-        """Whether it was deleted since."""
+        """Whether it was deleted."""
         self.scope: Mapping[int, Sequence[int]] = {}
-        """Units that the request named, by the number of their table, DONE ones included."""
+        """Requested units by table number, DONE ones included."""
 
     def exists(self, seconds: float) -> bool:
-        """Tell whether it is a job of its source, at a second of the world."""
-        return self.is_made and not self.is_removed and self.ready <= seconds
+        """Return whether the job exists at a world second."""
+        return self.is_successful and not self.is_removed and self.ready_at <= seconds
 
 
 class JobStore:
-    """Finds, counts and enumerates the jobs of a source at a time."""
+    """Finds, counts and lists the jobs of a source."""
 
     def __init__(self, source: SourceSpec) -> None:
         self.source = source
         self.created: list[Created] = []
         self.stopped: dict[int, float] = {}
-        """Jobs stopped on command, with the moment."""
+        """Moment of each stop by job id."""
 
     @property
     def oldest(self) -> float:
         """The moment at which the oldest job was created."""
         return self._history_created(1)
 
-    def find(self, job_id: int, at: At) -> SimulatedJob | None:
-        """Return one job; None where it does not exist then."""
+    def find(self, job_id: int, at: SourceTime) -> SimulatedJob | None:
+        """Return one job, None if it does not exist."""
         if job_id >= FIRST_CREATED_ID:
             found = self._found(job_id, at)
         elif 1 <= job_id < self.source.first_lane_job:
@@ -74,16 +74,16 @@ class JobStore:
         stopped_at = self.stopped.get(job_id)
         return found if found is None or stopped_at is None else replace(found, stopped_at=stopped_at)
 
-    def ids(self, at: At) -> Iterator[int]:
+    def ids(self, at: SourceTime) -> Iterator[int]:
         """Yield the ids of all jobs, newest first."""
         return chain(self._created_ids(at), self._lane_ids(at), range(self.source.first_lane_job - 1, 0, -1))
 
-    def count(self, at: At) -> int:
+    def count(self, at: SourceTime) -> int:
         """Return the number of all jobs."""
         lanes = sum(lane.created(at.moment) for lane in self.source.lanes)
         return len(list(self._created_ids(at))) + lanes + self.source.first_lane_job - 1
 
-    def unfinished(self, at: At) -> list[SimulatedJob]:
+    def unfinished(self, at: SourceTime) -> list[SimulatedJob]:
         """Return the jobs that are INIT or DOING, newest first."""
         source = self.source
         width = len(source.lanes)
@@ -93,8 +93,8 @@ class JobStore:
         found = (self.find(job_id, at) for job_id in sorted(known, reverse=True))
         return [job for job in found if job is not None and job.status(at.moment) in UNFINISHED_JOB_STATUSES]
 
-    def count_failed(self, at: At) -> int:
-        """Return how many jobs are FAILED, without looking at each."""
+    def count_failed(self, at: SourceTime) -> int:
+        """Return the number of FAILED jobs without a scan."""
         source = self.source
         failed = source.history // self._failure_step if self._failure_step else 0
         for lane in source.lanes:
@@ -106,8 +106,8 @@ class JobStore:
             for job_id in corrected
         )
 
-    def task_counts(self, at: At) -> Counter[str]:
-        """Return the number of tasks of all jobs by status; those of the history never change and are counted once."""
+    def task_counts(self, at: SourceTime) -> Counter[str]:
+        """Return the number of tasks by status."""
         later = chain(
             self._created_ids(at), self._lane_ids(at), range(self.source.history + 1, self.source.first_lane_job)
         )
@@ -115,15 +115,15 @@ class JobStore:
 
     @cached_property
     def _past_tasks(self) -> Counter[str]:
-        the_end = At(math.inf, math.inf)
+        the_end = SourceTime(math.inf, math.inf)
         return self._tasks_of(range(1, self.source.history + 1), the_end)
 
-    def _tasks_of(self, job_ids: Iterable[int], at: At) -> Counter[str]:
+    def _tasks_of(self, job_ids: Iterable[int], at: SourceTime) -> Counter[str]:
         found = (self.find(job_id, at) for job_id in job_ids)
         return Counter(task.status for job in found if job is not None for task in job.tasks(at.moment))
 
-    def status(self, job_id: int, at: At) -> str | None:
-        """Return the status of one job, cheaply for one that is over."""
+    def status(self, job_id: int, at: SourceTime) -> str | None:
+        """Return a job's status, cheaply for ended jobs."""
         if job_id not in self.stopped:
             planned = self._planned_end(job_id, at)
             if planned is not None:
@@ -131,8 +131,8 @@ class JobStore:
         job = self.find(job_id, at)
         return None if job is None else job.status(at.moment)
 
-    def _planned_end(self, job_id: int, at: At) -> str | None:
-        """Return how a job of the story ended by its plan; None for one that has not, or is not of the story."""
+    def _planned_end(self, job_id: int, at: SourceTime) -> str | None:
+        """Return a planned job's final status, None if unfinished."""
         source = self.source
         if 1 <= job_id <= source.history:
             return states.FAILED if self._failed_long_ago(job_id) else states.DONE
@@ -144,16 +144,16 @@ class JobStore:
             return None
         return lane.plan.jobs[index % len(lane.plan.jobs)].outcome
 
-    def _created_ids(self, at: At) -> Iterator[int]:
+    def _created_ids(self, at: SourceTime) -> Iterator[int]:
         return (made.job.id for made in reversed(self.created) if made.exists(at.seconds))
 
-    def _found(self, job_id: int, at: At) -> SimulatedJob | None:
+    def _found(self, job_id: int, at: SourceTime) -> SimulatedJob | None:
         number = job_id - FIRST_CREATED_ID
         if number >= len(self.created) or not self.created[number].exists(at.seconds):
             return None
         return self.created[number].job
 
-    def _lane_ids(self, at: At) -> Iterator[int]:
+    def _lane_ids(self, at: SourceTime) -> Iterator[int]:
         lanes = self.source.lanes
         created = [lane.created(at.moment) for lane in lanes]
         for index in range(max(created, default=0) - 1, -1, -1):
@@ -161,7 +161,7 @@ class JobStore:
                 if index < created[number]:
                     yield self.source.first_lane_job + index * len(lanes) + number
 
-    def _lane_job(self, job_id: int, at: At) -> SimulatedJob | None:
+    def _lane_job(self, job_id: int, at: SourceTime) -> SimulatedJob | None:
         source = self.source
         index, number = divmod(job_id - source.first_lane_job, len(source.lanes))
         lane = source.lanes[number]
@@ -171,8 +171,8 @@ class JobStore:
         plan = lane.plan.jobs[place]
         first = source.first_table(wave, lane)
         created = lane.begin(wave) + plan.start
-        spot = source.spot(first + plan.tasks[0].table, at.moment)
-        return SimulatedJob(job_id, plan, created, first, spot.database if spot else 0)
+        placement = source.placement(first + plan.tasks[0].table, at.moment)
+        return SimulatedJob(job_id, plan, created, first, placement.database if placement else 0)
 
     @property
     def _failure_step(self) -> int:
@@ -187,7 +187,7 @@ class JobStore:
         return -lanes_begin - (self.source.first_lane_job - job_id) * _HISTORY_GAP_SECONDS
 
     def _past_job(self, job_id: int) -> SimulatedJob:
-        """Return a job that ended, or was stopped, before the lanes' first ones."""
+        """Return a job that ended or stopped before the start."""
         seed = draw(*self.source.seed, _PLAN, job_id)
         stopped = job_id > self.source.history
         wanted = states.INIT if stopped else states.DONE
@@ -209,10 +209,10 @@ class JobStore:
         if failed:
             drafts[-1] = replace(drafts[-1], failed_phase=pick(TASK_PHASES, tables[-1]))
         seconds = self.source.options.job_seconds
-        return JobPlan(kind, 0.0, seconds, laid_out(drafts, seconds))
+        return JobPlan(kind, 0.0, seconds, schedule(drafts, seconds))
 
     def _settled(self, database: int, status: str) -> tuple[int, list[int]]:
-        """Return a database, near the one asked for, and its settled tables of this status; all of them if none has."""
+        """Return a nearby database and its settled tables."""
         count = self.source.databases
         for step in range(count):
             number = (database - 1 + step) % count + 1

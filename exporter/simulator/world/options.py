@@ -1,13 +1,13 @@
-"""The shape of a simulated world.
+"""Options of a simulated world.
 
-The defaults tell the demo's story: at DEMO_SPEED figures move every second, and every status is seen within minutes.
+The defaults are the demo: at DEMO_SPEED values change every second, and every status appears within minutes.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 DEMO_SPEED: Final = 60.0
-"""Simulated seconds in one of the machine's."""
+"""Simulated seconds per real second."""
 _SHARES: Final = (
     *("idle_share", "stopped_share", "untouched_share"),
     *("failure_rate", "retry_failure_rate", "async_task_failure_rate"),
@@ -18,54 +18,54 @@ _COUNTS: Final = ("sources", "tables", "partitions", "finished_jobs_per_source",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorldOptions:
-    """What a world is made of; equal options and an equal start give an equal story."""
+    """Options of a world; they and the start determine it."""
 
     seed: int = 1
     start: float | None = None
-    """Unix seconds at which the story begins; None: the clock's time when the world is made."""
+    """Unix seconds of the start; None: the clock's time at creation."""
     sources: int = 12
     databases: int = 3
     """Databases of a source at the start."""
     tables: int = 24
-    """Tables of a source at the start; more are found as the story goes on."""
+    """Tables of a source at the start; scans find more later."""
     partitions: int = 12
-    """Partitions of a partitioned table, on average; 0: no table has any."""
+    """Average partitions of a partitioned table; 0: no table is partitioned."""
     finished_jobs_per_source: int = 40
-    """Jobs of a source that have ended at the start."""
+    """Jobs of a source that ended before the start."""
     running_jobs_per_source: int = 2
-    """Unfinished jobs of a source that is not idle: as one ends, the next begins."""
+    """Unfinished jobs of an active source: each ended job is followed by the next."""
     idle_share: float = 0.2
-    """Share of the sources in which nothing runs and nothing changes."""
+    """Share of the sources without running jobs and changes."""
     stopped_share: float = 0.25
-    """Share of the sources with one more job, unfinished and stopped."""
+    """Share of the sources with one additional job that is unfinished and stopped."""
     untouched_share: float = 0.15
-    """Share of the tables at the start, those of the running jobs left out, that no job migrates."""
+    """Share of the tables at the start that no job migrates; tables of running jobs are not counted."""
     failure_rate: float = 0.08
-    """Share of the story's tasks that fail."""
+    """Share of the planned tasks that fail."""
     retry_failure_rate: float = 0.0
     """Share of the tasks of created jobs that fail."""
     waves: int | None = None
-    """How often the running jobs' tables are followed by new ones before all jobs have ended; None: without end."""
+    """Rounds of new tables until all jobs have ended; None: endless."""
     job_seconds: float = 1200.0
-    """How long a job takes, on average, in simulated seconds."""
+    """Average duration of a job in simulated seconds."""
     async_task_seconds: float = 15.0
-    """How long CreateMmsJob's asynchronous task takes, in simulated seconds."""
+    """Duration of CreateMmsJob's asynchronous task in simulated seconds."""
     async_task_failure_rate: float = 0.0
-    """Share of those tasks that fail, so that no job is made."""
+    """Share of those tasks that fail and create no job."""
     job_name_filters_source: bool = False
-    """Whether ListMmsJobs takes `name` for the data source's, as the vendor's page has it, and not the job's."""
+    """Whether `name` of ListMmsJobs filters by source name, as the vendor documents it, and not by job name."""
     job_list_lag_seconds: float = 0.0
-    """How long ListMmsJobs leaves out a created job that GetMmsAsyncTask and GetMmsJob already know."""
+    """Delay before ListMmsJobs has a created job that GetMmsAsyncTask and GetMmsJob already have."""
     job_status_lag_seconds: float = 0.0
-    """How old the status and the counters of a job are in ListMmsJobs and GetMmsJob."""
+    """Age of job status and counters in ListMmsJobs and GetMmsJob."""
     table_lag_seconds: float = 0.0
-    """How old the rows of ListMmsTables and GetMmsTable are."""
+    """Age of the rows of ListMmsTables and GetMmsTable."""
     partition_lag_seconds: float = 0.0
-    """How old the rows of ListMmsPartitions and GetMmsPartition are."""
+    """Age of the rows of ListMmsPartitions and GetMmsPartition."""
     incidents: bool = True
-    """Whether agents drop out, metadata scans fail and a source is restarted now and then."""
+    """Whether agents go offline, metadata scans fail and one source restarts."""
     special_sources: bool = True
-    """Whether the last four of at least six sources are one restarting, one finished, one STOPPED, one START_FAILED."""
+    """Whether the last 4 of at least 6 sources are restarting, finished, STOPPED and START_FAILED."""
     zone: str = "Asia/Shanghai"
     """Time zone of the API's times."""
     region: str = "cn-shanghai"

@@ -1,11 +1,11 @@
-"""What a world holds, counted one by one: every try at every unit, every task, nothing summed up ahead.
+"""Ground truth of a world: every attempt, unit and task, counted one by one without any precomputed sum.
 
-This is the oracle for what is served; of the code that serves rows it shares the names and places of things, no count.
+Tests compare served rows with it. It shares names and positions with the code that serves rows, but no count.
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from exporter.mms.models import DataSource, Job, Partition, Table, Task
 from exporter.mms.record import record_from
@@ -15,24 +15,40 @@ from exporter.simulator.world import states
 from exporter.simulator.world.job_store import FIRST_CREATED_ID
 from exporter.simulator.world.plans import PARTITIONS
 from exporter.simulator.world.source import Site
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.states import Attempt
 
-if TYPE_CHECKING:
-    from exporter.simulator.world.world import World
+
+class Sources(Protocol):
+    """What the oracle reads of a world."""
+
+    start: float
+
+    def seconds(self) -> float:
+        """Return the seconds since the start."""
+
+    def at(self, site: Site, seconds: float | None = None) -> SourceTime:
+        """Return a time as a source sees it."""
+
+    def sites(self) -> Iterator[Site]:
+        """Yield every source."""
+
+    def site(self, source_id: int) -> Site:
+        """Return one source."""
 
 
 class Oracle:
-    """A world at one second, texts without the stray newlines of answers."""
+    """A world at one second, texts without stray newlines."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: Sources) -> None:
         self._world = world
         self.seconds = world.seconds()
-        """Since the story began."""
+        """World seconds."""
         self._now = world.start + self.seconds
 
     @property
     def now(self) -> float:
-        """Unix seconds, simulated."""
+        """Simulated time in Unix seconds."""
         return self._now
 
     def data_sources(self) -> dict[int, DataSource]:
@@ -40,7 +56,7 @@ class Oracle:
         return {site.id: self.data_source(site.id) for site in self._world.sites()}
 
     def data_source(self, source_id: int) -> DataSource:
-        """Return one source's row, its counters counted."""
+        """Return one source's row with its counters counted."""
         site = self._world.site(source_id)
         tables = list(self.tables(source_id))
         partitions = Counter(partition.status for partition in self.partitions(source_id))
@@ -87,8 +103,8 @@ class Oracle:
         """Yield the jobs of a source, newest first."""
         site = self._world.site(source_id)
         at = self._world.at(site, self.seconds)
-        for job_id in site.roster.ids(at):
-            job = site.roster.find(job_id, at)
+        for job_id in site.job_store.ids(at):
+            job = site.job_store.find(job_id, at)
             if job is not None:
                 tasks = [task.status for task in job.tasks(at.moment)]
                 counted = {"taskNum": len(tasks), "taskDone": tasks.count(states.DONE)}
@@ -98,42 +114,42 @@ class Oracle:
                 yield record_from(facts, Job)
 
     def created_twice(self, source_id: int) -> list[tuple[int, int, int]]:
-        """Return job, table and unit wherever a created job was to migrate again what did not fail.
+        """Return job, table and unit of every needless migration.
 
-        A unit did not fail if a job created earlier had not ended it by then, or had migrated it. A job over a
-        partitioned table's name leaves out what is DONE, so there only the first counts.
+        A unit needs none if an earlier created job had it pending or had migrated it. A job by name of a partitioned
+        table leaves out DONE units, so there only pending units count.
         """
         site = self._world.site(source_id)
         found = []
-        for made in site.roster.created:
-            asked = site.source.pace.moment(made.asked)
-            for table, units in made.scope.items() if made.is_made else ():
-                by_name = made.job.plan.kind != PARTITIONS and _units(site, table, asked) > 1
+        for made in site.job_store.created:
+            requested = site.source.clock.moment(made.requested_at)
+            for table, units in made.scope.items() if made.is_successful else ():
+                by_name = made.job.plan.kind != PARTITIONS and _units(site, table, requested) > 1
                 touched = site.inventory.touched.get(table)
                 for unit in units:
                     attempts = touched.attempts(unit) if touched else ()
                     earlier = [each for each in attempts if each.job < made.job.id]
-                    if _is_pending(earlier, asked) or (not by_name and _is_migrated(earlier, asked)):
+                    if _is_pending(earlier, requested) or (not by_name and _is_migrated(earlier, requested)):
                         found.append((made.job.id, table, unit))
         return found
 
     def tasks(self, source_id: int) -> Iterator[Task]:
-        """Yield the tasks of a source's jobs, those of the newest job first."""
+        """Yield the tasks of a source, newest job first."""
         site = self._world.site(source_id)
         at = self._world.at(site, self.seconds)
-        for job_id in site.roster.ids(at):
-            job = site.roster.find(job_id, at)
+        for job_id in site.job_store.ids(at):
+            job = site.job_store.find(job_id, at)
             if job is not None:
                 yield from (record_from(rows.task(site, job, task), Task) for task in job.tasks(at.moment))
 
 
 def _is_pending(attempts: list[Attempt], moment: float) -> bool:
-    """Tell whether a created job had a unit still to migrate at `moment`."""
+    """Return whether a created job still had the unit pending."""
     return any(each.job >= FIRST_CREATED_ID and each.end > moment for each in attempts)
 
 
 def _is_migrated(attempts: list[Attempt], moment: float) -> bool:
-    """Tell whether a created job is the last that ended a unit before `moment`, and ended it well."""
+    """Return whether a created job finished the unit last."""
     ended = [each for each in attempts if each.end <= moment and each.outcome is not None]
     last = max(ended, key=lambda each: each.end, default=None)
     return last is not None and last.job >= FIRST_CREATED_ID and last.outcome == states.DONE
@@ -145,13 +161,13 @@ def _units(site: Site, table: int, moment: float) -> int:
 
 
 def _status(site: Site, table: int, unit: int, moment: float) -> str:
-    """Return a unit's status by going through all of its tries from the first on."""
-    spot = site.source.spot(table, moment)
+    """Return a unit's status by replaying all its attempts."""
+    placement = site.source.placement(table, moment)
     touched = site.inventory.touched.get(table)
     if touched is not None:
         tries = touched.attempts(unit)
-    elif spot is not None:
-        tries, moment = [span.attempt for span in spot.plan.spans if unit in span.units], moment - spot.begin
+    elif placement is not None:
+        tries, moment = [span.attempt for span in placement.plan.spans if unit in span.units], moment - placement.begin
     status, until = states.INIT, float("-inf")
     result = states.INIT
     for attempt in tries:
@@ -179,7 +195,6 @@ def _table_status(units: list[str]) -> str:
 
 
 def _job_status(job: jobs.SimulatedJob, tasks: list[str], moment: float) -> str:
-    """Return a job's status by its age and its tasks' statuses."""
     age = job.age(moment)
     if age < job.plan.seconds:
         return states.INIT if age < job.plan.begins else states.DOING

@@ -1,4 +1,4 @@
-"""Draws plans. A few are drawn per world and shared by all sources, so that cost does not grow with their number."""
+"""Draws migration plans. All sources of a world share a few, so that cost does not grow with their number."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,34 +11,34 @@ from exporter.mms.models import TASK_PHASES
 from exporter.simulator.world import states
 from exporter.simulator.world.options import WorldOptions
 from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, Plan, Span, TablePlan, TaskPlan
-from exporter.simulator.world.seeded_random import dice
+from exporter.simulator.world.seeded_random import seeded_rng
 from exporter.simulator.world.states import Attempt
 
 _WAVE, _BASE = 101, 102
 _VARIANTS: Final = 16
-"""How many different plans of a kind there are."""
+"""Number of different plans of each kind."""
 _PARTITIONED_SHARE: Final = 0.65
 _PIECES: Final = 4
-"""Tasks that a partitioned table is migrated in, at most."""
+"""Largest number of tasks of one partitioned table."""
 _SLOTS: Final = 2
-"""Tasks of a job that run side by side."""
+"""Tasks of a job that run concurrently."""
 _WAIT_SHARE: Final = 0.08
-"""Share of a job's time that it stays INIT."""
+"""Share of a job's duration in INIT."""
 _DATABASE_SHARE: Final = 0.4
 _MARGIN: Final = 1 - 1e-9
-"""Keeps rounding from letting a task outlive its job."""
+"""Keeps rounding from ending a task after its job."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """A job before it has its place in time."""
+    """A job without its start time."""
 
     kind: str
     tasks: list[TaskPlan]
 
 
-def laid_out(tasks: list[TaskPlan], seconds: float, slots: int = _SLOTS) -> tuple[TaskPlan, ...]:
-    """Return `tasks` with their times: `slots` side by side, after the wait in INIT, filling `seconds`."""
+def schedule(tasks: list[TaskPlan], seconds: float, slots: int = _SLOTS) -> tuple[TaskPlan, ...]:
+    """Schedule `tasks` in `slots` after the INIT phase."""
     slots = max(1, min(slots, len(tasks)))
     wait = seconds * _WAIT_SHARE
     rounds = ceil(len(tasks) / slots) or 1
@@ -49,21 +49,21 @@ def laid_out(tasks: list[TaskPlan], seconds: float, slots: int = _SLOTS) -> tupl
 
 
 class Planner:
-    """Hands out the plans of one world by variant; equal variants are the same object."""
+    """The plans of one world; equal variants are one object."""
 
     def __init__(self, options: WorldOptions) -> None:
         self.options = options
         self.wave_tables = max(1, options.tables // (4 * max(1, options.running_jobs_per_source)))
-        """How many tables are found at once."""
+        """Tables found by one scan."""
         self._wave = cache(self._drawn_wave)
         self._settled = cache(self._drawn_settled)
 
     def wave(self, key: int) -> Plan:
-        """Return the plan of tables that are found and then migrated."""
+        """Return a plan of tables that are found and migrated."""
         return self._wave(key % _VARIANTS)
 
     def settled(self, key: int, tables: int, *, finished: bool) -> Plan:
-        """Return `tables` that the story does not touch any more; all of them DONE if `finished`."""
+        """Return a plan of `tables` that never change."""
         return self._settled(key % _VARIANTS, tables, finished)
 
     def _partitions(self, rng: Random) -> int:
@@ -73,7 +73,7 @@ class Planner:
         return rng.randint(max(1, mean // 2), max(1, mean + mean // 2))
 
     def _drawn_settled(self, variant: int, tables: int, finished: bool) -> Plan:  # noqa: FBT001 - cached by position
-        rng = dice(self.options.seed, _BASE, variant, tables, int(finished))
+        rng = seeded_rng(self.options.seed, _BASE, variant, tables, int(finished))
         return Plan(tuple(self._settled_table(rng, finished=finished) for _ in range(tables)))
 
     def _settled_table(self, rng: Random, *, finished: bool) -> TablePlan:
@@ -90,7 +90,7 @@ class Planner:
         return TablePlan(partitions, spans)
 
     def _drawn_wave(self, variant: int) -> Plan:
-        rng = dice(self.options.seed, _WAVE, variant)
+        rng = seeded_rng(self.options.seed, _WAVE, variant)
         partitions = [self._partitions(rng) for _ in range(self.wave_tables)]
         drafts = list(self._drafts(rng, partitions))
         jobs = tuple(self._jobs(rng, [*drafts, *_retry(drafts, partitions)]))
@@ -130,12 +130,12 @@ class Planner:
         start = 0.0
         for draft in drafts:
             seconds = self.options.job_seconds * rng.uniform(0.6, 1.4)
-            yield JobPlan(draft.kind, start, seconds, laid_out(draft.tasks, seconds))
+            yield JobPlan(draft.kind, start, seconds, schedule(draft.tasks, seconds))
             start += seconds
 
 
 def _retry(drafts: list[_Draft], partitions: list[int]) -> Iterator[_Draft]:
-    """Yield a job that tries one half of what failed again, successfully; the other half is left failed."""
+    """Yield a job that retries half of the failures successfully."""
     failed = [task for draft in drafts for task in draft.tasks if task.failed_phase]
     pieces = [task for task in failed if partitions[task.table]]
     chosen = pieces or failed
@@ -145,7 +145,7 @@ def _retry(drafts: list[_Draft], partitions: list[int]) -> Iterator[_Draft]:
 
 
 def _spans(jobs: tuple[JobPlan, ...], tables: int) -> list[tuple[Span, ...]]:
-    """Return each table's tries; an attempt's job is the job's index in the plan."""
+    """Return each table's attempts; `job` is the plan's job index."""
     found: list[list[Span]] = [[] for _ in range(tables)]
     for number, job in enumerate(jobs):
         for task in job.tasks:

@@ -1,4 +1,4 @@
-"""Plans: a stretch of migration laid out once and then read at any moment, for many sources and many times over."""
+"""Migration plans: built once, then read at any moment, and shared by many sources."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -15,11 +15,11 @@ TABLES: Final = "Tables"
 PARTITIONS: Final = "Partitions"
 
 _PHASES: Final = (("SCHEMA", 0.1, 0.13), ("DATA", 0.75, 0.78), ("VERIFICATION", 0.97, 1.0))
-"""Each phase of a task, with the shares of its time at which the phase is done and the next begins."""
+"""Phases of a task, with the shares of its duration at which each ends and the next begins."""
 
 
 class Span(NamedTuple):
-    """One try at several units of a table."""
+    """One attempt at several units of a table."""
 
     units: Sequence[int]
     attempt: Attempt
@@ -27,20 +27,23 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
-    """A piece of a job: units of one table, migrated together. Times count from the job's creation."""
+    """A task: units of one table that are migrated together.
+
+    Times count from the job's creation.
+    """
 
     table: int
     """Index into the plan's tables."""
     units: Sequence[int]
     start: float
     seconds: float
-    """How long it takes, or would if it did not fail."""
+    """Duration, as if it did not fail."""
     failed_phase: str | None = None
     retried: int = 0
 
     @property
     def end(self) -> float:
-        """When it ends, well or badly."""
+        """The end, successful or not."""
         return self.start + self.seconds * _failure_point(self.failed_phase)
 
     @property
@@ -49,7 +52,7 @@ class TaskPlan:
         return states.FAILED if self.failed_phase else states.DONE
 
     def status(self, age: float) -> str:
-        """Return the task's status `age` seconds after the job's creation."""
+        """Return the status `age` seconds after the job's creation."""
         if age < self.start:
             return states.INIT
         if age >= self.end:
@@ -67,7 +70,7 @@ def _failure_point(failed_phase: str | None) -> float:
 
 @dataclass(frozen=True)
 class JobPlan:
-    """A job: its tasks, and when in the plan it is created and ends."""
+    """A job: its tasks and its time in the plan."""
 
     kind: str
     start: float
@@ -76,12 +79,12 @@ class JobPlan:
 
     @cached_property
     def begins(self) -> float:
-        """How long after its creation the job's first task starts."""
+        """Seconds from creation to the first task."""
         return min((task.start for task in self.tasks), default=0.0)
 
     @cached_property
     def outcome(self) -> str:
-        """DONE, or FAILED where any task failed."""
+        """DONE, or FAILED if any task failed."""
         return states.FAILED if any(task.failed_phase for task in self.tasks) else states.DONE
 
     def status(self, age: float) -> str:
@@ -95,26 +98,26 @@ class JobPlan:
         return sorted(task.end for task in self.tasks if not task.failed_phase)
 
     def tasks_done(self, age: float) -> int:
-        """Return how many tasks are DONE `age` seconds after the job's creation."""
+        """Return the number of DONE tasks `age` seconds after creation."""
         return bisect_right(self._done_at, age)
 
 
 @dataclass(frozen=True)
 class TablePlan:
-    """A table: its partitions, and every try at them in the order of time."""
+    """A table: its partitions and all attempts in time order."""
 
     partitions: int
     spans: tuple[Span, ...]
     own_database: bool = False
-    """Whether it lies in the database that was found together with it."""
+    """Whether its database is new in the same scan."""
 
     @property
     def units(self) -> int:
-        """How many pieces it is migrated in."""
+        """The number of units."""
         return self.partitions or 1
 
     def attempts(self, unit: int) -> Iterable[Attempt]:
-        """Yield the tries at one unit."""
+        """Yield the attempts at one unit."""
         return (span.attempt for span in self.spans if unit in span.units)
 
     @cached_property
@@ -133,7 +136,7 @@ class TablePlan:
         return known[bisect_right(moments, moment)]
 
     def changes(self) -> Iterable[tuple[float, Counts]]:
-        """Yield each moment at which the tally changes, with the counts after it less those before."""
+        """Yield the moments of tally changes with the count differences."""
         moments, known = self._story
         counts = [states.table_counts(tally) for tally in known]
         for moment, before, after in zip(moments, counts, counts[1:], strict=False):
@@ -142,7 +145,7 @@ class TablePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Tables that are found together, and the jobs that migrate them one after another without a gap.
+    """Tables found together, and the consecutive jobs that migrate them.
 
     A plan without jobs is a settled inventory, the same at every moment.
     """
@@ -152,27 +155,27 @@ class Plan:
 
     @cached_property
     def seconds(self) -> float:
-        """How long the plan lasts."""
+        """The duration of the plan."""
         return self.jobs[-1].start + self.jobs[-1].seconds if self.jobs else 0.0
 
     @cached_property
     def partitions(self) -> int:
-        """Partitions of all tables."""
+        """The partitions of all tables."""
         return sum(table.partitions for table in self.tables)
 
     @cached_property
     def own_databases(self) -> int:
-        """Databases found with this plan: none or one."""
+        """Databases that are new in this plan: 0 or 1."""
         return int(any(table.own_database for table in self.tables))
 
     @cached_property
     def job_starts(self) -> list[float]:
-        """When each job is created."""
+        """The creation time of each job."""
         return [job.start for job in self.jobs]
 
     @cached_property
     def failed_before(self) -> list[int]:
-        """How many of the jobs before each index fail; the last entry is for all."""
+        """Failed jobs before each index; the last entry counts all."""
         return list(accumulate((int(job.outcome == states.FAILED) for job in self.jobs), initial=0))
 
     @cached_property
@@ -191,5 +194,5 @@ class Plan:
 
     @cached_property
     def final_counts(self) -> Counts:
-        """The counts when all is over."""
+        """The counts at the end of the plan."""
         return self.counts(float("inf"))

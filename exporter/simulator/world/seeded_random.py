@@ -1,4 +1,4 @@
-"""Seeded chance: numbers that depend on their keys alone, so that nothing has to be remembered."""
+"""Deterministic randomness: each number depends on its keys only, so nothing is stored."""
 
 from collections.abc import Sequence
 from random import Random
@@ -10,7 +10,7 @@ _Item = TypeVar("_Item")
 
 
 def draw(*keys: int) -> int:
-    """Return 64 bits made of `keys`: SplitMix64 folded over them."""
+    """Return 64 bits from `keys`: SplitMix64 folded over them."""
     state = 0
     for key in keys:
         state = (state + key + _GAMMA) & _MASK
@@ -21,7 +21,7 @@ def draw(*keys: int) -> int:
 
 
 def chance(*keys: int) -> float:
-    """Return a number in [0, 1) made of `keys`."""
+    """Return a number in [0, 1) from `keys`."""
     return (draw(*keys) >> 11) / (1 << 53)
 
 
@@ -30,6 +30,6 @@ def pick(items: Sequence[_Item], *keys: int) -> _Item:
     return items[draw(*keys) % len(items)]
 
 
-def dice(*keys: int) -> Random:
-    """Return a generator seeded with `keys`, for plans that need many draws in a row."""
+def seeded_rng(*keys: int) -> Random:
+    """Return a generator seeded with `keys`."""
     return Random(draw(*keys))  # noqa: S311 - a story is drawn here, not a secret

@@ -1,11 +1,11 @@
-"""The simulated time: callables that return Unix seconds."""
+"""Simulated clocks: callables that return Unix seconds."""
 
 import time
 from collections.abc import Callable
 
 
 class ManualClock:
-    """Time that moves only when told to; the world stands still in between."""
+    """A clock that moves only by `advance`."""
 
     def __init__(self, start: float = 1_750_000_000.0) -> None:
         self._now = start
@@ -15,12 +15,12 @@ class ManualClock:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move on by `seconds`, or back where that is negative."""
+        """Move forward by `seconds`, or back if negative."""
         self._now += seconds
 
 
 class ScaledClock:
-    """Time that starts at `start` and runs `speed` times as fast as the machine's."""
+    """A clock that runs `speed` times real time."""
 
     def __init__(self, start: float, speed: float = 1.0, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.speed = speed

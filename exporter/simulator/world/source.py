@@ -1,4 +1,4 @@
-"""A site: one data source with everything in it, and what it is called. Facts that no counter is part of stand here."""
+"""One data source with its tables, jobs and names. Holds the facts that no counter depends on."""
 
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Final
@@ -8,7 +8,7 @@ from exporter.simulator.world.inventory import Inventory
 from exporter.simulator.world.job_progress import SimulatedJob
 from exporter.simulator.world.job_store import JobStore
 from exporter.simulator.world.seeded_random import chance, draw
-from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.source_spec import Lane, Role, SourceSpec
 
 AGENT: Final = "agent"
@@ -28,7 +28,7 @@ _RESTARTS: Final = (
         (1.0, "STARTING"),
     ),
 )
-"""What a restart goes through: up to which share of it, which status."""
+"""Phases of a restart: the share at which each ends, and its status."""
 _AGENT_UP: Final = ("STARTED", "STOPPING", "STOP_FAILED")
 _CREATED_BEFORE_SECONDS: Final = 5 * 86400.0
 _FIRST_DAY: Final = date(2024, 1, 1).toordinal()
@@ -42,9 +42,9 @@ class Site:
     def __init__(self, source: SourceSpec, start: float, zone: tzinfo) -> None:
         self.source = source
         self.inventory = Inventory(source)
-        self.roster = JobStore(source)
+        self.job_store = JobStore(source)
         self.texts: dict[tuple[str, int], dict[str, str]] = {}
-        """Texts set on command, by kind of object and id, then by the API's name of the field."""
+        """Texts set by events, by kind of object and id, then by API field name."""
         self.region = source.options.region
         self.partition_stride = 2 * source.options.partitions + 2
         self._start = start
@@ -52,43 +52,43 @@ class Site:
 
     @property
     def id(self) -> int:
-        """The id of the API."""
+        """The id in the API."""
         return self.source.id
 
     def text(self, kind: str, number: int, field: str, default: str) -> str:
-        """Return a text of an object, as it was set on command or else `default`."""
+        """Return a text set by an event, or `default`."""
         texts = self.texts.get((kind, number))
         return default if texts is None else texts.get(field, default)
 
     def time(self, moment: float) -> str:
-        """Return a moment as the API writes times."""
-        instant = datetime.fromtimestamp(self._start + self.source.pace.seconds(moment), UTC)
+        """Format a moment as the API writes times."""
+        instant = datetime.fromtimestamp(self._start + self.source.clock.seconds(moment), UTC)
         return instant.astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
 
-    def status(self, at: At) -> str:
+    def status(self, at: SourceTime) -> str:
         """Return the source's status."""
         fixed = {Role.STOPPED: "STOPPED", Role.START_FAILED: "START_FAILED"}.get(self.source.role)
         status = fixed or self._story_status(at)
         return self.text("source", self.id, "status", status)
 
-    def _story_status(self, at: At) -> str:
-        outage = self.source.pace.outage
+    def _story_status(self, at: SourceTime) -> str:
+        outage = self.source.clock.outage
         if self.source.role is not Role.RESTARTING or outage is None:
             return "STARTED"
-        cycle, share = outage.place(self.source.pace.story(at.seconds))
+        cycle, share = outage.place(self.source.clock.story(at.seconds))
         return next(status for until, status in _RESTARTS[cycle % 2] if share < until) if share >= 0 else "STARTED"
 
-    def agent_is_online(self, at: At) -> bool:
-        """Tell whether the agent is online: by the story, unless it was taken off."""
-        if self.source.pace.holds(AGENT):
+    def agent_is_online(self, at: SourceTime) -> bool:
+        """Return whether the agent is online."""
+        if self.source.clock.is_paused_for(AGENT):
             return False
-        status, outage = self.status(at), self.source.pace.outage
+        status, outage = self.status(at), self.source.clock.outage
         if self.source.role is Role.RESTARTING or outage is None:
             return status in _AGENT_UP
-        return status in _AGENT_UP and outage.place(self.source.pace.story(at.seconds))[1] < 0
+        return status in _AGENT_UP and outage.place(self.source.clock.story(at.seconds))[1] < 0
 
-    def err_msg(self, at: At) -> str | None:
-        """Return why the source did not start or stop; None in every other status."""
+    def err_msg(self, at: SourceTime) -> str | None:
+        """Return why a start or stop failed, or None."""
         status = self.status(at)
         if not status.endswith("_FAILED"):
             return None
@@ -96,18 +96,18 @@ class Site:
 
     def created(self) -> float:
         """Return the moment at which the source was created."""
-        return self.roster.oldest - _CREATED_BEFORE_SECONDS
+        return self.job_store.oldest - _CREATED_BEFORE_SECONDS
 
-    def scan(self, at: At) -> tuple[int, str | None, float | None]:
-        """Return the id and status of the last metadata scan, and the moment of the last one that succeeded.
+    def scan(self, at: SourceTime) -> tuple[int, str | None, float | None]:
+        """Return the last scan's id and status, and last success.
 
-        A scan that succeeds is what finds the tables of a wave; nothing is known before the first.
+        The moment of the last successful scan is None before the first. A successful scan finds the tables of a wave.
         """
         if self.source.role is Role.START_FAILED:
             return 0, None, None
         lanes = [_lane_scans(lane, at.moment, failing=self.source.options.incidents) for lane in self.source.lanes]
         if not lanes:
-            return _FIRST_SCAN, states.DONE, self.roster.oldest
+            return _FIRST_SCAN, states.DONE, self.job_store.oldest
         _, status = max((begun, status) for _, begun, status, _ in lanes)
         return _FIRST_SCAN + sum(count for count, *_ in lanes), status, max(done for *_, done in lanes)
 
@@ -119,8 +119,8 @@ class Site:
         """Return the id of a partition."""
         return table * self.partition_stride + unit + 1
 
-    def partition_place(self, partition_id: int, at: At) -> tuple[int, int] | None:
-        """Return the table and the unit of a partition; None where it does not exist."""
+    def partition_place(self, partition_id: int, at: SourceTime) -> tuple[int, int] | None:
+        """Return table and unit of a partition, None if missing."""
         table, unit = divmod(partition_id - 1, self.partition_stride)
         plan = self.inventory.plan(table, at.moment)
         return (table, unit) if plan is not None and unit < plan.partitions else None
@@ -138,7 +138,7 @@ class Site:
         return self.text("partition", self.partition_id(table, unit), "value", value)
 
     def volume(self, table: int, first: int, units: int) -> tuple[int, int]:
-        """Return the bytes and the rows of some units of a table; a table has those of its partitions."""
+        """Return bytes and rows of consecutive units of a table."""
         rows = draw(*self.source.seed, _ROWS, table) % 1_000_000
         width = 16 + draw(*self.source.seed, _WIDTH, table) % 240
         rows = units * rows + (units * (2 * first + units - 1)) // 2
@@ -150,28 +150,28 @@ class Site:
         return self.text("job", job.id, "name", default)
 
     def job_eta(self, job: SimulatedJob) -> str:
-        """Return a job's eta: often empty, sometimes a time, sometimes a bare date."""
+        """Return a job's eta: empty, a time or a date."""
         share = chance(*self.source.seed, _ETA, job.id)
         planned = self.time(job.created + 2 * job.plan.seconds)
         default = planned if share < 1 / 5 else planned[:10] if share < 3 / 10 else ""
         return self.text("job", job.id, "eta", job.eta or default)
 
     def last_ddl(self, table: int, unit: int) -> str:
-        """Return when a unit was last changed in the source."""
+        """Return when a unit last changed in the source."""
         age = timedelta(seconds=draw(*self.source.seed, _SIZE, table, unit) % (300 * 86400))
         return self.time(self.created() - age.total_seconds())
 
     def with_texts(self, kind: str, number: int, row: dict[str, Any]) -> dict[str, Any]:
-        """Return a row with the texts that were set for its object."""
+        """Return a row with the texts set by events."""
         texts = self.texts.get((kind, number))
         return {**row, **texts} if texts else row
 
 
 def _lane_scans(lane: Lane, moment: float, *, failing: bool) -> tuple[int, float, str, float]:
-    """Return how many scans a lane had, when the last began, its status, and when the last good one ended."""
+    """Return a lane's scan count, last start, status and success."""
     wave, age = lane.place(moment)
     if lane.is_over(moment):
-        # Nothing more is found: the last scan stays the last.
+        # After the last wave no scan follows.
         age = _SCAN_FAILS_AT * lane.plan.seconds
     begin, length = lane.begin(wave), lane.plan.seconds
     fails = failing and wave % 3 == 1

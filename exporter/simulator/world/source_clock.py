@@ -1,86 +1,88 @@
-"""A source's own time: it stands still while the agent is out or the source is stalled.
+"""A source's time, which stops while its agent is offline or the source is stalled.
 
-Two maps in a row: pauses on command, which take seconds of the world to seconds of the story, and the outages of the
-story, which take those to moments.
+World seconds minus pauses by events are story seconds; story seconds minus planned outages are moments.
 """
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-class At(NamedTuple):
-    """One time, as a source sees it."""
+class SourceTime(NamedTuple):
+    """One time in world seconds and in moments."""
 
     seconds: float
-    """Of the world, since the story began."""
+    """World seconds since the start."""
     moment: float
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A time in which nothing moves, again and again."""
+    """A periodic time without progress."""
 
     period: float
-    """Seconds of the story from one outage's end to the next one's."""
+    """Story seconds from the end of one outage to the end of the next."""
     seconds: float
-    """How long each lasts; it is the last part of its period."""
+    """Duration; the outage is the last part of its period."""
 
     @property
     def running(self) -> float:
-        """Seconds of a period before the outage."""
+        """Seconds of a period before its outage."""
         return self.period - self.seconds
 
     def place(self, story: float) -> tuple[int, float]:
-        """Return the number of the period, and how much of its outage is over: below 0 before it begins."""
+        """Return the period's number and its outage's elapsed share.
+
+        The share is negative before the outage.
+        """
         cycle, rest = divmod(story, self.period)
         return int(cycle), (rest - self.running) / self.seconds
 
     def moment(self, story: float) -> float:
-        """Return the moment at a second of the story."""
+        """Return the moment at a story second."""
         cycle, rest = divmod(story, self.period)
         return cycle * self.running + min(rest, self.running)
 
     def story(self, moment: float) -> float:
-        """Return the first second of the story that has this moment."""
+        """Return the first story second of a moment."""
         cycle, rest = divmod(moment, self.running)
         story = cycle * self.period + rest
-        # The moment at which a period ends was there already when its outage began.
+        # A period ends at the moment at which its outage began.
         return story if rest or not cycle else story - self.seconds
 
 
 class _Pause(NamedTuple):
     begin: float
     end: float | None
-    """None while it lasts."""
+    """None while the pause lasts."""
 
 
 @dataclass(slots=True)
-class SourcePace:
-    """The map of one source, both ways."""
+class SourceClock:
+    """Converts between world seconds and moments of one source."""
 
     outage: Outage | None = None
     _pauses: list[_Pause] = field(default_factory=list)
     _reasons: set[str] = field(default_factory=set)
 
-    def hold(self, reason: str, seconds: float) -> None:
-        """Stand still from `seconds` on, for one reason more."""
+    def pause(self, reason: str, seconds: float) -> None:
+        """Pause from `seconds` on for a reason."""
         if not self._reasons:
             self._pauses.append(_Pause(seconds, None))
         self._reasons.add(reason)
 
-    def release(self, reason: str, seconds: float) -> None:
-        """Take one reason back, and move on if it was the last."""
+    def resume(self, reason: str, seconds: float) -> None:
+        """Drop a reason, and continue if it was the last."""
         if reason in self._reasons:
             self._reasons.remove(reason)
             if not self._reasons:
                 self._pauses[-1] = self._pauses[-1]._replace(end=seconds)
 
-    def holds(self, reason: str) -> bool:
-        """Tell whether the source stands still for this reason."""
+    def is_paused_for(self, reason: str) -> bool:
+        """Return whether the source is paused for this reason."""
         return reason in self._reasons
 
     def story(self, seconds: float) -> float:
-        """Return the second of the story at a second of the world; before the story, they are the same."""
+        """Return the story second, unchanged before the start."""
         paused = 0.0
         for pause in self._pauses:
             if seconds > pause.begin:
@@ -88,16 +90,16 @@ class SourcePace:
         return seconds - paused
 
     def moment(self, seconds: float) -> float:
-        """Return the moment at a second of the world."""
+        """Return the moment at a world second."""
         story = self.story(seconds)
         return story if self.outage is None or story < 0 else self.outage.moment(story)
 
-    def at(self, seconds: float) -> At:
-        """Return a second of the world as the source sees it."""
-        return At(seconds, self.moment(seconds))
+    def at(self, seconds: float) -> SourceTime:
+        """Return a world second as the source sees it."""
+        return SourceTime(seconds, self.moment(seconds))
 
     def seconds(self, moment: float) -> float:
-        """Return the first second of the world that has this moment."""
+        """Return the first world second of a moment."""
         seconds = moment if self.outage is None or moment < 0 else self.outage.story(moment)
         for pause in self._pauses:
             if seconds > pause.begin and pause.end is not None:

@@ -1,6 +1,6 @@
-"""One simulated data source: who it is, what it consists of by its seed, and the numbering of what lies in it.
+"""Specification of one simulated data source: type, role, lanes and ids, all drawn from the seed.
 
-Ids are unique within a source only, so that a reader who takes them for unique everywhere is found out.
+Ids are unique within a source only, which exposes readers that assume globally unique ids.
 """
 
 from bisect import bisect_right
@@ -14,7 +14,7 @@ from exporter.simulator.world.options import WorldOptions
 from exporter.simulator.world.planner import Planner
 from exporter.simulator.world.plans import Plan, TablePlan
 from exporter.simulator.world.seeded_random import chance, draw, pick
-from exporter.simulator.world.source_clock import Outage, SourcePace
+from exporter.simulator.world.source_clock import Outage, SourceClock
 from exporter.simulator.world.states import Counts
 
 FIRST_SOURCE_ID: Final = 2_000_001
@@ -32,7 +32,7 @@ _LANE, _AHEAD, _BASE, _WAVE_DB, _STOPPED, _OUTAGE = range(201, 207)
 
 
 class Role(Enum):
-    """What part a source plays."""
+    """Role of a source in the scenario."""
 
     MOVING = auto()
     IDLE = auto()
@@ -44,21 +44,21 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One job at a time, without end: a plan that repeats, wave after wave, with new tables each time."""
+    """Consecutive jobs: a plan that repeats with new tables."""
 
     number: int
     plan: Plan
     ahead: float
-    """How far into its first wave the lane is when the story begins, in seconds."""
+    """Seconds of the first wave that have passed at the start."""
     waves: int | None
-    """How many waves there are; None: without end."""
+    """Number of waves; None: endless."""
 
     def is_over(self, moment: float) -> bool:
-        """Tell whether the last wave has ended."""
+        """Return whether the last wave has ended."""
         return self.waves is not None and moment + self.ahead >= self.waves * self.plan.seconds
 
     def place(self, moment: float) -> tuple[int, float]:
-        """Return the number of the wave that runs at `moment`, and how far it is; the last one stays at its end."""
+        """Return the current wave and its age in seconds."""
         if self.waves is not None and self.is_over(moment):
             return self.waves - 1, self.plan.seconds
         wave, age = divmod(max(0.0, moment + self.ahead), self.plan.seconds)
@@ -69,34 +69,37 @@ class Lane:
         return wave * self.plan.seconds - self.ahead
 
     def ended(self, moment: float) -> int:
-        """Return how many jobs of this lane have ended at `moment`; at most one more has been created."""
+        """Return how many jobs of this lane have ended."""
         wave, age = self.place(moment)
         running = 0 if self.is_over(moment) else 1
         return wave * len(self.plan.jobs) + bisect_right(self.plan.job_starts, age) - running
 
     def created(self, moment: float) -> int:
-        """Return how many jobs of this lane have been created at `moment`."""
+        """Return how many jobs of this lane have been created."""
         return self.ended(moment) + (not self.is_over(moment))
 
 
-class Spot(NamedTuple):
-    """Where a table has its plan."""
+class Placement(NamedTuple):
+    """A table's plan and its position in time and ids."""
 
     plan: TablePlan
     begin: float
-    """The moment from which the plan's times count."""
+    """The moment at which the plan starts."""
     first: int
     """The number of the plan's first table."""
     first_job: int
     """The id of the plan's first job; 0 for a settled table."""
     job_step: int
-    """From the id of a job of the plan to the next one's."""
+    """Id difference of consecutive jobs of the plan."""
     database: int
 
 
 @dataclass(slots=True)
 class SourceSpec:
-    """A data source as its seed has it; nothing here changes but its name, type, region and pace."""
+    """A data source as its seed defines it.
+
+    Only name, type, region and clock can change.
+    """
 
     index: int
     options: WorldOptions
@@ -106,13 +109,13 @@ class SourceSpec:
     base: Plan
     lanes: tuple[Lane, ...]
     wave_tables: int
-    pace: SourcePace = field(default_factory=SourcePace)
+    clock: SourceClock = field(default_factory=SourceClock)
     stopped_jobs: int = field(init=False)
-    """Jobs that were stopped before the story begins: none or one."""
+    """Jobs stopped before the start: 0 or 1."""
     history: int = field(init=False)
-    """Jobs that ended before those of the lanes."""
+    """Jobs that ended before the jobs of the lanes."""
     first_lane_job: int = field(init=False)
-    """The id of the first lane's first job; history and the stopped job come before it."""
+    """The id of the first lane's first job, after the past and the stopped jobs."""
 
     def __post_init__(self) -> None:
         ended = sum(lane.ended(0.0) for lane in self.lanes)
@@ -124,12 +127,12 @@ class SourceSpec:
 
     @property
     def id(self) -> int:
-        """The id of the API."""
+        """The id in the API."""
         return FIRST_SOURCE_ID + self.index
 
     @property
     def seed(self) -> tuple[int, int]:
-        """The keys of every draw about this source."""
+        """The keys of every random draw for this source."""
         return self.options.seed, self.index
 
     @property
@@ -138,7 +141,7 @@ class SourceSpec:
         return 0 if self.role is Role.START_FAILED else self.options.databases
 
     def tables(self, moment: float) -> Iterator[int]:
-        """Yield the numbers of all tables known at `moment`, ascending; a table's number is its id."""
+        """Yield the ids of all tables known at `moment`, ascending."""
         yield from range(1, len(self.base.tables) + 1)
         waves = [lane.place(moment)[0] for lane in self.lanes]
         for wave in range(max(waves, default=-1) + 1):
@@ -151,11 +154,11 @@ class SourceSpec:
         """Return the number of the first table of a wave."""
         return len(self.base.tables) + 1 + (wave * len(self.lanes) + lane.number) * self.wave_tables
 
-    def spot(self, table: int, moment: float) -> Spot | None:
-        """Return where the plan of a table is; None where no such table is known at `moment`."""
+    def placement(self, table: int, moment: float) -> Placement | None:
+        """Return a table's placement, None if unknown at `moment`."""
         settled = len(self.base.tables)
         if 1 <= table <= settled:
-            return Spot(self.base.tables[table - 1], 0.0, 1, 0, 0, 1 + (table - 1) % self.databases)
+            return Placement(self.base.tables[table - 1], 0.0, 1, 0, 0, 1 + (table - 1) % self.databases)
         if table < 1 or not self.lanes:
             return None
         serial, place = divmod(table - settled - 1, self.wave_tables)
@@ -166,7 +169,7 @@ class SourceSpec:
         plan = lane.plan.tables[place]
         step = len(self.lanes)
         first_job = self.first_lane_job + wave * len(lane.plan.jobs) * step + number
-        return Spot(plan, lane.begin(wave), table - place, first_job, step, self._database(wave, lane, plan))
+        return Placement(plan, lane.begin(wave), table - place, first_job, step, self._database(wave, lane, plan))
 
     def _database(self, wave: int, lane: Lane, table: TablePlan) -> int:
         if table.own_database:
@@ -174,7 +177,7 @@ class SourceSpec:
         return 1 + draw(*self.seed, _WAVE_DB, lane.number, wave) % self.databases
 
     def inventory(self, moment: float) -> tuple[int, int, int, Counts]:
-        """Return the number of databases, tables and partitions, and the counts, as the plans alone have them."""
+        """Return databases, tables, partitions and counts by the plans alone."""
         databases, tables, partitions = self.databases, len(self.base.tables), self.base.partitions
         counts = [self.base.final_counts]
         for lane in self.lanes:
@@ -186,14 +189,14 @@ class SourceSpec:
         return databases, tables, partitions, states.total(counts)
 
     def database_name(self, database: int) -> str:
-        """Return the name of a database; those found with a wave are archives."""
+        """Return a database's name; later databases are archives."""
         if database <= self.databases:
             field_, serial = _FIELDS[(database - 1) % len(_FIELDS)], (database - 1) // len(_FIELDS)
             return f"{field_}_{serial}" if serial else field_
         return f"archive_{database - self.databases}"
 
     def table_name(self, table: int) -> str:
-        """Return the name of a table; the same names recur in every database of the start."""
+        """Return a table's name; early names recur in every database."""
         if table <= len(self.base.tables):
             row = (table - 1) // self.databases
             noun, serial = _NOUNS[row % len(_NOUNS)], row // len(_NOUNS)
@@ -211,8 +214,8 @@ def make_source(options: WorldOptions, planner: Planner, index: int, role: Role 
     base = Plan(()) if role is Role.START_FAILED else planner.settled(variant, settled, finished=role is Role.FINISHED)
     source_type = _ODD_TYPE if options.special_sources and index == _ODD_INDEX else TYPES[index % len(TYPES)]
     name = f"{source_type.lower()}-{_FIELDS[index // len(TYPES) % len(_FIELDS)]}-{index + 1:03d}"
-    pace = SourcePace(_outage(options, index, role) if options.incidents and busy else None)
-    return SourceSpec(index, options, name, source_type, role, base, lanes, planner.wave_tables, pace)
+    clock = SourceClock(_outage(options, index, role) if options.incidents and busy else None)
+    return SourceSpec(index, options, name, source_type, role, base, lanes, planner.wave_tables, clock)
 
 
 def _role(options: WorldOptions, index: int) -> Role:
@@ -220,7 +223,7 @@ def _role(options: WorldOptions, index: int) -> Role:
     from_last = options.sources - 1 - index
     if options.special_sources and options.sources >= _SPECIAL_FROM and from_last < len(special):
         return special[from_last]
-    # The idle ones lie evenly among the rest, and are exactly their share.
+    # Idle sources are spread evenly, and their share is exact.
     idle = int((index + 1) * options.idle_share) > int(index * options.idle_share)
     return Role.IDLE if idle else Role.MOVING
 
@@ -230,7 +233,7 @@ def _lanes(options: WorldOptions, planner: Planner, index: int) -> tuple[Lane, .
 
 
 def _lane(options: WorldOptions, planner: Planner, index: int, number: int) -> Lane:
-    """Return a lane that is somewhere within its first wave, with no more finished jobs than asked for."""
+    """Return a lane within its first wave."""
     plan = planner.wave(draw(options.seed, index, _LANE, number))
     ended = options.finished_jobs_per_source // options.running_jobs_per_source
     current = draw(options.seed, index, _AHEAD, number) % min(len(plan.jobs), ended + 1)
@@ -240,7 +243,7 @@ def _lane(options: WorldOptions, planner: Planner, index: int, number: int) -> L
 
 
 def _outage(options: WorldOptions, index: int, role: Role) -> Outage | None:
-    """Return when an agent drops out: every third source's, and that of the one that restarts, more often."""
+    """Return the outage of a source, or None."""
     if role is Role.RESTARTING:
         return Outage(period=options.job_seconds * 6, seconds=options.job_seconds * 2)
     if index % 3 != 1:

@@ -1,7 +1,6 @@
-"""The one rule by which everything under a source has its status: attempts in time, folded.
+"""Status rules: every status follows from the attempts at its units.
 
-A unit is what is migrated in one piece: a partition, or a table without partitions. Times are moments, the source's own
-seconds since the story began.
+A unit is migrated in one piece: a partition, or an unpartitioned table. Times are moments of the source.
 """
 
 from collections.abc import Iterable
@@ -15,20 +14,20 @@ FAILED: Final = "FAILED"
 
 
 class Attempt(NamedTuple):
-    """One try at migrating a unit."""
+    """One attempt at migrating a unit."""
 
     start: float
     end: float
     outcome: str | None
-    """DONE or FAILED; None where it was broken off, which leaves the unit as it was."""
+    """DONE or FAILED; None if aborted, which leaves the unit unchanged."""
     job: int
-    """The id of the job whose try this is; 0 for what was before all jobs, and for injected ends."""
+    """The job id; 0 for attempts before all jobs and for forced ones."""
     forced: bool = False
-    """Whether it counts even for a unit that is done or under way: an injected end."""
+    """Whether it counts for a unit that is DONE or DOING too."""
 
 
 class Tally(NamedTuple):
-    """A table at one moment; a table without partitions has zeros."""
+    """A table at one moment; unpartitioned tables have zeros."""
 
     status: str
     partitions: int
@@ -38,7 +37,7 @@ class Tally(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What a source's row counts."""
+    """The counters of a source row."""
 
     tables_doing: int = 0
     tables_done: int = 0
@@ -50,9 +49,9 @@ class Counts(NamedTuple):
 
 
 def unit_status(attempts: Iterable[Attempt], moment: float) -> str:
-    """Return the status of a unit with `attempts`, which are in the order of their starts.
+    """Return a unit's status; `attempts` are ordered by start.
 
-    An attempt at a unit that is done, or under way, does nothing: only what is not DONE is migrated.
+    An attempt at a unit that is DONE or DOING has no effect.
     """
     settled = INIT
     running: Attempt | None = None
@@ -71,9 +70,9 @@ def unit_status(attempts: Iterable[Attempt], moment: float) -> str:
 
 
 def table_status(partitions: int, doing: int, done: int, failed: int) -> str:
-    """Return the status of a table with partitions.
+    """Return the status of a partitioned table.
 
-    DOING while any of them is; DONE when all are; PART_DONE when some are; FAILED when some failed; else INIT.
+    DOING if any partition is; DONE if all are; PART_DONE if some are; FAILED if some failed; else INIT.
     """
     if doing:
         return DOING
@@ -93,7 +92,7 @@ def table_tally(partitions: int, statuses: list[str]) -> Tally:
 
 
 def table_counts(tally: Tally) -> Counts:
-    """Return what one table adds to its source's row."""
+    """Return what one table adds to its source row."""
     status = tally.status
     return Counts(
         int(status == DOING),
@@ -113,5 +112,5 @@ def total(counts: Iterable[Counts]) -> Counts:
 
 
 def times(factor: int, counts: Counts) -> Counts:
-    """Return `counts`, each multiplied."""
+    """Return `counts` multiplied by `factor`."""
     return Counts(*(factor * count for count in counts))

@@ -1,4 +1,4 @@
-"""The world: sources, the time, and what happened on command. What it says depends on seed, options, time and that."""
+"""The world: sources, time and applied events. Its state depends only on seed, options, time and events."""
 
 from collections.abc import Callable, Iterator
 from zoneinfo import ZoneInfo
@@ -8,12 +8,12 @@ from exporter.simulator.world.options import WorldOptions
 from exporter.simulator.world.oracle import Oracle
 from exporter.simulator.world.planner import Planner
 from exporter.simulator.world.source import Site
-from exporter.simulator.world.source_clock import At
+from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.source_spec import FIRST_SOURCE_ID, Role, SourceSpec, make_source
 
 
 class World:
-    """Every data source of one account and region; a source is made when it is first looked at."""
+    """All data sources of an account and region, created lazily."""
 
     def __init__(self, options: WorldOptions | None = None, *, clock: Callable[[], float]) -> None:
         self.options = options or WorldOptions()
@@ -27,16 +27,16 @@ class World:
 
     @property
     def held(self) -> int:
-        """How many sources have been looked at, and are kept."""
+        """The number of sources in memory."""
         return len(self._sites)
 
     def seconds(self) -> float:
-        """Return the seconds since the story began."""
+        """Return the world seconds since the start."""
         return max(0.0, self.clock() - self.start)
 
-    def at(self, site: Site, seconds: float | None = None) -> At:
-        """Return now, or another second of the world, as a source sees it."""
-        return site.source.pace.at(self.seconds() if seconds is None else seconds)
+    def at(self, site: Site, seconds: float | None = None) -> SourceTime:
+        """Return a world second, default now, for a source."""
+        return site.source.clock.at(self.seconds() if seconds is None else seconds)
 
     def source_ids(self) -> list[int]:
         """Return the ids of all sources, ascending."""
@@ -50,7 +50,7 @@ class World:
     def site(self, source_id: int) -> Site:
         """Return one source.
 
-        Raises: Refusal where there is none.
+        Raises: Refusal if there is none.
         """
         index = source_id - FIRST_SOURCE_ID
         if not 0 <= index < self._count or source_id in self._removed:
@@ -60,7 +60,7 @@ class World:
         return self._sites[source_id]
 
     def truth(self) -> Oracle:
-        """Return what the world holds now, counted one by one."""
+        """Return the ground truth at the current time."""
         return Oracle(self)
 
     def add(self, *, moving: bool) -> Site:
@@ -69,9 +69,9 @@ class World:
         return self._keep(make_source(self.options, self._planner, index, Role.MOVING if moving else Role.IDLE))
 
     def remove(self, source_id: int) -> None:
-        """Remove a source, for good.
+        """Remove a source permanently.
 
-        Raises: Refusal where there is none.
+        Raises: Refusal if there is none.
         """
         self._removed.add(self.site(source_id).id)
         del self._sites[source_id]

@@ -1,4 +1,4 @@
-"""The story: it agrees with itself at every moment, repeats for a seed, never stands still, and stays small."""
+"""The world is consistent at every moment, deterministic by seed, always moving, and small in memory."""
 
 from collections import Counter
 from itertools import pairwise
@@ -9,7 +9,7 @@ import pytest
 
 from exporter.mms import models
 from exporter.mms.record import record_from
-from exporter.simulator import ManualClock, World, WorldOptions, happen
+from exporter.simulator import ManualClock, World, WorldOptions, apply_event
 from exporter.simulator.api import lists, rows
 from exporter.simulator.api.pages import Tweaks
 from exporter.simulator.world import creation, events
@@ -40,18 +40,18 @@ def _assert_counters_agree(world: World) -> None:
             assert record_from(rows.table(site, table.id, at), models.Table) == table
         jobs = list(truth.jobs(site.id))
         for job in jobs:
-            found = site.roster.find(job.id, at)
+            found = site.job_store.find(job.id, at)
             assert found is not None
             assert record_from(rows.job(site, found, at), models.Job) == job
         statuses = Counter(job.status for job in jobs)
-        assert site.roster.count(at) == len(jobs)
-        assert site.roster.count_failed(at) == statuses["FAILED"]
-        assert len(site.roster.unfinished(at)) == statuses["INIT"] + statuses["DOING"]
+        assert site.job_store.count(at) == len(jobs)
+        assert site.job_store.count_failed(at) == statuses["FAILED"]
+        assert len(site.job_store.unfinished(at)) == statuses["INIT"] + statuses["DOING"]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_counters_agree_with_what_they_count(shape: str) -> None:
-    """A source's row with its tables and partitions, a table with its partitions, a job with its tasks."""
+def test_counters_equal_ground_truth(shape: str) -> None:
+    """Source rows with tables and partitions, tables with partitions, jobs with tasks."""
     clock = ManualClock()
     world = World(SHAPES[shape], clock=clock)
     for _ in range(12):
@@ -59,7 +59,7 @@ def test_counters_agree_with_what_they_count(shape: str) -> None:
         clock.advance(911.7)
 
 
-def test_counters_agree_after_everything_that_can_happen() -> None:
+def test_counters_equal_ground_truth_after_all_events() -> None:
     clock = ManualClock()
     options = WorldOptions(seed=3, sources=3, special_sources=False, idle_share=0, retry_failure_rate=0.5)
     world = World(options, clock=clock)
@@ -68,7 +68,7 @@ def test_counters_agree_after_everything_that_can_happen() -> None:
         for database in ("sales", "finance", "logs"):
             creation.create(site, world.at(site), msgspec.json.encode({"srcDbName": database}))
         _assert_counters_agree(world)
-    running = first.roster.unfinished(world.at(first))
+    running = first.job_store.unfinished(world.at(first))
     for event in (
         events.Fail(source_id=first.id, share=0.1),
         events.Fail(source_id=second.id, table_ids=(1, 2), partition_ids=(second.partition_id(21, 0),)),
@@ -76,21 +76,21 @@ def test_counters_agree_after_everything_that_can_happen() -> None:
         events.Stall(source_id=second.id),
         events.SetAgent(source_id=third.id, online=False),
     ):
-        happen(world, event)
+        apply_event(world, event)
         _assert_counters_agree(world)
     clock.advance(500)
-    happen(world, events.Stall(source_id=second.id, stalled=False))
-    happen(world, events.SetAgent(source_id=third.id, online=True))
-    happen(world, events.RemoveSource(source_id=first.id))
-    added = happen(world, events.AddSource(name="new"))
+    apply_event(world, events.Stall(source_id=second.id, stalled=False))
+    apply_event(world, events.SetAgent(source_id=third.id, online=True))
+    apply_event(world, events.RemoveSource(source_id=first.id))
+    added = apply_event(world, events.AddSource(name="new"))
     for _ in range(8):
         _assert_counters_agree(world)
         clock.advance(617.3)
     assert world.source_ids() == [second.id, third.id, added]
 
 
-def test_what_is_done_stays_done_though_the_story_had_it_planned() -> None:
-    """A created job takes the tables of a wave away from the jobs that come for them later."""
+def test_done_units_stay_done_despite_later_plans() -> None:
+    """A created job takes tables of a wave away from the jobs planned for them."""
     clock = ManualClock()
     options = WorldOptions(sources=1, special_sources=False, incidents=False, tables=80, running_jobs_per_source=1)
     world = World(options, clock=clock)
@@ -109,9 +109,9 @@ def test_a_stopped_job_that_would_have_failed_is_not_counted_as_failed() -> None
     clock = ManualClock()
     world = World(WorldOptions(sources=1, special_sources=False, failure_rate=1, incidents=False), clock=clock)
     site = world.site(2000001)
-    for job in site.roster.unfinished(world.at(site)):
+    for job in site.job_store.unfinished(world.at(site)):
         if job.stopped_at is None:
-            happen(world, events.StopJob(source_id=site.id, job_id=job.id))
+            apply_event(world, events.StopJob(source_id=site.id, job_id=job.id))
     clock.advance(10_000)
     _assert_counters_agree(world)
 
@@ -128,24 +128,24 @@ def test_a_table_is_as_large_as_its_partitions() -> None:
 
 def _story(options: WorldOptions) -> list[Any]:
     clock = ManualClock()
-    world, told = World(options, clock=clock), []
+    world, history = World(options, clock=clock), []
     for _ in range(5):
         truth = world.truth()
-        told.append((truth.data_sources(), [list(truth.jobs(source_id)) for source_id in world.source_ids()]))
+        history.append((truth.data_sources(), [list(truth.jobs(source_id)) for source_id in world.source_ids()]))
         clock.advance(1234.5)
-    return told
+    return history
 
 
-def test_a_seed_tells_the_same_story_again() -> None:
+def test_a_seed_determines_the_world() -> None:
     assert _story(WorldOptions(sources=4)) == _story(WorldOptions(sources=4))
 
 
-def test_another_seed_tells_another_story() -> None:
+def test_another_seed_gives_another_world() -> None:
     assert _story(WorldOptions(sources=4)) != _story(WorldOptions(sources=4, seed=2))
 
 
-def test_what_was_looked_at_before_does_not_matter() -> None:
-    """Two worlds agree at a time, though one was watched on the way and the other was not."""
+def test_earlier_reads_do_not_change_the_world() -> None:
+    """Two worlds agree at a time, though only one was read before."""
     clocks = ManualClock(), ManualClock()
     watched, unseen = (World(WorldOptions(sources=4), clock=clock) for clock in clocks)
     for _ in range(5):
@@ -155,7 +155,7 @@ def test_what_was_looked_at_before_does_not_matter() -> None:
     assert watched.truth().data_sources() == unseen.truth().data_sources()
 
 
-def test_with_a_clock_that_stands_the_world_stands() -> None:
+def test_the_world_is_static_with_a_stopped_clock() -> None:
     world = World(clock=ManualClock())
     assert world.truth().data_sources() == world.truth().data_sources()
 
@@ -167,19 +167,19 @@ def test_a_scaled_clock_runs_at_its_speed() -> None:
     assert clock() == 1150.0
 
 
-def test_as_a_job_ends_the_next_begins() -> None:
-    """The number of unfinished jobs that are not stopped stays what it was asked to be."""
+def test_each_ended_job_is_followed_by_the_next() -> None:
+    """The number of unfinished jobs that are not stopped stays constant."""
     clock = ManualClock()
     options = WorldOptions(sources=3, running_jobs_per_source=4, idle_share=0, special_sources=False)
     world = World(options, clock=clock)
     for _ in range(200):
         for site in world.sites():
             at = world.at(site)
-            assert sum(not job.stopped(at.moment) for job in site.roster.unfinished(at)) == 4
+            assert sum(not job.stopped(at.moment) for job in site.job_store.unfinished(at)) == 4
         clock.advance(97.0)
 
 
-def test_the_start_has_as_many_finished_jobs_as_asked() -> None:
+def test_the_start_has_the_configured_number_of_finished_jobs() -> None:
     options = WorldOptions(sources=8, finished_jobs_per_source=30, special_sources=False, idle_share=0.25)
     truth = World(options, clock=ManualClock()).truth()
     for source_id in truth.data_sources():
@@ -195,20 +195,20 @@ def test_the_idle_share_is_exact_and_an_idle_source_never_changes() -> None:
     assert sum(before[source_id] == after[source_id] for source_id in before) == 3
 
 
-def test_the_story_never_stands_still() -> None:
-    """Over a day, every half hour brings something new, tables among it."""
+def test_an_active_source_always_changes() -> None:
+    """Over a day, every 30 minutes bring changes and new tables."""
     clock = ManualClock()
     world = World(WorldOptions(sources=1, special_sources=False, incidents=False), clock=clock)
     site = world.site(2000001)
-    told = []
+    history = []
     for _ in range(48):
-        told.append(_served(world, site))
+        history.append(_served(world, site))
         clock.advance(1800)
-    assert all(before != after for before, after in pairwise(told))
-    assert told[-1].table_num > told[24].table_num > told[0].table_num  # type: ignore[operator] # they are numbers
+    assert all(before != after for before, after in pairwise(history))
+    assert history[-1].table_num > history[24].table_num > history[0].table_num  # type: ignore[operator] # they are numbers
 
 
-def test_a_story_with_an_end_ends() -> None:
+def test_a_finite_migration_ends() -> None:
     clock = ManualClock()
     options = WorldOptions(
         sources=1, special_sources=False, waves=1, failure_rate=0, untouched_share=0, stopped_share=0
@@ -218,11 +218,11 @@ def test_a_story_with_an_end_ends() -> None:
     row = world.truth().data_source(2000001)
     assert (row.tables_done_num, row.partitions_done_num) == (row.table_num, row.partition_num)
     assert row.scan_status == "DONE"
-    assert world.site(2000001).roster.unfinished(world.at(world.site(2000001))) == []
+    assert world.site(2000001).job_store.unfinished(world.at(world.site(2000001))) == []
 
 
-def test_every_status_is_seen_within_minutes_of_the_demo() -> None:
-    """Four minutes at the demo's speed are four hours of the story."""
+def test_every_status_appears_within_minutes_of_the_demo() -> None:
+    """4 minutes at the demo's speed are 4 simulated hours."""
     clock = ManualClock()
     world = World(clock=clock)
     seen: dict[str, set[str | None]] = {
@@ -240,8 +240,8 @@ def test_every_status_is_seen_within_minutes_of_the_demo() -> None:
             seen["source"].add(site.status(at))
             seen["scan"].add(site.scan(at)[1])
             agents[site.id, site.agent_is_online(at)] += 1
-            seen["job"] |= {job.status(at.moment) for job in site.roster.unfinished(at)}
-            tasks |= {task.status for job in site.roster.unfinished(at) for task in job.tasks(at.moment)}
+            seen["job"] |= {job.status(at.moment) for job in site.job_store.unfinished(at)}
+            tasks |= {task.status for job in site.job_store.unfinished(at) for task in job.tasks(at.moment)}
             if minute % 60 == 0:
                 seen["job"] |= {job.status for job in truth.jobs(site.id)}
                 seen["table"] |= {table.status for table in truth.tables(site.id)}
@@ -258,15 +258,15 @@ def test_every_status_is_seen_within_minutes_of_the_demo() -> None:
     assert tasks >= {status for status in models.TASK_STATUSES if not status.endswith("_FAILED")}
 
 
-def test_the_demo_moves_within_seconds() -> None:
-    """Two seconds at the demo's speed change some figure, again and again."""
+def test_the_demo_changes_within_seconds() -> None:
+    """2 seconds at the demo's speed change some value, at any time."""
     clock = ManualClock()
     world = World(clock=clock)
-    told = []
+    history = []
     for _ in range(30):
-        told.append([_served(world, site) for site in world.sites()])
+        history.append([_served(world, site) for site in world.sites()])
         clock.advance(120)
-    assert all(before != after for before, after in pairwise(told))
+    assert all(before != after for before, after in pairwise(history))
 
 
 def test_the_fields_of_a_source_are_present_as_the_vendor_has_them() -> None:
@@ -282,7 +282,7 @@ def test_the_fields_of_a_source_are_present_as_the_vendor_has_them() -> None:
     assert secrets
 
 
-def test_times_are_in_the_zone_asked_for() -> None:
+def test_times_are_in_the_configured_zone() -> None:
     shown = {}
     for zone in ("Asia/Shanghai", "UTC"):
         world = World(WorldOptions(sources=1, special_sources=False, zone=zone), clock=ManualClock(0.0))
@@ -291,21 +291,21 @@ def test_times_are_in_the_zone_asked_for() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"sources": -1}, {"failure_rate": 1.1}, {"databases": 0}, {"waves": 0}])
-def test_impossible_options_are_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_options_are_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="out of range"):
         WorldOptions(**wrong)
 
 
-def test_a_million_jobs_are_not_held() -> None:
-    """Only sources that were looked at are held, and none of their finished jobs."""
+def test_a_million_jobs_are_not_stored() -> None:
+    """Only accessed sources are in memory, and none of their finished jobs."""
     options = WorldOptions(sources=10_000, finished_jobs_per_source=100, idle_share=0.9)
     world = World(options, clock=ManualClock())
     assert world.held == 0
     page = lists.data_sources(world, [("pageNum", "50"), ("pageSize", "100")], 100, Tweaks())
     assert (page["total"], len(page["objectList"]), world.held) == (10_000, 100, 100)
     site = world.site(2_009_000)
-    asked = lists.Asked(site, world.at(site), [("status", "DONE"), ("pageNum", "2")], 100, Tweaks())
+    asked = lists.ListRequest(site, world.at(site), [("status", "DONE"), ("pageNum", "2")], 100, Tweaks())
     data = lists.jobs(asked)
-    assert data["total"] + site.roster.count_failed(world.at(site)) == 100
+    assert data["total"] + site.job_store.count_failed(world.at(site)) == 100
     assert (len(data["objectList"]), world.held) == (20, 101)
     assert not site.inventory.touched

@@ -1,4 +1,4 @@
-"""Every check of a request refuses with its own code, and only what it should."""
+"""Every check of a request has its own error code, and accepts correct requests."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ LIST = "ListMmsDataSources"
 STS = signing.Credential("STS.EXAMPLE", "not-a-secret-either", "token-example")
 
 
-async def test_a_sound_request_is_let_in(caller: Caller) -> None:
+async def test_a_correct_request_is_accepted(caller: Caller) -> None:
     assert (await caller.get(LIST)).status == 200
 
 
@@ -33,7 +33,7 @@ async def test_each_header_is_required(caller: Caller, name: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", "Bearer token", "acs LTAI-EXAMPLE:abc"])
-async def test_another_authorization_is_incomplete(caller: Caller, value: str | None) -> None:
+async def test_a_malformed_authorization_is_incomplete(caller: Caller, value: str | None) -> None:
     assert (await caller.call(LIST, then={"authorization": value})).code == (400, "IncompleteSignature")
 
 
@@ -42,7 +42,7 @@ async def test_an_unknown_key_is_not_found(caller: Caller) -> None:
     assert (await caller.call(LIST, credential=stranger)).code == (404, "InvalidAccessKeyId.NotFound")
 
 
-async def test_another_secret_does_not_match(caller: Caller) -> None:
+async def test_a_wrong_secret_does_not_match(caller: Caller) -> None:
     wrong = signing.Credential(CREDENTIAL.access_key_id, "wrong")
     assert (await caller.call(LIST, credential=wrong)).code == (400, "SignatureDoesNotMatch")
 
@@ -64,11 +64,11 @@ async def test_a_changed_query_does_not_match(caller: Caller) -> None:
     assert (await caller.send("GET", f"{ROOT}?name=b", headers)).code == (400, "SignatureDoesNotMatch")
 
 
-async def test_a_header_of_the_vendors_that_is_not_signed_is_refused(caller: Caller) -> None:
+async def test_an_unsigned_vendor_header_is_rejected(caller: Caller) -> None:
     assert (await caller.call(LIST, then={"x-acs-extra": "1"})).code == (400, "IncompleteSignature")
 
 
-async def test_a_content_type_that_is_not_signed_is_refused_with_a_body(caller: Caller) -> None:
+async def test_an_unsigned_content_type_of_a_body_is_rejected(caller: Caller) -> None:
     headers = signing.signed_headers(
         CREDENTIAL,
         operation="CreateMmsJob",
@@ -85,52 +85,52 @@ async def test_a_content_type_that_is_not_signed_is_refused_with_a_body(caller: 
     assert reply.code == (400, "IncompleteSignature")
 
 
-async def test_a_body_of_another_hash_is_refused(caller: Caller) -> None:
+async def test_a_body_with_a_wrong_hash_is_rejected(caller: Caller) -> None:
     reply = await caller.call(LIST, then={"x-acs-content-sha256": "0" * 64})
     assert reply.code == (400, "InvalidParameter.ContentSha256")
 
 
-async def test_another_version_is_refused(caller: Caller) -> None:
+async def test_a_wrong_version_is_rejected(caller: Caller) -> None:
     assert (await caller.call(LIST, then={"x-acs-version": "2014-08-15"})).code == (400, "InvalidVersion")
 
 
 @pytest.mark.parametrize("minutes", [-16, 16])
-async def test_a_clock_that_is_off_is_refused(caller: Caller, minutes: int) -> None:
+async def test_a_large_clock_skew_is_rejected(caller: Caller, minutes: int) -> None:
     now = datetime.now(UTC) + timedelta(minutes=minutes)
     assert (await caller.call(LIST, now=now)).code == (400, "InvalidTimeStamp.Expired")
 
 
 @pytest.mark.parametrize("minutes", [-14, 14])
-async def test_a_clock_that_is_a_little_off_is_let_in(caller: Caller, minutes: int) -> None:
+async def test_a_small_clock_skew_is_accepted(caller: Caller, minutes: int) -> None:
     assert (await caller.call(LIST, now=datetime.now(UTC) + timedelta(minutes=minutes))).status == 200
 
 
-async def test_a_date_of_another_form_is_refused(caller: Caller) -> None:
+async def test_a_malformed_date_is_rejected(caller: Caller) -> None:
     reply = await caller.call(LIST, then={"x-acs-date": "Fri, 20 Nov 2026 16:48:40 GMT"})
     assert reply.code == (400, "InvalidTimeStamp.Format")
 
 
-async def test_a_nonce_serves_once(caller: Caller) -> None:
+async def test_a_nonce_is_accepted_once(caller: Caller) -> None:
     assert (await caller.call(LIST, nonce="same")).status == 200
     assert (await caller.call(LIST, nonce="same")).code == (400, "SignatureNonceUsed")
 
 
-async def test_a_refused_signature_does_not_use_up_its_nonce(caller: Caller) -> None:
+async def test_a_rejected_signature_does_not_consume_its_nonce(caller: Caller) -> None:
     wrong = signing.Credential(CREDENTIAL.access_key_id, "wrong")
     await caller.call(LIST, nonce="same", credential=wrong)
     assert (await caller.call(LIST, nonce="same")).status == 200
 
 
 @pytest.mark.parametrize("action", ["ListMmsJobs", "Nonsense", ""])
-async def test_an_action_that_does_not_fit_the_path_is_refused(caller: Caller, action: str) -> None:
+async def test_an_action_that_does_not_match_the_path_is_rejected(caller: Caller, action: str) -> None:
     assert (await caller.call(action)).code == (404, "InvalidAction.NotFound")
 
 
-async def test_a_path_of_nothing_is_refused(caller: Caller) -> None:
+async def test_an_unknown_path_is_rejected(caller: Caller) -> None:
     assert (await caller.get(LIST, "/1/2/3")).code == (404, "InvalidAction.NotFound")
 
 
-async def test_bytes_that_are_no_text_are_refused(simulator: Simulator) -> None:
+async def test_undecodable_bytes_are_rejected(simulator: Simulator) -> None:
     host, _, port = simulator.url.removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = f"GET {ROOT} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n".encode()
@@ -142,7 +142,7 @@ async def test_bytes_that_are_no_text_are_refused(simulator: Simulator) -> None:
     assert b"not valid UTF-8" in answer
 
 
-async def test_a_temporary_identity_is_let_in_with_its_token(caller: Caller, simulator: Simulator) -> None:
+async def test_a_temporary_identity_is_accepted_with_its_token(caller: Caller, simulator: Simulator) -> None:
     simulator.identities.add(Identity("STS.EXAMPLE", "not-a-secret-either", "token-example"))
     assert (await caller.call(LIST, credential=STS)).status == 200
 
@@ -159,7 +159,7 @@ async def test_a_temporary_identity_needs_its_token(
     assert (await caller.call(LIST, credential=credential)).code == (400, code)
 
 
-async def test_a_token_of_nobody_is_refused(caller: Caller) -> None:
+async def test_a_token_for_a_permanent_key_is_rejected(caller: Caller) -> None:
     credential = signing.Credential(CREDENTIAL.access_key_id, CREDENTIAL.access_key_secret, "token-example")
     reply = await caller.call(LIST, credential=credential)
     assert reply.code == (400, "InvalidSecurityToken.MismatchWithAccessKey")
@@ -184,7 +184,7 @@ async def test_an_identity_is_removed_at_run_time(caller: Caller, simulator: Sim
     assert (await caller.get(LIST)).code == (404, "InvalidAccessKeyId.NotFound")
 
 
-async def test_an_identity_may_only_what_it_is_granted(caller: Caller, simulator: Simulator) -> None:
+async def test_an_identity_has_only_its_granted_permissions(caller: Caller, simulator: Simulator) -> None:
     actions = frozenset({"odps:ListMmsDataSources", f"odps:ListMmsJobs:{SOURCE}"})
     simulator.identities.add(Identity("LTAI-EXAMPLE", "not-a-secret", actions=actions))
     assert (await caller.get(LIST)).status == 200
@@ -199,7 +199,7 @@ async def test_lower_case_keys_are_an_option(caller: Caller, simulator: Simulato
     assert set(reply.json) == {"code", "message", "requestId", "hostId", "recommend"}
 
 
-async def test_refused_calls_are_counted_too(caller: Caller, simulator: Simulator) -> None:
+async def test_rejected_requests_are_counted_too(caller: Caller, simulator: Simulator) -> None:
     await caller.call(LIST, nonce="same")
     await caller.call(LIST, nonce="same")
     assert simulator.calls == {(LIST, None): 2}

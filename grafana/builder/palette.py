@@ -1,4 +1,4 @@
-"""What colours and words mean, the same in every panel; knows nothing of queries or panels."""
+"""Colours and words with the same meaning in every panel. Knows nothing of queries or panels."""
 
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -12,16 +12,16 @@ PART_DONE: Final = "yellow"
 FAILED: Final = "red"
 WARNING: Final = "orange"
 OTHER: Final = "#8e8e8e"
-"""Grey that can be read on a light and on a dark ground; Grafana's palette has none."""
+"""Grey that is readable in the light and the dark theme; Grafana's palette has none."""
 
 UNKNOWN: Final = "unknown"
-"""What a figure says that could not be asked for. Never 0."""
+"""Text of a value without data. Never 0."""
 
 STALE_AFTER_SECONDS: Final = 300
 METADATA_AGE_SECONDS: Final = 2 * 86400
 FAILURE_RATIO: Final = 0.2
 THROTTLED_RATIO: Final = 0.1
-"""Where colours change; a test holds these to the thresholds of the alert rules."""
+"""Where colours change; a test compares these with the thresholds of the alert rules."""
 
 _A_CENTURY_SECONDS: Final = 100 * 365 * 86400
 
@@ -30,13 +30,13 @@ class State(NamedTuple):
     """One value of a `status` label."""
 
     status: str
-    """In the words of the API."""
+    """As in the API."""
     text: str
     colour: str
 
 
 OTHER_STATE: Final = State("", "Other", OTHER)
-"""A status that the exporter does not know, or that is new."""
+"""A status that the exporter does not know."""
 
 TABLE_STATES: Final = (
     State("DONE", "Done", DONE),
@@ -51,7 +51,7 @@ JOB_STATES: Final = (
     State("INIT", "Waiting", OTHER),
     State("DONE", "Done", DONE),
 )
-"""In the order in which a person wants to see them: failed ones first."""
+"""In order of importance: failed ones first."""
 SOURCE_STATES: Final = (
     State("START_FAILED", "Start failed", FAILED),
     State("STOP_FAILED", "Stop failed", FAILED),
@@ -68,14 +68,14 @@ SCAN_STATES: Final = (
 
 
 def steps(base: str, *above: tuple[float, str]) -> build.ThresholdsConfig:
-    """Colours by value: `base`, and from each figure on the colour beside it."""
+    """Return threshold steps above `base`."""
     first = dashboard.Threshold(value=None, color=base)
     rest = [dashboard.Threshold(value=value, color=colour) for value, colour in above]
     return build.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps([first, *rest])
 
 
 def words(meanings: Iterable[tuple[float, str, str]]) -> dashboard.ValueMap:
-    """Single values in words: value, text and colour of each."""
+    """Map single values to text and colour."""
     return dashboard.ValueMap(
         {
             f"{value:g}": dashboard.ValueMappingResult(
@@ -89,12 +89,15 @@ def words(meanings: Iterable[tuple[float, str, str]]) -> dashboard.ValueMap:
 
 
 def states(known: tuple[State, ...]) -> dashboard.ValueMap:
-    """Return the codes of `promql.coded` in words."""
+    """Map the codes of `promql.coded` to words."""
     return words((float(code), state.text, state.colour) for code, state in enumerate((*known, OTHER_STATE)))
 
 
 class _From(dashboard.DashboardRangeMapOptions):
-    """A range without an end. Grafana 9.4 takes the `to: null` of the builders for 0, and matches nothing."""
+    """A range without an end.
+
+    Grafana 9.4 reads the builders' `to: null` as 0, and matches nothing.
+    """
 
     def to_json(self) -> dict[str, object]:
         """Return the range as Grafana loads it."""
@@ -104,13 +107,13 @@ class _From(dashboard.DashboardRangeMapOptions):
 
 
 def endless(text: str) -> dashboard.RangeMap:
-    """Return the mapping of a length of time or a date beyond reason, +Inf among them, to `text`."""
+    """Map excessive durations and dates, +Inf included, to `text`."""
     result = dashboard.ValueMappingResult(text=text, color=WARNING)
     return dashboard.RangeMap(_From(from_val=_A_CENTURY_SECONDS * 1000.0, result=result))
 
 
 def absent(text: str) -> dashboard.SpecialValueMap:
-    """Return the mapping of nothing to a grey `text`: without it nothing takes the colour of a good figure."""
+    """Map a missing value to grey instead of a good colour."""
     return dashboard.SpecialValueMap(
         dashboard.DashboardSpecialValueMapOptions(
             match=dashboard.SpecialValueMatch.NULL_AND_NAN,
@@ -125,13 +128,13 @@ AGENT: Final = words([(1.0, "Online", DONE), (0.0, "Offline", FAILED)])
 OUTCOME: Final = words([(1.0, "OK", DONE), (0.0, "Failed", FAILED)])
 NOTHING_LEFT: Final = words([(0.0, "done", DONE)])
 SEVERITIES: Final = {"critical": FAILED, "warning": WARNING, "info": DOING}
-"""The gravest first."""
+"""Most severe first."""
 SEVERITY: Final = words((float(rank), name, colour) for rank, (name, colour) in enumerate(SEVERITIES.items()))
 STOPPED: Final = words([(1.0, "stopped", WARNING), (0.0, "no", OTHER)])
 
 ZERO_IS_GOOD: Final = steps(DONE, (1, FAILED))
 NO_JUDGEMENT: Final = steps("text")
-"""A figure that is neither good nor bad."""
+"""Thresholds without a judgement."""
 PROGRESS: Final = steps(DOING, (1, DONE))
 AGE: Final = steps(DONE, (STALE_AFTER_SECONDS, FAILED))
 METADATA_AGE: Final = steps(DONE, (METADATA_AGE_SECONDS, WARNING))

@@ -1,4 +1,4 @@
-"""Time, measured in turns: what is compared runs alternately, so that both see the same machine."""
+"""Durations measured alternately, so that all candidates see the same machine."""
 
 import statistics
 import time
@@ -17,12 +17,12 @@ def timed(*works: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
 
 
 def milliseconds(work: Callable[[], object]) -> float:
-    """Return how long `work` takes."""
+    """Return the duration of `work`."""
     started = time.perf_counter()
     work()
     return (time.perf_counter() - started) * 1000
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Return the value that `share` of all do not pass."""
+    """Return the percentile `share` (0 to 1) of values."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]

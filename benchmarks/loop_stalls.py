@@ -1,4 +1,4 @@
-"""Scrapes while refreshes of 100,000 series and their renderings run, and how long the event loop is held meanwhile."""
+"""Scrapes during refreshes and renderings of 100,000 series, and the event loop stalls meanwhile."""
 
 import asyncio
 import json
@@ -11,25 +11,25 @@ from benchmarks.children import child
 from benchmarks.figures import Bound, Figure
 from benchmarks.scraping import Request, Scraper, bodies_file, until_ready
 from benchmarks.settings import HUNDRED_THOUSAND
-from benchmarks.turns import percentile
+from benchmarks.timing import percentile
 
 SECONDS: Final = 40.0
 INTERVAL: Final = "1s"
-"""So short that one refresh follows another."""
+"""Short enough that refreshes run back to back."""
 PAUSE_SECONDS: Final = 0.05
 SPEED: Final = 3.0
-"""Figures move with each refresh, and few jobs end: those that linger would add their series."""
+"""All values change with each refresh, but few jobs end: finished jobs would add series."""
 REQUEST: Final = Request("openmetrics", is_gzip=True)
-"""What Prometheus asks for."""
+"""Format that Prometheus requests."""
 
 
 async def figures() -> list[Figure]:
-    """Return how scrapes and loop fare, the first refresh included."""
+    """Return scrape durations and loop stalls, including the first refresh."""
     world = {
         **HUNDRED_THOUSAND,
         "speed": SPEED,
         "nice": 19,
-    }  # MMS is elsewhere: it takes no processor from the exporter
+    }  # MMS runs elsewhere in production, so it must not take CPU time from the exporter.
     options = {"interval": INTERVAL, "stale_after": "10m", "watched": True}
     with tempfile.TemporaryDirectory() as folder:
         async with child("simulator", **world) as mms, child("exporter", endpoint=mms.url, **options) as ours:
@@ -37,7 +37,7 @@ async def figures() -> list[Figure]:
             file = str(await bodies_file(ours.url, Path(folder)))
             async with child("constant", file=file) as constant:
                 spent, idle = await asyncio.to_thread(_scrapes, ours.port, constant.port)
-            held = json.loads(await ours.said_at_end())
+            held = json.loads(await ours.terminate())
     return [
         Figure(
             what="scrape during refreshes, 99th percentile",
@@ -54,7 +54,7 @@ async def figures() -> list[Figure]:
         ),
         Figure(
             what="longest event loop stall",
-            value=held["held"],
+            value=held["stall"],
             beside="including CPU wait",
             beside_value=held["late"],
             bound=Bound("at most", 20, of="value"),
@@ -63,7 +63,7 @@ async def figures() -> list[Figure]:
 
 
 def _scrapes(port: int, idle_port: int) -> tuple[list[float], list[float]]:
-    """Return the milliseconds of scrapes of both, in turns."""
+    """Return the milliseconds of alternating scrapes of both."""
     ours, idle = Scraper(port), Scraper(idle_port)
     spent: tuple[list[float], list[float]] = ([], [])
     ends = time.monotonic() + SECONDS

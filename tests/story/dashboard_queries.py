@@ -1,4 +1,4 @@
-"""What Grafana would ask Prometheus: the queries of the dashboards, with their variables filled in."""
+"""The queries of the dashboards as Grafana sends them, with their variables substituted."""
 
 import re
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from tests.story.servers import Prometheus, Series
 from tests.story.time_scale import stretched
 
 RATE_INTERVAL: Final = stretched(2)
-"""Not less than four scrapes, which is how Grafana takes it."""
+"""At least 4 scrapes, as in Grafana."""
 STEP: Final = stretched(0.5)
 _VARIABLE: Final = re.compile(r"label_values\((.+), (\w+)\)")
 _OFTEN_EMPTY: Final = {"database", "project"}
-"""Variables of which All includes nothing."""
+"""Variables whose All matches empty values too."""
 
 
 def queries_over_time(name: str) -> Iterator[Asked]:
@@ -22,7 +22,7 @@ def queries_over_time(name: str) -> Iterator[Asked]:
 
 
 def variables(name: str) -> Iterator[tuple[str, str]]:
-    """Yield the selector and the label of each of a dashboard's variables."""
+    """Yield selector and label of each dashboard variable."""
     for variable in dashboard(name)["templating"]["list"]:
         if variable["type"] == "query":
             found = _VARIABLE.fullmatch(variable["query"])
@@ -31,7 +31,7 @@ def variables(name: str) -> Iterator[tuple[str, str]]:
 
 
 def filled_in(expr: str, seconds: float = 1.0, account: str = ".+") -> str:
-    """Return a query over so many seconds with its variables: an account, and All of everything else."""
+    """Substitute the variables: one account, All of everything else."""
     known = {
         "__rate_interval": RATE_INTERVAL,
         "__interval": STEP,
@@ -46,12 +46,12 @@ def filled_in(expr: str, seconds: float = 1.0, account: str = ".+") -> str:
 
 
 def has_figures(found: list[Series]) -> bool:
-    """Tell whether anything was found that is a number."""
+    """Return whether any value is a number."""
     return any(value != "NaN" for series in found for _, value in series["values"])
 
 
 async def figure(prometheus: Prometheus, title: str, moment: float, account: str) -> float | None:
-    """Return what a figure of the overview's first row shows at a moment; None where it is unknown."""
+    """Return the value of an overview stat panel, or None."""
     (panel,) = [panel for panel in panels("overview") if panel["title"] == title and panel["type"] == "stat"]
     (target,) = panel["targets"]
     found = await prometheus.at(filled_in(target["expr"], account=account), moment)
