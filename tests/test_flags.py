@@ -4,7 +4,7 @@ import pytest
 
 from exporter import __version__
 from exporter.cli.arguments import Invocation, parse
-from exporter.cli.flags import COMMANDS, FLAGS, WORDS, Flag
+from exporter.cli.flags import COMMANDS, FLAGS, POSITIONALS, Flag
 from exporter.errors import ConfigError
 from exporter.web.addresses import ListenAddress, listen_address
 
@@ -137,7 +137,7 @@ def test_listen_addresses_add_up() -> None:
 def words_of(command: str) -> list[str]:
     """Return words that a command must be given."""
     texts = {"kind": "table", "id": "7", "what": "show"}
-    return [texts[word.name] for word in WORDS if word.command == command]
+    return [texts[word.name] for word in POSITIONALS if word.command == command]
 
 
 @pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)

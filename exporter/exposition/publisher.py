@@ -52,14 +52,8 @@ class Publisher:
         self._changed = asyncio.Event()
         self._page = self._renderer.render(Snapshot())
         self._compressed: dict[Format, _Compressed] = {}
-        self._accounts_shown: frozenset[str] = frozenset()
         self.publication = Publication()
         """What the page that is handed out was made of."""
-
-    @property
-    def accounts_shown(self) -> frozenset[str]:
-        """The accounts of which a whole refresh, well or badly ended, is in the page that is handed out."""
-        return self._accounts_shown
 
     def note_change(self) -> None:
         """Have a new page made soon."""
@@ -81,7 +75,6 @@ class Publisher:
         snapshot, at = self._take_snapshot(), self._clock.wall()
         self._page = await asyncio.to_thread(self._made_of, snapshot)
         self.publication = Publication(snapshot, self.publication.number + 1, at)
-        self._accounts_shown = frozenset(each.account for each in snapshot.accounts if each.is_complete)
         self._telemetry.note_rendering(self._clock.monotonic() - started, self._page.series)
 
     def _made_of(self, snapshot: Snapshot) -> RenderedPage:

@@ -104,7 +104,7 @@ def test_the_policy_allows_the_pages_own_style_and_script_and_nothing_else() -> 
 
 
 async def test_what_no_utf8_can_hold_breaks_neither(http: ClientSession, service: Service) -> None:
-    service.note_load(is_current=False, problems=(str(Problem("/etc/\udcff.yaml", "cannot be read")),))
+    service.set_load_status(is_current=False, problems=(str(Problem("/etc/\udcff.yaml", "cannot be read")),))
     for path in PATHS:
         async with http.get(path, headers=PLAIN) as response:
             assert r"\udcff.yaml" in (await response.text()).replace("\\\\", "\\")
@@ -185,7 +185,7 @@ async def test_the_status_stays_where_it_is_when_the_metrics_stand_at_the_root(s
 async def test_a_reload_that_failed_is_shown_at_once(http: ClientSession, service: Service) -> None:
     async with http.get("/api/v1/status") as response:
         assert response.status == 200
-    service.note_load(is_current=False, problems=(str(Problem("accounts[0].region", "is required")),))
+    service.set_load_status(is_current=False, problems=(str(Problem("accounts[0].region", "is required")),))
     async with http.get("/", headers=PLAIN) as response:
         text = await response.text()
     assert "accounts[0].region: is required" in text

@@ -162,7 +162,7 @@ async def test_reloads_lose_nothing_and_leak_nothing(simulator: Simulator, tmp_p
     service = Service(Telemetry(with_process=False))
     reloader = Reloader(lambda: load(file), service, lambda: stamps_of(config_files(file)))
     await reloader.start(reloader.load())
-    reloader.follow(REST)
+    reloader.watch_files(REST)
     await eventually(lambda: service.is_ready)
     first = service.publisher.body("text", gzip=False)
     async with (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.app.systemd import FIRST_DESCRIPTOR, Supervisor, inherited_sockets, supervisor
+from exporter.app.systemd import FIRST_DESCRIPTOR, Supervisor, inherited_sockets, supervisor_from
 from exporter.errors import ConfigError
 from exporter.simulator import Simulator
 from tests.processes import run, serving, write_config
@@ -63,7 +63,7 @@ async def test_a_reload_that_fails_ends_too(tmp_path: Path) -> None:
 
 async def test_a_watched_service_gives_signs_of_life(tmp_path: Path) -> None:
     watching = Supervisor(str(tmp_path / "notify"), watchdog_seconds=0.03)
-    async with listening_at(str(tmp_path / "notify")) as ear, watching.informed(lambda: True):
+    async with listening_at(str(tmp_path / "notify")) as ear, watching.notifying(lambda: True):
         assert [await heard(ear) for _ in range(3)] == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
 
 
@@ -75,7 +75,7 @@ async def test_a_service_that_is_not_healthy_gives_none(tmp_path: Path) -> None:
         return False
 
     async with listening_at(str(tmp_path / "notify")) as ear:
-        async with Supervisor(str(tmp_path / "notify"), watchdog_seconds=0.03).informed(is_healthy):
+        async with Supervisor(str(tmp_path / "notify"), watchdog_seconds=0.03).notifying(is_healthy):
             assert await heard(ear) == "READY=1"
             for _ in range(3):
                 await asked.acquire()
@@ -84,12 +84,12 @@ async def test_a_service_that_is_not_healthy_gives_none(tmp_path: Path) -> None:
 
 async def test_an_abstract_address_is_understood() -> None:
     name = f"mms-exporter-test-{os.getpid()}"
-    async with listening_at(f"\0{name}".encode()) as ear, Supervisor(f"@{name}").informed(lambda: True):
+    async with listening_at(f"\0{name}".encode()) as ear, Supervisor(f"@{name}").notifying(lambda: True):
         assert await heard(ear) == "READY=1"
 
 
 async def test_a_systemd_that_does_not_listen_is_no_trouble(tmp_path: Path) -> None:
-    async with Supervisor(str(tmp_path / "nobody")).informed(lambda: True):
+    async with Supervisor(str(tmp_path / "nobody")).notifying(lambda: True):
         pass
 
 
@@ -109,7 +109,7 @@ async def test_a_systemd_that_does_not_listen_is_no_trouble(tmp_path: Path) -> N
     ],
 )
 def test_the_environment_names_systemd(environment: dict[str, str], expected: Supervisor) -> None:
-    assert supervisor(environment, process_id=7) == expected
+    assert supervisor_from(environment, process_id=7) == expected
 
 
 async def test_it_serves_on_the_socket_that_systemd_opened(simulator: Simulator, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.cli.healthcheck import health_error
+from exporter.cli.healthcheck import unhealthy_reason
 from exporter.simulator import Simulator
 from exporter.web.addresses import ListenAddress
 from tests.processes import run, serving, write_config
@@ -23,7 +23,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
 async def ailment_of(address: ListenAddress) -> str | None:
-    return await asyncio.to_thread(health_error, address)
+    return await asyncio.to_thread(unhealthy_reason, address)
 
 
 @asynccontextmanager

@@ -82,7 +82,7 @@ async def followed(service: Service, looked: Looked) -> AsyncIterator[Counted]:
     loads = Counted(looked.file)
     reloader = Reloader(loads, service, looked)
     await reloader.start(reloader.load())
-    reloader.follow(LOOK)
+    reloader.watch_files(LOOK)
     yield loads
     await reloader.close()
 
@@ -133,7 +133,7 @@ async def test_a_bad_content_is_tried_once_and_seen_until_it_is_mended(
     await eventually(lambda: not is_successful(service))
     await looked.again()
     assert following.loads == 2
-    assert service.publisher.accounts_shown == {"test"}, "the old configuration stays"
+    assert [each.account for each in service.publisher.publication.snapshot.accounts] == ["test"]
     write_config(looked.file.parent, simulator.url)
     await eventually(lambda: is_successful(service))
 
@@ -166,7 +166,7 @@ async def test_what_was_loaded_by_command_is_not_loaded_again(
     await reloader.start(reloader.load())
     write_config(file.parent, simulator.url, "jobs: {enabled: false}")
     await reloader.reload()
-    reloader.follow(LOOK)
+    reloader.watch_files(LOOK)
     await looked.again()
     await reloader.close()
     assert loads.loads == 2
@@ -240,7 +240,7 @@ async def test_neither_configuration_is_applied_unless_both_are_good(
 ) -> None:
     web_file = tmp_path / "web.yaml"
     web_file.write_text("{}", encoding="utf-8")
-    web_config = WebConfigWatcher(web_file, service.note_web_load)
+    web_config = WebConfigWatcher(web_file, service.set_web_load_status)
     reloader = Reloader(Counted(file), service)
     await reloader.start(reloader.load(), web_config)
     before = web_config.settings
@@ -261,13 +261,13 @@ async def test_what_a_reload_did_not_apply_is_still_followed(
     web_file = file.parent / "web.yaml"
     web_file.write_text("{}", encoding="utf-8")
     reloader = Reloader(Counted(file), service, Looked(file))
-    await reloader.start(reloader.load(), WebConfigWatcher(web_file, service.note_web_load))
+    await reloader.start(reloader.load(), WebConfigWatcher(web_file, service.set_web_load_status))
     web_file.unlink()
     write_config(file.parent, simulator.url.replace("127.0.0.1", "localhost"))
     with pytest.raises(ConfigError, match="cannot be read"):
         await reloader.reload()
     loaded_at = service.status_input().load.at or 0.0
-    reloader.follow(LOOK)
+    reloader.watch_files(LOOK)
     await eventually(lambda: (service.status_input().load.at or 0.0) > loaded_at)
     assert not is_successful(service), "the web configuration is still bad"
     await reloader.close()
@@ -276,7 +276,7 @@ async def test_what_a_reload_did_not_apply_is_still_followed(
 async def test_a_web_configuration_that_held_nothing_up_is_fine_once_it_is_mended(service: Service, file: Path) -> None:
     web_file = file.parent / "web.yaml"
     web_file.write_text("{}", encoding="utf-8")
-    web_config = WebConfigWatcher(web_file, service.note_web_load)
+    web_config = WebConfigWatcher(web_file, service.set_web_load_status)
     reloader = Reloader(Counted(file), service)
     await reloader.start(reloader.load(), web_config)
     web_file.write_text("nonsense: 1", encoding="utf-8")
@@ -294,7 +294,7 @@ async def test_a_configuration_that_is_put_back_is_fine_while_the_web_configurat
     """What was wrong with it before is neither told nor held against it, once the other is mended too."""
     web_file = file.parent / "web.yaml"
     web_file.write_text("{}", encoding="utf-8")
-    web_config = WebConfigWatcher(web_file, service.note_web_load)
+    web_config = WebConfigWatcher(web_file, service.set_web_load_status)
     reloader = Reloader(Counted(file), service)
     await reloader.start(reloader.load(), web_config)
     loaded_at = service.status_input().load.at

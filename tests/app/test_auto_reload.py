@@ -14,9 +14,9 @@ from exporter.config.file_changes import FileStamps, config_files, stamps_of
 from exporter.config.loading import Config, load
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator
+from tests.app.test_reloading import LOOK, is_successful
 from tests.harness import eventually
 from tests.processes import write_config
-from tests.web.test_reloading import LOOK, is_successful
 
 
 @asynccontextmanager
@@ -27,7 +27,7 @@ async def followed(load_config: Callable[[], Config], look: Callable[[], FileSta
     try:
         await reloader.start(reloader.load())
         await eventually(lambda: service.is_ready)
-        reloader.follow(LOOK)
+        reloader.watch_files(LOOK)
         yield service
     finally:
         await reloader.close()
@@ -90,7 +90,7 @@ async def test_it_goes_on_behind_a_file_that_cannot_be_read(
     async with followed(lambda: load(file), lambda: stamps_of(config_files(file))) as service:
         spoil(file)
         await eventually(lambda: not is_successful(service))
-        assert service.publisher.accounts_shown == {"test"}
+        assert [each.account for each in service.publisher.publication.snapshot.accounts] == ["test"]
         mend(file.parent, simulator.url)
         await eventually(lambda: is_successful(service))
 
