@@ -14,14 +14,14 @@ from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator
 from exporter.web.connection import ConnectionLimits
-from exporter.web.handlers import CHUNK_BYTES, Shared, application
+from exporter.web.handlers import CHUNK_BYTES, SharedPayload, application
 from tests.harness import eventually
 from tests.processes import serving, write_config
 from tests.web.http_fixture import REFUSED, Certificates, RunningServer, ask, running_server
 from tests.web.test_middleware import written
 
 TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
-SHORT = ConnectionLimits(head_seconds=0.4, answer_seconds=0.4, idle_seconds=0.4)
+SHORT = ConnectionLimits(head_seconds=0.4, response_seconds=0.4, idle_seconds=0.4)
 SMALL = ConnectionLimits(connections=4)
 BODY = b"x" * 20 * CHUNK_BYTES
 KERNEL_BYTES = 4096
@@ -45,7 +45,7 @@ async def large_server(
     async def large(request: web.Request) -> web.Response:
         transport = cast("asyncio.Transport", request.transport)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
-        return web.Response(body=Shared(BODY))
+        return web.Response(body=SharedPayload(BODY))
 
     app = application(Service(Telemetry(with_process=False)), "/metrics", None)
     app.router.add_get("/large", large)

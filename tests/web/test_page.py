@@ -20,9 +20,9 @@ from exporter.errors import Problem
 from exporter.mms.models import DataSource
 from exporter.simulator import Fault, Simulator
 from exporter.simulator.api.rows import CANARY
-from exporter.web.document_cache import Document
+from exporter.web.document_cache import CachedDocument
 from exporter.web.handlers import application
-from exporter.web.status.page import BAR_UNITS, LEAST_MARK, POLICY, marks, page
+from exporter.web.status.page import BAR_UNITS, MIN_SEGMENT_UNITS, POLICY, page, segments
 from exporter.web.status.progress_bars import progress_of
 from exporter.web.status.source_schema import Progress
 from exporter.web.status.status_report import Load, StatusInput, build_report
@@ -114,10 +114,10 @@ async def test_what_no_utf8_can_hold_breaks_neither(http: ClientSession, service
     ("done", "doing", "failed"), [(0, 0, 1), (999_999, 0, 1), (500_000, 500_000, 0), (0, 0, 1_000_000), (1, 1, 1)]
 )
 def test_a_progress_bar_holds_what_it_shows_and_hides_no_failure(done: int, doing: int, failed: int) -> None:
-    moving, broken = marks(Progress(total=1_000_000, done=done, part_done=0, doing=doing, failed=failed, ratio=None))
+    moving, broken = segments(Progress(total=1_000_000, done=done, part_done=0, doing=doing, failed=failed, ratio=None))
     for mark, count in ((moving, doing), (broken, failed)):
         assert 0 <= mark.x <= mark.x + mark.width <= BAR_UNITS
-        assert (mark.width >= LEAST_MARK) == bool(count)
+        assert (mark.width >= MIN_SEGMENT_UNITS) == bool(count)
 
 
 async def test_both_say_the_same(http: ClientSession, service: Service) -> None:
@@ -226,7 +226,7 @@ async def test_a_document_is_made_once_for_each_situation(
     made: list[StatusReport], rendering: Callable[[StatusReport], bytes]
 ) -> None:
     now = [status_input("a")]
-    document = Document(lambda: now[0], rendering)
+    document = CachedDocument(lambda: now[0], rendering)
     assert not made, "nobody asked"
     first = await document.current()
     now[0] = status_input("a")
@@ -239,7 +239,7 @@ async def test_a_document_is_made_once_for_each_situation(
 async def test_who_asks_meanwhile_waits_for_the_same_one(
     made: list[StatusReport], rendering: Callable[[StatusReport], bytes]
 ) -> None:
-    document = Document(lambda: status_input("a"), rendering)
+    document = CachedDocument(lambda: status_input("a"), rendering)
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(document.current()) for _ in range(10)]
     assert len({id(task.result()) for task in asked}) == 1

@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.mms.models import DataSource
-from exporter.web.status.progress_bars import progress_of, together
+from exporter.web.status.progress_bars import progress_of, total_progress
 from exporter.web.status.source_schema import Progress
 
 ROW = {"tableNum": 10, "tablesDoneNum": 4, "tablesDoingNum": 1, "tablesPartDoneNum": 2, "tablesFailedNum": 1}
@@ -42,7 +42,7 @@ def test_several_are_summed_before_they_are_divided() -> None:
     small, large = progress_of(row()), progress_of(row(partitionNum=990))
     assert small is not None
     assert large is not None
-    both = together([small, large])
+    both = total_progress([small, large])
     assert both is not None
     assert both.ratio == 88 / 1110
-    assert together([]) is None
+    assert total_progress([]) is None

@@ -22,9 +22,9 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
     TableStats,
 )
-from exporter.web.document_cache import MAX_BYTES, Document
+from exporter.web.document_cache import MAX_BYTES, CachedDocument
 from exporter.web.status.page import page
-from exporter.web.status.status_report import USUAL, Load, StatusInput
+from exporter.web.status.status_report import DEFAULT_LIMITS, Load, StatusInput
 from exporter.web.status.status_schema import StatusReport
 
 HOSTILE = {
@@ -68,15 +68,15 @@ def full(name: str) -> AccountSnapshot:
     partitions = tuple(PartitionStats(own, each, name, name, name, name, 1, 1, 1.7e9) for each in range(500))
     troubles = tuple(RefreshError(f"r{each % 100}", name, name, "wait") for each in range(1000))
     listing = CollectorSnapshot("account", "datasources", False, 0.5, 1.7e9, troubles, 1000)
-    sources = tuple(named(number, name) for number in range(USUAL.sources))
+    sources = tuple(named(number, name) for number in range(DEFAULT_LIMITS.sources))
     return AccountSnapshot("account", True, True, (listing,), sources, tables, partitions)
 
 
 async def made(account: AccountSnapshot) -> tuple[bytes, str]:
     """Return the JSON and the page of one account, as they are served."""
     status_input = StatusInput(Snapshot((account,)), 1, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ())
-    json = await Document(lambda: status_input, msgspec.json.encode).current()
-    html = await Document(lambda: status_input, partial(page, telemetry_path="/metrics")).current()
+    json = await CachedDocument(lambda: status_input, msgspec.json.encode).current()
+    html = await CachedDocument(lambda: status_input, partial(page, telemetry_path="/metrics")).current()
     return json.plain, html.plain.decode()
 
 
@@ -92,13 +92,13 @@ async def test_two_thousand_hostile_sources_take_no_more_than_8_mb(name: str) ->
     assert len(html.encode()) <= MAX_BYTES
     check_omitted(msgspec.json.decode(json, type=StatusReport))
     shown = len(keys_in(html))
-    assert 0 < shown < USUAL.sources
-    assert f"{USUAL.sources - shown:,} more data sources are not shown" in html
+    assert 0 < shown < DEFAULT_LIMITS.sources
+    assert f"{DEFAULT_LIMITS.sources - shown:,} more data sources are not shown" in html
 
 
 def check_omitted(report: StatusReport) -> None:
     """Check that there is some of every kind, and that the rest is counted."""
-    assert 0 < len(report.sources) == USUAL.sources - report.sources_omitted < USUAL.sources
+    assert 0 < len(report.sources) == DEFAULT_LIMITS.sources - report.sources_omitted < DEFAULT_LIMITS.sources
     assert all(each.jobs and each.jobs.listed for each in report.sources)
     for each in report.sources:
         assert each.jobs is not None
@@ -121,14 +121,14 @@ async def test_a_name_that_takes_five_times_as_many_bytes_on_the_page_is_bounded
 async def test_where_not_all_fit_what_needs_attention_stays() -> None:
     calm = [
         msgspec.structs.replace(quiet(named(number, HOSTILE["control"])), jobs=None)
-        for number in range(USUAL.sources - 1)
+        for number in range(DEFAULT_LIMITS.sources - 1)
     ]
-    last = msgspec.structs.replace(named(USUAL.sources, "z"), refreshed=False)
+    last = msgspec.structs.replace(named(DEFAULT_LIMITS.sources, "z"), refreshed=False)
     json, html = await made(AccountSnapshot("account", up=True, sources=(*calm, last)))
     report = msgspec.json.decode(json, type=StatusReport)
     assert report.sources_omitted
     assert report.sources[-1].name == "z"
-    assert str(USUAL.sources) in keys_in(html)
+    assert str(DEFAULT_LIMITS.sources) in keys_in(html)
 
 
 def quiet(each: SourceSnapshot) -> SourceSnapshot:
@@ -141,9 +141,9 @@ def quiet(each: SourceSnapshot) -> SourceSnapshot:
 async def test_two_thousand_sources_of_usual_names_are_all_there_in_both() -> None:
     account = AccountSnapshot("account", up=True, sources=tuple(named(n, "n" * 20) for n in range(2000)))
     json, html = await made(account)
-    assert len(keys_in(html)) == USUAL.sources
+    assert len(keys_in(html)) == DEFAULT_LIMITS.sources
     report = msgspec.json.decode(json, type=StatusReport)
-    assert sum(len(each.jobs.listed) for each in report.sources if each.jobs) == USUAL.sources
+    assert sum(len(each.jobs.listed) for each in report.sources if each.jobs) == DEFAULT_LIMITS.sources
 
 
 CUT = "y" * 119 + "…"

@@ -191,12 +191,12 @@ def test_what_is_too_old_to_show_is_said_to_be_so_and_nothing_is_made_up() -> No
 
 
 def test_of_too_many_sources_those_that_need_attention_stay() -> None:
-    calm = snapshot(status.USUAL.sources).accounts[0].sources
+    calm = snapshot(status.DEFAULT_LIMITS.sources).accounts[0].sources
     calm = tuple(quiet(each) for each in calm)
     report = report_on(account_of(*calm, msgspec.structs.replace(source(99_999), refreshed=False)))
-    assert (len(report.sources), report.sources_omitted) == (status.USUAL.sources, 1)
+    assert (len(report.sources), report.sources_omitted) == (status.DEFAULT_LIMITS.sources, 1)
     assert report.sources[-1].id == source(99_999).name.source_id
-    assert report.summary.sources == status.USUAL.sources + 1
+    assert report.summary.sources == status.DEFAULT_LIMITS.sources + 1
 
 
 def quiet(each: SourceSnapshot) -> SourceSnapshot:
@@ -211,10 +211,10 @@ def test_jobs_and_failures_are_bounded_and_the_rest_is_counted(sources: int) -> 
     report = report_on(account_of(*(with_failures(number, 100) for number in range(sources))))
     jobs = [each.jobs for each in report.sources if each.jobs is not None]
     failed = [each.failed_tables for each in report.sources if each.failed_tables is not None]
-    assert sum(len(each.listed) for each in jobs) <= max(status.USUAL.jobs, sources)
-    assert sum(len(each.named) for each in failed) <= max(status.USUAL.failures, sources)
+    assert sum(len(each.listed) for each in jobs) <= max(status.DEFAULT_LIMITS.jobs, sources)
+    assert sum(len(each.named) for each in failed) <= max(status.DEFAULT_LIMITS.failures, sources)
     assert all(len(each.listed) + each.omitted == 8 for each in jobs), "seven run and one failed"
-    assert all(1 <= len(each.named) <= status.USUAL.of_source for each in failed)
+    assert all(1 <= len(each.named) <= status.DEFAULT_LIMITS.of_source for each in failed)
     assert all(len(each.named) + each.omitted == 100 for each in failed)
 
 

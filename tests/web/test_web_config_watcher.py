@@ -245,14 +245,14 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(
     encryption = serialization.BestAvailableEncryption(b"password")
     (certificates.folder / "server.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
     said = problems_in(certificates, TLS)
-    assert said == ["tls_server_config.key_file: the key is encrypted; give one without a password"]
+    assert said == ["tls_server_config.key_file: the key is encrypted; use an unencrypted key"]
 
 
 def test_files_that_were_mistaken_for_each_other_are_told_one_by_one(certificates: Certificates) -> None:
     swapped = "tls_server_config: {cert_file: server.key, key_file: clients_ca.pem}\n"
     assert problems_in(certificates, swapped) == [
-        "tls_server_config.cert_file: holds no certificate in PEM",
-        "tls_server_config.key_file: holds no private key in PEM",
+        "tls_server_config.cert_file: contains no PEM certificate",
+        "tls_server_config.key_file: contains no PEM private key",
     ]
 
 
