@@ -72,7 +72,7 @@ async def start_seconds(config: Path) -> float:
     "program",
     [pytest.param(each, marks=[pytest.mark.scale] if each in {"check", "config"} else []) for each in PROGRAMS],
 )
-async def test_ctrl_c_during_the_start_ends_it_quietly_with_130(
+async def test_ctrl_c_during_the_start_exits_130_without_output(
     simulator: Simulator, tmp_path: Path, program: str
 ) -> None:
     simulator.faults.add(Fault(kind="hang"))
@@ -89,7 +89,9 @@ async def test_ctrl_c_during_the_start_ends_it_quietly_with_130(
 
 
 @pytest.mark.parametrize("program", ["script"])
-async def test_sigterm_during_the_start_ends_it_quietly(simulator: Simulator, tmp_path: Path, program: str) -> None:
+async def test_sigterm_during_the_start_exits_without_a_traceback(
+    simulator: Simulator, tmp_path: Path, program: str
+) -> None:
     arguments = words(program, simulator, tmp_path)
     length = await start_seconds(tmp_path / "config.yaml")
     for number in range(3):
@@ -98,7 +100,7 @@ async def test_sigterm_during_the_start_ends_it_quietly(simulator: Simulator, tm
         assert "Traceback" not in ended.err
 
 
-async def test_ctrl_c_that_is_ignored_from_the_start_stays_ignored(simulator: Simulator, tmp_path: Path) -> None:
+async def test_ctrl_c_that_the_parent_ignores_stays_ignored(simulator: Simulator, tmp_path: Path) -> None:
     """As behind `&` in a script."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -34,7 +34,9 @@ def rename_account(file: Path) -> None:
     other.replace(file)
 
 
-async def test_a_hang_up_while_it_starts_neither_ends_it_nor_is_lost(simulator: Simulator, tmp_path: Path) -> None:
+async def test_sighup_during_the_start_neither_stops_the_exporter_nor_is_lost(
+    simulator: Simulator, tmp_path: Path
+) -> None:
     file = write_config(tmp_path, simulator.url)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "exporter", f"--config.file={file}", "--web.listen-address=127.0.0.1:0"),
@@ -60,7 +62,7 @@ async def test_a_hang_up_while_it_starts_neither_ends_it_nor_is_lost(simulator: 
             await process.communicate()
 
 
-async def test_hang_ups_up_to_the_end_leave_no_trace(simulator: Simulator, tmp_path: Path) -> None:
+async def test_sighup_during_the_shutdown_has_no_effect(simulator: Simulator, tmp_path: Path) -> None:
     async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
         await exporter.until_ready()
         ending = asyncio.create_task(exporter.end())
@@ -76,7 +78,7 @@ async def test_hang_ups_up_to_the_end_leave_no_trace(simulator: Simulator, tmp_p
     assert "never" not in ended.err, "no task or session is left to Python"
 
 
-async def test_a_link_that_is_turned_is_followed_as_kubernetes_turns_it(simulator: Simulator, tmp_path: Path) -> None:
+async def test_a_symbolic_link_changed_as_by_kubernetes_is_reloaded(simulator: Simulator, tmp_path: Path) -> None:
     for version in ("1", "2"):
         (tmp_path / version).mkdir()
         write_config(tmp_path / version, simulator.url)
@@ -92,7 +94,7 @@ async def test_a_link_that_is_turned_is_followed_as_kubernetes_turns_it(simulato
         await exporter.until(lambda served: served.by("mms_up", "account") == {"renamed": 1})
 
 
-async def test_a_secret_that_is_rotated_is_taken_up(simulator: Simulator, tmp_path: Path) -> None:
+async def test_a_rotated_secret_is_reloaded(simulator: Simulator, tmp_path: Path) -> None:
     file, secret = write_config(tmp_path, simulator.url), tmp_path / "secret"
     secret.write_text("wrong", encoding="utf-8")
     named = file.read_text(encoding="utf-8").replace(
@@ -124,7 +126,7 @@ def is_reloaded(served: Exposition) -> bool:
 
 
 @pytest.mark.parametrize("reload", [by_signal, by_post, by_put])
-async def test_a_bad_web_configuration_leaves_the_configuration_as_it_was(
+async def test_an_invalid_web_configuration_keeps_the_previous_configuration(
     simulator: Simulator, tmp_path: Path, reload: Callable[[Running], Awaitable[None]]
 ) -> None:
     """Both or neither: also when it is mended, nothing of the other one happens before the next reload."""
@@ -151,7 +153,7 @@ async def test_a_bad_web_configuration_leaves_the_configuration_as_it_was(
 
 
 @pytest.mark.parametrize("reload", [by_signal, by_post, by_put])
-async def test_a_bad_configuration_is_told_of_whatever_the_web_configuration_says(
+async def test_an_invalid_configuration_is_reported_with_a_valid_web_configuration(
     simulator: Simulator, tmp_path: Path, reload: Callable[[Running], Awaitable[None]]
 ) -> None:
     """The web configuration is followed for itself, and does not hide that the other one is not applied."""
@@ -174,6 +176,6 @@ async def test_a_bad_configuration_is_told_of_whatever_the_web_configuration_say
         await exporter.until(is_reloaded)
 
 
-async def test_without_a_file_there_is_nothing_to_follow() -> None:
+async def test_auto_reload_requires_a_configuration_file() -> None:
     ended = await run("--mms.region=cn-shanghai", "--config.auto-reload")
     assert (ended.code, ended.err) == (2, "mms-exporter: --config.auto-reload: requires --config.file\n")

@@ -105,7 +105,7 @@ async def test_a_slow_client_is_disconnected(tls: Certificates | None, sent: byt
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 60000", b"Transfer-Encoding: chunked"])
-async def test_a_slow_body_is_answered_at_once_and_its_client_disconnected(length: bytes) -> None:
+async def test_a_slow_body_gets_a_response_at_once_and_its_client_is_disconnected(length: bytes) -> None:
     async with large_server(None, ConnectionLimits()) as (ours, visit):
         reader, writer = await visit(b"POST /-/healthy HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n")
         assert await status(reader) == 405
@@ -123,7 +123,7 @@ async def test_a_handshake_that_does_not_end_is_disconnected(certificates: Certi
         assert await ask(ours.port, certificates.client_context()) == 200
 
 
-async def test_a_slow_reader_gets_the_whole_answer(tls: Certificates | None) -> None:
+async def test_a_slow_reader_gets_the_complete_response(tls: Certificates | None) -> None:
     async with large_server(tls, ConnectionLimits(head_seconds=0.1)) as (_, visit):
         reader, _ = await visit(HEAD + b"Connection: close\r\n\r\n")
         await asyncio.sleep(0.5)
@@ -149,7 +149,7 @@ async def test_idle_and_silent_connections_are_closed_for_new_ones(tls: Certific
         assert len(ours.server.connections) <= SMALL.connections
 
 
-async def test_the_longest_idle_connection_isother_for_a_new_one() -> None:
+async def test_the_longest_idle_connection_is_closed_for_a_new_one() -> None:
     request = b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"
     async with large_server(None, SMALL) as (ours, visit):
         visits = [await visit() for _ in range(SMALL.connections)]
@@ -162,7 +162,7 @@ async def test_the_longest_idle_connection_isother_for_a_new_one() -> None:
         assert await visits[1][0].read() == b""
 
 
-async def test_an_answer_that_is_read_is_not_cut_off_for_new_connections(tls: Certificates | None) -> None:
+async def test_a_response_that_is_being_read_is_not_aborted_for_new_connections(tls: Certificates | None) -> None:
     async with large_server(tls, SMALL) as (_, visit):
         reader, _ = await visit(HEAD + b"Connection: close\r\n\r\n")
         assert await status(reader) == 200
@@ -214,7 +214,7 @@ async def test_a_body_is_ignored(tls: Certificates | None, body: bytes) -> None:
         assert await status(reader) == 200
 
 
-async def test_200_scrapers_are_served_beside_2000_silent_and_slow_connections(
+async def test_200_scrapers_are_served_next_to_2000_silent_and_slow_connections(
     tmp_path: Path, simulator: Simulator, tls: Certificates | None
 ) -> None:
     context = tls.client_context() if tls else None

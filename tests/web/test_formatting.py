@@ -13,14 +13,14 @@ from exporter.web.status import formatting
     ("ratio", "text"),
     [(None, "—"), (0.0, "0.0 %"), (0.5, "50.0 %"), (0.99999, "99.9 %"), (1.0, "100 %"), (0.0004, "0.0 %")],
 )
-def test_only_all_of_it_is_100_percent(ratio: float | None, text: str) -> None:
+def test_percent_is_rounded_down(ratio: float | None, text: str) -> None:
     assert formatting.percent(ratio) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(None, "—"), (0.0042, "4 ms"), (1.25, "1.2 s"), (90, "1.5 min"), (7200, "2.0 h")]
 )
-def test_a_duration_is_told_in_its_largest_unit(seconds: float | None, text: str) -> None:
+def test_a_duration_is_shown_in_its_largest_unit(seconds: float | None, text: str) -> None:
     assert formatting.duration(seconds) == text
 
 
@@ -28,16 +28,16 @@ def test_a_duration_is_told_in_its_largest_unit(seconds: float | None, text: str
     ("value", "text"),
     [(None, "—"), (0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_500_000, "1.5 MB"), (2**63, "9.2 EB")],
 )
-def test_a_size_is_told_in_its_largest_unit(value: int | None, text: str) -> None:
+def test_a_size_is_shown_in_its_largest_unit(value: int | None, text: str) -> None:
     assert formatting.size(value) == text
 
 
-def test_numbers_have_their_thousands_apart_and_their_noun_its_plural() -> None:
+def test_numbers_have_thousands_separators_and_a_noun_in_singular_or_plural() -> None:
     assert formatting.number(1234567) == "1,234,567"
     assert [formatting.with_noun(value, "table") for value in (1, 0, 1000)] == ["1 table", "0 tables", "1,000 tables"]
 
 
-def test_a_time_names_its_zone() -> None:
+def test_a_time_has_its_zone() -> None:
     assert formatting.utc_text(datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)) == "2025-01-02 03:04:05 UTC"
 
 
@@ -53,10 +53,10 @@ def test_a_time_names_its_zone() -> None:
         ("", "—"),
     ],
 )
-def test_what_hides_or_turns_text_is_seen(text: str | None, shown: str) -> None:
+def test_control_and_direction_characters_are_escaped(text: str | None, shown: str) -> None:
     assert formatting.printable_text(text) == shown
 
 
 @given(st.text())
-def test_every_name_can_be_printed(text: str) -> None:
+def test_every_name_becomes_printable(text: str) -> None:
     assert formatting.printable_text(text).isprintable()

@@ -72,7 +72,7 @@ async def test_http_1_0_needs_no_host(server: RunningServer) -> None:
         (["gzip, deflate"], True),
     ],
 )
-async def test_the_encoding_is_the_one_that_the_client_prefers(
+async def test_the_encoding_is_the_preferred_one_of_the_client(
     server: RunningServer,
     lines: list[str],
     is_gzip: bool,  # noqa: FBT001 - a case of the table
@@ -95,7 +95,7 @@ async def test_the_encoding_is_the_one_that_the_client_prefers(
         ("name[]=nothing", set()),
     ],
 )
-async def test_names_select_families(
+async def test_name_parameters_select_families(
     server: RunningServer, query: str, names: set[str], accept: str, encoding: str
 ) -> None:
     headers = ("Host: x", f"Accept: {accept}", f"Accept-Encoding: {encoding}")

@@ -83,17 +83,17 @@ def test_a_hostile_name_adds_no_tag_and_no_attribute(name: str) -> None:
     assert not any(attribute.startswith("on") for attribute in hostile.attributes)
 
 
-def test_what_turns_or_breaks_text_stands_there_by_its_number() -> None:
+def test_control_and_direction_characters_are_shown_as_escapes() -> None:
     text = page(build_report(status_input("a\u202eb\nc")), "/metrics").decode()
     assert r"a\u202eb\nc" in text
     assert "\u202e" not in text.replace('data-key="a\u202eb\nc/', "")
 
 
-def test_the_path_of_the_metrics_is_escaped_too() -> None:
+def test_the_telemetry_path_is_escaped() -> None:
     assert b'<a href="/&#34;&gt;">' in page(build_report(status_input()), '/">')
 
 
-def test_the_policy_allows_the_pages_own_style_and_script_and_nothing_else() -> None:
+def test_the_policy_allows_only_the_inline_style_and_script() -> None:
     text = page(build_report(status_input("a")), "/metrics").decode()
     for tag in ("style", "script"):
         (inside,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
@@ -103,7 +103,7 @@ def test_the_policy_allows_the_pages_own_style_and_script_and_nothing_else() -> 
     assert "unsafe" not in POLICY
 
 
-async def test_what_no_utf8_can_hold_breaks_neither(http: ClientSession, service: Service) -> None:
+async def test_surrogates_break_neither_page_nor_json(http: ClientSession, service: Service) -> None:
     service.set_load_status(is_current=False, problems=(str(Problem("/etc/\udcff.yaml", "cannot be read")),))
     for path in PATHS:
         async with http.get(path, headers=PLAIN) as response:
@@ -113,14 +113,14 @@ async def test_what_no_utf8_can_hold_breaks_neither(http: ClientSession, service
 @pytest.mark.parametrize(
     ("done", "doing", "failed"), [(0, 0, 1), (999_999, 0, 1), (500_000, 500_000, 0), (0, 0, 1_000_000), (1, 1, 1)]
 )
-def test_a_progress_bar_holds_what_it_shows_and_hides_no_failure(done: int, doing: int, failed: int) -> None:
+def test_a_progress_bar_contains_its_segments_and_shows_every_failure(done: int, doing: int, failed: int) -> None:
     moving, broken = segments(Progress(total=1_000_000, done=done, part_done=0, doing=doing, failed=failed, ratio=None))
     for mark, count in ((moving, doing), (broken, failed)):
         assert 0 <= mark.x <= mark.x + mark.width <= BAR_UNITS
         assert (mark.width >= MIN_SEGMENT_UNITS) == bool(count)
 
 
-async def test_both_say_the_same(http: ClientSession, service: Service) -> None:
+async def test_page_and_json_have_the_same_values(http: ClientSession, service: Service) -> None:
     async with http.get("/", headers=PLAIN) as response:
         text = await response.text()
     for each in build_report(service.status_input()).sources:
@@ -136,14 +136,14 @@ def _rows(service: Service) -> list[DataSource]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_it_comes_compressed_where_that_is_taken(http: ClientSession, path: str) -> None:
+async def test_the_response_is_compressed_if_the_client_accepts_gzip(http: ClientSession, path: str) -> None:
     async with http.get(path, headers=PLAIN) as plain, http.get(path, headers={"accept-encoding": "gzip"}) as packed:
         assert packed.headers["content-encoding"] == "gzip"
         assert gzip.decompress(await packed.read()) == await plain.read()
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_it_is_guarded(http: ClientSession, path: str) -> None:
+async def test_the_response_has_security_headers(http: ClientSession, path: str) -> None:
     async with http.get(path) as response:
         headers = response.headers
     assert headers["x-content-type-options"] == "nosniff"
@@ -154,7 +154,7 @@ async def test_it_is_guarded(http: ClientSession, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_who_has_it_already_is_told_so(http: ClientSession, path: str) -> None:
+async def test_a_matching_etag_gets_304(http: ClientSession, path: str) -> None:
     async with http.get(path) as response:
         tag = response.headers["etag"]
     async with http.get(path, headers={"if-none-match": tag}) as response:
@@ -164,7 +164,7 @@ async def test_who_has_it_already_is_told_so(http: ClientSession, path: str) -> 
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_only_reading_is_offered(http: ClientSession, path: str) -> None:
+async def test_only_get_and_head_are_allowed(http: ClientSession, path: str) -> None:
     async with http.head(path) as response:
         assert (response.status, await response.read()) == (200, b"")
         assert int(response.headers["content-length"]) > 0
@@ -173,7 +173,7 @@ async def test_only_reading_is_offered(http: ClientSession, path: str) -> None:
             assert response.status == 405
 
 
-async def test_the_status_stays_where_it_is_when_the_metrics_stand_at_the_root(service: Service) -> None:
+async def test_the_json_keeps_its_path_if_the_telemetry_path_is_the_root(service: Service) -> None:
     async with (
         TestServer(application(service, "/", None)) as server,
         ClientSession(server.make_url("/")) as session,
@@ -182,7 +182,7 @@ async def test_the_status_stays_where_it_is_when_the_metrics_stand_at_the_root(s
         assert (await response.json())["schema_version"] == 1
 
 
-async def test_a_reload_that_failed_is_shown_at_once(http: ClientSession, service: Service) -> None:
+async def test_a_failed_reload_is_shown_at_once(http: ClientSession, service: Service) -> None:
     async with http.get("/api/v1/status") as response:
         assert response.status == 200
     service.set_load_status(is_current=False, problems=(str(Problem("accounts[0].region", "is required")),))
@@ -222,7 +222,7 @@ def rendering(made: list[StatusReport]) -> Callable[[StatusReport], bytes]:
     return render
 
 
-async def test_a_document_is_made_once_for_each_situation(
+async def test_a_document_is_rendered_once_for_each_status_input(
     made: list[StatusReport], rendering: Callable[[StatusReport], bytes]
 ) -> None:
     now = [status_input("a")]
@@ -236,7 +236,7 @@ async def test_a_document_is_made_once_for_each_situation(
     assert len(made) == 2
 
 
-async def test_who_asks_meanwhile_waits_for_the_same_one(
+async def test_concurrent_requests_wait_for_one_rendering(
     made: list[StatusReport], rendering: Callable[[StatusReport], bytes]
 ) -> None:
     document = CachedDocument(lambda: status_input("a"), rendering)

@@ -81,7 +81,7 @@ async def test_no_scrape_fails_while_certificates_are_rotated_on_both_sides(
         assert "level=error" not in log.read_text(encoding="utf-8")
 
 
-async def test_a_password_that_is_changed_is_wrong_at_once_and_right_when_it_is_changed_back(
+async def test_a_changed_password_fails_at_once_and_works_again_when_restored(
     certificates: Certificates, simulator: Simulator
 ) -> None:
     async with scraped(certificates, simulator) as (exporter, url, _):
@@ -97,7 +97,7 @@ async def test_a_password_that_is_changed_is_wrong_at_once_and_right_when_it_is_
         assert await ask(port, certificates.client_context("client"), ("dave", "dave123")) == "refused", "another name"
 
 
-async def test_a_scraper_that_is_connected_does_not_hold_up_the_end(
+async def test_a_connected_scraper_does_not_delay_the_shutdown(
     certificates: Certificates, simulator: Simulator
 ) -> None:
     async with scraped(certificates, simulator) as (exporter, _, _):

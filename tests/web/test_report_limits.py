@@ -86,7 +86,7 @@ def keys_in(html: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
-async def test_two_thousand_hostile_sources_take_no_more_than_8_mb(name: str) -> None:
+async def test_2000_sources_with_hostile_names_fit_into_8_mb(name: str) -> None:
     json, html = await made(full(name))
     assert len(json) <= MAX_BYTES
     assert len(html.encode()) <= MAX_BYTES
@@ -113,12 +113,12 @@ def check_omitted(report: StatusReport) -> None:
     assert 0 < len(collector.troubles) == 1000 - collector.troubles_omitted
 
 
-async def test_a_name_that_takes_five_times_as_many_bytes_on_the_page_is_bounded_there_too() -> None:
+async def test_a_name_that_is_five_times_larger_on_the_page_is_limited_there_too() -> None:
     json, html = await made(full("'" * 120))
     assert max(len(json), len(html.encode())) <= MAX_BYTES
 
 
-async def test_where_not_all_fit_what_needs_attention_stays() -> None:
+async def test_sources_that_need_attention_take_precedence_in_a_large_report() -> None:
     calm = [
         msgspec.structs.replace(quiet(named(number, HOSTILE["control"])), jobs=None)
         for number in range(DEFAULT_LIMITS.sources - 1)
@@ -138,7 +138,7 @@ def quiet(each: SourceSnapshot) -> SourceSnapshot:
     return msgspec.structs.replace(each, figures=msgspec.structs.replace(each.figures, row=row), failures=None)
 
 
-async def test_two_thousand_sources_of_usual_names_are_all_there_in_both() -> None:
+async def test_2000_sources_with_usual_names_are_complete_in_page_and_json() -> None:
     account = AccountSnapshot("account", up=True, sources=tuple(named(n, "n" * 20) for n in range(2000)))
     json, html = await made(account)
     assert len(keys_in(html)) == DEFAULT_LIMITS.sources
@@ -150,9 +150,7 @@ CUT = "y" * 119 + "…"
 
 
 @pytest.mark.parametrize(("length", "shown", "titles"), [(120, "y" * 120, 0), (300, CUT, 1), (513, CUT, 0)])
-async def test_a_long_name_is_cut_and_its_whole_stands_beside_it_where_that_is_short(
-    length: int, shown: str, titles: int
-) -> None:
+async def test_a_long_name_is_truncated_with_the_full_name_as_a_tooltip(length: int, shown: str, titles: int) -> None:
     _, html = await made(AccountSnapshot("account", up=True, sources=(named(1, "y" * length),)))
     (row,) = re.findall(r'data-key="account/1">.*?</bdi>', html, re.DOTALL)
     assert row.endswith(f">{shown}</bdi>")

@@ -44,7 +44,7 @@ def stage() -> Stage:
     return Stage()
 
 
-async def test_progress_is_a_bar_and_a_text(browser: Browser, stage: Stage) -> None:
+async def test_progress_has_a_bar_and_a_text(browser: Browser, stage: Stage) -> None:
     stage.show(
         made(1, table_num=100, tables_done_num=25, tables_doing_num=0, partition_num=100, partitions_done_num=50)
     )
@@ -56,7 +56,7 @@ async def test_progress_is_a_bar_and_a_text(browser: Browser, stage: Stage) -> N
         assert "75 of 250" in await row.inner_text()
 
 
-async def test_a_thousand_sources_are_sorted_by_what_is_clicked(browser: Browser, stage: Stage) -> None:
+async def test_1000_sources_are_sorted_by_the_clicked_column(browser: Browser, stage: Stage) -> None:
     stage.show(*THOUSAND)
     async with visit(browser, stage) as visited:
         head = visited.page.locator("table.sources").get_by_role("columnheader", name="Progress")
@@ -68,7 +68,7 @@ async def test_a_thousand_sources_are_sorted_by_what_is_clicked(browser: Browser
             assert (len(names), names[0]) == (1000, first)
 
 
-async def test_sorting_needs_no_mouse(browser: Browser, stage: Stage) -> None:
+async def test_sorting_works_with_the_keyboard(browser: Browser, stage: Stage) -> None:
     stage.show(made(1), made(2))
     async with visit(browser, stage) as visited:
         await visited.page.get_by_role("button", name="Data source").first.focus()
@@ -77,7 +77,7 @@ async def test_sorting_needs_no_mouse(browser: Browser, stage: Stage) -> None:
         assert await visited.column("sources", 1) == ["warehouse-00002", "warehouse-00001"]
 
 
-async def test_what_has_no_value_comes_last_in_either_direction(browser: Browser, stage: Stage) -> None:
+async def test_rows_without_a_value_come_last_in_both_directions(browser: Browser, stage: Stage) -> None:
     stage.show(made(1), made(2, table_num=None), made(3))
     async with visit(browser, stage) as visited:
         button = visited.page.locator("table.sources").get_by_role("button", name="Progress")
@@ -86,7 +86,7 @@ async def test_what_has_no_value_comes_last_in_either_direction(browser: Browser
             assert (await visited.column("sources", 1))[-1] == "warehouse-00002"
 
 
-async def test_a_thousand_sources_are_filtered_by_every_word(browser: Browser, stage: Stage) -> None:
+async def test_1000_sources_are_filtered_by_every_word(browser: Browser, stage: Stage) -> None:
     stage.show(*THOUSAND)
     async with visit(browser, stage) as visited:
         field = visited.page.get_by_role("searchbox", name="Filter data sources, jobs and failures")
@@ -97,7 +97,7 @@ async def test_a_thousand_sources_are_filtered_by_every_word(browser: Browser, s
         assert len(await visited.column("sources", 1)) == 1000
 
 
-async def test_it_refreshes_itself_and_keeps_sort_filter_focus_and_what_did_not_change(
+async def test_the_page_refreshes_and_keeps_sort_filter_focus_and_unchanged_rows(
     browser: Browser, stage: Stage
 ) -> None:
     stage.show(made(1), made(2), made(3, name="other"))
@@ -116,7 +116,7 @@ async def test_it_refreshes_itself_and_keeps_sort_filter_focus_and_what_did_not_
         await expect(field).to_have_value("warehouse")
 
 
-async def test_of_failures_named_alike_none_leaves_when_it_refreshes(browser: Browser, stage: Stage) -> None:
+async def test_failures_with_the_same_names_survive_a_refresh(browser: Browser, stage: Stage) -> None:
     named = made(1).name
     alike = FailedUnit("db", "orders", None, "p", "default", "orders")
     failures = FailuresStats(named, FailedUnits((alike, alike), 2), FailedUnits((), 0))
@@ -130,7 +130,7 @@ async def test_of_failures_named_alike_none_leaves_when_it_refreshes(browser: Br
         await expect(rows).to_have_count(2)
 
 
-async def test_what_changed_is_told_to_who_cannot_see_it(browser: Browser, stage: Stage) -> None:
+async def test_changes_are_announced_to_screen_readers(browser: Browser, stage: Stage) -> None:
     stage.show(made(1, failed=0))
     async with visit(browser, stage) as visited:
         stage.show(made(1, failed=1))
@@ -140,7 +140,7 @@ async def test_what_changed_is_told_to_who_cannot_see_it(browser: Browser, stage
         assert await news.get_attribute("aria-live") == "polite"
 
 
-async def test_a_link_keeps_the_focus_when_it_is_there_anew(browser: Browser, stage: Stage) -> None:
+async def test_a_replaced_link_keeps_the_focus(browser: Browser, stage: Stage) -> None:
     stage.show(made(1, failed=1))
     async with visit(browser, stage) as visited:
         link = visited.page.get_by_role("link", name="Runbook: Partitions failed")
@@ -151,7 +151,7 @@ async def test_a_link_keeps_the_focus_when_it_is_there_anew(browser: Browser, st
         await expect(link).to_be_focused()
 
 
-async def test_it_asks_for_nothing_while_it_is_paused_or_hidden(browser: Browser, stage: Stage) -> None:
+async def test_a_paused_or_hidden_page_sends_no_requests(browser: Browser, stage: Stage) -> None:
     stage.show(made(1))
     hidden = "Object.defineProperty(document, 'hidden', {configurable: true, value: true})"
     async with visit(browser, stage) as visited:
@@ -164,7 +164,7 @@ async def test_it_asks_for_nothing_while_it_is_paused_or_hidden(browser: Browser
         assert len(visited.requests) == before
 
 
-async def test_when_the_exporter_is_gone_it_says_so_and_keeps_the_figures(browser: Browser, stage: Stage) -> None:
+async def test_the_page_reports_an_unreachable_exporter_and_keeps_its_values(browser: Browser, stage: Stage) -> None:
     stage.show(made(1))
     async with visit(browser, stage) as visited:
         stage.is_gone = True
@@ -177,7 +177,7 @@ async def test_when_the_exporter_is_gone_it_says_so_and_keeps_the_figures(browse
         visited.complaints.clear()  # the browser notes the answer 500
 
 
-async def test_times_are_told_by_how_long_ago_they_are(browser: Browser, stage: Stage) -> None:
+async def test_times_are_relative(browser: Browser, stage: Stage) -> None:
     stage.show(made(1))
     days = (datetime.now(UTC) - datetime.fromtimestamp(1.75e9, UTC)).days
     async with visit(browser, stage) as visited:
@@ -186,7 +186,7 @@ async def test_times_are_told_by_how_long_ago_they_are(browser: Browser, stage: 
         assert await time.get_attribute("title") == "2025-06-15 15:06:40 UTC"
 
 
-async def test_without_script_it_is_all_there(browser: Browser, stage: Stage) -> None:
+async def test_the_page_is_complete_without_script(browser: Browser, stage: Stage) -> None:
     stage.show(made(1, failed=3), troubles=(TROUBLE,))
     async with visit(browser, stage, java_script_enabled=False) as visited:
         text = await visited.page.locator("body").inner_text()
@@ -207,7 +207,7 @@ async def test_without_script_it_is_all_there(browser: Browser, stage: Stage) ->
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_it_is_light_and_dark(browser: Browser, stage: Stage, scheme: ColorScheme) -> None:
+async def test_the_page_has_a_light_and_a_dark_scheme(browser: Browser, stage: Stage, scheme: ColorScheme) -> None:
     async with visit(browser, stage, color_scheme=scheme) as visited:
         ground = await visited.page.evaluate(
             "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
@@ -225,7 +225,7 @@ async def test_a_hostile_name_stays_text(browser: Browser, stage: Stage) -> None
         assert HOSTILE.upper() in await visited.page.locator("#sources .chip.warn").first.inner_text()
 
 
-async def test_on_a_phone_nothing_is_beside_the_screen(browser: Browser, stage: Stage) -> None:
+async def test_the_page_fits_the_width_of_a_phone(browser: Browser, stage: Stage) -> None:
     stage.show(made(1, failed=3), made(2, name="x" * 10_000, status="y" * 1000), troubles=(TROUBLE,))
     async with visit(browser, stage, viewport=PHONE) as visited:
         rights = "[...document.querySelectorAll('body *:not(.skip)')].map(each => each.getBoundingClientRect().right)"
@@ -235,7 +235,7 @@ async def test_on_a_phone_nothing_is_beside_the_screen(browser: Browser, stage: 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
-async def test_axe_finds_nothing_that_keeps_anybody_out(
+async def test_axe_finds_no_accessibility_violations(
     browser: Browser,
     stage: Stage,
     scheme: ColorScheme,

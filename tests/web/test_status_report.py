@@ -91,7 +91,7 @@ async def answer(http: ClientSession) -> Any:  # noqa: ANN401 - JSON
     return said
 
 
-async def test_every_source_is_told_as_mms_has_it(http: ClientSession, simulator: Simulator) -> None:
+async def test_every_source_has_the_values_of_mms(http: ClientSession, simulator: Simulator) -> None:
     said = {each["id"]: each for each in (await answer(http))["sources"]}
     rows = simulator.world.truth().data_sources()
     assert set(said) == set(rows)
@@ -102,7 +102,9 @@ async def test_every_source_is_told_as_mms_has_it(http: ClientSession, simulator
         assert (each["partitions"]["inventory"], each["databases"]) == (row.partition_num, row.db_num)
 
 
-async def test_exactly_what_failed_is_named(service: Service, http: ClientSession, simulator: Simulator) -> None:
+async def test_exactly_the_failed_objects_are_listed(
+    service: Service, http: ClientSession, simulator: Simulator
+) -> None:
     source_id = simulator.world.source_ids()[0]
     happen(simulator.world, events.Fail(source_id=source_id, table_ids=(1, 2)))
     await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
@@ -119,7 +121,7 @@ async def test_exactly_what_failed_is_named(service: Service, http: ClientSessio
     assert said["failed_partitions"]["total"] > 0
 
 
-async def test_the_same_jobs_run_as_in_mms(http: ClientSession, simulator: Simulator) -> None:
+async def test_the_same_jobs_are_unfinished_as_in_mms(http: ClientSession, simulator: Simulator) -> None:
     for each in (await answer(http))["sources"]:
         jobs = [job for job in simulator.world.truth().jobs(each["id"]) if job.status != "DONE"]
         assert {job["id"]: (job["status"], job["tasks_done"]) for job in each["jobs"]["listed"]} == {
@@ -127,7 +129,7 @@ async def test_the_same_jobs_run_as_in_mms(http: ClientSession, simulator: Simul
         }
 
 
-async def test_asking_for_the_status_asks_nothing_of_mms(http: ClientSession, simulator: Simulator) -> None:
+async def test_a_status_request_makes_no_call_to_mms(http: ClientSession, simulator: Simulator) -> None:
     before = simulator.calls.total()
     for path in ("/", "/api/v1/status") * 5:
         async with http.get(path) as response:
@@ -135,9 +137,7 @@ async def test_asking_for_the_status_asks_nothing_of_mms(http: ClientSession, si
     assert simulator.calls.total() == before
 
 
-async def test_what_went_wrong_is_told_with_what_to_do(
-    simulator: Simulator, service: Service, http: ClientSession
-) -> None:
+async def test_an_error_has_its_next_step(simulator: Simulator, service: Service, http: ClientSession) -> None:
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsDataSources"))
     await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
     await eventually(lambda: not build_report(service.status_input()).accounts[0].up)
@@ -150,7 +150,7 @@ async def test_what_went_wrong_is_told_with_what_to_do(
     assert item["runbook"].endswith("/MmsPermissionRefused.md")
 
 
-async def test_an_account_that_is_not_read_yet_is_awaited(simulator: Simulator) -> None:
+async def test_an_account_without_a_refresh_is_awaited(simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="hang"))
     waiting = Service(Telemetry())
     await waiting.apply(config_on(simulator.url))
@@ -160,7 +160,7 @@ async def test_an_account_that_is_not_read_yet_is_awaited(simulator: Simulator) 
     assert (report.published_at, report.accounts) == (None, ())
 
 
-def test_the_answer_is_what_its_schema_says_also_when_it_is_full() -> None:
+def test_a_report_at_its_limits_matches_the_schema() -> None:
     name = SourceName("account", 1, "s")
     table = TableStats(name, 1, "db", "t", "NEW", 1, 2, 3, 6, 10, 20, 1.7e9)
     partition = PartitionStats(name, 2, "db", "t", "ds=1", "DONE", 1, 1, 1.7e9)
@@ -171,7 +171,7 @@ def test_the_answer_is_what_its_schema_says_also_when_it_is_full() -> None:
     assert len(said["watched_tables"]) == len(said["watched_partitions"]) == 1
 
 
-def test_every_field_of_the_schema_is_documented_or_says_it_by_its_name() -> None:
+def test_every_field_of_the_schema_is_documented() -> None:
     plain = {
         field
         for each in SCHEMA["$defs"].values()
@@ -182,7 +182,7 @@ def test_every_field_of_the_schema_is_documented_or_says_it_by_its_name() -> Non
     assert all(each["description"] for each in SCHEMA["$defs"].values())
 
 
-def test_what_is_too_old_to_show_is_said_to_be_so_and_nothing_is_made_up() -> None:
+def test_stale_values_are_null_and_marked_as_stale() -> None:
     report = report_on(account_of(msgspec.structs.replace(source(1), figures=None, jobs=None)))
     (stale,) = report.sources
     assert stale.stale
@@ -190,7 +190,7 @@ def test_what_is_too_old_to_show_is_said_to_be_so_and_nothing_is_made_up() -> No
     assert "Values are stale" in titles(report)
 
 
-def test_of_too_many_sources_those_that_need_attention_stay() -> None:
+def test_sources_that_need_attention_take_precedence() -> None:
     calm = snapshot(status.DEFAULT_LIMITS.sources).accounts[0].sources
     calm = tuple(quiet(each) for each in calm)
     report = report_on(account_of(*calm, msgspec.structs.replace(source(99_999), refreshed=False)))
@@ -207,7 +207,7 @@ def quiet(each: SourceSnapshot) -> SourceSnapshot:
 
 
 @pytest.mark.parametrize("sources", [1, 10, 1000])
-def test_jobs_and_failures_are_bounded_and_the_rest_is_counted(sources: int) -> None:
+def test_jobs_and_failures_are_limited_and_omitted_ones_counted(sources: int) -> None:
     report = report_on(account_of(*(with_failures(number, 100) for number in range(sources))))
     jobs = [each.jobs for each in report.sources if each.jobs is not None]
     failed = [each.failed_tables for each in report.sources if each.failed_tables is not None]
@@ -218,7 +218,7 @@ def test_jobs_and_failures_are_bounded_and_the_rest_is_counted(sources: int) -> 
     assert all(len(each.named) + each.omitted == 100 for each in failed)
 
 
-def test_a_text_of_any_length_is_cut() -> None:
+def test_a_long_text_is_truncated() -> None:
     name = SourceName("account", 1, LONG)
     made = source(1)
     assert made.figures is not None
@@ -233,21 +233,21 @@ def test_a_text_of_any_length_is_cut() -> None:
     assert len(msgspec.json.encode(report)) < 20_000
 
 
-def test_its_records_are_no_work_for_the_garbage_collector_which_holds_the_loop() -> None:
+def test_report_records_are_not_tracked_by_the_garbage_collector() -> None:
     report = report_on(account_of(*(with_failures(number, 1) for number in range(3)), troubles=(TROUBLE,)))
     source_, job = report.sources[0], report.sources[0].jobs
     records = (report, report.summary, report.accounts[0], source_, source_.tables, job, *report.attention)
     assert not any(map(gc.is_tracked, records))
 
 
-def test_a_reload_that_failed_is_told_with_its_reasons() -> None:
+def test_a_failed_reload_is_reported_with_its_reasons() -> None:
     report = report_on(account_of(), Load(1.7e9, problems=("accounts[0].region: is required",)))
     assert not report.configuration.last_load_successful
     assert report.configuration.problems == ("accounts[0].region: is required",)
     assert report.attention[0].concerned[0].name == "accounts[0].region: is required"
 
 
-def test_a_shard_says_that_it_is_one() -> None:
+def test_a_shard_reports_its_index() -> None:
     whole = StatusInput(account_of(source(1)), 1, 1.75e9, 1.7e9, LOADED, ())
     assert build_report(whole).shard is None
     report = build_report(replace(whole, shard=Shard(1, 3)))
@@ -256,7 +256,7 @@ def test_a_shard_says_that_it_is_one() -> None:
     assert b"Shard 1 of 3" in page(report, "/metrics")
 
 
-def test_an_agent_that_is_offline_matters_while_work_is_left() -> None:
+def test_an_offline_agent_needs_attention_while_work_remains() -> None:
     made = source(1)
     assert made.figures is not None
     offline = msgspec.structs.replace(made.figures.row, agent_is_online=False)
@@ -280,7 +280,7 @@ def test_an_agent_that_is_offline_matters_while_work_is_left() -> None:
         assert report.summary.agents_offline == 1
 
 
-def test_the_most_is_named_first_and_the_critical_above_all() -> None:
+def test_critical_items_come_first_and_objects_with_the_highest_count() -> None:
     report = report_on(account_of(*map(source, range(8)), troubles=(TROUBLE,)))
     assert [item.severity for item in report.attention] == sorted(item.severity for item in report.attention)
     failed = next(item for item in report.attention if item.title == "Partitions failed")

@@ -43,7 +43,7 @@ def written(certificates: Certificates, text: str) -> Path:
 
 
 @pytest.mark.parametrize("name", [*ACCEPTED, *REFUSED_AT_START])
-def test_it_starts_where_the_toolkit_does(certificates: Certificates, name: str) -> None:
+def test_the_exporter_starts_with_the_files_that_the_toolkit_accepts(certificates: Certificates, name: str) -> None:
     file = written(certificates, {**ACCEPTED, **REFUSED_AT_START}[name])
     code, output = said(program("PROMTOOL"), "check", "web-config", file)
     assert (code == 0) == (name in ACCEPTED), output
@@ -51,26 +51,26 @@ def test_it_starts_where_the_toolkit_does(certificates: Certificates, name: str)
 
 
 @pytest.mark.parametrize("name", [*NEWER_ACCEPTED, *NEWER_REFUSED])
-def test_it_starts_where_newer_toolkits_do(certificates: Certificates, name: str) -> None:
+def test_the_exporter_starts_with_the_files_that_newer_toolkits_accept(certificates: Certificates, name: str) -> None:
     file = written(certificates, {**NEWER_ACCEPTED, **NEWER_REFUSED}[name])
     assert starts(file) == (name in NEWER_ACCEPTED)
 
 
 @pytest.mark.parametrize("name", [*BEHAVIOUR, *NEWER_BEHAVIOUR])
-async def test_it_answers_as_the_toolkit_documents(certificates: Certificates, name: str) -> None:
+async def test_the_exporter_responds_as_the_toolkit_documents(certificates: Certificates, name: str) -> None:
     text, cases = {**BEHAVIOUR, **NEWER_BEHAVIOUR}[name]
     async with running_server(written(certificates, text)) as ours:
         assert await outcomes(ours.port, certificates, cases) == expected(cases)
 
 
 @pytest.mark.parametrize("name", BEHAVIOUR)
-async def test_the_toolkit_itself_answers_so(certificates: Certificates, name: str) -> None:
+async def test_the_toolkit_responds_the_same(certificates: Certificates, name: str) -> None:
     text, cases = BEHAVIOUR[name]
     async with prometheus_with(written(certificates, text)) as port:
         assert await outcomes(port, certificates, cases) == expected(cases)
 
 
-async def test_neither_starts_with_ciphers_that_http2_does_not_take(certificates: Certificates) -> None:
+async def test_both_reject_ciphers_that_http2_forbids(certificates: Certificates) -> None:
     file = written(certificates, GIVEN + NO_HTTP2_CIPHER)
     assert not starts(file)
     process, _ = await started_prometheus(file)

@@ -85,13 +85,13 @@ def test_each_invalid_file_gets_its_exact_messages(file: Path) -> None:
 
 
 @given(RAW | VALUES)
-def test_what_is_no_web_configuration_is_a_configuration_error_that_tells_no_secret(raw: object) -> None:
+def test_any_other_document_is_a_config_error_without_secrets(raw: object) -> None:
     assert CANARY not in problems_of(lambda: web_config_from(raw))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=60) | RAW.map(lambda raw: json.dumps(raw).encode()) | st.text(max_size=60).map(str.encode))
-def test_no_file_makes_it_fail_otherwise(tmp_path: Path, content: bytes) -> None:
+def test_every_file_content_is_valid_or_a_config_error(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "web.yml"
     file.write_bytes(content)
     assert isinstance(problems_of(lambda: WebConfigWatcher(file)), str)
@@ -99,7 +99,9 @@ def test_no_file_makes_it_fail_otherwise(tmp_path: Path, content: bytes) -> None
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=st.binary(max_size=60), name=st.sampled_from(["server.pem", "server.key", "clients_ca.pem"]))
-def test_no_certificate_makes_it_fail_otherwise(certificates: Certificates, content: bytes, name: str) -> None:
+def test_every_certificate_content_is_valid_or_a_config_error(
+    certificates: Certificates, content: bytes, name: str
+) -> None:
     file, spoiled = certificates.folder / "web.yml", certificates.folder / name
     text = "cert_file: server.pem, key_file: server.key, client_ca_file: clients_ca.pem"
     file.write_text(f"tls_server_config: {{{text}, client_auth_type: VerifyClientCertIfGiven}}\n", encoding="utf-8")
@@ -126,7 +128,7 @@ def test_no_certificate_makes_it_fail_otherwise(certificates: Certificates, cont
         ("3µs", 3e-6),
     ],
 )
-def test_an_interval_is_written_as_in_go(interval: str | int, seconds: float) -> None:
+def test_an_interval_has_the_syntax_of_go(interval: str | int, seconds: float) -> None:
     limit = web_config_from({"rate_limit": {"interval": interval, "burst": 1}}).rate_limit
     assert limit.interval_seconds == pytest.approx(seconds)
 
@@ -136,7 +138,7 @@ def test_an_empty_file_sets_nothing() -> None:
     assert web_config_from({}).rate_limit == RateLimit()
 
 
-def test_files_are_named_relative_to_the_web_configuration(
+def test_file_names_are_relative_to_the_web_configuration(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = certificates.folder / "web.yml"
@@ -145,7 +147,7 @@ def test_files_are_named_relative_to_the_web_configuration(
     assert WebConfigWatcher(file).settings.context is not None
 
 
-def test_where_a_file_was_looked_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_has_the_absolute_path_of_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: a.pem, key: x}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert f"cannot read {tmp_path}/a.pem: " in problems_of(lambda: WebConfigWatcher(Path("web.yml")))
@@ -161,7 +163,7 @@ def test_the_example_of_the_documentation_is_accepted_by_the_loader_and_the_sche
 
 
 @pytest.mark.parametrize("page", SHOWING_USERS, ids=lambda page: str(page.relative_to(ROOT)))
-def test_no_example_has_a_password_that_somebody_knows(page: Path) -> None:
+def test_no_example_has_a_valid_hash(page: Path) -> None:
     """The placeholder is refused, so that who copies the example makes a hash."""
     users = re.findall(r"basic_auth_users:\n\s+(\w+): (.*)", page.read_text(encoding="utf-8"))
     assert users == [("prometheus", PLACEHOLDER)]
@@ -169,7 +171,7 @@ def test_no_example_has_a_password_that_somebody_knows(page: Path) -> None:
         web_config_from({"basic_auth_users": dict(users)})
 
 
-def test_the_python_of_the_documentation_makes_a_hash_of_what_it_is_told() -> None:
+def test_the_python_command_of_the_documentation_hashes_a_password() -> None:
     """Without a terminal it reads the password from its input."""
     (command,) = [each for each in commands(PAGE) if "bcrypt" in each]
     words = shlex.split(command.replace(".venv/bin/python", sys.executable))
@@ -180,11 +182,11 @@ def test_the_python_of_the_documentation_makes_a_hash_of_what_it_is_told() -> No
 
 
 @pytest.mark.parametrize("name", ["everything_at_once", "wrong_types", "a_list"])
-def test_the_schema_refuses_what_has_the_wrong_shape(name: str) -> None:
+def test_the_schema_rejects_wrong_types(name: str) -> None:
     raw = yaml.safe_load((CONFIGS / f"{name}.yml").read_text(encoding="utf-8"))
     assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(raw)
 
 
 @pytest.mark.parametrize("section", [TlsServer, HttpServer, RateLimit, WebConfig])
-def test_the_documentation_names_every_key(section: type[Section]) -> None:
+def test_the_documentation_has_every_key(section: type[Section]) -> None:
     assert [each.name for each in fields(section) if each.name not in DOCUMENT] == []
