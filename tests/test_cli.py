@@ -1,4 +1,4 @@
-"""The program as a whole: commands, exit codes, signals, files, and what it says when something is wrong."""
+"""The program as a process: commands, exit codes, signals, files and error messages."""
 
 import asyncio
 import os
@@ -275,7 +275,7 @@ async def test_an_unknown_region_and_missing_credentials_are_exported_as_failure
 
 
 async def test_a_hanging_name_resolution_does_not_delay_the_shutdown(tmp_path: Path) -> None:
-    """Neither does any other work in a thread: none of them is waited for."""
+    # The shutdown waits for no thread.
     code = """
 import socket, sys, time
 socket.getaddrinfo = lambda *_, **__: time.sleep(30)

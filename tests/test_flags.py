@@ -1,4 +1,4 @@
-"""The command line's words: flags, variables, defaults."""
+"""Flags, arguments, environment variables and defaults of the command line."""
 
 import pytest
 
@@ -135,14 +135,14 @@ def test_several_listen_addresses_are_collected() -> None:
 
 
 def words_of(command: str) -> list[str]:
-    """Return words that a command must be given."""
+    """Return the positional arguments of a command."""
     texts = {"kind": "table", "id": "7", "what": "show"}
     return [texts[word.name] for word in POSITIONALS if word.command == command]
 
 
 @pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
 def test_a_flag_value_that_is_not_utf_8_is_rejected_with_its_name(flag: Flag) -> None:
-    """It can neither be sent nor printed."""
+    # The value can be neither sent nor printed.
     if not flag.is_switch:
         said = problems_of([flag.commands[0], *words_of(flag.commands[0]), f"--{flag.name}", "a\udcff"])
         assert said == [f"--{flag.name}: expected a text in UTF-8"]
@@ -169,7 +169,7 @@ def test_the_maximum_id_is_accepted() -> None:
 
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if not flag.is_repeatable], ids=lambda flag: flag.name)
 def test_a_flag_that_is_not_repeatable_is_rejected_twice(flag: Flag) -> None:
-    """Whichever was meant, it must not be the other that takes effect."""
+    # Neither value may silently win.
     text = {**USABLE, "output": "json", "settle": "1m"}.get(flag.name, "7")
     word = f"--{flag.name}" if flag.is_switch else f"--{flag.name}={text}"
     for command in flag.commands:

@@ -1,4 +1,4 @@
-"""The program reloads: by a signal at any time from its start to its end, and by what is in its files."""
+"""Reload of the process: by signal at any time, over HTTP, and after file changes."""
 
 import asyncio
 import os
@@ -20,14 +20,14 @@ RENAMED = "name: renamed"
 
 
 def survives_hang_up(pid: int) -> bool:
-    """Tell whether a process ignores or handles SIGHUP."""
+    """Return whether a process ignores or handles SIGHUP."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigIgn:", "SigCgt:"))]
     return any(mask & 1 << (signal.SIGHUP - 1) for mask in masks)
 
 
 def rename_account(file: Path) -> None:
-    """Have the account of a configuration be called otherwise, by a file in the place of the other."""
+    """Rename the account of a configuration; replace the file atomically."""
     text = file.read_text(encoding="utf-8").replace("name: test", RENAMED)
     other = file.with_suffix(".new")
     other.write_text(text, encoding="utf-8")
@@ -68,14 +68,14 @@ async def test_sighup_during_the_shutdown_has_no_effect(simulator: Simulator, tm
         ending = asyncio.create_task(exporter.end())
         while not ending.done():
             if exporter.process.returncode is None:
-                with suppress(ProcessLookupError):  # it has ended, and the loop has not heard of it yet
+                with suppress(ProcessLookupError):  # it has exited, but the event loop does not know yet
                     # Its own send_signal may take the exit code from the loop.
                     os.kill(exporter.process.pid, signal.SIGHUP)
             await asyncio.wait({ending}, timeout=0.002)
         ended = await ending
     assert ended.code == 0
     assert "Traceback" not in ended.err
-    assert "never" not in ended.err, "no task or session is left to Python"
+    assert "never" not in ended.err, "no task or session stays open"
 
 
 async def test_a_symbolic_link_changed_as_by_kubernetes_is_reloaded(simulator: Simulator, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ async def test_a_symbolic_link_changed_as_by_kubernetes_is_reloaded(simulator: S
     async with serving(f"--config.file={tmp_path}/config.yaml", *flags) as exporter:
         await exporter.until_ready()
         (tmp_path / "..new").symlink_to("2")
-        os.rename(tmp_path / "..new", data)  # noqa: PTH104 - as it is done there
+        os.rename(tmp_path / "..new", data)  # noqa: PTH104 - as Kubernetes does
         await exporter.until(lambda served: served.by("mms_up", "account") == {"renamed": 1})
 
 
@@ -121,7 +121,7 @@ async def by_put(exporter: Running) -> None:
 
 
 def is_reloaded(served: Exposition) -> bool:
-    """Tell what the metrics tell of the last attempt."""
+    """Return whether the metrics report a successful last reload."""
     return served.value("mms_exporter_config_last_reload_successful") == 1
 
 
@@ -129,7 +129,7 @@ def is_reloaded(served: Exposition) -> bool:
 async def test_an_invalid_web_configuration_keeps_the_previous_configuration(
     simulator: Simulator, tmp_path: Path, reload: Callable[[Running], Awaitable[None]]
 ) -> None:
-    """Both or neither: also when it is mended, nothing of the other one happens before the next reload."""
+    # A fixed web configuration applies no pending change of the configuration before the next reload.
     file, web = write_config(tmp_path, simulator.url), tmp_path / "web.yaml"
     web.write_text("{}", encoding="utf-8")
     flags = (f"--web.config.file={web}", "--web.enable-lifecycle")
@@ -156,7 +156,7 @@ async def test_an_invalid_web_configuration_keeps_the_previous_configuration(
 async def test_an_invalid_configuration_is_reported_with_a_valid_web_configuration(
     simulator: Simulator, tmp_path: Path, reload: Callable[[Running], Awaitable[None]]
 ) -> None:
-    """The web configuration is followed for itself, and does not hide that the other one is not applied."""
+    # A change of the web configuration must not hide that the configuration is not applied.
     file, web = write_config(tmp_path, simulator.url), tmp_path / "web.yaml"
     web.write_text("{}", encoding="utf-8")
     good = file.read_text(encoding="utf-8")

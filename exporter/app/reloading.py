@@ -70,13 +70,13 @@ class Reloader:
             await self._load_and_apply(self._web_config)
 
     def reload_soon(self) -> None:
-        """Reload in a task, unless one is scheduled; failures are logged."""
+        """Schedule a reload unless one is scheduled; log failures."""
         if not self._is_scheduled:
             self._is_scheduled = True
             self._run(self._reload_and_log(), "reload")
 
     def watch_files(self, interval_seconds: float) -> None:
-        """Check the files once per interval and reload after a change."""
+        """Check the files once per interval; reload after changes."""
         self._run(self._watch_files(interval_seconds), "watch configuration files")
 
     async def close(self) -> None:
@@ -113,7 +113,7 @@ class Reloader:
             log.info("configuration reloaded", accounts=len(config.accounts))
 
     async def _loaded(self, web_config: WebConfigWatcher) -> tuple[Config, LoadedSettings | None]:
-        """Return both configurations. Raises: ConfigError with the problems of both."""
+        # Reads both before it raises, to report the problems of both.
         web_problems: Sequence[Problem] = ()
         try:
             loaded = web_config.read()
@@ -153,7 +153,7 @@ class Reloader:
 
 @contextmanager
 def _logged() -> Iterator[None]:
-    """Log an unexpected error; an invalid configuration is logged already."""
+    # An invalid configuration is logged already.
     try:
         yield
     except ConfigError:

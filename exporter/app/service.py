@@ -53,7 +53,7 @@ class Service:
         self._is_closed = False
 
     def snapshot(self) -> Snapshot:
-        """Return the current values of every account with a refresh result."""
+        """Return the current values of all refreshed accounts."""
         refreshers = (running.refresher for running in self._accounts.values())
         return Snapshot(tuple(each.snapshot() for each in refreshers if each.has_result))
 
@@ -72,14 +72,14 @@ class Service:
 
     @property
     def awaited_accounts(self) -> list[str]:
-        """The accounts whose first refresh has not ended, or is not published."""
+        """The accounts without a published complete refresh."""
         snapshot = self.publisher.publication.snapshot
         published = {account.account for account in snapshot.accounts if account.is_complete}
         return [name for name in self._accounts if name not in published]
 
     @property
     def is_ready(self) -> bool:
-        """Whether the first refresh of every account has ended, successful or not, and is published."""
+        """Whether every account has a published refresh, successful or not."""
         return not self.awaited_accounts
 
     @property
@@ -129,13 +129,13 @@ class Service:
         return running is not None and running.settings == _settings(account, config)
 
     def set_load_status(self, **changes: Any) -> None:
-        """Update the status of the last load in the report and the metrics."""
+        """Update the status of the last load."""
         self._load = replace(self._load, **changes)
         is_current = self._load.is_current and self._load.is_web_current
         self._telemetry.note_load(self._load.at, is_current=is_current)
 
     def set_web_load_status(self, succeeded: bool) -> None:  # noqa: FBT001 - called by the watcher
-        """Update the status of the last load of the web configuration."""
+        """Update the status of the last web configuration load."""
         self.set_load_status(is_web_current=succeeded)
 
     def _start(
@@ -151,14 +151,14 @@ class Service:
         return _RunningAccount(account, _settings(account, config), client, refresher, task)
 
     def refresher(self, account: Account, config: Config) -> tuple[AccountRefresher, Client]:
-        """Return a refresher of `account` and its client; the caller closes the client."""
+        """Return a refresher and its client, which the caller closes."""
         observer = self._telemetry.account(account.name)
         client = create_client(account, observer, self._clock)
         note_change = self.publisher.note_change
         return AccountRefresher(account, config, client, observer, note_change, self._clock, self._shard), client
 
     async def close(self) -> None:
-        """Stop every task and close every client; later calls of `apply` do nothing."""
+        """Stop all tasks and clients; later `apply` calls do nothing."""
         async with self._lock:
             self._is_closed = True
             running, self._accounts = list(self._accounts.values()), {}

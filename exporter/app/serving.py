@@ -5,8 +5,8 @@ import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -55,11 +55,11 @@ async def serve(
     load: Callable[[], Config],
     service: Service,
     options: WebOptions,
-    listening: Callable[[list[str]], Awaitable[None]] | None = None,
+    on_listening: Callable[[list[str]], Awaitable[None]] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP reloads. `listening` is called with the URLs.
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads.
 
-    Further SIGTERM and SIGINT are ignored until the process exits.
+    `on_listening` is called with the URLs. Further SIGTERM and SIGINT are ignored until the process exits.
     Raises: ConfigError from the first `load` and from the web configuration file; ListenError.
     """
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
@@ -68,30 +68,39 @@ async def serve(
         config, web_config = _loaded(reloader.load, options.config_file, service.set_web_load_status)
         app = application(service, options.telemetry_path, reloader.reload if options.enable_lifecycle else None)
         add_middleware(app, web_config)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
-        await runner.setup()
-        listener = Listener(cast("web.Server", runner.server), web_config)
         try:
-            listener.open(options.sockets)
-            await listen(listener, () if options.sockets else options.addresses)
-            urls = _urls(listener, "http" if web_config.settings.context is None else "https")
-            stop = asyncio.Event()
-            stop_handlers = {signal.SIGTERM: stop.set, signal.SIGINT: stop.set}
-            signal_handlers.enter_context(_on_signals(stop_handlers, afterwards=signal.SIG_IGN))
-            await reloader.start(config, web_config)
-            if options.read_stamps is not None:
-                reloader.watch_files(options.reload_interval_seconds)
-            log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
-            if listening is not None:
-                await listening(urls)
-            async with options.supervisor.notifying(lambda: service.is_healthy):
-                await stop.wait()
-            log.info("shutdown started")
+            async with _listening(app, web_config, options) as urls:
+                stop = asyncio.Event()
+                stop_handlers = {signal.SIGTERM: stop.set, signal.SIGINT: stop.set}
+                signal_handlers.enter_context(_on_signals(stop_handlers, afterwards=signal.SIG_IGN))
+                await reloader.start(config, web_config)
+                if options.read_stamps is not None:
+                    reloader.watch_files(options.reload_interval_seconds)
+                log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
+                if on_listening is not None:
+                    await on_listening(urls)
+                async with options.supervisor.notifying(lambda: service.is_healthy):
+                    await stop.wait()
+                log.info("shutdown started")
         finally:
-            await listener.close()
-            await runner.cleanup()
             await reloader.close()
             await service.close()
+
+
+@asynccontextmanager
+async def _listening(
+    app: web.Application, web_config: WebConfigWatcher, options: WebOptions
+) -> AsyncIterator[list[str]]:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    listener = Listener(cast("web.Server", runner.server), web_config)
+    try:
+        listener.open(options.sockets)
+        await listen(listener, () if options.sockets else options.addresses)
+        yield _urls(listener, "http" if web_config.settings.context is None else "https")
+    finally:
+        await listener.close()
+        await runner.cleanup()
 
 
 def check(load: Callable[[], Config], web_file: Path | None) -> int:
@@ -144,7 +153,7 @@ def _url(scheme: str, host: str, port: int) -> str:
 def _on_signals(
     handlers: Mapping[signal.Signals, Callable[[], None]], afterwards: signal.Handlers | None = None
 ) -> Iterator[None]:
-    """Install signal handlers; on exit, restore the old ones or set `afterwards`."""
+    # Restores the previous handlers on exit, or sets `afterwards`.
     loop = asyncio.get_running_loop()
     previous = {number: signal.getsignal(number) for number in handlers}
     for number, handler in handlers.items():

@@ -25,7 +25,7 @@ PINGS_PER_TIMEOUT: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """The systemd that started this process; without one, notifications do nothing."""
+    """The systemd of this process; without one, notifications do nothing."""
 
     address: str | None = None
     """Notification socket; a leading @ means the abstract namespace. None disables notifications."""
@@ -34,7 +34,7 @@ class Supervisor:
 
     @asynccontextmanager
     async def notifying(self, is_healthy: Callable[[], bool]) -> AsyncIterator[None]:
-        """Notify systemd of start and stop, and of health in between."""
+        """Notify systemd of start, stop and health."""
         self._notify("READY=1")
         watchdog = asyncio.create_task(self._ping_watchdog(is_healthy), name="watchdog")
         try:
@@ -45,7 +45,7 @@ class Supervisor:
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """Notify systemd of the start and the end of a reload."""
+        """Notify systemd of the start and end of a reload."""
         self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
         try:
             yield

@@ -44,7 +44,7 @@ async def simulate(options: SimulatorOptions) -> None:
 
 
 async def demo(options: SimulatorOptions, web: WebOptions) -> None:
-    """Run the simulated MMS and an exporter until SIGTERM or SIGINT. Raises: ListenError."""
+    """Run simulator and exporter until SIGTERM or SIGINT. Raises: ListenError."""
     simulator = await _start_simulator(options)
 
     async def on_listening(urls: list[str]) -> None:

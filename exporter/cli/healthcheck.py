@@ -14,7 +14,7 @@ from exporter.web.addresses import ListenAddress
 
 PATH: Final = "/-/healthy"
 TIMEOUT_SECONDS: Final = 4
-"""Timeout of each socket operation; a healthy exporter answers within milliseconds."""
+"""Timeout of each socket operation; a healthy exporter responds within milliseconds."""
 _LOOPBACK: Final = {None: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not listened on
 _HEALTHY: Final = (HTTPStatus.OK, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 _DISCONNECTS: Final = (ConnectionResetError, BrokenPipeError)
@@ -23,7 +23,7 @@ _TLS_RECORDS: Final = (b"\x15", b"\x16")
 
 
 def unhealthy_reason(address: ListenAddress) -> str | None:
-    """Return why the exporter at `address` is unhealthy, None if healthy.
+    """Return why the exporter is unhealthy, None if healthy.
 
     An exporter that rejects the request without a login or a client certificate, or by its rate limit, is healthy.
     """
@@ -32,7 +32,7 @@ def unhealthy_reason(address: ListenAddress) -> str | None:
     secure = http.client.HTTPSConnection(host, address.port, timeout=TIMEOUT_SECONDS, context=_unverified_context())
     try:
         status = _status(plain)
-        if status in (None, HTTPStatus.BAD_REQUEST):  # answers of a TLS server to plain HTTP
+        if status in (None, HTTPStatus.BAD_REQUEST):  # responses of a TLS server to plain HTTP
             secure.connect()
             # A TLS 1.3 server that requires a client certificate disconnects only after the handshake.
             status = _status(secure) or HTTPStatus.FORBIDDEN
@@ -45,7 +45,7 @@ def unhealthy_reason(address: ListenAddress) -> str | None:
 
 
 def _status(connection: http.client.HTTPConnection) -> int | None:
-    """Return the HTTP status; None after a disconnect or without HTTP. Raises: OSError."""
+    # None after a disconnect or a response that is not HTTP.
     try:
         connection.request("GET", PATH)
         return connection.getresponse().status
@@ -56,7 +56,7 @@ def _status(connection: http.client.HTTPConnection) -> int | None:
 
 
 def _speaks_tls(host: str, port: int) -> bool:
-    """Return whether the server answers a ClientHello with a TLS record."""
+    # Whether the server replies to a ClientHello with a TLS record.
     client_hello = ssl.MemoryBIO()
     with contextlib.suppress(ssl.SSLWantReadError):
         _unverified_context().wrap_bio(ssl.MemoryBIO(), client_hello).do_handshake()

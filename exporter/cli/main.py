@@ -68,7 +68,7 @@ def _print_error(error: object) -> None:
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine and return its result; Ctrl-C cancels it."""
+    # Ctrl-C cancels the coroutine.
     previous = signal.getsignal(signal.SIGINT)
     with asyncio.Runner() as runner:
         runner.get_loop()
@@ -118,7 +118,7 @@ def _once(values: Mapping[str, Any]) -> int:
 
 
 def _print(content: bytes) -> bool:
-    """Write to standard output; return the success."""
+    # False after an error, which is printed.
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
@@ -160,7 +160,6 @@ def _retry(values: Mapping[str, Any]) -> int:
 
 
 async def _cancelled_by_signals(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await a coroutine; SIGTERM and SIGHUP cancel it like Ctrl-C."""
     task = asyncio.current_task()
     for number in (signal.SIGTERM, signal.SIGHUP):
         # Signals that the parent ignores, as `nohup` does, stay ignored.
@@ -229,7 +228,6 @@ _COMMANDS: Final[Mapping[str, Callable[[Mapping[str, Any]], int]]] = {
 
 
 def _config(values: Mapping[str, Any]) -> "Config":
-    """Load the configuration that the flags name. Raises: ConfigError."""
     from exporter.config.environment_proxies import with_proxies
     from exporter.config.loading import load, region_only
 
@@ -244,7 +242,6 @@ def _config(values: Mapping[str, Any]) -> "Config":
 
 
 def _shard(values: Mapping[str, Any]) -> Shard:
-    """Return the shard of this exporter. Raises: ConfigError."""
     index, total = values["shard.index"], values["shard.total"]
     if index >= total:
         raise ConfigError(Problem("--shard.index", f"expected less than --shard.total, {total}"))
@@ -272,7 +269,7 @@ def _web_file(values: Mapping[str, Any]) -> Path | None:
 
 
 def _stamps_reader(values: Mapping[str, Any]) -> "Callable[[], FileStamps] | None":
-    """Return a function that stamps the configuration files, None without auto-reload. Raises: ConfigError."""
+    # None without auto-reload.
     from exporter.config.file_changes import config_files, stamps_of
 
     if not values.get("config.auto-reload"):

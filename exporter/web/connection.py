@@ -41,7 +41,7 @@ class Connection(web.RequestHandler):
     __slots__ = ("_limits", "_on_lost", "deadline", "is_responding", "since")
 
     def __init__(self, server: web.Server, limits: ConnectionLimits, on_lost: Callable[["Connection"], None]) -> None:
-        """Wait for the first request; `on_lost` is called when the connection is closed."""
+        """Wait for a request; `on_lost` is called after the close."""
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -61,7 +61,7 @@ class Connection(web.RequestHandler):
         self.deadline = self.since + seconds
 
     def start_response(self) -> None:
-        """Start the response deadline: the head of a request is complete."""
+        """Start the response deadline after the head of a request."""
         self._set_deadline(self._limits.response_seconds, is_responding=True)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -85,7 +85,7 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send a response and wait until the kernel accepted all of it."""
+        """Send a response; wait until the kernel accepted it."""
         if request.version not in HTTP_VERSIONS:  # aiohttp would respond in the same version
             await request.writer.write_headers("HTTP/1.1 505 HTTP Version Not Supported", _error(505).headers)
             await request.writer.write_eof()
@@ -104,7 +104,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - it quotes the request
     ) -> web.StreamResponse:
-        """Return the response to a malformed request or an unexpected error."""
+        """Return the response to an invalid request or unexpected error."""
         if isinstance(exc, HttpProcessingError | web.RequestPayloadError | ConnectionError):
             log.debug("request failed", status=int(status), reason=type(exc).__name__)
         else:

@@ -28,7 +28,7 @@ class RenderedDocument:
 
 
 class CachedDocument:
-    """The document that `render` makes, cached until the status input changes."""
+    """A rendered document, cached until the status input changes."""
 
     def __init__(self, status_input: Callable[[], StatusInput], render: Callable[[StatusReport], bytes]) -> None:
         self._status_input = status_input

@@ -126,7 +126,6 @@ def _takes_gzip(request: web.Request) -> bool:
 
 
 def _document(request: web.Request, headers: dict[str, str], document: RenderedDocument) -> web.Response:
-    """Return a document, or 304 if the ETag matches."""
     headers |= {"cache-control": "private, no-cache", "vary": "accept-encoding"}
     headers["etag"] = f'W/"{document.tag}"'
     if any(tag.value in ("*", document.tag) for tag in request.if_none_match or ()):
@@ -138,7 +137,7 @@ def _document(request: web.Request, headers: dict[str, str], document: RenderedD
 
 
 class SharedPayload(Payload):
-    """A body shared by all clients and written in chunks, without a copy for each."""
+    """A body shared by all clients, written in chunks without copies."""
 
     def __init__(self, *pieces: bytes) -> None:
         super().__init__(pieces)
@@ -155,7 +154,6 @@ class SharedPayload(Payload):
 
 
 def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes | memoryview]:
-    """Split large pieces and join small ones."""
     joined, size, limit = list[memoryview](), 0, FIRST_CHUNK_BYTES
     for piece in pieces:
         view = memoryview(piece)

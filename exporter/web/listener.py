@@ -104,7 +104,7 @@ class Listener:
             raise
 
     def _close_longest_idle(self) -> bool:
-        """Close the longest idle connection, or a slow reader; False if there is none."""
+        # Slow readers count as idle after head_seconds.
         overdue = asyncio.get_running_loop().time() - self._limits.head_seconds
         closable = [each for each in self._connections if not each.is_responding or each.since < overdue]
         if closable:

@@ -26,7 +26,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9!$%&'()*+,\-.:;=\[\]_~]*", re.ASCII)
 
 
 def add_middleware(app: web.Application, web_config: WebConfigWatcher) -> None:
-    """Apply the web configuration to every request and response of `app`."""
+    """Apply the web configuration to all requests and responses."""
 
     async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
         add_configured_headers(response.headers, web_config.settings.config.http_server_config.headers)
@@ -64,7 +64,7 @@ def _has_valid_host(request: web.Request) -> bool:
 
 
 async def _login_error(request: web.Request, config: WebConfig, auth: BasicAuth) -> web.Response | None:
-    """Return the response to a request without a valid login, otherwise None."""
+    # None if the request needs no login or has a valid one.
     # The router uses the same path: a path with %2F is a different one.
     if not config.basic_auth_users or request.rel_url.path_safe in config.auth_excluded_paths:
         return None
@@ -82,7 +82,9 @@ def _error(status: HTTPStatus, headers: dict[str, str]) -> web.Response:
 
 
 class _RateLimiter:
-    """A token bucket for the current rate limit; a changed limit starts with a full bucket."""
+    """A token bucket for the current rate limit."""
+
+    # A changed limit starts with a full bucket.
 
     def __init__(self) -> None:
         self._limit = RateLimit()

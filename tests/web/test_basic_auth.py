@@ -1,4 +1,4 @@
-"""Basic auth: who is accepted, what a check costs, and how many wait for one."""
+"""Basic auth: accepted logins, hashing cost, and the limit of pending logins."""
 
 import asyncio
 import threading
@@ -24,11 +24,11 @@ from tests.harness import eventually
 from tests.web.http_fixture import basic
 
 CHEAP = Secret("$2y$05$rpuXrTplECsQ5ePBWc82peXm.9oqZajLTN9IShHh/ThbSxNiBQP3K")
-"""Of dave123."""
+"""Hash of dave123."""
 DEAR = Secret("$2b$11$Fv7Hb38LB5dHskQ3wIqa3uz8BgxT43rVN9fyKbelntD3QbrhZ/9PK")
-"""Of dave."""
+"""Hash of dave."""
 LONG = Secret("$2b$05$fv5I88WxOqmUXrIGCgp2LO5gc5mLyORaDOZR08pbLn50/tywTXc7K")
-"""Of 72 times x."""
+"""Hash of x repeated 72 times."""
 NO_SALT = "$2y$04$" + "9" * 53
 """The characters of a hash, with an invalid salt."""
 LETTERS = st.text("./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", min_size=53, max_size=53)
@@ -36,7 +36,7 @@ RIGHT = Login(b"dave", b"dave123")
 
 
 class Hashing:
-    """Counts what bcrypt does, and holds it until it may end."""
+    """Records the calls of bcrypt and delays them until `may_end` is set."""
 
     def __init__(self) -> None:
         self.passwords: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Clients that are slow, silent or too many: each ends within a limit, and scrapers are served."""
+"""Limits of slow, silent and excess clients; scrapers are still served."""
 
 import asyncio
 import socket
@@ -40,7 +40,7 @@ def tls(request: pytest.FixtureRequest, certificates: Certificates) -> Certifica
 async def large_server(
     tls: Certificates | None, limits: ConnectionLimits
 ) -> AsyncIterator[tuple[RunningServer, Visit]]:
-    """Provide a server with a large answer at /large, of which the kernel buffers little, and what connects to it."""
+    """Provide a server with a large response at /large, small kernel buffers, and a function that connects."""
 
     async def large(request: web.Request) -> web.Response:
         transport = cast("asyncio.Transport", request.transport)
@@ -56,7 +56,7 @@ async def large_server(
         async def visit(
             sent: bytes = b"", *, handshake: bool = True
         ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-            """Connect and send, and read no more than a few kB until told to."""
+            """Connect and send; the streams buffer a few kB only."""
             connection = socket.socket()
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BYTES)
             connection.setblocking(False)
@@ -172,7 +172,7 @@ async def test_a_response_that_is_being_read_is_not_aborted_for_new_connections(
 
 
 async def test_connections_that_read_nothing_are_closed_for_new_ones(tls: Certificates | None) -> None:
-    """Not at once: they may be scrapers."""
+    # Only after a delay: they may be slow scrapers.
     context = tls.client_context() if tls else None
     async with large_server(tls, ConnectionLimits(head_seconds=1, connections=2)) as (ours, visit):
         for _ in range(2):
@@ -180,7 +180,7 @@ async def test_connections_that_read_nothing_are_closed_for_new_ones(tls: Certif
         await eventually(lambda: ours.server.requests_count == 2)
         assert await ask(ours.port, context) == REFUSED
         async with asyncio.timeout(30):
-            while await ask(ours.port, context) != 200:  # noqa: ASYNC110 - a client sees its answer only
+            while await ask(ours.port, context) != 200:  # noqa: ASYNC110 - a client sees only its response
                 await asyncio.sleep(0.05)
 
 
@@ -232,6 +232,6 @@ async def test_200_scrapers_are_served_next_to_2000_silent_and_slow_connections(
 
 
 def memory_of(process: int) -> int:
-    """Return the largest resident memory that a process had, in bytes."""
+    """Return the peak resident memory of a process in bytes."""
     lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

@@ -1,4 +1,4 @@
-"""Figures and names in words: exact, and nothing hidden in them."""
+"""Numbers, durations, sizes and names as text of the page."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The paths, over real sockets: what they answer, and that they answer from what is ready."""
+"""The responses of all paths, over real sockets, without calls to MMS."""
 
 import asyncio
 import gzip
@@ -174,7 +174,7 @@ async def test_a_reload_that_changes_the_concurrency_keeps_the_values(simulator:
 
 
 async def test_an_account_can_be_stopped_in_any_loop_iteration(simulator: Simulator) -> None:
-    """Also at the one at which its refresh ends by itself."""
+    # Including the iteration in which its refresh ends.
     for turns in range(60):
         service = Service(Telemetry())
         await service.apply(config_on(simulator.url, refresh={"interval": "1s"}))

@@ -1,4 +1,4 @@
-"""HTTP details, with raw sockets: what Go's server and promhttp answer, the exporter answers too."""
+"""HTTP details over raw sockets: the exporter responds like Go's server and promhttp."""
 
 import gzip
 import ssl
@@ -22,7 +22,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 @pytest.fixture
 async def server(simulator: Simulator) -> AsyncIterator[RunningServer]:
-    """Provide a server that has refreshed once."""
+    """Provide a server after its first refresh."""
     service = Service(Telemetry())
     await service.apply(config_on(simulator.url))
     await eventually(lambda: service.is_ready)
@@ -32,7 +32,7 @@ async def server(simulator: Simulator) -> AsyncIterator[RunningServer]:
 
 
 async def get(server: RunningServer, path: str, *headers: str, version: str = "1.1") -> tuple[str, bytes]:
-    """Return the head and the body of an answer."""
+    """Return the head and the body of a response."""
     lines = (f"GET {path} HTTP/{version}", "Connection: close", *headers, "", "")
     head, _, body = (await server.send("\r\n".join(lines).encode())).partition(b"\r\n\r\n")
     return head.decode(), body

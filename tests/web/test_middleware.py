@@ -1,4 +1,4 @@
-"""What every request passes and every answer carries, over real sockets."""
+"""Checks of every request and headers of every response, over real sockets."""
 
 import logging
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from exporter.web.security.security_headers import DEFAULTS
 from tests.web.http_fixture import basic, running_server
 
 DAVE = "$2y$05$rpuXrTplECsQ5ePBWc82peXm.9oqZajLTN9IShHh/ThbSxNiBQP3K"
-"""Of dave123."""
+"""Hash of dave123."""
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
@@ -149,7 +149,7 @@ async def test_every_method_needs_a_login(tmp_path: Path, method: str) -> None:
 
 
 async def test_the_first_of_two_logins_in_a_request_counts(tmp_path: Path) -> None:
-    """As in the toolkit, so that what stands before both sees what is judged."""
+    # As in the toolkit, so that a proxy in front checks the same login.
     logins = "\r\n".join(f"Authorization: {basic('dave', password)}" for password in ("wrong", "dave123"))
     request = (GET % b"/metrics").replace(b"Host", logins.encode() + b"\r\nHost")
     async with running_server(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:

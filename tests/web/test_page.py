@@ -1,4 +1,4 @@
-"""The page and the JSON over HTTP: fresh, guarded, escaped, and made no more often than needed."""
+"""The page and the JSON over HTTP: caching, security headers and escaping."""
 
 import asyncio
 import base64
@@ -43,7 +43,7 @@ HOSTILE = (
 
 
 def status_input(*names: str, publication: int = 1) -> StatusInput:
-    """Return the status_input of one account with data sources of these names, everything in them named so too."""
+    """Return the status input of an account with data sources whose texts are `names`."""
     sources = []
     for number, name in enumerate(names):
         made = source(number)
@@ -59,7 +59,7 @@ def status_input(*names: str, publication: int = 1) -> StatusInput:
 
 
 class Tags(HTMLParser):
-    """The tags and attributes of a page, as a browser would take it apart."""
+    """The tags and attributes of a page, parsed like a browser."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Tags(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
+        """Record a tag."""
         self.tags.append(tag)
         self.attributes |= {name for name, _ in attrs}
 
@@ -193,7 +193,7 @@ async def test_a_failed_reload_is_shown_at_once(http: ClientSession, service: Se
 
 
 async def test_neither_shows_a_secret(http: ClientSession, service: Service, simulator: Simulator) -> None:
-    """Of the account, of the `config` of its sources, or of what MMS writes of an error."""
+    # Neither of the account, nor of the `config` of its sources, nor of an error of MMS.
     simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", message=f"password {CANARY}"))
     await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
     await eventually(lambda: any(item.message for item in build_report(service.status_input()).attention))
@@ -207,13 +207,13 @@ async def test_neither_shows_a_secret(http: ClientSession, service: Service, sim
 
 @pytest.fixture
 def made() -> list[StatusReport]:
-    """Provide the reports that a document was made of."""
+    """Provide the reports that were rendered."""
     return []
 
 
 @pytest.fixture
 def rendering(made: list[StatusReport]) -> Callable[[StatusReport], bytes]:
-    """Provide what makes documents."""
+    """Provide a render function that records its reports."""
 
     def render(report: StatusReport) -> bytes:
         made.append(report)

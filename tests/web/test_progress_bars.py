@@ -1,4 +1,4 @@
-"""Progress counts as the recording rules do: over tables and partitions, with failures in the denominator."""
+"""Progress is computed like the recording rules, with failures in the total."""
 
 import pytest
 
@@ -11,7 +11,7 @@ ROW |= {"partitionNum": 100, "partitionsDoneNum": 40, "partitionsDoingNum": 5, "
 
 
 def row(**fields: int | None) -> DataSource:
-    """Return a data source with these counters in place of those of ROW."""
+    """Return a data source with the counters of ROW, changed by `fields`."""
     names = {name: "".join(f"_{each.lower()}" if each.isupper() else each for each in name) for name in ROW}
     return DataSource(id=1, **{names[name]: value for name, value in {**ROW, **fields}.items()})  # type: ignore[arg-type]  # counters, by name
 

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the program with a client certificate and a password, while both certificates change."""
+"""A real Prometheus scrapes with a client certificate and a login during rotations."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ ROTATIONS = 15
 
 @asynccontextmanager
 async def scraped(certificates: Certificates, simulator: Simulator) -> AsyncIterator[tuple[Running, str, Path]]:
-    """Provide the program, the URL of the Prometheus that scrapes it, and that Prometheus' log."""
+    """Provide the exporter, the URL of the scraping Prometheus, and the log of Prometheus."""
     folder = certificates.folder
     issue_scraper(certificates)
     certificates.authority.cert_pem.write_to_path(str(folder / "ca.pem"))
@@ -48,7 +48,7 @@ async def scraped(certificates: Certificates, simulator: Simulator) -> AsyncIter
 
 
 def issue_scraper(certificates: Certificates) -> None:
-    """Write a new certificate of the scraper, with its key, in one go."""
+    """Replace the certificate and key of the scraper."""
     certificates.issue("prometheus", "prometheus")
     both = certificates.folder / "both.new"
     both.write_bytes(b"".join((certificates.folder / f"prometheus.{part}").read_bytes() for part in ("pem", "key")))
@@ -58,7 +58,7 @@ def issue_scraper(certificates: Certificates) -> None:
 async def until(url: str, expression: str) -> None:
     """Wait until a query has a result."""
     async with asyncio.timeout(20):
-        while not await query(url, expression):  # noqa: ASYNC110 - the other process sets no event of ours
+        while not await query(url, expression):  # noqa: ASYNC110 - another process cannot set an event
             await asyncio.sleep(0.1)
 
 

@@ -1,4 +1,4 @@
-"""The page and the JSON have at most 8 MB, whatever names hold; what is left out is counted."""
+"""The page and the JSON have at most 8 MB with any names; omitted rows are counted."""
 
 import re
 from functools import partial
@@ -62,7 +62,7 @@ def named(number: int, name: str) -> SourceSnapshot:
 
 
 def full(name: str) -> AccountSnapshot:
-    """Return as much as is ever shown, with every text `name`."""
+    """Return a report input at its limits, with every text `name`."""
     own = SourceName("account", 1, name)
     tables = tuple(TableStats(own, each, name, name, name, 1, 2, 3, 6, 10, 20, 1.7e9) for each in range(500))
     partitions = tuple(PartitionStats(own, each, name, name, name, name, 1, 1, 1.7e9) for each in range(500))
@@ -73,7 +73,7 @@ def full(name: str) -> AccountSnapshot:
 
 
 async def made(account: AccountSnapshot) -> tuple[bytes, str]:
-    """Return the JSON and the page of one account, as they are served."""
+    """Return the served JSON and page of one account."""
     status_input = StatusInput(Snapshot((account,)), 1, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ())
     json = await CachedDocument(lambda: status_input, msgspec.json.encode).current()
     html = await CachedDocument(lambda: status_input, partial(page, telemetry_path="/metrics")).current()
@@ -81,7 +81,7 @@ async def made(account: AccountSnapshot) -> tuple[bytes, str]:
 
 
 def keys_in(html: str) -> list[str]:
-    """Return the data sources that a page shows."""
+    """Return the row keys of the data sources on a page."""
     return re.findall(r'data-key="account/(\d+)"', html)
 
 
@@ -97,7 +97,7 @@ async def test_2000_sources_with_hostile_names_fit_into_8_mb(name: str) -> None:
 
 
 def check_omitted(report: StatusReport) -> None:
-    """Check that there is some of every kind, and that the rest is counted."""
+    """Assert that each list has rows and counts the omitted ones."""
     assert 0 < len(report.sources) == DEFAULT_LIMITS.sources - report.sources_omitted < DEFAULT_LIMITS.sources
     assert all(each.jobs and each.jobs.listed for each in report.sources)
     for each in report.sources:
@@ -132,7 +132,7 @@ async def test_sources_that_need_attention_take_precedence_in_a_large_report() -
 
 
 def quiet(each: SourceSnapshot) -> SourceSnapshot:
-    """Return a data source in which nothing failed."""
+    """Return a data source without failures."""
     assert each.figures is not None
     row = msgspec.structs.replace(each.figures.row, tables_failed_num=0, partitions_failed_num=0)
     return msgspec.structs.replace(each, figures=msgspec.structs.replace(each.figures, row=row), failures=None)

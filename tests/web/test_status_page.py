@@ -1,4 +1,4 @@
-"""The status page as people have it: in a real browser, with and without script, in the light and in the dark."""
+"""The status page in a real browser, with and without script, light and dark."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -33,14 +33,14 @@ THOUSAND = [made(number, tables_done_num=number, partitions_done_num=0) for numb
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """Provide one browser for all."""
+    """Provide one browser for all tests."""
     async with chromium() as running:
         yield running
 
 
 @pytest.fixture
 def stage() -> Stage:
-    """Provide a service that tells what a test has it tell."""
+    """Provide a service with a status input set by the test."""
     return Stage()
 
 
@@ -251,7 +251,7 @@ async def test_axe_finds_no_accessibility_violations(
 
 
 def named_partitions(service: Service) -> int:
-    """Return how many failed partitions a service would name now."""
+    """Return the number of failed partitions in the current report."""
     failures = (source.failed_partitions for source in build_report(service.status_input()).sources)
     return sum(len(each.named) for each in failures if each is not None)
 

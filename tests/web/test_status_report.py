@@ -1,4 +1,4 @@
-"""The report: exactly what the snapshot says, bounded in every dimension, as its schema documents."""
+"""The report has the values of the snapshot, within its limits and schema."""
 
 import gc
 import json
@@ -53,23 +53,23 @@ def report_on(held: Snapshot, load: Load = LOADED) -> StatusReport:
 
 
 def each_of(service: Service) -> dict[int, SourceStatus]:
-    """Return the data sources as a service would tell them now, by id."""
+    """Return the data sources of the current report by ID."""
     return {source.id: source for source in build_report(service.status_input()).sources}
 
 
 def named_of(source: SourceStatus) -> int | None:
-    """Return how many partitions of a source are known to have failed, and listed; None where that is not known."""
+    """Return the total and the listed failed partitions of a source; None if unknown."""
     return source.failed_partitions.total if source.failed_partitions else None
 
 
 def account_of(*sources: SourceSnapshot, troubles: tuple[RefreshError, ...] = ()) -> Snapshot:
-    """Return one account with these data sources, and its listing in these troubles."""
+    """Return an account with data sources and errors of its listing."""
     listing = CollectorSnapshot("account", "datasources", not troubles, 0.5, 1.7e9, troubles, len(troubles))
     return Snapshot((AccountSnapshot("account", up=not troubles, collectors=(listing,), sources=sources),))
 
 
 def with_failures(number: int, count: int) -> SourceSnapshot:
-    """Return a data source of which so many tables and partitions are known to have failed."""
+    """Return a data source with failed tables and partitions."""
     made = source(number)
     failed = tuple(FailedUnit("db", f"t{index}", None, "p", "s", f"t{index}") for index in range(count))
     return msgspec.structs.replace(
@@ -78,12 +78,12 @@ def with_failures(number: int, count: int) -> SourceSnapshot:
 
 
 def titles(report: StatusReport) -> list[str]:
-    """Return what needs attention, without its severity."""
+    """Return the titles and messages of the attention items."""
     return [item.title for item in report.attention]
 
 
 async def answer(http: ClientSession) -> Any:  # noqa: ANN401 - JSON
-    """Return what /api/v1/status says, which is as its schema documents."""
+    """Return the response of /api/v1/status, validated by its schema."""
     async with http.get("/api/v1/status", headers={"accept-encoding": "identity"}) as response:
         assert response.status == 200
         said = await response.json()
@@ -200,7 +200,7 @@ def test_sources_that_need_attention_take_precedence() -> None:
 
 
 def quiet(each: SourceSnapshot) -> SourceSnapshot:
-    """Return a data source in which nothing failed."""
+    """Return a data source without failures."""
     assert each.figures is not None
     row = msgspec.structs.replace(each.figures.row, tables_failed_num=0, partitions_failed_num=0)
     return msgspec.structs.replace(each, figures=msgspec.structs.replace(each.figures, row=row), jobs=None)

@@ -1,6 +1,6 @@
-"""The same web configuration files give the same outcomes as with Prometheus' exporter-toolkit.
+"""Web configuration files have the same outcomes as with the exporter-toolkit of Prometheus.
 
-Where a Prometheus is, it is asked too; options newer than that Prometheus are held to the toolkit's documentation only.
+A real Prometheus runs them too; options newer than that Prometheus are compared with the documentation only.
 """
 
 import asyncio
@@ -90,11 +90,11 @@ async def outcomes(
 
 @asynccontextmanager
 async def prometheus_with(web_config: Path) -> AsyncIterator[int]:
-    """Provide the port of a Prometheus behind a web configuration."""
+    """Provide the port of a Prometheus with a web configuration."""
     process, port = await started_prometheus(web_config)
     try:
         async with asyncio.timeout(30):
-            while not await is_open(port):  # noqa: ASYNC110 - the other process sets no event of ours
+            while not await is_open(port):  # noqa: ASYNC110 - another process cannot set an event
                 await asyncio.sleep(0.05)
         yield port
     finally:
@@ -103,7 +103,7 @@ async def prometheus_with(web_config: Path) -> AsyncIterator[int]:
 
 
 async def started_prometheus(web_config: Path) -> tuple[asyncio.subprocess.Process, int]:
-    """Start a Prometheus behind a web configuration, and return the port on which it will listen."""
+    """Start a Prometheus with a web configuration; return it and its port."""
     folder = web_config.parent
     (folder / "prometheus.yml").write_text("{}\n", encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -121,7 +121,7 @@ async def started_prometheus(web_config: Path) -> tuple[asyncio.subprocess.Proce
 
 
 async def is_open(port: int) -> bool:
-    """Tell whether something listens on a port."""
+    """Return whether a server listens on a port."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:

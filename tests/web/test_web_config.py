@@ -1,4 +1,4 @@
-"""The web configuration file: what is accepted, and what exactly is said of what is not."""
+"""Validation of the web configuration file, with exact messages."""
 
 import json
 import os
@@ -64,7 +64,7 @@ RAW = st.fixed_dictionaries(
 
 
 def problems_of(load: Callable[[], object]) -> str:
-    """Return what is said of a configuration; "" where it is accepted."""
+    """Return the problems of a configuration; "" if it is valid."""
     try:
         load()
     except ConfigError as error:
@@ -164,7 +164,7 @@ def test_the_example_of_the_documentation_is_accepted_by_the_loader_and_the_sche
 
 @pytest.mark.parametrize("page", SHOWING_USERS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_example_has_a_valid_hash(page: Path) -> None:
-    """The placeholder is refused, so that who copies the example makes a hash."""
+    # The placeholder is invalid, so that a copied example needs its own hash.
     users = re.findall(r"basic_auth_users:\n\s+(\w+): (.*)", page.read_text(encoding="utf-8"))
     assert users == [("prometheus", PLACEHOLDER)]
     with pytest.raises(ConfigError, match="expected a bcrypt hash, such as from: htpasswd"):
@@ -172,7 +172,7 @@ def test_no_example_has_a_valid_hash(page: Path) -> None:
 
 
 def test_the_python_command_of_the_documentation_hashes_a_password() -> None:
-    """Without a terminal it reads the password from its input."""
+    # Without a terminal, the command reads the password from standard input.
     (command,) = [each for each in commands(PAGE) if "bcrypt" in each]
     words = shlex.split(command.replace(".venv/bin/python", sys.executable))
     asked = subprocess.run(words, input="dave123\n", capture_output=True, text=True, check=True, start_new_session=True)  # noqa: S603 - the document's own

@@ -22,7 +22,7 @@ WITH_CLIENTS = TLS.replace("}", ", client_auth_type: RequireAndVerifyClientCert,
 
 
 def replaced(file: Path, text: str) -> None:
-    """Put another file in the place of one, at rest from the start: as tools that rename do."""
+    """Replace a file by renaming an older one."""
     other = file.with_suffix(".new")
     other.write_text(text, encoding="utf-8")
     os.utime(other, (1e9, 1e9))
@@ -30,7 +30,7 @@ def replaced(file: Path, text: str) -> None:
 
 
 async def serial(port: int, certificates: Certificates) -> int:
-    """Return the serial number of the certificate that a new connection gets."""
+    """Return the serial number of the certificate on a new connection."""
     _, writer = await asyncio.open_connection("localhost", port, ssl=certificates.client_context())
     certificate = writer.get_extra_info("peercert")
     writer.transport.abort()
@@ -70,7 +70,7 @@ async def test_an_invalid_file_changes_nothing_and_is_logged_once(tmp_path: Path
 
 @pytest.mark.parametrize("text", ["", " \n\n", "# Users of this exporter\n"])
 async def test_an_emptied_file_keeps_the_users(tmp_path: Path, text: str) -> None:
-    """Who writes a file may be cut short; who means it writes {}."""
+    # An empty file may be truncated; `{}` removes all users.
     file = written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")
     async with running_server(file) as ours:
         with capture_logs() as logs:
@@ -137,7 +137,7 @@ async def test_a_missing_file_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_be_half_written_is_not_read(tmp_path: Path) -> None:
-    """A moment before, it is empty, and nobody would need a password."""
+    # A file being written is empty at first and would disable logins.
     file = written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")
     web_config = WebConfigWatcher(file)
     file.write_text("", encoding="utf-8")
@@ -171,7 +171,7 @@ async def test_missing_http2_support_is_logged_at_debug(certificates: Certificat
 
 
 async def test_a_changed_symbolic_link_is_detected(tmp_path: Path) -> None:
-    """As Kubernetes changes what it mounts."""
+    # Kubernetes updates a mounted volume this way.
     for name, user in (("first", "dave"), ("second", "carol")):
         (tmp_path / name).mkdir()
         file = written(tmp_path / name, f"basic_auth_users: {{{user}: {DAVE}}}\n")
@@ -260,7 +260,7 @@ def test_a_key_of_another_certificate_is_rejected(certificates: Certificates) ->
 
 
 def problems_in(certificates: Certificates, text: str) -> list[str]:
-    """Return what is said of a web configuration file that holds `text`."""
+    """Return the problems of a web configuration file with `text`."""
     with pytest.raises(ConfigError) as caught:
         WebConfigWatcher(file := written(certificates.folder, text))
     return [str(problem).removeprefix(f"{file}: ") for problem in caught.value.problems]

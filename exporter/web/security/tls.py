@@ -96,7 +96,7 @@ def _set_versions(context: ssl.SSLContext, section: TlsServer) -> None:
 
 
 def _pair_problems(section: TlsServer, certificate: bytes, key: bytes) -> Iterator[Problem]:
-    """Yield known reasons why OpenSSL rejected a pair."""
+    # OpenSSL reports only a generic reason.
     if _CERTIFICATE_MARK not in certificate:
         yield Problem(f"{_SECTION}.{'cert_file' if section.cert_file else 'cert'}", "contains no PEM certificate")
     where = f"{_SECTION}.{'key_file' if section.key_file else 'key'}"
@@ -142,7 +142,6 @@ def _load_clients(context: _Context, section: TlsServer, folder: Path) -> Iterat
 
 @contextlib.contextmanager
 def _memory_file(content: bytes) -> Iterator[str]:
-    """Provide the path of an in-memory file with `content`."""
     # `ssl` reads certificates from files only; an inline key must not be written to disk.
     handle = os.memfd_create("pem")
     try:

@@ -211,7 +211,6 @@ class WebConfig(Section, frozen=True, kw_only=True):
 
 
 def _user_error(user: str, hashed: str) -> str:
-    """Return why `user` cannot log in; "" if the user can."""
     if not (found := _HASH.fullmatch(hashed)):
         return "expected a bcrypt hash, such as from: htpasswd -nBC 10 NAME"
     if int(found[1]) > MAX_COST:

@@ -45,7 +45,7 @@ class WebConfigWatcher:
     """Holds the current settings."""
 
     def __init__(self, path: Path | None, on_load: Callable[[bool], None] = lambda _: None) -> None:
-        """Read `path`, if any. `on_load` is called after each reload with its success. Raises: ConfigError."""
+        """Load `path`; `on_load` receives the success of reloads. Raises: ConfigError."""
         self._path = path
         self._on_load = on_load
         self._stamps: FileStamps = {}
@@ -57,14 +57,14 @@ class WebConfigWatcher:
             log.debug("HTTP/2 is not supported; HTTP/1.1 is served")
 
     def reload_if_changed(self) -> None:
-        """Reload if a file changed and none may be half written."""
+        """Reload after a change, unless files may be half written."""
         # Certificate and key are written one after the other: reload only when the newest file has settled.
         if self._stamps != stamps_of(self._stamps) and not unsettled_seconds(self._stamps):
             with contextlib.suppress(ConfigError):
                 self.apply(self.read())
 
     async def current(self) -> Settings:
-        """Return the current settings; wait until no file is half written."""
+        """Return the current settings; wait for half-written files."""
         if (seconds := unsettled_seconds(self._stamps)) > 0:
             await asyncio.sleep(seconds)
         self.reload_if_changed()
@@ -97,7 +97,6 @@ class WebConfigWatcher:
             self._on_load(True)
 
     def _check_change(self, loaded: LoadedSettings) -> None:
-        """Check that loaded settings may replace the current ones. Raises: ConfigError."""
         if (loaded.settings.context is None) != (self.settings.context is None):
             message = "TLS can be turned on and off by a restart only"
             raise ConfigError(Problem(f"{self._path}: tls_server_config", message))

@@ -34,7 +34,7 @@ class SourceRule:
 
 
 def _of_row(count: Callable[[DataSource], int | bool | None]) -> Callable[[SourceSnapshot], int | bool | None]:
-    """Apply `count` to the row of a data source unless it is stale."""
+    # A stale data source has no row.
     return lambda source: count(source.figures.row) if source.figures is not None else None
 
 

@@ -28,7 +28,7 @@ def shortened(text: str | None) -> str:
 
 
 def tooltip(text: str | None) -> str | None:
-    """Return the full name if `shortened` truncates it; None if too long."""
+    """Return the full name of a shortened one, otherwise None."""
     full = printable_text(text)
     is_shown = len(full) > MAX_CHARACTERS and len(escape(full).encode()) <= MAX_TITLE_BYTES
     return full if is_shown else None

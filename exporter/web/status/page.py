@@ -52,7 +52,7 @@ class Segment:
 
 
 def segments(progress: Progress) -> tuple[Segment, Segment]:
-    """Return the segments of objects in progress and of failed objects."""
+    """Return the segments of doing and failed objects."""
     # Objects in progress follow those that are done; failed objects stand at the end of the bar.
     done = BAR_UNITS * progress.done // progress.total
     doing, failed = (
@@ -141,7 +141,6 @@ def page(report: StatusReport, telemetry_path: str) -> bytes:
 
 
 def _rows(report: StatusReport) -> dict[str, Any]:
-    """Return the rows of the tables over all data sources, with omitted counts."""
     summary = report.summary
     jobs = [(source, job) for source in report.sources if source.jobs for job in source.jobs.listed]
     jobs.sort(key=lambda each: each[1].status == "FAILED")
@@ -169,7 +168,7 @@ def _failed_objects(source: SourceStatus) -> Iterator[FailedStatus]:
 def _with_keys(
     failures: Iterable[tuple[SourceStatus, FailedStatus]],
 ) -> Iterator[tuple[str, SourceStatus, FailedStatus]]:
-    """Add a unique row key, by which the script recognizes the row."""
+    # The script recognizes rows by their keys.
     counts: Counter[str] = Counter()
     for source, failed in failures:
         names = blake2b(msgspec.json.encode(failed), digest_size=8).hexdigest()

@@ -26,7 +26,7 @@ _LISTED: Final = (*UNFINISHED_JOB_STATUSES, "FAILED")
 
 
 def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> source_schema.SourceStatus:
-    """Return a data source with limited jobs, failed tables and failed partitions."""
+    """Return a data source with limited jobs and failures."""
     name = source.name
     figures = source.figures or SourceStats(name, DataSource(id=name.source_id), None, None)
     failures = source.failures or FailuresStats(name, None, None)

@@ -22,7 +22,9 @@ from exporter.web.status.watch_status import partition_status, table_status
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Maximum rows of a report; each owner of jobs, failures or errors keeps at least one."""
+    """Maximum rows of a report."""
+
+    # Each data source keeps at least one job and failure, each collector one error.
 
     sources: int
     jobs: int
@@ -111,7 +113,6 @@ def _shard(shard: Shard) -> report.ShardStatus | None:
 
 
 def _listed(sources: Sequence[SourceSnapshot], limit: int) -> list[SourceSnapshot]:
-    """Return up to `limit` sources, sorted by account and name."""
     if len(sources) > limit:  # those that need attention take precedence
         sources = sorted(sources, key=lambda source: not needs_attention(source))[:limit]
     return sorted(sources, key=lambda source: (source.name.account, source.name.source, source.name.source_id))
@@ -178,5 +179,5 @@ def _sources(listed: Sequence[SourceSnapshot], limits: Limits) -> tuple[source_s
 
 
 def _share(total: int, per_owner: int, have_any: Iterable[bool]) -> int:
-    """Return the rows of each owner, so that all have `total`, or one each."""
+    # All owners together have at most `total` rows, but at least one each.
     return max(1, min(per_owner, total // max(1, sum(have_any))))

@@ -11,7 +11,7 @@ MAX_BYTES: Final = 512
 
 
 def truncated(text: str) -> str:
-    """Return a text of at most MAX_BYTES, with an ellipsis if truncated."""
+    """Return a text, truncated to MAX_BYTES and an ellipsis."""
     text = text[: MAX_BYTES + 1].encode("utf-8", "backslashreplace").decode()
     if _size(text) <= MAX_BYTES:
         return text
@@ -29,15 +29,15 @@ def optional_text(text: str | None) -> str | None:
 
 
 def upper_case(text: str | None) -> str | None:
-    """Return an MMS status or type in upper case; None for None."""
+    """Return an MMS status in upper case; None for None."""
     return None if text is None else truncated(text.upper())
 
 
 def utc_time(at: float) -> datetime:
-    """Return a Unix time as a UTC time in whole seconds."""
+    """Convert a Unix time to UTC, in whole seconds."""
     return datetime.fromtimestamp(int(at), UTC)
 
 
 def optional_time(at: float | None) -> datetime | None:
-    """Return a Unix time as a UTC time; None for None."""
+    """Convert a Unix time to UTC; None for None."""
     return None if at is None else utc_time(at)
