@@ -98,9 +98,9 @@ async def test_a_reload_includes_the_web_configuration_and_reports_its_problems(
     ):
         web.write_text("nonsense: canary\n", encoding="utf-8")
         async with session.post(f"{exporter.urls[0]}/-/reload") as response:
-            said = await response.text()
+            text = await response.text()
         assert response.status == 400
-        assert said.startswith(f"{web}: nonsense: ")
+        assert text.startswith(f"{web}: nonsense: ")
         assert (await exporter.metrics()).value("mms_exporter_config_last_reload_successful") == 0
         web.write_text("", encoding="utf-8")
         async with session.post(f"{exporter.urls[0]}/-/reload") as response:

@@ -16,12 +16,12 @@ def problems_of(arguments: list[str], environment: dict[str, str] | None = None)
 
 
 def test_without_arguments_serve_runs_with_its_defaults() -> None:
-    asked = parse([], {})
-    assert asked.command == "serve"
-    assert asked.values["web.listen-address"] == [ListenAddress(None, 10180)]
-    assert asked.values["web.telemetry-path"] == "/metrics"
-    assert (asked.values["log.level"], asked.values["log.format"]) == ("info", "logfmt")
-    assert asked.values["web.enable-lifecycle"] is False
+    invocation = parse([], {})
+    assert invocation.command == "serve"
+    assert invocation.values["web.listen-address"] == [ListenAddress(None, 10180)]
+    assert invocation.values["web.telemetry-path"] == "/metrics"
+    assert (invocation.values["log.level"], invocation.values["log.format"]) == ("info", "logfmt")
+    assert invocation.values["web.enable-lifecycle"] is False
 
 
 def test_every_flag_of_the_contract_exists() -> None:
@@ -84,7 +84,7 @@ def test_a_flag_overrides_its_variable() -> None:
 
 
 def test_variables_replace_flags() -> None:
-    asked = parse(
+    invocation = parse(
         [],
         {
             "MMS_EXPORTER_WEB_LISTEN_ADDRESS": "127.0.0.1:1, [::1]:2",
@@ -92,9 +92,9 @@ def test_variables_replace_flags() -> None:
             "MMS_EXPORTER_MMS_REGION": "cn-beijing",
         },
     )
-    assert asked.values["web.listen-address"] == [ListenAddress("127.0.0.1", 1), ListenAddress("::1", 2)]
-    assert asked.values["web.enable-lifecycle"] is True
-    assert asked.values["mms.region"] == "cn-beijing"
+    assert invocation.values["web.listen-address"] == [ListenAddress("127.0.0.1", 1), ListenAddress("::1", 2)]
+    assert invocation.values["web.enable-lifecycle"] is True
+    assert invocation.values["mms.region"] == "cn-beijing"
 
 
 def test_a_flag_works_before_and_after_the_command() -> None:
@@ -130,11 +130,11 @@ def test_an_error_in_the_only_argument_has_the_name_of_the_command() -> None:
 
 
 def test_several_listen_addresses_are_collected() -> None:
-    asked = parse(["--web.listen-address=:1", "--web.listen-address=localhost:2"], {})
-    assert asked.values["web.listen-address"] == [ListenAddress(None, 1), ListenAddress("localhost", 2)]
+    invocation = parse(["--web.listen-address=:1", "--web.listen-address=localhost:2"], {})
+    assert invocation.values["web.listen-address"] == [ListenAddress(None, 1), ListenAddress("localhost", 2)]
 
 
-def words_of(command: str) -> list[str]:
+def positionals_of(command: str) -> list[str]:
     """Return the positional arguments of a command."""
     texts = {"kind": "table", "id": "7", "what": "show"}
     return [texts[word.name] for word in POSITIONALS if word.command == command]
@@ -144,7 +144,7 @@ def words_of(command: str) -> list[str]:
 def test_a_flag_value_that_is_not_utf_8_is_rejected_with_its_name(flag: Flag) -> None:
     # The value can be neither sent nor printed.
     if not flag.is_switch:
-        said = problems_of([flag.commands[0], *words_of(flag.commands[0]), f"--{flag.name}", "a\udcff"])
+        said = problems_of([flag.commands[0], *positionals_of(flag.commands[0]), f"--{flag.name}", "a\udcff"])
         assert said == [f"--{flag.name}: expected a text in UTF-8"]
 
 
@@ -173,15 +173,15 @@ def test_a_flag_that_is_not_repeatable_is_rejected_twice(flag: Flag) -> None:
     text = {**USABLE, "output": "json", "settle": "1m"}.get(flag.name, "7")
     word = f"--{flag.name}" if flag.is_switch else f"--{flag.name}={text}"
     for command in flag.commands:
-        words = words_of(command)
+        words = positionals_of(command)
         expected = [f"--{flag.name}: was given 2 times; give it once"]
         assert problems_of([command, *words, word, word]) == expected
         assert problems_of([word, command, *words, word]) == expected
 
 
 def test_repeatable_flags_add_up_before_and_after_the_command() -> None:
-    asked = parse(["--web.listen-address=:1", "serve", "--web.listen-address=:2"], {})
-    assert asked.values["web.listen-address"] == [ListenAddress(None, 1), ListenAddress(None, 2)]
+    invocation = parse(["--web.listen-address=:1", "serve", "--web.listen-address=:2"], {})
+    assert invocation.values["web.listen-address"] == [ListenAddress(None, 1), ListenAddress(None, 2)]
 
 
 def test_the_demo_listens_on_loopback() -> None:

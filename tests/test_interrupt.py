@@ -28,11 +28,11 @@ PROGRAMS = {
     "simulate": (*MODULE, "simulate", THERE),
     "demo": (*MODULE, "demo", HERE, THERE),
 }
-MOMENTS: dict[str, int] = {"module": 10, "script": 5}
+INTERRUPTIONS: dict[str, int] = {"module": 10, "script": 5}
 """Number of interruptions of a program; 3 for the others."""
 
 
-def words(program: str, simulator: Simulator, folder: Path) -> list[str]:
+def command_line(program: str, simulator: Simulator, folder: Path) -> list[str]:
     """Write the configuration of a program and return its command line."""
     file = write_config(folder, simulator.url)
     return [*PROGRAMS[program], *([] if program in {"simulate", "demo"} else [f"--config.file={file}"])]
@@ -76,11 +76,11 @@ async def test_ctrl_c_during_the_start_exits_130_without_output(
     simulator: Simulator, tmp_path: Path, program: str
 ) -> None:
     simulator.faults.add(Fault(kind="hang"))
-    arguments = words(program, simulator, tmp_path)
+    arguments = command_line(program, simulator, tmp_path)
     length = await start_seconds(tmp_path / "config.yaml")
-    moments = MOMENTS.get(program, 3)
-    for number in range(moments):
-        ended = await signalled(arguments, length * number / moments, signal.SIGINT)
+    interruptions = INTERRUPTIONS.get(program, 3)
+    for number in range(interruptions):
+        ended = await signalled(arguments, length * number / interruptions, signal.SIGINT)
         if is_before_the_program(ended):
             continue
         has_ended_by_itself = ended.code == 0 and (program == "config" or "msg=listening" in ended.err)
@@ -92,7 +92,7 @@ async def test_ctrl_c_during_the_start_exits_130_without_output(
 async def test_sigterm_during_the_start_exits_without_a_traceback(
     simulator: Simulator, tmp_path: Path, program: str
 ) -> None:
-    arguments = words(program, simulator, tmp_path)
+    arguments = command_line(program, simulator, tmp_path)
     length = await start_seconds(tmp_path / "config.yaml")
     for number in range(3):
         ended = await signalled(arguments, length * number / 3, signal.SIGTERM)
@@ -104,7 +104,7 @@ async def test_ctrl_c_that_the_parent_ignores_stays_ignored(simulator: Simulator
     # As with `&` in a script.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        ended = await signalled(words("once", simulator, tmp_path), 0.1, signal.SIGINT)
+        ended = await signalled(command_line("once", simulator, tmp_path), 0.1, signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
     assert (ended.code, ended.err) == (0, "")

@@ -139,9 +139,9 @@ async def test_an_invalid_web_configuration_keeps_the_previous_configuration(
         web.write_text("nonsense: 1", encoding="utf-8")
         await reload(exporter)
         await exporter.until(lambda served: not is_reloaded(served))
-        status, said = await exporter.ask("POST", "/-/reload")
+        status, text = await exporter.ask("POST", "/-/reload")
         assert status == 400
-        assert said.startswith(f"{web}: nonsense: unknown key;")
+        assert text.startswith(f"{web}: nonsense: unknown key;")
         web.write_text("auth_excluded_paths: [/-/healthy]", encoding="utf-8")
         await asyncio.gather(*(exporter.metrics() for _ in range(3)))
         served = await exporter.metrics()

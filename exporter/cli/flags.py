@@ -48,7 +48,7 @@ def switch(text: str) -> bool:
     return text.lower() in ("true", "1")
 
 
-def whole_number(text: str) -> int:
+def integer(text: str) -> int:
     """Parse a whole number, 0 or more. Raises: ValueError."""
     if not text.isascii() or not text.isdigit():
         raise ValueError("expected a whole number")
@@ -60,7 +60,7 @@ def whole_number(text: str) -> int:
 def name_or_id(text: str) -> str:
     """Return the text; digits must be a valid id. Raises: ValueError."""
     if text.isascii() and text.isdigit():
-        whole_number(text)
+        integer(text)
     return text
 
 
@@ -155,9 +155,7 @@ _SELECTION_FLAGS: Final = (
         "table", "Select this table, as TABLE or DATABASE.TABLE. Repeatable.", ("jobs", "failed"), metavar="NAME"
     ),
     _selector("status", "Select this MMS status, such as FAILED. Repeatable.", ("sources", "jobs"), metavar="STATUS"),
-    _command_flag(
-        "limit", "Maximum rows of each kind per data source.", ("jobs", "failed"), "100", whole_number, "NUMBER"
-    ),
+    _command_flag("limit", "Maximum rows of each kind per data source.", ("jobs", "failed"), "100", integer, "NUMBER"),
     _command_flag(
         "output",
         "Output format: table, json or csv.",
@@ -175,10 +173,8 @@ _RETRY_FLAGS: Final = (
     _selector(
         "table", "Retry this failed table, by ID or DATABASE.TABLE. Repeatable.", ("retry",), None, name_or_id, "TABLE"
     ),
-    _selector("partition", "Retry this failed partition. Repeatable.", ("retry",), None, whole_number, "ID"),
-    _selector(
-        "job", "Retry what failed in this job, with its settings. Repeatable.", ("retry",), None, whole_number, "ID"
-    ),
+    _selector("partition", "Retry this failed partition. Repeatable.", ("retry",), None, integer, "ID"),
+    _selector("job", "Retry what failed in this job, with its settings. Repeatable.", ("retry",), None, integer, "ID"),
     _command_flag("dry-run", "Print the requests without sending them.", ("retry",), "false", switch),
     _command_flag("yes", "Do not ask for confirmation.", ("retry",), "false", switch),
     _command_flag("watch", "Wait until the jobs end; exit 0 only if everything is DONE.", ("retry",), "false", switch),
@@ -208,10 +204,10 @@ FLAGS: Final = (
         "Index of this exporter among the shards, from 0.",
         _POLL,
         "0",
-        whole_number,
+        integer,
         "NUMBER",
     ),
-    Flag("shard.total", "Number of exporters that share the data sources.", _POLL, "1", whole_number, "NUMBER"),
+    Flag("shard.total", "Number of exporters that share the data sources.", _POLL, "1", integer, "NUMBER"),
     Flag(
         "web.listen-address",
         "Listen address, host:port or :port. Repeatable; the variable separates addresses with commas.",
@@ -249,11 +245,11 @@ FLAGS: Final = (
         "Random seed; the same seed gives the same migration.",
         _SIMULATOR,
         "1",
-        whole_number,
+        integer,
         "NUMBER",
     ),
     Flag("simulator.speed", "Simulated seconds per real second.", _SIMULATOR, "60", positive_number, "FACTOR"),
-    Flag("simulator.sources", "Number of data sources.", _SIMULATOR, "12", whole_number, "NUMBER"),
+    Flag("simulator.sources", "Number of data sources.", _SIMULATOR, "12", integer, "NUMBER"),
     Flag("simulator.latency", "Delay of each response.", _SIMULATOR, "0s", seconds, "DURATION"),
     *_SELECTION_FLAGS,
     *_RETRY_FLAGS,
@@ -265,6 +261,6 @@ FLAGS: Final = (
 
 POSITIONALS: Final = (
     Positional("kind", "table, partition or job", "show", one_of("table", "partition", "job")),
-    Positional("id", "its ID, as the other commands print it", "show", whole_number),
+    Positional("id", "its ID, as the other commands print it", "show", integer),
     Positional("what", "show or schema", "config", one_of("show", "schema")),
 )

@@ -171,13 +171,13 @@ async def test_inherited_values_expire_after_stale_after(service: Service, simul
 async def test_an_unchanged_account_keeps_its_connections(service: Service) -> None:
     callers: list[int] = []
 
-    async def answer(request: web.Request) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         assert request.transport is not None
         callers.append(request.transport.get_extra_info("peername")[1])
         return web.json_response({"data": {"total": 0, "objectList": []}})
 
     app = web.Application()
-    app.router.add_get("/api/v1/mms/datasources", answer)
+    app.router.add_get("/api/v1/mms/datasources", respond)
     async with TestServer(app) as server:
         config = config_on(str(server.make_url("")).rstrip("/"), refresh={"interval": "1s"})
         await service.apply(config)

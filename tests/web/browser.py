@@ -48,13 +48,13 @@ class Stage(Service):
         listing = CollectorSnapshot("test", "datasources", not troubles, 0.1, 1.75e9, troubles, len(troubles))
         account = AccountSnapshot("test", up=not troubles, collectors=(listing,), sources=sources)
         load = Load(1.7e9, is_current=True)
-        self._told = StatusInput(Snapshot((account,)), self._number, 1.75e9 + self._number, 1.7e9, load, ())
+        self._status_input = StatusInput(Snapshot((account,)), self._number, 1.75e9 + self._number, 1.7e9, load, ())
 
     def status_input(self) -> StatusInput:
         """Return the status input, or raise if `is_gone`."""
         if self.is_gone:
             raise ConnectionError("set by the test")
-        return self._told
+        return self._status_input
 
 
 def made(number: int, *, name: str | None = None, failed: int = 0, **row: Any) -> SourceSnapshot:
@@ -117,9 +117,9 @@ async def visit(browser: Browser, service: Service, **context: Any) -> AsyncIter
         page.on("pageerror", lambda error: opened.complaints.append(str(error)))
         page.on("dialog", lambda dialog: opened.complaints.append(dialog.message))
         await page.clock.install()
-        answer = await page.goto(str(server.make_url("/")))
-        assert answer is not None
-        assert answer.ok
+        response = await page.goto(str(server.make_url("/")))
+        assert response is not None
+        assert response.ok
         if context.get("java_script_enabled", True):
             await page.locator("time[title]").first.wait_for(state="attached")
         yield opened

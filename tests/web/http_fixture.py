@@ -23,7 +23,7 @@ from exporter.web.security.web_config_watcher import WebConfigWatcher
 
 BAD_REQUEST = 400
 REFUSED = "refused"
-"""What a client gets that is not served: the handshake fails, or the connection ends without an answer."""
+"""The result of a client without a response: a failed handshake or a closed connection."""
 
 
 @dataclass(frozen=True)

@@ -119,8 +119,8 @@ async def test_guesses_beyond_the_limit_are_rejected_and_known_logins_are_not(ha
 
 async def test_the_same_login_of_200_scrapers_is_hashed_once(hashing: Hashing) -> None:
     auth, hashes = BasicAuth(), {"dave": CHEAP}
-    answers = await asyncio.gather(*(auth.authenticate(RIGHT, hashes) for _ in range(200)))
-    assert answers == [True] * 200
+    results = await asyncio.gather(*(auth.authenticate(RIGHT, hashes) for _ in range(200)))
+    assert results == [True] * 200
     assert len(hashing.passwords) == 1
 
 

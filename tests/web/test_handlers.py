@@ -62,7 +62,7 @@ async def test_a_scrape_does_not_wait_for_mms(simulator: Simulator) -> None:
         async with session.get("/-/ready") as response:
             assert response.status == 503
         async with session.get("/-/healthy") as response:
-            assert response.status == 200, "whether MMS answers is another matter"
+            assert response.status == 200, "a scrape does not depend on MMS"
     await service.close()
 
 
@@ -156,7 +156,7 @@ async def test_a_reload_keeps_the_accounts_whose_settings_did_not_change(simulat
     served = read(service.publisher.body("text", gzip=False))
     assert served.by("mms_up", "account") == {"a": 1, "c": 1}
     assert set(served.by("mms_refresh_skipped_total", "account")) == {"a", "c"}, "its counters left with account b"
-    assert simulator.calls["ListMmsDataSources", None] == calls + 1, "only the new one was asked"
+    assert simulator.calls["ListMmsDataSources", None] == calls + 1, "only the new one was read"
     assert served.value("mms_exporter_config_last_reload_successful") == 1
     await service.close()
 

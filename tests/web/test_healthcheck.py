@@ -27,15 +27,15 @@ async def reason_of(address: ListenAddress) -> str | None:
 
 
 @asynccontextmanager
-async def answering(answer: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[ListenAddress]:
+async def responding(response: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[ListenAddress]:
     """Provide the address of a server that responds with these bytes."""
 
-    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65536)
-        writer.write(answer)
+        writer.write(response)
         writer.close()
 
-    async with await asyncio.start_server(answer_once, "127.0.0.1", 0, ssl=tls) as server:
+    async with await asyncio.start_server(respond, "127.0.0.1", 0, ssl=tls) as server:
         yield ListenAddress("127.0.0.1", server.sockets[0].getsockname()[1])
 
 
@@ -68,27 +68,27 @@ async def test_without_a_listener_probe_exits_1_with_the_reason() -> None:
 
 @pytest.mark.parametrize("status", [b"401 Unauthorized", b"403 Forbidden"])
 async def test_a_server_that_requires_a_login_is_healthy(status: bytes) -> None:
-    async with answering(OK.replace(b"200 OK", status)) as address:
+    async with responding(OK.replace(b"200 OK", status)) as address:
         assert await reason_of(address) is None
 
 
 async def test_a_server_that_returns_503_is_unhealthy() -> None:
-    async with answering(OK.replace(b"200 OK", b"503 Service Unavailable")) as address:
+    async with responding(OK.replace(b"200 OK", b"503 Service Unavailable")) as address:
         assert await reason_of(address) == "/-/healthy returned status 503"
 
 
 async def test_a_server_that_disconnects_is_unhealthy() -> None:
-    async with answering(b"") as address:
+    async with responding(b"") as address:
         assert await reason_of(address) == f"{address} responds with neither HTTP nor TLS"
 
 
 async def test_a_server_of_another_protocol_is_unhealthy() -> None:
-    async with answering(b"220 mail.example ESMTP\r\n") as address:
+    async with responding(b"220 mail.example ESMTP\r\n") as address:
         assert await reason_of(address) == f"{address} responds with neither HTTP nor TLS"
 
 
 async def test_a_certificate_for_any_name_is_accepted(tls: ssl.SSLContext) -> None:
-    async with answering(OK, tls) as address:
+    async with responding(OK, tls) as address:
         assert await reason_of(address) is None
 
 
@@ -97,7 +97,7 @@ async def test_a_server_that_requires_a_client_certificate_is_healthy(
 ) -> None:
     tls.verify_mode = ssl.CERT_REQUIRED
     authority.configure_trust(tls)
-    async with answering(OK, tls) as address:
+    async with responding(OK, tls) as address:
         assert await reason_of(address) is None
 
 

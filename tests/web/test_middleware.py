@@ -158,16 +158,16 @@ async def test_the_first_of_two_logins_in_a_request_counts(tmp_path: Path) -> No
 
 async def test_a_rejected_login_gets_a_challenge(tmp_path: Path) -> None:
     async with running_server(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:
-        answer = (await ours.send(GET % b"/metrics")).decode()
-    assert 'WWW-Authenticate: Basic realm="mms-exporter"\r\n' in answer
-    assert answer.endswith("\r\n\r\nUnauthorized\n")
+        response = (await ours.send(GET % b"/metrics")).decode()
+    assert 'WWW-Authenticate: Basic realm="mms-exporter"\r\n' in response
+    assert response.endswith("\r\n\r\nUnauthorized\n")
 
 
 async def test_a_request_above_the_rate_limit_gets_retry_after(tmp_path: Path) -> None:
     async with running_server(written(tmp_path, "rate_limit: {interval: 1h, burst: 2}\n")) as ours:
-        answers = [await ours.send(GET % b"/-/healthy") for _ in range(3)]
-    assert [answer.split()[1] for answer in answers] == [b"200", b"200", b"429"]
-    assert b"Retry-After: 3600\r\n" in answers[-1]
+        responses = [await ours.send(GET % b"/-/healthy") for _ in range(3)]
+    assert [response.split()[1] for response in responses] == [b"200", b"200", b"429"]
+    assert b"Retry-After: 3600\r\n" in responses[-1]
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ async def test_a_document_is_rendered_once_for_each_status_input(
 ) -> None:
     now = [status_input("a")]
     document = CachedDocument(lambda: now[0], rendering)
-    assert not made, "nobody asked"
+    assert not made, "no request yet"
     first = await document.current()
     now[0] = status_input("a")
     assert await document.current() is first
@@ -241,6 +241,6 @@ async def test_concurrent_requests_wait_for_one_rendering(
 ) -> None:
     document = CachedDocument(lambda: status_input("a"), rendering)
     async with asyncio.TaskGroup() as group:
-        asked = [group.create_task(document.current()) for _ in range(10)]
-    assert len({id(task.result()) for task in asked}) == 1
+        tasks = [group.create_task(document.current()) for _ in range(10)]
+    assert len({id(task.result()) for task in tasks}) == 1
     assert len(made) == 1

@@ -27,7 +27,7 @@ ColorScheme = Literal["light", "dark"]
 DESK = ViewportSize(width=1280, height=900)
 PHONE = ViewportSize(width=360, height=780)
 HOSTILE = "<script>alert('x')</script><b>\"bold\"</b>"
-TROUBLE = RefreshError("timeout", "hive-a (7)", "no answer within 10 s", "check the network path")
+ERROR = RefreshError("timeout", "hive-a (7)", "no answer within 10 s", "check the network path")
 THOUSAND = [made(number, tables_done_num=number, partitions_done_num=0) for number in range(1000)]
 
 
@@ -174,7 +174,7 @@ async def test_the_page_reports_an_unreachable_exporter_and_keeps_its_values(bro
         stage.is_gone = False
         await visited.renew()
         await expect(visited.page.locator("#news")).not_to_contain_text("is unreachable")
-        visited.complaints.clear()  # the browser notes the answer 500
+        visited.complaints.clear()  # the browser logs the status 500
 
 
 async def test_times_are_relative(browser: Browser, stage: Stage) -> None:
@@ -187,7 +187,7 @@ async def test_times_are_relative(browser: Browser, stage: Stage) -> None:
 
 
 async def test_the_page_is_complete_without_script(browser: Browser, stage: Stage) -> None:
-    stage.show(made(1, failed=3), troubles=(TROUBLE,))
+    stage.show(made(1, failed=3), troubles=(ERROR,))
     async with visit(browser, stage, java_script_enabled=False) as visited:
         text = await visited.page.locator("body").inner_text()
         for part in (
@@ -226,7 +226,7 @@ async def test_a_hostile_name_stays_text(browser: Browser, stage: Stage) -> None
 
 
 async def test_the_page_fits_the_width_of_a_phone(browser: Browser, stage: Stage) -> None:
-    stage.show(made(1, failed=3), made(2, name="x" * 10_000, status="y" * 1000), troubles=(TROUBLE,))
+    stage.show(made(1, failed=3), made(2, name="x" * 10_000, status="y" * 1000), troubles=(ERROR,))
     async with visit(browser, stage, viewport=PHONE) as visited:
         rights = "[...document.querySelectorAll('body *:not(.skip)')].map(each => each.getBoundingClientRect().right)"
         assert max(await visited.page.evaluate(rights)) <= PHONE["width"]
@@ -243,7 +243,7 @@ async def test_axe_finds_no_accessibility_violations(
 ) -> None:
     offline = made(1, failed=3, agent_is_online=False, scan_status="FAILED", status="START_FAILED")
     others = made(2, status="STOPPED", scan_status="DOING"), made(3, table_num=None, status="NEW"), made(4, failed=1)
-    stage.show(offline, *others, troubles=(TROUBLE,))
+    stage.show(offline, *others, troubles=(ERROR,))
     async with visit(browser, stage, color_scheme=scheme, viewport=viewport) as visited:
         await visited.page.get_by_role("searchbox").fill("warehouse")
         found = await Axe().run(visited.page)

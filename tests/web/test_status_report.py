@@ -40,7 +40,7 @@ from tests.harness import eventually
 from tests.programs import ROOT
 
 SCHEMA = json.loads((ROOT / "docs" / "status.schema.json").read_text(encoding="utf-8"))
-TROUBLE = RefreshError("timeout", "hive-a (7)", "no answer within 10 s", "check the network path")
+ERROR = RefreshError("timeout", "hive-a (7)", "no answer within 10 s", "check the network path")
 LONG = "x" * 10_000
 
 
@@ -82,21 +82,21 @@ def titles(report: StatusReport) -> list[str]:
     return [item.title for item in report.attention]
 
 
-async def answer(http: ClientSession) -> Any:  # noqa: ANN401 - JSON
+async def status_of(http: ClientSession) -> Any:  # noqa: ANN401 - JSON
     """Return the response of /api/v1/status, validated by its schema."""
     async with http.get("/api/v1/status", headers={"accept-encoding": "identity"}) as response:
         assert response.status == 200
-        said = await response.json()
-    jsonschema.validate(said, SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
-    return said
+        report = await response.json()
+    jsonschema.validate(report, SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+    return report
 
 
 async def test_every_source_has_the_values_of_mms(http: ClientSession, simulator: Simulator) -> None:
-    said = {each["id"]: each for each in (await answer(http))["sources"]}
+    report = {each["id"]: each for each in (await status_of(http))["sources"]}
     rows = simulator.world.truth().data_sources()
-    assert set(said) == set(rows)
+    assert set(report) == set(rows)
     for source_id, row in rows.items():
-        each = said[source_id]
+        each = report[source_id]
         assert (each["name"], each["status"], each["agent_online"]) == (row.name, row.status, row.agent_is_online)
         assert (each["tables"]["done"], each["tables"]["failed"]) == (row.tables_done_num, row.tables_failed_num)
         assert (each["partitions"]["inventory"], each["databases"]) == (row.partition_num, row.db_num)
@@ -111,18 +111,18 @@ async def test_exactly_the_failed_objects_are_listed(
     row = simulator.world.truth().data_source(source_id)
     await eventually(lambda: each_of(service)[source_id].tables.failed == row.tables_failed_num != 0)
     await eventually(lambda: named_of(each_of(service)[source_id]) == row.partitions_failed_num)
-    said = next(each for each in (await answer(http))["sources"] if each["id"] == source_id)
+    report = next(each for each in (await status_of(http))["sources"] if each["id"] == source_id)
     truth = simulator.world.truth()
     for kind, objects in (("table", truth.tables(source_id)), ("partition", truth.partitions(source_id))):
         failed = [each for each in objects if each.status == "FAILED"]
-        named = said[f"failed_{kind}s"]
+        named = report[f"failed_{kind}s"]
         assert named["total"] == len(failed)
         assert named["omitted"] == len(failed) - len(named["named"])
-    assert said["failed_partitions"]["total"] > 0
+    assert report["failed_partitions"]["total"] > 0
 
 
 async def test_the_same_jobs_are_unfinished_as_in_mms(http: ClientSession, simulator: Simulator) -> None:
-    for each in (await answer(http))["sources"]:
+    for each in (await status_of(http))["sources"]:
         jobs = [job for job in simulator.world.truth().jobs(each["id"]) if job.status != "DONE"]
         assert {job["id"]: (job["status"], job["tasks_done"]) for job in each["jobs"]["listed"]} == {
             job.id: (job.status, job.task_done) for job in jobs
@@ -141,11 +141,11 @@ async def test_an_error_has_its_next_step(simulator: Simulator, service: Service
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsDataSources"))
     await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
     await eventually(lambda: not build_report(service.status_input()).accounts[0].up)
-    said = await answer(http)
-    assert not said["accounts"][0]["up"]
-    (trouble,) = said["accounts"][0]["collectors"][0]["troubles"]
+    report = await status_of(http)
+    assert not report["accounts"][0]["up"]
+    (trouble,) = report["accounts"][0]["collectors"][0]["troubles"]
     assert trouble["reason"] == "permission"
-    item = said["attention"][0]
+    item = report["attention"][0]
     assert (item["severity"], item["hint"]) == ("critical", trouble["hint"])
     assert item["runbook"].endswith("/MmsPermissionRefused.md")
 
@@ -164,11 +164,11 @@ def test_a_report_at_its_limits_matches_the_schema() -> None:
     name = SourceName("account", 1, "s")
     table = TableStats(name, 1, "db", "t", "NEW", 1, 2, 3, 6, 10, 20, 1.7e9)
     partition = PartitionStats(name, 2, "db", "t", "ds=1", "DONE", 1, 1, 1.7e9)
-    full = account_of(with_failures(1, 3), msgspec.structs.replace(source(2), figures=None), troubles=(TROUBLE,))
+    full = account_of(with_failures(1, 3), msgspec.structs.replace(source(2), figures=None), troubles=(ERROR,))
     watching = replace(full.accounts[0], tables=(table,), partitions=(partition,))
-    said = msgspec.json.decode(msgspec.json.encode(report_on(Snapshot((watching,)))))
-    jsonschema.validate(said, SCHEMA)
-    assert len(said["watched_tables"]) == len(said["watched_partitions"]) == 1
+    report = msgspec.json.decode(msgspec.json.encode(report_on(Snapshot((watching,)))))
+    jsonschema.validate(report, SCHEMA)
+    assert len(report["watched_tables"]) == len(report["watched_partitions"]) == 1
 
 
 def test_every_field_of_the_schema_is_documented() -> None:
@@ -226,7 +226,7 @@ def test_a_long_text_is_truncated() -> None:
     report = report_on(
         account_of(
             msgspec.structs.replace(made, name=name, figures=msgspec.structs.replace(made.figures, name=name, row=row)),
-            troubles=(replace(TROUBLE, about=LONG, message=LONG),),
+            troubles=(replace(ERROR, about=LONG, message=LONG),),
         ),
         Load(1.7e9, problems=(LONG,)),
     )
@@ -234,7 +234,7 @@ def test_a_long_text_is_truncated() -> None:
 
 
 def test_report_records_are_not_tracked_by_the_garbage_collector() -> None:
-    report = report_on(account_of(*(with_failures(number, 1) for number in range(3)), troubles=(TROUBLE,)))
+    report = report_on(account_of(*(with_failures(number, 1) for number in range(3)), troubles=(ERROR,)))
     source_, job = report.sources[0], report.sources[0].jobs
     records = (report, report.summary, report.accounts[0], source_, source_.tables, job, *report.attention)
     assert not any(map(gc.is_tracked, records))
@@ -281,7 +281,7 @@ def test_an_offline_agent_needs_attention_while_work_remains() -> None:
 
 
 def test_critical_items_come_first_and_objects_with_the_highest_count() -> None:
-    report = report_on(account_of(*map(source, range(8)), troubles=(TROUBLE,)))
+    report = report_on(account_of(*map(source, range(8)), troubles=(ERROR,)))
     assert [item.severity for item in report.attention] == sorted(item.severity for item in report.attention)
     failed = next(item for item in report.attention if item.title == "Partitions failed")
     assert (len(failed.concerned), failed.omitted) == (5, 3)

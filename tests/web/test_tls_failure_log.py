@@ -64,5 +64,5 @@ def test_many_failures_give_one_line_per_minute_with_their_count() -> None:
     with capture_logs() as logs:
         for second in range(round(INTERVAL_SECONDS) + 1):
             failures.add(FAILURE, f"192.0.2.{second}", 1000.0 + second)
-    told = [(each["count"], each["last_address"]) for each in warnings_in(logs)]
-    assert told == [(1, "192.0.2.0"), (60, "192.0.2.60")]
+    warnings = [(each["count"], each["last_address"]) for each in warnings_in(logs)]
+    assert warnings == [(1, "192.0.2.0"), (60, "192.0.2.60")]

@@ -33,7 +33,7 @@ INVALID = sorted(CONFIGS.glob("*.yml"))
 PAGE = ROOT / "docs" / "web-config.md"
 DOCUMENT = PAGE.read_text(encoding="utf-8")
 PLACEHOLDER = "BCRYPT-HASH"
-"""What stands for a hash in examples."""
+"""The placeholder of a hash in examples."""
 SHOWING_USERS = [page for page in PAGES if "basic_auth_users:\n" in page.read_text(encoding="utf-8")]
 SCHEMA = json_schema(WebConfig, "Web configuration")
 SECTIONS = {
@@ -175,8 +175,10 @@ def test_the_python_command_of_the_documentation_hashes_a_password() -> None:
     # Without a terminal, the command reads the password from standard input.
     (command,) = [each for each in commands(PAGE) if "bcrypt" in each]
     words = shlex.split(command.replace(".venv/bin/python", sys.executable))
-    asked = subprocess.run(words, input="dave123\n", capture_output=True, text=True, check=True, start_new_session=True)  # noqa: S603 - the document's own
-    hashed = asked.stdout.strip()
+    ended = subprocess.run(  # noqa: S603 - the command of the document
+        words, input="dave123\n", capture_output=True, text=True, check=True, start_new_session=True
+    )
+    hashed = ended.stdout.strip()
     assert bcrypt.checkpw(b"dave123", hashed.encode())
     assert web_config_from({"basic_auth_users": {"dave": hashed}}).basic_auth_users
 

@@ -77,8 +77,8 @@ async def test_an_emptied_file_keeps_the_users(tmp_path: Path, text: str) -> Non
             replaced(file, text)
             for _ in range(3):
                 assert await ask(ours.port) == 401
-        told = [each["problems"] for each in logs if each["log_level"] == "warning"]
-        assert told == [f"{file}: the file is empty and had users; write {{}} to remove all users"]
+        problems = [each["problems"] for each in logs if each["log_level"] == "warning"]
+        assert problems == [f"{file}: the file is empty and had users; write {{}} to remove all users"]
         assert ours.loads == [False]
 
 
@@ -90,7 +90,7 @@ def test_an_emptied_file_without_users_is_applied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "warning"),
     [
         (f"basic_auth_users: {{dave: {DAVE}}}\n", "{}\n", "basic auth is off"),
         (WITH_CLIENTS, TLS, "client certificates are not required"),
@@ -102,14 +102,16 @@ def test_an_emptied_file_without_users_is_applied(tmp_path: Path) -> None:
         (TLS, WITH_CLIENTS, None),
     ],
 )
-def test_a_dropped_protection_is_logged(certificates: Certificates, before: str, after: str, told: str | None) -> None:
+def test_a_dropped_protection_is_logged(
+    certificates: Certificates, before: str, after: str, warning: str | None
+) -> None:
     web_config = WebConfigWatcher(file := written(certificates.folder, before))
     with capture_logs() as logs:
         replaced(file, after)
         web_config.apply(web_config.read())
     warnings = [each["event"] for each in logs if each["log_level"] == "warning"]
-    assert len(warnings) == (told is not None)
-    assert all(each.startswith(str(told)) for each in warnings)
+    assert len(warnings) == (warning is not None)
+    assert all(each.startswith(str(warning)) for each in warnings)
 
 
 async def test_a_changed_certificate_next_to_an_invalid_file_is_logged_once(
@@ -166,8 +168,8 @@ async def test_missing_http2_support_is_logged_at_debug(certificates: Certificat
             written(certificates.folder, f"{TLS}http_server_config: {{http2: {http2}}}\n")
         ) as ours:
             assert await ask(ours.port, certificates.client_context()) == 200
-    told = [each["log_level"] for each in logs if "HTTP/2" in each["event"]]
-    assert told == ["debug"] * times
+    levels = [each["log_level"] for each in logs if "HTTP/2" in each["event"]]
+    assert levels == ["debug"] * times
 
 
 async def test_a_changed_symbolic_link_is_detected(tmp_path: Path) -> None:
