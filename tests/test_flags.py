@@ -72,9 +72,9 @@ USABLE = {
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.has_variable], ids=lambda flag: flag.name)
 def test_a_flag_and_its_variable_have_the_same_value(flag: Flag) -> None:
     command, text = flag.commands[0], USABLE[flag.name]
-    words = [f"--{flag.name}"] if flag.is_switch else [f"--{flag.name}", text]
+    arguments = [f"--{flag.name}"] if flag.is_switch else [f"--{flag.name}", text]
     variable = "MMS_EXPORTER_" + flag.name.upper().replace(".", "_").replace("-", "_")
-    by_flag = parse([command, *words], {}).values[flag.name]
+    by_flag = parse([command, *arguments], {}).values[flag.name]
     assert by_flag == parse([command], {variable: text}).values[flag.name]
     assert by_flag != parse([command], {}).values[flag.name]
 
@@ -144,14 +144,14 @@ def positionals_of(command: str) -> list[str]:
 def test_a_flag_value_that_is_not_utf_8_is_rejected_with_its_name(flag: Flag) -> None:
     # The value can be neither sent nor printed.
     if not flag.is_switch:
-        said = problems_of([flag.commands[0], *positionals_of(flag.commands[0]), f"--{flag.name}", "a\udcff"])
-        assert said == [f"--{flag.name}: expected a text in UTF-8"]
+        problems = problems_of([flag.commands[0], *positionals_of(flag.commands[0]), f"--{flag.name}", "a\udcff"])
+        assert problems == [f"--{flag.name}: expected a text in UTF-8"]
 
 
 def test_an_argument_or_variable_that_is_not_utf_8_is_rejected_with_its_name() -> None:
     assert problems_of(["show", "\udcff", "7"]) == ["kind: expected a text in UTF-8"]
-    said = problems_of([], {"MMS_EXPORTER_MMS_REGION": "cn-\udcff"})
-    assert said == ["MMS_EXPORTER_MMS_REGION: expected a text in UTF-8"]
+    problems = problems_of([], {"MMS_EXPORTER_MMS_REGION": "cn-\udcff"})
+    assert problems == ["MMS_EXPORTER_MMS_REGION: expected a text in UTF-8"]
 
 
 @pytest.mark.parametrize("number", [str(2**63), "9" * 26, "9" * 5000], ids=len)
@@ -173,10 +173,10 @@ def test_a_flag_that_is_not_repeatable_is_rejected_twice(flag: Flag) -> None:
     text = {**USABLE, "output": "json", "settle": "1m"}.get(flag.name, "7")
     word = f"--{flag.name}" if flag.is_switch else f"--{flag.name}={text}"
     for command in flag.commands:
-        words = positionals_of(command)
+        arguments = positionals_of(command)
         expected = [f"--{flag.name}: was given 2 times; give it once"]
-        assert problems_of([command, *words, word, word]) == expected
-        assert problems_of([word, command, *words, word]) == expected
+        assert problems_of([command, *arguments, word, word]) == expected
+        assert problems_of([word, command, *arguments, word]) == expected
 
 
 def test_repeatable_flags_add_up_before_and_after_the_command() -> None:

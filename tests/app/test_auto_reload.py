@@ -48,7 +48,7 @@ def put_folder(file: Path) -> None:
 
 def rename_folder(file: Path) -> None:
     """Rename the folder of the file."""
-    file.parent.rename(file.parent.with_name("gone"))
+    file.parent.rename(file.parent.with_name("renamed"))
 
 
 def remove_permissions(file: Path) -> None:
@@ -58,7 +58,7 @@ def remove_permissions(file: Path) -> None:
 
 CAUSES: dict[str, Callable[[Path], object]] = {
     "folder": put_folder,
-    "folder gone": rename_folder,
+    "folder renamed": rename_folder,
     "loop of links": loop_links,
     "no permission": remove_permissions,
     "no text": lambda file: file.write_bytes(b"\xff\xfe\x00"),

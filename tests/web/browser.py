@@ -38,7 +38,7 @@ class Stage(Service):
 
     def __init__(self) -> None:
         super().__init__(Telemetry(with_process=False))
-        self.is_gone = False
+        self.is_failing = False
         self._number = 0
         self.show()
 
@@ -51,8 +51,8 @@ class Stage(Service):
         self._status_input = StatusInput(Snapshot((account,)), self._number, 1.75e9 + self._number, 1.7e9, load, ())
 
     def status_input(self) -> StatusInput:
-        """Return the status input, or raise if `is_gone`."""
-        if self.is_gone:
+        """Return the status input, or raise if `is_failing`."""
+        if self.is_failing:
             raise ConnectionError("set by the test")
         return self._status_input
 
@@ -81,7 +81,7 @@ class Visit:
 
     page: Page
     requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     """What the browser had to say: errors, warnings, violations of the policy."""
 
     async def renew(self) -> None:
@@ -113,9 +113,9 @@ async def visit(browser: Browser, service: Service, **context: Any) -> AsyncIter
         page.set_default_timeout(PATIENCE_MILLISECONDS)
         opened = Visit(page)
         page.on("request", lambda request: opened.requests.append(request.url))
-        page.on("console", lambda message: opened.complaints.append(message.text))
-        page.on("pageerror", lambda error: opened.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: opened.complaints.append(dialog.message))
+        page.on("console", lambda message: opened.errors.append(message.text))
+        page.on("pageerror", lambda error: opened.errors.append(str(error)))
+        page.on("dialog", lambda dialog: opened.errors.append(dialog.message))
         await page.clock.install()
         response = await page.goto(str(server.make_url("/")))
         assert response is not None
@@ -126,4 +126,4 @@ async def visit(browser: Browser, service: Service, **context: Any) -> AsyncIter
         await own.close()
         origin = str(server.make_url("/"))
         assert all(url.startswith((origin, "data:")) for url in opened.requests)
-        assert not opened.complaints
+        assert not opened.errors

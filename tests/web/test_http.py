@@ -99,16 +99,16 @@ async def test_name_parameters_select_families(
     server: RunningServer, query: str, names: set[str], accept: str, encoding: str
 ) -> None:
     headers = ("Host: x", f"Accept: {accept}", f"Accept-Encoding: {encoding}")
-    _, whole = await get(server, "/metrics", *headers)
+    _, complete = await get(server, "/metrics", *headers)
     _, body = await get(server, f"/metrics?{query}", *headers)
-    _, whole_after = await get(server, "/metrics", *headers)
+    _, complete_after = await get(server, "/metrics", *headers)
     if encoding == "gzip":
-        whole, body, whole_after = map(gzip.decompress, (whole, body, whole_after))
+        complete, body, complete_after = map(gzip.decompress, (complete, body, complete_after))
     assert body.endswith(b"# EOF\n") == (accept != "text/plain")
     selected = read(body).samples
     assert selected.keys() == names
-    assert all(selected[name].keys() == read(whole).samples[name].keys() for name in names)
-    assert read(whole_after).samples.keys() == read(whole).samples.keys()
+    assert all(selected[name].keys() == read(complete).samples[name].keys() for name in names)
+    assert read(complete_after).samples.keys() == read(complete).samples.keys()
 
 
 @pytest.mark.parametrize("cipher", ["ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES256-SHA384", "ECDHE-ECDSA-AES256-SHA"])

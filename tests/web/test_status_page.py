@@ -167,14 +167,14 @@ async def test_a_paused_or_hidden_page_sends_no_requests(browser: Browser, stage
 async def test_the_page_reports_an_unreachable_exporter_and_keeps_its_values(browser: Browser, stage: Stage) -> None:
     stage.show(made(1))
     async with visit(browser, stage) as visited:
-        stage.is_gone = True
+        stage.is_failing = True
         await visited.renew()
         await expect(visited.page.locator("#news")).to_contain_text("is unreachable")
         assert await visited.column("sources", 1) == ["warehouse-00001"]
-        stage.is_gone = False
+        stage.is_failing = False
         await visited.renew()
         await expect(visited.page.locator("#news")).not_to_contain_text("is unreachable")
-        visited.complaints.clear()  # the browser logs the status 500
+        visited.errors.clear()  # the browser logs the status 500
 
 
 async def test_times_are_relative(browser: Browser, stage: Stage) -> None:

@@ -248,9 +248,9 @@ def test_a_failed_reload_is_reported_with_its_reasons() -> None:
 
 
 def test_a_shard_reports_its_index() -> None:
-    whole = StatusInput(account_of(source(1)), 1, 1.75e9, 1.7e9, LOADED, ())
-    assert build_report(whole).shard is None
-    report = build_report(replace(whole, shard=Shard(1, 3)))
+    status_input = StatusInput(account_of(source(1)), 1, 1.75e9, 1.7e9, LOADED, ())
+    assert build_report(status_input).shard is None
+    report = build_report(replace(status_input, shard=Shard(1, 3)))
     assert report.shard is not None
     assert (report.shard.index, report.shard.total) == (1, 3)
     assert b"Shard 1 of 3" in page(report, "/metrics")

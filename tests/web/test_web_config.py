@@ -76,12 +76,12 @@ def problems_of(load: Callable[[], object]) -> str:
 def test_each_invalid_file_gets_its_exact_messages(file: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         WebConfigWatcher(file)
-    said = str(caught.value).replace(f"{file.parent}{os.sep}", "") + "\n"
+    message = str(caught.value).replace(f"{file.parent}{os.sep}", "") + "\n"
     expected = file.with_suffix(".txt")
     if os.environ.get("UPDATE_GOLDEN"):
-        expected.write_text(said, encoding="utf-8")
-    assert said == expected.read_text(encoding="utf-8")
-    assert "canary" not in said
+        expected.write_text(message, encoding="utf-8")
+    assert message == expected.read_text(encoding="utf-8")
+    assert "canary" not in message
 
 
 @given(RAW | VALUES)
@@ -102,16 +102,16 @@ def test_every_file_content_is_valid_or_a_config_error(tmp_path: Path, content: 
 def test_every_certificate_content_is_valid_or_a_config_error(
     certificates: Certificates, content: bytes, name: str
 ) -> None:
-    file, spoiled = certificates.folder / "web.yml", certificates.folder / name
+    file, broken = certificates.folder / "web.yml", certificates.folder / name
     text = "cert_file: server.pem, key_file: server.key, client_ca_file: clients_ca.pem"
     file.write_text(f"tls_server_config: {{{text}, client_auth_type: VerifyClientCertIfGiven}}\n", encoding="utf-8")
-    good = spoiled.read_bytes()
-    spoiled.write_bytes(content)
+    valid = broken.read_bytes()
+    broken.write_bytes(content)
     try:
         with pytest.raises(ConfigError):
             WebConfigWatcher(file)
     finally:
-        spoiled.write_bytes(good)
+        broken.write_bytes(valid)
 
 
 @pytest.mark.parametrize(
@@ -174,9 +174,9 @@ def test_no_example_has_a_valid_hash(page: Path) -> None:
 def test_the_python_command_of_the_documentation_hashes_a_password() -> None:
     # Without a terminal, the command reads the password from standard input.
     (command,) = [each for each in commands(PAGE) if "bcrypt" in each]
-    words = shlex.split(command.replace(".venv/bin/python", sys.executable))
+    arguments = shlex.split(command.replace(".venv/bin/python", sys.executable))
     ended = subprocess.run(  # noqa: S603 - the command of the document
-        words, input="dave123\n", capture_output=True, text=True, check=True, start_new_session=True
+        arguments, input="dave123\n", capture_output=True, text=True, check=True, start_new_session=True
     )
     hashed = ended.stdout.strip()
     assert bcrypt.checkpw(b"dave123", hashed.encode())

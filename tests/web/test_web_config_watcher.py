@@ -244,8 +244,8 @@ def test_an_encrypted_key_is_rejected_without_a_prompt(
     key = ec.generate_private_key(ec.SECP256R1())
     encryption = serialization.BestAvailableEncryption(b"password")
     (certificates.folder / "server.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
-    said = problems_in(certificates, TLS)
-    assert said == ["tls_server_config.key_file: the key is encrypted; use an unencrypted key"]
+    problems = problems_in(certificates, TLS)
+    assert problems == ["tls_server_config.key_file: the key is encrypted; use an unencrypted key"]
 
 
 def test_swapped_certificate_and_key_files_are_reported_separately(certificates: Certificates) -> None:
@@ -257,8 +257,8 @@ def test_swapped_certificate_and_key_files_are_reported_separately(certificates:
 
 
 def test_a_key_of_another_certificate_is_rejected(certificates: Certificates) -> None:
-    said = problems_in(certificates, TLS.replace("server.key", "client.key"))
-    assert said == ["tls_server_config.cert: certificate and key cannot be used: key values mismatch"]
+    problems = problems_in(certificates, TLS.replace("server.key", "client.key"))
+    assert problems == ["tls_server_config.cert: certificate and key cannot be used: key values mismatch"]
 
 
 def problems_in(certificates: Certificates, text: str) -> list[str]:
