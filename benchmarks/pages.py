@@ -11,7 +11,7 @@ from benchmarks.figures import Figure
 from benchmarks.timing import ROUNDS, timed
 from benchmarks.worlds import snapshot
 from exporter.exposition.rendering import Renderer
-from exporter.web.document_cache import Document
+from exporter.web.document_cache import CachedDocument
 from exporter.web.status.page import page
 from exporter.web.status.status_report import Load, StatusInput
 
@@ -29,7 +29,7 @@ async def figures() -> list[Figure]:
     same = status_input()
     found = []
     for name, render in (("page", partial(page, telemetry_path="/metrics")), ("JSON", msgspec.json.encode)):
-        uncached, cached = Document(status_input, render), Document(lambda: same, render)
+        uncached, cached = CachedDocument(status_input, render), CachedDocument(lambda: same, render)
         await cached.current()
         first, whole = await _milliseconds(uncached), timed(lambda: Renderer().render(held))[0]
         found.append(
@@ -44,8 +44,8 @@ async def figures() -> list[Figure]:
     return found
 
 
-async def _milliseconds(document: Document) -> float:
-    """Return the median time of `document.current()`."""
+async def _milliseconds(document: CachedDocument) -> float:
+    """Return the median time until a document is there."""
     spent: list[float] = []
     for _ in range(ROUNDS):
         started = time.perf_counter()

@@ -1,24 +1,24 @@
-"""The entry point: `mms-exporter` and `python -m exporter`. Imports nothing heavy before Ctrl-C is handled."""
+"""Entry point of `mms-exporter` and `python -m exporter`. Handles Ctrl-C before heavy imports."""
 
 import os
 import sys
 
-INTERRUPTED = 130
-"""The exit code after Ctrl-C: 128 and the number of SIGINT, as shells count."""
+EXIT_INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as in shells."""
 
 
 def main() -> int:
     """Run the command line and return its exit code."""
     try:
-        import signal  # noqa: PLC0415 - it imports others
+        import signal  # noqa: PLC0415 - imports other modules
 
-        # What is ignored from the start, as after `nohup`, is meant to be.
+        # SIGINT that the parent ignores, as `nohup` does, stays ignored.
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            # An exception could be raised in any import, and in code that reports it as ignored: leave at once.
-            signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+            # Exit at once: an exception could be raised in an import, or in code that ignores it.
+            signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_INTERRUPTED))
         from exporter.cli import main as command_line  # noqa: PLC0415 - heavy
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     return command_line.main()
 
 

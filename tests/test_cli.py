@@ -1,4 +1,4 @@
-"""The program as a whole: commands, exit codes, signals, files, and what it says when something is wrong."""
+"""The program as a process: commands, exit codes, signals, files and error messages."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from tests.processes import run, serving, write_config
 from tests.programs import ROOT
 
 
-async def test_version_is_told_without_loading_what_it_does_not_need() -> None:
+async def test_version_imports_no_heavy_module() -> None:
     ended = await run("--version")
     assert (ended.code, ended.out) == (0, f"mms-exporter {__version__}\n")
     heavy = "import sys; from exporter.cli.main import main\ntry: main(['--version'])\nexcept SystemExit: pass\n"
@@ -31,13 +31,13 @@ async def test_version_is_told_without_loading_what_it_does_not_need() -> None:
     assert (await process.communicate())[0].decode().splitlines()[-1] == "[]"
 
 
-async def test_without_an_account_it_says_what_to_do() -> None:
+async def test_without_an_account_the_error_has_the_next_step() -> None:
     ended = await run()
     assert ended.code == 2
     assert ended.err == "mms-exporter: set --config.file or --mms.region, or try: mms-exporter demo\n"
 
 
-async def test_a_bad_configuration_is_told_whole_and_ends_with_2(tmp_path: Path) -> None:
+async def test_all_problems_of_a_configuration_are_reported_with_exit_code_2(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("accounts:\n  - {name: a, colour: blue}\nrefresh: {interval: 5}\n", encoding="utf-8")
     for arguments in (
@@ -55,7 +55,7 @@ async def test_a_bad_configuration_is_told_whole_and_ends_with_2(tmp_path: Path)
         ]
 
 
-async def test_a_configuration_that_is_not_there_ends_with_2(tmp_path: Path) -> None:
+async def test_a_missing_configuration_exits_2(tmp_path: Path) -> None:
     ended = await run(f"--config.file={tmp_path}/none.yaml")
     assert (ended.code, ended.err) == (
         2,
@@ -63,19 +63,19 @@ async def test_a_configuration_that_is_not_there_ends_with_2(tmp_path: Path) -> 
     )
 
 
-async def test_a_shard_beyond_the_last_is_refused(tmp_path: Path) -> None:
+async def test_a_shard_index_above_the_last_is_rejected(tmp_path: Path) -> None:
     file = write_config(tmp_path, "http://127.0.0.1:1")
     for command in ([], ["once"]):
         ended = await run(*command, f"--config.file={file}", "--shard.index=3", "--shard.total=3")
         assert (ended.code, ended.err) == (2, "mms-exporter: --shard.index: expected less than --shard.total, 3\n")
 
 
-async def test_a_good_configuration_is_called_fine(tmp_path: Path) -> None:
+async def test_config_check_accepts_a_valid_configuration(tmp_path: Path) -> None:
     ended = await run(f"--config.file={write_config(tmp_path, 'https://example.com')}", "--config.check")
     assert (ended.code, ended.out, ended.err) == (0, "the configuration is valid: 1 account\n", "")
 
 
-async def test_a_bad_web_configuration_is_told_beside_a_bad_configuration_and_ends_with_2(tmp_path: Path) -> None:
+async def test_problems_of_both_configurations_are_reported_with_exit_code_2(tmp_path: Path) -> None:
     for name in ("config", "web"):
         (tmp_path / f"{name}.yaml").write_text(f"{name}: nonsense\n", encoding="utf-8")
     files = [f"--config.file={tmp_path}/config.yaml", f"--web.config.file={tmp_path}/web.yaml"]
@@ -86,7 +86,7 @@ async def test_a_bad_web_configuration_is_told_beside_a_bad_configuration_and_en
         assert places == [f"{tmp_path}/web.yaml", "config", "accounts"]
 
 
-async def test_a_reload_reads_the_web_configuration_too_and_says_what_is_wrong(
+async def test_a_reload_includes_the_web_configuration_and_reports_its_problems(
     simulator: Simulator, tmp_path: Path
 ) -> None:
     web = tmp_path / "web.yaml"
@@ -98,9 +98,9 @@ async def test_a_reload_reads_the_web_configuration_too_and_says_what_is_wrong(
     ):
         web.write_text("nonsense: canary\n", encoding="utf-8")
         async with session.post(f"{exporter.urls[0]}/-/reload") as response:
-            said = await response.text()
+            text = await response.text()
         assert response.status == 400
-        assert said.startswith(f"{web}: nonsense: ")
+        assert text.startswith(f"{web}: nonsense: ")
         assert (await exporter.metrics()).value("mms_exporter_config_last_reload_successful") == 0
         web.write_text("", encoding="utf-8")
         async with session.post(f"{exporter.urls[0]}/-/reload") as response:
@@ -108,7 +108,7 @@ async def test_a_reload_reads_the_web_configuration_too_and_says_what_is_wrong(
         assert (await exporter.metrics()).value("mms_exporter_config_last_reload_successful") == 1
 
 
-async def test_a_port_that_is_taken_is_told_in_one_line() -> None:
+async def test_a_used_port_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = await run("--mms.region=cn-shanghai", f"--web.listen-address=127.0.0.1:{port}")
@@ -116,7 +116,7 @@ async def test_a_port_that_is_taken_is_told_in_one_line() -> None:
     assert ended.err == f"mms-exporter: cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
-async def test_an_address_that_is_not_ours_is_told_in_one_line() -> None:
+async def test_a_foreign_address_is_reported_in_one_line() -> None:
     ended = await run("--mms.region=cn-shanghai", "--web.listen-address=192.0.2.1:0")
     assert (ended.code, ended.err) == (
         1,
@@ -124,7 +124,7 @@ async def test_an_address_that_is_not_ours_is_told_in_one_line() -> None:
     )
 
 
-async def test_it_listens_on_every_address(simulator: Simulator, tmp_path: Path) -> None:
+async def test_the_exporter_listens_on_every_address(simulator: Simulator, tmp_path: Path) -> None:
     file = write_config(tmp_path, simulator.url)
     async with serving(f"--config.file={file}", "--web.listen-address=127.0.0.2:0") as exporter:
         assert [url.rpartition(":")[0] for url in exporter.urls] == ["http://127.0.0.1", "http://127.0.0.2"]
@@ -135,7 +135,7 @@ async def test_it_listens_on_every_address(simulator: Simulator, tmp_path: Path)
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_it_within_two_seconds_without_a_traceback(
+async def test_a_signal_stops_the_exporter_within_two_seconds_without_a_traceback(
     simulator: Simulator, tmp_path: Path, by: signal.Signals
 ) -> None:
     async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
@@ -146,7 +146,7 @@ async def test_a_signal_ends_it_within_two_seconds_without_a_traceback(
     assert "level=error" not in ended.err
 
 
-async def test_a_signal_ends_it_while_mms_hangs(simulator: Simulator, tmp_path: Path) -> None:
+async def test_a_signal_stops_the_exporter_while_mms_hangs(simulator: Simulator, tmp_path: Path) -> None:
     simulator.faults.add(Fault(kind="hang"))
     async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
         ended = await exporter.end()
@@ -154,7 +154,7 @@ async def test_a_signal_ends_it_while_mms_hangs(simulator: Simulator, tmp_path: 
     assert "Traceback" not in ended.err
 
 
-async def test_a_running_scrape_is_answered_before_the_end(simulator: Simulator, tmp_path: Path) -> None:
+async def test_a_running_scrape_completes_during_the_shutdown(simulator: Simulator, tmp_path: Path) -> None:
     async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
         await exporter.until_ready()
         host, _, port = exporter.urls[0].removeprefix("http://").rpartition(":")
@@ -179,9 +179,7 @@ async def test_once_prints_the_exposition(simulator: Simulator, tmp_path: Path) 
     assert not [name for name in served.samples if name.startswith(("process_", "python_"))], "node_exporter has them"
 
 
-async def test_once_writes_a_file_whole_and_leaves_the_old_one_where_it_cannot(
-    simulator: Simulator, tmp_path: Path
-) -> None:
+async def test_once_writes_the_file_atomically(simulator: Simulator, tmp_path: Path) -> None:
     config = f"--config.file={write_config(tmp_path, simulator.url)}"
     file = tmp_path / "mms.prom"
     ended = await run("once", config, f"--output={file}")
@@ -205,7 +203,7 @@ async def test_once_exits_1_if_anything_failed(simulator: Simulator, tmp_path: P
     assert served.value("mms_datasource_refresh_success", source_id="2000001") == 0
 
 
-async def test_the_demo_shows_a_migration_that_moves() -> None:
+async def test_the_demo_exports_a_migration_in_progress() -> None:
     async with serving("demo", "--simulator.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0") as demo:
         await demo.until_ready()
         first = await demo.metrics()
@@ -217,7 +215,7 @@ async def test_the_demo_shows_a_migration_that_moves() -> None:
     assert "Traceback" not in ended.err
 
 
-async def test_sighup_reloads_and_a_bad_file_changes_nothing(simulator: Simulator, tmp_path: Path) -> None:
+async def test_sighup_reloads_and_an_invalid_file_changes_nothing(simulator: Simulator, tmp_path: Path) -> None:
     file = write_config(tmp_path, simulator.url)
     async with serving(f"--config.file={file}", "--web.enable-lifecycle") as exporter:
         await exporter.until_ready()
@@ -242,7 +240,9 @@ async def test_sighup_reloads_and_a_bad_file_changes_nothing(simulator: Simulato
         (Fault(kind="error", status=403, code="NoPermission"), "permission"),
     ],
 )
-async def test_it_runs_on_when_mms_refuses_it(simulator: Simulator, tmp_path: Path, fault: Fault, reason: str) -> None:
+async def test_the_exporter_keeps_running_if_mms_rejects_its_requests(
+    simulator: Simulator, tmp_path: Path, fault: Fault, reason: str
+) -> None:
     simulator.faults.add(fault)
     async with serving(f"--config.file={write_config(tmp_path, simulator.url, 'refresh: {interval: 1s}')}") as exporter:
         await exporter.until_ready()
@@ -257,7 +257,7 @@ async def test_it_runs_on_when_mms_refuses_it(simulator: Simulator, tmp_path: Pa
     assert ended.err.count("refresh failed") == 1, "one line when it begins, not one a refresh"
 
 
-async def test_an_unknown_region_and_no_credentials_are_seen_not_fatal() -> None:
+async def test_an_unknown_region_and_missing_credentials_are_exported_as_failures() -> None:
     environment = {"ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
     ended = await run("once", "--mms.region=cn-nowhere", environment=environment)
     assert ended.code == 1
@@ -274,8 +274,8 @@ async def test_an_unknown_region_and_no_credentials_are_seen_not_fatal() -> None
     ) >= 1
 
 
-async def test_a_name_resolution_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    """Neither does any other work in a thread: none of them is waited for."""
+async def test_a_hanging_name_resolution_does_not_delay_the_shutdown(tmp_path: Path) -> None:
+    # The shutdown waits for no thread.
     code = """
 import socket, sys, time
 socket.getaddrinfo = lambda *_, **__: time.sleep(30)
@@ -289,7 +289,7 @@ sys.exit(main())
     assert "Traceback" not in ended.err
 
 
-async def test_a_scraper_that_does_not_read_does_not_hold_up_the_end(simulator: Simulator, tmp_path: Path) -> None:
+async def test_a_scraper_that_does_not_read_does_not_delay_the_shutdown(simulator: Simulator, tmp_path: Path) -> None:
     for _ in range(40):
         apply_event(simulator.world, events.AddSource(moving=True))
     async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
@@ -302,7 +302,7 @@ async def test_a_scraper_that_does_not_read_does_not_hold_up_the_end(simulator: 
         writer.close()
 
 
-async def test_a_reader_that_has_enough_is_no_error(simulator: Simulator, tmp_path: Path) -> None:
+async def test_a_closed_pipe_is_not_an_error(simulator: Simulator, tmp_path: Path) -> None:
     for _ in range(40):
         apply_event(simulator.world, events.AddSource(moving=True))
     config = write_config(tmp_path, simulator.url)
@@ -317,6 +317,6 @@ async def test_a_reader_that_has_enough_is_no_error(simulator: Simulator, tmp_pa
     assert err == b""
 
 
-async def test_a_host_that_is_no_name_is_told_in_one_line() -> None:
+async def test_an_invalid_host_name_is_reported_in_one_line() -> None:
     ended = await run("--mms.region=cn-shanghai", "--web.listen-address=a..b:0")
     assert (ended.code, ended.err) == (1, "mms-exporter: cannot listen on a..b:0: unknown host name\n")

@@ -1,10 +1,10 @@
-"""The command line's words: flags, variables, defaults."""
+"""Flags, arguments, environment variables and defaults of the command line."""
 
 import pytest
 
 from exporter import __version__
 from exporter.cli.arguments import Invocation, parse
-from exporter.cli.flags import COMMANDS, FLAGS, WORDS, Flag
+from exporter.cli.flags import COMMANDS, FLAGS, POSITIONALS, Flag
 from exporter.errors import ConfigError
 from exporter.web.addresses import ListenAddress, listen_address
 
@@ -15,16 +15,16 @@ def problems_of(arguments: list[str], environment: dict[str, str] | None = None)
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_without_a_word_it_serves_with_the_defaults_of_the_contract() -> None:
-    asked = parse([], {})
-    assert asked.command == "serve"
-    assert asked.values["web.listen-address"] == [ListenAddress(None, 10180)]
-    assert asked.values["web.telemetry-path"] == "/metrics"
-    assert (asked.values["log.level"], asked.values["log.format"]) == ("info", "logfmt")
-    assert asked.values["web.enable-lifecycle"] is False
+def test_without_arguments_serve_runs_with_its_defaults() -> None:
+    invocation = parse([], {})
+    assert invocation.command == "serve"
+    assert invocation.values["web.listen-address"] == [ListenAddress(None, 10180)]
+    assert invocation.values["web.telemetry-path"] == "/metrics"
+    assert (invocation.values["log.level"], invocation.values["log.format"]) == ("info", "logfmt")
+    assert invocation.values["web.enable-lifecycle"] is False
 
 
-def test_every_flag_of_the_contract_is_there() -> None:
+def test_every_flag_of_the_contract_exists() -> None:
     names = {flag.name for flag in FLAGS if "serve" in flag.commands}
     assert names == {
         "config.file",
@@ -70,21 +70,21 @@ USABLE = {
 
 
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.has_variable], ids=lambda flag: flag.name)
-def test_a_flag_and_its_variable_say_the_same(flag: Flag) -> None:
+def test_a_flag_and_its_variable_have_the_same_value(flag: Flag) -> None:
     command, text = flag.commands[0], USABLE[flag.name]
-    words = [f"--{flag.name}"] if flag.is_switch else [f"--{flag.name}", text]
+    arguments = [f"--{flag.name}"] if flag.is_switch else [f"--{flag.name}", text]
     variable = "MMS_EXPORTER_" + flag.name.upper().replace(".", "_").replace("-", "_")
-    by_flag = parse([command, *words], {}).values[flag.name]
+    by_flag = parse([command, *arguments], {}).values[flag.name]
     assert by_flag == parse([command], {variable: text}).values[flag.name]
     assert by_flag != parse([command], {}).values[flag.name]
 
 
-def test_a_flag_outweighs_its_variable() -> None:
+def test_a_flag_overrides_its_variable() -> None:
     assert parse(["--log.level", "debug"], {"MMS_EXPORTER_LOG_LEVEL": "error"}).values["log.level"] == "debug"
 
 
-def test_variables_stand_in_for_flags() -> None:
-    asked = parse(
+def test_variables_replace_flags() -> None:
+    invocation = parse(
         [],
         {
             "MMS_EXPORTER_WEB_LISTEN_ADDRESS": "127.0.0.1:1, [::1]:2",
@@ -92,18 +92,18 @@ def test_variables_stand_in_for_flags() -> None:
             "MMS_EXPORTER_MMS_REGION": "cn-beijing",
         },
     )
-    assert asked.values["web.listen-address"] == [ListenAddress("127.0.0.1", 1), ListenAddress("::1", 2)]
-    assert asked.values["web.enable-lifecycle"] is True
-    assert asked.values["mms.region"] == "cn-beijing"
+    assert invocation.values["web.listen-address"] == [ListenAddress("127.0.0.1", 1), ListenAddress("::1", 2)]
+    assert invocation.values["web.enable-lifecycle"] is True
+    assert invocation.values["mms.region"] == "cn-beijing"
 
 
-def test_a_flag_may_stand_before_or_behind_the_command() -> None:
+def test_a_flag_works_before_and_after_the_command() -> None:
     expected = Invocation("once", {**parse(["once"], {}).values, "log.level": "debug", "mms.region": "x"})
     assert parse(["--log.level", "debug", "once", "--mms.region=x"], {}) == expected
     assert parse(["once", "--log.level=debug", "--mms.region", "x"], {}) == expected
 
 
-def test_a_flag_means_what_the_command_makes_of_it() -> None:
+def test_a_default_can_depend_on_the_command() -> None:
     assert parse(["once", "--output=table"], {}).values["output"] == "table"
     assert problems_of(["jobs", "--output=a.prom"]) == ["--output: expected one of table, json, csv"]
     assert parse(["failed", "--table", "a", "--table=b,c"], {}).values["table"] == ["a", "b,c"]
@@ -111,12 +111,12 @@ def test_a_flag_means_what_the_command_makes_of_it() -> None:
     assert parse(["retry", "--partition=7", "--partition", "8"], {}).values["partition"] == [7, 8]
 
 
-def test_what_one_run_is_for_is_not_taken_from_the_environment() -> None:
+def test_flags_for_one_run_have_no_variable() -> None:
     strange = {f"MMS_EXPORTER_{name}": "1" for name in ("YES", "FAILED", "SOURCE", "TABLE", "ACCOUNT", "RESUME")}
     assert parse(["retry"], strange) == parse(["retry"], {})
 
 
-def test_the_words_of_show_are_checked() -> None:
+def test_the_arguments_of_show_are_validated() -> None:
     shown = parse(["show", "partition", "200018", "--source=prod"], {}).values
     assert (shown["kind"], shown["id"], shown["source"]) == ("partition", 200018, ["prod"])
     assert problems_of(["show", "source", "x"]) == [
@@ -125,70 +125,70 @@ def test_the_words_of_show_are_checked() -> None:
     ]
 
 
-def test_the_one_word_of_a_command_is_told_by_the_name_of_the_command() -> None:
+def test_an_error_in_the_only_argument_has_the_name_of_the_command() -> None:
     assert problems_of(["config", "bogus"]) == ["config: expected one of show, schema"]
 
 
-def test_listen_addresses_add_up() -> None:
-    asked = parse(["--web.listen-address=:1", "--web.listen-address=localhost:2"], {})
-    assert asked.values["web.listen-address"] == [ListenAddress(None, 1), ListenAddress("localhost", 2)]
+def test_several_listen_addresses_are_collected() -> None:
+    invocation = parse(["--web.listen-address=:1", "--web.listen-address=localhost:2"], {})
+    assert invocation.values["web.listen-address"] == [ListenAddress(None, 1), ListenAddress("localhost", 2)]
 
 
-def words_of(command: str) -> list[str]:
-    """Return words that a command must be given."""
+def positionals_of(command: str) -> list[str]:
+    """Return the positional arguments of a command."""
     texts = {"kind": "table", "id": "7", "what": "show"}
-    return [texts[word.name] for word in WORDS if word.command == command]
+    return [texts[word.name] for word in POSITIONALS if word.command == command]
 
 
 @pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
-def test_what_is_not_in_utf_8_is_refused_by_its_name(flag: Flag) -> None:
-    """It can neither be sent nor printed."""
+def test_a_flag_value_that_is_not_utf_8_is_rejected_with_its_name(flag: Flag) -> None:
+    # The value can be neither sent nor printed.
     if not flag.is_switch:
-        said = problems_of([flag.commands[0], *words_of(flag.commands[0]), f"--{flag.name}", "a\udcff"])
-        assert said == [f"--{flag.name}: expected a text in UTF-8"]
+        problems = problems_of([flag.commands[0], *positionals_of(flag.commands[0]), f"--{flag.name}", "a\udcff"])
+        assert problems == [f"--{flag.name}: expected a text in UTF-8"]
 
 
-def test_a_word_or_a_variable_that_is_not_in_utf_8_is_refused_by_its_name() -> None:
+def test_an_argument_or_variable_that_is_not_utf_8_is_rejected_with_its_name() -> None:
     assert problems_of(["show", "\udcff", "7"]) == ["kind: expected a text in UTF-8"]
-    said = problems_of([], {"MMS_EXPORTER_MMS_REGION": "cn-\udcff"})
-    assert said == ["MMS_EXPORTER_MMS_REGION: expected a text in UTF-8"]
+    problems = problems_of([], {"MMS_EXPORTER_MMS_REGION": "cn-\udcff"})
+    assert problems == ["MMS_EXPORTER_MMS_REGION: expected a text in UTF-8"]
 
 
 @pytest.mark.parametrize("number", [str(2**63), "9" * 26, "9" * 5000], ids=len)
-def test_an_id_beyond_64_bits_is_refused(number: str) -> None:
+def test_an_id_above_64_bits_is_rejected(number: str) -> None:
     expected = "expected a whole number of at most 9223372036854775807"
     assert problems_of(["show", "table", number]) == [f"id: {expected}"]
     for flag in ("partition", "job", "table"):
         assert problems_of(["retry", f"--{flag}={number}"]) == [f"--{flag}: {expected}"]
 
 
-def test_the_highest_id_is_taken() -> None:
+def test_the_maximum_id_is_accepted() -> None:
     assert parse(["show", "table", f"00{2**63 - 1}"], {}).values["id"] == 2**63 - 1
     assert parse(["retry", "--table=7.8", "--table=22"], {}).values["table"] == ["7.8", "22"]
 
 
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if not flag.is_repeatable], ids=lambda flag: flag.name)
-def test_a_flag_that_means_one_thing_is_not_given_twice(flag: Flag) -> None:
-    """Whichever was meant, it must not be the other that takes effect."""
+def test_a_flag_that_is_not_repeatable_is_rejected_twice(flag: Flag) -> None:
+    # Neither value may silently win.
     text = {**USABLE, "output": "json", "settle": "1m"}.get(flag.name, "7")
     word = f"--{flag.name}" if flag.is_switch else f"--{flag.name}={text}"
     for command in flag.commands:
-        words = words_of(command)
+        arguments = positionals_of(command)
         expected = [f"--{flag.name}: was given 2 times; give it once"]
-        assert problems_of([command, *words, word, word]) == expected
-        assert problems_of([word, command, *words, word]) == expected
+        assert problems_of([command, *arguments, word, word]) == expected
+        assert problems_of([word, command, *arguments, word]) == expected
 
 
-def test_what_adds_up_does_so_before_and_behind_the_command() -> None:
-    asked = parse(["--web.listen-address=:1", "serve", "--web.listen-address=:2"], {})
-    assert asked.values["web.listen-address"] == [ListenAddress(None, 1), ListenAddress(None, 2)]
+def test_repeatable_flags_add_up_before_and_after_the_command() -> None:
+    invocation = parse(["--web.listen-address=:1", "serve", "--web.listen-address=:2"], {})
+    assert invocation.values["web.listen-address"] == [ListenAddress(None, 1), ListenAddress(None, 2)]
 
 
 def test_the_demo_listens_on_loopback() -> None:
     assert parse(["demo"], {}).values["web.listen-address"] == [ListenAddress("127.0.0.1", 10180)]
 
 
-def test_all_values_that_cannot_be_used_are_told_at_once() -> None:
+def test_all_invalid_values_are_reported_at_once() -> None:
     assert problems_of(
         ["--log.level=loud", "--web.listen-address=here", "--web.telemetry-path=metrics"],
         {"MMS_EXPORTER_WEB_ENABLE_LIFECYCLE": "maybe"},
@@ -201,21 +201,21 @@ def test_all_values_that_cannot_be_used_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("path", ["metrics", "/-/ready", "/api/v1/status", "/a b", "/{x}", "/a?b", "/a#b", ""])
-def test_a_telemetry_path_that_cannot_be_served_is_refused(path: str) -> None:
+def test_an_invalid_telemetry_path_is_rejected(path: str) -> None:
     assert len(problems_of(["--web.telemetry-path", path])) == 1
 
 
-def test_a_flag_of_another_command_is_refused() -> None:
+def test_a_flag_of_another_command_is_rejected() -> None:
     assert problems_of(["--output=x"]) == ["--output: is not a flag of serve"]
 
 
 @pytest.mark.parametrize("text", ["", "10180", ":x", ":65536", "::1:10180", "[::1:1", "[nope]:1", ":-1", ":٣"])
-def test_an_address_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_listen_address_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         listen_address(text)
 
 
-def test_version_and_help_answer_and_end_well(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_and_help_exit_0(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, word in ((["--version"], __version__), (["--help"], "demo"), (["once", "--help"], "--output")):
         with pytest.raises(SystemExit) as ended:
             parse(arguments, {})
@@ -224,14 +224,14 @@ def test_version_and_help_answer_and_end_well(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("arguments", [["--nope"], ["nope"], ["--log.lev=debug"]])
-def test_words_that_are_not_known_end_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_arguments_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse(arguments, {})
     assert ended.value.code == 2
     assert "usage: mms-exporter" in capsys.readouterr().err
 
 
-def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_of_each_command_has_exactly_its_flags(capsys: pytest.CaptureFixture[str]) -> None:
     for command in COMMANDS:
         with pytest.raises(SystemExit):
             parse([command, "--help"], {})

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while the program starts: a quiet end, at whatever moment they come."""
+"""Ctrl-C and SIGTERM during the start stop the program without output."""
 
 import asyncio
 import re
@@ -28,18 +28,18 @@ PROGRAMS = {
     "simulate": (*MODULE, "simulate", THERE),
     "demo": (*MODULE, "demo", HERE, THERE),
 }
-MOMENTS: dict[str, int] = {"module": 10, "script": 5}
-"""At how many moments a program is interrupted; 3 for the others."""
+INTERRUPTIONS: dict[str, int] = {"module": 10, "script": 5}
+"""Number of interruptions of a program; 3 for the others."""
 
 
-def words(program: str, simulator: Simulator, folder: Path) -> list[str]:
-    """Return the command line of one of PROGRAMS, and write its configuration."""
+def command_line(program: str, simulator: Simulator, folder: Path) -> list[str]:
+    """Write the configuration of a program and return its command line."""
     file = write_config(folder, simulator.url)
     return [*PROGRAMS[program], *([] if program in {"simulate", "demo"} else [f"--config.file={file}"])]
 
 
 async def signalled(arguments: list[str], after_seconds: float, by: signal.Signals) -> Ended:
-    """Return what is left of a program that gets a signal some time after its start."""
+    """Start a program, send a signal after a delay, and return its result."""
     process = await asyncio.create_subprocess_exec(
         *arguments,
         cwd=ROOT,
@@ -57,12 +57,12 @@ async def signalled(arguments: list[str], after_seconds: float, by: signal.Signa
 
 
 def is_before_the_program(ended: Ended) -> bool:
-    """Tell whether Python itself was still starting: none of the program's code had run."""
+    """Return whether the signal came before any code of the program ran."""
     return "KeyboardInterrupt" in ended.err and not re.search(r"exporter/\w+\.py", ended.err)
 
 
 async def start_seconds(config: Path) -> float:
-    """Return how long it takes until the program listens."""
+    """Return the seconds until the program listens."""
     begun = time.perf_counter()
     async with serving(f"--config.file={config}"):
         return time.perf_counter() - begun
@@ -72,15 +72,15 @@ async def start_seconds(config: Path) -> float:
     "program",
     [pytest.param(each, marks=[pytest.mark.scale] if each in {"check", "config"} else []) for each in PROGRAMS],
 )
-async def test_ctrl_c_during_the_start_ends_it_quietly_with_130(
+async def test_ctrl_c_during_the_start_exits_130_without_output(
     simulator: Simulator, tmp_path: Path, program: str
 ) -> None:
     simulator.faults.add(Fault(kind="hang"))
-    arguments = words(program, simulator, tmp_path)
+    arguments = command_line(program, simulator, tmp_path)
     length = await start_seconds(tmp_path / "config.yaml")
-    moments = MOMENTS.get(program, 3)
-    for number in range(moments):
-        ended = await signalled(arguments, length * number / moments, signal.SIGINT)
+    interruptions = INTERRUPTIONS.get(program, 3)
+    for number in range(interruptions):
+        ended = await signalled(arguments, length * number / interruptions, signal.SIGINT)
         if is_before_the_program(ended):
             continue
         has_ended_by_itself = ended.code == 0 and (program == "config" or "msg=listening" in ended.err)
@@ -89,8 +89,10 @@ async def test_ctrl_c_during_the_start_ends_it_quietly_with_130(
 
 
 @pytest.mark.parametrize("program", ["script"])
-async def test_sigterm_during_the_start_ends_it_quietly(simulator: Simulator, tmp_path: Path, program: str) -> None:
-    arguments = words(program, simulator, tmp_path)
+async def test_sigterm_during_the_start_exits_without_a_traceback(
+    simulator: Simulator, tmp_path: Path, program: str
+) -> None:
+    arguments = command_line(program, simulator, tmp_path)
     length = await start_seconds(tmp_path / "config.yaml")
     for number in range(3):
         ended = await signalled(arguments, length * number / 3, signal.SIGTERM)
@@ -98,11 +100,11 @@ async def test_sigterm_during_the_start_ends_it_quietly(simulator: Simulator, tm
         assert "Traceback" not in ended.err
 
 
-async def test_ctrl_c_that_is_ignored_from_the_start_stays_ignored(simulator: Simulator, tmp_path: Path) -> None:
-    """As behind `&` in a script."""
+async def test_ctrl_c_that_the_parent_ignores_stays_ignored(simulator: Simulator, tmp_path: Path) -> None:
+    # As with `&` in a script.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        ended = await signalled(words("once", simulator, tmp_path), 0.1, signal.SIGINT)
+        ended = await signalled(command_line("once", simulator, tmp_path), 0.1, signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
     assert (ended.code, ended.err) == (0, "")

@@ -1,4 +1,4 @@
-"""The program reloads: by a signal at any time from its start to its end, and by what is in its files."""
+"""Reload of the process: by signal at any time, over HTTP, and after file changes."""
 
 import asyncio
 import os
@@ -20,21 +20,23 @@ RENAMED = "name: renamed"
 
 
 def survives_hang_up(pid: int) -> bool:
-    """Tell whether a process ignores or handles SIGHUP."""
+    """Return whether a process ignores or handles SIGHUP."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigIgn:", "SigCgt:"))]
     return any(mask & 1 << (signal.SIGHUP - 1) for mask in masks)
 
 
 def rename_account(file: Path) -> None:
-    """Have the account of a configuration be called otherwise, by a file in the place of the other."""
+    """Rename the account of a configuration; replace the file atomically."""
     text = file.read_text(encoding="utf-8").replace("name: test", RENAMED)
     other = file.with_suffix(".new")
     other.write_text(text, encoding="utf-8")
     other.replace(file)
 
 
-async def test_a_hang_up_while_it_starts_neither_ends_it_nor_is_lost(simulator: Simulator, tmp_path: Path) -> None:
+async def test_sighup_during_the_start_neither_stops_the_exporter_nor_is_lost(
+    simulator: Simulator, tmp_path: Path
+) -> None:
     file = write_config(tmp_path, simulator.url)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "exporter", f"--config.file={file}", "--web.listen-address=127.0.0.1:0"),
@@ -60,23 +62,23 @@ async def test_a_hang_up_while_it_starts_neither_ends_it_nor_is_lost(simulator: 
             await process.communicate()
 
 
-async def test_hang_ups_up_to_the_end_leave_no_trace(simulator: Simulator, tmp_path: Path) -> None:
+async def test_sighup_during_the_shutdown_has_no_effect(simulator: Simulator, tmp_path: Path) -> None:
     async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
         await exporter.until_ready()
         ending = asyncio.create_task(exporter.end())
         while not ending.done():
             if exporter.process.returncode is None:
-                with suppress(ProcessLookupError):  # it has ended, and the loop has not heard of it yet
+                with suppress(ProcessLookupError):  # it has exited, but the event loop does not know yet
                     # Its own send_signal may take the exit code from the loop.
                     os.kill(exporter.process.pid, signal.SIGHUP)
             await asyncio.wait({ending}, timeout=0.002)
         ended = await ending
     assert ended.code == 0
     assert "Traceback" not in ended.err
-    assert "never" not in ended.err, "no task or session is left to Python"
+    assert "never" not in ended.err, "no task or session stays open"
 
 
-async def test_a_link_that_is_turned_is_followed_as_kubernetes_turns_it(simulator: Simulator, tmp_path: Path) -> None:
+async def test_a_symbolic_link_changed_as_by_kubernetes_is_reloaded(simulator: Simulator, tmp_path: Path) -> None:
     for version in ("1", "2"):
         (tmp_path / version).mkdir()
         write_config(tmp_path / version, simulator.url)
@@ -88,11 +90,11 @@ async def test_a_link_that_is_turned_is_followed_as_kubernetes_turns_it(simulato
     async with serving(f"--config.file={tmp_path}/config.yaml", *flags) as exporter:
         await exporter.until_ready()
         (tmp_path / "..new").symlink_to("2")
-        os.rename(tmp_path / "..new", data)  # noqa: PTH104 - as it is done there
+        os.rename(tmp_path / "..new", data)  # noqa: PTH104 - as Kubernetes does
         await exporter.until(lambda served: served.by("mms_up", "account") == {"renamed": 1})
 
 
-async def test_a_secret_that_is_rotated_is_taken_up(simulator: Simulator, tmp_path: Path) -> None:
+async def test_a_rotated_secret_is_reloaded(simulator: Simulator, tmp_path: Path) -> None:
     file, secret = write_config(tmp_path, simulator.url), tmp_path / "secret"
     secret.write_text("wrong", encoding="utf-8")
     named = file.read_text(encoding="utf-8").replace(
@@ -119,15 +121,15 @@ async def by_put(exporter: Running) -> None:
 
 
 def is_reloaded(served: Exposition) -> bool:
-    """Tell what the metrics tell of the last attempt."""
+    """Return whether the metrics report a successful last reload."""
     return served.value("mms_exporter_config_last_reload_successful") == 1
 
 
 @pytest.mark.parametrize("reload", [by_signal, by_post, by_put])
-async def test_a_bad_web_configuration_leaves_the_configuration_as_it_was(
+async def test_an_invalid_web_configuration_keeps_the_previous_configuration(
     simulator: Simulator, tmp_path: Path, reload: Callable[[Running], Awaitable[None]]
 ) -> None:
-    """Both or neither: also when it is mended, nothing of the other one happens before the next reload."""
+    # A fixed web configuration applies no pending change of the configuration before the next reload.
     file, web = write_config(tmp_path, simulator.url), tmp_path / "web.yaml"
     web.write_text("{}", encoding="utf-8")
     flags = (f"--web.config.file={web}", "--web.enable-lifecycle")
@@ -137,9 +139,9 @@ async def test_a_bad_web_configuration_leaves_the_configuration_as_it_was(
         web.write_text("nonsense: 1", encoding="utf-8")
         await reload(exporter)
         await exporter.until(lambda served: not is_reloaded(served))
-        status, said = await exporter.ask("POST", "/-/reload")
+        status, text = await exporter.ask("POST", "/-/reload")
         assert status == 400
-        assert said.startswith(f"{web}: nonsense: unknown key;")
+        assert text.startswith(f"{web}: nonsense: unknown key;")
         web.write_text("auth_excluded_paths: [/-/healthy]", encoding="utf-8")
         await asyncio.gather(*(exporter.metrics() for _ in range(3)))
         served = await exporter.metrics()
@@ -151,10 +153,10 @@ async def test_a_bad_web_configuration_leaves_the_configuration_as_it_was(
 
 
 @pytest.mark.parametrize("reload", [by_signal, by_post, by_put])
-async def test_a_bad_configuration_is_told_of_whatever_the_web_configuration_says(
+async def test_an_invalid_configuration_is_reported_with_a_valid_web_configuration(
     simulator: Simulator, tmp_path: Path, reload: Callable[[Running], Awaitable[None]]
 ) -> None:
-    """The web configuration is followed for itself, and does not hide that the other one is not applied."""
+    # A change of the web configuration must not hide that the configuration is not applied.
     file, web = write_config(tmp_path, simulator.url), tmp_path / "web.yaml"
     web.write_text("{}", encoding="utf-8")
     good = file.read_text(encoding="utf-8")
@@ -174,6 +176,6 @@ async def test_a_bad_configuration_is_told_of_whatever_the_web_configuration_say
         await exporter.until(is_reloaded)
 
 
-async def test_without_a_file_there_is_nothing_to_follow() -> None:
+async def test_auto_reload_requires_a_configuration_file() -> None:
     ended = await run("--mms.region=cn-shanghai", "--config.auto-reload")
     assert (ended.code, ended.err) == (2, "mms-exporter: --config.auto-reload: requires --config.file\n")

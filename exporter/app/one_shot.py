@@ -12,10 +12,8 @@ from exporter.sharding import UNSHARDED, Shard
 
 
 async def refresh_once(config: Config, shard: Shard = UNSHARDED) -> tuple[bytes, bool]:
-    """Return the exposition after one refresh of every account, and whether nothing failed.
-
-    The process's own series are left out: node_exporter, which reads the file, has some of the same names.
-    """
+    """Refresh every account once; return the exposition and the success."""
+    # Process metrics are left out: node_exporter reads the file and has some of the same names.
     telemetry = Telemetry(with_process=False)
     service = Service(telemetry, shard=shard)
     pairs = [service.refresher(account, config) for account in config.accounts]

@@ -1,6 +1,6 @@
-"""The exporter as it runs: an account's client and refresher each in a task, and the publisher over all of them.
+"""The running exporter: one refresh task per account, and one publisher for all.
 
-Puts together what the inner rooms offer; owns the life of tasks and sessions, and what a reload keeps.
+Owns the lifecycle of tasks and clients, readiness and health. Knows no HTTP.
 """
 
 import asyncio
@@ -20,45 +20,45 @@ from exporter.sharding import UNSHARDED, Shard
 from exporter.web.status.status_report import Load, StatusInput
 
 MAX_START_SPREAD_SECONDS: Final = 0.2
-"""Between the first refreshes of two accounts."""
+"""Maximum delay between the first refreshes of two accounts."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Running:
-    """One account at work."""
+class _RunningAccount:
+    """A configured account and its refresh task."""
 
     account: Account
     settings: tuple[object, ...]
-    """All that its work depends on; a reload that leaves them as they are leaves it alone."""
+    """The settings that the task depends on; a reload with the same settings keeps the task."""
     client: Client
     refresher: AccountRefresher
     task: asyncio.Task[None]
 
 
 class Service:
-    """Everything that runs beside the HTTP server."""
+    """Runs the refresh tasks and the publisher."""
 
     def __init__(self, telemetry: Telemetry, clock: Clock = SYSTEM_CLOCK, shard: Shard = UNSHARDED) -> None:
         self._telemetry = telemetry
         self._clock = clock
         self._shard = shard
-        self._accounts: dict[str, _Running] = {}
-        self._ending: frozenset[asyncio.Task[None]] = frozenset()
-        """The tasks that are to end: that they do is no ailment."""
+        self._accounts: dict[str, _RunningAccount] = {}
+        self._stopping: frozenset[asyncio.Task[None]] = frozenset()
+        """Tasks being stopped; the health check ignores them."""
         self.publisher = Publisher(self.snapshot, telemetry, clock)
-        self._publishing: asyncio.Task[None] | None = None
+        self._publish_task: asyncio.Task[None] | None = None
         self._started_at = clock.wall()
         self._load = Load()
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._is_closed = False
 
     def snapshot(self) -> Snapshot:
-        """Return what is known now of every account that was refreshed."""
+        """Return the current values of all refreshed accounts."""
         refreshers = (running.refresher for running in self._accounts.values())
         return Snapshot(tuple(each.snapshot() for each in refreshers if each.has_result))
 
     def status_input(self) -> StatusInput:
-        """Return all that can be told of what is published, without asking anybody."""
+        """Return the published snapshot and the state of the exporter."""
         publication = self.publisher.publication
         return StatusInput(
             snapshot=publication.snapshot,
@@ -72,25 +72,25 @@ class Service:
 
     @property
     def awaited_accounts(self) -> list[str]:
-        """The accounts whose first refresh has not ended, or is not handed out yet."""
-        return [name for name in self._accounts if name not in self.publisher.accounts_shown]
+        """The accounts without a published complete refresh."""
+        snapshot = self.publisher.publication.snapshot
+        published = {account.account for account in snapshot.accounts if account.is_complete}
+        return [name for name in self._accounts if name not in published]
 
     @property
     def is_ready(self) -> bool:
-        """Whether the first refresh of every account has ended, well or badly, and is handed out."""
+        """Whether every account has a published refresh, successful or not."""
         return not self.awaited_accounts
 
     @property
     def is_healthy(self) -> bool:
-        """Whether every task that should run does."""
-        tasks = [running.task for running in self._accounts.values() if running.task not in self._ending]
-        return not any(task.done() for task in (*tasks, self._publishing) if task is not None)
+        """Whether every background task runs."""
+        tasks = [running.task for running in self._accounts.values() if running.task not in self._stopping]
+        return not any(task.done() for task in (*tasks, self._publish_task) if task is not None)
 
     async def apply(self, config: Config) -> None:
-        """Run what `config` says, from now on; accounts whose settings did not change go on undisturbed.
-
-        Done to the end, also where the caller is cancelled meanwhile: an account that is half stopped would leak.
-        """
+        """Run the accounts of `config`; unchanged accounts keep their task."""
+        # Shielded from cancellation of the caller, because a half-stopped account would leak its task and client.
         applying = asyncio.create_task(self._apply(config), name="apply")
         try:
             await asyncio.shield(applying)
@@ -99,86 +99,83 @@ class Service:
             raise
 
     async def _apply(self, config: Config) -> None:
-        async with self._turn:
+        async with self._lock:
             if not self._is_closed:
                 await self._replace_accounts(config)
-                self.note_load(at=self._clock.wall(), is_current=True, problems=())
+                self.set_load_status(at=self._clock.wall(), is_current=True, problems=())
                 self.publisher.note_change()
 
     async def _replace_accounts(self, config: Config) -> None:
-        """Have the accounts of `config` run in place of those of now, all in one swap."""
-        before = self._accounts
-        kept = {each.name: before[each.name] for each in config.accounts if self._is_unchanged(each, config)}
-        fresh = {each.name: self.refresher(each, config) for each in config.accounts if each.name not in kept}
-        replaced = [running for name, running in before.items() if name not in kept]
-        await self._end(replaced)
-        # Nobody else has a turn from here to the swap, so that each page shows the accounts before or those after.
+        previous = self._accounts
+        kept = {each.name: previous[each.name] for each in config.accounts if self._is_unchanged(each, config)}
+        added = {each.name: self.refresher(each, config) for each in config.accounts if each.name not in kept}
+        replaced = [running for name, running in previous.items() if name not in kept]
+        await self._stop(replaced)
+        # No await until the swap: a snapshot has either the previous accounts or the new ones.
         self._accounts = {
-            each.name: kept.get(each.name) or self._started(each, config, index, *fresh[each.name])
+            each.name: kept.get(each.name) or self._start(each, config, index, *added[each.name])
             for index, each in enumerate(config.accounts)
         }
         for running in kept.values():
             running.refresher.note_reload()
-        for name in before.keys() - self._accounts.keys():
+        for name in previous.keys() - self._accounts.keys():
             self._telemetry.forget_account(name)
-        if self._publishing is None:
-            self._publishing = asyncio.create_task(self.publisher.run(), name="publish")
+        if self._publish_task is None:
+            self._publish_task = asyncio.create_task(self.publisher.run(), name="publish")
         await asyncio.gather(*(running.client.close() for running in replaced))
 
     def _is_unchanged(self, account: Account, config: Config) -> bool:
         running = self._accounts.get(account.name)
         return running is not None and running.settings == _settings(account, config)
 
-    def note_load(self, **changes: Any) -> None:
-        """Change the status of the last load, which the report and the metrics show."""
+    def set_load_status(self, **changes: Any) -> None:
+        """Update the status of the last load."""
         self._load = replace(self._load, **changes)
         is_current = self._load.is_current and self._load.is_web_current
         self._telemetry.note_load(self._load.at, is_current=is_current)
 
-    def note_web_load(self, succeeded: bool) -> None:  # noqa: FBT001 - called by the watcher
-        """Change the status of the last load of the web configuration."""
-        self.note_load(is_web_current=succeeded)
+    def set_web_load_status(self, succeeded: bool) -> None:  # noqa: FBT001 - called by the watcher
+        """Update the status of the last web configuration load."""
+        self.set_load_status(is_web_current=succeeded)
 
-    def _started(
+    def _start(
         self, account: Account, config: Config, index: int, refresher: AccountRefresher, client: Client
-    ) -> _Running:
-        before = self._accounts.get(account.name)
-        if before is not None and before.account.has_same_endpoint(account):
-            refresher.inherit_from(before.refresher)
-            client.inherit_from(before.client)
+    ) -> _RunningAccount:
+        previous = self._accounts.get(account.name)
+        if previous is not None and previous.account.has_same_endpoint(account):
+            refresher.inherit_from(previous.refresher)
+            client.inherit_from(previous.client)
         share = index / len(config.accounts)
         delay = min(index * MAX_START_SPREAD_SECONDS, share * config.refresh.interval)
         task = asyncio.create_task(refresher.run(delay, share), name=f"account {account.name}")
-        return _Running(account, _settings(account, config), client, refresher, task)
+        return _RunningAccount(account, _settings(account, config), client, refresher, task)
 
     def refresher(self, account: Account, config: Config) -> tuple[AccountRefresher, Client]:
-        """Return what keeps `account` fresh, and the client it uses, which the caller closes."""
+        """Return a refresher and its client, which the caller closes."""
         observer = self._telemetry.account(account.name)
         client = create_client(account, observer, self._clock)
         note_change = self.publisher.note_change
         return AccountRefresher(account, config, client, observer, note_change, self._clock, self._shard), client
 
     async def close(self) -> None:
-        """End every task and session; nothing is applied after that."""
-        async with self._turn:
+        """Stop all tasks and clients; later `apply` calls do nothing."""
+        async with self._lock:
             self._is_closed = True
             running, self._accounts = list(self._accounts.values()), {}
-            await self._end(running)
+            await self._stop(running)
             await asyncio.gather(*(each.client.close() for each in running))
-        if self._publishing is not None:
-            await _ended(self._publishing)
+        if self._publish_task is not None:
+            await _cancel(self._publish_task)
 
-    async def _end(self, accounts: Sequence[_Running]) -> None:
-        """Have nothing more be read of `accounts`; what was read of them is shown for as long as they are known."""
-        self._ending = frozenset(running.task for running in accounts)
-        await asyncio.gather(*map(_ended, self._ending))
-        self._ending = frozenset()
+    async def _stop(self, accounts: Sequence[_RunningAccount]) -> None:
+        self._stopping = frozenset(running.task for running in accounts)
+        await asyncio.gather(*map(_cancel, self._stopping))
+        self._stopping = frozenset()
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait for its end; what it ends with is told by what it logged."""
+async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
-    await asyncio.wait({task})
+    await asyncio.wait({task})  # raises nothing: the task has logged its error
 
 
 def _settings(account: Account, config: Config) -> tuple[object, ...]:

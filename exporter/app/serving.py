@@ -1,12 +1,12 @@
-"""The serving process: listen, serve, reload, and shut down in time."""
+"""The serving process: listening, signals, reload and shutdown."""
 
 import asyncio
 import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -30,7 +30,7 @@ from exporter.web.security.web_config_watcher import WebConfigWatcher
 log = structlog.stdlib.get_logger()
 
 SHUTDOWN_SECONDS: Final = 0.5
-"""For running requests. aiohttp waits twice, and the process should exit within 2 s."""
+"""Timeout for running requests. aiohttp waits twice, and the process should exit within 2 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class WebOptions:
     enable_lifecycle: bool = False
     config_file: Path | None = None
     """The web configuration file; None for plain HTTP without users."""
-    look: Callable[[], FileStamps] | None = None
-    """Returns the stamps of the configuration's files, to reload on a change; None for never."""
+    read_stamps: Callable[[], FileStamps] | None = None
+    """Returns the stamps of the configuration files, to reload after a change; None disables auto-reload."""
     reload_interval_seconds: float = 30.0
-    """Between two looks at that content."""
+    """Time between two checks of the files."""
     sockets: Sequence[socket.socket] = ()
-    """Sockets that already listen, instead of addresses."""
+    """Listening sockets, used instead of addresses."""
     supervisor: Supervisor = NO_SUPERVISOR
 
 
@@ -55,56 +55,65 @@ async def serve(
     load: Callable[[], Config],
     service: Service,
     options: WebOptions,
-    listening: Callable[[list[str]], Awaitable[None]] | None = None,
+    on_listening: Callable[[list[str]], Awaitable[None]] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP reloads. `listening` is called with the URLs.
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads.
 
-    Further SIGTERM and SIGINT are ignored until the process exits.
+    `on_listening` is called with the URLs. Further SIGTERM and SIGINT are ignored until the process exits.
     Raises: ConfigError from the first `load` and from the web configuration file; ListenError.
     """
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
-    reloader = Reloader(load, service, options.look or dict, options.supervisor)
-    with _on_signals({signal.SIGHUP: reloader.reload_soon}), ExitStack() as until_ended:
-        config, web_config = _loaded(reloader.load, options.config_file, service.note_web_load)
+    reloader = Reloader(load, service, options.read_stamps or dict, options.supervisor)
+    with _on_signals({signal.SIGHUP: reloader.reload_soon}), ExitStack() as signal_handlers:
+        config, web_config = _loaded(reloader.load, options.config_file, service.set_web_load_status)
         app = application(service, options.telemetry_path, reloader.reload if options.enable_lifecycle else None)
         add_middleware(app, web_config)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
-        await runner.setup()
-        listener = Listener(cast("web.Server", runner.server), web_config)
         try:
-            listener.open(options.sockets)
-            await listen(listener, () if options.sockets else options.addresses)
-            urls = _urls(listener, "http" if web_config.settings.context is None else "https")
-            stop = asyncio.Event()
-            ending = {signal.SIGTERM: stop.set, signal.SIGINT: stop.set}
-            until_ended.enter_context(_on_signals(ending, afterwards=signal.SIG_IGN))
-            await reloader.start(config, web_config)
-            if options.look is not None:
-                reloader.follow(options.reload_interval_seconds)
-            log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
-            if listening is not None:
-                await listening(urls)
-            async with options.supervisor.informed(lambda: service.is_healthy):
-                await stop.wait()
-            log.info("shutdown started")
+            async with _listening(app, web_config, options) as urls:
+                stop = asyncio.Event()
+                stop_handlers = {signal.SIGTERM: stop.set, signal.SIGINT: stop.set}
+                signal_handlers.enter_context(_on_signals(stop_handlers, afterwards=signal.SIG_IGN))
+                await reloader.start(config, web_config)
+                if options.read_stamps is not None:
+                    reloader.watch_files(options.reload_interval_seconds)
+                log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
+                if on_listening is not None:
+                    await on_listening(urls)
+                async with options.supervisor.notifying(lambda: service.is_healthy):
+                    await stop.wait()
+                log.info("shutdown started")
         finally:
-            await listener.close()
-            await runner.cleanup()
             await reloader.close()
             await service.close()
 
 
+@asynccontextmanager
+async def _listening(
+    app: web.Application, web_config: WebConfigWatcher, options: WebOptions
+) -> AsyncIterator[list[str]]:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    listener = Listener(cast("web.Server", runner.server), web_config)
+    try:
+        listener.open(options.sockets)
+        await listen(listener, () if options.sockets else options.addresses)
+        yield _urls(listener, "http" if web_config.settings.context is None else "https")
+    finally:
+        await listener.close()
+        await runner.cleanup()
+
+
 def check(load: Callable[[], Config], web_file: Path | None) -> int:
-    """Load both configurations and return the number of accounts. Raises: ConfigError with the problems of both."""
+    """Validate both configurations; return the number of accounts. Raises: ConfigError."""
     return len(_loaded(load, web_file)[0].accounts)
 
 
 def _loaded(
-    load: Callable[[], Config], web_file: Path | None, note_web_load: Callable[[bool], None] = lambda _: None
+    load: Callable[[], Config], web_file: Path | None, on_web_load: Callable[[bool], None] = lambda _: None
 ) -> tuple[Config, WebConfigWatcher]:
     problems: list[Problem] = []
     try:
-        web_config = WebConfigWatcher(web_file, note_web_load)
+        web_config = WebConfigWatcher(web_file, on_web_load)
     except ConfigError as error:
         problems += error.problems
     try:
@@ -144,14 +153,14 @@ def _url(scheme: str, host: str, port: int) -> str:
 def _on_signals(
     handlers: Mapping[signal.Signals, Callable[[], None]], afterwards: signal.Handlers | None = None
 ) -> Iterator[None]:
-    """Install signal handlers; on exit, restore the old ones or set `afterwards`."""
+    # Restores the previous handlers on exit, or sets `afterwards`.
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in handlers}
+    previous = {number: signal.getsignal(number) for number in handlers}
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)
     try:
         yield
     finally:
-        for number, handler_before in before.items():
+        for number, previous_handler in previous.items():
             loop.remove_signal_handler(number)
-            signal.signal(number, handler_before if afterwards is None else afterwards)
+            signal.signal(number, previous_handler if afterwards is None else afterwards)

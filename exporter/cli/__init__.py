@@ -1,1 +1,1 @@
-"""The command line: flags, commands, the demo. The only package that reads the environment."""
+"""The command line: flags, commands, demo. The only package that reads the environment."""

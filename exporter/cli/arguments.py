@@ -1,4 +1,4 @@
-"""Parse a command line and an environment. Pure: the environment is a parameter."""
+"""Parser for the command line and the environment. Pure: the environment is a parameter."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from exporter import __version__
-from exporter.cli.flags import COMMANDS, FLAGS, WORDS, Flag, Positional
+from exporter.cli.flags import COMMANDS, FLAGS, POSITIONALS, Flag, Positional
 from exporter.errors import ConfigError, Problem
 
-_BEHIND: Final = "behind the command: "
-"""Prefix of the destinations after the command; with one destination, argparse would lose the earlier values."""
+_AFTER_COMMAND: Final = "after the command: "
+"""Prefix of destinations after the command: with one destination, argparse loses the values before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Invocation:
 
     command: str
     values: Mapping[str, Any]
-    """By name of the flag or argument; None if it was not given and has no default."""
+    """Values by name of the flag or argument; None if not given and without a default."""
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocation:
@@ -27,29 +27,29 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocatio
 
     Raises: ConfigError with every invalid value; SystemExit for `--help`, `--version` and unknown arguments.
     """
-    words = vars(_parser().parse_args(arguments))
-    given = {flag.name: [*words.get(flag.name, ()), *words.get(_BEHIND + flag.name, ())] for flag in FLAGS}
-    command = words.get("command") or "serve"
+    parsed = vars(_parser().parse_args(arguments))
+    given = {flag.name: [*parsed.get(flag.name, ()), *parsed.get(_AFTER_COMMAND + flag.name, ())] for flag in FLAGS}
+    command = parsed.get("command") or "serve"
     own = {flag.name: flag for flag in FLAGS if command in flag.commands}
-    strangers = dict.fromkeys(flag.name for flag in FLAGS if flag.name not in own and given[flag.name])
-    problems = [Problem(f"--{name}", f"is not a flag of {command}") for name in strangers]
-    values = {name: _value(flag, command, given, environment, problems) for name, flag in own.items()}
-    own_words = [word for word in WORDS if word.command == command]
-    for word in own_words:
-        where = word.name if len(own_words) > 1 else command
-        values[word.name] = _word(word, words[word.name], where, problems)
+    foreign = dict.fromkeys(flag.name for flag in FLAGS if flag.name not in own and given[flag.name])
+    problems = [Problem(f"--{name}", f"is not a flag of {command}") for name in foreign]
+    values = {name: _flag_value(flag, command, given, environment, problems) for name, flag in own.items()}
+    positionals = [each for each in POSITIONALS if each.command == command]
+    for each in positionals:
+        where = each.name if len(positionals) > 1 else command
+        values[each.name] = _positional_value(each, parsed[each.name], where, problems)
     if problems:
         raise ConfigError(*problems)
     return Invocation(command, values)
 
 
-def _value(
+def _flag_value(
     flag: Flag,
     command: str,
     given: Mapping[str, list[str]],
     environment: Mapping[str, str],
     problems: list[Problem],
-) -> Any:  # noqa: ANN401 - as many types as there are flags
+) -> Any:  # noqa: ANN401 - the type depends on the flag
     where, texts = f"--{flag.name}", given[flag.name]
     if not texts and flag.variable and environment.get(flag.variable):
         where, text = flag.variable, environment[flag.variable]
@@ -57,7 +57,7 @@ def _value(
     if not texts and (default := flag.default_for(command)) is not None:
         texts = [default]
     try:
-        values = [flag.parse(_readable(text)) for text in texts]
+        values = [flag.parse(_valid_unicode(text)) for text in texts]
     except ValueError as error:
         problems.append(Problem(where, str(error)))
         return None
@@ -68,16 +68,15 @@ def _value(
     return values[0] if values else None
 
 
-def _word(word: Positional, text: str, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - likewise
+def _positional_value(positional: Positional, text: str, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - the type depends on the argument
     try:
-        return word.parse(_readable(text))
+        return positional.parse(_valid_unicode(text))
     except ValueError as error:
         problems.append(Problem(where, str(error)))
         return None
 
 
-def _readable(text: str) -> str:
-    """Return the text if it is valid Unicode. Raises: ValueError."""
+def _valid_unicode(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -99,26 +98,25 @@ def _parser() -> argparse.ArgumentParser:
         _add_flag(parser, flag, "serve")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, summary in COMMANDS.items():
-        each = commands.add_parser(
+        command = commands.add_parser(
             name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
         )
-        for word in WORDS:
-            if word.command == name:
-                each.add_argument(word.name, metavar=word.name.upper(), help=word.help)
+        for each in POSITIONALS:
+            if each.command == name:
+                command.add_argument(each.name, metavar=each.name.upper(), help=each.help)
         for flag in FLAGS:
             if name in flag.commands:
-                _add_flag(each, flag, name, _BEHIND)
+                _add_flag(command, flag, name, _AFTER_COMMAND)
     return parser
 
 
-def _add_flag(parser: argparse.ArgumentParser, flag: Flag, command: str, place: str = "") -> None:
-    """Add a flag to the parser of a command."""
+def _add_flag(parser: argparse.ArgumentParser, flag: Flag, command: str, prefix: str = "") -> None:
     # Flags of other commands are accepted but hidden, so that the error can name the command. Every value is
     # collected, because argparse silently drops all but the last.
     default = flag.default_for(command)
     text = f"{flag.help} {f'Default: {default}. ' if default and not flag.is_switch else ''}"
     text += f"[{flag.variable}]" if flag.variable else ""
-    options: dict[str, Any] = {"dest": place + flag.name, "default": argparse.SUPPRESS}
+    options: dict[str, Any] = {"dest": prefix + flag.name, "default": argparse.SUPPRESS}
     if flag.is_switch:
         options |= {"action": "append_const", "const": "true"}
     else:

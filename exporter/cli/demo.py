@@ -1,4 +1,4 @@
-"""The simulated MMS, alone or with an exporter on it: what `demo` and `simulate` run."""
+"""The commands `demo` and `simulate`: the simulated MMS, with or without an exporter."""
 
 import asyncio
 import os
@@ -16,54 +16,54 @@ from exporter.simulator import Identity, ScaledClock, Simulator, World, WorldOpt
 from exporter.web.addresses import ListenAddress
 
 IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")
-HEAD_START_SECONDS = 86400
-"""How far in the past the story begins, so that its times do not lie ahead of a watcher's clock from the start."""
+START_OFFSET_SECONDS = 86400
+"""The simulation starts this far in the past, so that its times are not in the future at first."""
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatorOptions:
-    """How a simulated MMS is set up."""
+    """Options of the simulated MMS."""
 
     address: ListenAddress
     seed: int
     speed: float
-    """Simulated seconds in a second."""
+    """Simulated seconds per real second."""
     sources: int
     latency_seconds: float
 
 
 async def simulate(options: SimulatorOptions) -> None:
     """Run the simulated MMS until SIGTERM or SIGINT. Raises: ListenError."""
-    simulator = await _started(options)
+    simulator = await _start_simulator(options)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    _say(_account_hint(simulator.url))
+    _print(_account_hint(simulator.url))
     await stop.wait()
     await simulator.stop()
 
 
 async def demo(options: SimulatorOptions, web: WebOptions) -> None:
-    """Run the simulated MMS and an exporter on it until SIGTERM or SIGINT. Raises: ListenError."""
-    simulator = await _started(options)
+    """Run simulator and exporter until SIGTERM or SIGINT. Raises: ListenError."""
+    simulator = await _start_simulator(options)
 
-    async def listening(urls: list[str]) -> None:
-        _say(_greeting(urls[0], web.telemetry_path, simulator.url, options))
+    async def on_listening(urls: list[str]) -> None:
+        _print(_demo_hint(urls[0], web.telemetry_path, simulator.url, options))
 
     try:
-        await serve(lambda: _config(simulator.url), Service(Telemetry()), web, listening)
+        await serve(lambda: _config(simulator.url), Service(Telemetry()), web, on_listening)
     finally:
         await simulator.stop()
 
 
-async def _started(options: SimulatorOptions) -> Simulator:
+async def _start_simulator(options: SimulatorOptions) -> Simulator:
     world = World(
         WorldOptions(seed=options.seed, sources=options.sources),
-        clock=ScaledClock(time.time() - HEAD_START_SECONDS, options.speed),
+        clock=ScaledClock(time.time() - START_OFFSET_SECONDS, options.speed),
     )
     simulator = Simulator(world, identities=[IDENTITY], latency_seconds=options.latency_seconds)
     try:
-        await simulator.start(options.address.host or "0.0.0.0", options.address.port)  # noqa: S104 - asked for
+        await simulator.start(options.address.host or "0.0.0.0", options.address.port)  # noqa: S104 - set by the user
     except OSError as error:
         await simulator.stop()
         raise ListenError(f"cannot listen on {options.address}: {os.strerror(error.errno or 0)}") from error
@@ -71,7 +71,6 @@ async def _started(options: SimulatorOptions) -> Simulator:
 
 
 def _config(url: str) -> Config:
-    """Return the configuration for the simulated MMS, which may be asked often."""
     return config_from(
         {
             "accounts": [
@@ -93,13 +92,12 @@ def _config(url: str) -> Config:
     )
 
 
-def _say(text: str) -> None:
-    """Print a text; that it cannot be written ends nothing, and is said at the end."""
-    with suppress(OSError):
+def _print(text: str) -> None:
+    with suppress(OSError):  # the error is reported at exit
         print(text, flush=True)
 
 
-def _greeting(url: str, telemetry_path: str, simulator_url: str, options: SimulatorOptions) -> str:
+def _demo_hint(url: str, telemetry_path: str, simulator_url: str, options: SimulatorOptions) -> str:
     host_port = url.partition("://")[2]
     return f"""
 A simulated migration of {options.sources} data sources runs at {options.speed:g} times real speed.

@@ -1,7 +1,4 @@
-"""The table of commands, flags, environment variables and defaults.
-
-`arguments` builds the parser and `--help` from it.
-"""
+"""Table of commands, flags, environment variables and defaults. `arguments` builds the parser from it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +10,8 @@ from exporter.logs import FORMATS, LEVELS
 from exporter.web.addresses import listen_address
 
 MAX_FACTOR: Final = 1e6
-MAX_WHOLE: Final = 2**63 - 1
-"""The largest count or id in MMS (a signed 64-bit integer)."""
+MAX_INTEGER: Final = 2**63 - 1
+"""Maximum count or ID in MMS, a signed 64-bit integer."""
 ENVIRONMENT_PREFIX: Final = "MMS_EXPORTER_"
 
 COMMANDS: Final = {
@@ -51,23 +48,23 @@ def switch(text: str) -> bool:
     return text.lower() in ("true", "1")
 
 
-def whole(text: str) -> int:
+def integer(text: str) -> int:
     """Parse a whole number, 0 or more. Raises: ValueError."""
     if not text.isascii() or not text.isdigit():
         raise ValueError("expected a whole number")
-    if len(text.lstrip("0")) > len(str(MAX_WHOLE)) or int(text) > MAX_WHOLE:
-        raise ValueError(f"expected a whole number of at most {MAX_WHOLE}")
+    if len(text.lstrip("0")) > len(str(MAX_INTEGER)) or int(text) > MAX_INTEGER:
+        raise ValueError(f"expected a whole number of at most {MAX_INTEGER}")
     return int(text)
 
 
 def name_or_id(text: str) -> str:
     """Return the text; digits must be a valid id. Raises: ValueError."""
     if text.isascii() and text.isdigit():
-        whole(text)
+        integer(text)
     return text
 
 
-def factor(text: str) -> float:
+def positive_number(text: str) -> float:
     """Parse a number above 0. Raises: ValueError."""
     try:
         value = float(text)
@@ -78,14 +75,14 @@ def factor(text: str) -> float:
     return value
 
 
-def pause(text: str) -> float:
+def interval(text: str) -> float:
     """Parse a duration of at least 1 second. Raises: ValueError."""
-    if (length := seconds(text)) < 1:
+    if (duration := seconds(text)) < 1:
         raise ValueError("expected at least 1s")
-    return length
+    return duration
 
 
-def path(text: str) -> str:
+def url_path(text: str) -> str:
     """Parse a URL path. Raises: ValueError."""
     if not text.startswith("/") or not text.isprintable() or set(text) & set("{}?# "):
         raise ValueError("expected a path such as /metrics")
@@ -138,56 +135,58 @@ class Positional:
     parse: Callable[[str], Any] = str
 
 
-_LOOK: Final = ("sources", "jobs", "failed", "show")
-"""The commands for people, without `retry` and `check`."""
-_READ: Final = ("serve", "once", *_LOOK, "retry", "check", "config")
+_QUERY: Final = ("sources", "jobs", "failed", "show")
+"""Commands that query MMS and print the result, except `check`."""
+_WITH_CONFIG: Final = ("serve", "once", *_QUERY, "retry", "check", "config")
 _POLL: Final = ("serve", "once")
 _WEB: Final = ("serve", "demo")
 _SIMULATOR: Final = ("demo", "simulate")
 
-_QUIET: Final = tuple((command, "warning") for command in (*_LOOK, "retry", "check"))
+_LOG_LEVELS: Final = tuple((command, "warning") for command in (*_QUERY, "retry", "check"))
 
 _command_flag = partial(Flag, has_variable=False)
 _selector = partial(_command_flag, is_repeatable=True)
 
-_NARROWING: Final = (
-    _selector("account", "Select this account. Repeatable.", (*_LOOK, "check"), metavar="NAME"),
-    _selector("source", "Select this data source, by name or ID. Repeatable.", _LOOK, metavar="NAME"),
+_SELECTION_FLAGS: Final = (
+    _selector("account", "Select this account. Repeatable.", (*_QUERY, "check"), metavar="NAME"),
+    _selector("source", "Select this data source, by name or ID. Repeatable.", _QUERY, metavar="NAME"),
     _selector("database", "Select this source database. Repeatable.", ("jobs", "failed"), metavar="NAME"),
     _selector(
         "table", "Select this table, as TABLE or DATABASE.TABLE. Repeatable.", ("jobs", "failed"), metavar="NAME"
     ),
     _selector("status", "Select this MMS status, such as FAILED. Repeatable.", ("sources", "jobs"), metavar="STATUS"),
-    _command_flag("limit", "Maximum rows of each kind per data source.", ("jobs", "failed"), "100", whole, "NUMBER"),
+    _command_flag("limit", "Maximum rows of each kind per data source.", ("jobs", "failed"), "100", integer, "NUMBER"),
     _command_flag(
         "output",
         "Output format: table, json or csv.",
-        (*_LOOK, "check"),
+        (*_QUERY, "check"),
         "table",
         one_of("table", "json", "csv"),
         "FORMAT",
     ),
 )
 
-_RETRY: Final = (
+_RETRY_FLAGS: Final = (
     _command_flag("account", "Account, if several have the data source.", ("retry",), metavar="NAME"),
     _command_flag("source", "Data source, by name or ID.", ("retry",), metavar="NAME"),
     _command_flag("failed", "Retry everything that failed in the data source.", ("retry",), "false", switch),
     _selector(
         "table", "Retry this failed table, by ID or DATABASE.TABLE. Repeatable.", ("retry",), None, name_or_id, "TABLE"
     ),
-    _selector("partition", "Retry this failed partition. Repeatable.", ("retry",), None, whole, "ID"),
-    _selector("job", "Retry what failed in this job, with its settings. Repeatable.", ("retry",), None, whole, "ID"),
+    _selector("partition", "Retry this failed partition. Repeatable.", ("retry",), None, integer, "ID"),
+    _selector("job", "Retry what failed in this job, with its settings. Repeatable.", ("retry",), None, integer, "ID"),
     _command_flag("dry-run", "Print the requests without sending them.", ("retry",), "false", switch),
     _command_flag("yes", "Do not ask for confirmation.", ("retry",), "false", switch),
     _command_flag("watch", "Wait until the jobs end; exit 0 only if everything is DONE.", ("retry",), "false", switch),
     _command_flag("resume", "Resume an interrupted run from its journal.", ("retry",), metavar="FILE"),
     _command_flag("resend", "With --resume: send jobs again that no list of MMS shows.", ("retry",), "false", switch),
-    _command_flag("settle", "Maximum lag of MMS lists and statuses behind jobs.", ("retry",), "5m", pause, "DURATION"),
+    _command_flag(
+        "settle", "Maximum lag of MMS lists and statuses behind jobs.", ("retry",), "5m", interval, "DURATION"
+    ),
 )
 
 FLAGS: Final = (
-    Flag("config.file", "Configuration file (YAML).", _READ, metavar="FILE"),
+    Flag("config.file", "Configuration file (YAML).", _WITH_CONFIG, metavar="FILE"),
     Flag("config.check", "Validate the configuration and exit.", ("serve",), "false", switch),
     Flag("config.auto-reload", "Reload when one of the configuration files changes.", ("serve",), "false", switch),
     Flag(
@@ -195,20 +194,20 @@ FLAGS: Final = (
         "How often --config.auto-reload checks for changes.",
         ("serve",),
         "30s",
-        pause,
+        interval,
         "DURATION",
     ),
-    Flag("mms.region", "Region of the account `default`, instead of a configuration file.", _READ),
+    Flag("mms.region", "Region of the account `default`, instead of a configuration file.", _WITH_CONFIG),
     Flag("output", "Write to this file atomically instead of standard output (-).", ("once",), metavar="FILE"),
     Flag(
         "shard.index",
         "Index of this exporter among the shards, from 0.",
         _POLL,
         "0",
-        whole,
+        integer,
         "NUMBER",
     ),
-    Flag("shard.total", "Number of exporters that share the data sources.", _POLL, "1", whole, "NUMBER"),
+    Flag("shard.total", "Number of exporters that share the data sources.", _POLL, "1", integer, "NUMBER"),
     Flag(
         "web.listen-address",
         "Listen address, host:port or :port. Repeatable; the variable separates addresses with commas.",
@@ -226,7 +225,7 @@ FLAGS: Final = (
         "false",
         switch,
     ),
-    Flag("web.telemetry-path", "URL path of the metrics.", _WEB, "/metrics", path, "PATH"),
+    Flag("web.telemetry-path", "URL path of the metrics.", _WEB, "/metrics", url_path, "PATH"),
     Flag(
         "web.config.file",
         "Web configuration file (YAML) for TLS, basic auth, headers and rate limit, as in the exporter-toolkit.",
@@ -241,18 +240,27 @@ FLAGS: Final = (
         "127.0.0.1:10181",
         listen_address,
     ),
-    Flag("simulator.seed", "Random seed; the same seed gives the same migration.", _SIMULATOR, "1", whole, "NUMBER"),
-    Flag("simulator.speed", "Simulated seconds per real second.", _SIMULATOR, "60", factor, "FACTOR"),
-    Flag("simulator.sources", "Number of data sources.", _SIMULATOR, "12", whole, "NUMBER"),
+    Flag(
+        "simulator.seed",
+        "Random seed; the same seed gives the same migration.",
+        _SIMULATOR,
+        "1",
+        integer,
+        "NUMBER",
+    ),
+    Flag("simulator.speed", "Simulated seconds per real second.", _SIMULATOR, "60", positive_number, "FACTOR"),
+    Flag("simulator.sources", "Number of data sources.", _SIMULATOR, "12", integer, "NUMBER"),
     Flag("simulator.latency", "Delay of each response.", _SIMULATOR, "0s", seconds, "DURATION"),
-    *_NARROWING,
-    *_RETRY,
-    Flag("log.level", f"Log level: {', '.join(LEVELS)}.", tuple(COMMANDS), "info", one_of(*LEVELS), "LEVEL", _QUIET),
+    *_SELECTION_FLAGS,
+    *_RETRY_FLAGS,
+    Flag(
+        "log.level", f"Log level: {', '.join(LEVELS)}.", tuple(COMMANDS), "info", one_of(*LEVELS), "LEVEL", _LOG_LEVELS
+    ),
     Flag("log.format", f"Log format: {', '.join(FORMATS)}.", tuple(COMMANDS), "logfmt", one_of(*FORMATS), "FORMAT"),
 )
 
-WORDS: Final = (
+POSITIONALS: Final = (
     Positional("kind", "table, partition or job", "show", one_of("table", "partition", "job")),
-    Positional("id", "its ID, as the other commands print it", "show", whole),
+    Positional("id", "its ID, as the other commands print it", "show", integer),
     Positional("what", "show or schema", "config", one_of("show", "schema")),
 )

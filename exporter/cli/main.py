@@ -1,7 +1,7 @@
-"""The command `mms-exporter`: from words and environment to a run, from errors to one line and an exit code.
+"""The command `mms-exporter`: runs a command line and turns errors into a message and an exit code.
 
-The outermost room: nothing imports it, and it alone reads the environment. What is heavy is imported by the command
-that needs it, so that `--version` and `--help` are quick.
+Only this module reads the environment; nothing imports it. Commands import heavy modules themselves, to keep
+`--version` and `--help` fast.
 """
 
 import asyncio
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FINE: Final = 0
-FAILED: Final = 1
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
-INTERRUPTED: Final = 128 + signal.SIGINT
-"""After Ctrl-C, as shells count."""
+EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
+"""Exit code after Ctrl-C: 128 + SIGINT, as in shells."""
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run a command line, and return its exit code: 0 fine, 1 failed, 2 bad usage, 130 after Ctrl-C."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code."""
     standard_streams.open_missing_streams()
-    code = _code(sys.argv[1:] if words is None else words)
-    return code if _print(b"") else code or FAILED
+    code = _exit_code(sys.argv[1:] if argv is None else argv)
+    return code if _print(b"") else code or EXIT_FAILED
 
 
-def _code(words: Sequence[str]) -> int:
+def _exit_code(argv: Sequence[str]) -> int:
     try:
-        invocation = arguments.parse(words, os.environ)
+        invocation = arguments.parse(argv, os.environ)
         logs.configure(invocation.values["log.level"], invocation.values["log.format"])
         return _COMMANDS[invocation.command](invocation.values)
     except ConfigError as error:
@@ -53,36 +53,36 @@ def _code(words: Sequence[str]) -> int:
         return EXIT_USAGE
     except ExporterError as error:
         _print_error(error)
-        return FAILED
+        return EXIT_FAILED
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     except asyncio.CancelledError:
-        return FAILED
-    except SystemExit as ended:  # of argparse, which has said what there is to say
-        return EXIT_USAGE if ended.code else FINE
+        return EXIT_FAILED
+    except SystemExit as error:  # argparse has printed the error
+        return EXIT_USAGE if error.code else EXIT_OK
 
 
-def _print_error(what: object) -> None:
-    with suppress(OSError):  # nobody can be told
-        print(f"mms-exporter: {what}", file=sys.stderr)
+def _print_error(error: object) -> None:
+    with suppress(OSError):  # standard error is closed
+        print(f"mms-exporter: {error}", file=sys.stderr)
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Return what `work` does; Ctrl-C cancels it."""
-    before = signal.getsignal(signal.SIGINT)
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    # Ctrl-C cancels the coroutine.
+    previous = signal.getsignal(signal.SIGINT)
     with asyncio.Runner() as runner:
         runner.get_loop()
         try:
-            if before is not signal.SIG_IGN:
-                signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio replaces no other
-            return runner.run(work)
+            if previous is not signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio replaces only this handler
+            return runner.run(coroutine)
         finally:
             if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-                signal.signal(signal.SIGINT, before)
+                signal.signal(signal.SIGINT, previous)
 
 
 def _serve(values: Mapping[str, Any]) -> int:
-    _ignore_hang_ups()
+    _ignore_sighup()
     load, shard = partial(_config, values), _shard(values)
     from exporter.app.service import Service
     from exporter.app.serving import check, serve
@@ -91,47 +91,47 @@ def _serve(values: Mapping[str, Any]) -> int:
 
     if values["config.check"]:
         count = check(load, _web_file(values))
-        said = f"the configuration is valid: {count} account{'s' if count > 1 else ''}\n"
-        return FINE if _print(said.encode()) else FAILED
+        message = f"the configuration is valid: {count} account{'s' if count > 1 else ''}\n"
+        return EXIT_OK if _print(message.encode()) else EXIT_FAILED
     freeze_startup_objects()
-    if "MALLOC_ARENA_MAX" not in os.environ:  # who sets that has decided
+    if "MALLOC_ARENA_MAX" not in os.environ:  # set: the user has chosen
         limit_malloc_arenas()
     _run(serve(load, Service(Telemetry(), shard=shard), _web_options(values)))
-    return FINE
+    return EXIT_OK
 
 
 def _once(values: Mapping[str, Any]) -> int:
     from exporter.app.one_shot import refresh_once
     from exporter.files import write_atomically
 
-    content, is_fine = _run(refresh_once(_config(values), _shard(values)))
+    content, success = _run(refresh_once(_config(values), _shard(values)))
     output = values["output"] or "-"
     try:
         if output == "-":
-            return FINE if _print(content) and is_fine else FAILED
-        _ignore_signals_that_end()
+            return EXIT_OK if _print(content) and success else EXIT_FAILED
+        _ignore_termination()
         write_atomically(Path(output), content)
     except OSError as error:
         _print_error(f"cannot write {output}: {error.strerror}")
-        return FAILED
-    return FINE if is_fine else FAILED
+        return EXIT_FAILED
+    return EXIT_OK if success else EXIT_FAILED
 
 
 def _print(content: bytes) -> bool:
-    """Write to standard output, and return whether that went well: all is out, or who reads has enough."""
+    # False after an error, which is printed.
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more at its end
-        if not isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python flushes again at exit
+        if not isinstance(error, BrokenPipeError):  # the reader has stopped, like `head`
             _print_error(f"cannot write to standard output: {error.strerror}")
             return False
     return True
 
 
-def _look(command: str, values: Mapping[str, Any]) -> int:
+def _query(command: str, values: Mapping[str, Any]) -> int:
     from exporter.console.commands import report_of
     from exporter.console.options import Options
     from exporter.console.output_style import OutputStyle
@@ -142,7 +142,7 @@ def _look(command: str, values: Mapping[str, Any]) -> int:
     is_printed = _print(printed(report, options.output, OutputStyle.of(sys.stdout, os.environ)))
     for remark in report.remarks():
         _print_error(remark)
-    return FINE if is_printed and report.succeeded else FAILED
+    return EXIT_OK if is_printed and report.succeeded else EXIT_FAILED
 
 
 def _retry(values: Mapping[str, Any]) -> int:
@@ -155,72 +155,71 @@ def _retry(values: Mapping[str, Any]) -> int:
     folder = home if home.is_absolute() else Path.home() / ".local" / "state"
     options = RetryOptions.of(values, folder / "mms-exporter")
     terminal = Terminal(sys.stdin, sys.stderr, OutputStyle.of(sys.stderr, os.environ))
-    outcome = _run(_until_told(retry(_config(values), options, terminal)))
-    return FINE if _print(outcome.output) and outcome.succeeded else FAILED
+    outcome = _run(_cancelled_by_signals(retry(_config(values), options, terminal)))
+    return EXIT_OK if _print(outcome.output) and outcome.succeeded else EXIT_FAILED
 
 
-async def _until_told(work: Coroutine[Any, Any, T]) -> T:
-    """Return what `work` does; a signal that ends a process, or a terminal that is closed, ends it as Ctrl-C does."""
+async def _cancelled_by_signals(coroutine: Coroutine[Any, Any, T]) -> T:
     task = asyncio.current_task()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # What is ignored from the start, as after `nohup`, is meant to be.
+        # Signals that the parent ignores, as `nohup` does, stay ignored.
         if task is not None and signal.getsignal(number) is not signal.SIG_IGN:
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return await work
+    return await coroutine
 
 
 def _config_text(values: Mapping[str, Any]) -> int:
     from exporter.config.config_text import effective_text, schema_text
 
     text = schema_text() if values["what"] == "schema" else effective_text(_config(values))
-    return FINE if _print(text.encode()) else FAILED
+    return EXIT_OK if _print(text.encode()) else EXIT_FAILED
 
 
 def _probe(values: Mapping[str, Any]) -> int:
-    from exporter.cli.healthcheck import health_error
+    from exporter.cli.healthcheck import unhealthy_reason
 
-    trouble = health_error(values["web.listen-address"][0])
-    if trouble is None:
-        return FINE
-    _print_error(trouble)
-    return FAILED
+    reason = unhealthy_reason(values["web.listen-address"][0])
+    if reason is None:
+        return EXIT_OK
+    _print_error(reason)
+    return EXIT_FAILED
 
 
-def _ignore_hang_ups() -> None:
-    """Have SIGHUP, which asks to reload, not end a process that has not loaded anything yet."""
+def _ignore_sighup() -> None:
+    # SIGHUP reloads: it must not end the process before its handler is installed.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def _ignore_signals_that_end() -> None:
-    """Have none end a process that has but a file left to write, half of which would stay there."""
+def _ignore_termination() -> None:
+    # A signal while the file is written would leave a temporary file.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 
 
 def _demo(values: Mapping[str, Any]) -> int:
-    _ignore_hang_ups()
+    _ignore_sighup()
     from exporter.cli.demo import demo
 
     _run(demo(_simulator_options(values), _web_options(values)))
-    return FINE
+    return EXIT_OK
 
 
 def _simulate(values: Mapping[str, Any]) -> int:
     from exporter.cli.demo import simulate
 
     _run(simulate(_simulator_options(values)))
-    return FINE
+    return EXIT_OK
 
 
 _COMMANDS: Final[Mapping[str, Callable[[Mapping[str, Any]], int]]] = {
     "serve": _serve,
     "once": _once,
-    "sources": partial(_look, "sources"),
-    "jobs": partial(_look, "jobs"),
-    "failed": partial(_look, "failed"),
-    "show": partial(_look, "show"),
+    "sources": partial(_query, "sources"),
+    "jobs": partial(_query, "jobs"),
+    "failed": partial(_query, "failed"),
+    "show": partial(_query, "show"),
     "retry": _retry,
-    "check": partial(_look, "check"),
+    "check": partial(_query, "check"),
     "config": _config_text,
     "probe": _probe,
     "demo": _demo,
@@ -229,7 +228,6 @@ _COMMANDS: Final[Mapping[str, Callable[[Mapping[str, Any]], int]]] = {
 
 
 def _config(values: Mapping[str, Any]) -> "Config":
-    """Return the configuration that the flags name. Raises: ConfigError."""
     from exporter.config.environment_proxies import with_proxies
     from exporter.config.loading import load, region_only
 
@@ -244,7 +242,6 @@ def _config(values: Mapping[str, Any]) -> "Config":
 
 
 def _shard(values: Mapping[str, Any]) -> Shard:
-    """Return which of the data sources are this exporter's. Raises: ConfigError."""
     index, total = values["shard.index"], values["shard.total"]
     if index >= total:
         raise ConfigError(Problem("--shard.index", f"expected less than --shard.total, {total}"))
@@ -253,17 +250,17 @@ def _shard(values: Mapping[str, Any]) -> Shard:
 
 def _web_options(values: Mapping[str, Any]) -> "WebOptions":
     from exporter.app.serving import WebOptions
-    from exporter.app.systemd import inherited_sockets, supervisor
+    from exporter.app.systemd import inherited_sockets, supervisor_from
 
     return WebOptions(
         values["web.listen-address"],
         values["web.telemetry-path"],
         enable_lifecycle=values["web.enable-lifecycle"],
         config_file=_web_file(values),
-        look=_look_at_files(values),
+        read_stamps=_stamps_reader(values),
         reload_interval_seconds=values.get("config.auto-reload-interval", 0),
         sockets=inherited_sockets(os.environ, os.getpid()) if values.get("web.systemd-socket") else (),
-        supervisor=supervisor(os.environ, os.getpid()),
+        supervisor=supervisor_from(os.environ, os.getpid()),
     )
 
 
@@ -271,8 +268,8 @@ def _web_file(values: Mapping[str, Any]) -> Path | None:
     return Path(file) if (file := values.get("web.config.file")) is not None else None
 
 
-def _look_at_files(values: Mapping[str, Any]) -> "Callable[[], FileStamps] | None":
-    """Return a function for the stamps of the configuration's files, if they are followed. Raises: ConfigError."""
+def _stamps_reader(values: Mapping[str, Any]) -> "Callable[[], FileStamps] | None":
+    # None without auto-reload.
     from exporter.config.file_changes import config_files, stamps_of
 
     if not values.get("config.auto-reload"):

@@ -52,14 +52,8 @@ class Publisher:
         self._changed = asyncio.Event()
         self._page = self._renderer.render(Snapshot())
         self._gzip_cache: dict[Format, _CachedGzip] = {}
-        self._accounts_shown: frozenset[str] = frozenset()
         self.publication = Publication()
         """The snapshot of the current page."""
-
-    @property
-    def accounts_shown(self) -> frozenset[str]:
-        """Return the accounts whose first refresh is in the current page."""
-        return self._accounts_shown
 
     def note_change(self) -> None:
         """Request a new rendering."""
@@ -81,7 +75,6 @@ class Publisher:
         snapshot, at = self._take_snapshot(), self._clock.wall()
         self._page = await asyncio.to_thread(self._render, snapshot)
         self.publication = Publication(snapshot, self.publication.number + 1, at)
-        self._accounts_shown = frozenset(each.account for each in snapshot.accounts if each.is_complete)
         self._telemetry.note_rendering(self._clock.monotonic() - started, self._page.series)
 
     def _render(self, snapshot: Snapshot) -> RenderedPage:

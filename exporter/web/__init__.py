@@ -1,1 +1,1 @@
-"""The running exporter and its HTTP side."""
+"""The HTTP server: listener, middleware, handlers, status page."""

@@ -1,4 +1,4 @@
-"""Where to listen. Pure, and light to import."""
+"""Listen addresses. Pure, and light to import."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ class ListenAddress:
     """A host and a port."""
 
     host: str | None
-    """None for every address of the machine."""
+    """None for all addresses."""
     port: int
-    """0 for any that is free."""
+    """0 for any free port."""
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if self.host and ":" in self.host else f"{self.host or ''}:{self.port}"
 
 
 def listen_address(text: str) -> ListenAddress:
-    """Return the address in `host:port`, `:port` or `[v6]:port`. Raises: ValueError."""
+    """Parse `host:port`, `:port` or `[v6]:port`. Raises: ValueError."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > LAST_PORT:
         raise ValueError("expected host:port or :port, such as :10180")

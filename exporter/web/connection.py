@@ -1,4 +1,4 @@
-"""One client connection: aiohttp's HTTP protocol with deadlines, and errors that reveal nothing."""
+"""One client connection: aiohttp's HTTP protocol with deadlines and error responses without internals."""
 
 import asyncio
 import math
@@ -18,30 +18,30 @@ log = structlog.stdlib.get_logger()
 HTTP_VERSIONS: Final = (HttpVersion10, HttpVersion11)
 MAX_HEADERS: Final = 64
 LINGERING_SECONDS: Final = 2.0
-"""How long the rest of a request body is read and discarded after the answer."""
+"""Lingering close: the rest of a request body is discarded for this long after the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What clients may use."""
+    """Limits of client connections."""
 
     head_seconds: float = 10.0
-    """For the TLS handshake and the head of a request, from the connection or the first byte."""
-    answer_seconds: float = 60.0
-    """To make an answer and to send it, until the kernel accepted all of it."""
+    """Timeout of the TLS handshake and of the head of a request."""
+    response_seconds: float = 60.0
+    """Timeout to make and send a response, until the kernel accepted all of it."""
     idle_seconds: float = 600.0
-    """Between two requests: longer than Prometheus keeps an idle connection."""
+    """Keep-alive timeout; longer than that of Prometheus."""
     connections: int = 256
-    """At the same time, for all clients."""
+    """Maximum number of open connections."""
 
 
 class Connection(web.RequestHandler):
-    """The server's side of a connection, from accept to close."""
+    """The server side of a connection, from accept to close."""
 
-    __slots__ = ("_limits", "_on_lost", "deadline", "is_answering", "since")
+    __slots__ = ("_limits", "_on_lost", "deadline", "is_responding", "since")
 
     def __init__(self, server: web.Server, limits: ConnectionLimits, on_lost: Callable[["Connection"], None]) -> None:
-        """Wait for the first request; `on_lost` is called when the connection is closed."""
+        """Wait for a request; `on_lost` is called after the close."""
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -53,16 +53,16 @@ class Connection(web.RequestHandler):
         )
         self._limits = limits
         self._on_lost = on_lost
-        self._wait(limits.head_seconds)
+        self._set_deadline(limits.head_seconds)
 
-    def _wait(self, seconds: float, *, is_answering: bool = False) -> None:
-        self.is_answering = is_answering
+    def _set_deadline(self, seconds: float, *, is_responding: bool = False) -> None:
+        self.is_responding = is_responding
         self.since = asyncio.get_running_loop().time()
         self.deadline = self.since + seconds
 
-    def start_answer(self) -> None:
-        """Note that the head of a request is complete."""
-        self._wait(self._limits.answer_seconds, is_answering=True)
+    def start_response(self) -> None:
+        """Start the response deadline after the head of a request."""
+        self._set_deadline(self._limits.response_seconds, is_responding=True)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Serve requests."""
@@ -79,14 +79,14 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Parse requests."""
         if data and self.deadline == math.inf:
-            self._wait(self._limits.head_seconds)
+            self._set_deadline(self._limits.head_seconds)
         super().data_received(data)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer and wait until the kernel accepted all of it."""
-        if request.version not in HTTP_VERSIONS:  # aiohttp would answer in the same version
+        """Send a response; wait until the kernel accepted it."""
+        if request.version not in HTTP_VERSIONS:  # aiohttp would respond in the same version
             await request.writer.write_headers("HTTP/1.1 505 HTTP Version Not Supported", _error(505).headers)
             await request.writer.write_eof()
             return resp, True
@@ -94,7 +94,7 @@ class Connection(web.RequestHandler):
             resp.text = f"{HTTPStatus.EXPECTATION_FAILED.phrase}\n"  # aiohttp's text quotes the request
         finished = await super().finish_response(request, resp, start_time)
         await request.writer.drain()
-        self._wait(math.inf)  # aiohttp closes idle connections
+        self._set_deadline(math.inf)  # aiohttp closes idle connections
         return finished
 
     def handle_error(
@@ -104,13 +104,13 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - it quotes the request
     ) -> web.StreamResponse:
-        """Return the answer to a malformed request or an unexpected error: the bare status."""
+        """Return the response to an invalid request or unexpected error."""
         if isinstance(exc, HttpProcessingError | web.RequestPayloadError | ConnectionError):
             log.debug("request failed", status=int(status), reason=type(exc).__name__)
         else:
             log.error("request failed", exc_info=exc)
         if request.writer.output_size > 0:
-            raise ConnectionError("part of the answer is sent")
+            raise ConnectionError("part of the response is sent")
         return _error(status)
 
 

@@ -1,4 +1,4 @@
-"""Rendered documents, cached: each is rendered in a thread, once for each status input, on the first request."""
+"""Cache of rendered documents. A document is rendered in a thread, on the first request after a change."""
 
 import asyncio
 import gzip
@@ -8,27 +8,27 @@ from typing import Final
 
 import msgspec
 
-from exporter.web.status.status_report import LEAST, USUAL, StatusInput, build_report
+from exporter.web.status.status_report import DEFAULT_LIMITS, MINIMUM_LIMITS, StatusInput, build_report
 from exporter.web.status.status_schema import StatusReport
 
 _COMPRESSION_LEVEL: Final = 5
 MAX_BYTES: Final = 8_000_000
-"""Of a document before compression; a longer one is rendered again with the fewest rows."""
+"""Maximum size before compression; a larger document is rendered again with MINIMUM_LIMITS."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedDocument:
-    """A document as of one status_input."""
+    """A document rendered from one status input."""
 
     status_input: StatusInput
     plain: bytes = field(repr=False)
     gzipped: bytes = field(repr=False)
     tag: str
-    """That of the report."""
+    """The ETag of the report."""
 
 
-class Document:
-    """What `render` makes of a report, kept until the status_input is another."""
+class CachedDocument:
+    """A rendered document, cached until the status input changes."""
 
     def __init__(self, status_input: Callable[[], StatusInput], render: Callable[[StatusReport], bytes]) -> None:
         self._status_input = status_input
@@ -37,19 +37,19 @@ class Document:
         self._document: RenderedDocument | None = None
 
     async def current(self) -> RenderedDocument:
-        """Return the document of the status_input as it is now; those who ask at a time wait for the same one."""
-        async with self._lock:
+        """Return the document for the current status input."""
+        async with self._lock:  # concurrent requests wait for one rendering
             status_input = self._status_input()
             if self._document is None or self._document.status_input != status_input:
-                self._document = await asyncio.to_thread(self._made, status_input)
+                self._document = await asyncio.to_thread(self._rendered, status_input)
             return self._document
 
-    def _made(self, status_input: StatusInput) -> RenderedDocument:
-        report = build_report(status_input, USUAL)
-        is_large = len(msgspec.json.encode(report)) > MAX_BYTES  # before the page, which takes longer to render
+    def _rendered(self, status_input: StatusInput) -> RenderedDocument:
+        report = build_report(status_input, DEFAULT_LIMITS)
+        is_large = len(msgspec.json.encode(report)) > MAX_BYTES  # checked first: the page takes longer to render
         plain = b"" if is_large else self._render(report)
         if is_large or len(plain) > MAX_BYTES:
-            report = build_report(status_input, LEAST)
+            report = build_report(status_input, MINIMUM_LIMITS)
             plain = self._render(report)
         gzipped = gzip.compress(plain, _COMPRESSION_LEVEL, mtime=0)
         return RenderedDocument(status_input, plain, gzipped, report.tag)

@@ -1,4 +1,4 @@
-"""Handlers of all paths. They serve prepared data and never call MMS."""
+"""HTTP handlers. They serve prepared data and never call MMS."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
@@ -12,36 +12,34 @@ from aiohttp.abc import AbstractStreamWriter
 from exporter.errors import ConfigError
 from exporter.exposition.negotiation import CONTENT_TYPES, accepts_gzip, format_for
 from exporter.exposition.publisher import Publisher
-from exporter.web.document_cache import Document, RenderedDocument
+from exporter.web.document_cache import CachedDocument, RenderedDocument
 from exporter.web.security.security_headers import add_default_headers
 from exporter.web.status.page import POLICY, page
 from exporter.web.status.status_report import StatusInput
 
 Reload = Callable[[], Awaitable[None]]
 
-HEAD_COMPANY_BYTES: Final = 16 * 1024
-"""The first chunk, which aiohttp copies and sends with the headers: headers alone would wake the client for nothing."""
+FIRST_CHUNK_BYTES: Final = 16 * 1024
+"""aiohttp sends the first chunk with the headers, in one packet; it copies the chunk for that."""
 CHUNK_BYTES: Final = 256 * 1024
-"""Copied for a client at a time: smaller chunks are slower, larger ones take more memory for a slow reader.
-
-A slow reader holds one chunk, with TLS two: one in each layer of asyncio."""
-TOGETHER_BYTES: Final = 64 * 1024
+"""Smaller chunks are slower; larger ones take more memory per slow reader, which holds one chunk, with TLS two."""
+MAX_JOINED_BYTES: Final = 64 * 1024
 """Smaller pieces are joined up to this size."""
 
 STATUS_PATH: Final = "/api/v1/status"
 
 
 class Exporter(Protocol):
-    """The running exporter, as far as handlers use it."""
+    """The part of the running exporter that handlers use."""
 
     publisher: Publisher
 
     def status_input(self) -> StatusInput:
-        """Return what the status page shows."""
+        """Return the input of the status page."""
 
     @property
     def awaited_accounts(self) -> list[str]:
-        """The accounts whose first refresh has not ended."""
+        """Accounts whose first refresh has not ended."""
 
     @property
     def is_healthy(self) -> bool:
@@ -49,10 +47,10 @@ class Exporter(Protocol):
 
 
 def application(exporter: Exporter, telemetry_path: str, reload: Reload | None) -> web.Application:
-    """Return the application; with `reload`, which raises ConfigError, it serves /-/reload."""
+    """Return the application; `reload`, if any, may raise ConfigError."""
     app = web.Application()
     handlers = _Handlers(exporter, telemetry_path, reload)
-    app.on_response_prepare.append(_guard)
+    app.on_response_prepare.append(_set_default_headers)
     app.router.add_get(telemetry_path, handlers.metrics)
     if telemetry_path != "/":
         app.router.add_get("/", handlers.page)
@@ -69,8 +67,8 @@ class _Handlers:
     def __init__(self, exporter: Exporter, telemetry_path: str, reload: Reload | None) -> None:
         self._exporter = exporter
         self._reload = reload
-        self._page = Document(exporter.status_input, partial(page, telemetry_path=telemetry_path))
-        self._status = Document(exporter.status_input, msgspec.json.encode)
+        self._page = CachedDocument(exporter.status_input, partial(page, telemetry_path=telemetry_path))
+        self._status = CachedDocument(exporter.status_input, msgspec.json.encode)
 
     async def metrics(self, request: web.Request) -> web.Response:
         text_format = format_for(_list_header(request, "accept"))
@@ -83,7 +81,7 @@ class _Handlers:
             pieces = publisher.filtered_pieces(text_format, names, gzip=gzip)
         else:
             pieces = publisher.pieces(text_format, gzip=gzip)
-        return web.Response(body=Shared(*pieces), headers=headers)
+        return web.Response(body=SharedPayload(*pieces), headers=headers)
 
     async def page(self, request: web.Request) -> web.Response:
         headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": POLICY}
@@ -114,12 +112,12 @@ class _Handlers:
         return web.Response(text="reloaded\n")
 
 
-async def _guard(_: web.Request, response: web.StreamResponse) -> None:
+async def _set_default_headers(_: web.Request, response: web.StreamResponse) -> None:
     add_default_headers(response.headers)
 
 
 def _list_header(request: web.Request, name: str) -> str:
-    """Return a header that may be given in several lines."""
+    # A list may be split over several header lines.
     return ",".join(request.headers.getall(name, []))
 
 
@@ -128,19 +126,18 @@ def _takes_gzip(request: web.Request) -> bool:
 
 
 def _document(request: web.Request, headers: dict[str, str], document: RenderedDocument) -> web.Response:
-    """Return a document, or 304 if the client has it."""
     headers |= {"cache-control": "private, no-cache", "vary": "accept-encoding"}
     headers["etag"] = f'W/"{document.tag}"'
     if any(tag.value in ("*", document.tag) for tag in request.if_none_match or ()):
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     if _takes_gzip(request):
         headers["content-encoding"] = "gzip"
-        return web.Response(body=Shared(document.gzipped), headers=headers)
-    return web.Response(body=Shared(document.plain), headers=headers)
+        return web.Response(body=SharedPayload(document.gzipped), headers=headers)
+    return web.Response(body=SharedPayload(document.plain), headers=headers)
 
 
-class Shared(Payload):
-    """A body that all clients share, written in chunks: a slow reader holds no copy of it."""
+class SharedPayload(Payload):
+    """A body shared by all clients, written in chunks without copies."""
 
     def __init__(self, *pieces: bytes) -> None:
         super().__init__(pieces)
@@ -157,19 +154,18 @@ class Shared(Payload):
 
 
 def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes | memoryview]:
-    """Split large pieces and join small ones."""
-    together, size, most = list[memoryview](), 0, HEAD_COMPANY_BYTES
+    joined, size, limit = list[memoryview](), 0, FIRST_CHUNK_BYTES
     for piece in pieces:
         view = memoryview(piece)
         while view:
-            chunk, view, most = view[:most], view[most:], CHUNK_BYTES
-            if together and size + len(chunk) > TOGETHER_BYTES:
-                yield b"".join(together)
-                together, size = [], 0
-            if len(chunk) > TOGETHER_BYTES:
+            chunk, view, limit = view[:limit], view[limit:], CHUNK_BYTES
+            if joined and size + len(chunk) > MAX_JOINED_BYTES:
+                yield b"".join(joined)
+                joined, size = [], 0
+            if len(chunk) > MAX_JOINED_BYTES:
                 yield chunk
             else:
-                together.append(chunk)
+                joined.append(chunk)
                 size += len(chunk)
-    if together:
-        yield b"".join(together)
+    if joined:
+        yield b"".join(joined)

@@ -1,7 +1,7 @@
-"""The listening sockets: accept connections up to a limit, and close those that exceed a deadline.
+"""The listening sockets: accept connections up to a limit and close those that exceed a deadline.
 
-Accepts by itself, not through aiohttp's sites: a connection counts before its TLS handshake, which needs 256 KiB of
-memory, and gets the TLS settings of that moment.
+Does not use aiohttp's sites, which count a connection only after its TLS handshake (256 KiB of memory) and cannot
+change the TLS settings.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from exporter.web.security.web_config_watcher import WebConfigWatcher
 log = structlog.stdlib.get_logger()
 
 BACKLOG: Final = 1024
-"""Clients beyond it wait for 1 s and more until they try again."""
+"""Clients beyond it retry the connection after 1 s or more."""
 ACCEPT_RETRY_SECONDS: Final = 1.0
-"""After the system ran out of file descriptors or memory."""
+"""Delay after an error, such as too many open files."""
 
 
 async def bound_sockets(address: ListenAddress) -> list[socket.socket]:
@@ -36,7 +36,7 @@ async def bound_sockets(address: ListenAddress) -> list[socket.socket]:
 
 
 class Listener:
-    """Accepts connections until it is closed."""
+    """Accepts connections until closed."""
 
     def __init__(
         self, server: web.Server, web_config: WebConfigWatcher, limits: ConnectionLimits | None = None
@@ -47,12 +47,12 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._connections: dict[Connection, asyncio.Task[None]] = {}
-        """Each with the task of its TLS handshake."""
+        """Open connections, each with the task of its TLS handshake."""
         self._tls_failures = TlsFailureLog()
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """The hosts and ports of the sockets."""
+        """Hosts and ports of the sockets."""
         return [each.getsockname()[:2] for each in self._sockets]
 
     def open(self, sockets: Sequence[socket.socket]) -> None:
@@ -91,7 +91,6 @@ class Listener:
             await asyncio.sleep(0)  # sock_accept does not yield while clients wait
 
     async def _start(self, connection: Connection, accepted: socket.socket, address: str) -> None:
-        """Do the TLS handshake, if any, and serve."""
         loop, limit = asyncio.get_running_loop(), self._limits.head_seconds
         try:
             context = (await self._web_config.current()).context
@@ -105,9 +104,9 @@ class Listener:
             raise
 
     def _close_longest_idle(self) -> bool:
-        """Close the longest idle connection, or a slow reader; False if there is none."""
+        # Slow readers count as idle after head_seconds.
         overdue = asyncio.get_running_loop().time() - self._limits.head_seconds
-        closable = [each for each in self._connections if not each.is_answering or each.since < overdue]
+        closable = [each for each in self._connections if not each.is_responding or each.since < overdue]
         if closable:
             self._close(min(closable, key=lambda each: each.since))
         return bool(closable)

@@ -20,13 +20,13 @@ from exporter.web.security.web_config_watcher import WebConfigWatcher
 
 CHALLENGE: Final = 'Basic realm="mms-exporter"'
 RETRY_SECONDS: Final = 1
-"""Retry-After where too many logins wait."""
+"""Retry-After of a rejection because of too many pending logins."""
 _HOST: Final = re.compile(r"[A-Za-z0-9!$%&'()*+,\-.:;=\[\]_~]*", re.ASCII)
 """The characters that Go's server accepts in a Host header."""
 
 
 def add_middleware(app: web.Application, web_config: WebConfigWatcher) -> None:
-    """Apply the web configuration to every request and every answer of `app`."""
+    """Apply the web configuration to all requests and responses."""
 
     async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
         add_configured_headers(response.headers, web_config.settings.config.http_server_config.headers)
@@ -42,7 +42,7 @@ def _middleware(web_config: WebConfigWatcher) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if isinstance(connection := request.protocol, Connection):
-            connection.start_answer()
+            connection.start_response()
         if request.version not in HTTP_VERSIONS:
             return _error(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, {})
         if not _has_valid_host(request):
@@ -64,8 +64,8 @@ def _has_valid_host(request: web.Request) -> bool:
 
 
 async def _login_error(request: web.Request, config: WebConfig, auth: BasicAuth) -> web.Response | None:
-    """Return the answer to a request without a valid login, None if it needs none or has one."""
-    # Routes are found by this same path: one with %2F in it is another path.
+    # None if the request needs no login or has a valid one.
+    # The router uses the same path: a path with %2F is a different one.
     if not config.basic_auth_users or request.rel_url.path_safe in config.auth_excluded_paths:
         return None
     login = parse_basic_auth(request.headers.get("Authorization"))
@@ -82,7 +82,9 @@ def _error(status: HTTPStatus, headers: dict[str, str]) -> web.Response:
 
 
 class _RateLimiter:
-    """A token bucket for the current rate limit; a changed limit starts with a full bucket."""
+    """A token bucket for the current rate limit."""
+
+    # A changed limit starts with a full bucket.
 
     def __init__(self) -> None:
         self._limit = RateLimit()
@@ -97,5 +99,5 @@ class _RateLimiter:
             return True
         if self._bucket is None or not self._bucket.has_capacity():
             return False
-        await self._bucket.acquire()  # returns at once: there is capacity
+        await self._bucket.acquire()  # returns at once, since there is capacity
         return True

@@ -1,4 +1,4 @@
-"""The status page in a real Chromium: a service whose status_input a test sets, and pages that may do nothing wrong."""
+"""The status page in a real Chromium: a service with a status input set by the test, and checked pages."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,38 +27,38 @@ from exporter.web.status.status_report import Load, StatusInput
 from tests.programs import program
 
 POLL_MILLISECONDS = 5000
-"""How often the page asks; a test has the page's clock jump so far."""
+"""Refresh interval of the page; tests advance the clock of the page by it."""
 
 PATIENCE_MILLISECONDS = 10_000
-"""How long a test waits for what the page is to do."""
+"""Timeout of a wait for the page."""
 
 
 class Stage(Service):
-    """A service that tells what a test has it tell."""
+    """A service with a status input set by the test."""
 
     def __init__(self) -> None:
         super().__init__(Telemetry(with_process=False))
-        self.is_gone = False
+        self.is_failing = False
         self._number = 0
         self.show()
 
     def show(self, *sources: SourceSnapshot, troubles: tuple[RefreshError, ...] = ()) -> None:
-        """Publish one account with these data sources, its listing in these troubles."""
+        """Publish one account with data sources and errors of its listing."""
         self._number += 1
         listing = CollectorSnapshot("test", "datasources", not troubles, 0.1, 1.75e9, troubles, len(troubles))
         account = AccountSnapshot("test", up=not troubles, collectors=(listing,), sources=sources)
         load = Load(1.7e9, is_current=True)
-        self._told = StatusInput(Snapshot((account,)), self._number, 1.75e9 + self._number, 1.7e9, load, ())
+        self._status_input = StatusInput(Snapshot((account,)), self._number, 1.75e9 + self._number, 1.7e9, load, ())
 
     def status_input(self) -> StatusInput:
-        """Return what the test set; fail where it wants that."""
-        if self.is_gone:
-            raise ConnectionError("the test has it fail")
-        return self._told
+        """Return the status input, or raise if `is_failing`."""
+        if self.is_failing:
+            raise ConnectionError("set by the test")
+        return self._status_input
 
 
 def made(number: int, *, name: str | None = None, failed: int = 0, **row: Any) -> SourceSnapshot:
-    """Return a data source with so many failed partitions; `row` are fields of its row."""
+    """Return a data source with failed partitions; `row` sets fields of its row."""
     each = source(number)
     assert each.figures is not None
     assert each.jobs is not None
@@ -77,20 +77,20 @@ def made(number: int, *, name: str | None = None, failed: int = 0, **row: Any) -
 
 @dataclass
 class Visit:
-    """A page that was opened, and what it did."""
+    """An open page, with its requests and errors."""
 
     page: Page
     requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     """What the browser had to say: errors, warnings, violations of the policy."""
 
     async def renew(self) -> None:
-        """Have the page ask for newer figures now."""
+        """Let the page refresh now."""
         async with self.page.expect_response(lambda response: response.request.resource_type == "fetch"):
             await self.page.clock.fast_forward(POLL_MILLISECONDS)
 
     async def column(self, table: str, number: int) -> list[str]:
-        """Return the first line of each cell that is shown of a column, from 1, top down."""
+        """Return the first line of each visible cell of a column (from 1), top down."""
         cells = self.page.locator(f"#{table} tr:not([hidden]) > :nth-child({number})")
         return [text.split("\n")[0] for text in await cells.all_inner_texts()]
 
@@ -106,24 +106,24 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def visit(browser: Browser, service: Service, **context: Any) -> AsyncIterator[Visit]:
-    """Provide the status page of a service, opened as by a new visitor; in the end it may have done nothing wrong."""
+    """Provide the status page of a service in a new context; fail on errors of the page."""
     async with TestServer(application(service, "/metrics", None)) as server:
         own = await browser.new_context(**context)
         page = await own.new_page()
         page.set_default_timeout(PATIENCE_MILLISECONDS)
         opened = Visit(page)
         page.on("request", lambda request: opened.requests.append(request.url))
-        page.on("console", lambda message: opened.complaints.append(message.text))
-        page.on("pageerror", lambda error: opened.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: opened.complaints.append(dialog.message))
+        page.on("console", lambda message: opened.errors.append(message.text))
+        page.on("pageerror", lambda error: opened.errors.append(str(error)))
+        page.on("dialog", lambda dialog: opened.errors.append(dialog.message))
         await page.clock.install()
-        answer = await page.goto(str(server.make_url("/")))
-        assert answer is not None
-        assert answer.ok
+        response = await page.goto(str(server.make_url("/")))
+        assert response is not None
+        assert response.ok
         if context.get("java_script_enabled", True):
             await page.locator("time[title]").first.wait_for(state="attached")
         yield opened
         await own.close()
         origin = str(server.make_url("/"))
         assert all(url.startswith((origin, "data:")) for url in opened.requests)
-        assert not opened.complaints
+        assert not opened.errors

@@ -1,4 +1,4 @@
-"""A service on the simulated MMS and an HTTP client of it; certificates."""
+"""Fixtures: a service on the simulated MMS, its HTTP client, certificates."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.web.http_fixture import Certificates, certificates_in
 
 @pytest.fixture
 async def service(simulator: Simulator) -> AsyncIterator[Service]:
-    """Provide a service that has read the simulated MMS once."""
+    """Provide a service after its first refresh of the simulated MMS."""
     running = Service(Telemetry())
     await running.apply(config_on(simulator.url))
     await eventually(lambda: running.is_ready)
@@ -28,7 +28,7 @@ async def service(simulator: Simulator) -> AsyncIterator[Service]:
 
 @pytest.fixture
 async def http(service: Service) -> AsyncIterator[ClientSession]:
-    """Provide an HTTP client of the service, with every path offered."""
+    """Provide an HTTP client of the service, with every path enabled."""
 
     async def reload() -> None:
         return None
@@ -42,5 +42,5 @@ async def http(service: Service) -> AsyncIterator[ClientSession]:
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
-    """Provide certificates in the test's folder."""
+    """Provide certificates in the folder of the test."""
     return certificates_in(tmp_path)

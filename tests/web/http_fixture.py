@@ -1,4 +1,4 @@
-"""The HTTP side of the exporter in this process: listener, middleware and handlers, without an account."""
+"""The HTTP server of the exporter in this process: listener, middleware and handlers."""
 
 import asyncio
 import base64
@@ -23,7 +23,7 @@ from exporter.web.security.web_config_watcher import WebConfigWatcher
 
 BAD_REQUEST = 400
 REFUSED = "refused"
-"""What a client gets that is not served: the handshake fails, or the connection ends without an answer."""
+"""The result of a client without a response: a failed handshake or a closed connection."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class RunningServer:
     """The success of each reload of the web configuration."""
 
     async def send(self, request: bytes) -> bytes:
-        """Return all that is answered to a request, which asks for the end of the connection."""
+        """Send a request with `Connection: close` and return the whole response."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(request)
@@ -52,7 +52,7 @@ class RunningServer:
 async def running_server(
     file: Path | None = None, limits: ConnectionLimits | None = None, app: web.Application | None = None
 ) -> AsyncIterator[RunningServer]:
-    """Provide a server on loopback with a web configuration file, which serves `app`. Raises: ConfigError."""
+    """Provide a server on loopback that serves `app`. Raises: ConfigError."""
     loads: list[bool] = []
     web_config = WebConfigWatcher(file, loads.append)
     app = app or application(Service(Telemetry(with_process=False)), "/metrics", None)
@@ -71,14 +71,14 @@ async def running_server(
 
 @dataclass(frozen=True)
 class Certificates:
-    """Certificates, as files in a folder."""
+    """Certificate files in a folder."""
 
     folder: Path
     authority: trustme.CA
     clients: trustme.CA
 
     def client_context(self, certificate: str | None = None) -> ssl.SSLContext:
-        """Return a client's context, which trusts the server, with one of the client certificates."""
+        """Return a client context that trusts the server, with a client certificate."""
         context = ssl.create_default_context(cadata=self.authority.cert_pem.bytes().decode())
         if certificate is not None:
             context.load_cert_chain(self.folder / f"{certificate}.pem", self.folder / f"{certificate}.key")
@@ -96,7 +96,7 @@ class Certificates:
 
 
 def certificates_in(folder: Path) -> Certificates:
-    """Write server.pem, clients_ca.pem, client.pem (test3), other.pem (signed by a stranger), each with its key."""
+    """Write server.pem, clients_ca.pem, client.pem (test3), other.pem (of another CA), each with its key."""
     certificates = Certificates(folder, trustme.CA(), trustme.CA())
     certificates.issue_server()
     certificates.issue("client", "test3", "192.0.2.7", "someone@example.com")
@@ -116,7 +116,7 @@ async def ask(
     auth: tuple[str, str] | None = None,
     path: str = "/-/healthy",
 ) -> int | str:
-    """Return the status of a page, over a connection of its own; REFUSED where there is none."""
+    """Return the status of a path over a new connection; REFUSED without one."""
     scheme = "http" if context is None else "https"
     headers = {"Authorization": basic(*auth)} if auth else {}
     async with ClientSession(connector=TCPConnector(force_close=True), headers=headers) as session:

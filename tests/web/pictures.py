@@ -1,4 +1,4 @@
-"""Takes the pictures of the status page in docs/images from the demo: `python -m tests.web.pictures`."""
+"""Takes the screenshots in docs/images from the demo: `python -m tests.web.pictures`."""
 
 import asyncio
 from typing import Literal
@@ -18,7 +18,7 @@ PICTURES: dict[str, tuple[Literal["light", "dark"], ViewportSize]] = {
 
 
 async def take() -> None:
-    """Take them all of the same demo."""
+    """Take all screenshots of one demo."""
     async with serving("demo", "--simulator.listen-address=127.0.0.1:0") as demo, chromium() as browser:
         await demo.until_ready()
         for name, (scheme, viewport) in PICTURES.items():

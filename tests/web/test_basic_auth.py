@@ -1,4 +1,4 @@
-"""Basic auth: who is accepted, what a check costs, and how many wait for one."""
+"""Basic auth: accepted logins, hashing cost, and the limit of pending logins."""
 
 import asyncio
 import threading
@@ -24,11 +24,11 @@ from tests.harness import eventually
 from tests.web.http_fixture import basic
 
 CHEAP = Secret("$2y$05$rpuXrTplECsQ5ePBWc82peXm.9oqZajLTN9IShHh/ThbSxNiBQP3K")
-"""Of dave123."""
+"""Hash of dave123."""
 DEAR = Secret("$2b$11$Fv7Hb38LB5dHskQ3wIqa3uz8BgxT43rVN9fyKbelntD3QbrhZ/9PK")
-"""Of dave."""
+"""Hash of dave."""
 LONG = Secret("$2b$05$fv5I88WxOqmUXrIGCgp2LO5gc5mLyORaDOZR08pbLn50/tywTXc7K")
-"""Of 72 times x."""
+"""Hash of x repeated 72 times."""
 NO_SALT = "$2y$04$" + "9" * 53
 """The characters of a hash, with an invalid salt."""
 LETTERS = st.text("./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", min_size=53, max_size=53)
@@ -36,7 +36,7 @@ RIGHT = Login(b"dave", b"dave123")
 
 
 class Hashing:
-    """Counts what bcrypt does, and holds it until it may end."""
+    """Records the calls of bcrypt and delays them until `may_end` is set."""
 
     def __init__(self) -> None:
         self.passwords: list[bytes] = []
@@ -86,7 +86,7 @@ async def test_an_unknown_user_costs_as_much_as_a_wrong_password(hashing: Hashin
     assert hashing.hashes == [DEAR.text.encode()]
 
 
-async def test_with_several_costs_an_unknown_user_costs_the_middle_one(hashing: Hashing) -> None:
+async def test_with_different_costs_an_unknown_user_costs_the_median(hashing: Hashing) -> None:
     assert not await BasicAuth().authenticate(Login(b"nobody", b"wrong"), {"dave": CHEAP, "eve": DEAR, "carol": LONG})
     assert hashing.hashes[0][4:6] == b"05"
 
@@ -119,8 +119,8 @@ async def test_guesses_beyond_the_limit_are_rejected_and_known_logins_are_not(ha
 
 async def test_the_same_login_of_200_scrapers_is_hashed_once(hashing: Hashing) -> None:
     auth, hashes = BasicAuth(), {"dave": CHEAP}
-    answers = await asyncio.gather(*(auth.authenticate(RIGHT, hashes) for _ in range(200)))
-    assert answers == [True] * 200
+    results = await asyncio.gather(*(auth.authenticate(RIGHT, hashes) for _ in range(200)))
+    assert results == [True] * 200
     assert len(hashing.passwords) == 1
 
 
@@ -156,7 +156,7 @@ def test_no_authorization_header_raises(header: str) -> None:
 
 
 @given(st.text().filter(lambda user: ":" not in user), st.text(max_size=18))
-def test_a_login_is_parsed_as_it_was_written(user: str, password: str) -> None:
+def test_a_login_is_parsed_unchanged(user: str, password: str) -> None:
     login = parse_basic_auth(basic(user, password))
     assert login is not None
     assert (login.user.decode(), login.password.decode()) == (user, password)

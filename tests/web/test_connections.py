@@ -1,4 +1,4 @@
-"""Clients that are slow, silent or too many: each ends within a limit, and scrapers are served."""
+"""Limits of slow, silent and excess clients; scrapers are still served."""
 
 import asyncio
 import socket
@@ -14,14 +14,14 @@ from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator
 from exporter.web.connection import ConnectionLimits
-from exporter.web.handlers import CHUNK_BYTES, Shared, application
+from exporter.web.handlers import CHUNK_BYTES, SharedPayload, application
 from tests.harness import eventually
 from tests.processes import serving, write_config
 from tests.web.http_fixture import REFUSED, Certificates, RunningServer, ask, running_server
 from tests.web.test_middleware import written
 
 TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
-SHORT = ConnectionLimits(head_seconds=0.4, answer_seconds=0.4, idle_seconds=0.4)
+SHORT = ConnectionLimits(head_seconds=0.4, response_seconds=0.4, idle_seconds=0.4)
 SMALL = ConnectionLimits(connections=4)
 BODY = b"x" * 20 * CHUNK_BYTES
 KERNEL_BYTES = 4096
@@ -40,12 +40,12 @@ def tls(request: pytest.FixtureRequest, certificates: Certificates) -> Certifica
 async def large_server(
     tls: Certificates | None, limits: ConnectionLimits
 ) -> AsyncIterator[tuple[RunningServer, Visit]]:
-    """Provide a server with a large answer at /large, of which the kernel buffers little, and what connects to it."""
+    """Provide a server with a large response at /large, small kernel buffers, and a function that connects."""
 
     async def large(request: web.Request) -> web.Response:
         transport = cast("asyncio.Transport", request.transport)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
-        return web.Response(body=Shared(BODY))
+        return web.Response(body=SharedPayload(BODY))
 
     app = application(Service(Telemetry(with_process=False)), "/metrics", None)
     app.router.add_get("/large", large)
@@ -56,7 +56,7 @@ async def large_server(
         async def visit(
             sent: bytes = b"", *, handshake: bool = True
         ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-            """Connect and send, and read no more than a few kB until told to."""
+            """Connect and send; the streams buffer a few kB only."""
             connection = socket.socket()
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BYTES)
             connection.setblocking(False)
@@ -105,7 +105,7 @@ async def test_a_slow_client_is_disconnected(tls: Certificates | None, sent: byt
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 60000", b"Transfer-Encoding: chunked"])
-async def test_a_slow_body_is_answered_at_once_and_its_client_disconnected(length: bytes) -> None:
+async def test_a_slow_body_gets_a_response_at_once_and_its_client_is_disconnected(length: bytes) -> None:
     async with large_server(None, ConnectionLimits()) as (ours, visit):
         reader, writer = await visit(b"POST /-/healthy HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n")
         assert await status(reader) == 405
@@ -123,7 +123,7 @@ async def test_a_handshake_that_does_not_end_is_disconnected(certificates: Certi
         assert await ask(ours.port, certificates.client_context()) == 200
 
 
-async def test_a_slow_reader_gets_the_whole_answer(tls: Certificates | None) -> None:
+async def test_a_slow_reader_gets_the_complete_response(tls: Certificates | None) -> None:
     async with large_server(tls, ConnectionLimits(head_seconds=0.1)) as (_, visit):
         reader, _ = await visit(HEAD + b"Connection: close\r\n\r\n")
         await asyncio.sleep(0.5)
@@ -149,7 +149,7 @@ async def test_idle_and_silent_connections_are_closed_for_new_ones(tls: Certific
         assert len(ours.server.connections) <= SMALL.connections
 
 
-async def test_the_longest_idle_connection_isother_for_a_new_one() -> None:
+async def test_the_longest_idle_connection_is_closed_for_a_new_one() -> None:
     request = b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"
     async with large_server(None, SMALL) as (ours, visit):
         visits = [await visit() for _ in range(SMALL.connections)]
@@ -162,7 +162,7 @@ async def test_the_longest_idle_connection_isother_for_a_new_one() -> None:
         assert await visits[1][0].read() == b""
 
 
-async def test_an_answer_that_is_read_is_not_cut_off_for_new_connections(tls: Certificates | None) -> None:
+async def test_a_response_that_is_being_read_is_not_aborted_for_new_connections(tls: Certificates | None) -> None:
     async with large_server(tls, SMALL) as (_, visit):
         reader, _ = await visit(HEAD + b"Connection: close\r\n\r\n")
         assert await status(reader) == 200
@@ -172,7 +172,7 @@ async def test_an_answer_that_is_read_is_not_cut_off_for_new_connections(tls: Ce
 
 
 async def test_connections_that_read_nothing_are_closed_for_new_ones(tls: Certificates | None) -> None:
-    """Not at once: they may be scrapers."""
+    # Only after a delay: they may be slow scrapers.
     context = tls.client_context() if tls else None
     async with large_server(tls, ConnectionLimits(head_seconds=1, connections=2)) as (ours, visit):
         for _ in range(2):
@@ -180,7 +180,7 @@ async def test_connections_that_read_nothing_are_closed_for_new_ones(tls: Certif
         await eventually(lambda: ours.server.requests_count == 2)
         assert await ask(ours.port, context) == REFUSED
         async with asyncio.timeout(30):
-            while await ask(ours.port, context) != 200:  # noqa: ASYNC110 - a client sees its answer only
+            while await ask(ours.port, context) != 200:  # noqa: ASYNC110 - a client sees only its response
                 await asyncio.sleep(0.05)
 
 
@@ -214,7 +214,7 @@ async def test_a_body_is_ignored(tls: Certificates | None, body: bytes) -> None:
         assert await status(reader) == 200
 
 
-async def test_200_scrapers_are_served_beside_2000_silent_and_slow_connections(
+async def test_200_scrapers_are_served_next_to_2000_silent_and_slow_connections(
     tmp_path: Path, simulator: Simulator, tls: Certificates | None
 ) -> None:
     context = tls.client_context() if tls else None
@@ -225,13 +225,13 @@ async def test_200_scrapers_are_served_beside_2000_silent_and_slow_connections(
         for number in range(2000):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
             client.sendall((b"", b"GET /metrics HTTP/1.1\r\n", b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")[number % 3])
-        answers = [await ask(port, context, path="/metrics") for _ in range(20)]
-        answers += await asyncio.gather(*(ask(port, context, path="/metrics") for _ in range(200)))
-        assert set(answers) == {200}
+        statuses = [await ask(port, context, path="/metrics") for _ in range(20)]
+        statuses += await asyncio.gather(*(ask(port, context, path="/metrics") for _ in range(200)))
+        assert set(statuses) == {200}
         assert memory_of(running.process.pid) < 250 * 1024 * 1024
 
 
 def memory_of(process: int) -> int:
-    """Return the largest resident memory that a process had, in bytes."""
+    """Return the peak resident memory of a process in bytes."""
     lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

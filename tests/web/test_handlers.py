@@ -1,4 +1,4 @@
-"""The paths, over real sockets: what they answer, and that they answer from what is ready."""
+"""The responses of all paths, over real sockets, without calls to MMS."""
 
 import asyncio
 import gzip
@@ -20,7 +20,7 @@ from tests.exposition_parser import read
 from tests.harness import eventually
 
 
-async def test_metrics_come_in_both_formats_plain_and_compressed_with_the_same_series(http: ClientSession) -> None:
+async def test_both_formats_plain_and_compressed_have_the_same_series(http: ClientSession) -> None:
     names = []
     for accept, content_type in (
         ("text/plain", "text/plain; version=0.0.4; charset=utf-8"),
@@ -39,7 +39,7 @@ async def test_metrics_come_in_both_formats_plain_and_compressed_with_the_same_s
     assert ("mms_up", frozenset({("account", "test")})) in names[0]
 
 
-async def test_a_scrape_causes_no_call(http: ClientSession, simulator: Simulator) -> None:
+async def test_a_scrape_makes_no_call_to_mms(http: ClientSession, simulator: Simulator) -> None:
     before = simulator.calls.total()
     for _ in range(20):
         async with http.get("/metrics") as response:
@@ -62,11 +62,11 @@ async def test_a_scrape_does_not_wait_for_mms(simulator: Simulator) -> None:
         async with session.get("/-/ready") as response:
             assert response.status == 503
         async with session.get("/-/healthy") as response:
-            assert response.status == 200, "whether MMS answers is another matter"
+            assert response.status == 200, "a scrape does not depend on MMS"
     await service.close()
 
 
-async def test_an_account_that_cannot_be_read_is_shown_not_hidden(simulator: Simulator) -> None:
+async def test_an_unreadable_account_is_exported_as_down(simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission"))
     service = Service(Telemetry())
     await service.apply(config_on(simulator.url))
@@ -75,7 +75,7 @@ async def test_an_account_that_cannot_be_read_is_shown_not_hidden(simulator: Sim
     await service.close()
 
 
-async def test_the_page_for_people_links_to_the_metrics(http: ClientSession) -> None:
+async def test_the_status_page_links_to_the_metrics(http: ClientSession) -> None:
     async with http.get("/", headers={"accept-encoding": "identity"}) as response:
         assert response.content_type == "text/html"
         assert '<a href="/metrics">' in await response.text()
@@ -96,12 +96,12 @@ async def test_the_page_for_people_links_to_the_metrics(http: ClientSession) -> 
         ("GET", "/metrics/", 404),
     ],
 )
-async def test_each_path_answers(http: ClientSession, method: str, path: str, status: int) -> None:
+async def test_each_path_responds(http: ClientSession, method: str, path: str, status: int) -> None:
     async with http.request(method, path) as response:
         assert response.status == status
 
 
-async def test_reload_is_only_offered_where_it_is_enabled(service: Service) -> None:
+async def test_the_reload_path_exists_only_if_enabled(service: Service) -> None:
     async with (
         TestServer(application(service, "/metrics", None)) as server,
         ClientSession(server.make_url("/")) as session,
@@ -110,7 +110,7 @@ async def test_reload_is_only_offered_where_it_is_enabled(service: Service) -> N
         assert response.status == 404
 
 
-async def test_a_bad_file_answers_400_with_the_reasons(service: Service) -> None:
+async def test_an_invalid_file_gets_400_with_the_reasons(service: Service) -> None:
     async def reload() -> None:
         raise ConfigError(Problem("accounts[0].region", "is required"), Problem("refresh.every", "unknown key"))
 
@@ -123,7 +123,7 @@ async def test_a_bad_file_answers_400_with_the_reasons(service: Service) -> None
         assert await response.text() == "accounts[0].region: is required\nrefresh.every: unknown key\n"
 
 
-async def test_the_metrics_can_stand_at_the_root(service: Service) -> None:
+async def test_the_telemetry_path_can_be_the_root(service: Service) -> None:
     async with (
         TestServer(application(service, "/", None)) as server,
         ClientSession(server.make_url("/")) as session,
@@ -132,7 +132,7 @@ async def test_the_metrics_can_stand_at_the_root(service: Service) -> None:
         assert response.content_type == "text/plain"
 
 
-async def test_accounts_are_read_side_by_side_and_one_that_hangs_delays_no_other(simulator: Simulator) -> None:
+async def test_accounts_are_read_concurrently_and_a_hanging_one_delays_no_other(simulator: Simulator) -> None:
     async with Simulator(simulator.world, identities=[IDENTITY]) as hanging:
         hanging.faults.add(Fault(kind="hang"))
         service = Service(Telemetry())
@@ -156,12 +156,12 @@ async def test_a_reload_keeps_the_accounts_whose_settings_did_not_change(simulat
     served = read(service.publisher.body("text", gzip=False))
     assert served.by("mms_up", "account") == {"a": 1, "c": 1}
     assert set(served.by("mms_refresh_skipped_total", "account")) == {"a", "c"}, "its counters left with account b"
-    assert simulator.calls["ListMmsDataSources", None] == calls + 1, "only the new one was asked"
+    assert simulator.calls["ListMmsDataSources", None] == calls + 1, "only the new one was read"
     assert served.value("mms_exporter_config_last_reload_successful") == 1
     await service.close()
 
 
-async def test_a_reload_that_changes_the_pace_keeps_what_was_read(simulator: Simulator) -> None:
+async def test_a_reload_that_changes_the_concurrency_keeps_the_values(simulator: Simulator) -> None:
     service = Service(Telemetry())
     await service.apply(config_on(simulator.url))
     await eventually(lambda: service.is_ready)
@@ -173,8 +173,8 @@ async def test_a_reload_that_changes_the_pace_keeps_what_was_read(simulator: Sim
     await service.close()
 
 
-async def test_an_account_can_be_stopped_at_any_turn_of_the_loop(simulator: Simulator) -> None:
-    """Also at the one at which its refresh ends by itself."""
+async def test_an_account_can_be_stopped_in_any_loop_iteration(simulator: Simulator) -> None:
+    # Including the iteration in which its refresh ends.
     for turns in range(60):
         service = Service(Telemetry())
         await service.apply(config_on(simulator.url, refresh={"interval": "1s"}))
@@ -185,14 +185,14 @@ async def test_an_account_can_be_stopped_at_any_turn_of_the_loop(simulator: Simu
             await service.close()
 
 
-async def test_once_ready_it_stays_ready_while_pages_are_made(service: Service) -> None:
+async def test_the_exporter_stays_ready_while_pages_are_rendered(service: Service) -> None:
     for _ in range(50):
         service.publisher.note_change()
         await asyncio.sleep(0)
         assert service.is_ready
 
 
-async def test_a_reload_has_what_was_refused_asked_for_again(simulator: Simulator) -> None:
+async def test_a_reload_retries_denied_permissions(simulator: Simulator) -> None:
     source_id = simulator.world.source_ids()[0]
     apply_event(simulator.world, events.Fail(source_id=source_id, share=1.0))
     actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})

@@ -1,4 +1,4 @@
-"""HTTP details, with raw sockets: what Go's server and promhttp answer, the exporter answers too."""
+"""HTTP details over raw sockets: the exporter responds like Go's server and promhttp."""
 
 import gzip
 import ssl
@@ -22,7 +22,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 @pytest.fixture
 async def server(simulator: Simulator) -> AsyncIterator[RunningServer]:
-    """Provide a server that has refreshed once."""
+    """Provide a server after its first refresh."""
     service = Service(Telemetry())
     await service.apply(config_on(simulator.url))
     await eventually(lambda: service.is_ready)
@@ -32,7 +32,7 @@ async def server(simulator: Simulator) -> AsyncIterator[RunningServer]:
 
 
 async def get(server: RunningServer, path: str, *headers: str, version: str = "1.1") -> tuple[str, bytes]:
-    """Return the head and the body of an answer."""
+    """Return the head and the body of a response."""
     lines = (f"GET {path} HTTP/{version}", "Connection: close", *headers, "", "")
     head, _, body = (await server.send("\r\n".join(lines).encode())).partition(b"\r\n\r\n")
     return head.decode(), body
@@ -72,7 +72,7 @@ async def test_http_1_0_needs_no_host(server: RunningServer) -> None:
         (["gzip, deflate"], True),
     ],
 )
-async def test_the_encoding_is_the_one_that_the_client_prefers(
+async def test_the_encoding_is_the_preferred_one_of_the_client(
     server: RunningServer,
     lines: list[str],
     is_gzip: bool,  # noqa: FBT001 - a case of the table
@@ -95,20 +95,20 @@ async def test_the_encoding_is_the_one_that_the_client_prefers(
         ("name[]=nothing", set()),
     ],
 )
-async def test_names_select_families(
+async def test_name_parameters_select_families(
     server: RunningServer, query: str, names: set[str], accept: str, encoding: str
 ) -> None:
     headers = ("Host: x", f"Accept: {accept}", f"Accept-Encoding: {encoding}")
-    _, whole = await get(server, "/metrics", *headers)
+    _, complete = await get(server, "/metrics", *headers)
     _, body = await get(server, f"/metrics?{query}", *headers)
-    _, whole_after = await get(server, "/metrics", *headers)
+    _, complete_after = await get(server, "/metrics", *headers)
     if encoding == "gzip":
-        whole, body, whole_after = map(gzip.decompress, (whole, body, whole_after))
+        complete, body, complete_after = map(gzip.decompress, (complete, body, complete_after))
     assert body.endswith(b"# EOF\n") == (accept != "text/plain")
     selected = read(body).samples
     assert selected.keys() == names
-    assert all(selected[name].keys() == read(whole).samples[name].keys() for name in names)
-    assert read(whole_after).samples.keys() == read(whole).samples.keys()
+    assert all(selected[name].keys() == read(complete).samples[name].keys() for name in names)
+    assert read(complete_after).samples.keys() == read(complete).samples.keys()
 
 
 @pytest.mark.parametrize("cipher", ["ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES256-SHA384", "ECDHE-ECDSA-AES256-SHA"])

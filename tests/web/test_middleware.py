@@ -1,4 +1,4 @@
-"""What every request passes and every answer carries, over real sockets."""
+"""Checks of every request and headers of every response, over real sockets."""
 
 import logging
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from exporter.web.security.security_headers import DEFAULTS
 from tests.web.http_fixture import basic, running_server
 
 DAVE = "$2y$05$rpuXrTplECsQ5ePBWc82peXm.9oqZajLTN9IShHh/ThbSxNiBQP3K"
-"""Of dave123."""
+"""Hash of dave123."""
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
@@ -27,7 +27,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/nothing"])
-async def test_every_answer_has_security_headers_and_a_server_without_a_version(path: str) -> None:
+async def test_every_response_has_security_headers_and_no_server_version(path: str) -> None:
     async with (
         running_server() as ours,
         ClientSession() as session,
@@ -60,7 +60,7 @@ async def test_every_answer_has_security_headers_and_a_server_without_a_version(
         *("an expectation", "a bug", "a time-out within"),
     ],
 )
-async def test_an_error_tells_its_status_and_nothing_of_the_inside_or_of_what_was_sent(
+async def test_an_error_response_has_its_status_and_no_internals_or_request_data(
     request_bytes: bytes, status: int
 ) -> None:
     app = application(Service(Telemetry(with_process=False)), "/metrics", None)
@@ -92,9 +92,7 @@ async def test_an_error_tells_its_status_and_nothing_of_the_inside_or_of_what_wa
     ],
     ids=["no gzip", "no chunk", "half a body", "no header", "no address"],
 )
-async def test_no_client_fills_the_log_with_what_it_sends(
-    request_bytes: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_requests_do_not_fill_the_log(request_bytes: bytes, caplog: pytest.LogCaptureFixture) -> None:
     with capture_logs() as logs:
         async with running_server(limits=ConnectionLimits(head_seconds=0.4, idle_seconds=0.4)) as ours:
             await ours.send(request_bytes)
@@ -102,7 +100,7 @@ async def test_no_client_fills_the_log_with_what_it_sends(
     assert [each.getMessage() for each in caplog.records if each.levelno > logging.DEBUG] == []
 
 
-async def test_a_configured_header_outweighs_the_default(tmp_path: Path) -> None:
+async def test_a_configured_header_takes_precedence_over_the_default(tmp_path: Path) -> None:
     text = (
         "http_server_config: {headers: {X-Frame-Options: sameorigin, Content-Security-Policy: '', X-XSS-Protection: 1}}"
     )
@@ -137,41 +135,39 @@ async def test_a_configured_header_outweighs_the_default(tmp_path: Path) -> None
         ("/metrics", b"401"),
     ],
 )
-async def test_excluded_paths_need_no_password_and_others_like_them_do(
-    tmp_path: Path, path: str, status: bytes
-) -> None:
+async def test_only_the_exact_excluded_paths_need_no_login(tmp_path: Path, path: str, status: bytes) -> None:
     text = f"basic_auth_users: {{dave: {DAVE}}}\nauth_excluded_paths: [/-/healthy, /-/ready]\n"
     async with running_server(written(tmp_path, text)) as ours:
         assert (await ours.send(GET % path.encode())).split()[1] == status
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"])
-async def test_no_method_gets_past_the_password(tmp_path: Path, method: str) -> None:
+async def test_every_method_needs_a_login(tmp_path: Path, method: str) -> None:
     text = f"basic_auth_users: {{dave: {DAVE}}}\nauth_excluded_paths: [/-/healthy]\n"
     async with running_server(written(tmp_path, text)) as ours:
         assert (await ours.send((GET % b"/metrics").replace(b"GET", method.encode()))).split()[1] == b"401"
 
 
-async def test_of_two_logins_in_a_request_the_first_counts(tmp_path: Path) -> None:
-    """As in the toolkit, so that what stands before both sees what is judged."""
+async def test_the_first_of_two_logins_in_a_request_counts(tmp_path: Path) -> None:
+    # As in the toolkit, so that a proxy in front checks the same login.
     logins = "\r\n".join(f"Authorization: {basic('dave', password)}" for password in ("wrong", "dave123"))
     request = (GET % b"/metrics").replace(b"Host", logins.encode() + b"\r\nHost")
     async with running_server(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:
         assert (await ours.send(request)).split()[1] == b"401"
 
 
-async def test_a_refused_login_is_asked_for_one(tmp_path: Path) -> None:
+async def test_a_rejected_login_gets_a_challenge(tmp_path: Path) -> None:
     async with running_server(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:
-        answer = (await ours.send(GET % b"/metrics")).decode()
-    assert 'WWW-Authenticate: Basic realm="mms-exporter"\r\n' in answer
-    assert answer.endswith("\r\n\r\nUnauthorized\n")
+        response = (await ours.send(GET % b"/metrics")).decode()
+    assert 'WWW-Authenticate: Basic realm="mms-exporter"\r\n' in response
+    assert response.endswith("\r\n\r\nUnauthorized\n")
 
 
-async def test_what_comes_too_soon_is_told_when_to_come_back(tmp_path: Path) -> None:
+async def test_a_request_above_the_rate_limit_gets_retry_after(tmp_path: Path) -> None:
     async with running_server(written(tmp_path, "rate_limit: {interval: 1h, burst: 2}\n")) as ours:
-        answers = [await ours.send(GET % b"/-/healthy") for _ in range(3)]
-    assert [answer.split()[1] for answer in answers] == [b"200", b"200", b"429"]
-    assert b"Retry-After: 3600\r\n" in answers[-1]
+        responses = [await ours.send(GET % b"/-/healthy") for _ in range(3)]
+    assert [response.split()[1] for response in responses] == [b"200", b"200", b"429"]
+    assert b"Retry-After: 3600\r\n" in responses[-1]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +183,7 @@ async def test_what_comes_too_soon_is_told_when_to_come_back(tmp_path: Path) -> 
         b"\x80",
     ],
 )
-async def test_a_login_that_cannot_be_read_is_refused(tmp_path: Path, header: bytes) -> None:
+async def test_a_malformed_login_is_rejected(tmp_path: Path, header: bytes) -> None:
     async with running_server(written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")) as ours:
         request = (GET % b"/metrics").replace(b"\r\n\r\n", b"\r\nAuthorization: " + header + b"\r\n\r\n")
         assert (await ours.send(request)).split()[1] == b"401"

@@ -1,4 +1,4 @@
-"""The page and the JSON over HTTP: fresh, guarded, escaped, and made no more often than needed."""
+"""The page and the JSON over HTTP: caching, security headers and escaping."""
 
 import asyncio
 import base64
@@ -20,9 +20,9 @@ from exporter.errors import Problem
 from exporter.mms.models import DataSource
 from exporter.simulator import Fault, Simulator
 from exporter.simulator.api.rows import CANARY
-from exporter.web.document_cache import Document
+from exporter.web.document_cache import CachedDocument
 from exporter.web.handlers import application
-from exporter.web.status.page import BAR_UNITS, LEAST_MARK, POLICY, marks, page
+from exporter.web.status.page import BAR_UNITS, MIN_SEGMENT_UNITS, POLICY, page, segments
 from exporter.web.status.progress_bars import progress_of
 from exporter.web.status.source_schema import Progress
 from exporter.web.status.status_report import Load, StatusInput, build_report
@@ -43,7 +43,7 @@ HOSTILE = (
 
 
 def status_input(*names: str, publication: int = 1) -> StatusInput:
-    """Return the status_input of one account with data sources of these names, everything in them named so too."""
+    """Return the status input of an account with data sources whose texts are `names`."""
     sources = []
     for number, name in enumerate(names):
         made = source(number)
@@ -59,7 +59,7 @@ def status_input(*names: str, publication: int = 1) -> StatusInput:
 
 
 class Tags(HTMLParser):
-    """The tags and attributes of a page, as a browser would take it apart."""
+    """The tags and attributes of a page, parsed like a browser."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Tags(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
+        """Record a tag."""
         self.tags.append(tag)
         self.attributes |= {name for name, _ in attrs}
 
@@ -83,17 +83,17 @@ def test_a_hostile_name_adds_no_tag_and_no_attribute(name: str) -> None:
     assert not any(attribute.startswith("on") for attribute in hostile.attributes)
 
 
-def test_what_turns_or_breaks_text_stands_there_by_its_number() -> None:
+def test_control_and_direction_characters_are_shown_as_escapes() -> None:
     text = page(build_report(status_input("a\u202eb\nc")), "/metrics").decode()
     assert r"a\u202eb\nc" in text
     assert "\u202e" not in text.replace('data-key="a\u202eb\nc/', "")
 
 
-def test_the_path_of_the_metrics_is_escaped_too() -> None:
+def test_the_telemetry_path_is_escaped() -> None:
     assert b'<a href="/&#34;&gt;">' in page(build_report(status_input()), '/">')
 
 
-def test_the_policy_allows_the_pages_own_style_and_script_and_nothing_else() -> None:
+def test_the_policy_allows_only_the_inline_style_and_script() -> None:
     text = page(build_report(status_input("a")), "/metrics").decode()
     for tag in ("style", "script"):
         (inside,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
@@ -103,8 +103,8 @@ def test_the_policy_allows_the_pages_own_style_and_script_and_nothing_else() -> 
     assert "unsafe" not in POLICY
 
 
-async def test_what_no_utf8_can_hold_breaks_neither(http: ClientSession, service: Service) -> None:
-    service.note_load(is_current=False, problems=(str(Problem("/etc/\udcff.yaml", "cannot be read")),))
+async def test_surrogates_break_neither_page_nor_json(http: ClientSession, service: Service) -> None:
+    service.set_load_status(is_current=False, problems=(str(Problem("/etc/\udcff.yaml", "cannot be read")),))
     for path in PATHS:
         async with http.get(path, headers=PLAIN) as response:
             assert r"\udcff.yaml" in (await response.text()).replace("\\\\", "\\")
@@ -113,14 +113,14 @@ async def test_what_no_utf8_can_hold_breaks_neither(http: ClientSession, service
 @pytest.mark.parametrize(
     ("done", "doing", "failed"), [(0, 0, 1), (999_999, 0, 1), (500_000, 500_000, 0), (0, 0, 1_000_000), (1, 1, 1)]
 )
-def test_a_progress_bar_holds_what_it_shows_and_hides_no_failure(done: int, doing: int, failed: int) -> None:
-    moving, broken = marks(Progress(total=1_000_000, done=done, part_done=0, doing=doing, failed=failed, ratio=None))
+def test_a_progress_bar_contains_its_segments_and_shows_every_failure(done: int, doing: int, failed: int) -> None:
+    moving, broken = segments(Progress(total=1_000_000, done=done, part_done=0, doing=doing, failed=failed, ratio=None))
     for mark, count in ((moving, doing), (broken, failed)):
         assert 0 <= mark.x <= mark.x + mark.width <= BAR_UNITS
-        assert (mark.width >= LEAST_MARK) == bool(count)
+        assert (mark.width >= MIN_SEGMENT_UNITS) == bool(count)
 
 
-async def test_both_say_the_same(http: ClientSession, service: Service) -> None:
+async def test_page_and_json_have_the_same_values(http: ClientSession, service: Service) -> None:
     async with http.get("/", headers=PLAIN) as response:
         text = await response.text()
     for each in build_report(service.status_input()).sources:
@@ -136,14 +136,14 @@ def _rows(service: Service) -> list[DataSource]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_it_comes_compressed_where_that_is_taken(http: ClientSession, path: str) -> None:
+async def test_the_response_is_compressed_if_the_client_accepts_gzip(http: ClientSession, path: str) -> None:
     async with http.get(path, headers=PLAIN) as plain, http.get(path, headers={"accept-encoding": "gzip"}) as packed:
         assert packed.headers["content-encoding"] == "gzip"
         assert gzip.decompress(await packed.read()) == await plain.read()
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_it_is_guarded(http: ClientSession, path: str) -> None:
+async def test_the_response_has_security_headers(http: ClientSession, path: str) -> None:
     async with http.get(path) as response:
         headers = response.headers
     assert headers["x-content-type-options"] == "nosniff"
@@ -154,7 +154,7 @@ async def test_it_is_guarded(http: ClientSession, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_who_has_it_already_is_told_so(http: ClientSession, path: str) -> None:
+async def test_a_matching_etag_gets_304(http: ClientSession, path: str) -> None:
     async with http.get(path) as response:
         tag = response.headers["etag"]
     async with http.get(path, headers={"if-none-match": tag}) as response:
@@ -164,7 +164,7 @@ async def test_who_has_it_already_is_told_so(http: ClientSession, path: str) -> 
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_only_reading_is_offered(http: ClientSession, path: str) -> None:
+async def test_only_get_and_head_are_allowed(http: ClientSession, path: str) -> None:
     async with http.head(path) as response:
         assert (response.status, await response.read()) == (200, b"")
         assert int(response.headers["content-length"]) > 0
@@ -173,7 +173,7 @@ async def test_only_reading_is_offered(http: ClientSession, path: str) -> None:
             assert response.status == 405
 
 
-async def test_the_status_stays_where_it_is_when_the_metrics_stand_at_the_root(service: Service) -> None:
+async def test_the_json_keeps_its_path_if_the_telemetry_path_is_the_root(service: Service) -> None:
     async with (
         TestServer(application(service, "/", None)) as server,
         ClientSession(server.make_url("/")) as session,
@@ -182,10 +182,10 @@ async def test_the_status_stays_where_it_is_when_the_metrics_stand_at_the_root(s
         assert (await response.json())["schema_version"] == 1
 
 
-async def test_a_reload_that_failed_is_shown_at_once(http: ClientSession, service: Service) -> None:
+async def test_a_failed_reload_is_shown_at_once(http: ClientSession, service: Service) -> None:
     async with http.get("/api/v1/status") as response:
         assert response.status == 200
-    service.note_load(is_current=False, problems=(str(Problem("accounts[0].region", "is required")),))
+    service.set_load_status(is_current=False, problems=(str(Problem("accounts[0].region", "is required")),))
     async with http.get("/", headers=PLAIN) as response:
         text = await response.text()
     assert "accounts[0].region: is required" in text
@@ -193,7 +193,7 @@ async def test_a_reload_that_failed_is_shown_at_once(http: ClientSession, servic
 
 
 async def test_neither_shows_a_secret(http: ClientSession, service: Service, simulator: Simulator) -> None:
-    """Of the account, of the `config` of its sources, or of what MMS writes of an error."""
+    # Neither of the account, nor of the `config` of its sources, nor of an error of MMS.
     simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", message=f"password {CANARY}"))
     await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
     await eventually(lambda: any(item.message for item in build_report(service.status_input()).attention))
@@ -207,13 +207,13 @@ async def test_neither_shows_a_secret(http: ClientSession, service: Service, sim
 
 @pytest.fixture
 def made() -> list[StatusReport]:
-    """Provide the reports that a document was made of."""
+    """Provide the reports that were rendered."""
     return []
 
 
 @pytest.fixture
 def rendering(made: list[StatusReport]) -> Callable[[StatusReport], bytes]:
-    """Provide what makes documents."""
+    """Provide a render function that records its reports."""
 
     def render(report: StatusReport) -> bytes:
         made.append(report)
@@ -222,12 +222,12 @@ def rendering(made: list[StatusReport]) -> Callable[[StatusReport], bytes]:
     return render
 
 
-async def test_a_document_is_made_once_for_each_situation(
+async def test_a_document_is_rendered_once_for_each_status_input(
     made: list[StatusReport], rendering: Callable[[StatusReport], bytes]
 ) -> None:
     now = [status_input("a")]
-    document = Document(lambda: now[0], rendering)
-    assert not made, "nobody asked"
+    document = CachedDocument(lambda: now[0], rendering)
+    assert not made, "no request yet"
     first = await document.current()
     now[0] = status_input("a")
     assert await document.current() is first
@@ -236,11 +236,11 @@ async def test_a_document_is_made_once_for_each_situation(
     assert len(made) == 2
 
 
-async def test_who_asks_meanwhile_waits_for_the_same_one(
+async def test_concurrent_requests_wait_for_one_rendering(
     made: list[StatusReport], rendering: Callable[[StatusReport], bytes]
 ) -> None:
-    document = Document(lambda: status_input("a"), rendering)
+    document = CachedDocument(lambda: status_input("a"), rendering)
     async with asyncio.TaskGroup() as group:
-        asked = [group.create_task(document.current()) for _ in range(10)]
-    assert len({id(task.result()) for task in asked}) == 1
+        tasks = [group.create_task(document.current()) for _ in range(10)]
+    assert len({id(task.result()) for task in tasks}) == 1
     assert len(made) == 1

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the program with a client certificate and a password, while both certificates change."""
+"""A real Prometheus scrapes with a client certificate and a login during rotations."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ ROTATIONS = 15
 
 @asynccontextmanager
 async def scraped(certificates: Certificates, simulator: Simulator) -> AsyncIterator[tuple[Running, str, Path]]:
-    """Provide the program, the URL of the Prometheus that scrapes it, and that Prometheus' log."""
+    """Provide the exporter, the URL of the scraping Prometheus, and the log of Prometheus."""
     folder = certificates.folder
     issue_scraper(certificates)
     certificates.authority.cert_pem.write_to_path(str(folder / "ca.pem"))
@@ -48,7 +48,7 @@ async def scraped(certificates: Certificates, simulator: Simulator) -> AsyncIter
 
 
 def issue_scraper(certificates: Certificates) -> None:
-    """Write a new certificate of the scraper, with its key, in one go."""
+    """Replace the certificate and key of the scraper."""
     certificates.issue("prometheus", "prometheus")
     both = certificates.folder / "both.new"
     both.write_bytes(b"".join((certificates.folder / f"prometheus.{part}").read_bytes() for part in ("pem", "key")))
@@ -58,7 +58,7 @@ def issue_scraper(certificates: Certificates) -> None:
 async def until(url: str, expression: str) -> None:
     """Wait until a query has a result."""
     async with asyncio.timeout(20):
-        while not await query(url, expression):  # noqa: ASYNC110 - the other process sets no event of ours
+        while not await query(url, expression):  # noqa: ASYNC110 - another process cannot set an event
             await asyncio.sleep(0.1)
 
 
@@ -81,7 +81,7 @@ async def test_no_scrape_fails_while_certificates_are_rotated_on_both_sides(
         assert "level=error" not in log.read_text(encoding="utf-8")
 
 
-async def test_a_password_that_is_changed_is_wrong_at_once_and_right_when_it_is_changed_back(
+async def test_a_changed_password_fails_at_once_and_works_again_when_restored(
     certificates: Certificates, simulator: Simulator
 ) -> None:
     async with scraped(certificates, simulator) as (exporter, url, _):
@@ -97,7 +97,7 @@ async def test_a_password_that_is_changed_is_wrong_at_once_and_right_when_it_is_
         assert await ask(port, certificates.client_context("client"), ("dave", "dave123")) == "refused", "another name"
 
 
-async def test_a_scraper_that_is_connected_does_not_hold_up_the_end(
+async def test_a_connected_scraper_does_not_delay_the_shutdown(
     certificates: Certificates, simulator: Simulator
 ) -> None:
     async with scraped(certificates, simulator) as (exporter, _, _):

@@ -1,4 +1,4 @@
-"""The status page as people have it: in a real browser, with and without script, in the light and in the dark."""
+"""The status page in a real browser, with and without script, light and dark."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -27,24 +27,24 @@ ColorScheme = Literal["light", "dark"]
 DESK = ViewportSize(width=1280, height=900)
 PHONE = ViewportSize(width=360, height=780)
 HOSTILE = "<script>alert('x')</script><b>\"bold\"</b>"
-TROUBLE = RefreshError("timeout", "hive-a (7)", "no answer within 10 s", "check the network path")
+ERROR = RefreshError("timeout", "hive-a (7)", "no answer within 10 s", "check the network path")
 THOUSAND = [made(number, tables_done_num=number, partitions_done_num=0) for number in range(1000)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """Provide one browser for all."""
+    """Provide one browser for all tests."""
     async with chromium() as running:
         yield running
 
 
 @pytest.fixture
 def stage() -> Stage:
-    """Provide a service that tells what a test has it tell."""
+    """Provide a service with a status input set by the test."""
     return Stage()
 
 
-async def test_progress_is_a_bar_and_a_text(browser: Browser, stage: Stage) -> None:
+async def test_progress_has_a_bar_and_a_text(browser: Browser, stage: Stage) -> None:
     stage.show(
         made(1, table_num=100, tables_done_num=25, tables_doing_num=0, partition_num=100, partitions_done_num=50)
     )
@@ -56,7 +56,7 @@ async def test_progress_is_a_bar_and_a_text(browser: Browser, stage: Stage) -> N
         assert "75 of 250" in await row.inner_text()
 
 
-async def test_a_thousand_sources_are_sorted_by_what_is_clicked(browser: Browser, stage: Stage) -> None:
+async def test_1000_sources_are_sorted_by_the_clicked_column(browser: Browser, stage: Stage) -> None:
     stage.show(*THOUSAND)
     async with visit(browser, stage) as visited:
         head = visited.page.locator("table.sources").get_by_role("columnheader", name="Progress")
@@ -68,7 +68,7 @@ async def test_a_thousand_sources_are_sorted_by_what_is_clicked(browser: Browser
             assert (len(names), names[0]) == (1000, first)
 
 
-async def test_sorting_needs_no_mouse(browser: Browser, stage: Stage) -> None:
+async def test_sorting_works_with_the_keyboard(browser: Browser, stage: Stage) -> None:
     stage.show(made(1), made(2))
     async with visit(browser, stage) as visited:
         await visited.page.get_by_role("button", name="Data source").first.focus()
@@ -77,7 +77,7 @@ async def test_sorting_needs_no_mouse(browser: Browser, stage: Stage) -> None:
         assert await visited.column("sources", 1) == ["warehouse-00002", "warehouse-00001"]
 
 
-async def test_what_has_no_value_comes_last_in_either_direction(browser: Browser, stage: Stage) -> None:
+async def test_rows_without_a_value_come_last_in_both_directions(browser: Browser, stage: Stage) -> None:
     stage.show(made(1), made(2, table_num=None), made(3))
     async with visit(browser, stage) as visited:
         button = visited.page.locator("table.sources").get_by_role("button", name="Progress")
@@ -86,7 +86,7 @@ async def test_what_has_no_value_comes_last_in_either_direction(browser: Browser
             assert (await visited.column("sources", 1))[-1] == "warehouse-00002"
 
 
-async def test_a_thousand_sources_are_filtered_by_every_word(browser: Browser, stage: Stage) -> None:
+async def test_1000_sources_are_filtered_by_every_word(browser: Browser, stage: Stage) -> None:
     stage.show(*THOUSAND)
     async with visit(browser, stage) as visited:
         field = visited.page.get_by_role("searchbox", name="Filter data sources, jobs and failures")
@@ -97,7 +97,7 @@ async def test_a_thousand_sources_are_filtered_by_every_word(browser: Browser, s
         assert len(await visited.column("sources", 1)) == 1000
 
 
-async def test_it_refreshes_itself_and_keeps_sort_filter_focus_and_what_did_not_change(
+async def test_the_page_refreshes_and_keeps_sort_filter_focus_and_unchanged_rows(
     browser: Browser, stage: Stage
 ) -> None:
     stage.show(made(1), made(2), made(3, name="other"))
@@ -116,7 +116,7 @@ async def test_it_refreshes_itself_and_keeps_sort_filter_focus_and_what_did_not_
         await expect(field).to_have_value("warehouse")
 
 
-async def test_of_failures_named_alike_none_leaves_when_it_refreshes(browser: Browser, stage: Stage) -> None:
+async def test_failures_with_the_same_names_survive_a_refresh(browser: Browser, stage: Stage) -> None:
     named = made(1).name
     alike = FailedUnit("db", "orders", None, "p", "default", "orders")
     failures = FailuresStats(named, FailedUnits((alike, alike), 2), FailedUnits((), 0))
@@ -130,7 +130,7 @@ async def test_of_failures_named_alike_none_leaves_when_it_refreshes(browser: Br
         await expect(rows).to_have_count(2)
 
 
-async def test_what_changed_is_told_to_who_cannot_see_it(browser: Browser, stage: Stage) -> None:
+async def test_changes_are_announced_to_screen_readers(browser: Browser, stage: Stage) -> None:
     stage.show(made(1, failed=0))
     async with visit(browser, stage) as visited:
         stage.show(made(1, failed=1))
@@ -140,7 +140,7 @@ async def test_what_changed_is_told_to_who_cannot_see_it(browser: Browser, stage
         assert await news.get_attribute("aria-live") == "polite"
 
 
-async def test_a_link_keeps_the_focus_when_it_is_there_anew(browser: Browser, stage: Stage) -> None:
+async def test_a_replaced_link_keeps_the_focus(browser: Browser, stage: Stage) -> None:
     stage.show(made(1, failed=1))
     async with visit(browser, stage) as visited:
         link = visited.page.get_by_role("link", name="Runbook: Partitions failed")
@@ -151,7 +151,7 @@ async def test_a_link_keeps_the_focus_when_it_is_there_anew(browser: Browser, st
         await expect(link).to_be_focused()
 
 
-async def test_it_asks_for_nothing_while_it_is_paused_or_hidden(browser: Browser, stage: Stage) -> None:
+async def test_a_paused_or_hidden_page_sends_no_requests(browser: Browser, stage: Stage) -> None:
     stage.show(made(1))
     hidden = "Object.defineProperty(document, 'hidden', {configurable: true, value: true})"
     async with visit(browser, stage) as visited:
@@ -164,20 +164,20 @@ async def test_it_asks_for_nothing_while_it_is_paused_or_hidden(browser: Browser
         assert len(visited.requests) == before
 
 
-async def test_when_the_exporter_is_gone_it_says_so_and_keeps_the_figures(browser: Browser, stage: Stage) -> None:
+async def test_the_page_reports_an_unreachable_exporter_and_keeps_its_values(browser: Browser, stage: Stage) -> None:
     stage.show(made(1))
     async with visit(browser, stage) as visited:
-        stage.is_gone = True
+        stage.is_failing = True
         await visited.renew()
         await expect(visited.page.locator("#news")).to_contain_text("is unreachable")
         assert await visited.column("sources", 1) == ["warehouse-00001"]
-        stage.is_gone = False
+        stage.is_failing = False
         await visited.renew()
         await expect(visited.page.locator("#news")).not_to_contain_text("is unreachable")
-        visited.complaints.clear()  # the browser notes the answer 500
+        visited.errors.clear()  # the browser logs the status 500
 
 
-async def test_times_are_told_by_how_long_ago_they_are(browser: Browser, stage: Stage) -> None:
+async def test_times_are_relative(browser: Browser, stage: Stage) -> None:
     stage.show(made(1))
     days = (datetime.now(UTC) - datetime.fromtimestamp(1.75e9, UTC)).days
     async with visit(browser, stage) as visited:
@@ -186,8 +186,8 @@ async def test_times_are_told_by_how_long_ago_they_are(browser: Browser, stage: 
         assert await time.get_attribute("title") == "2025-06-15 15:06:40 UTC"
 
 
-async def test_without_script_it_is_all_there(browser: Browser, stage: Stage) -> None:
-    stage.show(made(1, failed=3), troubles=(TROUBLE,))
+async def test_the_page_is_complete_without_script(browser: Browser, stage: Stage) -> None:
+    stage.show(made(1, failed=3), troubles=(ERROR,))
     async with visit(browser, stage, java_script_enabled=False) as visited:
         text = await visited.page.locator("body").inner_text()
         for part in (
@@ -207,7 +207,7 @@ async def test_without_script_it_is_all_there(browser: Browser, stage: Stage) ->
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_it_is_light_and_dark(browser: Browser, stage: Stage, scheme: ColorScheme) -> None:
+async def test_the_page_has_a_light_and_a_dark_scheme(browser: Browser, stage: Stage, scheme: ColorScheme) -> None:
     async with visit(browser, stage, color_scheme=scheme) as visited:
         ground = await visited.page.evaluate(
             "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
@@ -225,8 +225,8 @@ async def test_a_hostile_name_stays_text(browser: Browser, stage: Stage) -> None
         assert HOSTILE.upper() in await visited.page.locator("#sources .chip.warn").first.inner_text()
 
 
-async def test_on_a_phone_nothing_is_beside_the_screen(browser: Browser, stage: Stage) -> None:
-    stage.show(made(1, failed=3), made(2, name="x" * 10_000, status="y" * 1000), troubles=(TROUBLE,))
+async def test_the_page_fits_the_width_of_a_phone(browser: Browser, stage: Stage) -> None:
+    stage.show(made(1, failed=3), made(2, name="x" * 10_000, status="y" * 1000), troubles=(ERROR,))
     async with visit(browser, stage, viewport=PHONE) as visited:
         rights = "[...document.querySelectorAll('body *:not(.skip)')].map(each => each.getBoundingClientRect().right)"
         assert max(await visited.page.evaluate(rights)) <= PHONE["width"]
@@ -235,7 +235,7 @@ async def test_on_a_phone_nothing_is_beside_the_screen(browser: Browser, stage: 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
-async def test_axe_finds_nothing_that_keeps_anybody_out(
+async def test_axe_finds_no_accessibility_violations(
     browser: Browser,
     stage: Stage,
     scheme: ColorScheme,
@@ -243,7 +243,7 @@ async def test_axe_finds_nothing_that_keeps_anybody_out(
 ) -> None:
     offline = made(1, failed=3, agent_is_online=False, scan_status="FAILED", status="START_FAILED")
     others = made(2, status="STOPPED", scan_status="DOING"), made(3, table_num=None, status="NEW"), made(4, failed=1)
-    stage.show(offline, *others, troubles=(TROUBLE,))
+    stage.show(offline, *others, troubles=(ERROR,))
     async with visit(browser, stage, color_scheme=scheme, viewport=viewport) as visited:
         await visited.page.get_by_role("searchbox").fill("warehouse")
         found = await Axe().run(visited.page)
@@ -251,7 +251,7 @@ async def test_axe_finds_nothing_that_keeps_anybody_out(
 
 
 def named_partitions(service: Service) -> int:
-    """Return how many failed partitions a service would name now."""
+    """Return the number of failed partitions in the current report."""
     failures = (source.failed_partitions for source in build_report(service.status_input()).sources)
     return sum(len(each.named) for each in failures if each is not None)
 

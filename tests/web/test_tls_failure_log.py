@@ -50,7 +50,7 @@ async def test_the_reason_of_a_failed_handshake_is_logged(
     ]
 
 
-async def test_a_port_probe_is_no_warning(certificates: Certificates) -> None:
+async def test_a_port_probe_logs_no_warning(certificates: Certificates) -> None:
     async with running_server(written(certificates.folder, TLS)) as ours:
         with capture_logs() as logs:
             _, writer = await asyncio.open_connection("127.0.0.1", ours.port)
@@ -59,10 +59,10 @@ async def test_a_port_probe_is_no_warning(certificates: Certificates) -> None:
     assert warnings_in(logs) == []
 
 
-def test_many_failures_are_one_line_a_minute_with_their_count() -> None:
+def test_many_failures_give_one_line_per_minute_with_their_count() -> None:
     failures = TlsFailureLog()
     with capture_logs() as logs:
         for second in range(round(INTERVAL_SECONDS) + 1):
             failures.add(FAILURE, f"192.0.2.{second}", 1000.0 + second)
-    told = [(each["count"], each["last_address"]) for each in warnings_in(logs)]
-    assert told == [(1, "192.0.2.0"), (60, "192.0.2.60")]
+    warnings = [(each["count"], each["last_address"]) for each in warnings_in(logs)]
+    assert warnings == [(1, "192.0.2.0"), (60, "192.0.2.60")]

@@ -1,6 +1,6 @@
-"""The same web configuration files give the same outcomes as with Prometheus' exporter-toolkit.
+"""Web configuration files have the same outcomes as with the exporter-toolkit of Prometheus.
 
-Where a Prometheus is, it is asked too; options newer than that Prometheus are held to the toolkit's documentation only.
+A real Prometheus runs them too; options newer than that Prometheus are compared with the documentation only.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ def written(certificates: Certificates, text: str) -> Path:
 
 
 @pytest.mark.parametrize("name", [*ACCEPTED, *REFUSED_AT_START])
-def test_it_starts_where_the_toolkit_does(certificates: Certificates, name: str) -> None:
+def test_the_exporter_starts_with_the_files_that_the_toolkit_accepts(certificates: Certificates, name: str) -> None:
     file = written(certificates, {**ACCEPTED, **REFUSED_AT_START}[name])
     code, output = said(program("PROMTOOL"), "check", "web-config", file)
     assert (code == 0) == (name in ACCEPTED), output
@@ -51,26 +51,26 @@ def test_it_starts_where_the_toolkit_does(certificates: Certificates, name: str)
 
 
 @pytest.mark.parametrize("name", [*NEWER_ACCEPTED, *NEWER_REFUSED])
-def test_it_starts_where_newer_toolkits_do(certificates: Certificates, name: str) -> None:
+def test_the_exporter_starts_with_the_files_that_newer_toolkits_accept(certificates: Certificates, name: str) -> None:
     file = written(certificates, {**NEWER_ACCEPTED, **NEWER_REFUSED}[name])
     assert starts(file) == (name in NEWER_ACCEPTED)
 
 
 @pytest.mark.parametrize("name", [*BEHAVIOUR, *NEWER_BEHAVIOUR])
-async def test_it_answers_as_the_toolkit_documents(certificates: Certificates, name: str) -> None:
+async def test_the_exporter_responds_as_the_toolkit_documents(certificates: Certificates, name: str) -> None:
     text, cases = {**BEHAVIOUR, **NEWER_BEHAVIOUR}[name]
     async with running_server(written(certificates, text)) as ours:
         assert await outcomes(ours.port, certificates, cases) == expected(cases)
 
 
 @pytest.mark.parametrize("name", BEHAVIOUR)
-async def test_the_toolkit_itself_answers_so(certificates: Certificates, name: str) -> None:
+async def test_the_toolkit_responds_the_same(certificates: Certificates, name: str) -> None:
     text, cases = BEHAVIOUR[name]
     async with prometheus_with(written(certificates, text)) as port:
         assert await outcomes(port, certificates, cases) == expected(cases)
 
 
-async def test_neither_starts_with_ciphers_that_http2_does_not_take(certificates: Certificates) -> None:
+async def test_both_reject_ciphers_that_http2_forbids(certificates: Certificates) -> None:
     file = written(certificates, GIVEN + NO_HTTP2_CIPHER)
     assert not starts(file)
     process, _ = await started_prometheus(file)
@@ -90,11 +90,11 @@ async def outcomes(
 
 @asynccontextmanager
 async def prometheus_with(web_config: Path) -> AsyncIterator[int]:
-    """Provide the port of a Prometheus behind a web configuration."""
+    """Provide the port of a Prometheus with a web configuration."""
     process, port = await started_prometheus(web_config)
     try:
         async with asyncio.timeout(30):
-            while not await is_open(port):  # noqa: ASYNC110 - the other process sets no event of ours
+            while not await is_open(port):  # noqa: ASYNC110 - another process cannot set an event
                 await asyncio.sleep(0.05)
         yield port
     finally:
@@ -103,7 +103,7 @@ async def prometheus_with(web_config: Path) -> AsyncIterator[int]:
 
 
 async def started_prometheus(web_config: Path) -> tuple[asyncio.subprocess.Process, int]:
-    """Start a Prometheus behind a web configuration, and return the port on which it will listen."""
+    """Start a Prometheus with a web configuration; return it and its port."""
     folder = web_config.parent
     (folder / "prometheus.yml").write_text("{}\n", encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -121,7 +121,7 @@ async def started_prometheus(web_config: Path) -> tuple[asyncio.subprocess.Proce
 
 
 async def is_open(port: int) -> bool:
-    """Tell whether something listens on a port."""
+    """Return whether a server listens on a port."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:

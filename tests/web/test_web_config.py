@@ -1,4 +1,4 @@
-"""The web configuration file: what is accepted, and what exactly is said of what is not."""
+"""Validation of the web configuration file, with exact messages."""
 
 import json
 import os
@@ -33,7 +33,7 @@ INVALID = sorted(CONFIGS.glob("*.yml"))
 PAGE = ROOT / "docs" / "web-config.md"
 DOCUMENT = PAGE.read_text(encoding="utf-8")
 PLACEHOLDER = "BCRYPT-HASH"
-"""What stands for a hash in examples."""
+"""The placeholder of a hash in examples."""
 SHOWING_USERS = [page for page in PAGES if "basic_auth_users:\n" in page.read_text(encoding="utf-8")]
 SCHEMA = json_schema(WebConfig, "Web configuration")
 SECTIONS = {
@@ -64,7 +64,7 @@ RAW = st.fixed_dictionaries(
 
 
 def problems_of(load: Callable[[], object]) -> str:
-    """Return what is said of a configuration; "" where it is accepted."""
+    """Return the problems of a configuration; "" if it is valid."""
     try:
         load()
     except ConfigError as error:
@@ -76,22 +76,22 @@ def problems_of(load: Callable[[], object]) -> str:
 def test_each_invalid_file_gets_its_exact_messages(file: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         WebConfigWatcher(file)
-    said = str(caught.value).replace(f"{file.parent}{os.sep}", "") + "\n"
+    message = str(caught.value).replace(f"{file.parent}{os.sep}", "") + "\n"
     expected = file.with_suffix(".txt")
     if os.environ.get("UPDATE_GOLDEN"):
-        expected.write_text(said, encoding="utf-8")
-    assert said == expected.read_text(encoding="utf-8")
-    assert "canary" not in said
+        expected.write_text(message, encoding="utf-8")
+    assert message == expected.read_text(encoding="utf-8")
+    assert "canary" not in message
 
 
 @given(RAW | VALUES)
-def test_what_is_no_web_configuration_is_a_configuration_error_that_tells_no_secret(raw: object) -> None:
+def test_any_other_document_is_a_config_error_without_secrets(raw: object) -> None:
     assert CANARY not in problems_of(lambda: web_config_from(raw))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=60) | RAW.map(lambda raw: json.dumps(raw).encode()) | st.text(max_size=60).map(str.encode))
-def test_no_file_makes_it_fail_otherwise(tmp_path: Path, content: bytes) -> None:
+def test_every_file_content_is_valid_or_a_config_error(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "web.yml"
     file.write_bytes(content)
     assert isinstance(problems_of(lambda: WebConfigWatcher(file)), str)
@@ -99,17 +99,19 @@ def test_no_file_makes_it_fail_otherwise(tmp_path: Path, content: bytes) -> None
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=st.binary(max_size=60), name=st.sampled_from(["server.pem", "server.key", "clients_ca.pem"]))
-def test_no_certificate_makes_it_fail_otherwise(certificates: Certificates, content: bytes, name: str) -> None:
-    file, spoiled = certificates.folder / "web.yml", certificates.folder / name
+def test_every_certificate_content_is_valid_or_a_config_error(
+    certificates: Certificates, content: bytes, name: str
+) -> None:
+    file, broken = certificates.folder / "web.yml", certificates.folder / name
     text = "cert_file: server.pem, key_file: server.key, client_ca_file: clients_ca.pem"
     file.write_text(f"tls_server_config: {{{text}, client_auth_type: VerifyClientCertIfGiven}}\n", encoding="utf-8")
-    good = spoiled.read_bytes()
-    spoiled.write_bytes(content)
+    valid = broken.read_bytes()
+    broken.write_bytes(content)
     try:
         with pytest.raises(ConfigError):
             WebConfigWatcher(file)
     finally:
-        spoiled.write_bytes(good)
+        broken.write_bytes(valid)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def test_no_certificate_makes_it_fail_otherwise(certificates: Certificates, cont
         ("3µs", 3e-6),
     ],
 )
-def test_an_interval_is_written_as_in_go(interval: str | int, seconds: float) -> None:
+def test_an_interval_has_the_syntax_of_go(interval: str | int, seconds: float) -> None:
     limit = web_config_from({"rate_limit": {"interval": interval, "burst": 1}}).rate_limit
     assert limit.interval_seconds == pytest.approx(seconds)
 
@@ -136,7 +138,7 @@ def test_an_empty_file_sets_nothing() -> None:
     assert web_config_from({}).rate_limit == RateLimit()
 
 
-def test_files_are_named_relative_to_the_web_configuration(
+def test_file_names_are_relative_to_the_web_configuration(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = certificates.folder / "web.yml"
@@ -145,7 +147,7 @@ def test_files_are_named_relative_to_the_web_configuration(
     assert WebConfigWatcher(file).settings.context is not None
 
 
-def test_where_a_file_was_looked_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_has_the_absolute_path_of_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: a.pem, key: x}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert f"cannot read {tmp_path}/a.pem: " in problems_of(lambda: WebConfigWatcher(Path("web.yml")))
@@ -161,30 +163,32 @@ def test_the_example_of_the_documentation_is_accepted_by_the_loader_and_the_sche
 
 
 @pytest.mark.parametrize("page", SHOWING_USERS, ids=lambda page: str(page.relative_to(ROOT)))
-def test_no_example_has_a_password_that_somebody_knows(page: Path) -> None:
-    """The placeholder is refused, so that who copies the example makes a hash."""
+def test_no_example_has_a_valid_hash(page: Path) -> None:
+    # The placeholder is invalid, so that a copied example needs its own hash.
     users = re.findall(r"basic_auth_users:\n\s+(\w+): (.*)", page.read_text(encoding="utf-8"))
     assert users == [("prometheus", PLACEHOLDER)]
     with pytest.raises(ConfigError, match="expected a bcrypt hash, such as from: htpasswd"):
         web_config_from({"basic_auth_users": dict(users)})
 
 
-def test_the_python_of_the_documentation_makes_a_hash_of_what_it_is_told() -> None:
-    """Without a terminal it reads the password from its input."""
+def test_the_python_command_of_the_documentation_hashes_a_password() -> None:
+    # Without a terminal, the command reads the password from standard input.
     (command,) = [each for each in commands(PAGE) if "bcrypt" in each]
-    words = shlex.split(command.replace(".venv/bin/python", sys.executable))
-    asked = subprocess.run(words, input="dave123\n", capture_output=True, text=True, check=True, start_new_session=True)  # noqa: S603 - the document's own
-    hashed = asked.stdout.strip()
+    arguments = shlex.split(command.replace(".venv/bin/python", sys.executable))
+    ended = subprocess.run(  # noqa: S603 - the command of the document
+        arguments, input="dave123\n", capture_output=True, text=True, check=True, start_new_session=True
+    )
+    hashed = ended.stdout.strip()
     assert bcrypt.checkpw(b"dave123", hashed.encode())
     assert web_config_from({"basic_auth_users": {"dave": hashed}}).basic_auth_users
 
 
 @pytest.mark.parametrize("name", ["everything_at_once", "wrong_types", "a_list"])
-def test_the_schema_refuses_what_has_the_wrong_shape(name: str) -> None:
+def test_the_schema_rejects_wrong_types(name: str) -> None:
     raw = yaml.safe_load((CONFIGS / f"{name}.yml").read_text(encoding="utf-8"))
     assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(raw)
 
 
 @pytest.mark.parametrize("section", [TlsServer, HttpServer, RateLimit, WebConfig])
-def test_the_documentation_names_every_key(section: type[Section]) -> None:
+def test_the_documentation_has_every_key(section: type[Section]) -> None:
     assert [each.name for each in fields(section) if each.name not in DOCUMENT] == []

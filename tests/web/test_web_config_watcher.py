@@ -22,7 +22,7 @@ WITH_CLIENTS = TLS.replace("}", ", client_auth_type: RequireAndVerifyClientCert,
 
 
 def replaced(file: Path, text: str) -> None:
-    """Put another file in the place of one, at rest from the start: as tools that rename do."""
+    """Replace a file by renaming an older one."""
     other = file.with_suffix(".new")
     other.write_text(text, encoding="utf-8")
     os.utime(other, (1e9, 1e9))
@@ -30,14 +30,14 @@ def replaced(file: Path, text: str) -> None:
 
 
 async def serial(port: int, certificates: Certificates) -> int:
-    """Return the serial number of the certificate that a new connection gets."""
+    """Return the serial number of the certificate on a new connection."""
     _, writer = await asyncio.open_connection("localhost", port, ssl=certificates.client_context())
     certificate = writer.get_extra_info("peercert")
     writer.transport.abort()
     return int(certificate["serialNumber"], 16)
 
 
-async def test_users_come_and_go_with_the_file(tmp_path: Path) -> None:
+async def test_users_are_added_and_removed_with_the_file(tmp_path: Path) -> None:
     file = written(tmp_path, "basic_auth_users: {}\n")
     async with running_server(file) as ours:
         assert await ask(ours.port) == 200
@@ -49,7 +49,7 @@ async def test_users_come_and_go_with_the_file(tmp_path: Path) -> None:
         assert ours.loads == [True, True]
 
 
-async def test_a_file_that_cannot_be_used_leaves_all_as_it_was_and_is_told_once(tmp_path: Path) -> None:
+async def test_an_invalid_file_changes_nothing_and_is_logged_once(tmp_path: Path) -> None:
     file = written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")
     async with running_server(file) as ours:
         with capture_logs() as logs:
@@ -69,20 +69,20 @@ async def test_a_file_that_cannot_be_used_leaves_all_as_it_was_and_is_told_once(
 
 
 @pytest.mark.parametrize("text", ["", " \n\n", "# Users of this exporter\n"])
-async def test_a_file_that_was_emptied_lets_nobody_in_who_needed_a_password(tmp_path: Path, text: str) -> None:
-    """Who writes a file may be cut short; who means it writes {}."""
+async def test_an_emptied_file_keeps_the_users(tmp_path: Path, text: str) -> None:
+    # An empty file may be truncated; `{}` removes all users.
     file = written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")
     async with running_server(file) as ours:
         with capture_logs() as logs:
             replaced(file, text)
             for _ in range(3):
                 assert await ask(ours.port) == 401
-        told = [each["problems"] for each in logs if each["log_level"] == "warning"]
-        assert told == [f"{file}: the file is empty and had users; write {{}} to remove all users"]
+        problems = [each["problems"] for each in logs if each["log_level"] == "warning"]
+        assert problems == [f"{file}: the file is empty and had users; write {{}} to remove all users"]
         assert ours.loads == [False]
 
 
-def test_an_emptied_file_that_had_no_users_is_taken(tmp_path: Path) -> None:
+def test_an_emptied_file_without_users_is_applied(tmp_path: Path) -> None:
     web_config = WebConfigWatcher(file := written(tmp_path, "rate_limit: {interval: 1s, burst: 1}\n"))
     replaced(file, "")
     web_config.reload_if_changed()
@@ -90,7 +90,7 @@ def test_an_emptied_file_that_had_no_users_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "warning"),
     [
         (f"basic_auth_users: {{dave: {DAVE}}}\n", "{}\n", "basic auth is off"),
         (WITH_CLIENTS, TLS, "client certificates are not required"),
@@ -102,19 +102,19 @@ def test_an_emptied_file_that_had_no_users_is_taken(tmp_path: Path) -> None:
         (TLS, WITH_CLIENTS, None),
     ],
 )
-def test_what_is_not_asked_of_clients_any_more_is_told(
-    certificates: Certificates, before: str, after: str, told: str | None
+def test_a_dropped_protection_is_logged(
+    certificates: Certificates, before: str, after: str, warning: str | None
 ) -> None:
     web_config = WebConfigWatcher(file := written(certificates.folder, before))
     with capture_logs() as logs:
         replaced(file, after)
         web_config.apply(web_config.read())
     warnings = [each["event"] for each in logs if each["log_level"] == "warning"]
-    assert len(warnings) == (told is not None)
-    assert all(each.startswith(str(told)) for each in warnings)
+    assert len(warnings) == (warning is not None)
+    assert all(each.startswith(str(warning)) for each in warnings)
 
 
-async def test_a_certificate_that_changes_beside_a_file_that_cannot_be_used_is_told_once_too(
+async def test_a_changed_certificate_next_to_an_invalid_file_is_logged_once(
     certificates: Certificates,
 ) -> None:
     file = written(certificates.folder, TLS)
@@ -130,7 +130,7 @@ async def test_a_certificate_that_changes_beside_a_file_that_cannot_be_used_is_t
         assert ours.loads == [False, False, True]
 
 
-async def test_a_file_that_is_gone_leaves_all_as_it_was(tmp_path: Path) -> None:
+async def test_a_missing_file_changes_nothing(tmp_path: Path) -> None:
     file = written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")
     async with running_server(file) as ours:
         file.unlink()
@@ -138,8 +138,8 @@ async def test_a_file_that_is_gone_leaves_all_as_it_was(tmp_path: Path) -> None:
         assert ours.loads == [False]
 
 
-def test_a_file_that_is_being_written_is_not_read(tmp_path: Path) -> None:
-    """A moment before, it is empty, and nobody would need a password."""
+def test_a_file_that_may_be_half_written_is_not_read(tmp_path: Path) -> None:
+    # A file being written is empty at first and would disable logins.
     file = written(tmp_path, f"basic_auth_users: {{dave: {DAVE}}}\n")
     web_config = WebConfigWatcher(file)
     file.write_text("", encoding="utf-8")
@@ -148,7 +148,7 @@ def test_a_file_that_is_being_written_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["web.yml", "server.pem", "server.key", "clients_ca.pem"])
-async def test_a_file_that_is_being_written_is_read_once_and_whole(certificates: Certificates, name: str) -> None:
+async def test_a_file_that_is_being_written_is_read_once_when_complete(certificates: Certificates, name: str) -> None:
     loads: list[bool] = []
     os.utime(web_file := written(certificates.folder, WITH_CLIENTS), (1e9, 1e9))
     web_config = WebConfigWatcher(web_file, loads.append)
@@ -162,18 +162,18 @@ async def test_a_file_that_is_being_written_is_read_once_and_whole(certificates:
 
 
 @pytest.mark.parametrize(("http2", "times"), [("true", 1), ("false", 0)])
-async def test_that_http2_is_not_offered_is_told_at_debug(certificates: Certificates, http2: str, times: int) -> None:
+async def test_missing_http2_support_is_logged_at_debug(certificates: Certificates, http2: str, times: int) -> None:
     with capture_logs() as logs:
         async with running_server(
             written(certificates.folder, f"{TLS}http_server_config: {{http2: {http2}}}\n")
         ) as ours:
             assert await ask(ours.port, certificates.client_context()) == 200
-    told = [each["log_level"] for each in logs if "HTTP/2" in each["event"]]
-    assert told == ["debug"] * times
+    levels = [each["log_level"] for each in logs if "HTTP/2" in each["event"]]
+    assert levels == ["debug"] * times
 
 
-async def test_a_link_that_is_turned_is_seen(tmp_path: Path) -> None:
-    """As Kubernetes changes what it mounts."""
+async def test_a_changed_symbolic_link_is_detected(tmp_path: Path) -> None:
+    # Kubernetes updates a mounted volume this way.
     for name, user in (("first", "dave"), ("second", "carol")):
         (tmp_path / name).mkdir()
         file = written(tmp_path / name, f"basic_auth_users: {{{user}: {DAVE}}}\n")
@@ -188,7 +188,7 @@ async def test_a_link_that_is_turned_is_seen(tmp_path: Path) -> None:
         assert await ask(ours.port, auth=("carol", "dave123")) == 200
 
 
-async def test_new_connections_get_a_new_certificate_and_old_ones_go_on(certificates: Certificates) -> None:
+async def test_new_connections_get_the_new_certificate_and_open_ones_continue(certificates: Certificates) -> None:
     async with running_server(written(certificates.folder, TLS)) as ours, ClientSession() as scraper:
         url, context = f"https://localhost:{ours.port}/metrics", certificates.client_context()
         before = await serial(ours.port, certificates)
@@ -201,7 +201,7 @@ async def test_new_connections_get_a_new_certificate_and_old_ones_go_on(certific
         assert ours.loads == [True]
 
 
-async def test_a_certificate_without_its_key_keeps_the_old_pair_until_the_key_comes(certificates: Certificates) -> None:
+async def test_a_new_certificate_without_its_key_keeps_the_old_pair(certificates: Certificates) -> None:
     async with running_server(written(certificates.folder, TLS)) as ours:
         before = await serial(ours.port, certificates)
         certificates.issue("next", "localhost", by=certificates.authority)
@@ -212,7 +212,7 @@ async def test_a_certificate_without_its_key_keeps_the_old_pair_until_the_key_co
         assert ours.loads == [False, True]
 
 
-async def test_a_file_that_was_missing_is_noticed_when_it_comes(certificates: Certificates) -> None:
+async def test_a_file_that_appears_is_detected(certificates: Certificates) -> None:
     file = written(certificates.folder, TLS)
     async with running_server(file) as ours:
         before = await serial(ours.port, certificates)
@@ -222,14 +222,14 @@ async def test_a_file_that_was_missing_is_noticed_when_it_comes(certificates: Ce
         assert await serial(ours.port, certificates) != before
 
 
-async def test_a_client_ca_that_is_taken_away_is_taken_from_new_connections(certificates: Certificates) -> None:
+async def test_a_removed_client_ca_applies_to_new_connections(certificates: Certificates) -> None:
     async with running_server(written(certificates.folder, WITH_CLIENTS)) as ours:
         assert await ask(ours.port, certificates.client_context("client")) == 200
         certificates.authority.cert_pem.write_to_path(str(certificates.folder / "clients_ca.pem"))
         assert await ask(ours.port, certificates.client_context("client")) == "refused"
 
 
-async def test_tls_does_not_leave_a_serving_door(certificates: Certificates) -> None:
+async def test_tls_cannot_be_turned_off_by_a_reload(certificates: Certificates) -> None:
     file = written(certificates.folder, TLS)
     async with running_server(file) as ours:
         replaced(file, "{}\n")
@@ -238,37 +238,37 @@ async def test_tls_does_not_leave_a_serving_door(certificates: Certificates) -> 
 
 
 @pytest.mark.parametrize("form", [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL])
-def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(
+def test_an_encrypted_key_is_rejected_without_a_prompt(
     certificates: Certificates, form: serialization.PrivateFormat
 ) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     encryption = serialization.BestAvailableEncryption(b"password")
     (certificates.folder / "server.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
-    said = problems_in(certificates, TLS)
-    assert said == ["tls_server_config.key_file: the key is encrypted; give one without a password"]
+    problems = problems_in(certificates, TLS)
+    assert problems == ["tls_server_config.key_file: the key is encrypted; use an unencrypted key"]
 
 
-def test_files_that_were_mistaken_for_each_other_are_told_one_by_one(certificates: Certificates) -> None:
+def test_swapped_certificate_and_key_files_are_reported_separately(certificates: Certificates) -> None:
     swapped = "tls_server_config: {cert_file: server.key, key_file: clients_ca.pem}\n"
     assert problems_in(certificates, swapped) == [
-        "tls_server_config.cert_file: holds no certificate in PEM",
-        "tls_server_config.key_file: holds no private key in PEM",
+        "tls_server_config.cert_file: contains no PEM certificate",
+        "tls_server_config.key_file: contains no PEM private key",
     ]
 
 
-def test_a_key_of_another_certificate_is_refused(certificates: Certificates) -> None:
-    said = problems_in(certificates, TLS.replace("server.key", "client.key"))
-    assert said == ["tls_server_config.cert: certificate and key cannot be used: key values mismatch"]
+def test_a_key_of_another_certificate_is_rejected(certificates: Certificates) -> None:
+    problems = problems_in(certificates, TLS.replace("server.key", "client.key"))
+    assert problems == ["tls_server_config.cert: certificate and key cannot be used: key values mismatch"]
 
 
 def problems_in(certificates: Certificates, text: str) -> list[str]:
-    """Return what is said of a web configuration file that holds `text`."""
+    """Return the problems of a web configuration file with `text`."""
     with pytest.raises(ConfigError) as caught:
         WebConfigWatcher(file := written(certificates.folder, text))
     return [str(problem).removeprefix(f"{file}: ") for problem in caught.value.problems]
 
 
-def test_certificate_and_key_may_stand_in_the_file(certificates: Certificates) -> None:
+def test_certificate_and_key_can_be_inline(certificates: Certificates) -> None:
     lines = ["tls_server_config:"]
     for name, file in (("cert", "server.pem"), ("key", "server.key"), ("client_ca", "clients_ca.pem")):
         lines += [f"  {name}: |", *(f"    {line}" for line in (certificates.folder / file).read_text().splitlines())]

@@ -1,4 +1,4 @@
-"""The cases of the toolkit's own tests, by their names and outcomes, with certificates made here; and some more."""
+"""The test cases of the toolkit with their outcomes, and additional ones."""
 
 import ssl
 import warnings
@@ -95,7 +95,7 @@ NEWER_REFUSED = {
 
 @dataclass(frozen=True)
 class Client:
-    """How a client asks."""
+    """Parameters of a client."""
 
     is_tls: bool = True
     certificate: str | None = None
@@ -105,7 +105,7 @@ class Client:
     times: int = 1
 
     async def asks(self, port: int, certificates: Certificates) -> list[int | str]:
-        """Return what it is answered each time."""
+        """Return the status of each request."""
         context = certificates.client_context(self.certificate) if self.is_tls else None
         if context is not None:
             self.set_up(context)
@@ -113,7 +113,7 @@ class Client:
 
 
 def ciphers(names: str) -> Callable[[ssl.SSLContext], None]:
-    """Return what holds a client to ciphers of TLS 1.2."""
+    """Return a function that restricts a client to ciphers of TLS 1.2."""
 
     def set_up(context: ssl.SSLContext) -> None:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -186,7 +186,7 @@ BEHAVIOUR: dict[str, tuple[str, list[tuple[str, Client, int | str]]]] = {
         [
             ("present certificate", replace(TLS, certificate="client"), 200),
             ("no certificate", TLS, REFUSED),
-            ("a stranger's certificate", replace(TLS, certificate="other"), REFUSED),
+            ("a certificate of another CA", replace(TLS, certificate="other"), REFUSED),
         ],
     ),
     "client certificates if given": (
@@ -194,12 +194,12 @@ BEHAVIOUR: dict[str, tuple[str, list[tuple[str, Client, int | str]]]] = {
         [
             ("present certificate", replace(TLS, certificate="client"), 200),
             ("no certificate", TLS, 200),
-            ("a stranger's certificate", replace(TLS, certificate="other"), REFUSED),
+            ("a certificate of another CA", replace(TLS, certificate="other"), REFUSED),
         ],
     ),
     "requested client certificates": (
         f"tls_server_config:\n  {PAIR}  client_auth_type: RequestClientCert\n",
-        [("no certificate", TLS, 200), ("a stranger's certificate", replace(TLS, certificate="other"), 200)],
+        [("no certificate", TLS, 200), ("a certificate of another CA", replace(TLS, certificate="other"), 200)],
     ),
     "required client certificates without a CA": (
         REQUIRED,

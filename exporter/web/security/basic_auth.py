@@ -1,6 +1,6 @@
 """HTTP basic auth against bcrypt hashes.
 
-Hashing runs in threads, few at a time. Of a correct login, a keyed digest is kept; no password is.
+Hashing runs in a few threads. The cache of correct logins holds keyed digests, never passwords.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from exporter.runtime import DAEMON_THREADS
 
 HASHED_AT_ONCE: Final = 2
 MAX_PENDING: Final = 64
-"""Different logins that are hashed or wait for it: a few seconds of work at the usual cost."""
+"""Maximum different logins that are hashed or wait: a few seconds of work at cost 10."""
 MAX_PASSWORD_BYTES: Final = 72
-"""bcrypt ignores the rest, and so does the toolkit; the library raises an error."""
+"""bcrypt and the toolkit ignore the rest; the bcrypt library raises an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Login:
 
 
 def parse_basic_auth(authorization: str | None) -> Login | None:
-    """Return the login in an Authorization header, None if there is none."""
+    """Return the login of an Authorization header, otherwise None."""
     scheme, _, encoded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -51,30 +51,30 @@ class TooManyLogins(Exception):
 
 
 class BasicAuth:
-    """Checks logins; remembers the last correct one of each user."""
+    """Checks logins; caches the last correct one of each user."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
-        self._known: dict[bytes, bytes] = {}
-        """User name -> digest of the login and the hash it matched."""
+        self._cached: dict[bytes, bytes] = {}
+        """Digest of the last correct login, by user name."""
         self._pending: dict[bytes, asyncio.Task[bool]] = {}
         self._hashing = asyncio.Semaphore(HASHED_AT_ONCE)
 
     async def authenticate(self, login: Login, hashes: Mapping[str, Secret]) -> bool:
-        """Return whether the login matches one of `hashes`, which is not empty. Raises: TooManyLogins."""
+        """Return whether the login matches `hashes` (not empty). Raises: TooManyLogins."""
         by_user = {name.encode(errors="surrogatepass"): hashed.text.encode() for name, hashed in hashes.items()}
         own = by_user.get(login.user)
         hashed = own or _median_cost(by_user)  # an unknown user costs as much as a wrong password
         digest = self._digest(login, hashed)
-        if own and self._known.get(login.user) == digest:
+        if own and self._cached.get(login.user) == digest:
             return True
         matches = await self._matches(digest, login.password, hashed)
         if own and matches:
-            self._known[login.user] = digest
+            self._cached[login.user] = digest
         return bool(own) and matches
 
     async def _matches(self, digest: bytes, password: bytes, hashed: bytes) -> bool:
-        """Hash the password, once for all that send the same login at the same time."""
+        # Concurrent requests with the same login share one task.
         task = self._pending.get(digest)
         if task is None:
             if len(self._pending) >= MAX_PENDING:

@@ -1,4 +1,4 @@
-"""The headers that every answer carries: for browsers, and so that no answer tells versions. Pure."""
+"""Security headers of every response. Pure."""
 
 from collections.abc import Mapping, MutableMapping
 from typing import Final
@@ -12,20 +12,20 @@ DEFAULTS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "deny",
 }
-"""What keeps a browser from making more of an answer than it is; a page's own headers outweigh them."""
+"""Defaults; headers that the handler set take precedence."""
 SERVER: Final = "mms-exporter"
-"""In place of aiohttp's, which names its version and Python's."""
+"""Replaces aiohttp's header, which names its version and that of Python."""
 
 
 def add_default_headers(headers: MutableMapping[str, str]) -> None:
-    """Add to an answer's headers what its page does not set itself."""
+    """Add the headers that the handler did not set."""
     headers["Server"] = SERVER
     for name, value in DEFAULTS.items():
         headers.setdefault(name, value)
 
 
 def add_configured_headers(headers: MutableMapping[str, str], configured: Mapping[str, object]) -> None:
-    """Set what an operator wants set, whatever else is there; the empty text unsets."""
+    """Set the configured headers; an empty text removes the header."""
     for name, value in configured.items():
         if value == "":
             headers.pop(name, None)

@@ -1,4 +1,4 @@
-"""A tls_server_config -> the ssl.SSLContext that serves it: reads certificates, keys and CAs. Knows nothing of HTTP."""
+"""Builds the ssl.SSLContext for a tls_server_config; reads certificates, keys and CAs. Knows no HTTP."""
 
 import contextlib
 import ipaddress
@@ -17,23 +17,23 @@ from exporter.web.security.web_config import TlsServer
 _SECTION: Final = "tls_server_config"
 _LEGACY: Final = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
 _AEAD_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""The default for TLS 1.2; Python's own has CBC suites too."""
+"""Default for TLS 1.2; the default of Python includes CBC suites."""
 _LEGACY_CIPHERS: Final = f"{_AEAD_CIPHERS}:ECDHE+AES"
-"""TLS 1.0 and 1.1 have CBC suites only."""
+"""TLS 1.0 and 1.1 have only CBC suites."""
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----", re.ASCII)
-_BEGINS_CERTIFICATE: Final = b"CERTIFICATE-----"
-_BEGINS_KEY: Final = b"PRIVATE KEY-----"
-_ENCRYPTED: Final = (b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
+_CERTIFICATE_MARK: Final = b"CERTIFICATE-----"
+_KEY_MARK: Final = b"PRIVATE KEY-----"
+_ENCRYPTED_KEY_MARKS: Final = (b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
 
 
-class _NamedClients(ssl.SSLObject):
-    """Ends the handshake of a client whose certificate has none of the allowed names, or that has none."""
+class _SanVerifyingObject(ssl.SSLObject):
+    """Rejects clients without a certificate for an allowed name."""
 
     def do_handshake(self) -> None:
-        """Shake hands, and look at the names. Raises: ssl.SSLError."""
+        """Do the handshake and check the names. Raises: ssl.SSLError."""
         super().do_handshake()
         allowed = self.context.allowed_sans if isinstance(self.context, _Context) else frozenset()
-        if allowed.isdisjoint(_names(self.getpeercert() or {})):
+        if allowed.isdisjoint(_subject_alt_names(self.getpeercert() or {})):
             raise ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, "the client certificate has no allowed SAN")
 
 
@@ -42,7 +42,7 @@ class _Context(ssl.SSLContext):
 
 
 def server_context(section: TlsServer, folder: Path) -> ssl.SSLContext:
-    """Return what serves `section`; file names are relative to `folder`. Raises: ConfigError with every problem."""
+    """Build the context; file names are relative to `folder`. Raises: ConfigError."""
     problems: list[Problem] = []
     context = _Context(ssl.PROTOCOL_TLS_SERVER)
     _set_versions(context, section)
@@ -62,7 +62,7 @@ def _content(inline: str, file: str, name: str, folder: Path, problems: list[Pro
     try:
         content = (folder / file).read_bytes()
     except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or "it is no name of a file"
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not a valid file name"
         problems.append(Problem(f"{_SECTION}.{name}", f"cannot read {_absolute(folder / file)}: {reason}"))
         return b""
     if not content:
@@ -81,12 +81,12 @@ def _set_versions(context: ssl.SSLContext, section: TlsServer) -> None:
     suites = [CIPHERS[name] for name in section.cipher_suites if name in CIPHERS]
     lowest = VERSIONS[section.min_version]
     if section.cipher_suites and not suites:
-        lowest = ssl.TLSVersion.TLSv1_3  # only suites of TLS 1.3 are named, so nothing older can be spoken
+        lowest = ssl.TLSVersion.TLSv1_3  # only suites of TLS 1.3 are configured
     ciphers = ":".join(suites) or (_LEGACY_CIPHERS if lowest in _LEGACY else _AEAD_CIPHERS)
-    # OpenSSL 3 supports the legacy versions at its lowest security level only.
+    # OpenSSL 3 supports the legacy versions only at its lowest security level.
     context.set_ciphers(f"{ciphers}:@SECLEVEL=0" if lowest in _LEGACY else ciphers)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # who asks for TLS 1.0 was told by the documentation
+        warnings.simplefilter("ignore", DeprecationWarning)  # the user chose TLS 1.0 or 1.1
         context.minimum_version = lowest
         context.maximum_version = VERSIONS[section.max_version]
     if not section.prefer_server_cipher_suites:
@@ -95,54 +95,54 @@ def _set_versions(context: ssl.SSLContext, section: TlsServer) -> None:
         context.set_ecdh_curve(CURVES[section.curve_preferences[0]])
 
 
-def _unfit(section: TlsServer, certificate: bytes, key: bytes) -> Iterator[Problem]:
-    """Yield what is wrong with a pair that OpenSSL refused, where that is seen; OpenSSL has one name for it all."""
-    if _BEGINS_CERTIFICATE not in certificate:
-        yield Problem(f"{_SECTION}.{'cert_file' if section.cert_file else 'cert'}", "holds no certificate in PEM")
+def _pair_problems(section: TlsServer, certificate: bytes, key: bytes) -> Iterator[Problem]:
+    # OpenSSL reports only a generic reason.
+    if _CERTIFICATE_MARK not in certificate:
+        yield Problem(f"{_SECTION}.{'cert_file' if section.cert_file else 'cert'}", "contains no PEM certificate")
     where = f"{_SECTION}.{'key_file' if section.key_file else 'key'}"
-    if _BEGINS_KEY not in key:
-        yield Problem(where, "holds no private key in PEM")
-    elif any(mark in key for mark in _ENCRYPTED):
-        yield Problem(where, "the key is encrypted; give one without a password")
+    if _KEY_MARK not in key:
+        yield Problem(where, "contains no PEM private key")
+    elif any(mark in key for mark in _ENCRYPTED_KEY_MARKS):
+        yield Problem(where, "the key is encrypted; use an unencrypted key")
 
 
 def _load_pair(context: ssl.SSLContext, section: TlsServer, certificate: bytes, key: bytes) -> Iterator[Problem]:
-    with _file_with(certificate) as certificate_file, _file_with(key) as key_file:
+    with _memory_file(certificate) as certificate_file, _memory_file(key) as key_file:
         try:
-            # Without a password OpenSSL would ask for one on the terminal.
+            # Without a password, OpenSSL would prompt for one on the terminal.
             context.load_cert_chain(certificate_file, key_file, password=b"")
         except (ssl.SSLError, ValueError) as error:
             unknown = Problem(f"{_SECTION}.cert", f"certificate and key cannot be used: {_reason(error)}")
-            yield from [*_unfit(section, certificate, key)] or [unknown]
+            yield from [*_pair_problems(section, certificate, key)] or [unknown]
 
 
 def _load_clients(context: _Context, section: TlsServer, folder: Path) -> Iterator[Problem]:
     if section.client_auth_type not in VERIFIED_CLIENT_CERTIFICATE:
         return
-    must = section.client_auth_type == "RequireAndVerifyClientCert"
-    context.verify_mode = ssl.CERT_REQUIRED if must else ssl.CERT_OPTIONAL
+    is_required = section.client_auth_type == "RequireAndVerifyClientCert"
+    context.verify_mode = ssl.CERT_REQUIRED if is_required else ssl.CERT_OPTIONAL
     if section.client_allowed_sans:
-        context.allowed_sans = frozenset(map(_normal, section.client_allowed_sans))
-        context.sslobject_class = _NamedClients
+        context.allowed_sans = frozenset(map(_normalized, section.client_allowed_sans))
+        context.sslobject_class = _SanVerifyingObject
     if not section.client_ca and not section.client_ca_file:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
         return
-    unread: list[Problem] = []
-    content = _content(section.client_ca, section.client_ca_file, "client_ca_file", folder, unread)
-    yield from unread
+    problems: list[Problem] = []
+    content = _content(section.client_ca, section.client_ca_file, "client_ca_file", folder, problems)
+    yield from problems
     found = _CERTIFICATE.findall(content.decode("latin-1"))
     try:
-        if not unread:
+        if not problems:
             context.load_verify_locations(cadata="\n".join(found))
     except (ssl.SSLError, ValueError) as error:
-        reason = _reason(error) if found else "it holds no certificate"
+        reason = _reason(error) if found else "it contains no certificate"
         name = "client_ca_file" if section.client_ca_file else "client_ca"
         yield Problem(f"{_SECTION}.{name}", f"cannot be used: {reason}")
 
 
 @contextlib.contextmanager
-def _file_with(content: bytes) -> Iterator[str]:
-    """Provide the name of a file in memory: `ssl` takes certificates from files only, and a key is not for the disk."""
+def _memory_file(content: bytes) -> Iterator[str]:
+    # `ssl` reads certificates from files only; an inline key must not be written to disk.
     handle = os.memfd_create("pem")
     try:
         with os.fdopen(os.dup(handle), "wb") as file:
@@ -153,20 +153,20 @@ def _file_with(content: bytes) -> Iterator[str]:
 
 
 def _reason(error: Exception) -> str:
-    """Return OpenSSL's word for what is wrong, of a fixed list."""
+    # One of the fixed reasons of OpenSSL, which contain no secrets.
     reason = error.reason if isinstance(error, ssl.SSLError) else None
     return (reason or "not PEM").lower().replace("_", " ")
 
 
-def _names(certificate: object) -> Iterator[str]:
+def _subject_alt_names(certificate: object) -> Iterator[str]:
     names = certificate.get("subjectAltName", ()) if isinstance(certificate, dict) else ()
     for kind, name in names:
         if kind in ("DNS", "email", "IP Address", "URI"):
-            yield _normal(name)
+            yield _normalized(name)
 
 
-def _normal(name: str) -> str:
-    """Return a name so that one address has one form."""
+def _normalized(name: str) -> str:
+    # An IP address has several forms.
     try:
         return str(ipaddress.ip_address(name.strip()))
     except ValueError:

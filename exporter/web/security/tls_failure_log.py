@@ -1,4 +1,4 @@
-"""Failed TLS handshakes as log lines: at most one warning a minute, with a count."""
+"""Log of failed TLS handshakes: at most one warning per minute, with a count."""
 
 import ssl
 from typing import Final
@@ -18,11 +18,11 @@ class TlsFailureLog:
         self._silent_until = 0.0
 
     def add(self, error: OSError, address: str, now: float) -> None:
-        """Add a handshake that failed `now`, in seconds of a monotonic clock."""
+        """Count a handshake that failed at `now`, in monotonic seconds."""
         reason = _reason(error)
         log.debug("TLS handshake failed", address=address, reason=reason)
         if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
-            return  # the client left, as a port probe does
+            return  # the client disconnected, like a port probe
         self._count += 1
         if now >= self._silent_until:
             log.warning("TLS clients rejected", count=self._count, last_address=address, last_reason=reason)

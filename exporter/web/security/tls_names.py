@@ -1,4 +1,4 @@
-"""The words of Go's crypto/tls that a web configuration uses, and what each is called in Python and OpenSSL. Pure."""
+"""Names of Go's crypto/tls in the web configuration, and their names in Python and OpenSSL. Pure."""
 
 from ssl import TLSVersion
 from typing import Final
@@ -9,7 +9,7 @@ VERSIONS: Final = {
     "TLS12": TLSVersion.TLSv1_2,
     "TLS13": TLSVersion.TLSv1_3,
 }
-"""From the oldest to the newest."""
+"""Oldest first."""
 
 CIPHERS: Final = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
@@ -23,22 +23,22 @@ CIPHERS: Final = {
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
     "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
 }
-"""Those that Go calls secure, up to TLS 1.2."""
+"""Suites up to TLS 1.2 that Go considers secure."""
 
 CIPHERS_OF_TLS13: Final = frozenset(
     {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
 )
-"""May be named, and change nothing: neither Go nor Python lets them be chosen."""
+"""Accepted without effect: neither Go nor Python can select them."""
 
 CIPHERS_OF_HTTP2: Final = frozenset(
     {"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"}
 )
-"""Go serves HTTP/2 over TLS 1.2 with one of these only."""
+"""Go requires one of these for HTTP/2 over TLS 1.2."""
 
 CURVES: Final = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
 
 NO_CLIENT_CERTIFICATE: Final = ("NoClientCert", "RequestClientCert")
-"""Policies under which nobody is turned away: what is requested and never looked at need not be requested."""
+"""Policies that reject no client; a certificate that is requested but not checked makes no difference."""
 UNVERIFIED_CLIENT_CERTIFICATE: Final = ("RequireAnyClientCert", "RequireClientCert")
-"""A certificate that anyone can make; Python's ssl verifies every one that it asks for."""
+"""Policies that accept unverified certificates; not supported, because Python verifies every certificate."""
 VERIFIED_CLIENT_CERTIFICATE: Final = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")

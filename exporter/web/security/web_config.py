@@ -33,7 +33,7 @@ HEADERS: Final[dict[str, tuple[str, ...]]] = {
 """Allowed headers with their allowed values; () allows any."""
 
 _HASH: Final = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
-"""Cost, 22 characters of salt, 31 of digest. The salt has 128 bits, so that its last character is one of four."""
+"""Cost, 22 characters of salt, 31 of digest. The salt has 128 bits, so its last character is one of four."""
 MAX_COST: Final = 16
 """Maximum bcrypt cost: about 3 s per login. Each increment doubles the time and delays other logins."""
 _DURATION: Final = re.compile(r"0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
@@ -83,13 +83,13 @@ class TlsServer(Section, frozen=True, kw_only=True):
     def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield missing, duplicate and unsupported settings."""
         if self.is_given:
-            yield from self._pieces()
-        yield from self._policy()
-        yield from self._versions()
-        yield from self._suites()
-        yield from self._curves()
+            yield from self._certificate_errors()
+        yield from self._client_auth_errors()
+        yield from self._version_errors()
+        yield from self._cipher_errors()
+        yield from self._curve_errors()
 
-    def _pieces(self) -> Iterator[tuple[str, str]]:
+    def _certificate_errors(self) -> Iterator[tuple[str, str]]:
         for name in ("cert", "key", "client_ca"):
             inline, file = getattr(self, name), getattr(self, f"{name}_file")
             if inline and file:
@@ -97,7 +97,7 @@ class TlsServer(Section, frozen=True, kw_only=True):
             elif not inline and not file and name != "client_ca":
                 yield name, f"expected {name} or {name}_file; TLS needs both a certificate and its key"
 
-    def _policy(self) -> Iterator[tuple[str, str]]:
+    def _client_auth_errors(self) -> Iterator[tuple[str, str]]:
         policies = (*NO_CLIENT_CERTIFICATE, *VERIFIED_CLIENT_CERTIFICATE)
         if self.client_auth_type in UNVERIFIED_CLIENT_CERTIFICATE:
             yield (
@@ -111,21 +111,21 @@ class TlsServer(Section, frozen=True, kw_only=True):
         elif self.client_allowed_sans and self.client_auth_type not in VERIFIED_CLIENT_CERTIFICATE:
             yield "client_allowed_sans", f"requires client_auth_type {' or '.join(VERIFIED_CLIENT_CERTIFICATE)}"
 
-    def _versions(self) -> Iterator[tuple[str, str]]:
+    def _version_errors(self) -> Iterator[tuple[str, str]]:
         known = list(VERSIONS)
         unknown = [name for name in ("min_version", "max_version") if getattr(self, name) not in VERSIONS]
         yield from ((name, f"expected one of {', '.join(known)}") for name in unknown)
         if not unknown and known.index(self.min_version) > known.index(self.max_version):
             yield "min_version", "is above max_version"
 
-    def _suites(self) -> Iterator[tuple[str, str]]:
+    def _cipher_errors(self) -> Iterator[tuple[str, str]]:
         for index, name in enumerate(self.cipher_suites):
             if name not in CIPHERS and name not in CIPHERS_OF_TLS13:
                 yield f"cipher_suites[{index}]", "expected the Go name of a cipher suite that Go considers secure"
         if self.cipher_suites and self.max_version != "TLS13" and CIPHERS_OF_TLS13.issuperset(self.cipher_suites):
             yield "cipher_suites", f"has no cipher suite for {self.max_version}"
 
-    def _curves(self) -> Iterator[tuple[str, str]]:
+    def _curve_errors(self) -> Iterator[tuple[str, str]]:
         unknown = [index for index, name in enumerate(self.curve_preferences) if name not in CURVES]
         yield from ((f"curve_preferences[{index}]", f"expected one of {', '.join(CURVES)}") for index in unknown)
         if not unknown and 1 < len(set(self.curve_preferences)) < len(CURVES):
@@ -192,7 +192,7 @@ class WebConfig(Section, frozen=True, kw_only=True):
     def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield invalid hashes, paths and combinations."""
         for user, hashed in self.basic_auth_users.items():
-            if reason := _unfit(user, hashed.text):
+            if reason := _user_error(user, hashed.text):
                 yield f"basic_auth_users.{hide_unusual_key(user)}", reason
         for index, path in enumerate(self.auth_excluded_paths):
             if not path.startswith("/"):
@@ -210,8 +210,7 @@ class WebConfig(Section, frozen=True, kw_only=True):
             )
 
 
-def _unfit(user: str, hashed: str) -> str:
-    """Return why `user` can never log in; "" if it can."""
+def _user_error(user: str, hashed: str) -> str:
     if not (found := _HASH.fullmatch(hashed)):
         return "expected a bcrypt hash, such as from: htpasswd -nBC 10 NAME"
     if int(found[1]) > MAX_COST:
@@ -220,17 +219,16 @@ def _unfit(user: str, hashed: str) -> str:
 
 
 def web_config_from(raw: object) -> WebConfig:
-    """Parse a raw mapping; None is an empty file. Raises: ConfigError."""
+    """Parse a raw mapping; None means an empty file. Raises: ConfigError."""
     problems: list[Problem] = []
-    config = parse_section(WebConfig, _without_blanks(raw), "", problems)
+    config = parse_section(WebConfig, _without_empty_keys(raw), "", problems)
     if config is None or problems:
         raise ConfigError(*problems)
     return config
 
 
-def _without_blanks(raw: object) -> object:
-    """Return `raw` without known keys that have no value."""
-    # The toolkit treats keys without a value as absent.
+def _without_empty_keys(raw: object) -> object:
+    # The toolkit treats known keys without a value as absent.
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):
@@ -240,21 +238,22 @@ def _without_blanks(raw: object) -> object:
         "http_server_config": HttpServer,
         "rate_limit": RateLimit,
     }
-    inner = {key: _filled(sections[key], value) if _is_word(key, sections) else value for key, value in raw.items()}
-    return _filled(WebConfig, inner)
+    inner = {
+        key: _non_empty(sections[key], value) if _is_key_of(key, sections) else value for key, value in raw.items()
+    }
+    return _non_empty(WebConfig, inner)
 
 
-def _filled(kind: type[Section], raw: object) -> Any:  # noqa: ANN401 - `parse_section` reports other types
+def _non_empty(kind: type[Section], raw: object) -> Any:  # noqa: ANN401 - `parse_section` reports other types
     if not isinstance(raw, Mapping):
         return raw
     known = {each.encode_name for each in msgspec.structs.fields(kind)}
-    return {key: value for key, value in raw.items() if not (_is_word(key, known) and _is_blank(key, value))}
+    return {key: value for key, value in raw.items() if not (_is_key_of(key, known) and _is_empty(key, value))}
 
 
-def _is_blank(key: str, value: object) -> bool:
-    """Return whether the toolkit ignores the value: null, and the empty text where a text is optional."""
+def _is_empty(key: str, value: object) -> bool:
     return value is None or (value == "" and key in _OPTIONAL_TEXTS)
 
 
-def _is_word(key: object, known: object) -> bool:
+def _is_key_of(key: object, known: object) -> bool:
     return isinstance(key, str) and key in known  # type: ignore[operator]  # a set or a mapping

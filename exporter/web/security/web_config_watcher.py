@@ -1,6 +1,6 @@
-"""The current web configuration: its files are checked for each connection and request, and reloaded on a change.
+"""The current web configuration. Its files are checked for each connection and request, and reloaded after a change.
 
-An invalid file changes nothing; it is logged once and shows in the metrics. Knows nothing of requests.
+An invalid file changes nothing; it is logged once and reported in the metrics. Knows no requests.
 """
 
 import asyncio
@@ -32,12 +32,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """Valid settings that are not applied yet."""
+    """Valid settings, not applied yet."""
 
     settings: Settings
     stamps: FileStamps
-    """Of the files that were read."""
-    is_blank: bool
+    """Stamps of the files, taken before they were read."""
+    is_empty: bool
     """Whether the web configuration file is empty, like a truncated one."""
 
 
@@ -45,7 +45,7 @@ class WebConfigWatcher:
     """Holds the current settings."""
 
     def __init__(self, path: Path | None, on_load: Callable[[bool], None] = lambda _: None) -> None:
-        """Read `path`, if any. `on_load` is called after each reload with its success. Raises: ConfigError."""
+        """Load `path`; `on_load` receives the success of reloads. Raises: ConfigError."""
         self._path = path
         self._on_load = on_load
         self._stamps: FileStamps = {}
@@ -57,14 +57,14 @@ class WebConfigWatcher:
             log.debug("HTTP/2 is not supported; HTTP/1.1 is served")
 
     def reload_if_changed(self) -> None:
-        """Reload if a file changed and none may be half written."""
-        # Certificate and key are written one after the other, so all files wait for the youngest.
+        """Reload after a change, unless files may be half written."""
+        # Certificate and key are written one after the other: reload only when the newest file has settled.
         if self._stamps != stamps_of(self._stamps) and not unsettled_seconds(self._stamps):
             with contextlib.suppress(ConfigError):
                 self.apply(self.read())
 
     async def current(self) -> Settings:
-        """Return the current settings; wait until no file is half written."""
+        """Return the current settings; wait for half-written files."""
         if (seconds := unsettled_seconds(self._stamps)) > 0:
             await asyncio.sleep(seconds)
         self.reload_if_changed()
@@ -74,7 +74,7 @@ class WebConfigWatcher:
         """Return the settings in the files, None without a file. Raises: ConfigError."""
         if self._path is None:
             return None
-        stamps = stamps_of(config_files(self._path, self._path.parent))  # before they are read: no change is missed
+        stamps = stamps_of(config_files(self._path, self._path.parent))  # before reading, so that no change is missed
         known = stamps_of(self._stamps) | stamps
         try:
             loaded = _load(self._path, stamps)
@@ -88,7 +88,7 @@ class WebConfigWatcher:
         return loaded
 
     def apply(self, loaded: LoadedSettings | None) -> None:
-        """Serve with loaded settings from now on."""
+        """Use loaded settings from now on."""
         if loaded is not None:
             for warning in _lost_protections(self.settings, loaded.settings):
                 log.warning(warning)
@@ -97,11 +97,10 @@ class WebConfigWatcher:
             self._on_load(True)
 
     def _check_change(self, loaded: LoadedSettings) -> None:
-        """Check that loaded settings may replace the current ones. Raises: ConfigError."""
         if (loaded.settings.context is None) != (self.settings.context is None):
             message = "TLS can be turned on and off by a restart only"
             raise ConfigError(Problem(f"{self._path}: tls_server_config", message))
-        if loaded.is_blank and self.settings.config.basic_auth_users:
+        if loaded.is_empty and self.settings.config.basic_auth_users:
             message = "the file is empty and had users; write {} to remove all users"
             raise ConfigError(Problem(str(self._path), message))
 
@@ -114,11 +113,11 @@ def _load(path: Path, stamps: FileStamps) -> LoadedSettings:
         context = tls.server_context(section, path.parent) if section.is_given else None
     except ConfigError as error:
         raise ConfigError(*(_located(problem, path) for problem in error.problems)) from None
-    return LoadedSettings(Settings(config, context), stamps, is_blank=raw is None)
+    return LoadedSettings(Settings(config, context), stamps, is_empty=raw is None)
 
 
 def _located(problem: Problem, file: Path) -> Problem:
-    """Return a problem with the file's name: there is another configuration file."""
+    # The file name distinguishes the problem from those of the other configuration file.
     places = (str(file), problem.path.removeprefix(str(file)))
     return Problem(": ".join(filter(None, places)), problem.message)
 

@@ -1,7 +1,6 @@
-"""What somebody should look at: kinds of trouble, each with whom it concerns and its runbook. Pure.
+"""The attention items of the report: problems with affected objects, next step and runbook. Pure.
 
-One row of SOURCE_RULES for each kind that the figures of a data source tell of; what a refresh could not do comes from
-the troubles of its collectors.
+SOURCE_RULES has one row per problem that the values of a data source show; other items come from refresh errors.
 """
 
 from collections import defaultdict
@@ -13,11 +12,11 @@ from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, Refres
 from exporter.mms.models import DataSource
 from exporter.web.status.progress_bars import progress_of
 from exporter.web.status.status_schema import Attention, Concerned
-from exporter.web.status.truncation import cut
+from exporter.web.status.truncation import truncated
 
 DOCUMENTS: Final = "https://github.com/mms-exporter/mms-exporter/blob/main/docs"
 MAX_CONCERNED: Final = 5
-"""Named in one item."""
+"""Maximum objects listed in one item."""
 MAX_ITEMS: Final = 100
 
 Severity = Literal["critical", "warning"]
@@ -25,28 +24,28 @@ Severity = Literal["critical", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class SourceRule:
-    """One kind of trouble that a data source can be in."""
+    """One kind of problem of a data source."""
 
     runbook: str
     severity: Severity
     title: str
-    amount: Callable[[SourceSnapshot], int | bool | None]
-    """How much of it there is in a source, or whether it is so; 0, False and None for none of it."""
+    count: Callable[[SourceSnapshot], int | bool | None]
+    """Returns the number of occurrences, or True without a number; 0, False and None mean no problem."""
 
 
-def _row(of: Callable[[DataSource], int | bool | None]) -> Callable[[SourceSnapshot], int | bool | None]:
-    """Return what looks at the row of a data source, where it is not stale."""
-    return lambda source: of(source.figures.row) if source.figures is not None else None
+def _of_row(count: Callable[[DataSource], int | bool | None]) -> Callable[[SourceSnapshot], int | bool | None]:
+    # A stale data source has no row.
+    return lambda source: count(source.figures.row) if source.figures is not None else None
 
 
-def _is_left_alone(row: DataSource) -> bool:
-    """Tell whether the agent is offline while there is, or may be, work for it."""
+def _has_offline_agent(row: DataSource) -> bool:
+    # Unknown progress counts as remaining work.
     progress = progress_of(row)
     return row.agent_is_online is False and (progress is None or progress.left > 0)
 
 
 def _has_status(status: str) -> Callable[[SourceSnapshot], bool | int | None]:
-    return _row(lambda row: (row.status or "").upper() == status)
+    return _of_row(lambda row: (row.status or "").upper() == status)
 
 
 def _has_failed_scan(row: DataSource) -> bool:
@@ -58,105 +57,105 @@ def _failed_jobs(source: SourceSnapshot) -> int | None:
 
 
 SOURCE_RULES: Final = (
-    SourceRule("MmsAgentOffline", "critical", "Agent offline with work remaining", _row(_is_left_alone)),
+    SourceRule("MmsAgentOffline", "critical", "Agent offline with work remaining", _of_row(_has_offline_agent)),
     SourceRule("MmsSourceStartFailed", "critical", "Data source failed to start", _has_status("START_FAILED")),
     SourceRule("MmsSourceStale", "warning", "Values are stale", lambda source: source.figures is None),
-    SourceRule("MmsTablesFailed", "warning", "Tables failed", _row(lambda row: row.tables_failed_num)),
-    SourceRule("MmsPartitionsFailed", "warning", "Partitions failed", _row(lambda row: row.partitions_failed_num)),
+    SourceRule("MmsTablesFailed", "warning", "Tables failed", _of_row(lambda row: row.tables_failed_num)),
+    SourceRule("MmsPartitionsFailed", "warning", "Partitions failed", _of_row(lambda row: row.partitions_failed_num)),
     SourceRule("MmsJobFailed", "warning", "Jobs failed", _failed_jobs),
     SourceRule("MmsSourceStopFailed", "warning", "Data source failed to stop", _has_status("STOP_FAILED")),
-    SourceRule("MmsMetadataScanFailed", "warning", "Metadata scan failed", _row(_has_failed_scan)),
+    SourceRule("MmsMetadataScanFailed", "warning", "Metadata scan failed", _of_row(_has_failed_scan)),
 )
 
-_READS: Final = {
+_COLLECTED: Final = {
     "datasources": "The data sources",
     "jobs": "Jobs",
     "failures": "Failed tables and partitions",
     "watch": "Watched tables and partitions",
     "tasks": "Tasks",
 }
-BY_REASON: Final = {
+RUNBOOK_BY_REASON: Final = {
     "auth": "MmsCredentialsRefused",
     "credentials": "MmsCredentialsRefused",
     "permission": "MmsPermissionRefused",
     "throttled": "MmsThrottled",
 }
-"""The runbook, where the reason alone says what to do."""
-UNREAD_ACCOUNT: Final = "MmsAccountUnreadable"
-UNREAD_SOURCE: Final = "MmsSourceStale"
-UNREAD_REST: Final = "MmsCollectorStale"
-UNLOADED: Final = "MmsConfigReloadFailed"
+"""Runbooks of reasons that determine the next step."""
+ACCOUNT_RUNBOOK: Final = "MmsAccountUnreadable"
+SOURCE_RUNBOOK: Final = "MmsSourceStale"
+COLLECTOR_RUNBOOK: Final = "MmsCollectorStale"
+RELOAD_RUNBOOK: Final = "MmsConfigReloadFailed"
 RUNBOOKS: Final = {
     *(rule.runbook for rule in SOURCE_RULES),
-    *BY_REASON.values(),
-    *(UNREAD_ACCOUNT, UNREAD_SOURCE, UNREAD_REST, UNLOADED),
+    *RUNBOOK_BY_REASON.values(),
+    *(ACCOUNT_RUNBOOK, SOURCE_RUNBOOK, COLLECTOR_RUNBOOK, RELOAD_RUNBOOK),
 }
-"""Every runbook that is ever named."""
+"""All runbooks that items link."""
 
 
 def attention_in(snapshot: Snapshot, problems: Sequence[str]) -> tuple[Attention, ...]:
-    """Return what somebody should look at, the critical first; `problems` are those of the configuration."""
-    items = [*_of_configuration(problems), *_of_accounts(snapshot.accounts), *_of_sources(snapshot)]
+    """Return the attention items, critical first; `problems` are configuration problems."""
+    items = [*_configuration_items(problems), *_account_items(snapshot.accounts), *_source_items(snapshot)]
     return tuple(sorted(items, key=lambda item: item.severity != "critical")[:MAX_ITEMS])
 
 
 def needs_attention(source: SourceSnapshot) -> bool:
-    """Tell whether somebody should look at a data source."""
-    return not source.refreshed or any(rule.amount(source) for rule in SOURCE_RULES)
+    """Return whether a data source has a problem."""
+    return not source.refreshed or any(rule.count(source) for rule in SOURCE_RULES)
 
 
-def _of_configuration(problems: Sequence[str]) -> Iterator[Attention]:
+def _configuration_items(problems: Sequence[str]) -> Iterator[Attention]:
     if problems:
         title = "Configuration reload failed; the previous configuration stays active"
-        concerned = [Concerned(name=cut(problem), count=None) for problem in problems]
-        yield _attention(UNLOADED, "warning", title, concerned, hint="fix the configuration and reload")
+        concerned = [Concerned(name=truncated(problem), count=None) for problem in problems]
+        yield _item(RELOAD_RUNBOOK, "warning", title, concerned, hint="fix the configuration and reload")
 
 
-def _of_accounts(accounts: Iterable[AccountSnapshot]) -> Iterator[Attention]:
+def _account_items(accounts: Iterable[AccountSnapshot]) -> Iterator[Attention]:
     for account in accounts:
         for collector in account.collectors:
             by_reason: dict[str, list[RefreshError]] = defaultdict(list)
-            for trouble in collector.errors:
-                by_reason[trouble.reason].append(trouble)
-            for reason, troubles in by_reason.items():
-                yield _of_troubles(collector, reason, troubles)
+            for error in collector.errors:
+                by_reason[error.reason].append(error)
+            for reason, errors in by_reason.items():
+                yield _error_item(collector, reason, errors)
 
 
-def _of_troubles(collector: CollectorSnapshot, reason: str, troubles: Sequence[RefreshError]) -> Attention:
+def _error_item(collector: CollectorSnapshot, reason: str, errors: Sequence[RefreshError]) -> Attention:
     is_listing = collector.collector == "datasources"
-    about = [trouble.about for trouble in troubles if trouble.about]
-    unread = UNREAD_ACCOUNT if is_listing else UNREAD_SOURCE if about else UNREAD_REST
+    about = [error.about for error in errors if error.about]
+    runbook = ACCOUNT_RUNBOOK if is_listing else SOURCE_RUNBOOK if about else COLLECTOR_RUNBOOK
     whose = "some data sources of account" if about else "account"
-    return _attention(
-        BY_REASON.get(reason, unread),
+    return _item(
+        RUNBOOK_BY_REASON.get(reason, runbook),
         "critical" if is_listing else "warning",
-        f"{_READS.get(collector.collector, collector.collector)} of {whose} {collector.account} could not be read",
-        [Concerned(name=cut(name), count=None) for name in about],
-        message=f"{reason}: {troubles[0].message}",
-        hint=troubles[0].hint,
+        f"{_COLLECTED.get(collector.collector, collector.collector)} of {whose} {collector.account} could not be read",
+        [Concerned(name=truncated(name), count=None) for name in about],
+        message=f"{reason}: {errors[0].message}",
+        hint=errors[0].hint,
     )
 
 
-def _of_sources(snapshot: Snapshot) -> Iterator[Attention]:
+def _source_items(snapshot: Snapshot) -> Iterator[Attention]:
     sources = [source for account in snapshot.accounts for source in account.sources]
     for rule in SOURCE_RULES:
-        found = [(amount, source) for source in sources if (amount := rule.amount(source))]
-        if found:
-            found.sort(key=lambda each: -each[0])
+        affected = [(count, source) for source in sources if (count := rule.count(source))]
+        if affected:
+            affected.sort(key=lambda each: -each[0])
             concerned = [
-                Concerned(name=cut(str(source.name)), count=None if amount is True else amount)
-                for amount, source in found
+                Concerned(name=truncated(str(source.name)), count=None if count is True else count)
+                for count, source in affected
             ]
-            yield _attention(rule.runbook, rule.severity, rule.title, concerned)
+            yield _item(rule.runbook, rule.severity, rule.title, concerned)
 
 
-def _attention(
+def _item(
     runbook: str, severity: Severity, title: str, concerned: Sequence[Concerned], *, message: str = "", hint: str = ""
 ) -> Attention:
     return Attention(
         severity=severity,
         title=title,
-        message=cut(message),
+        message=truncated(message),
         hint=hint,
         runbook=f"{DOCUMENTS}/runbooks/{runbook}.md",
         concerned=tuple(concerned[:MAX_CONCERNED]),

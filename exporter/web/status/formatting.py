@@ -1,4 +1,4 @@
-"""Figures, names and times as people read them. Pure; what it returns is text, yet to be escaped in a page."""
+"""Numbers, names and times formatted for the status page. Pure; returns text that is not escaped."""
 
 from datetime import datetime
 from html import escape
@@ -9,50 +9,50 @@ from exporter.masking import printable
 
 NOTHING: Final = "—"
 MAX_CHARACTERS: Final = 120
-"""Of a name in a table."""
+"""Maximum length of a name in a table."""
 MAX_TITLE_BYTES: Final = 512
-"""Of the whole of it in an attribute, as it is escaped there."""
+"""Maximum size of an escaped tooltip."""
 
 _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
-def visible(text: str | None) -> str:
-    """Return a text in which nothing is hidden: what turns, breaks or joins text stands there by its number."""
+def printable_text(text: str | None) -> str:
+    """Return a text with control and direction characters escaped."""
     return printable(text) if text else NOTHING
 
 
-def short(text: str | None) -> str:
-    """Return a name as `visible` has it, cut where it is too long for a table."""
-    whole = visible(text)
-    return whole if len(whole) <= MAX_CHARACTERS else f"{whole[: MAX_CHARACTERS - 1]}…"
+def shortened(text: str | None) -> str:
+    """Return a printable name, truncated to MAX_CHARACTERS."""
+    full = printable_text(text)
+    return full if len(full) <= MAX_CHARACTERS else f"{full[: MAX_CHARACTERS - 1]}…"
 
 
-def rest(text: str | None) -> str | None:
-    """Return the whole of a name that `short` cuts, to stand beside it; None where it is too long, or not cut."""
-    whole = visible(text)
-    has_room = len(whole) > MAX_CHARACTERS and len(escape(whole).encode()) <= MAX_TITLE_BYTES
-    return whole if has_room else None
+def tooltip(text: str | None) -> str | None:
+    """Return the full name of a shortened one, otherwise None."""
+    full = printable_text(text)
+    is_shown = len(full) > MAX_CHARACTERS and len(escape(full).encode()) <= MAX_TITLE_BYTES
+    return full if is_shown else None
 
 
 def number(value: int | None) -> str:
-    """Return a number of things, its thousands apart."""
+    """Return a number with thousands separators."""
     return NOTHING if value is None else f"{value:,}"
 
 
-def counted(value: int | None, noun: str) -> str:
-    """Return a number of things with their noun, in the plural where it is not one."""
+def with_noun(value: int | None, noun: str) -> str:
+    """Return a number with a noun in singular or plural."""
     return f"{number(value)} {noun}{'' if value == 1 else 's'}"
 
 
 def percent(ratio: float | None) -> str:
-    """Return a share in per cent, rounded down: 100 % is all of it."""
+    """Return a ratio as a percentage, rounded down."""
     if ratio is None:
         return NOTHING
     return "100 %" if ratio >= 1 else f"{floor(ratio * 1000) / 10:.1f} %"
 
 
 def duration(seconds: float | None) -> str:
-    """Return a span of time in its largest unit that fits."""
+    """Return a duration in its largest unit."""
     if seconds is None:
         return NOTHING
     unit, length = next((each for each in _UNITS if seconds >= each[1]), ("ms", 0.001))
@@ -60,15 +60,15 @@ def duration(seconds: float | None) -> str:
 
 
 def size(value: int | None) -> str:
-    """Return a number of bytes in its largest unit that fits."""
+    """Return a size in its largest unit."""
     if value is None:
         return NOTHING
-    if value < 1000:  # noqa: PLR2004 - below, there is no unit
+    if value < 1000:  # noqa: PLR2004 - kB starts here
         return f"{value} B"
     power = min((len(str(value)) - 1) // 3, 6)
     return f"{value / 1000**power:.1f} {'kMGTPE'[power - 1]}B"
 
 
-def instant(at: datetime) -> str:
-    """Return a time for people, in UTC."""
+def utc_text(at: datetime) -> str:
+    """Return a time as text in UTC."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"

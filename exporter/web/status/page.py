@@ -1,6 +1,6 @@
-"""Report -> the status page: one HTML document with its style and script inside, and the policy that allows only these.
+"""Renders the status page: one HTML document with inline style and script, and its Content-Security-Policy.
 
-The only room that knows Jinja. Every text is escaped where it is put in; nothing is fetched from anywhere else.
+The only module that uses Jinja. Every text is escaped; the page loads no other resource.
 """
 
 import time
@@ -16,17 +16,17 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter.mms.models import UNFINISHED_JOB_STATUSES
-from exporter.web.status import formatting as wording
+from exporter.web.status import formatting
 from exporter.web.status.attention import DOCUMENTS
 from exporter.web.status.source_schema import FailedStatus, JobsStatus, Progress, SourceStatus
 from exporter.web.status.status_schema import StatusReport
 
 BAR_UNITS: Final = 1000
-"""The width of a progress bar."""
-LEAST_MARK: Final = 8
-"""So wide is what is not nothing, so that one failure among millions is seen."""
-PIECES_AT_A_TIME: Final = 10
-"""Rows, or what stands between them: 1 ms of work, after which a scrape may have its turn."""
+"""Width of a progress bar."""
+MIN_SEGMENT_UNITS: Final = 8
+"""Minimum width of a segment above 0, so that one failure among millions is visible."""
+PIECES_PER_BLOCK: Final = 10
+"""Rows, or the text between them: 1 ms of work, after which the thread yields to scrapes."""
 
 _TONES: Final = {
     "STARTED": "good",
@@ -44,31 +44,32 @@ _TONES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A stretch of a progress bar."""
+class Segment:
+    """A segment of a progress bar, in BAR_UNITS."""
 
     x: int
     width: int
 
 
-def marks(progress: Progress) -> tuple[Mark, Mark]:
-    """Return what moves, behind what is done, and what failed, at the far end: the bar cannot get past it."""
+def segments(progress: Progress) -> tuple[Segment, Segment]:
+    """Return the segments of doing and failed objects."""
+    # Objects in progress follow those that are done; failed objects stand at the end of the bar.
     done = BAR_UNITS * progress.done // progress.total
     doing, failed = (
-        max(BAR_UNITS * count // progress.total, LEAST_MARK) if count else 0
+        max(BAR_UNITS * count // progress.total, MIN_SEGMENT_UNITS) if count else 0
         for count in (progress.doing, progress.failed)
     )
-    return Mark(min(done, BAR_UNITS - doing), doing), Mark(BAR_UNITS - failed, failed)
+    return Segment(min(done, BAR_UNITS - doing), doing), Segment(BAR_UNITS - failed, failed)
 
 
 def unfinished(jobs: JobsStatus) -> int:
-    """Return how many jobs have not ended."""
+    """Return the number of unfinished jobs."""
     return sum(jobs.counts.get(status, 0) for status in UNFINISHED_JOB_STATUSES)
 
 
-def tone(word: str) -> str:
-    """Return how a status looks; one that is not known asks to be looked at."""
-    return _TONES.get(word, "warn")
+def tone(status: str) -> str:
+    """Return the CSS class of a status; `warn` if unknown."""
+    return _TONES.get(status, "warn")
 
 
 def _environment() -> Environment:
@@ -79,18 +80,18 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    spoken = (
-        wording.visible,
-        wording.short,
-        wording.rest,
-        wording.number,
-        wording.counted,
-        wording.percent,
-        wording.duration,
-        wording.size,
-        wording.instant,
+    filters = (
+        formatting.printable_text,
+        formatting.shortened,
+        formatting.tooltip,
+        formatting.number,
+        formatting.with_noun,
+        formatting.percent,
+        formatting.duration,
+        formatting.size,
+        formatting.utc_text,
     )
-    environment.filters |= {each.__name__: each for each in (*spoken, marks, tone, unfinished)}
+    environment.filters |= {each.__name__: each for each in (*filters, segments, tone, unfinished)}
     return environment
 
 
@@ -122,11 +123,11 @@ POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""The Content-Security-Policy of the page: its own style and script, and no other."""
+"""The Content-Security-Policy of the page: it allows only the inline style and script."""
 
 
 def page(report: StatusReport, telemetry_path: str) -> bytes:
-    """Return the status page, in UTF-8; the metrics stand at `telemetry_path`."""
+    """Render the status page in UTF-8; `telemetry_path` is linked."""
     template = _ENVIRONMENT.get_template("status.html")
     pieces = template.generate(
         **_rows(report),
@@ -140,11 +141,10 @@ def page(report: StatusReport, telemetry_path: str) -> bytes:
 
 
 def _rows(report: StatusReport) -> dict[str, Any]:
-    """Return the rows of the tables that span data sources, and how many of each are omitted."""
     summary = report.summary
     jobs = [(source, job) for source in report.sources if source.jobs for job in source.jobs.listed]
     jobs.sort(key=lambda each: each[1].status == "FAILED")
-    failures = list(_keyed((source, failed) for source in report.sources for failed in _named(source)))
+    failures = list(_with_keys((source, failed) for source in report.sources for failed in _failed_objects(source)))
     return {
         "jobs": jobs,
         "jobs_omitted": max(0, summary.jobs_unfinished + summary.jobs_failed - len(jobs)),
@@ -155,22 +155,23 @@ def _rows(report: StatusReport) -> dict[str, Any]:
 
 
 def _yielding(pieces: Iterator[str]) -> Iterator[bytes]:
-    """Encode the pieces of a page, with pauses between blocks."""
-    while block := list(islice(pieces, PIECES_AT_A_TIME)):
+    while block := list(islice(pieces, PIECES_PER_BLOCK)):
         yield "".join(block).encode()
         time.sleep(0)
 
 
-def _named(source: SourceStatus) -> Iterator[FailedStatus]:
+def _failed_objects(source: SourceStatus) -> Iterator[FailedStatus]:
     for failures in (source.failed_tables, source.failed_partitions):
         yield from failures.named if failures is not None else ()
 
 
-def _keyed(failures: Iterable[tuple[SourceStatus, FailedStatus]]) -> Iterator[tuple[str, SourceStatus, FailedStatus]]:
-    """Give each failure a key of its own, by which the script knows it again; of those named alike, by its turn."""
-    turns: Counter[str] = Counter()
+def _with_keys(
+    failures: Iterable[tuple[SourceStatus, FailedStatus]],
+) -> Iterator[tuple[str, SourceStatus, FailedStatus]]:
+    # The script recognizes rows by their keys.
+    counts: Counter[str] = Counter()
     for source, failed in failures:
         names = blake2b(msgspec.json.encode(failed), digest_size=8).hexdigest()
         key = f"{source.account}/{source.id}/{names}"
-        turns[key] += 1
-        yield f"{key}/{turns[key]}", source, failed
+        counts[key] += 1  # several failures may have the same names
+        yield f"{key}/{counts[key]}", source, failed

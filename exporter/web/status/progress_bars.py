@@ -1,4 +1,4 @@
-"""The counters of data sources as the records of the report. What they mean together says `mms.progress`. Pure."""
+"""Counters of data sources as records of the report. `mms.progress` defines progress. Pure."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from exporter.web.status.source_schema import Objects, Progress
 
 
 def tables_of(row: DataSource) -> Objects:
-    """Return the counters of a data source's tables."""
+    """Return the table counters of a data source."""
     return Objects(
         inventory=row.table_num,
         doing=row.tables_doing_num,
@@ -19,7 +19,7 @@ def tables_of(row: DataSource) -> Objects:
 
 
 def partitions_of(row: DataSource) -> Objects:
-    """Return the counters of a data source's partitions."""
+    """Return the partition counters of a data source."""
     return Objects(
         inventory=row.partition_num,
         doing=row.partitions_doing_num,
@@ -30,12 +30,12 @@ def partitions_of(row: DataSource) -> Objects:
 
 
 def progress_of(row: DataSource) -> Progress | None:
-    """Return how far a data source is; None where that is not known of its tables and of its partitions."""
+    """Return the progress of a data source; None if unknown."""
     known = done_of_all(row)
     if known is None:
         return None
     done, total = known
-    return _in_all(
+    return _progress(
         total,
         done,
         row.tables_part_done_num or 0,
@@ -44,12 +44,12 @@ def progress_of(row: DataSource) -> Progress | None:
     )
 
 
-def together(parts: Iterable[Progress]) -> Progress | None:
-    """Return the progress of several things as one; None for nothing."""
+def total_progress(parts: Iterable[Progress]) -> Progress | None:
+    """Return the sum of several progresses; None for none."""
     rows = [(part.total, part.done, part.part_done, part.doing, part.failed) for part in parts]
-    return _in_all(*map(sum, zip(*rows, strict=True))) if rows else None
+    return _progress(*map(sum, zip(*rows, strict=True))) if rows else None
 
 
-def _in_all(total: int, done: int, part_done: int, doing: int, failed: int) -> Progress:
+def _progress(total: int, done: int, part_done: int, doing: int, failed: int) -> Progress:
     share = ratio(done, total)
     return Progress(total=total, done=done, part_done=part_done, doing=doing, failed=failed, ratio=share)

@@ -1,4 +1,4 @@
-"""SourceSnapshot -> report.Source: one data source, its jobs and what failed in it. Pure."""
+"""SourceSnapshot -> SourceStatus: a data source, its jobs and failures. Pure."""
 
 from typing import Final
 
@@ -17,16 +17,16 @@ from exporter.mms.progress import ratio
 from exporter.web.status import source_schema
 from exporter.web.status.attention import needs_attention
 from exporter.web.status.progress_bars import partitions_of, progress_of, tables_of
-from exporter.web.status.truncation import cut, optional_text, optional_time, word
+from exporter.web.status.truncation import optional_text, optional_time, truncated, upper_case
 
 MAX_PROJECTS: Final = 20
-"""Destinations shown of one data source."""
+"""Maximum destination projects per data source."""
 _LISTED: Final = (*UNFINISHED_JOB_STATUSES, "FAILED")
-"""What `mms-exporter jobs` lists."""
+"""The statuses that `mms-exporter jobs` lists."""
 
 
 def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> source_schema.SourceStatus:
-    """Return a data source with so many of its jobs, and so many of its failures of each kind, at most."""
+    """Return a data source with limited jobs and failures."""
     name = source.name
     figures = source.figures or SourceStats(name, DataSource(id=name.source_id), None, None)
     failures = source.failures or FailuresStats(name, None, None)
@@ -34,12 +34,12 @@ def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> s
     return source_schema.SourceStatus(
         account=name.account,
         id=name.source_id,
-        name=cut(name.source),
-        type=word(row.type),
+        name=truncated(name.source),
+        type=upper_case(row.type),
         region=optional_text(row.region),
-        network_link=row.networklink and cut(masked(row.networklink)),
+        network_link=row.networklink and truncated(masked(row.networklink)),
         dst_projects=_projects(row),
-        status=word(row.status),
+        status=upper_case(row.status),
         agent_online=row.agent_is_online,
         created_at=optional_time(figures.created_at),
         databases=row.db_num,
@@ -48,7 +48,7 @@ def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> s
         progress=progress_of(row),
         metadata_synced_at=optional_time(figures.synced_at),
         scan_id=row.scan_id,
-        scan_status=word(row.scan_status),
+        scan_status=upper_case(row.scan_status),
         jobs=_jobs(source.jobs, max_jobs),
         tasks=dict(source.tasks.counts) if source.tasks and source.tasks.counts is not None else None,
         failed_tables=_failures(failures.tables, max_failures),
@@ -65,14 +65,14 @@ def _projects(row: DataSource) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for each in named if (text := optional_text(each))))[:MAX_PROJECTS]
 
 
-def _jobs(jobs: JobsStats | None, most: int) -> source_schema.JobsStatus | None:
+def _jobs(jobs: JobsStats | None, limit: int) -> source_schema.JobsStatus | None:
     if jobs is None:
         return None
     open_jobs = [job for job in jobs.jobs if (job.status or "").upper() != "DONE"]
     open_jobs.sort(key=lambda job: (job.status or "").upper() == "FAILED")
     counted = sum(jobs.counts.get(status, 0) for status in _LISTED)
     counted += sum(1 for job in open_jobs if (job.status or "").upper() not in _LISTED)
-    listed = tuple(map(_job, open_jobs[:most]))
+    listed = tuple(map(_job, open_jobs[:limit]))
     return source_schema.JobsStatus(
         counts=jobs.counts,
         stopped=jobs.stopped,
@@ -91,7 +91,7 @@ def _job(job: JobStats) -> source_schema.JobStatus:
         src_schema=optional_text(job.src_schema),
         dst_project=optional_text(job.dst_project),
         dst_schema=optional_text(job.dst_schema),
-        status=word(job.status),
+        status=upper_case(job.status),
         stopped=job.stopped,
         tasks=job.tasks,
         tasks_done=job.tasks_done,
@@ -101,10 +101,10 @@ def _job(job: JobStats) -> source_schema.JobStatus:
     )
 
 
-def _failures(failures: FailedUnits | None, most: int) -> source_schema.FailuresStatus | None:
+def _failures(failures: FailedUnits | None, limit: int) -> source_schema.FailuresStatus | None:
     if failures is None:
         return None
-    named = tuple(map(_failed, failures.newest[:most]))
+    named = tuple(map(_failed, failures.newest[:limit]))
     return source_schema.FailuresStatus(total=failures.total, named=named, omitted=failures.total - len(named))
 
 

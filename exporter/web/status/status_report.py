@@ -1,6 +1,6 @@
-"""Snapshot -> Report: what the exporter knows, as people and programs may read it. Pure.
+"""StatusInput -> StatusReport, which the page and `/api/v1/status` show. Pure.
 
-Bounded in every dimension: of what is too much, some is shown and the rest is counted.
+Every list is limited; omitted items are counted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,32 +14,34 @@ from exporter.sharding import UNSHARDED, Shard
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
 from exporter.web.status.attention import attention_in, needs_attention
-from exporter.web.status.progress_bars import progress_of, together
+from exporter.web.status.progress_bars import progress_of, total_progress
 from exporter.web.status.source_status import source_status
-from exporter.web.status.truncation import cut, optional_time, time
+from exporter.web.status.truncation import optional_time, truncated, utc_time
 from exporter.web.status.watch_status import partition_status, table_status
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many rows a report has at most; of jobs, failures and troubles, one of each owner at least."""
+    """Maximum rows of a report."""
+
+    # Each data source keeps at least one job and failure, each collector one error.
 
     sources: int
     jobs: int
     failures: int
-    """Of tables, and as many of partitions."""
+    """Failed tables, and as many failed partitions."""
     watched: int
-    """Tables, and as many partitions."""
+    """Watched tables, and as many watched partitions."""
     troubles: int
     of_source: int = 20
     """Jobs, failed tables and failed partitions of one data source."""
 
 
-USUAL: Final = Limits(sources=2000, jobs=1000, failures=500, watched=500, troubles=10_000)
-LEAST: Final = Limits(sources=150, jobs=150, failures=150, watched=100, troubles=100)
-"""Rows that fit into 8 MB whatever they hold.
+DEFAULT_LIMITS: Final = Limits(sources=2000, jobs=1000, failures=500, watched=500, troubles=10_000)
+MINIMUM_LIMITS: Final = Limits(sources=150, jobs=150, failures=150, watched=100, troubles=100)
+"""Rows that fit into 8 MB with the longest texts.
 
-A text takes at most 512 bytes in the JSON, and on the page 600 where it is cut and 512 on hover. The JSON has 150
+A text takes at most 512 bytes in the JSON, and on the page 600 if truncated, and 512 as a tooltip. The JSON has 150
 sources of 15 kB, 150 jobs of 5 kB, 300 failures of 4 kB, 200 watched rows of 3 kB, 100 troubles of 2 kB and 100 items
 of attention of 4 kB: 5.4 MB. The page has these rows of 7, 7, 7 and 6 kB and the items of 9 kB: 6.3 MB.
 """
@@ -47,59 +49,59 @@ of attention of 4 kB: 5.4 MB. The page has these rows of 7, 7, 7 and 6 kB and th
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How the configuration was loaded last."""
+    """Status of the last load of the configuration."""
 
     at: float | None = None
-    """Unix seconds of the last time that this worked."""
+    """Unix time of the last successful load; None if there was none."""
     is_current: bool = False
-    """Whether the last attempt did."""
+    """Whether the last load succeeded."""
     problems: tuple[str, ...] = ()
-    """What was wrong in an attempt that failed."""
+    """Problems of the last load."""
     is_web_current: bool = field(default=True, compare=False)
-    """Whether the last attempt to load the web configuration succeeded; no report has it."""
+    """Whether the last load of the web configuration succeeded; not part of the report."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusInput:
-    """All that a report is made of; equal to another exactly if the reports are."""
+    """Input of a report; equal inputs give equal reports."""
 
     snapshot: Snapshot = field(compare=False)
     publication: int
-    """The number of the snapshot, which stands for it where status inputs are compared."""
+    """Number of the snapshot, compared instead of it."""
     published_at: float | None
-    """Unix seconds; None before the first publication."""
+    """Unix time; None before the first publication."""
     started_at: float
-    """Unix seconds."""
+    """Unix time."""
     load: Load
     awaited_accounts: tuple[str, ...]
     shard: Shard = UNSHARDED
 
 
-def build_report(status_input: StatusInput, limits: Limits = USUAL) -> report.StatusReport:
-    """Return the report of a status_input; what is beyond `limits` is counted."""
+def build_report(status_input: StatusInput, limits: Limits = DEFAULT_LIMITS) -> report.StatusReport:
+    """Build the report of a status input within `limits`."""
     snapshot, load = status_input.snapshot, status_input.load
     sources = [source for account in snapshot.accounts for source in account.sources]
     tables = [table for account in snapshot.accounts for table in account.tables]
     partitions = [partition for account in snapshot.accounts for partition in account.partitions]
-    shown = _shown(sources, limits.sources)
-    troubles = _share(limits.troubles, limits.troubles, _have_troubles(snapshot.accounts))
+    listed = _listed(sources, limits.sources)
+    max_errors = _share(limits.troubles, limits.troubles, _have_errors(snapshot.accounts))
     return report.StatusReport(
         schema_version=report.SCHEMA_VERSION,
         version=__version__,
-        started_at=time(status_input.started_at),
+        started_at=utc_time(status_input.started_at),
         published_at=optional_time(status_input.published_at),
         configuration=report.Configuration(
             loaded_at=optional_time(load.at),
             last_load_successful=load.is_current,
-            problems=tuple(map(cut, load.problems)),
+            problems=tuple(map(truncated, load.problems)),
         ),
         shard=_shard(status_input.shard),
         awaited_accounts=status_input.awaited_accounts,
         summary=_summary(snapshot, sources),
         attention=attention_in(snapshot, load.problems),
-        accounts=tuple(_account(account, troubles) for account in snapshot.accounts),
-        sources=_sources(shown, limits),
-        sources_omitted=len(sources) - len(shown),
+        accounts=tuple(_account(account, max_errors) for account in snapshot.accounts),
+        sources=_sources(listed, limits),
+        sources_omitted=len(sources) - len(listed),
         watched_tables=tuple(map(table_status, tables[: limits.watched])),
         watched_partitions=tuple(map(partition_status, partitions[: limits.watched])),
         watched_omitted=max(0, len(tables) - limits.watched) + max(0, len(partitions) - limits.watched),
@@ -110,10 +112,9 @@ def _shard(shard: Shard) -> report.ShardStatus | None:
     return None if shard.total == 1 else report.ShardStatus(index=shard.index, total=shard.total)
 
 
-def _shown(sources: Sequence[SourceSnapshot], most: int) -> list[SourceSnapshot]:
-    """Return the sources that are shown, by account and name; of too many, first those that need attention."""
-    if len(sources) > most:
-        sources = sorted(sources, key=lambda source: not needs_attention(source))[:most]
+def _listed(sources: Sequence[SourceSnapshot], limit: int) -> list[SourceSnapshot]:
+    if len(sources) > limit:  # those that need attention take precedence
+        sources = sorted(sources, key=lambda source: not needs_attention(source))[:limit]
     return sorted(sources, key=lambda source: (source.name.account, source.name.source, source.name.source_id))
 
 
@@ -136,26 +137,26 @@ def _summary(snapshot: Snapshot, sources: Sequence[SourceSnapshot]) -> report.Su
 
 def _progress(sources: Iterable[SourceSnapshot]) -> source_schema.Progress | None:
     each = (progress_of(source.figures.row) for source in sources if source.figures is not None)
-    return together(progress for progress in each if progress is not None)
+    return total_progress(progress for progress in each if progress is not None)
 
 
-def _account(account: AccountSnapshot, troubles: int) -> report.AccountStatus:
+def _account(account: AccountSnapshot, max_errors: int) -> report.AccountStatus:
     return report.AccountStatus(
         name=account.account,
         up=account.up,
         complete=account.is_complete,
         sources=len(account.sources),
         progress=_progress(account.sources),
-        collectors=tuple(_collector(collector, troubles) for collector in account.collectors),
+        collectors=tuple(_collector(collector, max_errors) for collector in account.collectors),
     )
 
 
-def _have_troubles(accounts: Iterable[AccountSnapshot]) -> Iterable[bool]:
+def _have_errors(accounts: Iterable[AccountSnapshot]) -> Iterable[bool]:
     return (bool(collector.errors) for account in accounts for collector in account.collectors)
 
 
-def _collector(collector: CollectorSnapshot, most: int) -> report.CollectorStatus:
-    shown = collector.errors[:most]
+def _collector(collector: CollectorSnapshot, limit: int) -> report.CollectorStatus:
+    listed = collector.errors[:limit]
     return report.CollectorStatus(
         name=collector.collector,
         success=collector.success,
@@ -163,20 +164,20 @@ def _collector(collector: CollectorSnapshot, most: int) -> report.CollectorStatu
         last_success_at=optional_time(collector.last_success_at),
         troubles=tuple(
             source_schema.ErrorStatus(
-                reason=each.reason, about=cut(each.about), message=cut(each.message), hint=each.hint
+                reason=each.reason, about=truncated(each.about), message=truncated(each.message), hint=each.hint
             )
-            for each in shown
+            for each in listed
         ),
-        troubles_omitted=collector.errors_total - len(shown),
+        troubles_omitted=collector.errors_total - len(listed),
     )
 
 
-def _sources(shown: Sequence[SourceSnapshot], limits: Limits) -> tuple[source_schema.SourceStatus, ...]:
-    jobs = _share(limits.jobs, limits.of_source, (bool(source.jobs and source.jobs.jobs) for source in shown))
-    failures = _share(limits.failures, limits.of_source, (source.failures is not None for source in shown))
-    return tuple(source_status(source, jobs, failures) for source in shown)
+def _sources(listed: Sequence[SourceSnapshot], limits: Limits) -> tuple[source_schema.SourceStatus, ...]:
+    jobs = _share(limits.jobs, limits.of_source, (bool(source.jobs and source.jobs.jobs) for source in listed))
+    failures = _share(limits.failures, limits.of_source, (source.failures is not None for source in listed))
+    return tuple(source_status(source, jobs, failures) for source in listed)
 
 
-def _share(most: int, most_of_one: int, have_any: Iterable[bool]) -> int:
-    """Return how many one may show, so that those who have any show `most` together, or one each."""
-    return max(1, min(most_of_one, most // max(1, sum(have_any))))
+def _share(total: int, per_owner: int, have_any: Iterable[bool]) -> int:
+    # All owners together have at most `total` rows, but at least one each.
+    return max(1, min(per_owner, total // max(1, sum(have_any))))

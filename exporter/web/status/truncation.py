@@ -1,4 +1,4 @@
-"""Texts and times as a report holds them: of bounded length, in one form. Pure."""
+"""Texts and times of the report: truncated texts, RFC 3339 times. Pure."""
 
 from bisect import bisect_right
 from datetime import UTC, datetime
@@ -7,11 +7,11 @@ from typing import Final
 import msgspec
 
 MAX_BYTES: Final = 512
-"""Of a text in JSON. A character takes one byte in English, three in Chinese, and six where it is escaped."""
+"""Maximum size of a text in JSON. A character takes 1 byte in English, 3 in Chinese and 6 if escaped."""
 
 
-def cut(text: str) -> str:
-    """Return a text; one of more than MAX_BYTES is cut there and ends in an ellipsis."""
+def truncated(text: str) -> str:
+    """Return a text, truncated to MAX_BYTES and an ellipsis."""
     text = text[: MAX_BYTES + 1].encode("utf-8", "backslashreplace").decode()
     if _size(text) <= MAX_BYTES:
         return text
@@ -24,20 +24,20 @@ def _size(text: str) -> int:
 
 
 def optional_text(text: str | None) -> str | None:
-    """Return a text, cut where it is too long; None for None."""
-    return None if text is None else cut(text)
+    """Return a truncated text; None for None."""
+    return None if text is None else truncated(text)
 
 
-def word(text: str | None) -> str | None:
-    """Return a word of MMS, such as a status, in upper case; None for None."""
-    return None if text is None else cut(text.upper())
+def upper_case(text: str | None) -> str | None:
+    """Return an MMS status in upper case; None for None."""
+    return None if text is None else truncated(text.upper())
 
 
-def time(at: float) -> datetime:
-    """Return the time of so many Unix seconds, in whole ones."""
+def utc_time(at: float) -> datetime:
+    """Convert a Unix time to UTC, in whole seconds."""
     return datetime.fromtimestamp(int(at), UTC)
 
 
 def optional_time(at: float | None) -> datetime | None:
-    """Return the time of so many Unix seconds; None for None."""
-    return None if at is None else time(at)
+    """Convert a Unix time to UTC; None for None."""
+    return None if at is None else utc_time(at)

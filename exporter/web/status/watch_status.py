@@ -1,9 +1,9 @@
-"""TableFigures and PartitionFigures -> report: what the configuration names. Pure."""
+"""TableStats -> WatchedTable, PartitionStats -> WatchedPartition. Pure."""
 
 from exporter.collect.snapshot import PartitionStats, TableStats
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
-from exporter.web.status.truncation import cut, optional_text, optional_time, word
+from exporter.web.status.truncation import optional_text, optional_time, truncated, upper_case
 
 
 def table_status(figures: TableStats) -> report.WatchedTable:
@@ -11,11 +11,11 @@ def table_status(figures: TableStats) -> report.WatchedTable:
     return report.WatchedTable(
         account=figures.name.account,
         source_id=figures.name.source_id,
-        source=cut(figures.name.source),
+        source=truncated(figures.name.source),
         id=figures.table_id,
         src_db=optional_text(figures.src_db),
         table=optional_text(figures.table),
-        status=word(figures.status),
+        status=upper_case(figures.status),
         partitions=source_schema.Objects(
             inventory=figures.metadata_partitions,
             doing=figures.partitions_doing,
@@ -34,12 +34,12 @@ def partition_status(figures: PartitionStats) -> report.WatchedPartition:
     return report.WatchedPartition(
         account=figures.name.account,
         source_id=figures.name.source_id,
-        source=cut(figures.name.source),
+        source=truncated(figures.name.source),
         id=figures.partition_id,
         src_db=optional_text(figures.src_db),
         table=optional_text(figures.table),
         partition=optional_text(figures.partition),
-        status=word(figures.status),
+        status=upper_case(figures.status),
         size_bytes=figures.size_bytes,
         rows=figures.rows,
         last_ddl_at=optional_time(figures.last_ddl_at),

@@ -1,4 +1,4 @@
-"""What a reload leaves of an account: what is shown until it is read anew, and how hard and over what it is asked."""
+"""A reload keeps the values, connections, rate limit and backoff of accounts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +19,7 @@ from tests.harness import eventually
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    """Provide a service, which is closed in the end."""
+    """Provide a service; close it after the test."""
     running = Service(Telemetry(with_process=False))
     yield running
     await running.close()
@@ -30,7 +30,7 @@ def served(service: Service) -> Exposition:
 
 
 async def applied(service: Service, config: Config) -> None:
-    """Apply a configuration, and wait for the page that is made after that."""
+    """Apply a configuration and wait for the next publication."""
     await service.apply(config)
     loaded_at = service.status_input().load.at or 0.0
     await eventually(lambda: (service.status_input().published_at or 0.0) >= loaded_at)
@@ -38,20 +38,20 @@ async def applied(service: Service, config: Config) -> None:
 
 @asynccontextmanager
 async def hanging(simulator: Simulator, operation: str | None = None) -> AsyncIterator[int]:
-    """Have MMS answer nothing, or nothing to one operation, so that no refresh ends; provide the fault's number."""
+    """Let all requests hang, or those of one operation; provide the number of the fault."""
     yield simulator.faults.add(Fault(kind="hang", operation=operation))
     simulator.faults.clear()
 
 
 CHANGES: Mapping[str, Mapping[str, object]] = {
-    "pace": {"concurrency": 1, "timeout": "20s"},
+    "concurrency": {"concurrency": 1, "timeout": "20s"},
     "time zone": {"time_zone": "Asia/Tokyo"},
     "key": {"credentials": {"type": "access_key", "access_key_id": "LTAI-OTHER", "access_key_secret": "rotated"}},
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-async def test_until_it_is_read_anew_it_shows_what_was_read_before(
+async def test_a_changed_account_keeps_its_values_until_the_next_refresh(
     service: Service, simulator: Simulator, change: Mapping[str, object]
 ) -> None:
     await service.apply(config_on(simulator.url))
@@ -65,11 +65,11 @@ async def test_until_it_is_read_anew_it_shows_what_was_read_before(
 
 
 def from_mms(page: Exposition) -> dict[str, object]:
-    """Return all samples but those that the exporter has of itself, which go on."""
+    """Return all samples except those about the exporter itself."""
     return {name: found for name, found in page.samples.items() if not name.startswith(("mms_api_", "mms_exporter_"))}
 
 
-async def test_while_its_old_refresh_comes_to_its_end_it_is_shown(service: Service, simulator: Simulator) -> None:
+async def test_an_account_is_exported_while_its_old_refresh_stops(service: Service, simulator: Simulator) -> None:
     refresh = {"interval": "1s"}
     await service.apply(config_on(simulator.url, refresh=refresh))
     await eventually(lambda: service.is_ready)
@@ -79,14 +79,14 @@ async def test_while_its_old_refresh_comes_to_its_end_it_is_shown(service: Servi
         while not applying.done():
             await asyncio.sleep(0)
             assert [account.account for account in service.snapshot().accounts] == ["test"]
-            assert service.is_healthy, "a refresh that is told to end is no failure"
+            assert service.is_healthy, "a cancelled refresh is not a failure"
 
 
 @pytest.mark.parametrize("operation", ["ListMmsDataSources", "ListMmsJobs"])
-async def test_a_refresh_that_it_cuts_short_is_no_failure(
+async def test_a_refresh_cancelled_by_a_reload_is_not_a_failure(
     service: Service, simulator: Simulator, operation: str
 ) -> None:
-    """Of no data source: nothing was found to be wrong with those that were yet to be read."""
+    # Data sources that were not read yet have no error.
     refresh = {"interval": "1s"}
     await service.apply(config_on(simulator.url, refresh=refresh))
     await eventually(lambda: service.is_ready)
@@ -97,8 +97,8 @@ async def test_a_refresh_that_it_cuts_short_is_no_failure(
     simulator.faults.clear()
 
 
-async def test_a_first_refresh_that_it_cuts_short_is_no_failure(service: Service, simulator: Simulator) -> None:
-    """Nor of sources that were not known before that refresh."""
+async def test_a_first_refresh_cancelled_by_a_reload_is_not_a_failure(service: Service, simulator: Simulator) -> None:
+    # The same for data sources that the cancelled refresh discovered.
     async with hanging(simulator, "ListMmsJobs"):
         await service.apply(config_on(simulator.url))
         await eventually(lambda: "mms_datasource_info" in served(service).samples)
@@ -107,10 +107,8 @@ async def test_a_first_refresh_that_it_cuts_short_is_no_failure(service: Service
         assert set(served(service).by("mms_datasource_refresh_success", "source_id").values()) == {1}
 
 
-async def test_what_a_refresh_found_wrong_before_it_was_cut_short_stays_a_failure(
-    service: Service, simulator: Simulator
-) -> None:
-    """Of the jobs, which were read, while the failures are what was not read to the end."""
+async def test_an_error_before_the_cancellation_stays_a_failure(service: Service, simulator: Simulator) -> None:
+    # The jobs failed; the reading of failed tables was cancelled.
     source_id = str(simulator.world.source_ids()[0])
     simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", status=403, source_id=int(source_id)))
     async with hanging(simulator, "ListMmsTables") as number:
@@ -121,19 +119,19 @@ async def test_what_a_refresh_found_wrong_before_it_was_cut_short_stays_a_failur
         assert [key for key, value in failed.items() if not value] == [source_id]
 
 
-async def test_at_another_endpoint_it_shows_nothing_until_that_is_read(service: Service, simulator: Simulator) -> None:
-    """Figures of another region under the new one's name would look like its own."""
+async def test_a_changed_endpoint_exports_nothing_until_it_is_read(service: Service, simulator: Simulator) -> None:
+    # Values of another region would look like values of this one.
     async with Simulator(simulator.world, identities=[IDENTITY]) as other:
         await service.apply(config_on(simulator.url))
         await eventually(lambda: service.is_ready)
         async with hanging(other):
             await applied(service, config_on(other.url))
-            assert not served(service).samples.get("mms_up"), "not 0 either: it was not asked yet"
+            assert not served(service).samples.get("mms_up"), "not 0 either: it was not read yet"
             assert service.awaited_accounts == ["test"]
         await service.close()
 
 
-async def test_what_a_new_selection_leaves_out_leaves_at_once(service: Service, simulator: Simulator) -> None:
+async def test_newly_excluded_sources_are_removed_at_once(service: Service, simulator: Simulator) -> None:
     await service.apply(config_on(simulator.url))
     await eventually(lambda: service.is_ready)
     names = sorted(source for source in served(service).by("mms_datasource_info", "source"))
@@ -142,7 +140,7 @@ async def test_what_a_new_selection_leaves_out_leaves_at_once(service: Service, 
         assert sorted(served(service).by("mms_datasource_info", "source")) == names[1:]
 
 
-async def test_what_is_still_watched_is_still_shown(service: Service, simulator: Simulator) -> None:
+async def test_tables_that_stay_watched_keep_their_values(service: Service, simulator: Simulator) -> None:
     source_id = simulator.world.source_ids()[0]
     table_ids = [table.id for table in simulator.world.truth().tables(source_id)][:2]
 
@@ -157,8 +155,8 @@ async def test_what_is_still_watched_is_still_shown(service: Service, simulator:
         assert set(served(service).by("mms_table_info", "table_id")) == {str(table_ids[0])}
 
 
-async def test_what_was_read_before_is_shown_no_longer_than_it_holds(service: Service, simulator: Simulator) -> None:
-    """It becomes stale while the first refresh hangs, which ends as long after the reload as it may run."""
+async def test_inherited_values_expire_after_stale_after(service: Service, simulator: Simulator) -> None:
+    # The values become stale while the first refresh after the reload hangs.
     refresh = {"interval": "1s", "stale_after": "2s"}
     await service.apply(config_on(simulator.url, refresh=refresh))
     await eventually(lambda: service.is_ready)
@@ -166,20 +164,20 @@ async def test_what_was_read_before_is_shown_no_longer_than_it_holds(service: Se
     await eventually(lambda: simulator.faults.happened(number) > 0)
     await service.apply(config_on(simulator.url, {"concurrency": 1}, refresh=refresh))
     await eventually(lambda: "mms_tables" not in served(service).samples)
-    assert served(service).value("mms_up") == 1, "the refresh goes on"
+    assert served(service).value("mms_up") == 1, "the refresh still runs"
     simulator.faults.clear()
 
 
 async def test_an_unchanged_account_keeps_its_connections(service: Service) -> None:
     callers: list[int] = []
 
-    async def answer(request: web.Request) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         assert request.transport is not None
         callers.append(request.transport.get_extra_info("peername")[1])
         return web.json_response({"data": {"total": 0, "objectList": []}})
 
     app = web.Application()
-    app.router.add_get("/api/v1/mms/datasources", answer)
+    app.router.add_get("/api/v1/mms/datasources", respond)
     async with TestServer(app) as server:
         config = config_on(str(server.make_url("")).rstrip("/"), refresh={"interval": "1s"})
         await service.apply(config)
@@ -187,11 +185,11 @@ async def test_an_unchanged_account_keeps_its_connections(service: Service) -> N
         await service.apply(config)
         await eventually(lambda: len(callers) == 2)
         await service.close()
-    assert callers[0] == callers[1], "the port of one and the same connection"
+    assert callers[0] == callers[1], "the same client port"
 
 
-async def test_an_unchanged_account_keeps_its_limit(service: Service, simulator: Simulator) -> None:
-    """Who starts anew would send a request at once, and before the account that is added."""
+async def test_an_unchanged_account_keeps_its_rate_limit(service: Service, simulator: Simulator) -> None:
+    # With a new rate limiter, the account would send a request at once.
     slow = account_on(simulator.url, "slow", rate_limit=0.01)
     async with Simulator(simulator.world, identities=[IDENTITY]) as another:
         await service.apply(config_from({"accounts": [slow]}))
@@ -203,8 +201,8 @@ async def test_an_unchanged_account_keeps_its_limit(service: Service, simulator:
 
 
 @pytest.mark.parametrize("concurrency", [8, 1], ids=["unchanged", "changed"])
-async def test_an_account_keeps_its_pace(service: Service, simulator: Simulator, concurrency: int) -> None:
-    """A wait that MMS asked for is no less due because somebody reloads."""
+async def test_an_account_keeps_its_backoff(service: Service, simulator: Simulator, concurrency: int) -> None:
+    # A reload must not shorten a Retry-After of MMS.
     simulator.faults.add(Fault(kind="throttle", retry_after_ms=600_000, times=1))
     refresh = {"interval": "1s"}
     await service.apply(config_on(simulator.url, {"concurrency": 8}, refresh=refresh))
@@ -216,4 +214,4 @@ async def test_an_account_keeps_its_pace(service: Service, simulator: Simulator,
     before = refreshed_at()
     await service.apply(config_on(simulator.url, {"concurrency": concurrency}, refresh=refresh))
     await eventually(lambda: refreshed_at() != before)
-    assert simulator.calls.total() == 1, "it was refreshed, and nothing was sent"
+    assert simulator.calls.total() == 1, "a refresh ran without a request"

@@ -1,4 +1,4 @@
-"""The report: exactly what the snapshot says, bounded in every dimension, as its schema documents."""
+"""The report has the values of the snapshot, within its limits and schema."""
 
 import gc
 import json
@@ -40,7 +40,7 @@ from tests.harness import eventually
 from tests.programs import ROOT
 
 SCHEMA = json.loads((ROOT / "docs" / "status.schema.json").read_text(encoding="utf-8"))
-TROUBLE = RefreshError("timeout", "hive-a (7)", "no answer within 10 s", "check the network path")
+ERROR = RefreshError("timeout", "hive-a (7)", "no answer within 10 s", "check the network path")
 LONG = "x" * 10_000
 
 
@@ -53,23 +53,23 @@ def report_on(held: Snapshot, load: Load = LOADED) -> StatusReport:
 
 
 def each_of(service: Service) -> dict[int, SourceStatus]:
-    """Return the data sources as a service would tell them now, by id."""
+    """Return the data sources of the current report by ID."""
     return {source.id: source for source in build_report(service.status_input()).sources}
 
 
 def named_of(source: SourceStatus) -> int | None:
-    """Return how many partitions of a source are known to have failed, and listed; None where that is not known."""
+    """Return the total and the listed failed partitions of a source; None if unknown."""
     return source.failed_partitions.total if source.failed_partitions else None
 
 
 def account_of(*sources: SourceSnapshot, troubles: tuple[RefreshError, ...] = ()) -> Snapshot:
-    """Return one account with these data sources, and its listing in these troubles."""
+    """Return an account with data sources and errors of its listing."""
     listing = CollectorSnapshot("account", "datasources", not troubles, 0.5, 1.7e9, troubles, len(troubles))
     return Snapshot((AccountSnapshot("account", up=not troubles, collectors=(listing,), sources=sources),))
 
 
 def with_failures(number: int, count: int) -> SourceSnapshot:
-    """Return a data source of which so many tables and partitions are known to have failed."""
+    """Return a data source with failed tables and partitions."""
     made = source(number)
     failed = tuple(FailedUnit("db", f"t{index}", None, "p", "s", f"t{index}") for index in range(count))
     return msgspec.structs.replace(
@@ -78,56 +78,58 @@ def with_failures(number: int, count: int) -> SourceSnapshot:
 
 
 def titles(report: StatusReport) -> list[str]:
-    """Return what needs attention, without its severity."""
+    """Return the titles and messages of the attention items."""
     return [item.title for item in report.attention]
 
 
-async def answer(http: ClientSession) -> Any:  # noqa: ANN401 - JSON
-    """Return what /api/v1/status says, which is as its schema documents."""
+async def status_of(http: ClientSession) -> Any:  # noqa: ANN401 - JSON
+    """Return the response of /api/v1/status, validated by its schema."""
     async with http.get("/api/v1/status", headers={"accept-encoding": "identity"}) as response:
         assert response.status == 200
-        said = await response.json()
-    jsonschema.validate(said, SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
-    return said
+        report = await response.json()
+    jsonschema.validate(report, SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+    return report
 
 
-async def test_every_source_is_told_as_mms_has_it(http: ClientSession, simulator: Simulator) -> None:
-    said = {each["id"]: each for each in (await answer(http))["sources"]}
+async def test_every_source_has_the_values_of_mms(http: ClientSession, simulator: Simulator) -> None:
+    report = {each["id"]: each for each in (await status_of(http))["sources"]}
     rows = simulator.world.truth().data_sources()
-    assert set(said) == set(rows)
+    assert set(report) == set(rows)
     for source_id, row in rows.items():
-        each = said[source_id]
+        each = report[source_id]
         assert (each["name"], each["status"], each["agent_online"]) == (row.name, row.status, row.agent_is_online)
         assert (each["tables"]["done"], each["tables"]["failed"]) == (row.tables_done_num, row.tables_failed_num)
         assert (each["partitions"]["inventory"], each["databases"]) == (row.partition_num, row.db_num)
 
 
-async def test_exactly_what_failed_is_named(service: Service, http: ClientSession, simulator: Simulator) -> None:
+async def test_exactly_the_failed_objects_are_listed(
+    service: Service, http: ClientSession, simulator: Simulator
+) -> None:
     source_id = simulator.world.source_ids()[0]
     apply_event(simulator.world, events.Fail(source_id=source_id, table_ids=(1, 2)))
     await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
     row = simulator.world.truth().data_source(source_id)
     await eventually(lambda: each_of(service)[source_id].tables.failed == row.tables_failed_num != 0)
     await eventually(lambda: named_of(each_of(service)[source_id]) == row.partitions_failed_num)
-    said = next(each for each in (await answer(http))["sources"] if each["id"] == source_id)
+    report = next(each for each in (await status_of(http))["sources"] if each["id"] == source_id)
     truth = simulator.world.truth()
     for kind, objects in (("table", truth.tables(source_id)), ("partition", truth.partitions(source_id))):
         failed = [each for each in objects if each.status == "FAILED"]
-        named = said[f"failed_{kind}s"]
+        named = report[f"failed_{kind}s"]
         assert named["total"] == len(failed)
         assert named["omitted"] == len(failed) - len(named["named"])
-    assert said["failed_partitions"]["total"] > 0
+    assert report["failed_partitions"]["total"] > 0
 
 
-async def test_the_same_jobs_run_as_in_mms(http: ClientSession, simulator: Simulator) -> None:
-    for each in (await answer(http))["sources"]:
+async def test_the_same_jobs_are_unfinished_as_in_mms(http: ClientSession, simulator: Simulator) -> None:
+    for each in (await status_of(http))["sources"]:
         jobs = [job for job in simulator.world.truth().jobs(each["id"]) if job.status != "DONE"]
         assert {job["id"]: (job["status"], job["tasks_done"]) for job in each["jobs"]["listed"]} == {
             job.id: (job.status, job.task_done) for job in jobs
         }
 
 
-async def test_asking_for_the_status_asks_nothing_of_mms(http: ClientSession, simulator: Simulator) -> None:
+async def test_a_status_request_makes_no_call_to_mms(http: ClientSession, simulator: Simulator) -> None:
     before = simulator.calls.total()
     for path in ("/", "/api/v1/status") * 5:
         async with http.get(path) as response:
@@ -135,22 +137,20 @@ async def test_asking_for_the_status_asks_nothing_of_mms(http: ClientSession, si
     assert simulator.calls.total() == before
 
 
-async def test_what_went_wrong_is_told_with_what_to_do(
-    simulator: Simulator, service: Service, http: ClientSession
-) -> None:
+async def test_an_error_has_its_next_step(simulator: Simulator, service: Service, http: ClientSession) -> None:
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsDataSources"))
     await service.apply(config_on(simulator.url, refresh={"interval": "30s"}))
     await eventually(lambda: not build_report(service.status_input()).accounts[0].up)
-    said = await answer(http)
-    assert not said["accounts"][0]["up"]
-    (trouble,) = said["accounts"][0]["collectors"][0]["troubles"]
+    report = await status_of(http)
+    assert not report["accounts"][0]["up"]
+    (trouble,) = report["accounts"][0]["collectors"][0]["troubles"]
     assert trouble["reason"] == "permission"
-    item = said["attention"][0]
+    item = report["attention"][0]
     assert (item["severity"], item["hint"]) == ("critical", trouble["hint"])
     assert item["runbook"].endswith("/MmsPermissionRefused.md")
 
 
-async def test_an_account_that_is_not_read_yet_is_awaited(simulator: Simulator) -> None:
+async def test_an_account_without_a_refresh_is_awaited(simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="hang"))
     waiting = Service(Telemetry())
     await waiting.apply(config_on(simulator.url))
@@ -160,18 +160,18 @@ async def test_an_account_that_is_not_read_yet_is_awaited(simulator: Simulator) 
     assert (report.published_at, report.accounts) == (None, ())
 
 
-def test_the_answer_is_what_its_schema_says_also_when_it_is_full() -> None:
+def test_a_report_at_its_limits_matches_the_schema() -> None:
     name = SourceName("account", 1, "s")
     table = TableStats(name, 1, "db", "t", "NEW", 1, 2, 3, 6, 10, 20, 1.7e9)
     partition = PartitionStats(name, 2, "db", "t", "ds=1", "DONE", 1, 1, 1.7e9)
-    full = account_of(with_failures(1, 3), msgspec.structs.replace(source(2), figures=None), troubles=(TROUBLE,))
+    full = account_of(with_failures(1, 3), msgspec.structs.replace(source(2), figures=None), troubles=(ERROR,))
     watching = replace(full.accounts[0], tables=(table,), partitions=(partition,))
-    said = msgspec.json.decode(msgspec.json.encode(report_on(Snapshot((watching,)))))
-    jsonschema.validate(said, SCHEMA)
-    assert len(said["watched_tables"]) == len(said["watched_partitions"]) == 1
+    report = msgspec.json.decode(msgspec.json.encode(report_on(Snapshot((watching,)))))
+    jsonschema.validate(report, SCHEMA)
+    assert len(report["watched_tables"]) == len(report["watched_partitions"]) == 1
 
 
-def test_every_field_of_the_schema_is_documented_or_says_it_by_its_name() -> None:
+def test_every_field_of_the_schema_is_documented() -> None:
     plain = {
         field
         for each in SCHEMA["$defs"].values()
@@ -182,7 +182,7 @@ def test_every_field_of_the_schema_is_documented_or_says_it_by_its_name() -> Non
     assert all(each["description"] for each in SCHEMA["$defs"].values())
 
 
-def test_what_is_too_old_to_show_is_said_to_be_so_and_nothing_is_made_up() -> None:
+def test_stale_values_are_null_and_marked_as_stale() -> None:
     report = report_on(account_of(msgspec.structs.replace(source(1), figures=None, jobs=None)))
     (stale,) = report.sources
     assert stale.stale
@@ -190,35 +190,35 @@ def test_what_is_too_old_to_show_is_said_to_be_so_and_nothing_is_made_up() -> No
     assert "Values are stale" in titles(report)
 
 
-def test_of_too_many_sources_those_that_need_attention_stay() -> None:
-    calm = snapshot(status.USUAL.sources).accounts[0].sources
+def test_sources_that_need_attention_take_precedence() -> None:
+    calm = snapshot(status.DEFAULT_LIMITS.sources).accounts[0].sources
     calm = tuple(quiet(each) for each in calm)
     report = report_on(account_of(*calm, msgspec.structs.replace(source(99_999), refreshed=False)))
-    assert (len(report.sources), report.sources_omitted) == (status.USUAL.sources, 1)
+    assert (len(report.sources), report.sources_omitted) == (status.DEFAULT_LIMITS.sources, 1)
     assert report.sources[-1].id == source(99_999).name.source_id
-    assert report.summary.sources == status.USUAL.sources + 1
+    assert report.summary.sources == status.DEFAULT_LIMITS.sources + 1
 
 
 def quiet(each: SourceSnapshot) -> SourceSnapshot:
-    """Return a data source in which nothing failed."""
+    """Return a data source without failures."""
     assert each.figures is not None
     row = msgspec.structs.replace(each.figures.row, tables_failed_num=0, partitions_failed_num=0)
     return msgspec.structs.replace(each, figures=msgspec.structs.replace(each.figures, row=row), jobs=None)
 
 
 @pytest.mark.parametrize("sources", [1, 10, 1000])
-def test_jobs_and_failures_are_bounded_and_the_rest_is_counted(sources: int) -> None:
+def test_jobs_and_failures_are_limited_and_omitted_ones_counted(sources: int) -> None:
     report = report_on(account_of(*(with_failures(number, 100) for number in range(sources))))
     jobs = [each.jobs for each in report.sources if each.jobs is not None]
     failed = [each.failed_tables for each in report.sources if each.failed_tables is not None]
-    assert sum(len(each.listed) for each in jobs) <= max(status.USUAL.jobs, sources)
-    assert sum(len(each.named) for each in failed) <= max(status.USUAL.failures, sources)
+    assert sum(len(each.listed) for each in jobs) <= max(status.DEFAULT_LIMITS.jobs, sources)
+    assert sum(len(each.named) for each in failed) <= max(status.DEFAULT_LIMITS.failures, sources)
     assert all(len(each.listed) + each.omitted == 8 for each in jobs), "seven run and one failed"
-    assert all(1 <= len(each.named) <= status.USUAL.of_source for each in failed)
+    assert all(1 <= len(each.named) <= status.DEFAULT_LIMITS.of_source for each in failed)
     assert all(len(each.named) + each.omitted == 100 for each in failed)
 
 
-def test_a_text_of_any_length_is_cut() -> None:
+def test_a_long_text_is_truncated() -> None:
     name = SourceName("account", 1, LONG)
     made = source(1)
     assert made.figures is not None
@@ -226,37 +226,37 @@ def test_a_text_of_any_length_is_cut() -> None:
     report = report_on(
         account_of(
             msgspec.structs.replace(made, name=name, figures=msgspec.structs.replace(made.figures, name=name, row=row)),
-            troubles=(replace(TROUBLE, about=LONG, message=LONG),),
+            troubles=(replace(ERROR, about=LONG, message=LONG),),
         ),
         Load(1.7e9, problems=(LONG,)),
     )
     assert len(msgspec.json.encode(report)) < 20_000
 
 
-def test_its_records_are_no_work_for_the_garbage_collector_which_holds_the_loop() -> None:
-    report = report_on(account_of(*(with_failures(number, 1) for number in range(3)), troubles=(TROUBLE,)))
+def test_report_records_are_not_tracked_by_the_garbage_collector() -> None:
+    report = report_on(account_of(*(with_failures(number, 1) for number in range(3)), troubles=(ERROR,)))
     source_, job = report.sources[0], report.sources[0].jobs
     records = (report, report.summary, report.accounts[0], source_, source_.tables, job, *report.attention)
     assert not any(map(gc.is_tracked, records))
 
 
-def test_a_reload_that_failed_is_told_with_its_reasons() -> None:
+def test_a_failed_reload_is_reported_with_its_reasons() -> None:
     report = report_on(account_of(), Load(1.7e9, problems=("accounts[0].region: is required",)))
     assert not report.configuration.last_load_successful
     assert report.configuration.problems == ("accounts[0].region: is required",)
     assert report.attention[0].concerned[0].name == "accounts[0].region: is required"
 
 
-def test_a_shard_says_that_it_is_one() -> None:
-    whole = StatusInput(account_of(source(1)), 1, 1.75e9, 1.7e9, LOADED, ())
-    assert build_report(whole).shard is None
-    report = build_report(replace(whole, shard=Shard(1, 3)))
+def test_a_shard_reports_its_index() -> None:
+    status_input = StatusInput(account_of(source(1)), 1, 1.75e9, 1.7e9, LOADED, ())
+    assert build_report(status_input).shard is None
+    report = build_report(replace(status_input, shard=Shard(1, 3)))
     assert report.shard is not None
     assert (report.shard.index, report.shard.total) == (1, 3)
     assert b"Shard 1 of 3" in page(report, "/metrics")
 
 
-def test_an_agent_that_is_offline_matters_while_work_is_left() -> None:
+def test_an_offline_agent_needs_attention_while_work_remains() -> None:
     made = source(1)
     assert made.figures is not None
     offline = msgspec.structs.replace(made.figures.row, agent_is_online=False)
@@ -280,8 +280,8 @@ def test_an_agent_that_is_offline_matters_while_work_is_left() -> None:
         assert report.summary.agents_offline == 1
 
 
-def test_the_most_is_named_first_and_the_critical_above_all() -> None:
-    report = report_on(account_of(*map(source, range(8)), troubles=(TROUBLE,)))
+def test_critical_items_come_first_and_objects_with_the_highest_count() -> None:
+    report = report_on(account_of(*map(source, range(8)), troubles=(ERROR,)))
     assert [item.severity for item in report.attention] == sorted(item.severity for item in report.attention)
     failed = next(item for item in report.attention if item.title == "Partitions failed")
     assert (len(failed.concerned), failed.omitted) == (5, 3)

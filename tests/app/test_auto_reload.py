@@ -1,4 +1,4 @@
-"""Following goes on, whatever becomes of the file: what is wrong is seen, and what is mended is loaded."""
+"""Auto-reload continues after every kind of invalid file, reports it and loads the fixed one."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -14,20 +14,20 @@ from exporter.config.file_changes import FileStamps, config_files, stamps_of
 from exporter.config.loading import Config, load
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator
+from tests.app.test_reloading import CHECK_SECONDS, is_successful
 from tests.harness import eventually
 from tests.processes import write_config
-from tests.web.test_reloading import LOOK, is_successful
 
 
 @asynccontextmanager
-async def followed(load_config: Callable[[], Config], look: Callable[[], FileStamps]) -> AsyncIterator[Service]:
-    """Provide a service whose configuration is followed."""
+async def watched(load_config: Callable[[], Config], read_stamps: Callable[[], FileStamps]) -> AsyncIterator[Service]:
+    """Provide a service with auto-reload."""
     service = Service(Telemetry(with_process=False))
-    reloader = Reloader(load_config, service, look)
+    reloader = Reloader(load_config, service, read_stamps)
     try:
         await reloader.start(reloader.load())
         await eventually(lambda: service.is_ready)
-        reloader.follow(LOOK)
+        reloader.watch_files(CHECK_SECONDS)
         yield service
     finally:
         await reloader.close()
@@ -35,40 +35,40 @@ async def followed(load_config: Callable[[], Config], look: Callable[[], FileSta
 
 
 def loop_links(file: Path) -> None:
-    """Have a link lead to itself."""
+    """Replace the file by a link to itself."""
     file.unlink()
     file.symlink_to(file.name)
 
 
 def put_folder(file: Path) -> None:
-    """Have a folder in the place of the file."""
+    """Replace the file by a folder."""
     file.unlink()
     file.mkdir()
 
 
-def take_folder_away(file: Path) -> None:
-    """Have the file's folder be gone."""
-    file.parent.rename(file.parent.with_name("gone"))
+def rename_folder(file: Path) -> None:
+    """Rename the folder of the file."""
+    file.parent.rename(file.parent.with_name("renamed"))
 
 
-def forbid(file: Path) -> None:
-    """Have nobody be allowed to read the file."""
+def remove_permissions(file: Path) -> None:
+    """Remove all permissions of the file."""
     file.chmod(0)
 
 
 CAUSES: dict[str, Callable[[Path], object]] = {
     "folder": put_folder,
-    "folder gone": take_folder_away,
+    "folder renamed": rename_folder,
     "loop of links": loop_links,
-    "no permission": forbid,
+    "no permission": remove_permissions,
     "no text": lambda file: file.write_bytes(b"\xff\xfe\x00"),
     "a tag without its value": lambda file: file.write_text("accounts: !!bool maybe", encoding="utf-8"),
     "a list in itself": lambda file: file.write_text("accounts: &accounts [*accounts]", encoding="utf-8"),
 }
 
 
-def mend(folder: Path, url: str) -> Path:
-    """Put a new folder with a configuration where there was one or none."""
+def restore(folder: Path, url: str) -> Path:
+    """Create the folder again, with a valid configuration."""
     if folder.exists():
         folder.rename(folder.with_name("bad"))
     folder.mkdir()
@@ -79,26 +79,31 @@ MAY_READ_ALL = pytest.mark.skipif(os.geteuid() == 0, reason="root may read every
 
 
 @pytest.mark.parametrize(
-    "spoil",
-    [pytest.param(spoil, id=name, marks=MAY_READ_ALL if spoil is forbid else ()) for name, spoil in CAUSES.items()],
+    "break_file",
+    [
+        pytest.param(break_file, id=name, marks=MAY_READ_ALL if break_file is remove_permissions else ())
+        for name, break_file in CAUSES.items()
+    ],
 )
-async def test_it_goes_on_behind_a_file_that_cannot_be_read(
-    spoil: Callable[[Path], object], simulator: Simulator, tmp_path: Path
+async def test_auto_reload_continues_after_an_unreadable_file(
+    break_file: Callable[[Path], object], simulator: Simulator, tmp_path: Path
 ) -> None:
-    file = mend(tmp_path / "mounted", simulator.url)
+    file = restore(tmp_path / "mounted", simulator.url)
     file.write_text(file.read_text(encoding="utf-8") + "# first\n", encoding="utf-8")
-    async with followed(lambda: load(file), lambda: stamps_of(config_files(file))) as service:
-        spoil(file)
+    async with watched(lambda: load(file), lambda: stamps_of(config_files(file))) as service:
+        break_file(file)
         await eventually(lambda: not is_successful(service))
-        assert service.publisher.accounts_shown == {"test"}
-        mend(file.parent, simulator.url)
+        assert [each.account for each in service.publisher.publication.snapshot.accounts] == ["test"]
+        restore(file.parent, simulator.url)
         await eventually(lambda: is_successful(service))
 
 
-async def test_it_goes_on_behind_what_nobody_foresaw_in_the_content(simulator: Simulator, tmp_path: Path) -> None:
-    """Who looks at it here reads ASCII, and foresees nothing else."""
+async def test_auto_reload_continues_after_an_unexpected_error_in_the_check(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    # The stamps are read as ASCII, which raises an unexpected error.
     file = write_config(tmp_path, simulator.url)
-    async with followed(lambda: load(file), lambda: {file: (hash(file.read_text("ascii")),)}) as service:
+    async with watched(lambda: load(file), lambda: {file: (hash(file.read_text("ascii")),)}) as service:
         loaded_at = service.status_input().load.at or 0.0
         with capture_logs() as logs:
             write_config(tmp_path, simulator.url, "# é\n")
@@ -111,15 +116,17 @@ async def test_it_goes_on_behind_what_nobody_foresaw_in_the_content(simulator: S
         await eventually(lambda: (service.status_input().load.at or 0.0) > loaded_at)
 
 
-async def test_it_goes_on_behind_what_nobody_foresaw_in_the_configuration(simulator: Simulator, tmp_path: Path) -> None:
-    """Who loads it here takes ASCII, and foresees nothing else."""
+async def test_auto_reload_continues_after_an_unexpected_error_in_the_load(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    # The file is loaded as ASCII, which raises an unexpected error.
     file = write_config(tmp_path, simulator.url)
 
     def load_ascii() -> Config:
         file.read_text("ascii")
         return load(file)
 
-    async with followed(load_ascii, lambda: stamps_of(config_files(file))) as service:
+    async with watched(load_ascii, lambda: stamps_of(config_files(file))) as service:
         write_config(tmp_path, simulator.url, "# é\n")
         await eventually(lambda: not is_successful(service))
         assert "unexpected" in service.status_input().load.problems[0]

@@ -1,4 +1,4 @@
-"""A thousand reloads while scrapes and refreshes go on: nothing is lost, nothing is left over."""
+"""1,000 reloads during scrapes and refreshes lose no series and leak nothing."""
 
 import asyncio
 import gc
@@ -29,23 +29,23 @@ from tests.web.http_fixture import running_server
 
 SCRAPERS = 3
 SOURCES = 6
-STAYING = ("steady", "changing")
-"""The accounts that are in every file; the second one's settings change."""
-REST = 0.02
-"""Seconds of a scraper between two scrapes, and between two looks at the content of the file."""
+PERMANENT = ("steady", "changing")
+"""Accounts in every file; the settings of the second one change."""
+PAUSE_SECONDS = 0.02
+"""Pause of a scraper between two scrapes, and interval of file checks."""
 
 
 WATCHED = (b"mms_table_", b"mms_partition_")
-"""What the series of watched things begin with, which come and go."""
+"""Prefixes of series of watched objects, which appear and disappear."""
 PHASE = 50
-"""So many files have the same sections, so that the steady account is refreshed while others come and go."""
+"""Files with the same sections, so that the steady account is refreshed while others change."""
 REFRESH = {"interval": "1s"}
-LATENCY = 0.01
-"""Seconds that MMS takes to answer, so that a refresh goes on over several reloads."""
+LATENCY_SECONDS = 0.01
+"""Latency of MMS, so that a refresh lasts several reloads."""
 
 
 def sections(simulator: Simulator) -> Iterator[dict[str, Any]]:
-    """Yield sections for ever that have all read anew, and that no series but those of watched things depends on."""
+    """Yield sections endlessly; each change restarts all accounts and changes only series of watched objects."""
     others = {
         "jobs": {"max_series_per_source": 300, "idle_interval": "1s"},
         "failures": {"max_per_source": 60},
@@ -56,7 +56,7 @@ def sections(simulator: Simulator) -> Iterator[dict[str, Any]]:
 
 
 def configurations(simulator: Simulator) -> Iterator[str]:
-    """Yield files for ever: the same again, changed accounts, one more, one less, other sections, and bad ones."""
+    """Yield files endlessly: unchanged, changed, added and removed accounts, other sections, invalid files."""
     url = simulator.url
     steady = account_on(url, "steady")
     hidden = simulator.world.truth().data_source(hidden_source(simulator)).name
@@ -66,7 +66,7 @@ def configurations(simulator: Simulator) -> Iterator[str]:
         cases: tuple[dict[str, Any], ...] = (
             {"accounts": [steady, changing]},
             {"accounts": [steady, changing]},
-            {"accounts": [steady, changing, account_on(url, f"guest{number % 3}")]},
+            {"accounts": [steady, changing, account_on(url, f"temporary{number % 3}")]},
             {"accounts": [changing, steady]},
             {"accounts": [steady, changing], "nonsense": 1},
             {"accounts": []},
@@ -75,7 +75,7 @@ def configurations(simulator: Simulator) -> Iterator[str]:
 
 
 def hidden_source(simulator: Simulator) -> int:
-    """Return the data source that some files exclude from the changing account, and that some watch tables of."""
+    """Return the data source that some files exclude from the changing account, and others watch."""
     return simulator.world.source_ids()[0]
 
 
@@ -84,46 +84,46 @@ def descriptors() -> int:
 
 
 def series_of(page: bytes, account: str) -> set[bytes]:
-    """Return the series that are shown of what was read of an account, without watched things."""
+    """Return the series of an account, without watched objects."""
     mark = f'{{account="{account}",source_id='.encode()
     lines = (line for line in page.splitlines() if mark in line and not line.startswith(WATCHED))
     return {line.rpartition(b" ")[0] for line in lines}
 
 
 def failed_in(page: bytes, account: str) -> list[bytes]:
-    """Return the samples that say of an account that something of it could not be read."""
+    """Return the samples that report a failed read of an account."""
     marks = [f'mms_{kind}refresh_success{{account="{account}",'.encode() for kind in ("", "datasource_")]
     return [line for line in page.splitlines() if line.startswith(tuple(marks)) and not line.endswith(b" 1")]
 
 
 class Scraper:
-    """Scrapes without a rest, and checks that each page is whole: all that was there at the start, of both accounts.
+    """Scrapes and checks that each page has all series of both permanent accounts.
 
-    The hidden source of the changing account may be there, in part while it is read.
+    The hidden source of the changing account may be missing or partial.
     """
 
     def __init__(self, session: ClientSession, first: bytes, hidden_source: int) -> None:
         self._session = session
-        self._most = {account: series_of(first, account) for account in STAYING}
+        self._allowed = {account: series_of(first, account) for account in PERMANENT}
         hidden = f'{{account="changing",source_id="{hidden_source}"'.encode()
-        self._least = {key: {each for each in found if hidden not in each} for key, found in self._most.items()}
+        self._required = {key: {each for each in found if hidden not in each} for key, found in self._allowed.items()}
         self.scrapes = 0
 
     async def run(self) -> None:
         while True:
             async with self._session.get("/metrics") as response:
-                page = await response.read()  # fails where it is shorter than its head says
+                page = await response.read()  # fails if it is shorter than Content-Length
             assert response.status == 200
-            for account in STAYING:
+            for account in PERMANENT:
                 assert f'\nmms_up{{account="{account}"}} 1\n'.encode() in page
-                assert self._least[account] <= series_of(page, account) <= self._most[account]
+                assert self._required[account] <= series_of(page, account) <= self._allowed[account]
                 assert failed_in(page, account) == []
             self.scrapes += 1
-            await asyncio.sleep(REST)
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 class Writer:
-    """Puts one configuration after another in the place of a file, and has it loaded."""
+    """Writes one configuration after another and reloads."""
 
     def __init__(self, session: ClientSession, file: Path, texts: Iterable[str]) -> None:
         self._session = session
@@ -133,20 +133,20 @@ class Writer:
 
     async def run(self) -> None:
         for text in self._texts:
-            put(self._file, text)
+            replace(self._file, text)
             async with self._session.post("/-/reload") as response:
                 self.statuses[response.status] += 1
 
 
-def put(file: Path, text: str) -> None:
-    """Replace a file as a whole."""
+def replace(file: Path, text: str) -> None:
+    """Replace a file atomically."""
     other = file.with_suffix(".new")
     other.write_text(text, encoding="utf-8")
     other.replace(file)
 
 
 async def settled(count: Callable[[], int], expected: int) -> None:
-    """Wait until something that is still being cleaned away is as many as it was."""
+    """Wait until the cleanup has reached the expected count."""
     gc.collect()
     await eventually(lambda: count() <= expected)
 
@@ -156,13 +156,13 @@ async def settled(count: Callable[[], int], expected: int) -> None:
 async def test_reloads_lose_nothing_and_leak_nothing(simulator: Simulator, tmp_path: Path, reloads: int) -> None:
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
     file, texts = tmp_path / "config.yaml", configurations(simulator)
-    put(file, next(texts))
-    simulator.faults.add(Fault(kind="latency", seconds=LATENCY))
+    replace(file, next(texts))
+    simulator.faults.add(Fault(kind="latency", seconds=LATENCY_SECONDS))
     before = len(asyncio.all_tasks()), threading.active_count(), descriptors()
     service = Service(Telemetry(with_process=False))
     reloader = Reloader(lambda: load(file), service, lambda: stamps_of(config_files(file)))
     await reloader.start(reloader.load())
-    reloader.follow(REST)
+    reloader.watch_files(PAUSE_SECONDS)
     await eventually(lambda: service.is_ready)
     first = service.publisher.body("text", gzip=False)
     async with (
@@ -173,8 +173,8 @@ async def test_reloads_lose_nothing_and_leak_nothing(simulator: Simulator, tmp_p
         scraping = [asyncio.create_task(scraper.run()) for scraper in scrapers]
         writer = Writer(session, file, itertools.islice(texts, reloads))
         await writer.run()
-        last = [account_on(simulator.url, name) for name in (*STAYING, "last")]
-        put(file, yaml.safe_dump({"accounts": last, "refresh": REFRESH}))
+        last = [account_on(simulator.url, name) for name in (*PERMANENT, "last")]
+        replace(file, yaml.safe_dump({"accounts": last, "refresh": REFRESH}))
         await reloader.reload()
         await eventually(lambda: service.is_ready)
         for task in scraping:
@@ -184,7 +184,7 @@ async def test_reloads_lose_nothing_and_leak_nothing(simulator: Simulator, tmp_p
     await reloader.close()
     await service.close()
 
-    assert all(len(series_of(first, account)) > SOURCES * 10 for account in STAYING)
+    assert all(len(series_of(first, account)) > SOURCES * 10 for account in PERMANENT)
     assert all(isinstance(end, asyncio.CancelledError) for end in ends), ends
     assert writer.statuses.keys() == {200, 400}
     assert writer.statuses.total() == reloads
@@ -193,7 +193,7 @@ async def test_reloads_lose_nothing_and_leak_nothing(simulator: Simulator, tmp_p
     assert len(served.by("mms_datasource_info", "source_id", account="last")) == SOURCES
     assert (served.value("mms_api_requests_total", account="steady", operation=LISTING) or 0) > reloads / PHASE
     skipped = served.by("mms_refresh_skipped_total", "account")
-    assert set(skipped) == {*STAYING, "last"}, "guests left with all they had"
+    assert set(skipped) == {*PERMANENT, "last"}, "temporary accounts left no series"
     assert served.value("mms_exporter_config_last_reload_successful") == 1
     await settled(lambda: len(asyncio.all_tasks()), before[0])
     await settled(threading.active_count, before[1])

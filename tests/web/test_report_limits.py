@@ -1,4 +1,4 @@
-"""The page and the JSON have at most 8 MB, whatever names hold; what is left out is counted."""
+"""The page and the JSON have at most 8 MB with any names; omitted rows are counted."""
 
 import re
 from functools import partial
@@ -22,9 +22,9 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
     TableStats,
 )
-from exporter.web.document_cache import MAX_BYTES, Document
+from exporter.web.document_cache import MAX_BYTES, CachedDocument
 from exporter.web.status.page import page
-from exporter.web.status.status_report import USUAL, Load, StatusInput
+from exporter.web.status.status_report import DEFAULT_LIMITS, Load, StatusInput
 from exporter.web.status.status_schema import StatusReport
 
 HOSTILE = {
@@ -62,43 +62,43 @@ def named(number: int, name: str) -> SourceSnapshot:
 
 
 def full(name: str) -> AccountSnapshot:
-    """Return as much as is ever shown, with every text `name`."""
+    """Return a report input at its limits, with every text `name`."""
     own = SourceName("account", 1, name)
     tables = tuple(TableStats(own, each, name, name, name, 1, 2, 3, 6, 10, 20, 1.7e9) for each in range(500))
     partitions = tuple(PartitionStats(own, each, name, name, name, name, 1, 1, 1.7e9) for each in range(500))
     troubles = tuple(RefreshError(f"r{each % 100}", name, name, "wait") for each in range(1000))
     listing = CollectorSnapshot("account", "datasources", False, 0.5, 1.7e9, troubles, 1000)
-    sources = tuple(named(number, name) for number in range(USUAL.sources))
+    sources = tuple(named(number, name) for number in range(DEFAULT_LIMITS.sources))
     return AccountSnapshot("account", True, True, (listing,), sources, tables, partitions)
 
 
 async def made(account: AccountSnapshot) -> tuple[bytes, str]:
-    """Return the JSON and the page of one account, as they are served."""
+    """Return the served JSON and page of one account."""
     status_input = StatusInput(Snapshot((account,)), 1, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ())
-    json = await Document(lambda: status_input, msgspec.json.encode).current()
-    html = await Document(lambda: status_input, partial(page, telemetry_path="/metrics")).current()
+    json = await CachedDocument(lambda: status_input, msgspec.json.encode).current()
+    html = await CachedDocument(lambda: status_input, partial(page, telemetry_path="/metrics")).current()
     return json.plain, html.plain.decode()
 
 
 def keys_in(html: str) -> list[str]:
-    """Return the data sources that a page shows."""
+    """Return the row keys of the data sources on a page."""
     return re.findall(r'data-key="account/(\d+)"', html)
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
-async def test_two_thousand_hostile_sources_take_no_more_than_8_mb(name: str) -> None:
+async def test_2000_sources_with_hostile_names_fit_into_8_mb(name: str) -> None:
     json, html = await made(full(name))
     assert len(json) <= MAX_BYTES
     assert len(html.encode()) <= MAX_BYTES
     check_omitted(msgspec.json.decode(json, type=StatusReport))
     shown = len(keys_in(html))
-    assert 0 < shown < USUAL.sources
-    assert f"{USUAL.sources - shown:,} more data sources are not shown" in html
+    assert 0 < shown < DEFAULT_LIMITS.sources
+    assert f"{DEFAULT_LIMITS.sources - shown:,} more data sources are not shown" in html
 
 
 def check_omitted(report: StatusReport) -> None:
-    """Check that there is some of every kind, and that the rest is counted."""
-    assert 0 < len(report.sources) == USUAL.sources - report.sources_omitted < USUAL.sources
+    """Assert that each list has rows and counts the omitted ones."""
+    assert 0 < len(report.sources) == DEFAULT_LIMITS.sources - report.sources_omitted < DEFAULT_LIMITS.sources
     assert all(each.jobs and each.jobs.listed for each in report.sources)
     for each in report.sources:
         assert each.jobs is not None
@@ -113,46 +113,44 @@ def check_omitted(report: StatusReport) -> None:
     assert 0 < len(collector.troubles) == 1000 - collector.troubles_omitted
 
 
-async def test_a_name_that_takes_five_times_as_many_bytes_on_the_page_is_bounded_there_too() -> None:
+async def test_a_name_that_is_five_times_larger_on_the_page_is_limited_there_too() -> None:
     json, html = await made(full("'" * 120))
     assert max(len(json), len(html.encode())) <= MAX_BYTES
 
 
-async def test_where_not_all_fit_what_needs_attention_stays() -> None:
+async def test_sources_that_need_attention_take_precedence_in_a_large_report() -> None:
     calm = [
         msgspec.structs.replace(quiet(named(number, HOSTILE["control"])), jobs=None)
-        for number in range(USUAL.sources - 1)
+        for number in range(DEFAULT_LIMITS.sources - 1)
     ]
-    last = msgspec.structs.replace(named(USUAL.sources, "z"), refreshed=False)
+    last = msgspec.structs.replace(named(DEFAULT_LIMITS.sources, "z"), refreshed=False)
     json, html = await made(AccountSnapshot("account", up=True, sources=(*calm, last)))
     report = msgspec.json.decode(json, type=StatusReport)
     assert report.sources_omitted
     assert report.sources[-1].name == "z"
-    assert str(USUAL.sources) in keys_in(html)
+    assert str(DEFAULT_LIMITS.sources) in keys_in(html)
 
 
 def quiet(each: SourceSnapshot) -> SourceSnapshot:
-    """Return a data source in which nothing failed."""
+    """Return a data source without failures."""
     assert each.figures is not None
     row = msgspec.structs.replace(each.figures.row, tables_failed_num=0, partitions_failed_num=0)
     return msgspec.structs.replace(each, figures=msgspec.structs.replace(each.figures, row=row), failures=None)
 
 
-async def test_two_thousand_sources_of_usual_names_are_all_there_in_both() -> None:
+async def test_2000_sources_with_usual_names_are_complete_in_page_and_json() -> None:
     account = AccountSnapshot("account", up=True, sources=tuple(named(n, "n" * 20) for n in range(2000)))
     json, html = await made(account)
-    assert len(keys_in(html)) == USUAL.sources
+    assert len(keys_in(html)) == DEFAULT_LIMITS.sources
     report = msgspec.json.decode(json, type=StatusReport)
-    assert sum(len(each.jobs.listed) for each in report.sources if each.jobs) == USUAL.sources
+    assert sum(len(each.jobs.listed) for each in report.sources if each.jobs) == DEFAULT_LIMITS.sources
 
 
 CUT = "y" * 119 + "…"
 
 
 @pytest.mark.parametrize(("length", "shown", "titles"), [(120, "y" * 120, 0), (300, CUT, 1), (513, CUT, 0)])
-async def test_a_long_name_is_cut_and_its_whole_stands_beside_it_where_that_is_short(
-    length: int, shown: str, titles: int
-) -> None:
+async def test_a_long_name_is_truncated_with_the_full_name_as_a_tooltip(length: int, shown: str, titles: int) -> None:
     _, html = await made(AccountSnapshot("account", up=True, sources=(named(1, "y" * length),)))
     (row,) = re.findall(r'data-key="account/1">.*?</bdi>', html, re.DOTALL)
     assert row.endswith(f">{shown}</bdi>")
