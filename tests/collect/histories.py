@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
 from exporter.clock import Clock
 from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import AccountSnapshot, FailedUnit, SourceSnapshot
+from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
 from exporter.mms.client_factory import create_client
 from exporter.mms.models import JOB_STATUSES, TASK_STATUSES, DataSource, Partition, Table
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
@@ -23,6 +24,13 @@ LISTS: Final = ("ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPa
 MOVED: Final[tuple[Kind, ...]] = ("shift",)
 KINDS: Final[tuple[Kind, ...]] = ("lost_row", "repeated_row", "page_cap", "error", "total", "meanwhile", *MOVED)
 CAPS: Final = (1, 2, 3, 5, 20, 100)
+LAGS: Final = {
+    "job_list_lag_seconds": 0.0,
+    "job_status_lag_seconds": 0.0,
+    "table_lag_seconds": 0.0,
+    "partition_lag_seconds": 0.0,
+}
+"""Options of the simulator without lag."""
 IDLE_SECONDS: Final = 600
 QUIET_REFRESHES: Final = 3
 _COUNTS: Final = tuple(name for name in DataSource.__struct_fields__ if name.endswith("_num"))
@@ -100,6 +108,10 @@ class History:
             special_sources=False,
             incidents=False,
         )
+        self.is_lagging = self.random.random() < 0.2
+        """Whether lists and statuses lag behind the world until the quiet refreshes."""
+        if self.is_lagging:
+            options = replace(options, **{name: draw((0.0, 30.0, 300.0)) for name in LAGS})
         simulator.world = World(options, clock=self.clock)
         simulator.faults.clear()
         simulator.page_size_caps = {operation: draw(CAPS) for operation in LISTS}
@@ -131,12 +143,22 @@ class History:
                 is_clean = await self._refresh(refresher)
                 self.simulator.faults.clear()
                 self.log.append(("clean", is_clean, sorted(set(self.observer.lost))))
+            if self.is_lagging:
+                self._end_lags()
             for _ in range(QUIET_REFRESHES):
                 # A wrong total stays in effect until the source is read again.
                 is_sure = self.wrong_total_at is None
                 self.clock.advance(self.random.choice((30, 60, 90)) if is_sure else IDLE_SECONDS + 1)
                 is_clean = await self._refresh(refresher)
             assert is_clean, "three refreshes without faults end every failure"
+
+    def _end_lags(self) -> None:
+        """Let responses show the present world, once names that were read from lagging lists have expired."""
+        self.simulator.world.options = replace(self.simulator.world.options, **LAGS)
+        self.is_lagging = False
+        self.clock.advance(MAX_LIST_AGE_SECONDS + 1)
+        for names in self.names.values():
+            names.invalidate()
 
     def _apply_events(self) -> None:
         """Fail some tables and partitions, and mend others."""
@@ -186,7 +208,7 @@ class History:
         is_clean = not self.observer.lost and all(each.success for each in snapshot.collectors)
         is_clean = is_clean and all(source.refreshed for source in snapshot.sources)
         is_moving = {"total", "meanwhile"} & {fault.kind for fault in self.simulator.faults.known().values()}
-        if not is_clean or is_moving:
+        if not is_clean or is_moving or self.is_lagging:
             self._note_unchecked(snapshot, before)
             return is_clean
         assert [source.name.source_id for source in snapshot.sources] == [SOURCE]

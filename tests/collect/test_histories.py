@@ -11,7 +11,7 @@ LONG = [pytest.param(range(first, first + 250), marks=pytest.mark.scale) for fir
 
 @pytest.mark.parametrize("seeds", [range(40), *LONG], ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
 async def test_a_successful_refresh_equals_the_simulated_world(seeds: range) -> None:
-    """Faults are lost, repeated and moved rows, wrong totals, smaller pages and errors."""
+    """Faults are lost, repeated and moved rows, wrong totals, smaller pages, errors and lags."""
     async with Simulator(World(WorldOptions(sources=0), clock=ManualClock()), identities=[IDENTITY]) as simulator:
         for seed in seeds:
             history = History(seed, simulator)
