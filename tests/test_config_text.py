@@ -34,12 +34,12 @@ CREDENTIALS = st.one_of(
     ),
     st.fixed_dictionaries(
         {"type": st.just("ram_role_arn"), "access_key_id": NAMES, "access_key_secret": SECRET, "role_arn": NAMES},
-        optional={"policy": TEXTS, "external_id": TEXTS, "sts_endpoint": HOSTS, "role_session_name": TEXTS},
+        optional={"policy": SECRET, "external_id": SECRET, "sts_endpoint": HOSTS, "role_session_name": TEXTS},
     ),
     st.fixed_dictionaries(
         {"type": st.just("ecs_ram_role")}, optional={"role_name": TEXTS, "disable_imds_v1": st.booleans()}
     ),
-    st.fixed_dictionaries({"type": st.just("oidc_role_arn")}, optional={"role_arn": TEXTS, "policy": TEXTS}),
+    st.fixed_dictionaries({"type": st.just("oidc_role_arn")}, optional={"role_arn": TEXTS, "policy": SECRET}),
     st.fixed_dictionaries({"type": st.just("credentials_uri")}, optional={"uri": SECRET}),
     st.fixed_dictionaries({"type": st.just("profile")}, optional={"profile_name": TEXTS}),
 )
