@@ -1,7 +1,7 @@
 """Random histories of a small simulated MMS with random faults, checked against its oracle."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -24,13 +24,6 @@ LISTS: Final = ("ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPa
 MOVED: Final[tuple[Kind, ...]] = ("shift",)
 KINDS: Final[tuple[Kind, ...]] = ("lost_row", "repeated_row", "page_cap", "error", "total", "meanwhile", *MOVED)
 CAPS: Final = (1, 2, 3, 5, 20, 100)
-LAGS: Final = {
-    "job_list_lag_seconds": 0.0,
-    "job_status_lag_seconds": 0.0,
-    "table_lag_seconds": 0.0,
-    "partition_lag_seconds": 0.0,
-}
-"""Options of the simulator without lag."""
 IDLE_SECONDS: Final = 600
 QUIET_REFRESHES: Final = 3
 _COUNTS: Final = tuple(name for name in DataSource.__struct_fields__ if name.endswith("_num"))
@@ -111,7 +104,7 @@ class History:
         self.is_lagging = self.random.random() < 0.2
         """Whether lists and statuses lag behind the world until the quiet refreshes."""
         if self.is_lagging:
-            options = replace(options, **{name: draw((0.0, 30.0, 300.0)) for name in LAGS})
+            options = with_lags(options, lambda: draw((0.0, 30.0, 300.0)))
         simulator.world = World(options, clock=self.clock)
         simulator.faults.clear()
         simulator.page_size_caps = {operation: draw(CAPS) for operation in LISTS}
@@ -154,7 +147,7 @@ class History:
 
     def _end_lags(self) -> None:
         """Let responses show the present world, once names that were read from lagging lists have expired."""
-        self.simulator.world.options = replace(self.simulator.world.options, **LAGS)
+        self.simulator.world.options = with_lags(self.simulator.world.options, lambda: 0.0)
         self.is_lagging = False
         self.clock.advance(MAX_LIST_AGE_SECONDS + 1)
         for names in self.names.values():
@@ -270,6 +263,17 @@ class History:
         assert {key for key, job in jobs.items() if job.status != "DONE"} <= found.keys()
         unfinished = [job for job in jobs.values() if job.status in ("INIT", "DOING")]
         assert shown.jobs.stopped == sum(1 for job in unfinished if job.stopped)
+
+
+def with_lags(options: WorldOptions, lag_seconds: Callable[[], float]) -> WorldOptions:
+    """Return options with a lag for each kind of list."""
+    return replace(
+        options,
+        job_list_lag_seconds=lag_seconds(),
+        job_status_lag_seconds=lag_seconds(),
+        table_lag_seconds=lag_seconds(),
+        partition_lag_seconds=lag_seconds(),
+    )
 
 
 def as_failed(each: Table | Partition) -> FailedUnit:
