@@ -58,7 +58,7 @@ def test_no_place_is_of_a_command_that_is_gone(beginning: str) -> None:
 
 @pytest.mark.parametrize("command", [command for command in OWN if place_of(command) == TRANSCRIPTS])
 def test_a_command_that_the_transcripts_are_to_run_is_one_of_theirs(command: str) -> None:
-    shown = {match["words"] for match in EXAMPLE.finditer(COMMANDS_PAGE.read_text(encoding="utf-8"))}
+    shown = {match["command_line"] for match in EXAMPLE.finditer(COMMANDS_PAGE.read_text(encoding="utf-8"))}
     assert command.removeprefix("mms-exporter ") in shown
 
 
