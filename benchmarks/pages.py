@@ -45,7 +45,7 @@ async def figures() -> list[Figure]:
 
 
 async def _milliseconds(document: CachedDocument) -> float:
-    """Return the median time until a document is there."""
+    """Return the median time of `document.current()`."""
     spent: list[float] = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
