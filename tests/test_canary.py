@@ -337,7 +337,7 @@ async def test_commands_mask_secrets_quoted_by_mms(simulator: Simulator, clock: 
     clock.advance(3600)
     plant(simulator, text)
     config = config_on(simulator.url)
-    things = [("show", {"thing": thing, "sources": [str(SOURCE)]}) for thing in THINGS.items()]
+    things = [("show", {"record": record, "sources": [str(SOURCE)]}) for record in THINGS.items()]
     for command, options in [("sources", {}), ("jobs", {}), ("failed", {}), *things]:
         found = await shown(command, config, **options)
         assert found.rows

@@ -8,8 +8,11 @@ import pytest
 from tests.story.dashboard_queries import figure
 from tests.story.servers import until
 from tests.story.stage import Stage
+from tests.story.time_scale import SLOWDOWN
 from tests.story.worlds import Figures
 
+SETTLED_SECONDS = 1.0 * SLOWDOWN
+"""Age of the queried moment: Prometheus writes an evaluation after its timestamp, so a later query could differ."""
 _PACE = 'sum(mms:source:overall_done_per_hour:deriv1h{account="prod"})'
 
 Shown = dict[str, float | None]
@@ -38,7 +41,7 @@ async def _until_shown(stage: Stage, figures: Figures | None, stale_sources: int
     async def is_shown() -> bool:
         nonlocal moment, shown, expected
         expected = _of_the_world(figures) | {"Stale sources": stale_sources, "Firing alerts": await _firing(stage)}
-        moment = time.time()
+        moment = time.time() - SETTLED_SECONDS
         shown = {title: await figure(stage.prometheus, title, moment, account="prod") for title in expected}
         return shown == pytest.approx(expected)
 
