@@ -158,10 +158,11 @@ class JobLists:
         self.totals[status] = total
         for job in jobs:
             listed, earlier = ListedJob(job, status), self.listed_jobs.get(job.job_id)
-            # A job that was in an earlier list changed its status between the calls: it counts here only.
-            if earlier and earlier.list_status is not None and earlier.matches_list and listed.matches_list:
-                total_before = self.totals[earlier.list_status]
-                self.totals[earlier.list_status] = total_before and total_before - 1
+            # A job that was in another list changed its status between the calls: it counts here only.
+            other = earlier.list_status if earlier and earlier.matches_list and listed.matches_list else None
+            if other not in (None, status):
+                total_before = self.totals[other]
+                self.totals[other] = total_before and total_before - 1
             self.listed_jobs[job.job_id] = listed
 
     def add_all(self, counts: Counter[str], jobs: Iterable[JobStats], tracked_ids: Container[int]) -> None:
