@@ -106,6 +106,7 @@ class Reloader:
                 log.warning("configuration reload failed, keeping the previous configuration", problems=problems)
                 raise
             except Exception:
+                self._loaded_stamps = {}  # the next file check tries again
                 self._report_problems(UNEXPECTED_ERROR)
                 raise
             self._applied = config

@@ -93,27 +93,31 @@ async def _resume_run(
             source_lock.enter_context(lock_source(options.state_folder, run.endpoint, run.source_id, journal.path))
         async with _writing_client(account, clock) as client:
             session = RetrySession(client, terminal, options, clock, source_lock)
-            runs = _earlier_runs(session, run.endpoint, run.source_id, journal.path)
-            earlier = await _read(runs.jobs()) if is_open else EarlierJobs()
+            earlier = EarlierJobs()
+            if is_open:
+                earlier = await _read(_earlier_runs(session, run.endpoint, run.source_id, journal.path).jobs())
             return await _create_and_watch(journal, session, earlier=earlier.jobs)
 
 
 async def _plan_and_run(found: Found[DataSource], session: RetrySession) -> Outcome:
-    plan = await _settled_plan(found, session)
+    plan, read_at = await _settled_plan(found, session)
     for line in plan_lines(plan, _source_label(found.source)):
         session.terminal.print_line(line)
-    return await _confirm_and_run(plan, _new_run(found, plan, session.options, session.clock), session)
+    return await _confirm_and_run(plan, _new_run(found, plan, session.options, session.clock), session, read_at)
 
 
-async def _settled_plan(found: Found[DataSource], session: RetrySession) -> RetryPlan:
-    """Return the plan; wait until statuses behind ended jobs are reliable."""
+async def _settled_plan(found: Found[DataSource], session: RetrySession) -> tuple[RetryPlan, float]:
+    """Return the plan and when its first list was read, in monotonic seconds.
+
+    Waits until statuses behind ended jobs are reliable.
+    """
     runs = _earlier_runs(session, found.account.url, found.source.id)
     settled: set[int] = set()
     while True:
-        earlier = partial(runs.jobs, settled)
+        earlier, read_at = partial(runs.jobs, settled), session.clock.monotonic()
         plan = await _read(read_plan(session.client, found.source.id, session.options.selection, earlier))
         if not plan.settles_in or session.options.dry_run:
-            return plan
+            return plan, read_at
         wait = max(plan.settles_in.values())
         session.terminal.print_line(
             f"jobs of earlier runs have ended; MMS may still list old statuses: waiting {duration_text(ceil(wait))} "
@@ -141,8 +145,8 @@ async def _read(answer: Awaitable[T]) -> T:
         raise ExporterError(f"{error}; {error.hint}; nothing was sent") from None
 
 
-async def _confirm_and_run(plan: RetryPlan, run: RetryRun, session: RetrySession) -> Outcome:
-    options, terminal, planned_at = session.options, session.terminal, session.clock.monotonic()
+async def _confirm_and_run(plan: RetryPlan, run: RetryRun, session: RetrySession, read_at: float) -> Outcome:
+    options, terminal = session.options, session.terminal
     if options.dry_run:
         return Outcome(succeeded=not plan.refused, output=_bodies(run))
     if not plan.batches:
@@ -152,7 +156,7 @@ async def _confirm_and_run(plan: RetryPlan, run: RetryRun, session: RetrySession
         terminal.print_line("nothing was sent")
         return Outcome(succeeded=False)
     with Journal.create(options.state_folder, run, session.clock) as journal:
-        return await _create_and_watch(journal, session, planned_at)
+        return await _create_and_watch(journal, session, read_at)
 
 
 async def _create_and_watch(
@@ -202,11 +206,12 @@ async def _verify_run(context: RetryContext, terminal: Terminal, options: RetryO
 
 
 async def _has_duplicate_jobs(context: RetryContext, terminal: Terminal) -> bool:
+    """Return whether a job was created twice, or may have been."""
     try:
         names = await duplicate_jobs(context)
     except MmsError as error:
-        terminal.print_line(f"could not check for duplicate jobs: {error}")
-        return False
+        terminal.print_line(f"could not check for duplicate jobs: {error}; {error.hint}")
+        return True
     for name in names:
         terminal.print_line(f"WARNING: more than one job has the name {name}; stop one of them in the MMS console")
     return bool(names)

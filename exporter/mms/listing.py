@@ -92,7 +92,7 @@ async def read_newest(
     """
     pages = {1: first if first is not None else await read(1)}
     total, size = pages[1].total, len(pages[1].rows)
-    count = -(-(total or 0) // size) if size else 1
+    count = max(1, -(-(total or 0) // size)) if size else 1
     if size == 1 and count > 1:
         pages[2] = await read(2)  # a single row shows no order
     ascends = _ascends(pages)

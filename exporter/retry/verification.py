@@ -122,7 +122,7 @@ async def _listed(client: Client, source_id: int, wanted: dict[int, Unit], statu
     seen = 0
     for number in range(1, MAX_PAGES + 1):
         page = await client.partitions_page(source_id, filters, number)
-        found.update(row.id for row in page.rows if row.id in wanted)
+        found.update(row.id for row in page.rows if row.id in wanted and (row.status or status).upper() == status)
         seen += len(page.rows)
         if not page.rows or len(found) == len(wanted) or (page.total is not None and seen >= page.total):
             break

@@ -1,7 +1,6 @@
 """Watches the jobs of a run until they end; writes each end to the journal."""
 
 from collections.abc import AsyncIterator, Container, Mapping
-from contextlib import suppress
 from typing import Final
 
 from msgspec.structs import replace
@@ -58,8 +57,11 @@ async def created_jobs(client: Client, run: RetryRun) -> dict[int, Job]:
     for entry in run.entries:
         if entry.state == "made" and entry.job_id is not None and entry.job_id not in jobs:
             # The list lags, or its name filter misses the job.
-            with suppress(NotFound):
+            try:
                 jobs[entry.job_id] = await client.send(get_mms_job(run.source_id, entry.job_id))
+            except NotFound as error:
+                if not error.code:  # the page of a gateway says nothing about the job
+                    raise
     return jobs
 
 

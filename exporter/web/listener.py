@@ -99,7 +99,9 @@ class Listener:
         except OSError as error:
             self._tls_failures.add(error, address, loop.time())
             self._remove(connection)
-        except asyncio.CancelledError:
+            accepted.close()
+        except BaseException:
+            self._remove(connection)
             accepted.close()
             raise
 

@@ -299,6 +299,22 @@ async def test_a_run_of_an_unknown_account_is_not_resumed(env: RetryEnv, run: Ru
         await run(config=elsewhere, source=None, selection=RetrySelection(), resume=journals(env)[0])
 
 
+async def test_a_run_that_could_not_check_for_duplicates_fails(env: RetryEnv, run: Run) -> None:
+    await run(yes=True)
+    env.simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", status=500))
+    ended = await run(source=None, selection=RetrySelection(), resume=journals(env)[0])
+    assert not ended.outcome.succeeded
+    assert "could not check for duplicate jobs: ListMmsJobs" in ended.stderr
+
+
+async def test_a_finished_run_is_checked_beside_an_unreadable_journal(env: RetryEnv, run: Run) -> None:
+    await run(yes=True)
+    (journal,) = journals(env)
+    (journal.parent / "retry-broken.json").write_text("{", encoding="utf-8")
+    ended = await run(source=None, selection=RetrySelection(), resume=journal)
+    assert ended.outcome.succeeded
+
+
 async def test_a_duplicate_job_fails_the_run_with_a_warning(env: RetryEnv, run: Run) -> None:
     await run(yes=True)
     (journal,) = journals(env)

@@ -254,3 +254,8 @@ async def test_read_newest_without_total_uses_the_first_page() -> None:
     server = server_of([1, 2, 3], [4, 5], total=None)
     listing = await read_newest(server.read, 2)
     assert (ids(listing), listing.is_complete, server.asked) == ([3, 2], False, [1])
+
+
+async def test_rows_beside_a_total_of_0_make_the_newest_incomplete() -> None:
+    server = server_of([3, 2, 1], total=0)
+    assert not (await read_newest(server.read, 2)).is_consistent

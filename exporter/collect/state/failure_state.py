@@ -32,8 +32,9 @@ class KindState(Struct, frozen=True, gc=False):
     """When the list was read, in monotonic seconds."""
 
     def is_unchanged(self, count: int | None, now: float) -> bool:
-        """Return whether `count` confirms the failures."""
-        return self.is_stable and self.count == count and now - self.listed_at < MAX_LIST_AGE_SECONDS
+        """Return whether `count` confirms the failures; an absent one confirms nothing."""
+        is_same = count is not None and self.count == count
+        return self.is_stable and is_same and now - self.listed_at < MAX_LIST_AGE_SECONDS
 
     def invalidated(self) -> Self:
         """Return the same failures, to be read again."""
