@@ -48,7 +48,7 @@ class QueryPart(Generic[T]):
 
     records: Sequence[T]
     omitted: str = ""
-    """What was left out; empty if nothing was."""
+    """Omitted values; empty if all are shown."""
     errors: Sequence[MmsError] = ()
     """Why more is missing."""
 

@@ -154,7 +154,7 @@ class History:
             names.invalidate()
 
     def _apply_events(self) -> None:
-        """Fail some tables and partitions, and mend others."""
+        """Fail some tables and partitions, and let others succeed."""
         for kind in (events.Fail, events.Succeed):
             if self.random.random() < 0.6:
                 event = self._event(kind)

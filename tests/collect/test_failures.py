@@ -364,7 +364,7 @@ async def test_partition_lookups_are_limited_per_refresh(mms: HandWrittenMms, mm
 
 
 async def test_failures_without_a_readable_count_are_listed_by_each_refresh(clock: ManualClock) -> None:
-    """No count confirms what was read before."""
+    """Without a count, nothing confirms the earlier list."""
     async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
         apply_event(simulator.world, events.Fail(source_id=FIRST, share=0.5))
         simulator.faults.add(Fault(kind="missing", operation="ListMmsDataSources", fields=("partitionsFailedNum",)))
