@@ -100,6 +100,15 @@ class Prometheus(Server):
         found: list[str] = await self._data(f"/api/v1/label/{label}/values", **asked)
         return found
 
+    async def has_target(self) -> bool:
+        """Return whether a target is scraped."""
+        return bool(await self.at("up == 1"))
+
+    async def reload(self) -> None:
+        """Load the configuration and the rule files again."""
+        async with self.session.post(f"{self.url}/-/reload") as response:
+            assert response.status == 200, await response.text()
+
     async def rules(self) -> list[dict[str, Any]]:
         """Return every rule with its health."""
         groups = (await self._data("/api/v1/rules"))["groups"]
@@ -176,8 +185,6 @@ async def running_prometheus(
 
     `server` is the name of the program in tests.programs.
     """
-    for path in RULES:
-        (folder / path.name).write_text(accelerated_rules(path.read_text(), _THRESHOLDS, day_factor=day_factor))
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
     config.write_text(f"""
 global: {{scrape_interval: {STEP}, scrape_timeout: {STEP}, evaluation_interval: {STEP}}}
@@ -188,7 +195,13 @@ scrape_configs: [{{job_name: {TARGET}, static_configs: [{{targets: ["127.0.0.1:{
     with reserved_port() as port:
         command = [program(server), f"--config.file={config}", f"--storage.tsdb.path={folder}/prometheus"]
         command += [f"--web.listen-address=127.0.0.1:{port}", "--query.lookback-delta=" + shorter("5m")]
+        command += ["--web.enable-lifecycle"]
         async with _running(command, log):
             prometheus = Prometheus(f"http://127.0.0.1:{port}", session, log)
             await until(prometheus.is_ready, "Prometheus answers")
+            # Prometheus 3 finds targets up to 5 s after its start, which is 5 minutes or more to accelerated rules.
+            await until(prometheus.has_target, "the exporter is scraped")
+            for path in RULES:
+                (folder / path.name).write_text(accelerated_rules(path.read_text(), _THRESHOLDS, day_factor=day_factor))
+            await prometheus.reload()
             yield prometheus
