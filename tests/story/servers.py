@@ -171,6 +171,11 @@ async def running_alertmanager(url: str, folder: Path, session: ClientSession) -
             yield server
 
 
+def _write_rules(folder: Path, day_factor: int) -> None:
+    for path in RULES:
+        (folder / path.name).write_text(accelerated_rules(path.read_text(), _THRESHOLDS, day_factor=day_factor))
+
+
 @asynccontextmanager
 async def running_prometheus(
     target: int,
@@ -185,6 +190,8 @@ async def running_prometheus(
 
     `server` is the name of the program in tests.programs.
     """
+    if server == "PROMETHEUS":
+        _write_rules(folder, day_factor)
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
     config.write_text(f"""
 global: {{scrape_interval: {STEP}, scrape_timeout: {STEP}, evaluation_interval: {STEP}}}
@@ -199,9 +206,9 @@ scrape_configs: [{{job_name: {TARGET}, static_configs: [{{targets: ["127.0.0.1:{
         async with _running(command, log):
             prometheus = Prometheus(f"http://127.0.0.1:{port}", session, log)
             await until(prometheus.is_ready, "Prometheus answers")
-            # Prometheus 3 finds targets up to 5 s after its start, which is 5 minutes or more to accelerated rules.
-            await until(prometheus.has_target, "the exporter is scraped")
-            for path in RULES:
-                (folder / path.name).write_text(accelerated_rules(path.read_text(), _THRESHOLDS, day_factor=day_factor))
-            await prometheus.reload()
+            if server == "PROMETHEUS3":
+                # It finds targets up to 5 s after its start, which is 5 minutes or more to accelerated rules.
+                await until(prometheus.has_target, "the exporter is scraped")
+                _write_rules(folder, day_factor)
+                await prometheus.reload()
             yield prometheus
