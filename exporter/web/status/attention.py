@@ -61,7 +61,7 @@ SOURCE_RULES: Final = (
     SourceRule("MmsSourceStartFailed", "critical", "Data source failed to start", _has_status("START_FAILED")),
     SourceRule("MmsSourceStale", "warning", "Values are stale", lambda source: source.figures is None),
     SourceRule("MmsTablesFailed", "warning", "Tables failed", _of_row(lambda row: row.tables_failed_num)),
-    SourceRule("MmsPartitionsFailed", "warning", "Partitions failed", _of_row(lambda row: row.partitions_failed_num)),
+    SourceRule("MmsTablesFailed", "warning", "Partitions failed", _of_row(lambda row: row.partitions_failed_num)),
     SourceRule("MmsJobFailed", "warning", "Jobs failed", _failed_jobs),
     SourceRule("MmsSourceStopFailed", "warning", "Data source failed to stop", _has_status("STOP_FAILED")),
     SourceRule("MmsMetadataScanFailed", "warning", "Metadata scan failed", _of_row(_has_failed_scan)),
