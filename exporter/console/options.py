@@ -1,6 +1,6 @@
 """The options of the read-only commands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, Self
@@ -60,7 +60,7 @@ class Options:
             found += [half for half in halves if all(half) and (not self.databases or half[0] in self.databases)]
         return list(dict.fromkeys(found))
 
-    def statuses_among(self, known: Sequence[str]) -> tuple[str, ...]:
+    def statuses_among(self, known: Iterable[str]) -> tuple[str, ...]:
         """Return the selected statuses in the order of `known`. Raises: ConfigError."""
         # An unknown status is an error: an empty list for a typo would look like good news.
         wanted = {status.upper() for status in self.statuses}

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from exporter.errors import MmsError, RetryStopped
-from exporter.mms.models import UNFINISHED_JOB_STATUSES
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
 from exporter.retry.job_lookup import all_jobs, confirmed_jobs_named, jobs_named, jobs_of_run
 from exporter.retry.journal import Entry
 from exporter.retry.sending import RetryContext, stopped

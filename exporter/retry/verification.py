@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.errors import NotFound
 from exporter.mms.client import Client
-from exporter.mms.models import PARTITION_STATUSES
 from exporter.mms.protocol import PartitionFilter, like
+from exporter.mms.statuses import PartitionStatus
 from exporter.retry.failed_units import FailedUnitReader
 from exporter.retry.journal import Journal
 from exporter.retry.sending import SETTLE_SECONDS
@@ -105,7 +105,7 @@ async def _incomplete_partitions(client: Client, source_id: int, wanted: dict[in
     if len(wanted) <= MAX_SINGLE_READS:
         return await _incomplete(client, source_id, list(wanted.values()))
     found: dict[int, str] = {}
-    for status in (DONE, *(each for each in PARTITION_STATUSES if each != DONE)):
+    for status in (DONE, *(each for each in PartitionStatus if each != DONE)):
         if len(found) < len(wanted):
             found |= dict.fromkeys(await _listed(client, source_id, wanted, status), status)
     known = [replace(unit, status=found[number]) for number, unit in wanted.items() if number in found]
