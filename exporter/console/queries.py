@@ -16,8 +16,7 @@ from exporter.console.command_report import QueryError
 from exporter.console.options import Options
 from exporter.errors import ConfigError, MalformedAnswer, MmsError, Problem
 from exporter.masking import printable
-from exporter.mms.client import Client
-from exporter.mms.client_factory import create_client
+from exporter.mms.client import Client, create_client
 from exporter.mms.models import DataSource
 
 T = TypeVar("T")
