@@ -110,7 +110,7 @@ class SourceState:
         """Return its values, omitting those older than `oldest`."""
         return SourceSnapshot(
             name=self.name,
-            figures=self.stats if self.listed_at >= oldest else None,
+            stats=self.stats if self.listed_at >= oldest else None,
             jobs=self.jobs.state.stats if self.jobs.at >= oldest else None,
             refreshed=self.is_refreshed,
             last_success_at=self.last_success_at,

@@ -21,10 +21,6 @@ from exporter.exposition.families.task_families import JOB_TASKS, TASKS
 from exporter.masking import masked
 
 
-def _source_labels(part: SourceStats | JobsStats | SourceSnapshot) -> tuple[str, ...]:
-    return part.name.account, str(part.name.source_id), part.name.source
-
-
 def _tables(part: SourceStats) -> Iterable[Sample]:
     row = part.row
     return by_status(
@@ -59,11 +55,12 @@ def _scan_info(part: SourceStats) -> Iterator[Sample]:
 
 
 def _jobs(part: JobsStats) -> Iterator[tuple[tuple[str | None, ...], JobStats]]:
-    return (((str(job.job_id), job.name), job) for job in part.jobs)
+    return (((str(job.row.id), job.row.name), job) for job in part.jobs)
 
 
 def _job_info(job: JobStats) -> Iterator[Sample]:
-    yield (job.type, job.task_type, job.src_db, job.src_schema, job.dst_project, job.dst_schema), 1
+    row = job.row
+    yield (row.type, job.task_type, row.src_db_name, row.src_schema_name, row.dst_db_name, row.dst_schema_name), 1
 
 
 _LIST: Final = "of ListMmsDataSources."
@@ -107,8 +104,6 @@ COLLECTOR: Final[MetricGroup[CollectorSnapshot]] = MetricGroup(
 
 SOURCE: Final[MetricGroup[SourceStats]] = MetricGroup(
     part="source_row",
-    labels=("account", "source_id", "source"),
-    label_values=_source_labels,
     families=(
         Family(
             "mms_datasource_info",
@@ -188,8 +183,6 @@ SOURCE: Final[MetricGroup[SourceStats]] = MetricGroup(
 
 JOBS: Final[MetricGroup[JobsStats]] = MetricGroup(
     part="jobs",
-    labels=("account", "source_id", "source"),
-    label_values=_source_labels,
     families=(
         Family(
             "mms_jobs",
@@ -212,8 +205,6 @@ JOBS: Final[MetricGroup[JobsStats]] = MetricGroup(
 
 JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
     part="jobs",
-    labels=("account", "source_id", "source"),
-    label_values=_source_labels,
     members=_jobs,
     member_labels=("job_id", "job_name"),
     families=(
@@ -227,19 +218,23 @@ JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
         Family(
             "mms_job_status",
             f"Current status of the job: 1 for the active status, 0 otherwise. API field: status {_JOBS}",
-            lambda job: in_status(job.status),
+            lambda job: in_status(job.row.status),
             ("status",),
         ),
         Family(
             "mms_job_stopped",
             f"1 if the job is stopped, 0 otherwise. API field: stopped {_JOBS}",
-            lambda job: one(job.stopped),
+            lambda job: one(job.row.stopped),
         ),
-        Family("mms_job_tasks", f"Number of tasks of the job. API field: taskNum {_JOBS}", lambda job: one(job.tasks)),
+        Family(
+            "mms_job_tasks",
+            f"Number of tasks of the job. API field: taskNum {_JOBS}",
+            lambda job: one(job.row.task_num),
+        ),
         Family(
             "mms_job_tasks_done",
             f"Number of tasks of the job that are done. API field: taskDone {_JOBS}",
-            lambda job: one(job.tasks_done),
+            lambda job: one(job.row.task_done),
         ),
         Family(
             "mms_job_created_timestamp_seconds",
@@ -256,8 +251,6 @@ JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
 
 FRESHNESS: Final[MetricGroup[SourceSnapshot]] = MetricGroup(
     part="source",
-    labels=("account", "source_id", "source"),
-    label_values=_source_labels,
     families=(
         Family(
             "mms_datasource_refresh_success",

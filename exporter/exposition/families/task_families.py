@@ -6,17 +6,9 @@ from exporter.collect.snapshot import TasksStats
 from exporter.exposition.families.metric_types import Family, MetricGroup, by_status, one
 
 _TASKS: Final = "of ListMmsTasks."
-_SOURCE: Final = ("account", "source_id", "source")
-
-
-def _source_labels(part: TasksStats) -> tuple[str, ...]:
-    return part.name.account, str(part.name.source_id), part.name.source
-
 
 TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
     part="tasks",
-    labels=_SOURCE,
-    label_values=_source_labels,
     families=(
         Family(
             "mms_tasks",
@@ -29,8 +21,6 @@ TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
 
 JOB_TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
     part="tasks",
-    labels=_SOURCE,
-    label_values=_source_labels,
     member_labels=("job_id", "job_name"),
     members=lambda part: (((str(job.job_id), job.name), job) for job in part.jobs),
     families=(
