@@ -102,7 +102,7 @@ class MmsError(ExporterError):
         if hint:
             self.hint = hint
         self.refused = ""
-        """Rejected part of the request: a configuration key of the credentials, or `clock`; "" if unknown."""
+        """Rejected part of the request: a configuration key of the credentials, `clock` or `nonce`; "" if unknown."""
         self.about = ""
         """Object of the call, such as a data source; "" for the whole account."""
 

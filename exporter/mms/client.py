@@ -28,7 +28,6 @@ from exporter.mms.listing import Listing, read_newest, read_pages
 from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
 from exporter.mms.protocol import (
     Call,
-    DataSourceFilter,
     JobFilter,
     JobRequest,
     PartitionFilter,
@@ -46,7 +45,6 @@ I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 MAX_ATTEMPTS: Final = 4
 LARGE_RESPONSE_BYTES: Final = 256 * 1024
 """Larger responses are decoded in a thread, one at a time: decoding takes many times their size in memory."""
-_ALL_SOURCES: Final = DataSourceFilter()
 _ALL_JOBS: Final = JobFilter()
 
 
@@ -124,9 +122,9 @@ class Client:
             self._observer.retried(call.operation)
             await self._clock.sleep(wait)
 
-    async def list_data_sources(self, filters: DataSourceFilter = _ALL_SOURCES) -> Listing[DataSource]:
-        """Return the matching data sources. Raises: MmsError."""
-        listing = await read_pages(lambda page: self.send(protocol.list_mms_data_sources(filters, page)))
+    async def list_data_sources(self) -> Listing[DataSource]:
+        """Return all data sources. Raises: MmsError."""
+        listing = await read_pages(lambda page: self.send(protocol.list_mms_data_sources(page)))
         return self._checked("ListMmsDataSources", listing)
 
     async def list_jobs(self, source_id: int, filters: JobFilter = _ALL_JOBS) -> Listing[Job]:

@@ -1,7 +1,7 @@
 """Table of all metrics from MMS, one row per family. Pure.
 
 A row holds the name, the help text, the function that takes the samples from a part of the snapshot, and the labels
-added to those of the metric group. The rows of tasks, tables and partitions are in the neighbouring modules.
+added to those of the metric group. The rows of tables and partitions are in `table_families`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,10 +14,10 @@ from exporter.collect.snapshot import (
     JobStats,
     SourceSnapshot,
     SourceStats,
+    TasksStats,
 )
 from exporter.exposition.families.metric_types import Family, MetricGroup, Sample, by_status, in_status, one
 from exporter.exposition.families.table_families import FAILURES, PARTITION, TABLE
-from exporter.exposition.families.task_families import JOB_TASKS, TASKS
 from exporter.masking import masked
 
 
@@ -65,6 +65,7 @@ def _job_info(job: JobStats) -> Iterator[Sample]:
 
 _LIST: Final = "of ListMmsDataSources."
 _JOBS: Final = "of ListMmsJobs."
+_TASKS: Final = "of ListMmsTasks."
 
 ACCOUNT: Final[MetricGroup[AccountSnapshot]] = MetricGroup(
     part="account",
@@ -245,6 +246,38 @@ JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
             "mms_job_eta_timestamp_seconds",
             f"Unix time by which the job should finish. Absent if empty or not a date. API field: eta {_JOBS}",
             lambda job: one(job.eta_at),
+        ),
+    ),
+)
+
+TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
+    part="tasks",
+    families=(
+        Family(
+            "mms_tasks",
+            f"Number of tasks of all jobs of the data source by status. API field: total {_TASKS}",
+            lambda part: by_status(part.counts or {}),
+            ("status",),
+        ),
+    ),
+)
+
+JOB_TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
+    part="tasks",
+    member_labels=("job_id", "job_name"),
+    members=lambda part: (((str(job.job_id), job.name), job) for job in part.jobs),
+    families=(
+        Family(
+            "mms_job_tasks_by_status",
+            f"Number of tasks of an unfinished job by status; mms_tasks also counts them. API field: status {_TASKS}",
+            lambda job: by_status(job.counts),
+            ("status",),
+        ),
+        Family(
+            "mms_job_tasks_retried",
+            "Number of tasks of an unfinished job that were retried. Absent for a job with over 10 pages of tasks. "
+            f"API field: retriedTimes {_TASKS}",
+            lambda job: one(job.retried),
         ),
     ),
 )
