@@ -8,7 +8,7 @@ from typing import Final, Self
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from exporter.collect.snapshot import JobsStats, JobStats, SourceName
+from exporter.collect.snapshot import JobsStats, JobStats
 from exporter.mms.decoding import Fingerprint, Page
 from exporter.mms.models import DataSource, Job
 from exporter.mms.protocol import PAGE_SIZE
@@ -103,12 +103,6 @@ class JobState(Struct, frozen=True, gc=False):
     def lingering(self, now: float, linger: float) -> dict[int, tuple[JobStats, float]]:
         """Return the jobs that finished less than `linger` seconds ago."""
         return {key: (job, since) for key, (job, since) in self.finished.items() if now - since < linger}
-
-    def renamed(self, name: SourceName) -> Self:
-        """Return the same jobs under the source's new name."""
-        if self.stats is None or self.stats.name == name:
-            return self
-        return replace(self, stats=replace(self.stats, name=name))
 
     def invalidated(self) -> Self:
         """Return the same values, with all lists to be read again."""
