@@ -13,7 +13,7 @@ from exporter.collect.snapshot import (
 )
 from exporter.masking import masked
 from exporter.mms.models import DataSource
-from exporter.mms.progress import ratio
+from exporter.mms.progress import job_ratio
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
 from exporter.web.status import source_schema
 from exporter.web.status.attention import needs_attention
@@ -29,9 +29,9 @@ _LISTED: Final = (*UNFINISHED_JOB_STATUSES, "FAILED")
 def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> source_schema.SourceStatus:
     """Return a data source with limited jobs and failures."""
     name = source.name
-    figures = source.figures or SourceStats(name, DataSource(id=name.source_id), None, None)
+    stats = source.stats or SourceStats(name, DataSource(id=name.source_id), None, None)
     failures = source.failures or FailuresStats(name, None, None)
-    row = figures.row
+    row = stats.row
     return source_schema.SourceStatus(
         account=name.account,
         id=name.source_id,
@@ -42,12 +42,12 @@ def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> s
         dst_projects=_projects(row),
         status=upper_case(row.status),
         agent_online=row.agent_is_online,
-        created_at=optional_time(figures.created_at),
+        created_at=optional_time(stats.created_at),
         databases=row.db_num,
         tables=tables_of(row),
         partitions=partitions_of(row),
         progress=progress_of(row),
-        metadata_synced_at=optional_time(figures.synced_at),
+        metadata_synced_at=optional_time(stats.synced_at),
         scan_id=row.scan_id,
         scan_status=upper_case(row.scan_status),
         jobs=_jobs(source.jobs, max_jobs),
@@ -55,7 +55,7 @@ def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> s
         failed_tables=_failures(failures.tables, max_failures),
         failed_partitions=_failures(failures.partitions, max_failures),
         refreshed=source.refreshed,
-        stale=source.figures is None,
+        stale=source.stats is None,
         needs_attention=needs_attention(source),
         last_success_at=optional_time(source.last_success_at),
     )
@@ -69,10 +69,10 @@ def _projects(row: DataSource) -> tuple[str, ...]:
 def _jobs(jobs: JobsStats | None, limit: int) -> source_schema.JobsStatus | None:
     if jobs is None:
         return None
-    open_jobs = [job for job in jobs.jobs if (job.status or "").upper() != "DONE"]
-    open_jobs.sort(key=lambda job: (job.status or "").upper() == "FAILED")
+    open_jobs = [job for job in jobs.jobs if (job.row.status or "").upper() != "DONE"]
+    open_jobs.sort(key=lambda job: (job.row.status or "").upper() == "FAILED")
     counted = sum(jobs.counts.get(status, 0) for status in _LISTED)
-    counted += sum(1 for job in open_jobs if (job.status or "").upper() not in _LISTED)
+    counted += sum(1 for job in open_jobs if (job.row.status or "").upper() not in _LISTED)
     listed = tuple(map(_job, open_jobs[:limit]))
     return source_schema.JobsStatus(
         counts=jobs.counts,
@@ -83,20 +83,21 @@ def _jobs(jobs: JobsStats | None, limit: int) -> source_schema.JobsStatus | None
 
 
 def _job(job: JobStats) -> source_schema.JobEntry:
+    row = job.row
     return source_schema.JobEntry(
-        id=job.job_id,
-        name=optional_text(job.name),
-        type=optional_text(job.type),
+        id=row.id,
+        name=optional_text(row.name),
+        type=optional_text(row.type),
         task_type=optional_text(job.task_type),
-        src_db=optional_text(job.src_db),
-        src_schema=optional_text(job.src_schema),
-        dst_project=optional_text(job.dst_project),
-        dst_schema=optional_text(job.dst_schema),
-        status=upper_case(job.status),
-        stopped=job.stopped,
-        tasks=job.tasks,
-        tasks_done=job.tasks_done,
-        ratio=ratio(job.tasks_done, job.tasks),
+        src_db=optional_text(row.src_db_name),
+        src_schema=optional_text(row.src_schema_name),
+        dst_project=optional_text(row.dst_db_name),
+        dst_schema=optional_text(row.dst_schema_name),
+        status=upper_case(row.status),
+        stopped=row.stopped,
+        tasks=row.task_num,
+        tasks_done=row.task_done,
+        ratio=job_ratio(row),
         created_at=optional_time(job.created_at),
         eta_at=optional_time(job.eta_at),
     )

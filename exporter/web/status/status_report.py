@@ -119,7 +119,7 @@ def _listed(sources: Sequence[SourceSnapshot], limit: int) -> list[SourceSnapsho
 
 
 def _summary(snapshot: Snapshot, sources: Sequence[SourceSnapshot]) -> report.Summary:
-    rows = [source.figures.row for source in sources if source.figures is not None]
+    rows = [source.stats.row for source in sources if source.stats is not None]
     jobs = [source.jobs for source in sources if source.jobs is not None]
     return report.Summary(
         accounts=len(snapshot.accounts),
@@ -136,7 +136,7 @@ def _summary(snapshot: Snapshot, sources: Sequence[SourceSnapshot]) -> report.Su
 
 
 def _progress(sources: Iterable[SourceSnapshot]) -> source_schema.Progress | None:
-    each = (progress_of(source.figures.row) for source in sources if source.figures is not None)
+    each = (progress_of(source.stats.row) for source in sources if source.stats is not None)
     return total_progress(progress for progress in each if progress is not None)
 
 

@@ -6,41 +6,41 @@ from exporter.web.status import status_schema as report
 from exporter.web.status.truncation import optional_text, optional_time, truncated, upper_case
 
 
-def table_status(figures: TableStats) -> report.WatchedTable:
+def table_status(stats: TableStats) -> report.WatchedTable:
     """Return a watched table."""
     return report.WatchedTable(
-        account=figures.name.account,
-        source_id=figures.name.source_id,
-        source=truncated(figures.name.source),
-        id=figures.table_id,
-        src_db=optional_text(figures.src_db),
-        table=optional_text(figures.table),
-        status=upper_case(figures.status),
+        account=stats.name.account,
+        source_id=stats.name.source_id,
+        source=truncated(stats.name.source),
+        id=stats.row.id,
+        src_db=optional_text(stats.row.db_name),
+        table=optional_text(stats.row.name),
+        status=upper_case(stats.row.status),
         partitions=source_schema.Objects(
-            inventory=figures.metadata_partitions,
-            doing=figures.partitions_doing,
-            done=figures.partitions_done,
+            inventory=stats.row.partitions,
+            doing=stats.row.partitions_doing,
+            done=stats.row.partitions_done,
             part_done=None,
-            failed=figures.partitions_failed,
+            failed=stats.row.partitions_failed,
         ),
-        size_bytes=figures.size_bytes,
-        rows=figures.rows,
-        last_ddl_at=optional_time(figures.last_ddl_at),
+        size_bytes=stats.row.size,
+        rows=stats.row.num_rows,
+        last_ddl_at=optional_time(stats.last_ddl_at),
     )
 
 
-def partition_status(figures: PartitionStats) -> report.WatchedPartition:
+def partition_status(stats: PartitionStats) -> report.WatchedPartition:
     """Return a watched partition."""
     return report.WatchedPartition(
-        account=figures.name.account,
-        source_id=figures.name.source_id,
-        source=truncated(figures.name.source),
-        id=figures.partition_id,
-        src_db=optional_text(figures.src_db),
-        table=optional_text(figures.table),
-        partition=optional_text(figures.partition),
-        status=upper_case(figures.status),
-        size_bytes=figures.size_bytes,
-        rows=figures.rows,
-        last_ddl_at=optional_time(figures.last_ddl_at),
+        account=stats.name.account,
+        source_id=stats.name.source_id,
+        source=truncated(stats.name.source),
+        id=stats.row.id,
+        src_db=optional_text(stats.row.db_name),
+        table=optional_text(stats.row.table_name),
+        partition=optional_text(stats.row.value),
+        status=upper_case(stats.row.status),
+        size_bytes=stats.row.size,
+        rows=stats.row.num_rows,
+        last_ddl_at=optional_time(stats.last_ddl_at),
     )
