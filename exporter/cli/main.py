@@ -101,7 +101,7 @@ def _serve(values: Mapping[str, Any]) -> int:
 
 
 def _once(values: Mapping[str, Any]) -> int:
-    from exporter.app.one_shot import refresh_once
+    from exporter.app.service import refresh_once
     from exporter.files import write_atomically
 
     content, success = _run(refresh_once(_config(values), _shard(values)))

@@ -10,9 +10,9 @@ from typing import Final, Literal
 
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError, Snapshot, SourceSnapshot
 from exporter.mms.models import DataSource
+from exporter.web.status.formatting import truncated
 from exporter.web.status.progress_bars import progress_of
 from exporter.web.status.status_schema import Attention, Concerned
-from exporter.web.status.truncation import truncated
 
 DOCUMENTS: Final = "https://github.com/mms-exporter/mms-exporter/blob/main/docs"
 MAX_CONCERNED: Final = 5

@@ -1,23 +1,28 @@
-"""SourceSnapshot -> SourceStatus: a data source, its jobs and failures. Pure."""
+"""Records of a snapshot -> records of the report: data sources, jobs, failures, watched objects. Pure."""
 
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from exporter.collect.snapshot import (
-    FailedUnit,
     FailedUnits,
     FailuresStats,
     JobsStats,
     JobStats,
+    PartitionStats,
+    SourceName,
     SourceSnapshot,
     SourceStats,
+    TableStats,
 )
 from exporter.masking import masked
 from exporter.mms.models import UNFINISHED_JOB_STATUSES, DataSource
 from exporter.mms.progress import ratio
 from exporter.web.status import source_schema
+from exporter.web.status import status_schema as report
 from exporter.web.status.attention import needs_attention
+from exporter.web.status.formatting import optional_text, optional_time, truncated, upper_case
 from exporter.web.status.progress_bars import partitions_of, progress_of, tables_of
-from exporter.web.status.truncation import optional_text, optional_time, truncated, upper_case
+
+_Record = TypeVar("_Record", bound=source_schema.StatusRecord)
 
 MAX_PROJECTS: Final = 20
 """Maximum destination projects per data source."""
@@ -82,38 +87,46 @@ def _jobs(jobs: JobsStats | None, limit: int) -> source_schema.JobsStatus | None
 
 
 def _job(job: JobStats) -> source_schema.JobStatus:
-    return source_schema.JobStatus(
-        id=job.job_id,
-        name=optional_text(job.name),
-        type=optional_text(job.type),
-        task_type=optional_text(job.task_type),
-        src_db=optional_text(job.src_db),
-        src_schema=optional_text(job.src_schema),
-        dst_project=optional_text(job.dst_project),
-        dst_schema=optional_text(job.dst_schema),
-        status=upper_case(job.status),
-        stopped=job.stopped,
-        tasks=job.tasks,
-        tasks_done=job.tasks_done,
-        ratio=ratio(job.tasks_done, job.tasks),
-        created_at=optional_time(job.created_at),
-        eta_at=optional_time(job.eta_at),
-    )
+    return _copy(source_schema.JobStatus, job, id=job.job_id, ratio=ratio(job.tasks_done, job.tasks))
 
 
 def _failures(failures: FailedUnits | None, limit: int) -> source_schema.FailuresStatus | None:
     if failures is None:
         return None
-    named = tuple(map(_failed, failures.newest[:limit]))
+    named = tuple(_copy(source_schema.FailedStatus, each) for each in failures.newest[:limit])
     return source_schema.FailuresStatus(total=failures.total, named=named, omitted=failures.total - len(named))
 
 
-def _failed(failed: FailedUnit) -> source_schema.FailedStatus:
-    return source_schema.FailedStatus(
-        src_db=optional_text(failed.src_db),
-        table=optional_text(failed.table),
-        partition=optional_text(failed.partition),
-        dst_project=optional_text(failed.dst_project),
-        dst_schema=optional_text(failed.dst_schema),
-        dst_table=optional_text(failed.dst_table),
+def table_status(table: TableStats) -> report.WatchedTable:
+    """Return a watched table."""
+    partitions = source_schema.Objects(
+        inventory=table.metadata_partitions,
+        doing=table.partitions_doing,
+        done=table.partitions_done,
+        part_done=None,
+        failed=table.partitions_failed,
     )
+    return _copy(report.WatchedTable, table, **_names(table.name), id=table.table_id, partitions=partitions)
+
+
+def partition_status(partition: PartitionStats) -> report.WatchedPartition:
+    """Return a watched partition."""
+    return _copy(report.WatchedPartition, partition, **_names(partition.name), id=partition.partition_id)
+
+
+def _names(name: SourceName) -> dict[str, Any]:
+    return {"account": name.account, "source_id": name.source_id, "source": truncated(name.source)}
+
+
+def _copy(kind: type[_Record], record: object, **others: Any) -> _Record:
+    # Fields have the same names in both; `others` are the rest.
+    copied = {field: _shown(field, getattr(record, field)) for field in kind.__struct_fields__ if field not in others}
+    return kind(**copied, **others)
+
+
+def _shown(field: str, value: Any) -> Any:  # noqa: ANN401 - any field of a record
+    if field == "status":
+        return upper_case(value)
+    if isinstance(value, str):
+        return truncated(value)
+    return optional_time(value) if field.endswith("_at") else value

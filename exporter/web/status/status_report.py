@@ -14,10 +14,9 @@ from exporter.sharding import UNSHARDED, Shard
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
 from exporter.web.status.attention import attention_in, needs_attention
+from exporter.web.status.formatting import optional_time, truncated, utc_time
 from exporter.web.status.progress_bars import progress_of, total_progress
-from exporter.web.status.source_status import source_status
-from exporter.web.status.truncation import optional_time, truncated, utc_time
-from exporter.web.status.watch_status import partition_status, table_status
+from exporter.web.status.source_status import partition_status, source_status, table_status
 
 
 @dataclass(frozen=True, slots=True)
