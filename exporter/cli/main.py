@@ -270,14 +270,14 @@ def _web_file(values: Mapping[str, Any]) -> Path | None:
 
 def _stamps_reader(values: Mapping[str, Any]) -> "Callable[[], FileStamps] | None":
     # None without auto-reload.
-    from exporter.config.file_changes import config_files, stamps_of
+    from exporter.config.file_changes import fingerprint
 
     if not values.get("config.auto-reload"):
         return None
     if values["config.file"] is None:
         raise ConfigError(Problem("--config.auto-reload", "requires --config.file"))
     path = Path(values["config.file"])
-    return lambda: stamps_of(config_files(path))
+    return lambda: fingerprint(path)
 
 
 def _simulator_options(values: Mapping[str, Any]) -> "SimulatorOptions":
