@@ -39,11 +39,6 @@ def optional_text(text: str | None) -> str | None:
     return None if text is None else truncated(text)
 
 
-def upper_case(text: str | None) -> str | None:
-    """Return an MMS status in upper case; None for None."""
-    return None if text is None else truncated(text.upper())
-
-
 def utc_time(at: float) -> datetime:
     """Convert a Unix time to UTC, in whole seconds."""
     return datetime.fromtimestamp(int(at), UTC)

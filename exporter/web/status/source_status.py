@@ -14,19 +14,20 @@ from exporter.collect.snapshot import (
     TableStats,
 )
 from exporter.masking import masked
-from exporter.mms.models import UNFINISHED_JOB_STATUSES, DataSource
+from exporter.mms.models import DataSource
 from exporter.mms.progress import ratio
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
 from exporter.web.status.attention import needs_attention
-from exporter.web.status.formatting import optional_text, optional_time, truncated, upper_case
+from exporter.web.status.formatting import optional_text, optional_time, truncated
 from exporter.web.status.progress_bars import partitions_of, progress_of, tables_of
 
 _Record = TypeVar("_Record", bound=source_schema.StatusRecord)
 
 MAX_PROJECTS: Final = 20
 """Maximum destination projects per data source."""
-_LISTED: Final = (*UNFINISHED_JOB_STATUSES, "FAILED")
+_LISTED: Final = (*UNFINISHED_JOB_STATUSES, JobStatus.FAILED)
 """The statuses that `mms-exporter jobs` lists."""
 
 
@@ -40,11 +41,11 @@ def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> s
         account=name.account,
         id=name.source_id,
         name=truncated(name.source),
-        type=upper_case(row.type),
+        type=row.type and truncated(row.type.upper()),
         region=optional_text(row.region),
         network_link=row.networklink and truncated(masked(row.networklink)),
         dst_projects=_projects(row),
-        status=upper_case(row.status),
+        status=optional_text(row.status),
         agent_online=row.agent_is_online,
         created_at=optional_time(figures.created_at),
         databases=row.db_num,
@@ -53,7 +54,7 @@ def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> s
         progress=progress_of(row),
         metadata_synced_at=optional_time(figures.synced_at),
         scan_id=row.scan_id,
-        scan_status=upper_case(row.scan_status),
+        scan_status=optional_text(row.scan_status),
         jobs=_jobs(source.jobs, max_jobs),
         tasks=dict(source.tasks.counts) if source.tasks and source.tasks.counts is not None else None,
         failed_tables=_failures(failures.tables, max_failures),
@@ -73,10 +74,10 @@ def _projects(row: DataSource) -> tuple[str, ...]:
 def _jobs(jobs: JobsStats | None, limit: int) -> source_schema.JobsStatus | None:
     if jobs is None:
         return None
-    open_jobs = [job for job in jobs.jobs if (job.status or "").upper() != "DONE"]
-    open_jobs.sort(key=lambda job: (job.status or "").upper() == "FAILED")
+    open_jobs = [job for job in jobs.jobs if job.status != JobStatus.DONE]
+    open_jobs.sort(key=lambda job: job.status == JobStatus.FAILED)
     counted = sum(jobs.counts.get(status, 0) for status in _LISTED)
-    counted += sum(1 for job in open_jobs if (job.status or "").upper() not in _LISTED)
+    counted += sum(1 for job in open_jobs if job.status not in _LISTED)
     listed = tuple(map(_job, open_jobs[:limit]))
     return source_schema.JobsStatus(
         counts=jobs.counts,
@@ -86,8 +87,8 @@ def _jobs(jobs: JobsStats | None, limit: int) -> source_schema.JobsStatus | None
     )
 
 
-def _job(job: JobStats) -> source_schema.JobStatus:
-    return _copy(source_schema.JobStatus, job, id=job.job_id, ratio=ratio(job.tasks_done, job.tasks))
+def _job(job: JobStats) -> source_schema.JobEntry:
+    return _copy(source_schema.JobEntry, job, id=job.job_id, ratio=ratio(job.tasks_done, job.tasks))
 
 
 def _failures(failures: FailedUnits | None, limit: int) -> source_schema.FailuresStatus | None:
@@ -125,8 +126,6 @@ def _copy(kind: type[_Record], record: object, **others: Any) -> _Record:
 
 
 def _shown(field: str, value: Any) -> Any:  # noqa: ANN401 - any field of a record
-    if field == "status":
-        return upper_case(value)
     if isinstance(value, str):
         return truncated(value)
     return optional_time(value) if field.endswith("_at") else value
