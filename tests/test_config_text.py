@@ -10,8 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.config_text import effective_text
-from exporter.config.loading import Config, config_from, load
+from exporter.config.loading import Config, config_from, effective_text, load
 from exporter.config.sections import duration_text, seconds
 from exporter.config.yaml_files import yaml_text
 from exporter.errors import ConfigError

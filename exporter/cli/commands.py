@@ -206,7 +206,8 @@ def check(values: Values) -> bool:
 @command(*flags.CONFIG, *flags.LOG, arguments=(Argument("what", "show or schema", one_of("show", "schema")),))
 def config(values: Values) -> bool:
     """Print the effective configuration with secrets hidden, or the JSON Schema of the file."""
-    from exporter.config.config_text import effective_text, schema_text
+    from exporter.config.json_schema import schema_text
+    from exporter.config.loading import effective_text
 
     return print_output((schema_text() if values["what"] == "schema" else effective_text(config_of(values))).encode())
 
