@@ -6,8 +6,8 @@ from exporter import __version__
 from exporter.cli.arguments import Invocation, parse
 from exporter.cli.commands import COMMANDS, FLAGS
 from exporter.cli.flags import Flag
+from exporter.config.network import ListenAddress, listen_address
 from exporter.errors import ConfigError
-from exporter.web.addresses import ListenAddress, listen_address
 
 
 def problems_of(arguments: list[str], environment: dict[str, str] | None = None) -> list[str]:

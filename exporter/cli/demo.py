@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from exporter.app.service import Service
 from exporter.app.serving import WebOptions, serve
 from exporter.config.loading import Config, config_from
+from exporter.config.network import ListenAddress
 from exporter.errors import ListenError
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Identity, ScaledClock, Simulator, World, WorldOptions
-from exporter.web.addresses import ListenAddress
 
 IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")
 START_OFFSET_SECONDS = 86400

@@ -22,9 +22,10 @@ from exporter.console.command_report import (
     share,
 )
 from exporter.console.queries import Newest, Options, QueryPart, QueryTarget, merged, newest, query_sources
-from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
+from exporter.mms.models import Job
 from exporter.mms.progress import job_ratio
 from exporter.mms.protocol import JobFilter, like
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 
 Row = Found[Job]
 
@@ -34,7 +35,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     record_field("id", "ID of the job"),
     record_field("name", "name of the job"),
     record_field("type", "Database, Tables or Partitions"),
-    record_field("status", f"{', '.join(JOB_STATUSES)} or a new value"),
+    record_field("status", f"{', '.join(JobStatus)} or a new value"),
     record_field("stopped", "whether the job is stopped"),
     Field("progress", "share of tasks that are done, 0 to 1", lambda row: job_ratio(row.record)),
     record_field("task_num", "number of tasks"),
@@ -50,7 +51,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
 
 async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[Row]:
     """Return the jobs that `options` select. Raises: ConfigError."""
-    statuses = options.statuses_among(JOB_STATUSES) or DEFAULT_STATUSES
+    statuses = options.statuses_among(JobStatus) or DEFAULT_STATUSES
 
     async def read(target: QueryTarget) -> QueryPart[Job]:
         # Lists are read in the order of a job's life, so a job that changes its status is seen twice, not missed.

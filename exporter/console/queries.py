@@ -80,7 +80,7 @@ class Options:
             found += [half for half in halves if all(half) and (not self.databases or half[0] in self.databases)]
         return list(dict.fromkeys(found))
 
-    def statuses_among(self, known: Sequence[str]) -> tuple[str, ...]:
+    def statuses_among(self, known: Iterable[str]) -> tuple[str, ...]:
         """Return the selected statuses in the order of `known`. Raises: ConfigError."""
         # An unknown status is an error: an empty list for a typo would look like good news.
         wanted = {status.upper() for status in self.statuses}

@@ -27,9 +27,10 @@ from exporter.console.command_report import (
 from exporter.console.queries import Kind, Options, QueryPart, QueryTarget, query_sources
 from exporter.errors import MmsError, NotFound, PermissionRefused
 from exporter.masking import masked
-from exporter.mms.models import TASK_STATUSES, Column, Job, Partition, Table
+from exporter.mms.models import Column, Job, Partition, Table
 from exporter.mms.protocol import TaskFilter, get_mms_job
 from exporter.mms.record import ApiRecord
+from exporter.mms.statuses import TaskStatus
 
 Row = Found[Any]
 
@@ -145,6 +146,6 @@ async def _tasks(target: QueryTarget, job_id: int) -> dict[str, int]:
     # One page with all tasks saves the calls for the totals.
     if page.total is not None and page.total <= len(page.rows):
         return dict(Counter(row.status or UNKNOWN for row in page.rows))
-    filters = [TaskFilter(job_id=job_id, status=status) for status in TASK_STATUSES]
+    filters = [TaskFilter(job_id=job_id, status=status) for status in TaskStatus]
     pages = await asyncio.gather(*(target.client.tasks_page(target.source.id, each, page_size=1) for each in filters))
-    return {status: page.total for status, page in zip(TASK_STATUSES, pages, strict=True) if page.total}
+    return {status: page.total for status, page in zip(TaskStatus, pages, strict=True) if page.total}

@@ -19,8 +19,9 @@ from exporter.console.command_report import (
     share,
 )
 from exporter.console.queries import Options, QueryPart, QueryTarget, query_sources
-from exporter.mms.models import DATA_SOURCE_STATUSES, DataSource
+from exporter.mms.models import DataSource
 from exporter.mms.progress import partition_total, source_ratio, table_total
+from exporter.mms.statuses import DataSourceStatus
 
 Row = Found[DataSource]
 
@@ -36,7 +37,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     record_field("name", "name of the data source"),
     record_field("type", "type, such as HIVE, BIGQUERY, MAXCOMPUTE"),
     record_field("region", "region of the data source"),
-    record_field("status", f"{', '.join(DATA_SOURCE_STATUSES)} or a new value"),
+    record_field("status", f"{', '.join(DataSourceStatus)} or a new value"),
     record_field("agent_is_online", "whether the agent is online"),
     Field("progress", "share of tables and partitions that are DONE, 0 to 1", _progress),
     record_field("db_num", "databases found by the last metadata scan"),
@@ -61,7 +62,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
 
 async def sources(config: Config, options: Options, clock: Clock) -> CommandReport[Row]:
     """Return the data sources that `options` select. Raises: ConfigError."""
-    wanted = options.statuses_among(DATA_SOURCE_STATUSES)
+    wanted = options.statuses_among(DataSourceStatus)
 
     async def read(target: QueryTarget) -> QueryPart[DataSource]:
         status = (target.source.status or "").upper()

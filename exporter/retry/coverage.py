@@ -6,12 +6,9 @@ compare case-insensitively. A partition filter counts as its whole table, becaus
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
-from exporter.mms.models import Job, JobConfig
-from exporter.retry.units import Unit
-
-_NOTHING: Final = JobConfig()
+from exporter.mms.models import Job
+from exporter.retry.units import NO_CONFIG, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class Coverage:
             self._add(job)
 
     def _add(self, job: Job) -> None:
-        config, db = job.config or _NOTHING, _normalized(job.src_db_name)
+        config, db = job.config or NO_CONFIG, _normalized(job.src_db_name)
         tables = {*(config.tables or ()), *(config.partition_filters or ())}
         if config.partitions:
             for number in config.partitions:

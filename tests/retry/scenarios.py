@@ -17,9 +17,9 @@ from exporter.console.retry_command import Outcome, retry
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import OutputStyle, Terminal
 from exporter.errors import ExporterError
-from exporter.retry.failed_units import FailedUnitReader
 from exporter.retry.journal import read_run
 from exporter.retry.selection import RetrySelection
+from exporter.retry.unit_reader import UnitReader
 from exporter.simulator import Fault, WorldOptions, apply_event
 from exporter.simulator.faults.fault_plan import Kind
 from exporter.simulator.world import events
@@ -197,7 +197,7 @@ class Scenario:
     async def _check_success(self, outcome: Outcome, *, is_alone: bool) -> None:
         """Check that a run left nothing FAILED."""
         if is_alone:
-            assert not await FailedUnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
+            assert not await UnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
         names = {line.split()[2] for line in outcome.output.decode().splitlines()}
         created = [each for each in self.env.world.site(SOURCE).job_store.created if each.job.name in names]
         at = self.env.world.at(self.env.world.site(SOURCE))
@@ -221,7 +221,7 @@ class Scenario:
             succeeded = await self._run(may_be_killed=False, watch=True)
             self.check()
             if succeeded:
-                assert not await FailedUnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
+                assert not await UnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
                 return
         raise AssertionError("\n".join(self.story))
 

@@ -11,9 +11,9 @@ import pytest
 
 from exporter.errors import RetryStopped
 from exporter.mms.protocol import JobRequest
-from exporter.retry.job_creation import await_job_ids
 from exporter.retry.journal import Entry, Journal, RetryRun
-from exporter.retry.sending import SETTLE_SECONDS, create_jobs
+from exporter.retry.run_context import SETTLE_SECONDS
+from exporter.retry.sending import await_job_ids, create_jobs
 from exporter.simulator import Fault
 from exporter.simulator.faults.fault_plan import KINDS, Kind
 from tests.harness import eventually
@@ -98,14 +98,13 @@ class KillingJournal(Journal):
         self.ends_at, self.is_before = 0, False
         self.noted = 0
 
-    def update(self, index: int, entry: Entry) -> Entry:
+    def update(self, *changed: Entry) -> None:
         self.noted += 1
         if self.noted == self.ends_at and self.is_before:
             raise Killed
-        super().update(index, entry)
+        super().update(*changed)
         if self.noted == self.ends_at:
             raise Killed
-        return entry
 
 
 @pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])

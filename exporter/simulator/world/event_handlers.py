@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from exporter.mms.models import UNFINISHED_JOB_STATUSES
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
 from exporter.simulator.api.error_answers import Refusal, bad_parameter, not_found
 from exporter.simulator.world import events, states
 from exporter.simulator.world.job_progress import SimulatedJob

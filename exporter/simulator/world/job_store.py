@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Final
 
-from exporter.mms.models import TASK_PHASES, UNFINISHED_JOB_STATUSES
+from exporter.mms.statuses import TASK_PHASES, UNFINISHED_JOB_STATUSES
 from exporter.simulator.world import states
 from exporter.simulator.world.job_progress import SimulatedJob
 from exporter.simulator.world.planner import schedule

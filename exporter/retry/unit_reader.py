@@ -1,22 +1,29 @@
-"""Reads tables and partitions of one data source. Each list is complete or an error. Knows nothing of jobs."""
+"""Reads the tables and partitions of one data source. Each list is complete or an error. Knows nothing of jobs."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from math import inf
 from typing import Final, TypeVar
 
-from exporter.errors import MalformedAnswer
+from exporter.clock import Clock
+from exporter.errors import MalformedAnswer, NotFound
 from exporter.mms.client import Client
 from exporter.mms.decoding import Identified, Page
 from exporter.mms.listing import MAX_READINGS, read_pages, read_until_stable
 from exporter.mms.models import Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter, like
-from exporter.retry.units import FAILED, TableName, Unit, partition_unit, table_unit
+from exporter.retry.units import FAILED, Batch, TableName, Unit, UnitKind, partition_unit, table_unit
 
 MAX_PAGES: Final = 50_000
 """Page limit of one list, in case a server never ends it."""
 MAX_NAMES: Final = 50
 """Tables of one database that are read by name; for more, all tables of the database are listed."""
+FRESH_SECONDS: Final = 60.0
+"""How long a read status counts as current."""
+MAX_SINGLE_RECHECKS: Final = 10
+"""Partitions of one table, or tables, that are rechecked one by one; for more, the FAILED list is read."""
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 R = TypeVar("R", Table, Partition)
 
@@ -30,7 +37,7 @@ async def read_whole_list(operation: str, read: Callable[[int], Awaitable[Page[I
     raise MalformedAnswer(f"{operation}: the list {problem} in each of {MAX_READINGS} attempts")
 
 
-class FailedUnitReader:
+class UnitReader:
     """Reader of the tables and partitions of one data source. All methods raise MmsError."""
 
     def __init__(self, client: Client, source_id: int) -> None:
@@ -43,16 +50,12 @@ class FailedUnitReader:
 
     async def failed_tables(self, db: str | None = None) -> list[Unit]:
         """Return all FAILED tables, optionally of one database."""
-        found = await self._tables(TableFilter(db_name=None if db is None else like(db), status=(FAILED,)))
+        found = await self._tables(TableFilter(db_name=db and like(db), status=(FAILED,)))
         return [unit for unit in found if db is None or unit.db == db]
 
     async def failed_partitions(self, db: str | None = None, table: str | None = None) -> list[Unit]:
         """Return all FAILED partitions, optionally of one database or table."""
-        filters = PartitionFilter(
-            db_name=None if db is None else like(db),
-            table_name=None if table is None else like(table),
-            status=(FAILED,),
-        )
+        filters = PartitionFilter(db_name=db and like(db), table_name=table and like(table), status=(FAILED,))
         found = await read_whole_list(
             "ListMmsPartitions",
             lambda page: _units(self._client.partitions_page(self._source_id, filters, page), partition_unit),
@@ -82,13 +85,13 @@ class FailedUnitReader:
         found = await asyncio.gather(*(self.tables_named(db, name) for name in sorted(names)))
         return [unit for units in found for unit in units]
 
-    async def table(self, number: int) -> Unit:
-        """Return one table. Raises: MmsError; NotFound."""
-        return table_unit(await self._client.get_table(self._source_id, number))
-
-    async def partition(self, number: int) -> Unit:
-        """Return one partition. Raises: MmsError; NotFound."""
-        return partition_unit(await self._client.get_partition(self._source_id, number))
+    async def find(self, kind: UnitKind, number: int) -> Unit | None:
+        """Return one table or partition, None if it does not exist."""
+        with suppress(NotFound):
+            if kind == "table":
+                return table_unit(await self._client.get_table(self._source_id, number))
+            return partition_unit(await self._client.get_partition(self._source_id, number))
+        return None
 
     async def _tables(self, filters: TableFilter) -> list[Unit]:
         return await read_whole_list(
@@ -100,3 +103,46 @@ async def _units(answer: Awaitable[Page[R]], unit_of: Callable[[R], Unit]) -> Pa
     # Units are small, so a list of 100,000 rows needs little memory.
     page = await answer
     return Page(tuple(map(unit_of, page.rows)), page.total)
+
+
+class FailedRecheck:
+    """Filters batches to the units that are still FAILED, just before they are sent.
+
+    A plan may wait for hours for its confirmation, and a resumed run was planned even earlier.
+    """
+
+    def __init__(self, reader: UnitReader, clock: Clock, planned_at: float | None) -> None:
+        """Store the monotonic time of the plan, None if unknown."""
+        self._reader = reader
+        self._clock = clock
+        self._planned_at = -inf if planned_at is None else planned_at
+        self._lists: dict[TableName, tuple[frozenset[int], float]] = {}
+        """IDs of a FAILED list and when it was read, by database and table; table None for a list of tables."""
+
+    async def still_failed(self, batch: Batch) -> Batch:
+        """Return the batch without units that are no longer FAILED. Raises: MmsError."""
+        if self._is_fresh(self._planned_at):
+            return batch
+        places: dict[TableName, list[Unit]] = {}
+        for unit in batch.units():
+            places.setdefault((unit.db, unit.table if unit.is_partition else None), []).append(unit)
+        found = await asyncio.gather(*(self._failed_ids(place, units) for place, units in places.items()))
+        # A batch has either partitions or tables, so IDs are unique.
+        failed = frozenset[int]().union(*found)
+        return batch.without(lambda unit: unit.id not in failed)
+
+    def _is_fresh(self, read_at: float) -> bool:
+        return self._clock.monotonic() - read_at <= FRESH_SECONDS
+
+    async def _failed_ids(self, place: TableName, units: Sequence[Unit]) -> frozenset[int]:
+        """Return the IDs of FAILED units, including all in `units`."""
+        if len(units) <= MAX_SINGLE_RECHECKS:
+            known = await asyncio.gather(*(self._reader.find(unit.kind, unit.id) for unit in units))
+            return frozenset(unit.id for unit in known if unit is not None and unit.is_failed)
+        ids, read_at = self._lists.get(place, (frozenset[int](), -inf))
+        if not self._is_fresh(read_at):
+            db, table = place
+            reading = self._reader.failed_tables(db) if table is None else self._reader.failed_partitions(db, table)
+            ids = frozenset(unit.id for unit in await reading)
+            self._lists[place] = ids, self._clock.monotonic()
+        return ids
