@@ -149,10 +149,10 @@ LOG: Final = (LOG_LEVEL, LOG_FORMAT)
 QUIET_LOG: Final = (replace(LOG_LEVEL, default="warning"), LOG_FORMAT)
 
 ACCOUNT: Final = selector("account", "Select this account. Repeatable.", metavar="NAME")
-SOURCE: Final = selector("source", "Select this data source, by name or ID. Repeatable.", metavar="NAME")
+SOURCE: Final = selector("source", "Select data sources by name, glob or ID. Repeatable.", metavar="NAME")
 NAMES: Final = (
     selector("database", "Select this source database. Repeatable.", metavar="NAME"),
-    selector("table", "Select this table, as TABLE or DATABASE.TABLE. Repeatable.", metavar="NAME"),
+    selector("table", "Select this table, as TABLE, DATABASE.TABLE or ID. Repeatable.", metavar="NAME"),
 )
 STATUS: Final = selector("status", "Select this MMS status, such as FAILED. Repeatable.", metavar="STATUS")
 LIMIT: Final = one_run_flag("limit", "Maximum rows of each kind per data source.", "100", integer, "NUMBER")
