@@ -22,7 +22,7 @@ from exporter.cli.execution import (
     simulator_options_of,
     web_options_of,
 )
-from exporter.cli.flags import Argument, Flag, interval, name_or_id, one_of, one_run_flag, selector, switch
+from exporter.cli.flags import Argument, Flag, interval, name_or_id, one_of, one_run_flag, output_file, selector, switch
 from exporter.errors import ExporterError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def serve(values: Values) -> bool:
 
 @command(
     *flags.CONFIG,
-    Flag("output", "Write to this file atomically instead of standard output (-).", metavar="FILE"),
+    Flag("output", "Write to this file atomically instead of standard output (-).", None, output_file, "FILE"),
     *flags.SHARD,
     *flags.LOG,
 )

@@ -129,7 +129,7 @@ def listen_address(text: str) -> ListenAddress:
     """Parse `host:port`, `:port` or `[v6]:port`. Raises: ValueError."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > LAST_PORT:
-        raise ValueError("expected host:port or :port, such as :10180")
+        raise ValueError(f"expected host:port or :port, ports 0 to {LAST_PORT}")
     if host.startswith("[") or host.endswith("]"):
         return ListenAddress(_ipv6(host), int(port))
     if ":" in host:
