@@ -7,7 +7,8 @@ import platform
 import re
 import ssl
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
@@ -19,7 +20,7 @@ from exporter import __version__
 from exporter.config.credential_types import Credentials, DefaultChain
 from exporter.config.network import PLAIN_HTTP, Proxy, endpoint_errors, tls_context
 from exporter.config.sections import Seconds, Section, TextFile, encode_hook, parse_section
-from exporter.config.yaml_files import read_yaml, yaml_text
+from exporter.config.yaml_files import key_lines, read_yaml, yaml_text
 from exporter.errors import ConfigError, Problem
 
 DEFAULT_ZONE: Final = ZoneInfo("Asia/Shanghai")
@@ -226,7 +227,23 @@ class Config(Section, frozen=True, kw_only=True):
 
 def load(path: Path) -> Config:
     """Load the configuration from a YAML file. Raises: ConfigError with every problem."""
-    return config_from(read_yaml(path))
+    raw = read_yaml(path)
+    if raw is None:
+        raise ConfigError(Problem(str(path), "is empty"))
+    try:
+        return config_from(raw)
+    except ConfigError as error:
+        lines = key_lines(path)
+        raise ConfigError(
+            *(replace(each, place=f"{path}{_line(each.path, lines)}") for each in error.problems)
+        ) from None
+
+
+def _line(key: str, lines: Mapping[str, int]) -> str:
+    # A missing key has the line of its section.
+    while key and key not in lines:
+        key = re.sub(r"(\.|^)[^.\[\]]*$|\[\d+\]$", "", key)
+    return f":{lines[key]}" if key else ""
 
 
 def region_only(region: str) -> Config:
