@@ -13,8 +13,7 @@ from docs.chart_schema import values_schema
 from docs.configuration import configuration
 from docs.label_values import label_values
 from docs.queries import queries
-from exporter.config.config_text import schema_text
-from exporter.config.json_schema import attribute_docstrings, json_schema
+from exporter.config.json_schema import attribute_docstrings, json_schema, schema_text
 from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.telemetry import Telemetry
 from exporter.web.security.web_config import WebConfig
