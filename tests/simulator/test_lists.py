@@ -8,10 +8,9 @@ import pytest
 
 from exporter.mms import models
 from exporter.simulator import Simulator, World, WorldOptions, apply_event
-from exporter.simulator.api.error_answers import Refusal
-from exporter.simulator.http.parameters import Query, like
+from exporter.simulator.api.parameters import Query, Refusal, like
 from exporter.simulator.world import events
-from exporter.simulator.world.simulated_clock import ManualClock
+from exporter.simulator.world.world import ManualClock
 
 from .caller import Caller
 

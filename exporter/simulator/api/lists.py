@@ -6,11 +6,10 @@ from typing import Any, Final
 
 from exporter.mms import models
 from exporter.simulator.api import rows
-from exporter.simulator.api.error_answers import bad_parameter
 from exporter.simulator.api.pages import PAGE_NAMES, Group, ResultPage, Tweaks, group, page_of
-from exporter.simulator.http.parameters import Match, Query
+from exporter.simulator.api.parameters import Match, Query, bad_parameter
 from exporter.simulator.world import states
-from exporter.simulator.world.job_progress import SimulatedJob, SimulatedTask
+from exporter.simulator.world.job_store import SimulatedJob, SimulatedTask
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.world import World
