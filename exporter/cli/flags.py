@@ -251,6 +251,14 @@ FLAGS: Final = (
     Flag("simulator.speed", "Simulated seconds per real second.", _SIMULATOR, "60", positive_number, "FACTOR"),
     Flag("simulator.sources", "Number of data sources.", _SIMULATOR, "12", integer, "NUMBER"),
     Flag("simulator.latency", "Delay of each response.", _SIMULATOR, "0s", seconds, "DURATION"),
+    Flag(
+        "simulator.stopped",
+        "Whether lists by status have stopped jobs and tasks: listed or hidden.",
+        _SIMULATOR,
+        "listed",
+        one_of("listed", "hidden"),
+        "MODE",
+    ),
     *_SELECTION_FLAGS,
     *_RETRY_FLAGS,
     Flag(

@@ -289,4 +289,5 @@ def _simulator_options(values: Mapping[str, Any]) -> "SimulatorOptions":
         speed=values["simulator.speed"],
         sources=values["simulator.sources"],
         latency_seconds=values["simulator.latency"],
+        hides_stopped=values["simulator.stopped"] == "hidden",
     )

@@ -60,6 +60,8 @@ class WorldOptions:
     """Share of those tasks that fail and create no job."""
     job_name_filters_source: bool = False
     """Whether `name` of ListMmsJobs filters by source name, as the vendor documents it, and not by job name."""
+    hides_stopped: bool = False
+    """Whether lists by status omit stopped jobs and tasks; then `stopped=0` is no filter, as in the ancestor of MMS."""
     job_list_lag_seconds: float = 0.0
     """Delay before ListMmsJobs has a created job that GetMmsAsyncTask and GetMmsJob already have."""
     job_status_lag_seconds: float = 0.0
