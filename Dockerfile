@@ -14,7 +14,9 @@ RUN python -m venv tools \
  && tools/bin/pip wheel --no-deps --no-build-isolation --require-hashes --wheel-dir=wheels -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
-RUN tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir=wheels . \
+ARG REVISION=unknown
+RUN sed -i "s/^__revision__ = \"unknown\"/__revision__ = \"${REVISION}\"/" exporter/__init__.py \
+ && tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir=wheels . \
  && python -m venv --without-pip /opt/mms-exporter \
  && tools/bin/pip --python=/opt/mms-exporter/bin/python install --no-index --no-deps wheels/*.whl
 

@@ -20,6 +20,7 @@ from exporter.collect.snapshot import (
 from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.rendering import parts_by_kind
 from exporter.mms.models import DataSource
+from exporter.mms.statuses import DataSourceStatus, JobStatus, ScanStatus
 
 JOBS_PER_SOURCE = 7
 FIRST_SUCCESS_AT = 1_750_000_000.0
@@ -36,7 +37,7 @@ def source(number: int, done: int = 1000) -> SourceSnapshot:
         type="HIVE",
         region="cn-shanghai",
         dst_project="project",
-        status="STARTED",
+        status=DataSourceStatus.STARTED,
         agent_is_online=True,
         db_num=12,
         table_num=5000,
@@ -49,7 +50,7 @@ def source(number: int, done: int = 1000) -> SourceSnapshot:
         partitions_done_num=1000 * done,
         partitions_failed_num=7,
         scan_id=1000,
-        scan_status="DONE",
+        scan_status=ScanStatus.DONE,
     )
     jobs = tuple(
         JobStats(
@@ -61,7 +62,7 @@ def source(number: int, done: int = 1000) -> SourceSnapshot:
             src_schema=None,
             dst_project="project",
             dst_schema="default",
-            status="DOING",
+            status=JobStatus.DOING,
             stopped=False,
             tasks=100,
             tasks_done=done % 100,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from exporter.cli.flags import FLAGS
+from exporter.cli.commands import COMMANDS, FLAGS
 from exporter.config.json_schema import json_schema
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -137,6 +137,6 @@ def _flags() -> Iterator[str]:
     yield "| flag | environment variable | commands | default | meaning |\n|---|---|---|---|---|"
     for flag in FLAGS:
         default = "" if flag.default is None or flag.is_switch else f"`{flag.default}`"
-        commands = ", ".join(flag.commands)
+        commands = ", ".join(name for name, command in COMMANDS.items() if flag in command.flags)
         variable = f"`{flag.variable}`" if flag.variable else ""
         yield f"| `--{flag.name}` | {variable} | {commands} | {default} | {flag.help} |"

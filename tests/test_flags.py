@@ -4,9 +4,10 @@ import pytest
 
 from exporter import __version__
 from exporter.cli.arguments import Invocation, parse
-from exporter.cli.flags import COMMANDS, FLAGS, POSITIONALS, Flag
+from exporter.cli.commands import COMMANDS, FLAGS
+from exporter.cli.flags import Flag
+from exporter.config.network import ListenAddress, listen_address
 from exporter.errors import ConfigError
-from exporter.web.addresses import ListenAddress, listen_address
 
 
 def problems_of(arguments: list[str], environment: dict[str, str] | None = None) -> list[str]:
@@ -25,7 +26,7 @@ def test_without_arguments_serve_runs_with_its_defaults() -> None:
 
 
 def test_every_flag_of_the_contract_exists() -> None:
-    names = {flag.name for flag in FLAGS if "serve" in flag.commands}
+    names = {flag.name for flag in COMMANDS["serve"].flags}
     assert names == {
         "config.file",
         "config.check",
@@ -70,9 +71,14 @@ USABLE = {
 }
 
 
+def commands_with(flag: Flag) -> list[str]:
+    """Return the commands that have a flag."""
+    return [name for name, command in COMMANDS.items() if flag in command.flags]
+
+
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.has_variable], ids=lambda flag: flag.name)
 def test_a_flag_and_its_variable_have_the_same_value(flag: Flag) -> None:
-    command, text = flag.commands[0], USABLE[flag.name]
+    command, text = commands_with(flag)[0], USABLE[flag.name]
     arguments = [f"--{flag.name}"] if flag.is_switch else [f"--{flag.name}", text]
     variable = "MMS_EXPORTER_" + flag.name.upper().replace(".", "_").replace("-", "_")
     by_flag = parse([command, *arguments], {}).values[flag.name]
@@ -138,14 +144,15 @@ def test_several_listen_addresses_are_collected() -> None:
 def positionals_of(command: str) -> list[str]:
     """Return the positional arguments of a command."""
     texts = {"kind": "table", "id": "7", "what": "show"}
-    return [texts[word.name] for word in POSITIONALS if word.command == command]
+    return [texts[word.name] for word in COMMANDS[command].arguments]
 
 
 @pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
 def test_a_flag_value_that_is_not_utf_8_is_rejected_with_its_name(flag: Flag) -> None:
     # The value can be neither sent nor printed.
+    command = commands_with(flag)[0]
     if not flag.is_switch:
-        problems = problems_of([flag.commands[0], *positionals_of(flag.commands[0]), f"--{flag.name}", "a\udcff"])
+        problems = problems_of([command, *positionals_of(command), f"--{flag.name}", "a\udcff"])
         assert problems == [f"--{flag.name}: expected a text in UTF-8"]
 
 
@@ -173,7 +180,7 @@ def test_a_flag_that_is_not_repeatable_is_rejected_twice(flag: Flag) -> None:
     # Neither value may silently win.
     text = {**USABLE, "output": "json", "settle": "1m"}.get(flag.name, "7")
     word = f"--{flag.name}" if flag.is_switch else f"--{flag.name}={text}"
-    for command in flag.commands:
+    for command in commands_with(flag):
         arguments = positionals_of(command)
         expected = [f"--{flag.name}: was given 2 times; give it once"]
         assert problems_of([command, *arguments, word, word]) == expected
@@ -238,5 +245,5 @@ def test_the_help_of_each_command_has_exactly_its_flags(capsys: pytest.CaptureFi
             parse([command, "--help"], {})
         shown = capsys.readouterr().out
         for flag in FLAGS:
-            is_its_own = any(command in each.commands for each in FLAGS if each.name == flag.name)
+            is_its_own = flag.name in {each.name for each in COMMANDS[command].flags}
             assert (f"--{flag.name}" in shown) == is_its_own

@@ -1,12 +1,13 @@
 """Parser for the command line and the environment. Pure: the environment is a parameter."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from exporter import __version__
-from exporter.cli.flags import COMMANDS, FLAGS, POSITIONALS, Flag, Positional
+from exporter.cli.commands import COMMANDS, FLAGS
+from exporter.cli.flags import Flag
 from exporter.errors import ConfigError, Problem
 
 _AFTER_COMMAND: Final = "after the command: "
@@ -29,38 +30,30 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocatio
     """
     parsed = vars(_parser().parse_args(arguments))
     given = {flag.name: [*parsed.get(flag.name, ()), *parsed.get(_AFTER_COMMAND + flag.name, ())] for flag in FLAGS}
-    command = parsed.get("command") or "serve"
-    own = {flag.name: flag for flag in FLAGS if command in flag.commands}
-    foreign = dict.fromkeys(flag.name for flag in FLAGS if flag.name not in own and given[flag.name])
-    problems = [Problem(f"--{name}", f"is not a flag of {command}") for name in foreign]
-    values = {name: _flag_value(flag, command, given, environment, problems) for name, flag in own.items()}
-    positionals = [each for each in POSITIONALS if each.command == command]
-    for each in positionals:
-        where = each.name if len(positionals) > 1 else command
-        values[each.name] = _positional_value(each, parsed[each.name], where, problems)
+    command = COMMANDS[parsed["command"] or "serve"]
+    own = {flag.name for flag in command.flags}
+    problems = [
+        Problem(f"--{name}", f"is not a flag of {command.name}")
+        for name, texts in given.items()
+        if texts and name not in own
+    ]
+    values = {flag.name: _flag_value(flag, given[flag.name], environment, problems) for flag in command.flags}
+    for each in command.arguments:
+        where = each.name if len(command.arguments) > 1 else command.name
+        values[each.name] = next(iter(_values(each.parse, [parsed[each.name]], where, problems)), None)
     if problems:
         raise ConfigError(*problems)
-    return Invocation(command, values)
+    return Invocation(command.name, values)
 
 
-def _flag_value(
-    flag: Flag,
-    command: str,
-    given: Mapping[str, list[str]],
-    environment: Mapping[str, str],
-    problems: list[Problem],
-) -> Any:  # noqa: ANN401 - the type depends on the flag
-    where, texts = f"--{flag.name}", given[flag.name]
+def _flag_value(flag: Flag, texts: Sequence[str], environment: Mapping[str, str], problems: list[Problem]) -> Any:  # noqa: ANN401 - the type depends on the flag
+    where = f"--{flag.name}"
     if not texts and flag.variable and environment.get(flag.variable):
         where, text = flag.variable, environment[flag.variable]
         texts = [part.strip() for part in text.split(",")] if flag.is_repeatable else [text]
-    if not texts and (default := flag.default_for(command)) is not None:
-        texts = [default]
-    try:
-        values = [flag.parse(_valid_unicode(text)) for text in texts]
-    except ValueError as error:
-        problems.append(Problem(where, str(error)))
-        return None
+    if not texts and flag.default is not None:
+        texts = [flag.default]
+    values = _values(flag.parse, texts, where, problems)
     if flag.is_repeatable:
         return values
     if len(values) > 1:
@@ -68,12 +61,12 @@ def _flag_value(
     return values[0] if values else None
 
 
-def _positional_value(positional: Positional, text: str, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - the type depends on the argument
+def _values(parse: Callable[[str], Any], texts: Sequence[str], where: str, problems: list[Problem]) -> list[Any]:
     try:
-        return positional.parse(_valid_unicode(text))
+        return [parse(_valid_unicode(text)) for text in texts]
     except ValueError as error:
         problems.append(Problem(where, str(error)))
-        return None
+        return []
 
 
 def _valid_unicode(text: str) -> str:
@@ -94,32 +87,29 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"mms-exporter {__version__}")
-    for flag in {flag.name: flag for flag in FLAGS}.values():
-        _add_flag(parser, flag, "serve")
+    served = {flag.name: flag for flag in COMMANDS["serve"].flags}
+    # Flags of other commands are accepted but hidden, so that the error can name the command.
+    for name, flag in {**{flag.name: flag for flag in FLAGS}, **served}.items():
+        _add_flag(parser, flag, is_shown=name in served)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for name, summary in COMMANDS.items():
-        command = commands.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
-        )
-        for each in POSITIONALS:
-            if each.command == name:
-                command.add_argument(each.name, metavar=each.name.upper(), help=each.help)
-        for flag in FLAGS:
-            if name in flag.commands:
-                _add_flag(command, flag, name, _AFTER_COMMAND)
+    for command in COMMANDS.values():
+        text = command.description
+        summary = f"{text[:1].lower()}{text[1:].rstrip('.')}"
+        subparser = commands.add_parser(command.name, help=summary, description=text, allow_abbrev=False)
+        for argument in command.arguments:
+            subparser.add_argument(argument.name, metavar=argument.name.upper(), help=argument.help)
+        for flag in command.flags:
+            _add_flag(subparser, flag, _AFTER_COMMAND)
     return parser
 
 
-def _add_flag(parser: argparse.ArgumentParser, flag: Flag, command: str, prefix: str = "") -> None:
-    # Flags of other commands are accepted but hidden, so that the error can name the command. Every value is
-    # collected, because argparse silently drops all but the last.
-    default = flag.default_for(command)
-    text = f"{flag.help} {f'Default: {default}. ' if default and not flag.is_switch else ''}"
+def _add_flag(parser: argparse.ArgumentParser, flag: Flag, prefix: str = "", *, is_shown: bool = True) -> None:
+    text = f"{flag.help} {f'Default: {flag.default}. ' if flag.default and not flag.is_switch else ''}"
     text += f"[{flag.variable}]" if flag.variable else ""
+    # Every value is collected, because argparse silently drops all but the last.
     options: dict[str, Any] = {"dest": prefix + flag.name, "default": argparse.SUPPRESS}
     if flag.is_switch:
         options |= {"action": "append_const", "const": "true"}
     else:
         options |= {"action": "append", "metavar": flag.metavar}
-    is_shown = command in flag.commands
     parser.add_argument(f"--{flag.name}", help=text if is_shown else argparse.SUPPRESS, **options)

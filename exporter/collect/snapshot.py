@@ -6,14 +6,11 @@ are msgspec structs without GC tracking, which keeps full collections short.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from msgspec import Struct
 
 from exporter.mms.models import DataSource
-
-UNKNOWN: Final = "UNKNOWN"
-"""Label value for a status that is missing or not known."""
+from exporter.mms.statuses import JobStatus, PartitionStatus, TableStatus
 
 
 class SourceName(Struct, frozen=True, gc=False):
@@ -50,7 +47,7 @@ class JobStats(Struct, frozen=True, gc=False):
     src_schema: str | None
     dst_project: str | None
     dst_schema: str | None
-    status: str | None
+    status: JobStatus | None
     stopped: bool | None
     tasks: int | None
     tasks_done: int | None
@@ -134,7 +131,7 @@ class TableStats:
     table_id: int
     src_db: str | None
     table: str | None
-    status: str | None
+    status: TableStatus | None
     partitions_doing: int | None
     partitions_done: int | None
     partitions_failed: int | None
@@ -155,7 +152,7 @@ class PartitionStats:
     table: str | None
     partition: str | None
     """Value of the partition, such as `dt=20250101`."""
-    status: str | None
+    status: PartitionStatus | None
     size_bytes: int | None
     rows: int | None
     last_ddl_at: float | None

@@ -1,9 +1,10 @@
-"""Network settings of an account: endpoint, proxy and CA certificates."""
+"""Network settings: endpoint, proxy and CA certificates of an account; listen addresses."""
 
 import ipaddress
 import re
 import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -15,6 +16,7 @@ _EXPECTED_PROXY_URL: Final = "expected a URL such as http://proxy.example.com:31
 PLAIN_HTTP: Final = "plain http is allowed only on loopback; use https, or set allow_insecure: true"
 _METADATA_SERVICE: Final = "100.100.100.200"
 """Address of the ECS metadata service. It is local to the instance and serves only plain http."""
+LAST_PORT: Final = 65535
 
 
 class Proxy(Section, frozen=True, kw_only=True):
@@ -127,3 +129,35 @@ def is_loopback(host: str) -> bool:
 
 def _is_host(host: str) -> bool:
     return ":" in host or all(re.fullmatch(r"[A-Za-z0-9_-]{1,63}", label) for label in host.split("."))
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """A host and a port."""
+
+    host: str | None
+    """None for all addresses."""
+    port: int
+    """0 for any free port."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if self.host and ":" in self.host else f"{self.host or ''}:{self.port}"
+
+
+def listen_address(text: str) -> ListenAddress:
+    """Parse `host:port`, `:port` or `[v6]:port`. Raises: ValueError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > LAST_PORT:
+        raise ValueError("expected host:port or :port, such as :10180")
+    if host.startswith("[") or host.endswith("]"):
+        return ListenAddress(_ipv6(host), int(port))
+    if ":" in host:
+        raise ValueError("expected an IPv6 address in brackets, such as [::1]:10180")
+    return ListenAddress(host or None, int(port))
+
+
+def _ipv6(host: str) -> str:
+    try:
+        return str(ipaddress.IPv6Address(host[1:-1] if host.startswith("[") and host.endswith("]") else ""))
+    except ValueError:
+        raise ValueError("expected an IPv6 address in brackets, such as [::1]:10180") from None

@@ -11,11 +11,9 @@ from typing import Any, Final, Literal
 from exporter.clock import Clock
 from exporter.config.credential_types import AccessKey, Sts
 from exporter.config.loading import Account, Config
-from exporter.console.columns import Field, TableColumn
-from exporter.console.command_report import CommandReport
-from exporter.console.options import Options
+from exporter.console.command_report import CommandReport, Field, TableColumn
 from exporter.console.probes import NothingToProbeError, Probe, probes
-from exporter.console.queries import NullObserver, selected_accounts
+from exporter.console.queries import NullObserver, Options, selected_accounts
 from exporter.errors import (
     AnswerTooLarge,
     AuthRefused,

@@ -9,15 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from exporter.mms.record import ApiRecord
-
-DATA_SOURCE_STATUSES = ("STARTING", "STARTED", "STOPPING", "STOPPED", "START_FAILED", "STOP_FAILED")
-SCAN_STATUSES = ("DOING", "DONE", "FAILED")
-JOB_STATUSES = ("INIT", "DOING", "DONE", "FAILED")
-UNFINISHED_JOB_STATUSES = ("INIT", "DOING")
-TABLE_STATUSES = ("INIT", "DOING", "DONE", "PART_DONE", "FAILED")
-PARTITION_STATUSES = ("INIT", "DOING", "DONE", "FAILED")
-TASK_PHASES = ("SCHEMA", "DATA", "VERIFICATION")
-TASK_STATUSES = ("INIT", *(f"{phase}_{end}" for phase in TASK_PHASES for end in ("DOING", "DONE", "FAILED")), "DONE")
+from exporter.mms.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus, TaskStatus
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A count, a size in bytes, or an ID; never negative."""
@@ -47,8 +39,7 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
     last_update_time: str | None = None
     """Time of the last metadata scan, format as create_time. Absent before the first scan."""
-    status: str | None = None
-    """One of DATA_SOURCE_STATUSES, or unknown."""
+    status: DataSourceStatus | None = None
     err_msg: str | None = None
     """Set in START_FAILED and STOP_FAILED only."""
     agent_is_online: bool | None = None
@@ -64,8 +55,8 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
     partitions_failed_num: Count | None = None
     scan_id: Count | None = None
     """ID of the last metadata scan."""
-    scan_status: str | None = None
-    """One of SCAN_STATUSES, or unknown. Only in newer versions of the API."""
+    scan_status: ScanStatus | None = None
+    """Only in newer versions of the API."""
 
 
 class JobConfig(ApiRecord, frozen=True, kw_only=True):
@@ -129,8 +120,7 @@ class Job(ApiRecord, frozen=True, kw_only=True):
     dst_db_name: str | None = None
     """Destination MaxCompute project."""
     dst_schema_name: str | None = None
-    status: str | None = None
-    """One of JOB_STATUSES, or unknown."""
+    status: JobStatus | None = None
     type: str | None = None
     """Database, Tables or Partitions."""
     task_num: Count | None = None
@@ -229,8 +219,7 @@ class Table(ApiRecord, frozen=True, kw_only=True):
     """Whether the metadata changed since the last scan."""
     last_ddl_time: str | None = None
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
-    status: str | None = None
-    """One of TABLE_STATUSES, or unknown."""
+    status: TableStatus | None = None
 
 
 class Partition(ApiRecord, frozen=True, kw_only=True):
@@ -274,8 +263,7 @@ class Partition(ApiRecord, frozen=True, kw_only=True):
     """Whether the metadata changed since the last scan."""
     last_ddl_time: str | None = None
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
-    status: str | None = None
-    """One of PARTITION_STATUSES, or unknown."""
+    status: PartitionStatus | None = None
 
 
 class Task(ApiRecord, frozen=True, kw_only=True):
@@ -293,8 +281,7 @@ class Task(ApiRecord, frozen=True, kw_only=True):
     src_table_name: str | None = None
     table_id: Count | None = None
     type: str | None = None
-    status: str | None = None
-    """One of TASK_STATUSES, or unknown."""
+    status: TaskStatus | None = None
     running: bool | None = None
     stopped: bool | None = None
     retried_times: Count | None = None
@@ -321,7 +308,7 @@ class AsyncTask(ApiRecord, frozen=True, kw_only=True):
 
     OPTIONAL = frozenset({"running", "progress", "error_msg", "object_id"})
 
-    status: str | None = None
+    status: JobStatus | None = None
     """DONE when `object_id` is valid."""
     running: bool | None = None
     progress: str | int | float | None = None

@@ -148,7 +148,7 @@ class TaskFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
     job_id: int | None = None
     status: str | None = None
-    """One of TASK_STATUSES; the API accepts only one."""
+    """The API accepts only one."""
 
 
 class JobRequest(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from msgspec.structs import replace
 
@@ -19,6 +19,7 @@ from exporter.clock import Clock
 from exporter.errors import RetryStopped
 from exporter.mms.client import Client
 from exporter.mms.models import Job, JobConfig
+from exporter.mms.statuses import JobStatus
 from exporter.retry.journal import UNSETTLED, Entry, Journal, RetryRun, create_private_folder, lock_file, read_run
 from exporter.retry.watching import changed_entries, created_jobs
 
@@ -101,7 +102,8 @@ def _job(entry: Entry, job_id: int) -> Job:
     )
     has_ended = entry.state != "made" and entry.seen
     status = "over, but statuses may lag behind it" if has_ended else "in progress, made by an earlier run"
-    return Job(id=job_id, name=entry.name, src_db_name=batch.template.src_db, status=status, config=config)
+    phrase = cast("JobStatus", status)  # printed where a job of MMS shows its status
+    return Job(id=job_id, name=entry.name, src_db_name=batch.template.src_db, status=phrase, config=config)
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from typing import Final
 from exporter.errors import MalformedAnswer
 from exporter.mms.client import Client
 from exporter.mms.listing import Listing, read_newest, read_until_stable
-from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
+from exporter.mms.models import Job
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, like
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus, is_unknown
 
 _ALL: Final = JobFilter()
 NEWEST: Final = 10 * PAGE_SIZE
@@ -89,7 +90,7 @@ async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) 
             raise MalformedAnswer(f"ListMmsJobs: the list of {status} jobs is incomplete or changed while it was read")
         known += len(listing.rows)
         found.update((job.id, job) for job in listing.rows)
-    for status in JOB_STATUSES:
+    for status in JobStatus:
         if status not in UNFINISHED_JOB_STATUSES:
             known += await _count(client, source_id, status)
     if known != total:
@@ -103,7 +104,7 @@ async def _of_unknown_status(client: Client, source_id: int, missing: int) -> li
     Raises: MmsError; MalformedAnswer if fewer are found and not all jobs were read.
     """
     listing = await read_newest(lambda page: client.jobs_page(source_id, JobFilter(), page), NEWEST)
-    found = [job for job in listing.rows if (job.status or "").upper() not in JOB_STATUSES]
+    found = [job for job in listing.rows if job.status is None or is_unknown(job.status)]
     is_all = listing.total is not None and len(listing.rows) >= listing.total
     if not is_all and len(found) < missing:
         raise MalformedAnswer(

@@ -58,8 +58,8 @@ class Oracle:
         """Return one source's row with its counters counted."""
         site = self._world.site(source_id)
         tables = list(self.tables(source_id))
-        partitions = Counter(partition.status for partition in self.partitions(source_id))
-        statuses = Counter(table.status for table in tables)
+        partitions = Counter[str | None](partition.status for partition in self.partitions(source_id))
+        statuses = Counter[str | None](table.status for table in tables)
         moment = self._world.at(site, self.seconds).moment
         counted = {
             "dbNum": len(site.inventory.databases(moment)),

@@ -12,7 +12,8 @@ from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import AccountSnapshot, FailedUnit, SourceSnapshot
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
 from exporter.mms.client_factory import create_client
-from exporter.mms.models import JOB_STATUSES, TASK_STATUSES, DataSource, Partition, Table
+from exporter.mms.models import DataSource, Partition, Table
+from exporter.mms.statuses import JobStatus, TaskStatus
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.faults.fault_plan import Kind
 from exporter.simulator.world import events
@@ -242,7 +243,7 @@ class History:
             assert list(failures.newest) in allowed, kind
         if shown.tasks is not None and not self._may_show_wrong_total:
             statuses = Counter(task.status for task in self.simulator.world.truth().tasks(SOURCE))
-            assert shown.tasks.counts == {status: statuses[status] for status in TASK_STATUSES}
+            assert shown.tasks.counts == {status: statuses[status] for status in TaskStatus}
 
     def _failed(self, kind: str) -> tuple[int, list[FailedUnit]]:
         """Return the number of failures of a kind and the newest names."""
@@ -256,7 +257,7 @@ class History:
         counts = Counter(job.status for job in jobs.values())
         assert shown.jobs is not None
         if not self._may_show_wrong_total:
-            assert shown.jobs.counts == {status: counts[status] for status in JOB_STATUSES}
+            assert shown.jobs.counts == {status: counts[status] for status in JobStatus}
         held = {key: (job.status, job.task_num, job.task_done) for key, job in jobs.items()}
         found = {job.job_id: (job.status, job.tasks, job.tasks_done) for job in shown.jobs.jobs}
         assert {key: value for key, value in found.items() if held.get(key) != value} == {}

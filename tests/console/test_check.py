@@ -10,7 +10,7 @@ import pytest
 from exporter.clock import Clock
 from exporter.config.loading import Config, config_from
 from exporter.console.check import check
-from exporter.console.options import Options
+from exporter.console.queries import Options
 from exporter.simulator import Fault, Simulator
 from tests.conftest import IDENTITY, account_on, config_on
 from tests.console.conftest import FIRST, Shown

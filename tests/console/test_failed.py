@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.console.newest import Newest
+from exporter.console.queries import Newest
 from exporter.mms.models import Table
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events

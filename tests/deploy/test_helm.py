@@ -70,7 +70,7 @@ def test_the_flags_are_ones_that_the_program_knows(values: Path) -> None:
     words = container(manifests(f"--values={values}"))["args"]
     asked = parse([word.replace("$(SHARD_INDEX)", "2") for word in words], {})
     assert asked.command == "serve"
-    assert asked.values["config.file"] == "/etc/mms-exporter/config/config.yaml"
+    assert str(asked.values["config.file"]) == "/etc/mms-exporter/config/config.yaml"
 
 
 @pytest.mark.parametrize("name", ["defaults", "rrsa_token", "tls_and_users"])

@@ -65,7 +65,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _build(folder: Path) -> None:
-    environment = {**os.environ, "PATH": f"{PYTHON / 'bin'}:{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{PYTHON / 'bin'}:{os.environ['PATH']}", "REVISION": "0123abc"}
     where = "/"
     for instruction in BUILD:
         where = _follow(instruction, folder, where, environment)
@@ -86,7 +86,7 @@ def _follow(instruction: Instruction, root: Path, where: str, environment: dict[
         command = ["unshare", "--mount", "sh", str(IN_BUILD), str(root), where, instruction.rest]
         subprocess.run(command, env=environment, check=True, timeout=200)  # noqa: S603 - the Dockerfile is ours
     else:
-        assert instruction.word == "FROM", f"no test knows how to follow {instruction.word}"
+        assert instruction.word in {"FROM", "ARG"}, f"no test knows how to follow {instruction.word}"
     return where
 
 
@@ -116,7 +116,8 @@ async def test_it_runs_as_its_user_on_a_root_that_nobody_can_write_to(root: Path
     try:
         url = await _url(process)
         async with ClientSession() as session, session.get(f"{url}/metrics") as response:
-            assert "mms_exporter_build_info" in await response.text()
+            assert "mms_exporter_build_info{python_version=" in (text := await response.text())
+            assert 'revision="0123abc"' in text
         ids = " ".join(["65532"] * 4)
         assert _identity(process.pid) == {"Uid": ids, "Gid": ids, "Groups": "", "CapEff": "0" * 16}
     finally:

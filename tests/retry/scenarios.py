@@ -13,10 +13,9 @@ from random import Random
 from typing import Any
 
 from exporter.clock import Clock
-from exporter.console.output_style import OutputStyle
 from exporter.console.retry_command import Outcome, retry
 from exporter.console.retry_options import RetryOptions
-from exporter.console.terminal import Terminal
+from exporter.console.terminal import OutputStyle, Terminal
 from exporter.errors import ExporterError
 from exporter.retry.journal import UNSETTLED, read_run
 from exporter.retry.selection import RetrySelection

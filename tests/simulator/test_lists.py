@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from exporter.mms import models
+from exporter.mms import models, statuses
 from exporter.simulator import Simulator, World, WorldOptions, apply_event
 from exporter.simulator.api.parameters import Query, Refusal, like
 from exporter.simulator.world import events
@@ -156,7 +156,7 @@ async def test_data_sources_by_name_type_and_region(caller: Caller, world: World
 
 
 JOB_FILTERS: list[tuple[dict[str, str], Callable[[models.Job], bool]]] = [
-    *(({"status": status}, lambda job, status=status: job.status == status) for status in models.JOB_STATUSES),
+    *(({"status": status}, lambda job, status=status: job.status == status) for status in map(str, statuses.JobStatus)),
     ({"stopped": "1"}, lambda job: job.stopped is True),
     ({"stopped": "false"}, lambda job: job.stopped is False),
     ({"status": "DOING", "stopped": "0"}, lambda job: job.status == "DOING" and not job.stopped),
@@ -188,8 +188,8 @@ async def test_jobs_are_filtered(
 
 HIDDEN: list[tuple[dict[str, str], Callable[[models.Job], bool]]] = [
     *(
-        ({"status": status}, lambda job, status=status: job.status == status and not job.stopped)
-        for status in models.JOB_STATUSES
+        ({"status": status.value}, lambda job, status=status: job.status == status and not job.stopped)
+        for status in statuses.JobStatus
     ),
     ({"status": "DOING", "stopped": "1"}, lambda job: job.status == "DOING" and not job.stopped),
     ({"status": "DOING", "name": "_"}, lambda job: job.status == "DOING" and not job.stopped),
@@ -217,7 +217,7 @@ async def test_lists_by_status_can_hide_stopped_tasks(query: dict[str, str]) -> 
     assert any(task.stopped for task in truth)
     async with caller_on(world) as caller:
         assert _ids(await caller.everything("ListMmsTasks", TASKS, **query)) == [task.id for task in truth]
-        for status in models.TASK_STATUSES:
+        for status in statuses.TaskStatus:
             rows = await caller.everything("ListMmsTasks", TASKS, status=status, **query)
             assert _ids(rows) == [task.id for task in truth if task.status == status and not task.stopped], status
 
@@ -331,7 +331,7 @@ async def test_task_counts_by_status_are_always_right(caller: Caller, world: Wor
     apply_event(world, events.StopJob(source_id=SOURCE, job_id=next(world.truth().jobs(SOURCE)).id))
     for _ in range(12):
         true = Counter(task.status for task in world.truth().tasks(SOURCE))
-        for status in models.TASK_STATUSES:
+        for status in statuses.TaskStatus:
             data = (await caller.get("ListMmsTasks", TASKS, status=status, pageSize="1")).data
             assert data["total"] == true[status]
             assert [row["status"] for row in data["objectList"]] == [status] * min(1, true[status])

@@ -18,6 +18,7 @@ from exporter.app.service import Service
 from exporter.collect.snapshot import AccountSnapshot, Snapshot
 from exporter.errors import Problem
 from exporter.mms.models import DataSource
+from exporter.mms.statuses import DataSourceStatus, JobStatus, ScanStatus
 from exporter.simulator import Fault, Simulator
 from exporter.simulator.api.rows import CANARY
 from exporter.web.document_cache import CachedDocument
@@ -50,8 +51,9 @@ def status_input(*names: str, publication: int = 1) -> StatusInput:
         assert made.figures is not None
         assert made.jobs is not None
         named = structs.replace(made.name, source=name)
-        row = DataSource(id=number, name=name, type=name, status=name, dst_project=name, scan_status=name)
-        jobs = tuple(structs.replace(job, name=name, src_db=name, status=name) for job in made.jobs.jobs)
+        row = DataSource(id=number, name=name, type=name, status=DataSourceStatus(name), dst_project=name)
+        row = structs.replace(row, scan_status=ScanStatus(name))
+        jobs = tuple(structs.replace(job, name=name, src_db=name, status=JobStatus(name)) for job in made.jobs.jobs)
         figures = structs.replace(made.figures, name=named, row=row)
         sources.append(structs.replace(made, name=named, figures=figures, jobs=structs.replace(made.jobs, jobs=jobs)))
     snapshot = Snapshot((AccountSnapshot(names[0] if names else "a", up=True, sources=tuple(sources)),))

@@ -22,6 +22,7 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
     TableStats,
 )
+from exporter.mms.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus
 from exporter.web.document_cache import MAX_BYTES, CachedDocument
 from exporter.web.status.page import page
 from exporter.web.status.status_report import DEFAULT_LIMITS, Load, StatusInput
@@ -46,11 +47,17 @@ def named(number: int, name: str) -> SourceSnapshot:
     own = SourceName("account", number, name)
     projects = tuple(f"{each}{name}" for each in range(PROJECTS))
     row = msgspec.structs.replace(
-        made.figures.row, name=name, region=name, networklink=name, type=name, status=name, dst_projects=projects
+        made.figures.row,
+        name=name,
+        region=name,
+        networklink=name,
+        type=name,
+        status=DataSourceStatus(name),
+        dst_projects=projects,
     )
-    row = msgspec.structs.replace(row, tables_failed_num=EACH, partitions_failed_num=EACH, scan_status=name)
+    row = msgspec.structs.replace(row, tables_failed_num=EACH, partitions_failed_num=EACH, scan_status=ScanStatus(name))
     failed = FailedUnits(tuple(FailedUnit(f"{each}{name}", name, name, name, name, name) for each in range(EACH)), EACH)
-    job = JobStats(1, name, name, name, name, name, name, name, "DOING", False, 5, 1, 1e9, 1e9)
+    job = JobStats(1, name, name, name, name, name, name, name, JobStatus.DOING, False, 5, 1, 1e9, 1e9)
     jobs = tuple(msgspec.structs.replace(job, job_id=each) for each in range(EACH))
     return msgspec.structs.replace(
         made,
@@ -64,8 +71,11 @@ def named(number: int, name: str) -> SourceSnapshot:
 def full(name: str) -> AccountSnapshot:
     """Return a report input at its limits, with every text `name`."""
     own = SourceName("account", 1, name)
-    tables = tuple(TableStats(own, each, name, name, name, 1, 2, 3, 6, 10, 20, 1.7e9) for each in range(500))
-    partitions = tuple(PartitionStats(own, each, name, name, name, name, 1, 1, 1.7e9) for each in range(500))
+    table_status, partition_status = TableStatus(name), PartitionStatus(name)
+    tables = tuple(TableStats(own, each, name, name, table_status, 1, 2, 3, 6, 10, 20, 1.7e9) for each in range(500))
+    partitions = tuple(
+        PartitionStats(own, each, name, name, name, partition_status, 1, 1, 1.7e9) for each in range(500)
+    )
     troubles = tuple(RefreshError(f"r{each % 100}", name, name, "wait") for each in range(1000))
     listing = CollectorSnapshot("account", "datasources", False, 0.5, 1.7e9, troubles, 1000)
     sources = tuple(named(number, name) for number in range(DEFAULT_LIMITS.sources))

@@ -26,6 +26,7 @@ from exporter.collect.snapshot import (
     TableStats,
 )
 from exporter.exposition.telemetry import Telemetry
+from exporter.mms.statuses import DataSourceStatus, PartitionStatus, TableStatus
 from exporter.sharding import Shard
 from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
@@ -162,8 +163,8 @@ async def test_an_account_without_a_refresh_is_awaited(simulator: Simulator) -> 
 
 def test_a_report_at_its_limits_matches_the_schema() -> None:
     name = SourceName("account", 1, "s")
-    table = TableStats(name, 1, "db", "t", "NEW", 1, 2, 3, 6, 10, 20, 1.7e9)
-    partition = PartitionStats(name, 2, "db", "t", "ds=1", "DONE", 1, 1, 1.7e9)
+    table = TableStats(name, 1, "db", "t", TableStatus("NEW"), 1, 2, 3, 6, 10, 20, 1.7e9)
+    partition = PartitionStats(name, 2, "db", "t", "ds=1", PartitionStatus.DONE, 1, 1, 1.7e9)
     full = account_of(with_failures(1, 3), msgspec.structs.replace(source(2), figures=None), troubles=(ERROR,))
     watching = replace(full.accounts[0], tables=(table,), partitions=(partition,))
     report = msgspec.json.decode(msgspec.json.encode(report_on(Snapshot((watching,)))))
@@ -222,7 +223,9 @@ def test_a_long_text_is_truncated() -> None:
     name = SourceName("account", 1, LONG)
     made = source(1)
     assert made.figures is not None
-    row = msgspec.structs.replace(made.figures.row, status=LONG, region=LONG, dst_projects=(LONG,) * 1000)
+    row = msgspec.structs.replace(
+        made.figures.row, status=DataSourceStatus(LONG), region=LONG, dst_projects=(LONG,) * 1000
+    )
     report = report_on(
         account_of(
             msgspec.structs.replace(made, name=name, figures=msgspec.structs.replace(made.figures, name=name, row=row)),

@@ -17,10 +17,10 @@ from exporter.collect.state.failure_state import FailureState, Kind, KindState, 
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.errors import ExporterError, MmsError, NotFound, PermissionRefused
 from exporter.mms.client import Client
-from exporter.mms.models import PARTITION_STATUSES, DataSource, Partition, Table
+from exporter.mms.models import DataSource, Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter
+from exporter.mms.statuses import PartitionStatus, TableStatus, is_unknown
 
-FAILED: Final = "FAILED"
 LOOKUPS_PER_REFRESH: Final = 50
 """Limit of single partition lookups per account."""
 _COUNTS: Final[Mapping[Kind, Callable[[DataSource], int | None]]] = {
@@ -90,7 +90,7 @@ class FailuresReader:
         return KindState.from_listing(listed, self.max_per_source, count, now, previous)
 
     async def _failed_tables(self, source: SourceState, count: int | None) -> ListedFailures:
-        filters = TableFilter(status=(FAILED,))
+        filters = TableFilter(status=(TableStatus.FAILED,))
         listing = await self.permissions.call(
             "ListMmsTables",
             lambda: self.client.newest_tables(source.name.source_id, filters, self.max_per_source),
@@ -99,7 +99,7 @@ class FailuresReader:
         return _failed_units(failed, listing.total, count), listing.is_consistent
 
     async def _failed_partitions(self, source: SourceState, count: int | None) -> ListedFailures:
-        filters = PartitionFilter(status=(FAILED,))
+        filters = PartitionFilter(status=(PartitionStatus.FAILED,))
         listing = await self.permissions.call(
             "ListMmsPartitions",
             lambda: self.client.newest_partitions(source.name.source_id, filters, self.max_per_source),
@@ -133,7 +133,7 @@ class FailuresReader:
             lookups.add(partition_id, None)
         else:
             # An unknown status is not stored: the next refresh looks again.
-            if row.status is None or row.status.upper() in PARTITION_STATUSES:
+            if not is_unknown(row.status):
                 lookups.add(partition_id, _failed_partition(row) if _is_failed(row) else None)
 
 
@@ -169,7 +169,7 @@ def _failed_units(newest: list[FailedUnit], total: int | None, count: int | None
 
 def _is_failed(row: Table | Partition) -> bool:
     # The status may have changed since the filter matched.
-    return row.status is None or row.status.upper() == FAILED
+    return row.status in (None, "FAILED")
 
 
 def _failed_table(row: Table) -> FailedUnit:

@@ -30,8 +30,9 @@ from exporter.errors import (
 )
 from exporter.mms.decoding import Fingerprint, Page
 from exporter.mms.listing import Listing
-from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
+from exporter.mms.models import Job
 from exporter.mms.protocol import PAGE_SIZE, JobFilter
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus, is_unknown
 from exporter.mms.times import unix_seconds
 
 OPERATION: Final = "ListMmsJobs"
@@ -115,7 +116,7 @@ class JobsReader:
         if not isinstance(read, _ReadJobs):
             unusable, read = read, await self._read_lists(name.source_id, previous, now)
             read = self._after_unusable(unusable, previous, read, now) if unusable else read
-        failed = _newest(read.lists.in_status("FAILED"))[: self.settings.max_series_per_source]
+        failed = _newest(read.lists.in_status(JobStatus.FAILED))[: self.settings.max_series_per_source]
         state = JobState(
             stats=JobsStats(name, read.lists.counts(), stopped=0, jobs=(), omitted=0),
             row=row if read.is_complete else None,
@@ -146,9 +147,9 @@ class JobsReader:
             page_backoff = previous.page_backoff.after_failure(now, is_capped=len(page.rows) >= PAGE_SIZE)
             source.jobs.state = replace(previous, page_backoff=page_backoff)
             return _UnusablePage(page.total)
-        statuses = {job.id: job.status.upper() for job in page.rows if job.status}
+        statuses = {job.id: job.status.name for job in page.rows if job.status}
         tracked_ids = previous.tracked_ids
-        shown = [job for job in page.rows if statuses[job.id] != "DONE" or job.id in tracked_ids]
+        shown = [job for job in page.rows if job.status != JobStatus.DONE or job.id in tracked_ids]
         stats = [*map(self._stats, shown)]
         lists = JobLists()
         lists.add_all(Counter(statuses.values()), stats, tracked_ids)
@@ -191,25 +192,28 @@ class JobsReader:
 
     async def _list_failed(self, source_id: int, previous: JobState, lists: JobLists, now: float) -> _FailedJobs:
         """List the failed jobs, up to the series limit."""
-        filters, limit = JobFilter(status="FAILED"), self.settings.max_series_per_source
+        filters, limit = JobFilter(status=JobStatus.FAILED), self.settings.max_series_per_source
         first = await self.context.client.jobs_page(source_id, filters)
         # Failed jobs rarely change: further pages are read only if the first one changed or some jobs are unknown.
         is_recent = now - previous.failed_at < self.settings.idle_interval
         has_restarted = bool(previous.failed.keys() & lists.listed_jobs.keys())
         if is_recent and not has_restarted and previous.is_failed_page_current(first, limit):
-            lists.add_list("FAILED", first.total, previous.failed.values())
+            lists.add_list(JobStatus.FAILED, first.total, previous.failed.values())
             return _FailedJobs(first, previous.failed_at)
         listing = await self.context.client.newest_jobs(source_id, filters, limit, first)
-        lists.add_list("FAILED", listing.total, map(self._stats, listing.rows))
+        lists.add_list(JobStatus.FAILED, listing.total, map(self._stats, listing.rows))
         return _FailedJobs(first if listing.is_consistent else None, now, is_capped=_is_capped(listing))
 
     async def _count_done(self, source_id: int, previous: JobState, lists: JobLists) -> None:
         """Read the total of DONE jobs, and those that just finished."""
         maybe_finished = previous.missing_from(lists).keys() | lists.unfinished().keys()
         page = await self.context.client.jobs_page(
-            source_id, JobFilter(status="DONE"), page_size=PAGE_SIZE if maybe_finished else 1, only=maybe_finished
+            source_id,
+            JobFilter(status=JobStatus.DONE),
+            page_size=PAGE_SIZE if maybe_finished else 1,
+            only=maybe_finished,
         )
-        lists.add_list("DONE", page.total, map(self._stats, page.rows))
+        lists.add_list(JobStatus.DONE, page.total, map(self._stats, page.rows))
 
     async def _look_up_missing(self, source_id: int, previous: JobState, lists: JobLists) -> dict[int, JobLookup]:
         """Look up some of the missing jobs; return the unfinished lookups."""
@@ -218,10 +222,10 @@ class JobsReader:
         pending: dict[int, JobLookup] = {}
         for key in list(missing)[limit:]:
             job = missing[key].job
-            if job.status is None or job.status in JOB_STATUSES:
-                pending[key] = missing[key]
-            else:
+            if is_unknown(job.status):
                 lists.add_found(job)  # no list contains its status: assume that it is unchanged
+            else:
+                pending[key] = missing[key]
         for key in list(missing)[:limit]:
             lookup = await self._look_up(source_id, missing[key], lists)
             if lookup is not None:
@@ -253,7 +257,7 @@ class JobsReader:
     def _finished(self, previous: JobState, read: _ReadJobs, now: float) -> dict[int, tuple[JobStats, float]]:
         """Return the lingering jobs: earlier ones still DONE, and new ones."""
         lingered = {key: job for key, (job, _) in previous.finished.items()}
-        done = _reuse_equal(lingered, read.lists.in_status("DONE"))
+        done = _reuse_equal(lingered, read.lists.in_status(JobStatus.DONE))
         new = {key: (job, now) for key, job in done.items() if key in previous.unfinished_or_missing}
         lingering = {
             key: (done.get(key, job), since)
@@ -296,7 +300,7 @@ class JobsReader:
             src_schema=job.src_schema_name,
             dst_project=job.dst_db_name,
             dst_schema=job.dst_schema_name,
-            status=job.status and job.status.upper(),
+            status=job.status,
             stopped=job.stopped,
             tasks=job.task_num,
             tasks_done=job.task_done,
@@ -316,7 +320,7 @@ def _is_capped(listing: Listing[Job]) -> bool:
 
 def _failed_partitions(job: Job) -> tuple[int, ...]:
     """Return the partition ids of a failed job of kind Partitions."""
-    if job.status is None or job.status.upper() != "FAILED" or job.config is None:
+    if job.status != JobStatus.FAILED or job.config is None:
         return ()
     return tuple(heapq.nlargest(PARTITIONS_PER_JOB, job.config.partitions or ()))
 
@@ -333,7 +337,7 @@ def _newest(jobs: Mapping[int, JobStats]) -> list[JobStats]:
 def _unexpected_fields(job: Job, stats: JobStats) -> list[str]:
     """Return the API names of fields with unknown or unparsable values."""
     is_unexpected = {
-        "status": stats.status is not None and stats.status not in JOB_STATUSES,
+        "status": is_unknown(job.status),
         "createTime": job.create_time is not None and stats.created_at is None,
         "eta": job.eta is not None and stats.eta_at is None,
     }

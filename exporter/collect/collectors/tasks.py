@@ -11,14 +11,15 @@ from typing import Final, TypeVar
 
 from exporter.collect.collector import CollectorContext, SourcesCollector
 from exporter.collect.permissions import Permissions
-from exporter.collect.snapshot import UNKNOWN, JobStats, JobTasks
+from exporter.collect.snapshot import JobStats, JobTasks
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.collect.state.task_state import TaskState, Timestamped, all_ended
 from exporter.errors import MmsError, NotFound, PermissionRefused
 from exporter.mms.decoding import Page
 from exporter.mms.listing import read_pages
-from exporter.mms.models import TASK_STATUSES, Task
+from exporter.mms.models import Task
 from exporter.mms.protocol import PAGE_SIZE, TaskFilter
+from exporter.mms.statuses import UNKNOWN, TaskStatus, is_unknown
 
 T = TypeVar("T")
 
@@ -91,7 +92,7 @@ class TasksReader:
         # In the order of a task's life: a task that changes its status meanwhile counts twice rather than never.
         totals = {
             status: (await self._page(source_id, TaskFilter(job_id=job_id, status=status), page_size=1)).total
-            for status in TASK_STATUSES
+            for status in TaskStatus
         }
         return {status: total for status, total in totals.items() if total is not None}
 
@@ -112,15 +113,14 @@ class TasksReader:
 
     def _count_rows(self, job: JobStats, rows: Sequence[Task]) -> JobTasks:
         """Count the tasks of a job by status; a missing status is UNKNOWN."""
-        statuses = [row.status.upper() if row.status else UNKNOWN for row in rows]
-        found = Counter(status if status in TASK_STATUSES else UNKNOWN for status in statuses)
-        if unexpected := sum(row.status is not None and row.status.upper() not in TASK_STATUSES for row in rows):
+        found = Counter(row.status.name if row.status else UNKNOWN for row in rows)
+        if unexpected := sum(is_unknown(row.status) for row in rows):
             self.context.observer.unexpected(OPERATION, ["status"] * unexpected)
         retries = [row.retried_times for row in rows]
         return JobTasks(
             job_id=job.job_id,
             name=job.name,
-            counts=dict.fromkeys(TASK_STATUSES, 0) | found,
+            counts=dict.fromkeys(TaskStatus, 0) | found,
             retried=None if None in retries else sum(map(bool, retries)),
         )
 

@@ -14,6 +14,7 @@ from exporter.collect.state.source_state import SourceState
 from exporter.config.loading import Watch
 from exporter.errors import ExporterError, NotFound, PermissionRefused
 from exporter.mms.listing import MAX_PAGES
+from exporter.mms.statuses import is_unknown
 
 RETRY_SECONDS: Final = 600.0
 """Interval between attempts to find a missing object."""
@@ -144,7 +145,7 @@ class WatchCollector:
             kind.get_operation, lambda: kind.get(self._context.client, source.name.source_id, object_id)
         )
         stats = kind.stats(row, source.name, self._context.account.time_zone)
-        if unexpected := list(_unexpected_fields(watched, row, stats)):
+        if unexpected := list(_unexpected_fields(row, stats)):
             self._context.observer.unexpected(kind.get_operation, unexpected)
         watched.stats = watched.stats if watched.stats == stats else stats
         watched.read_at = self._context.clock.monotonic()
@@ -158,9 +159,9 @@ def _identity(stats: TableStats | PartitionStats) -> tuple[str, int, int]:
     return "partition", stats.name.source_id, stats.partition_id
 
 
-def _unexpected_fields(watched: Watched, row: Any, stats: TableStats | PartitionStats) -> Iterator[str]:  # noqa: ANN401 - either kind's record
+def _unexpected_fields(row: Any, stats: TableStats | PartitionStats) -> Iterator[str]:  # noqa: ANN401 - either kind's record
     """Yield the API names of fields with unknown or unparsable values."""
-    if stats.status is not None and not watched.target.kind.knows_status(stats.status.upper()):
+    if is_unknown(stats.status):
         yield "status"
     if row.last_ddl_time is not None and stats.last_ddl_at is None:
         yield "lastDdlTime"

@@ -9,7 +9,7 @@ from exporter.collect.snapshot import PartitionStats, SourceName, TableStats
 from exporter.config.loading import Watch
 from exporter.mms.client import Client
 from exporter.mms.decoding import Page
-from exporter.mms.models import PARTITION_STATUSES, TABLE_STATUSES, Partition, Table
+from exporter.mms.models import Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter, like
 from exporter.mms.times import unix_seconds
 
@@ -43,9 +43,6 @@ class WatchKind(Protocol):
 
     def stats(self, row: Any, name: SourceName, zone: ZoneInfo) -> TableStats | PartitionStats:  # noqa: ANN401 - the kind's record
         """Return the values of an object."""
-
-    def knows_status(self, status: str) -> bool:
-        """Return whether an upper-case status is known."""
 
 
 class Tables:
@@ -85,10 +82,6 @@ class Tables:
             last_ddl_at=unix_seconds(row.last_ddl_time, zone),
         )
 
-    def knows_status(self, status: str) -> bool:
-        """Return whether the status is one of tables."""
-        return status in TABLE_STATUSES
-
 
 class Partitions:
     """Watched partitions."""
@@ -123,10 +116,6 @@ class Partitions:
             rows=row.num_rows,
             last_ddl_at=unix_seconds(row.last_ddl_time, zone),
         )
-
-    def knows_status(self, status: str) -> bool:
-        """Return whether the status is one of partitions."""
-        return status in PARTITION_STATUSES
 
 
 TABLES: Final = Tables()

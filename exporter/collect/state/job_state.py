@@ -8,10 +8,11 @@ from typing import Final, Self
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from exporter.collect.snapshot import UNKNOWN, JobsStats, JobStats, SourceName
+from exporter.collect.snapshot import JobsStats, JobStats, SourceName
 from exporter.mms.decoding import Fingerprint, Page
-from exporter.mms.models import JOB_STATUSES, DataSource, Job
+from exporter.mms.models import DataSource, Job
 from exporter.mms.protocol import PAGE_SIZE
+from exporter.mms.statuses import UNKNOWN, JobStatus, is_unknown
 
 PAGE_RETRY_SECONDS: Final = 30.0
 """First backoff after an unusable page of all jobs."""
@@ -167,14 +168,11 @@ class JobLists:
 
     def add_all(self, counts: Counter[str], jobs: Iterable[JobStats], tracked_ids: Container[int]) -> None:
         """Add a page of all jobs: counts by status, and the relevant jobs."""
-        self.totals = {status: counts[status] for status in JOB_STATUSES}
-        if unknown := sum(count for status, count in counts.items() if status not in JOB_STATUSES):
-            self.totals[UNKNOWN] = unknown
+        self.totals = {**dict.fromkeys(JobStatus, 0), **counts}
         for job in jobs:
-            is_known = job.status in JOB_STATUSES
             # A job with an unknown status may have ended long ago: it is relevant only if it is tracked.
-            if is_known or job.job_id in tracked_ids:
-                self.listed_jobs[job.job_id] = ListedJob(job, job.status if is_known else UNKNOWN)
+            if not is_unknown(job.status) or job.job_id in tracked_ids:
+                self.listed_jobs[job.job_id] = ListedJob(job, job.status and job.status.name)
 
     def add_found(self, job: JobStats) -> None:
         """Add a job that was looked up by name."""
@@ -186,7 +184,8 @@ class JobLists:
 
     def unfinished(self) -> dict[int, JobStats]:
         """Return the jobs neither DONE nor FAILED, unknown statuses included."""
-        return {key: listed.job for key, listed in self.listed_jobs.items() if listed.status not in ("DONE", "FAILED")}
+        ended = JobStatus.DONE, JobStatus.FAILED
+        return {key: listed.job for key, listed in self.listed_jobs.items() if listed.status not in ended}
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs by status.
@@ -195,5 +194,5 @@ class JobLists:
         """
         counts = {status: total for status, total in self.totals.items() if total is not None}
         looked_up = [listed for listed in self.listed_jobs.values() if listed.list_status is None]
-        unknown = sum(1 for listed in looked_up if listed.status not in JOB_STATUSES)
+        unknown = sum(listed.job.status is None or is_unknown(listed.job.status) for listed in looked_up)
         return {**counts, UNKNOWN: unknown} if unknown else counts

@@ -7,7 +7,8 @@ from typing import Final, Generic, Self, TypeVar
 from msgspec import structs
 
 from exporter.collect.snapshot import JobTasks, SourceName, TasksStats
-from exporter.mms.models import TASK_PHASES, DataSource
+from exporter.mms.models import DataSource
+from exporter.mms.statuses import TASK_PHASES
 
 T = TypeVar("T")
 

@@ -19,7 +19,6 @@ from exporter.exposition.families.metric_types import Family, MetricGroup, Sampl
 from exporter.exposition.families.table_families import FAILURES, PARTITION, TABLE
 from exporter.exposition.families.task_families import JOB_TASKS, TASKS
 from exporter.masking import masked
-from exporter.mms.models import DATA_SOURCE_STATUSES, JOB_STATUSES, SCAN_STATUSES
 
 
 def _source_labels(part: SourceStats | JobsStats | SourceSnapshot) -> tuple[str, ...]:
@@ -127,7 +126,7 @@ SOURCE: Final[MetricGroup[SourceStats]] = MetricGroup(
         Family(
             "mms_datasource_status",
             f"Current status of the data source: 1 for the active status, 0 otherwise. API field: status {_LIST}",
-            lambda part: in_status(part.row.status, DATA_SOURCE_STATUSES),
+            lambda part: in_status(part.row.status),
             ("status",),
         ),
         Family(
@@ -181,7 +180,7 @@ SOURCE: Final[MetricGroup[SourceStats]] = MetricGroup(
         Family(
             "mms_metadata_scan_status",
             f"Status of the last metadata scan: 1 for the active status, 0 otherwise. API field: scanStatus {_LIST}",
-            lambda part: in_status(part.row.scan_status, SCAN_STATUSES),
+            lambda part: in_status(part.row.scan_status),
             ("status",),
         ),
     ),
@@ -228,7 +227,7 @@ JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
         Family(
             "mms_job_status",
             f"Current status of the job: 1 for the active status, 0 otherwise. API field: status {_JOBS}",
-            lambda job: in_status(job.status, JOB_STATUSES),
+            lambda job: in_status(job.status),
             ("status",),
         ),
         Family(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
 
-from exporter.collect.snapshot import UNKNOWN
+from exporter.mms.statuses import UNKNOWN, Status
 
 P = TypeVar("P")
 
@@ -60,13 +60,9 @@ def by_status(values: Mapping[str, int | None]) -> list[Sample]:
     return [((status,), value) for status, value in values.items() if value is not None]
 
 
-@lru_cache(maxsize=256)
-def in_status(value: str | None, known: tuple[str, ...]) -> tuple[Sample, ...]:
-    """Return 1 for the active status, 0 for the others.
-
-    A status that is not in `known` counts as UNKNOWN.
-    """
-    if value is None:
+@lru_cache(maxsize=256, typed=True)  # statuses of two kinds are equal as texts
+def in_status(current: Status | None) -> tuple[Sample, ...]:
+    """Return 1 for the active status, 0 for the others of its kind."""
+    if current is None:
         return ()
-    current = value.upper() if value.upper() in known else UNKNOWN
-    return tuple(((status,), float(status == current)) for status in (*known, UNKNOWN))
+    return tuple(((status,), float(status == current.name)) for status in (*type(current), UNKNOWN))

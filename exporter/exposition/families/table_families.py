@@ -6,7 +6,6 @@ from typing import Final
 from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, PartitionStats, TableStats
 from exporter.exposition.families.metric_types import Family, MetricGroup, Sample, by_status, in_status, one
 from exporter.exposition.text import label_value
-from exporter.mms.models import PARTITION_STATUSES, TABLE_STATUSES
 
 _TABLE: Final = "of GetMmsTable."
 _PARTITION: Final = "of GetMmsPartition."
@@ -82,7 +81,7 @@ TABLE: Final[MetricGroup[TableStats]] = MetricGroup(
         Family(
             "mms_table_status",
             f"Current status of a watched table: 1 for the active status, 0 otherwise. API field: status {_TABLE}",
-            lambda part: in_status(part.status, TABLE_STATUSES),
+            lambda part: in_status(part.status),
             ("status",),
         ),
         Family(
@@ -134,7 +133,7 @@ PARTITION: Final[MetricGroup[PartitionStats]] = MetricGroup(
             "mms_partition_status",
             "Current status of a watched partition: 1 for the active status, 0 otherwise. "
             f"API field: status {_PARTITION}",
-            lambda part: in_status(part.status, PARTITION_STATUSES),
+            lambda part: in_status(part.status),
             ("status",),
         ),
         Family(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from exporter.mms import models
+from exporter.mms import statuses
 from exporter.simulator.api import rows
 from exporter.simulator.api.pages import PAGE_NAMES, Group, ResultPage, Tweaks, group, page_of
 from exporter.simulator.api.parameters import Match, Query, bad_parameter
@@ -85,7 +85,7 @@ def jobs(request: ListRequest) -> Row:
     """Return ListMmsJobs."""
     query = request.query(*_JOB_TEXTS, "status", "stopped", "timerId", "sorter.status")
     page = request.page(query)
-    status = query.choice("status", models.JOB_STATUSES)
+    status = query.choice("status", statuses.JobStatus)
     stopped = _stopped_filter(request, status, query.boolean("stopped"))
     order, texts = query.choice("sorter.status", _ORDERS), _texts(query, _JOB_TEXTS)
     query.integer("timerId")
@@ -143,7 +143,7 @@ def _jobs_by_status(request: ListRequest, status: str | None, *, stopped: bool |
     job_store, at = request.site.job_store, request.at
     unfinished = job_store.unfinished(at)
     stopped_ids = {job.id for job in unfinished if job.stopped(at.moment)}
-    if stopped or status in models.UNFINISHED_JOB_STATUSES:
+    if stopped or status in statuses.UNFINISHED_JOB_STATUSES:
         return group([job.id for job in unfinished if _job_fits(request, job, status, stopped)])
     everything, failed = job_store.count(at), job_store.count_failed(at)
     count = {states.FAILED: failed, states.DONE: everything - failed - len(unfinished)}.get(status or "", everything)
@@ -157,7 +157,7 @@ def tasks(request: ListRequest) -> Row:
     """Return ListMmsTasks."""
     query = request.query(*_TASK_TEXTS, "jobId", "status", "partition", *_TASK_SORTERS)
     page = request.page(query)
-    status, value = query.choice("status", models.TASK_STATUSES), query.like("partition")
+    status, value = query.choice("status", statuses.TaskStatus), query.like("partition")
     texts = _texts(query, _TASK_TEXTS)
     sorters = [sorter for sorter in _TASK_SORTERS if query.choice(sorter, _ORDERS)]
     if "jobId" not in query and value is None and not texts and not sorters:
@@ -209,7 +209,7 @@ def tables(request: ListRequest) -> Row:
     names = (*_TABLE_TEXTS, *_DDL_NAMES, *_SORTERS, "dbId", "hasPartitions", "onlyName", "status")
     query = request.query(*names)
     page = request.page(query)
-    wanted, only_name = query.choices("status", models.TABLE_STATUSES), query.boolean("onlyName")
+    wanted, only_name = query.choices("status", statuses.TableStatus), query.boolean("onlyName")
     texts = _texts(query, _TABLE_TEXTS)
     keep = _table_filter(request, texts, _database(query), query.boolean("hasPartitions"), _time_filter(query))
     inventory, moment = request.site.inventory, request.at.moment
@@ -270,7 +270,7 @@ def partitions(request: ListRequest) -> Row:
     names = ("dbId", "dbName", "tableId", "tableName", "value", "updated", "status", *_DDL_NAMES, *_SORTERS)
     query = request.query(*names)
     page = request.page(query)
-    wanted = query.choices("status", models.PARTITION_STATUSES)
+    wanted = query.choices("status", statuses.PartitionStatus)
     groups = [_partition_group(request, query, table, wanted) for table in _tables_of_partitions(request, query)]
     if any(query.choice(sorter, _ORDERS) for sorter in _SORTERS):
         found = [place for part in groups for place in part.items()]

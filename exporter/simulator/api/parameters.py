@@ -5,7 +5,7 @@ UNVERIFIED: the codes for missing objects and invalid parameter values; a live a
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -59,14 +59,14 @@ class Query:
         """Return an integer, or `default` if absent."""
         return integer(name, self._values[name], least=least) if name in self._values else default
 
-    def choice(self, name: str, choices: Collection[str]) -> str | None:
+    def choice(self, name: str, choices: Iterable[str]) -> str | None:
         """Return one of `choices`, or None if absent."""
         value = self._values.get(name)
-        if value is not None and value not in choices:
+        if value is not None and value not in frozenset(choices):
             raise bad_parameter(name, "one of " + ", ".join(choices))
         return value
 
-    def choices(self, name: str, choices: Collection[str]) -> frozenset[str] | None:
+    def choices(self, name: str, choices: Iterable[str]) -> frozenset[str] | None:
         """Return the choices in a JSON array, None if absent."""
         if name not in self._values:
             return None

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from exporter.mms.models import UNFINISHED_JOB_STATUSES
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
 from exporter.simulator.api.parameters import Refusal, bad_parameter, not_found
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import SimulatedJob

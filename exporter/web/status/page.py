@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from exporter.mms.models import UNFINISHED_JOB_STATUSES
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
 from exporter.web.status import formatting
 from exporter.web.status.attention import DOCUMENTS
 from exporter.web.status.source_schema import FailedStatus, JobsStatus, Progress, SourceStatus

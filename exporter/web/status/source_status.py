@@ -12,8 +12,9 @@ from exporter.collect.snapshot import (
     SourceStats,
 )
 from exporter.masking import masked
-from exporter.mms.models import UNFINISHED_JOB_STATUSES, DataSource
+from exporter.mms.models import DataSource
 from exporter.mms.progress import ratio
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
 from exporter.web.status import source_schema
 from exporter.web.status.attention import needs_attention
 from exporter.web.status.progress_bars import partitions_of, progress_of, tables_of
@@ -81,8 +82,8 @@ def _jobs(jobs: JobsStats | None, limit: int) -> source_schema.JobsStatus | None
     )
 
 
-def _job(job: JobStats) -> source_schema.JobStatus:
-    return source_schema.JobStatus(
+def _job(job: JobStats) -> source_schema.JobEntry:
+    return source_schema.JobEntry(
         id=job.job_id,
         name=optional_text(job.name),
         type=optional_text(job.type),

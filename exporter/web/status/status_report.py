@@ -9,7 +9,7 @@ from typing import Final
 
 from exporter import __version__
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, Snapshot, SourceSnapshot
-from exporter.mms.models import UNFINISHED_JOB_STATUSES
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
 from exporter.sharding import UNSHARDED, Shard
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
