@@ -32,23 +32,25 @@ fuzz: $(VENV)/.development  ## Run each fuzz target for 60 seconds; set FUZZ_SEC
 coverage: $(VENV)/.development tools  ## Run the test suite and report uncovered lines and branches
 	$(BIN)/pytest $(WORKERS) --cov --cov-report=term:skip-covered
 
-lint: $(VENV)/.development  ## Check style, types, lock files, known vulnerabilities and secrets
+lint: $(VENV)/.development  ## Check style, types, lock files, workflows, known vulnerabilities and secrets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m tests.locks
+	$(BIN)/zizmor --offline --quiet .github
+	tests/tools/actionlint
 	$(BIN)/python -m tests.audit
 
 docs: $(VENV)/.development  ## Generate the references in docs/ and the dashboards in grafana/
-	$(BIN)/python -m docs.build
 	$(BIN)/python -m grafana.builder
+	$(BIN)/python -m docs.build
 
 bench: $(VENV)/.development  ## Run the benchmarks; write benchmarks/results.json and docs/performance.md
 	$(BIN)/python -m benchmarks.run
 
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras $(UPGRADE) \
   --no-emit-index-url --no-header --no-annotate
-lock: $(VENV)/.development  ## Write the lock files from pyproject.toml
+lock: $(VENV)/.development  ## Write the lock files from pyproject.toml; UPGRADE=--upgrade takes the newest versions
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) --group build -o requirements-build.lock
 	$(LOCK) --group dev pyproject.toml -o requirements-dev.lock

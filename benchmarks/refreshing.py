@@ -9,8 +9,8 @@ from benchmarks.accounts import calls, refresher, seconds_in_calls
 from benchmarks.children import child
 from benchmarks.figures import Bound, Figure
 from benchmarks.settings import IDENTITY, PLAIN
-from exporter.mms.models import JOB_STATUSES
 from exporter.mms.protocol import PAGE_SIZE
+from exporter.mms.statuses import JobStatus
 
 SOURCES: Final = 60
 LATENCY_SECONDS: Final = 0.02
@@ -66,7 +66,7 @@ def _sdk_loop(url: str) -> int:
     sources = client.list_mms_data_sources(models.ListMmsDataSourcesRequest()).body.data.object_list
     made = 1
     for source in sources:
-        for status in JOB_STATUSES:
+        for status in JobStatus:
             request = models.ListMmsJobsRequest(status=status, page_num=1, page_size=PAGE_SIZE)
             client.list_mms_jobs(str(source.id), request)
             made += 1

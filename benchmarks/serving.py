@@ -22,6 +22,7 @@ from benchmarks.worlds import StaticCollector
 from exporter import logs
 from exporter.app.service import Service
 from exporter.app.serving import WebOptions, serve
+from exporter.config.network import ListenAddress
 from exporter.exposition.negotiation import CONTENT_TYPES, accepts_gzip, format_for
 from exporter.exposition.telemetry import Telemetry
 from exporter.process_memory import freeze_startup_objects, limit_malloc_arenas
@@ -30,7 +31,6 @@ from exporter.simulator.api.operations import ApiRoute
 from exporter.simulator.faults.fault_plan import Fault
 from exporter.simulator.faults.response_faults import ApiAnswer
 from exporter.simulator.http.request_auth import Received
-from exporter.web.addresses import ListenAddress
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 DAY_SECONDS = 86400

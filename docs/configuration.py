@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from exporter.cli.flags import FLAGS
+from exporter.cli.commands import COMMANDS, FLAGS
 from exporter.config.json_schema import json_schema
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -14,7 +14,7 @@ HEAD = """# Configuration
 
 `--config.file` names a YAML file. Its JSON Schema is [configuration.schema.json](configuration.schema.json);
 `mms-exporter config schema` prints it too. The exporter reports all unknown keys, wrong types and invalid values at
-once, each with its path: `mms-exporter --config.file=FILE --config.check`.
+once, each with file, line and key: `mms-exporter --config.file=FILE --config.check`.
 
 - Durations use the Prometheus notation: `90s`, `5m`, `1h30m`.
 - Each secret can be in a separate file: use `access_key_secret_file` instead of `access_key_secret`, and so on.
@@ -137,6 +137,6 @@ def _flags() -> Iterator[str]:
     yield "| flag | environment variable | commands | default | meaning |\n|---|---|---|---|---|"
     for flag in FLAGS:
         default = "" if flag.default is None or flag.is_switch else f"`{flag.default}`"
-        commands = ", ".join(flag.commands)
+        commands = ", ".join(name for name, command in COMMANDS.items() if flag in command.flags)
         variable = f"`{flag.variable}`" if flag.variable else ""
         yield f"| `--{flag.name}` | {variable} | {commands} | {default} | {flag.help} |"

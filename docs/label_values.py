@@ -5,14 +5,7 @@ from typing import Final
 
 from exporter.errors import MmsError
 from exporter.exposition.telemetry import OPERATIONS
-from exporter.mms.models import (
-    DATA_SOURCE_STATUSES,
-    JOB_STATUSES,
-    PARTITION_STATUSES,
-    SCAN_STATUSES,
-    TABLE_STATUSES,
-    TASK_STATUSES,
-)
+from exporter.mms.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus, TaskStatus
 
 HEAD: Final = """
 ## Label values
@@ -55,17 +48,17 @@ KIND_MEANINGS: Final = {"table": "A table.", "partition": "A partition."}
 _UNKNOWN: Final = "UNKNOWN"
 _PARTITION_COUNTS: Final = ("DOING", "DONE", "FAILED")
 STATUSES: Final = {
-    "mms_datasource_status": (*DATA_SOURCE_STATUSES, _UNKNOWN),
-    "mms_metadata_scan_status": (*SCAN_STATUSES, _UNKNOWN),
+    "mms_datasource_status": (*DataSourceStatus, _UNKNOWN),
+    "mms_metadata_scan_status": (*ScanStatus, _UNKNOWN),
     "mms_tables": ("DOING", "DONE", "PART_DONE", "FAILED"),
     "mms_partitions": _PARTITION_COUNTS,
-    "mms_jobs": (*JOB_STATUSES, _UNKNOWN),
-    "mms_job_status": (*JOB_STATUSES, _UNKNOWN),
-    "mms_tasks": TASK_STATUSES,
-    "mms_job_tasks_by_status": (*TASK_STATUSES, _UNKNOWN),
-    "mms_table_status": (*TABLE_STATUSES, _UNKNOWN),
+    "mms_jobs": (*JobStatus, _UNKNOWN),
+    "mms_job_status": (*JobStatus, _UNKNOWN),
+    "mms_tasks": tuple(TaskStatus),
+    "mms_job_tasks_by_status": (*TaskStatus, _UNKNOWN),
+    "mms_table_status": (*TableStatus, _UNKNOWN),
     "mms_table_partitions": _PARTITION_COUNTS,
-    "mms_partition_status": (*PARTITION_STATUSES, _UNKNOWN),
+    "mms_partition_status": (*PartitionStatus, _UNKNOWN),
 }
 """The statuses of each metric with the label `status`."""
 

@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.clock import Clock
-from exporter.config.config_text import effective_text
 from exporter.config.environment_proxies import with_proxies
-from exporter.config.loading import Config, config_from
+from exporter.config.loading import Config, config_from, effective_text
 from exporter.console.check import check
-from exporter.console.options import Options
+from exporter.console.queries import Options
 from exporter.errors import ConfigError
 from tests.console.conftest import Shown
 from tests.harness import no_sleep

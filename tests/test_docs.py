@@ -14,7 +14,7 @@ from hypothesis import given
 
 from docs.build import FOLDER, documents, own_metrics
 from docs.configuration import sections
-from exporter.cli.flags import COMMANDS, FLAGS
+from exporter.cli.commands import COMMANDS, FLAGS
 from exporter.config.credential_types import Credentials
 from exporter.config.json_schema import json_schema
 from exporter.config.loading import config_from, load

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from exporter.cli import arguments
-from exporter.cli.flags import COMMANDS
+from exporter.cli.commands import COMMANDS
 from tests.programs import ROOT
 
 READ_BY_PEOPLE: Final = (

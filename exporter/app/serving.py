@@ -19,9 +19,9 @@ from exporter.app.service import Service
 from exporter.app.systemd import NO_SUPERVISOR, Supervisor
 from exporter.config.file_changes import FileStamps
 from exporter.config.loading import Config
+from exporter.config.network import ListenAddress
 from exporter.errors import ConfigError, ListenError, Problem
 from exporter.runtime import DAEMON_THREADS
-from exporter.web.addresses import ListenAddress
 from exporter.web.handlers import application
 from exporter.web.listener import Listener, bound_sockets
 from exporter.web.middleware import add_middleware

@@ -1,14 +1,19 @@
 """Parser for the command line and the environment. Pure: the environment is a parameter."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from exporter import __version__
-from exporter.cli.flags import COMMANDS, FLAGS, POSITIONALS, Flag, Positional
+from exporter.cli.commands import COMMANDS, FLAGS
+from exporter.cli.flags import Flag
 from exporter.errors import ConfigError, Problem
+from exporter.mms.names import near_names
 
+MAX_SHOWN_CHARACTERS: Final = 60
+"""Characters of an invalid value that its error quotes."""
 _AFTER_COMMAND: Final = "after the command: "
 """Prefix of destinations after the command: with one destination, argparse loses the values before it."""
 
@@ -29,38 +34,30 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocatio
     """
     parsed = vars(_parser().parse_args(arguments))
     given = {flag.name: [*parsed.get(flag.name, ()), *parsed.get(_AFTER_COMMAND + flag.name, ())] for flag in FLAGS}
-    command = parsed.get("command") or "serve"
-    own = {flag.name: flag for flag in FLAGS if command in flag.commands}
-    foreign = dict.fromkeys(flag.name for flag in FLAGS if flag.name not in own and given[flag.name])
-    problems = [Problem(f"--{name}", f"is not a flag of {command}") for name in foreign]
-    values = {name: _flag_value(flag, command, given, environment, problems) for name, flag in own.items()}
-    positionals = [each for each in POSITIONALS if each.command == command]
-    for each in positionals:
-        where = each.name if len(positionals) > 1 else command
-        values[each.name] = _positional_value(each, parsed[each.name], where, problems)
+    command = COMMANDS[parsed["command"] or "serve"]
+    own = {flag.name for flag in command.flags}
+    problems = [
+        Problem(f"--{name}", f"is not a flag of {command.name}")
+        for name, texts in given.items()
+        if texts and name not in own
+    ]
+    values = {flag.name: _flag_value(flag, given[flag.name], environment, problems) for flag in command.flags}
+    for each in command.arguments:
+        where = each.name if len(command.arguments) > 1 else command.name
+        values[each.name] = next(iter(_values(each.parse, [parsed[each.name]], where, problems)), None)
     if problems:
         raise ConfigError(*problems)
-    return Invocation(command, values)
+    return Invocation(command.name, values)
 
 
-def _flag_value(
-    flag: Flag,
-    command: str,
-    given: Mapping[str, list[str]],
-    environment: Mapping[str, str],
-    problems: list[Problem],
-) -> Any:  # noqa: ANN401 - the type depends on the flag
-    where, texts = f"--{flag.name}", given[flag.name]
+def _flag_value(flag: Flag, texts: Sequence[str], environment: Mapping[str, str], problems: list[Problem]) -> Any:  # noqa: ANN401 - the type depends on the flag
+    where = f"--{flag.name}"
     if not texts and flag.variable and environment.get(flag.variable):
         where, text = flag.variable, environment[flag.variable]
         texts = [part.strip() for part in text.split(",")] if flag.is_repeatable else [text]
-    if not texts and (default := flag.default_for(command)) is not None:
-        texts = [default]
-    try:
-        values = [flag.parse(_valid_unicode(text)) for text in texts]
-    except ValueError as error:
-        problems.append(Problem(where, str(error)))
-        return None
+    if not texts and flag.default is not None:
+        texts = [flag.default]
+    values = _values(flag.parse, texts, where, problems)
     if flag.is_repeatable:
         return values
     if len(values) > 1:
@@ -68,12 +65,15 @@ def _flag_value(
     return values[0] if values else None
 
 
-def _positional_value(positional: Positional, text: str, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - the type depends on the argument
-    try:
-        return positional.parse(_valid_unicode(text))
-    except ValueError as error:
-        problems.append(Problem(where, str(error)))
-        return None
+def _values(parse: Callable[[str], Any], texts: Sequence[str], where: str, problems: list[Problem]) -> list[Any]:
+    values = []
+    for text in texts:
+        try:
+            values.append(parse(_valid_unicode(text)))
+        except ValueError as error:
+            shown = f"{text[:MAX_SHOWN_CHARACTERS]}…" if len(text) > MAX_SHOWN_CHARACTERS else text
+            problems.append(Problem(where, f"{error}, not {shown!r}"))
+    return values
 
 
 def _valid_unicode(text: str) -> str:
@@ -84,42 +84,70 @@ def _valid_unicode(text: str) -> str:
     return text
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors suggest the nearest command or flag."""
+
+    def __init__(self, **settings: Any) -> None:  # those of argparse
+        super().__init__(allow_abbrev=False, **settings)
+        self.flags: list[str] = []
+        self.commands: dict[str, _Parser] = {}
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - those of argparse
+        """Parse the arguments; report unknown ones with the usage of this command."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            name = unknown[0].partition("=")[0]
+            near = [f"did you mean {each}?" for each in near_names(name, self.flags)]
+            advice = near[0] if near else f"see {self.prog} --help"
+            is_flag = name.startswith("-")
+            self.error(f"unknown flag {name}; {advice}" if is_flag else f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the error, and exit."""
+        if wrong := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
+            near = near_names(wrong[1], self.commands)
+            if near:
+                self.commands[near[0]].error(f"unknown command {wrong[1]!r}; did you mean {near[0]}?")
+            message = f"unknown command {wrong[1]!r}; commands: {', '.join(self.commands)}"
+        super().error(message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mms-exporter",
         description="Prometheus exporter for the MaxCompute Migration Service (MMS) of Alibaba Cloud.",
         epilog="The environment variable of a flag is shown in brackets; a flag overrides it. "
         "To try the exporter without an account: mms-exporter demo",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"mms-exporter {__version__}")
-    for flag in {flag.name: flag for flag in FLAGS}.values():
-        _add_flag(parser, flag, "serve")
+    served = {flag.name: flag for flag in COMMANDS["serve"].flags}
+    # Flags of other commands are accepted but hidden, so that the error can name the command.
+    for name, flag in {**{flag.name: flag for flag in FLAGS}, **served}.items():
+        _add_flag(parser, flag, is_shown=name in served)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for name, summary in COMMANDS.items():
-        command = commands.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
-        )
-        for each in POSITIONALS:
-            if each.command == name:
-                command.add_argument(each.name, metavar=each.name.upper(), help=each.help)
-        for flag in FLAGS:
-            if name in flag.commands:
-                _add_flag(command, flag, name, _AFTER_COMMAND)
+    for command in COMMANDS.values():
+        text = command.description
+        summary = f"{text[:1].lower()}{text[1:].rstrip('.')}"
+        subparser = commands.add_parser(command.name, help=summary, description=text)
+        parser.commands[command.name] = subparser
+        for argument in command.arguments:
+            subparser.add_argument(argument.name, metavar=argument.name.upper(), help=argument.help)
+        for flag in command.flags:
+            _add_flag(subparser, flag, _AFTER_COMMAND)
     return parser
 
 
-def _add_flag(parser: argparse.ArgumentParser, flag: Flag, command: str, prefix: str = "") -> None:
-    # Flags of other commands are accepted but hidden, so that the error can name the command. Every value is
-    # collected, because argparse silently drops all but the last.
-    default = flag.default_for(command)
-    text = f"{flag.help} {f'Default: {default}. ' if default and not flag.is_switch else ''}"
+def _add_flag(parser: _Parser, flag: Flag, prefix: str = "", *, is_shown: bool = True) -> None:
+    text = f"{flag.help} {f'Default: {flag.default}. ' if flag.default and not flag.is_switch else ''}"
     text += f"[{flag.variable}]" if flag.variable else ""
+    # Every value is collected, because argparse silently drops all but the last.
     options: dict[str, Any] = {"dest": prefix + flag.name, "default": argparse.SUPPRESS}
     if flag.is_switch:
         options |= {"action": "append_const", "const": "true"}
     else:
         options |= {"action": "append", "metavar": flag.metavar}
-    is_shown = command in flag.commands
+    if is_shown:
+        parser.flags.append(f"--{flag.name}")
     parser.add_argument(f"--{flag.name}", help=text if is_shown else argparse.SUPPRESS, **options)

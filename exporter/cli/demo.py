@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from exporter.app.service import Service
 from exporter.app.serving import WebOptions, serve
 from exporter.config.loading import Config, config_from
+from exporter.config.network import ListenAddress
 from exporter.errors import ListenError
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Identity, ScaledClock, Simulator, World, WorldOptions
-from exporter.web.addresses import ListenAddress
 
 IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")
 START_OFFSET_SECONDS = 86400
@@ -30,6 +30,8 @@ class SimulatorOptions:
     """Simulated seconds per real second."""
     sources: int
     latency_seconds: float
+    stopped: str
+    """Whether lists by status have stopped jobs and tasks: listed or hidden."""
 
 
 async def simulate(options: SimulatorOptions) -> None:
@@ -58,7 +60,7 @@ async def demo(options: SimulatorOptions, web: WebOptions) -> None:
 
 async def _start_simulator(options: SimulatorOptions) -> Simulator:
     world = World(
-        WorldOptions(seed=options.seed, sources=options.sources),
+        WorldOptions(seed=options.seed, sources=options.sources, hides_stopped=options.stopped == "hidden"),
         clock=ScaledClock(time.time() - START_OFFSET_SECONDS, options.speed),
     )
     simulator = Simulator(world, identities=[IDENTITY], latency_seconds=options.latency_seconds)

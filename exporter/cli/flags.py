@@ -1,33 +1,20 @@
-"""Table of commands, flags, environment variables and defaults. `arguments` builds the parser from it."""
+"""Flags of the command line: their values, and the flags that several commands share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
+from exporter.config.network import listen_address
 from exporter.config.sections import seconds
 from exporter.logs import FORMATS, LEVELS
-from exporter.web.addresses import listen_address
 
 MAX_FACTOR: Final = 1e6
 MAX_INTEGER: Final = 2**63 - 1
 """Maximum count or ID in MMS, a signed 64-bit integer."""
 ENVIRONMENT_PREFIX: Final = "MMS_EXPORTER_"
-
-COMMANDS: Final = {
-    "serve": "poll MMS and serve metrics; the default command",
-    "once": "refresh once, print the metrics, and exit 1 if anything failed",
-    "sources": "list data sources and their progress, read live from MMS",
-    "jobs": "list jobs and their progress, read live from MMS; by default unfinished and failed jobs",
-    "failed": "list failed tables and partitions, read live from MMS",
-    "show": "show every field of one table, partition or job, read live from MMS",
-    "retry": "create jobs that migrate failed tables and partitions again; asks for confirmation first",
-    "check": "test a configuration against MMS with read-only calls: network, clock, credentials, permissions",
-    "config": "print the effective configuration with secrets hidden, or the JSON Schema of the file",
-    "probe": "check the health of an exporter on this machine; exit 1 if it is not healthy",
-    "demo": "simulate a migration and serve its metrics; needs no account and no configuration",
-    "simulate": "run only the simulated MMS",
-}
+OUTPUT_FORMATS: Final = ("table", "json", "csv")
 
 
 def one_of(*words: str) -> Callable[[str], str]:
@@ -48,13 +35,34 @@ def switch(text: str) -> bool:
     return text.lower() in ("true", "1")
 
 
-def integer(text: str) -> int:
-    """Parse a whole number, 0 or more. Raises: ValueError."""
-    if not text.isascii() or not text.isdigit():
-        raise ValueError("expected a whole number")
-    if len(text.lstrip("0")) > len(str(MAX_INTEGER)) or int(text) > MAX_INTEGER:
-        raise ValueError(f"expected a whole number of at most {MAX_INTEGER}")
-    return int(text)
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers from `minimum`."""
+
+    def parse(text: str) -> int:
+        digits = text.lstrip("0") or text[-1:]
+        is_number = digits.isascii() and digits.isdigit() and len(digits) <= len(str(MAX_INTEGER))
+        if not is_number or not minimum <= int(digits) <= MAX_INTEGER:
+            raise ValueError(f"expected a whole number from {minimum} to {MAX_INTEGER}")
+        return int(digits)
+
+    return parse
+
+
+integer: Final = whole_number(0)
+"""Parser of counts and IDs."""
+
+
+def log_level(text: str) -> str:
+    """Parse a log level; warn means warning. Raises: ValueError."""
+    return one_of(*LEVELS)("warning" if text == "warn" else text)
+
+
+def output_file(text: str) -> str:
+    """Parse the file of `once`. Raises: ValueError for an output format."""
+    if text in OUTPUT_FORMATS:
+        file = f"a file (./{text} for a file of that name)"
+        raise ValueError(f"expected {file}; once writes only the Prometheus text format")
+    return text
 
 
 def name_or_id(text: str) -> str:
@@ -97,12 +105,9 @@ class Flag:
 
     name: str
     help: str
-    commands: tuple[str, ...]
     default: str | None = None
     parse: Callable[[str], Any] = str
     metavar: str = "TEXT"
-    defaults: tuple[tuple[str, str], ...] = ()
-    """Defaults that differ for single commands."""
     is_repeatable: bool = False
     """Whether it may be given several times; its value is a list. The variable separates values with commas."""
     has_variable: bool = True
@@ -120,147 +125,64 @@ class Flag:
             return None
         return ENVIRONMENT_PREFIX + self.name.upper().replace(".", "_").replace("-", "_")
 
-    def default_for(self, command: str) -> str | None:
-        """Return the default for one command."""
-        return dict(self.defaults).get(command, self.default)
-
 
 @dataclass(frozen=True, slots=True)
-class Positional:
-    """A required positional argument of a command."""
+class Argument:
+    """A required positional argument."""
 
     name: str
     help: str
-    command: str
     parse: Callable[[str], Any] = str
 
 
-_QUERY: Final = ("sources", "jobs", "failed", "show")
-"""Commands that query MMS and print the result, except `check`."""
-_WITH_CONFIG: Final = ("serve", "once", *_QUERY, "retry", "check", "config")
-_POLL: Final = ("serve", "once")
-_WEB: Final = ("serve", "demo")
-_SIMULATOR: Final = ("demo", "simulate")
+one_run_flag = partial(Flag, has_variable=False)
+selector = partial(one_run_flag, is_repeatable=True)
 
-_LOG_LEVELS: Final = tuple((command, "warning") for command in (*_QUERY, "retry", "check"))
-
-_command_flag = partial(Flag, has_variable=False)
-_selector = partial(_command_flag, is_repeatable=True)
-
-_SELECTION_FLAGS: Final = (
-    _selector("account", "Select this account. Repeatable.", (*_QUERY, "check"), metavar="NAME"),
-    _selector("source", "Select this data source, by name or ID. Repeatable.", _QUERY, metavar="NAME"),
-    _selector("database", "Select this source database. Repeatable.", ("jobs", "failed"), metavar="NAME"),
-    _selector(
-        "table", "Select this table, as TABLE or DATABASE.TABLE. Repeatable.", ("jobs", "failed"), metavar="NAME"
-    ),
-    _selector("status", "Select this MMS status, such as FAILED. Repeatable.", ("sources", "jobs"), metavar="STATUS"),
-    _command_flag("limit", "Maximum rows of each kind per data source.", ("jobs", "failed"), "100", integer, "NUMBER"),
-    _command_flag(
-        "output",
-        "Output format: table, json or csv.",
-        (*_QUERY, "check"),
-        "table",
-        one_of("table", "json", "csv"),
-        "FORMAT",
+CONFIG: Final = (
+    Flag("config.file", "Configuration file (YAML).", None, Path, "FILE"),
+    Flag("mms.region", "Region of the account `default`, instead of a configuration file."),
+)
+SHARD: Final = (
+    Flag("shard.index", "Index of this exporter among the shards, from 0.", "0", integer, "NUMBER"),
+    Flag("shard.total", "Number of exporters that share the data sources.", "1", whole_number(1), "NUMBER"),
+)
+LISTEN: Final = Flag(
+    "web.listen-address",
+    "Listen address, host:port or :port. Repeatable; the variable separates addresses with commas.",
+    ":10180",
+    listen_address,
+    "ADDRESS",
+    is_repeatable=True,
+)
+WEB: Final = (
+    Flag("web.telemetry-path", "URL path of the metrics.", "/metrics", url_path, "PATH"),
+    Flag("web.enable-lifecycle", "Enable /-/reload.", "false", switch),
+)
+SIMULATOR: Final = (
+    Flag("simulator.listen-address", "Listen address of the simulated MMS.", "127.0.0.1:10181", listen_address),
+    Flag("simulator.seed", "Random seed; the same seed gives the same migration.", "1", integer, "NUMBER"),
+    Flag("simulator.speed", "Simulated seconds per real second.", "60", positive_number, "FACTOR"),
+    Flag("simulator.sources", "Number of data sources.", "12", integer, "NUMBER"),
+    Flag("simulator.latency", "Delay of each response.", "0s", seconds, "DURATION"),
+    Flag(
+        "simulator.stopped",
+        "Whether lists by status have stopped jobs and tasks: listed or hidden.",
+        "listed",
+        one_of("listed", "hidden"),
+        "MODE",
     ),
 )
+LOG_LEVEL: Final = Flag("log.level", f"Log level: {', '.join(LEVELS)}.", "info", log_level, "LEVEL")
+LOG_FORMAT: Final = Flag("log.format", f"Log format: {', '.join(FORMATS)}.", "logfmt", one_of(*FORMATS), "FORMAT")
+LOG: Final = (LOG_LEVEL, LOG_FORMAT)
+QUIET_LOG: Final = (replace(LOG_LEVEL, default="warning"), LOG_FORMAT)
 
-_RETRY_FLAGS: Final = (
-    _command_flag("account", "Account, if several have the data source.", ("retry",), metavar="NAME"),
-    _command_flag("source", "Data source, by name or ID.", ("retry",), metavar="NAME"),
-    _command_flag("failed", "Retry everything that failed in the data source.", ("retry",), "false", switch),
-    _selector(
-        "table", "Retry this failed table, by ID or DATABASE.TABLE. Repeatable.", ("retry",), None, name_or_id, "TABLE"
-    ),
-    _selector("partition", "Retry this failed partition. Repeatable.", ("retry",), None, integer, "ID"),
-    _selector("job", "Retry what failed in this job, with its settings. Repeatable.", ("retry",), None, integer, "ID"),
-    _command_flag("dry-run", "Print the requests without sending them.", ("retry",), "false", switch),
-    _command_flag("yes", "Do not ask for confirmation.", ("retry",), "false", switch),
-    _command_flag("watch", "Wait until the jobs end; exit 0 only if everything is DONE.", ("retry",), "false", switch),
-    _command_flag("resume", "Resume an interrupted run from its journal.", ("retry",), metavar="FILE"),
-    _command_flag("resend", "With --resume: send jobs again that no list of MMS shows.", ("retry",), "false", switch),
-    _command_flag(
-        "settle", "Maximum lag of MMS lists and statuses behind jobs.", ("retry",), "5m", interval, "DURATION"
-    ),
+ACCOUNT: Final = selector("account", "Select this account. Repeatable.", metavar="NAME")
+SOURCE: Final = selector("source", "Select data sources by name, glob or ID. Repeatable.", metavar="NAME")
+NAMES: Final = (
+    selector("database", "Select this source database. Repeatable.", metavar="NAME"),
+    selector("table", "Select this table, as TABLE, DATABASE.TABLE or ID. Repeatable.", metavar="NAME"),
 )
-
-FLAGS: Final = (
-    Flag("config.file", "Configuration file (YAML).", _WITH_CONFIG, metavar="FILE"),
-    Flag("config.check", "Validate the configuration and exit.", ("serve",), "false", switch),
-    Flag("config.auto-reload", "Reload when one of the configuration files changes.", ("serve",), "false", switch),
-    Flag(
-        "config.auto-reload-interval",
-        "How often --config.auto-reload checks for changes.",
-        ("serve",),
-        "30s",
-        interval,
-        "DURATION",
-    ),
-    Flag("mms.region", "Region of the account `default`, instead of a configuration file.", _WITH_CONFIG),
-    Flag("output", "Write to this file atomically instead of standard output (-).", ("once",), metavar="FILE"),
-    Flag(
-        "shard.index",
-        "Index of this exporter among the shards, from 0.",
-        _POLL,
-        "0",
-        integer,
-        "NUMBER",
-    ),
-    Flag("shard.total", "Number of exporters that share the data sources.", _POLL, "1", integer, "NUMBER"),
-    Flag(
-        "web.listen-address",
-        "Listen address, host:port or :port. Repeatable; the variable separates addresses with commas.",
-        (*_WEB, "probe"),
-        ":10180",
-        listen_address,
-        "ADDRESS",
-        (("demo", "127.0.0.1:10180"),),
-        is_repeatable=True,
-    ),
-    Flag(
-        "web.systemd-socket",
-        "Use systemd socket activation instead of --web.listen-address.",
-        ("serve",),
-        "false",
-        switch,
-    ),
-    Flag("web.telemetry-path", "URL path of the metrics.", _WEB, "/metrics", url_path, "PATH"),
-    Flag(
-        "web.config.file",
-        "Web configuration file (YAML) for TLS, basic auth, headers and rate limit, as in the exporter-toolkit.",
-        ("serve",),
-        metavar="FILE",
-    ),
-    Flag("web.enable-lifecycle", "Enable /-/reload.", _WEB, "false", switch),
-    Flag(
-        "simulator.listen-address",
-        "Listen address of the simulated MMS.",
-        _SIMULATOR,
-        "127.0.0.1:10181",
-        listen_address,
-    ),
-    Flag(
-        "simulator.seed",
-        "Random seed; the same seed gives the same migration.",
-        _SIMULATOR,
-        "1",
-        integer,
-        "NUMBER",
-    ),
-    Flag("simulator.speed", "Simulated seconds per real second.", _SIMULATOR, "60", positive_number, "FACTOR"),
-    Flag("simulator.sources", "Number of data sources.", _SIMULATOR, "12", integer, "NUMBER"),
-    Flag("simulator.latency", "Delay of each response.", _SIMULATOR, "0s", seconds, "DURATION"),
-    *_SELECTION_FLAGS,
-    *_RETRY_FLAGS,
-    Flag(
-        "log.level", f"Log level: {', '.join(LEVELS)}.", tuple(COMMANDS), "info", one_of(*LEVELS), "LEVEL", _LOG_LEVELS
-    ),
-    Flag("log.format", f"Log format: {', '.join(FORMATS)}.", tuple(COMMANDS), "logfmt", one_of(*FORMATS), "FORMAT"),
-)
-
-POSITIONALS: Final = (
-    Positional("kind", "table, partition or job", "show", one_of("table", "partition", "job")),
-    Positional("id", "its ID, as the other commands print it", "show", integer),
-    Positional("what", "show or schema", "config", one_of("show", "schema")),
-)
+STATUS: Final = selector("status", "Select this MMS status, such as FAILED. Repeatable.", metavar="STATUS")
+LIMIT: Final = one_run_flag("limit", "Maximum rows of each kind per data source.", "100", integer, "NUMBER")
+OUTPUT: Final = one_run_flag("output", "Output format: table, json or csv.", "table", one_of(*OUTPUT_FORMATS), "FORMAT")

@@ -10,7 +10,7 @@ import ssl
 from http import HTTPStatus
 from typing import Final
 
-from exporter.web.addresses import ListenAddress
+from exporter.config.network import ListenAddress
 
 PATH: Final = "/-/healthy"
 TIMEOUT_SECONDS: Final = 4

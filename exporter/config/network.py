@@ -1,20 +1,19 @@
-"""Network settings of an account: endpoint, proxy and CA certificates."""
+"""Network settings: endpoint, proxy and CA certificates of an account; listen addresses."""
 
 import ipaddress
 import re
 import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from exporter.config.sections import Secret, Section
 
 _EXPECTED_ENDPOINT: Final = "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
-_EXPECTED_STS_ENDPOINT: Final = "expected a host such as sts.cn-shanghai.aliyuncs.com"
 _EXPECTED_PROXY_URL: Final = "expected a URL such as http://proxy.example.com:3128"
 PLAIN_HTTP: Final = "plain http is allowed only on loopback; use https, or set allow_insecure: true"
-_METADATA_SERVICE: Final = "100.100.100.200"
-"""Address of the ECS metadata service. It is local to the instance and serves only plain http."""
+LAST_PORT: Final = 65535
 
 
 class Proxy(Section, frozen=True, kw_only=True):
@@ -58,20 +57,8 @@ def tls_context(ca_bundle: str) -> ssl.SSLContext:
 
 def endpoint_errors(endpoint: str, allow_insecure: bool) -> Iterator[str]:  # noqa: FBT001 - the field of that name
     """Yield the errors of an endpoint URL."""
-    errors = list(_address_errors(endpoint, _EXPECTED_ENDPOINT))
-    yield from errors
-    if not errors and not allow_insecure and is_plain_http(endpoint):
-        yield PLAIN_HTTP
-
-
-def sts_endpoint_errors(endpoint: str) -> Iterator[str]:
-    """Yield the errors of an STS endpoint; the scheme is optional."""
-    return _address_errors(sts_url(endpoint), _EXPECTED_STS_ENDPOINT)
-
-
-def sts_url(endpoint: str) -> str:
-    """Return the STS URL; https is the default scheme."""
-    return endpoint if "://" in endpoint else f"https://{endpoint}"
+    errors = list(address_errors(endpoint, _EXPECTED_ENDPOINT))
+    yield from errors or ([PLAIN_HTTP] if not allow_insecure and is_plain_http(endpoint) else ())
 
 
 def is_plain_http(url: str) -> bool:
@@ -82,11 +69,6 @@ def is_plain_http(url: str) -> bool:
     except ValueError:
         return False
     return bool(host) and parts.scheme != "https" and not is_loopback(str(host))
-
-
-def is_metadata_service(url: str) -> bool:
-    """Return whether a valid URL is the ECS metadata service."""
-    return urlsplit(url).hostname == _METADATA_SERVICE
 
 
 def _can_be_sent(text: str) -> bool:
@@ -100,10 +82,11 @@ def _proxy_url_errors(url: str) -> Iterator[str]:
     elif "@" in url:
         yield "expected no username or password in the URL; set the keys username and password instead"
     else:
-        yield from _address_errors(url, _EXPECTED_PROXY_URL)
+        yield from address_errors(url, _EXPECTED_PROXY_URL)
 
 
-def _address_errors(url: str, expected: str) -> Iterator[str]:
+def address_errors(url: str, expected: str) -> Iterator[str]:
+    """Yield the errors of a URL that has only scheme, host and port."""
     # The message never quotes the URL, because it may contain a secret.
     try:
         parts = urlsplit(url)
@@ -127,3 +110,35 @@ def is_loopback(host: str) -> bool:
 
 def _is_host(host: str) -> bool:
     return ":" in host or all(re.fullmatch(r"[A-Za-z0-9_-]{1,63}", label) for label in host.split("."))
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """A host and a port."""
+
+    host: str | None
+    """None for all addresses."""
+    port: int
+    """0 for any free port."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if self.host and ":" in self.host else f"{self.host or ''}:{self.port}"
+
+
+def listen_address(text: str) -> ListenAddress:
+    """Parse `host:port`, `:port` or `[v6]:port`. Raises: ValueError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > LAST_PORT:
+        raise ValueError(f"expected host:port or :port, ports 0 to {LAST_PORT}")
+    if host.startswith("[") or host.endswith("]"):
+        return ListenAddress(_ipv6(host), int(port))
+    if ":" in host:
+        raise ValueError("expected an IPv6 address in brackets, such as [::1]:10180")
+    return ListenAddress(host or None, int(port))
+
+
+def _ipv6(host: str) -> str:
+    try:
+        return str(ipaddress.IPv6Address(host[1:-1] if host.startswith("[") and host.endswith("]") else ""))
+    except ValueError:
+        raise ValueError("expected an IPv6 address in brackets, such as [::1]:10180") from None

@@ -4,68 +4,114 @@ The rows with the highest IDs come first, because MMS has no time of failure. 10
 """
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
-from msgspec import structs
-
+from exporter.clock import Clock
 from exporter.config.loading import Config
-from exporter.console.columns import ACCOUNT, SOURCE, SOURCE_FIELDS, Field, Found, TableColumn, record_field
-from exporter.console.command_report import CommandReport
-from exporter.console.newest import merged, newest
-from exporter.console.options import Options
-from exporter.console.queries import QueryPart, QueryTarget, query_sources, read_or_error
-from exporter.console.text_formats import amount, dotted_name, size
+from exporter.console.command_report import (
+    SOURCE,
+    SOURCE_FIELDS,
+    CommandReport,
+    Field,
+    Found,
+    TableColumn,
+    account_columns,
+    amount,
+    dotted_name,
+    record_field,
+    size,
+)
+from exporter.console.queries import (
+    Options,
+    QueryPart,
+    QueryResult,
+    QueryTarget,
+    merged,
+    newest,
+    query_sources,
+    read_or_error,
+)
+from exporter.masking import printable
 from exporter.mms.decoding import Page
 from exporter.mms.models import Partition, Table
-from exporter.mms.protocol import PartitionFilter, TableFilter, like
-from exporter.retry.units import FAILED, Unit, partition_unit, table_unit
+from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter, like
 
+FAILED: Final = "FAILED"
 ANY: Final = (None, None)
 """Any database and table."""
 
-
-class Failure(Unit, frozen=True, kw_only=True, gc=False):
-    """A failed table or partition with its size."""
-
-    size: int | None
-    num_rows: int | None
-    last_ddl_time: str | None
-
-
+Failure = Table | Partition
+F = TypeVar("F", bound=Failure)
 Row = Found[Failure]
-ReadPage = Callable[[str | None, str | None, int], Awaitable[Page[Failure]]]
-"""Reads a page of failures; arguments: database, table and page number from 1."""
+ReadPage = Callable[[QueryTarget, str | None, str | None, int], Awaitable[Page[F]]]
+"""Reads a page of failures; arguments: data source, database, table and page number from 1."""
+
+
+def _kind(failure: Failure) -> str:
+    return "table" if isinstance(failure, Table) else "partition"
+
+
+def _table(failure: Failure) -> str | None:
+    return failure.name if isinstance(failure, Table) else failure.table_name
+
+
+def _value(failure: Failure) -> str | None:
+    return None if isinstance(failure, Table) else failure.value
+
+
+def _dst_table(failure: Failure) -> str | None:
+    return failure.dst_name if isinstance(failure, Table) else failure.dst_table_name
+
+
+def _destination(row: Row) -> str:
+    return dotted_name(row.record.dst_project_name, row.record.dst_schema_name, _dst_table(row.record))
+
 
 FIELDS: Final[Sequence[Field[Row]]] = (
     *SOURCE_FIELDS,
-    record_field("kind", "table or partition"),
+    Field("kind", "table or partition", lambda row: _kind(row.record)),
     record_field("id", "ID of the table or partition"),
-    record_field("db_name", "source database", "db"),
-    record_field("table_name", "source table", "table"),
-    record_field("value", "value of the partition, such as `p1=1/p2=abc`; null for a table"),
-    record_field("dst_project_name", "destination MaxCompute project", "dst_project"),
-    record_field("dst_schema_name", "destination schema", "dst_schema"),
-    record_field("dst_table_name", "destination table", "dst_table"),
+    record_field("db_name", "source database"),
+    Field("table_name", "source table", lambda row: _table(row.record)),
+    Field("value", "value of the partition, such as `p1=1/p2=abc`; null for a table", lambda row: _value(row.record)),
+    record_field("dst_project_name", "destination MaxCompute project"),
+    record_field("dst_schema_name", "destination schema"),
+    Field("dst_table_name", "destination table", lambda row: _dst_table(row.record)),
     record_field("size", "size in bytes"),
     record_field("num_rows", "number of rows"),
     record_field("last_ddl_time", "time of the last DDL change at the source"),
 )
+COLUMNS: Final[Sequence[TableColumn[Row]]] = (
+    SOURCE,
+    TableColumn("KIND", lambda row: _kind(row.record), "status"),
+    TableColumn("ID", lambda row: str(row.record.id), "number"),
+    TableColumn("TABLE", lambda row: dotted_name(row.record.db_name, _table(row.record))),
+    TableColumn("PARTITION", lambda row: _value(row.record) or ""),
+    TableColumn("TO", _destination, rank=1),
+    TableColumn("ROWS", lambda row: amount(row.record.num_rows), "number", rank=2),
+    TableColumn("SIZE", lambda row: size(row.record.size), "number", rank=2),
+)
 
 
-async def failures(config: Config, options: Options) -> CommandReport[Row]:
+async def failures(config: Config, options: Options, _: Clock) -> CommandReport[Row]:
     """Return the failures that `options` select. Raises: ConfigError."""
     result = await query_sources(config, options, partial(_read, options))
+    failed_jobs = ""
+    if not (result.found or result.omitted or result.errors or options.has_names):
+        failed_jobs = _failed_jobs_text(await query_sources(config, options, _count_failed_jobs), options)
     return CommandReport(
         fields=FIELDS,
-        columns=_columns(has_accounts=len(config.accounts) > 1),
+        columns=[*account_columns(config), *COLUMNS],
         rows=result.found,
         empty_text="no failed tables or partitions with these names"
         if options.has_names
-        else "no failed tables or partitions",
+        else f"no failed tables or partitions{failed_jobs}",
         omitted=result.omitted,
         errors=result.errors,
+        warnings=result.warnings,
     )
 
 
@@ -73,8 +119,8 @@ async def _read(options: Options, target: QueryTarget) -> QueryPart[Failure]:
     row = target.source
     # Each kind has its own permission: one that is denied does not hide the other.
     parts = await asyncio.gather(
-        read_or_error(_of_kind("table", row.tables_failed_num, partial(_tables_page, target), options)),
-        read_or_error(_of_kind("partition", row.partitions_failed_num, partial(_partitions_page, target), options)),
+        read_or_error(_of_kind(target, "table", row.tables_failed_num, _tables_page, options)),
+        read_or_error(_of_kind(target, "partition", row.partitions_failed_num, _partitions_page, options)),
     )
     return QueryPart(
         [record for part in parts for record in part.records],
@@ -83,53 +129,45 @@ async def _read(options: Options, target: QueryTarget) -> QueryPart[Failure]:
     )
 
 
-async def _of_kind(noun: str, count: int | None, page: ReadPage, options: Options) -> QueryPart[Failure]:
+async def _count_failed_jobs(target: QueryTarget) -> QueryPart[int]:
+    page = await target.client.jobs_page(target.source.id, JobFilter(status=FAILED), 1, 1)
+    return QueryPart((page.total or len(page.rows),))
+
+
+def _failed_jobs_text(result: QueryResult[int], options: Options) -> str:
+    count = sum(found.record for found in result.found)
+    words = [f"--account={each}" for each in options.accounts] + [f"--source={each}" for each in options.sources]
+    command = shlex.join(["mms-exporter", "jobs", "--status=FAILED", *words])
+    return f"; {count:,} failed job{'' if count == 1 else 's'}, list with: {printable(command)}" if count else ""
+
+
+async def _of_kind(
+    target: QueryTarget, noun: str, count: int | None, page: ReadPage[F], options: Options
+) -> QueryPart[F]:
     """Return the failures of one kind; `count` is the data source's own figure."""
     if count == 0:
         return QueryPart(())
     lists = [
-        await newest(partial(page, *names), partial(_fits, *names), options.limit, is_loose=names != ANY)
-        for names in options.table_filters()
+        await newest(partial(page, target, *names), partial(_fits, *names), options.limit, is_loose=names != ANY)
+        for names in await target.table_filters(options)
     ]
     found = merged(lists, options.limit, lambda failure: (True, failure.id))
     return QueryPart(found.rows, found.more(f"failed {noun}"))
 
 
-async def _tables_page(target: QueryTarget, database: str | None, table: str | None, number: int) -> Page[Failure]:
+async def _tables_page(target: QueryTarget, database: str | None, table: str | None, number: int) -> Page[Table]:
     filters = TableFilter(status=(FAILED,), db_name=database and like(database), name=table and like(table))
-    page = await target.client.tables_page(target.source.id, filters, number)
-    return Page(tuple(_failure(row, table_unit(row)) for row in page.rows), page.total)
+    return await target.client.tables_page(target.source.id, filters, number)
 
 
-async def _partitions_page(target: QueryTarget, database: str | None, table: str | None, number: int) -> Page[Failure]:
+async def _partitions_page(
+    target: QueryTarget, database: str | None, table: str | None, number: int
+) -> Page[Partition]:
     filters = PartitionFilter(status=(FAILED,), db_name=database and like(database), table_name=table and like(table))
-    page = await target.client.partitions_page(target.source.id, filters, number)
-    return Page(tuple(_failure(row, partition_unit(row)) for row in page.rows), page.total)
-
-
-def _failure(row: Table | Partition, unit: Unit) -> Failure:
-    return Failure(**structs.asdict(unit), size=row.size, num_rows=row.num_rows, last_ddl_time=row.last_ddl_time)
+    return await target.client.partitions_page(target.source.id, filters, number)
 
 
 def _fits(database: str | None, table: str | None, failure: Failure) -> bool:
     # The row may have changed its status since it was listed, and the API's name filters match loosely.
-    is_failed = failure.status is None or failure.is_failed
-    return is_failed and database in (None, failure.db) and table in (None, failure.table)
-
-
-def _columns(*, has_accounts: bool) -> list[TableColumn[Row]]:
-    return [
-        *([ACCOUNT] if has_accounts else []),
-        SOURCE,
-        TableColumn("KIND", lambda row: row.record.kind, "status"),
-        TableColumn("ID", lambda row: str(row.record.id), "number"),
-        TableColumn("TABLE", lambda row: dotted_name(row.record.db, row.record.table)),
-        TableColumn("PARTITION", lambda row: row.record.value or ""),
-        TableColumn("TO", lambda row: _destination(row.record), rank=1),
-        TableColumn("ROWS", lambda row: amount(row.record.num_rows), "number", rank=2),
-        TableColumn("SIZE", lambda row: size(row.record.size), "number", rank=2),
-    ]
-
-
-def _destination(failure: Failure) -> str:
-    return dotted_name(failure.dst_project, failure.dst_schema, failure.dst_table)
+    is_failed = failure.status is None or failure.status.upper() == FAILED
+    return is_failed and database in (None, failure.db_name) and table in (None, _table(failure))

@@ -1,18 +1,31 @@
 """`jobs`: lists jobs and their progress, newest first; by default unfinished and failed ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
+from exporter.clock import Clock
 from exporter.config.loading import Config
-from exporter.console.columns import ACCOUNT, SOURCE, SOURCE_FIELDS, Field, Found, TableColumn, record_field
-from exporter.console.command_report import CommandReport
-from exporter.console.newest import Newest, merged, newest
-from exporter.console.options import Options
-from exporter.console.queries import QueryPart, QueryTarget, query_sources
-from exporter.console.text_formats import STOPPED, age, dotted_name, percent, share
-from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
+from exporter.console.command_report import (
+    SOURCE,
+    SOURCE_FIELDS,
+    STOPPED,
+    CommandReport,
+    Field,
+    Found,
+    TableColumn,
+    account_columns,
+    age,
+    dotted_name,
+    percent,
+    record_field,
+    share,
+)
+from exporter.console.queries import Newest, Options, QueryPart, QueryTarget, merged, newest, query_sources
+from exporter.mms.models import Job
 from exporter.mms.progress import job_ratio
 from exporter.mms.protocol import JobFilter, like
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 
 Row = Found[Job]
 
@@ -22,7 +35,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     record_field("id", "ID of the job"),
     record_field("name", "name of the job"),
     record_field("type", "Database, Tables or Partitions"),
-    record_field("status", f"{', '.join(JOB_STATUSES)} or a new value"),
+    record_field("status", f"{', '.join(JobStatus)} or a new value"),
     record_field("stopped", "whether the job is stopped"),
     Field("progress", "share of tasks that are done, 0 to 1", lambda row: job_ratio(row.record)),
     record_field("task_num", "number of tasks"),
@@ -36,16 +49,16 @@ FIELDS: Final[Sequence[Field[Row]]] = (
 )
 
 
-async def jobs(config: Config, options: Options, now: float) -> CommandReport[Row]:
+async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[Row]:
     """Return the jobs that `options` select. Raises: ConfigError."""
-    statuses = options.statuses_among(JOB_STATUSES) or DEFAULT_STATUSES
+    statuses = options.statuses_among(JobStatus) or DEFAULT_STATUSES
 
     async def read(target: QueryTarget) -> QueryPart[Job]:
         # Lists are read in the order of a job's life, so a job that changes its status is seen twice, not missed.
         lists = [
             await _listed(target, status, database, table, options.limit)
             for status in statuses
-            for database, table in options.table_filters()
+            for database, table in await target.table_filters(options)
         ]
         found = merged(lists, options.limit, _rank)
         return QueryPart(found.rows, found.more("job"))
@@ -53,11 +66,12 @@ async def jobs(config: Config, options: Options, now: float) -> CommandReport[Ro
     result = await query_sources(config, options, read)
     return CommandReport(
         fields=FIELDS,
-        columns=_columns(now, has_accounts=len(config.accounts) > 1),
+        columns=[*account_columns(config), *_columns(clock.wall())],
         rows=result.found,
         empty_text="no matching jobs",
         omitted=result.omitted,
         errors=result.errors,
+        warnings=result.warnings,
     )
 
 
@@ -66,25 +80,20 @@ async def _listed(target: QueryTarget, status: str, database: str | None, table:
     filters = JobFilter(status=status, src_db_name=database and like(database), src_table_name=table and like(table))
     return await newest(
         lambda page: target.client.jobs_page(target.source.id, filters, page),
-        _fits(status, database, table),
+        partial(_fits, status, database, table),
         limit,
         is_loose=database is not None or table is not None,
     )
 
 
-def _fits(status: str, database: str | None, table: str | None) -> Callable[[Job], bool]:
-    """Return the filter for exact matches."""
-
-    def fits(job: Job) -> bool:
-        # A job over a database or over partitions does not list its tables: there MMS's filter decides.
-        named = job.config.tables if job.config else None
-        return (
-            (job.status is None or job.status.upper() == status)
-            and (database is None or job.src_db_name == database)
-            and (table is None or not named or table in named)
-        )
-
-    return fits
+def _fits(status: str, database: str | None, table: str | None, job: Job) -> bool:
+    # A job over a database or over partitions does not list its tables: there MMS's filter decides.
+    named = job.config.tables if job.config else None
+    return (
+        (job.status is None or job.status.upper() == status)
+        and database in (None, job.src_db_name)
+        and (table is None or not named or table in named)
+    )
 
 
 def _rank(job: Job) -> tuple[bool, int]:
@@ -92,9 +101,8 @@ def _rank(job: Job) -> tuple[bool, int]:
     return (job.status or "").upper() in UNFINISHED_JOB_STATUSES, job.id
 
 
-def _columns(now: float, *, has_accounts: bool) -> list[TableColumn[Row]]:
+def _columns(now: float) -> list[TableColumn[Row]]:
     return [
-        *([ACCOUNT] if has_accounts else []),
         SOURCE,
         TableColumn("ID", lambda row: str(row.record.id), "number"),
         TableColumn("JOB", lambda row: row.record.name or ""),

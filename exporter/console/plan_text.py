@@ -4,10 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from exporter.masking import printable
-from exporter.retry.batches import Batch
 from exporter.retry.journal import Entry
 from exporter.retry.planning import Refused, RetryPlan
-from exporter.retry.units import Unit
+from exporter.retry.units import Batch, Unit
 
 MAX_LINES: Final = 20
 """Jobs, reasons or units that are listed one by one."""

@@ -14,28 +14,24 @@ from typing import Final, TypeVar
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Account, Config
 from exporter.config.sections import duration_text
-from exporter.console.columns import Found
-from exporter.console.command_report import error_lines
-from exporter.console.options import Options
+from exporter.console.command_report import Found, error_lines
 from exporter.console.plan_text import amounts, entry_line, incomplete_lines, other_failure_lines, plan_lines
-from exporter.console.queries import NullObserver, QueryPart, QueryTarget, query_sources
+from exporter.console.queries import NullObserver, Options, QueryPart, QueryTarget, query_sources
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, ExporterError, MmsError, Problem, RetryStopped
 from exporter.masking import printable
-from exporter.mms.client import Client
-from exporter.mms.client_factory import create_client
+from exporter.mms.client import Client, create_client
 from exporter.mms.models import DataSource, Job
 from exporter.mms.protocol import create_mms_job
-from exporter.retry.earlier_runs import EarlierJobs, EarlierRuns
-from exporter.retry.job_creation import await_job_ids, duplicate_jobs
+from exporter.retry.earlier_runs import EarlierJobs, EarlierRuns, lock_source, other_journals
 from exporter.retry.journal import OPEN, Journal, RetryRun, job_prefix, new_entries
 from exporter.retry.planning import RetryPlan
+from exporter.retry.run_context import RetryContext
 from exporter.retry.selection import read_plan
-from exporter.retry.sending import RetryContext, create_jobs
-from exporter.retry.source_lock import lock_source, other_journals
+from exporter.retry.sending import await_job_ids, create_jobs
 from exporter.retry.verification import incomplete_units, other_failures
-from exporter.retry.watching import watch
+from exporter.retry.watching import duplicate_jobs, watch
 from exporter.runtime import DAEMON_THREADS
 
 T = TypeVar("T")
@@ -196,8 +192,7 @@ async def _verify_run(context: RetryContext, terminal: Terminal, options: RetryO
     if options.watch:
         final_states = {"done"}
         with terminal.show_progress() as show:
-            async for jobs in watch(context):
-                show(jobs)
+            await watch(context, show)
         # The second of two requests may have arrived late.
         is_verified = (
             await _verify_units(context, terminal) and is_verified and not await _has_duplicate_jobs(context, terminal)
@@ -220,8 +215,8 @@ async def _has_duplicate_jobs(context: RetryContext, terminal: Terminal) -> bool
 async def _verify_units(context: RetryContext, terminal: Terminal) -> bool:
     """Return whether all units are DONE; print those that are not."""
     try:
-        left = await incomplete_units(context.client, context.journal, context.clock, context.settle_seconds)
-        others = await other_failures(context.client, context.journal) if context.journal.run.all_failed else []
+        left = await incomplete_units(context)
+        others = await other_failures(context) if context.journal.run.all_failed else []
     except MmsError as error:
         terminal.print_line(f"the jobs have ended, but their units could not be checked: {error}; {error.hint}")
         return False
@@ -289,7 +284,7 @@ def _account_of(run: RetryRun, config: Config) -> Account:
 
 
 def _writing_client(account: Account, clock: Clock) -> Client:
-    return create_client(account, NullObserver(), clock, make=partial(Client, may_write=True))
+    return create_client(account, NullObserver(), clock, may_write=True)
 
 
 def _source_label(source: DataSource) -> str:

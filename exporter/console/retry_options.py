@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from exporter.errors import Problem
+from exporter.retry.run_context import SETTLE_SECONDS
 from exporter.retry.selection import RetrySelection
-from exporter.retry.sending import SETTLE_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

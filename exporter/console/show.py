@@ -5,22 +5,32 @@ IDs are unique per data source only, so every selected data source is read.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from exporter.clock import Clock
 from exporter.config.loading import Config
-from exporter.console.columns import SOURCE_FIELDS, TIMES, Field, Found, json_value, record_field
-from exporter.console.command_report import CommandReport
-from exporter.console.options import Kind, Options
-from exporter.console.queries import QueryPart, QueryTarget, query_sources
-from exporter.console.text_formats import age, amount, size
+from exporter.console.command_report import (
+    SOURCE_FIELDS,
+    TIMES,
+    CommandReport,
+    Field,
+    Found,
+    age,
+    amount,
+    json_value,
+    record_field,
+    size,
+)
+from exporter.console.queries import Kind, Options, QueryPart, QueryTarget, query_sources
 from exporter.errors import MmsError, NotFound, PermissionRefused
 from exporter.masking import masked
-from exporter.mms.models import TASK_STATUSES, Column, Job, Partition, Table
+from exporter.mms.models import Column, Job, Partition, Table
 from exporter.mms.protocol import TaskFilter, get_mms_job
 from exporter.mms.record import ApiRecord
+from exporter.mms.statuses import TaskStatus
 
 Row = Found[Any]
 
@@ -45,13 +55,16 @@ def fields(kind: Kind) -> Sequence[Field[Row]]:
     return (*SOURCE_FIELDS, *(record_field(name, "") for name in names))
 
 
-async def show(config: Config, options: Options, now: float) -> CommandReport[Row]:
+async def show(config: Config, options: Options, clock: Clock) -> CommandReport[Row]:
     """Return the records with the selected ID. Raises: ConfigError."""
-    kind, number = options.record
+    (kind, number), now = options.record, clock.wall()
 
     async def read(target: QueryTarget) -> QueryPart[Any]:
         try:
-            return await READERS[kind](target, number)
+            if kind == "job":
+                return await _job(target, number)
+            get = target.client.get_table if kind == "table" else target.client.get_partition
+            return QueryPart((await get(target.source.id, number),))
         except NotFound:
             return QueryPart(())
 
@@ -62,6 +75,7 @@ async def show(config: Config, options: Options, now: float) -> CommandReport[Ro
         rows=result.found,
         empty_text=f"no {kind} with ID {number} in the selected data sources",
         errors=result.errors,
+        warnings=result.warnings,
         must_have_rows=True,
     )
 
@@ -133,21 +147,6 @@ async def _tasks(target: QueryTarget, job_id: int) -> dict[str, int]:
     # One page with all tasks saves the calls for the totals.
     if page.total is not None and page.total <= len(page.rows):
         return dict(Counter(row.status or UNKNOWN for row in page.rows))
-    filters = [TaskFilter(job_id=job_id, status=status) for status in TASK_STATUSES]
+    filters = [TaskFilter(job_id=job_id, status=status) for status in TaskStatus]
     pages = await asyncio.gather(*(target.client.tasks_page(target.source.id, each, page_size=1) for each in filters))
-    return {status: page.total for status, page in zip(TASK_STATUSES, pages, strict=True) if page.total}
-
-
-async def _table(target: QueryTarget, number: int) -> QueryPart[Any]:
-    return QueryPart((await target.client.get_table(target.source.id, number),))
-
-
-async def _partition(target: QueryTarget, number: int) -> QueryPart[Any]:
-    return QueryPart((await target.client.get_partition(target.source.id, number),))
-
-
-READERS: Final[Mapping[Kind, Callable[[QueryTarget, int], Awaitable[QueryPart[Any]]]]] = {
-    "table": _table,
-    "partition": _partition,
-    "job": _job,
-}
+    return {status: page.total for status, page in zip(TaskStatus, pages, strict=True) if page.total}

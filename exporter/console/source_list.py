@@ -3,14 +3,25 @@
 from collections.abc import Sequence
 from typing import Final
 
+from exporter.clock import Clock
 from exporter.config.loading import Config
-from exporter.console.columns import ACCOUNT, Field, Found, TableColumn, record_field
-from exporter.console.command_report import CommandReport
-from exporter.console.options import Options
-from exporter.console.queries import QueryPart, QueryTarget, query_sources
-from exporter.console.text_formats import age, amount, percent, share
-from exporter.mms.models import DATA_SOURCE_STATUSES, DataSource
+from exporter.console.command_report import (
+    SOURCE_FIELDS,
+    CommandReport,
+    Field,
+    Found,
+    TableColumn,
+    account_columns,
+    age,
+    amount,
+    percent,
+    record_field,
+    share,
+)
+from exporter.console.queries import Options, QueryPart, QueryTarget, query_sources
+from exporter.mms.models import DataSource
 from exporter.mms.progress import partition_total, source_ratio, table_total
+from exporter.mms.statuses import DataSourceStatus
 
 Row = Found[DataSource]
 
@@ -21,12 +32,12 @@ def _progress(row: Row) -> float | None:
 
 # Without `err_msg`: it quotes what the source answered, which may hold a secret.
 FIELDS: Final[Sequence[Field[Row]]] = (
-    Field("account", "name of the account in the configuration", lambda row: row.account.name),
+    SOURCE_FIELDS[0],
     record_field("id", "ID of the data source; a rename does not change it"),
     record_field("name", "name of the data source"),
     record_field("type", "type, such as HIVE, BIGQUERY, MAXCOMPUTE"),
     record_field("region", "region of the data source"),
-    record_field("status", f"{', '.join(DATA_SOURCE_STATUSES)} or a new value"),
+    record_field("status", f"{', '.join(DataSourceStatus)} or a new value"),
     record_field("agent_is_online", "whether the agent is online"),
     Field("progress", "share of tables and partitions that are DONE, 0 to 1", _progress),
     record_field("db_num", "databases found by the last metadata scan"),
@@ -49,9 +60,9 @@ FIELDS: Final[Sequence[Field[Row]]] = (
 )
 
 
-async def sources(config: Config, options: Options, now: float) -> CommandReport[Row]:
+async def sources(config: Config, options: Options, clock: Clock) -> CommandReport[Row]:
     """Return the data sources that `options` select. Raises: ConfigError."""
-    wanted = options.statuses_among(DATA_SOURCE_STATUSES)
+    wanted = options.statuses_among(DataSourceStatus)
 
     async def read(target: QueryTarget) -> QueryPart[DataSource]:
         status = (target.source.status or "").upper()
@@ -60,25 +71,25 @@ async def sources(config: Config, options: Options, now: float) -> CommandReport
     result = await query_sources(config, options, read)
     return CommandReport(
         fields=FIELDS,
-        columns=_columns(now, has_accounts=len(config.accounts) > 1),
+        columns=[*account_columns(config), *_columns(clock.wall())],
         rows=result.found,
         empty_text="no data sources",
         errors=result.errors,
+        warnings=result.warnings,
     )
 
 
-def _columns(now: float, *, has_accounts: bool) -> list[TableColumn[Row]]:
+def _columns(now: float) -> list[TableColumn[Row]]:
     return [
-        *([ACCOUNT] if has_accounts else []),
         TableColumn("ID", lambda row: str(row.record.id), "number"),
         TableColumn("SOURCE", lambda row: row.record.name or ""),
         TableColumn("TYPE", lambda row: row.record.type or "", rank=4),
         TableColumn("STATUS", lambda row: row.record.status or "", "status"),
         TableColumn("AGENT", lambda row: _agent(row.record), "status"),
         TableColumn("PROGRESS", lambda row: percent(_progress(row)), "bar", _progress),
-        TableColumn("FAILED", lambda row: amount(_failed(row.record)), "number"),
-        TableColumn("DOING", lambda row: amount(_doing(row.record)), "number", rank=2),
-        TableColumn("TABLES", lambda row: _tables(row.record), "number", rank=1),
+        TableColumn("FAILED", lambda row: _sum(row.record, "failed"), "number"),
+        TableColumn("DOING", lambda row: _sum(row.record, "doing"), "number", rank=2),
+        TableColumn("TABLES", lambda row: share(row.record.tables_done_num, table_total(row.record)), "number", rank=1),
         TableColumn(
             "PARTITIONS",
             lambda row: share(row.record.partitions_done_num, partition_total(row.record)),
@@ -95,23 +106,7 @@ def _agent(source: DataSource) -> str:
     return "" if source.agent_is_online is None else "online" if source.agent_is_online else "OFFLINE"
 
 
-def _failed(source: DataSource) -> int | None:
-    return _sum(source.tables_failed_num, source.partitions_failed_num)
-
-
-def _tables(source: DataSource) -> str:
-    return share(source.tables_done_num, table_total(source))
-
-
-def _partitions(source: DataSource) -> str:
-    return share(source.partitions_done_num, partition_total(source))
-
-
-def _doing(source: DataSource) -> int | None:
-    return _sum(source.tables_doing_num, source.partitions_doing_num)
-
-
-def _sum(*counts: int | None) -> int | None:
-    """Return the sum of the known counts; None without any."""
+def _sum(source: DataSource, status: str) -> str:
+    counts = (getattr(source, f"{kind}_{status}_num") for kind in ("tables", "partitions"))
     known = [count for count in counts if count is not None]
-    return sum(known) if known else None
+    return amount(sum(known)) if known else ""

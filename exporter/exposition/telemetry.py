@@ -12,7 +12,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from exporter import __version__
+from exporter import __revision__, __version__
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.errors import REASONS
 from exporter.exposition.text import Format
@@ -110,11 +110,11 @@ class OwnMetrics:
         )
         build = Gauge(
             "mms_exporter_build_info",
-            "Versions of the exporter and of Python; the value is always 1.",
-            ("version", "python_version"),
+            "Version and source revision of the exporter and version of Python; the value is always 1.",
+            ("version", "revision", "python_version"),
             registry=registry,
         )
-        build.labels(__version__, platform.python_version()).set(1)
+        build.labels(__version__, __revision__, platform.python_version()).set(1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from exporter.mms.record import ApiRecord
-
-DATA_SOURCE_STATUSES = ("STARTING", "STARTED", "STOPPING", "STOPPED", "START_FAILED", "STOP_FAILED")
-SCAN_STATUSES = ("DOING", "DONE", "FAILED")
-JOB_STATUSES = ("INIT", "DOING", "DONE", "FAILED")
-UNFINISHED_JOB_STATUSES = ("INIT", "DOING")
-TABLE_STATUSES = ("INIT", "DOING", "DONE", "PART_DONE", "FAILED")
-PARTITION_STATUSES = ("INIT", "DOING", "DONE", "FAILED")
-TASK_PHASES = ("SCHEMA", "DATA", "VERIFICATION")
-TASK_STATUSES = ("INIT", *(f"{phase}_{end}" for phase in TASK_PHASES for end in ("DOING", "DONE", "FAILED")), "DONE")
+from exporter.mms.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus, TaskStatus
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A count, a size in bytes, or an ID; never negative."""
@@ -29,8 +21,23 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
     Source: https://www.alibabacloud.com/help/en/maxcompute/ ListMmsDataSources.
     """
 
-    OPTIONAL = frozenset(
-        {"dst_project", "dst_projects", "networklink", "last_update_time", "err_msg", "scan_id", "scan_status"},
+    EXPECTED = (
+        "name",
+        "type",
+        "region",
+        "create_time",
+        "status",
+        "agent_is_online",
+        "db_num",
+        "table_num",
+        "partition_num",
+        "tables_doing_num",
+        "tables_done_num",
+        "tables_part_done_num",
+        "tables_failed_num",
+        "partitions_doing_num",
+        "partitions_done_num",
+        "partitions_failed_num",
     )
 
     id: Count
@@ -47,8 +54,7 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
     last_update_time: str | None = None
     """Time of the last metadata scan, format as create_time. Absent before the first scan."""
-    status: str | None = None
-    """One of DATA_SOURCE_STATUSES, or unknown."""
+    status: DataSourceStatus | None = None
     err_msg: str | None = None
     """Set in START_FAILED and STOP_FAILED only."""
     agent_is_online: bool | None = None
@@ -64,31 +70,12 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
     partitions_failed_num: Count | None = None
     scan_id: Count | None = None
     """ID of the last metadata scan."""
-    scan_status: str | None = None
-    """One of SCAN_STATUSES, or unknown. Only in newer versions of the API."""
+    scan_status: ScanStatus | None = None
+    """Only in newer versions of the API."""
 
 
 class JobConfig(ApiRecord, frozen=True, kw_only=True):
     """Configuration of a job; the fields depend on its type."""
-
-    OPTIONAL = frozenset(
-        {
-            "task_type",
-            "partitions",
-            "tables",
-            "table_black_list",
-            "table_white_list",
-            "partition_filters",
-            "schema_only",
-            "table_mapping",
-            "increment",
-            "enable_schema_migration",
-            "enable_data_migration",
-            "enable_verification",
-            "tunnel_quota",
-            "column_mapping",
-        },
-    )
 
     task_type: str | None = None
     """MOCK, HIVE, HIVE_DATAX, COPY_TASK, ODPS_INSERT_OVERWRITE, MC2MC_VERIFY, OSS, HIVE_OSS, HIVE_SPARK, BIGQUERY."""
@@ -117,7 +104,18 @@ class Job(ApiRecord, frozen=True, kw_only=True):
     Source: https://www.alibabacloud.com/help/en/maxcompute/ ListMmsJobs.
     """
 
-    OPTIONAL = frozenset({"db_id", "source_name", "src_schema_name", "dst_schema_name", "config", "eta"})
+    EXPECTED = (
+        "name",
+        "source_id",
+        "src_db_name",
+        "dst_db_name",
+        "status",
+        "type",
+        "task_num",
+        "task_done",
+        "stopped",
+        "create_time",
+    )
 
     id: Count
     name: str | None = None
@@ -129,8 +127,7 @@ class Job(ApiRecord, frozen=True, kw_only=True):
     dst_db_name: str | None = None
     """Destination MaxCompute project."""
     dst_schema_name: str | None = None
-    status: str | None = None
-    """One of JOB_STATUSES, or unknown."""
+    status: JobStatus | None = None
     type: str | None = None
     """Database, Tables or Partitions."""
     task_num: Count | None = None
@@ -146,8 +143,6 @@ class Job(ApiRecord, frozen=True, kw_only=True):
 class Column(ApiRecord, frozen=True, kw_only=True):
     """A column of a source table."""
 
-    OPTIONAL = frozenset({"name", "type", "comment", "default_value", "nullable"})
-
     name: str | None = None
     type: str | None = None
     comment: str | None = None
@@ -157,8 +152,6 @@ class Column(ApiRecord, frozen=True, kw_only=True):
 
 class TableSchema(ApiRecord, frozen=True, kw_only=True):
     """The columns of a source table."""
-
-    OPTIONAL = frozenset({"name", "comment", "columns", "partitions"})
 
     name: str | None = None
     comment: str | None = None
@@ -173,31 +166,7 @@ class Table(ApiRecord, frozen=True, kw_only=True):
     Source: https://www.alibabacloud.com/help/en/maxcompute/ GetMmsTable.
     """
 
-    OPTIONAL = frozenset(
-        {
-            "db_id",
-            "dst_project_name",
-            "dst_schema_name",
-            "dst_name",
-            "type",
-            "schema",
-            "owner",
-            "location",
-            "input_format",
-            "output_format",
-            "serde",
-            "extra",
-            "partitions",
-            "partitions_doing",
-            "partitions_done",
-            "partitions_failed",
-            "source_name",
-            "size",
-            "num_rows",
-            "updated",
-            "last_ddl_time",
-        },
-    )
+    EXPECTED = ("db_name", "name", "has_partitions", "source_id", "status")
 
     id: Count
     db_id: Count | None = None
@@ -229,8 +198,7 @@ class Table(ApiRecord, frozen=True, kw_only=True):
     """Whether the metadata changed since the last scan."""
     last_ddl_time: str | None = None
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
-    status: str | None = None
-    """One of TABLE_STATUSES, or unknown."""
+    status: TableStatus | None = None
 
 
 class Partition(ApiRecord, frozen=True, kw_only=True):
@@ -239,20 +207,7 @@ class Partition(ApiRecord, frozen=True, kw_only=True):
     Source: https://www.alibabacloud.com/help/en/maxcompute/ GetMmsPartition.
     """
 
-    OPTIONAL = frozenset(
-        {
-            "db_id",
-            "dst_project_name",
-            "dst_schema_name",
-            "dst_table_name",
-            "dst_value",
-            "source_name",
-            "size",
-            "num_rows",
-            "updated",
-            "last_ddl_time",
-        },
-    )
+    EXPECTED = ("table_id", "db_name", "table_name", "value", "source_id", "status")
 
     id: Count
     db_id: Count | None = None
@@ -274,8 +229,7 @@ class Partition(ApiRecord, frozen=True, kw_only=True):
     """Whether the metadata changed since the last scan."""
     last_ddl_time: str | None = None
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
-    status: str | None = None
-    """One of PARTITION_STATUSES, or unknown."""
+    status: PartitionStatus | None = None
 
 
 class Task(ApiRecord, frozen=True, kw_only=True):
@@ -284,7 +238,7 @@ class Task(ApiRecord, frozen=True, kw_only=True):
     Source: the vendor's SDK; no page has an example. UNVERIFIED: which fields may be missing. A live list settles it.
     """
 
-    OPTIONAL = frozenset({"table_id", "type", "running", "stopped", "start_time", "end_time"})
+    EXPECTED = ("job_id", "job_name", "src_db_name", "src_table_name", "status", "retried_times", "create_time")
 
     id: Count
     job_id: Count | None = None
@@ -293,8 +247,7 @@ class Task(ApiRecord, frozen=True, kw_only=True):
     src_table_name: str | None = None
     table_id: Count | None = None
     type: str | None = None
-    status: str | None = None
-    """One of TASK_STATUSES, or unknown."""
+    status: TaskStatus | None = None
     running: bool | None = None
     stopped: bool | None = None
     retried_times: Count | None = None
@@ -319,9 +272,7 @@ class CreatedJob(ApiRecord, frozen=True, kw_only=True):
 class AsyncTask(ApiRecord, frozen=True, kw_only=True):
     """Response of GetMmsAsyncTask: progress of an asynchronous task."""
 
-    OPTIONAL = frozenset({"running", "progress", "error_msg", "object_id"})
-
-    status: str | None = None
+    status: JobStatus | None = None
     """DONE when `object_id` is valid."""
     running: bool | None = None
     progress: str | int | float | None = None

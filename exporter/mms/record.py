@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from enum import Enum
 from functools import cache
 from operator import attrgetter
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar, get_args
@@ -23,8 +24,8 @@ class ApiRecord(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
 
     # Without GC tracking (gc=False): a record has only values and is in no cycle.
 
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset()
-    """Fields that the API may omit."""
+    EXPECTED: ClassVar[tuple[str, ...]] = ()
+    """Fields that every response should have; the API may omit the others."""
 
 
 def strip_body(body: bytes) -> bytes | None:
@@ -89,7 +90,7 @@ def _text_fields(kind: type[ApiRecord]) -> _TextFields:
 def _holds_text(annotation: Any) -> bool:  # noqa: ANN401 - any field's type
     if parts := get_args(annotation):
         return any(map(_holds_text, parts))
-    return isinstance(annotation, type) and issubclass(annotation, str | ApiRecord)
+    return isinstance(annotation, type) and issubclass(annotation, str | ApiRecord) and not issubclass(annotation, Enum)
 
 
 def attribute_reader(names: Sequence[str]) -> Callable[[object], tuple[Any, ...]]:

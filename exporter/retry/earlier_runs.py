@@ -1,14 +1,17 @@
-"""Jobs of earlier runs that may still migrate their units, read from the journals.
+"""What earlier runs left behind: the lock of a data source, jobs in doubt, and jobs that may still migrate their units.
 
 MMS may list a job minutes after its creation, and a unit's status may lag behind the end of its job. A job therefore
-blocks its units from the moment the journal has its ID until `settle_seconds` after its end.
+blocks its units from the moment the journal has its ID until `settle_seconds` after its end. Until its asynchronous
+task has ended, only the journal knows of it. All this covers the runs of one state folder.
 """
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from msgspec.structs import replace
 
@@ -16,7 +19,8 @@ from exporter.clock import Clock
 from exporter.errors import RetryStopped
 from exporter.mms.client import Client
 from exporter.mms.models import Job, JobConfig
-from exporter.retry.journal import Entry, Journal, RetryRun
+from exporter.mms.statuses import JobStatus
+from exporter.retry.journal import UNSETTLED, Entry, Journal, RetryRun, create_private_folder, lock_file, read_run
 from exporter.retry.watching import changed_entries, created_jobs
 
 UNSEEN_SECONDS: Final = 86_400.0
@@ -30,11 +34,6 @@ class EarlierJobs:
     jobs: tuple[Job, ...] = ()
     settles_in: Mapping[int, float] = field(default_factory=dict)
     """By ID of an ended job: seconds until the statuses of its units are reliable."""
-
-
-async def no_earlier_jobs() -> EarlierJobs:
-    """Return an empty result."""
-    return EarlierJobs()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +61,7 @@ class EarlierRuns:
                     settles_in[entry.job_id] = left
         return EarlierJobs(tuple(found.values()), settles_in)
 
-    async def _current(self, path: Path, run: RetryRun) -> tuple[Entry, ...]:
+    async def _current(self, path: Path, run: RetryRun) -> Sequence[Entry]:
         """Return the entries with the current states of their jobs."""
         if not any(entry.state == "made" for entry in run.entries):
             return run.entries
@@ -72,8 +71,8 @@ class EarlierRuns:
         if changed and self.may_update:
             _save(path, changed, self.clock)
         now = self.clock.wall()
-        fresh = {index: replace(entry, since=now) for index, entry in changed.items() if entry.state != "made"}
-        return tuple({**dict(enumerate(run.entries)), **changed, **fresh}.values())
+        fresh = {entry.name: entry if entry.state == "made" else replace(entry, since=now) for entry in changed}
+        return [fresh.get(entry.name, entry) for entry in run.entries]
 
     def _seconds_left(self, entry: Entry) -> float:
         """Return how many seconds a job still blocks its units."""
@@ -88,15 +87,11 @@ class EarlierRuns:
         return UNSEEN_SECONDS if entry.since is None else max(0.0, self.clock.wall() - entry.since)
 
 
-def _save(path: Path, changed: Mapping[int, Entry], clock: Clock) -> None:
-    try:
-        with Journal.open(path, clock) as journal:
-            journal.update_all(
-                {index: entry for index, entry in changed.items() if journal.entries[index].state == "made"}
-            )
-    except RetryStopped:
-        # Another process has the journal open and updates it itself.
-        return
+def _save(path: Path, changed: Sequence[Entry], clock: Clock) -> None:
+    # If another process has the journal open, it updates it itself.
+    with suppress(RetryStopped), Journal.open(path, clock) as journal:
+        made = {entry.name for entry in journal.entries if entry.state == "made"}
+        journal.update(*(entry for entry in changed if entry.name in made))
 
 
 def _job(entry: Entry, job_id: int) -> Job:
@@ -107,4 +102,56 @@ def _job(entry: Entry, job_id: int) -> Job:
     )
     has_ended = entry.state != "made" and entry.seen
     status = "over, but statuses may lag behind it" if has_ended else "in progress, made by an earlier run"
-    return Job(id=job_id, name=entry.name, src_db_name=batch.template.src_db, status=status, config=config)
+    phrase = cast("JobStatus", status)  # printed where a job of MMS shows its status
+    return Job(id=job_id, name=entry.name, src_db_name=batch.template.src_db, status=phrase, config=config)
+
+
+@contextmanager
+def lock_source(folder: Path, endpoint: str, source_id: int, own: Path | None = None) -> Iterator[None]:
+    """Lock a data source against other runs; `own` is the journal that is resumed.
+
+    Raises: RetryStopped if another run has the lock, or left a job in doubt.
+    """
+    folder = create_private_folder(folder)
+    endpoint_hash = hashlib.sha256(_normalized(endpoint).encode()).hexdigest()[:12]
+    prefix = None if own is None else read_run(own).prefix
+    with lock_file(folder / f"source-{source_id}-{endpoint_hash}.lock", f"data source {source_id} at {endpoint}"):
+        for path, run in other_journals(folder, endpoint, source_id, own):
+            _check(path, run, prefix)
+        yield
+
+
+def other_journals(
+    folder: Path, endpoint: str, source_id: int, own: Path | None = None
+) -> Iterator[tuple[Path, RetryRun]]:
+    """Yield the journals of a data source except `own`. Raises: RetryStopped."""
+    for path in sorted(folder.glob("retry-*.json")):
+        if not path.is_file() or (own is not None and path.samefile(own)):
+            continue
+        try:
+            run = read_run(path)
+        except RetryStopped as error:
+            raise RetryStopped(
+                f"{error}: it may contain a job that is being created; move it away once there is none"
+            ) from None
+        if (_normalized(run.endpoint), run.source_id) == (_normalized(endpoint), source_id):
+            yield path, run
+
+
+def _check(path: Path, run: RetryRun, prefix: str | None) -> None:
+    """Raise RetryStopped if a journal has a job in doubt."""
+    unsettled = [entry.name for entry in run.entries if entry.state in UNSETTLED]
+    if unsettled:
+        raise RetryStopped(
+            f"an earlier run of this data source may have created {unsettled[0]}, and the result is unknown; "
+            f"nothing was sent; resume that run first: mms-exporter retry --resume={path}"
+        )
+    if run.prefix == prefix:
+        raise RetryStopped(
+            f"{path} is another journal of this run, so one of the two is an old copy; nothing was sent; "
+            f"resume the newest and move the other away: mms-exporter retry --resume={path}"
+        )
+
+
+def _normalized(endpoint: str) -> str:
+    return endpoint.casefold().rstrip("/")

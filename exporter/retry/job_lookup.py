@@ -7,9 +7,11 @@ from typing import Final
 from exporter.errors import MalformedAnswer
 from exporter.mms.client import Client
 from exporter.mms.listing import Listing, read_newest, read_until_stable
-from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
+from exporter.mms.models import Job
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, like
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus, is_unknown
 
+_ALL: Final = JobFilter()
 NEWEST: Final = 10 * PAGE_SIZE
 """Newest jobs that are searched for unknown statuses."""
 
@@ -59,9 +61,9 @@ def _is_like_its_source(job: Job) -> bool:
     return (job.name or "").casefold() in (job.source_name or "").casefold()
 
 
-async def all_jobs(client: Client, source_id: int) -> tuple[Job, ...]:
-    """Return every job of a source. Raises: MmsError, also if the list is incomplete."""
-    listing = await client.list_jobs(source_id)
+async def all_jobs(client: Client, source_id: int, filters: JobFilter = _ALL) -> tuple[Job, ...]:
+    """Return every matching job of a source. Raises: MmsError, also if the list is incomplete."""
+    listing = await client.list_jobs(source_id, filters)
     if not listing.is_complete:
         raise MalformedAnswer("ListMmsJobs: the list of all jobs is incomplete")
     return listing.rows
@@ -69,10 +71,8 @@ async def all_jobs(client: Client, source_id: int) -> tuple[Job, ...]:
 
 async def jobs_of_run(client: Client, source_id: int, prefix: str) -> list[Job]:
     """Return the jobs whose names start with `prefix`. Raises: MmsError."""
-    listing = await client.list_jobs(source_id, JobFilter(name=like(prefix)))
-    if not listing.is_complete:
-        raise MalformedAnswer("ListMmsJobs: the list of the jobs of this run is incomplete")
-    return [job for job in listing.rows if job.name is not None and job.name.startswith(prefix)]
+    listed = await all_jobs(client, source_id, JobFilter(name=like(prefix)))
+    return [job for job in listed if job.name is not None and job.name.startswith(prefix)]
 
 
 async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) -> list[Job]:
@@ -90,7 +90,7 @@ async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) 
             raise MalformedAnswer(f"ListMmsJobs: the list of {status} jobs is incomplete or changed while it was read")
         known += len(listing.rows)
         found.update((job.id, job) for job in listing.rows)
-    for status in JOB_STATUSES:
+    for status in JobStatus:
         if status not in UNFINISHED_JOB_STATUSES:
             known += await _count(client, source_id, status)
     if known != total:
@@ -104,7 +104,7 @@ async def _of_unknown_status(client: Client, source_id: int, missing: int) -> li
     Raises: MmsError; MalformedAnswer if fewer are found and not all jobs were read.
     """
     listing = await read_newest(lambda page: client.jobs_page(source_id, JobFilter(), page), NEWEST)
-    found = [job for job in listing.rows if (job.status or "").upper() not in JOB_STATUSES]
+    found = [job for job in listing.rows if job.status is None or is_unknown(job.status)]
     is_all = listing.total is not None and len(listing.rows) >= listing.total
     if not is_all and len(found) < missing:
         raise MalformedAnswer(

@@ -4,9 +4,10 @@ Each step is on disk before it happens. One process at a time has the journal op
 warehouse but no secret. Knows nothing of MMS except the requests that it stores.
 """
 
+import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -15,8 +16,7 @@ import msgspec
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.errors import RetryStopped
 from exporter.files import PRIVATE, write_atomically
-from exporter.retry.batches import Batch
-from exporter.retry.file_lock import lock_file
+from exporter.retry.units import Batch
 
 FORMAT: Final = 1
 PRIVATE_FOLDER: Final = 0o700
@@ -26,7 +26,9 @@ State = Literal["planned", "sending", "asked", "made", "done", "failed", "refuse
 done, failed: the job ended. refused: MMS did not create it. skipped: its units were in other jobs by then, or no
 longer FAILED.
 """
-OPEN: Final[frozenset[State]] = frozenset({"planned", "sending", "asked"})
+UNSETTLED: Final[frozenset[State]] = frozenset({"sending", "asked"})
+"""States of jobs that may exist without being listed."""
+OPEN: Final[frozenset[State]] = UNSETTLED | {"planned"}
 """States of jobs that do not exist yet and still need a step."""
 
 
@@ -110,18 +112,11 @@ class Journal:
         """The names of all jobs."""
         return frozenset(entry.name for entry in self.entries)
 
-    def update(self, index: int, entry: Entry) -> Entry:
-        """Write one entry to disk and return it. Raises: RetryStopped."""
-        self.update_all({index: entry})
-        return self.entries[index]
-
-    def update_all(self, changed: Mapping[int, Entry]) -> None:
-        """Write several entries to disk at once. Raises: RetryStopped."""
-        entries, now = list(self.entries), self.clock.wall()
-        for index, entry in changed.items():
-            is_new = entry.state != entries[index].state
-            entries[index] = msgspec.structs.replace(entry, since=now) if is_new else entry
-        self.run = msgspec.structs.replace(self.run, entries=tuple(entries))
+    def update(self, *changed: Entry) -> None:
+        """Write changed entries to disk at once. Raises: RetryStopped."""
+        by_name, now = {entry.name: entry for entry in changed}, self.clock.wall()
+        entries = tuple(_dated(by_name.get(entry.name, entry), entry.state, now) for entry in self.entries)
+        self.run = msgspec.structs.replace(self.run, entries=entries)
         self.save()
 
     def save(self) -> None:
@@ -138,7 +133,7 @@ class Journal:
     def create(cls, folder: Path, run: RetryRun, clock: Clock = SYSTEM_CLOCK) -> Iterator[Self]:
         """Create and lock the journal of a new run. Raises: RetryStopped."""
         path = Path(os.path.realpath(create_private_folder(folder) / f"retry-{run.prefix.strip('-')}.json"))
-        with _locked(path) as lock:
+        with lock_file(path.with_suffix(".lock"), str(path)) as lock:
             journal = cls(path, run)
             journal.clock, journal.lock = clock, lock
             journal.save()
@@ -151,11 +146,14 @@ class Journal:
         if not path.is_file():
             raise RetryStopped(f"{path}: no such file")
         path = Path(os.path.realpath(path))  # a link shares the lock of its target
-        with _locked(path) as lock:
+        with lock_file(path.with_suffix(".lock"), str(path)) as lock:
             journal = cls(path, read_run(path))
-            journal.clock, journal.lock = clock, lock
-            journal.is_resumed = True
+            journal.clock, journal.lock, journal.is_resumed = clock, lock, True
             yield journal
+
+
+def _dated(entry: Entry, state: State, now: float) -> Entry:
+    return entry if entry.state == state else msgspec.structs.replace(entry, since=now)
 
 
 def read_run(path: Path) -> RetryRun:
@@ -196,5 +194,22 @@ def create_private_folder(folder: Path) -> Path:
     return folder
 
 
-def _locked(path: Path) -> AbstractContextManager[int]:
-    return lock_file(path.with_suffix(".lock"), str(path))
+@contextmanager
+def lock_file(lock: Path, subject: str) -> Iterator[int]:
+    """Lock a file against other processes; yield its writable descriptor.
+
+    Raises: RetryStopped if another process has the lock.
+    """
+    try:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    except OSError as error:
+        raise RetryStopped(f"cannot lock {subject}: {lock}: {error.strerror}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise RetryStopped(f"{subject} is locked by another process") from None
+    try:
+        yield handle
+    finally:
+        os.close(handle)

@@ -13,9 +13,8 @@ from typing import Final
 import msgspec
 
 from exporter.mms.models import Job
-from exporter.retry.batches import Batch, JobTemplate, batch_of
 from exporter.retry.coverage import Coverage
-from exporter.retry.units import TableName, Unit
+from exporter.retry.units import Batch, JobTemplate, TableName, Unit, batch_of
 
 MAX_UNITS: Final = 1000
 """Partition IDs or table names per request. UNVERIFIED: the service's own limit; a live account would show it."""

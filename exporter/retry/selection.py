@@ -12,14 +12,14 @@ from msgspec import structs
 from exporter.errors import NotFound
 from exporter.mms import protocol
 from exporter.mms.client import Client
-from exporter.mms.models import Job, JobConfig
+from exporter.mms.models import Job
 from exporter.mms.protocol import JobFilter
 from exporter.retry.coverage import Coverage
-from exporter.retry.earlier_runs import EarlierJobs, no_earlier_jobs
-from exporter.retry.failed_units import FailedUnitReader, read_whole_list
+from exporter.retry.earlier_runs import EarlierJobs
 from exporter.retry.job_lookup import unfinished_jobs
 from exporter.retry.planning import Refused, RetryPlan, Wanted, blocking_jobs, plan, tables_sent_by_name
-from exporter.retry.units import FAILED, TableName, Unit
+from exporter.retry.unit_reader import UnitReader, read_whole_list
+from exporter.retry.units import FAILED, NO_CONFIG, TableName, Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ async def read_plan(
     client: Client,
     source_id: int,
     selection: RetrySelection,
-    earlier: Callable[[], Awaitable[EarlierJobs]] = no_earlier_jobs,
+    earlier: Callable[[], Awaitable[EarlierJobs]] | None = None,
 ) -> RetryPlan:
     """Read a selection from MMS and return its plan. Raises: MmsError.
 
@@ -57,10 +57,12 @@ async def read_plan(
     await asyncio.gather(*map(reader.add_partition, selection.partitions))
     for job_id in selection.jobs:
         await reader.add_job(job_id)
-    failed = await reader.failed_jobs() if reader.wanted else Coverage(())
+    if not reader.wanted:
+        return RetryPlan((), tuple(reader.refused))
+    failed = await reader.failed_jobs()
     shared_names = await reader.shared_names()
-    before = await earlier() if reader.wanted else EarlierJobs()
-    listed = await unfinished_jobs(client, source_id, ()) if reader.wanted else []
+    before = await earlier() if earlier else EarlierJobs()
+    listed = await unfinished_jobs(client, source_id, ())
     # Listed jobs come first: Coverage keeps the first of two records of one job.
     unfinished = Coverage((*listed, *before.jobs))
     made = plan(reader.wanted, failed, unfinished, shared_names)
@@ -75,7 +77,7 @@ class _SelectionReader:
     def __init__(self, client: Client, source_id: int) -> None:
         self._client = client
         self._source_id = source_id
-        self._units = FailedUnitReader(client, source_id)
+        self._units = UnitReader(client, source_id)
         self.wanted: list[Wanted] = []
         self.refused: list[Refused] = []
 
@@ -94,9 +96,8 @@ class _SelectionReader:
 
     async def add_partition(self, number: int) -> None:
         """Add one partition."""
-        try:
-            unit = await self._units.partition(number)
-        except NotFound:
+        unit = await self._units.find("partition", number)
+        if unit is None:
             self.refused.append(Refused(f"partition {number}", "no partition has this ID"))
         else:
             self.wanted.append(Wanted(unit))
@@ -139,15 +140,13 @@ class _SelectionReader:
         if not (text.isascii() and text.isdigit()):
             db, _, name = text.partition(".")
             return await self._units.tables_named(db, name)
-        try:
-            return [await self._units.table(int(text))]
-        except NotFound:
-            return []
+        table = await self._units.find("table", int(text))
+        return [] if table is None else [table]
 
 
 def _is_chosen_by_expression(job: Job, unit: Unit) -> bool:
     """Return whether only a partition filter covers the unit."""
-    config = job.config or JobConfig()
+    config = job.config or NO_CONFIG
     filtered = {table.casefold() for table in config.partition_filters or ()}
     return (unit.table or "").casefold() in filtered and unit.id not in (config.partitions or ())
 

@@ -4,141 +4,125 @@ Statuses may lag behind jobs: a status that may still change is read again until
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
-from exporter.clock import SYSTEM_CLOCK, Clock
-from exporter.errors import NotFound
-from exporter.mms.client import Client
-from exporter.mms.models import PARTITION_STATUSES
 from exporter.mms.protocol import PartitionFilter, like
-from exporter.retry.failed_units import FailedUnitReader
-from exporter.retry.journal import Journal
-from exporter.retry.sending import SETTLE_SECONDS
-from exporter.retry.units import DONE, Unit
+from exporter.retry.run_context import Polling, RetryContext
+from exporter.retry.unit_reader import UnitReader
+from exporter.retry.units import DONE, TableName, Unit
 
 MAX_SINGLE_READS: Final = 50
-"""Partitions of one table that are read one by one; for more, its lists by status are read."""
-FIRST_POLL_SECONDS: Final = 5.0
-MAX_POLL_SECONDS: Final = 30.0
+"""Partitions of one table that are read one by one; for more, the list of the table is read."""
+STATUSES: Final = Polling(first_seconds=5.0, max_seconds=30.0, max_failures=1)
 MAX_PAGES: Final = 100_000
-_UNKNOWN_STATUS: Final = "of unknown status"
 
 
-Read = Callable[[Sequence[Unit]], Awaitable[list[Unit]]]
-
-
-async def incomplete_units(
-    client: Client, journal: Journal, clock: Clock = SYSTEM_CLOCK, settle_seconds: float = SETTLE_SECONDS
-) -> list[Unit]:
+async def incomplete_units(context: RetryContext) -> list[Unit]:
     """Return the units of a run that are not DONE; status None if a unit no longer exists.
 
     Includes FAILED tables that are migrated by partition IDs. Raises: MmsError.
     """
-    source_id, until = journal.run.source_id, clock.monotonic() + settle_seconds
-    done = [entry for entry in journal.entries if entry.state == "done"]
+    began = context.clock.monotonic()
+    done = [entry for entry in context.journal.entries if entry.state == "done"]
     of_done_jobs = {(unit.kind, unit.id) for entry in done for unit in entry.batch.units()}
 
     # A missing unit, and a FAILED unit of a FAILED job, do not change any more.
     def may_settle(unit: Unit) -> bool:
-        is_stale = not unit.is_failed or (unit.kind, unit.id) in of_done_jobs
-        return unit.status is not None and is_stale
+        return unit.status is not None and (not unit.is_failed or (unit.kind, unit.id) in of_done_jobs)
 
-    units = [unit for entry in journal.entries for unit in entry.batch.units()]
-    left = await _poll_until_settled(units, partial(_read_incomplete, client, source_id), may_settle, clock, until)
+    reader = _StatusReader(context)
+    left = await _read_until_settled(context, reader.incomplete, may_settle, context.settle_seconds)
     # If units are incomplete, the run has failed and there is no need to wait for the tables.
-    until = clock.monotonic() if left else until
-    tables = await _poll_until_settled((), lambda _: _failed_tables(client, journal), lambda _: True, clock, until)
-    return left + tables
+    seconds = 0.0 if left else context.settle_seconds - (context.clock.monotonic() - began)
+    return left + await _read_until_settled(context, reader.failed_tables, lambda _: True, seconds)
 
 
-async def _poll_until_settled(
-    units: Sequence[Unit], read: Read, may_settle: Callable[[Unit], bool], clock: Clock, until: float
-) -> list[Unit]:
-    """Return the remaining units once stable or out of time."""
-    left = await read(units)
-    wait = FIRST_POLL_SECONDS
-    while clock.monotonic() < until and (unsettled := [unit for unit in left if may_settle(unit)]):
-        await clock.sleep(wait)
-        wait = min(MAX_POLL_SECONDS, 1.5 * wait)
-        left = [unit for unit in left if not may_settle(unit)] + await read(unsettled)
-    return left
-
-
-async def _failed_tables(client: Client, journal: Journal) -> list[Unit]:
-    """Return the FAILED tables among those sent by IDs."""
-    wanted, reader = frozenset(journal.run.tables), FailedUnitReader(client, journal.run.source_id)
-    if len(wanted) > MAX_SINGLE_READS:
-        return [table for table in await reader.failed_tables() if table.id in wanted]
-    found = await asyncio.gather(*(_table(reader, number) for number in sorted(wanted)))
-    return [table for table in found if table is not None and table.is_failed]
-
-
-async def _table(reader: FailedUnitReader, number: int) -> Unit | None:
-    with suppress(NotFound):
-        return await reader.table(number)
-    return None
-
-
-async def _read_incomplete(client: Client, source_id: int, units: Sequence[Unit]) -> list[Unit]:
-    tables: dict[tuple[str, str], dict[int, Unit]] = {}
-    for unit in units:
-        if unit.is_partition:
-            tables.setdefault((unit.db or "", unit.table or ""), {})[unit.id] = unit
-    left = [unit for wanted in tables.values() for unit in await _incomplete_partitions(client, source_id, wanted)]
-    return left + await _incomplete(client, source_id, [unit for unit in units if not unit.is_partition])
-
-
-async def other_failures(client: Client, journal: Journal) -> list[Unit]:
+async def other_failures(context: RetryContext) -> list[Unit]:
     """Return the FAILED units outside a run. Raises: MmsError."""
-    ids = {(unit.kind, unit.id) for entry in journal.entries for unit in entry.batch.units()}
-    ids |= {("table", number) for number in journal.run.tables}
-    failed = await FailedUnitReader(client, journal.run.source_id).failed()
+    ids = {(unit.kind, unit.id) for unit in _units(context)} | {("table", each) for each in context.journal.run.tables}
+    failed = await UnitReader(context.client, context.source_id).failed()
     return [unit for unit in failed if (unit.kind, unit.id) not in ids]
 
 
-async def _incomplete_partitions(client: Client, source_id: int, wanted: dict[int, Unit]) -> list[Unit]:
-    if len(wanted) <= MAX_SINGLE_READS:
-        return await _incomplete(client, source_id, list(wanted.values()))
-    found: dict[int, str] = {}
-    for status in (DONE, *(each for each in PARTITION_STATUSES if each != DONE)):
-        if len(found) < len(wanted):
-            found |= dict.fromkeys(await _listed(client, source_id, wanted, status), status)
-    known = [replace(unit, status=found[number]) for number, unit in wanted.items() if number in found]
-    # A partition that moved from one list to another while they were read may be in none of them.
-    unlisted = await _incomplete(client, source_id, [unit for number, unit in wanted.items() if number not in found])
-    return [*(unit for unit in known if unit.status != DONE), *unlisted]
+def _units(context: RetryContext) -> list[Unit]:
+    return [unit for entry in context.journal.entries for unit in entry.batch.units()]
 
 
-async def _listed(client: Client, source_id: int, wanted: dict[int, Unit], status: str) -> set[int]:
-    """Return which of the partitions MMS lists with this status."""
-    one = next(iter(wanted.values()))
-    filters = PartitionFilter(db_name=like(one.db or ""), table_name=like(one.table or ""), status=(status,))
-    found: set[int] = set()
-    seen = 0
-    for number in range(1, MAX_PAGES + 1):
-        page = await client.partitions_page(source_id, filters, number)
-        found.update(row.id for row in page.rows if row.id in wanted and (row.status or status).upper() == status)
-        seen += len(page.rows)
-        if not page.rows or len(found) == len(wanted) or (page.total is not None and seen >= page.total):
-            break
-    return found
+Read = Callable[[Sequence[Unit]], Awaitable[list[Unit]]]
+"""Returns the incomplete ones of some units."""
 
 
-async def _incomplete(client: Client, source_id: int, units: list[Unit]) -> list[Unit]:
-    known = await asyncio.gather(*(_current(client, source_id, unit) for unit in units))
-    return [unit for unit in known if unit.status != DONE]
+async def _read_until_settled(
+    context: RetryContext, read: Read, may_settle: Callable[[Unit], bool], seconds: float
+) -> list[Unit]:
+    """Return the remaining units of a run once stable or out of time."""
+    final: list[Unit] = []
+    unsettled = _units(context)
+
+    async def left(is_last: bool) -> list[Unit] | None:  # noqa: FBT001 - as `poll` calls it
+        nonlocal unsettled
+        known = await read(unsettled)
+        unsettled = [unit for unit in known if may_settle(unit)]
+        final.extend(unit for unit in known if not may_settle(unit))
+        return final + unsettled if is_last or not unsettled else None
+
+    return await context.poll(STATUSES, left, seconds) or []
 
 
-async def _current(client: Client, source_id: int, unit: Unit) -> Unit:
-    """Return a unit with its current status; None if it no longer exists."""
-    reader = FailedUnitReader(client, source_id)
-    try:
-        now = await (reader.partition(unit.id) if unit.is_partition else reader.table(unit.id))
-    except NotFound:
-        return replace(unit, status=None)
-    return replace(unit, value=now.value, status=now.status.upper() if now.status else _UNKNOWN_STATUS)
+class _StatusReader:
+    """Reads the current statuses of units."""
+
+    def __init__(self, context: RetryContext) -> None:
+        self._client = context.client
+        self._source_id = context.source_id
+        self._tables = frozenset(context.journal.run.tables)
+        self._reader = UnitReader(context.client, context.source_id)
+
+    async def failed_tables(self, _: Sequence[Unit]) -> list[Unit]:
+        """Return the FAILED tables among those sent by IDs."""
+        if len(self._tables) > MAX_SINGLE_READS:
+            return [table for table in await self._reader.failed_tables() if table.id in self._tables]
+        found = await asyncio.gather(*(self._reader.find("table", number) for number in sorted(self._tables)))
+        return [table for table in found if table is not None and table.is_failed]
+
+    async def incomplete(self, units: Sequence[Unit]) -> list[Unit]:
+        """Return the units that are not DONE, with their statuses."""
+        single: list[Unit] = []
+        tables: dict[TableName, dict[int, Unit]] = {}
+        for unit in units:
+            if unit.is_partition:
+                tables.setdefault(unit.table_name, {})[unit.id] = unit
+            else:
+                single.append(unit)
+        left: list[Unit] = []
+        for name, wanted in tables.items():
+            found = await self._listed(name, wanted) if len(wanted) > MAX_SINGLE_READS else {}
+            left += (replace(wanted[number], status=status) for number, status in found.items() if status != DONE)
+            # A partition may have moved between two pages while they were read.
+            single += (unit for number, unit in wanted.items() if number not in found)
+        known = await asyncio.gather(*map(self._current, single))
+        return left + [unit for unit in known if unit.status != DONE]
+
+    async def _current(self, unit: Unit) -> Unit:
+        """Return a unit with its current status; None if it no longer exists."""
+        now = await self._reader.find(unit.kind, unit.id)
+        if now is None:
+            return replace(unit, status=None)
+        return replace(unit, value=now.value, status=now.status.upper() if now.status else "of unknown status")
+
+    async def _listed(self, name: TableName, wanted: Collection[int]) -> dict[int, str]:
+        """Return the statuses of partitions by ID, from the list of their table."""
+        db, table = name
+        filters = PartitionFilter(db_name=like(db or ""), table_name=like(table or ""))
+        found: dict[int, str] = {}
+        seen = 0
+        for number in range(1, MAX_PAGES + 1):
+            page = await self._client.partitions_page(self._source_id, filters, number)
+            found.update((row.id, row.status.upper()) for row in page.rows if row.id in wanted and row.status)
+            seen += len(page.rows)
+            if not page.rows or len(found) == len(wanted) or (page.total is not None and seen >= page.total):
+                break
+        return found

@@ -1,59 +1,51 @@
 """Watches the jobs of a run until they end; writes each end to the journal."""
 
-from collections.abc import AsyncIterator, Container, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Mapping
 from typing import Final
 
 from msgspec.structs import replace
 
-from exporter.errors import MmsError, NotFound
+from exporter.errors import NotFound
 from exporter.mms.client import Client
 from exporter.mms.models import Job
 from exporter.mms.protocol import get_mms_job
-from exporter.retry.job_lookup import jobs_of_run
+from exporter.retry.job_lookup import all_jobs, jobs_of_run
 from exporter.retry.journal import Entry, RetryRun
-from exporter.retry.sending import RetryContext, stopped
+from exporter.retry.run_context import Polling, RetryContext, stop_on_error
 from exporter.retry.units import DONE, FAILED
 
-FIRST_POLL_SECONDS: Final = 5.0
-MAX_POLL_SECONDS: Final = 30.0
-MAX_FAILED_POLLS: Final = 10
-"""Consecutive failed polls that end the watch; each includes the client's own retries."""
+WATCH: Final = Polling(first_seconds=5.0, max_seconds=30.0, max_failures=10, growth=1.2)
 
 
-async def watch(context: RetryContext) -> AsyncIterator[tuple[Job, ...]]:
-    """Yield the jobs of a run repeatedly until all have ended.
+async def watch(context: RetryContext, show: Callable[[tuple[Job, ...]], None]) -> None:
+    """Show the jobs of a run repeatedly until all have ended.
 
     A stopped or deleted job counts as ended. Raises: RetryStopped if the jobs stay unreadable.
     """
     absent: dict[int, float] = {}
     seen: dict[int, Job] = {}
-    wait, failed = FIRST_POLL_SECONDS, 0
-    while _running_ids(context):
-        try:
-            jobs = await created_jobs(context.client, context.journal.run)
-        except MmsError as error:
-            failed += 1
-            if failed >= MAX_FAILED_POLLS:
-                raise stopped(error, "the jobs were created, but cannot be watched now") from None
-        else:
-            failed = 0
-            now = context.clock.monotonic()
-            absent = {job_id: absent.get(job_id, now) for job_id in _running_ids(context) if job_id not in jobs}
-            # Absent for longer than a list may lag: the job was deleted.
-            gone = {job_id for job_id, since in absent.items() if now - since >= context.settle_seconds}
-            if changed := changed_entries(context.journal.run, jobs, gone):
-                context.journal.update_all(changed)
-            seen |= jobs
-            yield tuple(seen.values())
-        if _running_ids(context):
-            await context.clock.sleep(wait)
-            wait = min(MAX_POLL_SECONDS, 1.2 * wait)
+
+    async def has_ended(_: bool) -> bool | None:  # noqa: FBT001 - as `poll` calls it
+        nonlocal absent
+        jobs, now = await created_jobs(context.client, context.journal.run), context.clock.monotonic()
+        absent = {job_id: absent.get(job_id, now) for job_id in _running_ids(context) if job_id not in jobs}
+        # Absent for longer than a list may lag: the job was deleted.
+        gone = {job_id for job_id, since in absent.items() if now - since >= context.settle_seconds}
+        if changed := changed_entries(context.journal.run, jobs, gone):
+            context.journal.update(*changed)
+        seen.update(jobs)
+        show(tuple(seen.values()))
+        return not _running_ids(context) or None
+
+    if _running_ids(context):
+        with stop_on_error("the jobs were created, but cannot be watched now"):
+            await context.poll(WATCH, has_ended)
 
 
 async def created_jobs(client: Client, run: RetryRun) -> dict[int, Job]:
     """Return the jobs of a run by ID. Raises: MmsError."""
-    listed = await jobs_of_run(client, run.source_id, run.prefix)
-    jobs = {job.id: job for job in listed}
+    jobs = {job.id: job for job in await jobs_of_run(client, run.source_id, run.prefix)}
     for entry in run.entries:
         if entry.state == "made" and entry.job_id is not None and entry.job_id not in jobs:
             # The list lags, or its name filter misses the job.
@@ -65,22 +57,10 @@ async def created_jobs(client: Client, run: RetryRun) -> dict[int, Job]:
     return jobs
 
 
-def changed_entries(run: RetryRun, jobs: Mapping[int, Job], gone: Container[int]) -> dict[int, Entry]:
-    """Return the changed entries of existing jobs by index; `gone` are deleted job IDs."""
-    changed: dict[int, Entry] = {}
-    for index, entry in enumerate(run.entries):
-        if entry.state != "made" or entry.job_id is None:
-            continue
-        job = jobs.get(entry.job_id)
-        if job is not None:
-            now = _updated(entry, job)
-        elif entry.job_id in gone:
-            now = replace(entry, state="failed", reason="the job no longer exists in MMS")
-        else:
-            continue
-        if now != entry:
-            changed[index] = now
-    return changed
+def changed_entries(run: RetryRun, jobs: Mapping[int, Job], gone: Container[int]) -> list[Entry]:
+    """Return the entries of existing jobs that changed; `gone` are deleted job IDs."""
+    entries = [entry for entry in run.entries if entry.state == "made" and entry.job_id is not None]
+    return [now for entry in entries if (now := _updated(entry, jobs, gone)) != entry]
 
 
 def _running_ids(context: RetryContext) -> list[int]:
@@ -88,12 +68,28 @@ def _running_ids(context: RetryContext) -> list[int]:
     return [entry.job_id for entry in entries if entry.state == "made" and entry.job_id is not None]
 
 
-def _updated(entry: Entry, job: Job) -> Entry:
-    status = (job.status or "").upper()
+def _updated(entry: Entry, jobs: Mapping[int, Job], gone: Container[int]) -> Entry:
+    job = jobs.get(entry.job_id or 0)
+    if job is None:
+        is_gone = entry.job_id in gone
+        return replace(entry, state="failed", reason="the job no longer exists in MMS") if is_gone else entry
+    entry, status = replace(entry, seen=True), (job.status or "").upper()
     if status == DONE:
-        return replace(entry, seen=True, state="done")
+        return replace(entry, state="done")
     if status == FAILED:
-        return replace(entry, seen=True, state="failed", reason="the job is FAILED")
-    if job.stopped:
-        return replace(entry, seen=True, state="failed", reason="the job was stopped")
-    return entry if entry.seen else replace(entry, seen=True)
+        return replace(entry, state="failed", reason="the job is FAILED")
+    return replace(entry, state="failed", reason="the job was stopped") if job.stopped else entry
+
+
+async def duplicate_jobs(context: RetryContext) -> list[str]:
+    """Return the names that more than one job has. Raises: MmsError."""
+    run, entries = context.journal.run, context.journal.entries
+    jobs = await jobs_of_run(context.client, run.source_id, run.prefix)
+    listed, names = {job.id for job in jobs}, [job.name for job in jobs]
+    if seen := [replace(entry, seen=True) for entry in entries if not entry.seen and entry.job_id in listed]:
+        context.journal.update(*seen)
+    if any(entry.job_id is not None and entry.name not in names for entry in entries):
+        # The name filter misses existing jobs.
+        names = [job.name for job in await all_jobs(context.client, run.source_id)]
+    counts = Counter(names)
+    return [name for name, count in counts.items() if name in context.journal.names and count > 1]

@@ -13,7 +13,7 @@ from exporter.errors import ConfigError
 from exporter.exposition.negotiation import CONTENT_TYPES, accepts_gzip, format_for
 from exporter.exposition.publisher import Publisher
 from exporter.web.document_cache import CachedDocument, RenderedDocument
-from exporter.web.security.security_headers import add_default_headers
+from exporter.web.security.web_config import add_default_headers
 from exporter.web.status.page import POLICY, page
 from exporter.web.status.status_report import StatusInput
 

@@ -8,16 +8,16 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 from aiolimiter import AsyncLimiter
 
-from exporter.web.connection import HTTP_VERSIONS, Connection
+from exporter.web.listener import Connection
 from exporter.web.security.basic_auth import BasicAuth, TooManyLogins, parse_basic_auth
-from exporter.web.security.security_headers import add_configured_headers
-from exporter.web.security.web_config import RateLimit, WebConfig
+from exporter.web.security.web_config import RateLimit, WebConfig, add_configured_headers
 from exporter.web.security.web_config_watcher import WebConfigWatcher
 
+HTTP_VERSIONS: Final = (HttpVersion10, HttpVersion11)
 CHALLENGE: Final = 'Basic realm="mms-exporter"'
 RETRY_SECONDS: Final = 1
 """Retry-After of a rejection because of too many pending logins."""

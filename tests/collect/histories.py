@@ -11,8 +11,9 @@ from exporter.clock import Clock
 from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import AccountSnapshot, FailedUnit, SourceSnapshot
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
-from exporter.mms.client_factory import create_client
-from exporter.mms.models import JOB_STATUSES, TASK_STATUSES, DataSource, Partition, Table
+from exporter.mms.client import create_client
+from exporter.mms.models import DataSource, Partition, Table
+from exporter.mms.statuses import JobStatus, TaskStatus
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.faults.fault_plan import Kind
 from exporter.simulator.world import events
@@ -208,7 +209,7 @@ class History:
         self._check(snapshot.sources[0])
         (table,) = snapshot.tables
         true = next(each for each in self.simulator.world.truth().tables(SOURCE) if each.id == 1)
-        assert (table.status, table.partitions_failed) == (true.status, true.partitions_failed)
+        assert (table.row.status, table.row.partitions_failed) == (true.status, true.partitions_failed)
         return True
 
     @property
@@ -230,8 +231,8 @@ class History:
     def _check(self, shown: SourceSnapshot) -> None:
         """Check that the values of the source equal the world."""
         row = self.simulator.world.truth().data_source(SOURCE)
-        assert shown.figures is not None
-        assert [getattr(shown.figures.row, name) for name in _COUNTS] == [getattr(row, name) for name in _COUNTS]
+        assert shown.stats is not None
+        assert [getattr(shown.stats.row, name) for name in _COUNTS] == [getattr(row, name) for name in _COUNTS]
         self._check_jobs(shown)
         assert shown.failures is not None
         for kind, failures in (("table", shown.failures.tables), ("partition", shown.failures.partitions)):
@@ -242,7 +243,7 @@ class History:
             assert list(failures.newest) in allowed, kind
         if shown.tasks is not None and not self._may_show_wrong_total:
             statuses = Counter(task.status for task in self.simulator.world.truth().tasks(SOURCE))
-            assert shown.tasks.counts == {status: statuses[status] for status in TASK_STATUSES}
+            assert shown.tasks.counts == {status: statuses[status] for status in TaskStatus}
 
     def _failed(self, kind: str) -> tuple[int, list[FailedUnit]]:
         """Return the number of failures of a kind and the newest names."""
@@ -256,9 +257,10 @@ class History:
         counts = Counter(job.status for job in jobs.values())
         assert shown.jobs is not None
         if not self._may_show_wrong_total:
-            assert shown.jobs.counts == {status: counts[status] for status in JOB_STATUSES}
+            assert shown.jobs.counts == {status: counts[status] for status in JobStatus}
         held = {key: (job.status, job.task_num, job.task_done) for key, job in jobs.items()}
-        found = {job.job_id: (job.status, job.tasks, job.tasks_done) for job in shown.jobs.jobs}
+        rows = [job.row for job in shown.jobs.jobs]
+        found = {row.id: (row.status, row.task_num, row.task_done) for row in rows}
         assert {key: value for key, value in found.items() if held.get(key) != value} == {}
         assert {key for key, job in jobs.items() if job.status != "DONE"} <= found.keys()
         unfinished = [job for job in jobs.values() if job.status in ("INIT", "DOING")]

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
-from exporter.mms.models import DATA_SOURCE_STATUSES, DataSource, Job, Partition, Table
+from exporter.mms.models import DataSource, Job, Partition, Table
+from exporter.mms.statuses import DataSourceStatus
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
+from exporter.simulator.oracle import Oracle
 from exporter.simulator.world import events
-from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY, config_on
 from tests.exposition_parser import Exposition
 from tests.harness import harness_on
@@ -123,7 +124,7 @@ def assert_row_equals(served: Exposition, row: DataSource) -> None:
     assert served.value("mms_metadata_partitions", **source) == row.partition_num
     assert served.value("mms_datasource_agent_online", **source) == row.agent_is_online
     assert served.by("mms_datasource_status", "status", **source) == {
-        status: float(status == row.status) for status in (*DATA_SOURCE_STATUSES, "UNKNOWN")
+        status: float(status == row.status) for status in (*DataSourceStatus, "UNKNOWN")
     }
 
 
@@ -131,7 +132,7 @@ def assert_jobs_equal(
     served: Exposition, source_id: int, jobs: list[Job], unfinished_before: set[tuple[int, int]]
 ) -> None:
     source = {"source_id": str(source_id)}
-    counts = Counter(job.status for job in jobs)
+    counts = Counter[str | None](job.status for job in jobs)
     assert served.by("mms_jobs", "status", **source) == {
         **{status: counts[status] for status in ("INIT", "DOING", "DONE", "FAILED")},
     }

@@ -7,16 +7,16 @@ from structlog.testing import capture_logs
 
 from exporter.collect.collectors.tasks import MAX_ERRORS, MAX_PAGES_PER_JOB
 from exporter.collect.permissions import REFUSAL_SECONDS
-from exporter.mms.models import TASK_STATUSES, UNFINISHED_JOB_STATUSES
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, TaskStatus
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
-from exporter.simulator.world.oracle import Oracle
+from exporter.simulator.oracle import Oracle
 from tests.collect.conftest import HandWrittenMms
 from tests.conftest import IDENTITY, config_on
 from tests.exposition_parser import Exposition
 from tests.harness import harness_on
 
 ON = {"enabled": True}
-STATUSES = len(TASK_STATUSES)
+STATUSES = len(TaskStatus)
 BUSY = WorldOptions(
     sources=3,
     databases=1,
@@ -41,7 +41,7 @@ def assert_tasks_equal(served: Exposition, truth: Oracle, source_id: int) -> Non
     """Check that the served tasks of a source equal the world."""
     source, everything = {"source_id": str(source_id)}, list(truth.tasks(source_id))
     statuses = Counter(task.status for task in everything)
-    assert served.by("mms_tasks", "status", **source) == {status: statuses[status] for status in TASK_STATUSES}
+    assert served.by("mms_tasks", "status", **source) == {status: statuses[status] for status in TaskStatus}
     unfinished = [job for job in truth.jobs(source_id) if job.status in UNFINISHED_JOB_STATUSES]
     retried = served.by("mms_job_tasks_retried", "job_id", **source)
     assert set(retried) == {str(job.id) for job in unfinished}
@@ -49,7 +49,7 @@ def assert_tasks_equal(served: Exposition, truth: Oracle, source_id: int) -> Non
         tasks = [task for task in everything if task.job_id == job.id]
         counts = Counter(task.status for task in tasks)
         shown = served.by("mms_job_tasks_by_status", "status", job_id=str(job.id), job_name=job.name or "", **source)
-        assert shown == {status: counts[status] for status in TASK_STATUSES}
+        assert shown == {status: counts[status] for status in TaskStatus}
         assert retried[str(job.id)] == sum(1 for task in tasks if task.retried_times)
 
 
@@ -66,7 +66,7 @@ async def test_served_tasks_equal_the_simulated_world(clock: ManualClock) -> Non
                 assert_tasks_equal(served, truth, source_id)
                 seen |= {task.status or "" for task in truth.tasks(source_id)}
             clock.advance(47)
-    assert seen == set(TASK_STATUSES), "the run includes every status"
+    assert seen == set(TaskStatus), "the run includes every status"
 
 
 async def test_the_tasks_collector_is_disabled_by_default(clock: ManualClock) -> None:
@@ -186,7 +186,7 @@ async def test_tasks_on_too_many_pages_are_counted_by_totals(
     mms.add_tasks(1, *["DONE"] * 2 * MAX_PAGES_PER_JOB, "SCHEMA_FAILED")
     async with harness_on(config_on(mms_url, tasks=ON), clock) as harness:
         served = await harness.refresh()
-        counts = {**dict.fromkeys(TASK_STATUSES, 0), "DONE": 2 * MAX_PAGES_PER_JOB, "SCHEMA_FAILED": 1}
+        counts = {**dict.fromkeys(map(str, TaskStatus), 0), "DONE": 2 * MAX_PAGES_PER_JOB, "SCHEMA_FAILED": 1}
         assert served.by("mms_job_tasks_by_status", "status", job_id="1") == counts
         assert "mms_job_tasks_retried" not in served.samples
         assert mms.calls["tasks"] == STATUSES + 1 + STATUSES

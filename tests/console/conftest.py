@@ -9,15 +9,27 @@ from typing import Any
 
 import pytest
 
+from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Config
+from exporter.console.check import check
 from exporter.console.command_report import CommandReport
-from exporter.console.commands import report_of
-from exporter.console.options import Options
-from exporter.console.output_style import OutputStyle
+from exporter.console.failed import failures
+from exporter.console.job_list import jobs
 from exporter.console.printing import as_csv, as_json, printed
+from exporter.console.queries import Options
+from exporter.console.show import show
+from exporter.console.source_list import sources
+from exporter.console.terminal import OutputStyle
 from exporter.simulator import ManualClock, Simulator
 from tests.conftest import config_on
 
+QUERIES: dict[str, Callable[[Config, Options, Clock], Awaitable[CommandReport[Any]]]] = {
+    "sources": sources,
+    "jobs": jobs,
+    "failed": failures,
+    "show": show,
+    "check": check,
+}
 FIRST = 2_000_001
 """ID of the first data source."""
 
@@ -54,7 +66,7 @@ Query = Callable[..., Awaitable[Shown]]
 
 async def shown(command: str, config: Config, **options: Any) -> Shown:
     """Return the output of a command."""
-    return Shown(await report_of(command, config, Options(**options)))
+    return Shown(await QUERIES[command](config, Options(**options), SYSTEM_CLOCK))
 
 
 @pytest.fixture

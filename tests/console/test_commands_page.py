@@ -17,16 +17,14 @@ from exporter.console import job_list as jobs
 from exporter.console import source_list as sources
 from exporter.console.check import FIELDS as CHECK_FIELDS
 from exporter.console.check import Finding, check
-from exporter.console.columns import Field
-from exporter.console.command_report import CommandReport
-from exporter.console.commands import report_of
-from exporter.console.options import Options
-from exporter.console.output_style import OutputStyle
+from exporter.console.command_report import CommandReport, Field
 from exporter.console.printing import printed
+from exporter.console.queries import Options
+from exporter.console.terminal import OutputStyle
 from exporter.simulator import ManualClock, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
-from tests.console.conftest import FIRST
+from tests.console.conftest import FIRST, QUERIES
 from tests.programs import ROOT
 
 PAGE = ROOT / "docs" / "commands.md"
@@ -54,8 +52,8 @@ async def answer_to(command_line: str, simulator: Simulator, clock: ManualClock)
     if invocation.command == "check":
         report: CommandReport[Any] = await checked(simulator)
     else:
-        report = await report_of(invocation.command, config_on(simulator.url), options, Clock(wall=clock))
-    text = printed(report, options.output, OutputStyle(WIDTH)).decode().replace("\r\n", "\n")
+        report = await QUERIES[invocation.command](config_on(simulator.url), options, Clock(wall=clock))
+    text = printed(report, invocation.values["output"], OutputStyle(WIDTH)).decode().replace("\r\n", "\n")
     lines = [*text.splitlines(), *(f"mms-exporter: {remark}" for remark in report.remarks())]
     return "".join(f"{line.rstrip()}\n" for line in (f"$ mms-exporter {command_line}", *lines))
 

@@ -9,12 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.loading import DEFAULT_ZONE
-from exporter.console.columns import Field, TableColumn
-from exporter.console.command_report import CommandReport
-from exporter.console.options import Output
-from exporter.console.output_style import OutputStyle
-from exporter.console.printing import as_csv, printed
-from exporter.console.text_formats import age, percent, shortened
+from exporter.console.command_report import CommandReport, Field, TableColumn, age, percent, shortened
+from exporter.console.printing import Output, as_csv, printed
+from exporter.console.terminal import OutputStyle
 from tests.console.conftest import Shown
 
 HOSTILE = {

@@ -13,15 +13,14 @@ from typing import Any
 import pytest
 
 from exporter.config.loading import Config, config_from
-from exporter.console.output_style import OutputStyle
 from exporter.console.retry_command import Outcome, retry
 from exporter.console.retry_options import RetryOptions
-from exporter.console.terminal import Terminal
+from exporter.console.terminal import OutputStyle, Terminal
 from exporter.errors import ConfigError, RetryStopped
 from exporter.mms.protocol import JobRequest
+from exporter.retry.earlier_runs import lock_source
 from exporter.retry.journal import Journal
 from exporter.retry.selection import RetrySelection
-from exporter.retry.source_lock import lock_source
 from exporter.simulator import Fault, Identity, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, account_on, config_on

@@ -10,8 +10,8 @@ import pytest
 from exporter.errors import RetryStopped
 from exporter.retry.earlier_runs import UNSEEN_SECONDS
 from exporter.retry.journal import read_run
+from exporter.retry.run_context import SETTLE_SECONDS
 from exporter.retry.selection import RetrySelection
-from exporter.retry.sending import SETTLE_SECONDS
 from exporter.simulator import Fault, apply_event
 from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, env_on

@@ -6,7 +6,7 @@ from collections import Counter
 import msgspec
 import pytest
 
-from exporter.console.columns import Found, json_value
+from exporter.console.command_report import Found, json_value
 from exporter.console.show import RECORDS, card, fields
 from exporter.mms.models import Column, DataSource, Job, JobConfig, Partition, Table, TableSchema
 from exporter.mms.record import ApiRecord

@@ -114,7 +114,7 @@ def test_ports_are_on_loopback(name: str) -> None:
 
 def test_the_commands_are_the_exporters() -> None:
     assert asked("simulator").command == "simulate"
-    assert asked("exporter").values["config.file"] == "/etc/mms-exporter/config.yaml"
+    assert str(asked("exporter").values["config.file"]) == "/etc/mms-exporter/config.yaml"
 
 
 async def test_the_exporter_reads_the_simulator_with_the_configuration_beside_it(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_it_is_started_with_flags_that_the_program_knows() -> None:
     asked = parse(words, {})
     assert (path, asked.command) == (INSTALLED, "serve")
     assert asked.values["web.systemd-socket"] is True
-    assert asked.values["config.file"] == "/etc/mms-exporter/config.yaml"
+    assert str(asked.values["config.file"]) == "/etc/mms-exporter/config.yaml"
 
 
 def test_systemd_waits_for_what_the_program_tells() -> None:

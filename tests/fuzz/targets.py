@@ -29,7 +29,6 @@ from exporter.exposition.rendering import Renderer
 from exporter.mms import protocol
 from exporter.mms.models import DataSource
 from exporter.mms.protocol import (
-    DataSourceFilter,
     JobFilter,
     JobRequest,
     PartitionFilter,
@@ -37,6 +36,7 @@ from exporter.mms.protocol import (
     TaskFilter,
     decode,
 )
+from exporter.mms.statuses import DataSourceStatus
 from exporter.mms.times import http_date_seconds, unix_seconds
 from exporter.web.security.basic_auth import parse_basic_auth
 from exporter.web.security.web_config import web_config_from
@@ -46,7 +46,7 @@ from tests.fuzz.visit import answer_to
 ZONE: Final = ZoneInfo("Asia/Shanghai")
 FAMILIES: Final = {family.name for part in METRIC_GROUPS for family in part.families}
 CALLS: Final[tuple[protocol.Call[Any], ...]] = (
-    protocol.list_mms_data_sources(DataSourceFilter(), 1),
+    protocol.list_mms_data_sources(1),
     protocol.list_mms_jobs(1, JobFilter(), 1),
     protocol.list_mms_tables(1, TableFilter(), 1),
     protocol.list_mms_partitions(1, PartitionFilter(), 1),
@@ -102,7 +102,8 @@ def exposition(data: bytes) -> None:
         rows = decode(CALLS[0], 200, {}, data).value.rows
     except MmsError:
         texts = data.decode("utf-8", "replace").split("|") * 8
-        rows = (DataSource(id=7, name=texts[0], type=texts[1], dst_project=texts[2], status=texts[3]),)
+        status = DataSourceStatus(texts[3]) if texts[3].strip() else None
+        rows = (DataSource(id=7, name=texts[0], type=texts[1], dst_project=texts[2], status=status),)
     page = Renderer().render(Snapshot((AccountSnapshot("a", up=True, sources=tuple(map(_source, rows))),))).plain
     families = {family.name for family in text_string_to_metric_families(page.decode())}
     assert families <= FAMILIES

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
-from exporter.web.connection import Connection, ConnectionLimits
 from exporter.web.handlers import application
+from exporter.web.listener import Connection, ConnectionLimits
 from exporter.web.middleware import add_middleware
 from exporter.web.security.web_config_watcher import WebConfigWatcher
 

@@ -23,7 +23,6 @@ from exporter.mms.models import (
 )
 from exporter.mms.protocol import (
     Call,
-    DataSourceFilter,
     JobFilter,
     JobRequest,
     TaskFilter,
@@ -36,6 +35,7 @@ from exporter.mms.protocol import (
     list_mms_jobs,
     list_mms_tasks,
 )
+from exporter.mms.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus, TaskStatus
 from tests.mms.conftest import SAMPLES, sample
 
 VENDORS_SHA256 = {
@@ -56,7 +56,7 @@ DATA_SOURCE = DataSource(
     networklink="vpc-2zebqp6uojhdla46677tl:cn-beijing",
     create_time="2024-12-17 09:29:58",
     last_update_time="2024-12-17 15:44:17",
-    status="STARTED",
+    status=DataSourceStatus.STARTED,
     err_msg="unexpected exception",
     agent_is_online=True,
     db_num=3,
@@ -82,7 +82,7 @@ JOB = Job(
     src_schema_name="test_table_1",
     dst_db_name="mms_test",
     dst_schema_name="test_table_1",
-    status="DONE",
+    status=JobStatus.DONE,
     type="Tables",
     task_num=10,
     task_done=10,
@@ -140,7 +140,7 @@ TABLE = Table(
     num_rows=233232,
     updated=False,
     last_ddl_time="2024-12-17 15:44:42",
-    status="DONE",
+    status=TableStatus.DONE,
 )
 PARTITION = Partition(
     id=2323,
@@ -159,7 +159,7 @@ PARTITION = Partition(
     num_rows=2323,
     updated=False,
     last_ddl_time="2024-12-17 15:44:42",
-    status="DONE",
+    status=PartitionStatus.DONE,
 )
 TASK = Task(
     id=1800001,
@@ -169,7 +169,7 @@ TASK = Task(
     src_table_name="test_table_1",
     table_id=22,
     type="HIVE",
-    status="DATA_FAILED",
+    status=TaskStatus.DATA_FAILED,
     running=False,
     stopped=False,
     retried_times=2,
@@ -178,7 +178,7 @@ TASK = Task(
     end_time="2024-12-17 15:50:00",
 )
 EXAMPLES: list[tuple[Call[Any], object]] = [
-    (list_mms_data_sources(DataSourceFilter(), 1), Page((DATA_SOURCE,), 9)),
+    (list_mms_data_sources(1), Page((DATA_SOURCE,), 9)),
     (list_mms_jobs(2000015, JobFilter(), 1), Page((JOB,), 100)),
     (get_mms_table(12323, 22), TABLE),
     (get_mms_partition(200018, 2323), PARTITION),
@@ -212,8 +212,8 @@ def test_texts_of_samples_have_no_trailing_newline(call: Call[Any], _: object) -
 
 
 def test_the_metadata_scan_of_newer_versions_is_decoded() -> None:
-    call = list_mms_data_sources(DataSourceFilter(), 1)
-    expected = msgspec.structs.replace(DATA_SOURCE, scan_status="FAILED")
+    call = list_mms_data_sources(1)
+    expected = msgspec.structs.replace(DATA_SOURCE, scan_status=ScanStatus.FAILED)
     assert decode(call, 200, {}, sample(call.operation, "scan")) == Decoded(Page((expected,), 1), ())
 
 
@@ -224,5 +224,5 @@ def test_a_task_row_decodes_without_losses() -> None:
 
 def test_a_finished_async_task_has_its_job_id() -> None:
     call = get_mms_async_task(2000015, 9000001)
-    expected = AsyncTask(status="DONE", running=False, progress=100, error_msg=None, object_id=42)
+    expected = AsyncTask(status=JobStatus.DONE, running=False, progress=100, error_msg=None, object_id=42)
     assert decode(call, 200, {}, sample(call.operation, "done")) == Decoded(expected, ())

@@ -18,11 +18,11 @@ from exporter.mms.credentials import StaticCredentials
 from exporter.mms.models import Job
 from exporter.mms.signing import Credential
 from exporter.mms.throttle import Limits
-from exporter.retry.job_creation import await_job_ids
 from exporter.retry.journal import Entry, Journal, RetryRun, job_prefix, new_entries
 from exporter.retry.planning import RetryPlan
+from exporter.retry.run_context import RetryContext
 from exporter.retry.selection import RetrySelection, read_plan
-from exporter.retry.sending import RetryContext, create_jobs
+from exporter.retry.sending import await_job_ids, create_jobs
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY

@@ -13,14 +13,13 @@ from random import Random
 from typing import Any
 
 from exporter.clock import Clock
-from exporter.console.output_style import OutputStyle
 from exporter.console.retry_command import Outcome, retry
 from exporter.console.retry_options import RetryOptions
-from exporter.console.terminal import Terminal
+from exporter.console.terminal import OutputStyle, Terminal
 from exporter.errors import ExporterError
-from exporter.retry.failed_units import FailedUnitReader
-from exporter.retry.journal import read_run
+from exporter.retry.journal import UNSETTLED, read_run
 from exporter.retry.selection import RetrySelection
+from exporter.retry.unit_reader import UnitReader
 from exporter.simulator import Fault, WorldOptions, apply_event
 from exporter.simulator.faults.fault_plan import Kind
 from exporter.simulator.world import events
@@ -150,7 +149,7 @@ class Scenario:
 
     def _can_resend(self, path: Path) -> bool:
         """Return whether none of the jobs in doubt was created."""
-        doubtful = {entry.name for entry in read_run(path).entries if entry.state == "sending"}
+        doubtful = {entry.name for entry in read_run(path).entries if entry.state in UNSETTLED}
         return not doubtful & set(self._existing())
 
     def _existing(self) -> list[str | None]:
@@ -198,7 +197,7 @@ class Scenario:
     async def _check_success(self, outcome: Outcome, *, is_alone: bool) -> None:
         """Check that a run left nothing FAILED."""
         if is_alone:
-            assert not await FailedUnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
+            assert not await UnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
         names = {line.split()[2] for line in outcome.output.decode().splitlines()}
         created = [each for each in self.env.world.site(SOURCE).job_store.created if each.job.name in names]
         at = self.env.world.at(self.env.world.site(SOURCE))
@@ -222,7 +221,7 @@ class Scenario:
             succeeded = await self._run(may_be_killed=False, watch=True)
             self.check()
             if succeeded:
-                assert not await FailedUnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
+                assert not await UnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
                 return
         raise AssertionError("\n".join(self.story))
 

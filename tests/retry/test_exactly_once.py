@@ -1,6 +1,7 @@
 """Each job is created exactly once, under every fault and after a kill at any point."""
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 
 from exporter.errors import RetryStopped
 from exporter.mms.protocol import JobRequest
-from exporter.retry.job_creation import await_job_ids
 from exporter.retry.journal import Entry, Journal, RetryRun
-from exporter.retry.sending import SETTLE_SECONDS, create_jobs
+from exporter.retry.run_context import SETTLE_SECONDS
+from exporter.retry.sending import await_job_ids, create_jobs
 from exporter.simulator import Fault
 from exporter.simulator.faults.fault_plan import KINDS, Kind
 from tests.harness import eventually
@@ -98,14 +99,13 @@ class KillingJournal(Journal):
         self.ends_at, self.is_before = 0, False
         self.noted = 0
 
-    def update(self, index: int, entry: Entry) -> Entry:
+    def update(self, *changed: Entry) -> None:
         self.noted += 1
         if self.noted == self.ends_at and self.is_before:
             raise Killed
-        super().update(index, entry)
+        super().update(*changed)
         if self.noted == self.ends_at:
             raise Killed
-        return entry
 
 
 @pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
@@ -261,6 +261,36 @@ async def test_an_unlisted_job_is_sent_again_only_with_resend(env: RetryEnv, *, 
         assert env.simulator.calls["CreateMmsJob", SOURCE] == 1
         await env.pass_time(10 * SETTLE_SECONDS)
     assert_made_once(env, await resume(env, journal.path))
+
+
+async def test_an_accepted_job_that_never_appears_is_sent_again_only_with_resend(tmp_path: Path) -> None:
+    """Its asynchronous task has expired, and no list shows the job."""
+    async with env_on(replace(QUIET_WORLD, async_task_failure_rate=1.0), tmp_path) as env:
+        env.fail(0.4)
+        env.simulator.faults.add(Fault(kind="error", operation="GetMmsAsyncTask", status=404, code="AsyncTaskNotFound"))
+        with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+            for _ in range(2):
+                with pytest.raises(RetryStopped, match=r"reported no result, .* after 15m; .* resume with --resend"):
+                    await env.create_all(journal)
+            sent = env.simulator.calls["CreateMmsJob", SOURCE]
+            assert {entry.state for entry in journal.entries} == {"asked"}
+            assert sent == len(journal.entries)
+            source = env.world.site(SOURCE).source
+            source.options = replace(source.options, async_task_failure_rate=0.0)
+            await env.create_all(journal, resend=True)
+        assert env.simulator.calls["CreateMmsJob", SOURCE] == 2 * sent
+        assert {entry.state for entry in journal.entries} == {"made"}
+        assert env.jobs_by_name() == Counter(entry.name for entry in journal.entries)
+
+
+async def test_a_job_that_is_still_being_created_is_not_sent_again(tmp_path: Path) -> None:
+    async with env_on(replace(QUIET_WORLD, async_task_seconds=10_000.0), tmp_path) as env:
+        env.fail(0.4)
+        with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+            for resend in (False, True):
+                with pytest.raises(RetryStopped, match=r"MMS is still creating .* is DOING; resume later"):
+                    await env.create_all(journal, resend=resend)
+            assert env.simulator.calls["CreateMmsJob", SOURCE] == len(journal.entries)
 
 
 async def test_a_failed_connection_leaves_jobs_planned(env: RetryEnv) -> None:

@@ -5,9 +5,9 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from exporter.retry.failed_recheck import FRESH_SECONDS, MAX_SINGLE_READS
 from exporter.retry.journal import Journal
 from exporter.retry.sending import create_jobs
+from exporter.retry.unit_reader import FRESH_SECONDS, MAX_SINGLE_RECHECKS
 from exporter.simulator import apply_event
 from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, env_on
@@ -84,8 +84,8 @@ async def test_few_partitions_of_one_table_are_read_one_by_one(tmp_path: Path) -
         with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
             env.simulator.calls_reset()
             await create_jobs(env.context(journal))
-        assert read_calls(env) == {"GetMmsPartition": MAX_SINGLE_READS}
+        assert read_calls(env) == {"GetMmsPartition": MAX_SINGLE_RECHECKS}
 
 
 def partition_ids(env: RetryEnv) -> tuple[int, ...]:
-    return tuple(row.id for row in env.world.truth().partitions(SOURCE))[:MAX_SINGLE_READS]
+    return tuple(row.id for row in env.world.truth().partitions(SOURCE))[:MAX_SINGLE_RECHECKS]

@@ -9,9 +9,9 @@ import pytest
 
 from exporter.errors import MalformedAnswer, RetryStopped
 from exporter.mms.protocol import JobRequest
-from exporter.retry.job_creation import duplicate_jobs
 from exporter.retry.job_lookup import NEWEST, unfinished_jobs
 from exporter.retry.journal import Journal
+from exporter.retry.watching import duplicate_jobs
 from exporter.simulator import Fault
 from exporter.simulator.faults.fault_plan import Kind
 from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, RetryEnv, assert_made_once, env_on, resume

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from exporter.errors import RetryStopped
-from exporter.retry.batches import Batch, JobTemplate, WholeTable
 from exporter.retry.journal import Journal, RetryRun, job_prefix, new_entries
+from exporter.retry.units import Batch, JobTemplate, WholeTable
 from tests.programs import ROOT
 
 PREFIX = job_prefix("20250615T120000Z", "c0ffee")
@@ -38,7 +38,8 @@ RUN = RetryRun(
 
 def test_a_journal_reads_back_unchanged(tmp_path: Path) -> None:
     with Journal.create(tmp_path, RUN) as journal:
-        noted = journal.update(1, msgspec.structs.replace(journal.entries[1], state="asked", async_task_id=9))
+        journal.update(msgspec.structs.replace(journal.entries[1], state="asked", async_task_id=9))
+        noted = journal.entries[1]
     with Journal.open(journal.path) as again:
         assert again.entries == (RUN.entries[0], noted)
         assert again.run == journal.run
@@ -46,7 +47,7 @@ def test_a_journal_reads_back_unchanged(tmp_path: Path) -> None:
 
 def test_a_journal_is_private_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     with Journal.create(tmp_path / "state", RUN) as journal:
-        journal.update(0, journal.entries[0])
+        journal.update(journal.entries[0])
     assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(journal.path.parent.stat().st_mode) == 0o700
     assert {path.suffix for path in journal.path.parent.iterdir()} == {".json", ".lock"}

@@ -269,4 +269,4 @@ def test_a_batch_without_some_of_it_keeps_the_rest() -> None:
     (batch,) = plan(map(Wanted, units), Coverage(()), Coverage(())).batches
     request = batch.without(lambda unit: unit.table == "a" or unit.id == 2).request("n", None)
     assert (request.partitions, request.table_mapping) == ((3,), {"b": "y"})
-    assert batch.without(lambda _: True).is_empty
+    assert batch.without(lambda _: True).size == 0

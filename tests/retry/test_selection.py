@@ -9,7 +9,7 @@ from exporter.errors import MmsError
 from exporter.mms.models import Table
 from exporter.mms.protocol import JobRequest
 from exporter.mms.throttle import Limits
-from exporter.retry import failed_units
+from exporter.retry import unit_reader
 from exporter.retry.job_lookup import unfinished_jobs
 from exporter.retry.journal import Journal
 from exporter.retry.planning import MAX_UNITS
@@ -70,12 +70,12 @@ async def test_names_match_exactly(env: RetryEnv) -> None:
     assert changed == {(row.db_name, "orderXs%_", "")}
 
 
-@pytest.mark.parametrize("max_names", [failed_units.MAX_NAMES, 0], ids=["by name", "by database"])
+@pytest.mark.parametrize("max_names", [unit_reader.MAX_NAMES, 0], ids=["by name", "by database"])
 async def test_a_table_that_shares_its_name_with_another_is_refused(
     env: RetryEnv, monkeypatch: pytest.MonkeyPatch, max_names: int
 ) -> None:
     """A job over the name would migrate both tables."""
-    monkeypatch.setattr(failed_units, "MAX_NAMES", max_names)
+    monkeypatch.setattr(unit_reader, "MAX_NAMES", max_names)
     row, other = tables(env, "FAILED", has_partitions=False)[0], tables(env, "DONE", has_partitions=True)[0]
     for name, text in (("dbName", row.db_name), ("name", row.name)):
         apply_event(env.world, events.SetText(source_id=SOURCE, table_id=other.id, field=name, text=text or ""))

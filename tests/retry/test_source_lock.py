@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from exporter.errors import RetryStopped
+from exporter.retry.earlier_runs import lock_source
 from exporter.retry.journal import Journal, State
-from exporter.retry.source_lock import lock_source
 from tests.retry.test_journal import RUN
 
 HERE = (RUN.endpoint, RUN.source_id)
@@ -16,7 +16,7 @@ HERE = (RUN.endpoint, RUN.source_id)
 def create_journal(folder: Path, state: State) -> Path:
     """Create the journal of an earlier run."""
     with Journal.create(folder, RUN) as journal:
-        journal.update(0, msgspec.structs.replace(journal.entries[0], state=state))
+        journal.update(msgspec.structs.replace(journal.entries[0], state=state))
     return journal.path
 
 

@@ -10,16 +10,18 @@ from exporter.errors import RetryStopped
 from exporter.mms.models import Job
 from exporter.mms.throttle import Limits
 from exporter.retry.journal import Journal
-from exporter.retry.sending import SETTLE_SECONDS
+from exporter.retry.run_context import SETTLE_SECONDS
 from exporter.retry.verification import MAX_SINGLE_READS, incomplete_units
-from exporter.retry.watching import MAX_FAILED_POLLS, watch
+from exporter.retry.watching import WATCH, watch
 from exporter.simulator import Fault, apply_event
 from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, env_on
 
 
 async def watched(env: RetryEnv, journal: Journal) -> list[tuple[Job, ...]]:
-    return [jobs async for jobs in watch(env.context(journal))]
+    shown: list[tuple[Job, ...]] = []
+    await watch(env.context(journal), shown.append)
+    return shown
 
 
 async def test_jobs_are_watched_until_all_is_done(env: RetryEnv) -> None:
@@ -28,7 +30,7 @@ async def test_jobs_are_watched_until_all_is_done(env: RetryEnv) -> None:
         seen = await watched(env, journal)
         assert {job.name for job in seen[-1]} == journal.names
         assert {entry.state for entry in journal.entries} == {"done"}
-        assert await incomplete_units(env.client, journal, env.clock) == []
+        assert await incomplete_units(env.context(journal)) == []
     assert not env.failed()
 
 
@@ -40,7 +42,7 @@ async def test_units_that_failed_again_are_returned(tmp_path: Path, partitions: 
             await env.create_all(journal)
             await watched(env, journal)
             assert "failed" in {entry.state for entry in journal.entries}
-            left = await incomplete_units(env.client, journal, env.clock)
+            left = await incomplete_units(env.context(journal))
         truth = env.world.truth()
         failed = {("partition", row.id) for row in truth.partitions(SOURCE) if row.status == "FAILED"}
         failed |= {
@@ -57,7 +59,7 @@ async def test_a_lagging_status_is_awaited(env: RetryEnv, status: str) -> None:
         await watched(env, journal)
         for operation in ("GetMmsPartition", "GetMmsTable"):
             env.simulator.faults.add(Fault(kind="unknown_status", operation=operation, value=status, times=2))
-        assert await incomplete_units(env.client, journal, env.clock) == []
+        assert await incomplete_units(env.context(journal)) == []
 
 
 async def test_a_lagging_list_status_is_awaited(tmp_path: Path) -> None:
@@ -73,7 +75,8 @@ async def test_a_lagging_list_status_is_awaited(tmp_path: Path) -> None:
             async def sleep(_: float) -> None:
                 await env.pass_time(env.world.options.job_seconds / 10)
 
-            assert await incomplete_units(env.client, journal, Clock(monotonic=lambda: 0.0, sleep=sleep)) == []
+            clock = Clock(monotonic=lambda: 0.0, sleep=sleep)
+            assert await incomplete_units(replace(env.context(journal), clock=clock)) == []
 
 
 async def test_a_status_that_never_settles_is_returned_after_the_settle_time(tmp_path: Path) -> None:
@@ -84,7 +87,7 @@ async def test_a_status_that_never_settles_is_returned_after_the_settle_time(tmp
             await watched(env, journal)
             env.simulator.faults.add(Fault(kind="unknown_status", operation="GetMmsPartition", value="DOING"))
             began = env.ticks()
-            assert {unit.status for unit in await incomplete_units(env.client, journal, env.clock)} == {"DOING"}
+            assert {unit.status for unit in await incomplete_units(env.context(journal))} == {"DOING"}
         assert SETTLE_SECONDS <= env.ticks() - began <= 2 * SETTLE_SECONDS
 
 
@@ -96,7 +99,7 @@ async def test_final_and_missing_statuses_are_not_awaited(tmp_path: Path) -> Non
             await watched(env, journal)
             env.simulator.faults.add(Fault(kind="error", operation="GetMmsTable", status=404, code="TableNotFound"))
             began = env.ticks()
-            assert {unit.status for unit in await incomplete_units(env.client, journal, env.clock)} == {
+            assert {unit.status for unit in await incomplete_units(env.context(journal))} == {
                 "FAILED",
                 None,
             }
@@ -109,10 +112,10 @@ async def test_a_failed_unit_of_a_done_job_is_awaited_and_then_returned(env: Ret
         await watched(env, journal)
         number = env.simulator.faults.add(Fault(kind="unknown_status", operation="GetMmsPartition", value="FAILED"))
         began = env.ticks()
-        assert {unit.status for unit in await incomplete_units(env.client, journal, env.clock)} == {"FAILED"}
+        assert {unit.status for unit in await incomplete_units(env.context(journal))} == {"FAILED"}
         assert SETTLE_SECONDS <= env.ticks() - began <= 2 * SETTLE_SECONDS
         env.simulator.faults.remove(number)
-        assert await incomplete_units(env.client, journal, env.clock) == []
+        assert await incomplete_units(env.context(journal)) == []
 
 
 async def test_a_deleted_job_has_failed(env: RetryEnv) -> None:
@@ -124,7 +127,7 @@ async def test_a_deleted_job_has_failed(env: RetryEnv) -> None:
             "failed",
             "the job no longer exists in MMS",
         )
-        assert await incomplete_units(env.client, journal, env.clock)
+        assert await incomplete_units(env.context(journal))
 
 
 async def test_a_stopped_job_has_failed(env: RetryEnv) -> None:
@@ -138,7 +141,7 @@ async def test_a_stopped_job_has_failed(env: RetryEnv) -> None:
 async def test_a_temporary_error_does_not_end_the_watch(env: RetryEnv) -> None:
     with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
         await env.create_all(journal)
-        env.simulator.faults.add(Fault(kind="broken_rows", operation="ListMmsJobs", times=MAX_FAILED_POLLS - 1))
+        env.simulator.faults.add(Fault(kind="broken_rows", operation="ListMmsJobs", times=WATCH.max_failures - 1))
         await watched(env, journal)
     assert {entry.state for entry in journal.entries} == {"done"}
 

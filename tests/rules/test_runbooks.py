@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from exporter.cli import arguments
-from exporter.cli.flags import FLAGS
+from exporter.cli.commands import FLAGS
 from tests.programs import program, said
 from tests.rules.loading import ALERTS, RECORDS, RUNBOOKS
 from tests.rules.queries import labels_of, metric_table, metrics_of

@@ -7,7 +7,8 @@ import pytest
 
 from exporter.mms import models
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
-from exporter.simulator.world import creation, events
+from exporter.simulator.api import creation
+from exporter.simulator.world import events
 
 from .caller import Caller
 
@@ -30,7 +31,8 @@ class Units:
     def __init__(self, world: World) -> None:
         truth = world.truth()
         plain = (table for table in truth.tables(SOURCE) if not table.has_partitions)
-        self.status = {(table.db_name, table.name, ""): table.status for table in plain}
+        self.status: dict[tuple[str | None, str | None, str], str | None] = {}
+        self.status |= {(table.db_name, table.name, ""): table.status for table in plain}
         for row in truth.partitions(SOURCE):
             self.status[row.db_name, row.table_name, row.value or ""] = row.status
 

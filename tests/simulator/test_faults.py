@@ -9,7 +9,7 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
-from exporter.mms import models
+from exporter.mms import statuses
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions
 from exporter.simulator.faults.fault_plan import KINDS, Faults, Kind
 from exporter.simulator.world import events
@@ -155,7 +155,7 @@ async def test_a_single_object_is_corrupted_too(caller: Caller, simulator: Simul
 
 async def test_an_unknown_status(caller: Caller, simulator: Simulator) -> None:
     rows = (await _with(caller, simulator, Fault(kind="unknown_status"))).rows
-    assert not {row["status"] for row in rows} & set(models.DATA_SOURCE_STATUSES)
+    assert not {row["status"] for row in rows} & set(statuses.DataSourceStatus)
 
 
 async def test_an_endless_answer(caller: Caller, simulator: Simulator) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter.mms import models
+from exporter.mms import models, statuses
 from exporter.mms.record import record_from
 from exporter.simulator import ManualClock, World, WorldOptions, apply_event
-from exporter.simulator.api import lists, rows
+from exporter.simulator.api import creation, lists, rows
 from exporter.simulator.api.pages import Tweaks
-from exporter.simulator.world import creation, events
-from exporter.simulator.world.simulated_clock import ScaledClock
+from exporter.simulator.world import events
 from exporter.simulator.world.source import Site
+from exporter.simulator.world.world import ScaledClock
 
 SHAPES = {
     "the demo": WorldOptions(),
@@ -43,10 +43,10 @@ def _assert_counters_agree(world: World) -> None:
             found = site.job_store.find(job.id, at)
             assert found is not None
             assert record_from(rows.job(site, found, at), models.Job) == job
-        statuses = Counter(job.status for job in jobs)
+        counts = Counter[str | None](job.status for job in jobs)
         assert site.job_store.count(at) == len(jobs)
-        assert site.job_store.count_failed(at) == statuses["FAILED"]
-        assert len(site.job_store.unfinished(at)) == statuses["INIT"] + statuses["DOING"]
+        assert site.job_store.count_failed(at) == counts["FAILED"]
+        assert len(site.job_store.unfinished(at)) == counts["INIT"] + counts["DOING"]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -248,14 +248,14 @@ def test_every_status_appears_within_minutes_of_the_demo() -> None:
                 seen["partition"] |= {partition.status for partition in truth.partitions(site.id)}
         clock.advance(240)
     assert seen == {
-        "source": set(models.DATA_SOURCE_STATUSES),
-        "scan": {*models.SCAN_STATUSES, None},
-        "job": set(models.JOB_STATUSES),
-        "table": set(models.TABLE_STATUSES),
-        "partition": set(models.PARTITION_STATUSES),
+        "source": set(statuses.DataSourceStatus),
+        "scan": {*statuses.ScanStatus, None},
+        "job": set(statuses.JobStatus),
+        "table": set(statuses.TableStatus),
+        "partition": set(statuses.PartitionStatus),
     }
     assert sum(agents[source_id, True] > 0 < agents[source_id, False] for source_id in world.source_ids()) > 1
-    assert tasks >= {status for status in models.TASK_STATUSES if not status.endswith("_FAILED")}
+    assert tasks >= {status for status in statuses.TaskStatus if not status.endswith("_FAILED")}
 
 
 def test_the_demo_changes_within_seconds() -> None:

@@ -7,8 +7,8 @@ from statistics import median
 from typing import Final
 
 from exporter.exposition.families.metric_table import METRIC_GROUPS
-from exporter.mms.models import TASK_STATUSES
-from exporter.simulator.world.oracle import Oracle
+from exporter.mms.statuses import TaskStatus
+from exporter.simulator.oracle import Oracle
 from tests.collect.test_accuracy import assert_jobs_equal, assert_row_equals, assert_watched_equals, names
 from tests.exposition_parser import Exposition, Labels
 from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT
@@ -99,7 +99,7 @@ def _assert_failures_equal(served: Exposition, truth: Oracle, source_id: int) ->
 
 def _assert_tasks_equal(served: Exposition, truth: Oracle, source_id: int) -> None:
     counts = Counter(task.status for task in truth.tasks(source_id))
-    assert served.by("mms_tasks", "status", source_id=str(source_id)) == {each: counts[each] for each in TASK_STATUSES}
+    assert served.by("mms_tasks", "status", source_id=str(source_id)) == {each: counts[each] for each in TaskStatus}
 
 
 def leaks(before: ProcessSnapshot, after: ProcessSnapshot, resident: list[int]) -> list[str]:

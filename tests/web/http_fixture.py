@@ -13,11 +13,10 @@ import trustme
 from aiohttp import ClientConnectionError, ClientSession, TCPConnector, web
 
 from exporter.app.service import Service
+from exporter.config.network import ListenAddress
 from exporter.exposition.telemetry import Telemetry
-from exporter.web.addresses import ListenAddress
-from exporter.web.connection import ConnectionLimits
 from exporter.web.handlers import application
-from exporter.web.listener import Listener, bound_sockets
+from exporter.web.listener import ConnectionLimits, Listener, bound_sockets
 from exporter.web.middleware import add_middleware
 from exporter.web.security.web_config_watcher import WebConfigWatcher
 

@@ -13,8 +13,8 @@ from aiohttp import web
 from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator
-from exporter.web.connection import ConnectionLimits
 from exporter.web.handlers import CHUNK_BYTES, SharedPayload, application
+from exporter.web.listener import ConnectionLimits
 from tests.harness import eventually
 from tests.processes import serving, write_config
 from tests.web.http_fixture import REFUSED, Certificates, RunningServer, ask, running_server

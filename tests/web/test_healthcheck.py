@@ -11,8 +11,8 @@ import pytest
 import trustme
 
 from exporter.cli.healthcheck import unhealthy_reason
+from exporter.config.network import ListenAddress
 from exporter.simulator import Simulator
-from exporter.web.addresses import ListenAddress
 from tests.processes import run, serving, write_config
 from tests.web.http_fixture import Certificates, running_server
 from tests.web.test_middleware import DAVE

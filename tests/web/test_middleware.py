@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 
 from exporter.app.service import Service
 from exporter.exposition.telemetry import Telemetry
-from exporter.web.connection import ConnectionLimits
 from exporter.web.handlers import application
-from exporter.web.security.security_headers import DEFAULTS
+from exporter.web.listener import ConnectionLimits
+from exporter.web.security.web_config import DEFAULT_HEADERS
 from tests.web.http_fixture import basic, running_server
 
 DAVE = "$2y$05$rpuXrTplECsQ5ePBWc82peXm.9oqZajLTN9IShHh/ThbSxNiBQP3K"
@@ -34,8 +34,8 @@ async def test_every_response_has_security_headers_and_no_server_version(path: s
         session.get(f"http://127.0.0.1:{ours.port}{path}") as page,
     ):
         own = {"Content-Security-Policy", "Cache-Control"} if path == "/" else set()
-        assert {name: page.headers.get(name) for name in DEFAULTS.keys() - own} == {
-            name: value for name, value in DEFAULTS.items() if name not in own
+        assert {name: page.headers.get(name) for name in DEFAULT_HEADERS.keys() - own} == {
+            name: value for name, value in DEFAULT_HEADERS.items() if name not in own
         }
         assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
         assert page.headers["Server"] == "mms-exporter"

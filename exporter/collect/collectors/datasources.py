@@ -7,7 +7,8 @@ from typing import ClassVar, Final
 from exporter.collect.collector import CollectorContext
 from exporter.collect.snapshot import SourceName, SourceStats
 from exporter.errors import ExporterError, MalformedAnswer
-from exporter.mms.models import DATA_SOURCE_STATUSES, SCAN_STATUSES, DataSource
+from exporter.mms.models import DataSource
+from exporter.mms.statuses import is_unknown
 from exporter.mms.times import unix_seconds
 
 OPERATION: Final = "ListMmsDataSources"
@@ -81,8 +82,8 @@ def _unexpected_fields(stats: SourceStats) -> list[str]:
     """Return the API names of fields with unknown or unparsable values."""
     row = stats.row
     is_unexpected = {
-        "status": row.status is not None and row.status.upper() not in DATA_SOURCE_STATUSES,
-        "scanStatus": row.scan_status is not None and row.scan_status.upper() not in SCAN_STATUSES,
+        "status": is_unknown(row.status),
+        "scanStatus": is_unknown(row.scan_status),
         "createTime": row.create_time is not None and stats.created_at is None,
         "lastUpdateTime": row.last_update_time is not None and stats.synced_at is None,
     }

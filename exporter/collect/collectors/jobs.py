@@ -10,11 +10,12 @@ import heapq
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
 
-from exporter.collect.collector import CollectorContext
+from exporter.collect.collector import CollectorContext, SourcesCollector
 from exporter.collect.snapshot import JobsStats, JobStats
 from exporter.collect.state.job_state import JobLists, JobLookup, JobState, PageBackoff
 from exporter.collect.state.source_state import Cached, SourceState
@@ -30,8 +31,9 @@ from exporter.errors import (
 )
 from exporter.mms.decoding import Fingerprint, Page
 from exporter.mms.listing import Listing
-from exporter.mms.models import JOB_STATUSES, UNFINISHED_JOB_STATUSES, Job
+from exporter.mms.models import Job, JobConfig
 from exporter.mms.protocol import PAGE_SIZE, JobFilter
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus, is_unknown
 from exporter.mms.times import unix_seconds
 
 OPERATION: Final = "ListMmsJobs"
@@ -89,12 +91,14 @@ _UNCHANGED: Final = _ReadJobs(JobLists())
 """Result of reading a page that did not change."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobsReader:
-    """Reads the jobs of an account's sources."""
+class JobsCollector(SourcesCollector):
+    """The collector of jobs of one account."""
 
-    context: CollectorContext
-    settings: Jobs
+    name = "jobs"
+
+    def __init__(self, context: CollectorContext, settings: Jobs) -> None:
+        super().__init__(context)
+        self.settings = settings
 
     def cached(self, source: SourceState) -> Cached[JobState]:
         """Return the job state of a source."""
@@ -115,13 +119,13 @@ class JobsReader:
         if not isinstance(read, _ReadJobs):
             unusable, read = read, await self._read_lists(name.source_id, previous, now)
             read = self._after_unusable(unusable, previous, read, now) if unusable else read
-        failed = _newest(read.lists.in_status("FAILED"))[: self.settings.max_series_per_source]
+        failed = _newest(read.lists.in_status(JobStatus.FAILED))[: self.settings.max_series_per_source]
         state = JobState(
             stats=JobsStats(name, read.lists.counts(), stopped=0, jobs=(), omitted=0),
             row=row if read.is_complete else None,
             read_at=now,
             unfinished=_reuse_equal(previous.unfinished, read.lists.unfinished()),
-            failed=_reuse_equal(previous.failed, {job.job_id: job for job in failed}),
+            failed=_reuse_equal(previous.failed, {job.row.id: job for job in failed}),
             failed_page=read.failed_page,
             failed_at=read.failed_at,
             finished=self._finished(previous, read, now),
@@ -146,9 +150,9 @@ class JobsReader:
             page_backoff = previous.page_backoff.after_failure(now, is_capped=len(page.rows) >= PAGE_SIZE)
             source.jobs.state = replace(previous, page_backoff=page_backoff)
             return _UnusablePage(page.total)
-        statuses = {job.id: job.status.upper() for job in page.rows if job.status}
+        statuses = {job.id: job.status.name for job in page.rows if job.status}
         tracked_ids = previous.tracked_ids
-        shown = [job for job in page.rows if statuses[job.id] != "DONE" or job.id in tracked_ids]
+        shown = [job for job in page.rows if job.status != JobStatus.DONE or job.id in tracked_ids]
         stats = [*map(self._stats, shown)]
         lists = JobLists()
         lists.add_all(Counter(statuses.values()), stats, tracked_ids)
@@ -191,25 +195,28 @@ class JobsReader:
 
     async def _list_failed(self, source_id: int, previous: JobState, lists: JobLists, now: float) -> _FailedJobs:
         """List the failed jobs, up to the series limit."""
-        filters, limit = JobFilter(status="FAILED"), self.settings.max_series_per_source
+        filters, limit = JobFilter(status=JobStatus.FAILED), self.settings.max_series_per_source
         first = await self.context.client.jobs_page(source_id, filters)
         # Failed jobs rarely change: further pages are read only if the first one changed or some jobs are unknown.
         is_recent = now - previous.failed_at < self.settings.idle_interval
         has_restarted = bool(previous.failed.keys() & lists.listed_jobs.keys())
         if is_recent and not has_restarted and previous.is_failed_page_current(first, limit):
-            lists.add_list("FAILED", first.total, previous.failed.values())
+            lists.add_list(JobStatus.FAILED, first.total, previous.failed.values())
             return _FailedJobs(first, previous.failed_at)
         listing = await self.context.client.newest_jobs(source_id, filters, limit, first)
-        lists.add_list("FAILED", listing.total, map(self._stats, listing.rows))
+        lists.add_list(JobStatus.FAILED, listing.total, map(self._stats, listing.rows))
         return _FailedJobs(first if listing.is_consistent else None, now, is_capped=_is_capped(listing))
 
     async def _count_done(self, source_id: int, previous: JobState, lists: JobLists) -> None:
         """Read the total of DONE jobs, and those that just finished."""
         maybe_finished = previous.missing_from(lists).keys() | lists.unfinished().keys()
         page = await self.context.client.jobs_page(
-            source_id, JobFilter(status="DONE"), page_size=PAGE_SIZE if maybe_finished else 1, only=maybe_finished
+            source_id,
+            JobFilter(status=JobStatus.DONE),
+            page_size=PAGE_SIZE if maybe_finished else 1,
+            only=maybe_finished,
         )
-        lists.add_list("DONE", page.total, map(self._stats, page.rows))
+        lists.add_list(JobStatus.DONE, page.total, map(self._stats, page.rows))
 
     async def _look_up_missing(self, source_id: int, previous: JobState, lists: JobLists) -> dict[int, JobLookup]:
         """Look up some of the missing jobs; return the unfinished lookups."""
@@ -218,10 +225,10 @@ class JobsReader:
         pending: dict[int, JobLookup] = {}
         for key in list(missing)[limit:]:
             job = missing[key].job
-            if job.status is None or job.status in JOB_STATUSES:
-                pending[key] = missing[key]
-            else:
+            if is_unknown(job.row.status):
                 lists.add_found(job)  # no list contains its status: assume that it is unchanged
+            else:
+                pending[key] = missing[key]
         for key in list(missing)[:limit]:
             lookup = await self._look_up(source_id, missing[key], lists)
             if lookup is not None:
@@ -230,15 +237,15 @@ class JobsReader:
 
     async def _look_up(self, source_id: int, lookup: JobLookup, lists: JobLists) -> JobLookup | None:
         """Read one page of a lookup; return the next, None when done."""
-        if lookup.job.name is None:
+        if lookup.job.row.name is None:
             return None
         try:
-            page = await self.context.client.jobs_page(source_id, JobFilter(name=lookup.job.name), lookup.page)
+            page = await self.context.client.jobs_page(source_id, JobFilter(name=lookup.job.row.name), lookup.page)
         except (RequestRejected, NotFound):  # this name cannot be looked up; the other jobs can
             return None
         except MmsError:
             return lookup
-        found = next((job for job in page.rows if job.id == lookup.job.job_id), None)
+        found = next((job for job in page.rows if job.id == lookup.job.row.id), None)
         if found is not None:
             lists.add_found(self._stats(found))
         ids_seen = lookup.ids_seen.union(job.id for job in page.rows)
@@ -253,7 +260,7 @@ class JobsReader:
     def _finished(self, previous: JobState, read: _ReadJobs, now: float) -> dict[int, tuple[JobStats, float]]:
         """Return the lingering jobs: earlier ones still DONE, and new ones."""
         lingered = {key: job for key, (job, _) in previous.finished.items()}
-        done = _reuse_equal(lingered, read.lists.in_status("DONE"))
+        done = _reuse_equal(lingered, read.lists.in_status(JobStatus.DONE))
         new = {key: (job, now) for key, job in done.items() if key in previous.unfinished_or_missing}
         lingering = {
             key: (done.get(key, job), since)
@@ -276,34 +283,19 @@ class JobsReader:
         finished = {key: job for key, (job, _) in state.finished.items()}
         # Unfinished jobs come first, then failed and finished ones, each newest first.
         ranked = [*_newest(state.unfinished), *_newest(state.failed), *_newest(finished)]
-        stopped = [job.stopped for job in state.unfinished.values()]
+        stopped = [job.row.stopped for job in state.unfinished.values()]
         limit = self.settings.max_series_per_source
         stats = replace(
             state.stats,
             stopped=None if None in stopped or not state.has_all_unfinished else sum(map(bool, stopped)),
-            jobs=tuple(sorted(ranked[:limit], key=lambda job: job.job_id)),
+            jobs=tuple(sorted(ranked[:limit], key=lambda job: job.row.id)),
             omitted=max(0, len(state.unfinished) - limit),
         )
         return replace(state, stats=previous.stats if previous.stats == stats else stats)
 
     def _stats(self, job: Job) -> JobStats:
-        stats = JobStats(
-            job_id=job.id,
-            name=job.name,
-            type=job.type,
-            task_type=job.config.task_type if job.config else None,
-            src_db=job.src_db_name,
-            src_schema=job.src_schema_name,
-            dst_project=job.dst_db_name,
-            dst_schema=job.dst_schema_name,
-            status=job.status and job.status.upper(),
-            stopped=job.stopped,
-            tasks=job.task_num,
-            tasks_done=job.task_done,
-            created_at=unix_seconds(job.create_time, self.context.account.time_zone),
-            eta_at=unix_seconds(job.eta, self.context.account.time_zone),
-            partitions=_failed_partitions(job),
-        )
+        zone = self.context.account.time_zone
+        stats = JobStats(_kept_row(job), unix_seconds(job.create_time, zone), unix_seconds(job.eta, zone))
         if unexpected := _unexpected_fields(job, stats):
             self.context.observer.unexpected(OPERATION, unexpected)
         return stats
@@ -314,11 +306,18 @@ def _is_capped(listing: Listing[Job]) -> bool:
     return listing.is_consistent and listing.pages > max(1, -(-len(listing.rows) // PAGE_SIZE))
 
 
-def _failed_partitions(job: Job) -> tuple[int, ...]:
-    """Return the partition ids of a failed job of kind Partitions."""
-    if job.status is None or job.status.upper() != "FAILED" or job.config is None:
-        return ()
-    return tuple(heapq.nlargest(PARTITIONS_PER_JOB, job.config.partitions or ()))
+def _kept_row(job: Job) -> Job:
+    """Return a row without the parts that nothing reads: thousands are kept."""
+    if job.config is None:
+        return replace(job, source_name=None)
+    partitions = job.config.partitions if job.status == JobStatus.FAILED else None
+    kept = tuple(heapq.nlargest(PARTITIONS_PER_JOB, partitions)) if partitions else None
+    return replace(job, source_name=None, config=_kept_config(job.config.task_type, kept))
+
+
+@lru_cache(maxsize=64)  # jobs share equal configurations
+def _kept_config(task_type: str | None, partitions: tuple[int, ...] | None) -> JobConfig:
+    return JobConfig(task_type=task_type, partitions=partitions)
 
 
 def _reuse_equal(previous: Mapping[int, JobStats], jobs: Mapping[int, JobStats]) -> dict[int, JobStats]:
@@ -327,13 +326,13 @@ def _reuse_equal(previous: Mapping[int, JobStats], jobs: Mapping[int, JobStats])
 
 
 def _newest(jobs: Mapping[int, JobStats]) -> list[JobStats]:
-    return sorted(jobs.values(), key=lambda job: (job.created_at or 0.0, job.job_id), reverse=True)
+    return sorted(jobs.values(), key=lambda job: (job.created_at or 0.0, job.row.id), reverse=True)
 
 
 def _unexpected_fields(job: Job, stats: JobStats) -> list[str]:
     """Return the API names of fields with unknown or unparsable values."""
     is_unexpected = {
-        "status": stats.status is not None and stats.status not in JOB_STATUSES,
+        "status": is_unknown(job.status),
         "createTime": job.create_time is not None and stats.created_at is None,
         "eta": job.eta is not None and stats.eta_at is None,
     }

@@ -6,19 +6,18 @@ rows, which takes fewer calls and shows retries; a job with too many pages is co
 
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from exporter.collect.collector import CollectorContext, SourcesCollector
-from exporter.collect.permissions import Permissions
-from exporter.collect.snapshot import UNKNOWN, JobStats, JobTasks
+from exporter.collect.snapshot import JobStats, JobTasks
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.collect.state.task_state import TaskState, Timestamped, all_ended
 from exporter.errors import MmsError, NotFound, PermissionRefused
 from exporter.mms.decoding import Page
 from exporter.mms.listing import read_pages
-from exporter.mms.models import TASK_STATUSES, Task
+from exporter.mms.models import Task
 from exporter.mms.protocol import PAGE_SIZE, TaskFilter
+from exporter.mms.statuses import UNKNOWN, TaskStatus, is_unknown
 
 T = TypeVar("T")
 
@@ -29,14 +28,15 @@ MAX_ERRORS: Final = 3
 """After this many errors in one source, its other jobs wait for the next refresh."""
 
 
-@dataclass(frozen=True, slots=True)
-class TasksReader:
-    """Reads the tasks of an account's sources."""
+class TasksCollector(SourcesCollector):
+    """The collector of tasks of one account."""
 
-    context: CollectorContext
-    permissions: Permissions
-    idle_interval: float
-    stale_after: float
+    name = "tasks"
+
+    def __init__(self, context: CollectorContext, idle_interval: float, stale_after: float) -> None:
+        super().__init__(context)
+        self.idle_interval = idle_interval
+        self.stale_after = stale_after
 
     def cached(self, source: SourceState) -> Cached[TaskState]:
         """Return the task state of a source."""
@@ -62,11 +62,11 @@ class TasksReader:
         counts = await self._read_or_keep(self._totals(source_id), previous.counts, now, errors)
         jobs: dict[int, Timestamped[JobTasks]] = {}
         for job in _unfinished(source, oldest):
-            tasks = previous.jobs.get(job.job_id)
+            tasks = previous.jobs.get(job.row.id)
             if len(errors) < MAX_ERRORS:
                 tasks = await self._read_or_keep(self._job_tasks(source_id, job), tasks, now, errors)
             if tasks is not None and tasks.at >= oldest:
-                jobs[job.job_id] = tasks
+                jobs[job.row.id] = tasks
         if counts is None or counts.at < oldest:
             return TaskState(jobs=jobs)
         is_stable = counts.at == now and _is_finished(source, counts.value)
@@ -81,7 +81,7 @@ class TasksReader:
         except PermissionRefused:
             pass
         except MmsError as error:
-            errors.append(error.with_traceback(None))  # its frames would keep the whole response
+            errors.append(error.without_frames())
         else:
             return None if value is None else Timestamped(value, now)
         return previous
@@ -91,13 +91,13 @@ class TasksReader:
         # In the order of a task's life: a task that changes its status meanwhile counts twice rather than never.
         totals = {
             status: (await self._page(source_id, TaskFilter(job_id=job_id, status=status), page_size=1)).total
-            for status in TASK_STATUSES
+            for status in TaskStatus
         }
         return {status: total for status, total in totals.items() if total is not None}
 
     async def _job_tasks(self, source_id: int, job: JobStats) -> JobTasks | None:
         """Return the tasks of one job; None if it was deleted."""
-        filters = TaskFilter(job_id=job.job_id)
+        filters = TaskFilter(job_id=job.row.id)
         try:
             first = await self._page(source_id, filters)
         except NotFound:
@@ -108,19 +108,18 @@ class TasksReader:
             if listing.is_consistent:
                 return self._count_rows(job, listing.rows)
             self.context.observer.unexpected(OPERATION, ["total"])
-        return JobTasks(job.job_id, job.name, await self._totals(source_id, job.job_id), retried=None)
+        return JobTasks(job.row.id, job.row.name, await self._totals(source_id, job.row.id), retried=None)
 
     def _count_rows(self, job: JobStats, rows: Sequence[Task]) -> JobTasks:
         """Count the tasks of a job by status; a missing status is UNKNOWN."""
-        statuses = [row.status.upper() if row.status else UNKNOWN for row in rows]
-        found = Counter(status if status in TASK_STATUSES else UNKNOWN for status in statuses)
-        if unexpected := sum(row.status is not None and row.status.upper() not in TASK_STATUSES for row in rows):
+        found = Counter(row.status.name if row.status else UNKNOWN for row in rows)
+        if unexpected := sum(is_unknown(row.status) for row in rows):
             self.context.observer.unexpected(OPERATION, ["status"] * unexpected)
         retries = [row.retried_times for row in rows]
         return JobTasks(
-            job_id=job.job_id,
-            name=job.name,
-            counts=dict.fromkeys(TASK_STATUSES, 0) | found,
+            job_id=job.row.id,
+            name=job.row.name,
+            counts=dict.fromkeys(TaskStatus, 0) | found,
             retried=None if None in retries else sum(map(bool, retries)),
         )
 
@@ -130,19 +129,12 @@ class TasksReader:
         )
 
 
-def tasks_collector(context: CollectorContext, idle_interval: float, stale_after: float) -> SourcesCollector:
-    """Return the collector of tasks of one account."""
-    permissions = Permissions(context.clock.monotonic)
-    reader = TasksReader(context, permissions, idle_interval, stale_after)
-    return SourcesCollector("tasks", reader, context, permissions)
-
-
 def _unfinished(source: SourceState, oldest: float) -> list[JobStats]:
     """Return the unfinished jobs with series, unless older than `oldest`."""
     state = source.jobs.state
     if state.stats is None or source.jobs.at < oldest:
         return []
-    return [job for job in state.stats.jobs if job.job_id in state.unfinished]
+    return [job for job in state.stats.jobs if job.row.id in state.unfinished]
 
 
 def _is_finished(source: SourceState, counts: Mapping[str, int]) -> bool:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
-from exporter.collect.snapshot import UNKNOWN
+from exporter.mms.statuses import UNKNOWN, Status
 
 P = TypeVar("P")
 
@@ -33,14 +33,22 @@ def single_member(part: P) -> tuple[tuple[tuple[()], P]]:
     return (((), part),)
 
 
+SOURCE_LABELS: Final = ("account", "source_id", "source")
+
+
+def source_label_values(part: Any) -> tuple[str, ...]:  # noqa: ANN401 - any part with the name of its source
+    """Return the values of SOURCE_LABELS."""
+    return part.name.account, str(part.name.source_id), part.name.source
+
+
 @dataclass(frozen=True, slots=True)
 class MetricGroup(Generic[P]):
     """Families taken from the same kind of part, with their common labels."""
 
     part: PartKind
-    labels: tuple[str, ...]
-    label_values: Callable[[P], tuple[str, ...]]
     families: tuple[Family[Any], ...]
+    labels: tuple[str, ...] = SOURCE_LABELS
+    label_values: Callable[[P], tuple[str, ...]] = source_label_values
     members: Callable[[P], Iterable[tuple[tuple[str | None, ...], Any]]] = single_member
     """Returns what the families take samples from, with the values of `member_labels`."""
     member_labels: tuple[str, ...] = ()
@@ -60,13 +68,9 @@ def by_status(values: Mapping[str, int | None]) -> list[Sample]:
     return [((status,), value) for status, value in values.items() if value is not None]
 
 
-@lru_cache(maxsize=256)
-def in_status(value: str | None, known: tuple[str, ...]) -> tuple[Sample, ...]:
-    """Return 1 for the active status, 0 for the others.
-
-    A status that is not in `known` counts as UNKNOWN.
-    """
-    if value is None:
+@lru_cache(maxsize=256, typed=True)  # statuses of two kinds are equal as texts
+def in_status(current: Status | None) -> tuple[Sample, ...]:
+    """Return 1 for the active status, 0 for the others of its kind."""
+    if current is None:
         return ()
-    current = value.upper() if value.upper() in known else UNKNOWN
-    return tuple(((status,), float(status == current)) for status in (*known, UNKNOWN))
+    return tuple(((status,), float(status == current.name)) for status in (*type(current), UNKNOWN))

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from exporter.errors import ConfigError, Problem
-from exporter.web.security.tls_names import CIPHERS, CURVES, VERIFIED_CLIENT_CERTIFICATE, VERSIONS
-from exporter.web.security.web_config import TlsServer
+from exporter.web.security.web_config import CIPHERS, CURVES, VERIFIED_CLIENT_CERTIFICATE, VERSIONS, TlsServer
 
 _SECTION: Final = "tls_server_config"
 _LEGACY: Final = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)

@@ -4,7 +4,8 @@ Owns keys, defaults and validation. `tls` reads the certificates.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from ssl import TLSVersion
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -12,17 +13,54 @@ from msgspec import Meta, field
 
 from exporter.config.sections import Secret, Section, hide_unusual_key, parse_section
 from exporter.errors import ConfigError, Problem
-from exporter.web.security.tls_names import (
-    CIPHERS,
-    CIPHERS_OF_HTTP2,
-    CIPHERS_OF_TLS13,
-    CURVES,
-    NO_CLIENT_CERTIFICATE,
-    UNVERIFIED_CLIENT_CERTIFICATE,
-    VERIFIED_CLIENT_CERTIFICATE,
-    VERSIONS,
-)
 
+VERSIONS: Final = {
+    "TLS10": TLSVersion.TLSv1,
+    "TLS11": TLSVersion.TLSv1_1,
+    "TLS12": TLSVersion.TLSv1_2,
+    "TLS13": TLSVersion.TLSv1_3,
+}
+"""Oldest first."""
+CIPHERS: Final = {
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+}
+"""Suites up to TLS 1.2 that Go considers secure."""
+CIPHERS_OF_TLS13: Final = frozenset(
+    {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
+)
+"""Accepted without effect: neither Go nor Python can select them."""
+CIPHERS_OF_HTTP2: Final = frozenset(
+    {"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"}
+)
+"""Go requires one of these for HTTP/2 over TLS 1.2."""
+CURVES: Final = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
+NO_CLIENT_CERTIFICATE: Final = ("NoClientCert", "RequestClientCert")
+"""Policies that reject no client; a certificate that is requested but not checked makes no difference."""
+UNVERIFIED_CLIENT_CERTIFICATE: Final = ("RequireAnyClientCert", "RequireClientCert")
+"""Policies that accept unverified certificates; not supported, because Python verifies every certificate."""
+VERIFIED_CLIENT_CERTIFICATE: Final = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
+
+DEFAULT_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "deny",
+}
+"""Defaults; headers that the handler set take precedence."""
+SERVER_HEADER: Final = "mms-exporter"
+"""Replaces aiohttp's header, which names its version and that of Python."""
 HEADERS: Final[dict[str, tuple[str, ...]]] = {
     "Content-Security-Policy": (),
     "X-Frame-Options": ("deny", "sameorigin"),
@@ -257,3 +295,19 @@ def _is_empty(key: str, value: object) -> bool:
 
 def _is_key_of(key: object, known: object) -> bool:
     return isinstance(key, str) and key in known  # type: ignore[operator]  # a set or a mapping
+
+
+def add_default_headers(headers: MutableMapping[str, str]) -> None:
+    """Add the headers that the handler did not set."""
+    headers["Server"] = SERVER_HEADER
+    for name, value in DEFAULT_HEADERS.items():
+        headers.setdefault(name, value)
+
+
+def add_configured_headers(headers: MutableMapping[str, str], configured: Mapping[str, object]) -> None:
+    """Set the configured headers; an empty text removes the header."""
+    for name, value in configured.items():
+        if value == "":
+            headers.pop(name, None)
+        else:
+            headers[name] = str(value)

@@ -66,7 +66,7 @@ class Objects(StatusRecord, frozen=True, kw_only=True):
     """Objects in status FAILED."""
 
 
-class JobStatus(StatusRecord, frozen=True, kw_only=True):
+class JobEntry(StatusRecord, frozen=True, kw_only=True):
     """An unfinished or failed job."""
 
     id: int
@@ -108,7 +108,7 @@ class JobsStatus(StatusRecord, frozen=True, kw_only=True):
     """Number of all jobs by status."""
     stopped: Count | None
     """Number of unfinished jobs that are stopped."""
-    listed: tuple[JobStatus, ...]
+    listed: tuple[JobEntry, ...]
     """Unfinished jobs, then failed jobs, up to the limit."""
     omitted: Count
     """Number of unfinished and failed jobs that are not listed."""

@@ -1,0 +1,95 @@
+"""Statuses of MMS as enumerations; decoding a response normalises them. Pure."""
+
+from enum import StrEnum
+from typing import Final, Self
+
+UNKNOWN: Final = "UNKNOWN"
+"""Label value of a status that is missing or not known."""
+
+
+class Status(StrEnum):
+    """A status in upper case.
+
+    MMS adds statuses without notice: one that is no member has the name UNKNOWN and keeps its text as value.
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        text = value.strip().upper() if isinstance(value, str) else ""
+        if text in cls.__members__ or not text:
+            return cls.__members__.get(text)
+        unknown = str.__new__(cls, text)
+        unknown._name_, unknown._value_ = UNKNOWN, text
+        return unknown
+
+
+class DataSourceStatus(Status):
+    """Status of a data source."""
+
+    STARTING = "STARTING"
+    STARTED = "STARTED"
+    STOPPING = "STOPPING"
+    STOPPED = "STOPPED"
+    START_FAILED = "START_FAILED"
+    STOP_FAILED = "STOP_FAILED"
+
+
+class ScanStatus(Status):
+    """Status of a metadata scan."""
+
+    DOING = "DOING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+class JobStatus(Status):
+    """Status of a job, and of the asynchronous task that creates it."""
+
+    INIT = "INIT"
+    DOING = "DOING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+class TableStatus(Status):
+    """Status of a table."""
+
+    INIT = "INIT"
+    DOING = "DOING"
+    DONE = "DONE"
+    PART_DONE = "PART_DONE"
+    FAILED = "FAILED"
+
+
+class PartitionStatus(Status):
+    """Status of a partition."""
+
+    INIT = "INIT"
+    DOING = "DOING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+class TaskStatus(Status):
+    """Status of a task."""
+
+    INIT = "INIT"
+    SCHEMA_DOING = "SCHEMA_DOING"
+    SCHEMA_DONE = "SCHEMA_DONE"
+    SCHEMA_FAILED = "SCHEMA_FAILED"
+    DATA_DOING = "DATA_DOING"
+    DATA_DONE = "DATA_DONE"
+    DATA_FAILED = "DATA_FAILED"
+    VERIFICATION_DOING = "VERIFICATION_DOING"
+    VERIFICATION_DONE = "VERIFICATION_DONE"
+    VERIFICATION_FAILED = "VERIFICATION_FAILED"
+    DONE = "DONE"
+
+
+TASK_PHASES: Final = ("SCHEMA", "DATA", "VERIFICATION")
+UNFINISHED_JOB_STATUSES: Final = (JobStatus.INIT, JobStatus.DOING)
+
+
+def is_unknown(status: Status | None) -> bool:
+    """Return whether this program does not know the status."""
+    return status is not None and status.name == UNKNOWN
