@@ -136,7 +136,8 @@ class Job(ApiRecord, frozen=True, kw_only=True):
     create_time: str | None = None
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
     eta: str | None = None
-    """Estimated or requested end. UNVERIFIED: its format; often empty. A live account's answer would settle it."""
+    """Requested end: a date, which means the end of that day, or a time. UNVERIFIED: its format; often empty. A live
+    account's answer would settle it."""
     config: JobConfig | None = None
 
 
