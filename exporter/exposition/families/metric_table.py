@@ -42,7 +42,7 @@ def _partitions(part: SourceStats) -> Iterable[Sample]:
 
 def _source_info(part: SourceStats) -> Iterator[Sample]:
     row = part.row
-    yield (row.type and row.type.upper(), row.region, row.dst_project, row.networklink and masked(row.networklink)), 1
+    yield (row.type, row.region, row.dst_project, row.networklink and masked(row.networklink)), 1
 
 
 def _destinations(part: SourceStats) -> Iterator[Sample]:
