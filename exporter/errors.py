@@ -38,9 +38,11 @@ class Problem:
     """Key, such as `accounts[0].region`, flag or file."""
     message: str
     """The expectation; never the value of a secret."""
+    place: str = ""
+    """File and line of the key, if it is from a file."""
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        return ": ".join(part for part in (self.place, self.path, self.message) if part)
 
 
 class ConfigError(ExporterError):

@@ -59,7 +59,7 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
         lists = [
             await _listed(target, status, database, table, options.limit)
             for status in statuses
-            for database, table in options.table_filters()
+            for database, table in await target.table_filters(options)
         ]
         found = merged(lists, options.limit, _rank)
         return QueryPart(found.rows, found.more("job"))
@@ -72,6 +72,7 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
         empty_text="no matching jobs",
         omitted=result.omitted,
         errors=result.errors,
+        warnings=result.warnings,
     )
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import jsonschema
 import msgspec
 import pytest
 from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
 
 from benchmarks.worlds import snapshot, source
 from exporter.app.service import Service
@@ -31,6 +33,7 @@ from exporter.mms.statuses import DataSourceStatus, TableStatus
 from exporter.sharding import Shard
 from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
+from exporter.web.handlers import application
 from exporter.web.status import status_report as status
 from exporter.web.status.attention import RUNBOOKS
 from exporter.web.status.page import page
@@ -150,6 +153,43 @@ async def test_an_error_has_its_next_step(simulator: Simulator, service: Service
     item = report["attention"][0]
     assert (item["severity"], item["hint"]) == ("critical", trouble["hint"])
     assert item["runbook"].endswith("/MmsPermissionRefused.md")
+
+
+async def test_figures_that_were_not_read_are_null_in_json_and_a_dash_on_the_page(simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="error", status=403, code="SignatureDoesNotMatch"))
+    service = Service(Telemetry())
+    await service.apply(config_on(simulator.url))
+    await eventually(lambda: service.is_ready)
+    async with (
+        TestServer(application(service, "/metrics", None)) as server,
+        ClientSession(server.make_url("/")) as http,
+        http.get("/") as response,
+    ):
+        text = await response.text()
+        report = await status_of(http)
+    await service.close()
+    assert (report["summary"].pop("accounts"), report["summary"].pop("accounts_up")) == (1, 0)
+    assert set(report["summary"].values()) == {None}
+    assert report["accounts"][0]["sources"] is None
+    assert set(re.findall("<dd>(.*?)</dd>", text)) == {"—"}
+    assert "— data sources" in text
+    assert "No data sources" not in text
+    assert "Jobs were not read." in text
+    assert "Failed tables and partitions were not read." in text
+
+
+def test_figures_are_0_if_an_account_has_no_data_sources() -> None:
+    summary = report_on(account_of()).summary
+    figures = (summary.sources, summary.agents_offline, summary.jobs_failed, summary.tables_failed)
+    assert figures == (0, 0, 0, 0)
+
+
+def test_totals_count_the_data_sources_that_are_known() -> None:
+    stale = msgspec.structs.replace(source(1), figures=None, jobs=None)
+    summary = report_on(account_of(stale)).summary
+    assert (summary.sources, summary.sources_stale, summary.agents_offline, summary.jobs_failed) == (1, 1, None, None)
+    summary = report_on(account_of(stale, source(2))).summary
+    assert (summary.sources, summary.sources_stale, summary.agents_offline, summary.jobs_failed) == (2, 1, 0, 1)
 
 
 async def test_an_account_without_a_refresh_is_awaited(simulator: Simulator) -> None:
