@@ -39,7 +39,7 @@ class SourceRule:
 
 def _of_row(count: Callable[[DataSource], int | bool | None]) -> Callable[[SourceSnapshot], int | bool | None]:
     # A stale data source has no row.
-    return lambda source: count(source.figures.row) if source.figures is not None else None
+    return lambda source: count(source.stats.row) if source.stats is not None else None
 
 
 def _has_offline_agent(row: DataSource) -> bool:
@@ -65,7 +65,7 @@ SOURCE_RULES: Final = (
     SourceRule(
         "MmsSourceStartFailed", "critical", "Data source failed to start", _has_status(DataSourceStatus.START_FAILED)
     ),
-    SourceRule("MmsSourceStale", "warning", "Values are stale", lambda source: source.figures is None),
+    SourceRule("MmsSourceStale", "warning", "Values are stale", lambda source: source.stats is None),
     SourceRule("MmsTablesFailed", "warning", "Tables failed", _of_row(lambda row: row.tables_failed_num)),
     SourceRule("MmsPartitionsFailed", "warning", "Partitions failed", _of_row(lambda row: row.partitions_failed_num)),
     SourceRule("MmsJobFailed", "warning", "Jobs failed", _failed_jobs),

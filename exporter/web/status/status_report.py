@@ -121,7 +121,7 @@ def _listed(sources: Sequence[SourceSnapshot], limit: int) -> list[SourceSnapsho
 
 def _summary(snapshot: Snapshot, sources: Sequence[SourceSnapshot]) -> report.Summary:
     is_listed = any(map(_is_listed, snapshot.accounts))
-    rows = [source.figures.row for source in sources if source.figures is not None]
+    rows = [source.stats.row for source in sources if source.stats is not None]
 
     def total(values: Iterable[int | None]) -> int | None:
         known = [value for value in values if value is not None]
@@ -157,7 +157,7 @@ def _count(jobs: JobsStats | None, statuses: Iterable[str]) -> int | None:
 
 
 def _progress(sources: Iterable[SourceSnapshot]) -> source_schema.Progress | None:
-    each = (progress_of(source.figures.row) for source in sources if source.figures is not None)
+    each = (progress_of(source.stats.row) for source in sources if source.stats is not None)
     return total_progress(progress for progress in each if progress is not None)
 
 
