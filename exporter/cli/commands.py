@@ -17,6 +17,7 @@ from exporter.cli.execution import (
     ignore_sighup,
     print_error,
     print_output,
+    route_prefix_of,
     run,
     shard_of,
     simulator_options_of,
@@ -212,12 +213,12 @@ def config(values: Values) -> bool:
     return print_output((schema_text() if values["what"] == "schema" else effective_text(config_of(values))).encode())
 
 
-@command(flags.LISTEN, *flags.LOG)
+@command(flags.LISTEN, *flags.PREFIX, *flags.LOG)
 def probe(values: Values) -> bool:
     """Check the health of an exporter on this machine; exit 1 if it is not healthy."""
     from exporter.cli.healthcheck import unhealthy_reason
 
-    if reason := unhealthy_reason(values["web.listen-address"][0]):
+    if reason := unhealthy_reason(values["web.listen-address"][0], route_prefix_of(values)):
         raise ExporterError(reason)
     return True
 
