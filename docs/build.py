@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from prometheus_client import Metric
 
-from docs.chart import values_readme
+from docs.chart import chart_files, values_readme
 from docs.chart_schema import values_schema
 from docs.configuration import configuration
 from docs.label_values import label_values
@@ -119,6 +119,7 @@ def documents() -> dict[str, str]:
         "web-config.schema.json": _text(json_schema(WebConfig, "Web configuration of mms-exporter")),
         "../deploy/helm/mms-exporter/README.md": values_readme(),
         "../deploy/helm/mms-exporter/values.schema.json": _text(values_schema()),
+        **{f"../deploy/helm/mms-exporter/{path}": text for path, text in chart_files().items()},
     }
 
 

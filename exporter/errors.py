@@ -23,7 +23,7 @@ Messages are built from validated parts. They never contain text from MMS, which
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ExporterError(Exception):
@@ -104,9 +104,14 @@ class MmsError(ExporterError):
         if hint:
             self.hint = hint
         self.refused = ""
-        """Rejected part of the request: a configuration key of the credentials, or `clock`; "" if unknown."""
+        """Rejected part of the request: a configuration key of the credentials, `clock` or `nonce`; "" if unknown."""
         self.about = ""
         """Object of the call, such as a data source; "" for the whole account."""
+
+    def without_frames(self) -> Self:
+        """Drop the traceback: its frames keep the response, which can be megabytes."""
+        self.__context__ = None
+        return self.with_traceback(None)
 
     def __str__(self) -> str:
         parts = {"status": self.status, "code": self.code, "request_id": self.request_id}

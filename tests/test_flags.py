@@ -65,6 +65,7 @@ USABLE = {
     "simulator.speed": "2.5",
     "simulator.sources": "3",
     "simulator.latency": "20ms",
+    "simulator.stopped": "hidden",
     "log.level": "error",
     "log.format": "json",
 }

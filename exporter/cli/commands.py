@@ -106,7 +106,7 @@ def serve(values: Values) -> bool:
 )
 def once(values: Values) -> bool:
     """Refresh once, print the metrics, and exit 1 if anything failed."""
-    from exporter.app.one_shot import refresh_once
+    from exporter.app.service import refresh_once
     from exporter.files import write_atomically
 
     content, success = run(refresh_once(config_of(values), shard_of(values)))

@@ -181,6 +181,13 @@ SIMULATOR: Final = (
     Flag("simulator.speed", "Simulated seconds per real second.", "60", positive_number, "FACTOR"),
     Flag("simulator.sources", "Number of data sources.", "12", integer, "NUMBER"),
     Flag("simulator.latency", "Delay of each response.", "0s", seconds, "DURATION"),
+    Flag(
+        "simulator.stopped",
+        "Whether lists by status have stopped jobs and tasks: listed or hidden.",
+        "listed",
+        one_of("listed", "hidden"),
+        "MODE",
+    ),
 )
 LOG_LEVEL: Final = Flag("log.level", f"Log level: {', '.join(LEVELS)}.", "info", log_level, "LEVEL")
 LOG_FORMAT: Final = Flag("log.format", f"Log format: {', '.join(FORMATS)}.", "logfmt", OneOf(*FORMATS), "FORMAT")

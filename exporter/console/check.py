@@ -25,8 +25,7 @@ from exporter.errors import (
     NotFound,
     PermissionRefused,
 )
-from exporter.mms.client import Client
-from exporter.mms.client_factory import create_client
+from exporter.mms.client import Client, create_client
 from exporter.mms.models import DataSource
 
 Result = Literal["ok", "denied", "failed", "untested"]

@@ -15,8 +15,7 @@ from exporter.config.loading import Account, Config
 from exporter.console.command_report import Found, QueryError
 from exporter.errors import ConfigError, MalformedAnswer, MmsError, NotFound, Problem
 from exporter.masking import printable
-from exporter.mms.client import Client
-from exporter.mms.client_factory import create_client
+from exporter.mms.client import Client, create_client
 from exporter.mms.decoding import Identified, Page
 from exporter.mms.listing import read_newest
 from exporter.mms.models import DataSource
