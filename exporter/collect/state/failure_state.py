@@ -1,11 +1,11 @@
 """State of a source's failed tables and partitions, kept between refreshes. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final, Literal, Self
 
-from msgspec import Struct, structs
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, JobStats, SourceName
 
@@ -38,7 +38,7 @@ class KindState(Struct, frozen=True, gc=False):
 
     def invalidated(self) -> Self:
         """Return the same failures, to be read again."""
-        return structs.replace(self, is_stable=False)
+        return replace(self, is_stable=False)
 
     @classmethod
     def from_listing(
@@ -103,8 +103,7 @@ class Lookups:
         return [result for result in found if result is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class FailureState:
+class FailureState(Struct, frozen=True):
     """State of a source's failures; empty at first."""
 
     stats: FailuresStats | None = None
@@ -114,12 +113,6 @@ class FailureState:
     def invalidated(self) -> Self:
         """Return the same values, with all lists to be read again."""
         return replace(self, kinds={kind: state.invalidated() for kind, state in self.kinds.items()})
-
-    def renamed(self, name: SourceName) -> Self:
-        """Return the same failures under the source's new name."""
-        if self.stats is None or self.stats.name == name:
-            return self
-        return replace(self, stats=structs.replace(self.stats, name=name))
 
     def with_kinds(self, kinds: Mapping[Kind, KindState], name: SourceName) -> Self:
         """Return the state with `kinds`; equal stats stay the same object."""
