@@ -151,7 +151,7 @@ def test_several_listen_addresses_are_collected() -> None:
 
 def positionals_of(command: str) -> list[str]:
     """Return the positional arguments of a command."""
-    texts = {"kind": "table", "id": "7", "what": "show"}
+    texts = {"kind": "table", "id": "7", "what": "show", "shell": "bash"}
     return [texts[word.name] for word in COMMANDS[command].arguments]
 
 

@@ -4,11 +4,12 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from exporter.cli.flags import Values
 from exporter.errors import ConfigError, Problem
 from exporter.runtime import DAEMON_THREADS
 from exporter.sharding import Shard
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from exporter.web.status.page import Links
 
 T = TypeVar("T")
-Values = Mapping[str, Any]
-"""Values of the command line by name of the flag or argument."""
 
 
 def print_error(error: object) -> None:

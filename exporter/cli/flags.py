@@ -1,7 +1,7 @@
-"""Flags of the command line: their values, and the flags that several commands share."""
+"""Commands and flags as records, the parsers of values, and the flags that several commands share."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,19 +17,25 @@ MAX_FACTOR: Final = 1e6
 MAX_INTEGER: Final = 2**63 - 1
 """Maximum count or ID in MMS, a signed 64-bit integer."""
 _PREFIX: Final = re.compile(r"(/[\w~-][\w.~-]*)*/?", re.ASCII)
+Values = Mapping[str, Any]
+"""Values of the command line by name of the flag or argument."""
+Action = Callable[[Values], bool]
+"""Runs a command and returns whether it succeeded. Raises: ExporterError."""
 ENVIRONMENT_PREFIX: Final = "MMS_EXPORTER_"
 OUTPUT_FORMATS: Final = ("table", "json", "csv")
 
 
-def one_of(*words: str) -> Callable[[str], str]:
-    """Return a parser that accepts only `words`."""
+class OneOf:
+    """A parser that accepts only these words."""
 
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"expected one of {', '.join(words)}")
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def __call__(self, text: str) -> str:
+        """Parse a word. Raises: ValueError."""
+        if text not in self.words:
+            raise ValueError(f"expected one of {', '.join(self.words)}")
         return text
-
-    return parse
 
 
 def switch(text: str) -> bool:
@@ -58,7 +64,7 @@ integer: Final = whole_number(0)
 
 def log_level(text: str) -> str:
     """Parse a log level; warn means warning. Raises: ValueError."""
-    return one_of(*LEVELS)("warning" if text == "warn" else text)
+    return OneOf(*LEVELS)("warning" if text == "warn" else text)
 
 
 def output_file(text: str) -> str:
@@ -161,6 +167,17 @@ class Argument:
     parse: Callable[[str], Any] = str
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command."""
+
+    name: str
+    description: str
+    run: Action
+    flags: tuple[Flag, ...]
+    arguments: tuple[Argument, ...]
+
+
 one_run_flag = partial(Flag, has_variable=False)
 selector = partial(one_run_flag, is_repeatable=True)
 
@@ -213,12 +230,12 @@ SIMULATOR: Final = (
         "simulator.stopped",
         "Whether lists by status have stopped jobs and tasks: listed or hidden.",
         "listed",
-        one_of("listed", "hidden"),
+        OneOf("listed", "hidden"),
         "MODE",
     ),
 )
 LOG_LEVEL: Final = Flag("log.level", f"Log level: {', '.join(LEVELS)}.", "info", log_level, "LEVEL")
-LOG_FORMAT: Final = Flag("log.format", f"Log format: {', '.join(FORMATS)}.", "logfmt", one_of(*FORMATS), "FORMAT")
+LOG_FORMAT: Final = Flag("log.format", f"Log format: {', '.join(FORMATS)}.", "logfmt", OneOf(*FORMATS), "FORMAT")
 LOG: Final = (LOG_LEVEL, LOG_FORMAT)
 QUIET_LOG: Final = (replace(LOG_LEVEL, default="warning"), LOG_FORMAT)
 
@@ -230,4 +247,4 @@ NAMES: Final = (
 )
 STATUS: Final = selector("status", "Select this MMS status, such as FAILED. Repeatable.", metavar="STATUS")
 LIMIT: Final = one_run_flag("limit", "Maximum rows of each kind per data source.", "100", integer, "NUMBER")
-OUTPUT: Final = one_run_flag("output", "Output format: table, json or csv.", "table", one_of(*OUTPUT_FORMATS), "FORMAT")
+OUTPUT: Final = one_run_flag("output", "Output format: table, json or csv.", "table", OneOf(*OUTPUT_FORMATS), "FORMAT")

@@ -67,7 +67,7 @@ SOURCE_RULES: Final = (
     ),
     SourceRule("MmsSourceStale", "warning", "Values are stale", lambda source: source.stats is None),
     SourceRule("MmsTablesFailed", "warning", "Tables failed", _of_row(lambda row: row.tables_failed_num)),
-    SourceRule("MmsPartitionsFailed", "warning", "Partitions failed", _of_row(lambda row: row.partitions_failed_num)),
+    SourceRule("MmsTablesFailed", "warning", "Partitions failed", _of_row(lambda row: row.partitions_failed_num)),
     SourceRule("MmsJobFailed", "warning", "Jobs failed", _failed_jobs),
     SourceRule(
         "MmsSourceStopFailed", "warning", "Data source failed to stop", _has_status(DataSourceStatus.STOP_FAILED)
