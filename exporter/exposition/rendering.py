@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final
 
+from msgspec import Struct
+
 from exporter.collect.snapshot import Snapshot
 from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.families.metric_types import MetricGroup, PartKind, single_member
@@ -19,8 +21,7 @@ BATCH_PARTS: Final = 32
 """Parts compressed together: fewer lower the compression ratio, more raise the cost of one change."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
+class _Block(Struct, frozen=True, gc=False):
     """Text of a page, plain and compressed."""
 
     plain: bytes
@@ -57,8 +58,7 @@ class FamilyText:
         return cls(blocks, _Block(plain, compressed, sum(block.series for block in blocks)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
+class _Batch(Struct, frozen=True, gc=False):
     """Neighbouring parts of one kind, rendered."""
 
     parts: list[Any]

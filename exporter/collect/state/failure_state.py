@@ -1,11 +1,11 @@
 """State of a source's failed tables and partitions, kept between refreshes. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final, Literal, Self
 
-from msgspec import Struct, structs
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, JobStats, SourceName
 
@@ -38,7 +38,7 @@ class KindState(Struct, frozen=True, gc=False):
 
     def invalidated(self) -> Self:
         """Return the same failures, to be read again."""
-        return structs.replace(self, is_stable=False)
+        return replace(self, is_stable=False)
 
     @classmethod
     def from_listing(
@@ -59,14 +59,13 @@ def _has_readable_names(unit: FailedUnit) -> bool:
     return bool(unit.src_db and unit.table) and not any(_REPLACEMENT in name for name in names if name)
 
 
-class Lookups:
+class Lookups(Struct, gc=False):
     """Results of looking up the partitions of failed jobs one by one."""
 
-    def __init__(self) -> None:
-        self.results: dict[int, FailedUnit | None] = {}
-        """By partition id; None for a partition that is not failed."""
-        self._jobs: Mapping[int, JobStats] = {}
-        self._invalidated: set[int] = set()
+    results: dict[int, FailedUnit | None] = field(default_factory=dict)
+    """By partition id; None for a partition that is not failed."""
+    _jobs: Mapping[int, JobStats] = field(default_factory=dict)
+    _invalidated: frozenset[int] = frozenset()
 
     def update_jobs(self, failed: Mapping[int, JobStats]) -> None:
         """Replace the failed jobs, and drop the results of changed ones."""
@@ -77,7 +76,7 @@ class Lookups:
 
     def invalidate(self) -> None:
         """Look up all failed partitions again: some may have recovered."""
-        self._invalidated = {key for key, result in self.results.items() if result is not None}
+        self._invalidated = frozenset(key for key, result in self.results.items() if result is not None)
 
     def due(self, wanted: int) -> Iterator[int]:
         """Yield the partitions to look up, highest id of the newest job first.
@@ -95,7 +94,7 @@ class Lookups:
     def add(self, partition_id: int, result: FailedUnit | None) -> None:
         """Store the result of a lookup."""
         self.results[partition_id] = result
-        self._invalidated.discard(partition_id)
+        self._invalidated -= {partition_id}
 
     def failed(self) -> list[FailedUnit]:
         """Return the failed partitions, highest id first."""
@@ -103,8 +102,7 @@ class Lookups:
         return [result for result in found if result is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class FailureState:
+class FailureState(Struct, frozen=True, gc=False):
     """State of a source's failures; empty at first."""
 
     stats: FailuresStats | None = None
@@ -119,7 +117,7 @@ class FailureState:
         """Return the same failures under the source's new name."""
         if self.stats is None or self.stats.name == name:
             return self
-        return replace(self, stats=structs.replace(self.stats, name=name))
+        return replace(self, stats=replace(self.stats, name=name))
 
     def with_kinds(self, kinds: Mapping[Kind, KindState], name: SourceName) -> Self:
         """Return the state with `kinds`; equal stats stay the same object."""

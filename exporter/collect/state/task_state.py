@@ -1,10 +1,10 @@
 """State of a source's tasks, kept between refreshes. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Final, Generic, Self, TypeVar
 
-from msgspec import structs
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from exporter.collect.snapshot import JobTasks, SourceName, TasksStats
 from exporter.mms.models import DataSource
@@ -15,8 +15,7 @@ T = TypeVar("T")
 _ENDED: Final = frozenset(("DONE", *(f"{phase}_FAILED" for phase in TASK_PHASES)))
 
 
-@dataclass(frozen=True, slots=True)
-class Timestamped(Generic[T]):
+class Timestamped(Struct, Generic[T], frozen=True, gc=False):
     """A value and the time at which it was read or confirmed."""
 
     value: T
@@ -24,8 +23,7 @@ class Timestamped(Generic[T]):
     """Monotonic seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskState:
+class TaskState(Struct, frozen=True, gc=False):
     """State of a source's tasks; empty at first."""
 
     stats: TasksStats | None = None
@@ -57,7 +55,7 @@ class TaskState:
         """Return the same tasks under the source's new name."""
         if self.stats is None or self.stats.name == name:
             return self
-        return replace(self, stats=structs.replace(self.stats, name=name))
+        return replace(self, stats=replace(self.stats, name=name))
 
     def with_stats(self, name: SourceName, previous: TasksStats | None) -> Self:
         """Return the state with new stats; `previous` if they are equal."""
