@@ -8,6 +8,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin
@@ -108,6 +109,7 @@ def _default(each: msgspec.structs.FieldInfo) -> dict[str, Any]:
     return {"default": default.key if isinstance(default, ZoneInfo) else msgspec.to_builtins(default)}
 
 
+@cache
 def attribute_docstrings(record: type[msgspec.Struct]) -> dict[str, str]:
     """Return the docstrings of all fields, inherited ones included."""
     struct = msgspec.Struct
