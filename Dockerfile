@@ -1,15 +1,16 @@
-# syntax=docker/dockerfile:1
 # For a reproducible build: docker build --build-arg PYTHON_IMAGE=python:3.11.14-slim-bookworm@sha256:...
 # Both stages need the same image: the virtual environment from the first stage refers to the Python of the second.
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+# Behind a package mirror, pass pip's configuration and the CA it names as build secrets; the image keeps neither.
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PIP_CONFIG_FILE=/run/secrets/pip.conf
 WORKDIR /build
 COPY requirements.lock requirements-build.lock ./
 # With --no-deps, pip installs exactly the locked packages, verified by hash. The locked build tools build those that are
 # published only as source; no compiler is needed.
-RUN python -m venv tools \
+RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.pem \
+    python -m venv tools \
  && tools/bin/pip install --no-deps --no-build-isolation --require-hashes -r requirements-build.lock \
  && tools/bin/pip wheel --no-deps --no-build-isolation --require-hashes --wheel-dir=wheels -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./

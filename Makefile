@@ -44,8 +44,8 @@ lint: $(VENV)/.development  ## Check style, types, lock files, workflows, known 
 	$(BIN)/python -m tests.audit
 
 docs: $(VENV)/.development  ## Generate the references in docs/ and the dashboards in grafana/
-	$(BIN)/python -m docs.build
 	$(BIN)/python -m grafana.builder
+	$(BIN)/python -m docs.build
 
 bench: $(VENV)/.development  ## Run the benchmarks; write benchmarks/results.json and docs/performance.md
 	$(BIN)/python -m benchmarks.run

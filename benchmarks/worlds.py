@@ -19,7 +19,7 @@ from exporter.collect.snapshot import (
 )
 from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.rendering import parts_by_kind
-from exporter.mms.models import DataSource
+from exporter.mms.models import DataSource, Job, JobConfig
 from exporter.mms.statuses import DataSourceStatus, JobStatus, ScanStatus
 
 JOBS_PER_SOURCE = 7
@@ -52,29 +52,31 @@ def source(number: int, done: int = 1000) -> SourceSnapshot:
         scan_id=1000,
         scan_status=ScanStatus.DONE,
     )
+    task_type = JobConfig(task_type="HIVE")
     jobs = tuple(
         JobStats(
-            job_id=job,
-            name=f"migrate_{number}_{job}",
-            type="Tables",
-            task_type="HIVE",
-            src_db="sales",
-            src_schema=None,
-            dst_project="project",
-            dst_schema="default",
-            status=JobStatus.DOING,
-            stopped=False,
-            tasks=100,
-            tasks_done=done % 100,
+            Job(
+                id=job,
+                name=f"migrate_{number}_{job}",
+                type="Tables",
+                src_db_name="sales",
+                dst_db_name="project",
+                dst_schema_name="default",
+                status=JobStatus.DOING,
+                stopped=False,
+                task_num=100,
+                task_done=done % 100,
+                config=task_type,
+            ),
             created_at=1_750_000_000.0,
             eta_at=None,
         )
         for job in range(JOBS_PER_SOURCE)
     )
     counts = {"INIT": 0, "DOING": JOBS_PER_SOURCE, "FAILED": 1, "DONE": done, "UNKNOWN": 0}
-    figures = SourceStats(name, row, 1_740_000_000.0, 1_750_000_000.0)
+    stats = SourceStats(name, row, 1_740_000_000.0, 1_750_000_000.0)
     return SourceSnapshot(
-        name, figures, JobsStats(name, counts, 0, jobs, 0), refreshed=True, last_success_at=FIRST_SUCCESS_AT
+        name, stats, JobsStats(name, counts, 0, jobs, 0), refreshed=True, last_success_at=FIRST_SUCCESS_AT
     )
 
 

@@ -8,13 +8,12 @@ from typing import Any
 import msgspec
 from prometheus_client import Metric
 
-from docs.chart import values_readme
+from docs.chart import chart_files, values_readme
 from docs.chart_schema import values_schema
 from docs.configuration import configuration
 from docs.label_values import label_values
 from docs.queries import queries
-from exporter.config.config_text import schema_text
-from exporter.config.json_schema import attribute_docstrings, json_schema
+from exporter.config.json_schema import attribute_docstrings, json_schema, schema_text
 from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.telemetry import Telemetry
 from exporter.web.security.web_config import WebConfig
@@ -120,6 +119,7 @@ def documents() -> dict[str, str]:
         "web-config.schema.json": _text(json_schema(WebConfig, "Web configuration of mms-exporter")),
         "../deploy/helm/mms-exporter/README.md": values_readme(),
         "../deploy/helm/mms-exporter/values.schema.json": _text(values_schema()),
+        **{f"../deploy/helm/mms-exporter/{path}": text for path, text in chart_files().items()},
     }
 
 

@@ -10,7 +10,9 @@ import yaml
 
 from exporter import __version__
 
-CHART = Path(__file__).parent.parent / "deploy" / "helm" / "mms-exporter"
+ROOT = Path(__file__).parent.parent
+CHART = ROOT / "deploy" / "helm" / "mms-exporter"
+DASHBOARDS = ROOT / "grafana" / "dashboards"
 
 HEAD = """# Helm chart
 
@@ -36,8 +38,8 @@ helm test mms-exporter --namespace=mms
 More than 1 shard (`shards`) requires Kubernetes 1.28 or later, which sets the index of each pod. When Helm renders the
 chart without a cluster, set `--kube-version`.
 
-`helm package deploy/helm/mms-exporter` copies the rules and dashboards, which are symbolic links in the chart, into the
-package. Helm prints a warning about each link.
+The number of shards can change with any upgrade. During the upgrade from 1 shard to several or back, Helm replaces the
+Deployment by a StatefulSet or the reverse. The Service keeps its address.
 
 ## An account
 
@@ -122,6 +124,34 @@ Replace `BCRYPT-HASH` with the [hash of your password](../../../docs/web-config.
 
 When the certificate in the Secret is renewed, the exporter serves the new one without a restart.
 
+## Compared with other charts
+
+| this chart | prometheus-blackbox-exporter | kube-state-metrics |
+|---|---|---|
+| `commonLabels` | the same | `customLabels` |
+| `podLabels`, `podAnnotations` | `pod.labels`, `podAnnotations` | the same |
+| `annotations` (of the workload) | `deploymentAnnotations` | `annotations` |
+| `namespaceOverride`, `revisionHistoryLimit` | the same | the same |
+| `image.registry`, `imagePullSecrets` | `image.registry`, `image.pullSecrets` | the same |
+| `serviceAccount.labels` | none | none |
+| `extraEnv`, `extraEnvFrom` | the same | `env`, none |
+| `extraVolumes`, `extraVolumeMounts`, `extraContainers` | the same | `volumes`, `volumeMounts`, `containers` |
+| `extraManifests` | the same | the same |
+| `hostAliases`, `dnsPolicy`, `dnsConfig` | the same | none, `dnsPolicy`, `dnsConfig` |
+| `service.ipFamilyPolicy`, `service.ipFamilies` | `service.ipDualStack` | `service.ipDualStack` |
+| `topologySpreadConstraints` with the selector of the chart | without | without |
+| `monitor.kind`: ServiceMonitor or PodMonitor | `serviceMonitor.selfMonitor.enabled` | `prometheus.monitor.enabled` |
+| `monitor.relabelings` | `additionalRelabeling` | `relabelings` |
+| `monitor.metricRelabelings` | `additionalMetricsRelabels` | `metricRelabelings` |
+| `monitor.sampleLimit`, `monitor.honorLabels`, `monitor.annotations` | none | the same |
+| `prometheusRule` | the same | none |
+| `dashboards` | none | none |
+| `networkPolicy`, `podDisruptionBudget` | the same | the same |
+| `shards` | none | `autosharding` |
+| none; use `extraManifests` | `ingress`, `route`, `verticalPodAutoscaler` | `verticalPodAutoscaler` |
+
+As a dependency of a parent chart, the chart accepts `condition: mms-exporter.enabled` and `global`, which it ignores.
+
 ## Values
 
 | value | default | meaning |
@@ -138,6 +168,16 @@ def values_readme() -> str:
         for path, value in _leaves(yaml.safe_load(text), "", set(comments))
     ]
     return HEAD.replace("VERSION", __version__) + "\n".join(lines) + "\n"
+
+
+def chart_files() -> dict[str, str]:
+    """Return the rules and dashboards that the chart carries, by path in the chart."""
+    sources = {"rules": (ROOT / "deploy" / "prometheus" / "rules", "*.yaml"), "dashboards": (DASHBOARDS, "*.json")}
+    return {
+        f"files/{folder}/{file.name}": file.read_text(encoding="utf-8")
+        for folder, (source, pattern) in sources.items()
+        for file in sorted(source.glob(pattern))
+    }
 
 
 def _cell(text: str) -> str:

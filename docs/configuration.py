@@ -14,7 +14,7 @@ HEAD = """# Configuration
 
 `--config.file` names a YAML file. Its JSON Schema is [configuration.schema.json](configuration.schema.json);
 `mms-exporter config schema` prints it too. The exporter reports all unknown keys, wrong types and invalid values at
-once, each with its path: `mms-exporter --config.file=FILE --config.check`.
+once, each with file, line and key: `mms-exporter --config.file=FILE --config.check`.
 
 - Durations use the Prometheus notation: `90s`, `5m`, `1h30m`.
 - Each secret can be in a separate file: use `access_key_secret_file` instead of `access_key_secret`, and so on.

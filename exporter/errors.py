@@ -23,7 +23,7 @@ Messages are built from validated parts. They never contain text from MMS, which
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ExporterError(Exception):
@@ -38,9 +38,11 @@ class Problem:
     """Key, such as `accounts[0].region`, flag or file."""
     message: str
     """The expectation; never the value of a secret."""
+    place: str = ""
+    """File and line of the key, if it is from a file."""
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        return ": ".join(part for part in (self.place, self.path, self.message) if part)
 
 
 class ConfigError(ExporterError):
@@ -102,9 +104,14 @@ class MmsError(ExporterError):
         if hint:
             self.hint = hint
         self.refused = ""
-        """Rejected part of the request: a configuration key of the credentials, or `clock`; "" if unknown."""
+        """Rejected part of the request: a configuration key of the credentials, `clock` or `nonce`; "" if unknown."""
         self.about = ""
         """Object of the call, such as a data source; "" for the whole account."""
+
+    def without_frames(self) -> Self:
+        """Drop the traceback: its frames keep the response, which can be megabytes."""
+        self.__context__ = None
+        return self.with_traceback(None)
 
     def __str__(self) -> str:
         parts = {"status": self.status, "code": self.code, "request_id": self.request_id}

@@ -12,8 +12,7 @@ from exporter.collect.snapshot import Snapshot
 from exporter.config.loading import Config
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
-from exporter.mms.client import Client
-from exporter.mms.client_factory import create_client
+from exporter.mms.client import Client, create_client
 from exporter.sharding import UNSHARDED, Shard
 from tests.exposition_parser import Exposition, read
 

@@ -118,6 +118,6 @@ def test_one_module_makes_the_clients_of_accounts() -> None:
     """Or one of them would miss the proxy, the authorities or the limits of its account."""
     texts = {name_of(module): module.read_text(encoding="utf-8") for module in MODULES}
     assert {name for name, text in texts.items() if "credential_source(" in text} == {
-        "mms.client_factory",
+        "mms.client",
         "mms.credentials",
     }

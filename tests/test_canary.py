@@ -406,7 +406,7 @@ SHOW = """
 import asyncio, json, sys
 from exporter.config.loading import config_from
 from exporter.exposition.telemetry import Telemetry
-from exporter.mms.client_factory import create_client
+from exporter.mms.client import create_client
 
 async def main():
     config = config_from(json.load(sys.stdin))

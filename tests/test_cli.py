@@ -47,11 +47,10 @@ async def test_all_problems_of_a_configuration_are_reported_with_exit_code_2(tmp
     ):
         ended = await run(*arguments)
         assert ended.code == 2
-        lines = ended.err.splitlines()
-        assert [line.partition(": ")[2].partition(": ")[0] for line in lines] == [
-            "accounts[0].colour",
-            "accounts[0].region",
-            "refresh.interval",
+        assert [line.split(": ")[1:3] for line in ended.err.splitlines()] == [
+            [f"{file}:2", "accounts[0].colour"],
+            [f"{file}:2", "accounts[0].region"],
+            [f"{file}:3", "refresh.interval"],
         ]
 
 
@@ -83,7 +82,7 @@ async def test_problems_of_both_configurations_are_reported_with_exit_code_2(tmp
         ended = await run(*arguments)
         assert ended.code == 2
         places = [line.removeprefix("mms-exporter: ").partition(": ")[0] for line in ended.err.splitlines()]
-        assert places == [f"{tmp_path}/web.yaml", "config", "accounts"]
+        assert places == [f"{tmp_path}/web.yaml", f"{tmp_path}/config.yaml:1", f"{tmp_path}/config.yaml"]
 
 
 async def test_a_reload_includes_the_web_configuration_and_reports_its_problems(
@@ -223,7 +222,7 @@ async def test_sighup_reloads_and_an_invalid_file_changes_nothing(simulator: Sim
         exporter.process.send_signal(signal.SIGHUP)
         await exporter.until(lambda served: served.value("mms_exporter_config_last_reload_successful") == 0)
         async with ClientSession() as session, session.post(f"{exporter.urls[0]}/-/reload") as response:
-            assert (response.status, await response.text()) == (400, "accounts: expected at least one\n")
+            assert (response.status, await response.text()) == (400, f"{file}:1: accounts: expected at least one\n")
         served = await exporter.metrics()
         assert served.value("mms_up", account="test") == 1, "the old configuration stays"
         write_config(tmp_path, simulator.url)

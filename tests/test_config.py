@@ -33,7 +33,15 @@ UNUSUAL_YAML = {
     "accounts: !!bool canary": "{file}: is not valid YAML",
     "accounts: !!timestamp canary": "{file}: is not valid YAML",
     'accounts: !!int ""': "{file}: is not valid YAML",
-    "accounts: &accounts [*accounts]": "accounts[0]: expected a mapping, not a list",
+    "accounts: &accounts [*accounts]": "{file}:1: accounts[0]: expected a mapping, not a list",
+    "": "{file}: is empty",
+    "# a comment\n": "{file}: is empty",
+    "accounts:\n\t- name: a\n": "{file}: is not valid YAML at line 2, column 1: tabs cannot indent YAML; use spaces",
+    "accounts: [{name: a, region: cn}]\nrefresh:\n  intervall: 1m": (
+        "{file}:3: refresh.intervall: unknown key; did you mean interval?"
+    ),
+    "refresh: {interval: 1m}\n": "{file}: accounts: is required",
+    "accounts:\n- &a {name: a, region: cn}\n- *a\n": "{file}:2: accounts[1].name: accounts[0] has the same name",
 }
 """Not in files, because the secret scan of the tree would fail on the tags and loop on the alias."""
 

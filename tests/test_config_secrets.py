@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.clock import Clock
-from exporter.config.config_text import effective_text
 from exporter.config.environment_proxies import with_proxies
-from exporter.config.loading import Config, config_from
+from exporter.config.loading import Config, config_from, effective_text
 from exporter.console.check import check
 from exporter.console.queries import Options
 from exporter.errors import ConfigError

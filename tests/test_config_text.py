@@ -10,8 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.config_text import effective_text
-from exporter.config.loading import Config, config_from, load
+from exporter.config.loading import Config, config_from, effective_text, load
 from exporter.config.sections import duration_text, seconds
 from exporter.config.yaml_files import yaml_text
 from exporter.errors import ConfigError
@@ -159,4 +158,8 @@ async def test_config_schema_needs_no_configuration() -> None:
 async def test_config_show_reports_an_invalid_configuration(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("accounts: []\n", encoding="utf-8")
     ended = await run("config", "show", f"--config.file={tmp_path}/config.yaml")
-    assert (ended.code, ended.out, ended.err) == (2, "", "mms-exporter: accounts: expected at least one\n")
+    assert (ended.code, ended.out, ended.err) == (
+        2,
+        "",
+        f"mms-exporter: {tmp_path}/config.yaml:1: accounts: expected at least one\n",
+    )

@@ -65,6 +65,7 @@ USABLE = {
     "simulator.speed": "2.5",
     "simulator.sources": "3",
     "simulator.latency": "20ms",
+    "simulator.stopped": "hidden",
     "log.level": "error",
     "log.format": "json",
 }
@@ -110,8 +111,8 @@ def test_a_flag_works_before_and_after_the_command() -> None:
 
 
 def test_a_default_can_depend_on_the_command() -> None:
-    assert parse(["once", "--output=table"], {}).values["output"] == "table"
-    assert problems_of(["jobs", "--output=a.prom"]) == ["--output: expected one of table, json, csv"]
+    assert parse(["once", "--output=table.prom"], {}).values["output"] == "table.prom"
+    assert problems_of(["jobs", "--output=a.prom"]) == ["--output: expected one of table, json, csv, not 'a.prom'"]
     assert parse(["failed", "--table", "a", "--table=b,c"], {}).values["table"] == ["a", "b,c"]
     assert parse(["failed"], {}).values["table"] == []
     assert parse(["retry", "--partition=7", "--partition", "8"], {}).values["partition"] == [7, 8]
@@ -126,13 +127,13 @@ def test_the_arguments_of_show_are_validated() -> None:
     shown = parse(["show", "partition", "200018", "--source=prod"], {}).values
     assert (shown["kind"], shown["id"], shown["source"]) == ("partition", 200018, ["prod"])
     assert problems_of(["show", "source", "x"]) == [
-        "kind: expected one of table, partition, job",
-        "id: expected a whole number",
+        "kind: expected one of table, partition, job, not 'source'",
+        "id: expected a whole number from 0 to 9223372036854775807, not 'x'",
     ]
 
 
 def test_an_error_in_the_only_argument_has_the_name_of_the_command() -> None:
-    assert problems_of(["config", "bogus"]) == ["config: expected one of show, schema"]
+    assert problems_of(["config", "bogus"]) == ["config: expected one of show, schema, not 'bogus'"]
 
 
 def test_several_listen_addresses_are_collected() -> None:
@@ -152,18 +153,19 @@ def test_a_flag_value_that_is_not_utf_8_is_rejected_with_its_name(flag: Flag) ->
     command = commands_with(flag)[0]
     if not flag.is_switch:
         problems = problems_of([command, *positionals_of(command), f"--{flag.name}", "a\udcff"])
-        assert problems == [f"--{flag.name}: expected a text in UTF-8"]
+        assert problems == [f"--{flag.name}: expected a text in UTF-8, not 'a\\udcff'"]
 
 
 def test_an_argument_or_variable_that_is_not_utf_8_is_rejected_with_its_name() -> None:
-    assert problems_of(["show", "\udcff", "7"]) == ["kind: expected a text in UTF-8"]
+    assert problems_of(["show", "\udcff", "7"]) == ["kind: expected a text in UTF-8, not '\\udcff'"]
     problems = problems_of([], {"MMS_EXPORTER_MMS_REGION": "cn-\udcff"})
-    assert problems == ["MMS_EXPORTER_MMS_REGION: expected a text in UTF-8"]
+    assert problems == ["MMS_EXPORTER_MMS_REGION: expected a text in UTF-8, not 'cn-\\udcff'"]
 
 
 @pytest.mark.parametrize("number", [str(2**63), "9" * 26, "9" * 5000], ids=len)
 def test_an_id_above_64_bits_is_rejected(number: str) -> None:
-    expected = "expected a whole number of at most 9223372036854775807"
+    shown = f"{number[:60]}…" if len(number) > 60 else number
+    expected = f"expected a whole number from 0 to 9223372036854775807, not {shown!r}"
     assert problems_of(["show", "table", number]) == [f"id: {expected}"]
     for flag in ("partition", "job", "table"):
         assert problems_of(["retry", f"--{flag}={number}"]) == [f"--{flag}: {expected}"]
@@ -177,7 +179,7 @@ def test_the_maximum_id_is_accepted() -> None:
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if not flag.is_repeatable], ids=lambda flag: flag.name)
 def test_a_flag_that_is_not_repeatable_is_rejected_twice(flag: Flag) -> None:
     # Neither value may silently win.
-    text = {**USABLE, "output": "json", "settle": "1m"}.get(flag.name, "7")
+    text = {**USABLE, "output": "json" if flag.metavar == "FORMAT" else "a", "settle": "1m"}.get(flag.name, "7")
     word = f"--{flag.name}" if flag.is_switch else f"--{flag.name}={text}"
     for command in commands_with(flag):
         arguments = positionals_of(command)
@@ -200,10 +202,10 @@ def test_all_invalid_values_are_reported_at_once() -> None:
         ["--log.level=loud", "--web.listen-address=here", "--web.telemetry-path=metrics"],
         {"MMS_EXPORTER_WEB_ENABLE_LIFECYCLE": "maybe"},
     ) == [
-        "--web.listen-address: expected host:port or :port, such as :10180",
-        "--web.telemetry-path: expected a path such as /metrics",
-        "MMS_EXPORTER_WEB_ENABLE_LIFECYCLE: expected true or false",
-        "--log.level: expected one of debug, info, warning, error",
+        "--web.listen-address: expected host:port or :port, ports 0 to 65535, not 'here'",
+        "--web.telemetry-path: expected a path such as /metrics, not 'metrics'",
+        "MMS_EXPORTER_WEB_ENABLE_LIFECYCLE: expected true or false, not 'maybe'",
+        "--log.level: expected one of debug, info, warning, error, not 'loud'",
     ]
 
 
@@ -246,3 +248,55 @@ def test_the_help_of_each_command_has_exactly_its_flags(capsys: pytest.CaptureFi
         for flag in FLAGS:
             is_its_own = flag.name in {each.name for each in COMMANDS[command].flags}
             assert (f"--{flag.name}" in shown) == is_its_own
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--shard.total=0"], "--shard.total: expected a whole number from 1 to 9223372036854775807, not '0'"),
+        (["failed", "--limit=-1"], "--limit: expected a whole number from 0 to 9223372036854775807, not '-1'"),
+        (
+            ["demo", "--simulator.listen-address=:99999"],
+            "--simulator.listen-address: expected host:port or :port, ports 0 to 65535, not ':99999'",
+        ),
+        (["demo", "--simulator.speed=0"], "--simulator.speed: expected a number above 0 and at most 1e+06, not '0'"),
+        (["retry", "--settle=0s"], "--settle: expected at least 1s, not '0s'"),
+    ],
+)
+def test_a_value_out_of_range_is_reported_with_flag_value_and_range(arguments: list[str], message: str) -> None:
+    assert problems_of(arguments) == [message]
+
+
+@pytest.mark.parametrize("name", ["table", "json", "csv"])
+def test_an_output_format_is_not_a_file_of_once(name: str) -> None:
+    """In other commands, the flag is the format."""
+    (problem,) = problems_of(["once", f"--output={name}"])
+    assert problem.startswith(f"--output: expected a file (./{name} for a file of that name); once writes only ")
+    assert parse(["once", f"--output=./{name}"], {}).values["output"] == f"./{name}"
+
+
+def test_warn_means_warning() -> None:
+    assert parse(["--log.level=warn"], {}).values["log.level"] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage", "hint"),
+    [
+        (["sorces"], "usage: mms-exporter sources ", "unknown command 'sorces'; did you mean sources?"),
+        (["sources", "--sources=x"], "usage: mms-exporter sources ", "unknown flag --sources; did you mean --source?"),
+        (["once", "--shard.totl", "3"], "usage: mms-exporter once ", "--shard.totl; did you mean --shard.total?"),
+        (["--web.confg.file=a"], "usage: mms-exporter ", "--web.confg.file; did you mean --web.config.file?"),
+        (["zzzz"], "usage: mms-exporter ", "unknown command 'zzzz'; commands: serve, once, sources, "),
+        (["jobs", "--zzzz"], "usage: mms-exporter jobs ", "unknown flag --zzzz; see mms-exporter jobs --help"),
+        (["jobs", "surplus"], "usage: mms-exporter jobs ", "unrecognized arguments: surplus"),
+    ],
+)
+def test_a_misspelled_word_has_a_suggestion(
+    arguments: list[str], usage: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(arguments, {})
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert shown.startswith(usage)
+    assert hint in shown.splitlines()[-1]

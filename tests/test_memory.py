@@ -86,12 +86,12 @@ def test_the_garbage_collector_leaves_records_alone(kind: type[ApiRecord]) -> No
 
 def test_the_garbage_collector_leaves_figures_alone() -> None:
     name = SourceName("account", 1, "source")
-    figures = SourceStats(name, msgspec.convert({"id": 1}, DataSource), None, None)
+    stats = SourceStats(name, msgspec.convert({"id": 1}, DataSource), None, None)
     failures = FailuresStats(name, FailedUnits((FailedUnit("db", "table", None, None, None, None),), 1), None)
     jobs = JobsStats(name, {"DONE": 1}, 0, (), 0)
     tasks = TasksStats(name, {"DONE": 1}, (JobTasks(1, "job", {"DONE": 1}, 0),))
-    whole = SourceSnapshot(name, figures, jobs, True, None, failures, tasks)
-    parts = (name, figures, failures, failures.tables, jobs, tasks, tasks.jobs[0], whole)
+    whole = SourceSnapshot(name, stats, jobs, True, None, failures, tasks)
+    parts = (name, stats, failures, failures.tables, jobs, tasks, tasks.jobs[0], whole)
     assert not any(map(gc.is_tracked, parts))
 
 

@@ -167,7 +167,7 @@ async def test_an_invalid_configuration_is_reported_with_a_valid_web_configurati
         web.write_text("auth_excluded_paths: [/-/healthy]", encoding="utf-8")
         await reload(exporter)
         await exporter.until(lambda served: not is_reloaded(served))
-        assert await exporter.ask("POST", "/-/reload") == (400, "accounts: expected at least one\n")
+        assert await exporter.ask("POST", "/-/reload") == (400, f"{file}:1: accounts: expected at least one\n")
         served = await exporter.metrics()
         assert served.by("mms_up", "account") == {"test": 1}
         assert not is_reloaded(served)

@@ -16,7 +16,7 @@ from exporter.app.systemd import NO_SUPERVISOR, Supervisor
 from exporter.config.file_changes import FileStamps
 from exporter.config.loading import Config
 from exporter.errors import ConfigError, Problem
-from exporter.web.security.web_config_watcher import LoadedSettings, WebConfigWatcher
+from exporter.web.security.web_config_watcher import Settings, WebConfigWatcher
 
 log = structlog.stdlib.get_logger()
 
@@ -113,7 +113,7 @@ class Reloader:
             web_config.apply(loaded)
             log.info("configuration reloaded", accounts=len(config.accounts))
 
-    async def _loaded(self, web_config: WebConfigWatcher) -> tuple[Config, LoadedSettings | None]:
+    async def _loaded(self, web_config: WebConfigWatcher) -> tuple[Config, Settings | None]:
         # Reads both before it raises, to report the problems of both.
         web_problems: Sequence[Problem] = ()
         try:

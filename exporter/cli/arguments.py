@@ -1,15 +1,19 @@
 """Parser for the command line and the environment. Pure: the environment is a parameter."""
 
 import argparse
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from exporter import __version__
 from exporter.cli.commands import COMMANDS, FLAGS
 from exporter.cli.flags import Flag
 from exporter.errors import ConfigError, Problem
+from exporter.mms.names import near_names
 
+MAX_SHOWN_CHARACTERS: Final = 60
+"""Characters of an invalid value that its error quotes."""
 _AFTER_COMMAND: Final = "after the command: "
 """Prefix of destinations after the command: with one destination, argparse loses the values before it."""
 
@@ -62,11 +66,14 @@ def _flag_value(flag: Flag, texts: Sequence[str], environment: Mapping[str, str]
 
 
 def _values(parse: Callable[[str], Any], texts: Sequence[str], where: str, problems: list[Problem]) -> list[Any]:
-    try:
-        return [parse(_valid_unicode(text)) for text in texts]
-    except ValueError as error:
-        problems.append(Problem(where, str(error)))
-        return []
+    values = []
+    for text in texts:
+        try:
+            values.append(parse(_valid_unicode(text)))
+        except ValueError as error:
+            shown = f"{text[:MAX_SHOWN_CHARACTERS]}…" if len(text) > MAX_SHOWN_CHARACTERS else text
+            problems.append(Problem(where, f"{error}, not {shown!r}"))
+    return values
 
 
 def _valid_unicode(text: str) -> str:
@@ -77,14 +84,42 @@ def _valid_unicode(text: str) -> str:
     return text
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors suggest the nearest command or flag."""
+
+    def __init__(self, **settings: Any) -> None:  # those of argparse
+        super().__init__(allow_abbrev=False, **settings)
+        self.flags: list[str] = []
+        self.commands: dict[str, _Parser] = {}
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - those of argparse
+        """Parse the arguments; report unknown ones with the usage of this command."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            name = unknown[0].partition("=")[0]
+            near = [f"did you mean {each}?" for each in near_names(name, self.flags)]
+            advice = near[0] if near else f"see {self.prog} --help"
+            is_flag = name.startswith("-")
+            self.error(f"unknown flag {name}; {advice}" if is_flag else f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the error, and exit."""
+        if wrong := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
+            near = near_names(wrong[1], self.commands)
+            if near:
+                self.commands[near[0]].error(f"unknown command {wrong[1]!r}; did you mean {near[0]}?")
+            message = f"unknown command {wrong[1]!r}; commands: {', '.join(self.commands)}"
+        super().error(message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mms-exporter",
         description="Prometheus exporter for the MaxCompute Migration Service (MMS) of Alibaba Cloud.",
         epilog="The environment variable of a flag is shown in brackets; a flag overrides it. "
         "To try the exporter without an account: mms-exporter demo",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"mms-exporter {__version__}")
     served = {flag.name: flag for flag in COMMANDS["serve"].flags}
@@ -95,7 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     for command in COMMANDS.values():
         text = command.description
         summary = f"{text[:1].lower()}{text[1:].rstrip('.')}"
-        subparser = commands.add_parser(command.name, help=summary, description=text, allow_abbrev=False)
+        subparser = commands.add_parser(command.name, help=summary, description=text)
+        parser.commands[command.name] = subparser
         for argument in command.arguments:
             subparser.add_argument(argument.name, metavar=argument.name.upper(), help=argument.help)
         for flag in command.flags:
@@ -103,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_flag(parser: argparse.ArgumentParser, flag: Flag, prefix: str = "", *, is_shown: bool = True) -> None:
+def _add_flag(parser: _Parser, flag: Flag, prefix: str = "", *, is_shown: bool = True) -> None:
     text = f"{flag.help} {f'Default: {flag.default}. ' if flag.default and not flag.is_switch else ''}"
     text += f"[{flag.variable}]" if flag.variable else ""
     # Every value is collected, because argparse silently drops all but the last.
@@ -112,4 +148,6 @@ def _add_flag(parser: argparse.ArgumentParser, flag: Flag, prefix: str = "", *, 
         options |= {"action": "append_const", "const": "true"}
     else:
         options |= {"action": "append", "metavar": flag.metavar}
+    if is_shown:
+        parser.flags.append(f"--{flag.name}")
     parser.add_argument(f"--{flag.name}", help=text if is_shown else argparse.SUPPRESS, **options)

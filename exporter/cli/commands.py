@@ -22,7 +22,7 @@ from exporter.cli.execution import (
     simulator_options_of,
     web_options_of,
 )
-from exporter.cli.flags import Argument, Flag, interval, name_or_id, one_of, one_run_flag, selector, switch
+from exporter.cli.flags import Argument, Flag, interval, name_or_id, one_of, one_run_flag, output_file, selector, switch
 from exporter.errors import ExporterError
 
 if TYPE_CHECKING:
@@ -102,13 +102,13 @@ def serve(values: Values) -> bool:
 
 @command(
     *flags.CONFIG,
-    Flag("output", "Write to this file atomically instead of standard output (-).", metavar="FILE"),
+    Flag("output", "Write to this file atomically instead of standard output (-).", None, output_file, "FILE"),
     *flags.SHARD,
     *flags.LOG,
 )
 def once(values: Values) -> bool:
     """Refresh once, print the metrics, and exit 1 if anything failed."""
-    from exporter.app.one_shot import refresh_once
+    from exporter.app.service import refresh_once
     from exporter.files import write_atomically
 
     content, success = run(refresh_once(config_of(values), shard_of(values)))
@@ -206,7 +206,8 @@ def check(values: Values) -> bool:
 @command(*flags.CONFIG, *flags.LOG, arguments=(Argument("what", "show or schema", one_of("show", "schema")),))
 def config(values: Values) -> bool:
     """Print the effective configuration with secrets hidden, or the JSON Schema of the file."""
-    from exporter.config.config_text import effective_text, schema_text
+    from exporter.config.json_schema import schema_text
+    from exporter.config.loading import effective_text
 
     return print_output((schema_text() if values["what"] == "schema" else effective_text(config_of(values))).encode())
 

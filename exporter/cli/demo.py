@@ -30,6 +30,8 @@ class SimulatorOptions:
     """Simulated seconds per real second."""
     sources: int
     latency_seconds: float
+    stopped: str
+    """Whether lists by status have stopped jobs and tasks: listed or hidden."""
 
 
 async def simulate(options: SimulatorOptions) -> None:
@@ -58,7 +60,7 @@ async def demo(options: SimulatorOptions, web: WebOptions) -> None:
 
 async def _start_simulator(options: SimulatorOptions) -> Simulator:
     world = World(
-        WorldOptions(seed=options.seed, sources=options.sources),
+        WorldOptions(seed=options.seed, sources=options.sources, hides_stopped=options.stopped == "hidden"),
         clock=ScaledClock(time.time() - START_OFFSET_SECONDS, options.speed),
     )
     simulator = Simulator(world, identities=[IDENTITY], latency_seconds=options.latency_seconds)

@@ -103,18 +103,18 @@ def web_options_of(values: Values) -> "WebOptions":
 
 def _stamps_reader(values: Values) -> "Callable[[], FileStamps] | None":
     # None without auto-reload.
-    from exporter.config.file_changes import config_files, stamps_of
+    from exporter.config.file_changes import fingerprint
 
     if not values.get("config.auto-reload"):
         return None
     if values["config.file"] is None:
         raise ConfigError(Problem("--config.auto-reload", "requires --config.file"))
-    return lambda: stamps_of(config_files(values["config.file"]))
+    return lambda: fingerprint(values["config.file"])
 
 
 def simulator_options_of(values: Values) -> "SimulatorOptions":
     """Return the options of the simulator."""
     from exporter.cli.demo import SimulatorOptions
 
-    names = ("listen-address", "seed", "speed", "sources", "latency")
+    names = ("listen-address", "seed", "speed", "sources", "latency", "stopped")
     return SimulatorOptions(*(values[f"simulator.{name}"] for name in names))

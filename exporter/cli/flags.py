@@ -14,6 +14,7 @@ MAX_FACTOR: Final = 1e6
 MAX_INTEGER: Final = 2**63 - 1
 """Maximum count or ID in MMS, a signed 64-bit integer."""
 ENVIRONMENT_PREFIX: Final = "MMS_EXPORTER_"
+OUTPUT_FORMATS: Final = ("table", "json", "csv")
 
 
 def one_of(*words: str) -> Callable[[str], str]:
@@ -34,13 +35,34 @@ def switch(text: str) -> bool:
     return text.lower() in ("true", "1")
 
 
-def integer(text: str) -> int:
-    """Parse a whole number, 0 or more. Raises: ValueError."""
-    if not text.isascii() or not text.isdigit():
-        raise ValueError("expected a whole number")
-    if len(text.lstrip("0")) > len(str(MAX_INTEGER)) or int(text) > MAX_INTEGER:
-        raise ValueError(f"expected a whole number of at most {MAX_INTEGER}")
-    return int(text)
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers from `minimum`."""
+
+    def parse(text: str) -> int:
+        digits = text.lstrip("0") or text[-1:]
+        is_number = digits.isascii() and digits.isdigit() and len(digits) <= len(str(MAX_INTEGER))
+        if not is_number or not minimum <= int(digits) <= MAX_INTEGER:
+            raise ValueError(f"expected a whole number from {minimum} to {MAX_INTEGER}")
+        return int(digits)
+
+    return parse
+
+
+integer: Final = whole_number(0)
+"""Parser of counts and IDs."""
+
+
+def log_level(text: str) -> str:
+    """Parse a log level; warn means warning. Raises: ValueError."""
+    return one_of(*LEVELS)("warning" if text == "warn" else text)
+
+
+def output_file(text: str) -> str:
+    """Parse the file of `once`. Raises: ValueError for an output format."""
+    if text in OUTPUT_FORMATS:
+        file = f"a file (./{text} for a file of that name)"
+        raise ValueError(f"expected {file}; once writes only the Prometheus text format")
+    return text
 
 
 def name_or_id(text: str) -> str:
@@ -122,7 +144,7 @@ CONFIG: Final = (
 )
 SHARD: Final = (
     Flag("shard.index", "Index of this exporter among the shards, from 0.", "0", integer, "NUMBER"),
-    Flag("shard.total", "Number of exporters that share the data sources.", "1", integer, "NUMBER"),
+    Flag("shard.total", "Number of exporters that share the data sources.", "1", whole_number(1), "NUMBER"),
 )
 LISTEN: Final = Flag(
     "web.listen-address",
@@ -142,20 +164,25 @@ SIMULATOR: Final = (
     Flag("simulator.speed", "Simulated seconds per real second.", "60", positive_number, "FACTOR"),
     Flag("simulator.sources", "Number of data sources.", "12", integer, "NUMBER"),
     Flag("simulator.latency", "Delay of each response.", "0s", seconds, "DURATION"),
+    Flag(
+        "simulator.stopped",
+        "Whether lists by status have stopped jobs and tasks: listed or hidden.",
+        "listed",
+        one_of("listed", "hidden"),
+        "MODE",
+    ),
 )
-LOG_LEVEL: Final = Flag("log.level", f"Log level: {', '.join(LEVELS)}.", "info", one_of(*LEVELS), "LEVEL")
+LOG_LEVEL: Final = Flag("log.level", f"Log level: {', '.join(LEVELS)}.", "info", log_level, "LEVEL")
 LOG_FORMAT: Final = Flag("log.format", f"Log format: {', '.join(FORMATS)}.", "logfmt", one_of(*FORMATS), "FORMAT")
 LOG: Final = (LOG_LEVEL, LOG_FORMAT)
 QUIET_LOG: Final = (replace(LOG_LEVEL, default="warning"), LOG_FORMAT)
 
 ACCOUNT: Final = selector("account", "Select this account. Repeatable.", metavar="NAME")
-SOURCE: Final = selector("source", "Select this data source, by name or ID. Repeatable.", metavar="NAME")
+SOURCE: Final = selector("source", "Select data sources by name, glob or ID. Repeatable.", metavar="NAME")
 NAMES: Final = (
     selector("database", "Select this source database. Repeatable.", metavar="NAME"),
-    selector("table", "Select this table, as TABLE or DATABASE.TABLE. Repeatable.", metavar="NAME"),
+    selector("table", "Select this table, as TABLE, DATABASE.TABLE or ID. Repeatable.", metavar="NAME"),
 )
 STATUS: Final = selector("status", "Select this MMS status, such as FAILED. Repeatable.", metavar="STATUS")
 LIMIT: Final = one_run_flag("limit", "Maximum rows of each kind per data source.", "100", integer, "NUMBER")
-OUTPUT: Final = one_run_flag(
-    "output", "Output format: table, json or csv.", "table", one_of("table", "json", "csv"), "FORMAT"
-)
+OUTPUT: Final = one_run_flag("output", "Output format: table, json or csv.", "table", one_of(*OUTPUT_FORMATS), "FORMAT")

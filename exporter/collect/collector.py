@@ -1,8 +1,9 @@
-"""The collector protocol, and the collector that reads one data source after another."""
+"""The collector protocol, and the base of collectors that read one data source after another."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from structlog.stdlib import BoundLogger
 
@@ -13,7 +14,7 @@ from exporter.collect.state.source_state import Cached, SourceState, SourceState
 from exporter.config.loading import Account
 from exporter.errors import ExporterError
 from exporter.mms.client import Client
-from exporter.mms.observer import Observer
+from exporter.mms.throttle import Observer
 from exporter.sharding import Shard
 
 
@@ -56,54 +57,48 @@ class Collector(Protocol):
         """Retry refused operations: a reload may follow a permission change."""
 
 
-class SourceReader(Protocol):
-    """Reads one collector's values of one data source."""
+class SourcesCollector(ABC):
+    """A collector that reads one data source after another."""
 
+    name: ClassVar[str]
+
+    def __init__(self, context: CollectorContext) -> None:
+        self.context = context
+        self.permissions = Permissions(context.clock.monotonic)
+
+    @abstractmethod
     def cached(self, source: SourceState) -> Cached[Any]:
-        """Return the part of `source` that this reader updates."""
+        """Return the part of `source` that this collector updates."""
 
+    @abstractmethod
     async def read(self, source: SourceState, now: float) -> None:
         """Update `source` at `now`, in monotonic seconds. Raises: MmsError."""
 
-
-class SourcesCollector:
-    """Reads each data source separately.
-
-    A missing permission is an error of the collector, not of its sources.
-    """
-
-    def __init__(
-        self, name: str, reader: SourceReader, context: CollectorContext, permissions: Permissions | None = None
-    ) -> None:
-        self.name = name
-        self._reader = reader
-        self._context = context
-        self._permissions = permissions or Permissions(context.clock.monotonic)
-
     async def collect(self) -> list[ExporterError]:
         """Read every source and return the errors."""
-        cached, by_id = self._reader.cached, self._context.sources.by_id
+        by_id = self.context.sources.by_id
         read: set[int] = set()
 
         async def read_one(source: SourceState) -> None:
-            await self._reader.read(source, self._context.clock.monotonic())
+            await self.read(source, self.context.clock.monotonic())
             read.add(source.name.source_id)
-            self._context.note_progress()
+            self.context.note_progress()
 
         # The least recently read first: a refresh that times out starves no source.
-        pending = sorted(by_id.values(), key=lambda source: cached(source).at)
+        pending = sorted(by_id.values(), key=lambda source: self.cached(source).at)
         try:
-            errors = await self._context.fan_out.for_each(pending, read_one, lambda source: str(source.name))
-            return [*errors, *self._permissions.errors]
+            errors = await self.context.fan_out.for_each(pending, read_one, lambda source: str(source.name))
+            # A missing permission is an error of the collector, not of its sources.
+            return [*errors, *self.permissions.errors]
         finally:
             for source_id, source in by_id.items():
-                cached(source).note_outcome(succeeded=source_id in read)
+                self.cached(source).note_outcome(succeeded=source_id in read)
 
     def skip(self) -> None:
         """Record that no source was read."""
-        for source in self._context.sources.by_id.values():
-            self._reader.cached(source).note_outcome(succeeded=False)
+        for source in self.context.sources.by_id.values():
+            self.cached(source).note_outcome(succeeded=False)
 
     def note_reload(self) -> None:
         """Retry refused operations."""
-        self._permissions.clear()
+        self.permissions.clear()

@@ -32,9 +32,7 @@ class FanOut:
         except MmsError as error:
             error.about = about
             self.log.debug("read failed", about=about, reason=error.reason, error=str(error))
-            # The context and the frames of the traceback would keep the response, which can be megabytes.
-            error.__context__ = None
-            return [error.with_traceback(None)]
+            return [error.without_frames()]
         except Exception as error:
             self.log.exception("unexpected error", about=about)
             return [InternalError(f"unexpected error {type(error).__name__}; see the traceback in the log")]

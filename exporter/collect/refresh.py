@@ -4,26 +4,27 @@ Owns the schedule, the results of the collectors and the expiry of stale values.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
 from typing import Protocol
 
 import structlog
 
 from exporter.clock import SYSTEM_CLOCK, Clock
-from exporter.collect.collector import Collector, CollectorContext, SourcesCollector
+from exporter.collect.collector import Collector, CollectorContext
 from exporter.collect.collectors.datasources import DataSourcesCollector
 from exporter.collect.collectors.failures import FailuresCollector
-from exporter.collect.collectors.jobs import JobsReader
-from exporter.collect.collectors.tasks import tasks_collector
+from exporter.collect.collectors.jobs import JobsCollector
+from exporter.collect.collectors.tasks import TasksCollector
 from exporter.collect.collectors.watch import WatchCollector
-from exporter.collect.error_summary import summarized_errors
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError
 from exporter.collect.state.source_state import SourceStates
 from exporter.config.loading import Account, Config
 from exporter.errors import AuthRefused, CallTimedOut, CredentialsUnavailable, ExporterError, MmsError
 from exporter.mms.client import Client
-from exporter.mms.observer import Observer
+from exporter.mms.throttle import Observer
 from exporter.sharding import UNSHARDED, Shard
 
 log = structlog.stdlib.get_logger()
@@ -36,6 +37,8 @@ PROGRESS_SECONDS = 5.0
 """Interval at which a running refresh publishes its partial results."""
 MAX_LOGGED_SOURCES = 5
 """Limit of source names per log line."""
+MAX_ERRORS_PER_COLLECTOR = 20
+"""Limit of errors in a snapshot, with some of each reason."""
 
 
 class RefreshObserver(Observer, Protocol):
@@ -112,13 +115,13 @@ class AccountRefresher:
         """Yield the collectors that run after the listing, in order."""
         # Failures and tasks use the jobs. Tasks run last, because they take the most calls.
         if config.jobs.enabled:
-            yield SourcesCollector("jobs", JobsReader(context, config.jobs), context)
+            yield JobsCollector(context, config.jobs)
         if config.failures.enabled:
             yield FailuresCollector(context, config.failures.max_per_source, self._settings.stale_after)
         if config.watch.tables or config.watch.partitions:
             yield self._watch
         if config.tasks.enabled:
-            yield tasks_collector(context, config.jobs.idle_interval, self._settings.stale_after)
+            yield TasksCollector(context, config.jobs.idle_interval, self._settings.stale_after)
 
     @property
     def has_result(self) -> bool:
@@ -271,3 +274,19 @@ class AccountRefresher:
             tables=self._watch.tables(oldest),
             partitions=self._watch.partitions(oldest),
         )
+
+
+def summarized_errors(errors: Iterable[ExporterError]) -> tuple[RefreshError, ...]:
+    """Return the first errors, round-robin over the reasons."""
+    by_reason: dict[str, list[RefreshError]] = defaultdict(list)
+    for error in map(_refresh_error, errors):
+        by_reason[error.reason].append(error)
+    interleaved = chain.from_iterable(zip_longest(*by_reason.values()))
+    return tuple(islice((error for error in interleaved if error is not None), MAX_ERRORS_PER_COLLECTOR))
+
+
+def _refresh_error(error: ExporterError) -> RefreshError:
+    if isinstance(error, MmsError):
+        return RefreshError(error.reason, error.about, str(error), error.hint)
+    hint = "look for the traceback in the log; this is probably a bug of the exporter"
+    return RefreshError("internal", "", str(error), hint)

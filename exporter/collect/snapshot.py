@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from exporter.mms.models import DataSource
-from exporter.mms.statuses import JobStatus, PartitionStatus, TableStatus
+from exporter.mms.models import DataSource, Job, Partition, Table
 
 
 class SourceName(Struct, frozen=True, gc=False):
@@ -37,26 +36,24 @@ class SourceStats(Struct, frozen=True, gc=False):
 
 
 class JobStats(Struct, frozen=True, gc=False):
-    """Row of a job; None stands for an absent field."""
+    """Row of a job."""
 
-    job_id: int
-    name: str | None
-    type: str | None
-    task_type: str | None
-    src_db: str | None
-    src_schema: str | None
-    dst_project: str | None
-    dst_schema: str | None
-    status: JobStatus | None
-    stopped: bool | None
-    tasks: int | None
-    tasks_done: int | None
+    row: Job
+    """Without the parts of its configuration that nothing reads."""
     created_at: float | None
     """Unix seconds; None if absent or not a time."""
     eta_at: float | None
     """Unix seconds; None if absent, empty or not a time."""
-    partitions: tuple[int, ...] = ()
-    """Partition ids of a failed job of kind Partitions, highest first, truncated; empty for other jobs."""
+
+    @property
+    def task_type(self) -> str | None:
+        """Return the type of its tasks."""
+        return self.row.config.task_type if self.row.config else None
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """Partition ids of a failed job of kind Partitions, highest first, truncated."""
+        return self.row.config.partitions or () if self.row.config else ()
 
 
 class JobsStats(Struct, frozen=True, gc=False):
@@ -123,47 +120,29 @@ class TasksStats(Struct, frozen=True, gc=False):
     """Unfinished jobs with series of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class TableStats:
-    """A watched table as GetMmsTable returns it; None stands for an absent field."""
+class TableStats(Struct, frozen=True, gc=False):
+    """Row of a watched table."""
 
     name: SourceName
-    table_id: int
-    src_db: str | None
-    table: str | None
-    status: TableStatus | None
-    partitions_doing: int | None
-    partitions_done: int | None
-    partitions_failed: int | None
-    metadata_partitions: int | None
-    size_bytes: int | None
-    rows: int | None
+    row: Table
     last_ddl_at: float | None
-    """Unix seconds."""
+    """Unix seconds; None if absent or not a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionStats:
-    """A watched partition as GetMmsPartition returns it; None stands for an absent field."""
+class PartitionStats(Struct, frozen=True, gc=False):
+    """Row of a watched partition."""
 
     name: SourceName
-    partition_id: int
-    src_db: str | None
-    table: str | None
-    partition: str | None
-    """Value of the partition, such as `dt=20250101`."""
-    status: PartitionStatus | None
-    size_bytes: int | None
-    rows: int | None
+    row: Partition
     last_ddl_at: float | None
-    """Unix seconds."""
+    """Unix seconds; None if absent or not a time."""
 
 
 class SourceSnapshot(Struct, frozen=True, gc=False):
     """Values of one data source and their freshness."""
 
     name: SourceName
-    figures: SourceStats | None
+    stats: SourceStats | None
     """None if stale."""
     jobs: JobsStats | None
     """None if stale or never read."""

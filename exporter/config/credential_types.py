@@ -1,19 +1,34 @@
 """The `credentials` section: one record for each credential type."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from msgspec import Meta
 
-from exporter.config.network import is_metadata_service, is_plain_http, sts_endpoint_errors, sts_url
+from exporter.config.network import address_errors, is_plain_http
 from exporter.config.sections import Secret, Section
+
+_EXPECTED_STS_ENDPOINT: Final = "expected a host such as sts.cn-shanghai.aliyuncs.com"
+_METADATA_SERVICE: Final = "100.100.100.200"
+"""Address of the ECS metadata service. It is local to the instance and serves only plain http."""
 
 
 class _Credentials(Section, frozen=True, kw_only=True, tag_field="type"):
+    @property
+    def _sts_url(self) -> str | None:
+        endpoint = getattr(self, "sts_endpoint", None)
+        return endpoint if endpoint is None or "://" in endpoint else f"https://{endpoint}"
+
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
+        """Yield an invalid STS endpoint."""
+        if (url := self._sts_url) is not None:
+            yield from (("sts_endpoint", reason) for reason in address_errors(url, _EXPECTED_STS_ENDPOINT))
+
     def plain_http_fields(self) -> Iterator[str]:
-        """Yield the fields with a plain http URL."""
-        # Plain http would expose the credentials.
-        return iter(())
+        """Yield the fields with a plain http URL, which would expose the credentials."""
+        if (url := self._sts_url) is not None and is_plain_http(url):
+            yield "sts_endpoint"
 
 
 class DefaultChain(_Credentials, frozen=True, kw_only=True, tag="default"):
@@ -58,14 +73,6 @@ class RamRoleArn(_Credentials, frozen=True, kw_only=True, tag="ram_role_arn"):
     sts_endpoint: str | None = None
     """STS endpoint, such as `sts.cn-shanghai.aliyuncs.com`; the default is the choice of the Alibaba Cloud library."""
 
-    def validation_errors(self) -> Iterator[tuple[str, str]]:
-        """Yield an invalid STS endpoint."""
-        return _sts_endpoint_field_errors(self.sts_endpoint)
-
-    def plain_http_fields(self) -> Iterator[str]:
-        """Yield an STS endpoint with plain http."""
-        return _sts_plain_http_fields(self.sts_endpoint)
-
 
 class EcsRamRole(_Credentials, frozen=True, kw_only=True, tag="ecs_ram_role"):
     """The RAM role of the ECS instance, or of the node that runs the pod."""
@@ -92,14 +99,6 @@ class OidcRoleArn(_Credentials, frozen=True, kw_only=True, tag="oidc_role_arn"):
     sts_endpoint: str | None = None
     """STS endpoint, such as `sts.cn-shanghai.aliyuncs.com`; the default is the choice of the Alibaba Cloud library."""
 
-    def validation_errors(self) -> Iterator[tuple[str, str]]:
-        """Yield an invalid STS endpoint."""
-        return _sts_endpoint_field_errors(self.sts_endpoint)
-
-    def plain_http_fields(self) -> Iterator[str]:
-        """Yield an STS endpoint with plain http."""
-        return _sts_plain_http_fields(self.sts_endpoint)
-
 
 class CredentialsUri(_Credentials, frozen=True, kw_only=True, tag="credentials_uri"):
     """A URI that returns temporary credentials."""
@@ -109,9 +108,8 @@ class CredentialsUri(_Credentials, frozen=True, kw_only=True, tag="credentials_u
 
     def plain_http_fields(self) -> Iterator[str]:
         """Yield a URI with plain http."""
-        # The metadata service is the exception: it has only plain http.
         uri = self.uri.text if self.uri else ""
-        if is_plain_http(uri) and not is_metadata_service(uri):
+        if is_plain_http(uri) and urlsplit(uri).hostname != _METADATA_SERVICE:
             yield "uri"
 
 
@@ -123,12 +121,3 @@ class Profile(_Credentials, frozen=True, kw_only=True, tag="profile"):
 
 
 Credentials = DefaultChain | AccessKey | Sts | RamRoleArn | EcsRamRole | OidcRoleArn | CredentialsUri | Profile
-
-
-def _sts_endpoint_field_errors(endpoint: str | None) -> Iterator[tuple[str, str]]:
-    return (("sts_endpoint", reason) for reason in (sts_endpoint_errors(endpoint) if endpoint is not None else ()))
-
-
-def _sts_plain_http_fields(endpoint: str | None) -> Iterator[str]:
-    if endpoint is not None and is_plain_http(sts_url(endpoint)):
-        yield "sts_endpoint"

@@ -1,7 +1,4 @@
-"""Proxy settings from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, with the rules of Prometheus.
-
-Pure: the environment is a parameter.
-"""
+"""Proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, with the rules of Prometheus. Pure."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -24,10 +21,10 @@ def with_proxies(config: Config, environment: Mapping[str, str]) -> Config:
 
 def _with_proxy(account: Account, environment: Mapping[str, str]) -> Account:
     variable = f"{urlsplit(account.url).scheme.upper()}_PROXY"
-    text = _variable(variable, environment)
-    if account.proxy is not None or not text or _is_exempt(account.url, _variable("NO_PROXY", environment)):
+    text, no_proxy = ((environment.get(name) or environment.get(name.lower()) or "") for name in (variable, "NO_PROXY"))
+    if account.proxy is not None or not text.strip() or _is_exempt(account.url, no_proxy):
         return account
-    scheme, separator, authority = text.rpartition("://")
+    scheme, separator, authority = text.strip().rpartition("://")
     credentials, _, address = authority.rpartition("@")
     username, _, password = (Secret(unquote(part)) if part else None for part in credentials.partition(":"))
     proxy = Proxy(url=f"{scheme if separator else 'http'}://{address}", username=username, password=password)
@@ -36,19 +33,15 @@ def _with_proxy(account: Account, environment: Mapping[str, str]) -> Account:
     return replace(account, proxy=proxy)
 
 
-def _variable(name: str, environment: Mapping[str, str]) -> str:
-    return (environment.get(name) or environment.get(name.lower()) or "").strip()
-
-
 def _is_exempt(url: str, no_proxy: str) -> bool:
     parts = urlsplit(url)
     host, port = str(parts.hostname).rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
-    entries = [entry.strip().lower() for entry in no_proxy.split(",")]
+    entries = [entry.strip() for entry in no_proxy.lower().split(",")]
     # Unlike Prometheus, the standard library matches no networks and no `*.`, and matches example.com with
     # `.example.com`.
-    names = [entry.removeprefix("*") or "*" for entry in entries if entry != f".{host}"]
+    names = ",".join(entry.removeprefix("*") or "*" for entry in entries if entry not in ("", f".{host}"))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    is_named = bool(no_proxy) and proxy_bypass_environment(address, {"no": ",".join(names)})
+    is_named = bool(names) and proxy_bypass_environment(address, {"no": names})
     return is_loopback(host) or is_named or any(_is_in_network(host, entry) for entry in entries)
 
 

@@ -30,15 +30,12 @@ def unsettled_seconds(files: Iterable[Path]) -> float:
     return max((SETTLE_SECONDS - age for age in ages if 0 <= age < SETTLE_SECONDS), default=0.0)
 
 
-def config_files(path: Path, folder: Path = Path()) -> tuple[Path, ...]:
-    """Return a configuration file and the files it references.
-
-    Referenced files are relative to `folder`.
-    """
+def fingerprint(path: Path, folder: Path = Path()) -> FileStamps:
+    """Return the stamps of a configuration file and the files it references, relative to `folder`."""
     try:
-        return path, *(folder / name for name in _referenced_files(read_yaml(path)))
+        return stamps_of((path, *(folder / name for name in _referenced_files(read_yaml(path)))))
     except ConfigError:
-        return (path,)
+        return stamps_of((path,))
 
 
 def _referenced_files(raw: object) -> Iterator[str]:

@@ -5,6 +5,7 @@ The schema covers single values. Only the loader checks rules between values, su
 
 import ast
 import inspect
+import json
 import re
 import textwrap
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from exporter.config.sections import (
     Secret,
     Section,
     TextFile,
-    duration_text,
+    encode_hook,
     has_file_variant,
 )
 
@@ -45,6 +46,11 @@ _BOUNDS: Final = {"ge": "minimum", "le": "maximum", "min_length": "minLength", "
 def json_schema(section: type[Section] = Config, title: str = "Configuration of mms-exporter") -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a configuration section."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **_section_schema(section)}
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of the configuration file."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _section_schema(section: type[Section]) -> dict[str, Any]:
@@ -101,12 +107,9 @@ def _bounds(metadata: tuple[msgspec.Meta, ...]) -> dict[str, Any]:
 
 
 def _default(each: msgspec.structs.FieldInfo) -> dict[str, Any]:
-    default = each.default
-    if default in (msgspec.NODEFAULT, None):
+    if each.default in (msgspec.NODEFAULT, None):
         return {}
-    if isinstance(default, Seconds):
-        return {"default": duration_text(default)}
-    return {"default": default.key if isinstance(default, ZoneInfo) else msgspec.to_builtins(default)}
+    return {"default": msgspec.to_builtins(each.default, enc_hook=encode_hook)}
 
 
 @cache

@@ -3,20 +3,24 @@
 Owns every default. A loaded configuration is frozen: secrets are read, expressions compiled, durations in seconds.
 """
 
+import platform
 import re
 import ssl
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
+import msgspec
 from msgspec import Meta, field
 
+from exporter import __version__
 from exporter.config.credential_types import Credentials, DefaultChain
 from exporter.config.network import PLAIN_HTTP, Proxy, endpoint_errors, tls_context
-from exporter.config.sections import Seconds, Section, TextFile, parse_section
-from exporter.config.yaml_files import read_yaml
+from exporter.config.sections import Seconds, Section, TextFile, encode_hook, parse_section
+from exporter.config.yaml_files import key_lines, read_yaml, yaml_text
 from exporter.errors import ConfigError, Problem
 
 DEFAULT_ZONE: Final = ZoneInfo("Asia/Shanghai")
@@ -223,7 +227,23 @@ class Config(Section, frozen=True, kw_only=True):
 
 def load(path: Path) -> Config:
     """Load the configuration from a YAML file. Raises: ConfigError with every problem."""
-    return config_from(read_yaml(path))
+    raw = read_yaml(path)
+    if raw is None:
+        raise ConfigError(Problem(str(path), "is empty"))
+    try:
+        return config_from(raw)
+    except ConfigError as error:
+        lines = key_lines(path)
+        raise ConfigError(
+            *(replace(each, place=f"{path}{_line(each.path, lines)}") for each in error.problems)
+        ) from None
+
+
+def _line(key: str, lines: Mapping[str, int]) -> str:
+    # A missing key has the line of its section.
+    while key and key not in lines:
+        key = re.sub(r"(\.|^)[^.\[\]]*$|\[\d+\]$", "", key)
+    return f":{lines[key]}" if key else ""
 
 
 def region_only(region: str) -> Config:
@@ -239,6 +259,19 @@ def config_from(raw: object) -> Config:
     if config is None or problems:
         raise ConfigError(*problems)
     return config
+
+
+def effective_text(config: Config) -> str:
+    """Return the effective configuration as YAML; secrets are hidden."""
+    versions = f"mms-exporter {__version__}, Python {platform.python_version()}"
+    raw = _without_none(msgspec.to_builtins(config, enc_hook=encode_hook))
+    return f"# {versions}: the configuration as it takes effect; secrets are hidden\n{yaml_text(raw)}"
+
+
+def _without_none(value: Any) -> Any:  # noqa: ANN401 - any part of a configuration
+    if isinstance(value, dict):
+        return {key: _without_none(each) for key, each in value.items() if each is not None}
+    return [_without_none(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _duplicate_names(raw: object) -> Iterator[Problem]:

@@ -11,11 +11,8 @@ from urllib.parse import quote, urlsplit
 from exporter.config.sections import Secret, Section
 
 _EXPECTED_ENDPOINT: Final = "expected a URL such as https://maxcompute.cn-shanghai.aliyuncs.com"
-_EXPECTED_STS_ENDPOINT: Final = "expected a host such as sts.cn-shanghai.aliyuncs.com"
 _EXPECTED_PROXY_URL: Final = "expected a URL such as http://proxy.example.com:3128"
 PLAIN_HTTP: Final = "plain http is allowed only on loopback; use https, or set allow_insecure: true"
-_METADATA_SERVICE: Final = "100.100.100.200"
-"""Address of the ECS metadata service. It is local to the instance and serves only plain http."""
 LAST_PORT: Final = 65535
 
 
@@ -60,20 +57,8 @@ def tls_context(ca_bundle: str) -> ssl.SSLContext:
 
 def endpoint_errors(endpoint: str, allow_insecure: bool) -> Iterator[str]:  # noqa: FBT001 - the field of that name
     """Yield the errors of an endpoint URL."""
-    errors = list(_address_errors(endpoint, _EXPECTED_ENDPOINT))
-    yield from errors
-    if not errors and not allow_insecure and is_plain_http(endpoint):
-        yield PLAIN_HTTP
-
-
-def sts_endpoint_errors(endpoint: str) -> Iterator[str]:
-    """Yield the errors of an STS endpoint; the scheme is optional."""
-    return _address_errors(sts_url(endpoint), _EXPECTED_STS_ENDPOINT)
-
-
-def sts_url(endpoint: str) -> str:
-    """Return the STS URL; https is the default scheme."""
-    return endpoint if "://" in endpoint else f"https://{endpoint}"
+    errors = list(address_errors(endpoint, _EXPECTED_ENDPOINT))
+    yield from errors or ([PLAIN_HTTP] if not allow_insecure and is_plain_http(endpoint) else ())
 
 
 def is_plain_http(url: str) -> bool:
@@ -84,11 +69,6 @@ def is_plain_http(url: str) -> bool:
     except ValueError:
         return False
     return bool(host) and parts.scheme != "https" and not is_loopback(str(host))
-
-
-def is_metadata_service(url: str) -> bool:
-    """Return whether a valid URL is the ECS metadata service."""
-    return urlsplit(url).hostname == _METADATA_SERVICE
 
 
 def _can_be_sent(text: str) -> bool:
@@ -102,10 +82,11 @@ def _proxy_url_errors(url: str) -> Iterator[str]:
     elif "@" in url:
         yield "expected no username or password in the URL; set the keys username and password instead"
     else:
-        yield from _address_errors(url, _EXPECTED_PROXY_URL)
+        yield from address_errors(url, _EXPECTED_PROXY_URL)
 
 
-def _address_errors(url: str, expected: str) -> Iterator[str]:
+def address_errors(url: str, expected: str) -> Iterator[str]:
+    """Yield the errors of a URL that has only scheme, host and port."""
     # The message never quotes the URL, because it may contain a secret.
     try:
         parts = urlsplit(url)
@@ -148,7 +129,7 @@ def listen_address(text: str) -> ListenAddress:
     """Parse `host:port`, `:port` or `[v6]:port`. Raises: ValueError."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > LAST_PORT:
-        raise ValueError("expected host:port or :port, such as :10180")
+        raise ValueError(f"expected host:port or :port, ports 0 to {LAST_PORT}")
     if host.startswith("[") or host.endswith("]"):
         return ListenAddress(_ipv6(host), int(port))
     if ":" in host:

@@ -19,12 +19,6 @@ from exporter.masking import HIDDEN
 
 S = TypeVar("S", bound="Section")
 
-_DURATION: Final = re.compile(
-    "(?=.)" + "".join(rf"(?:(\d{{1,9}}){unit})?" for unit in ("y", "w", "d", "h", "m", "s", "ms")),
-    re.ASCII,
-)
-_DURATION_UNITS: Final = (365 * 86_400_000, 7 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
-"""Milliseconds per unit, as integers, so that equal durations compare equal."""
 _EXPECTED_DURATION: Final = "expected a duration such as 90s, 5m or 1h30m"
 _TYPE_NAMES: Final = {
     "Expected": "expected",
@@ -36,26 +30,25 @@ _TYPE_NAMES: Final = {
     "str": "a text",
 }
 DURATION_PATTERN: Final = r"^(?=.)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$"
+_DURATION: Final = re.compile(DURATION_PATTERN.replace("+", "{1,9}"), re.ASCII)
+_DAY: Final = 86_400_000
+_UNITS: Final = {"y": 365 * _DAY, "w": 7 * _DAY, "d": _DAY, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+"""Milliseconds per unit, as integers, so that equal durations compare equal."""
 
 
 class Secret:
     """A text that never appears in logs, messages or pages."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("text",)
 
     def __init__(self, text: str) -> None:
-        self._text = text
-
-    @property
-    def text(self) -> str:
-        """The secret itself."""
-        return self._text
+        self.text = text
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._text == other._text
+        return isinstance(other, Secret) and self.text == other.text
 
     def __hash__(self) -> int:
-        return hash(self._text)
+        return hash(self.text)
 
     def __repr__(self) -> str:
         return "Secret(...)"
@@ -89,8 +82,8 @@ class Seconds(float):
 def duration_text(length: float) -> str:
     """Return a duration in Prometheus notation."""
     rest, parts = round(length * 1000), []
-    for unit, name in zip(_DURATION_UNITS[2:], ("d", "h", "m", "s", "ms"), strict=True):
-        amount, rest = divmod(rest, unit)
+    for name in ("d", "h", "m", "s", "ms"):
+        amount, rest = divmod(rest, _UNITS[name])
         parts += [f"{amount}{name}"] if amount else []
     return "".join(parts) or "0s"
 
@@ -105,11 +98,9 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 def seconds(text: str) -> Seconds:
     """Parse a duration. Raises: ValueError."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
+    if not _DURATION.fullmatch(text):
         raise ValueError(_EXPECTED_DURATION)
-    amounts = zip(match.groups(), _DURATION_UNITS, strict=True)
-    return Seconds(sum(int(amount) * unit for amount, unit in amounts if amount) / 1000)
+    return Seconds(sum(int(amount) * _UNITS[unit] for amount, unit in re.findall(r"(\d+)([a-z]+)", text)) / 1000)
 
 
 def parse_section(kind: type[S], raw: object, path: str, problems: list[Problem]) -> S | None:
@@ -279,23 +270,27 @@ def decode_hook(kind: type, raw: object) -> object:
         return seconds(raw)
     if kind is TextFile:
         return TextFile(raw, _read_text(raw))
-    if kind is ZoneInfo:
-        return _zone(raw)
-    return _pattern(raw)
-
-
-def _zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(name)
+        return ZoneInfo(raw) if kind is ZoneInfo else re.compile(raw)
+    except re.error as error:
+        raise ValueError(f"expected a regular expression: {error.msg} at position {error.pos}") from None
     except (KeyError, ValueError, OSError):
         raise ValueError("expected an IANA time zone, such as Asia/Shanghai") from None
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise ValueError(f"expected a regular expression: {error.msg} at position {error.pos}") from None
+def encode_hook(value: object) -> str:
+    """Return a value of the types above as in YAML; a secret is hidden."""
+    match value:
+        case Seconds():
+            return duration_text(value)
+        case ZoneInfo():
+            return value.key
+        case re.Pattern():
+            return str(value.pattern)
+        case TextFile():
+            return value.path
+        case _:
+            return HIDDEN
 
 
 def _problem_from(error: msgspec.ValidationError, where: str) -> Problem:

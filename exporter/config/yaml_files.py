@@ -5,7 +5,7 @@ Messages never quote the content of a file, which may be secret.
 
 import re
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from exporter.errors import ConfigError, Problem
 _FOUND: Final = re.compile(", but (?:found|got) ")
 """Separates the expectation in a message of PyYAML from the content that it quotes."""
 _MESSAGES: Final = {
+    "found character '\\t'": "tabs cannot indent YAML; use spaces",
     "found character": "a value cannot begin with this character; put the value in quotes",
     "expected ','": "expected a comma or the closing bracket; check for an unclosed quote before it",
     "but found another document": "expected a single document, but a second one begins here",
@@ -41,6 +42,33 @@ def read_yaml(path: Path) -> object:
         raise ConfigError(Problem(str(path), f"is not valid YAML{where}: {reason}")) from None
     except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError):  # the last two: value of a tag
         raise ConfigError(Problem(str(path), "is not valid YAML")) from None
+
+
+def key_lines(path: Path) -> dict[str, int]:
+    """Return the line of each key, such as `accounts[0].name`; empty without valid YAML."""
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return {}
+    lines: dict[str, int] = {}
+    pending, seen = [("", root)], set()
+    while pending:
+        place, node = pending.pop()
+        if id(node) not in seen:  # aliases can repeat a node and create cycles
+            seen.add(id(node))
+            for name, mark, value in _inner_nodes(place, node):
+                lines.setdefault(name, mark.line + 1)
+                pending.append((name, value))
+    return lines
+
+
+def _inner_nodes(place: str, node: yaml.Node | None) -> Iterator[tuple[str, yaml.Mark, yaml.Node]]:
+    if isinstance(node, yaml.SequenceNode):
+        yield from ((f"{place}[{index}]", each.start_mark, each) for index, each in enumerate(node.value))
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name = hide_unusual_key(key.value if isinstance(key, yaml.ScalarNode) else None)
+            yield f"{place}.{name}" if place else name, key.start_mark, value
 
 
 def _position_and_reason(error: yaml.MarkedYAMLError) -> tuple[yaml.Mark | None, str]:

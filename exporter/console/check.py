@@ -13,7 +13,7 @@ from exporter.config.credential_types import AccessKey, Sts
 from exporter.config.loading import Account, Config
 from exporter.console.command_report import CommandReport, Field, TableColumn
 from exporter.console.probes import NothingToProbeError, Probe, probes
-from exporter.console.queries import NullObserver, Options, selected_accounts
+from exporter.console.queries import NullObserver, Options, selected_accounts, unmatched_includes
 from exporter.errors import (
     AnswerTooLarge,
     AuthRefused,
@@ -25,8 +25,7 @@ from exporter.errors import (
     NotFound,
     PermissionRefused,
 )
-from exporter.mms.client import Client
-from exporter.mms.client_factory import create_client
+from exporter.mms.client import Client, create_client
 from exporter.mms.models import DataSource
 
 Result = Literal["ok", "denied", "failed", "untested"]
@@ -57,7 +56,7 @@ class Finding:
 
     account: str
     check: str
-    """`endpoint`, `clock`, `credentials` or an operation."""
+    """`endpoint`, `clock`, `credentials`, `sources` or an operation."""
     result: Result
     detail: str = ""
     advice: str = ""
@@ -72,7 +71,7 @@ class Finding:
 
 FIELDS: Final[Sequence[Field[Finding]]] = (
     Field("account", "name of the account in the configuration", lambda row: row.account),
-    Field("check", "`endpoint`, `clock`, `credentials` or an API operation", lambda row: row.check),
+    Field("check", "`endpoint`, `clock`, `credentials`, `sources` or an API operation", lambda row: row.check),
     Field("action", "RAM action of the operation", lambda row: row.action),
     Field("result", "`ok`, `denied` (a RAM action is missing), `failed` or `untested`", lambda row: row.result),
     Field("reason", "reason of the failure, as in `mms_api_request_failures_total`", lambda row: row.reason or None),
@@ -110,6 +109,7 @@ async def _findings(config: Config, account: Account, clock: Clock) -> list[Find
             found = [
                 *_connection_findings(config, account, client, None),
                 _listed(account, len(listing.rows), selected),
+                *_include_findings(account, sorted(row.name or str(row.id) for row in listing.rows)),
             ]
             findings = (_probe_finding(account, probe, client, deadline) for probe in probes(config, selected))
             found += await asyncio.gather(*findings)
@@ -147,6 +147,12 @@ def _refused(account: Account, operation: str, policy: str, error: MmsError) -> 
 
 def _listed(account: Account, total: int, selected: Sequence[DataSource]) -> Finding:
     return Finding(account.name, LISTING, "ok", f"allowed; {total:,} data sources, {len(selected):,} selected")
+
+
+def _include_findings(account: Account, names: Sequence[str]) -> Iterator[Finding]:
+    for warning in unmatched_includes(account, names):
+        detail, _, advice = warning.partition("; ")
+        yield Finding(account.name, "sources", "failed", detail, advice)
 
 
 def _connection_findings(config: Config, account: Account, client: Client, error: MmsError | None) -> Iterator[Finding]:

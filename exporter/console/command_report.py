@@ -133,6 +133,8 @@ class CommandReport(Generic[R]):
     omitted: Sequence[str] = ()
     """Rows that were left out, as text."""
     errors: Sequence[QueryError] = ()
+    warnings: Sequence[str] = ()
+    """Settings that select nothing."""
     must_have_rows: bool = False
     """Whether an empty result is a failure."""
     has_failures: bool = False
@@ -145,6 +147,7 @@ class CommandReport(Generic[R]):
 
     def remarks(self) -> Iterator[str]:
         """Yield the lines for standard error."""
+        yield from self.warnings
         if not self.rows and not self.omitted and not self.errors:
             yield self.empty_text
         yield from self.omitted

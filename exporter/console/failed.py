@@ -4,6 +4,7 @@ The rows with the highest IDs come first, because MMS has no time of failure. 10
 """
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar
@@ -23,10 +24,20 @@ from exporter.console.command_report import (
     record_field,
     size,
 )
-from exporter.console.queries import Options, QueryPart, QueryTarget, merged, newest, query_sources, read_or_error
+from exporter.console.queries import (
+    Options,
+    QueryPart,
+    QueryResult,
+    QueryTarget,
+    merged,
+    newest,
+    query_sources,
+    read_or_error,
+)
+from exporter.masking import printable
 from exporter.mms.decoding import Page
 from exporter.mms.models import Partition, Table
-from exporter.mms.protocol import PartitionFilter, TableFilter, like
+from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter, like
 
 FAILED: Final = "FAILED"
 ANY: Final = (None, None)
@@ -35,8 +46,8 @@ ANY: Final = (None, None)
 Failure = Table | Partition
 F = TypeVar("F", bound=Failure)
 Row = Found[Failure]
-ReadPage = Callable[[str | None, str | None, int], Awaitable[Page[F]]]
-"""Reads a page of failures; arguments: database, table and page number from 1."""
+ReadPage = Callable[[QueryTarget, str | None, str | None, int], Awaitable[Page[F]]]
+"""Reads a page of failures; arguments: data source, database, table and page number from 1."""
 
 
 def _kind(failure: Failure) -> str:
@@ -88,15 +99,19 @@ COLUMNS: Final[Sequence[TableColumn[Row]]] = (
 async def failures(config: Config, options: Options, _: Clock) -> CommandReport[Row]:
     """Return the failures that `options` select. Raises: ConfigError."""
     result = await query_sources(config, options, partial(_read, options))
+    failed_jobs = ""
+    if not (result.found or result.omitted or result.errors or options.has_names):
+        failed_jobs = _failed_jobs_text(await query_sources(config, options, _count_failed_jobs), options)
     return CommandReport(
         fields=FIELDS,
         columns=[*account_columns(config), *COLUMNS],
         rows=result.found,
         empty_text="no failed tables or partitions with these names"
         if options.has_names
-        else "no failed tables or partitions",
+        else f"no failed tables or partitions{failed_jobs}",
         omitted=result.omitted,
         errors=result.errors,
+        warnings=result.warnings,
     )
 
 
@@ -104,8 +119,8 @@ async def _read(options: Options, target: QueryTarget) -> QueryPart[Failure]:
     row = target.source
     # Each kind has its own permission: one that is denied does not hide the other.
     parts = await asyncio.gather(
-        read_or_error(_of_kind("table", row.tables_failed_num, partial(_tables_page, target), options)),
-        read_or_error(_of_kind("partition", row.partitions_failed_num, partial(_partitions_page, target), options)),
+        read_or_error(_of_kind(target, "table", row.tables_failed_num, _tables_page, options)),
+        read_or_error(_of_kind(target, "partition", row.partitions_failed_num, _partitions_page, options)),
     )
     return QueryPart(
         [record for part in parts for record in part.records],
@@ -114,13 +129,27 @@ async def _read(options: Options, target: QueryTarget) -> QueryPart[Failure]:
     )
 
 
-async def _of_kind(noun: str, count: int | None, page: ReadPage[F], options: Options) -> QueryPart[F]:
+async def _count_failed_jobs(target: QueryTarget) -> QueryPart[int]:
+    page = await target.client.jobs_page(target.source.id, JobFilter(status=FAILED), 1, 1)
+    return QueryPart((page.total or len(page.rows),))
+
+
+def _failed_jobs_text(result: QueryResult[int], options: Options) -> str:
+    count = sum(found.record for found in result.found)
+    words = [f"--account={each}" for each in options.accounts] + [f"--source={each}" for each in options.sources]
+    command = shlex.join(["mms-exporter", "jobs", "--status=FAILED", *words])
+    return f"; {count:,} failed job{'' if count == 1 else 's'}, list with: {printable(command)}" if count else ""
+
+
+async def _of_kind(
+    target: QueryTarget, noun: str, count: int | None, page: ReadPage[F], options: Options
+) -> QueryPart[F]:
     """Return the failures of one kind; `count` is the data source's own figure."""
     if count == 0:
         return QueryPart(())
     lists = [
-        await newest(partial(page, *names), partial(_fits, *names), options.limit, is_loose=names != ANY)
-        for names in options.table_filters()
+        await newest(partial(page, target, *names), partial(_fits, *names), options.limit, is_loose=names != ANY)
+        for names in await target.table_filters(options)
     ]
     found = merged(lists, options.limit, lambda failure: (True, failure.id))
     return QueryPart(found.rows, found.more(f"failed {noun}"))

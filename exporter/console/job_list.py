@@ -58,7 +58,7 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
         lists = [
             await _listed(target, status, database, table, options.limit)
             for status in statuses
-            for database, table in options.table_filters()
+            for database, table in await target.table_filters(options)
         ]
         found = merged(lists, options.limit, _rank)
         return QueryPart(found.rows, found.more("job"))
@@ -71,6 +71,7 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
         empty_text="no matching jobs",
         omitted=result.omitted,
         errors=result.errors,
+        warnings=result.warnings,
     )
 
 

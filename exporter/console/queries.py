@@ -13,17 +13,19 @@ from typing import Any, Final, Generic, Literal, Self, TypeVar
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Account, Config
 from exporter.console.command_report import Found, QueryError
-from exporter.errors import ConfigError, MalformedAnswer, MmsError, Problem
+from exporter.errors import ConfigError, MalformedAnswer, MmsError, NotFound, Problem
 from exporter.masking import printable
-from exporter.mms.client import Client
-from exporter.mms.client_factory import create_client
+from exporter.mms.client import Client, create_client
 from exporter.mms.decoding import Identified, Page
 from exporter.mms.listing import read_newest
 from exporter.mms.models import DataSource
+from exporter.mms.names import matches, near_names, table_id, table_names
 
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 T = TypeVar("T")
 Kind = Literal["table", "partition", "job"]
+TableSelector = tuple[str | None, str | None]
+"""Database and table; None matches any."""
 
 MAX_SUGGESTED: Final = 20
 """Names listed in an error about an unknown name."""
@@ -39,10 +41,10 @@ class Options:
 
     accounts: Sequence[str] = ()
     sources: Sequence[str] = ()
-    """Names or IDs."""
+    """Names, globs or IDs."""
     databases: Sequence[str] = ()
     tables: Sequence[str] = ()
-    """TABLE or DATABASE.TABLE."""
+    """TABLE, DATABASE.TABLE or the ID of a table."""
     statuses: Sequence[str] = ()
     """Case-insensitive."""
     limit: int = 100
@@ -67,18 +69,6 @@ class Options:
     def has_names(self) -> bool:
         """Whether a database or table is selected."""
         return bool(self.databases or self.tables)
-
-    def table_filters(self) -> Sequence[tuple[str | None, str | None]]:
-        """Return the selected pairs of database and table; None matches any.
-
-        A table name with dots matches as it is, and as DATABASE.TABLE at each dot.
-        """
-        found = list(product(self.databases or (None,), self.tables or (None,)))
-        for table in self.tables:
-            parts = table.split(".")
-            halves = ((".".join(parts[:at]), ".".join(parts[at:])) for at in range(1, len(parts)))
-            found += [half for half in halves if all(half) and (not self.databases or half[0] in self.databases)]
-        return list(dict.fromkeys(found))
 
     def statuses_among(self, known: Iterable[str]) -> tuple[str, ...]:
         """Return the selected statuses in the order of `known`. Raises: ConfigError."""
@@ -124,6 +114,8 @@ class QueryResult(Generic[T]):
     found: Sequence[Found[T]]
     omitted: Sequence[str]
     errors: Sequence[QueryError]
+    warnings: Sequence[str]
+    """Settings that select nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +130,24 @@ class QueryTarget:
     def name(self) -> str:
         """The name, or the ID without one."""
         return self.source.name or str(self.source.id)
+
+    async def table_filters(self, options: Options) -> Sequence[TableSelector]:
+        """Return the selected databases and tables. Raises: MmsError."""
+        named: list[TableSelector] = [] if options.tables else [(None, None)]
+        for text in options.tables:
+            named += table_names(text) if (number := table_id(text)) is None else await self._table(number)
+        pairs = product(options.databases or (None,), named)
+        found = (
+            (database or own, table) for database, (own, table) in pairs if None in (database, own) or database == own
+        )
+        return list(dict.fromkeys(found))
+
+    async def _table(self, number: int) -> list[TableSelector]:
+        try:
+            row = await self.client.get_table(self.source.id, number)
+        except NotFound:
+            return []
+        return [(row.db_name, row.name)]
 
 
 async def query_sources(
@@ -154,13 +164,18 @@ async def query_sources(
             await stack.enter_async_context(create_client(account, NullObserver(), clock)) for account in accounts
         ]
         listings = await asyncio.gather(*(_listed(*each, errors) for each in zip(accounts, clients, strict=True)))
+        unmatched = [
+            f"account {printable(targets[0].account.name)}: {each}"
+            for targets in listings
+            for each in (unmatched_includes(targets[0].account, [target.name for target in targets]) if targets else ())
+        ]
         targets = _selected([target for each in listings for target in each], options.sources, is_all=not errors)
         parts = await asyncio.gather(*(read_or_error(read(target)) for target in targets))
     pairs = list(zip(targets, parts, strict=True))
     errors += [QueryError(target.account.name, target.name, error) for target, part in pairs for error in part.errors]
     found = [Found(target.account, target.source, record) for target, part in pairs for record in part.records]
     omitted = [f"{part.omitted} of {printable(target.name)}" for target, part in pairs if part.omitted]
-    return QueryResult(found, omitted, errors)
+    return QueryResult(found, omitted, errors, unmatched)
 
 
 async def read_or_error(part: Awaitable[QueryPart[T]]) -> QueryPart[T]:
@@ -212,20 +227,32 @@ def _selected(listed: Sequence[QueryTarget], wanted: Sequence[str], *, is_all: b
 
 
 def _has_name(target: QueryTarget, name: str) -> bool:
-    return name in {target.source.name, str(target.source.id)}
+    return matches(name, (target.source.name, str(target.source.id)))
 
 
 def _unknown_source(name: str, listed: Iterable[QueryTarget], known: Sequence[QueryTarget]) -> str:
     if any(_has_name(target, name) for target in listed):
         return f"{name!r} is not selected by `sources` of its account in the configuration"
-    return f"no data source is named {name!r}; known data sources: {_name_list([target.name for target in known])}"
+    names = [target.name for target in known]
+    near = near_names(name, names)
+    advice = f"did you mean {_name_list(near, ' or ')}?" if near else f"known data sources: {_name_list(names)}"
+    return f"no data source is named {name!r}; {advice}"
 
 
-def _name_list(names: Sequence[str]) -> str:
+def _name_list(names: Sequence[str], separator: str = ", ") -> str:
     if not names:
         return "none"
     more = f" and {len(names) - MAX_SUGGESTED:,} more" if len(names) > MAX_SUGGESTED else ""
-    return f"{', '.join(map(printable, names[:MAX_SUGGESTED]))}{more}"
+    return f"{separator.join(map(printable, names[:MAX_SUGGESTED]))}{more}"
+
+
+def unmatched_includes(account: Account, names: Sequence[str]) -> list[str]:
+    """Return a warning for each pattern of `sources.include` that matches no data source."""
+    return [
+        f"sources.include {each.pattern!r} matches no data source; existing names: {_name_list(names)}"
+        for each in account.sources.include
+        if not any(map(each.fullmatch, names))
+    ]
 
 
 @dataclass(frozen=True, slots=True)

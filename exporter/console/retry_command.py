@@ -21,8 +21,7 @@ from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, ExporterError, MmsError, Problem, RetryStopped
 from exporter.masking import printable
-from exporter.mms.client import Client
-from exporter.mms.client_factory import create_client
+from exporter.mms.client import Client, create_client
 from exporter.mms.models import DataSource, Job
 from exporter.mms.protocol import create_mms_job
 from exporter.retry.earlier_runs import EarlierJobs, EarlierRuns, lock_source, other_journals
@@ -285,7 +284,7 @@ def _account_of(run: RetryRun, config: Config) -> Account:
 
 
 def _writing_client(account: Account, clock: Clock) -> Client:
-    return create_client(account, NullObserver(), clock, make=partial(Client, may_write=True))
+    return create_client(account, NullObserver(), clock, may_write=True)
 
 
 def _source_label(source: DataSource) -> str:

@@ -75,6 +75,7 @@ async def show(config: Config, options: Options, clock: Clock) -> CommandReport[
         rows=result.found,
         empty_text=f"no {kind} with ID {number} in the selected data sources",
         errors=result.errors,
+        warnings=result.warnings,
         must_have_rows=True,
     )
 

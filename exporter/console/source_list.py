@@ -75,6 +75,7 @@ async def sources(config: Config, options: Options, clock: Clock) -> CommandRepo
         rows=result.found,
         empty_text="no data sources",
         errors=result.errors,
+        warnings=result.warnings,
     )
 
 

@@ -4,8 +4,11 @@ The cache has three levels: lines of a part, per family; blocks of neighbouring 
 together; and the text of a whole family. Each entry is reused while its input is equal.
 """
 
-from collections.abc import Container, Iterable, Iterator
+import struct
+import zlib
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import chain
 from typing import Any, Final
 
@@ -14,11 +17,40 @@ from msgspec import Struct
 from exporter.collect.snapshot import Snapshot
 from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.families.metric_types import MetricGroup, PartKind, single_member
-from exporter.exposition.gzip_chunks import DeflatedPage, deflated
 from exporter.exposition.text import family_name, labels_text, metadata_lines, sample_lines
+
+_GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_LEVEL: Final = 5
 
 BATCH_PARTS: Final = 32
 """Parts compressed together: fewer lower the compression ratio, more raise the cost of one change."""
+
+
+def deflated(plain: bytes, end: int = zlib.Z_SYNC_FLUSH) -> bytes:
+    """Return `plain` as deflate blocks; Z_FINISH makes them the last ones."""
+    # They end on a byte boundary and refer to no earlier ones, so they can be joined in any order.
+    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return deflate.compress(plain) + deflate.flush(end)
+
+
+@dataclass(frozen=True, slots=True)
+class DeflatedPage:
+    """A compressed page without trailer: `gzip_with` completes the gzip member."""
+
+    data: bytes = field(repr=False)
+    crc: int
+    size: int
+
+    @classmethod
+    def from_chunks(cls, compressed: Iterable[bytes], plain: Sequence[bytes]) -> "DeflatedPage":
+        """Join the chunks of a page, given compressed and plain."""
+        crc = reduce(lambda previous, chunk: zlib.crc32(chunk, previous), plain, 0)
+        return cls(b"".join(compressed), crc, sum(map(len, plain)))
+
+    def gzip_with(self, rest: bytes) -> tuple[bytes, ...]:
+        """Return the gzip file of the page followed by `rest`, in pieces."""
+        trailer = struct.pack("<LL", zlib.crc32(rest, self.crc), (self.size + len(rest)) & 0xFFFFFFFF)
+        return _GZIP_HEADER, self.data, deflated(rest, zlib.Z_FINISH) + trailer
 
 
 class _Block(Struct, frozen=True, gc=False):
@@ -173,7 +205,7 @@ def parts_by_kind(snapshot: Snapshot) -> dict[PartKind, list[Any]]:
         "account": accounts,
         "collector": [collector for account in accounts for collector in account.collectors],
         "source": sources,
-        "source_row": [source.figures for source in sources if source.figures is not None],
+        "source_row": [source.stats for source in sources if source.stats is not None],
         "jobs": [source.jobs for source in sources if source.jobs is not None],
         "tasks": [source.tasks for source in sources if source.tasks is not None],
         "failures": [source.failures for source in sources if source.failures is not None],

@@ -24,8 +24,8 @@ from exporter.mms.decoding import load_json_object
 class _Codes(NamedTuple):
     """Error codes with the same meaning."""
 
-    prefixes: tuple[str, ...]
-    """Code prefixes in lower case."""
+    pattern: str
+    """Regular expression that matches the start of a code in lower case."""
     kind: type[MmsError]
     refused: str = ""
     """As in MmsError."""
@@ -34,17 +34,19 @@ class _Codes(NamedTuple):
 
 
 _CODES: Final = (
-    _Codes(("throttling",), Throttled, is_certain=True),
-    _Codes(("invalidaccesskey", "inactiveaccesskey"), AuthRefused, "access_key_id", is_certain=True),
-    _Codes(("missingaccesskey",), AuthRefused, "access_key_id"),
-    _Codes(("signaturedoesnotmatch",), AuthRefused, "access_key_secret", is_certain=True),
-    # A reused nonce matches this row: the same request arrived before and may have been executed.
-    _Codes(("signature", "incompletesignature"), AuthRefused, "access_key_secret"),
-    _Codes(("invalidsecuritytoken",), AuthRefused, "security_token", is_certain=True),
-    _Codes(("missingsecuritytoken",), AuthRefused, "security_token"),
-    _Codes(("invalidtimestamp",), AuthRefused, "clock"),
-    _Codes(("forbidden", "nopermission", "accessdenied", "notauthorized", "unauthorized"), PermissionRefused),
-    _Codes(("internalerror", "serviceunavailable"), ServerFailed),
+    _Codes("throttling", Throttled, is_certain=True),
+    _Codes("invalidaccesskey|inactiveaccesskey", AuthRefused, "access_key_id", is_certain=True),
+    _Codes("missingaccesskey", AuthRefused, "access_key_id"),
+    _Codes("signaturedoesnotmatch", AuthRefused, "access_key_secret", is_certain=True),
+    # The same request arrived before and may have been executed.
+    _Codes("signaturenonceused", AuthRefused, "nonce"),
+    _Codes("signature|incompletesignature", AuthRefused, "access_key_secret"),
+    _Codes("invalidsecuritytoken", AuthRefused, "security_token", is_certain=True),
+    _Codes("missingsecuritytoken", AuthRefused, "security_token"),
+    _Codes("invalidtimestamp", AuthRefused, "clock"),
+    _Codes("forbidden|nopermission|accessdenied|notauthorized|unauthorized", PermissionRefused),
+    _Codes("internalerror|serviceunavailable", ServerFailed),
+    _Codes(".*notfound$", NotFound),
 )
 """All known error codes; the first matching row applies."""
 _KINDS_BY_STATUS: Final[dict[int, type[MmsError]]] = {
@@ -64,7 +66,7 @@ def error_from(detail: str, status: int, headers: Mapping[str, str], body: bytes
     """
     answer = load_json_object(body)
     code = _safe_token(_field(answer, "Code"))
-    known = next((row for row in _CODES if code.lower().startswith(row.prefixes)), None)
+    known = next((row for row in _CODES if re.match(row.pattern, code.lower())), None)
     error = _kind_of(status, code.lower(), known)(
         detail,
         status=status,
@@ -82,11 +84,10 @@ def _kind_of(status: int, code: str, known: _Codes | None) -> type[MmsError]:
     # The code takes precedence over the HTTP status.
     if status < 400 and code in _SUCCESS_CODES:  # noqa: PLR2004 - HTTP
         return MalformedAnswer
-    if known is not None:
+    is_server_error = status >= 500  # noqa: PLR2004 - the server's class of HTTP
+    if known is not None and not (is_server_error and known.kind is NotFound):
         return known.kind
-    if status >= 500:  # noqa: PLR2004 - the server's class of HTTP
-        return ServerFailed
-    return NotFound if code.endswith("notfound") else _KINDS_BY_STATUS.get(status, RequestRejected)
+    return ServerFailed if is_server_error else _KINDS_BY_STATUS.get(status, RequestRejected)
 
 
 def _wait_seconds(headers: Mapping[str, str]) -> float | None:

@@ -6,15 +6,15 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Callable, Container
 from datetime import UTC, datetime
-from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from yarl import URL
 
 from exporter.clock import SYSTEM_CLOCK, Clock
+from exporter.config.loading import Account
 from exporter.errors import (
     AuthRefused,
     CredentialsUnavailable,
@@ -22,14 +22,12 @@ from exporter.errors import (
     WriteForbidden,
 )
 from exporter.mms import protocol
-from exporter.mms.credentials import CredentialSource
+from exporter.mms.credentials import CredentialSource, credential_source
 from exporter.mms.decoding import Changed, Fingerprint, Identified, Page
 from exporter.mms.listing import Listing, read_newest, read_pages
 from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
-from exporter.mms.observer import Observer
 from exporter.mms.protocol import (
     Call,
-    DataSourceFilter,
     JobFilter,
     JobRequest,
     PartitionFilter,
@@ -37,7 +35,7 @@ from exporter.mms.protocol import (
     TaskFilter,
 )
 from exporter.mms.signing import Credential, canonical_query, signed_headers
-from exporter.mms.throttle import DEFAULT_LIMITS, Limits, Throttle, backoff_seconds
+from exporter.mms.throttle import DEFAULT_LIMITS, Limits, Observer, Throttle, backoff_seconds
 from exporter.mms.times import http_date_seconds
 from exporter.mms.transport import DIRECT, Route, Transport
 
@@ -47,7 +45,6 @@ I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 MAX_ATTEMPTS: Final = 4
 LARGE_RESPONSE_BYTES: Final = 256 * 1024
 """Larger responses are decoded in a thread, one at a time: decoding takes many times their size in memory."""
-_ALL_SOURCES: Final = DataSourceFilter()
 _ALL_JOBS: Final = JobFilter()
 
 
@@ -109,27 +106,31 @@ class Client:
         if call.method != "GET" and not self._may_write:
             raise WriteForbidden(f"{call.operation} was not sent: this client is read-only")
         deadline, attempts = self._clock.monotonic() + self._limits.max_wait_seconds, 0
+        used: list[Credential] = []
         while True:
             try:
-                return await self._attempt(call)
+                return await self._attempt(call, used)
             except MmsError as error:  # not stored: its frames hold the credentials
-                attempts += 1
-                if attempts == MAX_ATTEMPTS or not _may_retry(call, error):
-                    raise
-                wait = max(error.wait_seconds or 0.0, backoff_seconds(attempts, self._jitter()))
-                if self._clock.monotonic() + wait >= deadline:
-                    raise
+                wait = 0.0
+                if not await self._has_new_key(error, used):
+                    attempts += 1
+                    if attempts == MAX_ATTEMPTS or not _may_retry(call, error):
+                        raise
+                    wait = max(error.wait_seconds or 0.0, backoff_seconds(attempts, self._jitter()))
+                    if self._clock.monotonic() + wait >= deadline:
+                        raise
             self._observer.retried(call.operation)
             await self._clock.sleep(wait)
 
-    async def list_data_sources(self, filters: DataSourceFilter = _ALL_SOURCES) -> Listing[DataSource]:
-        """Return the matching data sources. Raises: MmsError."""
-        reading = read_pages(lambda page: self.send(protocol.list_mms_data_sources(filters, page)))
-        return await self._checked("ListMmsDataSources", reading)
+    async def list_data_sources(self) -> Listing[DataSource]:
+        """Return all data sources. Raises: MmsError."""
+        listing = await read_pages(lambda page: self.send(protocol.list_mms_data_sources(page)))
+        return self._checked("ListMmsDataSources", listing)
 
     async def list_jobs(self, source_id: int, filters: JobFilter = _ALL_JOBS) -> Listing[Job]:
         """Return the matching jobs of a source. Raises: MmsError."""
-        return await self._checked("ListMmsJobs", read_pages(partial(self.jobs_page, source_id, filters)))
+        listing = await read_pages(lambda page: self.send(protocol.list_mms_jobs(source_id, filters, page)))
+        return self._checked("ListMmsJobs", listing)
 
     async def newest_jobs(
         self, source_id: int, filters: JobFilter, wanted: int, first: Page[Job] | None = None
@@ -138,8 +139,10 @@ class Client:
 
         `first` is page 1 if already fetched. Raises: MmsError.
         """
-        reading = read_newest(partial(self.jobs_page, source_id, filters), wanted, first, protocol.PAGE_SIZE)
-        return await self._checked("ListMmsJobs", reading)
+        listing = await read_newest(
+            lambda page: self.send(protocol.list_mms_jobs(source_id, filters, page)), wanted, first, protocol.PAGE_SIZE
+        )
+        return self._checked("ListMmsJobs", listing)
 
     async def jobs_page(
         self,
@@ -164,13 +167,21 @@ class Client:
 
     async def newest_tables(self, source_id: int, filters: TableFilter, wanted: int) -> Listing[Table]:
         """Return the newest matching tables, highest ID first. Raises: MmsError."""
-        page = partial(self.tables_page, source_id, filters)
-        return await self._checked("ListMmsTables", read_newest(page, wanted, page_size=protocol.PAGE_SIZE))
+        listing = await read_newest(
+            lambda page: self.send(protocol.list_mms_tables(source_id, filters, page)),
+            wanted,
+            page_size=protocol.PAGE_SIZE,
+        )
+        return self._checked("ListMmsTables", listing)
 
     async def newest_partitions(self, source_id: int, filters: PartitionFilter, wanted: int) -> Listing[Partition]:
         """Return the newest matching partitions, highest ID first. Raises: MmsError."""
-        page = partial(self.partitions_page, source_id, filters)
-        return await self._checked("ListMmsPartitions", read_newest(page, wanted, page_size=protocol.PAGE_SIZE))
+        listing = await read_newest(
+            lambda page: self.send(protocol.list_mms_partitions(source_id, filters, page)),
+            wanted,
+            page_size=protocol.PAGE_SIZE,
+        )
+        return self._checked("ListMmsPartitions", listing)
 
     async def tables_page(self, source_id: int, filters: TableFilter, page: int) -> Page[Table]:
         """Return one page of the matching tables. Raises: MmsError."""
@@ -205,29 +216,22 @@ class Client:
         """Return the progress of a job creation. Raises: MmsError."""
         return await self.send(protocol.get_mms_async_task(source_id, async_task_id))
 
-    async def _checked(self, operation: str, reading: Awaitable[Listing[I]]) -> Listing[I]:
-        listing = await reading
+    def _checked(self, operation: str, listing: Listing[I]) -> Listing[I]:
         if not listing.is_consistent:
             self._observer.unexpected(operation, ["total"])
         return listing
 
-    async def _attempt(self, call: Call[T]) -> T:
+    async def _has_new_key(self, error: MmsError, used: list[Credential]) -> bool:
         # After a key rotation, one immediate retry with the new key.
-        used: list[Credential] = []
-        try:
-            return await self._send_in_slot(call, used)
-        except AuthRefused as error:
-            if not error.is_certain or await self._credentials.get() in used:
-                raise
-        self._observer.retried(call.operation)
-        return await self._send_in_slot(call, used)
+        is_refused = isinstance(error, AuthRefused) and error.is_certain
+        return is_refused and len(set(used)) == 1 and await self._credentials.get() not in used
 
-    async def _send_in_slot(self, call: Call[T], used: list[Credential]) -> T:
+    async def _attempt(self, call: Call[T], used: list[Credential]) -> T:
         # The credential is added to `used`.
         async with self._throttle.slot(call.operation):
             started = self._clock.monotonic()
             try:
-                used.append(await self._usable_credential())
+                used.append(await self._credentials.get())
                 data = await self._exchange(call, used[-1])
             except MmsError as error:
                 self._observer.attempted(call.operation, self._clock.monotonic() - started, error.reason)
@@ -239,13 +243,9 @@ class Client:
             self._observer.attempted(call.operation, self._clock.monotonic() - started, None)
             return data
 
-    async def _usable_credential(self) -> Credential:
-        credential = await self._credentials.get()
+    async def _exchange(self, call: Call[T], credential: Credential) -> T:
         if not credential.can_be_sent:
             raise CredentialsUnavailable("the credentials contain invalid characters, such as a line break")
-        return credential
-
-    async def _exchange(self, call: Call[T], credential: Credential) -> T:
         query = canonical_query(call.query)
         headers = signed_headers(
             credential,
@@ -277,3 +277,18 @@ class Client:
 def _may_retry(call: Call[Any], error: MmsError) -> bool:
     # A repeat must not execute the call twice.
     return error.retryable and (call.is_repeatable or error.is_certain)
+
+
+def create_client(
+    account: Account, observer: Observer, clock: Clock = SYSTEM_CLOCK, *, may_write: bool = False
+) -> Client:
+    """Return a client for an account; the caller closes it."""
+    return Client(
+        account.url,
+        credential_source(account.credentials, account.proxy),
+        observer,
+        limits=Limits(account.rate_limit, account.concurrency, account.timeout),
+        route=Route(account.proxy, account.ca_file.text if account.ca_file else None),
+        clock=clock,
+        may_write=may_write,
+    )

@@ -262,6 +262,5 @@ class _Expected(NamedTuple):
 
 @cache
 def _expected(kind: type[ApiRecord]) -> _Expected:
-    fields = [field for field in msgspec.structs.fields(kind) if field.name not in kind.OPTIONAL]
-    names = {field.name: field.encode_name for field in fields}
-    return _Expected(names, attribute_reader(tuple(names)))
+    fields = [field for field in msgspec.structs.fields(kind) if field.name in kind.EXPECTED]
+    return _Expected({field.name: field.encode_name for field in fields}, attribute_reader(kind.EXPECTED))

@@ -21,8 +21,23 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
     Source: https://www.alibabacloud.com/help/en/maxcompute/ ListMmsDataSources.
     """
 
-    OPTIONAL = frozenset(
-        {"dst_project", "dst_projects", "networklink", "last_update_time", "err_msg", "scan_id", "scan_status"},
+    EXPECTED = (
+        "name",
+        "type",
+        "region",
+        "create_time",
+        "status",
+        "agent_is_online",
+        "db_num",
+        "table_num",
+        "partition_num",
+        "tables_doing_num",
+        "tables_done_num",
+        "tables_part_done_num",
+        "tables_failed_num",
+        "partitions_doing_num",
+        "partitions_done_num",
+        "partitions_failed_num",
     )
 
     id: Count
@@ -62,25 +77,6 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
 class JobConfig(ApiRecord, frozen=True, kw_only=True):
     """Configuration of a job; the fields depend on its type."""
 
-    OPTIONAL = frozenset(
-        {
-            "task_type",
-            "partitions",
-            "tables",
-            "table_black_list",
-            "table_white_list",
-            "partition_filters",
-            "schema_only",
-            "table_mapping",
-            "increment",
-            "enable_schema_migration",
-            "enable_data_migration",
-            "enable_verification",
-            "tunnel_quota",
-            "column_mapping",
-        },
-    )
-
     task_type: str | None = None
     """MOCK, HIVE, HIVE_DATAX, COPY_TASK, ODPS_INSERT_OVERWRITE, MC2MC_VERIFY, OSS, HIVE_OSS, HIVE_SPARK, BIGQUERY."""
     partitions: tuple[Count, ...] | None = None
@@ -108,7 +104,18 @@ class Job(ApiRecord, frozen=True, kw_only=True):
     Source: https://www.alibabacloud.com/help/en/maxcompute/ ListMmsJobs.
     """
 
-    OPTIONAL = frozenset({"db_id", "source_name", "src_schema_name", "dst_schema_name", "config", "eta"})
+    EXPECTED = (
+        "name",
+        "source_id",
+        "src_db_name",
+        "dst_db_name",
+        "status",
+        "type",
+        "task_num",
+        "task_done",
+        "stopped",
+        "create_time",
+    )
 
     id: Count
     name: str | None = None
@@ -136,8 +143,6 @@ class Job(ApiRecord, frozen=True, kw_only=True):
 class Column(ApiRecord, frozen=True, kw_only=True):
     """A column of a source table."""
 
-    OPTIONAL = frozenset({"name", "type", "comment", "default_value", "nullable"})
-
     name: str | None = None
     type: str | None = None
     comment: str | None = None
@@ -147,8 +152,6 @@ class Column(ApiRecord, frozen=True, kw_only=True):
 
 class TableSchema(ApiRecord, frozen=True, kw_only=True):
     """The columns of a source table."""
-
-    OPTIONAL = frozenset({"name", "comment", "columns", "partitions"})
 
     name: str | None = None
     comment: str | None = None
@@ -163,31 +166,7 @@ class Table(ApiRecord, frozen=True, kw_only=True):
     Source: https://www.alibabacloud.com/help/en/maxcompute/ GetMmsTable.
     """
 
-    OPTIONAL = frozenset(
-        {
-            "db_id",
-            "dst_project_name",
-            "dst_schema_name",
-            "dst_name",
-            "type",
-            "schema",
-            "owner",
-            "location",
-            "input_format",
-            "output_format",
-            "serde",
-            "extra",
-            "partitions",
-            "partitions_doing",
-            "partitions_done",
-            "partitions_failed",
-            "source_name",
-            "size",
-            "num_rows",
-            "updated",
-            "last_ddl_time",
-        },
-    )
+    EXPECTED = ("db_name", "name", "has_partitions", "source_id", "status")
 
     id: Count
     db_id: Count | None = None
@@ -228,20 +207,7 @@ class Partition(ApiRecord, frozen=True, kw_only=True):
     Source: https://www.alibabacloud.com/help/en/maxcompute/ GetMmsPartition.
     """
 
-    OPTIONAL = frozenset(
-        {
-            "db_id",
-            "dst_project_name",
-            "dst_schema_name",
-            "dst_table_name",
-            "dst_value",
-            "source_name",
-            "size",
-            "num_rows",
-            "updated",
-            "last_ddl_time",
-        },
-    )
+    EXPECTED = ("table_id", "db_name", "table_name", "value", "source_id", "status")
 
     id: Count
     db_id: Count | None = None
@@ -272,7 +238,7 @@ class Task(ApiRecord, frozen=True, kw_only=True):
     Source: the vendor's SDK; no page has an example. UNVERIFIED: which fields may be missing. A live list settles it.
     """
 
-    OPTIONAL = frozenset({"table_id", "type", "running", "stopped", "start_time", "end_time"})
+    EXPECTED = ("job_id", "job_name", "src_db_name", "src_table_name", "status", "retried_times", "create_time")
 
     id: Count
     job_id: Count | None = None
@@ -305,8 +271,6 @@ class CreatedJob(ApiRecord, frozen=True, kw_only=True):
 
 class AsyncTask(ApiRecord, frozen=True, kw_only=True):
     """Response of GetMmsAsyncTask: progress of an asynchronous task."""
-
-    OPTIONAL = frozenset({"running", "progress", "error_msg", "object_id"})
 
     status: JobStatus | None = None
     """DONE when `object_id` is valid."""

@@ -94,14 +94,6 @@ class ChangedPageCall(Call[Changed[Page[R]] | None]):
         return decode_if_changed(self.kind, body, self.before)
 
 
-class DataSourceFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Filter of ListMmsDataSources; texts match like SQL LIKE."""
-
-    name: str | None = None
-    type: str | None = None
-    region: str | None = None
-
-
 class JobFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Filter of ListMmsJobs; texts match like SQL LIKE."""
 
@@ -109,13 +101,9 @@ class JobFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     """Job name; the vendor's page describes it as the name of the data source."""
     src_db_name: str | None = None
     src_table_name: str | None = None
-    dst_db_name: str | None = None
-    dst_table_name: str | None = None
     status: str | None = None
     stopped: int | None = None
     """1 for stopped jobs, 0 for the others."""
-    sorter_status: str | None = msgspec.field(name="sorter.status", default=None)
-    """`asc` or `desc`."""
 
 
 class TableFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -184,9 +172,9 @@ class JobRequest(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     eta: str | None = None
 
 
-def list_mms_data_sources(filters: DataSourceFilter, page: int) -> Call[Page[DataSource]]:
+def list_mms_data_sources(page: int) -> Call[Page[DataSource]]:
     """Return the call for one page of the data sources."""
-    return PageCall("ListMmsDataSources", DATA_SOURCES_PATH, DataSource, _query(filters, page))
+    return PageCall("ListMmsDataSources", DATA_SOURCES_PATH, DataSource, _query({}, page))
 
 
 def list_mms_jobs(
@@ -252,7 +240,7 @@ def get_mms_async_task(source_id: int, async_task_id: int) -> Call[AsyncTask]:
     return ObjectCall("GetMmsAsyncTask", f"{DATA_SOURCES_PATH}/{source_id}/asyncTasks/{async_task_id}", AsyncTask)
 
 
-def _query(filters: Struct, page: int, page_size: int = PAGE_SIZE) -> tuple[tuple[str, str], ...]:
+def _query(filters: object, page: int, page_size: int = PAGE_SIZE) -> tuple[tuple[str, str], ...]:
     pairs = {**msgspec.to_builtins(filters), "pageNum": page, "pageSize": page_size}
     return tuple((name, _parameter(value)) for name, value in pairs.items())
 

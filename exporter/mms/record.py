@@ -24,8 +24,8 @@ class ApiRecord(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
 
     # Without GC tracking (gc=False): a record has only values and is in no cycle.
 
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset()
-    """Fields that the API may omit."""
+    EXPECTED: ClassVar[tuple[str, ...]] = ()
+    """Fields that every response should have; the API may omit the others."""
 
 
 def strip_body(body: bytes) -> bytes | None:

@@ -1,16 +1,18 @@
-"""Request throttling per account: concurrency, rate limit and server-requested waits."""
+"""Request throttling per account: concurrency, rate limit and server-requested waits.
+
+Owns the Observer too, which a client tells of its waits and calls.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from aiolimiter import AsyncLimiter
 
 from exporter.clock import Clock
 from exporter.errors import Throttled
-from exporter.mms.observer import Observer
 
 MAX_SERVER_WAIT_SECONDS: Final = 900.0
 """Upper bound of a server-requested wait."""
@@ -43,6 +45,22 @@ def backoff_seconds(attempt: int, jitter: float) -> float:
     `attempt` starts at 1; `jitter` is in [0, 1).
     """
     return jitter * min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (attempt - 1))
+
+
+class Observer(Protocol):
+    """Receives the events of one account; must not block or raise."""
+
+    def attempted(self, operation: str, seconds: float, reason: str | None) -> None:
+        """Record a finished attempt; `reason` is None after success."""
+
+    def retried(self, operation: str) -> None:
+        """Record that a failed attempt will be retried."""
+
+    def waited(self, operation: str, seconds: float) -> None:
+        """Record a delay by rate limit or server-requested wait."""
+
+    def unexpected(self, operation: str, fields: Sequence[str]) -> None:
+        """Record unusable values: API field names, "row" for a row."""
 
 
 class Throttle:

@@ -5,35 +5,21 @@ compare case-insensitively. A partition filter counts as its whole table, becaus
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from itertools import chain
 
 from exporter.mms.models import Job
 from exporter.retry.units import NO_CONFIG, Unit
 
-
-@dataclass(frozen=True, slots=True)
-class _WholeDatabase:
-    """A job over all tables of a database."""
-
-    job: Job
-    black: frozenset[str]
-    white: frozenset[str]
-
-    def includes(self, table: str) -> bool:
-        # MMS ignores the white list of a job that has a black list.
-        return table not in self.black if self.black else not self.white or table in self.white
+_Scope = int | tuple[str, str] | str
+"""Partition ID; database and table name; or database name of a job over all its tables."""
 
 
 class Coverage:
     """The units that several jobs cover. Of several jobs, the newest (highest ID) wins."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
-        self._partitions: dict[int, list[Job]] = {}
-        """By partition ID; each list starts with the newest job, as in the fields below."""
-        self._tables: dict[tuple[str, str], list[Job]] = {}
-        """By database and table name."""
-        self._databases: dict[str, list[_WholeDatabase]] = {}
-        """By database name."""
+        self._jobs: dict[_Scope, list[Job]] = {}
+        """Newest first."""
         self._with_partitions: dict[str, Job] = {}
         """By database name: the newest job that lists partition IDs."""
         for job in sorted(jobs, key=lambda job: job.id, reverse=True):
@@ -41,22 +27,16 @@ class Coverage:
 
     def _add(self, job: Job) -> None:
         config, db = job.config or NO_CONFIG, _normalized(job.src_db_name)
-        tables = {*(config.tables or ()), *(config.partition_filters or ())}
+        tables = {_normalized(table) for table in (*(config.tables or ()), *(config.partition_filters or ()))}
+        scopes: list[_Scope] = [*(config.partitions or ()), *((db, table) for table in tables)]
+        for scope in scopes or [db]:
+            self._jobs.setdefault(scope, []).append(job)
         if config.partitions:
-            for number in config.partitions:
-                self._partitions.setdefault(number, []).append(job)
             self._with_partitions.setdefault(db, job)
-        for table in tables:
-            self._tables.setdefault((db, table.casefold()), []).append(job)
-        if not config.partitions and not tables:
-            black, white = (
-                frozenset(map(_normalized, names or ())) for names in (config.table_black_list, config.table_white_list)
-            )
-            self._databases.setdefault(db, []).append(_WholeDatabase(job, black, white))
 
     def newest_job(self, unit: Unit) -> Job | None:
         """Return the newest job that covers a unit, or None."""
-        return _newest((*self._jobs_naming(unit), *self._jobs_over_database(unit)), lambda _: True)
+        return _newest(chain(self._naming(unit), self._over_database(unit)), lambda _: True)
 
     def settings_job(self, unit: Unit) -> Job | None:
         """Return the job whose settings a retry reuses, or None.
@@ -64,9 +44,9 @@ class Coverage:
         The job must have the destination of `unit`, if both are known. A job that names the unit comes before one
         that covers its database.
         """
-        return _newest(self._jobs_naming(unit), lambda job: _has_same_destination(job, unit)) or _newest(
-            self._jobs_over_database(unit), lambda job: _has_same_destination(job, unit)
-        )
+        lists = (self._naming(unit), self._over_database(unit))
+        found = (_newest(jobs, lambda job: _has_same_destination(job, unit)) for jobs in lists)
+        return next((job for job in found if job is not None), None)
 
     def overlapping_job(self, unit: Unit) -> Job | None:
         """Return a job that may migrate any part of the unit."""
@@ -74,18 +54,27 @@ class Coverage:
         if job is not None or not unit.has_partitions:
             return job
         # The job does not say which table its partition IDs belong to.
-        return next((job for db in _database_keys(unit) if (job := self._with_partitions.get(db))), None)
+        return next((job for db in _databases(unit) if (job := self._with_partitions.get(db))), None)
 
-    def _jobs_naming(self, unit: Unit) -> Iterator[Iterable[Job]]:
+    def _naming(self, unit: Unit) -> Iterator[Iterable[Job]]:
         if unit.is_partition:
-            yield self._partitions.get(unit.id, ())
-        for db in _database_keys(unit):
-            yield self._tables.get((db, _normalized(unit.table)), ())
+            yield self._jobs.get(unit.id, ())
+        for db in _databases(unit):
+            yield self._jobs.get((db, _normalized(unit.table)), ())
 
-    def _jobs_over_database(self, unit: Unit) -> Iterator[Iterable[Job]]:
+    def _over_database(self, unit: Unit) -> Iterator[Iterable[Job]]:
         table = _normalized(unit.table)
-        for db in _database_keys(unit):
-            yield (each.job for each in self._databases.get(db, ()) if each.includes(table))
+        for db in _databases(unit):
+            yield (job for job in self._jobs.get(db, ()) if _includes(job, table))
+
+
+def _includes(job: Job, table: str) -> bool:
+    """Return whether a job over a database includes a table."""
+    config = job.config or NO_CONFIG
+    # MMS ignores the white list of a job that has a black list.
+    if config.table_black_list:
+        return table not in map(_normalized, config.table_black_list)
+    return not config.table_white_list or table in map(_normalized, config.table_white_list)
 
 
 def _newest(ordered: Iterable[Iterable[Job]], fits: Callable[[Job], bool]) -> Job | None:
@@ -103,6 +92,6 @@ def _normalized(name: str | None) -> str:
     return (name or "").casefold()
 
 
-def _database_keys(unit: Unit) -> set[str]:
+def _databases(unit: Unit) -> set[str]:
     # A job without a database is filed under the empty name.
     return {_normalized(unit.db), ""}

@@ -11,6 +11,7 @@ from exporter.mms.models import Job
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, like
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus, is_unknown
 
+_ALL: Final = JobFilter()
 NEWEST: Final = 10 * PAGE_SIZE
 """Newest jobs that are searched for unknown statuses."""
 
@@ -60,9 +61,9 @@ def _is_like_its_source(job: Job) -> bool:
     return (job.name or "").casefold() in (job.source_name or "").casefold()
 
 
-async def all_jobs(client: Client, source_id: int) -> tuple[Job, ...]:
-    """Return every job of a source. Raises: MmsError, also if the list is incomplete."""
-    listing = await client.list_jobs(source_id)
+async def all_jobs(client: Client, source_id: int, filters: JobFilter = _ALL) -> tuple[Job, ...]:
+    """Return every matching job of a source. Raises: MmsError, also if the list is incomplete."""
+    listing = await client.list_jobs(source_id, filters)
     if not listing.is_complete:
         raise MalformedAnswer("ListMmsJobs: the list of all jobs is incomplete")
     return listing.rows
@@ -70,10 +71,8 @@ async def all_jobs(client: Client, source_id: int) -> tuple[Job, ...]:
 
 async def jobs_of_run(client: Client, source_id: int, prefix: str) -> list[Job]:
     """Return the jobs whose names start with `prefix`. Raises: MmsError."""
-    listing = await client.list_jobs(source_id, JobFilter(name=like(prefix)))
-    if not listing.is_complete:
-        raise MalformedAnswer("ListMmsJobs: the list of the jobs of this run is incomplete")
-    return [job for job in listing.rows if job.name is not None and job.name.startswith(prefix)]
+    listed = await all_jobs(client, source_id, JobFilter(name=like(prefix)))
+    return [job for job in listed if job.name is not None and job.name.startswith(prefix)]
 
 
 async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) -> list[Job]:

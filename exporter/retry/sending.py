@@ -147,7 +147,7 @@ def _was_refused(error: MmsError) -> bool:
         return error.is_certain
     if isinstance(error, ConnectionFailed):
         return error.is_unsent
-    if error.status == HTTPStatus.CONFLICT or "nonceused" in error.code.lower():
+    if error.status == HTTPStatus.CONFLICT or error.refused == "nonce":
         return False
     is_refusal = isinstance(error, AuthRefused | PermissionRefused | NotFound | RequestRejected)
     return is_refusal and bool(error.code) and (error.status or 0) >= HTTPStatus.BAD_REQUEST

@@ -10,13 +10,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from exporter.mms.protocol import PartitionFilter, like
-from exporter.mms.statuses import PartitionStatus
 from exporter.retry.run_context import Polling, RetryContext
 from exporter.retry.unit_reader import UnitReader
 from exporter.retry.units import DONE, TableName, Unit
 
 MAX_SINGLE_READS: Final = 50
-"""Partitions of one table that are read one by one; for more, its lists by status are read."""
+"""Partitions of one table that are read one by one; for more, the list of the table is read."""
 STATUSES: Final = Polling(first_seconds=5.0, max_seconds=30.0, max_failures=1)
 MAX_PAGES: Final = 100_000
 
@@ -102,7 +101,7 @@ class _StatusReader:
         for name, wanted in tables.items():
             found = await self._listed(name, wanted) if len(wanted) > MAX_SINGLE_READS else {}
             left += (replace(wanted[number], status=status) for number, status in found.items() if status != DONE)
-            # A partition that moved from one list to another while they were read may be in none of them.
+            # A partition may have moved between two pages while they were read.
             single += (unit for number, unit in wanted.items() if number not in found)
         known = await asyncio.gather(*map(self._current, single))
         return left + [unit for unit in known if unit.status != DONE]
@@ -115,22 +114,14 @@ class _StatusReader:
         return replace(unit, value=now.value, status=now.status.upper() if now.status else "of unknown status")
 
     async def _listed(self, name: TableName, wanted: Collection[int]) -> dict[int, str]:
-        """Return the statuses of partitions by ID, from the lists by status of their table."""
-        found: dict[int, str] = {}
-        for status in (DONE, *(each for each in PartitionStatus if each != DONE)):
-            if len(found) < len(wanted):
-                found |= dict.fromkeys(await self._listed_as(status, name, wanted), status)
-        return found
-
-    async def _listed_as(self, status: str, name: TableName, wanted: Collection[int]) -> set[int]:
-        """Return which of the partitions MMS lists with this status."""
+        """Return the statuses of partitions by ID, from the list of their table."""
         db, table = name
-        filters = PartitionFilter(db_name=like(db or ""), table_name=like(table or ""), status=(status,))
-        found: set[int] = set()
+        filters = PartitionFilter(db_name=like(db or ""), table_name=like(table or ""))
+        found: dict[int, str] = {}
         seen = 0
         for number in range(1, MAX_PAGES + 1):
             page = await self._client.partitions_page(self._source_id, filters, number)
-            found.update(row.id for row in page.rows if row.id in wanted and (row.status or status).upper() == status)
+            found.update((row.id, row.status.upper()) for row in page.rows if row.id in wanted and row.status)
             seen += len(page.rows)
             if not page.rows or len(found) == len(wanted) or (page.total is not None and seen >= page.total):
                 break

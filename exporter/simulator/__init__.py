@@ -1,13 +1,12 @@
 """A local MMS over real HTTP with strict request checks, a simulated migration and injected faults."""
 
-from exporter.simulator.api.identities import Identity
 from exporter.simulator.faults.fault_plan import Fault
+from exporter.simulator.http.request_auth import Identity
 from exporter.simulator.http.server import Simulator
 from exporter.simulator.world import events
-from exporter.simulator.world.event_handlers import apply_event
+from exporter.simulator.world.events import apply_event
 from exporter.simulator.world.options import DEMO_SPEED, WorldOptions
-from exporter.simulator.world.simulated_clock import ManualClock, ScaledClock
-from exporter.simulator.world.world import World
+from exporter.simulator.world.world import ManualClock, ScaledClock, World
 
 __all__ = [
     "DEMO_SPEED",

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from exporter.app.reloading import Reloader
 from exporter.app.service import Service
-from exporter.config.file_changes import FileStamps, config_files, stamps_of
+from exporter.config.file_changes import FileStamps, fingerprint
 from exporter.config.loading import Config, load
 from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Simulator
@@ -90,7 +90,7 @@ async def test_auto_reload_continues_after_an_unreadable_file(
 ) -> None:
     file = restore(tmp_path / "mounted", simulator.url)
     file.write_text(file.read_text(encoding="utf-8") + "# first\n", encoding="utf-8")
-    async with watched(lambda: load(file), lambda: stamps_of(config_files(file))) as service:
+    async with watched(lambda: load(file), lambda: fingerprint(file)) as service:
         break_file(file)
         await eventually(lambda: not is_successful(service))
         assert [each.account for each in service.publisher.publication.snapshot.accounts] == ["test"]
@@ -126,7 +126,7 @@ async def test_auto_reload_continues_after_an_unexpected_error_in_the_load(
         file.read_text("ascii")
         return load(file)
 
-    async with watched(load_ascii, lambda: stamps_of(config_files(file))) as service:
+    async with watched(load_ascii, lambda: fingerprint(file)) as service:
         write_config(tmp_path, simulator.url, "# é\n")
         await eventually(lambda: not is_successful(service))
         assert "unexpected" in service.status_input().load.problems[0]

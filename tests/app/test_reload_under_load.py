@@ -16,7 +16,7 @@ from aiohttp import ClientSession
 from exporter.app.reloading import Reloader
 from exporter.app.service import Service
 from exporter.collect.collectors.datasources import OPERATION as LISTING
-from exporter.config.file_changes import config_files, stamps_of
+from exporter.config.file_changes import fingerprint
 from exporter.config.loading import load
 from exporter.exposition.telemetry import Telemetry
 from exporter.runtime import DAEMON_THREADS
@@ -160,7 +160,7 @@ async def test_reloads_lose_nothing_and_leak_nothing(simulator: Simulator, tmp_p
     simulator.faults.add(Fault(kind="latency", seconds=LATENCY_SECONDS))
     before = len(asyncio.all_tasks()), threading.active_count(), descriptors()
     service = Service(Telemetry(with_process=False))
-    reloader = Reloader(lambda: load(file), service, lambda: stamps_of(config_files(file)))
+    reloader = Reloader(lambda: load(file), service, lambda: fingerprint(file))
     await reloader.start(reloader.load())
     reloader.watch_files(PAUSE_SECONDS)
     await eventually(lambda: service.is_ready)

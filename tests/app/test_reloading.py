@@ -10,7 +10,7 @@ import pytest
 
 from exporter.app.reloading import Reloader
 from exporter.app.service import Service
-from exporter.config.file_changes import FileStamps, config_files, stamps_of
+from exporter.config.file_changes import FileStamps, fingerprint
 from exporter.config.loading import Config, load
 from exporter.errors import ConfigError
 from exporter.exposition.telemetry import Telemetry
@@ -42,7 +42,7 @@ class CountedStamps:
         self.count += 1
         if self.contents:
             return self.contents[min(self.count, len(self.contents)) - 1]
-        return stamps_of(config_files(self.file))
+        return fingerprint(self.file)
 
     async def wait_for_calls(self, number: int = 4) -> None:
         """Wait for `number` more calls."""

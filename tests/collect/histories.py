@@ -11,7 +11,7 @@ from exporter.clock import Clock
 from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import AccountSnapshot, FailedUnit, SourceSnapshot
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
-from exporter.mms.client_factory import create_client
+from exporter.mms.client import create_client
 from exporter.mms.models import DataSource, Partition, Table
 from exporter.mms.statuses import JobStatus, TaskStatus
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
@@ -209,7 +209,7 @@ class History:
         self._check(snapshot.sources[0])
         (table,) = snapshot.tables
         true = next(each for each in self.simulator.world.truth().tables(SOURCE) if each.id == 1)
-        assert (table.status, table.partitions_failed) == (true.status, true.partitions_failed)
+        assert (table.row.status, table.row.partitions_failed) == (true.status, true.partitions_failed)
         return True
 
     @property
@@ -231,8 +231,8 @@ class History:
     def _check(self, shown: SourceSnapshot) -> None:
         """Check that the values of the source equal the world."""
         row = self.simulator.world.truth().data_source(SOURCE)
-        assert shown.figures is not None
-        assert [getattr(shown.figures.row, name) for name in _COUNTS] == [getattr(row, name) for name in _COUNTS]
+        assert shown.stats is not None
+        assert [getattr(shown.stats.row, name) for name in _COUNTS] == [getattr(row, name) for name in _COUNTS]
         self._check_jobs(shown)
         assert shown.failures is not None
         for kind, failures in (("table", shown.failures.tables), ("partition", shown.failures.partitions)):
@@ -259,7 +259,8 @@ class History:
         if not self._may_show_wrong_total:
             assert shown.jobs.counts == {status: counts[status] for status in JobStatus}
         held = {key: (job.status, job.task_num, job.task_done) for key, job in jobs.items()}
-        found = {job.job_id: (job.status, job.tasks, job.tasks_done) for job in shown.jobs.jobs}
+        rows = [job.row for job in shown.jobs.jobs]
+        found = {row.id: (row.status, row.task_num, row.task_done) for row in rows}
         assert {key: value for key, value in found.items() if held.get(key) != value} == {}
         assert {key for key, job in jobs.items() if job.status != "DONE"} <= found.keys()
         unfinished = [job for job in jobs.values() if job.status in ("INIT", "DOING")]

@@ -11,8 +11,8 @@ from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
 from exporter.mms.models import DataSource, Job, Partition, Table
 from exporter.mms.statuses import DataSourceStatus
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
+from exporter.simulator.oracle import Oracle
 from exporter.simulator.world import events
-from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY, config_on
 from tests.exposition_parser import Exposition
 from tests.harness import harness_on

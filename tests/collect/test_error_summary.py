@@ -1,6 +1,6 @@
 """The error summary of a refresh: bounded, with every reason, without vendor texts."""
 
-from exporter.collect.error_summary import MAX_ERRORS_PER_COLLECTOR, summarized_errors
+from exporter.collect.refresh import MAX_ERRORS_PER_COLLECTOR, summarized_errors
 from exporter.errors import CallTimedOut, InternalError, PermissionRefused
 from exporter.simulator import Fault, ManualClock, Simulator
 from tests.conftest import config_on

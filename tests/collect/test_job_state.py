@@ -1,15 +1,14 @@
 """The lists of one refresh, counted together."""
 
-from msgspec import convert
-
 from exporter.collect.snapshot import JobStats
 from exporter.collect.state.job_state import JobLists
+from exporter.mms.models import Job
+from exporter.mms.statuses import JobStatus
 
 
 def job(job_id: int, status: str) -> JobStats:
     """Return a job with an id and a status only."""
-    absent = dict.fromkeys(JobStats.__struct_fields__) | {"partitions": ()}
-    return convert({**absent, "job_id": job_id, "status": status}, JobStats)
+    return JobStats(Job(id=job_id, status=JobStatus(status)), None, None)
 
 
 def test_a_job_that_moved_to_a_later_list_counts_there_only() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.collect.collectors.jobs import JobsReader
+from exporter.collect.collectors.jobs import JobsCollector
 from exporter.mms import transport
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from tests.collect.conftest import HISTORY, HandWrittenMms
@@ -362,7 +362,7 @@ async def test_an_unchanged_page_is_not_processed_again(
         shown = harness.refresher.snapshot().sources[0].jobs
         clock.advance(60)
         with monkeypatch.context() as patch:
-            patch.delattr(JobsReader, "_stats")
+            patch.delattr(JobsCollector, "_stats")
             served = await harness.refresh()
             assert served.by("mms_job_tasks_done", "job_id") == before.by("mms_job_tasks_done", "job_id")
             assert served.value("mms_datasource_refresh_last_success_timestamp_seconds") == clock()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.collect.collectors.jobs import JobsReader
+from exporter.collect.collectors.jobs import JobsCollector
 from exporter.collect.refresh import AccountRefresher
 from exporter.collect.state.source_state import SourceState
 from exporter.exposition.telemetry import Telemetry
@@ -166,14 +166,14 @@ async def test_an_unexpected_error_in_one_source_affects_nothing_else(
     simulator: Simulator, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with harness_on(config_on(simulator.url), clock) as harness:
-        read = JobsReader.read
+        read = JobsCollector.read
 
-        async def read_with_a_bug(reader: JobsReader, source: SourceState, now: float) -> None:
+        async def read_with_a_bug(collector: JobsCollector, source: SourceState, now: float) -> None:
             if source.name.source_id == 2000001:
                 raise ZeroDivisionError
-            await read(reader, source, now)
+            await read(collector, source, now)
 
-        monkeypatch.setattr(JobsReader, "read", read_with_a_bug)
+        monkeypatch.setattr(JobsCollector, "read", read_with_a_bug)
         with capture_logs() as lines:
             served = await harness.refresh()
         assert served.value("mms_datasource_refresh_success", **SOURCE) == 0
@@ -214,13 +214,13 @@ async def test_a_hanging_refresh_ends_at_stale_after(simulator: Simulator) -> No
         simulator.faults.add(Fault(kind="hang"))
         publications = len(published)
         hanging = asyncio.create_task(refresher.refresh())
-        await eventually(lambda: refresher.snapshot().sources[0].figures is None)
+        await eventually(lambda: refresher.snapshot().sources[0].stats is None)
         assert not hanging.done() or refresher.snapshot().up is False
         await hanging
         assert len(published) > publications
         snapshot = refresher.snapshot()
         assert not snapshot.up
-        assert all(source.figures is None and source.jobs is None for source in snapshot.sources)
+        assert all(source.stats is None and source.jobs is None for source in snapshot.sources)
 
 
 async def test_unavailable_credentials_are_counted_with_their_reason(clock: ManualClock) -> None:
@@ -291,7 +291,7 @@ async def test_listed_sources_are_published_before_all_jobs_are_read(simulator: 
         await eventually(lambda: bool(published))
         snapshot = refresher.snapshot()
         assert snapshot.up
-        assert all(source.figures is not None for source in snapshot.sources)
+        assert all(source.stats is not None for source in snapshot.sources)
         refreshing.cancel()
 
 

@@ -9,7 +9,7 @@ from exporter.collect.collectors.tasks import MAX_ERRORS, MAX_PAGES_PER_JOB
 from exporter.collect.permissions import REFUSAL_SECONDS
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, TaskStatus
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
-from exporter.simulator.world.oracle import Oracle
+from exporter.simulator.oracle import Oracle
 from tests.collect.conftest import HandWrittenMms
 from tests.conftest import IDENTITY, config_on
 from tests.exposition_parser import Exposition

@@ -214,3 +214,12 @@ async def test_the_command_ends_with_0_1_or_2(simulator: Simulator, tmp_path: Pa
     denied = [row["action"] for row in json.loads(ended.out) if row["result"] == "denied"]
     assert denied == ["odps:ListMmsTables", "odps:ListMmsPartitions"]
     assert (await run("check", config, "--account=other")).code == 2
+
+
+async def test_a_pattern_that_selects_nothing_is_a_failure(simulator: Simulator) -> None:
+    found = await findings(config_on(simulator.url, {"sources": {"include": ["hive.*", "prod-.*"]}}))
+    assert found["sources"]["result"] == "failed"
+    assert found["sources"]["detail"] == "sources.include 'prod-.*' matches no data source"
+    assert found["sources"]["advice"].startswith("existing names: bigquery-finance-005, ")
+    report = await check(config_on(simulator.url, {"sources": {"include": ["prod-.*"]}}), Options(), Clock())
+    assert not report.succeeded

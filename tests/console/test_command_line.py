@@ -150,7 +150,11 @@ async def test_a_full_disk_is_an_error(config: str) -> None:
         ("--config.check {config} >&-", 1, b"mms-exporter: cannot write to standard output: Bad file descriptor\n"),
         ("--version >&-", 1, b"mms-exporter: cannot write to standard output: Bad file descriptor\n"),
         ("--version >/dev/full", 1, b"mms-exporter: cannot write to standard output: No space left on device\n"),
-        ("failed {config} --limit=x >&-", 2, b"mms-exporter: --limit: expected a whole number\n"),
+        (
+            "failed {config} --limit=x >&-",
+            2,
+            b"mms-exporter: --limit: expected a whole number from 0 to 9223372036854775807, not 'x'\n",
+        ),
         ("failed {config} <&- >/dev/null", 0, b""),
         ("failed {config} --limit=x 2>&-", 2, b""),
         ("failed {config} --limit=x <&- >&- 2>&-", 2, b""),

@@ -162,3 +162,29 @@ async def test_an_unmatched_name_has_its_own_message(simulator: Simulator, query
     apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
     for options in ({"tables": ["nope"]}, {"databases": ["nope"]}):
         assert (await query("failed", **options)).remarks == ["no failed tables or partitions with these names"]
+
+
+async def test_a_table_can_be_named_by_its_id(simulator: Simulator, query: Query) -> None:
+    """As in `retry`; digits are an ID, and a table of that name needs its database."""
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    table = next(simulator.world.truth().tables(FIRST))
+    found = await query("failed", tables=[str(table.id)], sources=[str(FIRST)])
+    assert {(row["db_name"], row["table_name"]) for row in found.rows} == {(table.db_name, table.name)}
+    assert (await query("failed", tables=["999999"], sources=[str(FIRST)])).rows == []
+
+
+async def test_without_failures_the_failed_jobs_are_counted() -> None:
+    """They stay FAILED after other jobs migrated everything in their scope."""
+    async with Simulator(World(WorldOptions(), clock=ManualClock()), identities=[IDENTITY]) as simulator:
+        source_id = next(
+            number
+            for number, row in simulator.world.truth().data_sources().items()
+            if not row.tables_failed_num and not row.partitions_failed_num
+        )
+        found = await shown("failed", config_on(simulator.url), sources=[str(source_id)])
+        named = await shown("failed", config_on(simulator.url), sources=[str(source_id)], tables=["a"])
+        count = sum(1 for job in simulator.world.truth().jobs(source_id) if job.status == "FAILED")
+    assert (count, found.report.succeeded) == (3, True)
+    command = f"mms-exporter jobs --status=FAILED --source={source_id}"
+    assert found.remarks == [f"no failed tables or partitions; 3 failed jobs, list with: {command}"]
+    assert named.remarks == ["no failed tables or partitions with these names"]

@@ -105,3 +105,24 @@ async def test_no_name_reaches_standard_error_raw(simulator: Simulator) -> None:
     with pytest.raises(ConfigError) as caught:
         await shown("jobs", config_on(simulator.url), sources=["\x1b[31m"])
     assert str(caught.value).isprintable()
+
+
+async def test_a_source_is_selected_by_a_glob(simulator: Simulator) -> None:
+    found = await shown("sources", config_on(simulator.url), sources=["bigquery-*", str(FIRST)])
+    assert {row["name"] for row in found.rows} == {"bigquery-sales-002", "bigquery-finance-005", "hive-sales-001"}
+
+
+async def test_an_unknown_source_is_an_error_with_near_names(simulator: Simulator) -> None:
+    with pytest.raises(ConfigError) as caught:
+        await shown("sources", config_on(simulator.url), sources=["hive-sale-001"])
+    expected = "--source: no data source is named 'hive-sale-001'; did you mean hive-sales-001"
+    assert str(caught.value).startswith(expected)
+
+
+async def test_a_pattern_that_selects_nothing_is_reported_with_the_existing_names(simulator: Simulator) -> None:
+    config = config_on(simulator.url, {"sources": {"include": ["hive.*", "prod-.*"]}})
+    found = await shown("sources", config)
+    assert [row["id"] for row in found.rows] == [FIRST]
+    (line,) = found.remarks
+    assert line.startswith("account test: sources.include 'prod-.*' matches no data source; existing names: bigquery-")
+    assert found.report.succeeded

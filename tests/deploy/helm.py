@@ -1,5 +1,6 @@
 """Helm, driven as its users drive it: what a chart becomes with a file of values."""
 
+import base64
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,14 @@ def the(kind: str, found: list[Manifest], suffix: str = "") -> Manifest:
 def container(found: list[Manifest]) -> dict[str, Any]:
     """Return the exporter's container."""
     workload = next(each for each in found if each["kind"] in ("Deployment", "StatefulSet"))
-    (only,) = workload["spec"]["template"]["spec"]["containers"]
+    (only,) = [each for each in workload["spec"]["template"]["spec"]["containers"] if each["name"] == "mms-exporter"]
     loaded: dict[str, Any] = only
     return loaded
+
+
+def secret_files(secret: Manifest) -> dict[str, str]:
+    """Return the files of a Secret, by name."""
+    return {name: base64.b64decode(data).decode() for name, data in secret["data"].items()}
 
 
 def values_named(name: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from tests.deploy.helm import Manifest, container
+from tests.deploy.helm import Manifest, container, secret_files
 from tests.processes import Running, serving
 
 FOLDER = "/etc/mms-exporter"
@@ -14,7 +14,7 @@ FOLDER = "/etc/mms-exporter"
 def pod(found: Sequence[Manifest], folder: Path, index: int = 0) -> AbstractAsyncContextManager[Running]:
     """Provide the pod with an index, in whose place of `FOLDER` stands `folder`; its port is a free one of loopback."""
     workload = next(each for each in found if each["kind"] in ("Deployment", "StatefulSet"))
-    secrets = {each["metadata"]["name"]: each["stringData"] for each in found if each["kind"] == "Secret"}
+    secrets = {each["metadata"]["name"]: secret_files(each) for each in found if each["kind"] == "Secret"}
     mounted_at = {each["name"]: each["mountPath"] for each in container(list(found))["volumeMounts"]}
     for volume in workload["spec"]["template"]["spec"]["volumes"]:
         for name, text in secrets.get(volume["secret"]["secretName"], {}).items():

@@ -27,6 +27,7 @@ from tests.deploy.helm import (
     helm,
     manifests,
     rendered,
+    secret_files,
     the,
     values_named,
     values_of_the_chart,
@@ -76,12 +77,12 @@ def test_the_flags_are_ones_that_the_program_knows(values: Path) -> None:
 @pytest.mark.parametrize("name", ["defaults", "rrsa_token", "tls_and_users"])
 def test_the_configuration_is_one_that_the_program_takes(name: str) -> None:
     secret = the("Secret", manifests(values_named(name)), "-config")
-    assert config_from(yaml.safe_load(secret["stringData"]["config.yaml"])).accounts
+    assert config_from(yaml.safe_load(secret_files(secret)["config.yaml"])).accounts
 
 
 def test_a_long_id_stays_as_it_was_written() -> None:
     secret = the("Secret", manifests(values_named("access_key")), "-config")
-    assert "source_id: 2000015" in secret["stringData"]["config.yaml"]
+    assert "source_id: 2000015" in secret_files(secret)["config.yaml"]
 
 
 def test_a_changed_configuration_makes_new_pods() -> None:
@@ -124,7 +125,7 @@ def test_a_probe_that_would_be_turned_away_only_opens_a_connection(name: str, se
 @pytest.mark.parametrize("name", ["client_certificates", "tls_and_users"])
 def test_the_web_configuration_is_one_that_the_program_takes(name: str) -> None:
     secret = the("Secret", manifests(values_named(name)), "-web")
-    assert web_config_from(yaml.safe_load(secret["stringData"]["web.yaml"])).tls_server_config.is_given
+    assert web_config_from(yaml.safe_load(secret_files(secret)["web.yaml"])).tls_server_config.is_given
 
 
 async def test_a_pod_with_tls_and_users_answers_its_probes_and_asks_who_scrapes(
@@ -150,12 +151,12 @@ async def test_a_pod_with_tls_and_users_answers_its_probes_and_asks_who_scrapes(
 
 def test_who_has_users_asks_no_probe_for_a_password() -> None:
     secret = the("Secret", manifests(values_named("tls_and_users")), "-web")
-    assert yaml.safe_load(secret["stringData"]["web.yaml"])["auth_excluded_paths"] == ["/-/healthy", "/-/ready"]
+    assert yaml.safe_load(secret_files(secret)["web.yaml"])["auth_excluded_paths"] == ["/-/healthy", "/-/ready"]
 
 
 def test_paths_without_a_password_can_be_chosen() -> None:
     found = manifests(values_named("tls_and_users"), "--set-json=web.config.auth_excluded_paths=[]")
-    assert yaml.safe_load(the("Secret", found, "-web")["stringData"]["web.yaml"])["auth_excluded_paths"] == []
+    assert yaml.safe_load(secret_files(the("Secret", found, "-web"))["web.yaml"])["auth_excluded_paths"] == []
 
 
 def test_the_test_asks_the_service_by_a_command_of_the_program() -> None:

@@ -56,6 +56,17 @@ def test_the_user_is_a_number_that_is_not_root() -> None:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
 
 
+def test_the_configuration_of_pip_is_a_secret_that_the_image_does_not_keep() -> None:
+    (install, *_) = said(BUILD, "RUN")
+    assert install.startswith("--mount=type=secret,id=pip.conf --mount=type=secret,id=ca.pem ")
+    assert any("PIP_CONFIG_FILE=/run/secrets/pip.conf" in each for each in said(BUILD, "ENV"))
+    assert not any("/run/secrets" in each for word in ("ENV", "RUN", "COPY") for each in said(RESULT, word))
+
+
+def test_no_frontend_is_fetched_to_build_it() -> None:
+    assert "syntax=" not in (ROOT / "Dockerfile").read_text(encoding="utf-8").split("FROM", 1)[0]
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Provide the root that the build stage leaves: each of its instructions run, word for word, in a chroot."""
@@ -77,13 +88,15 @@ def _follow(instruction: Instruction, root: Path, where: str, environment: dict[
         (root / instruction.rest.lstrip("/")).mkdir(parents=True)
         return instruction.rest
     if instruction.word == "ENV":
-        environment |= dict(each.split("=", 1) for each in shlex.split(instruction.rest))
+        given = dict(each.split("=", 1) for each in shlex.split(instruction.rest))
+        environment |= {name: text for name, text in given.items() if not text.startswith("/run/secrets/")}
     elif instruction.word == "COPY":
         *sources, target = instruction.rest.split()
         for source in sources:
             _copy(ROOT / source, root / where.lstrip("/") / target)
     elif instruction.word == "RUN":
-        command = ["unshare", "--mount", "sh", str(IN_BUILD), str(root), where, instruction.rest]
+        shell = re.sub(r"--mount=\S+ ", "", instruction.rest)
+        command = ["unshare", "--mount", "sh", str(IN_BUILD), str(root), where, shell]
         subprocess.run(command, env=environment, check=True, timeout=200)  # noqa: S603 - the Dockerfile is ours
     else:
         assert instruction.word in {"FROM", "ARG"}, f"no test knows how to follow {instruction.word}"

@@ -22,8 +22,7 @@ from exporter.collect.snapshot import (
 )
 from exporter.exposition import rendering
 from exporter.exposition.families.metric_types import MetricGroup
-from exporter.exposition.gzip_chunks import DeflatedPage, deflated
-from exporter.exposition.rendering import BATCH_PARTS, Renderer
+from exporter.exposition.rendering import BATCH_PARTS, DeflatedPage, Renderer, deflated
 from exporter.mms.models import DataSource
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
@@ -65,7 +64,7 @@ def test_only_changed_parts_are_rendered_again(rendered: list[object]) -> None:
     assert rendered == []
     changed = source(7, tables_done=2)
     renderer.render(Snapshot((replace(account, sources=(*sources[:7], changed, *sources[8:])),)))
-    assert [part for part in rendered if isinstance(part, SourceStats)] == [changed.figures]
+    assert [part for part in rendered if isinstance(part, SourceStats)] == [changed.stats]
     assert len(rendered) == 3, "the account, the row of the source that changed, and its freshness; not its jobs"
 
 
@@ -160,7 +159,7 @@ def test_an_added_or_removed_source_changes_no_other_text(rendered: list[object]
     account = AccountSnapshot("a", up=True, sources=sources)
     renderer.render(Snapshot((account,)))
     new = source(-1)
-    for there, expected in ((sources[5:], []), ((new, *sources[5:]), [new.figures])):
+    for there, expected in ((sources[5:], []), ((new, *sources[5:]), [new.stats])):
         rendered.clear()
         renderer.render(Snapshot((replace(account, sources=there),)))
         assert [part for part in rendered if isinstance(part, SourceStats)] == expected

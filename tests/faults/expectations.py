@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from exporter.exposition.families.metric_table import JOB, JOBS, SOURCE
+from exporter.exposition.families.metric_table import JOB, JOB_TASKS, JOBS, SOURCE, TASKS
 from exporter.exposition.families.metric_types import MetricGroup
 from exporter.exposition.families.table_families import PARTITION, TABLE
-from exporter.exposition.families.task_families import JOB_TASKS, TASKS
 from exporter.simulator import Fault
 from tests.faults.stage import FAULTY_SOURCE, Series
 

@@ -29,7 +29,6 @@ from exporter.exposition.rendering import Renderer
 from exporter.mms import protocol
 from exporter.mms.models import DataSource
 from exporter.mms.protocol import (
-    DataSourceFilter,
     JobFilter,
     JobRequest,
     PartitionFilter,
@@ -47,7 +46,7 @@ from tests.fuzz.visit import answer_to
 ZONE: Final = ZoneInfo("Asia/Shanghai")
 FAMILIES: Final = {family.name for part in METRIC_GROUPS for family in part.families}
 CALLS: Final[tuple[protocol.Call[Any], ...]] = (
-    protocol.list_mms_data_sources(DataSourceFilter(), 1),
+    protocol.list_mms_data_sources(1),
     protocol.list_mms_jobs(1, JobFilter(), 1),
     protocol.list_mms_tables(1, TableFilter(), 1),
     protocol.list_mms_partitions(1, PartitionFilter(), 1),

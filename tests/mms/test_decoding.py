@@ -103,8 +103,8 @@ def wrong_values(annotation: object) -> tuple[object, ...]:
 def damages() -> Iterator[Damage]:
     for kind in FULL:
         for field in msgspec.structs.fields(kind):
-            is_optional = field.name in kind.OPTIONAL
-            yield from (Damage(kind, field, value, not is_optional) for value in (..., None, "", "\n"))
+            is_expected = field.required or field.name in kind.EXPECTED
+            yield from (Damage(kind, field, value, is_expected) for value in (..., None, "", "\n"))
             yield from (Damage(kind, field, value, costs=True) for value in wrong_values(field.type))
 
 

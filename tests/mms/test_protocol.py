@@ -20,7 +20,6 @@ from exporter.errors import (
 )
 from exporter.mms.protocol import (
     Call,
-    DataSourceFilter,
     JobFilter,
     JobRequest,
     PartitionFilter,
@@ -46,7 +45,7 @@ CALL = get_mms_table(12323, 22)
 CANARY = "canary-7f3a"
 
 CALLS: list[tuple[Call[Any], str, str, str]] = [
-    (list_mms_data_sources(DataSourceFilter(), 1), "ListMmsDataSources", "GET", ROOT),
+    (list_mms_data_sources(1), "ListMmsDataSources", "GET", ROOT),
     (list_mms_jobs(2000015, JobFilter(), 1), "ListMmsJobs", "GET", f"{ROOT}/2000015/jobs"),
     (list_mms_tables(2000015, TableFilter(), 1), "ListMmsTables", "GET", f"{ROOT}/2000015/tables"),
     (list_mms_partitions(2000015, PartitionFilter(), 1), "ListMmsPartitions", "GET", f"{ROOT}/2000015/partitions"),
@@ -71,7 +70,7 @@ def test_only_reads_are_repeatable(call: Call[Any], method: str) -> None:
 
 
 def test_lists_have_page_number_and_page_size() -> None:
-    assert list_mms_data_sources(DataSourceFilter(), 3).query == (("pageNum", "3"), ("pageSize", "100"))
+    assert list_mms_data_sources(3).query == (("pageNum", "3"), ("pageSize", "100"))
     assert list_mms_jobs(7, JobFilter(), 2).query == (("pageNum", "2"), ("pageSize", "100"))
     assert list_mms_jobs(7, JobFilter(), 1, page_size=1).query == (("pageNum", "1"), ("pageSize", "1"))
 
@@ -80,37 +79,20 @@ def test_gets_have_no_parameters() -> None:
     assert [call.query for call in (CALL, get_mms_partition(1, 2), get_mms_async_task(1, 2))] == [()] * 3
 
 
-def test_all_filters_of_data_sources_are_sent() -> None:
-    filters = DataSourceFilter(name="demo", type="BIGQUERY", region="cn-shanghai")
-    assert dict(list_mms_data_sources(filters, 1).query) == {
-        "name": "demo",
-        "type": "BIGQUERY",
-        "region": "cn-shanghai",
-        "pageNum": "1",
-        "pageSize": "100",
-    }
-
-
 def test_all_filters_of_jobs_are_sent() -> None:
     filters = JobFilter(
         name="demo",
         src_db_name="test_db_1",
         src_table_name="test_table_1",
-        dst_db_name="mms_test",
-        dst_table_name="test_table_2",
         status="DOING",
         stopped=0,
-        sorter_status="desc",
     )
     assert dict(list_mms_jobs(7, filters, 1, page_size=10).query) == {
         "name": "demo",
         "srcDbName": "test_db_1",
         "srcTableName": "test_table_1",
-        "dstDbName": "mms_test",
-        "dstTableName": "test_table_2",
         "status": "DOING",
         "stopped": "0",
-        "sorter.status": "desc",
         "pageNum": "1",
         "pageSize": "10",
     }

@@ -10,8 +10,7 @@ import trustme
 from exporter.clock import Clock
 from exporter.config.loading import config_from
 from exporter.errors import ConfigError, ConnectionFailed
-from exporter.mms.client import Client
-from exporter.mms.client_factory import create_client
+from exporter.mms.client import Client, create_client
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from tests.connect_proxy import proxying
 from tests.harness import no_sleep

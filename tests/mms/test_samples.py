@@ -23,7 +23,6 @@ from exporter.mms.models import (
 )
 from exporter.mms.protocol import (
     Call,
-    DataSourceFilter,
     JobFilter,
     JobRequest,
     TaskFilter,
@@ -179,7 +178,7 @@ TASK = Task(
     end_time="2024-12-17 15:50:00",
 )
 EXAMPLES: list[tuple[Call[Any], object]] = [
-    (list_mms_data_sources(DataSourceFilter(), 1), Page((DATA_SOURCE,), 9)),
+    (list_mms_data_sources(1), Page((DATA_SOURCE,), 9)),
     (list_mms_jobs(2000015, JobFilter(), 1), Page((JOB,), 100)),
     (get_mms_table(12323, 22), TABLE),
     (get_mms_partition(200018, 2323), PARTITION),
@@ -213,7 +212,7 @@ def test_texts_of_samples_have_no_trailing_newline(call: Call[Any], _: object) -
 
 
 def test_the_metadata_scan_of_newer_versions_is_decoded() -> None:
-    call = list_mms_data_sources(DataSourceFilter(), 1)
+    call = list_mms_data_sources(1)
     expected = msgspec.structs.replace(DATA_SOURCE, scan_status=ScanStatus.FAILED)
     assert decode(call, 200, {}, sample(call.operation, "scan")) == Decoded(Page((expected,), 1), ())
 

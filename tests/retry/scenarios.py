@@ -17,7 +17,7 @@ from exporter.console.retry_command import Outcome, retry
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import OutputStyle, Terminal
 from exporter.errors import ExporterError
-from exporter.retry.journal import read_run
+from exporter.retry.journal import UNSETTLED, read_run
 from exporter.retry.selection import RetrySelection
 from exporter.retry.unit_reader import UnitReader
 from exporter.simulator import Fault, WorldOptions, apply_event
@@ -149,7 +149,7 @@ class Scenario:
 
     def _can_resend(self, path: Path) -> bool:
         """Return whether none of the jobs in doubt was created."""
-        doubtful = {entry.name for entry in read_run(path).entries if entry.state == "sending"}
+        doubtful = {entry.name for entry in read_run(path).entries if entry.state in UNSETTLED}
         return not doubtful & set(self._existing())
 
     def _existing(self) -> list[str | None]:

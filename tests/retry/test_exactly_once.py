@@ -1,6 +1,7 @@
 """Each job is created exactly once, under every fault and after a kill at any point."""
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -260,6 +261,36 @@ async def test_an_unlisted_job_is_sent_again_only_with_resend(env: RetryEnv, *, 
         assert env.simulator.calls["CreateMmsJob", SOURCE] == 1
         await env.pass_time(10 * SETTLE_SECONDS)
     assert_made_once(env, await resume(env, journal.path))
+
+
+async def test_an_accepted_job_that_never_appears_is_sent_again_only_with_resend(tmp_path: Path) -> None:
+    """Its asynchronous task has expired, and no list shows the job."""
+    async with env_on(replace(QUIET_WORLD, async_task_failure_rate=1.0), tmp_path) as env:
+        env.fail(0.4)
+        env.simulator.faults.add(Fault(kind="error", operation="GetMmsAsyncTask", status=404, code="AsyncTaskNotFound"))
+        with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+            for _ in range(2):
+                with pytest.raises(RetryStopped, match=r"reported no result, .* after 15m; .* resume with --resend"):
+                    await env.create_all(journal)
+            sent = env.simulator.calls["CreateMmsJob", SOURCE]
+            assert {entry.state for entry in journal.entries} == {"asked"}
+            assert sent == len(journal.entries)
+            source = env.world.site(SOURCE).source
+            source.options = replace(source.options, async_task_failure_rate=0.0)
+            await env.create_all(journal, resend=True)
+        assert env.simulator.calls["CreateMmsJob", SOURCE] == 2 * sent
+        assert {entry.state for entry in journal.entries} == {"made"}
+        assert env.jobs_by_name() == Counter(entry.name for entry in journal.entries)
+
+
+async def test_a_job_that_is_still_being_created_is_not_sent_again(tmp_path: Path) -> None:
+    async with env_on(replace(QUIET_WORLD, async_task_seconds=10_000.0), tmp_path) as env:
+        env.fail(0.4)
+        with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+            for resend in (False, True):
+                with pytest.raises(RetryStopped, match=r"MMS is still creating .* is DOING; resume later"):
+                    await env.create_all(journal, resend=resend)
+            assert env.simulator.calls["CreateMmsJob", SOURCE] == len(journal.entries)
 
 
 async def test_a_failed_connection_leaves_jobs_planned(env: RetryEnv) -> None:

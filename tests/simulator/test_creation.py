@@ -7,7 +7,8 @@ import pytest
 
 from exporter.mms import models
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
-from exporter.simulator.world import creation, events
+from exporter.simulator.api import creation
+from exporter.simulator.world import events
 
 from .caller import Caller
 

@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.simulator import ManualClock, World, WorldOptions, apply_event
-from exporter.simulator.api.error_answers import Refusal
+from exporter.simulator.api.parameters import Refusal
 from exporter.simulator.world import events
 
 SOURCE = 2000001

@@ -1,17 +1,18 @@
 """Paging, text filters and parameters of every list; invalid values are rejected."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 
 from exporter.mms import models, statuses
 from exporter.simulator import Simulator, World, WorldOptions, apply_event
-from exporter.simulator.api.error_answers import Refusal
-from exporter.simulator.http.parameters import Query, like
+from exporter.simulator.api.parameters import Query, Refusal, like
 from exporter.simulator.world import events
-from exporter.simulator.world.simulated_clock import ManualClock
+from exporter.simulator.world.world import ManualClock
 
 from .caller import Caller
 
@@ -183,6 +184,60 @@ async def test_jobs_are_filtered(
         assert (_ids(reply.rows), reply.data["total"]) == (expected, len(expected))
         found += len(expected)
     assert (found > 0) is not (query.keys() == {"timerId"} or query.get("dstDbName") == "elsewhere")
+
+
+HIDDEN: list[tuple[dict[str, str], Callable[[models.Job], bool]]] = [
+    *(
+        ({"status": status.value}, lambda job, status=status: job.status == status and not job.stopped)
+        for status in statuses.JobStatus
+    ),
+    ({"status": "DOING", "stopped": "1"}, lambda job: job.status == "DOING" and not job.stopped),
+    ({"status": "DOING", "name": "_"}, lambda job: job.status == "DOING" and not job.stopped),
+    ({"stopped": "1"}, lambda job: job.stopped is True),
+    ({"stopped": "0"}, lambda _: True),
+    ({"name": "_"}, lambda _: True),
+    ({}, lambda _: True),
+]
+
+
+@pytest.mark.parametrize(("query", "keep"), HIDDEN, ids=lambda value: str(value) if isinstance(value, dict) else "")
+async def test_lists_by_status_can_hide_stopped_jobs(query: dict[str, str], keep: Callable[[models.Job], bool]) -> None:
+    world = hiding_world()
+    truth = list(world.truth().jobs(SOURCE))
+    async with caller_on(world) as caller:
+        rows = await caller.everything("ListMmsJobs", JOBS, **query)
+    assert {job.status for job in truth if job.stopped} == {"INIT", "DOING"}
+    assert _ids(rows) == [job.id for job in truth if keep(job)]
+
+
+@pytest.mark.parametrize("query", [{}, {"srcDbName": "_"}], ids=["by-status", "by-name"])
+async def test_lists_by_status_can_hide_stopped_tasks(query: dict[str, str]) -> None:
+    world = hiding_world()
+    truth = list(world.truth().tasks(SOURCE))
+    assert any(task.stopped for task in truth)
+    async with caller_on(world) as caller:
+        assert _ids(await caller.everything("ListMmsTasks", TASKS, **query)) == [task.id for task in truth]
+        for status in statuses.TaskStatus:
+            rows = await caller.everything("ListMmsTasks", TASKS, status=status, **query)
+            assert _ids(rows) == [task.id for task in truth if task.status == status and not task.stopped], status
+
+
+def hiding_world() -> World:
+    """Return a world that hides stopped jobs: one was INIT, one DOING."""
+    options = WorldOptions(sources=1, special_sources=False, incidents=False, stopped_share=0.0, hides_stopped=True)
+    clock = ManualClock()
+    world = World(options, clock=clock)
+    for status in ("INIT", "DOING"):
+        while not (found := [job for job in world.truth().jobs(SOURCE) if job.status == status and not job.stopped]):
+            clock.advance(30)
+        apply_event(world, events.StopJob(source_id=SOURCE, job_id=found[0].id))
+    return world
+
+
+@asynccontextmanager
+async def caller_on(world: World) -> AsyncIterator[Caller]:
+    async with Simulator(world) as simulator, aiohttp.ClientSession() as session:
+        yield Caller(session, simulator.url)
 
 
 async def test_jobs_by_table(caller: Caller, world: World) -> None:

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.simulator import ManualClock, World, WorldOptions
-from exporter.simulator.api.error_answers import Refusal
 from exporter.simulator.api.operations import OPERATIONS, ApiCall, ApiRoute, answer, route
 from exporter.simulator.api.pages import Tweaks
+from exporter.simulator.api.parameters import Refusal
 
 WORLD = World(WorldOptions(sources=2, tables=6), clock=ManualClock())
 NAMES = (

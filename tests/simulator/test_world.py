@@ -10,11 +10,11 @@ import pytest
 from exporter.mms import models, statuses
 from exporter.mms.record import record_from
 from exporter.simulator import ManualClock, World, WorldOptions, apply_event
-from exporter.simulator.api import lists, rows
+from exporter.simulator.api import creation, lists, rows
 from exporter.simulator.api.pages import Tweaks
-from exporter.simulator.world import creation, events
-from exporter.simulator.world.simulated_clock import ScaledClock
+from exporter.simulator.world import events
 from exporter.simulator.world.source import Site
+from exporter.simulator.world.world import ScaledClock
 
 SHAPES = {
     "the demo": WorldOptions(),

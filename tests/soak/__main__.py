@@ -14,8 +14,8 @@ from random import Random, SystemRandom
 from typing import Any, Final
 
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
+from exporter.simulator.oracle import Oracle
 from exporter.simulator.world import events
-from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY
 from tests.exposition_parser import Exposition
 from tests.harness import harness_on

@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
+from exporter.simulator.oracle import Oracle
 from exporter.simulator.world import events
-from exporter.simulator.world.oracle import Oracle
 from tests.conftest import IDENTITY
 from tests.exposition_parser import Exposition, Labels
 from tests.harness import harness_on

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from exporter.exposition.telemetry import OPERATIONS
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
 from exporter.simulator import Fault, ManualClock, Simulator, apply_event
-from exporter.simulator.api.error_answers import Refusal
+from exporter.simulator.api.parameters import Refusal
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY
 from tests.faults.expectations import FAULT_CASES

@@ -8,7 +8,7 @@ from typing import Final
 
 from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.mms.statuses import TaskStatus
-from exporter.simulator.world.oracle import Oracle
+from exporter.simulator.oracle import Oracle
 from tests.collect.test_accuracy import assert_jobs_equal, assert_row_equals, assert_watched_equals, names
 from tests.exposition_parser import Exposition, Labels
 from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT

@@ -11,8 +11,9 @@ import msgspec
 
 from exporter.mms.models import DataSource
 from exporter.simulator import Fault, Simulator, World, WorldOptions, apply_event
+from exporter.simulator.api import creation
 from exporter.simulator.api.operations import OPERATIONS
-from exporter.simulator.world import creation, events
+from exporter.simulator.world import events
 from tests.conftest import IDENTITY
 from tests.story.time_scale import SLOWDOWN
 

@@ -60,19 +60,19 @@ class Stage(Service):
 def made(number: int, *, name: str | None = None, failed: int = 0, **row: Any) -> SourceSnapshot:
     """Return a data source with failed partitions; `row` sets fields of its row."""
     each = source(number)
-    assert each.figures is not None
+    assert each.stats is not None
     assert each.jobs is not None
     named = msgspec.structs.replace(each.name, source=each.name.source if name is None else name)
     calm = {"tables_failed_num": 0, "tables_part_done_num": 0, "partitions_failed_num": failed, **row}
-    figures = msgspec.structs.replace(
-        each.figures, name=named, row=msgspec.structs.replace(each.figures.row, name=named.source, **calm)
+    stats = msgspec.structs.replace(
+        each.stats, name=named, row=msgspec.structs.replace(each.stats.row, name=named.source, **calm)
     )
     partitions = tuple(
         FailedUnit("sales", "orders", f"ds={index}", "p", "default", "orders") for index in range(failed)
     )
     failures = FailuresStats(named, FailedUnits((), 0), FailedUnits(partitions, failed))
     jobs = msgspec.structs.replace(each.jobs, name=named, counts={"DOING": 1}, jobs=each.jobs.jobs[:1])
-    return msgspec.structs.replace(each, name=named, figures=figures, jobs=jobs, failures=failures)
+    return msgspec.structs.replace(each, name=named, stats=stats, jobs=jobs, failures=failures)
 
 
 @dataclass

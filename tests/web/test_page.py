@@ -15,7 +15,7 @@ from msgspec import structs
 
 from benchmarks.worlds import source
 from exporter.app.service import Service
-from exporter.collect.snapshot import AccountSnapshot, Snapshot
+from exporter.collect.snapshot import AccountSnapshot, JobStats, Snapshot
 from exporter.errors import Problem
 from exporter.mms.models import DataSource
 from exporter.mms.statuses import DataSourceStatus, JobStatus, ScanStatus
@@ -43,19 +43,24 @@ HOSTILE = (
 )
 
 
+def named_job(job: JobStats, name: str) -> JobStats:
+    """Return a job with a name as each text."""
+    return structs.replace(job, row=structs.replace(job.row, name=name, src_db_name=name, status=JobStatus(name)))
+
+
 def status_input(*names: str, publication: int = 1) -> StatusInput:
     """Return the status input of an account with data sources whose texts are `names`."""
     sources = []
     for number, name in enumerate(names):
         made = source(number)
-        assert made.figures is not None
+        assert made.stats is not None
         assert made.jobs is not None
         named = structs.replace(made.name, source=name)
         row = DataSource(id=number, name=name, type=name, status=DataSourceStatus(name), dst_project=name)
         row = structs.replace(row, scan_status=ScanStatus(name))
-        jobs = tuple(structs.replace(job, name=name, src_db=name, status=JobStatus(name)) for job in made.jobs.jobs)
-        figures = structs.replace(made.figures, name=named, row=row)
-        sources.append(structs.replace(made, name=named, figures=figures, jobs=structs.replace(made.jobs, jobs=jobs)))
+        jobs = tuple(named_job(job, name) for job in made.jobs.jobs)
+        stats = structs.replace(made.stats, name=named, row=row)
+        sources.append(structs.replace(made, name=named, stats=stats, jobs=structs.replace(made.jobs, jobs=jobs)))
     snapshot = Snapshot((AccountSnapshot(names[0] if names else "a", up=True, sources=tuple(sources)),))
     return StatusInput(snapshot, publication, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ())
 
@@ -134,7 +139,7 @@ async def test_page_and_json_have_the_same_values(http: ClientSession, service: 
 
 def _rows(service: Service) -> list[DataSource]:
     sources = service.status_input().snapshot.accounts[0].sources
-    return [each.figures.row for each in sources if each.figures is not None]
+    return [each.stats.row for each in sources if each.stats is not None]
 
 
 @pytest.mark.parametrize("path", PATHS)

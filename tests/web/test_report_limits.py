@@ -22,6 +22,7 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
     TableStats,
 )
+from exporter.mms.models import Job, JobConfig, Partition, Table
 from exporter.mms.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus
 from exporter.web.document_cache import MAX_BYTES, CachedDocument
 from exporter.web.status.page import page
@@ -43,11 +44,11 @@ PROJECTS = 20
 def named(number: int, name: str) -> SourceSnapshot:
     """Return a data source in which every text is `name`."""
     made = source(number)
-    assert made.figures is not None
+    assert made.stats is not None
     own = SourceName("account", number, name)
     projects = tuple(f"{each}{name}" for each in range(PROJECTS))
     row = msgspec.structs.replace(
-        made.figures.row,
+        made.stats.row,
         name=name,
         region=name,
         networklink=name,
@@ -57,12 +58,25 @@ def named(number: int, name: str) -> SourceSnapshot:
     )
     row = msgspec.structs.replace(row, tables_failed_num=EACH, partitions_failed_num=EACH, scan_status=ScanStatus(name))
     failed = FailedUnits(tuple(FailedUnit(f"{each}{name}", name, name, name, name, name) for each in range(EACH)), EACH)
-    job = JobStats(1, name, name, name, name, name, name, name, JobStatus.DOING, False, 5, 1, 1e9, 1e9)
-    jobs = tuple(msgspec.structs.replace(job, job_id=each) for each in range(EACH))
+    named_job = Job(
+        id=1,
+        name=name,
+        type=name,
+        src_db_name=name,
+        src_schema_name=name,
+        dst_db_name=name,
+        dst_schema_name=name,
+        status=JobStatus.DOING,
+        stopped=False,
+        task_num=5,
+        task_done=1,
+        config=JobConfig(task_type=name),
+    )
+    jobs = tuple(JobStats(msgspec.structs.replace(named_job, id=each), 1e9, 1e9) for each in range(EACH))
     return msgspec.structs.replace(
         made,
         name=own,
-        figures=msgspec.structs.replace(made.figures, name=own, row=row),
+        stats=msgspec.structs.replace(made.stats, name=own, row=row),
         jobs=JobsStats(own, {"DOING": EACH}, 0, jobs, 0),
         failures=FailuresStats(own, failed, failed),
     )
@@ -71,11 +85,10 @@ def named(number: int, name: str) -> SourceSnapshot:
 def full(name: str) -> AccountSnapshot:
     """Return a report input at its limits, with every text `name`."""
     own = SourceName("account", 1, name)
-    table_status, partition_status = TableStatus(name), PartitionStatus(name)
-    tables = tuple(TableStats(own, each, name, name, table_status, 1, 2, 3, 6, 10, 20, 1.7e9) for each in range(500))
-    partitions = tuple(
-        PartitionStats(own, each, name, name, name, partition_status, 1, 1, 1.7e9) for each in range(500)
-    )
+    table = Table(id=1, db_name=name, name=name, status=TableStatus(name), partitions_doing=1, size=10, num_rows=20)
+    partition = Partition(id=1, db_name=name, table_name=name, value=name, status=PartitionStatus(name), size=1)
+    tables = tuple(TableStats(own, msgspec.structs.replace(table, id=each), 1.7e9) for each in range(500))
+    partitions = tuple(PartitionStats(own, msgspec.structs.replace(partition, id=each), 1.7e9) for each in range(500))
     troubles = tuple(RefreshError(f"r{each % 100}", name, name, "wait") for each in range(1000))
     listing = CollectorSnapshot("account", "datasources", False, 0.5, 1.7e9, troubles, 1000)
     sources = tuple(named(number, name) for number in range(DEFAULT_LIMITS.sources))
@@ -143,9 +156,9 @@ async def test_sources_that_need_attention_take_precedence_in_a_large_report() -
 
 def quiet(each: SourceSnapshot) -> SourceSnapshot:
     """Return a data source without failures."""
-    assert each.figures is not None
-    row = msgspec.structs.replace(each.figures.row, tables_failed_num=0, partitions_failed_num=0)
-    return msgspec.structs.replace(each, figures=msgspec.structs.replace(each.figures, row=row), failures=None)
+    assert each.stats is not None
+    row = msgspec.structs.replace(each.stats.row, tables_failed_num=0, partitions_failed_num=0)
+    return msgspec.structs.replace(each, stats=msgspec.structs.replace(each.stats, row=row), failures=None)
 
 
 async def test_2000_sources_with_usual_names_are_complete_in_page_and_json() -> None:

@@ -216,7 +216,7 @@ async def test_the_page_has_a_light_and_a_dark_scheme(browser: Browser, stage: S
 
 
 async def test_a_hostile_name_stays_text(browser: Browser, stage: Stage) -> None:
-    stage.show(made(1, name=HOSTILE, status=HOSTILE, dst_project=HOSTILE), made(2, name="safe\u202egnp.exe"))
+    stage.show(made(1, name=HOSTILE, status=HOSTILE.upper(), dst_project=HOSTILE), made(2, name="safe\u202egnp.exe"))
     async with visit(browser, stage) as visited:
         await visited.renew()
         names = await visited.column("sources", 1)

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import jsonschema
 import msgspec
 import pytest
 from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
 
 from benchmarks.worlds import snapshot, source
 from exporter.app.service import Service
@@ -26,10 +28,12 @@ from exporter.collect.snapshot import (
     TableStats,
 )
 from exporter.exposition.telemetry import Telemetry
-from exporter.mms.statuses import DataSourceStatus, PartitionStatus, TableStatus
+from exporter.mms.models import Partition, Table
+from exporter.mms.statuses import DataSourceStatus, TableStatus
 from exporter.sharding import Shard
 from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
+from exporter.web.handlers import application
 from exporter.web.status import status_report as status
 from exporter.web.status.attention import RUNBOOKS
 from exporter.web.status.page import page
@@ -151,6 +155,43 @@ async def test_an_error_has_its_next_step(simulator: Simulator, service: Service
     assert item["runbook"].endswith("/MmsPermissionRefused.md")
 
 
+async def test_figures_that_were_not_read_are_null_in_json_and_a_dash_on_the_page(simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="error", status=403, code="SignatureDoesNotMatch"))
+    service = Service(Telemetry())
+    await service.apply(config_on(simulator.url))
+    await eventually(lambda: service.is_ready)
+    async with (
+        TestServer(application(service, "/metrics", None)) as server,
+        ClientSession(server.make_url("/")) as http,
+        http.get("/") as response,
+    ):
+        text = await response.text()
+        report = await status_of(http)
+    await service.close()
+    assert (report["summary"].pop("accounts"), report["summary"].pop("accounts_up")) == (1, 0)
+    assert set(report["summary"].values()) == {None}
+    assert report["accounts"][0]["sources"] is None
+    assert set(re.findall("<dd>(.*?)</dd>", text)) == {"—"}
+    assert "— data sources" in text
+    assert "No data sources" not in text
+    assert "Jobs were not read." in text
+    assert "Failed tables and partitions were not read." in text
+
+
+def test_figures_are_0_if_an_account_has_no_data_sources() -> None:
+    summary = report_on(account_of()).summary
+    figures = (summary.sources, summary.agents_offline, summary.jobs_failed, summary.tables_failed)
+    assert figures == (0, 0, 0, 0)
+
+
+def test_totals_count_the_data_sources_that_are_known() -> None:
+    stale = msgspec.structs.replace(source(1), figures=None, jobs=None)
+    summary = report_on(account_of(stale)).summary
+    assert (summary.sources, summary.sources_stale, summary.agents_offline, summary.jobs_failed) == (1, 1, None, None)
+    summary = report_on(account_of(stale, source(2))).summary
+    assert (summary.sources, summary.sources_stale, summary.agents_offline, summary.jobs_failed) == (2, 1, 0, 1)
+
+
 async def test_an_account_without_a_refresh_is_awaited(simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="hang"))
     waiting = Service(Telemetry())
@@ -163,9 +204,10 @@ async def test_an_account_without_a_refresh_is_awaited(simulator: Simulator) -> 
 
 def test_a_report_at_its_limits_matches_the_schema() -> None:
     name = SourceName("account", 1, "s")
-    table = TableStats(name, 1, "db", "t", TableStatus("NEW"), 1, 2, 3, 6, 10, 20, 1.7e9)
-    partition = PartitionStats(name, 2, "db", "t", "ds=1", PartitionStatus.DONE, 1, 1, 1.7e9)
-    full = account_of(with_failures(1, 3), msgspec.structs.replace(source(2), figures=None), troubles=(ERROR,))
+    row = Table(id=1, db_name="db", name="t", status=TableStatus("NEW"), partitions=6, partitions_done=2, size=10)
+    table = TableStats(name, row, 1.7e9)
+    partition = PartitionStats(name, Partition(id=2, db_name="db", table_name="t", value="ds=1"), 1.7e9)
+    full = account_of(with_failures(1, 3), msgspec.structs.replace(source(2), stats=None), troubles=(ERROR,))
     watching = replace(full.accounts[0], tables=(table,), partitions=(partition,))
     report = msgspec.json.decode(msgspec.json.encode(report_on(Snapshot((watching,)))))
     jsonschema.validate(report, SCHEMA)
@@ -184,7 +226,7 @@ def test_every_field_of_the_schema_is_documented() -> None:
 
 
 def test_stale_values_are_null_and_marked_as_stale() -> None:
-    report = report_on(account_of(msgspec.structs.replace(source(1), figures=None, jobs=None)))
+    report = report_on(account_of(msgspec.structs.replace(source(1), stats=None, jobs=None)))
     (stale,) = report.sources
     assert stale.stale
     assert (stale.progress, stale.jobs, stale.tables.done, stale.status) == (None, None, None, None)
@@ -202,9 +244,9 @@ def test_sources_that_need_attention_take_precedence() -> None:
 
 def quiet(each: SourceSnapshot) -> SourceSnapshot:
     """Return a data source without failures."""
-    assert each.figures is not None
-    row = msgspec.structs.replace(each.figures.row, tables_failed_num=0, partitions_failed_num=0)
-    return msgspec.structs.replace(each, figures=msgspec.structs.replace(each.figures, row=row), jobs=None)
+    assert each.stats is not None
+    row = msgspec.structs.replace(each.stats.row, tables_failed_num=0, partitions_failed_num=0)
+    return msgspec.structs.replace(each, stats=msgspec.structs.replace(each.stats, row=row), jobs=None)
 
 
 @pytest.mark.parametrize("sources", [1, 10, 1000])
@@ -222,13 +264,13 @@ def test_jobs_and_failures_are_limited_and_omitted_ones_counted(sources: int) ->
 def test_a_long_text_is_truncated() -> None:
     name = SourceName("account", 1, LONG)
     made = source(1)
-    assert made.figures is not None
+    assert made.stats is not None
     row = msgspec.structs.replace(
-        made.figures.row, status=DataSourceStatus(LONG), region=LONG, dst_projects=(LONG,) * 1000
+        made.stats.row, status=DataSourceStatus(LONG), region=LONG, dst_projects=(LONG,) * 1000
     )
     report = report_on(
         account_of(
-            msgspec.structs.replace(made, name=name, figures=msgspec.structs.replace(made.figures, name=name, row=row)),
+            msgspec.structs.replace(made, name=name, stats=msgspec.structs.replace(made.stats, name=name, row=row)),
             troubles=(replace(ERROR, about=LONG, message=LONG),),
         ),
         Load(1.7e9, problems=(LONG,)),
@@ -261,8 +303,8 @@ def test_a_shard_reports_its_index() -> None:
 
 def test_an_offline_agent_needs_attention_while_work_remains() -> None:
     made = source(1)
-    assert made.figures is not None
-    offline = msgspec.structs.replace(made.figures.row, agent_is_online=False)
+    assert made.stats is not None
+    offline = msgspec.structs.replace(made.stats.row, agent_is_online=False)
     at_rest = msgspec.structs.replace(
         offline,
         table_num=10,
@@ -277,7 +319,7 @@ def test_an_offline_agent_needs_attention_while_work_remains() -> None:
     )
     for row, matters in ((offline, True), (at_rest, False)):
         report = report_on(
-            account_of(msgspec.structs.replace(made, figures=msgspec.structs.replace(made.figures, row=row)))
+            account_of(msgspec.structs.replace(made, stats=msgspec.structs.replace(made.stats, row=row)))
         )
         assert ("Agent offline with work remaining" in titles(report)) == matters
         assert report.summary.agents_offline == 1

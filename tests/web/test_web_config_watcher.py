@@ -161,17 +161,6 @@ async def test_a_file_that_is_being_written_is_read_once_when_complete(certifica
     assert loads == [True]
 
 
-@pytest.mark.parametrize(("http2", "times"), [("true", 1), ("false", 0)])
-async def test_missing_http2_support_is_logged_at_debug(certificates: Certificates, http2: str, times: int) -> None:
-    with capture_logs() as logs:
-        async with running_server(
-            written(certificates.folder, f"{TLS}http_server_config: {{http2: {http2}}}\n")
-        ) as ours:
-            assert await ask(ours.port, certificates.client_context()) == 200
-    levels = [each["log_level"] for each in logs if "HTTP/2" in each["event"]]
-    assert levels == ["debug"] * times
-
-
 async def test_a_changed_symbolic_link_is_detected(tmp_path: Path) -> None:
     # Kubernetes updates a mounted volume this way.
     for name, user in (("first", "dave"), ("second", "carol")):

@@ -5,18 +5,15 @@ Without permission to list partitions, those of failed jobs of kind Partitions a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from msgspec.structs import replace
 
 from exporter.collect.collector import CollectorContext, SourcesCollector
-from exporter.collect.permissions import Permissions
 from exporter.collect.snapshot import FailedUnit, FailedUnits
 from exporter.collect.state.failure_state import FailureState, Kind, KindState, ListedFailures, Lookups
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.errors import ExporterError, MmsError, NotFound, PermissionRefused
-from exporter.mms.client import Client
 from exporter.mms.models import DataSource, Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter
 from exporter.mms.statuses import PartitionStatus, TableStatus, is_unknown
@@ -29,15 +26,21 @@ _COUNTS: Final[Mapping[Kind, Callable[[DataSource], int | None]]] = {
 }
 
 
-@dataclass(slots=True)
-class FailuresReader:
-    """Reads the failures of an account's sources."""
+class FailuresCollector(SourcesCollector):
+    """The collector of failures of one account."""
 
-    client: Client
-    permissions: Permissions
-    max_per_source: int
-    stale_after: float
-    lookups_left: int = 0
+    name = "failures"
+
+    def __init__(self, context: CollectorContext, max_per_source: int, stale_after: float) -> None:
+        super().__init__(context)
+        self.max_per_source = max_per_source
+        self.stale_after = stale_after
+        self._lookups_left = 0
+
+    async def collect(self) -> list[ExporterError]:
+        """Read the failures of every source."""
+        self._lookups_left = LOOKUPS_PER_REFRESH
+        return await super().collect()
 
     def cached(self, source: SourceState) -> Cached[FailureState]:
         """Return the failure state of a source."""
@@ -58,7 +61,7 @@ class FailuresReader:
             except PermissionRefused:
                 state = state and state.invalidated()
             except MmsError as error:
-                errors.append(error.with_traceback(None))  # its frames would keep the whole response
+                errors.append(error.without_frames())
             if state is not None and now - state.confirmed_at <= self.stale_after:
                 kinds[kind] = state
         source.failures.state = source.failures.state.with_kinds(kinds, source.name)
@@ -93,7 +96,7 @@ class FailuresReader:
         filters = TableFilter(status=(TableStatus.FAILED,))
         listing = await self.permissions.call(
             "ListMmsTables",
-            lambda: self.client.newest_tables(source.name.source_id, filters, self.max_per_source),
+            lambda: self.context.client.newest_tables(source.name.source_id, filters, self.max_per_source),
         )
         failed = [_failed_table(row) for row in listing.rows if _is_failed(row)]
         return _failed_units(failed, listing.total, count), listing.is_consistent
@@ -102,7 +105,7 @@ class FailuresReader:
         filters = PartitionFilter(status=(PartitionStatus.FAILED,))
         listing = await self.permissions.call(
             "ListMmsPartitions",
-            lambda: self.client.newest_partitions(source.name.source_id, filters, self.max_per_source),
+            lambda: self.context.client.newest_partitions(source.name.source_id, filters, self.max_per_source),
         )
         failed = [_failed_partition(row) for row in listing.rows if _is_failed(row)]
         return _failed_units(failed, listing.total, count), listing.is_consistent
@@ -116,7 +119,7 @@ class FailuresReader:
         if previous is not None and (count or 0) < (previous.count or 0):
             lookups.invalidate()
         for partition_id in lookups.due(self.max_per_source):
-            if self.lookups_left <= 0:
+            if self._lookups_left <= 0:
                 break
             await self._look_up(source.name.source_id, partition_id, lookups)
         found = lookups.failed()[: self.max_per_source]
@@ -124,10 +127,10 @@ class FailuresReader:
         return KindState(_failed_units(found, count, count), count, now, is_stable=False)
 
     async def _look_up(self, source_id: int, partition_id: int, lookups: Lookups) -> None:
-        self.lookups_left -= 1
+        self._lookups_left -= 1
         try:
             row = await self.permissions.call(
-                "GetMmsPartition", lambda: self.client.get_partition(source_id, partition_id)
+                "GetMmsPartition", lambda: self.context.client.get_partition(source_id, partition_id)
             )
         except NotFound:
             lookups.add(partition_id, None)
@@ -135,30 +138,6 @@ class FailuresReader:
             # An unknown status is not stored: the next refresh looks again.
             if not is_unknown(row.status):
                 lookups.add(partition_id, _failed_partition(row) if _is_failed(row) else None)
-
-
-class FailuresCollector:
-    """The collector of failures of one account."""
-
-    name = "failures"
-
-    def __init__(self, context: CollectorContext, max_per_source: int, stale_after: float) -> None:
-        permissions = Permissions(context.clock.monotonic)
-        self._reader = FailuresReader(context.client, permissions, max_per_source, stale_after)
-        self._collector = SourcesCollector(self.name, self._reader, context, permissions)
-
-    async def collect(self) -> list[ExporterError]:
-        """Read the failures of every source."""
-        self._reader.lookups_left = LOOKUPS_PER_REFRESH
-        return await self._collector.collect()
-
-    def skip(self) -> None:
-        """Record that no source was read."""
-        self._collector.skip()
-
-    def note_reload(self) -> None:
-        """Retry refused operations."""
-        self._collector.note_reload()
 
 
 def _failed_units(newest: list[FailedUnit], total: int | None, count: int | None) -> FailedUnits:

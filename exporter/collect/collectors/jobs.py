@@ -10,11 +10,12 @@ import heapq
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
 
-from exporter.collect.collector import CollectorContext
+from exporter.collect.collector import CollectorContext, SourcesCollector
 from exporter.collect.snapshot import JobsStats, JobStats
 from exporter.collect.state.job_state import JobLists, JobLookup, JobState, PageBackoff
 from exporter.collect.state.source_state import Cached, SourceState
@@ -30,7 +31,7 @@ from exporter.errors import (
 )
 from exporter.mms.decoding import Fingerprint, Page
 from exporter.mms.listing import Listing
-from exporter.mms.models import Job
+from exporter.mms.models import Job, JobConfig
 from exporter.mms.protocol import PAGE_SIZE, JobFilter
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus, is_unknown
 from exporter.mms.times import unix_seconds
@@ -90,12 +91,14 @@ _UNCHANGED: Final = _ReadJobs(JobLists())
 """Result of reading a page that did not change."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobsReader:
-    """Reads the jobs of an account's sources."""
+class JobsCollector(SourcesCollector):
+    """The collector of jobs of one account."""
 
-    context: CollectorContext
-    settings: Jobs
+    name = "jobs"
+
+    def __init__(self, context: CollectorContext, settings: Jobs) -> None:
+        super().__init__(context)
+        self.settings = settings
 
     def cached(self, source: SourceState) -> Cached[JobState]:
         """Return the job state of a source."""
@@ -122,7 +125,7 @@ class JobsReader:
             row=row if read.is_complete else None,
             read_at=now,
             unfinished=_reuse_equal(previous.unfinished, read.lists.unfinished()),
-            failed=_reuse_equal(previous.failed, {job.job_id: job for job in failed}),
+            failed=_reuse_equal(previous.failed, {job.row.id: job for job in failed}),
             failed_page=read.failed_page,
             failed_at=read.failed_at,
             finished=self._finished(previous, read, now),
@@ -222,7 +225,7 @@ class JobsReader:
         pending: dict[int, JobLookup] = {}
         for key in list(missing)[limit:]:
             job = missing[key].job
-            if is_unknown(job.status):
+            if is_unknown(job.row.status):
                 lists.add_found(job)  # no list contains its status: assume that it is unchanged
             else:
                 pending[key] = missing[key]
@@ -234,15 +237,15 @@ class JobsReader:
 
     async def _look_up(self, source_id: int, lookup: JobLookup, lists: JobLists) -> JobLookup | None:
         """Read one page of a lookup; return the next, None when done."""
-        if lookup.job.name is None:
+        if lookup.job.row.name is None:
             return None
         try:
-            page = await self.context.client.jobs_page(source_id, JobFilter(name=lookup.job.name), lookup.page)
+            page = await self.context.client.jobs_page(source_id, JobFilter(name=lookup.job.row.name), lookup.page)
         except (RequestRejected, NotFound):  # this name cannot be looked up; the other jobs can
             return None
         except MmsError:
             return lookup
-        found = next((job for job in page.rows if job.id == lookup.job.job_id), None)
+        found = next((job for job in page.rows if job.id == lookup.job.row.id), None)
         if found is not None:
             lists.add_found(self._stats(found))
         ids_seen = lookup.ids_seen.union(job.id for job in page.rows)
@@ -280,34 +283,19 @@ class JobsReader:
         finished = {key: job for key, (job, _) in state.finished.items()}
         # Unfinished jobs come first, then failed and finished ones, each newest first.
         ranked = [*_newest(state.unfinished), *_newest(state.failed), *_newest(finished)]
-        stopped = [job.stopped for job in state.unfinished.values()]
+        stopped = [job.row.stopped for job in state.unfinished.values()]
         limit = self.settings.max_series_per_source
         stats = replace(
             state.stats,
             stopped=None if None in stopped or not state.has_all_unfinished else sum(map(bool, stopped)),
-            jobs=tuple(sorted(ranked[:limit], key=lambda job: job.job_id)),
+            jobs=tuple(sorted(ranked[:limit], key=lambda job: job.row.id)),
             omitted=max(0, len(state.unfinished) - limit),
         )
         return replace(state, stats=previous.stats if previous.stats == stats else stats)
 
     def _stats(self, job: Job) -> JobStats:
-        stats = JobStats(
-            job_id=job.id,
-            name=job.name,
-            type=job.type,
-            task_type=job.config.task_type if job.config else None,
-            src_db=job.src_db_name,
-            src_schema=job.src_schema_name,
-            dst_project=job.dst_db_name,
-            dst_schema=job.dst_schema_name,
-            status=job.status,
-            stopped=job.stopped,
-            tasks=job.task_num,
-            tasks_done=job.task_done,
-            created_at=unix_seconds(job.create_time, self.context.account.time_zone),
-            eta_at=unix_seconds(job.eta, self.context.account.time_zone),
-            partitions=_failed_partitions(job),
-        )
+        zone = self.context.account.time_zone
+        stats = JobStats(_kept_row(job), unix_seconds(job.create_time, zone), unix_seconds(job.eta, zone))
         if unexpected := _unexpected_fields(job, stats):
             self.context.observer.unexpected(OPERATION, unexpected)
         return stats
@@ -318,11 +306,18 @@ def _is_capped(listing: Listing[Job]) -> bool:
     return listing.is_consistent and listing.pages > max(1, -(-len(listing.rows) // PAGE_SIZE))
 
 
-def _failed_partitions(job: Job) -> tuple[int, ...]:
-    """Return the partition ids of a failed job of kind Partitions."""
-    if job.status != JobStatus.FAILED or job.config is None:
-        return ()
-    return tuple(heapq.nlargest(PARTITIONS_PER_JOB, job.config.partitions or ()))
+def _kept_row(job: Job) -> Job:
+    """Return a row without the parts that nothing reads: thousands are kept."""
+    if job.config is None:
+        return replace(job, source_name=None)
+    partitions = job.config.partitions if job.status == JobStatus.FAILED else None
+    kept = tuple(heapq.nlargest(PARTITIONS_PER_JOB, partitions)) if partitions else None
+    return replace(job, source_name=None, config=_kept_config(job.config.task_type, kept))
+
+
+@lru_cache(maxsize=64)  # jobs share equal configurations
+def _kept_config(task_type: str | None, partitions: tuple[int, ...] | None) -> JobConfig:
+    return JobConfig(task_type=task_type, partitions=partitions)
 
 
 def _reuse_equal(previous: Mapping[int, JobStats], jobs: Mapping[int, JobStats]) -> dict[int, JobStats]:
@@ -331,7 +326,7 @@ def _reuse_equal(previous: Mapping[int, JobStats], jobs: Mapping[int, JobStats])
 
 
 def _newest(jobs: Mapping[int, JobStats]) -> list[JobStats]:
-    return sorted(jobs.values(), key=lambda job: (job.created_at or 0.0, job.job_id), reverse=True)
+    return sorted(jobs.values(), key=lambda job: (job.created_at or 0.0, job.row.id), reverse=True)
 
 
 def _unexpected_fields(job: Job, stats: JobStats) -> list[str]:

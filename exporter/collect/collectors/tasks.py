@@ -6,11 +6,9 @@ rows, which takes fewer calls and shows retries; a job with too many pages is co
 
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from exporter.collect.collector import CollectorContext, SourcesCollector
-from exporter.collect.permissions import Permissions
 from exporter.collect.snapshot import JobStats, JobTasks
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.collect.state.task_state import TaskState, Timestamped, all_ended
@@ -30,14 +28,15 @@ MAX_ERRORS: Final = 3
 """After this many errors in one source, its other jobs wait for the next refresh."""
 
 
-@dataclass(frozen=True, slots=True)
-class TasksReader:
-    """Reads the tasks of an account's sources."""
+class TasksCollector(SourcesCollector):
+    """The collector of tasks of one account."""
 
-    context: CollectorContext
-    permissions: Permissions
-    idle_interval: float
-    stale_after: float
+    name = "tasks"
+
+    def __init__(self, context: CollectorContext, idle_interval: float, stale_after: float) -> None:
+        super().__init__(context)
+        self.idle_interval = idle_interval
+        self.stale_after = stale_after
 
     def cached(self, source: SourceState) -> Cached[TaskState]:
         """Return the task state of a source."""
@@ -63,11 +62,11 @@ class TasksReader:
         counts = await self._read_or_keep(self._totals(source_id), previous.counts, now, errors)
         jobs: dict[int, Timestamped[JobTasks]] = {}
         for job in _unfinished(source, oldest):
-            tasks = previous.jobs.get(job.job_id)
+            tasks = previous.jobs.get(job.row.id)
             if len(errors) < MAX_ERRORS:
                 tasks = await self._read_or_keep(self._job_tasks(source_id, job), tasks, now, errors)
             if tasks is not None and tasks.at >= oldest:
-                jobs[job.job_id] = tasks
+                jobs[job.row.id] = tasks
         if counts is None or counts.at < oldest:
             return TaskState(jobs=jobs)
         is_stable = counts.at == now and _is_finished(source, counts.value)
@@ -82,7 +81,7 @@ class TasksReader:
         except PermissionRefused:
             pass
         except MmsError as error:
-            errors.append(error.with_traceback(None))  # its frames would keep the whole response
+            errors.append(error.without_frames())
         else:
             return None if value is None else Timestamped(value, now)
         return previous
@@ -98,7 +97,7 @@ class TasksReader:
 
     async def _job_tasks(self, source_id: int, job: JobStats) -> JobTasks | None:
         """Return the tasks of one job; None if it was deleted."""
-        filters = TaskFilter(job_id=job.job_id)
+        filters = TaskFilter(job_id=job.row.id)
         try:
             first = await self._page(source_id, filters)
         except NotFound:
@@ -109,7 +108,7 @@ class TasksReader:
             if listing.is_consistent:
                 return self._count_rows(job, listing.rows)
             self.context.observer.unexpected(OPERATION, ["total"])
-        return JobTasks(job.job_id, job.name, await self._totals(source_id, job.job_id), retried=None)
+        return JobTasks(job.row.id, job.row.name, await self._totals(source_id, job.row.id), retried=None)
 
     def _count_rows(self, job: JobStats, rows: Sequence[Task]) -> JobTasks:
         """Count the tasks of a job by status; a missing status is UNKNOWN."""
@@ -118,8 +117,8 @@ class TasksReader:
             self.context.observer.unexpected(OPERATION, ["status"] * unexpected)
         retries = [row.retried_times for row in rows]
         return JobTasks(
-            job_id=job.job_id,
-            name=job.name,
+            job_id=job.row.id,
+            name=job.row.name,
             counts=dict.fromkeys(TaskStatus, 0) | found,
             retried=None if None in retries else sum(map(bool, retries)),
         )
@@ -130,19 +129,12 @@ class TasksReader:
         )
 
 
-def tasks_collector(context: CollectorContext, idle_interval: float, stale_after: float) -> SourcesCollector:
-    """Return the collector of tasks of one account."""
-    permissions = Permissions(context.clock.monotonic)
-    reader = TasksReader(context, permissions, idle_interval, stale_after)
-    return SourcesCollector("tasks", reader, context, permissions)
-
-
 def _unfinished(source: SourceState, oldest: float) -> list[JobStats]:
     """Return the unfinished jobs with series, unless older than `oldest`."""
     state = source.jobs.state
     if state.stats is None or source.jobs.at < oldest:
         return []
-    return [job for job in state.stats.jobs if job.job_id in state.unfinished]
+    return [job for job in state.stats.jobs if job.row.id in state.unfinished]
 
 
 def _is_finished(source: SourceState, counts: Mapping[str, int]) -> bool:

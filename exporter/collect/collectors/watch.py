@@ -15,6 +15,7 @@ from exporter.config.loading import Watch
 from exporter.errors import ExporterError, NotFound, PermissionRefused
 from exporter.mms.listing import MAX_PAGES
 from exporter.mms.statuses import is_unknown
+from exporter.mms.times import unix_seconds
 
 RETRY_SECONDS: Final = 600.0
 """Interval between attempts to find a missing object."""
@@ -71,10 +72,11 @@ class WatchCollector:
     def _fresh(self, oldest: float) -> Iterator[TableStats | PartitionStats]:
         """Yield each object once, even if several entries match it."""
         # A duplicate series would make every scrape fail.
-        fresh: dict[tuple[str, int, int], TableStats | PartitionStats] = {}
+        fresh: dict[tuple[type, int, int], TableStats | PartitionStats] = {}
         for watched in self._watched:
             if watched.stats is not None and watched.read_at >= oldest:
-                fresh.setdefault(_identity(watched.stats), watched.stats)
+                stats = watched.stats
+                fresh.setdefault((type(stats), stats.name.source_id, stats.row.id), stats)
         return iter(fresh.values())
 
     async def _read(self, watched: Watched) -> None:
@@ -144,7 +146,7 @@ class WatchCollector:
         row = await self._permissions.call(
             kind.get_operation, lambda: kind.get(self._context.client, source.name.source_id, object_id)
         )
-        stats = kind.stats(row, source.name, self._context.account.time_zone)
+        stats = kind.stats(source.name, row, unix_seconds(row.last_ddl_time, self._context.account.time_zone))
         if unexpected := list(_unexpected_fields(row, stats)):
             self._context.observer.unexpected(kind.get_operation, unexpected)
         watched.stats = watched.stats if watched.stats == stats else stats
@@ -152,16 +154,9 @@ class WatchCollector:
         watched.is_missing = False
 
 
-def _identity(stats: TableStats | PartitionStats) -> tuple[str, int, int]:
-    """Return the kind, source id and object id that MMS returned."""
-    if isinstance(stats, TableStats):
-        return "table", stats.name.source_id, stats.table_id
-    return "partition", stats.name.source_id, stats.partition_id
-
-
 def _unexpected_fields(row: Any, stats: TableStats | PartitionStats) -> Iterator[str]:  # noqa: ANN401 - either kind's record
     """Yield the API names of fields with unknown or unparsable values."""
-    if is_unknown(stats.status):
+    if is_unknown(row.status):
         yield "status"
     if row.last_ddl_time is not None and stats.last_ddl_at is None:
         yield "lastDdlTime"

@@ -1,9 +1,11 @@
 """The two kinds of watched objects, tables and partitions, and the state of one object."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
-from zoneinfo import ZoneInfo
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any, Final
+
+from msgspec.structs import replace
 
 from exporter.collect.snapshot import PartitionStats, SourceName, TableStats
 from exporter.config.loading import Watch
@@ -11,115 +13,57 @@ from exporter.mms.client import Client
 from exporter.mms.decoding import Page
 from exporter.mms.models import Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter, like
-from exporter.mms.times import unix_seconds
 
 Names = tuple[str | None, ...]
 """Database and table, and for a partition its value."""
 
 
-class WatchKind(Protocol):
+@dataclass(frozen=True, slots=True)
+class WatchKind:
     """Requests and conversions of one kind."""
 
-    @property
-    def noun(self) -> str:
-        """Name of the kind in logs."""
-
-    @property
-    def get_operation(self) -> str:
-        """Operation that returns an object by id."""
-
-    @property
-    def list_operation(self) -> str:
-        """Operation that finds objects by names."""
-
-    async def get(self, client: Client, source_id: int, object_id: int) -> Any:  # noqa: ANN401 - the kind's record
-        """Return an object by id. Raises: MmsError."""
-
-    async def page(self, client: Client, source_id: int, names: Names, page: int) -> Page[Any]:
-        """Return a page, from 1, of objects with similar names. Raises: MmsError."""
-
-    def names(self, row: Any) -> Names:  # noqa: ANN401 - the kind's record
-        """Return the names of an object."""
-
-    def stats(self, row: Any, name: SourceName, zone: ZoneInfo) -> TableStats | PartitionStats:  # noqa: ANN401 - the kind's record
-        """Return the values of an object."""
+    noun: str
+    """Name of the kind in logs."""
+    get_operation: str
+    list_operation: str
+    get: Callable[[Client, int, int], Awaitable[Any]]
+    """Returns an object of a source by id. Raises: MmsError."""
+    page: Callable[[Client, int, Names, int], Awaitable[Page[Any]]]
+    """Returns a page, from 1, of objects of a source with similar names. Raises: MmsError."""
+    names: Callable[[Any], Names]
+    """Returns the names of a row."""
+    stats: Callable[[SourceName, Any, float | None], TableStats | PartitionStats]
+    """Returns the values of a row with its parsed DDL time."""
 
 
-class Tables:
-    """Watched tables."""
-
-    noun = "table"
-    get_operation = "GetMmsTable"
-    list_operation = "ListMmsTables"
-
-    async def get(self, client: Client, source_id: int, object_id: int) -> Table:
-        """Return a table. Raises: MmsError."""
-        return await client.get_table(source_id, object_id)
-
-    async def page(self, client: Client, source_id: int, names: Names, page: int) -> Page[Table]:
-        """Return a page of tables with similar names. Raises: MmsError."""
-        db, table = (like(name or "") for name in names)
-        return await client.tables_page(source_id, TableFilter(db_name=db, name=table), page)
-
-    def names(self, row: Table) -> Names:
-        """Return database and table."""
-        return row.db_name, row.name
-
-    def stats(self, row: Table, name: SourceName, zone: ZoneInfo) -> TableStats:
-        """Return the values of a table."""
-        return TableStats(
-            name=name,
-            table_id=row.id,
-            src_db=row.db_name,
-            table=row.name,
-            status=row.status,
-            partitions_doing=row.partitions_doing,
-            partitions_done=row.partitions_done,
-            partitions_failed=row.partitions_failed,
-            metadata_partitions=row.partitions,
-            size_bytes=row.size,
-            rows=row.num_rows,
-            last_ddl_at=unix_seconds(row.last_ddl_time, zone),
-        )
+def _tables_page(client: Client, source_id: int, names: Names, page: int) -> Awaitable[Page[Table]]:
+    db, table = (like(name or "") for name in names)
+    return client.tables_page(source_id, TableFilter(db_name=db, name=table), page)
 
 
-class Partitions:
-    """Watched partitions."""
-
-    noun = "partition"
-    get_operation = "GetMmsPartition"
-    list_operation = "ListMmsPartitions"
-
-    async def get(self, client: Client, source_id: int, object_id: int) -> Partition:
-        """Return a partition. Raises: MmsError."""
-        return await client.get_partition(source_id, object_id)
-
-    async def page(self, client: Client, source_id: int, names: Names, page: int) -> Page[Partition]:
-        """Return a page of partitions with similar names. Raises: MmsError."""
-        db, table, value = (like(name or "") for name in names)
-        return await client.partitions_page(source_id, PartitionFilter(db_name=db, table_name=table, value=value), page)
-
-    def names(self, row: Partition) -> Names:
-        """Return database, table and value."""
-        return row.db_name, row.table_name, row.value
-
-    def stats(self, row: Partition, name: SourceName, zone: ZoneInfo) -> PartitionStats:
-        """Return the values of a partition."""
-        return PartitionStats(
-            name=name,
-            partition_id=row.id,
-            src_db=row.db_name,
-            table=row.table_name,
-            partition=row.value,
-            status=row.status,
-            size_bytes=row.size,
-            rows=row.num_rows,
-            last_ddl_at=unix_seconds(row.last_ddl_time, zone),
-        )
+def _partitions_page(client: Client, source_id: int, names: Names, page: int) -> Awaitable[Page[Partition]]:
+    db, table, value = (like(name or "") for name in names)
+    return client.partitions_page(source_id, PartitionFilter(db_name=db, table_name=table, value=value), page)
 
 
-TABLES: Final = Tables()
-PARTITIONS: Final = Partitions()
+TABLES: Final = WatchKind(
+    noun="table",
+    get_operation="GetMmsTable",
+    list_operation="ListMmsTables",
+    get=Client.get_table,
+    page=_tables_page,
+    names=attrgetter("db_name", "name"),
+    stats=lambda name, row, last_ddl_at: TableStats(name, replace(row, schema=None), last_ddl_at),
+)
+PARTITIONS: Final = WatchKind(
+    noun="partition",
+    get_operation="GetMmsPartition",
+    list_operation="ListMmsPartitions",
+    get=Client.get_partition,
+    page=_partitions_page,
+    names=attrgetter("db_name", "table_name", "value"),
+    stats=PartitionStats,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,12 +113,6 @@ class FailureState(Struct, frozen=True, gc=False):
         """Return the same values, with all lists to be read again."""
         return replace(self, kinds={kind: state.invalidated() for kind, state in self.kinds.items()})
 
-    def renamed(self, name: SourceName) -> Self:
-        """Return the same failures under the source's new name."""
-        if self.stats is None or self.stats.name == name:
-            return self
-        return replace(self, stats=replace(self.stats, name=name))
-
     def with_kinds(self, kinds: Mapping[Kind, KindState], name: SourceName) -> Self:
         """Return the state with `kinds`; equal stats stay the same object."""
         if not kinds:

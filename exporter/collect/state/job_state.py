@@ -8,7 +8,7 @@ from typing import Final, Self
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from exporter.collect.snapshot import JobsStats, JobStats, SourceName
+from exporter.collect.snapshot import JobsStats, JobStats
 from exporter.mms.decoding import Fingerprint, Page
 from exporter.mms.models import DataSource, Job
 from exporter.mms.protocol import PAGE_SIZE
@@ -104,12 +104,6 @@ class JobState(Struct, frozen=True, gc=False):
         """Return the jobs that finished less than `linger` seconds ago."""
         return {key: (job, since) for key, (job, since) in self.finished.items() if now - since < linger}
 
-    def renamed(self, name: SourceName) -> Self:
-        """Return the same jobs under the source's new name."""
-        if self.stats is None or self.stats.name == name:
-            return self
-        return replace(self, stats=replace(self.stats, name=name))
-
     def invalidated(self) -> Self:
         """Return the same values, with all lists to be read again."""
         return replace(self, row=None, failed_page=None, page_fingerprint=None)
@@ -139,12 +133,12 @@ class ListedJob:
     @property
     def status(self) -> str | None:
         """Return the job's own status, or else that of the list."""
-        return self.job.status or self.list_status
+        return self.job.row.status or self.list_status
 
     @property
     def matches_list(self) -> bool:
         """Return whether the job's own status is that of the list."""
-        return self.job.status == self.list_status
+        return self.job.row.status == self.list_status
 
 
 class JobLists:
@@ -158,25 +152,25 @@ class JobLists:
         """Add the list of jobs in `status`."""
         self.totals[status] = total
         for job in jobs:
-            listed, earlier = ListedJob(job, status), self.listed_jobs.get(job.job_id)
+            listed, earlier = ListedJob(job, status), self.listed_jobs.get(job.row.id)
             # A job that was in another list changed its status between the calls: it counts here only.
             other = earlier.list_status if earlier and earlier.matches_list and listed.matches_list else None
             if other not in (None, status):
                 total_before = self.totals[other]
                 self.totals[other] = total_before and total_before - 1
-            self.listed_jobs[job.job_id] = listed
+            self.listed_jobs[job.row.id] = listed
 
     def add_all(self, counts: Counter[str], jobs: Iterable[JobStats], tracked_ids: Container[int]) -> None:
         """Add a page of all jobs: counts by status, and the relevant jobs."""
         self.totals = {**dict.fromkeys(JobStatus, 0), **counts}
         for job in jobs:
             # A job with an unknown status may have ended long ago: it is relevant only if it is tracked.
-            if not is_unknown(job.status) or job.job_id in tracked_ids:
-                self.listed_jobs[job.job_id] = ListedJob(job, job.status and job.status.name)
+            if not is_unknown(job.row.status) or job.row.id in tracked_ids:
+                self.listed_jobs[job.row.id] = ListedJob(job, job.row.status and job.row.status.name)
 
     def add_found(self, job: JobStats) -> None:
         """Add a job that was looked up by name."""
-        self.listed_jobs[job.job_id] = ListedJob(job, None)
+        self.listed_jobs[job.row.id] = ListedJob(job, None)
 
     def in_status(self, status: str) -> dict[int, JobStats]:
         """Return the jobs in `status`."""
@@ -194,5 +188,5 @@ class JobLists:
         """
         counts = {status: total for status, total in self.totals.items() if total is not None}
         looked_up = [listed for listed in self.listed_jobs.values() if listed.list_status is None]
-        unknown = sum(listed.job.status is None or is_unknown(listed.job.status) for listed in looked_up)
+        unknown = sum(listed.job.row.status is None or is_unknown(listed.job.row.status) for listed in looked_up)
         return {**counts, UNKNOWN: unknown} if unknown else counts

@@ -2,11 +2,12 @@
 
 from collections.abc import Container, Iterator, Mapping
 from itertools import chain
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
-from exporter.collect.snapshot import SourceName, SourceSnapshot, SourceStats
+from exporter.collect.snapshot import FailuresStats, JobsStats, SourceName, SourceSnapshot, SourceStats, TasksStats
 from exporter.collect.state.failure_state import FailureState
 from exporter.collect.state.job_state import JobState
 from exporter.collect.state.task_state import TaskState
@@ -15,7 +16,11 @@ from exporter.mms.models import DataSource
 
 
 class CollectorState(Protocol):
-    """State of one collector for one source."""
+    """State of one collector for one source; a struct."""
+
+    @property
+    def stats(self) -> JobsStats | FailuresStats | TasksStats | None:
+        """The values; None if never read."""
 
     def invalidated(self) -> Self:
         """Return the same values, to be read again without shortcuts."""
@@ -42,6 +47,12 @@ class Cached(Struct, Generic[S], gc=False):
         if not succeeded:
             # An unchanged row or page no longer proves anything: it may have changed and changed back unread.
             self.state = self.state.invalidated()
+
+    def rename(self, name: SourceName) -> None:
+        """Put the values under the source's new name."""
+        state: Any = self.state
+        if state.stats is not None and state.stats.name != name:
+            self.state = replace(state, stats=replace(state.stats, name=name))
 
 
 class SourceState(Struct, gc=False):
@@ -71,7 +82,7 @@ class SourceState(Struct, gc=False):
     @property
     def is_refreshed(self) -> bool:
         """Return whether the last refresh read it completely."""
-        return self.is_listed and self.jobs.succeeded and self.failures.succeeded and self.tasks.succeeded
+        return all(self.outcome)
 
     @property
     def outcome(self) -> Outcome:
@@ -91,15 +102,14 @@ class SourceState(Struct, gc=False):
         self.listed_at = now
         if self.stats != stats:
             self.stats = stats
-            self.jobs.state = self.jobs.state.renamed(stats.name)
-            self.failures.state = self.failures.state.renamed(stats.name)
-            self.tasks.state = self.tasks.state.renamed(stats.name)
+            for each in (self.jobs, self.failures, self.tasks):
+                each.rename(stats.name)
 
     def snapshot(self, oldest: float) -> SourceSnapshot:
         """Return its values, omitting those older than `oldest`."""
         return SourceSnapshot(
             name=self.name,
-            figures=self.stats if self.listed_at >= oldest else None,
+            stats=self.stats if self.listed_at >= oldest else None,
             jobs=self.jobs.state.stats if self.jobs.at >= oldest else None,
             refreshed=self.is_refreshed,
             last_success_at=self.last_success_at,

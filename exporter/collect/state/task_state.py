@@ -51,12 +51,6 @@ class TaskState(Struct, frozen=True, gc=False):
         """Return the same values, to be read again."""
         return replace(self, row=None)
 
-    def renamed(self, name: SourceName) -> Self:
-        """Return the same tasks under the source's new name."""
-        if self.stats is None or self.stats.name == name:
-            return self
-        return replace(self, stats=replace(self.stats, name=name))
-
     def with_stats(self, name: SourceName, previous: TasksStats | None) -> Self:
         """Return the state with new stats; `previous` if they are equal."""
         if self.confirmed_at is None:

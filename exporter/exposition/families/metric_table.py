@@ -1,7 +1,7 @@
 """Table of all metrics from MMS, one row per family. Pure.
 
 A row holds the name, the help text, the function that takes the samples from a part of the snapshot, and the labels
-added to those of the metric group. The rows of tasks, tables and partitions are in the neighbouring modules.
+added to those of the metric group. The rows of tables and partitions are in `table_families`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,15 +14,11 @@ from exporter.collect.snapshot import (
     JobStats,
     SourceSnapshot,
     SourceStats,
+    TasksStats,
 )
 from exporter.exposition.families.metric_types import Family, MetricGroup, Sample, by_status, in_status, one
 from exporter.exposition.families.table_families import FAILURES, PARTITION, TABLE
-from exporter.exposition.families.task_families import JOB_TASKS, TASKS
 from exporter.masking import masked
-
-
-def _source_labels(part: SourceStats | JobsStats | SourceSnapshot) -> tuple[str, ...]:
-    return part.name.account, str(part.name.source_id), part.name.source
 
 
 def _tables(part: SourceStats) -> Iterable[Sample]:
@@ -59,15 +55,17 @@ def _scan_info(part: SourceStats) -> Iterator[Sample]:
 
 
 def _jobs(part: JobsStats) -> Iterator[tuple[tuple[str | None, ...], JobStats]]:
-    return (((str(job.job_id), job.name), job) for job in part.jobs)
+    return (((str(job.row.id), job.row.name), job) for job in part.jobs)
 
 
 def _job_info(job: JobStats) -> Iterator[Sample]:
-    yield (job.type, job.task_type, job.src_db, job.src_schema, job.dst_project, job.dst_schema), 1
+    row = job.row
+    yield (row.type, job.task_type, row.src_db_name, row.src_schema_name, row.dst_db_name, row.dst_schema_name), 1
 
 
 _LIST: Final = "of ListMmsDataSources."
 _JOBS: Final = "of ListMmsJobs."
+_TASKS: Final = "of ListMmsTasks."
 
 ACCOUNT: Final[MetricGroup[AccountSnapshot]] = MetricGroup(
     part="account",
@@ -107,8 +105,6 @@ COLLECTOR: Final[MetricGroup[CollectorSnapshot]] = MetricGroup(
 
 SOURCE: Final[MetricGroup[SourceStats]] = MetricGroup(
     part="source_row",
-    labels=("account", "source_id", "source"),
-    label_values=_source_labels,
     families=(
         Family(
             "mms_datasource_info",
@@ -188,8 +184,6 @@ SOURCE: Final[MetricGroup[SourceStats]] = MetricGroup(
 
 JOBS: Final[MetricGroup[JobsStats]] = MetricGroup(
     part="jobs",
-    labels=("account", "source_id", "source"),
-    label_values=_source_labels,
     families=(
         Family(
             "mms_jobs",
@@ -212,8 +206,6 @@ JOBS: Final[MetricGroup[JobsStats]] = MetricGroup(
 
 JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
     part="jobs",
-    labels=("account", "source_id", "source"),
-    label_values=_source_labels,
     members=_jobs,
     member_labels=("job_id", "job_name"),
     families=(
@@ -227,19 +219,23 @@ JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
         Family(
             "mms_job_status",
             f"Current status of the job: 1 for the active status, 0 otherwise. API field: status {_JOBS}",
-            lambda job: in_status(job.status),
+            lambda job: in_status(job.row.status),
             ("status",),
         ),
         Family(
             "mms_job_stopped",
             f"1 if the job is stopped, 0 otherwise. API field: stopped {_JOBS}",
-            lambda job: one(job.stopped),
+            lambda job: one(job.row.stopped),
         ),
-        Family("mms_job_tasks", f"Number of tasks of the job. API field: taskNum {_JOBS}", lambda job: one(job.tasks)),
+        Family(
+            "mms_job_tasks",
+            f"Number of tasks of the job. API field: taskNum {_JOBS}",
+            lambda job: one(job.row.task_num),
+        ),
         Family(
             "mms_job_tasks_done",
             f"Number of tasks of the job that are done. API field: taskDone {_JOBS}",
-            lambda job: one(job.tasks_done),
+            lambda job: one(job.row.task_done),
         ),
         Family(
             "mms_job_created_timestamp_seconds",
@@ -254,10 +250,40 @@ JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
     ),
 )
 
+TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
+    part="tasks",
+    families=(
+        Family(
+            "mms_tasks",
+            f"Number of tasks of all jobs of the data source by status. API field: total {_TASKS}",
+            lambda part: by_status(part.counts or {}),
+            ("status",),
+        ),
+    ),
+)
+
+JOB_TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
+    part="tasks",
+    member_labels=("job_id", "job_name"),
+    members=lambda part: (((str(job.job_id), job.name), job) for job in part.jobs),
+    families=(
+        Family(
+            "mms_job_tasks_by_status",
+            f"Number of tasks of an unfinished job by status; mms_tasks also counts them. API field: status {_TASKS}",
+            lambda job: by_status(job.counts),
+            ("status",),
+        ),
+        Family(
+            "mms_job_tasks_retried",
+            "Number of tasks of an unfinished job that were retried. Absent for a job with over 10 pages of tasks. "
+            f"API field: retriedTimes {_TASKS}",
+            lambda job: one(job.retried),
+        ),
+    ),
+)
+
 FRESHNESS: Final[MetricGroup[SourceSnapshot]] = MetricGroup(
     part="source",
-    labels=("account", "source_id", "source"),
-    label_values=_source_labels,
     families=(
         Family(
             "mms_datasource_refresh_success",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from exporter.mms.statuses import UNKNOWN, Status
 
@@ -33,14 +33,22 @@ def single_member(part: P) -> tuple[tuple[tuple[()], P]]:
     return (((), part),)
 
 
+SOURCE_LABELS: Final = ("account", "source_id", "source")
+
+
+def source_label_values(part: Any) -> tuple[str, ...]:  # noqa: ANN401 - any part with the name of its source
+    """Return the values of SOURCE_LABELS."""
+    return part.name.account, str(part.name.source_id), part.name.source
+
+
 @dataclass(frozen=True, slots=True)
 class MetricGroup(Generic[P]):
     """Families taken from the same kind of part, with their common labels."""
 
     part: PartKind
-    labels: tuple[str, ...]
-    label_values: Callable[[P], tuple[str, ...]]
     families: tuple[Family[Any], ...]
+    labels: tuple[str, ...] = SOURCE_LABELS
+    label_values: Callable[[P], tuple[str, ...]] = source_label_values
     members: Callable[[P], Iterable[tuple[tuple[str | None, ...], Any]]] = single_member
     """Returns what the families take samples from, with the values of `member_labels`."""
     member_labels: tuple[str, ...] = ()

@@ -4,7 +4,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, PartitionStats, TableStats
-from exporter.exposition.families.metric_types import Family, MetricGroup, Sample, by_status, in_status, one
+from exporter.exposition.families.metric_types import (
+    SOURCE_LABELS,
+    Family,
+    MetricGroup,
+    Sample,
+    by_status,
+    in_status,
+    one,
+    source_label_values,
+)
 from exporter.exposition.text import label_value
 
 _TABLE: Final = "of GetMmsTable."
@@ -38,8 +47,6 @@ def _omitted(part: FailuresStats) -> Iterator[Sample]:
 
 FAILURES: Final[MetricGroup[FailuresStats]] = MetricGroup(
     part="failures",
-    labels=("account", "source_id", "source"),
-    label_values=lambda part: (part.name.account, str(part.name.source_id), part.name.source),
     families=(
         Family(
             "mms_failed_table_info",
@@ -67,10 +74,10 @@ FAILURES: Final[MetricGroup[FailuresStats]] = MetricGroup(
 
 TABLE: Final[MetricGroup[TableStats]] = MetricGroup(
     part="table",
-    labels=("account", "source_id", "source", "table_id", "src_db", "table"),
+    labels=(*SOURCE_LABELS, "table_id", "src_db", "table"),
     label_values=lambda part: (
-        *(part.name.account, str(part.name.source_id), part.name.source),
-        *(str(part.table_id), part.src_db or "", part.table or ""),
+        *source_label_values(part),
+        *(str(part.row.id), part.row.db_name or "", part.row.name or ""),
     ),
     families=(
         Family(
@@ -81,7 +88,7 @@ TABLE: Final[MetricGroup[TableStats]] = MetricGroup(
         Family(
             "mms_table_status",
             f"Current status of a watched table: 1 for the active status, 0 otherwise. API field: status {_TABLE}",
-            lambda part: in_status(part.status),
+            lambda part: in_status(part.row.status),
             ("status",),
         ),
         Family(
@@ -89,24 +96,28 @@ TABLE: Final[MetricGroup[TableStats]] = MetricGroup(
             "Number of partitions of a watched table by migration status. API fields: partitionsDoing, partitionsDone, "
             f"partitionsFailed {_TABLE}",
             lambda part: by_status(
-                {"DOING": part.partitions_doing, "DONE": part.partitions_done, "FAILED": part.partitions_failed}
+                {
+                    "DOING": part.row.partitions_doing,
+                    "DONE": part.row.partitions_done,
+                    "FAILED": part.row.partitions_failed,
+                }
             ),
             ("status",),
         ),
         Family(
             "mms_table_metadata_partitions",
             f"Number of partitions of a watched table found by metadata scans. API field: partitions {_TABLE}",
-            lambda part: one(part.metadata_partitions),
+            lambda part: one(part.row.partitions),
         ),
         Family(
             "mms_table_size_bytes",
             f"Size of a watched table at the source, in bytes. API field: size {_TABLE}",
-            lambda part: one(part.size_bytes),
+            lambda part: one(part.row.size),
         ),
         Family(
             "mms_table_rows",
             f"Number of rows of a watched table at the source. API field: numRows {_TABLE}",
-            lambda part: one(part.rows),
+            lambda part: one(part.row.num_rows),
         ),
         Family(
             "mms_table_last_ddl_timestamp_seconds",
@@ -118,10 +129,10 @@ TABLE: Final[MetricGroup[TableStats]] = MetricGroup(
 
 PARTITION: Final[MetricGroup[PartitionStats]] = MetricGroup(
     part="partition",
-    labels=("account", "source_id", "source", "partition_id", "src_db", "table", "partition"),
+    labels=(*SOURCE_LABELS, "partition_id", "src_db", "table", "partition"),
     label_values=lambda part: (
-        *(part.name.account, str(part.name.source_id), part.name.source),
-        *(str(part.partition_id), part.src_db or "", part.table or "", part.partition or ""),
+        *source_label_values(part),
+        *(str(part.row.id), part.row.db_name or "", part.row.table_name or "", part.row.value or ""),
     ),
     families=(
         Family(
@@ -133,18 +144,18 @@ PARTITION: Final[MetricGroup[PartitionStats]] = MetricGroup(
             "mms_partition_status",
             "Current status of a watched partition: 1 for the active status, 0 otherwise. "
             f"API field: status {_PARTITION}",
-            lambda part: in_status(part.status),
+            lambda part: in_status(part.row.status),
             ("status",),
         ),
         Family(
             "mms_partition_size_bytes",
             f"Size of a watched partition at the source, in bytes. API field: size {_PARTITION}",
-            lambda part: one(part.size_bytes),
+            lambda part: one(part.row.size),
         ),
         Family(
             "mms_partition_rows",
             f"Number of rows of a watched partition at the source. API field: numRows {_PARTITION}",
-            lambda part: one(part.rows),
+            lambda part: one(part.row.num_rows),
         ),
         Family(
             "mms_partition_last_ddl_timestamp_seconds",

@@ -1,16 +1,16 @@
 """The five lists: parameters, filters and order of the rows. Jobs and tasks are listed newest first."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from exporter.mms import statuses
 from exporter.simulator.api import rows
-from exporter.simulator.api.error_answers import bad_parameter
 from exporter.simulator.api.pages import PAGE_NAMES, Group, ResultPage, Tweaks, group, page_of
-from exporter.simulator.http.parameters import Match, Query
+from exporter.simulator.api.parameters import Match, Query, bad_parameter
 from exporter.simulator.world import states
-from exporter.simulator.world.job_progress import SimulatedJob, SimulatedTask
+from exporter.simulator.world.job_store import SimulatedJob, SimulatedTask
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.world import World
@@ -85,7 +85,8 @@ def jobs(request: ListRequest) -> Row:
     """Return ListMmsJobs."""
     query = request.query(*_JOB_TEXTS, "status", "stopped", "timerId", "sorter.status")
     page = request.page(query)
-    status, stopped = query.choice("status", statuses.JobStatus), query.boolean("stopped")
+    status = query.choice("status", statuses.JobStatus)
+    stopped = _stopped_filter(request, status, query.boolean("stopped"))
     order, texts = query.choice("sorter.status", _ORDERS), _texts(query, _JOB_TEXTS)
     query.integer("timerId")
     if "timerId" in query:
@@ -103,6 +104,13 @@ def jobs(request: ListRequest) -> Row:
     else:
         found = _jobs_by_status(request, status, stopped=stopped)
     return page.of([found], lambda job_id: _job_row(request, job_id))
+
+
+def _stopped_filter(request: ListRequest, status: str | None, stopped: bool | None) -> bool | None:  # noqa: FBT001 - a filter, not a switch
+    """Return which jobs and tasks a list has: stopped ones, the others, or all."""
+    if not request.site.source.options.hides_stopped:
+        return stopped
+    return (stopped or None) if status is None else False
 
 
 def _all_jobs(request: ListRequest) -> Iterator[SimulatedJob]:
@@ -155,12 +163,14 @@ def tasks(request: ListRequest) -> Row:
     if "jobId" not in query and value is None and not texts and not sorters:
         return page.of([_tasks_by_status(request, status)], lambda pair: rows.task(request.site, *pair))
     chosen = _all_jobs(request)
+    stopped = _stopped_filter(request, status, None)
     if "jobId" in query:
         job = request.site.job_store.find(query.integer("jobId"), request.at)
         chosen = iter(() if job is None else (job,))
     found = [
         (job, task)
         for job in chosen
+        if _job_fits(request, job, None, stopped)
         for task in job.tasks(request.at.moment)
         if (status is None or task.status == status)
         and (value is None or _task_holds(request.site, task, value))
@@ -177,9 +187,14 @@ def tasks(request: ListRequest) -> Row:
 def _tasks_by_status(request: ListRequest, status: str | None) -> Group[tuple[SimulatedJob, SimulatedTask]]:
     """Return the tasks of a status without scanning ended jobs."""
     counts, moment = request.site.job_store.task_counts(request.at), request.at.moment
+    stopped = _stopped_filter(request, status, None)
+    if stopped is False:
+        hidden = (job for job in request.site.job_store.unfinished(request.at) if job.stopped(moment))
+        counts -= Counter(task.status for job in hidden for task in job.tasks(moment))
 
     def items() -> Iterator[tuple[SimulatedJob, SimulatedTask]]:
-        pairs = ((job, task) for job in _all_jobs(request) for task in job.tasks(moment))
+        jobs = (job for job in _all_jobs(request) if _job_fits(request, job, None, stopped))
+        pairs = ((job, task) for job in jobs for task in job.tasks(moment))
         return (pair for pair in pairs if status is None or pair[1].status == status)
 
     return Group(counts.total() if status is None else counts[status], items)

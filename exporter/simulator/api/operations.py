@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
-from exporter.simulator.api import lists, rows
-from exporter.simulator.api.error_answers import Refusal, not_found
+from exporter.simulator.api import creation, lists, rows
 from exporter.simulator.api.pages import Tweaks
-from exporter.simulator.http.parameters import Query, integer
-from exporter.simulator.world import creation
+from exporter.simulator.api.parameters import Query, Refusal, integer, not_found
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.world import World

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from exporter.simulator.http.parameters import Query
+from exporter.simulator.api.parameters import Query
 
 DEFAULT_PAGE_SIZE = 20
 PAGE_NAMES = ("pageNum", "pageSize")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from exporter.simulator.world.job_progress import SimulatedJob, SimulatedTask
+from exporter.simulator.world.job_store import SimulatedJob, SimulatedTask
 from exporter.simulator.world.plans import PARTITIONS, TABLES
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import SourceTime

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 
 from exporter.simulator.world.events import Event
-from exporter.simulator.world.seeded_random import seeded_rng
+from exporter.simulator.world.options import seeded_rng
 
 Kind = Literal[
     "error",

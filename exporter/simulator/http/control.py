@@ -9,13 +9,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from exporter.simulator.api.error_answers import Refusal
-from exporter.simulator.api.identities import Identities, Identity
+from exporter.simulator.api.parameters import Refusal
 from exporter.simulator.faults.fault_plan import Fault, Faults
-from exporter.simulator.world import event_handlers
-from exporter.simulator.world.events import Event
-from exporter.simulator.world.simulated_clock import ManualClock, ScaledClock
-from exporter.simulator.world.world import World
+from exporter.simulator.http.request_auth import Identities, Identity
+from exporter.simulator.world.events import Event, apply_event
+from exporter.simulator.world.world import ManualClock, ScaledClock, World
 
 ROOT: Final = "/_simulator"
 _Body = TypeVar("_Body")
@@ -119,7 +117,7 @@ class _Control:
 
     async def apply_event(self, request: web.Request) -> dict[str, int]:
         event: Event = msgspec.json.decode(await request.read(), type=Event)
-        return {"result": event_handlers.apply_event(self._world, event)}
+        return {"result": apply_event(self._world, event)}
 
     async def calls(self, _: web.Request) -> list[dict[str, Any]]:
         return [

@@ -1,4 +1,4 @@
-"""Authentication of requests, as the vendor does it before it looks at the operation.
+"""Access keys and the authentication of requests, as the vendor does it before it looks at the operation.
 
 Source: vendor page "V3 request structure and signature". Order of the checks: required headers, key, body hash,
 version, date, token, signature, nonce. The permission is checked last, when the operation is known.
@@ -7,14 +7,13 @@ version, date, token, signature, nonce. The permission is checked last, when the
 import hmac
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from exporter.mms import signing
-from exporter.simulator.api.error_answers import Refusal
-from exporter.simulator.api.identities import Identities, Identity
+from exporter.simulator.api.parameters import Refusal
 
 CLOCK_SKEW_SECONDS: Final = 15 * 60
 _NONCES_KEPT: Final = 200_000
@@ -28,6 +27,50 @@ _REQUIRED: Final = (
     signing.HEADER_NONCE,
     signing.HEADER_VERSION,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An access key; temporary if it has a security token."""
+
+    access_key_id: str
+    access_key_secret: str = field(repr=False)
+    security_token: str | None = field(default=None, repr=False)
+    actions: frozenset[str] | None = None
+    """Allowed RAM actions: `odps:ListMmsJobs`, or `odps:ListMmsJobs:2000001` for one source. None: all."""
+    expires: float | None = None
+    """Unix seconds of the wall clock after which the security token is rejected."""
+
+    def may(self, operation: str, source_id: int | None) -> bool:
+        """Return whether it may call an operation on a source."""
+        action = f"odps:{operation}"
+        return self.actions is None or not self.actions.isdisjoint({action, f"{action}:{source_id}"})
+
+
+class Identities:
+    """The known identities by access key id."""
+
+    def __init__(self, known: Iterable[Identity] = ()) -> None:
+        self._known = {identity.access_key_id: identity for identity in known}
+
+    def __iter__(self) -> Iterator[Identity]:
+        return iter(self._known.values())
+
+    def find(self, access_key_id: str) -> Identity | None:
+        """Return the identity with this access key id."""
+        return self._known.get(access_key_id)
+
+    def add(self, identity: Identity) -> None:
+        """Add an identity, or replace the one with this key."""
+        self._known[identity.access_key_id] = identity
+
+    def remove(self, access_key_id: str) -> None:
+        """Remove an identity, if it is known."""
+        self._known.pop(access_key_id, None)
+
+    def expire(self, access_key_id: str) -> None:
+        """Expire the security token of an identity now."""
+        self._known[access_key_id] = replace(self._known[access_key_id], expires=float("-inf"))
 
 
 @dataclass(frozen=True, slots=True)

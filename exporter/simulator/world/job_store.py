@@ -6,17 +6,16 @@ Jobs are computed from their numbers, not stored: a source with 1,000 finished j
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from exporter.mms.statuses import TASK_PHASES, UNFINISHED_JOB_STATUSES
 from exporter.simulator.world import states
-from exporter.simulator.world.job_progress import SimulatedJob
+from exporter.simulator.world.options import draw, pick
 from exporter.simulator.world.planner import schedule
 from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, TaskPlan
-from exporter.simulator.world.seeded_random import draw, pick
 from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.source_spec import SourceSpec
 
@@ -24,6 +23,70 @@ FIRST_CREATED_ID: Final = 9_000_001
 _HISTORY_GAP_SECONDS: Final = 3600.0
 _HISTORY_TASKS: Final = 20
 _PLAN, _STOP = 301, 302
+_TASKS_PER_JOB: Final = 100_000
+
+
+class SimulatedTask(NamedTuple):
+    """A task at one moment."""
+
+    id: int
+    number: int
+    table: int
+    plan: TaskPlan
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedJob:
+    """One job: plan, start, and stop if any."""
+
+    id: int
+    plan: JobPlan
+    created: float
+    """The moment at which the plan starts."""
+    first_table: int
+    """The number of the plan's first table."""
+    database: int
+    name: str | None = None
+    """None: a default name from id and database."""
+    stopped_at: float | None = None
+    """The moment of the stop: running tasks are aborted, waiting ones never start."""
+    eta: str = ""
+    request: Mapping[str, Any] = field(default_factory=dict)
+    """Further configuration fields from the CreateMmsJob request."""
+
+    def age(self, moment: float) -> float:
+        """Return the seconds since creation, up to the stop."""
+        return (moment if self.stopped_at is None else min(moment, self.stopped_at)) - self.created
+
+    def stopped(self, moment: float) -> bool:
+        """Return whether it is stopped at `moment`."""
+        return self.stopped_at is not None and moment >= self.stopped_at
+
+    def status(self, moment: float) -> str:
+        """Return its status at `moment`."""
+        return self.plan.status(self.age(moment))
+
+    def tasks_done(self, moment: float) -> int:
+        """Return how many of its tasks are DONE at `moment`."""
+        return self.plan.tasks_done(self.age(moment))
+
+    def tasks(self, moment: float) -> Iterator[SimulatedTask]:
+        """Yield the tasks at `moment`."""
+        age, stopped = self.age(moment), self.stopped(moment)
+        for number, plan in enumerate(self.plan.tasks):
+            broken_off = stopped and age < plan.end
+            status = states.INIT if broken_off else plan.status(age)
+            yield SimulatedTask(task_id(self.id, number), number, self.first_table + plan.table, plan, status)
+
+    def tables(self) -> list[int]:
+        """Return the distinct tables it migrates, in order."""
+        return list(dict.fromkeys(self.first_table + task.table for task in self.plan.tasks))
+
+
+def task_id(job: int, number: int) -> int:
+    """Return the id of a task, unique in its source."""
+    return job * _TASKS_PER_JOB + number + 1
 
 
 class Created:

@@ -1,10 +1,13 @@
-"""Options of a simulated world.
+"""Options of a simulated world, and the random draws that they seed.
 
 The defaults are the demo: at DEMO_SPEED values change every second, and every status appears within minutes.
+Each drawn number depends on its keys only, so nothing is stored.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from random import Random
+from typing import Final, TypeVar
 
 DEMO_SPEED: Final = 60.0
 """Simulated seconds per real second."""
@@ -14,6 +17,9 @@ _SHARES: Final = (
 )
 _LAGS: Final = ("job_list_lag_seconds", "job_status_lag_seconds", "table_lag_seconds", "partition_lag_seconds")
 _COUNTS: Final = ("sources", "tables", "partitions", "finished_jobs_per_source", "running_jobs_per_source")
+_MASK: Final = (1 << 64) - 1
+_GAMMA: Final = 0x9E3779B97F4A7C15
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +60,8 @@ class WorldOptions:
     """Share of those tasks that fail and create no job."""
     job_name_filters_source: bool = False
     """Whether `name` of ListMmsJobs filters by source name, as the vendor documents it, and not by job name."""
+    hides_stopped: bool = False
+    """Whether lists by status omit stopped jobs and tasks; then `stopped=0` is no filter, as in the ancestor of MMS."""
     job_list_lag_seconds: float = 0.0
     """Delay before ListMmsJobs has a created job that GetMmsAsyncTask and GetMmsJob already have."""
     job_status_lag_seconds: float = 0.0
@@ -77,3 +85,29 @@ class WorldOptions:
         problems += ["waves"] if self.waves is not None and self.waves < 1 else []
         if problems:
             raise ValueError("out of range: " + ", ".join(problems))
+
+
+def draw(*keys: int) -> int:
+    """Return 64 bits from `keys`: SplitMix64 folded over them."""
+    state = 0
+    for key in keys:
+        state = (state + key + _GAMMA) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state
+
+
+def chance(*keys: int) -> float:
+    """Return a number in [0, 1) from `keys`."""
+    return (draw(*keys) >> 11) / (1 << 53)
+
+
+def pick(items: Sequence[_Item], *keys: int) -> _Item:
+    """Return one of `items`, chosen by `keys`."""
+    return items[draw(*keys) % len(items)]
+
+
+def seeded_rng(*keys: int) -> Random:
+    """Return a generator seeded with `keys`."""
+    return Random(draw(*keys))  # noqa: S311 - a story is drawn here, not a secret

@@ -9,9 +9,8 @@ from typing import Final
 
 from exporter.mms.statuses import TASK_PHASES
 from exporter.simulator.world import states
-from exporter.simulator.world.options import WorldOptions
+from exporter.simulator.world.options import WorldOptions, seeded_rng
 from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, Plan, Span, TablePlan, TaskPlan
-from exporter.simulator.world.seeded_random import seeded_rng
 from exporter.simulator.world.states import Attempt
 
 _WAVE, _BASE = 101, 102

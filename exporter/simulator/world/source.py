@@ -5,9 +5,8 @@ from typing import Any, Final
 
 from exporter.simulator.world import states
 from exporter.simulator.world.inventory import Inventory
-from exporter.simulator.world.job_progress import SimulatedJob
-from exporter.simulator.world.job_store import JobStore
-from exporter.simulator.world.seeded_random import chance, draw
+from exporter.simulator.world.job_store import JobStore, SimulatedJob
+from exporter.simulator.world.options import chance, draw
 from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.source_spec import Lane, Role, SourceSpec
 

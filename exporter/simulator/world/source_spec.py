@@ -10,10 +10,9 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from exporter.simulator.world import states
-from exporter.simulator.world.options import WorldOptions
+from exporter.simulator.world.options import WorldOptions, chance, draw, pick
 from exporter.simulator.world.planner import Planner
 from exporter.simulator.world.plans import Plan, TablePlan
-from exporter.simulator.world.seeded_random import chance, draw, pick
 from exporter.simulator.world.source_clock import Outage, SourceClock
 from exporter.simulator.world.states import Counts
 

@@ -1,15 +1,45 @@
-"""The world: sources, time and applied events. Its state depends only on seed, options, time and events."""
+"""The world: sources, clocks and applied events. Its state depends only on seed, options, time and events."""
 
+import time
 from collections.abc import Callable, Iterator
 from zoneinfo import ZoneInfo
 
-from exporter.simulator.api.error_answers import not_found
+from exporter.simulator.api.parameters import not_found
+from exporter.simulator.oracle import Oracle
 from exporter.simulator.world.options import WorldOptions
-from exporter.simulator.world.oracle import Oracle
 from exporter.simulator.world.planner import Planner
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.source_spec import FIRST_SOURCE_ID, Role, SourceSpec, make_source
+
+
+class ManualClock:
+    """A clock that moves only by `advance`."""
+
+    def __init__(self, start: float = 1_750_000_000.0) -> None:
+        self._now = start
+
+    def __call__(self) -> float:
+        """Return the time, in Unix seconds."""
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move forward by `seconds`, or back if negative."""
+        self._now += seconds
+
+
+class ScaledClock:
+    """A clock that runs `speed` times real time."""
+
+    def __init__(self, start: float, speed: float = 1.0, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.speed = speed
+        self._start = start
+        self._monotonic = monotonic
+        self._origin = monotonic()
+
+    def __call__(self) -> float:
+        """Return the time, in Unix seconds."""
+        return self._start + (self._monotonic() - self._origin) * self.speed
 
 
 class World:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from exporter.config.file_changes import FileStamps, config_files, stamps_of, unsettled_seconds
+from exporter.config.file_changes import FileStamps, fingerprint, stamps_of, unsettled_seconds
 from exporter.config.yaml_files import read_yaml
 from exporter.errors import ConfigError, Problem
 from exporter.web.security import tls
@@ -28,16 +28,9 @@ class Settings:
     config: WebConfig = field(default_factory=WebConfig)
     context: ssl.SSLContext | None = None
     """None for plain HTTP."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedSettings:
-    """Valid settings, not applied yet."""
-
-    settings: Settings
-    stamps: FileStamps
+    stamps: FileStamps = field(default_factory=dict)
     """Stamps of the files, taken before they were read."""
-    is_empty: bool
+    is_empty: bool = False
     """Whether the web configuration file is empty, like a truncated one."""
 
 
@@ -48,13 +41,8 @@ class WebConfigWatcher:
         """Load `path`; `on_load` receives the success of reloads. Raises: ConfigError."""
         self._path = path
         self._on_load = on_load
-        self._stamps: FileStamps = {}
-        self.settings = Settings()
-        if path is not None:
-            loaded = _load(path, stamps_of(config_files(path, path.parent)))
-            self.settings, self._stamps = loaded.settings, loaded.stamps
-        if self.settings.context is not None and self.settings.config.http_server_config.http2:
-            log.debug("HTTP/2 is not supported; HTTP/1.1 is served")
+        self.settings = Settings() if path is None else _load(path, fingerprint(path, path.parent))
+        self._stamps = self.settings.stamps
 
     def reload_if_changed(self) -> None:
         """Reload after a change, unless files may be half written."""
@@ -70,11 +58,11 @@ class WebConfigWatcher:
         self.reload_if_changed()
         return self.settings
 
-    def read(self) -> LoadedSettings | None:
+    def read(self) -> Settings | None:
         """Return the settings in the files, None without a file. Raises: ConfigError."""
         if self._path is None:
             return None
-        stamps = stamps_of(config_files(self._path, self._path.parent))  # before reading, so that no change is missed
+        stamps = fingerprint(self._path, self._path.parent)  # before reading, so that no change is missed
         known = stamps_of(self._stamps) | stamps
         try:
             loaded = _load(self._path, stamps)
@@ -87,17 +75,17 @@ class WebConfigWatcher:
             raise
         return loaded
 
-    def apply(self, loaded: LoadedSettings | None) -> None:
+    def apply(self, loaded: Settings | None) -> None:
         """Use loaded settings from now on."""
         if loaded is not None:
-            for warning in _lost_protections(self.settings, loaded.settings):
+            for warning in _lost_protections(self.settings, loaded):
                 log.warning(warning)
-            self.settings, self._stamps = loaded.settings, loaded.stamps
+            self.settings, self._stamps = loaded, loaded.stamps
             log.info("web configuration reloaded")
             self._on_load(True)
 
-    def _check_change(self, loaded: LoadedSettings) -> None:
-        if (loaded.settings.context is None) != (self.settings.context is None):
+    def _check_change(self, loaded: Settings) -> None:
+        if (loaded.context is None) != (self.settings.context is None):
             message = "TLS can be turned on and off by a restart only"
             raise ConfigError(Problem(f"{self._path}: tls_server_config", message))
         if loaded.is_empty and self.settings.config.basic_auth_users:
@@ -105,7 +93,7 @@ class WebConfigWatcher:
             raise ConfigError(Problem(str(self._path), message))
 
 
-def _load(path: Path, stamps: FileStamps) -> LoadedSettings:
+def _load(path: Path, stamps: FileStamps) -> Settings:
     try:
         raw = read_yaml(path)
         config = web_config_from(raw)
@@ -113,7 +101,7 @@ def _load(path: Path, stamps: FileStamps) -> LoadedSettings:
         context = tls.server_context(section, path.parent) if section.is_given else None
     except ConfigError as error:
         raise ConfigError(*(_located(problem, path) for problem in error.problems)) from None
-    return LoadedSettings(Settings(config, context), stamps, is_empty=raw is None)
+    return Settings(config, context, stamps, is_empty=raw is None)
 
 
 def _located(problem: Problem, file: Path) -> Problem:

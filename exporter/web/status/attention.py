@@ -10,9 +10,10 @@ from typing import Final, Literal
 
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError, Snapshot, SourceSnapshot
 from exporter.mms.models import DataSource
+from exporter.mms.statuses import DataSourceStatus, ScanStatus
+from exporter.web.status.formatting import truncated
 from exporter.web.status.progress_bars import progress_of
 from exporter.web.status.status_schema import Attention, Concerned
-from exporter.web.status.truncation import truncated
 
 DOCUMENTS: Final = "https://github.com/mms-exporter/mms-exporter/blob/main/docs"
 MAX_CONCERNED: Final = 5
@@ -35,7 +36,7 @@ class SourceRule:
 
 def _of_row(count: Callable[[DataSource], int | bool | None]) -> Callable[[SourceSnapshot], int | bool | None]:
     # A stale data source has no row.
-    return lambda source: count(source.figures.row) if source.figures is not None else None
+    return lambda source: count(source.stats.row) if source.stats is not None else None
 
 
 def _has_offline_agent(row: DataSource) -> bool:
@@ -44,12 +45,12 @@ def _has_offline_agent(row: DataSource) -> bool:
     return row.agent_is_online is False and (progress is None or progress.left > 0)
 
 
-def _has_status(status: str) -> Callable[[SourceSnapshot], bool | int | None]:
-    return _of_row(lambda row: (row.status or "").upper() == status)
+def _has_status(status: DataSourceStatus) -> Callable[[SourceSnapshot], bool | int | None]:
+    return _of_row(lambda row: row.status == status)
 
 
 def _has_failed_scan(row: DataSource) -> bool:
-    return (row.scan_status or "").upper() == "FAILED"
+    return row.scan_status == ScanStatus.FAILED
 
 
 def _failed_jobs(source: SourceSnapshot) -> int | None:
@@ -58,12 +59,16 @@ def _failed_jobs(source: SourceSnapshot) -> int | None:
 
 SOURCE_RULES: Final = (
     SourceRule("MmsAgentOffline", "critical", "Agent offline with work remaining", _of_row(_has_offline_agent)),
-    SourceRule("MmsSourceStartFailed", "critical", "Data source failed to start", _has_status("START_FAILED")),
-    SourceRule("MmsSourceStale", "warning", "Values are stale", lambda source: source.figures is None),
+    SourceRule(
+        "MmsSourceStartFailed", "critical", "Data source failed to start", _has_status(DataSourceStatus.START_FAILED)
+    ),
+    SourceRule("MmsSourceStale", "warning", "Values are stale", lambda source: source.stats is None),
     SourceRule("MmsTablesFailed", "warning", "Tables failed", _of_row(lambda row: row.tables_failed_num)),
     SourceRule("MmsPartitionsFailed", "warning", "Partitions failed", _of_row(lambda row: row.partitions_failed_num)),
     SourceRule("MmsJobFailed", "warning", "Jobs failed", _failed_jobs),
-    SourceRule("MmsSourceStopFailed", "warning", "Data source failed to stop", _has_status("STOP_FAILED")),
+    SourceRule(
+        "MmsSourceStopFailed", "warning", "Data source failed to stop", _has_status(DataSourceStatus.STOP_FAILED)
+    ),
     SourceRule("MmsMetadataScanFailed", "warning", "Metadata scan failed", _of_row(_has_failed_scan)),
 )
 

@@ -1,12 +1,17 @@
-"""Numbers, names and times formatted for the status page. Pure; returns text that is not escaped."""
+"""Texts, numbers and times: truncated for the report, formatted for the page. Pure; escapes no HTML."""
 
-from datetime import datetime
+from bisect import bisect_right
+from datetime import UTC, datetime
 from html import escape
 from math import floor
 from typing import Final
 
+import msgspec
+
 from exporter.masking import printable
 
+MAX_BYTES: Final = 512
+"""Maximum size of a text in JSON. A character takes 1 byte in English, 3 in Chinese and 6 if escaped."""
 NOTHING: Final = "—"
 MAX_CHARACTERS: Final = 120
 """Maximum length of a name in a table."""
@@ -14,6 +19,34 @@ MAX_TITLE_BYTES: Final = 512
 """Maximum size of an escaped tooltip."""
 
 _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def truncated(text: str) -> str:
+    """Return a text, truncated to MAX_BYTES and an ellipsis."""
+    text = text[: MAX_BYTES + 1].encode("utf-8", "backslashreplace").decode()
+    if _size(text) <= MAX_BYTES:
+        return text
+    length = bisect_right(range(len(text)), MAX_BYTES, key=lambda length: _size(text[:length])) - 1
+    return f"{text[:length]}…"
+
+
+def _size(text: str) -> int:
+    return len(msgspec.json.encode(text)) - len('""')
+
+
+def optional_text(text: str | None) -> str | None:
+    """Return a truncated text; None for None."""
+    return None if text is None else truncated(text)
+
+
+def utc_time(at: float) -> datetime:
+    """Convert a Unix time to UTC, in whole seconds."""
+    return datetime.fromtimestamp(int(at), UTC)
+
+
+def optional_time(at: float | None) -> datetime | None:
+    """Convert a Unix time to UTC; None for None."""
+    return None if at is None else utc_time(at)
 
 
 def printable_text(text: str | None) -> str:

@@ -62,9 +62,10 @@ def segments(progress: Progress) -> tuple[Segment, Segment]:
     return Segment(min(done, BAR_UNITS - doing), doing), Segment(BAR_UNITS - failed, failed)
 
 
-def unfinished(jobs: JobsStatus) -> int:
-    """Return the number of unfinished jobs."""
-    return sum(jobs.counts.get(status, 0) for status in UNFINISHED_JOB_STATUSES)
+def unfinished(jobs: JobsStatus) -> int | None:
+    """Return the number of unfinished jobs; None if unknown."""
+    known = [jobs.counts[status] for status in UNFINISHED_JOB_STATUSES if status in jobs.counts]
+    return sum(known) if known else None
 
 
 def tone(status: str) -> str:
@@ -147,9 +148,9 @@ def _rows(report: StatusReport) -> dict[str, Any]:
     failures = list(_with_keys((source, failed) for source in report.sources for failed in _failed_objects(source)))
     return {
         "jobs": jobs,
-        "jobs_omitted": max(0, summary.jobs_unfinished + summary.jobs_failed - len(jobs)),
+        "jobs_omitted": max(0, (summary.jobs_unfinished or 0) + (summary.jobs_failed or 0) - len(jobs)),
         "failures": failures,
-        "failures_omitted": max(0, summary.tables_failed + summary.partitions_failed - len(failures)),
+        "failures_omitted": max(0, (summary.tables_failed or 0) + (summary.partitions_failed or 0) - len(failures)),
         "watched": (*report.watched_tables, *report.watched_partitions),
     }
 

@@ -1,6 +1,6 @@
-"""SourceSnapshot -> SourceStatus: a data source, its jobs and failures. Pure."""
+"""Records of a snapshot -> records of the report: data sources, jobs, failures, watched objects. Pure."""
 
-from typing import Final
+from typing import Any, Final
 
 from exporter.collect.snapshot import (
     FailedUnit,
@@ -8,54 +8,58 @@ from exporter.collect.snapshot import (
     FailuresStats,
     JobsStats,
     JobStats,
+    PartitionStats,
+    SourceName,
     SourceSnapshot,
     SourceStats,
+    TableStats,
 )
 from exporter.masking import masked
 from exporter.mms.models import DataSource
-from exporter.mms.progress import ratio
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
+from exporter.mms.progress import job_ratio
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 from exporter.web.status import source_schema
+from exporter.web.status import status_schema as report
 from exporter.web.status.attention import needs_attention
+from exporter.web.status.formatting import optional_text, optional_time, truncated
 from exporter.web.status.progress_bars import partitions_of, progress_of, tables_of
-from exporter.web.status.truncation import optional_text, optional_time, truncated, upper_case
 
 MAX_PROJECTS: Final = 20
 """Maximum destination projects per data source."""
-_LISTED: Final = (*UNFINISHED_JOB_STATUSES, "FAILED")
+_LISTED: Final = (*UNFINISHED_JOB_STATUSES, JobStatus.FAILED)
 """The statuses that `mms-exporter jobs` lists."""
 
 
 def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> source_schema.SourceStatus:
     """Return a data source with limited jobs and failures."""
     name = source.name
-    figures = source.figures or SourceStats(name, DataSource(id=name.source_id), None, None)
+    stats = source.stats or SourceStats(name, DataSource(id=name.source_id), None, None)
     failures = source.failures or FailuresStats(name, None, None)
-    row = figures.row
+    row = stats.row
     return source_schema.SourceStatus(
         account=name.account,
         id=name.source_id,
         name=truncated(name.source),
-        type=upper_case(row.type),
+        type=row.type and truncated(row.type.upper()),
         region=optional_text(row.region),
         network_link=row.networklink and truncated(masked(row.networklink)),
         dst_projects=_projects(row),
-        status=upper_case(row.status),
+        status=optional_text(row.status),
         agent_online=row.agent_is_online,
-        created_at=optional_time(figures.created_at),
+        created_at=optional_time(stats.created_at),
         databases=row.db_num,
         tables=tables_of(row),
         partitions=partitions_of(row),
         progress=progress_of(row),
-        metadata_synced_at=optional_time(figures.synced_at),
+        metadata_synced_at=optional_time(stats.synced_at),
         scan_id=row.scan_id,
-        scan_status=upper_case(row.scan_status),
+        scan_status=optional_text(row.scan_status),
         jobs=_jobs(source.jobs, max_jobs),
         tasks=dict(source.tasks.counts) if source.tasks and source.tasks.counts is not None else None,
         failed_tables=_failures(failures.tables, max_failures),
         failed_partitions=_failures(failures.partitions, max_failures),
         refreshed=source.refreshed,
-        stale=source.figures is None,
+        stale=source.stats is None,
         needs_attention=needs_attention(source),
         last_success_at=optional_time(source.last_success_at),
     )
@@ -69,10 +73,10 @@ def _projects(row: DataSource) -> tuple[str, ...]:
 def _jobs(jobs: JobsStats | None, limit: int) -> source_schema.JobsStatus | None:
     if jobs is None:
         return None
-    open_jobs = [job for job in jobs.jobs if (job.status or "").upper() != "DONE"]
-    open_jobs.sort(key=lambda job: (job.status or "").upper() == "FAILED")
+    open_jobs = [job for job in jobs.jobs if job.row.status != JobStatus.DONE]
+    open_jobs.sort(key=lambda job: job.row.status == JobStatus.FAILED)
     counted = sum(jobs.counts.get(status, 0) for status in _LISTED)
-    counted += sum(1 for job in open_jobs if (job.status or "").upper() not in _LISTED)
+    counted += sum(1 for job in open_jobs if job.row.status not in _LISTED)
     listed = tuple(map(_job, open_jobs[:limit]))
     return source_schema.JobsStatus(
         counts=jobs.counts,
@@ -83,20 +87,21 @@ def _jobs(jobs: JobsStats | None, limit: int) -> source_schema.JobsStatus | None
 
 
 def _job(job: JobStats) -> source_schema.JobEntry:
+    row = job.row
     return source_schema.JobEntry(
-        id=job.job_id,
-        name=optional_text(job.name),
-        type=optional_text(job.type),
+        id=row.id,
+        name=optional_text(row.name),
+        type=optional_text(row.type),
         task_type=optional_text(job.task_type),
-        src_db=optional_text(job.src_db),
-        src_schema=optional_text(job.src_schema),
-        dst_project=optional_text(job.dst_project),
-        dst_schema=optional_text(job.dst_schema),
-        status=upper_case(job.status),
-        stopped=job.stopped,
-        tasks=job.tasks,
-        tasks_done=job.tasks_done,
-        ratio=ratio(job.tasks_done, job.tasks),
+        src_db=optional_text(row.src_db_name),
+        src_schema=optional_text(row.src_schema_name),
+        dst_project=optional_text(row.dst_db_name),
+        dst_schema=optional_text(row.dst_schema_name),
+        status=optional_text(row.status),
+        stopped=row.stopped,
+        tasks=row.task_num,
+        tasks_done=row.task_done,
+        ratio=job_ratio(row),
         created_at=optional_time(job.created_at),
         eta_at=optional_time(job.eta_at),
     )
@@ -109,12 +114,49 @@ def _failures(failures: FailedUnits | None, limit: int) -> source_schema.Failure
     return source_schema.FailuresStatus(total=failures.total, named=named, omitted=failures.total - len(named))
 
 
-def _failed(failed: FailedUnit) -> source_schema.FailedStatus:
+def _failed(unit: FailedUnit) -> source_schema.FailedStatus:
     return source_schema.FailedStatus(
-        src_db=optional_text(failed.src_db),
-        table=optional_text(failed.table),
-        partition=optional_text(failed.partition),
-        dst_project=optional_text(failed.dst_project),
-        dst_schema=optional_text(failed.dst_schema),
-        dst_table=optional_text(failed.dst_table),
+        **{field: optional_text(getattr(unit, field)) for field in unit.__struct_fields__}
     )
+
+
+def table_status(table: TableStats) -> report.WatchedTable:
+    """Return a watched table."""
+    row = table.row
+    return report.WatchedTable(
+        **_names(table.name),
+        id=row.id,
+        src_db=optional_text(row.db_name),
+        table=optional_text(row.name),
+        status=optional_text(row.status),
+        partitions=source_schema.Objects(
+            inventory=row.partitions,
+            doing=row.partitions_doing,
+            done=row.partitions_done,
+            part_done=None,
+            failed=row.partitions_failed,
+        ),
+        size_bytes=row.size,
+        rows=row.num_rows,
+        last_ddl_at=optional_time(table.last_ddl_at),
+    )
+
+
+def partition_status(partition: PartitionStats) -> report.WatchedPartition:
+    """Return a watched partition."""
+    row = partition.row
+    return report.WatchedPartition(
+        **_names(partition.name),
+        id=row.id,
+        src_db=optional_text(row.db_name),
+        table=optional_text(row.table_name),
+        partition=optional_text(row.value),
+        status=optional_text(row.status),
+        size_bytes=row.size,
+        rows=row.num_rows,
+        last_ddl_at=optional_time(partition.last_ddl_at),
+    )
+
+
+def _names(name: SourceName) -> dict[str, Any]:
+    return {"account": name.account, "source_id": name.source_id, "source": truncated(name.source)}

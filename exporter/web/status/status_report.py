@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from exporter import __version__
-from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, Snapshot, SourceSnapshot
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
+from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, JobsStats, Snapshot, SourceSnapshot
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 from exporter.sharding import UNSHARDED, Shard
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
 from exporter.web.status.attention import attention_in, needs_attention
+from exporter.web.status.formatting import optional_time, truncated, utc_time
 from exporter.web.status.progress_bars import progress_of, total_progress
-from exporter.web.status.source_status import source_status
-from exporter.web.status.truncation import optional_time, truncated, utc_time
-from exporter.web.status.watch_status import partition_status, table_status
+from exporter.web.status.source_status import partition_status, source_status, table_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +118,44 @@ def _listed(sources: Sequence[SourceSnapshot], limit: int) -> list[SourceSnapsho
 
 
 def _summary(snapshot: Snapshot, sources: Sequence[SourceSnapshot]) -> report.Summary:
-    rows = [source.figures.row for source in sources if source.figures is not None]
-    jobs = [source.jobs for source in sources if source.jobs is not None]
+    is_listed = any(map(_is_listed, snapshot.accounts))
+    rows = [source.stats.row for source in sources if source.stats is not None]
+
+    def total(values: Iterable[int | None]) -> int | None:
+        known = [value for value in values if value is not None]
+        return sum(known) if known or (is_listed and not sources) else None
+
     return report.Summary(
         accounts=len(snapshot.accounts),
         accounts_up=sum(account.up for account in snapshot.accounts),
-        sources=len(sources),
-        sources_stale=len(sources) - len(rows),
-        agents_offline=sum(row.agent_is_online is False for row in rows),
-        jobs_unfinished=sum(each.counts.get(status, 0) for each in jobs for status in UNFINISHED_JOB_STATUSES),
-        jobs_failed=sum(each.counts.get("FAILED", 0) for each in jobs),
-        tables_failed=sum(row.tables_failed_num or 0 for row in rows),
-        partitions_failed=sum(row.partitions_failed_num or 0 for row in rows),
+        sources=len(sources) if is_listed else None,
+        sources_stale=len(sources) - len(rows) if is_listed else None,
+        agents_offline=total(_negated(row.agent_is_online) for row in rows),
+        jobs_unfinished=total(_count(source.jobs, UNFINISHED_JOB_STATUSES) for source in sources),
+        jobs_failed=total(_count(source.jobs, (JobStatus.FAILED,)) for source in sources),
+        tables_failed=total(row.tables_failed_num for row in rows),
+        partitions_failed=total(row.partitions_failed_num for row in rows),
         progress=_progress(sources),
     )
 
 
+def _is_listed(account: AccountSnapshot) -> bool:
+    # Whether its data sources were ever listed.
+    listings = (each for each in account.collectors if each.collector == "datasources")
+    return account.up or bool(account.sources) or any(each.last_success_at is not None for each in listings)
+
+
+def _negated(value: bool | None) -> bool | None:  # noqa: FBT001 - a field of MMS
+    return None if value is None else not value
+
+
+def _count(jobs: JobsStats | None, statuses: Iterable[str]) -> int | None:
+    known = [jobs.counts[status] for status in statuses if status in jobs.counts] if jobs is not None else []
+    return sum(known) if known else None
+
+
 def _progress(sources: Iterable[SourceSnapshot]) -> source_schema.Progress | None:
-    each = (progress_of(source.figures.row) for source in sources if source.figures is not None)
+    each = (progress_of(source.stats.row) for source in sources if source.stats is not None)
     return total_progress(progress for progress in each if progress is not None)
 
 
@@ -145,7 +164,7 @@ def _account(account: AccountSnapshot, max_errors: int) -> report.AccountStatus:
         name=account.account,
         up=account.up,
         complete=account.is_complete,
-        sources=len(account.sources),
+        sources=len(account.sources) if _is_listed(account) else None,
         progress=_progress(account.sources),
         collectors=tuple(_collector(collector, max_errors) for collector in account.collectors),
     )

@@ -41,8 +41,8 @@ class AccountStatus(StatusRecord, frozen=True, kw_only=True):
     """Whether the last refresh listed its data sources."""
     complete: bool
     """Whether a refresh has ended; if false, the values are those that the first refresh has read so far."""
-    sources: Count
-    """Number of data sources, including those omitted from `sources`."""
+    sources: Count | None
+    """Number of data sources, including those omitted from `sources`; null if they were never listed."""
     progress: Progress | None
     """Sum over the data sources with known progress; null if there is none."""
     collectors: tuple[CollectorStatus, ...]
@@ -152,26 +152,26 @@ class ShardStatus(StatusRecord, frozen=True, kw_only=True):
 
 
 class Summary(StatusRecord, frozen=True, kw_only=True):
-    """Totals over all accounts."""
+    """Totals over all accounts: of what was read; null if nothing was."""
 
     accounts: Count
     """Number of accounts."""
     accounts_up: Count
     """Accounts whose last refresh listed their data sources."""
-    sources: Count
-    """Number of data sources."""
-    sources_stale: Count
-    """Data sources with stale values."""
-    agents_offline: Count
-    """Data sources whose agent is offline."""
-    jobs_unfinished: Count
-    """Number of unfinished jobs."""
-    jobs_failed: Count
-    """Number of failed jobs."""
-    tables_failed: Count
-    """Number of failed tables."""
-    partitions_failed: Count
-    """Number of failed partitions."""
+    sources: Count | None
+    """Number of data sources; null if no account ever listed them."""
+    sources_stale: Count | None
+    """Data sources with stale values; null if no account ever listed its data sources."""
+    agents_offline: Count | None
+    """Data sources whose agent is offline; null if the state of none is known."""
+    jobs_unfinished: Count | None
+    """Number of unfinished jobs; null if those of no data source are known."""
+    jobs_failed: Count | None
+    """Number of failed jobs; null if those of no data source are known."""
+    tables_failed: Count | None
+    """Number of failed tables; null if those of no data source are known."""
+    partitions_failed: Count | None
+    """Number of failed partitions; null if those of no data source are known."""
     progress: Progress | None
     """Sum over the data sources with known progress."""
 

@@ -1,6 +1,7 @@
 {{- /* Fails if values contradict each other, which the schema cannot check. */}}
 {{- define "mms-exporter.consistent" -}}
 {{- include "mms-exporter.consistentPods" . -}}
+{{- include "mms-exporter.consistentMonitor" . -}}
 {{- include "mms-exporter.consistentCertificate" . -}}
 {{- include "mms-exporter.consistentSecrets" . -}}
 {{- end }}
@@ -18,6 +19,25 @@
 {{- fail (printf "shards: expected Kubernetes 1.28 or later, which sets the index of a pod, not %s; without a cluster, set --kube-version" $version) -}}
 {{- end -}}
 {{- end -}}
+{{- end }}
+
+{{- /* The Prometheus Operator rejects a monitor whose timeout is longer than its interval. */}}
+{{- define "mms-exporter.consistentMonitor" -}}
+{{- with .Values.monitor -}}
+{{- if gt (include "mms-exporter.milliseconds" .scrapeTimeout | int64) (include "mms-exporter.milliseconds" .interval | int64) -}}
+{{- fail (printf "monitor.scrapeTimeout: %s is longer than monitor.interval, %s" .scrapeTimeout .interval) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- /* A duration of Prometheus, such as 1m30s, in milliseconds. */}}
+{{- define "mms-exporter.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 "w" 604800000 "y" 31536000000 -}}
+{{- $total := 0 -}}
+{{- range regexFindAll "[0-9]+(ms|[smhdwy])" . -1 -}}
+{{- $total = add $total (mul (regexFind "[0-9]+" . | int64) (get $units (regexFind "[a-z]+" .))) -}}
+{{- end -}}
+{{- $total -}}
 {{- end }}
 
 {{- /* The files in `tlsSecretName` must match the web configuration. */}}

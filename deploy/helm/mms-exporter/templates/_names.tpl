@@ -15,6 +15,10 @@
 {{- end -}}
 {{- end }}
 
+{{- define "mms-exporter.namespace" -}}
+{{ default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
 {{- /* User values are quoted everywhere, because YAML does not take `123`, `1e3` and `on` for strings. */}}
 {{- define "mms-exporter.selector" -}}
 app.kubernetes.io/name: {{ include "mms-exporter.name" . | quote }}
@@ -37,9 +41,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 the user, because the selectors need them. */}}
 {{- define "mms-exporter.metadata" -}}
 name: {{ .name | default (printf "%s%s" (include "mms-exporter.fullname" .root) (.suffix | default "")) | quote }}
-namespace: {{ .root.Release.Namespace | quote }}
+namespace: {{ include "mms-exporter.namespace" .root | quote }}
 labels:
-  {{- merge (include "mms-exporter.labels" .root | fromYaml) (.labels | default dict) | toYaml | nindent 2 }}
+  {{- merge (include "mms-exporter.labels" .root | fromYaml) (.labels | default dict) .root.Values.commonLabels | toYaml | nindent 2 }}
 {{- with .annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -58,6 +62,16 @@ annotations:
 
 {{- define "mms-exporter.image" -}}
 {{- with .Values.image -}}
-{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{ with .registry }}{{ . }}/{{ end }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end -}}
+{{- end }}
+
+{{- /* `[name]` and `[{name: name}]` are both in use. */}}
+{{- define "mms-exporter.pullSecrets" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ ternary (dict "name" .) . (kindIs "string" .) | dig "name" "" | quote }}
+  {{- end }}
+{{- end }}
 {{- end }}

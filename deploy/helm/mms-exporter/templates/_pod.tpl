@@ -1,7 +1,7 @@
 {{- define "mms-exporter.pod" -}}
 metadata:
   labels:
-    {{- merge (include "mms-exporter.labels" . | fromYaml) .Values.podLabels | toYaml | nindent 4 }}
+    {{- merge (include "mms-exporter.labels" . | fromYaml) .Values.podLabels .Values.commonLabels | toYaml | nindent 4 }}
   annotations:
     {{- /* A changed configuration restarts the pods. */}}
     {{- $config := toYaml .Values.config | sha256sum }}
@@ -10,24 +10,40 @@ metadata:
 spec:
   serviceAccountName: {{ include "mms-exporter.serviceAccount" . | quote }}
   automountServiceAccountToken: false
-  {{- with .Values.imagePullSecrets }}
-  imagePullSecrets:
-    {{- toYaml . | nindent 4 }}
+  {{- with include "mms-exporter.pullSecrets" . | trim }}
+  {{- . | nindent 2 }}
   {{- end }}
   securityContext:
     {{- toYaml .Values.podSecurityContext | nindent 4 }}
   containers:
     - {{ include "mms-exporter.container" . | nindent 6 | trim }}
+    {{- with .Values.extraContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   volumes:
     {{- include "mms-exporter.volumes" . | nindent 4 }}
+    {{- with .Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with .Values.dnsPolicy }}
+  dnsPolicy: {{ . }}
+  {{- end }}
   {{- with .Values.priorityClassName }}
   priorityClassName: {{ . | quote }}
   {{- end }}
-  {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
+  {{- range $key := list "nodeSelector" "tolerations" "affinity" "hostAliases" "dnsConfig" }}
   {{- with index $.Values $key }}
   {{ $key }}:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+  {{- end }}
+  {{- with .Values.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- range . }}
+    {{- /* Without a selector, a constraint would count no pod. */}}
+    {{- $selector := dict "labelSelector" (dict "matchLabels" (include "mms-exporter.selector" $ | fromYaml)) }}
+    - {{ merge (deepCopy .) (ternary dict $selector (hasKey . "labelSelector")) | toYaml | nindent 6 | trim }}
+    {{- end }}
   {{- end }}
 {{- end }}
 
@@ -57,14 +73,20 @@ args:
 env:
   {{- . | nindent 2 }}
 {{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 ports:
   - name: http
     containerPort: 10180
     protocol: TCP
 startupProbe:
   {{- include "mms-exporter.knock" (dict "root" . "path" "/-/healthy") | nindent 2 }}
-  periodSeconds: 1
-  failureThreshold: {{ int .Values.startupSeconds }}
+  # Before that, a normal start would log failed probes as events.
+  initialDelaySeconds: 3
+  periodSeconds: 2
+  failureThreshold: {{ max 1 (div (sub (int .Values.startupSeconds) 3) 2) }}
 livenessProbe:
   {{- include "mms-exporter.knock" (dict "root" . "path" "/-/healthy") | nindent 2 }}
   periodSeconds: 15
@@ -92,6 +114,9 @@ volumeMounts:
   {{- end }}
   {{- if .Values.rrsa.roleArn }}
   - {name: rrsa, mountPath: /var/run/secrets/ack.alibabacloud.com/rrsa-tokens, readOnly: true}
+  {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
 

@@ -1,6 +1,7 @@
-"""Strict parsing of query parameters: unknown names and invalid values are rejected.
+"""Strict parsing of query parameters, and error answers with the vendor's codes, where those are known.
 
 Text filters match like SQL LIKE: anywhere in the text, `%` for any characters and `_` for one, ignoring case.
+UNVERIFIED: the codes for missing objects and invalid parameter values; a live account would settle them.
 """
 
 import re
@@ -10,12 +11,30 @@ from typing import Final
 
 import msgspec
 
-from exporter.simulator.api.error_answers import Refusal, bad_parameter
-
 Match = Callable[[str], bool]
 TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
 _BOOLEANS: Final = {"0": False, "1": True, "false": False, "true": True}
 _LARGEST: Final = 2**63 - 1
+
+
+class Refusal(Exception):
+    """A request answered with a status of 400 or above."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def bad_parameter(name: str, expected: str) -> Refusal:
+    """Return the error for an invalid parameter value."""
+    return Refusal(400, f"InvalidParameter.{name}", f"The parameter {name} is not valid: expected {expected}.")
+
+
+def not_found(kind: str, number: int | str) -> Refusal:
+    """Return the error for an object that does not exist."""
+    return Refusal(404, f"{kind}NotFound", f"The specified {kind} {number} does not exist.")
 
 
 class Query:

@@ -12,14 +12,13 @@ from typing import Any, Final
 
 import msgspec
 
-from exporter.mms.models import Count
-from exporter.simulator.api.error_answers import Refusal, bad_parameter, not_found
+from exporter.mms.models import Count, JobConfig
+from exporter.simulator.api.parameters import Refusal, bad_parameter, not_found
 from exporter.simulator.world import states
-from exporter.simulator.world.job_progress import SimulatedJob
-from exporter.simulator.world.job_store import FIRST_CREATED_ID, Created
+from exporter.simulator.world.job_store import FIRST_CREATED_ID, Created, SimulatedJob
+from exporter.simulator.world.options import chance, pick
 from exporter.simulator.world.planner import schedule
 from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, TaskPlan
-from exporter.simulator.world.seeded_random import chance, pick
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.states import Attempt
@@ -41,12 +40,10 @@ _COMPARE: Final[dict[str, Callable[[str, str], bool]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_NOT_IN_CONFIG: Final = frozenset(
-    {"source_id", "name", "source_name", "src_db_name", "src_schema_name", "eta", "tables"}
-)
+_NOT_IN_CONFIG: Final = frozenset({"sourceId", "name", "sourceName", "srcDbName", "srcSchemaName", "eta", "tables"})
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+class Request(JobConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of CreateMmsJob."""
 
     source_id: Count | None = None
@@ -56,21 +53,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
     src_schema_name: str | None = None
     dst_db_name: str | None = None
     dst_schema_name: str | None = None
-    task_type: str | None = None
-    partitions: tuple[Count, ...] | None = None
-    tables: tuple[str, ...] | None = None
-    table_black_list: tuple[str, ...] | None = None
-    table_white_list: tuple[str, ...] | None = None
-    partition_filters: dict[str, str] | None = None
-    schema_only: bool | None = None
-    table_mapping: dict[str, str] | None = None
-    increment: bool | None = None
-    enable_schema_migration: bool | None = None
-    enable_data_migration: bool | None = None
-    enable_verification: bool | None = None
-    column_mapping: dict[str, str] | None = None
     others: dict[str, Any] | None = None
     eta: str | None = None
+    tunnel_quota: None = None
+    """Of jobs only, not of requests."""
 
 
 Scope = dict[int, list[int]]
@@ -231,9 +217,7 @@ def _failure(site: Site, table: int, unit: int) -> str | None:
 
 def _created(site: Site, at: SourceTime, request: Request, database: int, plan: JobPlan) -> Created:
     wait = site.source.options.async_task_seconds
-    said = msgspec.structs.asdict(request).items()
-    given = {name: value for name, value in said if value is not None and name not in _NOT_IN_CONFIG}
-    renamed = dict(zip(Request.__struct_fields__, Request.__struct_encode_fields__, strict=True))
+    given = msgspec.to_builtins(request).items()
     job = SimulatedJob(
         id=FIRST_CREATED_ID + len(site.job_store.created),
         plan=plan,
@@ -242,7 +226,7 @@ def _created(site: Site, at: SourceTime, request: Request, database: int, plan: 
         database=database,
         name=request.name,
         eta=request.eta or "",
-        request={renamed[name]: value for name, value in given.items()},
+        request={name: value for name, value in given if value is not None and name not in _NOT_IN_CONFIG},
     )
     fails = chance(*site.source.seed, _TASK_FAILS, job.id) < site.source.options.async_task_failure_rate
     return Created(job, at.seconds, at.seconds + wait, is_successful=not fails)

@@ -10,9 +10,8 @@ from typing import Protocol
 from exporter.mms.models import DataSource, Job, Partition, Table, Task
 from exporter.mms.record import record_from
 from exporter.simulator.api import rows
-from exporter.simulator.world import job_progress as jobs
 from exporter.simulator.world import states
-from exporter.simulator.world.job_store import FIRST_CREATED_ID
+from exporter.simulator.world.job_store import FIRST_CREATED_ID, SimulatedJob
 from exporter.simulator.world.plans import PARTITIONS
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import SourceTime
@@ -194,7 +193,7 @@ def _table_status(units: list[str]) -> str:
     return states.FAILED if states.FAILED in found else states.INIT
 
 
-def _job_status(job: jobs.SimulatedJob, tasks: list[str], moment: float) -> str:
+def _job_status(job: SimulatedJob, tasks: list[str], moment: float) -> str:
     age = job.age(moment)
     if age < job.plan.seconds:
         return states.INIT if age < job.plan.begins else states.DOING

@@ -1,0 +1,38 @@
+"""How a name that a user gives matches objects of MMS. Pure; the same rules hold for every command."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+
+MAX_NEAR_NAMES = 5
+
+
+def table_id(text: str) -> int | None:
+    """Return the ID, if the text consists of digits."""
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def table_names(text: str) -> Iterator[tuple[str | None, str]]:
+    """Yield the databases and tables that a text can mean.
+
+    The whole text is a table of any database (None); at each dot, it is DATABASE.TABLE.
+    """
+    yield None, text
+    parts = text.split(".")
+    for at in range(1, len(parts)):
+        database, table = ".".join(parts[:at]), ".".join(parts[at:])
+        if database and table:
+            yield database, table
+
+
+def matches(pattern: str, names: Iterable[str | None]) -> bool:
+    """Return whether a name is the pattern, or matches it as a glob."""
+    return any(name is not None and (name == pattern or fnmatchcase(name, pattern)) for name in names)
+
+
+def near_names(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names that are like a misspelled one, best first."""
+    folded = {each.casefold(): each for each in known}
+    close = difflib.get_close_matches(name.casefold(), folded, MAX_NEAR_NAMES)
+    close += [each for each in folded if name and name.casefold() in each and each not in close]
+    return [folded[each] for each in close[:MAX_NEAR_NAMES]]
