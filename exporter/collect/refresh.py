@@ -172,6 +172,7 @@ class AccountRefresher:
 
     async def _refresh_until_due(self, due: float) -> float:
         """Refresh once, count skipped refreshes, and return the next due time."""
+        is_first = not self.has_completed_refresh
         loop = asyncio.get_running_loop()
         refresh = asyncio.create_task(self.refresh(), name=f"refresh {self.account.name}")
         try:
@@ -184,7 +185,20 @@ class AccountRefresher:
             raise
         if error := refresh.exception():
             self._log.error("refresh failed with an unexpected error, retrying at the next interval", exc_info=error)
+        elif is_first:
+            self._log_first_refresh()
         return due
+
+    def _log_first_refresh(self) -> None:
+        snapshot = self.snapshot()
+        jobs = [each.jobs.counts for each in snapshot.sources if each.jobs is not None]
+        self._log.info(
+            "first refresh finished",
+            data_sources=len(snapshot.sources) if snapshot.up else "unknown",
+            jobs=sum(sum(counts.values()) for counts in jobs) if jobs or snapshot.up else "unknown",
+            seconds=round(sum(run.duration_seconds or 0 for run in self._runs.values()), 1),
+            failed_collectors=",".join(each.collector for each in snapshot.collectors if not each.success) or "none",
+        )
 
     async def refresh(self) -> None:
         """Run every collector once; errors become part of the snapshot."""
