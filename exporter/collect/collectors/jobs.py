@@ -34,7 +34,7 @@ from exporter.mms.listing import Listing
 from exporter.mms.models import Job, JobConfig
 from exporter.mms.protocol import PAGE_SIZE, JobFilter
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus, is_unknown
-from exporter.mms.times import unix_seconds
+from exporter.mms.times import eta_seconds, unix_seconds
 
 OPERATION: Final = "ListMmsJobs"
 MAX_LOOKUP_PAGES: Final = 10
@@ -295,7 +295,7 @@ class JobsCollector(SourcesCollector):
 
     def _stats(self, job: Job) -> JobStats:
         zone = self.context.account.time_zone
-        stats = JobStats(_kept_row(job), unix_seconds(job.create_time, zone), unix_seconds(job.eta, zone))
+        stats = JobStats(_kept_row(job), unix_seconds(job.create_time, zone), eta_seconds(job.eta, zone))
         if unexpected := _unexpected_fields(job, stats):
             self.context.observer.unexpected(OPERATION, unexpected)
         return stats
