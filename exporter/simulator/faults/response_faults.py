@@ -57,7 +57,12 @@ def _throttled(fault: Fault, request_id: str) -> ApiAnswer:
     code, message = fault.code or "Throttling.User", fault.message or _THROTTLED
     answer = error_answer(fault.status or 429, code, message, request_id, lower_case=fault.lower_case)
     wait = fault.retry_after_ms
-    return answer if wait is None else ApiAnswer(answer.status, answer.body, headers={"x-acs-retry-after": str(wait)})
+    if wait is None:
+        return answer
+    headers = {"x-acs-retry-after": str(wait)}
+    if fault.time_left_header is not None:
+        headers = {fault.time_left_header: f"Remain:0,Limit:20,Time:SECOND,TimeLeft:{wait}"}
+    return ApiAnswer(answer.status, answer.body, headers=headers)
 
 
 def _code_in_200(fault: Fault, request_id: str) -> ApiAnswer:
