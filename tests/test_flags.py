@@ -39,6 +39,10 @@ def test_every_flag_of_the_contract_exists() -> None:
         "web.telemetry-path",
         "web.config.file",
         "web.systemd-socket",
+        "web.external-url",
+        "web.route-prefix",
+        "web.runbook-url",
+        "web.dashboard-url",
         "web.enable-lifecycle",
         "log.level",
         "log.format",
@@ -59,6 +63,10 @@ USABLE = {
     "web.telemetry-path": "/m",
     "web.config.file": "web.yaml",
     "web.systemd-socket": "1",
+    "web.external-url": "https://example.com/mms",
+    "web.route-prefix": "/mms",
+    "web.runbook-url": "https://wiki.example.com/mms",
+    "web.dashboard-url": "https://grafana.example.com",
     "web.enable-lifecycle": "1",
     "simulator.listen-address": ":2",
     "simulator.seed": "7",
@@ -143,7 +151,7 @@ def test_several_listen_addresses_are_collected() -> None:
 
 def positionals_of(command: str) -> list[str]:
     """Return the positional arguments of a command."""
-    texts = {"kind": "table", "id": "7", "what": "show"}
+    texts = {"kind": "table", "id": "7", "what": "show", "shell": "bash"}
     return [texts[word.name] for word in COMMANDS[command].arguments]
 
 

@@ -7,7 +7,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
@@ -26,6 +26,7 @@ from exporter.web.handlers import application
 from exporter.web.listener import Listener, bound_sockets
 from exporter.web.middleware import add_middleware
 from exporter.web.security.web_config_watcher import WebConfigWatcher
+from exporter.web.status.page import Links
 
 log = structlog.stdlib.get_logger()
 
@@ -39,6 +40,7 @@ class WebOptions:
 
     addresses: Sequence[ListenAddress]
     telemetry_path: str = "/metrics"
+    links: Links = field(default_factory=Links)
     enable_lifecycle: bool = False
     config_file: Path | None = None
     """The web configuration file; None for plain HTTP without users."""
@@ -66,7 +68,8 @@ async def serve(
     reloader = Reloader(load, service, options.read_stamps or dict, options.supervisor)
     with _on_signals({signal.SIGHUP: reloader.reload_soon}), ExitStack() as signal_handlers:
         config, web_config = _loaded(reloader.load, options.config_file, service.set_web_load_status)
-        app = application(service, options.telemetry_path, reloader.reload if options.enable_lifecycle else None)
+        reload = reloader.reload if options.enable_lifecycle else None
+        app = application(service, options.telemetry_path, reload, options.links)
         add_middleware(app, web_config)
         try:
             async with _listening(app, web_config, options) as urls:
@@ -97,7 +100,8 @@ async def _listening(
     try:
         listener.open(options.sockets)
         await listen(listener, () if options.sockets else options.addresses)
-        yield _urls(listener, "http" if web_config.settings.context is None else "https")
+        scheme = "http" if web_config.settings.context is None else "https"
+        yield [f"{url}{options.links.route_prefix}" for url in _urls(listener, scheme)]
     finally:
         await listener.close()
         await runner.cleanup()

@@ -5,24 +5,37 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from exporter.cli import flags
 from exporter.cli.execution import (
-    Values,
     config_of,
     ignore_sighup,
     print_error,
     print_output,
+    route_prefix_of,
     run,
     shard_of,
     simulator_options_of,
     web_options_of,
 )
-from exporter.cli.flags import Argument, Flag, interval, name_or_id, one_of, one_run_flag, output_file, selector, switch
+from exporter.cli.flags import (
+    Action,
+    Argument,
+    Command,
+    Flag,
+    OneOf,
+    Values,
+    interval,
+    name_or_id,
+    one_run_flag,
+    output_file,
+    selector,
+    switch,
+)
 from exporter.errors import ExporterError
 
 if TYPE_CHECKING:
@@ -32,20 +45,6 @@ if TYPE_CHECKING:
     from exporter.console.queries import Options
 
 T = TypeVar("T")
-Action = Callable[[Values], bool]
-"""Runs a command and returns whether it succeeded. Raises: ExporterError."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command."""
-
-    name: str
-    description: str
-    run: Action
-    flags: tuple[Flag, ...]
-    arguments: tuple[Argument, ...]
-
 
 COMMANDS: Final[dict[str, Command]] = {}
 """By name, in the order of the help."""
@@ -154,7 +153,7 @@ def failed(values: Values) -> bool:
 @command(
     *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, flags.OUTPUT, *flags.QUIET_LOG),
     arguments=(
-        Argument("kind", "table, partition or job", one_of("table", "partition", "job")),
+        Argument("kind", "table, partition or job", OneOf("table", "partition", "job")),
         Argument("id", "its ID, as the other commands print it", flags.integer),
     ),
 )
@@ -203,7 +202,7 @@ def check(values: Values) -> bool:
     return _query(values, check)
 
 
-@command(*flags.CONFIG, *flags.LOG, arguments=(Argument("what", "show or schema", one_of("show", "schema")),))
+@command(*flags.CONFIG, *flags.LOG, arguments=(Argument("what", "show or schema", OneOf("show", "schema")),))
 def config(values: Values) -> bool:
     """Print the effective configuration with secrets hidden, or the JSON Schema of the file."""
     from exporter.config.json_schema import schema_text
@@ -212,12 +211,20 @@ def config(values: Values) -> bool:
     return print_output((schema_text() if values["what"] == "schema" else effective_text(config_of(values))).encode())
 
 
-@command(flags.LISTEN, *flags.LOG)
+@command(*flags.LOG, arguments=(Argument("shell", "bash, zsh or fish", OneOf("bash", "zsh", "fish")),))
+def completion(values: Values) -> bool:
+    """Print the completion script of a shell."""
+    from exporter.cli.completion import script
+
+    return print_output(script(values["shell"], COMMANDS).encode())
+
+
+@command(flags.LISTEN, *flags.PREFIX, *flags.LOG)
 def probe(values: Values) -> bool:
     """Check the health of an exporter on this machine; exit 1 if it is not healthy."""
     from exporter.cli.healthcheck import unhealthy_reason
 
-    if reason := unhealthy_reason(values["web.listen-address"][0]):
+    if reason := unhealthy_reason(values["web.listen-address"][0], route_prefix_of(values)):
         raise ExporterError(reason)
     return True
 

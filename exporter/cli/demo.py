@@ -6,6 +6,7 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from exporter.app.service import Service
 from exporter.app.serving import WebOptions, serve
@@ -100,7 +101,7 @@ def _print(text: str) -> None:
 
 
 def _demo_hint(url: str, telemetry_path: str, simulator_url: str, options: SimulatorOptions) -> str:
-    host_port = url.partition("://")[2]
+    parts = urlsplit(url)
     return f"""
 A simulated migration of {options.sources} data sources runs at {options.speed:g} times real speed.
 
@@ -112,8 +113,8 @@ To scrape it with Prometheus, add this to scrape_configs:
 
   - job_name: mms-exporter
     scrape_interval: 5s
-    metrics_path: {telemetry_path}
-    static_configs: [{{targets: ["{host_port}"]}}]
+    metrics_path: {parts.path}{telemetry_path}
+    static_configs: [{{targets: ["{parts.netloc}"]}}]
 
 The rules are in deploy/prometheus/rules, the Grafana dashboards in grafana/dashboards.
 

@@ -1,11 +1,14 @@
-"""Flags of the command line: their values, and the flags that several commands share."""
+"""Commands and flags as records, the parsers of values, and the flags that several commands share."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+from exporter import DOCUMENTS
 from exporter.config.network import listen_address
 from exporter.config.sections import seconds
 from exporter.logs import FORMATS, LEVELS
@@ -13,19 +16,26 @@ from exporter.logs import FORMATS, LEVELS
 MAX_FACTOR: Final = 1e6
 MAX_INTEGER: Final = 2**63 - 1
 """Maximum count or ID in MMS, a signed 64-bit integer."""
+_PREFIX: Final = re.compile(r"(/[\w~-][\w.~-]*)*/?", re.ASCII)
+Values = Mapping[str, Any]
+"""Values of the command line by name of the flag or argument."""
+Action = Callable[[Values], bool]
+"""Runs a command and returns whether it succeeded. Raises: ExporterError."""
 ENVIRONMENT_PREFIX: Final = "MMS_EXPORTER_"
 OUTPUT_FORMATS: Final = ("table", "json", "csv")
 
 
-def one_of(*words: str) -> Callable[[str], str]:
-    """Return a parser that accepts only `words`."""
+class OneOf:
+    """A parser that accepts only these words."""
 
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"expected one of {', '.join(words)}")
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def __call__(self, text: str) -> str:
+        """Parse a word. Raises: ValueError."""
+        if text not in self.words:
+            raise ValueError(f"expected one of {', '.join(self.words)}")
         return text
-
-    return parse
 
 
 def switch(text: str) -> bool:
@@ -54,7 +64,7 @@ integer: Final = whole_number(0)
 
 def log_level(text: str) -> str:
     """Parse a log level; warn means warning. Raises: ValueError."""
-    return one_of(*LEVELS)("warning" if text == "warn" else text)
+    return OneOf(*LEVELS)("warning" if text == "warn" else text)
 
 
 def output_file(text: str) -> str:
@@ -99,6 +109,28 @@ def url_path(text: str) -> str:
     return text
 
 
+def route_prefix(text: str) -> str:
+    """Parse the prefix of URL paths; return it without a final slash. Raises: ValueError."""
+    if not _PREFIX.fullmatch(text):
+        raise ValueError("expected a path such as /mms, or /")
+    return text.rstrip("/")
+
+
+def web_url(text: str) -> str:
+    """Parse a URL that people open; return it without a final slash. Raises: ValueError."""
+    parts = urlsplit(text)
+    is_url = parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment
+    if not is_url or parts.username is not None or not text.isprintable() or " " in text:
+        raise ValueError("expected a URL such as https://example.com/mms")
+    return text.rstrip("/")
+
+
+def external_url(text: str) -> str:
+    """Parse the URL of a reverse proxy; its path is a valid prefix. Raises: ValueError."""
+    route_prefix(urlsplit(web_url(text)).path or "/")
+    return web_url(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """One flag; `name` has no dashes."""
@@ -135,6 +167,17 @@ class Argument:
     parse: Callable[[str], Any] = str
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command."""
+
+    name: str
+    description: str
+    run: Action
+    flags: tuple[Flag, ...]
+    arguments: tuple[Argument, ...]
+
+
 one_run_flag = partial(Flag, has_variable=False)
 selector = partial(one_run_flag, is_repeatable=True)
 
@@ -154,8 +197,27 @@ LISTEN: Final = Flag(
     "ADDRESS",
     is_repeatable=True,
 )
+PREFIX: Final = (
+    Flag(
+        "web.external-url",
+        "URL under which people reach the exporter, such as https://example.com/mms behind a reverse proxy.",
+        *(None, external_url, "URL"),
+    ),
+    Flag(
+        "web.route-prefix",
+        "Prefix of all URL paths that the exporter serves. Default: the path of --web.external-url.",
+        *(None, route_prefix, "PATH"),
+    ),
+)
 WEB: Final = (
     Flag("web.telemetry-path", "URL path of the metrics.", "/metrics", url_path, "PATH"),
+    *PREFIX,
+    Flag(
+        "web.runbook-url",
+        "URL of the folder with the runbooks that the status page links.",
+        *(f"{DOCUMENTS}/runbooks", web_url, "URL"),
+    ),
+    Flag("web.dashboard-url", "URL of Grafana, to link the dashboards on the status page.", None, web_url, "URL"),
     Flag("web.enable-lifecycle", "Enable /-/reload.", "false", switch),
 )
 SIMULATOR: Final = (
@@ -168,12 +230,12 @@ SIMULATOR: Final = (
         "simulator.stopped",
         "Whether lists by status have stopped jobs and tasks: listed or hidden.",
         "listed",
-        one_of("listed", "hidden"),
+        OneOf("listed", "hidden"),
         "MODE",
     ),
 )
 LOG_LEVEL: Final = Flag("log.level", f"Log level: {', '.join(LEVELS)}.", "info", log_level, "LEVEL")
-LOG_FORMAT: Final = Flag("log.format", f"Log format: {', '.join(FORMATS)}.", "logfmt", one_of(*FORMATS), "FORMAT")
+LOG_FORMAT: Final = Flag("log.format", f"Log format: {', '.join(FORMATS)}.", "logfmt", OneOf(*FORMATS), "FORMAT")
 LOG: Final = (LOG_LEVEL, LOG_FORMAT)
 QUIET_LOG: Final = (replace(LOG_LEVEL, default="warning"), LOG_FORMAT)
 
@@ -185,4 +247,4 @@ NAMES: Final = (
 )
 STATUS: Final = selector("status", "Select this MMS status, such as FAILED. Repeatable.", metavar="STATUS")
 LIMIT: Final = one_run_flag("limit", "Maximum rows of each kind per data source.", "100", integer, "NUMBER")
-OUTPUT: Final = one_run_flag("output", "Output format: table, json or csv.", "table", one_of(*OUTPUT_FORMATS), "FORMAT")
+OUTPUT: Final = one_run_flag("output", "Output format: table, json or csv.", "table", OneOf(*OUTPUT_FORMATS), "FORMAT")

@@ -79,7 +79,7 @@ FIELDS: Final[Sequence[Field[Finding]]] = (
     Field("advice", "the next step", lambda row: row.advice),
 )
 COLUMNS: Final[Sequence[TableColumn[Finding]]] = (
-    TableColumn("ACCOUNT", lambda row: row.account),
+    TableColumn("ACCOUNT", lambda row: row.account, rank=1),
     TableColumn("CHECK", lambda row: row.check),
     TableColumn("RESULT", lambda row: row.result, "status"),
     TableColumn("DETAIL", lambda row: row.detail, never_shortened=True),

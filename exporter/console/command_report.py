@@ -104,8 +104,10 @@ SOURCE_FIELDS: Final[Sequence[Field[Found[Any]]]] = (
     Field("source", "name of the data source", lambda found: found.source.name),
 )
 """The first fields of every record in a data source."""
-_ACCOUNT: Final[TableColumn[Found[Any]]] = TableColumn("ACCOUNT", lambda found: str(found.account.name))
-SOURCE: Final[TableColumn[Found[Any]]] = TableColumn("SOURCE", lambda found: found.source.name or str(found.source.id))
+_ACCOUNT: Final[TableColumn[Found[Any]]] = TableColumn("ACCOUNT", lambda found: str(found.account.name), rank=1)
+SOURCE: Final[TableColumn[Found[Any]]] = TableColumn(
+    "SOURCE", lambda found: found.source.name or str(found.source.id), rank=1
+)
 
 
 def account_columns(config: Config) -> Sequence[TableColumn[Found[Any]]]:

@@ -86,13 +86,13 @@ FIELDS: Final[Sequence[Field[Row]]] = (
 )
 COLUMNS: Final[Sequence[TableColumn[Row]]] = (
     SOURCE,
-    TableColumn("KIND", lambda row: _kind(row.record), "status"),
+    TableColumn("KIND", lambda row: _kind(row.record), "status", rank=1),
     TableColumn("ID", lambda row: str(row.record.id), "number"),
     TableColumn("TABLE", lambda row: dotted_name(row.record.db_name, _table(row.record))),
     TableColumn("PARTITION", lambda row: _value(row.record) or ""),
-    TableColumn("TO", _destination, rank=1),
-    TableColumn("ROWS", lambda row: amount(row.record.num_rows), "number", rank=2),
-    TableColumn("SIZE", lambda row: size(row.record.size), "number", rank=2),
+    TableColumn("TO", _destination, rank=2),
+    TableColumn("ROWS", lambda row: amount(row.record.num_rows), "number", rank=3),
+    TableColumn("SIZE", lambda row: size(row.record.size), "number", rank=3),
 )
 
 

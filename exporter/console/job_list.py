@@ -109,12 +109,12 @@ def _columns(now: float) -> list[TableColumn[Row]]:
         TableColumn("JOB", lambda row: row.record.name or ""),
         TableColumn("STATUS", lambda row: _status(row.record), "status"),
         TableColumn("PROGRESS", lambda row: percent(job_ratio(row.record)), "bar", lambda row: job_ratio(row.record)),
-        TableColumn("TASKS", lambda row: share(row.record.task_done, row.record.task_num), "number"),
-        TableColumn("KIND", lambda row: row.record.type or "", rank=2),
+        TableColumn("TASKS", lambda row: share(row.record.task_done, row.record.task_num), "number", rank=3),
+        TableColumn("KIND", lambda row: row.record.type or "", rank=5),
         TableColumn("DATABASE", lambda row: dotted_name(row.record.src_db_name, row.record.src_schema_name), rank=1),
-        TableColumn("TO", lambda row: dotted_name(row.record.dst_db_name, row.record.dst_schema_name), rank=3),
-        TableColumn("CREATED", lambda row: age(row.record.create_time, row.account.time_zone, now), "number", rank=1),
-        TableColumn("ETA", lambda row: age(row.record.eta, row.account.time_zone, now, eta_seconds), rank=1),
+        TableColumn("TO", lambda row: dotted_name(row.record.dst_db_name, row.record.dst_schema_name), rank=2),
+        TableColumn("CREATED", lambda row: age(row.record.create_time, row.account.time_zone, now), "number", rank=2),
+        TableColumn("ETA", lambda row: age(row.record.eta, row.account.time_zone, now, eta_seconds), rank=4),
     ]
 
 

@@ -26,10 +26,13 @@ _READ_AS_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 """First characters of a formula in a spreadsheet, and the apostrophe that escapes them."""
 BAR_WIDTH: Final = 10
 PERCENT_WIDTH: Final = 4
-NARROW_TEXT: Final = 24
+NARROW_TERMINAL: Final = 80
+"""Up to this width, long texts are cut, and progress has no bar."""
+NARROW_STATUS: Final = 14
+FOLDED_TEXT: Final = 28
 """Columns are hidden before text is folded to less than this width."""
-NARROWEST_TEXT: Final = 8
-"""Smallest width of folded text; below it the terminal breaks lines."""
+CUT_TEXT: Final = 8
+"""Likewise, before text is cut to less than this, or than its title, on a narrow terminal."""
 _GAP: Final = "  "
 _STYLES: Final = {
     **dict.fromkeys(("DONE", "STARTED", "online", "ok"), "green"),
@@ -149,19 +152,20 @@ def _plain_lines(columns: Sequence[TableColumn[Any]], texts: Texts) -> Iterator[
 
 
 def _on_terminal(report: CommandReport[Any], texts: Texts, width: int, style: OutputStyle) -> bytes:
-    widths = _widths(report.columns, texts)
-    shown = _fitting(report.columns, widths, width)
+    is_narrow = width <= NARROW_TERMINAL
+    columns, widths = report.columns, _widths(report.columns, texts)
+    shown = _fitting(columns, widths, width, is_narrow=is_narrow)
+    allotted = _allotted([columns[index] for index in shown], [widths[index] for index in shown], width, is_narrow)
     grid = Table(box=None, padding=(0, len(_GAP), 0, 0), pad_edge=False, header_style="bold")
-    for index in shown:
-        _add_column(grid, report.columns[index], widths[index])
+    for index, own in zip(shown, allotted, strict=True):
+        _add_column(grid, columns[index], own, is_narrow=is_narrow)
     for row, cells in zip(report.rows, texts, strict=True):
-        grid.add_row(*(each for index in shown for each in _cells(report.columns[index], row, cells[index])))
-    if len(shown) < len(report.columns):
-        missing = ", ".join(column.title for index, column in enumerate(report.columns) if index not in shown)
+        grid.add_row(*(each for index in shown for each in _cells(columns[index], row, cells[index], not is_narrow)))
+    if len(shown) < len(columns):
+        missing = ", ".join(column.title for index, column in enumerate(columns) if index not in shown)
         grid.caption = Text(f"hidden columns (terminal too narrow): {missing}")
         grid.caption_justify = "left"
-    needed = sum(_least(report.columns[index], widths[index], NARROWEST_TEXT) for index in shown)
-    return _drawn(grid, max(width, needed), style)
+    return _drawn(grid, max(width, sum(allotted) + len(_GAP) * (len(shown) - 1)), style)
 
 
 def _drawn(grid: Table, width: int, style: OutputStyle) -> bytes:
@@ -183,37 +187,55 @@ def _drawn(grid: Table, width: int, style: OutputStyle) -> bytes:
     return target.getvalue()
 
 
-def _least(column: TableColumn[Any], width: int, text_width: int) -> int:
-    """Return the minimum width of a column; text may fold to `text_width`."""
+def _least(column: TableColumn[Any], width: int, *, is_narrow: bool) -> int:
+    """Return the minimum width of a column: a longer text is folded, or cut on a narrow terminal."""
     if column.format == "bar":
-        return BAR_WIDTH + PERCENT_WIDTH + 2 * len(_GAP)
-    return (min(width, text_width) if column.format == "text" else width) + len(_GAP)
+        return PERCENT_WIDTH if is_narrow else BAR_WIDTH + len(_GAP) + PERCENT_WIDTH
+    if column.format == "status" and is_narrow:
+        return min(width, NARROW_STATUS)
+    least = max(CUT_TEXT, len(column.title)) if is_narrow else FOLDED_TEXT
+    return min(width, least) if column.format == "text" else width
 
 
-def _fitting(columns: Sequence[TableColumn[Any]], widths: Sequence[int], width: int) -> list[int]:
+def _fitting(columns: Sequence[TableColumn[Any]], widths: Sequence[int], width: int, *, is_narrow: bool) -> list[int]:
     """Return the columns that fit; the highest rank is hidden first."""
     shown = list(range(len(columns)))
     for index in sorted(shown, key=lambda each: (columns[each].rank, each), reverse=True):
-        is_enough = sum(_least(columns[each], widths[each], NARROW_TEXT) for each in shown) <= width
-        if is_enough or not columns[index].rank:
+        least = sum(_least(columns[each], widths[each], is_narrow=is_narrow) + len(_GAP) for each in shown) - len(_GAP)
+        if least <= width or not columns[index].rank:
             break
         shown.remove(index)
     return shown
 
 
-def _add_column(grid: Table, column: TableColumn[Any], width: int) -> None:
-    if column.format == "text":
-        grid.add_column(column.title, overflow="fold", min_width=min(width, NARROWEST_TEXT))
-    elif column.format == "bar":
-        grid.add_column(column.title, width=BAR_WIDTH)
-        grid.add_column("", justify="right", no_wrap=True, min_width=PERCENT_WIDTH)
+def _allotted(columns: Sequence[TableColumn[Any]], widths: Sequence[int], width: int, is_narrow: bool) -> list[int]:  # noqa: FBT001 - as above
+    """Return the width of each shown column; texts share what the others leave."""
+    allotted = [_least(column, own, is_narrow=is_narrow) for column, own in zip(columns, widths, strict=True)]
+    texts = [index for index, column in enumerate(columns) if column.format == "text"]
+    spare = max(0, width - sum(allotted) - len(_GAP) * (len(columns) - 1))
+    # Those that need the least come first, so that what they leave is for the others.
+    wanted = sorted((widths[index] - allotted[index], index) for index in texts)
+    for rest, (missing, index) in zip(range(len(texts), 0, -1), wanted, strict=True):
+        given = min(missing, spare // rest)
+        allotted[index] += given
+        spare -= given
+    return allotted
+
+
+def _add_column(grid: Table, column: TableColumn[Any], width: int, *, is_narrow: bool) -> None:
+    if column.format == "bar":
+        if not is_narrow:
+            grid.add_column(column.title, width=BAR_WIDTH)
+        grid.add_column(column.title[:PERCENT_WIDTH] if is_narrow else "", justify="right", width=PERCENT_WIDTH)
+    elif column.format == "text" and (column.never_shortened or not is_narrow):
+        grid.add_column(Text(column.title, no_wrap=True, overflow="ellipsis"), width=width, overflow="fold")
     else:
-        is_number = column.format == "number"
-        grid.add_column(column.title, justify="right" if is_number else "left", no_wrap=True, min_width=width)
+        justify: Literal["right", "left"] = "right" if column.format == "number" else "left"
+        grid.add_column(column.title, width=width, justify=justify, no_wrap=True, overflow="ellipsis")
 
 
-def _cells(column: TableColumn[Any], row: Any, text: str) -> Iterator[RenderableType]:  # noqa: ANN401 - any report's row
-    if column.format == "bar" and column.ratio is not None:
+def _cells(column: TableColumn[Any], row: Any, text: str, has_bar: bool) -> Iterator[RenderableType]:  # noqa: ANN401, FBT001 - any report's row
+    if column.format == "bar" and column.ratio is not None and has_bar:
         ratio = column.ratio(row)
         yield "" if ratio is None else ProgressBar(1, ratio, BAR_WIDTH, complete_style="green", finished_style="green")
     yield Text(text, style=_style(text) if column.format == "status" else "")

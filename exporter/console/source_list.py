@@ -81,23 +81,23 @@ async def sources(config: Config, options: Options, clock: Clock) -> CommandRepo
 
 def _columns(now: float) -> list[TableColumn[Row]]:
     return [
-        TableColumn("ID", lambda row: str(row.record.id), "number"),
+        TableColumn("ID", lambda row: str(row.record.id), "number", rank=1),
         TableColumn("SOURCE", lambda row: row.record.name or ""),
-        TableColumn("TYPE", lambda row: row.record.type or "", rank=4),
+        TableColumn("TYPE", lambda row: row.record.type or "", rank=5),
         TableColumn("STATUS", lambda row: row.record.status or "", "status"),
-        TableColumn("AGENT", lambda row: _agent(row.record), "status"),
+        TableColumn("AGENT", lambda row: _agent(row.record), "status", rank=1),
         TableColumn("PROGRESS", lambda row: percent(_progress(row)), "bar", _progress),
         TableColumn("FAILED", lambda row: _sum(row.record, "failed"), "number"),
-        TableColumn("DOING", lambda row: _sum(row.record, "doing"), "number", rank=2),
-        TableColumn("TABLES", lambda row: share(row.record.tables_done_num, table_total(row.record)), "number", rank=1),
+        TableColumn("DOING", lambda row: _sum(row.record, "doing"), "number", rank=3),
+        TableColumn("TABLES", lambda row: share(row.record.tables_done_num, table_total(row.record)), "number", rank=2),
         TableColumn(
             "PARTITIONS",
             lambda row: share(row.record.partitions_done_num, partition_total(row.record)),
             "number",
-            rank=1,
+            rank=2,
         ),
         TableColumn(
-            "SYNCED", lambda row: age(row.record.last_update_time, row.account.time_zone, now), "number", rank=3
+            "SYNCED", lambda row: age(row.record.last_update_time, row.account.time_zone, now), "number", rank=4
         ),
     ]
 

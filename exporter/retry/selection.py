@@ -6,6 +6,7 @@ Unfinished jobs are read last, so that jobs created meanwhile are seen.
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from msgspec import structs
 
@@ -109,10 +110,11 @@ class _SelectionReader:
         except NotFound:
             self.refused.append(Refused(f"job {number}", "no job has this ID"))
             return
-        if (job.status or "").upper() != FAILED or not job.src_db_name:
-            status = job.status.upper() if job.status else "of unknown status"
-            reason = f"it is {status}, not FAILED" if job.src_db_name else "MMS reports no database"
-            self.refused.append(Refused(f"job {number}", reason))
+        if job.status != FAILED:
+            self.refused.append(Refused(f"job {number}", f"it is {job.status or 'of unknown status'}, not FAILED"))
+            return
+        if not job.src_db_name:
+            self.refused.append(Refused(f"job {number}", "MMS reports no database"))
             return
         scope = Coverage([job])
         covered = [unit for unit in await self._units.failed(job.src_db_name) if scope.newest_job(unit)]
@@ -125,11 +127,12 @@ class _SelectionReader:
         self.wanted += [Wanted(_with_job_destination(job, unit), job) for unit in chosen]
 
     async def failed_jobs(self) -> Coverage:
-        """Return the failed jobs that provide settings."""
-        listing = await read_whole_list(
-            "ListMmsJobs", lambda page: self._client.jobs_page(self._source_id, JobFilter(status=FAILED), page)
-        )
-        return Coverage(job for job in listing if job.src_db_name)
+        """Return the failed jobs that provide settings, stopped ones included."""
+        found: list[Job] = []
+        for filters in (JobFilter(status=FAILED), JobFilter(stopped=1)):  # a list by status may hide stopped jobs
+            page = partial(self._client.jobs_page, self._source_id, filters)
+            found += await read_whole_list("ListMmsJobs", page)
+        return Coverage(job for job in found if job.src_db_name and job.status == FAILED)
 
     async def shared_names(self) -> Collection[TableName]:
         """Return the names of selected tables that several tables have."""

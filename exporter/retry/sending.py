@@ -205,10 +205,10 @@ async def _creation(context: RetryContext, entry: Entry, is_last: bool) -> Entry
     return replace(entry, state="refused", reason=reason) if status == FAILED else None
 
 
-async def _async_task(context: RetryContext, entry: Entry) -> tuple[str, int | None]:
-    """Return status and job ID of an asynchronous task; empty if unreadable."""
+async def _async_task(context: RetryContext, entry: Entry) -> tuple[str | None, int | None]:
+    """Return status and job ID of an asynchronous task; None if unreadable."""
     if entry.async_task_id is not None:
         with suppress(MmsError):
             task = await context.client.get_async_task(context.source_id, entry.async_task_id)
-            return (task.status or "").upper(), task.object_id
-    return "", None
+            return task.status, task.object_id
+    return None, None

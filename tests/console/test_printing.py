@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from exporter.config.loading import DEFAULT_ZONE, Account
 from exporter.console.command_report import CommandReport, Field, TableColumn, age, json_value, percent, shortened
@@ -136,20 +137,30 @@ def test_an_id_is_never_shortened(width: int) -> None:
     assert "1000000" in Shown(report_of("a name that is long enough to be folded")).table(width)
 
 
-@pytest.mark.parametrize("width", [60, 80, 100, 200])
-def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    lines = Shown(report_of("a name that is long enough to be folded " * 2)).table(width).splitlines()
-    assert max(map(len, lines)) <= width
+@pytest.mark.parametrize("width", [*range(40, 81), 100, 200])
+@pytest.mark.parametrize("name", ["a name that is long enough to be folded " * 2, "表" * 60, "x" * 300])
+def test_no_line_is_wider_than_the_terminal(name: str, width: int) -> None:
+    lines = Shown(report_of(name)).table(width).splitlines()
+    assert max(map(cell_len, lines)) <= width
+
+
+def test_a_long_name_is_cut_on_a_narrow_terminal() -> None:
+    lines = Shown(report_of("a-name-of-many-letters", "short")).table(40).splitlines()
+    assert lines[:3] == [
+        "     ID  NAME               STATUS  PROG",
+        "1000000  a-name-of-many-l…  FAILED   50%",
+        "1000001  short              FAILED   50%",
+    ]
 
 
 def test_hidden_columns_are_listed() -> None:
-    assert "hidden columns (terminal too narrow): MORE" in Shown(report_of("a" * 30)).table(60)
+    assert "hidden columns (terminal too narrow): MORE" in Shown(report_of("a" * 30)).table(50)
     assert "too narrow" not in Shown(report_of("a" * 30)).table(120)
 
 
 def test_a_folded_name_is_complete() -> None:
     name = "".join(chr(97 + number % 26) for number in range(100))
-    lines = Shown(report_of(name)).table(80).splitlines()[1:]
+    lines = Shown(report_of(name)).table(90).splitlines()[1:]
     assert "".join(line[9:].split()[0] for line in lines if "hidden columns" not in line) == name
 
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 
 from exporter.config.loading import Config, config_from
 from exporter.errors import ConfigError
@@ -126,3 +127,27 @@ async def test_a_pattern_that_selects_nothing_is_reported_with_the_existing_name
     (line,) = found.remarks
     assert line.startswith("account test: sources.include 'prod-.*' matches no data source; existing names: bigquery-")
     assert found.report.succeeded
+
+
+IMPORTANT = {
+    "sources": ({"SOURCE", "STATUS", "FAILED"}, {"ID", "AGENT"}),
+    "jobs": ({"ID", "JOB", "STATUS"}, {"DATABASE", "TO", "CREATED"}),
+    "failed": ({"ID", "TABLE", "PARTITION"}, {"SOURCE", "KIND"}),
+    "check": ({"CHECK", "RESULT", "DETAIL"}, {"NEXT", "STEP"}),
+}
+"""Columns at 40 columns, and further ones at 80."""
+
+
+@pytest.mark.parametrize("command", IMPORTANT)
+async def test_a_narrow_terminal_shows_the_important_columns(simulator: Simulator, command: str) -> None:
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    apply_event(
+        simulator.world, events.RenameSource(source_id=FIRST, name="a-data-source-with-a-name-of-49-letters-and-signs")
+    )
+    found = await shown(command, config_on(simulator.url))
+    for width in range(40, 81):
+        lines = found.table(width).splitlines()
+        assert max(map(cell_len, lines)) <= width
+        always, at_80 = IMPORTANT[command]
+        assert always <= set(lines[0].split())
+    assert at_80 <= set(lines[0].split())

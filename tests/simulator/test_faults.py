@@ -48,6 +48,29 @@ async def test_throttling_with_and_without_a_wait(
     assert reply.headers.get("x-acs-retry-after") == (None if wait is None else "1500")
 
 
+@pytest.mark.parametrize("header", ["x-ratelimit-user-api", "x-ratelimit-user"])
+async def test_an_older_gateway_sends_the_wait_in_another_header(
+    caller: Caller, simulator: Simulator, header: str
+) -> None:
+    reply = await _with(caller, simulator, Fault(kind="throttle", retry_after_ms=1500, wait_header=header))
+    assert "TimeLeft:1500" in reply.headers[header].split(",")
+    assert "x-acs-retry-after" not in reply.headers
+
+
+async def test_an_operation_can_be_missing(caller: Caller, simulator: Simulator) -> None:
+    simulator.missing_operations.add("ListMmsTables")
+    assert (await caller.get("ListMmsTables", "/2000001/tables")).code == (404, "InvalidAction.NotFound")
+    assert (await caller.get("ListMmsTables", "/1/tables")).code == (404, "InvalidAction.NotFound")
+    assert (await caller.get("ListMmsJobs", "/2000001/jobs")).status == 200
+
+
+async def test_a_missing_object_can_have_another_code(caller: Caller, simulator: Simulator) -> None:
+    simulator.not_found_code = "OBJECT_NOT_EXIST"
+    assert (await caller.get("GetMmsTable", "/2000001/tables/424242")).code == (404, "OBJECT_NOT_EXIST")
+    assert (await caller.get("GetMmsTable", "/1/tables/1")).code == (404, "OBJECT_NOT_EXIST")
+    assert (await caller.get("Unknown", "/2000001/tables/1")).code == (404, "InvalidAction.NotFound")
+
+
 async def test_a_hang_lasts_until_the_client_disconnects(caller: Caller, simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="hang"))
     call = asyncio.create_task(caller.get(LIST))
