@@ -167,9 +167,9 @@ def show(values: Values) -> bool:
 @command(
     *flags.CONFIG,
     one_run_flag("account", "Account, if several have the data source.", metavar="NAME"),
-    one_run_flag("source", "Data source, by name or ID.", metavar="NAME"),
+    one_run_flag("source", "Data source, by name, glob or ID.", metavar="NAME"),
     one_run_flag("failed", "Retry everything that failed in the data source.", "false", switch),
-    selector("table", "Retry this failed table, by ID or DATABASE.TABLE. Repeatable.", None, name_or_id, "TABLE"),
+    selector("table", "Retry this failed table: TABLE, DATABASE.TABLE or ID. Repeatable.", None, name_or_id, "TABLE"),
     selector("partition", "Retry this failed partition. Repeatable.", None, flags.integer, "ID"),
     selector("job", "Retry what failed in this job, with its settings. Repeatable.", None, flags.integer, "ID"),
     one_run_flag("dry-run", "Print the requests without sending them.", "false", switch),

@@ -271,16 +271,10 @@ class AccountRefresher:
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
-        remaining = min(self._remaining_seconds(), default=None)
-        if remaining is not None:
-            self._expiry = asyncio.get_running_loop().call_later(remaining + 0.001, self._publish_now)
-
-    def _remaining_seconds(self) -> Iterator[float]:
-        """Yield the seconds until each fresh value becomes stale."""
-        now = self._clock.monotonic()
-        source_times = (at for source in self._sources.by_id.values() for at in source.read_at())
-        remaining = (at + self._settings.stale_after - now for at in (*source_times, *self._watch.read_at()))
-        yield from (seconds for seconds in remaining if seconds >= 0)
+        oldest = self._clock.monotonic() - self._settings.stale_after
+        fresh = (at for at in (*self._sources.read_at(), *self._watch.read_at()) if at >= oldest)
+        if (first := min(fresh, default=None)) is not None:
+            self._expiry = asyncio.get_running_loop().call_later(first - oldest + 0.001, self._publish_now)
 
     def snapshot(self) -> AccountSnapshot:
         """Return the current values; values not refreshed for `stale_after` are omitted."""
