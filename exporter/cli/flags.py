@@ -185,7 +185,7 @@ SIMULATOR: Final = (
         "simulator.stopped",
         "Whether lists by status have stopped jobs and tasks: listed or hidden.",
         "listed",
-        one_of("listed", "hidden"),
+        OneOf("listed", "hidden"),
         "MODE",
     ),
 )
