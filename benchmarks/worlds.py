@@ -20,7 +20,7 @@ from exporter.collect.snapshot import (
 from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.rendering import parts_by_kind
 from exporter.mms.models import DataSource, Job, JobConfig
-from exporter.mms.statuses import DataSourceStatus, JobStatus, ScanStatus
+from exporter.mms.statuses import DataSourceStatus, JobStatus, ScanStatus, SourceType
 
 JOBS_PER_SOURCE = 7
 FIRST_SUCCESS_AT = 1_750_000_000.0
@@ -34,7 +34,7 @@ def source(number: int, done: int = 1000) -> SourceSnapshot:
     row = DataSource(
         id=name.source_id,
         name=name.source,
-        type="HIVE",
+        type=SourceType.HIVE,
         region="cn-shanghai",
         dst_project="project",
         status=DataSourceStatus.STARTED,

@@ -20,6 +20,7 @@ DOCUMENTS: Final = "tests/test_documented_commands.py"
 TRANSCRIPTS: Final = "tests/console/test_commands_page.py"
 DEPLOYED: Final = "tests/deploy/test_commands.py"
 MACHINE: Final = "tests/deploy/test_machine.py"
+ALERTING: Final = "tests/deploy/test_alerting.py"
 RULES: Final = "tests/rules/test_rules.py"
 RUNBOOKS: Final = "tests/rules/test_runbooks.py"
 WEB_CONFIG: Final = "tests/web/test_web_config.py"
@@ -39,6 +40,8 @@ RUN: Final = {
     "systemd-analyze security": DEPLOYED,
     "helm install": DEPLOYED,
     "helm upgrade": DEPLOYED,
+    **dict.fromkeys(("cp ", "cd ", "sed "), ALERTING),
+    "helm upgrade --install mms-exporter": ALERTING,
     "promtool test": RULES,
     ".venv/bin/python -c 'import bcrypt": WEB_CONFIG,
     "/usr/bin/python3 -m venv": MACHINE,
@@ -59,6 +62,7 @@ NOT_RUN: Final = {
     "docker run": "needs an engine: tests/deploy/test_image.py runs the image's tree; the exporter's words are parsed",
     "docker compose": "needs an engine: the project is read as Compose does, with the services that are named",
     "MMS_CONFIG=": "needs an engine: likewise, with the variable",
+    "helm upgrade kube-prometheus-stack": "needs a cluster: Alertmanager runs with the configuration in its values",
     "helm test": "needs a cluster: tests/deploy/test_helm.py parses what its pod runs",
     "kubectl": "needs a cluster: what it would make is validated, and compared with what the chart mounts",
     "curl -sS": "needs an endpoint of MMS or a running exporter of the reader",

@@ -2,7 +2,7 @@
 # pint --offline --config deploy/prometheus/pint.hcl lint deploy/prometheus/rules
 rule {
   match { kind = "recording" }
-  name "mms:(source_id|source|account|all|threshold):[a-z_]+:[a-z0-9_]+" {
+  name "mms:(source_id|source|account|all|threshold|link):[a-z_]+:[a-z0-9_]+" {
     severity = "bug"
   }
 }
@@ -17,7 +17,7 @@ rule {
 
 rule {
   match { kind = "recording" }
-  aggregate "mms:source_id:(objects|inventory|jobs|jobs_stopped|done):max" {
+  aggregate "mms:source_id:(objects|inventory|jobs|jobs_stopped|stopped|done):max" {
     strip    = ["instance"]
     severity = "bug"
   }
@@ -46,12 +46,12 @@ rule {
     severity = "bug"
   }
   annotation "runbook_url" {
-    value    = "https://github.com/mms-exporter/mms-exporter/blob/main/docs/runbooks/{{ $alert }}.md"
+    value    = ".+mms:link:runbooks:url.+/{{ $alert }}.md"
     required = true
     severity = "bug"
   }
   annotation "dashboard_url" {
-    value    = "/d/mms-(overview|datasource|jobs|exporter).*"
+    value    = ".+mms:link:dashboards:url.+/d/mms-(overview|datasource|jobs|exporter).*"
     required = true
     severity = "bug"
   }

@@ -7,13 +7,14 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
 import structlog
 from aiohttp import web
 
+from exporter import __revision__, __version__
 from exporter.app.reloading import Reloader
 from exporter.app.service import Service
 from exporter.app.systemd import NO_SUPERVISOR, Supervisor
@@ -26,6 +27,7 @@ from exporter.web.handlers import application
 from exporter.web.listener import Listener, bound_sockets
 from exporter.web.middleware import add_middleware
 from exporter.web.security.web_config_watcher import WebConfigWatcher
+from exporter.web.status.page import Links
 
 log = structlog.stdlib.get_logger()
 
@@ -39,6 +41,7 @@ class WebOptions:
 
     addresses: Sequence[ListenAddress]
     telemetry_path: str = "/metrics"
+    links: Links = field(default_factory=Links)
     enable_lifecycle: bool = False
     config_file: Path | None = None
     """The web configuration file; None for plain HTTP without users."""
@@ -66,7 +69,8 @@ async def serve(
     reloader = Reloader(load, service, options.read_stamps or dict, options.supervisor)
     with _on_signals({signal.SIGHUP: reloader.reload_soon}), ExitStack() as signal_handlers:
         config, web_config = _loaded(reloader.load, options.config_file, service.set_web_load_status)
-        app = application(service, options.telemetry_path, reloader.reload if options.enable_lifecycle else None)
+        reload = reloader.reload if options.enable_lifecycle else None
+        app = application(service, options.telemetry_path, reload, options.links)
         add_middleware(app, web_config)
         try:
             async with _listening(app, web_config, options) as urls:
@@ -76,7 +80,9 @@ async def serve(
                 await reloader.start(config, web_config)
                 if options.read_stamps is not None:
                     reloader.watch_files(options.reload_interval_seconds)
-                log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
+                names = " ".join(account.name for account in config.accounts)
+                version = {"version": __version__, "revision": __revision__}
+                log.info("listening", urls=" ".join(urls), accounts=names, **version)
                 if on_listening is not None:
                     await on_listening(urls)
                 async with options.supervisor.notifying(lambda: service.is_healthy):
@@ -97,7 +103,8 @@ async def _listening(
     try:
         listener.open(options.sockets)
         await listen(listener, () if options.sockets else options.addresses)
-        yield _urls(listener, "http" if web_config.settings.context is None else "https")
+        scheme = "http" if web_config.settings.context is None else "https"
+        yield [f"{url}{options.links.route_prefix}" for url in _urls(listener, scheme)]
     finally:
         await listener.close()
         await runner.cleanup()
@@ -131,12 +138,18 @@ async def listen(listener: Listener, addresses: Sequence[ListenAddress]) -> None
         try:
             listener.open(await bound_sockets(address))
         except UnicodeError as error:
-            raise ListenError(f"cannot listen on {address}: unknown host name") from error
+            raise listen_error(address, "unknown host name") from error
         except OSError as error:
             reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-            raise ListenError(f"cannot listen on {address}: {reason}") from error
+            raise listen_error(address, reason or str(error)) from error
         except OverflowError as error:
-            raise ListenError(f"cannot listen on {address}: invalid port") from error
+            raise listen_error(address, "invalid port") from error
+
+
+def listen_error(address: ListenAddress, reason: str, of_what: str = "web") -> ListenError:
+    """Return the error of an address, with the flag and the variable that change it."""
+    setting = f"--{of_what}.listen-address or MMS_EXPORTER_{of_what.upper()}_LISTEN_ADDRESS"
+    return ListenError(f"cannot listen on {address}: {reason}; set another address with {setting}")
 
 
 def _urls(listener: Listener, scheme: str) -> list[str]:

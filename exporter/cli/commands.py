@@ -16,6 +16,7 @@ from exporter.cli.execution import (
     ignore_sighup,
     print_error,
     print_output,
+    route_prefix_of,
     run,
     shard_of,
     simulator_options_of,
@@ -168,9 +169,9 @@ def show(values: Values) -> bool:
 @command(
     *flags.CONFIG,
     one_run_flag("account", "Account, if several have the data source.", metavar="NAME"),
-    one_run_flag("source", "Data source, by name or ID.", metavar="NAME"),
+    one_run_flag("source", "Data source, by name, glob or ID.", metavar="NAME"),
     one_run_flag("failed", "Retry everything that failed in the data source.", "false", switch),
-    selector("table", "Retry this failed table, by ID or DATABASE.TABLE. Repeatable.", None, name_or_id, "TABLE"),
+    selector("table", "Retry this failed table: TABLE, DATABASE.TABLE or ID. Repeatable.", None, name_or_id, "TABLE"),
     selector("partition", "Retry this failed partition. Repeatable.", None, flags.integer, "ID"),
     selector("job", "Retry what failed in this job, with its settings. Repeatable.", None, flags.integer, "ID"),
     one_run_flag("dry-run", "Print the requests without sending them.", "false", switch),
@@ -220,12 +221,12 @@ def completion(values: Values) -> bool:
     return print_output(script(values["shell"], COMMANDS).encode())
 
 
-@command(flags.LISTEN, *flags.LOG)
+@command(flags.LISTEN, *flags.PREFIX, *flags.LOG)
 def probe(values: Values) -> bool:
     """Check the health of an exporter on this machine; exit 1 if it is not healthy."""
     from exporter.cli.healthcheck import unhealthy_reason
 
-    if reason := unhealthy_reason(values["web.listen-address"][0]):
+    if reason := unhealthy_reason(values["web.listen-address"][0], route_prefix_of(values)):
         raise ExporterError(reason)
     return True
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from exporter.cli.flags import Values
 from exporter.errors import ConfigError, Problem
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from exporter.cli.demo import SimulatorOptions
     from exporter.config.file_changes import FileStamps
     from exporter.config.loading import Config
+    from exporter.web.status.page import Links
 
 T = TypeVar("T")
 
@@ -91,6 +93,7 @@ def web_options_of(values: Values) -> "WebOptions":
     return WebOptions(
         values["web.listen-address"],
         values["web.telemetry-path"],
+        _links_of(values),
         enable_lifecycle=values["web.enable-lifecycle"],
         config_file=values.get("web.config.file"),
         read_stamps=_stamps_reader(values),
@@ -98,6 +101,20 @@ def web_options_of(values: Values) -> "WebOptions":
         sockets=inherited_sockets(os.environ, os.getpid()) if values.get("web.systemd-socket") else (),
         supervisor=supervisor_from(os.environ, os.getpid()),
     )
+
+
+def route_prefix_of(values: Values) -> str:
+    """Return the prefix of the URL paths, without a final slash."""
+    prefix: str | None = values["web.route-prefix"]
+    return urlsplit(values["web.external-url"] or "").path if prefix is None else prefix
+
+
+def _links_of(values: Values) -> "Links":
+    from exporter.web.status.page import Links
+
+    served, external = route_prefix_of(values), values["web.external-url"]
+    seen = served if external is None else urlsplit(external).path
+    return Links(served, seen, values["web.runbook-url"], values["web.dashboard-url"])
 
 
 def _stamps_reader(values: Values) -> "Callable[[], FileStamps] | None":

@@ -1,11 +1,14 @@
 """Commands and flags as records, the parsers of values, and the flags that several commands share."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+from exporter import DOCUMENTS
 from exporter.config.network import listen_address
 from exporter.config.sections import seconds
 from exporter.logs import FORMATS, LEVELS
@@ -13,6 +16,7 @@ from exporter.logs import FORMATS, LEVELS
 MAX_FACTOR: Final = 1e6
 MAX_INTEGER: Final = 2**63 - 1
 """Maximum count or ID in MMS, a signed 64-bit integer."""
+_PREFIX: Final = re.compile(r"(/[\w~-][\w.~-]*)*/?", re.ASCII)
 Values = Mapping[str, Any]
 """Values of the command line by name of the flag or argument."""
 Action = Callable[[Values], bool]
@@ -105,6 +109,28 @@ def url_path(text: str) -> str:
     return text
 
 
+def route_prefix(text: str) -> str:
+    """Parse the prefix of URL paths; return it without a final slash. Raises: ValueError."""
+    if not _PREFIX.fullmatch(text):
+        raise ValueError("expected a path such as /mms, or /")
+    return text.rstrip("/")
+
+
+def web_url(text: str) -> str:
+    """Parse a URL that people open; return it without a final slash. Raises: ValueError."""
+    parts = urlsplit(text)
+    is_url = parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment
+    if not is_url or parts.username is not None or not text.isprintable() or " " in text:
+        raise ValueError("expected a URL such as https://example.com/mms")
+    return text.rstrip("/")
+
+
+def external_url(text: str) -> str:
+    """Parse the URL of a reverse proxy; its path is a valid prefix. Raises: ValueError."""
+    route_prefix(urlsplit(web_url(text)).path or "/")
+    return web_url(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """One flag; `name` has no dashes."""
@@ -171,8 +197,27 @@ LISTEN: Final = Flag(
     "ADDRESS",
     is_repeatable=True,
 )
+PREFIX: Final = (
+    Flag(
+        "web.external-url",
+        "URL under which people reach the exporter, such as https://example.com/mms behind a reverse proxy.",
+        *(None, external_url, "URL"),
+    ),
+    Flag(
+        "web.route-prefix",
+        "Prefix of all URL paths that the exporter serves. Default: the path of --web.external-url.",
+        *(None, route_prefix, "PATH"),
+    ),
+)
 WEB: Final = (
     Flag("web.telemetry-path", "URL path of the metrics.", "/metrics", url_path, "PATH"),
+    *PREFIX,
+    Flag(
+        "web.runbook-url",
+        "URL of the folder with the runbooks that the status page links.",
+        *(f"{DOCUMENTS}/runbooks", web_url, "URL"),
+    ),
+    Flag("web.dashboard-url", "URL of Grafana, to link the dashboards on the status page.", None, web_url, "URL"),
     Flag("web.enable-lifecycle", "Enable /-/reload.", "false", switch),
 )
 SIMULATOR: Final = (

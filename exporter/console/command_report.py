@@ -1,6 +1,6 @@
 """The result of a command: fields for JSON and CSV, columns for people, and the formats of their cells."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -14,7 +14,7 @@ from exporter.config.loading import Account, Config
 from exporter.errors import MmsError
 from exporter.masking import masked, printable
 from exporter.mms.models import DataSource
-from exporter.mms.times import unix_seconds
+from exporter.mms.times import eta_seconds, unix_seconds
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -30,8 +30,12 @@ _MIN_SPANS: Final = 2
 """An age of at least this many units uses the unit: 119m, then 2h."""
 ColumnFormat = Literal["text", "number", "status", "bar"]
 """number: right-aligned; status: coloured; bar: with a progress bar. Only text may be folded."""
-TIMES: Final = frozenset({"create_time", "last_update_time", "last_ddl_time", "eta"})
-"""Record fields that are times."""
+TimeParser = Callable[[str | None, ZoneInfo], float | None]
+TIMES: Final[Mapping[str, TimeParser]] = {
+    **dict.fromkeys(("create_time", "last_update_time", "last_ddl_time"), unix_seconds),
+    "eta": eta_seconds,
+}
+"""Parsers of record fields that are times."""
 NAMES: Final = frozenset(
     {"name", "value", "kind", "type", "status", "region", "source_name", "db_name", "table_name", "task_type"}
     | {"src_db_name", "src_schema_name", "dst_db_name", "dst_schema_name", "dst_project", "dst_projects"}
@@ -91,7 +95,7 @@ def json_value(name: str, value: Any, account: Account) -> Any:  # noqa: ANN401 
         return {key: json_value(name, each, account) for key, each in value.items()}
     if not isinstance(value, str) or name in NAMES:
         return value
-    return rfc3339(value, account.time_zone) if name in TIMES else masked(value)
+    return rfc3339(value, account.time_zone, TIMES[name]) if name in TIMES else masked(value)
 
 
 SOURCE_FIELDS: Final[Sequence[Field[Found[Any]]]] = (
@@ -203,21 +207,21 @@ def dotted_name(*names: str | None) -> str:
     return ".".join(name for name in names if name)
 
 
-def rfc3339(text: str | None, zone: ZoneInfo) -> str | None:
+def rfc3339(text: str | None, zone: ZoneInfo, parse: TimeParser = unix_seconds) -> str | None:
     """Return an API time with its zone; masked as it is if invalid."""
-    seconds = unix_seconds(text, zone)
+    seconds = parse(text, zone)
     if seconds is None:
         return text and masked(text)
     return datetime.fromtimestamp(seconds, zone).isoformat()
 
 
-def age(text: str | None, zone: ZoneInfo, now: float | None) -> str:
+def age(text: str | None, zone: ZoneInfo, now: float | None, parse: TimeParser = unix_seconds) -> str:
     """Return the age of an API time, or the time without `now`; masked as it is if invalid."""
-    seconds = unix_seconds(text, zone)
+    seconds = parse(text, zone)
     if seconds is None:
         return masked(text or "")
     if now is None:
-        return (":" in str(text) and rfc3339(text, zone)) or str(text)  # a bare date has no time
+        return datetime.fromtimestamp(seconds, zone).isoformat()
     length = abs(now - seconds)
     unit, name = next((span for span in _SPANS if length >= _MIN_SPANS * span[0]), _SPANS[-1])
     text = f"{length // unit:.0f}{name}"

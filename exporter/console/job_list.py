@@ -26,6 +26,7 @@ from exporter.mms.models import Job
 from exporter.mms.progress import job_ratio
 from exporter.mms.protocol import JobFilter, like
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
+from exporter.mms.times import eta_seconds
 
 Row = Found[Job]
 
@@ -45,7 +46,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     record_field("dst_db_name", "destination MaxCompute project"),
     record_field("dst_schema_name", "destination schema"),
     record_field("create_time", "creation time"),
-    record_field("eta", "requested completion time; often null"),
+    record_field("eta", "requested completion time, a date alone means the end of that day; often null"),
 )
 
 
@@ -113,7 +114,7 @@ def _columns(now: float | None) -> list[TableColumn[Row]]:
         TableColumn("DATABASE", lambda row: dotted_name(row.record.src_db_name, row.record.src_schema_name), rank=1),
         TableColumn("TO", lambda row: dotted_name(row.record.dst_db_name, row.record.dst_schema_name), rank=2),
         TableColumn("CREATED", lambda row: age(row.record.create_time, row.account.time_zone, now), "number", rank=2),
-        TableColumn("ETA", lambda row: age(row.record.eta, row.account.time_zone, now), rank=4),
+        TableColumn("ETA", lambda row: age(row.record.eta, row.account.time_zone, now, eta_seconds), rank=4),
     ]
 
 

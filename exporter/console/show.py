@@ -107,7 +107,7 @@ def _text(name: str, value: object, row: Row, now: float) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name in TIMES and isinstance(value, str):
-        when, ago = str(json_value(name, value, row.account)), age(value, row.account.time_zone, now)
+        when, ago = str(json_value(name, value, row.account)), age(value, row.account.time_zone, now, TIMES[name])
         return f"{when} ({ago})" if ago != when else when
     if name == "size" and isinstance(value, int):
         return f"{size(value)} ({amount(value)} bytes)"

@@ -9,7 +9,15 @@ from typing import Annotated
 from msgspec import Meta
 
 from exporter.mms.record import ApiRecord
-from exporter.mms.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus, TaskStatus
+from exporter.mms.statuses import (
+    DataSourceStatus,
+    JobStatus,
+    PartitionStatus,
+    ScanStatus,
+    SourceType,
+    TableStatus,
+    TaskStatus,
+)
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A count, a size in bytes, or an ID; never negative."""
@@ -42,8 +50,7 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
 
     id: Count
     name: str | None = None
-    type: str | None = None
-    """Such as HIVE, BIGQUERY or MAXCOMPUTE, in varying case."""
+    type: SourceType | None = None
     region: str | None = None
     dst_project: str | None = None
     """Destination MaxCompute project."""
@@ -136,7 +143,8 @@ class Job(ApiRecord, frozen=True, kw_only=True):
     create_time: str | None = None
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
     eta: str | None = None
-    """Estimated or requested end. UNVERIFIED: its format; often empty. A live account's answer would settle it."""
+    """Requested end: a date, which means the end of that day, or a time. UNVERIFIED: its format; often empty. A live
+    account's answer would settle it."""
     config: JobConfig | None = None
 
 

@@ -1,4 +1,4 @@
-"""Statuses of MMS as enumerations; decoding a response normalises them. Pure."""
+"""Statuses and types of MMS as enumerations; decoding a response normalises them. Pure."""
 
 from enum import StrEnum
 from typing import Final, Self
@@ -7,10 +7,10 @@ UNKNOWN: Final = "UNKNOWN"
 """Label value of a status that is missing or not known."""
 
 
-class Status(StrEnum):
-    """A status in upper case.
+class ApiEnum(StrEnum):
+    """A text in upper case that should be one of the members.
 
-    MMS adds statuses without notice: one that is no member has the name UNKNOWN and keeps its text as value.
+    MMS adds values without notice: one that is no member has the name UNKNOWN and keeps its text as value.
     """
 
     @classmethod
@@ -23,7 +23,18 @@ class Status(StrEnum):
         return unknown
 
 
-class DataSourceStatus(Status):
+class SourceType(ApiEnum):
+    """Type of a data source; MMS spells it in varying case."""
+
+    HIVE = "HIVE"
+    BIGQUERY = "BIGQUERY"
+    MAXCOMPUTE = "MAXCOMPUTE"
+    DATABRICKS = "DATABRICKS"
+    SNOWFLAKE = "SNOWFLAKE"
+    REDSHIFT = "REDSHIFT"
+
+
+class DataSourceStatus(ApiEnum):
     """Status of a data source."""
 
     STARTING = "STARTING"
@@ -34,7 +45,7 @@ class DataSourceStatus(Status):
     STOP_FAILED = "STOP_FAILED"
 
 
-class ScanStatus(Status):
+class ScanStatus(ApiEnum):
     """Status of a metadata scan."""
 
     DOING = "DOING"
@@ -42,7 +53,7 @@ class ScanStatus(Status):
     FAILED = "FAILED"
 
 
-class JobStatus(Status):
+class JobStatus(ApiEnum):
     """Status of a job, and of the asynchronous task that creates it."""
 
     INIT = "INIT"
@@ -51,7 +62,7 @@ class JobStatus(Status):
     FAILED = "FAILED"
 
 
-class TableStatus(Status):
+class TableStatus(ApiEnum):
     """Status of a table."""
 
     INIT = "INIT"
@@ -61,7 +72,7 @@ class TableStatus(Status):
     FAILED = "FAILED"
 
 
-class PartitionStatus(Status):
+class PartitionStatus(ApiEnum):
     """Status of a partition."""
 
     INIT = "INIT"
@@ -70,7 +81,7 @@ class PartitionStatus(Status):
     FAILED = "FAILED"
 
 
-class TaskStatus(Status):
+class TaskStatus(ApiEnum):
     """Status of a task."""
 
     INIT = "INIT"
@@ -90,6 +101,6 @@ TASK_PHASES: Final = ("SCHEMA", "DATA", "VERIFICATION")
 UNFINISHED_JOB_STATUSES: Final = (JobStatus.INIT, JobStatus.DOING)
 
 
-def is_unknown(status: Status | None) -> bool:
-    """Return whether this program does not know the status."""
-    return status is not None and status.name == UNKNOWN
+def is_unknown(value: ApiEnum | None) -> bool:
+    """Return whether this program does not know the value."""
+    return value is not None and value.name == UNKNOWN

@@ -1,6 +1,6 @@
 """Parse timestamps of the API and of HTTP headers into Unix seconds. Pure."""
 
-from datetime import datetime
+from datetime import date, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final
@@ -24,6 +24,15 @@ def unix_seconds(text: str | None, zone: ZoneInfo) -> float | None:
         return (time if time.tzinfo else time.replace(tzinfo=zone)).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def eta_seconds(text: str | None, zone: ZoneInfo) -> float | None:
+    """Parse the `eta` of a job; a date alone means its last second."""
+    try:
+        day = date.fromisoformat(text or "")
+    except ValueError:
+        return unix_seconds(text, zone)
+    return unix_seconds(f"{day}T23:59:59", zone)
 
 
 @lru_cache(maxsize=1)  # responses within one second have the same header

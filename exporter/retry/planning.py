@@ -102,7 +102,7 @@ def tables_sent_by_name(wanted: Sequence[Wanted]) -> Iterator[Unit]:
 def skip_reason(unit: Unit, unfinished: Coverage) -> str | None:
     """Return why a unit is not migrated; None if it is."""
     if not unit.is_failed:
-        return f"it is {unit.status.upper()}, not FAILED" if unit.status else "MMS reports no status"
+        return f"it is {unit.status}, not FAILED" if unit.status else "MMS reports no status"
     if not unit.db or not unit.table:
         return "MMS reports no database or no table"
     if unit.partitions_failed:

@@ -6,6 +6,8 @@ Unfinished jobs are read last, so that jobs created meanwhile are seen.
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
 
 from msgspec import structs
 
@@ -13,6 +15,7 @@ from exporter.errors import NotFound
 from exporter.mms import protocol
 from exporter.mms.client import Client
 from exporter.mms.models import Job
+from exporter.mms.names import table_id, table_names
 from exporter.mms.protocol import JobFilter
 from exporter.retry.coverage import Coverage
 from exporter.retry.earlier_runs import EarlierJobs
@@ -20,6 +23,9 @@ from exporter.retry.job_lookup import unfinished_jobs
 from exporter.retry.planning import Refused, RetryPlan, Wanted, blocking_jobs, plan, tables_sent_by_name
 from exporter.retry.unit_reader import UnitReader, read_whole_list
 from exporter.retry.units import FAILED, NO_CONFIG, TableName, Unit
+
+MAX_CANDIDATES: Final = 20
+"""Tables of one name that are listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +35,7 @@ class RetrySelection:
     failed: bool = False
     """Everything FAILED in the source."""
     tables: Sequence[str] = ()
-    """DATABASE.TABLE or table IDs."""
+    """TABLE, DATABASE.TABLE or table IDs."""
     partitions: Sequence[int] = ()
     jobs: Sequence[int] = ()
 
@@ -90,6 +96,12 @@ class _SelectionReader:
         rows = [unit for unit in await self._tables_named(text) if unit.db and unit.table]
         if not rows:
             self.refused.append(Refused(f"table {text}", "no table has this ID or exactly this name"))
+        rows = [unit for unit in rows if unit.is_failed or unit.partitions_failed] or rows
+        if len({unit.table_name for unit in rows}) > 1:
+            names = ", ".join(f"{unit.db}.{unit.table} ({unit.id})" for unit in rows[:MAX_CANDIDATES])
+            reason = f"several tables have this name: {names}{', ...' if len(rows) > MAX_CANDIDATES else ''}"
+            self.refused.append(Refused(f"table {text}", f"{reason}; use DATABASE.TABLE or the ID"))
+            return
         for table in rows:
             failed = await self._units.failed_partitions(table.db, table.table)
             self.wanted += [Wanted(table), *(Wanted(unit) for unit in failed if unit.table_id == table.id)]
@@ -109,10 +121,11 @@ class _SelectionReader:
         except NotFound:
             self.refused.append(Refused(f"job {number}", "no job has this ID"))
             return
-        if (job.status or "").upper() != FAILED or not job.src_db_name:
-            status = job.status.upper() if job.status else "of unknown status"
-            reason = f"it is {status}, not FAILED" if job.src_db_name else "MMS reports no database"
-            self.refused.append(Refused(f"job {number}", reason))
+        if job.status != FAILED:
+            self.refused.append(Refused(f"job {number}", f"it is {job.status or 'of unknown status'}, not FAILED"))
+            return
+        if not job.src_db_name:
+            self.refused.append(Refused(f"job {number}", "MMS reports no database"))
             return
         scope = Coverage([job])
         covered = [unit for unit in await self._units.failed(job.src_db_name) if scope.newest_job(unit)]
@@ -125,22 +138,24 @@ class _SelectionReader:
         self.wanted += [Wanted(_with_job_destination(job, unit), job) for unit in chosen]
 
     async def failed_jobs(self) -> Coverage:
-        """Return the failed jobs that provide settings."""
-        listing = await read_whole_list(
-            "ListMmsJobs", lambda page: self._client.jobs_page(self._source_id, JobFilter(status=FAILED), page)
-        )
-        return Coverage(job for job in listing if job.src_db_name)
+        """Return the failed jobs that provide settings, stopped ones included."""
+        found: list[Job] = []
+        for filters in (JobFilter(status=FAILED), JobFilter(stopped=1)):  # a list by status may hide stopped jobs
+            page = partial(self._client.jobs_page, self._source_id, filters)
+            found += await read_whole_list("ListMmsJobs", page)
+        return Coverage(job for job in found if job.src_db_name and job.status == FAILED)
 
     async def shared_names(self) -> Collection[TableName]:
         """Return the names of selected tables that several tables have."""
         return await self._units.shared_names(tables_sent_by_name(self.wanted))
 
     async def _tables_named(self, text: str) -> list[Unit]:
-        """Return the tables with this ID or DATABASE.TABLE."""
-        if not (text.isascii() and text.isdigit()):
-            db, _, name = text.partition(".")
-            return await self._units.tables_named(db, name)
-        table = await self._units.find("table", int(text))
+        """Return the tables with this ID, TABLE or DATABASE.TABLE."""
+        number = table_id(text)
+        if number is None:
+            found = [await self._units.tables_named(db, name) for db, name in table_names(text)]
+            return [unit for units in found for unit in units]
+        table = await self._units.find("table", number)
         return [] if table is None else [table]
 
 

@@ -19,6 +19,7 @@ from exporter.errors import (
     CredentialsUnavailable,
     MmsError,
     NotFound,
+    OperationUnsupported,
     PermissionRefused,
     RequestRejected,
     RetryStopped,
@@ -149,7 +150,7 @@ def _was_refused(error: MmsError) -> bool:
         return error.is_unsent
     if error.status == HTTPStatus.CONFLICT or error.refused == "nonce":
         return False
-    is_refusal = isinstance(error, AuthRefused | PermissionRefused | NotFound | RequestRejected)
+    is_refusal = isinstance(error, AuthRefused | PermissionRefused | OperationUnsupported | NotFound | RequestRejected)
     return is_refusal and bool(error.code) and (error.status or 0) >= HTTPStatus.BAD_REQUEST
 
 
@@ -204,10 +205,10 @@ async def _creation(context: RetryContext, entry: Entry, is_last: bool) -> Entry
     return replace(entry, state="refused", reason=reason) if status == FAILED else None
 
 
-async def _async_task(context: RetryContext, entry: Entry) -> tuple[str, int | None]:
-    """Return status and job ID of an asynchronous task; empty if unreadable."""
+async def _async_task(context: RetryContext, entry: Entry) -> tuple[str | None, int | None]:
+    """Return status and job ID of an asynchronous task; None if unreadable."""
     if entry.async_task_id is not None:
         with suppress(MmsError):
             task = await context.client.get_async_task(context.source_id, entry.async_task_id)
-            return (task.status or "").upper(), task.object_id
-    return "", None
+            return task.status, task.object_id
+    return None, None

@@ -49,7 +49,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def is_failed(self) -> bool:
         """Whether its status is FAILED."""
-        return self.status is not None and self.status.upper() == FAILED
+        return self.status == FAILED
 
     def __str__(self) -> str:
         """Return kind, ID, names and partition value."""

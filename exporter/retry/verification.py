@@ -111,7 +111,7 @@ class _StatusReader:
         now = await self._reader.find(unit.kind, unit.id)
         if now is None:
             return replace(unit, status=None)
-        return replace(unit, value=now.value, status=now.status.upper() if now.status else "of unknown status")
+        return replace(unit, value=now.value, status=now.status or "of unknown status")
 
     async def _listed(self, name: TableName, wanted: Collection[int]) -> dict[int, str]:
         """Return the statuses of partitions by ID, from the list of their table."""
@@ -121,7 +121,7 @@ class _StatusReader:
         seen = 0
         for number in range(1, MAX_PAGES + 1):
             page = await self._client.partitions_page(self._source_id, filters, number)
-            found.update((row.id, row.status.upper()) for row in page.rows if row.id in wanted and row.status)
+            found.update((row.id, row.status) for row in page.rows if row.id in wanted and row.status)
             seen += len(page.rows)
             if not page.rows or len(found) == len(wanted) or (page.total is not None and seen >= page.total):
                 break

@@ -73,10 +73,10 @@ def _updated(entry: Entry, jobs: Mapping[int, Job], gone: Container[int]) -> Ent
     if job is None:
         is_gone = entry.job_id in gone
         return replace(entry, state="failed", reason="the job no longer exists in MMS") if is_gone else entry
-    entry, status = replace(entry, seen=True), (job.status or "").upper()
-    if status == DONE:
+    entry = replace(entry, seen=True)
+    if job.status == DONE:
         return replace(entry, state="done")
-    if status == FAILED:
+    if job.status == FAILED:
         return replace(entry, state="failed", reason="the job is FAILED")
     return replace(entry, state="failed", reason="the job was stopped") if job.stopped else entry
 

@@ -125,7 +125,7 @@ class Oracle:
             for table, units in made.scope.items() if made.is_successful else ():
                 by_name = made.job.plan.kind != PARTITIONS and _units(site, table, requested) > 1
                 touched = site.inventory.touched.get(table)
-                for unit in units:
+                for unit in set(units) - site.inventory.updated(table, requested):
                     attempts = touched.attempts(unit) if touched else ()
                     earlier = [each for each in attempts if each.job < made.job.id]
                     if _is_pending(earlier, requested) or (not by_name and _is_migrated(earlier, requested)):

@@ -4,10 +4,12 @@ import asyncio
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import msgspec
 
+from exporter.web.status.attention import RUNBOOK_URL
 from exporter.web.status.status_report import DEFAULT_LIMITS, MINIMUM_LIMITS, StatusInput, build_report
 from exporter.web.status.status_schema import StatusReport
 
@@ -30,7 +32,13 @@ class RenderedDocument:
 class CachedDocument:
     """A rendered document, cached until the status input changes."""
 
-    def __init__(self, status_input: Callable[[], StatusInput], render: Callable[[StatusReport], bytes]) -> None:
+    def __init__(
+        self,
+        status_input: Callable[[], StatusInput],
+        render: Callable[[StatusReport], bytes],
+        runbook_url: str = RUNBOOK_URL,
+    ) -> None:
+        self._build = partial(build_report, runbook_url=runbook_url)
         self._status_input = status_input
         self._render = render
         self._lock = asyncio.Lock()
@@ -45,11 +53,11 @@ class CachedDocument:
             return self._document
 
     def _rendered(self, status_input: StatusInput) -> RenderedDocument:
-        report = build_report(status_input, DEFAULT_LIMITS)
+        report = self._build(status_input, DEFAULT_LIMITS)
         is_large = len(msgspec.json.encode(report)) > MAX_BYTES  # checked first: the page takes longer to render
         plain = b"" if is_large else self._render(report)
         if is_large or len(plain) > MAX_BYTES:
-            report = build_report(status_input, MINIMUM_LIMITS)
+            report = self._build(status_input, MINIMUM_LIMITS)
             plain = self._render(report)
         gzipped = gzip.compress(plain, _COMPRESSION_LEVEL, mtime=0)
         return RenderedDocument(status_input, plain, gzipped, report.tag)

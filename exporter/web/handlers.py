@@ -14,7 +14,7 @@ from exporter.exposition.negotiation import CONTENT_TYPES, accepts_gzip, format_
 from exporter.exposition.publisher import Publisher
 from exporter.web.document_cache import CachedDocument, RenderedDocument
 from exporter.web.security.web_config import add_default_headers
-from exporter.web.status.page import POLICY, page
+from exporter.web.status.page import POLICY, Links, page
 from exporter.web.status.status_report import StatusInput
 
 Reload = Callable[[], Awaitable[None]]
@@ -46,29 +46,44 @@ class Exporter(Protocol):
         """Whether every background task runs."""
 
 
-def application(exporter: Exporter, telemetry_path: str, reload: Reload | None) -> web.Application:
+def application(
+    exporter: Exporter,
+    telemetry_path: str,
+    reload: Reload | None,
+    links: Links = Links(),  # noqa: B008 - immutable
+) -> web.Application:
     """Return the application; `reload`, if any, may raise ConfigError."""
     app = web.Application()
-    handlers = _Handlers(exporter, telemetry_path, reload)
+    handlers, prefix = _Handlers(exporter, telemetry_path, reload, links), links.route_prefix
     app.on_response_prepare.append(_set_default_headers)
-    app.router.add_get(telemetry_path, handlers.metrics)
+    app.router.add_get(f"{prefix}{telemetry_path}", handlers.metrics)
     if telemetry_path != "/":
-        app.router.add_get("/", handlers.page)
-    app.router.add_get(STATUS_PATH, handlers.status)
-    app.router.add_get("/-/healthy", handlers.healthy)
-    app.router.add_get("/-/ready", handlers.ready)
+        app.router.add_get(f"{prefix}/", handlers.page)
+    app.router.add_get(f"{prefix}{STATUS_PATH}", handlers.status)
+    app.router.add_get(f"{prefix}/-/healthy", handlers.healthy)
+    app.router.add_get(f"{prefix}/-/ready", handlers.ready)
+    if prefix:
+        app.router.add_get("/", handlers.root)
+        app.router.add_get(prefix, handlers.root)
     if reload is not None:
-        app.router.add_post("/-/reload", handlers.reload)
-        app.router.add_put("/-/reload", handlers.reload)
+        app.router.add_post(f"{prefix}/-/reload", handlers.reload)
+        app.router.add_put(f"{prefix}/-/reload", handlers.reload)
     return app
 
 
 class _Handlers:
-    def __init__(self, exporter: Exporter, telemetry_path: str, reload: Reload | None) -> None:
+    def __init__(self, exporter: Exporter, telemetry_path: str, reload: Reload | None, links: Links) -> None:
         self._exporter = exporter
         self._reload = reload
-        self._page = CachedDocument(exporter.status_input, partial(page, telemetry_path=telemetry_path))
-        self._status = CachedDocument(exporter.status_input, msgspec.json.encode)
+        self._root = f"{links.external_prefix}/"
+        render = partial(page, telemetry_path=telemetry_path, links=links)
+        self._page = CachedDocument(exporter.status_input, render, links.runbook_url)
+        self._status = CachedDocument(exporter.status_input, msgspec.json.encode, links.runbook_url)
+
+    async def root(self, _: web.Request) -> web.Response:
+        return web.Response(
+            status=HTTPStatus.FOUND, headers={"location": self._root}, text=f"{HTTPStatus.FOUND.phrase}\n"
+        )
 
     async def metrics(self, request: web.Request) -> web.Response:
         text_format = format_for(_list_header(request, "accept"))

@@ -232,7 +232,8 @@ async def test_an_unparsable_eta_has_no_sample(mms: HandWrittenMms, mms_url: str
         mms.add_job(job_id, "DOING", eta=eta)
     async with harness_on(config_on(mms_url, {"time_zone": "UTC"}), clock) as harness:
         served = await harness.refresh()
-        assert served.by("mms_job_eta_timestamp_seconds", "job_id") == {"2": 1748736000, "3": 1748779200}
+        end_of_day = 1748822399
+        assert served.by("mms_job_eta_timestamp_seconds", "job_id") == {"2": end_of_day, "3": 1748779200}
         assert served.value("mms_exporter_unexpected_values_total", operation="ListMmsJobs", field="eta") == 1
 
 

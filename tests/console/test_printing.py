@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from exporter.config.loading import DEFAULT_ZONE
-from exporter.console.command_report import CommandReport, Field, TableColumn, age, percent, shortened
+from exporter.config.loading import DEFAULT_ZONE, Account
+from exporter.console.command_report import CommandReport, Field, TableColumn, age, json_value, percent, shortened
 from exporter.console.printing import Output, as_csv, printed
 from exporter.console.terminal import OutputStyle
 from tests.console.conftest import Shown
@@ -200,6 +200,12 @@ def test_ages_have_one_unit(seconds: float, text: str) -> None:
 
 def test_an_invalid_time_is_printed_unchanged() -> None:
     assert age("soon", DEFAULT_ZONE, 0) == "soon"
+
+
+def test_an_eta_without_time_is_late_from_the_next_day() -> None:
+    account = Account(name="a", region="cn-shanghai")
+    assert json_value("eta", "2025-02-04", account) == "2025-02-04T23:59:59+08:00"
+    assert json_value("create_time", "2025-02-04", account) == "2025-02-04T00:00:00+08:00"
 
 
 def test_a_text_of_any_length_fits_a_cell() -> None:

@@ -25,7 +25,7 @@ from exporter.simulator import Fault, Identity, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, account_on, config_on
 from tests.programs import ROOT
-from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, RetryEnv, env_on
+from tests.retry.conftest import PLAN_CALLS, QUIET_WORLD, SOURCE, UNFINISHED_CALLS, RetryEnv, env_on
 
 ALL = RetrySelection(failed=True)
 NO_JOURNAL = Path("/nonexistent")
@@ -178,6 +178,12 @@ async def test_invalid_options_are_refused_before_any_call(
     assert env.simulator.calls.total() == 0
 
 
+async def test_a_source_can_be_selected_by_a_glob(run: Run) -> None:
+    assert (await run(source="hive-*", dry_run=True)).lines
+    with pytest.raises(ConfigError, match=r"no data source is named 'hive-sale-1'; did you mean hive-sales-001\?"):
+        await run(source="hive-sale-1", dry_run=True)
+
+
 async def test_an_unknown_source_is_refused(run: Run) -> None:
     with pytest.raises(ConfigError, match="no data source is named 'nowhere'"):
         await run(source="nowhere", yes=True)
@@ -219,7 +225,7 @@ async def test_units_that_fail_again_fail_the_watch(tmp_path: Path) -> None:
 
 async def test_a_stopped_run_prints_how_to_resume_and_can_be_resumed(env: RetryEnv, run: Run) -> None:
     env.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob", times=1))
-    env.simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", skip=2 * UNFINISHED_CALLS + 1))
+    env.simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", skip=PLAN_CALLS + UNFINISHED_CALLS))
     stopped = await run(yes=True)
     (journal,) = journals(env)
     assert not stopped.outcome.succeeded
@@ -234,7 +240,7 @@ async def test_a_stopped_run_prints_how_to_resume_and_can_be_resumed(env: RetryE
 async def test_a_second_run_is_blocked_while_a_job_is_in_doubt(env: RetryEnv, run: Run) -> None:
     """MMS does not list a requested job yet."""
     env.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob", times=1))
-    env.simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", skip=2 * UNFINISHED_CALLS + 1))
+    env.simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", skip=PLAN_CALLS + UNFINISHED_CALLS))
     assert not (await run(yes=True)).outcome.succeeded
     env.simulator.faults.clear()
     (journal,) = journals(env)

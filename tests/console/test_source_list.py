@@ -65,6 +65,11 @@ async def test_an_unknown_status_is_refused(query: Query) -> None:
         await query("sources", statuses=["stoped"])
 
 
+async def test_types_have_the_spelling_of_the_metrics(query: Query) -> None:
+    """MMS spells one of them DataBricks."""
+    assert {row["type"] for row in (await query("sources")).rows} == {"HIVE", "BIGQUERY", "MAXCOMPUTE", "DATABRICKS"}
+
+
 async def test_sources_outside_the_configuration_are_not_shown(simulator: Simulator) -> None:
     config = config_on(simulator.url, {"sources": {"include": ["hive-.*"]}})
     assert [row["type"] for row in (await shown("sources", config)).rows] == ["HIVE"]

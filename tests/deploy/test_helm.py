@@ -202,6 +202,25 @@ def test_a_threshold_that_is_none_is_refused() -> None:
         manifests(*words)
 
 
+def test_the_links_of_the_alerts_can_be_set_and_nothing_else_changes_with_them() -> None:
+    words = ["--set=prometheusRule.enabled=true", "--set=prometheusRule.dashboardUrl=https://grafana.example.com/"]
+    words += ["--set=prometheusRule.runbookUrl=https://wiki.example.com/mms"]
+    before, after = (
+        [rule for group in the("PrometheusRule", manifests(*each))["spec"]["groups"] for rule in group["rules"]]
+        for each in (words[:1], words)
+    )
+    changed = {new["record"]: new["labels"]["url"] for old, new in zip(before, after, strict=True) if old != new}
+    assert changed == {
+        "mms:link:dashboards:url": "https://grafana.example.com",
+        "mms:link:runbooks:url": "https://wiki.example.com/mms",
+    }
+
+
+def test_a_link_that_is_no_address_is_refused() -> None:
+    with pytest.raises(Refused, match="dashboardUrl"):
+        manifests("--set=prometheusRule.enabled=true,prometheusRule.dashboardUrl=grafana")
+
+
 def test_the_dashboards_are_those_of_the_repository() -> None:
     found = [each for each in manifests("--set=dashboards.enabled=true") if each["kind"] == "ConfigMap"]
     carried = {name: text.rstrip() for each in found for name, text in each["data"].items()}

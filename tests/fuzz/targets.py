@@ -36,7 +36,7 @@ from exporter.mms.protocol import (
     TaskFilter,
     decode,
 )
-from exporter.mms.statuses import DataSourceStatus
+from exporter.mms.statuses import DataSourceStatus, SourceType
 from exporter.mms.times import http_date_seconds, unix_seconds
 from exporter.web.security.basic_auth import parse_basic_auth
 from exporter.web.security.web_config import web_config_from
@@ -102,8 +102,8 @@ def exposition(data: bytes) -> None:
         rows = decode(CALLS[0], 200, {}, data).value.rows
     except MmsError:
         texts = data.decode("utf-8", "replace").split("|") * 8
-        status = DataSourceStatus(texts[3]) if texts[3].strip() else None
-        rows = (DataSource(id=7, name=texts[0], type=texts[1], dst_project=texts[2], status=status),)
+        kind, status = SourceType(f"x{texts[1]}"), DataSourceStatus(f"x{texts[3]}")
+        rows = (DataSource(id=7, name=texts[0], type=kind, dst_project=texts[2], status=status),)
     page = Renderer().render(Snapshot((AccountSnapshot("a", up=True, sources=tuple(map(_source, rows))),))).plain
     families = {family.name for family in text_string_to_metric_families(page.decode())}
     assert families <= FAMILIES

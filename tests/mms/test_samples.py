@@ -35,7 +35,15 @@ from exporter.mms.protocol import (
     list_mms_jobs,
     list_mms_tasks,
 )
-from exporter.mms.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus, TaskStatus
+from exporter.mms.statuses import (
+    DataSourceStatus,
+    JobStatus,
+    PartitionStatus,
+    ScanStatus,
+    SourceType,
+    TableStatus,
+    TaskStatus,
+)
 from tests.mms.conftest import SAMPLES, sample
 
 VENDORS_SHA256 = {
@@ -49,7 +57,7 @@ VENDORS_SHA256 = {
 DATA_SOURCE = DataSource(
     id=2000015,
     name="demo",
-    type="BIGQUERY",
+    type=SourceType.BIGQUERY,
     region="cn-beijing",
     dst_project="mms_test",
     dst_projects=("mms_test",),

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from exporter.mms.decoding import decode_page
-from exporter.mms.models import Job, Task
-from exporter.mms.statuses import TASK_PHASES, JobStatus, TaskStatus, is_unknown
+from exporter.mms.models import DataSource, Job, Task
+from exporter.mms.record import record_from
+from exporter.mms.statuses import TASK_PHASES, JobStatus, SourceType, TaskStatus, is_unknown
 
 
 def decoded(status: object, name: str = "j") -> Job:
@@ -34,6 +35,11 @@ def test_an_unknown_status_keeps_its_text(name: str) -> None:
 def test_an_absent_or_invalid_status_is_none(absent: object, name: str) -> None:
     assert decoded(absent, name).status is None
     assert not is_unknown(None)
+
+
+def test_the_type_of_a_source_has_one_spelling() -> None:
+    types = [record_from({"id": 1, "type": text}, DataSource).type for text in ("DataBricks", "Hive\n", "Oracle")]
+    assert types == [SourceType.DATABRICKS, SourceType.HIVE, "ORACLE"]
 
 
 def test_each_phase_of_a_task_has_three_statuses() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.mms.times import http_date_seconds, unix_seconds
+from exporter.mms.times import eta_seconds, http_date_seconds, unix_seconds
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -57,6 +57,21 @@ def test_timestamps_of_the_api_round_trip(time: datetime) -> None:
     whole = time.replace(microsecond=0)
     expected = (whole - timedelta(hours=8)).replace(tzinfo=UTC).timestamp()
     assert unix_seconds(f"{whole:%Y-%m-%d %H:%M:%S}", SHANGHAI) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "seconds"),
+    [
+        ("2025-02-04", SHANGHAI, datetime(2025, 2, 4, 23, 59, 59, tzinfo=SHANGHAI)),
+        ("2025-03-09", NEW_YORK, datetime(2025, 3, 9, 23, 59, 59, tzinfo=NEW_YORK)),
+        ("9999-12-31", ZoneInfo("UTC"), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("2025-02-04 00:00:00", SHANGHAI, datetime(2025, 2, 4, tzinfo=SHANGHAI)),
+        ("2025-02-04T12:00:00Z", SHANGHAI, datetime(2025, 2, 4, 12, tzinfo=UTC)),
+        *((text, SHANGHAI, None) for text in ("", "soon", "2025-02-30", "2025-02", None)),
+    ],
+)
+def test_an_eta_without_time_is_the_end_of_its_day(text: str | None, zone: ZoneInfo, seconds: datetime | None) -> None:
+    assert eta_seconds(text, zone) == (seconds and seconds.timestamp())
 
 
 def test_an_http_date_is_parsed() -> None:

@@ -36,8 +36,10 @@ LONG_TIMEOUT = Limits(requests_per_second=0, timeout_seconds=10.0)
 SHORT_TIMEOUT = Limits(requests_per_second=0, timeout_seconds=0.2)
 """For faults that stall. Without virtual time a slow machine would look like a fault."""
 
-UNFINISHED_CALLS = 5
+UNFINISHED_CALLS = 6
 """Calls of ListMmsJobs that read the unfinished jobs."""
+PLAN_CALLS = UNFINISHED_CALLS + 2
+"""Calls of ListMmsJobs of a plan, which also reads the failed and the stopped jobs."""
 
 UnitName = tuple[str | None, str | None, str]
 

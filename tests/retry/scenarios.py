@@ -17,6 +17,7 @@ from exporter.console.retry_command import Outcome, retry
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import OutputStyle, Terminal
 from exporter.errors import ExporterError
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
 from exporter.retry.journal import UNSETTLED, read_run
 from exporter.retry.selection import RetrySelection
 from exporter.retry.unit_reader import UnitReader
@@ -75,6 +76,7 @@ def world_of(rng: Random) -> WorldOptions:
         job_status_lag_seconds=rng.choice((0.0, rng.uniform(0, 120))),
         table_lag_seconds=rng.choice((0.0, rng.uniform(0, SETTLE_SECONDS))),
         partition_lag_seconds=rng.choice((0.0, rng.uniform(0, SETTLE_SECONDS))),
+        hides_stopped=rng.random() < 0.5,
     )
 
 
@@ -100,7 +102,7 @@ class Scenario:
         """Run one random step and check the invariants."""
         steps = (
             *(self.run_once, self.run_once, self.run_once, self.run_twice_at_once, self.resume, self.resume),
-            *(self.pass_time, self.pass_time, self.fail, self.remove_job, self.restore_a_copy),
+            *(self.pass_time, self.pass_time, self.fail, self.stop_job, self.remove_job, self.restore_a_copy),
         )
         step = self.rng.choice(steps)
         self.story.append(f"{self.env.ticks():.0f} {step.__name__}")
@@ -110,6 +112,24 @@ class Scenario:
     def check(self) -> None:
         assert not self.env.world.truth().created_twice(SOURCE), "\n".join(self.story)
         assert len(self._existing()) == len(set(self._existing())), "\n".join(self.story)
+        assert not self._sent_while_stopped(), "\n".join(self.story)
+
+    def _sent_while_stopped(self) -> set[tuple[int, int, int]]:
+        """Return job, table and unit of requests for units in stopped jobs."""
+        site = self.env.world.site(SOURCE)
+        created = [made for made in site.job_store.created if made.is_successful]
+        units = {
+            made.job.id: {(table, unit) for table, units in made.scope.items() for unit in units} for made in created
+        }
+        return {
+            (later.job.id, *place)
+            for made in created
+            if made.job.id in site.job_store.stopped and not made.is_removed
+            for later in created
+            if later.job.id > made.job.id
+            and site.source.clock.moment(later.requested_at) >= site.job_store.stopped[made.job.id]
+            for place in units[made.job.id] & units[later.job.id]
+        }
 
     async def run_once(self) -> None:
         await self._run(watch=self.rng.random() < 0.4)
@@ -146,6 +166,12 @@ class Scenario:
         jobs = self.env.jobs()
         if jobs and self.rng.random() < 0.3:
             apply_event(self.env.world, events.RemoveJob(source_id=SOURCE, job_id=self.rng.choice(jobs).id))
+
+    async def stop_job(self) -> None:
+        jobs = [job for job in self.env.jobs() if job.status in UNFINISHED_JOB_STATUSES and not job.stopped]
+        if jobs:
+            stopped = events.StopJob(source_id=SOURCE, job_id=self.rng.choice(jobs).id)
+            apply_event(self.env.world, stopped)
 
     def _can_resend(self, path: Path) -> bool:
         """Return whether none of the jobs in doubt was created."""
@@ -213,6 +239,9 @@ class Scenario:
     async def finish(self) -> None:
         """Check that everything becomes DONE without further kills."""
         await self.env.pass_time(DAYS_2)
+        for job in self.env.jobs():
+            if job.stopped:  # its units are blocked until a person deletes it
+                apply_event(self.env.world, events.RemoveJob(source_id=SOURCE, job_id=job.id))
         for path in self.journals():
             await self._run(may_be_killed=False, resume=path, resend=self._can_resend(path))
             self.check()

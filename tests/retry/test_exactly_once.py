@@ -18,7 +18,16 @@ from exporter.retry.sending import await_job_ids, create_jobs
 from exporter.simulator import Fault
 from exporter.simulator.faults.fault_plan import KINDS, Kind
 from tests.harness import eventually
-from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, RetryEnv, assert_made_once, env_on, resume
+from tests.retry.conftest import (
+    PLAN_CALLS,
+    QUIET_WORLD,
+    SOURCE,
+    UNFINISHED_CALLS,
+    RetryEnv,
+    assert_made_once,
+    env_on,
+    resume,
+)
 
 pytestmark = pytest.mark.virtual_time
 
@@ -158,7 +167,7 @@ async def test_a_definite_refusal_leaves_the_job_planned(env: RetryEnv, fault: F
         with pytest.raises(RetryStopped, match="was not created"):
             await env.create_all(journal)
         assert {entry.state for entry in journal.entries} == {"planned"}
-        assert env.simulator.calls["ListMmsJobs", SOURCE] == 2 * UNFINISHED_CALLS + 1, "it was not looked for"
+        assert env.simulator.calls["ListMmsJobs", SOURCE] == PLAN_CALLS + UNFINISHED_CALLS, "it was not looked for"
     env.simulator.faults.clear()
     assert_made_once(env, await resume(env, journal.path))
 

@@ -5,15 +5,17 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from exporter.errors import MalformedAnswer, RetryStopped
+from exporter.errors import RetryStopped
 from exporter.mms.protocol import JobRequest
-from exporter.retry.job_lookup import NEWEST, unfinished_jobs
+from exporter.retry.job_lookup import unfinished_jobs
 from exporter.retry.journal import Journal
 from exporter.retry.watching import duplicate_jobs
-from exporter.simulator import Fault
+from exporter.simulator import Fault, apply_event
 from exporter.simulator.faults.fault_plan import Kind
+from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, UNFINISHED_CALLS, RetryEnv, assert_made_once, env_on, resume
 
 UNFILTERED = replace(QUIET_WORLD, job_name_filters_source=True)
@@ -107,8 +109,60 @@ async def test_known_statuses_cost_one_call_each(env: RetryEnv) -> None:
     assert env.simulator.calls == {("ListMmsJobs", SOURCE): UNFINISHED_CALLS}
 
 
-async def test_an_old_job_of_unknown_status_stops_the_run(tmp_path: Path) -> None:
-    async with env_on(replace(QUIET_WORLD, finished_jobs_per_source=NEWEST + 1), tmp_path) as env:
-        env.simulator.faults.add(Fault(kind="total", operation="ListMmsJobs", total=NEWEST + 2, times=1))
-        with pytest.raises(MalformedAnswer, match="1 jobs have an unknown status"):
-            await unfinished_jobs(env.client, SOURCE, ())
+async def test_an_old_job_of_unknown_status_is_found(tmp_path: Path) -> None:
+    async with env_on(replace(QUIET_WORLD, finished_jobs_per_source=1001), tmp_path) as env:
+        jobs = "ListMmsJobs"
+        env.simulator.faults.add(Fault(kind="total", operation=jobs, total=1002, times=1))
+        oldest = Fault(kind="unknown_status", operation=jobs, value=NEW_STATUS, rows=1, query={"pageNum": "11"})
+        env.simulator.faults.add(oldest)
+        assert [(job.id, job.status) for job in await unfinished_jobs(env.client, SOURCE, ())] == [(1, NEW_STATUS)]
+
+
+BOTH_READINGS = pytest.mark.parametrize("hides_stopped", [False, True], ids=["listed", "hidden"])
+
+
+async def stop_a_job(env: RetryEnv) -> int:
+    """Stop a job over failed partitions and return its ID."""
+    failed = next(row for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED")
+    await env.client.create_job(SOURCE, JobRequest(name="stopped", src_db_name=failed.db_name, partitions=(failed.id,)))
+    await env.pass_time(60)
+    (job,) = [job for job in env.world.truth().jobs(SOURCE) if job.name == "stopped"]
+    apply_event(env.world, events.StopJob(source_id=SOURCE, job_id=job.id))
+    return job.id
+
+
+@BOTH_READINGS
+async def test_a_stopped_job_blocks_its_units(tmp_path: Path, *, hides_stopped: bool) -> None:
+    """A list by status may hide it."""
+    async with env_on(replace(QUIET_WORLD, hides_stopped=hides_stopped), tmp_path) as env:
+        env.fail(0.4)
+        stopped = await stop_a_job(env)
+        env.simulator.calls_reset()
+        assert [job.id for job in await unfinished_jobs(env.client, SOURCE, ())] == [stopped]
+        assert env.simulator.calls == {("ListMmsJobs", SOURCE): UNFINISHED_CALLS}
+        (refused,) = (await env.plan()).refused
+        assert refused.reason == f"job {stopped} (stopped) is DOING and stopped, and may migrate it"
+
+
+@BOTH_READINGS
+async def test_a_job_stopped_after_the_plan_blocks_its_units(tmp_path: Path, *, hides_stopped: bool) -> None:
+    async with env_on(replace(QUIET_WORLD, hides_stopped=hides_stopped), tmp_path) as env:
+        env.fail(0.4)
+        with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+            await stop_a_job(env)
+            await env.create_all(journal)
+        assert any("left out 1 of" in message for message in env.messages)
+
+
+@BOTH_READINGS
+async def test_the_settings_of_a_stopped_failed_job_are_reused(tmp_path: Path, *, hides_stopped: bool) -> None:
+    async with env_on(replace(QUIET_WORLD, hides_stopped=hides_stopped, job_seconds=3000.0), tmp_path) as env:
+        env.fail(0.4)
+        failed = next(row for row in env.world.truth().partitions(SOURCE) if row.status == "FAILED")
+        row = {"id": 7, "name": "old", "srcDbName": failed.db_name, "status": "FAILED", "stopped": True}
+        row |= {"config": {"partitions": [failed.id], "taskType": "HIVE_SPARK"}}
+        answer = msgspec.json.encode({"data": {"total": 1, "objectList": [row]}})
+        for query in ({"stopped": "1"}, *([] if hides_stopped else [{"status": "FAILED", "pageSize": "100"}])):
+            env.simulator.faults.add(Fault(kind="answer", operation="ListMmsJobs", query=query, body=answer))
+        batches = (await env.plan()).batches
+    assert "HIVE_SPARK" in {batch.template.task_type for batch in batches}

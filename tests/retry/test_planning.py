@@ -174,7 +174,7 @@ def test_failed_units_are_requested(name: str) -> None:
 
 REFUSED = {
     "is DONE": (partition(1, status="DONE"), "it is DONE, not FAILED"),
-    "is under way": (partition(1, status="doing"), "it is DOING, not FAILED"),
+    "is under way": (partition(1, status="DOING"), "it is DOING, not FAILED"),
     "says no status": (partition(1, status=None), "MMS reports no status"),
     "has no database": (partition(1, db=None), "MMS reports no database or no table"),
     "has no name": (partition(1, None), "MMS reports no database or no table"),  # type: ignore[arg-type]  # as MMS may leave it out

@@ -22,6 +22,7 @@ LEVELS = {
     "account": frozenset({"job", "account"}),
     "all": frozenset({"job"}),
     "threshold": frozenset[str](),
+    "link": frozenset({"url"}),
 }
 """The labels of a recorded series by its level; `kind` and `status` come on top where it has them."""
 

@@ -97,7 +97,11 @@ async def test_only_the_scope_is_migrated(
     [
         ("ds=20240102", lambda value: "ds=20240102" in value),
         ("ds='20240102'", lambda value: "ds=20240102" in value),
-        ("ds >= '20240103' and ds != 20240105", lambda value: value[3:11] >= "20240103" and value[3:11] != "20240105"),
+        ("ds >= '20240103' and ds <> 20240105", lambda value: value[3:11] >= "20240103" and value[3:11] != "20240105"),
+        ("ds > 9", lambda _: True),
+        ("ds IN (20240102, '20240104')", lambda value: value[3:11] in {"20240102", "20240104"}),
+        ("(ds=20240101 OR ds=20240102) AND ds<>20240101", lambda value: value[3:11] == "20240102"),
+        ("ds<20240103/ds>20240101", lambda value: value[3:11] == "20240102"),
     ],
 )
 async def test_partition_filters_select_by_value(
@@ -176,6 +180,10 @@ async def test_retries_fail_at_their_rate(clock: ManualClock) -> None:
         (
             {"srcDbName": "sales", "partitionFilters": {"orders": "nonsense"}},
             (400, "InvalidParameter.partitionFilters"),
+        ),
+        *(
+            ({"srcDbName": "sales", "partitionFilters": {"orders": text}}, (400, "InvalidParameter.partitionFilters"))
+            for text in ("", "ds != 1", "ds = ", "ds = 'a", "(ds = 1", "ds = 1 ds = 2", "ds IN ()", "(" * 5000)
         ),
         ({"partitions": [999999999]}, (404, "PartitionNotFound")),
         ({"srcDbName": "sales", "sourceId": 7}, (400, "InvalidParameter.sourceId")),

@@ -1,8 +1,10 @@
 """Events change what they name, and nothing else."""
 
+import msgspec
 import pytest
 
 from exporter.simulator import ManualClock, World, WorldOptions, apply_event
+from exporter.simulator.api import creation
 from exporter.simulator.api.parameters import Refusal
 from exporter.simulator.world import events
 
@@ -99,6 +101,28 @@ def test_failed_units_are_completed(world: World) -> None:
     tables = {row.id: row.status for row in after.tables(SOURCE)}
     partitions = {row.id: row.status for row in after.partitions(SOURCE)}
     assert (tables[table.id], partitions[partition.id]) == ("DONE", "DONE")
+
+
+def test_a_changed_unit_is_updated_until_it_is_migrated_again(clock: ManualClock, world: World) -> None:
+    rows = list(world.truth().partitions(SOURCE))
+    done, waiting = (next(row for row in rows if row.status == status) for status in ("DONE", "INIT"))
+    plain = next(table for table in world.truth().tables(SOURCE) if table.status == "DONE" and not table.has_partitions)
+    event = events.Change(source_id=SOURCE, table_ids=(plain.id,), partition_ids=(done.id, waiting.id))
+    assert apply_event(world, event) == 2, "what was not migrated is not updated"
+    assert updated(world) == {done.table_id, plain.id, done.id}
+    site = world.site(SOURCE)
+    creation.create(site, world.at(site), msgspec.json.encode({"partitions": [done.id]}))
+    for seconds, status in ((world.options.job_seconds / 4, "DOING"), (world.options.job_seconds, "DONE")):
+        clock.advance(seconds)
+        assert next(row.status for row in world.truth().partitions(SOURCE) if row.id == done.id) == status
+    assert updated(world) == {plain.id}
+    assert not world.truth().created_twice(SOURCE)
+
+
+def updated(world: World) -> set[int]:
+    truth = world.truth()
+    tables, partitions = truth.tables(SOURCE), truth.partitions(SOURCE)
+    return {row.id for row in tables if row.updated} | {row.id for row in partitions if row.updated}
 
 
 def test_a_share_fails(world: World) -> None:

@@ -282,6 +282,8 @@ async def test_tables_sorted_and_by_name_only(caller: Caller) -> None:
 
 
 async def test_partitions_are_filtered(caller: Caller, world: World) -> None:
+    changed = next(row.id for row in world.truth().partitions(SOURCE) if row.status == "DONE")
+    apply_event(world, events.Change(source_id=SOURCE, partition_ids=(changed,)))
     truth = list(world.truth().partitions(SOURCE))
     first = truth[0]
     queries: list[tuple[dict[str, str], set[int]]] = [
@@ -296,7 +298,8 @@ async def test_partitions_are_filtered(caller: Caller, world: World) -> None:
             {"value": "region=eu", "status": '["DONE"]'},
             {row.id for row in truth if "region=eu" in (row.value or "") and row.status == "DONE"},
         ),
-        ({"updated": "true"}, set()),
+        ({"updated": "true"}, {changed}),
+        ({"updated": "false"}, {row.id for row in truth} - {changed}),
     ]
     for query, expected in queries:
         assert set(_ids(await caller.everything("ListMmsPartitions", PARTITIONS, **query))) == expected, query

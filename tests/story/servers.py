@@ -190,8 +190,6 @@ async def running_prometheus(
 
     `server` is the name of the program in tests.programs.
     """
-    if server == "PROMETHEUS":
-        _write_rules(folder, day_factor)
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
     config.write_text(f"""
 global: {{scrape_interval: {STEP}, scrape_timeout: {STEP}, evaluation_interval: {STEP}}}
@@ -206,9 +204,8 @@ scrape_configs: [{{job_name: {TARGET}, static_configs: [{{targets: ["127.0.0.1:{
         async with _running(command, log):
             prometheus = Prometheus(f"http://127.0.0.1:{port}", session, log)
             await until(prometheus.is_ready, "Prometheus answers")
-            if server == "PROMETHEUS3":
-                # It finds targets up to 5 s after its start, which is 5 minutes or more to accelerated rules.
-                await until(prometheus.has_target, "the exporter is scraped")
-                _write_rules(folder, day_factor)
-                await prometheus.reload()
+            # It finds targets up to 5 s after its start, which is 5 minutes or more to accelerated rules.
+            await until(prometheus.has_target, "the exporter is scraped")
+            _write_rules(folder, day_factor)
+            await prometheus.reload()
             yield prometheus

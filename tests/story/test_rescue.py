@@ -14,7 +14,7 @@ from exporter.simulator import apply_event
 from exporter.simulator.world import events
 from tests.exposition_parser import read
 from tests.processes import Ended, run
-from tests.story.alertmanager_receiver import firing
+from tests.story.alertmanager_receiver import firing, resolved
 from tests.story.servers import until
 from tests.story.stage import Stage, staged
 from tests.story.time_scale import SLOWDOWN
@@ -37,15 +37,14 @@ async def test_failures_are_reported_retried_and_resolved(tmp_path: Path, server
         failed = failed_names(stage)
         assert len(failed) > 3
         await until(lambda: all_outputs_name(stage, failed), "all that failed is named, and nothing else")
-        alerts = [firing(alert, AT_REST) for alert in ("MmsTablesFailed", "MmsPartitionsFailed")]
-        await stage.receiver.expect("prod", *alerts)
+        await stage.receiver.expect("prod", firing("MmsTablesFailed", AT_REST))
 
         retried = await command(stage, "retry", "--failed", "--yes", "--watch")
         assert retried.code == 0, retried.out + retried.err
         assert migrated(stage) == broken
         assert statuses(stage) == before, "all is done again, and nothing else was touched"
         await until(lambda: all_outputs_name(stage, set()), "nothing is named any more")
-        await stage.receiver.expect("prod", *(each._replace(status="resolved") for each in alerts))
+        await stage.receiver.expect("prod", resolved("MmsTablesFailed", AT_REST))
         assert stage.receiver.unread() == {}
         assert stage.prometheus.logged_problems() == []
 

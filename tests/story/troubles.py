@@ -42,9 +42,11 @@ async def sources_in_trouble(stage: Stage) -> None:
 
 
 async def jobs_in_trouble(stage: Stage) -> None:
-    """Fail one job with its table, and stop many."""
+    """Fail one job with its table, stop many jobs of another source, and stop a third one."""
     lab, receiver = stage.lab, stage.receiver
-    (failing, failing_id), (full, full_id), *_ = _sources(stage)
+    (failing, failing_id), (full, full_id), (stopped_source, stopped_id), _ = _sources(stage)
+    lab.set_text(stopped_id, "status", "STOPPED")
+    lab.set_agent(stopped_id, online=False)
     lab.clock.run(0)
     stopped = lab.migrate(full_id, MAX_SERIES)
     lab.migrate(failing_id, 1)
@@ -52,12 +54,17 @@ async def jobs_in_trouble(stage: Stage) -> None:
     lab.stop_jobs(full_id, stopped)
     lab.clock.run()
     await receiver.expect(
-        "lab", firing("MmsJobFailed", failing), firing("MmsTablesFailed", failing), firing("MmsSeriesOmitted", full)
+        "lab",
+        *(firing("MmsJobFailed", failing), resolved("MmsJobFailed", failing), firing("MmsTablesFailed", failing)),
+        *(firing("MmsSeriesOmitted", full), firing("MmsSourceStopped", stopped_source)),
     )
+    lab.set_text(stopped_id, "status", "STARTED")
+    lab.set_agent(stopped_id, online=True)
     lab.remove(failing_id)
     lab.remove(full_id)
-    await receiver.expect("lab", resolved("MmsJobFailed", failing), resolved("MmsTablesFailed", failing))
+    await receiver.expect("lab", resolved("MmsTablesFailed", failing))
     await stage.alertmanager.until_gone("MmsSeriesOmitted", "lab")
+    await stage.alertmanager.until_gone("MmsSourceStopped", "lab")
 
 
 async def job_stopped(stage: Stage) -> None:
@@ -71,7 +78,7 @@ async def job_stopped(stage: Stage) -> None:
     lab.clock.run()
     await stage.receiver.expect("lab", firing("MmsJobStopped", source))
     lab.remove(source_id)
-    await stage.receiver.expect("lab", resolved("MmsJobStopped", source))
+    await stage.alertmanager.until_gone("MmsJobStopped", "lab")
 
 
 async def permission_refused(stage: Stage) -> None:

@@ -18,7 +18,7 @@ from exporter.app.service import Service
 from exporter.collect.snapshot import AccountSnapshot, JobStats, Snapshot
 from exporter.errors import Problem
 from exporter.mms.models import DataSource
-from exporter.mms.statuses import DataSourceStatus, JobStatus, ScanStatus
+from exporter.mms.statuses import DataSourceStatus, JobStatus, ScanStatus, SourceType
 from exporter.simulator import Fault, Simulator
 from exporter.simulator.api.rows import CANARY
 from exporter.web.document_cache import CachedDocument
@@ -56,7 +56,7 @@ def status_input(*names: str, publication: int = 1) -> StatusInput:
         assert made.stats is not None
         assert made.jobs is not None
         named = structs.replace(made.name, source=name)
-        row = DataSource(id=number, name=name, type=name, status=DataSourceStatus(name), dst_project=name)
+        row = DataSource(id=number, name=name, type=SourceType(name), status=DataSourceStatus(name), dst_project=name)
         row = structs.replace(row, scan_status=ScanStatus(name))
         jobs = tuple(named_job(job, name) for job in made.jobs.jobs)
         stats = structs.replace(made.stats, name=named, row=row)

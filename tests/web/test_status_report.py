@@ -185,7 +185,7 @@ def test_figures_are_0_if_an_account_has_no_data_sources() -> None:
 
 
 def test_totals_count_the_data_sources_that_are_known() -> None:
-    stale = msgspec.structs.replace(source(1), figures=None, jobs=None)
+    stale = msgspec.structs.replace(source(1), stats=None, jobs=None)
     summary = report_on(account_of(stale)).summary
     assert (summary.sources, summary.sources_stale, summary.agents_offline, summary.jobs_failed) == (1, 1, None, None)
     summary = report_on(account_of(stale, source(2))).summary

@@ -42,7 +42,7 @@ def _partitions(part: SourceStats) -> Iterable[Sample]:
 
 def _source_info(part: SourceStats) -> Iterator[Sample]:
     row = part.row
-    yield (row.type and row.type.upper(), row.region, row.dst_project, row.networklink and masked(row.networklink)), 1
+    yield (row.type, row.region, row.dst_project, row.networklink and masked(row.networklink)), 1
 
 
 def _destinations(part: SourceStats) -> Iterator[Sample]:
@@ -244,7 +244,8 @@ JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
         ),
         Family(
             "mms_job_eta_timestamp_seconds",
-            f"Unix time by which the job should finish. Absent if empty or not a date. API field: eta {_JOBS}",
+            "Unix time by which the job should finish; a date alone means the end of that day. Absent if empty or not "
+            f"a date. API field: eta {_JOBS}",
             lambda job: one(job.eta_at),
         ),
     ),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from exporter.mms.statuses import UNKNOWN, Status
+from exporter.mms.statuses import UNKNOWN, ApiEnum
 
 P = TypeVar("P")
 
@@ -69,7 +69,7 @@ def by_status(values: Mapping[str, int | None]) -> list[Sample]:
 
 
 @lru_cache(maxsize=256, typed=True)  # statuses of two kinds are equal as texts
-def in_status(current: Status | None) -> tuple[Sample, ...]:
+def in_status(current: ApiEnum | None) -> tuple[Sample, ...]:
     """Return 1 for the active status, 0 for the others of its kind."""
     if current is None:
         return ()

@@ -1,11 +1,5 @@
-"""CreateMmsJob and GetMmsAsyncTask: the units in a request's scope, and the job that migrates them.
+"""CreateMmsJob and GetMmsAsyncTask: the units in a request's scope, and the job that migrates them."""
 
-A filter expression consists of comparisons joined by `/`, `,` or `and`: `ds=20240101/region=cn`, `ds='20240101'`,
-`ds >= '20240101' and region != 'eu'`. Values compare as text. UNVERIFIED: the vendor does not document the grammar.
-"""
-
-import operator
-import re
 from collections.abc import Callable, Iterable, Iterator
 from math import ceil
 from typing import Any, Final
@@ -14,6 +8,7 @@ import msgspec
 
 from exporter.mms.models import Count, JobConfig
 from exporter.simulator.api.parameters import Refusal, bad_parameter, not_found
+from exporter.simulator.api.partition_filter import partition_filter
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import FIRST_CREATED_ID, Created, SimulatedJob
 from exporter.simulator.world.options import chance, pick
@@ -29,17 +24,6 @@ _SLOTS: Final = 4
 _FAILS, _TASK_FAILS = 501, 502
 _TASK_ERROR: Final = "cannot plan the job: jdbc://root:canary-task@metastore refused the connection"
 """Error message of a failed task; the vendor's messages can contain a secret."""
-_COMPARISON: Final = re.compile(r"""\s*(\w+)\s*(<=|>=|!=|<>|=|<|>)\s*(?:'([^']*)'|"([^"]*)"|([^'"\s]*))\s*""")
-_JOINT: Final = re.compile(r"/|,|\s+and\s+", re.IGNORECASE)
-_COMPARE: Final[dict[str, Callable[[str, str], bool]]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<>": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 _NOT_IN_CONFIG: Final = frozenset({"sourceId", "name", "sourceName", "srcDbName", "srcSchemaName", "eta", "tables"})
 
 
@@ -121,7 +105,7 @@ def _scope(site: Site, at: SourceTime, request: Request) -> tuple[int, str, Scop
     for name in sorted(wanted - tables.keys()):
         raise not_found("Table", name)
     chosen = [tables[name] for name in tables if (not wanted or name in wanted) and _is_listed(name, request)]
-    filters = {tables[name]: _filter(text) for name, text in (request.partition_filters or {}).items()}
+    filters = {tables[name]: partition_filter(text) for name, text in (request.partition_filters or {}).items()}
     scope = {table: list(_units(site, at, table, filters.get(table))) for table in chosen}
     kind = PARTITIONS if filters else TABLES if wanted else DATABASE
     return database, kind, scope
@@ -165,25 +149,8 @@ def _units(site: Site, at: SourceTime, table: int, fits: Callable[[str], bool] |
             yield unit
 
 
-def _filter(text: str) -> Callable[[str], bool]:
-    """Return a predicate for partition values."""
-    matches = [_COMPARISON.fullmatch(part) for part in _JOINT.split(text)]
-    wanted = [match.groups() for match in matches if match]
-    if not text.strip() or len(wanted) != len(matches):
-        raise bad_parameter("partitionFilters", "comparisons such as p1=1/p2=abc")
-
-    def fits(value: str) -> bool:
-        levels = dict(level.partition("=")[::2] for level in value.split("/"))
-        return all(
-            key in levels and _COMPARE[sign](levels[key], next(part for part in values if part is not None))
-            for key, sign, *values in wanted
-        )
-
-    return fits
-
-
 def _plan(site: Site, at: SourceTime, kind: str, scope: Scope) -> JobPlan:
-    """Plan the INIT and FAILED units of a scope."""
+    """Plan the INIT, FAILED and updated units of a scope."""
     drafts = [
         TaskPlan(table - 1, piece, 0.0, 0.0, _failure(site, table, piece[0]), int(retried))
         for table, units in scope.items()
@@ -196,12 +163,13 @@ def _plan(site: Site, at: SourceTime, kind: str, scope: Scope) -> JobPlan:
 
 
 def _left(site: Site, at: SourceTime, table: int, units: Iterable[int]) -> Iterator[tuple[bool, list[int]]]:
-    """Yield the units that are new, then those that failed."""
-    statuses = [(unit, site.inventory.unit_status(table, unit, at.moment)) for unit in sorted(units)]
-    for status in (states.INIT, states.FAILED):
-        found = [unit for unit, known in statuses if known == status]
+    """Yield the units that are new, that failed, and that changed at the source."""
+    updated = site.inventory.updated(table, at.moment)
+    known = [(unit, site.inventory.unit_status(table, unit, at.moment)) for unit in sorted(units)]
+    for wanted in (states.INIT, states.FAILED, states.DONE):
+        found = [unit for unit, status in known if status == wanted and (status != states.DONE or unit in updated)]
         if found:
-            yield status == states.FAILED, found
+            yield wanted == states.FAILED, found
 
 
 def _pieces(units: list[int]) -> Iterator[tuple[int, ...]]:
@@ -234,5 +202,7 @@ def _created(site: Site, at: SourceTime, request: Request, database: int, plan: 
 
 def _record_attempts(site: Site, job: SimulatedJob, at: SourceTime) -> None:
     for task in job.plan.tasks:
-        attempt = Attempt(job.created + task.start, job.created + task.end, task.outcome, job.id)
-        site.inventory.touch(job.first_table + task.table, at.moment).add(task.units, attempt)
+        table = job.first_table + task.table
+        forced = task.units[0] in site.inventory.updated(table, at.moment)
+        attempt = Attempt(job.created + task.start, job.created + task.end, task.outcome, job.id, forced=forced)
+        site.inventory.touch(table, at.moment).add(task.units, attempt)

@@ -318,8 +318,7 @@ def _partition_filter(request: ListRequest, query: Query) -> Callable[[int, int]
     def fits(table: int, unit: int) -> bool:
         return (
             (value is None or value(request.site.partition_value(table, unit)))
-            # Nothing in this world changes after its scan.
-            and not updated
+            and (updated is None or updated == (unit in request.site.inventory.updated(table, request.at.moment)))
             and (times is None or times(request.site.last_ddl(table, unit)))
         )
 

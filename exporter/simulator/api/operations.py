@@ -1,7 +1,7 @@
 """Routing of requests to operations, and the `data` of each answer. Paths are the vendor's."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
@@ -70,9 +70,9 @@ def route(method: str, path: str) -> ApiRoute | None:
     return None
 
 
-def known_route(found: ApiRoute | None, action: str) -> ApiRoute:
-    """Return the route if the header `x-acs-action` matches it."""
-    if found is None or found.operation != action:
+def known_route(found: ApiRoute | None, action: str, missing: Container[str] = ()) -> ApiRoute:
+    """Return the route if the header `x-acs-action` matches it and the region has it."""
+    if found is None or found.operation != action or action in missing:
         raise Refusal(404, "InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
     return found
 

@@ -32,9 +32,13 @@ def bad_parameter(name: str, expected: str) -> Refusal:
     return Refusal(400, f"InvalidParameter.{name}", f"The parameter {name} is not valid: expected {expected}.")
 
 
+class ObjectMissing(Refusal):
+    """A request about an object that does not exist."""
+
+
 def not_found(kind: str, number: int | str) -> Refusal:
     """Return the error for an object that does not exist."""
-    return Refusal(404, f"{kind}NotFound", f"The specified {kind} {number} does not exist.")
+    return ObjectMissing(404, f"{kind}NotFound", f"The specified {kind} {number} does not exist.")
 
 
 class Query:

@@ -193,7 +193,7 @@ def table_facts(site: Site, table: int, at: SourceTime) -> dict[str, Any]:
         "sourceName": site.source.name,
         "size": size,
         "numRows": rows,
-        "updated": False,
+        "updated": bool(site.inventory.updated(table, at.moment)),
         "lastDdlTime": site.last_ddl(table, 0),
     }
     return site.with_texts("table", table, facts)
@@ -241,7 +241,7 @@ def partition_facts(site: Site, table: int, unit: int, at: SourceTime) -> dict[s
         "sourceName": site.source.name,
         "size": size,
         "numRows": rows,
-        "updated": False,
+        "updated": unit in site.inventory.updated(table, at.moment),
         "lastDdlTime": site.last_ddl(table, unit),
     }
     return site.with_texts("partition", number, facts)

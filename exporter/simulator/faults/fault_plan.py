@@ -48,7 +48,8 @@ KINDS: Final[tuple[str, ...]] = get_args(Kind)
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A fault; the first added that matches a request applies.
 
-    error: `status` (500), `code`, `message`, `lower_case`; throttle: the same (429, Throttling.User), `retry_after_ms`
+    error: `status` (500), `code`, `message`, `lower_case`
+    throttle: the same (429, Throttling.User), `retry_after_ms` in the header `wait_header`
     latency: `seconds`; hang: no answer until the client leaves or the simulator stops; reset: RST before the answer
     reset_body: RST in the middle of the body; short_body: Content-Length exceeds the body; drip: `bytes_per_second`
     truncated: the JSON is cut, Content-Length fits; html, empty: `status` (200); code_in_200: `code`, `message`
@@ -82,6 +83,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lower_case: bool = False
     """Whether the keys of the error body are in lower case."""
     retry_after_ms: int | None = None
+    wait_header: str = "x-acs-retry-after"
+    """Or `x-ratelimit-user-api` or `x-ratelimit-user`, which older gateways send."""
     seconds: float = 1.0
     bytes_per_second: float = 100.0
     fields: tuple[str, ...] = ()

@@ -56,8 +56,11 @@ def _error(fault: Fault, request_id: str) -> ApiAnswer:
 def _throttled(fault: Fault, request_id: str) -> ApiAnswer:
     code, message = fault.code or "Throttling.User", fault.message or _THROTTLED
     answer = error_answer(fault.status or 429, code, message, request_id, lower_case=fault.lower_case)
-    wait = fault.retry_after_ms
-    return answer if wait is None else ApiAnswer(answer.status, answer.body, headers={"x-acs-retry-after": str(wait)})
+    if fault.retry_after_ms is None:
+        return answer
+    is_plain = fault.wait_header == "x-acs-retry-after"
+    wait = str(fault.retry_after_ms) if is_plain else f"Limit:20,Remain:0,TimeLeft:{fault.retry_after_ms},Reset:1"
+    return ApiAnswer(answer.status, answer.body, headers={fault.wait_header: wait})
 
 
 def _code_in_200(fault: Fault, request_id: str) -> ApiAnswer:

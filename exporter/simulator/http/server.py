@@ -15,7 +15,7 @@ from aiohttp import web
 
 from exporter.mms import signing
 from exporter.simulator.api import operations
-from exporter.simulator.api.parameters import Refusal
+from exporter.simulator.api.parameters import ObjectMissing, Refusal
 from exporter.simulator.faults import connection_faults, response_faults
 from exporter.simulator.faults.fault_plan import Fault, Faults
 from exporter.simulator.faults.response_faults import ApiAnswer
@@ -51,6 +51,10 @@ class Simulator:
         """Page size limits by operation, in place of `page_size_cap`."""
         self.reversed_lists: set[str] = set()
         """Operations with reversed rows: jobs and tasks oldest first, all others newest first."""
+        self.missing_operations: set[str] = set()
+        """Operations that do not exist, as in an older region."""
+        self.not_found_code = ""
+        """Error code for missing objects, such as OBJECT_NOT_EXIST; "" is a code by kind of object."""
         self.latency_seconds = latency_seconds
         self.lower_case_errors = lower_case_errors
         self.faults = Faults(world.options.seed, wall_clock)
@@ -109,14 +113,15 @@ class Simulator:
         request_id = str(uuid.uuid4()).upper()
         try:
             identity = self._verifier.verify(received)
-            route = operations.known_route(route, received.headers[signing.HEADER_ACTION])
+            route = operations.known_route(route, received.headers[signing.HEADER_ACTION], self.missing_operations)
             check_permission(identity, route.operation, route.source_id)
             fault = self.faults.match(route.operation, route.source_id, received.query)
             if fault is None:
                 return _response(self._answer(route, received, request_id, None))
             return await self._with_fault(request, fault, lambda: self._answer(route, received, request_id, fault))
         except Refusal as refusal:
-            facts = refusal.status, refusal.code, refusal.message, request_id
+            code = self.not_found_code if isinstance(refusal, ObjectMissing) and self.not_found_code else refusal.code
+            facts = refusal.status, code, refusal.message, request_id
             return _response(response_faults.error_answer(*facts, lower_case=self.lower_case_errors))
         except ConnectionError:
             return connection_faults.reset(request)  # the client disconnected

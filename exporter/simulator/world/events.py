@@ -100,6 +100,15 @@ class Succeed(_Event, frozen=True, kw_only=True, tag="mend"):
     partition_ids: tuple[int, ...] = ()
 
 
+class Change(_Event, frozen=True, kw_only=True, tag="change"):
+    """Change migrated tables and partitions at the source; returns the unit count."""
+
+    source_id: int
+    table_ids: tuple[int, ...] = ()
+    """All partitions of these tables, or the tables themselves if unpartitioned."""
+    partition_ids: tuple[int, ...] = ()
+
+
 class SetText(_Event, frozen=True, kw_only=True, tag="set_text"):
     """Set a text field of a source or its objects.
 
@@ -141,6 +150,7 @@ Event = (
     | RemoveJob
     | Fail
     | Succeed
+    | Change
     | SetText
 )
 
@@ -241,7 +251,22 @@ def _force(world: World, event: Fail | Succeed, outcome: str, share: float) -> i
     return sum(map(len, forced.values()))
 
 
-def _selected_units(world: World, site: Site, event: Fail | Succeed, share: float) -> Iterator[tuple[int, int]]:
+def _change(world: World, event: Change) -> int:
+    site = world.site(event.source_id)
+    moment = world.at(site).moment
+    chosen = [
+        (table, unit)
+        for table, unit in _selected_units(world, site, event, 0.0)
+        if site.inventory.unit_status(table, unit, moment) == states.DONE
+    ]
+    for table, unit in chosen:
+        site.inventory.touch(table, moment).changed[unit] = moment
+    return len(chosen)
+
+
+def _selected_units(
+    world: World, site: Site, event: Fail | Succeed | Change, share: float
+) -> Iterator[tuple[int, int]]:
     """Yield each named unit and a share of the others."""
     at, named = world.at(site), set[tuple[int, int]]()
     moment = at.moment
@@ -291,5 +316,6 @@ _HANDLERS: Final[dict[type, Callable[[World, Any], int]]] = {
     RemoveJob: _remove_job,
     Fail: _fail,
     Succeed: _succeed,
+    Change: _change,
     SetText: _set_text,
 }

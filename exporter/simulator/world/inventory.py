@@ -17,6 +17,8 @@ class TouchedTable:
 
     def __init__(self, placement: Placement) -> None:
         self.partitions = placement.plan.partitions
+        self.changed: dict[int, float] = {}
+        """Moment of the last change at the source by unit."""
         self._attempts = [
             [_shifted(attempt, placement) for attempt in placement.plan.attempts(unit)]
             for unit in range(placement.plan.units)
@@ -39,6 +41,12 @@ class TouchedTable:
         """Abort a job's running attempts and drop its later ones."""
         self._attempts = [_without(attempts, job, moment) for attempts in self._attempts]
         self._invalidate()
+
+    def is_updated(self, unit: int, moment: float) -> bool:
+        """Return whether a unit changed at the source and was not migrated since."""
+        changed = self.changed.get(unit, moment + 1.0)
+        ends = (attempt.end for attempt in self._attempts[unit] if attempt.outcome == states.DONE)
+        return changed <= moment and not any(changed < end <= moment for end in ends)
 
     def tally(self, moment: float) -> Tally:
         """Return the tally at `moment`, cached until the next change."""
@@ -120,6 +128,11 @@ class Inventory:
         if placement is None:
             raise LookupError(table)
         return states.unit_status(placement.plan.attempts(unit), moment - placement.begin)
+
+    def updated(self, table: int, moment: float) -> set[int]:
+        """Return the units of a table that changed at the source after their migration."""
+        touched = self.touched.get(table)
+        return {unit for unit in touched.changed if touched.is_updated(unit, moment)} if touched else set()
 
     def totals(self, moment: float) -> tuple[int, int, int, Counts]:
         """Return databases, tables, partitions and counts of the source row."""

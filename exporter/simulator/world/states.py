@@ -60,9 +60,7 @@ def unit_status(attempts: Iterable[Attempt], moment: float) -> str:
             break
         if running is not None and running.end <= attempt.start:
             settled, running = running.outcome or settled, None
-        if attempt.forced:
-            settled, running = attempt.outcome or settled, None
-        elif running is None and settled != DONE:
+        if attempt.forced or (running is None and settled != DONE):
             running = attempt
     if running is None:
         return settled

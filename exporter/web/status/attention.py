@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from msgspec import structs
+
+from exporter import DOCUMENTS
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError, Snapshot, SourceSnapshot
 from exporter.mms.models import DataSource
 from exporter.mms.statuses import DataSourceStatus, ScanStatus
@@ -15,7 +18,7 @@ from exporter.web.status.formatting import truncated
 from exporter.web.status.progress_bars import progress_of
 from exporter.web.status.status_schema import Attention, Concerned
 
-DOCUMENTS: Final = "https://github.com/mms-exporter/mms-exporter/blob/main/docs"
+RUNBOOK_URL: Final = f"{DOCUMENTS}/runbooks"
 MAX_CONCERNED: Final = 5
 """Maximum objects listed in one item."""
 MAX_ITEMS: Final = 100
@@ -64,7 +67,7 @@ SOURCE_RULES: Final = (
     ),
     SourceRule("MmsSourceStale", "warning", "Values are stale", lambda source: source.stats is None),
     SourceRule("MmsTablesFailed", "warning", "Tables failed", _of_row(lambda row: row.tables_failed_num)),
-    SourceRule("MmsPartitionsFailed", "warning", "Partitions failed", _of_row(lambda row: row.partitions_failed_num)),
+    SourceRule("MmsTablesFailed", "warning", "Partitions failed", _of_row(lambda row: row.partitions_failed_num)),
     SourceRule("MmsJobFailed", "warning", "Jobs failed", _failed_jobs),
     SourceRule(
         "MmsSourceStopFailed", "warning", "Data source failed to stop", _has_status(DataSourceStatus.STOP_FAILED)
@@ -98,10 +101,11 @@ RUNBOOKS: Final = {
 """All runbooks that items link."""
 
 
-def attention_in(snapshot: Snapshot, problems: Sequence[str]) -> tuple[Attention, ...]:
+def attention_in(snapshot: Snapshot, problems: Sequence[str], runbook_url: str) -> tuple[Attention, ...]:
     """Return the attention items, critical first; `problems` are configuration problems."""
     items = [*_configuration_items(problems), *_account_items(snapshot.accounts), *_source_items(snapshot)]
-    return tuple(sorted(items, key=lambda item: item.severity != "critical")[:MAX_ITEMS])
+    items.sort(key=lambda item: item.severity != "critical")
+    return tuple(structs.replace(each, runbook=f"{runbook_url}/{each.runbook}.md") for each in items[:MAX_ITEMS])
 
 
 def needs_attention(source: SourceSnapshot) -> bool:
@@ -162,7 +166,7 @@ def _item(
         title=title,
         message=truncated(message),
         hint=hint,
-        runbook=f"{DOCUMENTS}/runbooks/{runbook}.md",
+        runbook=runbook,
         concerned=tuple(concerned[:MAX_CONCERNED]),
         omitted=max(0, len(concerned) - MAX_CONCERNED),
     )

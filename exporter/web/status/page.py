@@ -15,9 +15,10 @@ from typing import Any, Final
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from exporter import DOCUMENTS
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
 from exporter.web.status import formatting
-from exporter.web.status.attention import DOCUMENTS
+from exporter.web.status.attention import RUNBOOK_URL
 from exporter.web.status.source_schema import FailedStatus, JobsStatus, Progress, SourceStatus
 from exporter.web.status.status_schema import StatusReport
 
@@ -41,6 +42,18 @@ _TONES: Final = {
     "START_FAILED": "bad",
     "STOP_FAILED": "bad",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where the exporter is served, and what its page links; no text ends with a slash."""
+
+    route_prefix: str = ""
+    """Prefix of the paths that the exporter serves."""
+    external_prefix: str = ""
+    """The same as browsers see it; differs if a reverse proxy strips the prefix."""
+    runbook_url: str = RUNBOOK_URL
+    dashboard_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +140,15 @@ POLICY: Final = "; ".join(
 """The Content-Security-Policy of the page: it allows only the inline style and script."""
 
 
-def page(report: StatusReport, telemetry_path: str) -> bytes:
+def page(report: StatusReport, telemetry_path: str, links: Links = Links()) -> bytes:
     """Render the status page in UTF-8; `telemetry_path` is linked."""
     template = _ENVIRONMENT.get_template("status.html")
     pieces = template.generate(
         **_rows(report),
         report=report,
         telemetry_path=telemetry_path,
-        documents=DOCUMENTS,
+        links=links,
+        metrics_reference=f"{DOCUMENTS}/metrics.md",
         style=_STYLE,
         script=_SCRIPT,
     )

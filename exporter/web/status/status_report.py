@@ -13,7 +13,7 @@ from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 from exporter.sharding import UNSHARDED, Shard
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
-from exporter.web.status.attention import attention_in, needs_attention
+from exporter.web.status.attention import RUNBOOK_URL, attention_in, needs_attention
 from exporter.web.status.formatting import optional_time, truncated, utc_time
 from exporter.web.status.progress_bars import progress_of, total_progress
 from exporter.web.status.source_status import partition_status, source_status, table_status
@@ -76,7 +76,9 @@ class StatusInput:
     shard: Shard = UNSHARDED
 
 
-def build_report(status_input: StatusInput, limits: Limits = DEFAULT_LIMITS) -> report.StatusReport:
+def build_report(
+    status_input: StatusInput, limits: Limits = DEFAULT_LIMITS, runbook_url: str = RUNBOOK_URL
+) -> report.StatusReport:
     """Build the report of a status input within `limits`."""
     snapshot, load = status_input.snapshot, status_input.load
     sources = [source for account in snapshot.accounts for source in account.sources]
@@ -97,7 +99,7 @@ def build_report(status_input: StatusInput, limits: Limits = DEFAULT_LIMITS) -> 
         shard=_shard(status_input.shard),
         awaited_accounts=status_input.awaited_accounts,
         summary=_summary(snapshot, sources),
-        attention=attention_in(snapshot, load.problems),
+        attention=attention_in(snapshot, load.problems, runbook_url),
         accounts=tuple(_account(account, max_errors) for account in snapshot.accounts),
         sources=_sources(listed, limits),
         sources_omitted=len(sources) - len(listed),
