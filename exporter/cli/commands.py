@@ -123,7 +123,9 @@ def once(values: Values) -> bool:
     return success
 
 
-@command(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, flags.STATUS, flags.OUTPUT, *flags.QUIET_LOG)
+@command(
+    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, flags.STATUS, flags.ABSOLUTE_TIMES, flags.OUTPUT, *flags.QUIET_LOG),
+)
 def sources(values: Values) -> bool:
     """List data sources and their progress, read live from MMS."""
     from exporter.console.source_list import sources
@@ -132,8 +134,8 @@ def sources(values: Values) -> bool:
 
 
 @command(
-    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, *flags.NAMES, flags.STATUS, flags.LIMIT, flags.OUTPUT),
-    *flags.QUIET_LOG,
+    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, *flags.NAMES, flags.STATUS, flags.LIMIT),
+    *(flags.ABSOLUTE_TIMES, flags.OUTPUT, *flags.QUIET_LOG),
 )
 def jobs(values: Values) -> bool:
     """List jobs and their progress, read live from MMS; by default unfinished and failed jobs."""

@@ -67,7 +67,7 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
     result = await query_sources(config, options, read)
     return CommandReport(
         fields=FIELDS,
-        columns=[*account_columns(config), *_columns(clock.wall())],
+        columns=[*account_columns(config), *_columns(None if options.absolute_times else clock.wall())],
         rows=result.found,
         empty_text="no matching jobs",
         omitted=result.omitted,
@@ -102,7 +102,7 @@ def _rank(job: Job) -> tuple[bool, int]:
     return (job.status or "").upper() in UNFINISHED_JOB_STATUSES, job.id
 
 
-def _columns(now: float) -> list[TableColumn[Row]]:
+def _columns(now: float | None) -> list[TableColumn[Row]]:
     return [
         SOURCE,
         TableColumn("ID", lambda row: str(row.record.id), "number"),

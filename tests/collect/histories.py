@@ -97,6 +97,7 @@ class History:
             waves=draw((1, 2)),
             idle_share=draw((0, 0, 1)),
             stopped_share=draw((0, 1)),
+            hides_stopped=draw((True, False)),
             failure_rate=draw((0.0, 0.4, 1.0)),
             job_seconds=draw((120.0, 600.0)),
             special_sources=False,
@@ -242,7 +243,12 @@ class History:
             assert failures.total == total, kind
             assert list(failures.newest) in allowed, kind
         if shown.tasks is not None and not self._may_show_wrong_total:
-            statuses = Counter(task.status for task in self.simulator.world.truth().tasks(SOURCE))
+            truth, world = self.simulator.world.truth(), self.simulator.world
+            # Lists of tasks by status cannot be asked for stopped ones.
+            hidden = (
+                {job.id for job in truth.jobs(SOURCE) if job.stopped} if world.options.hides_stopped else set[int]()
+            )
+            statuses = Counter(task.status for task in truth.tasks(SOURCE) if task.job_id not in hidden)
             assert shown.tasks.counts == {status: statuses[status] for status in TaskStatus}
 
     def _failed(self, kind: str) -> tuple[int, list[FailedUnit]]:

@@ -24,17 +24,25 @@ READS = {"ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartition
 
 
 @pytest.mark.parametrize(
-    ("refreshes", "finished", "fails"),
-    [(100, 4, 0.4), (60, 120, 0.4), pytest.param(1000, 4, 0.03, marks=pytest.mark.scale)],
+    ("refreshes", "finished", "fails", "hides_stopped"),
+    [
+        (100, 4, 0.4, True),
+        (60, 120, 0.4, False),
+        (60, 120, 0.4, True),
+        pytest.param(1000, 4, 0.03, False, marks=pytest.mark.scale),
+    ],
 )
-async def test_served_values_equal_the_simulated_world(refreshes: int, finished: int, fails: float) -> None:
-    """Run with finished jobs that fit one page, and with too many.
+async def test_served_values_equal_the_simulated_world(
+    refreshes: int, finished: int, fails: float, *, hides_stopped: bool
+) -> None:
+    """Run with finished jobs that fit one page, and with too many; lists by status have stopped jobs, or hide them.
 
     `fails` is the probability that a finished or running unit fails between two refreshes.
     """
     clock, steps = ManualClock(), random.Random(1)
     statuses_seen: Counter[str] = Counter()
-    world = World(replace(OPTIONS, finished_jobs_per_source=finished), clock=clock)
+    options = replace(OPTIONS, finished_jobs_per_source=finished, stopped_share=0.5, hides_stopped=hides_stopped)
+    world = World(options, clock=clock)
     async with Simulator(world, identities=[IDENTITY]) as simulator:
         jobs, failures = {"linger": "1m", "idle_interval": "10m"}, {"max_per_source": 100_000}
         config = config_on(simulator.url, jobs=jobs, failures=failures, watch=WATCH)

@@ -92,3 +92,17 @@ async def test_an_error_of_all_sources_is_printed_once(simulator: Simulator, que
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsJobs"))
     (line,) = (await query("jobs")).remarks
     assert ", hive-sales-001, maxcompute-finance-006 and 1 more: " in line
+
+
+@pytest.mark.parametrize("command", ["jobs", "sources"])
+async def test_absolute_times_are_shown_on_request(simulator: Simulator, query: Query, command: str) -> None:
+    job = next(simulator.world.truth().jobs(FIRST))
+    for field, text in (("createTime", "2025-06-15 23:35:02"), ("eta", "2025-06-20")):
+        apply_event(simulator.world, events.SetText(source_id=FIRST, job_id=job.id, field=field, text=text))
+    apply_event(simulator.world, events.SetText(source_id=FIRST, field="lastUpdateTime", text="2025-06-15 23:35:02"))
+    found = await query(command, sources=[str(FIRST)], absolute_times=True)
+    table = found.table()
+    assert "2025-06-15T23:35:02+08:00" in table
+    assert ("2025-06-20" in table) == (command == "jobs")
+    assert "ago" not in table
+    assert "ago" in (await query(command, sources=[str(FIRST)])).table()

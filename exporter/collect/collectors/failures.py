@@ -13,7 +13,7 @@ from exporter.collect.collector import CollectorContext, SourcesCollector
 from exporter.collect.snapshot import FailedUnit, FailedUnits
 from exporter.collect.state.failure_state import FailureState, Kind, KindState, ListedFailures, Lookups
 from exporter.collect.state.source_state import Cached, SourceState
-from exporter.errors import ExporterError, MmsError, NotFound, PermissionRefused
+from exporter.errors import UNAVAILABLE, ExporterError, MmsError, NotFound
 from exporter.mms.models import DataSource, Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter
 from exporter.mms.statuses import PartitionStatus, TableStatus, is_unknown
@@ -58,7 +58,7 @@ class FailuresCollector(SourcesCollector):
             state = source.failures.state.kinds.get(kind)
             try:
                 state = await self._current(kind, source, state, now)
-            except PermissionRefused:
+            except UNAVAILABLE:
                 state = state and state.invalidated()
             except MmsError as error:
                 errors.append(error.without_frames())
@@ -86,7 +86,7 @@ class FailuresCollector(SourcesCollector):
         list_failed = self._failed_tables if kind == "table" else self._failed_partitions
         try:
             listed = await list_failed(source, count)
-        except PermissionRefused:
+        except UNAVAILABLE:
             if kind == "table":
                 raise
             return await self._looked_up(source, previous, count, now)

@@ -9,8 +9,10 @@ import dataclasses
 import heapq
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import inf
 from typing import Final
 
 from msgspec.structs import replace
@@ -23,9 +25,11 @@ from exporter.config.loading import Jobs
 from exporter.errors import (
     AnswerTooLarge,
     CallTimedOut,
+    ExporterError,
     MalformedAnswer,
     MmsError,
     NotFound,
+    OperationUnsupported,
     RequestRejected,
     ServerFailed,
 )
@@ -62,6 +66,10 @@ class _ReadJobs:
     """Whether every unfinished job was read."""
     is_complete: bool = True
     """Whether all lists were complete."""
+    hides_stopped: bool = False
+    """Whether the lists by status omitted stopped jobs."""
+    stopped_at: float = -inf
+    """When the list of stopped jobs was read, in monotonic seconds."""
     is_capped: bool = False
     """Whether MMS returned smaller pages than requested."""
     page_fingerprint: Fingerprint | None = None
@@ -99,6 +107,13 @@ class JobsCollector(SourcesCollector):
     def __init__(self, context: CollectorContext, settings: Jobs) -> None:
         super().__init__(context)
         self.settings = settings
+        self._hides_stopped = False
+        """Whether lists by status omitted stopped jobs of any data source."""
+
+    async def collect(self) -> list[ExporterError]:
+        """Read the jobs of every source."""
+        self._hides_stopped = any(each.jobs.state.hides_stopped for each in self.context.sources.by_id.values())
+        return await super().collect()
 
     def cached(self, source: SourceState) -> Cached[JobState]:
         """Return the job state of a source."""
@@ -106,8 +121,13 @@ class JobsCollector(SourcesCollector):
 
     async def read(self, source: SourceState, now: float) -> None:
         """Update the jobs of `source`. Raises: MmsError."""
-        source.jobs.state = await self._next_state(source, now)
-        source.jobs.at = now
+        # Without the operation, the values stay until they are stale. A missing permission is an error of its source,
+        # because a policy can refuse single data sources.
+        with suppress(OperationUnsupported):
+            source.jobs.state = await self.permissions.call(
+                OPERATION, lambda: self._next_state(source, now), (OperationUnsupported,)
+            )
+            source.jobs.at = now
 
     async def _next_state(self, source: SourceState, now: float) -> JobState:
         name, row, previous = source.name, source.row, source.jobs.state
@@ -131,6 +151,8 @@ class JobsCollector(SourcesCollector):
             finished=self._finished(previous, read, now),
             lookups=read.lookups,
             has_all_unfinished=read.has_all_unfinished,
+            hides_stopped=read.hides_stopped,
+            stopped_at=read.stopped_at,
             page_fingerprint=read.page_fingerprint,
             page_backoff=read.page_backoff,
         )
@@ -182,12 +204,20 @@ class JobsCollector(SourcesCollector):
             is_capped |= _is_capped(listing)
         failed = await self._list_failed(source_id, previous, lists, now)
         await self._count_done(source_id, previous, lists)
+        hides_stopped, stopped_at = False, previous.stopped_at
+        if self._hides_stopped or now - stopped_at >= self.settings.idle_interval:
+            hides_stopped, stopped_at = await self._add_stopped(source_id, lists), now
+        lookups = await self._look_up_missing(source_id, previous, lists)
+        if lists.has_found_stopped:
+            hides_stopped, stopped_at = await self._add_stopped(source_id, lists) or hides_stopped, now
         return _ReadJobs(
             lists,
             failed_page=failed.page,
             failed_at=failed.at,
-            lookups=await self._look_up_missing(source_id, previous, lists),
+            lookups={key: lookup for key, lookup in lookups.items() if key not in lists.listed_jobs},
             has_all_unfinished=has_all_unfinished,
+            hides_stopped=hides_stopped,
+            stopped_at=stopped_at,
             is_complete=has_all_unfinished and failed.page is not None,
             is_capped=is_capped or failed.is_capped,
             page_backoff=previous.page_backoff,
@@ -217,6 +247,18 @@ class JobsCollector(SourcesCollector):
             only=maybe_finished,
         )
         lists.add_list(JobStatus.DONE, page.total, map(self._stats, page.rows))
+
+    async def _add_stopped(self, source_id: int, lists: JobLists) -> bool:
+        """Read the stopped jobs, and return whether the lists by status omit them."""
+        # UNVERIFIED: whether lists by status have stopped jobs. `check` on a live account settles it.
+        filters = JobFilter(stopped=1)
+        first = await self.context.client.jobs_page(source_id, filters)
+        if not all(job.stopped for job in first.rows):
+            return False  # this server ignores the filter
+        listing = await self.context.client.list_jobs(source_id, filters, first)
+        has_hidden = lists.add_stopped(map(self._stats, listing.rows), hides_stopped=self._hides_stopped)
+        self._hides_stopped |= has_hidden
+        return has_hidden
 
     async def _look_up_missing(self, source_id: int, previous: JobState, lists: JobLists) -> dict[int, JobLookup]:
         """Look up some of the missing jobs; return the unfinished lookups."""

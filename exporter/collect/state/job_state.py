@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Final, Self
 
 from msgspec import Struct, field
@@ -12,7 +13,7 @@ from exporter.collect.snapshot import JobsStats, JobStats
 from exporter.mms.decoding import Fingerprint, Page
 from exporter.mms.models import DataSource, Job
 from exporter.mms.protocol import PAGE_SIZE
-from exporter.mms.statuses import UNKNOWN, JobStatus, is_unknown
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, UNKNOWN, JobStatus, is_unknown
 
 PAGE_RETRY_SECONDS: Final = 30.0
 """First backoff after an unusable page of all jobs."""
@@ -67,6 +68,10 @@ class JobState(Struct, frozen=True, gc=False):
     """Jobs that were last seen unfinished and have not been found since."""
     has_all_unfinished: bool = True
     """Whether every unfinished job was read."""
+    hides_stopped: bool = False
+    """Whether the lists by status omitted stopped jobs."""
+    stopped_at: float = -inf
+    """When the list of stopped jobs was read, in monotonic seconds."""
     page_fingerprint: Fingerprint | None = None
     """Fingerprint of the page of all jobs: the same page means the same jobs."""
     page_backoff: PageBackoff = PageBackoff()
@@ -106,7 +111,7 @@ class JobState(Struct, frozen=True, gc=False):
 
     def invalidated(self) -> Self:
         """Return the same values, with all lists to be read again."""
-        return replace(self, row=None, failed_page=None, page_fingerprint=None)
+        return replace(self, row=None, failed_page=None, page_fingerprint=None, stopped_at=-inf)
 
     def without_lingering_times(self) -> Self:
         """Return the state without the times of lingering jobs."""
@@ -167,6 +172,27 @@ class JobLists:
             # A job with an unknown status may have ended long ago: it is relevant only if it is tracked.
             if not is_unknown(job.row.status) or job.row.id in tracked_ids:
                 self.listed_jobs[job.row.id] = ListedJob(job, job.row.status and job.row.status.name)
+
+    def add_stopped(self, jobs: Iterable[JobStats], *, hides_stopped: bool) -> bool:
+        """Add the list of stopped jobs, and return whether the lists by status omit them.
+
+        `hides_stopped` says that other lists by status are known to omit them.
+        """
+        by_status = {key for key, listed in self.listed_jobs.items() if listed.list_status is not None}
+        omitted = [job for job in jobs if job.row.stopped and job.row.status and job.row.id not in by_status]
+        hides_stopped |= any(job.row.status in UNFINISHED_JOB_STATUSES for job in omitted)
+        for job in omitted if hides_stopped else ():
+            status = job.row.status.name if job.row.status else UNKNOWN
+            total = self.totals.get(status, 0)
+            self.totals[status] = None if total is None else total + 1
+            self.listed_jobs[job.row.id] = ListedJob(job, status)
+        return hides_stopped and bool(omitted)
+
+    @property
+    def has_found_stopped(self) -> bool:
+        """Return whether a lookup found a stopped job that no list had."""
+        found = (listed.job.row for listed in self.listed_jobs.values() if listed.list_status is None)
+        return any(row.stopped and row.status in UNFINISHED_JOB_STATUSES for row in found)
 
     def add_found(self, job: JobStats) -> None:
         """Add a job that was looked up by name."""
