@@ -200,6 +200,7 @@ class AccountRefresher:
                 run.set_errors([])
             else:
                 await self._collect(collector, deadline)
+        self._sources.resolve_jobs(self._config.jobs, self._clock.monotonic())
         self._sources.note_successes(self._clock.wall())
         self.has_completed_refresh = True
         self._publish_now()

@@ -19,7 +19,8 @@ from msgspec.structs import replace
 
 from exporter.collect.collector import CollectorContext, SourcesCollector
 from exporter.collect.snapshot import JobsStats, JobStats
-from exporter.collect.state.job_state import JobLists, JobLookup, JobState, PageBackoff
+from exporter.collect.state.job_state import JobLists, JobLookup, JobState, PageBackoff, newest_first, with_verdicts
+from exporter.collect.state.resolution import PARTITIONS_PER_JOB, Resolution
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.config.loading import Jobs
 from exporter.errors import (
@@ -45,8 +46,6 @@ MAX_LOOKUP_PAGES: Final = 10
 """Limit of pages of a lookup by name; then the job counts as deleted."""
 JOBS_PER_LOOKUP: Final = 10
 """A refresh looks up one missing job per source, plus one per this number of unfinished jobs."""
-PARTITIONS_PER_JOB: Final = 1000
-"""Limit of partition ids kept per failed job, highest ids first."""
 
 _PAGE_ERRORS: Final = (AnswerTooLarge, CallTimedOut, MalformedAnswer, RequestRejected, ServerFailed)
 """Errors of a page of all jobs that lists by status may not have."""
@@ -139,13 +138,16 @@ class JobsCollector(SourcesCollector):
         if not isinstance(read, _ReadJobs):
             unusable, read = read, await self._read_lists(name.source_id, previous, now)
             read = self._after_unusable(unusable, previous, read, now) if unusable else read
-        failed = _newest(read.lists.in_status(JobStatus.FAILED))[: self.settings.max_series_per_source]
+        failed = newest_first(read.lists.in_status(JobStatus.FAILED))[: self.settings.max_series_per_source]
+        new = Resolution(-inf if previous.stats is None else now)
+        resolutions = {job.row.id: previous.resolutions.get(job.row.id, new) for job in failed}
         state = JobState(
             stats=JobsStats(name, read.lists.counts(), stopped=0, jobs=(), omitted=0),
             row=row if read.is_complete else None,
             read_at=now,
             unfinished=_reuse_equal(previous.unfinished, read.lists.unfinished()),
-            failed=_reuse_equal(previous.failed, {job.row.id: job for job in failed}),
+            failed=_reuse_equal(previous.failed, with_verdicts(failed, resolutions)),
+            resolutions=resolutions,
             failed_page=read.failed_page,
             failed_at=read.failed_at,
             finished=self._finished(previous, read, now),
@@ -156,7 +158,7 @@ class JobsCollector(SourcesCollector):
             page_fingerprint=read.page_fingerprint,
             page_backoff=read.page_backoff,
         )
-        return self._with_series(state, previous)
+        return state.with_series(previous, self.settings, now)
 
     async def _read_one_page(self, source: SourceState, now: float) -> _ReadJobs | _UnusablePage:
         """Read all jobs of a source as one page."""
@@ -252,9 +254,12 @@ class JobsCollector(SourcesCollector):
         """Read the stopped jobs, and return whether the lists by status omit them."""
         # UNVERIFIED: whether lists by status have stopped jobs. `check` on a live account settles it.
         filters = JobFilter(stopped=1)
-        first = await self.context.client.jobs_page(source_id, filters)
-        if not all(job.stopped for job in first.rows):
-            return False  # this server ignores the filter
+        try:
+            first = await self.context.client.jobs_page(source_id, filters)
+        except RequestRejected:  # this server has no such filter
+            return False
+        if not all(job.stopped for job in first.rows):  # this server ignores the filter
+            return False
         listing = await self.context.client.list_jobs(source_id, filters, first)
         has_hidden = lists.add_stopped(map(self._stats, listing.rows), hides_stopped=self._hides_stopped)
         self._hides_stopped |= has_hidden
@@ -316,24 +321,7 @@ class JobsCollector(SourcesCollector):
         lingering = previous.lingering(now, self.settings.linger)
         if len(lingering) == len(previous.finished):
             return previous
-        return self._with_series(replace(previous, finished=lingering), previous)
-
-    def _with_series(self, state: JobState, previous: JobState) -> JobState:
-        """Return `state` with the jobs that have series."""
-        if state.stats is None:
-            return state
-        finished = {key: job for key, (job, _) in state.finished.items()}
-        # Unfinished jobs come first, then failed and finished ones, each newest first.
-        ranked = [*_newest(state.unfinished), *_newest(state.failed), *_newest(finished)]
-        stopped = [job.row.stopped for job in state.unfinished.values()]
-        limit = self.settings.max_series_per_source
-        stats = replace(
-            state.stats,
-            stopped=None if None in stopped or not state.has_all_unfinished else sum(map(bool, stopped)),
-            jobs=tuple(sorted(ranked[:limit], key=lambda job: job.row.id)),
-            omitted=max(0, len(state.unfinished) - limit),
-        )
-        return replace(state, stats=previous.stats if previous.stats == stats else stats)
+        return replace(previous, finished=lingering).with_series(previous, self.settings, now)
 
     def _stats(self, job: Job) -> JobStats:
         zone = self.context.account.time_zone
@@ -352,23 +340,27 @@ def _kept_row(job: Job) -> Job:
     """Return a row without the parts that nothing reads: thousands are kept."""
     if job.config is None:
         return replace(job, source_name=None)
-    partitions = job.config.partitions if job.status == JobStatus.FAILED else None
-    kept = tuple(heapq.nlargest(PARTITIONS_PER_JOB, partitions)) if partitions else None
-    return replace(job, source_name=None, config=_kept_config(job.config.task_type, kept))
+    if job.status != JobStatus.FAILED:
+        return replace(job, source_name=None, config=_kept_config(job.config.task_type))
+    scope = JobConfig(
+        task_type=job.config.task_type,
+        partitions=tuple(heapq.nlargest(PARTITIONS_PER_JOB, job.config.partitions or ())) or None,
+        tables=job.config.tables,
+        table_black_list=job.config.table_black_list,
+        table_white_list=job.config.table_white_list,
+        partition_filters=job.config.partition_filters,
+    )
+    return replace(job, source_name=None, config=scope)
 
 
 @lru_cache(maxsize=64)  # jobs share equal configurations
-def _kept_config(task_type: str | None, partitions: tuple[int, ...] | None) -> JobConfig:
-    return JobConfig(task_type=task_type, partitions=partitions)
+def _kept_config(task_type: str | None) -> JobConfig:
+    return JobConfig(task_type=task_type)
 
 
 def _reuse_equal(previous: Mapping[int, JobStats], jobs: Mapping[int, JobStats]) -> dict[int, JobStats]:
     """Return `jobs`, with the previous object for each equal job."""
     return {key: kept if (kept := previous.get(key)) == job else job for key, job in jobs.items()}
-
-
-def _newest(jobs: Mapping[int, JobStats]) -> list[JobStats]:
-    return sorted(jobs.values(), key=lambda job: (job.created_at or 0.0, job.row.id), reverse=True)
 
 
 def _unexpected_fields(job: Job, stats: JobStats) -> list[str]:

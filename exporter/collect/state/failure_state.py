@@ -1,6 +1,6 @@
 """State of a source's failed tables and partitions, kept between refreshes. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Final, Literal, Self
 
@@ -8,9 +8,15 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, JobStats, SourceName
+from exporter.mms.models import DataSource
 
 Kind = Literal["table", "partition"]
 
+FAILED_COUNTS: Final[Mapping[Kind, Callable[[DataSource], int | None]]] = {
+    "table": lambda row: row.tables_failed_num,
+    "partition": lambda row: row.partitions_failed_num,
+}
+"""The numbers of failures in the row of a source."""
 ListedFailures = tuple[FailedUnits, bool]
 """The failures in a list, and whether the list is consistent."""
 MAX_LIST_AGE_SECONDS: Final = 3600.0
@@ -70,7 +76,7 @@ class Lookups:
 
     def update_jobs(self, failed: Mapping[int, JobStats]) -> None:
         """Replace the failed jobs, and drop the results of changed ones."""
-        unchanged = (job for key, job in failed.items() if self._jobs.get(key) == job)
+        unchanged = (job for key, job in failed.items() if key in self._jobs and self._jobs[key].row == job.row)
         kept = {partition for job in unchanged for partition in job.partitions}
         self.results = {key: result for key, result in self.results.items() if key in kept}
         self._jobs = failed

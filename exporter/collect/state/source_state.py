@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from exporter.collect.snapshot import FailuresStats, JobsStats, SourceName, SourceSnapshot, SourceStats, TasksStats
 from exporter.collect.state.failure_state import FailureState
 from exporter.collect.state.job_state import JobState
+from exporter.collect.state.resolution import remaining_failures
 from exporter.collect.state.task_state import TaskState
-from exporter.config.loading import Selection
+from exporter.config.loading import Jobs, Selection
 from exporter.mms.models import DataSource
 
 
@@ -189,6 +190,13 @@ class SourceStates:
                 del self.by_id[source_id]
         for source_id, stats in listed.items():
             self.by_id.setdefault(source_id, SourceState(stats, now)).update_row(stats, now)
+
+    def resolve_jobs(self, settings: Jobs, now: float) -> None:
+        """Update what is known of failed jobs, at `now` in monotonic seconds."""
+        for source in self.by_id.values():
+            if source.row is not None:
+                kinds = remaining_failures(source.row, source.listed_at, source.failures.state.kinds)
+                source.jobs.state = source.jobs.state.resolved(kinds, settings, now)
 
     def note_successes(self, now: float) -> None:
         """Set the success time of completely read sources, in Unix seconds."""

@@ -1,0 +1,84 @@
+"""Whether something FAILED remains in the scope of each failed job. Pure."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from exporter.collect.snapshot import JobStats
+from exporter.collect.state.failure_state import FAILED_COUNTS, Kind, KindState
+from exporter.mms.models import DataSource
+from exporter.mms.scope import UnitSet, covers_any
+
+PARTITIONS_PER_JOB: Final = 1000
+"""Limit of partition ids kept per failed job, highest ids first."""
+
+
+class Resolution(Struct, frozen=True, gc=False):
+    """What is known of the scope of a failed job."""
+
+    failed_at: float
+    """When the job was first seen FAILED, in monotonic seconds; -inf if it was so at the first read."""
+    unresolved: bool | None = None
+    """Whether something FAILED remains or may remain; None if unknown."""
+    resolved_at: float | None = None
+    """When nothing FAILED was first seen, in monotonic seconds."""
+
+    def updated(self, *, unresolved: bool | None, now: float) -> "Resolution":
+        """Return what is known at `now`."""
+        since = None if unresolved is not False else now if self.resolved_at is None else self.resolved_at
+        return Resolution(self.failed_at, unresolved, since)
+
+
+class RemainingFailures(Struct, frozen=True):
+    """The failed tables, or the failed partitions, of a data source."""
+
+    count: int | None
+    """Number in the row of the source; None if absent."""
+    counted_at: float
+    """When the row was listed, in monotonic seconds."""
+    units: UnitSet | None
+    """All of them; None if not all are known."""
+    listed_at: float = 0.0
+    """When they were listed, in monotonic seconds."""
+
+    @classmethod
+    def of(cls, count: int | None, counted_at: float, state: KindState | None) -> "RemainingFailures":
+        """Return the failures of one kind."""
+        if state is None or state.count != count or state.failures.total != len(state.failures.newest):
+            return cls(count, counted_at, None)
+        units = UnitSet.of((unit.src_db, unit.table, unit.id) for unit in state.failures.newest)
+        return cls(count, counted_at, units, state.listed_at)
+
+    def remain_in(self, job: JobStats, failed_at: float) -> bool | None:
+        """Return whether any remains, or may remain, in the scope of a job; None if unknown."""
+        # What was read before the job was seen FAILED cannot prove that nothing remains.
+        if self.count == 0:
+            return False if self.counted_at > failed_at else None
+        if self.units is not None and self.listed_at > failed_at:
+            is_truncated = len(job.partitions) >= PARTITIONS_PER_JOB and bool(self.units.partition_ids)
+            return is_truncated or covers_any(job.row, self.units)
+        return None if self.count is None and self.units is None else True
+
+
+def resolved(
+    resolutions: Mapping[int, Resolution],
+    failed: Mapping[int, JobStats],
+    kinds: tuple[RemainingFailures, ...],
+    now: float,
+) -> dict[int, Resolution]:
+    """Return what is known of each failed job at `now`."""
+    found: dict[int, Resolution] = {}
+    for key, job in failed.items():
+        known = resolutions[key]
+        remains = [kind.remain_in(job, known.failed_at) for kind in kinds]
+        unresolved = True if True in remains else None if None in remains else False
+        found[key] = known.updated(unresolved=unresolved, now=now)
+    return found
+
+
+def remaining_failures(
+    row: DataSource, listed_at: float, kinds: Mapping[Kind, KindState]
+) -> tuple[RemainingFailures, ...]:
+    """Return the failures of a data source by kind."""
+    return tuple(RemainingFailures.of(count(row), listed_at, kinds.get(kind)) for kind, count in FAILED_COUNTS.items())
