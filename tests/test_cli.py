@@ -19,6 +19,8 @@ from tests.harness import eventually
 from tests.processes import run, serving, write_config
 from tests.programs import ROOT
 
+OTHER_ADDRESS = "set another address with --web.listen-address or MMS_EXPORTER_WEB_LISTEN_ADDRESS"
+
 
 async def test_version_imports_no_heavy_module() -> None:
     ended = await run("--version")
@@ -112,14 +114,52 @@ async def test_a_used_port_is_reported_in_one_line() -> None:
         port = taken.getsockname()[1]
         ended = await run("--mms.region=cn-shanghai", f"--web.listen-address=127.0.0.1:{port}")
     assert ended.code == 1
-    assert ended.err == f"mms-exporter: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert ended.err == f"mms-exporter: cannot listen on 127.0.0.1:{port}: Address already in use; {OTHER_ADDRESS}\n"
+
+
+@pytest.mark.parametrize("flag", ["web", "simulator"])
+async def test_a_used_port_of_the_demo_is_reported_with_a_command_to_copy(flag: str) -> None:
+    others = {"web", "simulator"} - {flag}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        free = (f"--{other}.listen-address=127.0.0.1:0" for other in others)
+        ended = await run("demo", f"--{flag}.listen-address=127.0.0.1:{port}", *free)
+    assert ended.code == 1
+    assert f"--{flag}.listen-address or MMS_EXPORTER_{flag.upper()}_LISTEN_ADDRESS" in ended.err
+    (copied,) = (line.split()[1:] for line in ended.err.splitlines() if line.startswith("  mms-exporter "))
+    async with serving(*copied) as demo:
+        assert (await demo.get("/-/healthy"))[0] == 200
+
+
+async def test_the_log_starts_with_version_accounts_and_addresses_and_the_result_of_the_first_refresh(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
+        await exporter.until_ready()
+        url = exporter.urls[0]
+        lines = (await exporter.end()).err.splitlines()
+    ids = simulator.world.source_ids()
+    jobs = sum(1 for source_id in ids for _ in simulator.world.truth().jobs(source_id))
+    assert f"msg=listening urls={url} accounts=test version={__version__} revision=unknown" in lines[0]
+    (first,) = (line for line in lines if 'msg="first refresh finished"' in line)
+    assert f"account=test data_sources={len(ids)} jobs={jobs} " in first
+    assert first.endswith(" failed_collectors=none")
+
+
+async def test_counts_that_were_not_read_are_unknown_in_the_log(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.faults.add(Fault(kind="error", status=403, code="SignatureDoesNotMatch"))
+    async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
+        await exporter.until_ready()
+        log = (await exporter.end()).err
+    assert "data_sources=unknown jobs=unknown" in log
+    assert "failed_collectors=datasources" in log
 
 
 async def test_a_foreign_address_is_reported_in_one_line() -> None:
     ended = await run("--mms.region=cn-shanghai", "--web.listen-address=192.0.2.1:0")
     assert (ended.code, ended.err) == (
         1,
-        "mms-exporter: cannot listen on 192.0.2.1:0: Cannot assign requested address\n",
+        f"mms-exporter: cannot listen on 192.0.2.1:0: Cannot assign requested address; {OTHER_ADDRESS}\n",
     )
 
 
@@ -318,4 +358,7 @@ async def test_a_closed_pipe_is_not_an_error(simulator: Simulator, tmp_path: Pat
 
 async def test_an_invalid_host_name_is_reported_in_one_line() -> None:
     ended = await run("--mms.region=cn-shanghai", "--web.listen-address=a..b:0")
-    assert (ended.code, ended.err) == (1, "mms-exporter: cannot listen on a..b:0: unknown host name\n")
+    assert (ended.code, ended.err) == (
+        1,
+        f"mms-exporter: cannot listen on a..b:0: unknown host name; {OTHER_ADDRESS}\n",
+    )

@@ -172,6 +172,7 @@ class AccountRefresher:
 
     async def _refresh_until_due(self, due: float) -> float:
         """Refresh once, count skipped refreshes, and return the next due time."""
+        is_first = not self.has_completed_refresh
         loop = asyncio.get_running_loop()
         refresh = asyncio.create_task(self.refresh(), name=f"refresh {self.account.name}")
         try:
@@ -184,7 +185,20 @@ class AccountRefresher:
             raise
         if error := refresh.exception():
             self._log.error("refresh failed with an unexpected error, retrying at the next interval", exc_info=error)
+        elif is_first:
+            self._log_first_refresh()
         return due
+
+    def _log_first_refresh(self) -> None:
+        snapshot = self.snapshot()
+        jobs = [each.jobs.counts for each in snapshot.sources if each.jobs is not None]
+        self._log.info(
+            "first refresh finished",
+            data_sources=len(snapshot.sources) if snapshot.up else "unknown",
+            jobs=sum(sum(counts.values()) for counts in jobs) if jobs or snapshot.up else "unknown",
+            seconds=round(sum(run.duration_seconds or 0 for run in self._runs.values()), 1),
+            failed_collectors=",".join(each.collector for each in snapshot.collectors if not each.success) or "none",
+        )
 
     async def refresh(self) -> None:
         """Run every collector once; errors become part of the snapshot."""
@@ -258,16 +272,10 @@ class AccountRefresher:
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
-        remaining = min(self._remaining_seconds(), default=None)
-        if remaining is not None:
-            self._expiry = asyncio.get_running_loop().call_later(remaining + 0.001, self._publish_now)
-
-    def _remaining_seconds(self) -> Iterator[float]:
-        """Yield the seconds until each fresh value becomes stale."""
-        now = self._clock.monotonic()
-        source_times = (at for source in self._sources.by_id.values() for at in source.read_at())
-        remaining = (at + self._settings.stale_after - now for at in (*source_times, *self._watch.read_at()))
-        yield from (seconds for seconds in remaining if seconds >= 0)
+        oldest = self._clock.monotonic() - self._settings.stale_after
+        fresh = (at for at in (*self._sources.read_at(), *self._watch.read_at()) if at >= oldest)
+        if (first := min(fresh, default=None)) is not None:
+            self._expiry = asyncio.get_running_loop().call_later(first - oldest + 0.001, self._publish_now)
 
     def snapshot(self) -> AccountSnapshot:
         """Return the current values; values not refreshed for `stale_after` are omitted."""

@@ -62,10 +62,10 @@ class UnitReader:
         )
         return [unit for unit in found if db is None or unit.db == db]
 
-    async def tables_named(self, db: str, name: str) -> list[Unit]:
-        """Return the tables with exactly this database and name."""
-        found = await self._tables(TableFilter(db_name=like(db), name=like(name)))
-        return [unit for unit in found if (unit.db, unit.table) == (db, name)]
+    async def tables_named(self, db: str | None, name: str) -> list[Unit]:
+        """Return the tables with exactly this name, of one database or of all (None)."""
+        found = await self._tables(TableFilter(db_name=db and like(db), name=like(name)))
+        return [unit for unit in found if unit.table == name and db in (None, unit.db)]
 
     async def shared_names(self, tables: Iterable[Unit]) -> frozenset[TableName]:
         """Return the names that several tables of one database have."""

@@ -65,14 +65,13 @@ def _has_readable_names(unit: FailedUnit) -> bool:
     return bool(unit.src_db and unit.table) and not any(_REPLACEMENT in name for name in names if name)
 
 
-class Lookups:
+class Lookups(Struct, gc=False):
     """Results of looking up the partitions of failed jobs one by one."""
 
-    def __init__(self) -> None:
-        self.results: dict[int, FailedUnit | None] = {}
-        """By partition id; None for a partition that is not failed."""
-        self._jobs: Mapping[int, JobStats] = {}
-        self._invalidated: set[int] = set()
+    results: dict[int, FailedUnit | None] = field(default_factory=dict)
+    """By partition id; None for a partition that is not failed."""
+    _jobs: Mapping[int, JobStats] = field(default_factory=dict)
+    _invalidated: frozenset[int] = frozenset()
 
     def update_jobs(self, failed: Mapping[int, JobStats]) -> None:
         """Replace the failed jobs, and drop the results of changed ones."""
@@ -83,7 +82,7 @@ class Lookups:
 
     def invalidate(self) -> None:
         """Look up all failed partitions again: some may have recovered."""
-        self._invalidated = {key for key, result in self.results.items() if result is not None}
+        self._invalidated = frozenset(key for key, result in self.results.items() if result is not None)
 
     def due(self, wanted: int) -> Iterator[int]:
         """Yield the partitions to look up, highest id of the newest job first.
@@ -101,7 +100,7 @@ class Lookups:
     def add(self, partition_id: int, result: FailedUnit | None) -> None:
         """Store the result of a lookup."""
         self.results[partition_id] = result
-        self._invalidated.discard(partition_id)
+        self._invalidated -= {partition_id}
 
     def failed(self) -> list[FailedUnit]:
         """Return the failed partitions, highest id first."""
@@ -109,7 +108,7 @@ class Lookups:
         return [result for result in found if result is not None]
 
 
-class FailureState(Struct, frozen=True):
+class FailureState(Struct, frozen=True, gc=False):
     """State of a source's failures; empty at first."""
 
     stats: FailuresStats | None = None
