@@ -46,19 +46,19 @@ class UnitSet(Struct, frozen=True):
 def covers_any(job: Job, units: UnitSet) -> bool:
     """Return whether the job may migrate any of these units."""
     config = job.config or NO_CONFIG
-    named = {_normalized(name) for name in (*(config.tables or ()), *(config.partition_filters or ()))}
     if units.has_unnamed or not units.partition_ids.isdisjoint(config.partitions or ()):
         return True
-    if config.partitions and not named:
-        return False
     tables = units.tables_of(job.src_db_name)
-    if named:
-        return not tables.isdisjoint(named)
+    if not tables:
+        return False
+    if config.tables or config.partition_filters:
+        return any(_normalized(name) in tables for name in (*(config.tables or ()), *(config.partition_filters or ())))
+    if config.partitions:
+        return False
     # MMS ignores the white list of a job that has a black list.
-    black, white = (
-        {_normalized(name) for name in names or ()} for names in (config.table_black_list, config.table_white_list)
-    )
-    return bool(tables - black if black else tables & white if white else tables)
+    if config.table_black_list:
+        return bool(tables.difference(map(_normalized, config.table_black_list)))
+    return not config.table_white_list or any(_normalized(name) in tables for name in config.table_white_list)
 
 
 def _normalized(name: str | None) -> str:

@@ -10,7 +10,15 @@ from msgspec.structs import replace
 
 from exporter.collect.collector import CollectorContext, SourcesCollector
 from exporter.collect.snapshot import FailedUnit, FailedUnits
-from exporter.collect.state.failure_state import FAILED_COUNTS, FailureState, Kind, KindState, ListedFailures, Lookups
+from exporter.collect.state.failure_state import (
+    FAILED_COUNTS,
+    FailureState,
+    Kind,
+    KindState,
+    ListedFailures,
+    Lookups,
+    unit_set,
+)
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.errors import UNAVAILABLE, ExporterError, MmsError, NotFound
 from exporter.mms.models import Partition, Table
@@ -119,7 +127,8 @@ class FailuresCollector(SourcesCollector):
             await self._look_up(source.name.source_id, partition_id, lookups)
         found = lookups.failed()[: self.max_per_source]
         # Never stable: the next refresh continues the lookups.
-        return KindState(_failed_units(found, count, count), count, now, is_stable=False)
+        failures = _failed_units(found, count, count)
+        return KindState(failures, count, now, is_stable=False, listed_at=now, units=unit_set(failures))
 
     async def _look_up(self, source_id: int, partition_id: int, lookups: Lookups) -> None:
         self._lookups_left -= 1

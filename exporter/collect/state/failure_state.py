@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, JobStats, SourceName
 from exporter.mms.models import DataSource
+from exporter.mms.scope import UnitSet
 
 Kind = Literal["table", "partition"]
 
@@ -36,6 +37,8 @@ class KindState(Struct, frozen=True, gc=False):
     """Whether the list needs to be read again only after the count changes."""
     listed_at: float = 0.0
     """When the list was read, in monotonic seconds."""
+    units: UnitSet | None = None
+    """The failures by scope; None if not all are named."""
 
     def is_unchanged(self, count: int | None, now: float) -> bool:
         """Return whether `count` confirms the failures; an absent one confirms nothing."""
@@ -56,7 +59,14 @@ class KindState(Struct, frozen=True, gc=False):
         is_repeated = previous is not None and (previous.count, previous.failures.total) == (count, failures.total)
         is_complete = is_consistent and sum(map(_has_readable_names, failures.newest)) >= min(wanted, failures.total)
         is_stable = is_complete and (is_repeated or failures.total == count)
-        return cls(failures, count, now, is_stable=is_stable, listed_at=now)
+        return cls(failures, count, now, is_stable=is_stable, listed_at=now, units=unit_set(failures))
+
+
+def unit_set(failures: FailedUnits) -> UnitSet | None:
+    """Return the failures by scope; None if not all are named."""
+    if failures.total != len(failures.newest):
+        return None
+    return UnitSet.of((unit.src_db, unit.table, unit.id) for unit in failures.newest)
 
 
 def _has_readable_names(unit: FailedUnit) -> bool:

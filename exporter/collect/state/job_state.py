@@ -1,7 +1,7 @@
 """State of a source's jobs, kept between refreshes, and the lists that one refresh reads. Pure."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Final, Self
@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from exporter.collect.snapshot import JobsStats, JobStats
-from exporter.collect.state.resolution import RemainingFailures, Resolution, resolved
+from exporter.collect.state.resolution import RemainingFailures, Resolution
 from exporter.config.loading import Jobs
 from exporter.mms.decoding import Fingerprint, Page
 from exporter.mms.models import DataSource, Job
@@ -117,11 +117,9 @@ class JobState(Struct, frozen=True, gc=False):
         """Return the same values, with all lists to be read again."""
         return replace(self, row=None, failed_page=None, page_fingerprint=None, stopped_at=-inf)
 
-    def resolved(self, kinds: tuple[RemainingFailures, ...], settings: Jobs, now: float) -> Self:
-        """Return the state with what `kinds` say of the failed jobs."""
-        if not self.failed:
-            return self
-        found = resolved(self.resolutions, self.failed, kinds, now)
+    def resolved(self, remaining: Sequence[RemainingFailures], settings: Jobs, now: float) -> Self:
+        """Return the state with what the remaining failures say of the failed jobs."""
+        found = {key: self.resolutions[key].updated(job, remaining, now) for key, job in self.failed.items()}
         failed = with_verdicts(self.failed.values(), found)
         return replace(self, resolutions=found, failed=failed).with_series(self, settings, now)
 

@@ -1,6 +1,6 @@
 """Whether something FAILED remains in the scope of each failed job. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -14,22 +14,6 @@ PARTITIONS_PER_JOB: Final = 1000
 """Limit of partition ids kept per failed job, highest ids first."""
 
 
-class Resolution(Struct, frozen=True, gc=False):
-    """What is known of the scope of a failed job."""
-
-    failed_at: float
-    """When the job was first seen FAILED, in monotonic seconds; -inf if it was so at the first read."""
-    unresolved: bool | None = None
-    """Whether something FAILED remains or may remain; None if unknown."""
-    resolved_at: float | None = None
-    """When nothing FAILED was first seen, in monotonic seconds."""
-
-    def updated(self, *, unresolved: bool | None, now: float) -> "Resolution":
-        """Return what is known at `now`."""
-        since = None if unresolved is not False else now if self.resolved_at is None else self.resolved_at
-        return Resolution(self.failed_at, unresolved, since)
-
-
 class RemainingFailures(Struct, frozen=True):
     """The failed tables, or the failed partitions, of a data source."""
 
@@ -37,18 +21,14 @@ class RemainingFailures(Struct, frozen=True):
     """Number in the row of the source; None if absent."""
     counted_at: float
     """When the row was listed, in monotonic seconds."""
-    units: UnitSet | None
+    units: UnitSet | None = None
     """All of them; None if not all are known."""
     listed_at: float = 0.0
     """When they were listed, in monotonic seconds."""
 
-    @classmethod
-    def of(cls, count: int | None, counted_at: float, state: KindState | None) -> "RemainingFailures":
-        """Return the failures of one kind."""
-        if state is None or state.count != count or state.failures.total != len(state.failures.newest):
-            return cls(count, counted_at, None)
-        units = UnitSet.of((unit.src_db, unit.table, unit.id) for unit in state.failures.newest)
-        return cls(count, counted_at, units, state.listed_at)
+    def basis(self, failed_at: float) -> tuple[object, ...]:
+        """Return what `remain_in` depends on, apart from the job."""
+        return self.units, self.count, self.counted_at > failed_at, self.listed_at > failed_at
 
     def remain_in(self, job: JobStats, failed_at: float) -> bool | None:
         """Return whether any remains, or may remain, in the scope of a job; None if unknown."""
@@ -61,24 +41,36 @@ class RemainingFailures(Struct, frozen=True):
         return None if self.count is None and self.units is None else True
 
 
-def resolved(
-    resolutions: Mapping[int, Resolution],
-    failed: Mapping[int, JobStats],
-    kinds: tuple[RemainingFailures, ...],
-    now: float,
-) -> dict[int, Resolution]:
-    """Return what is known of each failed job at `now`."""
-    found: dict[int, Resolution] = {}
-    for key, job in failed.items():
-        known = resolutions[key]
-        remains = [kind.remain_in(job, known.failed_at) for kind in kinds]
-        unresolved = True if True in remains else None if None in remains else False
-        found[key] = known.updated(unresolved=unresolved, now=now)
-    return found
-
-
-def remaining_failures(
-    row: DataSource, listed_at: float, kinds: Mapping[Kind, KindState]
-) -> tuple[RemainingFailures, ...]:
+def remaining_failures(row: DataSource, listed_at: float, kinds: Mapping[Kind, KindState]) -> list[RemainingFailures]:
     """Return the failures of a data source by kind."""
-    return tuple(RemainingFailures.of(count(row), listed_at, kinds.get(kind)) for kind, count in FAILED_COUNTS.items())
+    remaining = []
+    for kind, count_of in FAILED_COUNTS.items():
+        count, state = count_of(row), kinds.get(kind)
+        if state is None or state.count != count:
+            remaining.append(RemainingFailures(count, listed_at))
+        else:
+            remaining.append(RemainingFailures(count, listed_at, state.units, state.listed_at))
+    return remaining
+
+
+class Resolution(Struct, frozen=True, gc=False):
+    """What is known of the scope of a failed job."""
+
+    failed_at: float
+    """When the job was first seen FAILED, in monotonic seconds; -inf if it was so at the first read."""
+    unresolved: bool | None = None
+    """Whether something FAILED remains or may remain; None if unknown."""
+    resolved_at: float | None = None
+    """When nothing FAILED was first seen, in monotonic seconds."""
+    basis: tuple[object, ...] = ()
+    """The row of the job and the failures that it was compared with."""
+
+    def updated(self, job: JobStats, remaining: Sequence[RemainingFailures], now: float) -> "Resolution":
+        """Return what is known at `now`."""
+        basis = job.row, *(each.basis(self.failed_at) for each in remaining)
+        if basis == self.basis and self.unresolved is not None:
+            return self
+        remains = [each.remain_in(job, self.failed_at) for each in remaining]
+        unresolved = True if True in remains else None if None in remains else False
+        since = None if unresolved is not False else now if self.resolved_at is None else self.resolved_at
+        return Resolution(self.failed_at, unresolved, since, basis)

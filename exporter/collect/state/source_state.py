@@ -106,6 +106,12 @@ class SourceState(Struct, gc=False):
             for each in (self.jobs, self.failures, self.tasks):
                 each.rename(stats.name)
 
+    def resolve_jobs(self, settings: Jobs, now: float) -> None:
+        """Update what is known of failed jobs, at `now` in monotonic seconds."""
+        if self.row is not None and self.jobs.state.failed:
+            remaining = remaining_failures(self.row, self.listed_at, self.failures.state.kinds)
+            self.jobs.state = self.jobs.state.resolved(remaining, settings, now)
+
     def snapshot(self, oldest: float) -> SourceSnapshot:
         """Return its values, omitting those older than `oldest`."""
         return SourceSnapshot(
@@ -195,13 +201,6 @@ class SourceStates:
         failures = (source.failures.at for source in sources if source.failures.state.stats is not None)
         tasks = (source.tasks.at for source in sources if source.tasks.state.stats is not None)
         return chain((source.listed_at for source in sources), jobs, failures, tasks)
-
-    def resolve_jobs(self, settings: Jobs, now: float) -> None:
-        """Update what is known of failed jobs, at `now` in monotonic seconds."""
-        for source in self.by_id.values():
-            if source.row is not None:
-                kinds = remaining_failures(source.row, source.listed_at, source.failures.state.kinds)
-                source.jobs.state = source.jobs.state.resolved(kinds, settings, now)
 
     def note_successes(self, now: float) -> None:
         """Set the success time of completely read sources, in Unix seconds."""
