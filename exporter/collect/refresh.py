@@ -20,7 +20,7 @@ from exporter.collect.collectors.jobs import JobsCollector
 from exporter.collect.collectors.tasks import TasksCollector
 from exporter.collect.collectors.watch import WatchCollector
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError
-from exporter.collect.state.source_state import SourceStates
+from exporter.collect.state.source_state import SourceState, SourceStates
 from exporter.config.loading import Account, Config
 from exporter.errors import AuthRefused, CallTimedOut, CredentialsUnavailable, ExporterError, MmsError
 from exporter.mms.client import Client
@@ -103,6 +103,7 @@ class AccountRefresher:
         context = CollectorContext(
             account, client, observer, self._sources, clock, self._log, self._note_progress, shard
         )
+        self._fan_out = context.fan_out
         self._datasources = DataSourcesCollector(context, max_unlisted_seconds=config.refresh.stale_after)
         self._watch = WatchCollector(context, config.watch, is_alone=len(config.accounts) == shard.total == 1)
         self._collectors = tuple(self._enabled_collectors(config, context))
@@ -214,9 +215,13 @@ class AccountRefresher:
                 run.set_errors([])
             else:
                 await self._collect(collector, deadline)
+        await self._fan_out.for_each(self._sources.by_id.values(), self._resolve_jobs)
         self._sources.note_successes(self._clock.wall())
         self.has_completed_refresh = True
         self._publish_now()
+
+    async def _resolve_jobs(self, source: SourceState) -> None:
+        source.resolve_jobs(self._config.jobs, self._clock.monotonic())
 
     async def _collect(self, collector: Collector, deadline: float) -> list[ExporterError]:
         """Run a collector until `deadline`, record the result, and return the errors."""

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from exporter.collect.snapshot import FailuresStats, JobsStats, SourceName, SourceSnapshot, SourceStats, TasksStats
 from exporter.collect.state.failure_state import FailureState
 from exporter.collect.state.job_state import JobState
+from exporter.collect.state.resolution import remaining_failures
 from exporter.collect.state.task_state import TaskState
-from exporter.config.loading import Selection
+from exporter.config.loading import Jobs, Selection
 from exporter.mms.models import DataSource
 
 
@@ -104,6 +105,12 @@ class SourceState(Struct, gc=False):
             self.stats = stats
             for each in (self.jobs, self.failures, self.tasks):
                 each.rename(stats.name)
+
+    def resolve_jobs(self, settings: Jobs, now: float) -> None:
+        """Update what is known of failed jobs, at `now` in monotonic seconds."""
+        if self.row is not None and self.jobs.state.failed:
+            remaining = remaining_failures(self.row, self.listed_at, self.failures.state.kinds)
+            self.jobs.state = self.jobs.state.resolved(remaining, settings, now)
 
     def snapshot(self, oldest: float) -> SourceSnapshot:
         """Return its values, omitting those older than `oldest`."""

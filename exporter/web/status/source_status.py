@@ -116,7 +116,7 @@ def _failures(failures: FailedUnits | None, limit: int) -> source_schema.Failure
 
 def _failed(unit: FailedUnit) -> source_schema.FailedStatus:
     return source_schema.FailedStatus(
-        **{field: optional_text(getattr(unit, field)) for field in unit.__struct_fields__}
+        **{field: optional_text(getattr(unit, field)) for field in source_schema.FailedStatus.__struct_fields__}
     )
 
 
