@@ -10,6 +10,7 @@ from msgspec.structs import replace as replace_fields
 from exporter.clock import Clock
 from exporter.config.loading import Config
 from exporter.console.command_report import (
+    RESOLVED,
     SOURCE,
     SOURCE_FIELDS,
     STOPPED,
@@ -34,6 +35,7 @@ from exporter.console.queries import (
     newest,
     query_sources,
 )
+from exporter.console.resolved_jobs import ShownJob, with_resolution
 from exporter.mms.decoding import Page
 from exporter.mms.models import Job
 from exporter.mms.progress import job_ratio
@@ -41,7 +43,7 @@ from exporter.mms.protocol import JobFilter, like
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 from exporter.mms.times import eta_seconds
 
-Row = Found[Job]
+Row = Found[ShownJob]
 
 DEFAULT_STATUSES: Final = ("INIT", "DOING", "FAILED")
 FIELDS: Final[Sequence[Field[Row]]] = (
@@ -51,6 +53,9 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     record_field("type", "Database, Tables or Partitions"),
     record_field("status", f"{', '.join(JobStatus)} or a new value"),
     record_field("stopped", "whether the job is stopped"),
+    record_field(
+        "resolved", "whether nothing in the scope of a FAILED job is FAILED any more; null for other jobs or if unknown"
+    ),
     Field("progress", "share of tasks that are done, 0 to 1", lambda row: job_ratio(row.record)),
     record_field("task_num", "number of tasks"),
     record_field("task_done", "number of tasks that are done"),
@@ -67,7 +72,7 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
     """Return the jobs that `options` select. Raises: ConfigError."""
     statuses = options.statuses_among(JobStatus) or DEFAULT_STATUSES
 
-    async def read(target: QueryTarget) -> QueryPart[Job]:
+    async def read(target: QueryTarget) -> QueryPart[ShownJob]:
         # Lists are read in the order of a job's life, so a job that changes its status is seen twice, not missed.
         names = await target.table_filters(options)
         lists = [await _listed(target, status, each, options.limit) for status in statuses for each in names]
@@ -77,7 +82,7 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
             is_exact = not any(each.omitted for each in (*lists, *stopped))
             lists += [replace(each, is_exact=is_exact or not each.rows) for each in stopped]
         found = merged(lists, options.limit, _rank)
-        return QueryPart(found.rows, found.more("job"))
+        return QueryPart(await with_resolution(target, found.rows), found.more("job"))
 
     result = await query_sources(config, options, read)
     return CommandReport(
@@ -154,5 +159,6 @@ def _columns(now: float | None) -> list[TableColumn[Row]]:
     ]
 
 
-def _status(job: Job) -> str:
-    return f"{job.status or ''}{f' {STOPPED}' if job.stopped else ''}".strip()
+def _status(job: ShownJob) -> str:
+    notes = [note for note, holds in ((STOPPED, job.stopped), (RESOLVED, job.resolved)) if holds]
+    return " ".join([job.status or "", *notes]).strip()
