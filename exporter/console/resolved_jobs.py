@@ -13,8 +13,8 @@ from exporter.mms.protocol import PartitionFilter, TableFilter
 from exporter.mms.scope import UnitSet, covers_any
 from exporter.mms.statuses import JobStatus, PartitionStatus, TableStatus
 
-MAX_FAILURES: Final = 1000
-"""Failed tables, and failed partitions, of a data source that are read; with more, a job may stay unclear."""
+MAX_FAILURES: Final = 100
+"""Failed tables, and failed partitions, of a data source that are read: a page. With more, a job may stay unclear."""
 
 
 class ShownJob(Job, frozen=True, kw_only=True):
