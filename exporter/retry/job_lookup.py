@@ -6,10 +6,11 @@ from typing import Final
 
 from exporter.errors import MalformedAnswer
 from exporter.mms.client import Client
-from exporter.mms.listing import Listing, read_until_stable
+from exporter.mms.listing import Listing
 from exporter.mms.models import Job
 from exporter.mms.protocol import JobFilter, like
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
+from exporter.retry.unit_reader import read_whole_list
 
 _ALL: Final = JobFilter()
 _ENDED: Final = (JobStatus.DONE, JobStatus.FAILED)
@@ -94,11 +95,8 @@ async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) 
 
 
 async def _listed(client: Client, source_id: int, filters: JobFilter) -> dict[int, Job]:
-    listing = await read_until_stable(partial(client.list_jobs, source_id, filters))
-    if not listing.is_consistent:
-        kind = filters.status or ("stopped" if filters.stopped else "all")
-        raise MalformedAnswer(f"ListMmsJobs: the list of {kind} jobs is incomplete or changed while it was read")
-    return {job.id: job for job in listing.rows}
+    jobs = await read_whole_list("ListMmsJobs", partial(client.jobs_page, source_id, filters))
+    return {job.id: job for job in jobs}
 
 
 def _unended(jobs: Mapping[int, Job]) -> dict[int, Job]:

@@ -1,4 +1,4 @@
-"""Reads the tables and partitions of one data source. Each list is complete or an error. Knows nothing of jobs."""
+"""Reads the tables and partitions of one data source. Each list is complete or an error."""
 
 import asyncio
 from collections import Counter
