@@ -76,9 +76,10 @@ async def jobs_of_run(client: Client, source_id: int, prefix: str) -> list[Job]:
 
 
 async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) -> list[Job]:
-    """Return the unfinished jobs, stopped ones included, except those named in `own`.
+    """Return the unfinished jobs except those named in `own`.
 
-    A job with an unknown status counts as unfinished. Raises: MmsError, also if a list is incomplete.
+    Stopped jobs are included, and a job of unknown status counts as unfinished.
+    Raises: MmsError, also if a list is incomplete.
     """
     # The total comes first: a job that changes its status meanwhile is then counted twice, not missed.
     total = await _count(client, source_id, _ALL)
