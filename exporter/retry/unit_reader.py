@@ -1,4 +1,4 @@
-"""Reads the tables and partitions of one data source. Each list is complete or an error. Knows nothing of jobs."""
+"""Reads the tables and partitions of one data source. Each list is complete or an error."""
 
 import asyncio
 from collections import Counter
@@ -62,7 +62,7 @@ class UnitReader:
         return [unit for unit in found if db is None or unit.db == db]
 
     async def tables_named(self, db: str | None, name: str) -> list[Unit]:
-        """Return the tables with exactly this name, of one database or of all (None)."""
+        """Return the tables with exactly this name; `db` None means all."""
         found = await self._tables(TableFilter(db_name=db and like(db), name=like(name)))
         return [unit for unit in found if unit.table == name and db in (None, unit.db)]
 
@@ -108,9 +108,10 @@ async def _units(answer: Awaitable[Page[R]], unit_of: Callable[[R], Unit]) -> Pa
 
 
 class FailedRecheck:
-    """Filters batches to the units that are still FAILED, just before they are sent.
+    """Filters batches to the units that are still FAILED.
 
-    A plan may wait for hours for its confirmation, and a resumed run was planned even earlier.
+    Used just before a batch is sent: a plan may wait for hours for its confirmation, and a resumed run was planned even
+    earlier.
     """
 
     def __init__(self, reader: UnitReader, clock: Clock, planned_at: float | None) -> None:
