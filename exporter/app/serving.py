@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
@@ -15,13 +16,13 @@ import structlog
 from aiohttp import web
 
 from exporter import __revision__, __version__
-from exporter.app.reloading import Reloader
+from exporter.app.reloading import Reloader, attempt
 from exporter.app.service import Service
 from exporter.app.systemd import NO_SUPERVISOR, Supervisor
 from exporter.config.file_changes import FileStamps
 from exporter.config.loading import Config
 from exporter.config.network import ListenAddress
-from exporter.errors import ConfigError, ListenError, Problem
+from exporter.errors import ConfigError, ListenError
 from exporter.runtime import DAEMON_THREADS
 from exporter.web.handlers import application
 from exporter.web.listener import Listener, bound_sockets
@@ -118,17 +119,10 @@ def check(load: Callable[[], Config], web_file: Path | None) -> int:
 def _loaded(
     load: Callable[[], Config], web_file: Path | None, on_web_load: Callable[[bool], None] = lambda _: None
 ) -> tuple[Config, WebConfigWatcher]:
-    problems: list[Problem] = []
-    try:
-        web_config = WebConfigWatcher(web_file, on_web_load)
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        config = load()
-    except ConfigError as error:
-        problems += error.problems
-    if problems:
-        raise ConfigError(*problems)
+    web_config, web_problems = attempt(partial(WebConfigWatcher, web_file, on_web_load))
+    config, problems = attempt(load)
+    if config is None or web_config is None:
+        raise ConfigError(*web_problems, *problems)
     return config, web_config
 
 

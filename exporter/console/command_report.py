@@ -221,7 +221,7 @@ def age(text: str | None, zone: ZoneInfo, now: float | None, parse: TimeParser =
     if seconds is None:
         return masked(text or "")
     if now is None:
-        return (":" in str(text) and rfc3339(text, zone)) or str(text)  # a bare date has no time
+        return datetime.fromtimestamp(seconds, zone).isoformat()
     length = abs(now - seconds)
     unit, name = next((span for span in _SPANS if length >= _MIN_SPANS * span[0]), _SPANS[-1])
     text = f"{length // unit:.0f}{name}"

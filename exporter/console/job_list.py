@@ -1,8 +1,11 @@
 """`jobs`: lists jobs and their progress, newest first; by default unfinished and failed ones."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
+
+from msgspec.structs import replace as replace_fields
 
 from exporter.clock import Clock
 from exporter.config.loading import Config
@@ -21,7 +24,17 @@ from exporter.console.command_report import (
     record_field,
     share,
 )
-from exporter.console.queries import Newest, Options, QueryPart, QueryTarget, merged, newest, query_sources
+from exporter.console.queries import (
+    Newest,
+    Options,
+    QueryPart,
+    QueryTarget,
+    TableSelector,
+    merged,
+    newest,
+    query_sources,
+)
+from exporter.mms.decoding import Page
 from exporter.mms.models import Job
 from exporter.mms.progress import job_ratio
 from exporter.mms.protocol import JobFilter, like
@@ -56,11 +69,13 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
 
     async def read(target: QueryTarget) -> QueryPart[Job]:
         # Lists are read in the order of a job's life, so a job that changes its status is seen twice, not missed.
-        lists = [
-            await _listed(target, status, database, table, options.limit)
-            for status in statuses
-            for database, table in await target.table_filters(options)
-        ]
+        names = await target.table_filters(options)
+        lists = [await _listed(target, status, each, options.limit) for status in statuses for each in names]
+        if unfinished := frozenset(statuses) & frozenset(UNFINISHED_JOB_STATUSES):
+            stopped = [await _stopped(target, unfinished, each, options.limit) for each in names]
+            # Lists by status may have them too, so a number of omitted jobs is an upper limit.
+            is_exact = not any(each.omitted for each in (*lists, *stopped))
+            lists += [replace(each, is_exact=is_exact or not each.rows) for each in stopped]
         found = merged(lists, options.limit, _rank)
         return QueryPart(found.rows, found.more("job"))
 
@@ -76,22 +91,43 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
     )
 
 
-async def _listed(target: QueryTarget, status: str, database: str | None, table: str | None, limit: int) -> Newest[Job]:
+async def _listed(target: QueryTarget, status: str, names: TableSelector, limit: int) -> Newest[Job]:
     """Return jobs of one status, optionally filtered by name."""
-    filters = JobFilter(status=status, src_db_name=database and like(database), src_table_name=table and like(table))
+    filters = replace_fields(_name_filter(names), status=status)
     return await newest(
         lambda page: target.client.jobs_page(target.source.id, filters, page),
-        partial(_fits, status, database, table),
+        partial(_fits, {status}, names),
         limit,
-        is_loose=database is not None or table is not None,
+        is_loose=names != (None, None),
     )
 
 
-def _fits(status: str, database: str | None, table: str | None, job: Job) -> bool:
+async def _stopped(target: QueryTarget, statuses: Collection[str], names: TableSelector, limit: int) -> Newest[Job]:
+    """Return stopped jobs of some statuses, which lists by status may omit."""
+    filters = replace_fields(_name_filter(names), stopped=1)
+
+    async def read(number: int) -> Page[Job]:
+        return only_stopped(await target.client.jobs_page(target.source.id, filters, number))
+
+    return await newest(read, partial(_fits, statuses, names), limit, is_loose=True)
+
+
+def only_stopped(page: Page[Job]) -> Page[Job]:
+    """Return the stopped jobs of a page, as the last page if the filter was ignored."""
+    stopped = tuple(job for job in page.rows if job.stopped)
+    return page if len(stopped) == len(page.rows) else Page(stopped, len(stopped))
+
+
+def _name_filter(names: TableSelector) -> JobFilter:
+    database, table = names
+    return JobFilter(src_db_name=database and like(database), src_table_name=table and like(table))
+
+
+def _fits(statuses: Collection[str], names: TableSelector, job: Job) -> bool:
     # A job over a database or over partitions does not list its tables: there MMS's filter decides.
-    named = job.config.tables if job.config else None
+    (database, table), named = names, job.config.tables if job.config else None
     return (
-        (job.status is None or job.status.upper() == status)
+        (job.status is None or job.status in statuses)
         and database in (None, job.src_db_name)
         and (table is None or not named or table in named)
     )

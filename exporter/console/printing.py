@@ -38,7 +38,7 @@ _STYLES: Final = {
     **dict.fromkeys(("DONE", "STARTED", "online", "ok"), "green"),
     **dict.fromkeys(("PART_DONE", "STARTING", "STOPPING", "STOPPED"), "yellow"),
     **dict.fromkeys(("DOING",), "cyan"),
-    **dict.fromkeys(("INIT", "table", "partition", "untested", ""), "default"),
+    **dict.fromkeys(("INIT", "table", "partition", "untested", "fact", ""), "default"),
 }
 """Colours of statuses; any other (failed or new) is red."""
 

@@ -1,10 +1,16 @@
 """`jobs` shows unfinished and failed jobs, newest first."""
 
+import re
+
 import pytest
 
-from exporter.simulator import Fault, Simulator, apply_event
+from exporter.console.job_list import only_stopped
+from exporter.mms.decoding import Page
+from exporter.mms.models import Job
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
-from tests.console.conftest import FIRST, Query
+from tests.conftest import IDENTITY, config_on
+from tests.console.conftest import FIRST, Query, shown
 
 UNFINISHED_OR_FAILED = {"INIT", "DOING", "FAILED"}
 
@@ -32,7 +38,7 @@ async def test_done_jobs_are_shown_on_request(simulator: Simulator, query: Query
 
 async def test_each_status_costs_one_call_per_source(simulator: Simulator, query: Query) -> None:
     await query("jobs")
-    assert simulator.calls["ListMmsJobs", FIRST] == 3
+    assert simulator.calls["ListMmsJobs", FIRST] == 4, "and one for stopped jobs, which lists by status may omit"
     simulator.calls_reset()
     await query("jobs", statuses=["DONE"])
     assert simulator.calls["ListMmsJobs", FIRST] == 1
@@ -106,3 +112,30 @@ async def test_absolute_times_are_shown_on_request(simulator: Simulator, query: 
     assert ("2025-06-20" in table) == (command == "jobs")
     assert "ago" not in table
     assert "ago" in (await query(command, sources=[str(FIRST)])).table()
+
+
+@pytest.mark.parametrize("hides_stopped", [False, True])
+@pytest.mark.parametrize("limit", [100, 1])
+async def test_stopped_jobs_are_shown_whether_or_not_lists_by_status_omit_them(
+    *, hides_stopped: bool, limit: int
+) -> None:
+    options = WorldOptions(sources=1, special_sources=False, stopped_share=1.0, hides_stopped=hides_stopped)
+    async with Simulator(World(options, clock=ManualClock()), identities=[IDENTITY]) as simulator:
+        found = await shown("jobs", config_on(simulator.url), limit=limit, statuses=["INIT", "DOING"])
+        expected = truth(simulator, {"INIT", "DOING"})
+        stopped = [job.id for job in simulator.world.truth().jobs(FIRST) if job.stopped]
+    assert stopped
+    if limit == 100:
+        assert ids(found.rows) == expected
+        assert [row["id"] for row in found.rows if row["stopped"]] == stopped
+        assert found.remarks == []
+    else:
+        assert ids(found.rows) == expected[:1]
+        assert re.fullmatch(r"(up to )?\d+ more jobs of .*", found.remarks[0])
+
+
+def test_a_list_whose_filter_was_ignored_ends_at_its_first_page() -> None:
+    """Otherwise the whole history would be read."""
+    running, stopped = Job(id=2, stopped=False), Job(id=1, stopped=True)
+    assert only_stopped(Page((running, stopped), 10_000)) == Page((stopped,), 1)
+    assert only_stopped(Page((stopped,), 10_000)) == Page((stopped,), 10_000)

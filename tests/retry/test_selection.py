@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import MmsError
+from exporter.errors import MmsError, OperationUnsupported
 from exporter.mms.models import Table
 from exporter.mms.protocol import JobRequest
 from exporter.mms.throttle import Limits
@@ -16,7 +16,7 @@ from exporter.retry.planning import MAX_UNITS
 from exporter.retry.selection import RetrySelection
 from exporter.simulator import Fault, WorldOptions, apply_event
 from exporter.simulator.world import events
-from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, UnitName, env_on
+from tests.retry.conftest import ALL_FAILED, QUIET_WORLD, SOURCE, RetryEnv, UnitName, env_on
 
 
 async def migrated(env: RetryEnv, selection: RetrySelection) -> set[UnitName]:
@@ -88,6 +88,23 @@ async def test_a_table_name_can_have_dots(env: RetryEnv) -> None:
     for text in ("a.b", f"{row.db_name}.a.b"):
         plan = await env.plan(RetrySelection(tables=[text]))
         assert [unit.id for batch in plan.batches for unit in batch.units()] == [row.id], text
+
+
+@pytest.mark.parametrize(
+    ("operation", "selection"),
+    [
+        ("GetMmsPartition", RetrySelection(partitions=[1])),
+        ("GetMmsTable", RetrySelection(tables=["1"])),
+        ("GetMmsJob", RetrySelection(jobs=[1])),
+        ("ListMmsPartitions", ALL_FAILED),
+    ],
+)
+async def test_an_operation_that_mms_does_not_offer_is_no_missing_object(
+    env: RetryEnv, operation: str, selection: RetrySelection
+) -> None:
+    env.simulator.missing_operations.add(operation)
+    with pytest.raises(OperationUnsupported):
+        await env.plan(selection)
 
 
 async def test_names_match_exactly(env: RetryEnv) -> None:
