@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 from typing import Final, Self
 
@@ -159,8 +158,7 @@ class JobState(Struct, frozen=True, gc=False):
         return {key: self.lookups.get(key) or JobLookup(self.unfinished[key]) for key in missing}
 
 
-@dataclass(frozen=True, slots=True)
-class ListedJob:
+class ListedJob(Struct, frozen=True, gc=False):
     """A job and the list it was in."""
 
     job: JobStats
