@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # 3 workers were the fastest on 2 cores, because many tests wait.
 WORKERS := -n 3 --dist=worksteal
+# Without bytecode files, each worker compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo install test pythons scale soak fuzz coverage lint docs bench lock tools clean
 

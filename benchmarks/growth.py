@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 from benchmarks.children import child, report_of
-from benchmarks.figures import Figure
+from benchmarks.figures import Bound, Figure
 from benchmarks.machine import resident_mebibytes
 from benchmarks.scraping import REQUESTS, Scraper, until_ready
 from benchmarks.settings import HUNDRED_THOUSAND
@@ -41,7 +41,7 @@ async def figures() -> list[Figure]:
     return [
         Figure(what=f"{what}: start to the first complete exposition", value=seconds, unit="s"),
         Figure(what=f"{what}: resident memory", value=resident, unit="MiB"),
-        Figure(what=f"{what}: longest event loop stall", value=held),
+        Figure(what=f"{what}: longest event loop stall", value=held, bound=Bound("at most", 20, of="value")),
         *(Figure(what=f"{what}: scrape, {request}", value=value) for request, value in spent),
     ]
 

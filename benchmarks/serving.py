@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from itertools import cycle
 from typing import Any
 
 from aiohttp import web
@@ -136,6 +137,17 @@ async def constant(options: dict[str, Any]) -> None:
     await _serve(answer)
 
 
+async def replayed(options: dict[str, Any]) -> None:
+    """Serve the bodies of a file one after another with aiohttp alone."""
+    with open(options["file"], encoding="utf-8") as file:  # noqa: ASYNC230, PTH123 - before the server starts
+        bodies = cycle([text.encode() for text in json.load(file)])
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=next(bodies), content_type="application/json")
+
+    await _serve(answer)
+
+
 async def generated(options: dict[str, Any]) -> None:
     """Serve the same series, rendered by prometheus_client for each scrape."""
     with open(options["file"], encoding="ascii") as file:  # noqa: ASYNC230, PTH123 - before the server starts
@@ -178,7 +190,7 @@ async def _until_terminated(url: str) -> None:
     await ended.wait()
 
 
-KINDS = {each.__name__: each for each in (simulator, exporter, constant, generated)}
+KINDS = {each.__name__: each for each in (simulator, exporter, constant, replayed, generated)}
 
 if __name__ == "__main__":
     asyncio.run(KINDS[sys.argv[1]](json.loads(sys.argv[2])))

@@ -34,6 +34,7 @@ REASON_MEANINGS: Final = {
     "throttled": "MMS rejected the request because of too many requests.",
     "auth": "MMS rejected the AccessKey, the security token, the signature or the clock.",
     "permission": "The RAM identity has no permission for the operation.",
+    "unsupported": "MMS does not offer the operation in this region or version.",
     "not_found": "The object does not exist in this account and region.",
     "timeout": "No complete response within the timeout.",
     "connection": "DNS, TCP or TLS failed, or the connection was reset.",

@@ -10,6 +10,7 @@ ExporterError
     ├── Throttled              throttled    retry: yes
     ├── AuthRefused            auth         retry: no
     ├── PermissionRefused      permission   retry: no
+    ├── OperationUnsupported   unsupported  retry: no
     ├── NotFound               not_found    retry: no
     ├── CallTimedOut           timeout      retry: yes
     ├── ConnectionFailed       connection   retry: yes
@@ -143,6 +144,14 @@ class PermissionRefused(MmsError):
     hint = "grant this identity the RAM action odps:<operation that failed>; see deploy/ram"
 
 
+class OperationUnsupported(MmsError):
+    """MMS does not offer the operation in this region or version."""
+
+    reason = "unsupported"
+    retryable = False
+    hint = "check region and endpoint; if MMS does not offer the operation there, disable the collector that calls it"
+
+
 class NotFound(MmsError):
     """The object does not exist in this account and region."""
 
@@ -211,6 +220,9 @@ class RequestRejected(MmsError):
     retryable = False
     hint = "look up the code in the Alibaba Cloud error list; this is probably a bug of the exporter"
 
+
+UNAVAILABLE = (PermissionRefused, OperationUnsupported)
+"""Errors that every call of the operation hits, whatever object it asks for."""
 
 REASONS = tuple(leaf.reason for leaf in MmsError.__subclasses__())
 """Every value of the `reason` label."""

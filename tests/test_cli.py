@@ -19,6 +19,8 @@ from tests.harness import eventually
 from tests.processes import run, serving, write_config
 from tests.programs import ROOT
 
+OTHER_ADDRESS = "set another address with --web.listen-address or MMS_EXPORTER_WEB_LISTEN_ADDRESS"
+
 
 async def test_version_imports_no_heavy_module() -> None:
     ended = await run("--version")
@@ -85,41 +87,57 @@ async def test_problems_of_both_configurations_are_reported_with_exit_code_2(tmp
         assert places == [f"{tmp_path}/web.yaml", f"{tmp_path}/config.yaml:1", f"{tmp_path}/config.yaml"]
 
 
-async def test_a_reload_includes_the_web_configuration_and_reports_its_problems(
-    simulator: Simulator, tmp_path: Path
-) -> None:
-    web = tmp_path / "web.yaml"
-    web.write_text("rate_limit: {interval: 0}\n", encoding="utf-8")
-    config = write_config(tmp_path, simulator.url)
-    async with (
-        serving(f"--config.file={config}", f"--web.config.file={web}", "--web.enable-lifecycle") as exporter,
-        ClientSession() as session,
-    ):
-        web.write_text("nonsense: canary\n", encoding="utf-8")
-        async with session.post(f"{exporter.urls[0]}/-/reload") as response:
-            text = await response.text()
-        assert response.status == 400
-        assert text.startswith(f"{web}: nonsense: ")
-        assert (await exporter.metrics()).value("mms_exporter_config_last_reload_successful") == 0
-        web.write_text("", encoding="utf-8")
-        async with session.post(f"{exporter.urls[0]}/-/reload") as response:
-            assert response.status == 200
-        assert (await exporter.metrics()).value("mms_exporter_config_last_reload_successful") == 1
-
-
 async def test_a_used_port_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = await run("--mms.region=cn-shanghai", f"--web.listen-address=127.0.0.1:{port}")
     assert ended.code == 1
-    assert ended.err == f"mms-exporter: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert ended.err == f"mms-exporter: cannot listen on 127.0.0.1:{port}: Address already in use; {OTHER_ADDRESS}\n"
+
+
+@pytest.mark.parametrize("flag", ["web", "simulator"])
+async def test_a_used_port_of_the_demo_is_reported_with_a_command_to_copy(flag: str) -> None:
+    others = {"web", "simulator"} - {flag}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        free = (f"--{other}.listen-address=127.0.0.1:0" for other in others)
+        ended = await run("demo", f"--{flag}.listen-address=127.0.0.1:{port}", *free)
+    assert ended.code == 1
+    assert f"--{flag}.listen-address or MMS_EXPORTER_{flag.upper()}_LISTEN_ADDRESS" in ended.err
+    (copied,) = (line.split()[1:] for line in ended.err.splitlines() if line.startswith("  mms-exporter "))
+    async with serving(*copied) as demo:
+        assert (await demo.get("/-/healthy"))[0] == 200
+
+
+async def test_the_log_starts_with_version_accounts_and_addresses_and_the_result_of_the_first_refresh(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
+        await exporter.until_ready()
+        url = exporter.urls[0]
+        lines = (await exporter.end()).err.splitlines()
+    ids = simulator.world.source_ids()
+    jobs = sum(1 for source_id in ids for _ in simulator.world.truth().jobs(source_id))
+    assert f"msg=listening urls={url} accounts=test version={__version__} revision=unknown" in lines[0]
+    (first,) = (line for line in lines if 'msg="first refresh finished"' in line)
+    assert f"account=test data_sources={len(ids)} jobs={jobs} " in first
+    assert first.endswith(" failed_collectors=none")
+
+
+async def test_counts_that_were_not_read_are_unknown_in_the_log(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.faults.add(Fault(kind="error", status=403, code="SignatureDoesNotMatch"))
+    async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
+        await exporter.until_ready()
+        log = (await exporter.end()).err
+    assert "data_sources=unknown jobs=unknown" in log
+    assert "failed_collectors=datasources" in log
 
 
 async def test_a_foreign_address_is_reported_in_one_line() -> None:
     ended = await run("--mms.region=cn-shanghai", "--web.listen-address=192.0.2.1:0")
     assert (ended.code, ended.err) == (
         1,
-        "mms-exporter: cannot listen on 192.0.2.1:0: Cannot assign requested address\n",
+        f"mms-exporter: cannot listen on 192.0.2.1:0: Cannot assign requested address; {OTHER_ADDRESS}\n",
     )
 
 
@@ -143,14 +161,6 @@ async def test_a_signal_stops_the_exporter_within_two_seconds_without_a_tracebac
     assert ended.code == 0
     assert "Traceback" not in ended.err
     assert "level=error" not in ended.err
-
-
-async def test_a_signal_stops_the_exporter_while_mms_hangs(simulator: Simulator, tmp_path: Path) -> None:
-    simulator.faults.add(Fault(kind="hang"))
-    async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
-        ended = await exporter.end()
-    assert ended.code == 0
-    assert "Traceback" not in ended.err
 
 
 async def test_a_running_scrape_completes_during_the_shutdown(simulator: Simulator, tmp_path: Path) -> None:
@@ -214,24 +224,6 @@ async def test_the_demo_exports_a_migration_in_progress() -> None:
     assert "Traceback" not in ended.err
 
 
-async def test_sighup_reloads_and_an_invalid_file_changes_nothing(simulator: Simulator, tmp_path: Path) -> None:
-    file = write_config(tmp_path, simulator.url)
-    async with serving(f"--config.file={file}", "--web.enable-lifecycle") as exporter:
-        await exporter.until_ready()
-        file.write_text("accounts: []\n", encoding="utf-8")
-        exporter.process.send_signal(signal.SIGHUP)
-        await exporter.until(lambda served: served.value("mms_exporter_config_last_reload_successful") == 0)
-        async with ClientSession() as session, session.post(f"{exporter.urls[0]}/-/reload") as response:
-            assert (response.status, await response.text()) == (400, f"{file}:1: accounts: expected at least one\n")
-        served = await exporter.metrics()
-        assert served.value("mms_up", account="test") == 1, "the old configuration stays"
-        write_config(tmp_path, simulator.url)
-        async with ClientSession() as session, session.post(f"{exporter.urls[0]}/-/reload") as response:
-            assert response.status == 200
-        served = await exporter.metrics()
-        assert served.value("mms_exporter_config_last_reload_successful") == 1
-
-
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -273,21 +265,6 @@ async def test_an_unknown_region_and_missing_credentials_are_exported_as_failure
     ) >= 1
 
 
-async def test_a_hanging_name_resolution_does_not_delay_the_shutdown(tmp_path: Path) -> None:
-    # The shutdown waits for no thread.
-    code = """
-import socket, sys, time
-socket.getaddrinfo = lambda *_, **__: time.sleep(30)
-from exporter.cli.main import main
-sys.exit(main())
-"""
-    config = write_config(tmp_path, "https://mms.example.com")
-    async with serving(f"--config.file={config}", program=("-c", code)) as exporter:
-        ended = await exporter.end()
-    assert ended.code == 0
-    assert "Traceback" not in ended.err
-
-
 async def test_a_scraper_that_does_not_read_does_not_delay_the_shutdown(simulator: Simulator, tmp_path: Path) -> None:
     for _ in range(40):
         apply_event(simulator.world, events.AddSource(moving=True))
@@ -318,4 +295,7 @@ async def test_a_closed_pipe_is_not_an_error(simulator: Simulator, tmp_path: Pat
 
 async def test_an_invalid_host_name_is_reported_in_one_line() -> None:
     ended = await run("--mms.region=cn-shanghai", "--web.listen-address=a..b:0")
-    assert (ended.code, ended.err) == (1, "mms-exporter: cannot listen on a..b:0: unknown host name\n")
+    assert (ended.code, ended.err) == (
+        1,
+        f"mms-exporter: cannot listen on a..b:0: unknown host name; {OTHER_ADDRESS}\n",
+    )

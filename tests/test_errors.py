@@ -8,7 +8,7 @@ from exporter import errors
 from exporter.errors import REASONS, ConfigError, MmsError, Problem, RequestRejected
 
 ALLOWED = {
-    *("throttled", "auth", "permission", "not_found", "timeout", "connection"),
+    *("throttled", "auth", "permission", "unsupported", "not_found", "timeout", "connection"),
     *("server", "malformed", "too_large", "credentials", "rejected"),
 }
 RETRYABLE = {"throttled", "timeout", "connection", "server", "malformed"}

@@ -18,6 +18,7 @@ from exporter.collect.snapshot import (
     SourceStats,
     TasksStats,
 )
+from exporter.collect.state.source_state import SourceState
 from exporter.mms import transport
 from exporter.mms.models import DataSource, Job, Partition, Table, Task
 from exporter.mms.record import ApiRecord
@@ -91,7 +92,9 @@ def test_the_garbage_collector_leaves_figures_alone() -> None:
     jobs = JobsStats(name, {"DONE": 1}, 0, (), 0)
     tasks = TasksStats(name, {"DONE": 1}, (JobTasks(1, "job", {"DONE": 1}, 0),))
     whole = SourceSnapshot(name, stats, jobs, True, None, failures, tasks)
-    parts = (name, stats, failures, failures.tables, jobs, tasks, tasks.jobs[0], whole)
+    state = SourceState(stats, 0.0)
+    kept = (state, *(value for each in (state.jobs, state.failures, state.tasks) for value in (each, each.state)))
+    parts = (name, stats, failures, failures.tables, jobs, tasks, tasks.jobs[0], whole, *kept)
     assert not any(map(gc.is_tracked, parts))
 
 

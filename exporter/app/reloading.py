@@ -5,9 +5,9 @@ time, after the start. Knows no signals and no HTTP paths.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Never, TypeVar
 
 import structlog
 
@@ -16,9 +16,10 @@ from exporter.app.systemd import NO_SUPERVISOR, Supervisor
 from exporter.config.file_changes import FileStamps
 from exporter.config.loading import Config
 from exporter.errors import ConfigError, Problem
-from exporter.web.security.web_config_watcher import Settings, WebConfigWatcher
+from exporter.web.security.web_config_watcher import WebConfigWatcher
 
 log = structlog.stdlib.get_logger()
+T = TypeVar("T")
 
 UNEXPECTED_ERROR: Final = Problem("", "unexpected error; see the traceback in the log")
 _NO_WEB_CONFIG: Final = WebConfigWatcher(None)
@@ -99,45 +100,29 @@ class Reloader:
     async def _load_and_apply(self, web_config: WebConfigWatcher) -> None:
         with self._supervisor.reloading():
             try:
-                config, loaded = await self._loaded(web_config)
+                settings, web_problems = attempt(web_config.read)
+                stamps = await asyncio.to_thread(self._read_stamps)  # before the files, so that no change is missed
+                config, problems = await asyncio.to_thread(attempt, self._load)
+                if problems or not web_problems:  # otherwise the next file check applies the change
+                    self._loaded_stamps = stamps
+                if config is None or web_problems:
+                    self._reject(config, *web_problems, *problems)
                 await self._service.apply(config)
-            except ConfigError as error:
-                problems = "; ".join(map(str, error.problems))
-                log.warning("configuration reload failed, keeping the previous configuration", problems=problems)
+            except ConfigError:
                 raise
             except Exception:
                 self._loaded_stamps = {}  # the next file check tries again
-                self._report_problems(UNEXPECTED_ERROR)
+                self._service.set_load_status(is_current=False, problems=(str(UNEXPECTED_ERROR),))
                 raise
             self._applied = config
-            web_config.apply(loaded)
+            web_config.apply(settings)
             log.info("configuration reloaded", accounts=len(config.accounts))
 
-    async def _loaded(self, web_config: WebConfigWatcher) -> tuple[Config, Settings | None]:
-        # Reads both before it raises, to report the problems of both.
-        web_problems: Sequence[Problem] = ()
-        try:
-            loaded = web_config.read()
-        except ConfigError as error:
-            web_problems = error.problems
-        stamps = await asyncio.to_thread(self._read_stamps)  # before reading the files, so that no change is missed
-        try:
-            config = await asyncio.to_thread(self._load)
-        except ConfigError as error:
-            self._loaded_stamps = stamps
-            self._report_problems(*web_problems, *error.problems)
-            raise ConfigError(*web_problems, *error.problems) from None
-        if web_problems:  # _loaded_stamps stay: the next file check applies the change
-            if config == self._applied:
-                self._service.set_load_status(is_current=True, problems=())
-            else:
-                self._report_problems(*web_problems)
-            raise ConfigError(*web_problems)
-        self._loaded_stamps = stamps
-        return config, loaded
-
-    def _report_problems(self, *problems: Problem) -> None:
-        self._service.set_load_status(is_current=False, problems=tuple(map(str, problems)))
+    def _reject(self, config: Config | None, *problems: Problem) -> Never:
+        texts, is_current = tuple(map(str, problems)), config is not None and config == self._applied
+        log.warning("configuration reload failed, keeping the previous configuration", problems="; ".join(texts))
+        self._service.set_load_status(is_current=is_current, problems=() if is_current else texts)
+        raise ConfigError(*problems)
 
     async def _watch_files(self, interval_seconds: float) -> None:
         previous: FileStamps | None = None
@@ -150,6 +135,14 @@ class Reloader:
                 if is_settled and stamps != self._loaded_stamps:
                     async with self._lock:
                         await self._load_and_apply(_NO_WEB_CONFIG)
+
+
+def attempt(read: Callable[[], T]) -> tuple[T | None, tuple[Problem, ...]]:
+    """Return the result and the problems of a configuration, to report those of both configurations."""
+    try:
+        return read(), ()
+    except ConfigError as error:
+        return None, error.problems
 
 
 @contextmanager

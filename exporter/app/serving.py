@@ -8,19 +8,21 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
 import structlog
 from aiohttp import web
 
-from exporter.app.reloading import Reloader
+from exporter import __revision__, __version__
+from exporter.app.reloading import Reloader, attempt
 from exporter.app.service import Service
 from exporter.app.systemd import NO_SUPERVISOR, Supervisor
 from exporter.config.file_changes import FileStamps
 from exporter.config.loading import Config
 from exporter.config.network import ListenAddress
-from exporter.errors import ConfigError, ListenError, Problem
+from exporter.errors import ConfigError, ListenError
 from exporter.runtime import DAEMON_THREADS
 from exporter.web.handlers import application
 from exporter.web.listener import Listener, bound_sockets
@@ -79,7 +81,9 @@ async def serve(
                 await reloader.start(config, web_config)
                 if options.read_stamps is not None:
                     reloader.watch_files(options.reload_interval_seconds)
-                log.info("listening", urls=" ".join(urls), accounts=len(config.accounts))
+                names = " ".join(account.name for account in config.accounts)
+                version = {"version": __version__, "revision": __revision__}
+                log.info("listening", urls=" ".join(urls), accounts=names, **version)
                 if on_listening is not None:
                     await on_listening(urls)
                 async with options.supervisor.notifying(lambda: service.is_healthy):
@@ -115,17 +119,10 @@ def check(load: Callable[[], Config], web_file: Path | None) -> int:
 def _loaded(
     load: Callable[[], Config], web_file: Path | None, on_web_load: Callable[[bool], None] = lambda _: None
 ) -> tuple[Config, WebConfigWatcher]:
-    problems: list[Problem] = []
-    try:
-        web_config = WebConfigWatcher(web_file, on_web_load)
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        config = load()
-    except ConfigError as error:
-        problems += error.problems
-    if problems:
-        raise ConfigError(*problems)
+    web_config, web_problems = attempt(partial(WebConfigWatcher, web_file, on_web_load))
+    config, problems = attempt(load)
+    if config is None or web_config is None:
+        raise ConfigError(*web_problems, *problems)
     return config, web_config
 
 
@@ -135,12 +132,18 @@ async def listen(listener: Listener, addresses: Sequence[ListenAddress]) -> None
         try:
             listener.open(await bound_sockets(address))
         except UnicodeError as error:
-            raise ListenError(f"cannot listen on {address}: unknown host name") from error
+            raise listen_error(address, "unknown host name") from error
         except OSError as error:
             reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-            raise ListenError(f"cannot listen on {address}: {reason}") from error
+            raise listen_error(address, reason or str(error)) from error
         except OverflowError as error:
-            raise ListenError(f"cannot listen on {address}: invalid port") from error
+            raise listen_error(address, "invalid port") from error
+
+
+def listen_error(address: ListenAddress, reason: str, of_what: str = "web") -> ListenError:
+    """Return the error of an address, with the flag and the variable that change it."""
+    setting = f"--{of_what}.listen-address or MMS_EXPORTER_{of_what.upper()}_LISTEN_ADDRESS"
+    return ListenError(f"cannot listen on {address}: {reason}; set another address with {setting}")
 
 
 def _urls(listener: Listener, scheme: str) -> list[str]:

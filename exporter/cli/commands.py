@@ -123,7 +123,9 @@ def once(values: Values) -> bool:
     return success
 
 
-@command(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, flags.STATUS, flags.OUTPUT, *flags.QUIET_LOG)
+@command(
+    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, flags.STATUS, flags.ABSOLUTE_TIMES, flags.OUTPUT, *flags.QUIET_LOG),
+)
 def sources(values: Values) -> bool:
     """List data sources and their progress, read live from MMS."""
     from exporter.console.source_list import sources
@@ -132,8 +134,8 @@ def sources(values: Values) -> bool:
 
 
 @command(
-    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, *flags.NAMES, flags.STATUS, flags.LIMIT, flags.OUTPUT),
-    *flags.QUIET_LOG,
+    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, *flags.NAMES, flags.STATUS, flags.LIMIT),
+    *(flags.ABSOLUTE_TIMES, flags.OUTPUT, *flags.QUIET_LOG),
 )
 def jobs(values: Values) -> bool:
     """List jobs and their progress, read live from MMS; by default unfinished and failed jobs."""
@@ -167,9 +169,9 @@ def show(values: Values) -> bool:
 @command(
     *flags.CONFIG,
     one_run_flag("account", "Account, if several have the data source.", metavar="NAME"),
-    one_run_flag("source", "Data source, by name or ID.", metavar="NAME"),
+    one_run_flag("source", "Data source, by name, glob or ID.", metavar="NAME"),
     one_run_flag("failed", "Retry everything that failed in the data source.", "false", switch),
-    selector("table", "Retry this failed table, by ID or DATABASE.TABLE. Repeatable.", None, name_or_id, "TABLE"),
+    selector("table", "Retry this failed table: TABLE, DATABASE.TABLE or ID. Repeatable.", None, name_or_id, "TABLE"),
     selector("partition", "Retry this failed partition. Repeatable.", None, flags.integer, "ID"),
     selector("job", "Retry what failed in this job, with its settings. Repeatable.", None, flags.integer, "ID"),
     one_run_flag("dry-run", "Print the requests without sending them.", "false", switch),

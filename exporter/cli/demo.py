@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from exporter.app.service import Service
-from exporter.app.serving import WebOptions, serve
+from exporter.app.serving import WebOptions, listen_error, serve
 from exporter.config.loading import Config, config_from
 from exporter.config.network import ListenAddress
 from exporter.errors import ListenError
@@ -17,6 +17,7 @@ from exporter.exposition.telemetry import Telemetry
 from exporter.simulator import Identity, ScaledClock, Simulator, World, WorldOptions
 
 IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")
+FREE_PORTS_COMMAND = "mms-exporter demo --web.listen-address=127.0.0.1:0 --simulator.listen-address=127.0.0.1:0"
 START_OFFSET_SECONDS = 86400
 """The simulation starts this far in the past, so that its times are not in the future at first."""
 
@@ -48,6 +49,13 @@ async def simulate(options: SimulatorOptions) -> None:
 
 async def demo(options: SimulatorOptions, web: WebOptions) -> None:
     """Run simulator and exporter until SIGTERM or SIGINT. Raises: ListenError."""
+    try:
+        await _demo(options, web)
+    except ListenError as error:
+        raise ListenError(f"{error}, or take any free ports:\n\n  {FREE_PORTS_COMMAND}\n") from error
+
+
+async def _demo(options: SimulatorOptions, web: WebOptions) -> None:
     simulator = await _start_simulator(options)
 
     async def on_listening(urls: list[str]) -> None:
@@ -69,7 +77,7 @@ async def _start_simulator(options: SimulatorOptions) -> Simulator:
         await simulator.start(options.address.host or "0.0.0.0", options.address.port)  # noqa: S104 - set by the user
     except OSError as error:
         await simulator.stop()
-        raise ListenError(f"cannot listen on {options.address}: {os.strerror(error.errno or 0)}") from error
+        raise listen_error(options.address, os.strerror(error.errno or 0), "simulator") from error
     return simulator
 
 

@@ -1,10 +1,10 @@
-"""Caches refused permissions: a refused operation is not called again for an hour."""
+"""Caches refused operations: one that MMS refuses or does not offer is not called again for an hour."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from exporter.errors import PermissionRefused
+from exporter.errors import UNAVAILABLE, MmsError
 
 T = TypeVar("T")
 
@@ -14,7 +14,7 @@ REFUSAL_SECONDS: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    error: PermissionRefused
+    error: MmsError
     until: float
     """Monotonic seconds."""
 
@@ -27,7 +27,7 @@ class Permissions:
         self._refusals: dict[str, _Refusal] = {}
 
     @property
-    def errors(self) -> list[PermissionRefused]:
+    def errors(self) -> list[MmsError]:
         """Return the refusals since which the operation has not succeeded."""
         return [refusal.error for refusal in self._refusals.values()]
 
@@ -35,18 +35,21 @@ class Permissions:
         """Retry all refused operations at the next call."""
         self._refusals.clear()
 
-    async def call(self, operation: str, request: Callable[[], Awaitable[T]]) -> T:
+    async def call(
+        self, operation: str, request: Callable[[], Awaitable[T]], kinds: tuple[type[MmsError], ...] = UNAVAILABLE
+    ) -> T:
         """Return the result of `request`, which calls `operation`.
 
-        Raises: MmsError of `request`; PermissionRefused, without a request, during REFUSAL_SECONDS after a refusal.
+        `kinds` are the errors that refuse the operation. Raises: MmsError of `request`; a refusal, without a request,
+        during REFUSAL_SECONDS after it.
         """
         refusal = self._refusals.get(operation)
         if refusal is not None and self._monotonic() < refusal.until:
-            raise PermissionRefused(f"{operation} was skipped: permission was denied before")
+            raise type(refusal.error)(f"{operation} was skipped: MMS refused it before")
         try:
             result = await request()
-        except PermissionRefused as error:
-            self._refusals[operation] = _Refusal(error, self._monotonic() + REFUSAL_SECONDS)
+        except kinds as error:
+            self._refusals[operation] = _Refusal(error.without_frames(), self._monotonic() + REFUSAL_SECONDS)
             raise
         self._refusals.pop(operation, None)
         return result

@@ -20,7 +20,7 @@ from exporter.collect.collectors.jobs import JobsCollector
 from exporter.collect.collectors.tasks import TasksCollector
 from exporter.collect.collectors.watch import WatchCollector
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError
-from exporter.collect.state.source_state import SourceStates
+from exporter.collect.state.source_state import SourceState, SourceStates
 from exporter.config.loading import Account, Config
 from exporter.errors import AuthRefused, CallTimedOut, CredentialsUnavailable, ExporterError, MmsError
 from exporter.mms.client import Client
@@ -103,6 +103,7 @@ class AccountRefresher:
         context = CollectorContext(
             account, client, observer, self._sources, clock, self._log, self._note_progress, shard
         )
+        self._fan_out = context.fan_out
         self._datasources = DataSourcesCollector(context, max_unlisted_seconds=config.refresh.stale_after)
         self._watch = WatchCollector(context, config.watch, is_alone=len(config.accounts) == shard.total == 1)
         self._collectors = tuple(self._enabled_collectors(config, context))
@@ -172,6 +173,7 @@ class AccountRefresher:
 
     async def _refresh_until_due(self, due: float) -> float:
         """Refresh once, count skipped refreshes, and return the next due time."""
+        is_first = not self.has_completed_refresh
         loop = asyncio.get_running_loop()
         refresh = asyncio.create_task(self.refresh(), name=f"refresh {self.account.name}")
         try:
@@ -184,7 +186,20 @@ class AccountRefresher:
             raise
         if error := refresh.exception():
             self._log.error("refresh failed with an unexpected error, retrying at the next interval", exc_info=error)
+        elif is_first:
+            self._log_first_refresh()
         return due
+
+    def _log_first_refresh(self) -> None:
+        snapshot = self.snapshot()
+        jobs = [each.jobs.counts for each in snapshot.sources if each.jobs is not None]
+        self._log.info(
+            "first refresh finished",
+            data_sources=len(snapshot.sources) if snapshot.up else "unknown",
+            jobs=sum(sum(counts.values()) for counts in jobs) if jobs or snapshot.up else "unknown",
+            seconds=round(sum(run.duration_seconds or 0 for run in self._runs.values()), 1),
+            failed_collectors=",".join(each.collector for each in snapshot.collectors if not each.success) or "none",
+        )
 
     async def refresh(self) -> None:
         """Run every collector once; errors become part of the snapshot."""
@@ -200,9 +215,13 @@ class AccountRefresher:
                 run.set_errors([])
             else:
                 await self._collect(collector, deadline)
+        await self._fan_out.for_each(self._sources.by_id.values(), self._resolve_jobs)
         self._sources.note_successes(self._clock.wall())
         self.has_completed_refresh = True
         self._publish_now()
+
+    async def _resolve_jobs(self, source: SourceState) -> None:
+        source.resolve_jobs(self._config.jobs, self._clock.monotonic())
 
     async def _collect(self, collector: Collector, deadline: float) -> list[ExporterError]:
         """Run a collector until `deadline`, record the result, and return the errors."""
@@ -257,16 +276,10 @@ class AccountRefresher:
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
-        remaining = min(self._remaining_seconds(), default=None)
-        if remaining is not None:
-            self._expiry = asyncio.get_running_loop().call_later(remaining + 0.001, self._publish_now)
-
-    def _remaining_seconds(self) -> Iterator[float]:
-        """Yield the seconds until each fresh value becomes stale."""
-        now = self._clock.monotonic()
-        source_times = (at for source in self._sources.by_id.values() for at in source.read_at())
-        remaining = (at + self._settings.stale_after - now for at in (*source_times, *self._watch.read_at()))
-        yield from (seconds for seconds in remaining if seconds >= 0)
+        oldest = self._clock.monotonic() - self._settings.stale_after
+        fresh = (at for at in (*self._sources.read_at(), *self._watch.read_at()) if at >= oldest)
+        if (first := min(fresh, default=None)) is not None:
+            self._expiry = asyncio.get_running_loop().call_later(first - oldest + 0.001, self._publish_now)
 
     def snapshot(self) -> AccountSnapshot:
         """Return the current values; values not refreshed for `stale_after` are omitted."""

@@ -44,6 +44,8 @@ class JobStats(Struct, frozen=True, gc=False):
     """Unix seconds; None if absent or not a time."""
     eta_at: float | None
     """Unix seconds; None if absent, empty or not a time."""
+    unresolved: bool | None = None
+    """Whether something FAILED remains, or may remain, in the scope of a failed job; None if unknown."""
 
     @property
     def task_type(self) -> str | None:
@@ -80,6 +82,8 @@ class FailedUnit(Struct, frozen=True, gc=False):
     dst_project: str | None
     dst_schema: str | None
     dst_table: str | None
+    id: int | None = None
+    """Id of a partition; None for a table."""
 
 
 class FailedUnits(Struct, frozen=True, gc=False):

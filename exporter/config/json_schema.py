@@ -9,6 +9,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin
@@ -111,6 +112,7 @@ def _default(each: msgspec.structs.FieldInfo) -> dict[str, Any]:
     return {"default": msgspec.to_builtins(each.default, enc_hook=encode_hook)}
 
 
+@cache
 def attribute_docstrings(record: type[msgspec.Struct]) -> dict[str, str]:
     """Return the docstrings of all fields, inherited ones included."""
     struct = msgspec.Struct

@@ -12,7 +12,7 @@ from exporter.clock import Clock
 from exporter.config.credential_types import AccessKey, Sts
 from exporter.config.loading import Account, Config
 from exporter.console.command_report import CommandReport, Field, TableColumn
-from exporter.console.probes import NothingToProbeError, Probe, probes
+from exporter.console.probes import FACTS, NothingToProbeError, Probe, probes
 from exporter.console.queries import NullObserver, Options, selected_accounts, unmatched_includes
 from exporter.errors import (
     AnswerTooLarge,
@@ -28,7 +28,7 @@ from exporter.errors import (
 from exporter.mms.client import Client, create_client
 from exporter.mms.models import DataSource
 
-Result = Literal["ok", "denied", "failed", "untested"]
+Result = Literal["ok", "denied", "failed", "untested", "fact"]
 
 MAX_SECONDS: Final = 60.0
 """Deadline per account."""
@@ -56,7 +56,7 @@ class Finding:
 
     account: str
     check: str
-    """`endpoint`, `clock`, `credentials`, `sources` or an operation."""
+    """`endpoint`, `clock`, `credentials`, `sources`, an operation or a fact."""
     result: Result
     detail: str = ""
     advice: str = ""
@@ -71,9 +71,17 @@ class Finding:
 
 FIELDS: Final[Sequence[Field[Finding]]] = (
     Field("account", "name of the account in the configuration", lambda row: row.account),
-    Field("check", "`endpoint`, `clock`, `credentials`, `sources` or an API operation", lambda row: row.check),
+    Field(
+        "check",
+        "`endpoint`, `clock`, `credentials`, `sources`, an API operation or the name of a fact",
+        lambda row: row.check,
+    ),
     Field("action", "RAM action of the operation", lambda row: row.action),
-    Field("result", "`ok`, `denied` (a RAM action is missing), `failed` or `untested`", lambda row: row.result),
+    Field(
+        "result",
+        "`ok`, `denied` (a RAM action is missing), `failed`, `untested`, or `fact`: an answer of MMS for a bug report",
+        lambda row: row.result,
+    ),
     Field("reason", "reason of the failure, as in `mms_api_request_failures_total`", lambda row: row.reason or None),
     Field("detail", "the result in words", lambda row: row.detail),
     Field("advice", "the next step", lambda row: row.advice),
@@ -113,6 +121,9 @@ async def _findings(config: Config, account: Account, clock: Clock) -> list[Find
             ]
             findings = (_probe_finding(account, probe, client, deadline) for probe in probes(config, selected))
             found += await asyncio.gather(*findings)
+            if selected and config.jobs.enabled:
+                calls = ((name, fact(client, account, selected, clock)) for name, fact in FACTS.items())
+                found += [await _fact_finding(account, name, call, deadline) for name, call in calls]
     writes = (Finding(account.name, name, "untested", "used only by `retry`, which writes") for name in WRITES)
     return [*found, *writes]
 
@@ -136,6 +147,15 @@ async def _probe_finding(account: Account, probe: Probe, client: Client, deadlin
     except MmsError as error:
         return _refused(account, probe.operation, probe.policy, error)
     return Finding(account.name, probe.operation, "ok", "allowed")
+
+
+async def _fact_finding(account: Account, name: str, fact: Awaitable[str], deadline: float) -> Finding:
+    try:
+        return Finding(account.name, name, "fact", await _before_deadline(fact, deadline))
+    except NothingToProbeError as error:
+        return Finding(account.name, name, "untested", str(error))
+    except MmsError as error:
+        return Finding(account.name, name, "untested", error.code or str(error), reason=error.reason)
 
 
 def _refused(account: Account, operation: str, policy: str, error: MmsError) -> Finding:

@@ -25,6 +25,8 @@ MAX_CELL_CHARACTERS: Final = 120
 """Longest text in a table cell; JSON, CSV and `show` have the full text."""
 STOPPED: Final = "(stopped)"
 """Suffix of the status of a stopped job."""
+RESOLVED: Final = "(resolved)"
+"""Suffix of the status of a failed job whose scope holds nothing FAILED any more."""
 _SPANS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _MIN_SPANS: Final = 2
 """An age of at least this many units uses the unit: 119m, then 2h."""
@@ -215,11 +217,13 @@ def rfc3339(text: str | None, zone: ZoneInfo, parse: TimeParser = unix_seconds) 
     return datetime.fromtimestamp(seconds, zone).isoformat()
 
 
-def age(text: str | None, zone: ZoneInfo, now: float, parse: TimeParser = unix_seconds) -> str:
-    """Return the age of an API time; masked as it is if invalid."""
+def age(text: str | None, zone: ZoneInfo, now: float | None, parse: TimeParser = unix_seconds) -> str:
+    """Return the age of an API time, or the time without `now`; masked as it is if invalid."""
     seconds = parse(text, zone)
     if seconds is None:
         return masked(text or "")
+    if now is None:
+        return datetime.fromtimestamp(seconds, zone).isoformat()
     length = abs(now - seconds)
     unit, name = next((span for span in _SPANS if length >= _MIN_SPANS * span[0]), _SPANS[-1])
     text = f"{length // unit:.0f}{name}"

@@ -47,6 +47,8 @@ class Options:
     """TABLE, DATABASE.TABLE or the ID of a table."""
     statuses: Sequence[str] = ()
     """Case-insensitive."""
+    absolute_times: bool = False
+    """Whether tables show times instead of ages."""
     limit: int = 100
     """Rows per kind and data source."""
     record: tuple[Kind, int] = ("table", 0)
@@ -61,6 +63,7 @@ class Options:
             databases=values.get("database", ()),
             tables=values.get("table", ()),
             statuses=values.get("status", ()),
+            absolute_times=values.get("absolute-times", False),
             limit=values.get("limit", 0),
             record=(values.get("kind", "table"), values.get("id", 0)),
         )
@@ -227,7 +230,7 @@ def _selected(listed: Sequence[QueryTarget], wanted: Sequence[str], *, is_all: b
 
 
 def _has_name(target: QueryTarget, name: str) -> bool:
-    return matches(name, (target.source.name, str(target.source.id)))
+    return name == str(target.source.id) or matches(name, (target.source.name,))
 
 
 def _unknown_source(name: str, listed: Iterable[QueryTarget], known: Sequence[QueryTarget]) -> str:

@@ -16,7 +16,7 @@ from exporter.config.loading import Account, Config
 from exporter.config.sections import duration_text
 from exporter.console.command_report import Found, error_lines
 from exporter.console.plan_text import amounts, entry_line, incomplete_lines, other_failure_lines, plan_lines
-from exporter.console.queries import NullObserver, Options, QueryPart, QueryTarget, query_sources
+from exporter.console.queries import MAX_SUGGESTED, NullObserver, Options, QueryPart, QueryTarget, query_sources
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, ExporterError, MmsError, Problem, RetryStopped
@@ -148,11 +148,21 @@ async def _confirm_and_run(plan: RetryPlan, run: RetryRun, session: RetrySession
     if not plan.batches:
         return Outcome(succeeded=not plan.refused)
     question = f"Migrate {amounts(plan.batches)} of {printable(run.source or str(run.source_id))} again?"
-    if not options.yes and not await terminal.confirm(question):
-        terminal.print_line("nothing was sent")
+    if not options.yes and not await _confirm(question, terminal):
         return Outcome(succeeded=False)
     with Journal.create(options.state_folder, run, session.clock) as journal:
         return await _create_and_watch(journal, session, read_at)
+
+
+async def _confirm(question: str, terminal: Terminal) -> bool:
+    try:
+        is_confirmed = await terminal.confirm(question)
+    except asyncio.CancelledError:
+        terminal.print_line("\nnothing was sent")
+        raise
+    if not is_confirmed:
+        terminal.print_line("nothing was sent")
+    return is_confirmed
 
 
 async def _create_and_watch(
@@ -246,7 +256,8 @@ async def _source(config: Config, options: RetryOptions, terminal: Terminal, clo
     if result.errors or not result.found:
         return None
     if len(result.found) > 1:
-        places = ", ".join(f"{found.source.id} of account {printable(found.account.name)}" for found in result.found)
+        shown = [f"{each.source.id} of account {printable(each.account.name)}" for each in result.found[:MAX_SUGGESTED]]
+        places = ", ".join([*shown, *(["..."] if len(result.found) > MAX_SUGGESTED else [])])
         raise ConfigError(Problem("--source", f"several data sources match: {places}; use the ID and --account"))
     return result.found[0]
 

@@ -18,7 +18,7 @@ class RetryOptions:
     """Folder of the journals."""
     account: str | None = None
     source: str | None = None
-    """Name or ID; None only for a resumed run."""
+    """Name, glob or ID; None only for a resumed run."""
     selection: RetrySelection = field(default_factory=RetrySelection)
     dry_run: bool = False
     yes: bool = False

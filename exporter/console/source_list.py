@@ -71,7 +71,7 @@ async def sources(config: Config, options: Options, clock: Clock) -> CommandRepo
     result = await query_sources(config, options, read)
     return CommandReport(
         fields=FIELDS,
-        columns=[*account_columns(config), *_columns(clock.wall())],
+        columns=[*account_columns(config), *_columns(None if options.absolute_times else clock.wall())],
         rows=result.found,
         empty_text="no data sources",
         errors=result.errors,
@@ -79,7 +79,7 @@ async def sources(config: Config, options: Options, clock: Clock) -> CommandRepo
     )
 
 
-def _columns(now: float) -> list[TableColumn[Row]]:
+def _columns(now: float | None) -> list[TableColumn[Row]]:
     return [
         TableColumn("ID", lambda row: str(row.record.id), "number", rank=1),
         TableColumn("SOURCE", lambda row: row.record.name or ""),

@@ -12,6 +12,8 @@ from functools import reduce
 from itertools import chain
 from typing import Any, Final
 
+from msgspec import Struct
+
 from exporter.collect.snapshot import Snapshot
 from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.families.metric_types import MetricGroup, PartKind, single_member
@@ -51,8 +53,7 @@ class DeflatedPage:
         return _GZIP_HEADER, self.data, deflated(rest, zlib.Z_FINISH) + trailer
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
+class _Block(Struct, frozen=True, gc=False):
     """Text of a page, plain and compressed."""
 
     plain: bytes
@@ -89,8 +90,7 @@ class FamilyText:
         return cls(blocks, _Block(plain, compressed, sum(block.series for block in blocks)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
+class _Batch(Struct, frozen=True, gc=False):
     """Neighbouring parts of one kind, rendered."""
 
     parts: list[Any]

@@ -13,6 +13,7 @@ from exporter.errors import (
     MalformedAnswer,
     MmsError,
     NotFound,
+    OperationUnsupported,
     PermissionRefused,
     RequestRejected,
     ServerFailed,
@@ -31,6 +32,8 @@ class _Codes(NamedTuple):
     """As in MmsError."""
     is_certain: bool = False
     """Whether MMS certainly did not execute the request."""
+    status: int | None = None
+    """Only with this HTTP status; None for any."""
 
 
 _CODES: Final = (
@@ -46,7 +49,9 @@ _CODES: Final = (
     _Codes("invalidtimestamp", AuthRefused, "clock"),
     _Codes("forbidden|nopermission|accessdenied|notauthorized|unauthorized", PermissionRefused),
     _Codes("internalerror|serviceunavailable", ServerFailed),
-    _Codes(".*notfound$", NotFound),
+    _Codes(r"invalidaction\.notfound", OperationUnsupported),
+    _Codes("invalidversion", OperationUnsupported, status=404),
+    _Codes(".*notfound$|object_not_exist|project_not_found|odps-0420111|quota_plan_not_found", NotFound),
 )
 """All known error codes; the first matching row applies."""
 _KINDS_BY_STATUS: Final[dict[int, type[MmsError]]] = {
@@ -56,6 +61,7 @@ _KINDS_BY_STATUS: Final[dict[int, type[MmsError]]] = {
     408: CallTimedOut,
     429: Throttled,
 }
+_TIME_LEFT: Final = re.compile(r"\bTimeLeft:([^,;]*)", re.IGNORECASE)
 _SUCCESS_CODES: Final = ("", "ok", "success", "200")
 
 
@@ -66,13 +72,15 @@ def error_from(detail: str, status: int, headers: Mapping[str, str], body: bytes
     """
     answer = load_json_object(body)
     code = _safe_token(_field(answer, "Code"))
-    known = next((row for row in _CODES if re.match(row.pattern, code.lower())), None)
-    error = _kind_of(status, code.lower(), known)(
+    fitting = (row for row in _CODES if row.status in (None, status))
+    known = next((row for row in fitting if re.match(row.pattern, code.lower())), None)
+    kind = _kind_of(status, code.lower(), known)
+    error = kind(
         detail,
         status=status,
         code=code,
         request_id=_safe_token(_field(answer, "RequestId")) or _safe_token(headers.get("x-acs-request-id")),
-        wait_seconds=_wait_seconds(headers),
+        wait_seconds=_wait_seconds(headers, kind),
     )
     # A code in a success response may follow completed work.
     error.is_certain = known is not None and known.is_certain and status >= 400  # noqa: PLR2004 - HTTP
@@ -90,13 +98,22 @@ def _kind_of(status: int, code: str, known: _Codes | None) -> type[MmsError]:
     return ServerFailed if is_server_error else _KINDS_BY_STATUS.get(status, RequestRejected)
 
 
-def _wait_seconds(headers: Mapping[str, str]) -> float | None:
-    # The vendor's header has milliseconds, the standard header of a gateway has seconds.
-    for name, unit in (("x-acs-retry-after", 0.001), ("retry-after", 1.0)):
-        text = headers.get(name, "").strip()
-        if text.isascii() and text.isdigit() and len(text) < 12:  # noqa: PLR2004 - 30 years in ms; int() has a limit
-            return int(text) * unit
-    return None
+def _wait_seconds(headers: Mapping[str, str], kind: type[MmsError]) -> float | None:
+    # The vendor's headers have milliseconds, the standard header of a gateway has seconds.
+    if (wait := _whole(headers.get("x-acs-retry-after"))) is not None:
+        return wait / 1000
+    if kind is Throttled:  # older gateways; other errors may state the remaining time of a quota that is not used up
+        found = (_TIME_LEFT.search(headers.get(name, "")) for name in ("x-ratelimit-user-api", "x-ratelimit-user"))
+        waits = [wait for each in found if each and (wait := _whole(each[1])) is not None]
+        if waits:
+            return max(waits) / 1000
+    return _whole(headers.get("retry-after"))
+
+
+def _whole(text: str | None) -> int | None:
+    text = (text or "").strip()
+    # 11 digits are 3 years in ms; int() has a limit.
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None  # noqa: PLR2004
 
 
 def _field(answer: dict[str, Any] | None, name: str) -> object:

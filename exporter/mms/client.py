@@ -127,9 +127,16 @@ class Client:
         listing = await read_pages(lambda page: self.send(protocol.list_mms_data_sources(page)))
         return self._checked("ListMmsDataSources", listing)
 
-    async def list_jobs(self, source_id: int, filters: JobFilter = _ALL_JOBS) -> Listing[Job]:
-        """Return the matching jobs of a source. Raises: MmsError."""
-        listing = await read_pages(lambda page: self.send(protocol.list_mms_jobs(source_id, filters, page)))
+    async def list_jobs(
+        self, source_id: int, filters: JobFilter = _ALL_JOBS, first: Page[Job] | None = None
+    ) -> Listing[Job]:
+        """Return the matching jobs of a source.
+
+        `first` is page 1 if already fetched. Raises: MmsError.
+        """
+        listing = await read_pages(
+            lambda page: self.send(protocol.list_mms_jobs(source_id, filters, page)), first=first
+        )
         return self._checked("ListMmsJobs", listing)
 
     async def newest_jobs(

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 from msgspec import structs
 
@@ -14,6 +15,7 @@ from exporter.errors import NotFound
 from exporter.mms import protocol
 from exporter.mms.client import Client
 from exporter.mms.models import Job
+from exporter.mms.names import table_id, table_names
 from exporter.mms.protocol import JobFilter
 from exporter.retry.coverage import Coverage
 from exporter.retry.earlier_runs import EarlierJobs
@@ -21,6 +23,9 @@ from exporter.retry.job_lookup import unfinished_jobs
 from exporter.retry.planning import Refused, RetryPlan, Wanted, blocking_jobs, plan, tables_sent_by_name
 from exporter.retry.unit_reader import UnitReader, read_whole_list
 from exporter.retry.units import FAILED, NO_CONFIG, TableName, Unit
+
+MAX_CANDIDATES: Final = 20
+"""Tables of one name that are listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +35,7 @@ class RetrySelection:
     failed: bool = False
     """Everything FAILED in the source."""
     tables: Sequence[str] = ()
-    """DATABASE.TABLE or table IDs."""
+    """TABLE, DATABASE.TABLE or table IDs."""
     partitions: Sequence[int] = ()
     jobs: Sequence[int] = ()
 
@@ -91,6 +96,12 @@ class _SelectionReader:
         rows = [unit for unit in await self._tables_named(text) if unit.db and unit.table]
         if not rows:
             self.refused.append(Refused(f"table {text}", "no table has this ID or exactly this name"))
+        rows = [unit for unit in rows if unit.is_failed or unit.partitions_failed] or rows
+        if len({unit.table_name for unit in rows}) > 1:
+            names = ", ".join(f"{unit.db}.{unit.table} ({unit.id})" for unit in rows[:MAX_CANDIDATES])
+            reason = f"several tables have this name: {names}{', ...' if len(rows) > MAX_CANDIDATES else ''}"
+            self.refused.append(Refused(f"table {text}", f"{reason}; use DATABASE.TABLE or the ID"))
+            return
         for table in rows:
             failed = await self._units.failed_partitions(table.db, table.table)
             self.wanted += [Wanted(table), *(Wanted(unit) for unit in failed if unit.table_id == table.id)]
@@ -139,11 +150,12 @@ class _SelectionReader:
         return await self._units.shared_names(tables_sent_by_name(self.wanted))
 
     async def _tables_named(self, text: str) -> list[Unit]:
-        """Return the tables with this ID or DATABASE.TABLE."""
-        if not (text.isascii() and text.isdigit()):
-            db, _, name = text.partition(".")
-            return await self._units.tables_named(db, name)
-        table = await self._units.find("table", int(text))
+        """Return the tables with this ID, TABLE or DATABASE.TABLE."""
+        number = table_id(text)
+        if number is None:
+            found = [await self._units.tables_named(db, name) for db, name in table_names(text)]
+            return [unit for units in found for unit in units]
+        table = await self._units.find("table", number)
         return [] if table is None else [table]
 
 

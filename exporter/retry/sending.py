@@ -19,6 +19,7 @@ from exporter.errors import (
     CredentialsUnavailable,
     MmsError,
     NotFound,
+    OperationUnsupported,
     PermissionRefused,
     RequestRejected,
     RetryStopped,
@@ -149,7 +150,7 @@ def _was_refused(error: MmsError) -> bool:
         return error.is_unsent
     if error.status == HTTPStatus.CONFLICT or error.refused == "nonce":
         return False
-    is_refusal = isinstance(error, AuthRefused | PermissionRefused | NotFound | RequestRejected)
+    is_refusal = isinstance(error, AuthRefused | PermissionRefused | OperationUnsupported | NotFound | RequestRejected)
     return is_refusal and bool(error.code) and (error.status or 0) >= HTTPStatus.BAD_REQUEST
 
 

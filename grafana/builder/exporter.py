@@ -16,6 +16,7 @@ _REASONS: Final = {
     "auth": "red",
     "permission": "semi-dark-red",
     "credentials": "dark-red",
+    "unsupported": "light-red",
     "throttled": "yellow",
     "timeout": "orange",
     "connection": "semi-dark-orange",

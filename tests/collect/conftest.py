@@ -27,8 +27,12 @@ class HandWrittenMms:
         self.page_cap = 100
         self.page_caps: dict[str, int] = {}
         """Like `page_cap`, for lists named as in `calls`."""
+        self.ignores_stopped = False
+        """Whether `stopped` does not filter jobs."""
         self.newest_first = False
         """Whether tables and partitions are listed newest first."""
+        self.hides_stopped = False
+        """Whether job lists by status omit stopped jobs."""
         self.forbidden: set[str] = set()
         """Operations without permission, named as in `calls`."""
         self.broken: set[str] = set()
@@ -44,7 +48,7 @@ class HandWrittenMms:
         self.totals: dict[str, int | None] = {}
         """Wrong totals of lists, named as in `calls`; None omits the total."""
         self.calls: Counter[str] = Counter()
-        """Calls by name: the filter of a job list (a status, "name" or "all"), else the last word of the path."""
+        """Calls by name: the filter of a job list (a status, "name", "stopped", "all"), else the path's last word."""
 
     def add_job(self, job_id: int, status: str, **fields: Any) -> dict[str, Any]:
         """Add a job, and return its row."""
@@ -100,7 +104,7 @@ class HandWrittenMms:
     async def list_jobs(self, request: web.Request) -> web.Response:
         """Answer ListMmsJobs, filtered by `status` and `name`, newest first."""
         query = request.query
-        word = query.get("status", "name" if "name" in query else "all")
+        word = query.get("status", "name" if "name" in query else "stopped" if "stopped" in query else "all")
         self.calls[word] += 1
         self.before_list(word)
         if word in self.refused:
@@ -108,6 +112,10 @@ class HandWrittenMms:
         if word in self.broken:
             return web.json_response({"Code": "InternalError"}, status=500)
         rows = [job for job in reversed(self.jobs) if job["status"] == query.get("status", job["status"])]
+        if "stopped" in query and not self.ignores_stopped:
+            rows = [job for job in rows if job["stopped"]]
+        elif self.hides_stopped and "status" in query:
+            rows = [job for job in rows if not job["stopped"]]
         return self._page(request, [job for job in rows if query.get("name", "") in job["name"]], word)
 
     async def list_tasks(self, request: web.Request) -> web.Response:

@@ -12,7 +12,8 @@ from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import AccountSnapshot, FailedUnit, SourceSnapshot
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
 from exporter.mms.client import create_client
-from exporter.mms.models import DataSource, Partition, Table
+from exporter.mms.models import DataSource, Job, Partition, Table
+from exporter.mms.scope import UnitSet, covers_any
 from exporter.mms.statuses import JobStatus, TaskStatus
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.faults.fault_plan import Kind
@@ -97,6 +98,7 @@ class History:
             waves=draw((1, 2)),
             idle_share=draw((0, 0, 1)),
             stopped_share=draw((0, 1)),
+            hides_stopped=draw((True, False)),
             failure_rate=draw((0.0, 0.4, 1.0)),
             job_seconds=draw((120.0, 600.0)),
             special_sources=False,
@@ -242,7 +244,12 @@ class History:
             assert failures.total == total, kind
             assert list(failures.newest) in allowed, kind
         if shown.tasks is not None and not self._may_show_wrong_total:
-            statuses = Counter(task.status for task in self.simulator.world.truth().tasks(SOURCE))
+            truth, world = self.simulator.world.truth(), self.simulator.world
+            # Lists of tasks by status cannot be asked for stopped ones.
+            hidden = (
+                {job.id for job in truth.jobs(SOURCE) if job.stopped} if world.options.hides_stopped else set[int]()
+            )
+            statuses = Counter(task.status for task in truth.tasks(SOURCE) if task.job_id not in hidden)
             assert shown.tasks.counts == {status: statuses[status] for status in TaskStatus}
 
     def _failed(self, kind: str) -> tuple[int, list[FailedUnit]]:
@@ -262,9 +269,22 @@ class History:
         rows = [job.row for job in shown.jobs.jobs]
         found = {row.id: (row.status, row.task_num, row.task_done) for row in rows}
         assert {key: value for key, value in found.items() if held.get(key) != value} == {}
-        assert {key for key, job in jobs.items() if job.status != "DONE"} <= found.keys()
+        unresolved = self._unresolved(shown, jobs)
+        assert {
+            key for key, job in jobs.items() if job.status in ("INIT", "DOING") or key in unresolved
+        } <= found.keys()
         unfinished = [job for job in jobs.values() if job.status in ("INIT", "DOING")]
         assert shown.jobs.stopped == sum(1 for job in unfinished if job.stopped)
+
+    def _unresolved(self, shown: SourceSnapshot, jobs: Mapping[int, Job]) -> set[int]:
+        """Return the failed jobs that may have something FAILED in their scope, as far as the names show it."""
+        failed = {key for key, job in jobs.items() if job.status == JobStatus.FAILED}
+        assert shown.failures is not None
+        kinds = [kind for kind in (shown.failures.tables, shown.failures.partitions) if kind is not None]
+        if len(kinds) < 2 or any(kind.total != len(kind.newest) for kind in kinds):
+            return failed
+        units = UnitSet.of((each.src_db, each.table, each.id) for kind in kinds for each in kind.newest)
+        return {key for key in failed if covers_any(jobs[key], units)}
 
 
 def with_lags(options: WorldOptions, lag_seconds: Callable[[], float]) -> WorldOptions:
@@ -283,4 +303,4 @@ def as_failed(each: Table | Partition) -> FailedUnit:
     if isinstance(each, Table):
         return FailedUnit(each.db_name, each.name, None, each.dst_project_name, each.dst_schema_name, each.dst_name)
     place = each.dst_project_name, each.dst_schema_name, each.dst_table_name
-    return FailedUnit(each.db_name, each.table_name, each.value, *place)
+    return FailedUnit(each.db_name, each.table_name, each.value, *place, id=each.id)

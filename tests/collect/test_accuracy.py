@@ -9,6 +9,7 @@ import pytest
 
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
 from exporter.mms.models import DataSource, Job, Partition, Table
+from exporter.mms.scope import UnitSet, covers_any
 from exporter.mms.statuses import DataSourceStatus
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.oracle import Oracle
@@ -24,17 +25,25 @@ READS = {"ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartition
 
 
 @pytest.mark.parametrize(
-    ("refreshes", "finished", "fails"),
-    [(100, 4, 0.4), (60, 120, 0.4), pytest.param(1000, 4, 0.03, marks=pytest.mark.scale)],
+    ("refreshes", "finished", "fails", "hides_stopped"),
+    [
+        (60, 4, 0.6, False),
+        (60, 120, 0.4, True),
+        pytest.param(60, 120, 0.4, False, marks=pytest.mark.scale),
+        pytest.param(1000, 4, 0.03, False, marks=pytest.mark.scale),
+    ],
 )
-async def test_served_values_equal_the_simulated_world(refreshes: int, finished: int, fails: float) -> None:
-    """Run with finished jobs that fit one page, and with too many.
+async def test_served_values_equal_the_simulated_world(
+    refreshes: int, finished: int, fails: float, *, hides_stopped: bool
+) -> None:
+    """Run with finished jobs that fit one page, and with too many; lists by status have stopped jobs, or hide them.
 
     `fails` is the probability that a finished or running unit fails between two refreshes.
     """
     clock, steps = ManualClock(), random.Random(1)
     statuses_seen: Counter[str] = Counter()
-    world = World(replace(OPTIONS, finished_jobs_per_source=finished), clock=clock)
+    options = replace(OPTIONS, finished_jobs_per_source=finished, stopped_share=0.5, hides_stopped=hides_stopped)
+    world = World(options, clock=clock)
     async with Simulator(world, identities=[IDENTITY]) as simulator:
         jobs, failures = {"linger": "1m", "idle_interval": "10m"}, {"max_per_source": 100_000}
         config = config_on(simulator.url, jobs=jobs, failures=failures, watch=WATCH)
@@ -51,7 +60,8 @@ async def test_served_values_equal_the_simulated_world(refreshes: int, finished:
                     assert_row_equals(served, row)
                     named["table"].assert_equal(served, row, row.tables_failed_num, truth.tables(source_id))
                     named["partition"].assert_equal(served, row, row.partitions_failed_num, truth.partitions(source_id))
-                    assert_jobs_equal(served, source_id, jobs_of[source_id], unfinished_before)
+                    unresolved = jobs_with_failures(served, source_id, jobs_of[source_id], truth)
+                    assert_jobs_equal(served, source_id, jobs_of[source_id], unfinished_before, unresolved)
                 assert_watched_equals(served, truth)
                 everything = [(key, job) for key, listed in jobs_of.items() for job in listed]
                 unfinished_before = {(key, job.id) for key, job in everything if job.status in ("INIT", "DOING")}
@@ -95,6 +105,20 @@ def names(each: Table | Partition) -> tuple[str, ...]:
     return tuple(name or "" for name in found)
 
 
+def jobs_with_failures(served: Exposition, source_id: int, jobs: list[Job], truth: Oracle) -> set[int]:
+    """Return the failed jobs with something FAILED in their scope, and check that none is shown as resolved."""
+    tables = ((table.db_name, table.name, None) for table in truth.tables(source_id) if table.status == "FAILED")
+    partitions = (
+        (each.db_name, each.table_name, each.id) for each in truth.partitions(source_id) if each.status == "FAILED"
+    )
+    failed = UnitSet.of((*tables, *partitions))
+    unresolved = {job.id for job in jobs if job.status == "FAILED" and covers_any(job, failed)}
+    shown = served.by("mms_job_unresolved", "job_id", source_id=str(source_id))
+    assert shown.keys() <= {str(job.id) for job in jobs if job.status == "FAILED"}
+    assert [key for key in unresolved if shown.get(str(key)) == 0] == []
+    return unresolved
+
+
 def assert_watched_equals(served: Exposition, truth: Oracle) -> None:
     table = next(each for each in truth.tables(WATCHED_SOURCE) if each.id == 1)
     status = served.by("mms_table_status", "status", source_id=str(WATCHED_SOURCE), table_id="1")
@@ -129,7 +153,11 @@ def assert_row_equals(served: Exposition, row: DataSource) -> None:
 
 
 def assert_jobs_equal(
-    served: Exposition, source_id: int, jobs: list[Job], unfinished_before: set[tuple[int, int]]
+    served: Exposition,
+    source_id: int,
+    jobs: list[Job],
+    unfinished_before: set[tuple[int, int]],
+    unresolved: set[int],
 ) -> None:
     source = {"source_id": str(source_id)}
     counts = Counter[str | None](job.status for job in jobs)
@@ -149,8 +177,8 @@ def assert_jobs_equal(
     just_finished = [job for job in jobs if job.status == "DONE" and (source_id, job.id) in unfinished_before]
     for job in jobs:
         # A refresh looks up one finished job per source, so others may appear later.
-        if job.status != "DONE" or just_finished == [job]:
-            key = str(job.id)
+        key = str(job.id)
+        if job in unfinished or job.id in unresolved or just_finished == [job] or key in shown:
             assert (shown[key], done[key], status_of[key]) == (job.task_num, job.task_done, job.status)
     by_id = {str(job.id): job for job in jobs}
     for key in shown:

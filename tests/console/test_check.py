@@ -1,6 +1,7 @@
 """`check` names each problem with its next step and calls each operation once."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 from exporter.clock import Clock
 from exporter.config.loading import Config, config_from
 from exporter.console.check import check
+from exporter.console.probes import FACTS, MAX_SOURCES
 from exporter.console.queries import Options
-from exporter.simulator import Fault, Simulator
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions
 from tests.conftest import IDENTITY, account_on, config_on
 from tests.console.conftest import FIRST, Shown
 from tests.harness import no_sleep
@@ -31,7 +33,7 @@ async def findings(config: Config, ahead_seconds: float = 0.0, **options: Any) -
 
 
 def results(found: dict[str, dict[str, Any]]) -> dict[str, str]:
-    return {name: row["result"] for name, row in found.items()}
+    return {name: row["result"] for name, row in found.items() if name not in FACTS}
 
 
 @pytest.fixture
@@ -55,7 +57,11 @@ async def test_each_needed_operation_is_called_once(simulator: Simulator, watche
         **dict.fromkeys(("endpoint", "clock", "credentials", *OPERATIONS), "ok"),
         **dict.fromkeys(("CreateMmsJob", "GetMmsAsyncTask"), "untested"),
     }
-    assert {operation: count for (operation, _), count in simulator.calls.items()} == dict.fromkeys(OPERATIONS, 1)
+    calls = Counter(dict.fromkeys(OPERATIONS, 0))
+    for (operation, _), count in simulator.calls.items():
+        calls[operation] += count
+    for_facts = Counter({"ListMmsJobs": MAX_SOURCES + 2, "ListMmsTasks": 3, "ListMmsPartitions": 1})
+    assert Counter(dict.fromkeys(OPERATIONS, 1)) <= calls <= Counter(dict.fromkeys(OPERATIONS, 1)) + for_facts
 
 
 async def test_disabled_operations_are_not_called(simulator: Simulator) -> None:
@@ -223,3 +229,27 @@ async def test_a_pattern_that_selects_nothing_is_a_failure(simulator: Simulator)
     assert found["sources"]["advice"].startswith("existing names: bigquery-finance-005, ")
     report = await check(config_on(simulator.url, {"sources": {"include": ["prod-.*"]}}), Options(), Clock())
     assert not report.succeeded
+
+
+@pytest.mark.parametrize(("hides_stopped", "word"), [(False, "includes"), (True, "omits")])
+async def test_open_questions_about_mms_are_answered(*, hides_stopped: bool, word: str) -> None:
+    options = WorldOptions(sources=2, tables=60, partitions=6, stopped_share=1.0, hides_stopped=hides_stopped)
+    simulator = Simulator(World(options, clock=ManualClock()), identities=[IDENTITY], page_size_cap=50)
+    async with simulator:
+        found = await findings(config_on(simulator.url))
+    assert {found[name]["result"] for name in FACTS} == {"fact"}, found
+    assert found["page_size"]["detail"].startswith("50 rows on a page of ListMmsPartitions; requested 100, total ")
+    assert found["stopped_jobs"]["detail"].endswith(f" {word} stopped jobs")
+    assert found["task_status"]["detail"].startswith("ListMmsTasks rejects status=FAILED with status 400, code ")
+    detail = found["time_zone"]["detail"]
+    assert detail.startswith("the newest createTime, read as Asia/Shanghai, is ")
+    assert detail.endswith(" behind the clock of MMS")
+
+
+async def test_a_fact_that_cannot_be_found_is_no_failure(simulator: Simulator) -> None:
+    simulator.identities.add(replace(IDENTITY, actions=frozenset(READ)))
+    found = await findings(config_on(simulator.url, failures={"enabled": False}))
+    assert found["page_size"]["result"] == "untested"
+    assert found["task_status"]["result"] == "untested"
+    assert "NoPermission" in found["task_status"]["detail"]
+    assert {row["result"] for row in found.values()} <= {"ok", "untested", "fact"}

@@ -1,10 +1,16 @@
 """`jobs` shows unfinished and failed jobs, newest first."""
 
+import re
+
 import pytest
 
-from exporter.simulator import Fault, Simulator, apply_event
+from exporter.console.job_list import only_stopped
+from exporter.mms.decoding import Page
+from exporter.mms.models import Job
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
-from tests.console.conftest import FIRST, Query
+from tests.conftest import IDENTITY, config_on
+from tests.console.conftest import FIRST, Query, shown
 
 UNFINISHED_OR_FAILED = {"INIT", "DOING", "FAILED"}
 
@@ -32,10 +38,10 @@ async def test_done_jobs_are_shown_on_request(simulator: Simulator, query: Query
 
 async def test_each_status_costs_one_call_per_source(simulator: Simulator, query: Query) -> None:
     await query("jobs")
-    assert simulator.calls["ListMmsJobs", FIRST] == 3
+    assert simulator.calls["ListMmsJobs", FIRST] == 4, "and one for stopped jobs, which lists by status may omit"
     simulator.calls_reset()
     await query("jobs", statuses=["DONE"])
-    assert simulator.calls["ListMmsJobs", FIRST] == 1
+    assert simulator.calls["ListMmsJobs", FIRST] == 2
 
 
 async def test_jobs_beyond_the_limit_are_counted(simulator: Simulator, query: Query) -> None:
@@ -92,3 +98,92 @@ async def test_an_error_of_all_sources_is_printed_once(simulator: Simulator, que
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsJobs"))
     (line,) = (await query("jobs")).remarks
     assert ", hive-sales-001, maxcompute-finance-006 and 1 more: " in line
+
+
+@pytest.mark.parametrize("command", ["jobs", "sources"])
+async def test_absolute_times_are_shown_on_request(simulator: Simulator, query: Query, command: str) -> None:
+    job = next(simulator.world.truth().jobs(FIRST))
+    for field, text in (("createTime", "2025-06-15 23:35:02"), ("eta", "2025-06-20")):
+        apply_event(simulator.world, events.SetText(source_id=FIRST, job_id=job.id, field=field, text=text))
+    apply_event(simulator.world, events.SetText(source_id=FIRST, field="lastUpdateTime", text="2025-06-15 23:35:02"))
+    found = await query(command, sources=[str(FIRST)], absolute_times=True)
+    table = found.table()
+    assert "2025-06-15T23:35:02+08:00" in table
+    assert ("2025-06-20" in table) == (command == "jobs")
+    assert "ago" not in table
+    assert "ago" in (await query(command, sources=[str(FIRST)])).table()
+
+
+@pytest.mark.parametrize("hides_stopped", [False, True])
+@pytest.mark.parametrize("limit", [100, 1])
+async def test_stopped_jobs_are_shown_whether_or_not_lists_by_status_omit_them(
+    *, hides_stopped: bool, limit: int
+) -> None:
+    options = WorldOptions(sources=1, special_sources=False, stopped_share=1.0, hides_stopped=hides_stopped)
+    async with Simulator(World(options, clock=ManualClock()), identities=[IDENTITY]) as simulator:
+        found = await shown("jobs", config_on(simulator.url), limit=limit, statuses=["INIT", "DOING"])
+        expected = truth(simulator, {"INIT", "DOING"})
+        stopped = [job.id for job in simulator.world.truth().jobs(FIRST) if job.stopped]
+    assert stopped
+    if limit == 100:
+        assert ids(found.rows) == expected
+        assert [row["id"] for row in found.rows if row["stopped"]] == stopped
+        assert found.remarks == []
+    else:
+        assert ids(found.rows) == expected[:1]
+        assert re.fullmatch(r"(up to )?\d+ more jobs of .*", found.remarks[0])
+
+
+def test_a_list_whose_filter_was_ignored_ends_at_its_first_page() -> None:
+    """Otherwise the whole history would be read."""
+    running, stopped = Job(id=2, stopped=False), Job(id=1, stopped=True)
+    assert only_stopped(Page((running, stopped), 10_000)) == Page((stopped,), 1)
+    assert only_stopped(Page((stopped,), 10_000)) == Page((stopped,), 10_000)
+
+
+def resolution_of(rows: list[dict[str, object]]) -> dict[object, object]:
+    """Return whether each failed job is resolved."""
+    return {row["id"]: row["resolved"] for row in rows if row["status"] == "FAILED"}
+
+
+async def test_a_failed_job_is_resolved_when_nothing_in_its_scope_is_failed() -> None:
+    world = World(WorldOptions(sources=1, special_sources=False), clock=ManualClock())
+    async with Simulator(world, identities=[IDENTITY]) as simulator:
+        oracle = world.truth()
+        tables = [row for row in oracle.tables(FIRST) if row.status == "FAILED"]
+        partitions = [row for row in oracle.partitions(FIRST) if row.status == "FAILED"]
+        before = await shown("jobs", config_on(simulator.url))
+        calls = {name: simulator.calls[name, FIRST] for name in ("ListMmsTables", "ListMmsPartitions")}
+        fix = events.Succeed(
+            source_id=FIRST,
+            table_ids=tuple(row.id for row in tables),
+            partition_ids=tuple(row.id for row in partitions),
+        )
+        apply_event(world, fix)
+        after = await shown("jobs", config_on(simulator.url))
+        apply_event(world, events.Fail(source_id=FIRST, share=1.0))
+        again = await shown("jobs", config_on(simulator.url))
+        jobs = {job.id: job for job in oracle.jobs(FIRST) if job.status == "FAILED"}
+    assert tables or partitions
+    assert set(calls.values()) == {1}
+    failed = {(row.db_name, row.name) for row in tables} | {(row.db_name, row.table_name) for row in partitions}
+    for number, is_resolved in resolution_of(before.rows).items():
+        job = jobs[int(str(number))]
+        assert job.config is not None
+        assert job.config.tables or job.config.partitions
+        named = {(job.src_db_name, name) for name in job.config.tables or ()}
+        failed_ids = {row.id for row in partitions}
+        assert is_resolved == (failed.isdisjoint(named) and failed_ids.isdisjoint(job.config.partitions or ()))
+    assert set(resolution_of(after.rows).values()) == {True}
+    assert "FAILED (resolved)" in after.table()
+    assert set(resolution_of(again.rows).values()) == {False, None}, "unclear beyond the first page of failures"
+    assert {row["resolved"] for row in after.rows if row["status"] != "FAILED"} <= {None}
+
+
+async def test_without_permission_to_list_failures_resolution_is_unknown() -> None:
+    world = World(WorldOptions(sources=1, special_sources=False), clock=ManualClock())
+    async with Simulator(world, identities=[IDENTITY]) as simulator:
+        simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsTables"))
+        found = await shown("jobs", config_on(simulator.url), statuses=["FAILED"])
+    assert found.report.succeeded
+    assert set(resolution_of(found.rows).values()) == {None}

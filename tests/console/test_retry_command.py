@@ -178,6 +178,12 @@ async def test_invalid_options_are_refused_before_any_call(
     assert env.simulator.calls.total() == 0
 
 
+async def test_a_source_can_be_selected_by_a_glob(run: Run) -> None:
+    assert (await run(source="hive-*", dry_run=True)).lines
+    with pytest.raises(ConfigError, match=r"no data source is named 'hive-sale-1'; did you mean hive-sales-001\?"):
+        await run(source="hive-sale-1", dry_run=True)
+
+
 async def test_an_unknown_source_is_refused(run: Run) -> None:
     with pytest.raises(ConfigError, match="no data source is named 'nowhere'"):
         await run(source="nowhere", yes=True)

@@ -104,6 +104,7 @@ async def test_an_interrupt_at_the_question_sends_nothing(simulator: Simulator, 
     ):
         await read_until(ours, "[y/N]")
         process.send_signal(signal.SIGINT)
+        await read_until(ours, "nothing was sent")
         async with asyncio.timeout(30):
             await process.communicate()
     assert process.returncode == 130

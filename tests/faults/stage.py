@@ -20,7 +20,7 @@ FAULTY_SOURCE: Final = 2_000_001
 """The data source with faults; there is one more."""
 STALE_AFTER: Final = 10.0
 FEW_JOBS: Final = 2
-MANY_JOBS: Final = 120
+MANY_JOBS: Final = 101
 """More than one page."""
 STEPS: Final = (0.0, 5.0, 6.0, 1.0)
 """Seconds before each refresh: values read only by the first are stale at the third."""
@@ -68,7 +68,9 @@ def move(world: World, source_id: int, step: int) -> None:
 
 
 @asynccontextmanager
-async def stage(timeout_seconds: float = 10.0, finished_jobs: int = FEW_JOBS) -> AsyncIterator[Stage]:
+async def stage(
+    timeout_seconds: float = 10.0, finished_jobs: int = FEW_JOBS, *, has_tasks: bool = True
+) -> AsyncIterator[Stage]:
     """Provide a stage before its first refresh.
 
     Each source has `finished_jobs` DONE jobs.
@@ -78,11 +80,13 @@ async def stage(timeout_seconds: float = 10.0, finished_jobs: int = FEW_JOBS) ->
     async with Simulator(world, identities=[IDENTITY]) as simulator:
         # Low concurrency, so that waiting for a slot does not exceed a short timeout.
         account = {"timeout": f"{timeout_seconds * 1000:.0f}ms", "concurrency": 3}
-        async with harness_on(config_on(simulator.url, account, **settings(world)), clock) as harness:
+        async with harness_on(
+            config_on(simulator.url, account, **settings(world, has_tasks=has_tasks)), clock
+        ) as harness:
             yield Stage(simulator, harness, clock)
 
 
-def settings(world: World) -> dict[str, Any]:
+def settings(world: World, *, has_tasks: bool) -> dict[str, Any]:
     """Return a configuration with all collectors.
 
     The second table and one of its partitions are watched.
@@ -91,7 +95,7 @@ def settings(world: World) -> dict[str, Any]:
     partitions = {key: next(each.id for each in rows if each.table_id == 2) for key, rows in found.items()}
     return {
         "refresh": {"interval": "1s", "stale_after": f"{STALE_AFTER:g}s"},
-        "tasks": {"enabled": True},
+        "tasks": {"enabled": has_tasks},
         "watch": {
             "tables": [{"source_id": key, "table_ids": [2]} for key in found],
             "partitions": [{"source_id": key, "partition_ids": [each]} for key, each in partitions.items()],

@@ -1,6 +1,7 @@
 """Misbehaving scrapers on the real process: they delay others by a bounded time and add no log line."""
 
 import asyncio
+import resource
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterator
@@ -57,6 +58,20 @@ async def test_early_disconnects_log_nothing(exporter: Running) -> None:
     ended = await exporter.end()
     assert "Traceback" not in ended.err
     assert "level=error" not in ended.err.lower()
+
+
+async def test_a_lack_of_file_descriptors_delays_clients_until_it_ends(exporter: Running) -> None:
+    pid = exporter.process.pid
+    used, (_, most) = resources_of(pid), resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used.files + used.sockets + 5, most))
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(connected(exporter))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await exporter.get("/-/healthy")
+    assert (await exporter.get("/-/healthy"))[0] == 200
+    assert 'msg="accept failed" reason="Too many open files"' in (await exporter.end()).err
 
 
 async def test_200_concurrent_scrapes(exporter: Running) -> None:

@@ -13,6 +13,7 @@ from exporter.errors import (
     MalformedAnswer,
     MmsError,
     NotFound,
+    OperationUnsupported,
     PermissionRefused,
     RequestRejected,
     ServerFailed,
@@ -205,7 +206,14 @@ KINDS: list[tuple[int, str, type[MmsError]]] = [
     (404, "", NotFound),
     (404, "DataSourceNotFound", NotFound),
     (400, "TableNotFound", NotFound),
-    (404, "InvalidAction.NotFound", NotFound),
+    (404, "InvalidAction.NotFound", OperationUnsupported),
+    (404, "InvalidVersion", OperationUnsupported),
+    (400, "InvalidAction.NotFound", OperationUnsupported),
+    (400, "OBJECT_NOT_EXIST", NotFound),
+    (400, "PROJECT_NOT_FOUND", NotFound),
+    (400, "ODPS-0420111", NotFound),
+    (400, "QUOTA_PLAN_NOT_FOUND", NotFound),
+    (500, "OBJECT_NOT_EXIST", ServerFailed),
     (408, "", CallTimedOut),
     (500, "", ServerFailed),
     (500, "InternalError", ServerFailed),
@@ -317,8 +325,18 @@ def test_an_error_response_cannot_inject_log_text(status: int, code: str, reques
         ({"x-acs-retry-after": "\N{SUPERSCRIPT TWO}"}, None),
         ({"x-acs-retry-after": "9" * 5000}, None),
         ({"x-acs-retry-after": ""}, None),
+        ({"x-ratelimit-user-api": "Remain:0,Limit:20,Time:SECOND,TimeLeft:2000"}, 2.0),
+        ({"x-ratelimit-user": "Remain:0, TimeLeft: 1500 , Limit:5"}, 1.5),
+        ({"x-ratelimit-user": "TimeLeft:700", "x-ratelimit-user-api": "TimeLeft:2000"}, 2.0),
+        ({"x-ratelimit-user": "TimeLeft:700", "x-acs-retry-after": "100", "retry-after": "9"}, 0.1),
+        ({"x-ratelimit-user": "TimeLeft:700", "retry-after": "9"}, 0.7),
+        ({"x-ratelimit-user": "TimeLeft:soon", "x-ratelimit-user-api": "Remain:0", "retry-after": "9"}, 9.0),
         ({}, None),
     ],
 )
-def test_retry_after_headers(headers: dict[str, str], seconds: float | None) -> None:
+def test_waits_in_headers(headers: dict[str, str], seconds: float | None) -> None:
     assert refused(429, headers, Code="Throttling.User").wait_seconds == seconds
+
+
+def test_the_time_of_a_quota_is_no_wait_unless_it_is_used_up() -> None:
+    assert refused(404, {"x-ratelimit-user-api": "TimeLeft:2000"}, Code="TableNotFound").wait_seconds is None

@@ -20,10 +20,11 @@ async def until(is_so: asyncio.Event) -> None:
     await asyncio.wait_for(is_so.wait(), 30)
 
 
+@pytest.mark.parametrize("header", ["x-acs-retry-after", "x-ratelimit-user-api", "x-ratelimit-user"])
 async def test_retry_after_is_respected(
-    simulator: Simulator, client: Client, fake_clock: FakeClock, observer: RecordingObserver
+    header: str, simulator: Simulator, client: Client, fake_clock: FakeClock, observer: RecordingObserver
 ) -> None:
-    simulator.faults.add(Fault(kind="throttle", retry_after_ms=2500, times=1))
+    simulator.faults.add(Fault(kind="throttle", retry_after_ms=2500, wait_header=header, times=1))
     assert (await client.list_jobs(SOURCE)).is_complete
     assert fake_clock.slept == [2.5]
     assert observer.reasons == ["throttled", None]

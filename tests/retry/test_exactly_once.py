@@ -156,6 +156,7 @@ async def test_resuming_a_finished_run_sends_nothing(env: RetryEnv) -> None:
 DEFINITE = [
     Fault(kind="error", status=403, code="NoPermission"),
     Fault(kind="error", status=400, code="InvalidAccessKeyId.NotFound"),
+    Fault(kind="error", status=404, code="InvalidAction.NotFound"),
     Fault(kind="throttle"),
 ]
 

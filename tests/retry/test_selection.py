@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import MmsError
+from exporter.errors import MmsError, OperationUnsupported
 from exporter.mms.models import Table
 from exporter.mms.protocol import JobRequest
 from exporter.mms.throttle import Limits
@@ -16,7 +16,7 @@ from exporter.retry.planning import MAX_UNITS
 from exporter.retry.selection import RetrySelection
 from exporter.simulator import Fault, WorldOptions, apply_event
 from exporter.simulator.world import events
-from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, UnitName, env_on
+from tests.retry.conftest import ALL_FAILED, QUIET_WORLD, SOURCE, RetryEnv, UnitName, env_on
 
 
 async def migrated(env: RetryEnv, selection: RetrySelection) -> set[UnitName]:
@@ -60,6 +60,51 @@ async def test_a_named_table_migrates_its_failed_partitions(env: RetryEnv) -> No
 async def test_a_table_can_be_named_by_its_id(env: RetryEnv) -> None:
     (row, *_) = tables(env, "FAILED", has_partitions=False)
     assert await migrated(env, RetrySelection(tables=[str(row.id)])) == {(row.db_name, row.name, "")}
+
+
+async def test_a_table_can_be_named_without_its_database(env: RetryEnv) -> None:
+    """As with `failed`; tables that did not fail are not meant."""
+    (row, *_) = tables(env, "FAILED", has_partitions=False)
+    others = [other for other in env.world.truth().tables(SOURCE) if other.name == row.name and other.id != row.id]
+    assert others
+    apply_event(env.world, events.Succeed(source_id=SOURCE, table_ids=tuple(other.id for other in others)))
+    assert await migrated(env, RetrySelection(tables=[row.name or ""])) == {(row.db_name, row.name, "")}
+
+
+async def test_an_ambiguous_name_lists_the_candidates(env: RetryEnv) -> None:
+    named: dict[str | None, list[Table]] = {}
+    for row in env.world.truth().tables(SOURCE):
+        named.setdefault(row.name, []).append(row)
+    name, rows = next((name, rows) for name, rows in named.items() if len(rows) > 1)
+    apply_event(env.world, events.Fail(source_id=SOURCE, table_ids=tuple(row.id for row in rows)))
+    candidates = ", ".join(f"{row.db_name}.{row.name} ({row.id})" for row in rows)
+    reason = f"several tables have this name: {candidates}; use DATABASE.TABLE or the ID"
+    assert await refusals(env, RetrySelection(tables=[name or ""])) == [(f"table {name}", reason)]
+
+
+async def test_a_table_name_can_have_dots(env: RetryEnv) -> None:
+    row = tables(env, "FAILED", has_partitions=False)[0]
+    apply_event(env.world, events.SetText(source_id=SOURCE, table_id=row.id, field="name", text="a.b"))
+    for text in ("a.b", f"{row.db_name}.a.b"):
+        plan = await env.plan(RetrySelection(tables=[text]))
+        assert [unit.id for batch in plan.batches for unit in batch.units()] == [row.id], text
+
+
+@pytest.mark.parametrize(
+    ("operation", "selection"),
+    [
+        ("GetMmsPartition", RetrySelection(partitions=[1])),
+        ("GetMmsTable", RetrySelection(tables=["1"])),
+        ("GetMmsJob", RetrySelection(jobs=[1])),
+        ("ListMmsPartitions", ALL_FAILED),
+    ],
+)
+async def test_an_operation_that_mms_does_not_offer_is_no_missing_object(
+    env: RetryEnv, operation: str, selection: RetrySelection
+) -> None:
+    env.simulator.missing_operations.add(operation)
+    with pytest.raises(OperationUnsupported):
+        await env.plan(selection)
 
 
 async def test_names_match_exactly(env: RetryEnv) -> None:
@@ -181,7 +226,7 @@ async def test_databases_with_the_same_table_names_are_separate(tmp_path: Path) 
         assert await migrated(env, RetrySelection(failed=True)) == wanted
 
 
-@pytest.mark.parametrize("at_least", [10_000, pytest.param(100_000, marks=pytest.mark.scale)])
+@pytest.mark.parametrize("at_least", [3_000, pytest.param(100_000, marks=pytest.mark.scale)])
 async def test_many_failed_partitions_are_split_and_sent(tmp_path: Path, at_least: int) -> None:
     options = WorldOptions(
         sources=1,

@@ -130,6 +130,17 @@ async def test_a_deleted_job_has_failed(env: RetryEnv) -> None:
         assert await incomplete_units(env.context(journal))
 
 
+async def test_an_operation_that_mms_does_not_offer_does_not_delete_a_job(tmp_path: Path) -> None:
+    async with env_on(replace(QUIET_WORLD, job_name_filters_source=True), tmp_path) as env:
+        env.fail(0.4)
+        with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+            await env.create_all(journal)
+            env.simulator.missing_operations.add("GetMmsJob")
+            with pytest.raises(RetryStopped, match="cannot be watched now"):
+                await watched(env, journal)
+            assert {entry.state for entry in journal.entries} == {"made"}
+
+
 async def test_a_stopped_job_has_failed(env: RetryEnv) -> None:
     with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
         await env.create_all(journal)

@@ -16,8 +16,9 @@ RUNBOOKS = ROOT / "docs" / "runbooks"
 Rule = dict[str, Any]
 
 
+@cache
 def _loaded(path: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(path.read_text())
+    loaded: dict[str, Any] = yaml.load(path.read_text(), yaml.CSafeLoader)
     return loaded
 
 

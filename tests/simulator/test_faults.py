@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
 import aiohttp
@@ -19,6 +18,7 @@ from .caller import Caller, Reply
 SOURCE = 2000001
 JOBS = f"/{SOURCE}/jobs"
 LIST = "ListMmsDataSources"
+BODY = '{"requestId": "C1F7",\n "data": {"total": 9, "范围": []}}\n'.encode()
 
 
 async def _with(caller: Caller, simulator: Simulator, fault: Fault) -> Reply:
@@ -31,11 +31,6 @@ async def test_each_http_error(caller: Caller, simulator: Simulator, status: int
     fault = Fault(kind="error", status=status, code="Some.Code", message="some message")
     reply = await _with(caller, simulator, fault)
     assert (reply.code, reply.json["Message"]) == ((status, "Some.Code"), "some message")
-
-
-async def test_an_error_in_lower_case(caller: Caller, simulator: Simulator) -> None:
-    reply = await _with(caller, simulator, Fault(kind="error", lower_case=True))
-    assert (reply.status, reply.json["code"]) == (500, "InternalError")
 
 
 @pytest.mark.parametrize("status", [400, 429, 503])
@@ -71,6 +66,47 @@ async def test_a_missing_object_can_have_another_code(caller: Caller, simulator:
     assert (await caller.get("Unknown", "/2000001/tables/1")).code == (404, "InvalidAction.NotFound")
 
 
+ANSWERS: dict[str, tuple[Fault, Callable[[Reply], Any], Any]] = {
+    "an error in lower case": (Fault(kind="error", lower_case=True), lambda it: it.json["code"], "InternalError"),
+    "a page": (
+        Fault(kind="html", status=502),
+        lambda it: (it.status, it.raw[:6], it.headers["Content-Type"][:9]),
+        (502, b"<html>", "text/html"),
+    ),
+    "an empty body": (Fault(kind="empty"), lambda it: (it.status, it.raw), (200, b"")),
+    "a code in 200": (Fault(kind="code_in_200", code="Forbidden"), lambda it: it.code, (200, "Forbidden")),
+    "nulls": (Fault(kind="nulls"), lambda it: {value for row in it.rows for value in row.values()}, {None}),
+    "chosen nulls": (
+        Fault(kind="nulls", fields=("name",), rows=2),
+        lambda it: [row["name"] is None and row["status"] is not None for row in it.rows],
+        [True] * 2 + [False] * 5,
+    ),
+    "missing fields": (Fault(kind="missing", fields=("id",)), lambda it: any("id" in row for row in it.rows), False),
+    "an unknown status": (
+        Fault(kind="unknown_status"),
+        lambda it: {row["status"] for row in it.rows} & set(statuses.DataSourceStatus),
+        set(),
+    ),
+    "a wrong total": (Fault(kind="total", total=100), lambda it: (it.data["total"], len(it.rows)), (100, 7)),
+    "a fixed answer": (Fault(kind="answer", body=BODY), lambda it: it.raw, BODY),
+    "a redirect": (
+        Fault(kind="redirect", url="http://127.0.0.1:9/elsewhere", status=307),
+        lambda it: (it.status, it.headers["Location"]),
+        (307, "http://127.0.0.1:9/elsewhere"),
+    ),
+    "lone surrogates": (Fault(kind="lone_surrogate"), lambda it: it.rows[0]["name"][0], "\ud800"),
+    "deep nesting": (Fault(kind="deep_nesting", size=100_000), lambda it: it.raw.count(b"["), 100_000),
+}
+"""Faults that change one answer, with what is looked at in it."""
+
+
+@pytest.mark.parametrize(("fault", "seen", "expected"), ANSWERS.values(), ids=ANSWERS)
+async def test_an_answer_has_its_fault(
+    caller: Caller, simulator: Simulator, fault: Fault, seen: Callable[[Reply], object], expected: object
+) -> None:
+    assert seen(await _with(caller, simulator, fault)) == expected
+
+
 async def test_a_hang_lasts_until_the_client_disconnects(caller: Caller, simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="hang"))
     call = asyncio.create_task(caller.get(LIST))
@@ -96,61 +132,11 @@ async def test_a_request_resent_by_the_client_library_is_rejected(caller: Caller
     assert (reply.code, simulator.calls[LIST, None]) == ((400, "SignatureNonceUsed"), 2)
 
 
-async def test_a_reset_in_the_middle_of_the_body(simulator: Simulator, caller: Caller) -> None:
-    simulator.faults.add(Fault(kind="reset_body"))
-    with pytest.raises(aiohttp.ClientError):
-        await caller.get(LIST)
-    assert simulator.calls[LIST, None] == 1
-
-
-async def test_a_short_body(caller: Caller, simulator: Simulator) -> None:
-    with pytest.raises(aiohttp.ClientPayloadError):
-        await _with(caller, simulator, Fault(kind="short_body"))
-
-
-async def test_a_slow_drip(caller: Caller, simulator: Simulator) -> None:
-    """The answer is complete, and takes as long as its length implies."""
-    whole = await caller.get(LIST)
-    begun = time.monotonic()
-    reply = await _with(caller, simulator, Fault(kind="drip", bytes_per_second=len(whole.raw) * 4))
-    assert reply.data == whole.data
-    assert time.monotonic() - begun > 0.2
-
-
 async def test_truncated_json_of_the_declared_length(caller: Caller, simulator: Simulator) -> None:
     reply = await _with(caller, simulator, Fault(kind="truncated"))
     assert int(reply.headers["Content-Length"]) == len(reply.raw)
     with pytest.raises(json.JSONDecodeError):
         _ = reply.json
-
-
-@pytest.mark.parametrize("status", [200, 502])
-async def test_html(caller: Caller, simulator: Simulator, status: int) -> None:
-    reply = await _with(caller, simulator, Fault(kind="html", status=status))
-    assert (reply.status, reply.raw[:6]) == (status, b"<html>")
-    assert reply.headers["Content-Type"].startswith("text/html")
-
-
-async def test_an_empty_body(caller: Caller, simulator: Simulator) -> None:
-    reply = await _with(caller, simulator, Fault(kind="empty"))
-    assert (reply.status, reply.raw) == (200, b"")
-
-
-async def test_a_code_in_200(caller: Caller, simulator: Simulator) -> None:
-    reply = await _with(caller, simulator, Fault(kind="code_in_200", code="Forbidden.RAM"))
-    assert reply.code == (200, "Forbidden.RAM")
-
-
-async def test_chosen_nulls(caller: Caller, simulator: Simulator) -> None:
-    rows = (await _with(caller, simulator, Fault(kind="nulls", fields=("name", "tableNum"), rows=2))).rows
-    assert [(row["name"], row["tableNum"]) for row in rows[:2]] == [(None, None)] * 2
-    assert all(row["status"] for row in rows)
-    assert all(row["name"] for row in rows[2:])
-
-
-async def test_all_fields_null(caller: Caller, simulator: Simulator) -> None:
-    rows = (await _with(caller, simulator, Fault(kind="nulls"))).rows
-    assert all(value is None for row in rows for value in row.values())
 
 
 async def test_wrong_types(caller: Caller, simulator: Simulator) -> None:
@@ -159,26 +145,9 @@ async def test_wrong_types(caller: Caller, simulator: Simulator) -> None:
     assert all(type(wrong[0][name]) is not type(right[0][name]) for name in right[0])
 
 
-async def test_missing_fields(caller: Caller, simulator: Simulator) -> None:
-    rows = (await _with(caller, simulator, Fault(kind="missing", fields=("id",)))).rows
-    assert all("id" not in row and "name" in row for row in rows)
-
-
-@pytest.mark.parametrize("value", ["text", 5, None, [1, 2]])
-async def test_broken_rows(caller: Caller, simulator: Simulator, value: Any) -> None:  # noqa: ANN401 - any JSON value
-    rows = (await _with(caller, simulator, Fault(kind="broken_rows", value=value, rows=1))).rows
-    assert rows[0] == value
-    assert isinstance(rows[1], dict)
-
-
 async def test_a_single_object_is_corrupted_too(caller: Caller, simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="unknown_status", value="SLEEPING"))
     assert (await caller.get("GetMmsTable", f"/{SOURCE}/tables/1")).data["status"] == "SLEEPING"
-
-
-async def test_an_unknown_status(caller: Caller, simulator: Simulator) -> None:
-    rows = (await _with(caller, simulator, Fault(kind="unknown_status"))).rows
-    assert not {row["status"] for row in rows} & set(statuses.DataSourceStatus)
 
 
 async def test_an_endless_answer(caller: Caller, simulator: Simulator) -> None:
@@ -246,11 +215,6 @@ async def test_an_event_is_applied_after_an_answer(caller: Caller, simulator: Si
     assert [first["objectList"][0]["id"], second["objectList"][0]["id"]] == [true[0], true[2]]
 
 
-async def test_a_wrong_total(caller: Caller, simulator: Simulator) -> None:
-    data = (await _with(caller, simulator, Fault(kind="total", total=100))).data
-    assert (data["total"], len(data["objectList"])) == (100, 7)
-
-
 async def test_a_page_cap_that_changes(caller: Caller, simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="page_cap", cap=2, times=1))
     sizes = [len((await caller.get(LIST, pageNum=1, pageSize=5)).rows) for _ in range(2)]
@@ -280,43 +244,10 @@ async def test_a_fault_applies_to_its_parameters_only(caller: Caller, simulator:
     assert [(await caller.get("ListMmsJobs", JOBS, **query)).status for query in asked] == [200, 200, 500]
 
 
-async def test_a_fixed_answer_byte_for_byte(caller: Caller, simulator: Simulator) -> None:
-    body = '{"requestId": "C1F7",\n "data": {"total": 9, "范围": []}}\n'.encode()
-    assert (await _with(caller, simulator, Fault(kind="answer", body=body))).raw == body
-
-
-async def test_a_redirect(caller: Caller, simulator: Simulator) -> None:
-    reply = await _with(caller, simulator, Fault(kind="redirect", url="http://127.0.0.1:9/elsewhere", status=307))
-    assert (reply.status, reply.headers["Location"]) == (307, "http://127.0.0.1:9/elsewhere")
-
-
-async def test_a_lost_answer_took_effect(caller: Caller, simulator: Simulator, world: World) -> None:
-    simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob"))
-    with pytest.raises(aiohttp.ClientOSError, match="reset"):
-        await caller.post("CreateMmsJob", JOBS, {"srcDbName": "sales"})
-    assert len(world.site(SOURCE).job_store.created) == 1
-
-
 async def test_invalid_utf8(caller: Caller, simulator: Simulator) -> None:
     reply = await _with(caller, simulator, Fault(kind="invalid_utf8"))
     with pytest.raises(UnicodeDecodeError):
         reply.raw.decode()
-
-
-async def test_lone_surrogates(caller: Caller, simulator: Simulator) -> None:
-    rows = (await _with(caller, simulator, Fault(kind="lone_surrogate"))).rows
-    assert rows[0]["name"].startswith("\ud800")
-
-
-async def test_deep_nesting(caller: Caller, simulator: Simulator) -> None:
-    reply = await _with(caller, simulator, Fault(kind="deep_nesting", size=100_000))
-    assert reply.raw.count(b"[") == 100_000
-
-
-async def test_latency(caller: Caller, simulator: Simulator) -> None:
-    begun = time.monotonic()
-    assert (await _with(caller, simulator, Fault(kind="latency", seconds=0.1))).status == 200
-    assert time.monotonic() - begun >= 0.1
 
 
 async def test_a_fault_applies_to_its_operation_and_source_only(caller: Caller, simulator: Simulator) -> None:

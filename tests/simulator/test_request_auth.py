@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,8 @@ from .caller import CREDENTIAL, ROOT, Caller
 
 SOURCE = "2000001"
 LIST = "ListMmsDataSources"
+WRONG = signing.Credential(CREDENTIAL.access_key_id, "wrong")
 STS = signing.Credential("STS.EXAMPLE", "not-a-secret-either", "token-example")
-
-
-async def test_a_correct_request_is_accepted(caller: Caller) -> None:
-    assert (await caller.get(LIST)).status == 200
 
 
 async def test_an_error_has_the_vendors_form(caller: Caller) -> None:
@@ -24,27 +22,47 @@ async def test_an_error_has_the_vendors_form(caller: Caller) -> None:
     assert set(reply.json) == {"Code", "Message", "RequestId", "HostId", "Recommend"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["x-acs-action", "x-acs-content-sha256", "x-acs-date", "x-acs-signature-nonce", "x-acs-version"],
-)
-async def test_each_header_is_required(caller: Caller, name: str) -> None:
-    assert (await caller.call(LIST, then={name: None})).code == (400, "MissingParameter")
+def _at(minutes: float) -> dict[str, Any]:
+    return {"now": datetime.now(UTC) + timedelta(minutes=minutes)}
 
 
-@pytest.mark.parametrize("value", [None, "", "Bearer token", "acs LTAI-EXAMPLE:abc"])
-async def test_a_malformed_authorization_is_incomplete(caller: Caller, value: str | None) -> None:
-    assert (await caller.call(LIST, then={"authorization": value})).code == (400, "IncompleteSignature")
+REJECTED: list[tuple[dict[str, Any], tuple[int, str]]] = [
+    *(
+        ({"then": {f"x-acs-{name}": None}}, (400, "MissingParameter"))
+        for name in ("action", "content-sha256", "date", "signature-nonce", "version")
+    ),
+    *(
+        ({"then": {"authorization": value}}, (400, "IncompleteSignature"))
+        for value in (None, "", "Bearer token", "acs LTAI-EXAMPLE:abc")
+    ),
+    ({"credential": signing.Credential("LTAI-STRANGER", "not-a-secret")}, (404, "InvalidAccessKeyId.NotFound")),
+    ({"credential": WRONG}, (400, "SignatureDoesNotMatch")),
+    (
+        {"credential": signing.Credential(CREDENTIAL.access_key_id, CREDENTIAL.access_key_secret, "token-example")},
+        (400, "InvalidSecurityToken.MismatchWithAccessKey"),
+    ),
+    ({"then": {"x-acs-extra": "1"}}, (400, "IncompleteSignature")),
+    ({"then": {"x-acs-content-sha256": "0" * 64}}, (400, "InvalidParameter.ContentSha256")),
+    ({"then": {"x-acs-version": "2014-08-15"}}, (400, "InvalidVersion")),
+    ({"then": {"x-acs-date": "Fri, 20 Nov 2026 16:48:40 GMT"}}, (400, "InvalidTimeStamp.Format")),
+]
 
 
-async def test_an_unknown_key_is_not_found(caller: Caller) -> None:
-    stranger = signing.Credential("LTAI-STRANGER", "not-a-secret")
-    assert (await caller.call(LIST, credential=stranger)).code == (404, "InvalidAccessKeyId.NotFound")
+@pytest.mark.parametrize(("wrong", "code"), REJECTED)
+async def test_each_mistake_in_a_request_has_its_code(
+    caller: Caller, wrong: dict[str, Any], code: tuple[int, str]
+) -> None:
+    assert (await caller.call(LIST, **wrong)).code == code
 
 
-async def test_a_wrong_secret_does_not_match(caller: Caller) -> None:
-    wrong = signing.Credential(CREDENTIAL.access_key_id, "wrong")
-    assert (await caller.call(LIST, credential=wrong)).code == (400, "SignatureDoesNotMatch")
+@pytest.mark.parametrize("minutes", [-16, 16])
+async def test_a_large_clock_skew_is_rejected(caller: Caller, minutes: int) -> None:
+    assert (await caller.call(LIST, **_at(minutes))).code == (400, "InvalidTimeStamp.Expired")
+
+
+@pytest.mark.parametrize("minutes", [-14, 0, 14])
+async def test_a_correct_request_is_accepted_with_a_small_clock_skew(caller: Caller, minutes: int) -> None:
+    assert (await caller.call(LIST, **_at(minutes))).status == 200
 
 
 async def test_a_changed_query_does_not_match(caller: Caller) -> None:
@@ -64,10 +82,6 @@ async def test_a_changed_query_does_not_match(caller: Caller) -> None:
     assert (await caller.send("GET", f"{ROOT}?name=b", headers)).code == (400, "SignatureDoesNotMatch")
 
 
-async def test_an_unsigned_vendor_header_is_rejected(caller: Caller) -> None:
-    assert (await caller.call(LIST, then={"x-acs-extra": "1"})).code == (400, "IncompleteSignature")
-
-
 async def test_an_unsigned_content_type_of_a_body_is_rejected(caller: Caller) -> None:
     headers = signing.signed_headers(
         CREDENTIAL,
@@ -85,39 +99,13 @@ async def test_an_unsigned_content_type_of_a_body_is_rejected(caller: Caller) ->
     assert reply.code == (400, "IncompleteSignature")
 
 
-async def test_a_body_with_a_wrong_hash_is_rejected(caller: Caller) -> None:
-    reply = await caller.call(LIST, then={"x-acs-content-sha256": "0" * 64})
-    assert reply.code == (400, "InvalidParameter.ContentSha256")
-
-
-async def test_a_wrong_version_is_rejected(caller: Caller) -> None:
-    assert (await caller.call(LIST, then={"x-acs-version": "2014-08-15"})).code == (400, "InvalidVersion")
-
-
-@pytest.mark.parametrize("minutes", [-16, 16])
-async def test_a_large_clock_skew_is_rejected(caller: Caller, minutes: int) -> None:
-    now = datetime.now(UTC) + timedelta(minutes=minutes)
-    assert (await caller.call(LIST, now=now)).code == (400, "InvalidTimeStamp.Expired")
-
-
-@pytest.mark.parametrize("minutes", [-14, 14])
-async def test_a_small_clock_skew_is_accepted(caller: Caller, minutes: int) -> None:
-    assert (await caller.call(LIST, now=datetime.now(UTC) + timedelta(minutes=minutes))).status == 200
-
-
-async def test_a_malformed_date_is_rejected(caller: Caller) -> None:
-    reply = await caller.call(LIST, then={"x-acs-date": "Fri, 20 Nov 2026 16:48:40 GMT"})
-    assert reply.code == (400, "InvalidTimeStamp.Format")
-
-
 async def test_a_nonce_is_accepted_once(caller: Caller) -> None:
     assert (await caller.call(LIST, nonce="same")).status == 200
     assert (await caller.call(LIST, nonce="same")).code == (400, "SignatureNonceUsed")
 
 
 async def test_a_rejected_signature_does_not_consume_its_nonce(caller: Caller) -> None:
-    wrong = signing.Credential(CREDENTIAL.access_key_id, "wrong")
-    await caller.call(LIST, nonce="same", credential=wrong)
+    await caller.call(LIST, nonce="same", credential=WRONG)
     assert (await caller.call(LIST, nonce="same")).status == 200
 
 
@@ -157,12 +145,6 @@ async def test_a_temporary_identity_needs_its_token(
     simulator.identities.add(Identity("STS.EXAMPLE", "not-a-secret-either", "token-example"))
     credential = signing.Credential("STS.EXAMPLE", "not-a-secret-either", token)
     assert (await caller.call(LIST, credential=credential)).code == (400, code)
-
-
-async def test_a_token_for_a_permanent_key_is_rejected(caller: Caller) -> None:
-    credential = signing.Credential(CREDENTIAL.access_key_id, CREDENTIAL.access_key_secret, "token-example")
-    reply = await caller.call(LIST, credential=credential)
-    assert reply.code == (400, "InvalidSecurityToken.MismatchWithAccessKey")
 
 
 async def test_a_token_expires_at_run_time(caller: Caller, simulator: Simulator) -> None:

@@ -9,7 +9,13 @@ from typing import Final
 from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.mms.statuses import TaskStatus
 from exporter.simulator.oracle import Oracle
-from tests.collect.test_accuracy import assert_jobs_equal, assert_row_equals, assert_watched_equals, names
+from tests.collect.test_accuracy import (
+    assert_jobs_equal,
+    assert_row_equals,
+    assert_watched_equals,
+    jobs_with_failures,
+    names,
+)
 from tests.exposition_parser import Exposition, Labels
 from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT
 from tests.soak.resources import ProcessSnapshot
@@ -77,7 +83,9 @@ def _untrue(served: Exposition, truth: Oracle) -> Iterator[str]:
     for source_id, row in rows.items():
         try:
             assert_row_equals(served, row)
-            assert_jobs_equal(served, source_id, list(truth.jobs(source_id)), set())
+            jobs = list(truth.jobs(source_id))
+            unresolved = jobs_with_failures(served, source_id, jobs, truth)
+            assert_jobs_equal(served, source_id, jobs, set(), unresolved)
             _assert_failures_equal(served, truth, source_id)
             _assert_tasks_equal(served, truth, source_id)
         except (AssertionError, KeyError) as error:

@@ -143,7 +143,7 @@ async def test_changes_are_announced_to_screen_readers(browser: Browser, stage: 
 async def test_a_replaced_link_keeps_the_focus(browser: Browser, stage: Stage) -> None:
     stage.show(made(1, failed=1))
     async with visit(browser, stage) as visited:
-        link = visited.page.get_by_role("link", name="Runbook: Partitions failed")
+        link = visited.page.get_by_role("link", name="Runbook: Tables or partitions failed")
         await link.focus()
         stage.show(made(1, failed=2))
         await visited.renew()

@@ -301,36 +301,12 @@ def test_a_shard_reports_its_index() -> None:
     assert b"Shard 1 of 3" in page(report, "/metrics")
 
 
-def test_an_offline_agent_needs_attention_while_work_remains() -> None:
-    made = source(1)
-    assert made.stats is not None
-    offline = msgspec.structs.replace(made.stats.row, agent_is_online=False)
-    at_rest = msgspec.structs.replace(
-        offline,
-        table_num=10,
-        tables_done_num=5,
-        tables_doing_num=0,
-        tables_part_done_num=3,
-        tables_failed_num=2,
-        partition_num=0,
-        partitions_done_num=0,
-        partitions_doing_num=0,
-        partitions_failed_num=0,
-    )
-    for row, matters in ((offline, True), (at_rest, False)):
-        report = report_on(
-            account_of(msgspec.structs.replace(made, stats=msgspec.structs.replace(made.stats, row=row)))
-        )
-        assert ("Agent offline with work remaining" in titles(report)) == matters
-        assert report.summary.agents_offline == 1
-
-
 def test_critical_items_come_first_and_objects_with_the_highest_count() -> None:
     report = report_on(account_of(*map(source, range(8)), troubles=(ERROR,)))
     assert [item.severity for item in report.attention] == sorted(item.severity for item in report.attention)
-    failed = next(item for item in report.attention if item.title == "Partitions failed")
+    failed = next(item for item in report.attention if item.title == "Tables or partitions failed")
     assert (len(failed.concerned), failed.omitted) == (5, 3)
-    assert failed.concerned[0].count == 7
+    assert failed.concerned[0].count == 9, "2 tables and 7 partitions"
 
 
 @pytest.mark.parametrize("runbook", sorted(RUNBOOKS))

@@ -50,13 +50,16 @@ class DataSourcesCollector:
         if listing.total and not listing.rows:
             raise MalformedAnswer(f"{OPERATION}: no row could be decoded")
         selection = context.account.sources
-        selected = [row for row in listing.rows if selection.admits(row.name or "", row.type or "")]
-        owned = [row for row in selected if context.shard.owns(context.account.name, row.id)]
         listed: dict[int, SourceStats] = {}
-        for start in range(0, len(owned), ROWS_PER_SLICE):
-            listed |= {row.id: self._stats(row) for row in owned[start : start + ROWS_PER_SLICE]}
+        is_any_selected = False
+        for start in range(0, len(listing.rows), ROWS_PER_SLICE):
+            rows = listing.rows[start : start + ROWS_PER_SLICE]
+            selected = [row for row in rows if selection.admits(row.name or "", row.type or "")]
+            is_any_selected = is_any_selected or bool(selected)
+            owned = (row for row in selected if context.shard.owns(context.account.name, row.id))
+            listed |= {row.id: self._stats(row) for row in owned}
             await asyncio.sleep(0)
-        if listing.rows and not selected and (sources.by_id or not sources.is_complete):
+        if listing.rows and not is_any_selected and (sources.by_id or not sources.is_complete):
             context.log.warning("no data source matched the selection", listed=len(listing.rows))
         sources.update_from_listing(
             listed,

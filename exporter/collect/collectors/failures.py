@@ -4,26 +4,29 @@ The rows of data sources count failures; the lists name them. Newest means the h
 Without permission to list partitions, those of failed jobs of kind Partitions are looked up one by one.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
 
 from exporter.collect.collector import CollectorContext, SourcesCollector
 from exporter.collect.snapshot import FailedUnit, FailedUnits
-from exporter.collect.state.failure_state import FailureState, Kind, KindState, ListedFailures, Lookups
+from exporter.collect.state.failure_state import (
+    FAILED_COUNTS,
+    FailureState,
+    Kind,
+    KindState,
+    ListedFailures,
+    Lookups,
+    unit_set,
+)
 from exporter.collect.state.source_state import Cached, SourceState
-from exporter.errors import ExporterError, MmsError, NotFound, PermissionRefused
-from exporter.mms.models import DataSource, Partition, Table
+from exporter.errors import UNAVAILABLE, ExporterError, MmsError, NotFound
+from exporter.mms.models import Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter
 from exporter.mms.statuses import PartitionStatus, TableStatus, is_unknown
 
 LOOKUPS_PER_REFRESH: Final = 50
 """Limit of single partition lookups per account."""
-_COUNTS: Final[Mapping[Kind, Callable[[DataSource], int | None]]] = {
-    "table": lambda row: row.tables_failed_num,
-    "partition": lambda row: row.partitions_failed_num,
-}
 
 
 class FailuresCollector(SourcesCollector):
@@ -54,11 +57,11 @@ class FailuresCollector(SourcesCollector):
         """
         kinds: dict[Kind, KindState] = {}
         errors: list[MmsError] = []
-        for kind in _COUNTS:
+        for kind in FAILED_COUNTS:
             state = source.failures.state.kinds.get(kind)
             try:
                 state = await self._current(kind, source, state, now)
-            except PermissionRefused:
+            except UNAVAILABLE:
                 state = state and state.invalidated()
             except MmsError as error:
                 errors.append(error.without_frames())
@@ -78,7 +81,7 @@ class FailuresCollector(SourcesCollector):
                 return previous
             count = previous.count
         else:
-            count = _COUNTS[kind](source.row)
+            count = FAILED_COUNTS[kind](source.row)
             if count == 0:
                 return KindState(FailedUnits((), 0), 0, now, is_stable=True)
             if previous is not None and previous.is_unchanged(count, now):
@@ -86,7 +89,7 @@ class FailuresCollector(SourcesCollector):
         list_failed = self._failed_tables if kind == "table" else self._failed_partitions
         try:
             listed = await list_failed(source, count)
-        except PermissionRefused:
+        except UNAVAILABLE:
             if kind == "table":
                 raise
             return await self._looked_up(source, previous, count, now)
@@ -124,7 +127,8 @@ class FailuresCollector(SourcesCollector):
             await self._look_up(source.name.source_id, partition_id, lookups)
         found = lookups.failed()[: self.max_per_source]
         # Never stable: the next refresh continues the lookups.
-        return KindState(_failed_units(found, count, count), count, now, is_stable=False)
+        failures = _failed_units(found, count, count)
+        return KindState(failures, count, now, is_stable=False, listed_at=now, units=unit_set(failures))
 
     async def _look_up(self, source_id: int, partition_id: int, lookups: Lookups) -> None:
         self._lookups_left -= 1
@@ -157,4 +161,4 @@ def _failed_table(row: Table) -> FailedUnit:
 
 def _failed_partition(row: Partition) -> FailedUnit:
     destination = row.dst_project_name, row.dst_schema_name, row.dst_table_name
-    return FailedUnit(row.db_name, row.table_name, row.value, *destination)
+    return FailedUnit(row.db_name, row.table_name, row.value, *destination, id=row.id)

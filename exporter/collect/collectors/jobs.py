@@ -6,32 +6,36 @@ DONE for its total. The API has no end time: a job just finished if the previous
 """
 
 import dataclasses
-import heapq
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from math import inf
 from typing import Final
 
 from msgspec.structs import replace
 
 from exporter.collect.collector import CollectorContext, SourcesCollector
+from exporter.collect.collectors.hidden_jobs import HiddenJobs
 from exporter.collect.snapshot import JobsStats, JobStats
-from exporter.collect.state.job_state import JobLists, JobLookup, JobState, PageBackoff
+from exporter.collect.state.job_state import JobLists, JobLookup, JobState, PageBackoff, newest_first, with_verdicts
+from exporter.collect.state.resolution import Resolution, kept_row
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.config.loading import Jobs
 from exporter.errors import (
     AnswerTooLarge,
     CallTimedOut,
+    ExporterError,
     MalformedAnswer,
     MmsError,
     NotFound,
+    OperationUnsupported,
     RequestRejected,
     ServerFailed,
 )
 from exporter.mms.decoding import Fingerprint, Page
 from exporter.mms.listing import Listing
-from exporter.mms.models import Job, JobConfig
+from exporter.mms.models import Job
 from exporter.mms.protocol import PAGE_SIZE, JobFilter
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus, is_unknown
 from exporter.mms.times import eta_seconds, unix_seconds
@@ -41,8 +45,6 @@ MAX_LOOKUP_PAGES: Final = 10
 """Limit of pages of a lookup by name; then the job counts as deleted."""
 JOBS_PER_LOOKUP: Final = 10
 """A refresh looks up one missing job per source, plus one per this number of unfinished jobs."""
-PARTITIONS_PER_JOB: Final = 1000
-"""Limit of partition ids kept per failed job, highest ids first."""
 
 _PAGE_ERRORS: Final = (AnswerTooLarge, CallTimedOut, MalformedAnswer, RequestRejected, ServerFailed)
 """Errors of a page of all jobs that lists by status may not have."""
@@ -62,6 +64,10 @@ class _ReadJobs:
     """Whether every unfinished job was read."""
     is_complete: bool = True
     """Whether all lists were complete."""
+    hides_stopped: bool = False
+    """Whether the lists by status omitted stopped jobs."""
+    stopped_at: float = -inf
+    """When it was last checked whether they do, in monotonic seconds."""
     is_capped: bool = False
     """Whether MMS returned smaller pages than requested."""
     page_fingerprint: Fingerprint | None = None
@@ -99,6 +105,12 @@ class JobsCollector(SourcesCollector):
     def __init__(self, context: CollectorContext, settings: Jobs) -> None:
         super().__init__(context)
         self.settings = settings
+        self._hidden = HiddenJobs(context.client, self._stats)
+
+    async def collect(self) -> list[ExporterError]:
+        """Read the jobs of every source."""
+        self._hidden.are_found = any(each.jobs.state.hides_stopped for each in self.context.sources.by_id.values())
+        return await super().collect()
 
     def cached(self, source: SourceState) -> Cached[JobState]:
         """Return the job state of a source."""
@@ -106,8 +118,13 @@ class JobsCollector(SourcesCollector):
 
     async def read(self, source: SourceState, now: float) -> None:
         """Update the jobs of `source`. Raises: MmsError."""
-        source.jobs.state = await self._next_state(source, now)
-        source.jobs.at = now
+        # Without the operation, the values stay until they are stale. A missing permission is an error of its source,
+        # because a policy can refuse single data sources.
+        with suppress(OperationUnsupported):
+            source.jobs.state = await self.permissions.call(
+                OPERATION, lambda: self._next_state(source, now), (OperationUnsupported,)
+            )
+            source.jobs.at = now
 
     async def _next_state(self, source: SourceState, now: float) -> JobState:
         name, row, previous = source.name, source.row, source.jobs.state
@@ -119,22 +136,27 @@ class JobsCollector(SourcesCollector):
         if not isinstance(read, _ReadJobs):
             unusable, read = read, await self._read_lists(name.source_id, previous, now)
             read = self._after_unusable(unusable, previous, read, now) if unusable else read
-        failed = _newest(read.lists.in_status(JobStatus.FAILED))[: self.settings.max_series_per_source]
+        failed = newest_first(read.lists.in_status(JobStatus.FAILED))[: self.settings.max_series_per_source]
+        new = Resolution(-inf if previous.stats is None else now)
+        resolutions = {job.row.id: previous.resolutions.get(job.row.id, new) for job in failed}
         state = JobState(
             stats=JobsStats(name, read.lists.counts(), stopped=0, jobs=(), omitted=0),
             row=row if read.is_complete else None,
             read_at=now,
             unfinished=_reuse_equal(previous.unfinished, read.lists.unfinished()),
-            failed=_reuse_equal(previous.failed, {job.row.id: job for job in failed}),
+            failed=_reuse_equal(previous.failed, with_verdicts(failed, resolutions)),
+            resolutions=resolutions,
             failed_page=read.failed_page,
             failed_at=read.failed_at,
             finished=self._finished(previous, read, now),
             lookups=read.lookups,
             has_all_unfinished=read.has_all_unfinished,
+            hides_stopped=read.hides_stopped,
+            stopped_at=read.stopped_at,
             page_fingerprint=read.page_fingerprint,
             page_backoff=read.page_backoff,
         )
-        return self._with_series(state, previous)
+        return state.with_series(previous, self.settings, now)
 
     async def _read_one_page(self, source: SourceState, now: float) -> _ReadJobs | _UnusablePage:
         """Read all jobs of a source as one page."""
@@ -182,12 +204,21 @@ class JobsCollector(SourcesCollector):
             is_capped |= _is_capped(listing)
         failed = await self._list_failed(source_id, previous, lists, now)
         await self._count_done(source_id, previous, lists)
+        hides_stopped, stopped_at = previous.hides_stopped, previous.stopped_at
+        is_due = now - stopped_at >= self.settings.idle_interval
+        if is_due or self._hidden.are_found:
+            hides_stopped, stopped_at = await self._hidden.add(source_id, previous, lists, now, is_due=is_due)
+        lookups = await self._look_up_missing(source_id, previous, lists)
+        if lists.has_found_stopped:
+            hides_stopped, stopped_at = await self._hidden.add(source_id, previous, lists, now, is_due=True)
         return _ReadJobs(
             lists,
             failed_page=failed.page,
             failed_at=failed.at,
-            lookups=await self._look_up_missing(source_id, previous, lists),
+            lookups={key: lookup for key, lookup in lookups.items() if key not in lists.listed_jobs},
             has_all_unfinished=has_all_unfinished,
+            hides_stopped=hides_stopped,
+            stopped_at=stopped_at,
             is_complete=has_all_unfinished and failed.page is not None,
             is_capped=is_capped or failed.is_capped,
             page_backoff=previous.page_backoff,
@@ -274,28 +305,11 @@ class JobsCollector(SourcesCollector):
         lingering = previous.lingering(now, self.settings.linger)
         if len(lingering) == len(previous.finished):
             return previous
-        return self._with_series(replace(previous, finished=lingering), previous)
-
-    def _with_series(self, state: JobState, previous: JobState) -> JobState:
-        """Return `state` with the jobs that have series."""
-        if state.stats is None:
-            return state
-        finished = {key: job for key, (job, _) in state.finished.items()}
-        # Unfinished jobs come first, then failed and finished ones, each newest first.
-        ranked = [*_newest(state.unfinished), *_newest(state.failed), *_newest(finished)]
-        stopped = [job.row.stopped for job in state.unfinished.values()]
-        limit = self.settings.max_series_per_source
-        stats = replace(
-            state.stats,
-            stopped=None if None in stopped or not state.has_all_unfinished else sum(map(bool, stopped)),
-            jobs=tuple(sorted(ranked[:limit], key=lambda job: job.row.id)),
-            omitted=max(0, len(state.unfinished) - limit),
-        )
-        return replace(state, stats=previous.stats if previous.stats == stats else stats)
+        return replace(previous, finished=lingering).with_series(previous, self.settings, now)
 
     def _stats(self, job: Job) -> JobStats:
         zone = self.context.account.time_zone
-        stats = JobStats(_kept_row(job), unix_seconds(job.create_time, zone), eta_seconds(job.eta, zone))
+        stats = JobStats(kept_row(job), unix_seconds(job.create_time, zone), eta_seconds(job.eta, zone))
         if unexpected := _unexpected_fields(job, stats):
             self.context.observer.unexpected(OPERATION, unexpected)
         return stats
@@ -306,27 +320,9 @@ def _is_capped(listing: Listing[Job]) -> bool:
     return listing.is_consistent and listing.pages > max(1, -(-len(listing.rows) // PAGE_SIZE))
 
 
-def _kept_row(job: Job) -> Job:
-    """Return a row without the parts that nothing reads: thousands are kept."""
-    if job.config is None:
-        return replace(job, source_name=None)
-    partitions = job.config.partitions if job.status == JobStatus.FAILED else None
-    kept = tuple(heapq.nlargest(PARTITIONS_PER_JOB, partitions)) if partitions else None
-    return replace(job, source_name=None, config=_kept_config(job.config.task_type, kept))
-
-
-@lru_cache(maxsize=64)  # jobs share equal configurations
-def _kept_config(task_type: str | None, partitions: tuple[int, ...] | None) -> JobConfig:
-    return JobConfig(task_type=task_type, partitions=partitions)
-
-
 def _reuse_equal(previous: Mapping[int, JobStats], jobs: Mapping[int, JobStats]) -> dict[int, JobStats]:
     """Return `jobs`, with the previous object for each equal job."""
     return {key: kept if (kept := previous.get(key)) == job else job for key, job in jobs.items()}
-
-
-def _newest(jobs: Mapping[int, JobStats]) -> list[JobStats]:
-    return sorted(jobs.values(), key=lambda job: (job.created_at or 0.0, job.row.id), reverse=True)
 
 
 def _unexpected_fields(job: Job, stats: JobStats) -> list[str]:

@@ -12,7 +12,7 @@ from exporter.collect.collector import CollectorContext, SourcesCollector
 from exporter.collect.snapshot import JobStats, JobTasks
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.collect.state.task_state import TaskState, Timestamped, all_ended
-from exporter.errors import MmsError, NotFound, PermissionRefused
+from exporter.errors import UNAVAILABLE, MmsError, NotFound
 from exporter.mms.decoding import Page
 from exporter.mms.listing import read_pages
 from exporter.mms.models import Task
@@ -78,7 +78,7 @@ class TasksCollector(SourcesCollector):
         """Return the result of `request`, or `previous` if it fails."""
         try:
             value = await request
-        except PermissionRefused:
+        except UNAVAILABLE:
             pass
         except MmsError as error:
             errors.append(error.without_frames())

@@ -12,7 +12,7 @@ from exporter.collect.permissions import Permissions
 from exporter.collect.snapshot import PartitionStats, TableStats
 from exporter.collect.state.source_state import SourceState
 from exporter.config.loading import Watch
-from exporter.errors import ExporterError, NotFound, PermissionRefused
+from exporter.errors import UNAVAILABLE, ExporterError, NotFound
 from exporter.mms.listing import MAX_PAGES
 from exporter.mms.statuses import is_unknown
 from exporter.mms.times import unix_seconds
@@ -98,7 +98,7 @@ class WatchCollector:
                 await self._get(watched, source, watched.object_id)
         except NotFound:
             self._mark_missing(watched, "no object has this id")
-        except PermissionRefused:
+        except UNAVAILABLE:
             pass
 
     def _source_of(self, watched: Watched) -> SourceState | None:

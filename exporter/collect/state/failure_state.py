@@ -1,6 +1,6 @@
 """State of a source's failed tables and partitions, kept between refreshes. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Final, Literal, Self
 
@@ -8,9 +8,16 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, JobStats, SourceName
+from exporter.mms.models import DataSource
+from exporter.mms.scope import UnitSet
 
 Kind = Literal["table", "partition"]
 
+FAILED_COUNTS: Final[Mapping[Kind, Callable[[DataSource], int | None]]] = {
+    "table": lambda row: row.tables_failed_num,
+    "partition": lambda row: row.partitions_failed_num,
+}
+"""The numbers of failures in the row of a source."""
 ListedFailures = tuple[FailedUnits, bool]
 """The failures in a list, and whether the list is consistent."""
 MAX_LIST_AGE_SECONDS: Final = 3600.0
@@ -30,6 +37,8 @@ class KindState(Struct, frozen=True, gc=False):
     """Whether the list needs to be read again only after the count changes."""
     listed_at: float = 0.0
     """When the list was read, in monotonic seconds."""
+    units: UnitSet | None = None
+    """The failures by scope; None if not all are named."""
 
     def is_unchanged(self, count: int | None, now: float) -> bool:
         """Return whether `count` confirms the failures; an absent one confirms nothing."""
@@ -50,7 +59,14 @@ class KindState(Struct, frozen=True, gc=False):
         is_repeated = previous is not None and (previous.count, previous.failures.total) == (count, failures.total)
         is_complete = is_consistent and sum(map(_has_readable_names, failures.newest)) >= min(wanted, failures.total)
         is_stable = is_complete and (is_repeated or failures.total == count)
-        return cls(failures, count, now, is_stable=is_stable, listed_at=now)
+        return cls(failures, count, now, is_stable=is_stable, listed_at=now, units=unit_set(failures))
+
+
+def unit_set(failures: FailedUnits) -> UnitSet | None:
+    """Return the failures by scope; None if not all are named."""
+    if failures.total != len(failures.newest):
+        return None
+    return UnitSet.of((unit.src_db, unit.table, unit.id) for unit in failures.newest)
 
 
 def _has_readable_names(unit: FailedUnit) -> bool:
@@ -59,25 +75,24 @@ def _has_readable_names(unit: FailedUnit) -> bool:
     return bool(unit.src_db and unit.table) and not any(_REPLACEMENT in name for name in names if name)
 
 
-class Lookups:
+class Lookups(Struct, gc=False):
     """Results of looking up the partitions of failed jobs one by one."""
 
-    def __init__(self) -> None:
-        self.results: dict[int, FailedUnit | None] = {}
-        """By partition id; None for a partition that is not failed."""
-        self._jobs: Mapping[int, JobStats] = {}
-        self._invalidated: set[int] = set()
+    results: dict[int, FailedUnit | None] = field(default_factory=dict)
+    """By partition id; None for a partition that is not failed."""
+    _jobs: Mapping[int, JobStats] = field(default_factory=dict)
+    _invalidated: frozenset[int] = frozenset()
 
     def update_jobs(self, failed: Mapping[int, JobStats]) -> None:
         """Replace the failed jobs, and drop the results of changed ones."""
-        unchanged = (job for key, job in failed.items() if self._jobs.get(key) == job)
+        unchanged = (job for key, job in failed.items() if key in self._jobs and self._jobs[key].row == job.row)
         kept = {partition for job in unchanged for partition in job.partitions}
         self.results = {key: result for key, result in self.results.items() if key in kept}
         self._jobs = failed
 
     def invalidate(self) -> None:
         """Look up all failed partitions again: some may have recovered."""
-        self._invalidated = {key for key, result in self.results.items() if result is not None}
+        self._invalidated = frozenset(key for key, result in self.results.items() if result is not None)
 
     def due(self, wanted: int) -> Iterator[int]:
         """Yield the partitions to look up, highest id of the newest job first.
@@ -95,7 +110,7 @@ class Lookups:
     def add(self, partition_id: int, result: FailedUnit | None) -> None:
         """Store the result of a lookup."""
         self.results[partition_id] = result
-        self._invalidated.discard(partition_id)
+        self._invalidated -= {partition_id}
 
     def failed(self) -> list[FailedUnit]:
         """Return the failed partitions, highest id first."""
@@ -103,7 +118,7 @@ class Lookups:
         return [result for result in found if result is not None]
 
 
-class FailureState(Struct, frozen=True):
+class FailureState(Struct, frozen=True, gc=False):
     """State of a source's failures; empty at first."""
 
     stats: FailuresStats | None = None

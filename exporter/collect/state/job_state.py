@@ -1,18 +1,20 @@
 """State of a source's jobs, kept between refreshes, and the lists that one refresh reads. Pure."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from math import inf
 from typing import Final, Self
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from exporter.collect.snapshot import JobsStats, JobStats
+from exporter.collect.state.resolution import RemainingFailures, Resolution
+from exporter.config.loading import Jobs
 from exporter.mms.decoding import Fingerprint, Page
 from exporter.mms.models import DataSource, Job
 from exporter.mms.protocol import PAGE_SIZE
-from exporter.mms.statuses import UNKNOWN, JobStatus, is_unknown
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, UNKNOWN, JobStatus, is_unknown
 
 PAGE_RETRY_SECONDS: Final = 30.0
 """First backoff after an unusable page of all jobs."""
@@ -57,6 +59,8 @@ class JobState(Struct, frozen=True, gc=False):
     """Monotonic seconds."""
     unfinished: Mapping[int, JobStats] = field(default_factory=dict)
     failed: Mapping[int, JobStats] = field(default_factory=dict)
+    resolutions: Mapping[int, Resolution] = field(default_factory=dict)
+    """What is known of the scope of each failed job."""
     failed_page: Page[Job] | None = None
     """First page of the failed jobs; None if their list was incomplete."""
     failed_at: float = 0.0
@@ -67,6 +71,10 @@ class JobState(Struct, frozen=True, gc=False):
     """Jobs that were last seen unfinished and have not been found since."""
     has_all_unfinished: bool = True
     """Whether every unfinished job was read."""
+    hides_stopped: bool = False
+    """Whether the lists by status omitted stopped jobs."""
+    stopped_at: float = -inf
+    """When it was last checked whether they do, in monotonic seconds."""
     page_fingerprint: Fingerprint | None = None
     """Fingerprint of the page of all jobs: the same page means the same jobs."""
     page_backoff: PageBackoff = PageBackoff()
@@ -106,7 +114,35 @@ class JobState(Struct, frozen=True, gc=False):
 
     def invalidated(self) -> Self:
         """Return the same values, with all lists to be read again."""
-        return replace(self, row=None, failed_page=None, page_fingerprint=None)
+        return replace(self, row=None, failed_page=None, page_fingerprint=None, stopped_at=-inf)
+
+    def resolved(self, remaining: Sequence[RemainingFailures], settings: Jobs, now: float) -> Self:
+        """Return the state with what the remaining failures say of the failed jobs."""
+        found = {key: self.resolutions[key].updated(job, remaining, now) for key, job in self.failed.items()}
+        failed = with_verdicts(self.failed.values(), found)
+        return replace(self, resolutions=found, failed=failed).with_series(self, settings, now)
+
+    def with_series(self, previous: Self, settings: Jobs, now: float) -> Self:
+        """Return the state with the jobs that have series; equal stats stay the same object."""
+        if self.stats is None:
+            return self
+        finished = {key: job for key, (job, _) in self.finished.items()}
+        # Unfinished jobs come first, then failed and finished ones, each newest first.
+        failed = self._shown_failed(now - settings.linger)
+        ranked = [*newest_first(self.unfinished), *newest_first(failed), *newest_first(finished)]
+        stopped = [job.row.stopped for job in self.unfinished.values()]
+        stats = replace(
+            self.stats,
+            stopped=None if None in stopped or not self.has_all_unfinished else sum(map(bool, stopped)),
+            jobs=tuple(sorted(ranked[: settings.max_series_per_source], key=lambda job: job.row.id)),
+            omitted=max(0, len(self.unfinished) - settings.max_series_per_source),
+        )
+        return replace(self, stats=previous.stats if previous.stats == stats else stats)
+
+    def _shown_failed(self, oldest: float) -> dict[int, JobStats]:
+        """Return the failed jobs, unless resolved before `oldest`."""
+        resolved_at = {key: known.resolved_at for key, known in self.resolutions.items()}
+        return {key: job for key, job in self.failed.items() if (at := resolved_at[key]) is None or at > oldest}
 
     def without_lingering_times(self) -> Self:
         """Return the state without the times of lingering jobs."""
@@ -122,8 +158,7 @@ class JobState(Struct, frozen=True, gc=False):
         return {key: self.lookups.get(key) or JobLookup(self.unfinished[key]) for key in missing}
 
 
-@dataclass(frozen=True, slots=True)
-class ListedJob:
+class ListedJob(Struct, frozen=True, gc=False):
     """A job and the list it was in."""
 
     job: JobStats
@@ -168,6 +203,25 @@ class JobLists:
             if not is_unknown(job.row.status) or job.row.id in tracked_ids:
                 self.listed_jobs[job.row.id] = ListedJob(job, job.row.status and job.row.status.name)
 
+    def omitted_by_lists(self, stopped: Iterable[JobStats]) -> list[JobStats]:
+        """Return the stopped jobs that are in none of the lists by status."""
+        by_status = {key for key, listed in self.listed_jobs.items() if listed.list_status is not None}
+        return [job for job in stopped if job.row.stopped and job.row.status and job.row.id not in by_status]
+
+    def add_hidden(self, jobs: Iterable[JobStats]) -> None:
+        """Add jobs that the lists by status and their totals do not have."""
+        for job in jobs:
+            status = job.row.status.name if job.row.status else UNKNOWN
+            total = self.totals.get(status, 0)
+            self.totals[status] = None if total is None else total + 1
+            self.listed_jobs[job.row.id] = ListedJob(job, status)
+
+    @property
+    def has_found_stopped(self) -> bool:
+        """Return whether a lookup found a stopped job that no list had."""
+        found = (listed.job.row for listed in self.listed_jobs.values() if listed.list_status is None)
+        return any(row.stopped and row.status in UNFINISHED_JOB_STATUSES for row in found)
+
     def add_found(self, job: JobStats) -> None:
         """Add a job that was looked up by name."""
         self.listed_jobs[job.row.id] = ListedJob(job, None)
@@ -190,3 +244,17 @@ class JobLists:
         looked_up = [listed for listed in self.listed_jobs.values() if listed.list_status is None]
         unknown = sum(listed.job.row.status is None or is_unknown(listed.job.row.status) for listed in looked_up)
         return {**counts, UNKNOWN: unknown} if unknown else counts
+
+
+def newest_first(jobs: Mapping[int, JobStats]) -> list[JobStats]:
+    """Return the jobs, the youngest first."""
+    return sorted(jobs.values(), key=lambda job: (job.created_at or 0.0, job.row.id), reverse=True)
+
+
+def with_verdicts(jobs: Iterable[JobStats], resolutions: Mapping[int, Resolution]) -> dict[int, JobStats]:
+    """Return failed jobs by id with what is known of their scope."""
+    verdicts = {key: known.unresolved for key, known in resolutions.items()}
+    return {
+        job.row.id: job if job.unresolved is (verdict := verdicts[job.row.id]) else replace(job, unresolved=verdict)
+        for job in jobs
+    }

@@ -1,17 +1,18 @@
 """State of the data sources of an account, kept between refreshes, and their snapshots."""
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from exporter.collect.snapshot import FailuresStats, JobsStats, SourceName, SourceSnapshot, SourceStats, TasksStats
 from exporter.collect.state.failure_state import FailureState
 from exporter.collect.state.job_state import JobState
+from exporter.collect.state.resolution import remaining_failures
 from exporter.collect.state.task_state import TaskState
-from exporter.config.loading import Selection
+from exporter.config.loading import Jobs, Selection
 from exporter.mms.models import DataSource
 
 
@@ -55,8 +56,7 @@ class Cached(Struct, Generic[S], gc=False):
             self.state = replace(state, stats=replace(state.stats, name=name))
 
 
-@dataclass(slots=True)
-class SourceState:
+class SourceState(Struct, gc=False):
     """State of one data source."""
 
     stats: SourceStats
@@ -106,10 +106,11 @@ class SourceState:
             for each in (self.jobs, self.failures, self.tasks):
                 each.rename(stats.name)
 
-    def read_at(self) -> Iterator[float]:
-        """Yield when each of its values was last read or confirmed."""
-        yield self.listed_at
-        yield from (each.at for each in (self.jobs, self.failures, self.tasks) if each.state.stats is not None)
+    def resolve_jobs(self, settings: Jobs, now: float) -> None:
+        """Update what is known of failed jobs, at `now` in monotonic seconds."""
+        if self.row is not None and self.jobs.state.failed:
+            remaining = remaining_failures(self.row, self.listed_at, self.failures.state.kinds)
+            self.jobs.state = self.jobs.state.resolved(remaining, settings, now)
 
     def snapshot(self, oldest: float) -> SourceSnapshot:
         """Return its values, omitting those older than `oldest`."""
@@ -188,7 +189,18 @@ class SourceStates:
             if not source.is_listed and (is_complete or now - source.listed_at > max_unlisted_seconds):
                 del self.by_id[source_id]
         for source_id, stats in listed.items():
-            self.by_id.setdefault(source_id, SourceState(stats, now)).update_row(stats, now)
+            if source_id in self.by_id:
+                self.by_id[source_id].update_row(stats, now)
+            else:
+                self.by_id[source_id] = SourceState(stats, now)
+
+    def read_at(self) -> Iterator[float]:
+        """Return when each value was last read or confirmed."""
+        sources = self.by_id.values()
+        jobs = (source.jobs.at for source in sources if source.jobs.state.stats is not None)
+        failures = (source.failures.at for source in sources if source.failures.state.stats is not None)
+        tasks = (source.tasks.at for source in sources if source.tasks.state.stats is not None)
+        return chain((source.listed_at for source in sources), jobs, failures, tasks)
 
     def note_successes(self, now: float) -> None:
         """Set the success time of completely read sources, in Unix seconds."""

@@ -15,7 +15,7 @@ T = TypeVar("T")
 _ENDED: Final = frozenset(("DONE", *(f"{phase}_FAILED" for phase in TASK_PHASES)))
 
 
-class Timestamped(Struct, Generic[T], frozen=True):
+class Timestamped(Struct, Generic[T], frozen=True, gc=False):
     """A value and the time at which it was read or confirmed."""
 
     value: T
@@ -23,7 +23,7 @@ class Timestamped(Struct, Generic[T], frozen=True):
     """Monotonic seconds."""
 
 
-class TaskState(Struct, frozen=True):
+class TaskState(Struct, frozen=True, gc=False):
     """State of a source's tasks; empty at first."""
 
     stats: TasksStats | None = None

@@ -223,6 +223,12 @@ JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
             ("status",),
         ),
         Family(
+            "mms_job_unresolved",
+            "1 while something FAILED remains or may remain in the scope of a failed job, 0 otherwise. Absent while "
+            f"that is unknown. Takes no calls of its own. API fields: srcDbName, config {_JOBS}",
+            lambda job: one(job.unresolved),
+        ),
+        Family(
             "mms_job_stopped",
             f"1 if the job is stopped, 0 otherwise. API field: stopped {_JOBS}",
             lambda job: one(job.row.stopped),

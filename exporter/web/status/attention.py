@@ -13,9 +13,9 @@ from msgspec import structs
 from exporter import DOCUMENTS
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError, Snapshot, SourceSnapshot
 from exporter.mms.models import DataSource
-from exporter.mms.statuses import DataSourceStatus, ScanStatus
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
 from exporter.web.status.formatting import truncated
-from exporter.web.status.progress_bars import progress_of
+from exporter.web.status.progress_bars import left_of
 from exporter.web.status.status_schema import Attention, Concerned
 
 RUNBOOK_URL: Final = f"{DOCUMENTS}/runbooks"
@@ -23,56 +23,111 @@ MAX_CONCERNED: Final = 5
 """Maximum objects listed in one item."""
 MAX_ITEMS: Final = 100
 
-Severity = Literal["critical", "warning"]
+METADATA_AGE_SECONDS: Final = 2 * 86400
+OVERDUE_SECONDS: Final = 900
+"""As in deploy/prometheus/rules/mms-thresholds.yaml, like METADATA_AGE_SECONDS."""
+
+Severity = Literal["critical", "warning", "info"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "info")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRule:
-    """One kind of problem of a data source."""
+    """One kind of problem of a data source, under the condition of the alert of that name."""
 
     runbook: str
     severity: Severity
     title: str
-    count: Callable[[SourceSnapshot], int | bool | None]
-    """Returns the number of occurrences, or True without a number; 0, False and None mean no problem."""
+    count: Callable[[SourceSnapshot, float], int | bool | None]
+    """Returns the number of occurrences at a Unix time, or True without a number; 0, False and None mean no problem."""
 
 
-def _of_row(count: Callable[[DataSource], int | bool | None]) -> Callable[[SourceSnapshot], int | bool | None]:
+def _of_row(count: Callable[[DataSource], int | bool | None]) -> Callable[[SourceSnapshot, float], int | bool | None]:
     # A stale data source has no row.
-    return lambda source: count(source.stats.row) if source.stats is not None else None
+    return lambda source, _: count(source.stats.row) if source.stats is not None else None
 
 
-def _has_offline_agent(row: DataSource) -> bool:
-    # Unknown progress counts as remaining work.
-    progress = progress_of(row)
-    return row.agent_is_online is False and (progress is None or progress.left > 0)
-
-
-def _has_status(status: DataSourceStatus) -> Callable[[SourceSnapshot], bool | int | None]:
+def _has_status(status: DataSourceStatus) -> Callable[[SourceSnapshot, float], int | bool | None]:
     return _of_row(lambda row: row.status == status)
 
 
-def _has_failed_scan(row: DataSource) -> bool:
-    return row.scan_status == ScanStatus.FAILED
+def _is_stopped(source: SourceSnapshot) -> bool:
+    stopped = (DataSourceStatus.STOPPED, DataSourceStatus.STOPPING)
+    return source.stats is not None and source.stats.row.status in stopped
 
 
-def _failed_jobs(source: SourceSnapshot) -> int | None:
-    return source.jobs.counts.get("FAILED") if source.jobs is not None else None
+def _work_left(source: SourceSnapshot) -> int:
+    # Unfinished tables, partitions and jobs, where they are known.
+    counts = source.jobs.counts if source.jobs is not None else {}
+    jobs = sum(counts.get(status, 0) for status in UNFINISHED_JOB_STATUSES)
+    return jobs + (left_of(source.stats.row) if source.stats is not None else 0)
+
+
+def _waiting_for_agent(source: SourceSnapshot, _: float) -> int:
+    is_offline = source.stats is not None and source.stats.row.agent_is_online is False
+    return _work_left(source) if is_offline and not _is_stopped(source) else 0
+
+
+def _waiting_for_start(source: SourceSnapshot, _: float) -> int:
+    return _work_left(source) if _is_stopped(source) else 0
+
+
+def _failed_units(source: SourceSnapshot, _: float = 0) -> int:
+    row = source.stats.row if source.stats is not None else None
+    return (row.tables_failed_num or 0) + (row.partitions_failed_num or 0) if row is not None else 0
+
+
+def _failed_jobs(source: SourceSnapshot, _: float) -> int:
+    # Jobs whose objects were migrated by another job stay FAILED.
+    row = source.stats.row if source.stats is not None else None
+    if row is not None and row.tables_failed_num == row.partitions_failed_num == 0:
+        return 0
+    return source.jobs.counts.get(JobStatus.FAILED, 0) if source.jobs is not None else 0
+
+
+def _overdue_jobs(source: SourceSnapshot, now: float) -> int:
+    if source.jobs is None or _is_stopped(source):
+        return 0
+    jobs = [job for job in source.jobs.jobs if job.row.status in UNFINISHED_JOB_STATUSES and not job.row.stopped]
+    return sum(1 for job in jobs if job.eta_at is not None and now - job.eta_at > OVERDUE_SECONDS)
+
+
+def _stopped_jobs(source: SourceSnapshot, _: float) -> int | None:
+    return source.jobs.stopped if source.jobs is not None and not _is_stopped(source) else None
+
+
+def _has_old_metadata(source: SourceSnapshot, now: float) -> bool:
+    synced_at = source.stats.synced_at if source.stats is not None else None
+    is_old = synced_at is not None and now - synced_at > METADATA_AGE_SECONDS
+    return is_old and not _is_stopped(source) and _work_left(source) > 0
+
+
+def _omitted(source: SourceSnapshot, _: float) -> int:
+    failures = (source.failures.tables, source.failures.partitions) if source.failures is not None else ()
+    omitted = sum(each.total - len(each.newest) for each in failures if each is not None)
+    return omitted + (source.jobs.omitted if source.jobs is not None else 0)
 
 
 SOURCE_RULES: Final = (
-    SourceRule("MmsAgentOffline", "critical", "Agent offline with work remaining", _of_row(_has_offline_agent)),
+    SourceRule("MmsAgentOffline", "critical", "Agent offline with work remaining", _waiting_for_agent),
     SourceRule(
         "MmsSourceStartFailed", "critical", "Data source failed to start", _has_status(DataSourceStatus.START_FAILED)
     ),
-    SourceRule("MmsSourceStale", "warning", "Values are stale", lambda source: source.stats is None),
-    SourceRule("MmsTablesFailed", "warning", "Tables failed", _of_row(lambda row: row.tables_failed_num)),
-    SourceRule("MmsTablesFailed", "warning", "Partitions failed", _of_row(lambda row: row.partitions_failed_num)),
+    SourceRule("MmsSourceStale", "warning", "Values are stale", lambda source, _: source.stats is None),
+    SourceRule("MmsTablesFailed", "warning", "Tables or partitions failed", _failed_units),
     SourceRule("MmsJobFailed", "warning", "Jobs failed", _failed_jobs),
+    SourceRule("MmsJobOverdue", "warning", "Jobs are overdue", _overdue_jobs),
+    SourceRule("MmsMetadataOld", "warning", "Metadata is outdated with work remaining", _has_old_metadata),
     SourceRule(
         "MmsSourceStopFailed", "warning", "Data source failed to stop", _has_status(DataSourceStatus.STOP_FAILED)
     ),
-    SourceRule("MmsMetadataScanFailed", "warning", "Metadata scan failed", _of_row(_has_failed_scan)),
+    SourceRule(
+        *("MmsMetadataScanFailed", "warning", "Metadata scan failed"),
+        _of_row(lambda row: row.scan_status == ScanStatus.FAILED),
+    ),
+    SourceRule("MmsSourceStopped", "info", "Data source is stopped with work remaining", _waiting_for_start),
+    SourceRule("MmsJobStopped", "info", "Jobs are stopped", _stopped_jobs),
+    SourceRule("MmsSeriesOmitted", "info", "Jobs or failures have no series of their own", _omitted),
 )
 
 _COLLECTED: Final = {
@@ -101,16 +156,16 @@ RUNBOOKS: Final = {
 """All runbooks that items link."""
 
 
-def attention_in(snapshot: Snapshot, problems: Sequence[str], runbook_url: str) -> tuple[Attention, ...]:
+def attention_in(snapshot: Snapshot, problems: Sequence[str], runbook_url: str, now: float) -> tuple[Attention, ...]:
     """Return the attention items, critical first; `problems` are configuration problems."""
-    items = [*_configuration_items(problems), *_account_items(snapshot.accounts), *_source_items(snapshot)]
-    items.sort(key=lambda item: item.severity != "critical")
+    items = [*_configuration_items(problems), *_account_items(snapshot.accounts), *_source_items(snapshot, now)]
+    items.sort(key=lambda item: SEVERITIES.index(item.severity))
     return tuple(structs.replace(each, runbook=f"{runbook_url}/{each.runbook}.md") for each in items[:MAX_ITEMS])
 
 
-def needs_attention(source: SourceSnapshot) -> bool:
-    """Return whether a data source has a problem."""
-    return not source.refreshed or any(rule.count(source) for rule in SOURCE_RULES)
+def needs_attention(source: SourceSnapshot, now: float) -> bool:
+    """Return whether a data source has a problem at a Unix time."""
+    return not source.refreshed or any(rule.count(source, now) for rule in SOURCE_RULES if rule.severity != "info")
 
 
 def _configuration_items(problems: Sequence[str]) -> Iterator[Attention]:
@@ -145,10 +200,10 @@ def _error_item(collector: CollectorSnapshot, reason: str, errors: Sequence[Refr
     )
 
 
-def _source_items(snapshot: Snapshot) -> Iterator[Attention]:
+def _source_items(snapshot: Snapshot, now: float) -> Iterator[Attention]:
     sources = [source for account in snapshot.accounts for source in account.sources]
     for rule in SOURCE_RULES:
-        affected = [(count, source) for source in sources if (count := rule.count(source))]
+        affected = [(count, source) for source in sources if (count := rule.count(source, now))]
         if affected:
             affected.sort(key=lambda each: -each[0])
             concerned = [

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from exporter.mms.models import DataSource
-from exporter.mms.progress import done_of_all, ratio
+from exporter.mms.progress import done_of_all, partition_total, ratio, table_total
 from exporter.web.status.source_schema import Objects, Progress
 
 
@@ -42,6 +42,16 @@ def progress_of(row: DataSource) -> Progress | None:
         (row.tables_doing_num or 0) + (row.partitions_doing_num or 0),
         (row.tables_failed_num or 0) + (row.partitions_failed_num or 0),
     )
+
+
+def left_of(row: DataSource) -> int:
+    """Return the tables and partitions that wait or run, where they are known; failed ones are not included."""
+    tables = _left(table_total(row), row.tables_done_num, row.tables_part_done_num, row.tables_failed_num)
+    return tables + _left(partition_total(row), row.partitions_done_num, row.partitions_failed_num)
+
+
+def _left(total: int | None, done: int | None, *others: int | None) -> int:
+    return 0 if total is None or done is None else total - done - sum(other or 0 for other in others)
 
 
 def total_progress(parts: Iterable[Progress]) -> Progress | None:

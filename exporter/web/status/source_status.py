@@ -30,7 +30,7 @@ _LISTED: Final = (*UNFINISHED_JOB_STATUSES, JobStatus.FAILED)
 """The statuses that `mms-exporter jobs` lists."""
 
 
-def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> source_schema.SourceStatus:
+def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int, now: float) -> source_schema.SourceStatus:
     """Return a data source with limited jobs and failures."""
     name = source.name
     stats = source.stats or SourceStats(name, DataSource(id=name.source_id), None, None)
@@ -60,7 +60,7 @@ def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int) -> s
         failed_partitions=_failures(failures.partitions, max_failures),
         refreshed=source.refreshed,
         stale=source.stats is None,
-        needs_attention=needs_attention(source),
+        needs_attention=needs_attention(source, now),
         last_success_at=optional_time(source.last_success_at),
     )
 
@@ -116,7 +116,7 @@ def _failures(failures: FailedUnits | None, limit: int) -> source_schema.Failure
 
 def _failed(unit: FailedUnit) -> source_schema.FailedStatus:
     return source_schema.FailedStatus(
-        **{field: optional_text(getattr(unit, field)) for field in unit.__struct_fields__}
+        **{field: optional_text(getattr(unit, field)) for field in source_schema.FailedStatus.__struct_fields__}
     )
 
 

@@ -84,7 +84,8 @@ def build_report(
     sources = [source for account in snapshot.accounts for source in account.sources]
     tables = [table for account in snapshot.accounts for table in account.tables]
     partitions = [partition for account in snapshot.accounts for partition in account.partitions]
-    listed = _listed(sources, limits.sources)
+    now = status_input.published_at or status_input.started_at
+    listed = _listed(sources, limits.sources, now)
     max_errors = _share(limits.troubles, limits.troubles, _have_errors(snapshot.accounts))
     return report.StatusReport(
         schema_version=report.SCHEMA_VERSION,
@@ -99,9 +100,9 @@ def build_report(
         shard=_shard(status_input.shard),
         awaited_accounts=status_input.awaited_accounts,
         summary=_summary(snapshot, sources),
-        attention=attention_in(snapshot, load.problems, runbook_url),
+        attention=attention_in(snapshot, load.problems, runbook_url, now),
         accounts=tuple(_account(account, max_errors) for account in snapshot.accounts),
-        sources=_sources(listed, limits),
+        sources=_sources(listed, limits, now),
         sources_omitted=len(sources) - len(listed),
         watched_tables=tuple(map(table_status, tables[: limits.watched])),
         watched_partitions=tuple(map(partition_status, partitions[: limits.watched])),
@@ -113,9 +114,9 @@ def _shard(shard: Shard) -> report.ShardStatus | None:
     return None if shard.total == 1 else report.ShardStatus(index=shard.index, total=shard.total)
 
 
-def _listed(sources: Sequence[SourceSnapshot], limit: int) -> list[SourceSnapshot]:
+def _listed(sources: Sequence[SourceSnapshot], limit: int, now: float) -> list[SourceSnapshot]:
     if len(sources) > limit:  # those that need attention take precedence
-        sources = sorted(sources, key=lambda source: not needs_attention(source))[:limit]
+        sources = sorted(sources, key=lambda source: not needs_attention(source, now))[:limit]
     return sorted(sources, key=lambda source: (source.name.account, source.name.source, source.name.source_id))
 
 
@@ -193,10 +194,10 @@ def _collector(collector: CollectorSnapshot, limit: int) -> report.CollectorStat
     )
 
 
-def _sources(listed: Sequence[SourceSnapshot], limits: Limits) -> tuple[source_schema.SourceStatus, ...]:
+def _sources(listed: Sequence[SourceSnapshot], limits: Limits, now: float) -> tuple[source_schema.SourceStatus, ...]:
     jobs = _share(limits.jobs, limits.of_source, (bool(source.jobs and source.jobs.jobs) for source in listed))
     failures = _share(limits.failures, limits.of_source, (source.failures is not None for source in listed))
-    return tuple(source_status(source, jobs, failures) for source in listed)
+    return tuple(source_status(source, jobs, failures, now) for source in listed)
 
 
 def _share(total: int, per_owner: int, have_any: Iterable[bool]) -> int:

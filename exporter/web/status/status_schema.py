@@ -115,7 +115,7 @@ class Concerned(StatusRecord, frozen=True, kw_only=True):
 class Attention(StatusRecord, frozen=True, kw_only=True):
     """One kind of problem that needs attention."""
 
-    severity: Literal["critical", "warning"]
+    severity: Literal["critical", "warning", "info"]
     """Severity of the matching alert."""
     title: str
     """The problem."""

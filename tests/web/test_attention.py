@@ -1,0 +1,243 @@
+"""The attention items have the conditions and severities of the alerts."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from benchmarks.worlds import source
+from exporter.app.service import Service
+from exporter.collect.snapshot import AccountSnapshot, FailedUnits, FailuresStats, Snapshot, SourceSnapshot
+from exporter.exposition.publisher import Publisher
+from exporter.exposition.telemetry import Telemetry
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
+from exporter.simulator import Simulator, apply_event
+from exporter.simulator.world import events
+from exporter.web.status.attention import RUNBOOKS, SOURCE_RULES
+from exporter.web.status.status_report import Load, StatusInput, build_report
+from exporter.web.status.status_schema import StatusReport
+from tests.conftest import config_on
+from tests.exposition_parser import read
+from tests.harness import eventually
+from tests.programs import PROMTOOLS, program, said
+from tests.rules.loading import ALERTS, GROUPS, RULES
+
+ELSEWHERE = {
+    "MmsExporterAbsent": "there is no page then",
+    "MmsFailureBurst": "needs a history of 30 minutes",
+    "MmsMigrationStalled": "needs a history of 1 hour",
+    "MmsMigrationFinished": "needs no attention",
+}
+NOW = 35 * 60.0
+"""promtool starts at 0; the failures of jobs happen in the last 30 minutes."""
+DAY = 86400
+
+
+def with_row(made: SourceSnapshot, **changes: object) -> SourceSnapshot:
+    """Return a data source with changed fields of its row."""
+    assert made.stats is not None
+    return structs.replace(made, stats=structs.replace(made.stats, row=structs.replace(made.stats.row, **changes)))
+
+
+def with_jobs(made: SourceSnapshot, **changes: object) -> SourceSnapshot:
+    """Return a data source with changed job values."""
+    assert made.jobs is not None
+    return structs.replace(made, jobs=structs.replace(made.jobs, **changes))
+
+
+def quiet(number: int) -> SourceSnapshot:
+    """Return a data source without problems, with work left."""
+    made = with_row(source(number), tables_failed_num=0, partitions_failed_num=0)
+    assert made.stats is not None
+    assert made.jobs is not None
+    stats = structs.replace(made.stats, synced_at=NOW, created_at=NOW)
+    jobs = tuple(structs.replace(each, created_at=NOW, eta_at=NOW) for each in made.jobs.jobs)
+    counts = {**made.jobs.counts, "FAILED": 0}
+    return structs.replace(with_jobs(made, jobs=jobs, counts=counts), stats=stats, last_success_at=NOW)
+
+
+def at_rest(made: SourceSnapshot) -> SourceSnapshot:
+    """Return a data source without work left."""
+    row = {"table_num": 5, "tables_done_num": 5, "tables_doing_num": 0, "tables_part_done_num": 0}
+    row |= {"partition_num": 9, "partitions_done_num": 9, "partitions_doing_num": 0}
+    return with_jobs(with_row(made, **row), counts={"INIT": 0, "DOING": 0, "FAILED": 0, "DONE": 7}, jobs=())
+
+
+def with_late_jobs(made: SourceSnapshot, seconds: float = 1000, **changes: object) -> SourceSnapshot:
+    """Return a data source whose jobs are late."""
+    assert made.jobs is not None
+    jobs = (structs.replace(each, eta_at=NOW - seconds) for each in made.jobs.jobs)
+    jobs = (structs.replace(each, row=structs.replace(each.row, **changes)) for each in jobs)
+    return with_jobs(made, jobs=tuple(jobs))
+
+
+def with_old_metadata(made: SourceSnapshot) -> SourceSnapshot:
+    """Return a data source that was scanned more than 2 days ago."""
+    assert made.stats is not None
+    return structs.replace(made, stats=structs.replace(made.stats, synced_at=NOW - 2 * DAY - 600))
+
+
+def with_failed_jobs(made: SourceSnapshot) -> SourceSnapshot:
+    """Return a data source with failed jobs."""
+    assert made.jobs is not None
+    return with_jobs(made, counts={**made.jobs.counts, "FAILED": 3})
+
+
+def stopped(made: SourceSnapshot) -> SourceSnapshot:
+    """Return a data source that somebody stopped."""
+    return with_row(made, status=DataSourceStatus.STOPPED)
+
+
+def offline(made: SourceSnapshot) -> SourceSnapshot:
+    """Return a data source whose agent is offline."""
+    return with_row(made, agent_is_online=False)
+
+
+CASES: dict[str, tuple[Callable[[SourceSnapshot], SourceSnapshot], set[str]]] = {
+    "quiet": (lambda made: made, set()),
+    "offline": (offline, {"MmsAgentOffline"}),
+    "offline at rest": (lambda made: at_rest(offline(made)), set()),
+    "offline without counts": (lambda made: with_row(offline(made), partition_num=None), {"MmsAgentOffline"}),
+    "offline and stopped": (lambda made: stopped(offline(made)), {"MmsSourceStopped"}),
+    "stopping": (lambda made: with_row(made, status=DataSourceStatus.STOPPING), {"MmsSourceStopped"}),
+    "stopped at rest": (lambda made: stopped(at_rest(made)), set()),
+    "start failed": (lambda made: with_row(made, status=DataSourceStatus.START_FAILED), {"MmsSourceStartFailed"}),
+    "stop failed": (lambda made: with_row(made, status=DataSourceStatus.STOP_FAILED), {"MmsSourceStopFailed"}),
+    "scan failed": (lambda made: with_row(made, scan_status=ScanStatus.FAILED), {"MmsMetadataScanFailed"}),
+    "tables failed": (lambda made: with_row(made, tables_failed_num=2), {"MmsTablesFailed"}),
+    "partitions failed": (lambda made: with_row(made, partitions_failed_num=2), {"MmsTablesFailed"}),
+    "jobs failed": (
+        lambda made: with_failed_jobs(with_row(made, tables_failed_num=2)),
+        {"MmsJobFailed", "MmsTablesFailed"},
+    ),
+    "failed jobs were retried": (with_failed_jobs, set()),
+    "jobs failed, units unknown": (
+        lambda made: with_failed_jobs(with_row(made, tables_failed_num=None)),
+        {"MmsJobFailed"},
+    ),
+    "late": (with_late_jobs, {"MmsJobOverdue"}),
+    "nearly late": (lambda made: with_late_jobs(made, 800), set()),
+    "late and ended": (lambda made: with_late_jobs(made, status=JobStatus.DONE), set()),
+    "late jobs stopped": (lambda made: with_jobs(with_late_jobs(made, stopped=True), stopped=7), {"MmsJobStopped"}),
+    "late and stopped": (lambda made: stopped(with_late_jobs(made)), {"MmsSourceStopped"}),
+    "old metadata": (with_old_metadata, {"MmsMetadataOld"}),
+    "old metadata at rest": (lambda made: at_rest(with_old_metadata(made)), set()),
+    "old metadata and stopped": (lambda made: stopped(with_old_metadata(made)), {"MmsSourceStopped"}),
+    "stale": (
+        lambda made: structs.replace(made, stats=None, jobs=None, refreshed=False, last_success_at=NOW - 400),
+        {"MmsSourceStale"},
+    ),
+    "jobs omitted": (lambda made: with_jobs(made, omitted=4), {"MmsSeriesOmitted"}),
+    "failures omitted": (
+        lambda made: structs.replace(made, failures=FailuresStats(made.name, FailedUnits((), 4), FailedUnits((), 0))),
+        {"MmsSeriesOmitted"},
+    ),
+}
+"""Changes of a data source without problems, with the alerts that fire."""
+NAMES = {str(number): name for number, name in enumerate(CASES)}
+
+
+def made(name: str, number: int) -> SourceSnapshot:
+    """Return the data source of a case, named after it."""
+    changed = CASES[name][0](quiet(number))
+    own = structs.replace(changed.name, source=name)
+    parts = {part: getattr(changed, part) for part in ("stats", "jobs", "failures")}
+    return structs.replace(
+        changed, name=own, **{part: value and structs.replace(value, name=own) for part, value in parts.items()}
+    )
+
+
+@pytest.fixture(scope="module")
+def snapshot() -> Snapshot:
+    """Provide an account with a data source for each case."""
+    sources = tuple(made(name, number) for number, name in enumerate(CASES))
+    return Snapshot((AccountSnapshot("account", up=True, sources=sources),))
+
+
+def report_of(snapshot: Snapshot) -> StatusReport:
+    """Return the report at NOW."""
+    return build_report(StatusInput(snapshot, 1, NOW, NOW, Load(NOW, is_current=True), ()))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_case_has_exactly_the_items_of_its_alerts_with_their_severities(name: str) -> None:
+    report = report_of(Snapshot((AccountSnapshot("account", up=True, sources=(made(name, 1),)),)))
+    items = {item.runbook.rpartition("/")[2].removesuffix(".md"): item.severity for item in report.attention}
+    assert items == {alert: ALERTS[alert]["labels"]["severity"] for alert in CASES[name][1]}
+    matters = any(severity != "info" for severity in items.values())
+    assert report.sources[0].needs_attention == matters
+
+
+def test_every_alert_has_an_item_or_a_reason_for_none() -> None:
+    assert set(ALERTS) == RUNBOOKS | ELSEWHERE.keys()
+    assert not RUNBOOKS & ELSEWHERE.keys()
+    assert {alert for _, alerts in CASES.values() for alert in alerts} == {rule.runbook for rule in SOURCE_RULES}
+
+
+@pytest.mark.parametrize("promtool", PROMTOOLS)
+async def test_the_alerts_fire_for_the_same_data_sources(snapshot: Snapshot, promtool: str, tmp_path: Path) -> None:
+    # Without `for`: the page shows the current state.
+    publisher = Publisher(lambda: snapshot, Telemetry(with_process=False))
+    await publisher.publish()
+    alerts = {rule.runbook for rule in SOURCE_RULES}
+    expression = f'count by (alertname, source) (ALERTS{{alertstate="firing", alertname=~"{"|".join(alerts)}"}})'
+    expected = [
+        {"labels": f'{{alertname="{alert}", source="{name}"}}', "value": 1}
+        for name, (_, fires) in CASES.items()
+        for alert in fires
+    ]
+    test = {
+        "rule_files": [str(without_delays(path, tmp_path)) for path in RULES],
+        "evaluation_interval": "1m",
+        "group_eval_order": list(GROUPS),
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": list(series(publisher.body("text", gzip=False))),
+                "promql_expr_test": [{"expr": expression, "eval_time": f"{NOW:.0f}s", "exp_samples": expected}],
+            }
+        ],
+    }
+    file = tmp_path / "test.json"
+    file.write_text(json.dumps(test), encoding="utf-8")
+    code, printed = said(program(promtool), "test", "rules", file)
+    assert code == 0, printed
+
+
+def without_delays(path: Path, folder: Path) -> Path:
+    """Write a rule file without `for` and `keep_firing_for`."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if not line.strip().startswith(("for:", "keep_firing_for:"))]
+    (folder / path.name).write_text("\n".join(kept), encoding="utf-8")
+    return folder / path.name
+
+
+def series(page: bytes) -> list[dict[str, str]]:
+    """Return the samples of an exposition as constant series; failed jobs fail after 10 minutes."""
+    constant = []
+    for name, samples in read(page).samples.items():
+        for labels, value in samples.items():
+            pairs = dict(labels) | {"job": "mms-exporter", "instance": "exporter:10180"}
+            text = ", ".join(f"{label}={json.dumps(value)}" for label, value in sorted(pairs.items()))
+            is_failed = name == "mms_jobs" and pairs["status"] == "FAILED"
+            values = f"0x10 {value}x40" if is_failed else f"{value}x50"
+            constant.append({"series": f"{name}{{{text}}}", "values": values})
+    return constant
+
+
+async def test_late_jobs_and_old_metadata_of_mms_need_attention(simulator: Simulator) -> None:
+    source_id = simulator.world.source_ids()[0]
+    jobs = simulator.world.truth().jobs(source_id)
+    job_id = next(each.id for each in jobs if each.status in UNFINISHED_JOB_STATUSES and not each.stopped)
+    old = events.SetText(source_id=source_id, field="lastUpdateTime", text="2020-01-01 00:00:00")
+    late = events.SetText(source_id=source_id, field="eta", text="2020-01-01", job_id=job_id)
+    for event in (old, late):
+        apply_event(simulator.world, event)
+    service = Service(Telemetry())
+    await service.apply(config_on(simulator.url))
+    await eventually(lambda: service.is_ready)
+    report = build_report(service.status_input())
+    await service.close()
+    assert {"Jobs are overdue", "Metadata is outdated with work remaining"} <= {each.title for each in report.attention}
