@@ -7,7 +7,7 @@ WORKERS := -n 3 --dist=worksteal
 # Without bytecode files, each worker compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo install test pythons scale soak fuzz coverage lint docs bench lock tools clean
+.PHONY: demo install test pythons scale week soak fuzz coverage lint docs bench lock tools clean
 
 demo: $(VENV)/.runtime  ## Run a simulated migration and an exporter until Ctrl-C
 	@exec $(BIN)/python -m exporter demo
@@ -21,8 +21,11 @@ test: $(VENV)/.development tools  ## Run the test suite; long tests are in `make
 pythons:  ## Test the installation, the demo and the quick tests on each supported Python
 	tests/tools/pythons 3.11 3.12 3.13 3.14
 
-scale: $(VENV)/.development tools  ## Run the long tests: 1,000 refreshes, 100,000 failures, a day of alerts
+scale: $(VENV)/.development tools  ## Run the long tests: 1,000 refreshes, 100,000 failures, a week of alerts
 	$(BIN)/pytest $(WORKERS) -m scale
+
+week: $(VENV)/.development tools  ## Simulate a week of alerts; write the table of docs/alerting.md
+	WEEK_PAGE=write $(BIN)/pytest -m scale tests/story/test_week.py
 
 soak: $(VENV)/.development  ## Run random faults, churn and scrapes for 1 hour; set SOAK_SECONDS and SOAK_SEED to change it
 	$(BIN)/python -m tests.soak
