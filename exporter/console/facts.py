@@ -61,7 +61,7 @@ async def _task_status(client: Client, _: Account, sources: Sequence[DataSource]
 
 async def _time_zone(client: Client, account: Account, sources: Sequence[DataSource], clock: Clock) -> str:
     for source in sources[:MAX_SOURCES]:
-        page = await client.jobs_page(source.id, JobFilter(), 1)
+        page = await client.newest_jobs(source.id, JobFilter(), 1)
         times = [each for job in page.rows if (each := unix_seconds(job.create_time, account.time_zone)) is not None]
         if times:
             ahead = max(times) - clock.wall() - (client.server_ahead_seconds or 0.0)

@@ -71,11 +71,10 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
         # Lists are read in the order of a job's life, so a job that changes its status is seen twice, not missed.
         names = await target.table_filters(options)
         lists = [await _listed(target, status, each, options.limit) for status in statuses for each in names]
-        if unfinished := frozenset(statuses) & frozenset(UNFINISHED_JOB_STATUSES):
-            stopped = [await _stopped(target, unfinished, each, options.limit) for each in names]
-            # Lists by status may have them too, so a number of omitted jobs is an upper limit.
-            is_exact = not any(each.omitted for each in (*lists, *stopped))
-            lists += [replace(each, is_exact=is_exact or not each.rows) for each in stopped]
+        stopped = [await _stopped(target, frozenset(statuses), each, options.limit) for each in names]
+        # Lists by status may have them too, so a number of omitted jobs is an upper limit.
+        is_exact = not any(each.omitted for each in (*lists, *stopped))
+        lists += [replace(each, is_exact=is_exact or not each.rows) for each in stopped]
         found = merged(lists, options.limit, _rank)
         return QueryPart(found.rows, found.more("job"))
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from contextlib import suppress
 from math import inf
 from typing import Final, TypeVar
 
@@ -86,12 +85,15 @@ class UnitReader:
         return [unit for units in found for unit in units]
 
     async def find(self, kind: UnitKind, number: int) -> Unit | None:
-        """Return one table or partition, None if it does not exist."""
-        with suppress(NotFound):
+        """Return one table or partition, None if it does not exist. Raises: MmsError."""
+        try:
             if kind == "table":
                 return table_unit(await self._client.get_table(self._source_id, number))
             return partition_unit(await self._client.get_partition(self._source_id, number))
-        return None
+        except NotFound as error:
+            if not error.code:
+                raise  # a gateway may answer 404, too
+            return None
 
     async def _tables(self, filters: TableFilter) -> list[Unit]:
         return await read_whole_list(

@@ -27,10 +27,10 @@ class HandWrittenMms:
         self.page_cap = 100
         self.page_caps: dict[str, int] = {}
         """Like `page_cap`, for lists named as in `calls`."""
-        self.ignores_stopped = False
-        """Whether `stopped` does not filter jobs."""
         self.newest_first = False
         """Whether tables and partitions are listed newest first."""
+        self.hides_stopped: bool | None = None
+        """Whether job lists by status omit stopped jobs; None: there is no filter `stopped` either."""
         self.forbidden: set[str] = set()
         """Operations without permission, named as in `calls`."""
         self.broken: set[str] = set()
@@ -110,8 +110,10 @@ class HandWrittenMms:
         if word in self.broken:
             return web.json_response({"Code": "InternalError"}, status=500)
         rows = [job for job in reversed(self.jobs) if job["status"] == query.get("status", job["status"])]
-        if "stopped" in query and not self.ignores_stopped:
+        if self.hides_stopped is not None and query.get("stopped") == "1":
             rows = [job for job in rows if job["stopped"]]
+        elif self.hides_stopped and "status" in query:
+            rows = [job for job in rows if not job["stopped"]]
         return self._page(request, [job for job in rows if query.get("name", "") in job["name"]], word)
 
     async def list_tasks(self, request: web.Request) -> web.Response:

@@ -41,7 +41,7 @@ async def test_each_status_costs_one_call_per_source(simulator: Simulator, query
     assert simulator.calls["ListMmsJobs", FIRST] == 4, "and one for stopped jobs, which lists by status may omit"
     simulator.calls_reset()
     await query("jobs", statuses=["DONE"])
-    assert simulator.calls["ListMmsJobs", FIRST] == 1
+    assert simulator.calls["ListMmsJobs", FIRST] == 2
 
 
 async def test_jobs_beyond_the_limit_are_counted(simulator: Simulator, query: Query) -> None:

@@ -8,7 +8,7 @@ DONE for its total. The API has no end time: a job just finished if the previous
 import dataclasses
 import heapq
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -68,7 +68,7 @@ class _ReadJobs:
     hides_stopped: bool = False
     """Whether the lists by status omitted stopped jobs."""
     stopped_at: float = -inf
-    """When the list of stopped jobs was read, in monotonic seconds."""
+    """When it was last checked whether they do, in monotonic seconds."""
     is_capped: bool = False
     """Whether MMS returned smaller pages than requested."""
     page_fingerprint: Fingerprint | None = None
@@ -206,12 +206,13 @@ class JobsCollector(SourcesCollector):
             is_capped |= _is_capped(listing)
         failed = await self._list_failed(source_id, previous, lists, now)
         await self._count_done(source_id, previous, lists)
-        hides_stopped, stopped_at = False, previous.stopped_at
-        if self._hides_stopped or now - stopped_at >= self.settings.idle_interval:
-            hides_stopped, stopped_at = await self._add_stopped(source_id, lists), now
+        hides_stopped, stopped_at = previous.hides_stopped, previous.stopped_at
+        is_due = now - stopped_at >= self.settings.idle_interval
+        if is_due or self._hides_stopped:
+            hides_stopped, stopped_at = await self._add_stopped(source_id, previous, lists, now, is_due=is_due)
         lookups = await self._look_up_missing(source_id, previous, lists)
         if lists.has_found_stopped:
-            hides_stopped, stopped_at = await self._add_stopped(source_id, lists) or hides_stopped, now
+            hides_stopped, stopped_at = await self._add_stopped(source_id, previous, lists, now, is_due=True)
         return _ReadJobs(
             lists,
             failed_page=failed.page,
@@ -250,20 +251,41 @@ class JobsCollector(SourcesCollector):
         )
         lists.add_list(JobStatus.DONE, page.total, map(self._stats, page.rows))
 
-    async def _add_stopped(self, source_id: int, lists: JobLists) -> bool:
-        """Read the stopped jobs, and return whether the lists by status omit them."""
-        # UNVERIFIED: whether lists by status have stopped jobs. `check` on a live account settles it.
+    async def _add_stopped(
+        self, source_id: int, previous: JobState, lists: JobLists, now: float, *, is_due: bool
+    ) -> tuple[bool, float]:
+        """Add the stopped jobs that lists by status omit; return whether they do, and when that was checked."""
         filters = JobFilter(stopped=1)
         try:
             first = await self.context.client.jobs_page(source_id, filters)
-        except RequestRejected:  # this server has no such filter
-            return False
+        except (RequestRejected, AnswerTooLarge):  # this server has no such filter, or ignores it
+            return False, now
         if not all(job.stopped for job in first.rows):  # this server ignores the filter
-            return False
+            return False, now
         listing = await self.context.client.list_jobs(source_id, filters, first)
-        has_hidden = lists.add_stopped(map(self._stats, listing.rows), hides_stopped=self._hides_stopped)
-        self._hides_stopped |= has_hidden
-        return has_hidden
+        omitted = lists.omitted_by_lists(map(self._stats, listing.rows))
+        checked = await self._is_hidden(source_id, omitted) if is_due and omitted else None
+        if self._hides_stopped if checked is None else checked:
+            lists.add_hidden(omitted)
+        if checked is None:
+            return (previous.hides_stopped, previous.stopped_at) if omitted else (False, now)
+        self._hides_stopped |= checked
+        return checked, now
+
+    async def _is_hidden(self, source_id: int, stopped: Sequence[JobStats]) -> bool | None:
+        """Return whether lists by status omit stopped jobs; None if the job of the check changed meanwhile."""
+        # UNVERIFIED: whether they do. A job may also be absent from a list because its status changed while the lists
+        # were read, so one job is looked up with and without its status.
+        row = max((job.row for job in stopped), key=lambda row: (row.status in UNFINISHED_JOB_STATUSES, row.id))
+        if row.name is None:
+            return None
+        named = await self.context.client.jobs_page(source_id, JobFilter(name=row.name, status=row.status))
+        if any(job.id == row.id for job in named.rows):
+            return False
+        found = await self.context.client.jobs_page(source_id, JobFilter(name=row.name))
+        return (
+            True if any((job.id, job.status, job.stopped) == (row.id, row.status, True) for job in found.rows) else None
+        )
 
     async def _look_up_missing(self, source_id: int, previous: JobState, lists: JobLists) -> dict[int, JobLookup]:
         """Look up some of the missing jobs; return the unfinished lookups."""
