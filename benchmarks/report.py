@@ -41,7 +41,8 @@ REMARKS: Final = {
     "as reported by the kernel, is subtracted.",
     "refreshing": "The simulated MMS runs on the same machine with a latency of 20 ms per response, without a rate "
     "limit and with 8 concurrent requests. The sequential loop lists the data sources and 4 lists of each.",
-    "processor": "Client and collectors: signing, HTTP, decoding, comparison, state update. A data source whose jobs "
+    "processor": "Client and collectors: signing, HTTP, decoding, comparison, state update. The reference is a plain "
+    "aiohttp client that reads the same responses and calls `json.loads` on them. A data source whose jobs "
     "fit on one page costs 1 request; any other costs 4, with up to 100 finished jobs in the responses. The smaller "
     "the response, the larger the share of the fixed cost per request. In a steady refresh, responses equal the "
     'previous ones byte for byte and are not decoded again; with "all changed", every response is decoded.',

@@ -1,5 +1,6 @@
 """What tests of several rooms need: a simulated MMS on a real socket, an account on it, programs to drive."""
 
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -7,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from exporter.config.loading import Config, config_from
@@ -52,6 +54,16 @@ def _signals_of_a_terminal() -> Iterator[None]:
     yield
     for each in ignored:
         signal.signal(each, signal.SIG_IGN)
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """Restore the logging configuration."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture

@@ -87,28 +87,6 @@ async def test_problems_of_both_configurations_are_reported_with_exit_code_2(tmp
         assert places == [f"{tmp_path}/web.yaml", f"{tmp_path}/config.yaml:1", f"{tmp_path}/config.yaml"]
 
 
-async def test_a_reload_includes_the_web_configuration_and_reports_its_problems(
-    simulator: Simulator, tmp_path: Path
-) -> None:
-    web = tmp_path / "web.yaml"
-    web.write_text("rate_limit: {interval: 0}\n", encoding="utf-8")
-    config = write_config(tmp_path, simulator.url)
-    async with (
-        serving(f"--config.file={config}", f"--web.config.file={web}", "--web.enable-lifecycle") as exporter,
-        ClientSession() as session,
-    ):
-        web.write_text("nonsense: canary\n", encoding="utf-8")
-        async with session.post(f"{exporter.urls[0]}/-/reload") as response:
-            text = await response.text()
-        assert response.status == 400
-        assert text.startswith(f"{web}: nonsense: ")
-        assert (await exporter.metrics()).value("mms_exporter_config_last_reload_successful") == 0
-        web.write_text("", encoding="utf-8")
-        async with session.post(f"{exporter.urls[0]}/-/reload") as response:
-            assert response.status == 200
-        assert (await exporter.metrics()).value("mms_exporter_config_last_reload_successful") == 1
-
-
 async def test_a_used_port_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -185,14 +163,6 @@ async def test_a_signal_stops_the_exporter_within_two_seconds_without_a_tracebac
     assert "level=error" not in ended.err
 
 
-async def test_a_signal_stops_the_exporter_while_mms_hangs(simulator: Simulator, tmp_path: Path) -> None:
-    simulator.faults.add(Fault(kind="hang"))
-    async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
-        ended = await exporter.end()
-    assert ended.code == 0
-    assert "Traceback" not in ended.err
-
-
 async def test_a_running_scrape_completes_during_the_shutdown(simulator: Simulator, tmp_path: Path) -> None:
     async with serving(f"--config.file={write_config(tmp_path, simulator.url)}") as exporter:
         await exporter.until_ready()
@@ -254,24 +224,6 @@ async def test_the_demo_exports_a_migration_in_progress() -> None:
     assert "Traceback" not in ended.err
 
 
-async def test_sighup_reloads_and_an_invalid_file_changes_nothing(simulator: Simulator, tmp_path: Path) -> None:
-    file = write_config(tmp_path, simulator.url)
-    async with serving(f"--config.file={file}", "--web.enable-lifecycle") as exporter:
-        await exporter.until_ready()
-        file.write_text("accounts: []\n", encoding="utf-8")
-        exporter.process.send_signal(signal.SIGHUP)
-        await exporter.until(lambda served: served.value("mms_exporter_config_last_reload_successful") == 0)
-        async with ClientSession() as session, session.post(f"{exporter.urls[0]}/-/reload") as response:
-            assert (response.status, await response.text()) == (400, f"{file}:1: accounts: expected at least one\n")
-        served = await exporter.metrics()
-        assert served.value("mms_up", account="test") == 1, "the old configuration stays"
-        write_config(tmp_path, simulator.url)
-        async with ClientSession() as session, session.post(f"{exporter.urls[0]}/-/reload") as response:
-            assert response.status == 200
-        served = await exporter.metrics()
-        assert served.value("mms_exporter_config_last_reload_successful") == 1
-
-
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -311,21 +263,6 @@ async def test_an_unknown_region_and_missing_credentials_are_exported_as_failure
     assert (
         served.value("mms_api_request_failures_total", operation="ListMmsDataSources", reason="connection") or 0
     ) >= 1
-
-
-async def test_a_hanging_name_resolution_does_not_delay_the_shutdown(tmp_path: Path) -> None:
-    # The shutdown waits for no thread.
-    code = """
-import socket, sys, time
-socket.getaddrinfo = lambda *_, **__: time.sleep(30)
-from exporter.cli.main import main
-sys.exit(main())
-"""
-    config = write_config(tmp_path, "https://mms.example.com")
-    async with serving(f"--config.file={config}", program=("-c", code)) as exporter:
-        ended = await exporter.end()
-    assert ended.code == 0
-    assert "Traceback" not in ended.err
 
 
 async def test_a_scraper_that_does_not_read_does_not_delay_the_shutdown(simulator: Simulator, tmp_path: Path) -> None:

@@ -54,6 +54,11 @@ async def test_flags_of_the_command_are_completed(shell: str) -> None:
 async def test_words_are_completed(shell: str) -> None:
     assert await completed(shell, "show", "part") == ["partition"]
     assert await completed(shell, "jobs", "--output", "js") == ["json"]
+    assert await completed(shell, "--log.level", "war") == ["warning"]
+
+
+async def test_a_word_that_names_another_command_does_not_suggest_its_flags(shell: str) -> None:
+    assert await completed(shell, "config", "show", "--acc") == []
 
 
 async def test_values_after_an_equals_sign_are_completed() -> None:

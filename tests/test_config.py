@@ -36,7 +36,9 @@ UNUSUAL_YAML = {
     "accounts: &accounts [*accounts]": "{file}:1: accounts[0]: expected a mapping, not a list",
     "": "{file}: is empty",
     "# a comment\n": "{file}: is empty",
-    "accounts:\n\t- name: a\n": "{file}: is not valid YAML at line 2, column 1: tabs cannot indent YAML; use spaces",
+    "accounts:\n\t- name: a\n": (
+        "{file}: is not valid YAML at line 2, column 1: tabs cannot indent YAML or begin a value; use spaces"
+    ),
     "accounts: [{name: a, region: cn}]\nrefresh:\n  intervall: 1m": (
         "{file}:3: refresh.intervall: unknown key; did you mean interval?"
     ),

@@ -36,7 +36,6 @@ ACCOUNT = [command for command in HERE if command.split()[1:] == ["--mms.region=
 RETRYING = [command for command in HERE if command.endswith("--dry-run")]
 FINITE = [command for command in HERE if command not in (*SERVING, *ACCOUNT, *RETRYING)]
 CURLS = [command for command in COMMANDS if command.startswith("curl ") and place_of(command) == DOCUMENTS]
-MADE = [command for command in COMMANDS if command.startswith("make ")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -113,13 +112,6 @@ async def test_what_serves_answers_all_that_is_asked_of_it(simulator: Simulator,
             path = re.search(r"http://127\.0\.0\.1:10180(/\S*)", curl)
             assert path is not None, f"no test knows {curl}"
             assert (await exporter.get(path[1]))[0] == 200
-
-
-@pytest.mark.parametrize("command", MADE)
-def test_make_knows_the_target(command: str) -> None:
-    assert re.search(
-        rf"^{command.removeprefix('make ')}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
-    )
 
 
 def test_the_demo_answers_as_the_readme_has_it(tmp_path: Path) -> None:

@@ -294,6 +294,7 @@ def test_warn_means_warning() -> None:
         (["sources", "--sources=x"], "usage: mms-exporter sources ", "unknown flag --sources; did you mean --source?"),
         (["once", "--shard.totl", "3"], "usage: mms-exporter once ", "--shard.totl; did you mean --shard.total?"),
         (["--web.confg.file=a"], "usage: mms-exporter ", "--web.confg.file; did you mean --web.config.file?"),
+        (["so'urces"], "usage: mms-exporter sources ", 'unknown command "so\'urces"; did you mean sources?'),
         (["zzzz"], "usage: mms-exporter ", "unknown command 'zzzz'; commands: serve, once, sources, "),
         (["jobs", "--zzzz"], "usage: mms-exporter jobs ", "unknown flag --zzzz; see mms-exporter jobs --help"),
         (["jobs", "surplus"], "usage: mms-exporter jobs ", "unrecognized arguments: surplus"),

@@ -28,7 +28,7 @@ PROGRAMS = {
     "simulate": (*MODULE, "simulate", THERE),
     "demo": (*MODULE, "demo", HERE, THERE),
 }
-INTERRUPTIONS: dict[str, int] = {"module": 10, "script": 5}
+INTERRUPTIONS: dict[str, int] = {"module": 6}
 """Number of interruptions of a program; 3 for the others."""
 
 
@@ -61,11 +61,16 @@ def is_before_the_program(ended: Ended) -> bool:
     return "KeyboardInterrupt" in ended.err and not re.search(r"exporter/\w+\.py", ended.err)
 
 
-async def start_seconds(config: Path) -> float:
+@pytest.fixture(scope="module")
+def start_seconds() -> float:
     """Return the seconds until the program listens."""
-    begun = time.perf_counter()
-    async with serving(f"--config.file={config}"):
-        return time.perf_counter() - begun
+
+    async def listen() -> float:
+        begun = time.perf_counter()
+        async with serving("--mms.region=cn-shanghai"):
+            return time.perf_counter() - begun
+
+    return asyncio.run(listen())
 
 
 @pytest.mark.parametrize(
@@ -73,14 +78,13 @@ async def start_seconds(config: Path) -> float:
     [pytest.param(each, marks=[pytest.mark.scale] if each in {"check", "config"} else []) for each in PROGRAMS],
 )
 async def test_ctrl_c_during_the_start_exits_130_without_output(
-    simulator: Simulator, tmp_path: Path, program: str
+    simulator: Simulator, tmp_path: Path, program: str, start_seconds: float
 ) -> None:
     simulator.faults.add(Fault(kind="hang"))
     arguments = command_line(program, simulator, tmp_path)
-    length = await start_seconds(tmp_path / "config.yaml")
     interruptions = INTERRUPTIONS.get(program, 3)
     for number in range(interruptions):
-        ended = await signalled(arguments, length * number / interruptions, signal.SIGINT)
+        ended = await signalled(arguments, start_seconds * number / interruptions, signal.SIGINT)
         if is_before_the_program(ended):
             continue
         has_ended_by_itself = ended.code == 0 and (program == "config" or "msg=listening" in ended.err)
@@ -90,12 +94,11 @@ async def test_ctrl_c_during_the_start_exits_130_without_output(
 
 @pytest.mark.parametrize("program", ["script"])
 async def test_sigterm_during_the_start_exits_without_a_traceback(
-    simulator: Simulator, tmp_path: Path, program: str
+    simulator: Simulator, tmp_path: Path, program: str, start_seconds: float
 ) -> None:
     arguments = command_line(program, simulator, tmp_path)
-    length = await start_seconds(tmp_path / "config.yaml")
     for number in range(3):
-        ended = await signalled(arguments, length * number / 3, signal.SIGTERM)
+        ended = await signalled(arguments, start_seconds * number / 3, signal.SIGTERM)
         assert ended.code == -signal.SIGTERM or (ended.code == 0 and "msg=listening" in ended.err), ended
         assert "Traceback" not in ended.err
 

@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -18,14 +17,7 @@ from tests.harness import harness_on
 HOSTILE = 'evil\nts=2025-01-01 level=error msg="forged" \r\x1b[31m \u2028 "quoted" a=b \\'
 
 
-@pytest.fixture(autouse=True)
-def _restored_logging() -> Iterator[None]:
-    """Restore the logging configuration."""
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    structlog.reset_defaults()
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("restored_logging")
 
 
 @pytest.mark.parametrize("log_format", FORMATS)

@@ -116,16 +116,12 @@ async def by_post(exporter: Running) -> None:
     await exporter.ask("POST", "/-/reload")
 
 
-async def by_put(exporter: Running) -> None:
-    await exporter.ask("PUT", "/-/reload")
-
-
 def is_reloaded(served: Exposition) -> bool:
     """Return whether the metrics report a successful last reload."""
     return served.value("mms_exporter_config_last_reload_successful") == 1
 
 
-@pytest.mark.parametrize("reload", [by_signal, by_post, by_put])
+@pytest.mark.parametrize("reload", [by_signal, by_post])
 async def test_an_invalid_web_configuration_keeps_the_previous_configuration(
     simulator: Simulator, tmp_path: Path, reload: Callable[[Running], Awaitable[None]]
 ) -> None:
@@ -152,7 +148,7 @@ async def test_an_invalid_web_configuration_keeps_the_previous_configuration(
         assert is_reloaded(await exporter.metrics())
 
 
-@pytest.mark.parametrize("reload", [by_signal, by_post, by_put])
+@pytest.mark.parametrize("reload", [by_signal, by_post])
 async def test_an_invalid_configuration_is_reported_with_a_valid_web_configuration(
     simulator: Simulator, tmp_path: Path, reload: Callable[[Running], Awaitable[None]]
 ) -> None:

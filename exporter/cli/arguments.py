@@ -105,11 +105,11 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the error, and exit."""
-        if wrong := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
-            near = near_names(wrong[1], self.commands)
+        if wrong := re.match(r"argument COMMAND: invalid choice: (['\"])(.*?)\1 \(", message):
+            near = near_names(wrong[2], self.commands)
             if near:
-                self.commands[near[0]].error(f"unknown command {wrong[1]!r}; did you mean {near[0]}?")
-            message = f"unknown command {wrong[1]!r}; commands: {', '.join(self.commands)}"
+                self.commands[near[0]].error(f"unknown command {wrong[2]!r}; did you mean {near[0]}?")
+            message = f"unknown command {wrong[2]!r}; commands: {', '.join(self.commands)}"
         super().error(message)
 
 

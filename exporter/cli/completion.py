@@ -20,7 +20,11 @@ _mms_exporter() {{
 }}
 complete -o default -F _mms_exporter mms-exporter
 """
-_ZSH_HEAD: Final = "autoload -U +X compinit bashcompinit && compinit -u && bashcompinit\n"
+# `compinit` again would remove the completions that are registered already.
+_ZSH_HEAD: Final = """\
+(( $+functions[compdef] )) || { autoload -U +X compinit && compinit; }
+autoload -U +X bashcompinit && bashcompinit
+"""
 
 
 def script(shell: str, commands: Mapping[str, Command]) -> str:
@@ -36,13 +40,17 @@ def _words(parse: Callable[[str], Any]) -> tuple[str, ...]:
     return parse.words if isinstance(parse, OneOf) else ()
 
 
+def _argument_words(command: Command) -> list[str]:
+    return [word for each in command.arguments for word in _words(each.parse)]
+
+
 def _cases(commands: Mapping[str, Command]) -> Iterator[tuple[str, list[str]]]:
     # The values of a flag, then the words of a command. A flag with other values completes files.
     for name, command in commands.items():
         for flag in command.flags:
             if not flag.is_switch:
                 yield f'"{name} --{flag.name}"', list(_words(flag.parse))
-        arguments = [word for each in command.arguments for word in _words(each.parse)]
+        arguments = _argument_words(command)
         flags = [f"--{flag.name}" for flag in command.flags]
         yield f'"{name} "*', [*(commands if name == "serve" else arguments), *flags]
 
@@ -50,11 +58,14 @@ def _cases(commands: Mapping[str, Command]) -> Iterator[tuple[str, list[str]]]:
 def _fish_lines(commands: Mapping[str, Command]) -> Iterator[str]:
     names = " ".join(commands)
     for name, command in commands.items():
+        # The words of `config` and `completion` are names of commands, too.
+        others = " ".join(each for each, other in commands.items() if name in _argument_words(other))
         is_used = f"__fish_seen_subcommand_from {name}"
+        if others:
+            is_used += f"; and not __fish_seen_subcommand_from {others}"
         is_used = f"not __fish_seen_subcommand_from {names}" if name == "serve" else is_used
         yield f"-f -n 'not __fish_seen_subcommand_from {names}' -a {name} -d {shlex.quote(command.description)}"
-        words = " ".join(word for each in command.arguments for word in _words(each.parse))
-        if words:
+        if words := " ".join(_argument_words(command)):
             yield f"-f -n '{is_used}' -a {shlex.quote(words)}"
         for flag in command.flags:
             choices = _words(flag.parse)

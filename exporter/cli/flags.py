@@ -62,9 +62,12 @@ integer: Final = whole_number(0)
 """Parser of counts and IDs."""
 
 
-def log_level(text: str) -> str:
-    """Parse a log level; warn means warning. Raises: ValueError."""
-    return OneOf(*LEVELS)("warning" if text == "warn" else text)
+class LogLevel(OneOf):
+    """A parser of log levels; warn means warning."""
+
+    def __call__(self, text: str) -> str:
+        """Parse a log level. Raises: ValueError."""
+        return super().__call__("warning" if text == "warn" else text)
 
 
 def output_file(text: str) -> str:
@@ -234,7 +237,7 @@ SIMULATOR: Final = (
         "MODE",
     ),
 )
-LOG_LEVEL: Final = Flag("log.level", f"Log level: {', '.join(LEVELS)}.", "info", log_level, "LEVEL")
+LOG_LEVEL: Final = Flag("log.level", f"Log level: {', '.join(LEVELS)}.", "info", LogLevel(*LEVELS), "LEVEL")
 LOG_FORMAT: Final = Flag("log.format", f"Log format: {', '.join(FORMATS)}.", "logfmt", OneOf(*FORMATS), "FORMAT")
 LOG: Final = (LOG_LEVEL, LOG_FORMAT)
 QUIET_LOG: Final = (replace(LOG_LEVEL, default="warning"), LOG_FORMAT)

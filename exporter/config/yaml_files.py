@@ -17,7 +17,7 @@ from exporter.errors import ConfigError, Problem
 _FOUND: Final = re.compile(", but (?:found|got) ")
 """Separates the expectation in a message of PyYAML from the content that it quotes."""
 _MESSAGES: Final = {
-    "found character '\\t'": "tabs cannot indent YAML; use spaces",
+    "found character '\\t'": "tabs cannot indent YAML or begin a value; use spaces",
     "found character": "a value cannot begin with this character; put the value in quotes",
     "expected ','": "expected a comma or the closing bracket; check for an unclosed quote before it",
     "but found another document": "expected a single document, but a second one begins here",

@@ -12,8 +12,7 @@ from exporter.clock import Clock
 from exporter.config.credential_types import AccessKey, Sts
 from exporter.config.loading import Account, Config
 from exporter.console.command_report import CommandReport, Field, TableColumn
-from exporter.console.facts import FACTS
-from exporter.console.probes import NothingToProbeError, Probe, probes
+from exporter.console.probes import FACTS, NothingToProbeError, Probe, probes
 from exporter.console.queries import NullObserver, Options, selected_accounts, unmatched_includes
 from exporter.errors import (
     AnswerTooLarge,

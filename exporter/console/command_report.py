@@ -25,6 +25,8 @@ MAX_CELL_CHARACTERS: Final = 120
 """Longest text in a table cell; JSON, CSV and `show` have the full text."""
 STOPPED: Final = "(stopped)"
 """Suffix of the status of a stopped job."""
+RESOLVED: Final = "(resolved)"
+"""Suffix of the status of a failed job whose scope holds nothing FAILED any more."""
 _SPANS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _MIN_SPANS: Final = 2
 """An age of at least this many units uses the unit: 119m, then 2h."""

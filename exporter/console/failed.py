@@ -130,8 +130,12 @@ async def _read(options: Options, target: QueryTarget) -> QueryPart[Failure]:
 
 
 async def _count_failed_jobs(target: QueryTarget) -> QueryPart[int]:
-    page = await target.client.jobs_page(target.source.id, JobFilter(status=FAILED), 1, 1)
-    return QueryPart((page.total or len(page.rows),))
+    page = await target.client.jobs_page(target.source.id, JobFilter(status=FAILED))
+    stopped = await target.client.jobs_page(target.source.id, JobFilter(stopped=1))  # lists by status may omit them
+    listed = {job.id for job in page.rows}
+    omitted = [job for job in stopped.rows if job.stopped and job.status == FAILED and job.id not in listed]
+    total = page.total or len(listed)
+    return QueryPart((total + len(omitted) if total == len(listed) else total,))
 
 
 def _failed_jobs_text(result: QueryResult[int], options: Options) -> str:

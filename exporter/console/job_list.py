@@ -1,15 +1,17 @@
 """`jobs`: lists jobs and their progress, newest first; by default unfinished and failed ones."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from msgspec.structs import asdict
 from msgspec.structs import replace as replace_fields
 
 from exporter.clock import Clock
 from exporter.config.loading import Config
 from exporter.console.command_report import (
+    RESOLVED,
     SOURCE,
     SOURCE_FIELDS,
     STOPPED,
@@ -34,14 +36,28 @@ from exporter.console.queries import (
     newest,
     query_sources,
 )
+from exporter.errors import PermissionRefused
 from exporter.mms.decoding import Page
-from exporter.mms.models import Job
+from exporter.mms.listing import Listing
+from exporter.mms.models import Job, Partition, Table
 from exporter.mms.progress import job_ratio
-from exporter.mms.protocol import JobFilter, like
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
+from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter, like
+from exporter.mms.scope import UnitSet, covers_any
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus, PartitionStatus, TableStatus
 from exporter.mms.times import eta_seconds
 
-Row = Found[Job]
+MAX_FAILURES: Final = 100
+"""Failed tables, and failed partitions, of a data source that are read: a page. With more, a job may stay unclear."""
+
+
+class ShownJob(Job, frozen=True, kw_only=True):
+    """A job with what became of its failures."""
+
+    resolved: bool | None = None
+    """Whether nothing in the scope of a FAILED job is FAILED any more; None for other jobs, or if unknown."""
+
+
+Row = Found[ShownJob]
 
 DEFAULT_STATUSES: Final = ("INIT", "DOING", "FAILED")
 FIELDS: Final[Sequence[Field[Row]]] = (
@@ -51,6 +67,9 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     record_field("type", "Database, Tables or Partitions"),
     record_field("status", f"{', '.join(JobStatus)} or a new value"),
     record_field("stopped", "whether the job is stopped"),
+    record_field(
+        "resolved", "whether nothing in the scope of a FAILED job is FAILED any more; null for other jobs or if unknown"
+    ),
     Field("progress", "share of tasks that are done, 0 to 1", lambda row: job_ratio(row.record)),
     record_field("task_num", "number of tasks"),
     record_field("task_done", "number of tasks that are done"),
@@ -67,17 +86,16 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
     """Return the jobs that `options` select. Raises: ConfigError."""
     statuses = options.statuses_among(JobStatus) or DEFAULT_STATUSES
 
-    async def read(target: QueryTarget) -> QueryPart[Job]:
+    async def read(target: QueryTarget) -> QueryPart[ShownJob]:
         # Lists are read in the order of a job's life, so a job that changes its status is seen twice, not missed.
         names = await target.table_filters(options)
         lists = [await _listed(target, status, each, options.limit) for status in statuses for each in names]
-        if unfinished := frozenset(statuses) & frozenset(UNFINISHED_JOB_STATUSES):
-            stopped = [await _stopped(target, unfinished, each, options.limit) for each in names]
-            # Lists by status may have them too, so a number of omitted jobs is an upper limit.
-            is_exact = not any(each.omitted for each in (*lists, *stopped))
-            lists += [replace(each, is_exact=is_exact or not each.rows) for each in stopped]
+        stopped = [await _stopped(target, frozenset(statuses), each, options.limit) for each in names]
+        # Lists by status may have them too, so a number of omitted jobs is an upper limit.
+        is_exact = not any(each.omitted for each in (*lists, *stopped))
+        lists += [replace(each, is_exact=is_exact or not each.rows) for each in stopped]
         found = merged(lists, options.limit, _rank)
-        return QueryPart(found.rows, found.more("job"))
+        return QueryPart(await with_resolution(target, found.rows), found.more("job"))
 
     result = await query_sources(config, options, read)
     return CommandReport(
@@ -154,5 +172,39 @@ def _columns(now: float | None) -> list[TableColumn[Row]]:
     ]
 
 
-def _status(job: Job) -> str:
-    return f"{job.status or ''}{f' {STOPPED}' if job.stopped else ''}".strip()
+def _status(job: ShownJob) -> str:
+    notes = [note for note, holds in ((STOPPED, job.stopped), (RESOLVED, job.resolved)) if holds]
+    return " ".join([job.status or "", *notes]).strip()
+
+
+async def with_resolution(target: QueryTarget, jobs: Sequence[Job]) -> list[ShownJob]:
+    """Return the jobs with what became of their failures. Raises: MmsError."""
+    shown = [ShownJob(**asdict(job)) for job in jobs]
+    if all(job.status != JobStatus.FAILED for job in shown):
+        return shown
+    client, source_id = target.client, target.source.id
+    try:
+        # Read after the jobs: what was read before a job failed cannot prove that nothing remains.
+        tables = await client.newest_tables(source_id, TableFilter(status=(TableStatus.FAILED,)), MAX_FAILURES)
+        partitions = await client.newest_partitions(
+            source_id, PartitionFilter(status=(PartitionStatus.FAILED,)), MAX_FAILURES
+        )
+    except PermissionRefused:
+        return shown
+    units = UnitSet.of(_units((*tables.rows, *partitions.rows)))
+    is_complete = _is_complete(tables) and _is_complete(partitions)
+    return [
+        replace_fields(job, resolved=False if covers_any(job, units) else True if is_complete else None)
+        if job.status == JobStatus.FAILED
+        else job
+        for job in shown
+    ]
+
+
+def _units(rows: Iterable[Table | Partition]) -> Iterable[tuple[str | None, str | None, int | None]]:
+    for row in rows:
+        yield (row.db_name, row.name, None) if isinstance(row, Table) else (row.db_name, row.table_name, row.id)
+
+
+def _is_complete(listing: Listing[Table] | Listing[Partition]) -> bool:
+    return listing.is_consistent and listing.total == len(listing.rows)

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from exporter.console.command_report import STOPPED, CommandReport, TableColumn, shortened
+from exporter.console.command_report import RESOLVED, STOPPED, CommandReport, TableColumn, shortened
 from exporter.console.terminal import OutputStyle
 from exporter.masking import printable
 
@@ -242,4 +242,4 @@ def _cells(column: TableColumn[Any], row: Any, text: str, has_bar: bool) -> Iter
 
 
 def _style(status: str) -> str:
-    return "yellow" if status.endswith(STOPPED) else _STYLES.get(status, "red")
+    return "yellow" if status.endswith((STOPPED, RESOLVED)) else _STYLES.get(status, "red")

@@ -230,7 +230,7 @@ def _selected(listed: Sequence[QueryTarget], wanted: Sequence[str], *, is_all: b
 
 
 def _has_name(target: QueryTarget, name: str) -> bool:
-    return matches(name, (target.source.name, str(target.source.id)))
+    return name == str(target.source.id) or matches(name, (target.source.name,))
 
 
 def _unknown_source(name: str, listed: Iterable[QueryTarget], known: Sequence[QueryTarget]) -> str:

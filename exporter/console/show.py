@@ -35,14 +35,14 @@ from exporter.mms.statuses import TaskStatus
 Row = Found[Any]
 
 
-class ShownJob(Job, frozen=True, kw_only=True):
+class JobWithTasks(Job, frozen=True, kw_only=True):
     """A job with the counts of its tasks."""
 
     tasks: dict[str, int] | None = None
     """Number of tasks by status; None if listing them is denied."""
 
 
-RECORDS: Final[Mapping[Kind, type[ApiRecord]]] = {"table": Table, "partition": Partition, "job": ShownJob}
+RECORDS: Final[Mapping[Kind, type[ApiRecord]]] = {"table": Table, "partition": Partition, "job": JobWithTasks}
 UNKNOWN: Final = "UNKNOWN"
 """Status of a task without one."""
 _SOURCE_NAMES: Final = ("source_id", "source_name")
@@ -138,7 +138,7 @@ async def _job(target: QueryTarget, number: int) -> QueryPart[Any]:
         pass
     except MmsError as error:
         errors.append(error)
-    return QueryPart((ShownJob(**msgspec.structs.asdict(job), tasks=counts),), errors=errors)
+    return QueryPart((JobWithTasks(**msgspec.structs.asdict(job), tasks=counts),), errors=errors)
 
 
 async def _tasks(target: QueryTarget, job_id: int) -> dict[str, int]:

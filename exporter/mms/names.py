@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 MAX_NEAR_NAMES = 5
+MAX_DIGITS = 19
+"""Digits of the largest ID, a signed 64-bit integer."""
 
 
 def table_id(text: str) -> int | None:
     """Return the ID, if the text consists of digits."""
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
 
 
 def table_names(text: str) -> Iterator[tuple[str | None, str]]:

@@ -9,6 +9,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -40,6 +41,7 @@ class Credential:
         return all(part.isascii() and part.isprintable() for part in parts)
 
 
+@lru_cache(maxsize=1024)
 def percent_encoded(text: str) -> str:
     """Percent-encode `text` by RFC 3986, spaces and slashes included."""
     return quote(text, safe="~")

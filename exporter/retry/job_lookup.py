@@ -6,10 +6,11 @@ from typing import Final
 
 from exporter.errors import MalformedAnswer
 from exporter.mms.client import Client
-from exporter.mms.listing import Listing, read_until_stable
+from exporter.mms.listing import Listing
 from exporter.mms.models import Job
 from exporter.mms.protocol import JobFilter, like
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
+from exporter.retry.unit_reader import read_whole_list
 
 _ALL: Final = JobFilter()
 _ENDED: Final = (JobStatus.DONE, JobStatus.FAILED)
@@ -75,9 +76,10 @@ async def jobs_of_run(client: Client, source_id: int, prefix: str) -> list[Job]:
 
 
 async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) -> list[Job]:
-    """Return the unfinished jobs, stopped ones included, except those named in `own`.
+    """Return the unfinished jobs except those named in `own`.
 
-    A job with an unknown status counts as unfinished. Raises: MmsError, also if a list is incomplete.
+    Stopped jobs are included, and a job of unknown status counts as unfinished.
+    Raises: MmsError, also if a list is incomplete.
     """
     # The total comes first: a job that changes its status meanwhile is then counted twice, not missed.
     total = await _count(client, source_id, _ALL)
@@ -94,11 +96,8 @@ async def unfinished_jobs(client: Client, source_id: int, own: Collection[str]) 
 
 
 async def _listed(client: Client, source_id: int, filters: JobFilter) -> dict[int, Job]:
-    listing = await read_until_stable(partial(client.list_jobs, source_id, filters))
-    if not listing.is_consistent:
-        kind = filters.status or ("stopped" if filters.stopped else "all")
-        raise MalformedAnswer(f"ListMmsJobs: the list of {kind} jobs is incomplete or changed while it was read")
-    return {job.id: job for job in listing.rows}
+    jobs = await read_whole_list("ListMmsJobs", partial(client.jobs_page, source_id, filters))
+    return {job.id: job for job in jobs}
 
 
 def _unended(jobs: Mapping[int, Job]) -> dict[int, Job]:

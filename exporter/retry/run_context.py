@@ -33,7 +33,7 @@ class Polling(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RetryContext:
-    """What one run needs to create its jobs and to follow them."""
+    """What one run needs to create and follow its jobs."""
 
     client: Client
     journal: Journal
@@ -79,7 +79,7 @@ class RetryContext:
 
 @contextmanager
 def stop_on_error(consequence: str) -> Iterator[None]:
-    """Turn an error of MMS into the one that stops a run. Raises: RetryStopped."""
+    """Convert an error of MMS into RetryStopped, with its consequence."""
     try:
         yield
     except MmsError as error:

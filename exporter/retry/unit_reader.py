@@ -1,9 +1,8 @@
-"""Reads the tables and partitions of one data source. Each list is complete or an error. Knows nothing of jobs."""
+"""Reads the tables and partitions of one data source. Each list is complete or an error."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from contextlib import suppress
 from math import inf
 from typing import Final, TypeVar
 
@@ -63,7 +62,7 @@ class UnitReader:
         return [unit for unit in found if db is None or unit.db == db]
 
     async def tables_named(self, db: str | None, name: str) -> list[Unit]:
-        """Return the tables with exactly this name, of one database or of all (None)."""
+        """Return the tables with exactly this name; `db` None means all."""
         found = await self._tables(TableFilter(db_name=db and like(db), name=like(name)))
         return [unit for unit in found if unit.table == name and db in (None, unit.db)]
 
@@ -86,12 +85,15 @@ class UnitReader:
         return [unit for units in found for unit in units]
 
     async def find(self, kind: UnitKind, number: int) -> Unit | None:
-        """Return one table or partition, None if it does not exist."""
-        with suppress(NotFound):
+        """Return one table or partition, None if it does not exist. Raises: MmsError."""
+        try:
             if kind == "table":
                 return table_unit(await self._client.get_table(self._source_id, number))
             return partition_unit(await self._client.get_partition(self._source_id, number))
-        return None
+        except NotFound as error:
+            if not error.code:
+                raise  # a gateway may answer 404, too
+            return None
 
     async def _tables(self, filters: TableFilter) -> list[Unit]:
         return await read_whole_list(
@@ -106,9 +108,10 @@ async def _units(answer: Awaitable[Page[R]], unit_of: Callable[[R], Unit]) -> Pa
 
 
 class FailedRecheck:
-    """Filters batches to the units that are still FAILED, just before they are sent.
+    """Filters batches to the units that are still FAILED.
 
-    A plan may wait for hours for its confirmation, and a resumed run was planned even earlier.
+    Used just before a batch is sent: a plan may wait for hours for its confirmation, and a resumed run was planned even
+    earlier.
     """
 
     def __init__(self, reader: UnitReader, clock: Clock, planned_at: float | None) -> None:

@@ -58,7 +58,7 @@ Read = Callable[[Sequence[Unit]], Awaitable[list[Unit]]]
 async def _read_until_settled(
     context: RetryContext, read: Read, may_settle: Callable[[Unit], bool], seconds: float
 ) -> list[Unit]:
-    """Return the remaining units of a run once stable or out of time."""
+    """Return the remaining units once stable or out of time."""
     final: list[Unit] = []
     unsettled = _units(context)
 
@@ -114,7 +114,7 @@ class _StatusReader:
         return replace(unit, value=now.value, status=now.status or "of unknown status")
 
     async def _listed(self, name: TableName, wanted: Collection[int]) -> dict[int, str]:
-        """Return the statuses of partitions by ID, from the list of their table."""
+        """Return the listed statuses of a table's partitions by ID."""
         db, table = name
         filters = PartitionFilter(db_name=like(db or ""), table_name=like(table or ""))
         found: dict[int, str] = {}

@@ -19,7 +19,7 @@ WATCH: Final = Polling(first_seconds=5.0, max_seconds=30.0, max_failures=10, gro
 
 
 async def watch(context: RetryContext, show: Callable[[tuple[Job, ...]], None]) -> None:
-    """Show the jobs of a run repeatedly until all have ended.
+    """Show the jobs of a run until all have ended.
 
     A stopped or deleted job counts as ended. Raises: RetryStopped if the jobs stay unreadable.
     """

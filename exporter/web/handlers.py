@@ -75,7 +75,7 @@ class _Handlers:
     def __init__(self, exporter: Exporter, telemetry_path: str, reload: Reload | None, links: Links) -> None:
         self._exporter = exporter
         self._reload = reload
-        self._root = f"{links.external_prefix}/"
+        self._root = f"{links.route_prefix}/"
         render = partial(page, telemetry_path=telemetry_path, links=links)
         self._page = CachedDocument(exporter.status_input, render, links.runbook_url)
         self._status = CachedDocument(exporter.status_input, msgspec.json.encode, links.runbook_url)

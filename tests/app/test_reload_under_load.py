@@ -152,7 +152,7 @@ async def settled(count: Callable[[], int], expected: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("reloads", [100, pytest.param(1000, marks=pytest.mark.scale)])
+@pytest.mark.parametrize("reloads", [40, pytest.param(1000, marks=pytest.mark.scale)])
 async def test_reloads_lose_nothing_and_leak_nothing(simulator: Simulator, tmp_path: Path, reloads: int) -> None:
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
     file, texts = tmp_path / "config.yaml", configurations(simulator)

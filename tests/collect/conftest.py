@@ -31,6 +31,8 @@ class HandWrittenMms:
         """Whether `stopped` does not filter jobs."""
         self.newest_first = False
         """Whether tables and partitions are listed newest first."""
+        self.hides_stopped = False
+        """Whether job lists by status omit stopped jobs."""
         self.forbidden: set[str] = set()
         """Operations without permission, named as in `calls`."""
         self.broken: set[str] = set()
@@ -112,6 +114,8 @@ class HandWrittenMms:
         rows = [job for job in reversed(self.jobs) if job["status"] == query.get("status", job["status"])]
         if "stopped" in query and not self.ignores_stopped:
             rows = [job for job in rows if job["stopped"]]
+        elif self.hides_stopped and "status" in query:
+            rows = [job for job in rows if not job["stopped"]]
         return self._page(request, [job for job in rows if query.get("name", "") in job["name"]], word)
 
     async def list_tasks(self, request: web.Request) -> web.Response:

@@ -83,3 +83,41 @@ async def test_a_server_without_the_filter_is_not_asked_for_all_jobs(
         assert (served.value("mms_jobs", status="INIT"), served.value("mms_jobs_stopped")) == (1, 1)
         assert served.value("mms_jobs", status="DONE") == 500
         assert mms.calls["stopped"] == 1, "one page shows that the filter is ignored"
+
+
+async def test_a_job_that_is_stopped_between_two_lists_proves_nothing(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    """It is absent from the lists because its status changed; the DONE jobs that were stopped stay counted once."""
+    mms.add_history(150)
+    for job in mms.jobs[:3]:
+        job["stopped"] = True
+    running = mms.add_job(1, "DOING")
+
+    def fall_back(word: str) -> None:
+        if word == "DOING":
+            running.update(status="INIT", stopped=True)
+
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        mms.before_list = fall_back
+        for _ in range(3):
+            served = await harness.refresh()
+            assert served.value("mms_jobs", status="DONE") == 150
+            assert served.value("mms_jobs_stopped") == 1
+            clock.advance(60)
+
+
+async def test_a_failed_job_that_was_stopped_is_counted_where_lists_hide_it(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.hides_stopped = True
+    mms.add_history(150)
+    mms.add_job(1, "FAILED", stopped=True)
+    async with harness_on(config_on(mms_url), clock) as harness:
+        for _ in range(3):
+            served = await harness.refresh()
+            assert served.value("mms_jobs", status="FAILED") == 1
+            assert served.value("mms_jobs", status="DONE") == 150
+            assert served.value("mms_job_status", job_id="1", status="FAILED") == 1
+            clock.advance(60)

@@ -11,7 +11,7 @@ import pytest
 from exporter.clock import Clock
 from exporter.config.loading import Config, config_from
 from exporter.console.check import check
-from exporter.console.facts import FACTS, MAX_SOURCES
+from exporter.console.probes import FACTS, MAX_SOURCES
 from exporter.console.queries import Options
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions
 from tests.conftest import IDENTITY, account_on, config_on

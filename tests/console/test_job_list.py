@@ -41,7 +41,7 @@ async def test_each_status_costs_one_call_per_source(simulator: Simulator, query
     assert simulator.calls["ListMmsJobs", FIRST] == 4, "and one for stopped jobs, which lists by status may omit"
     simulator.calls_reset()
     await query("jobs", statuses=["DONE"])
-    assert simulator.calls["ListMmsJobs", FIRST] == 1
+    assert simulator.calls["ListMmsJobs", FIRST] == 2
 
 
 async def test_jobs_beyond_the_limit_are_counted(simulator: Simulator, query: Query) -> None:
@@ -139,3 +139,51 @@ def test_a_list_whose_filter_was_ignored_ends_at_its_first_page() -> None:
     running, stopped = Job(id=2, stopped=False), Job(id=1, stopped=True)
     assert only_stopped(Page((running, stopped), 10_000)) == Page((stopped,), 1)
     assert only_stopped(Page((stopped,), 10_000)) == Page((stopped,), 10_000)
+
+
+def resolution_of(rows: list[dict[str, object]]) -> dict[object, object]:
+    """Return whether each failed job is resolved."""
+    return {row["id"]: row["resolved"] for row in rows if row["status"] == "FAILED"}
+
+
+async def test_a_failed_job_is_resolved_when_nothing_in_its_scope_is_failed() -> None:
+    world = World(WorldOptions(sources=1, special_sources=False), clock=ManualClock())
+    async with Simulator(world, identities=[IDENTITY]) as simulator:
+        oracle = world.truth()
+        tables = [row for row in oracle.tables(FIRST) if row.status == "FAILED"]
+        partitions = [row for row in oracle.partitions(FIRST) if row.status == "FAILED"]
+        before = await shown("jobs", config_on(simulator.url))
+        calls = {name: simulator.calls[name, FIRST] for name in ("ListMmsTables", "ListMmsPartitions")}
+        fix = events.Succeed(
+            source_id=FIRST,
+            table_ids=tuple(row.id for row in tables),
+            partition_ids=tuple(row.id for row in partitions),
+        )
+        apply_event(world, fix)
+        after = await shown("jobs", config_on(simulator.url))
+        apply_event(world, events.Fail(source_id=FIRST, share=1.0))
+        again = await shown("jobs", config_on(simulator.url))
+        jobs = {job.id: job for job in oracle.jobs(FIRST) if job.status == "FAILED"}
+    assert tables or partitions
+    assert set(calls.values()) == {1}
+    failed = {(row.db_name, row.name) for row in tables} | {(row.db_name, row.table_name) for row in partitions}
+    for number, is_resolved in resolution_of(before.rows).items():
+        job = jobs[int(str(number))]
+        assert job.config is not None
+        assert job.config.tables or job.config.partitions
+        named = {(job.src_db_name, name) for name in job.config.tables or ()}
+        failed_ids = {row.id for row in partitions}
+        assert is_resolved == (failed.isdisjoint(named) and failed_ids.isdisjoint(job.config.partitions or ()))
+    assert set(resolution_of(after.rows).values()) == {True}
+    assert "FAILED (resolved)" in after.table()
+    assert set(resolution_of(again.rows).values()) == {False, None}, "unclear beyond the first page of failures"
+    assert {row["resolved"] for row in after.rows if row["status"] != "FAILED"} <= {None}
+
+
+async def test_without_permission_to_list_failures_resolution_is_unknown() -> None:
+    world = World(WorldOptions(sources=1, special_sources=False), clock=ManualClock())
+    async with Simulator(world, identities=[IDENTITY]) as simulator:
+        simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsTables"))
+        found = await shown("jobs", config_on(simulator.url), statuses=["FAILED"])
+    assert found.report.succeeded
+    assert set(resolution_of(found.rows).values()) == {None}

@@ -20,7 +20,7 @@ FAULTY_SOURCE: Final = 2_000_001
 """The data source with faults; there is one more."""
 STALE_AFTER: Final = 10.0
 FEW_JOBS: Final = 2
-MANY_JOBS: Final = 120
+MANY_JOBS: Final = 101
 """More than one page."""
 STEPS: Final = (0.0, 5.0, 6.0, 1.0)
 """Seconds before each refresh: values read only by the first are stale at the third."""

@@ -19,7 +19,9 @@ def test_a_table_is_named_alone_or_with_its_database(text: str, meanings: list[t
     assert list(table_names(text)) == meanings
 
 
-@pytest.mark.parametrize(("text", "number"), [("22", 22), ("0022", 22), ("a22", None), ("2.2", None), ("٣", None)])
+@pytest.mark.parametrize(
+    ("text", "number"), [("22", 22), ("0022", 22), ("a22", None), ("2.2", None), ("٣", None), ("9" * 5000, None)]
+)
 def test_digits_are_an_id(text: str, number: int | None) -> None:
     assert table_id(text) == number
 

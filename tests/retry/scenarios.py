@@ -8,6 +8,8 @@ import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import permutations
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,6 +26,7 @@ from exporter.retry.unit_reader import UnitReader
 from exporter.simulator import Fault, WorldOptions, apply_event
 from exporter.simulator.faults.fault_plan import Kind
 from exporter.simulator.world import events
+from exporter.simulator.world.job_store import Created
 from tests.conftest import config_on
 from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, env_on
 
@@ -114,24 +117,18 @@ class Scenario:
         assert len(self._existing()) == len(set(self._existing())), "\n".join(self.story)
         assert not self._sent_while_stopped(), "\n".join(self.story)
 
-    def _sent_while_stopped(self) -> set[tuple[int, int, int]]:
-        """Return job, table and unit of requests for units in stopped jobs that MMS lists in time."""
-        if self.env.world.options.job_list_lag_seconds > SETTLE_SECONDS:
-            return set()
+    def _sent_while_stopped(self) -> list[str]:
+        """Return requests for units in stopped jobs that MMS lists in time."""
         site = self.env.world.site(SOURCE)
-        created = [made for made in site.job_store.created if made.is_successful]
-        units = {
-            made.job.id: {(table, unit) for table, units in made.scope.items() for unit in units} for made in created
-        }
-        return {
-            (later.job.id, *place)
-            for made in created
-            if made.job.id in site.job_store.stopped and not made.is_removed
-            for later in created
-            if later.job.id > made.job.id
-            and site.source.clock.moment(later.requested_at) >= site.job_store.stopped[made.job.id]
-            for place in units[made.job.id] & units[later.job.id]
-        }
+        if self.env.world.options.job_list_lag_seconds > SETTLE_SECONDS:
+            return []
+        return [
+            f"{later.job.id} has units of the stopped job {earlier.job.id}"
+            for earlier, later in permutations([made for made in site.job_store.created if made.is_successful], 2)
+            if site.job_store.stopped.get(earlier.job.id, inf) <= site.source.clock.moment(later.requested_at)
+            and not earlier.is_removed
+            and units_in(earlier) & units_in(later)
+        ]
 
     async def run_once(self) -> None:
         await self._run(watch=self.rng.random() < 0.4)
@@ -257,6 +254,11 @@ class Scenario:
                 assert not await UnitReader(self.env.client, SOURCE).failed(), "\n".join(self.story)
                 return
         raise AssertionError("\n".join(self.story))
+
+
+def units_in(created: Created) -> set[tuple[int, int]]:
+    """Return table and unit numbers in the scope of a job."""
+    return {(table, unit) for table, units in created.scope.items() for unit in units}
 
 
 @asynccontextmanager

@@ -2,13 +2,15 @@
 
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from exporter.errors import MmsError, RetryStopped
 from exporter.retry.journal import Journal
 from exporter.retry.sending import create_jobs
 from exporter.retry.unit_reader import FRESH_SECONDS, MAX_SINGLE_RECHECKS
-from exporter.simulator import apply_event
+from exporter.simulator import Fault, apply_event
 from exporter.simulator.world import events
 from tests.retry.conftest import QUIET_WORLD, SOURCE, RetryEnv, env_on
 
@@ -62,6 +64,18 @@ async def test_a_resumed_run_is_always_rechecked(env: RetryEnv) -> None:
         states = {(entry.state, entry.reason) for entry in resumed.entries if entry.batch.partitions}
     assert states == {("skipped", "all units left out, they are no longer FAILED")}
     assert not sent(env)
+
+
+async def test_a_404_of_a_gateway_drops_no_unit(env: RetryEnv) -> None:
+    """Only MMS knows whether a table or partition exists; its answer has a code."""
+    with Journal.create(env.folder, env.new_run(await env.plan())) as journal:
+        pass
+    for operation in ("GetMmsTable", "GetMmsPartition"):
+        env.simulator.faults.add(Fault(kind="html", status=404, operation=operation))
+    with Journal.open(journal.path) as resumed:
+        with suppress(MmsError, RetryStopped):
+            await create_jobs(env.context(resumed))
+        assert not [entry.name for entry in resumed.entries if entry.state == "skipped" or entry.left_out]
 
 
 async def test_many_partitions_of_one_table_cost_one_list(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ async def test_databases_with_the_same_table_names_are_separate(tmp_path: Path) 
         assert await migrated(env, RetrySelection(failed=True)) == wanted
 
 
-@pytest.mark.parametrize("at_least", [10_000, pytest.param(100_000, marks=pytest.mark.scale)])
+@pytest.mark.parametrize("at_least", [3_000, pytest.param(100_000, marks=pytest.mark.scale)])
 async def test_many_failed_partitions_are_split_and_sent(tmp_path: Path, at_least: int) -> None:
     options = WorldOptions(
         sources=1,

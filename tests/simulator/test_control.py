@@ -1,9 +1,15 @@
 """The control endpoints offer the Python API over HTTP, and explain invalid requests."""
 
+import asyncio
+import re
+import sys
+
 import aiohttp
 import pytest
 
 from exporter.simulator import ManualClock, ScaledClock, Simulator, World, WorldOptions
+from tests.processes import ENVIRONMENT
+from tests.programs import ROOT
 
 from .caller import CREDENTIAL, Caller
 
@@ -99,3 +105,22 @@ async def test_an_event_for_a_missing_object_is_not_found(caller: Caller) -> Non
 async def test_control_requests_are_unsigned_and_not_counted(caller: Caller, simulator: Simulator) -> None:
     assert (await caller.control("GET", "state")).status == 200
     assert not simulator.calls
+
+
+@pytest.mark.parametrize("stopped", ["listed", "hidden"])
+async def test_the_command_plays_both_readings_of_lists_by_status(stopped: str) -> None:
+    program = (sys.executable, "-m", "exporter", "simulate", f"--simulator.stopped={stopped}")
+    process = await asyncio.create_subprocess_exec(
+        *program, "--simulator.listen-address=127.0.0.1:0", stdout=asyncio.subprocess.PIPE, cwd=ROOT, env=ENVIRONMENT
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(60):
+            text = (await process.stdout.readuntil(b". Use this account")).decode()
+        async with aiohttp.ClientSession() as session:
+            url = re.findall(r"http://[\d.:]+\d", text)[0]
+            state = (await Caller(session, url).control("GET", "state")).json
+        assert state["options"]["hides_stopped"] is (stopped == "hidden")
+    finally:
+        process.kill()
+        await process.communicate()

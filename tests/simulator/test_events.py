@@ -19,7 +19,7 @@ def world(clock: ManualClock) -> World:
 def test_a_source_is_added_and_removed_permanently(world: World) -> None:
     added = apply_event(world, events.AddSource(name="fresh", source_type="Snowflake"))
     row = world.truth().data_source(added)
-    assert (row.name, row.type) == ("fresh", "Snowflake")
+    assert (row.name, row.type) == ("fresh", "SNOWFLAKE")
     apply_event(world, events.RemoveSource(source_id=added))
     assert added not in world.truth().data_sources()
     with pytest.raises(Refusal, match="does not exist"):
@@ -31,7 +31,7 @@ def test_a_source_is_renamed_and_changes_its_type(world: World) -> None:
     apply_event(world, events.RenameSource(source_id=SOURCE, name="other"))
     apply_event(world, events.SetType(source_id=SOURCE, source_type="HiVe"))
     row = world.truth().data_source(SOURCE)
-    assert (row.id, row.name, row.type) == (SOURCE, "other", "HiVe")
+    assert (row.id, row.name, row.type) == (SOURCE, "other", "HIVE")
     assert next(world.truth().jobs(SOURCE)).source_name == "other"
 
 

@@ -45,8 +45,6 @@ REJECTED: list[tuple[dict[str, Any], tuple[int, str]]] = [
     ({"then": {"x-acs-content-sha256": "0" * 64}}, (400, "InvalidParameter.ContentSha256")),
     ({"then": {"x-acs-version": "2014-08-15"}}, (400, "InvalidVersion")),
     ({"then": {"x-acs-date": "Fri, 20 Nov 2026 16:48:40 GMT"}}, (400, "InvalidTimeStamp.Format")),
-    (_at(-16), (400, "InvalidTimeStamp.Expired")),
-    (_at(16), (400, "InvalidTimeStamp.Expired")),
 ]
 
 
@@ -55,6 +53,11 @@ async def test_each_mistake_in_a_request_has_its_code(
     caller: Caller, wrong: dict[str, Any], code: tuple[int, str]
 ) -> None:
     assert (await caller.call(LIST, **wrong)).code == code
+
+
+@pytest.mark.parametrize("minutes", [-16, 16])
+async def test_a_large_clock_skew_is_rejected(caller: Caller, minutes: int) -> None:
+    assert (await caller.call(LIST, **_at(minutes))).code == (400, "InvalidTimeStamp.Expired")
 
 
 @pytest.mark.parametrize("minutes", [-14, 0, 14])

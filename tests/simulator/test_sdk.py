@@ -43,7 +43,8 @@ def _without_newlines(read: Sdk) -> dict[str, Any]:
 async def test_data_sources(client: Sdk, world: World) -> None:
     body = (await asyncio.to_thread(client.list_mms_data_sources, sdk.ListMmsDataSourcesRequest())).body
     truth = world.truth().data_sources()
-    assert [_without_newlines(row) for row in body.data.object_list] == [_as_row(row) for row in truth.values()]
+    rows = [_without_newlines(row) for row in body.data.object_list]
+    assert [row | {"type": row["type"].upper()} for row in rows] == [_as_row(row) for row in truth.values()]
     assert body.data.total == len(truth) == 7
 
 

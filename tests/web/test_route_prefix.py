@@ -37,6 +37,14 @@ async def test_every_path_has_the_prefix(simulator: Simulator, tmp_path: Path, f
     assert own_links(page) == {f"/mms{path}" for path in ("/metrics", "/-/healthy", "/-/ready", "/api/v1/status")}
 
 
+async def test_a_proxy_may_add_the_prefix(simulator: Simulator, tmp_path: Path) -> None:
+    file = write_config(tmp_path, simulator.url)
+    flags = ("--web.external-url=https://example.com/", "--web.route-prefix=/mms")
+    async with serving(f"--config.file={file}", *flags) as exporter:
+        for path in ("/", "/mms"):
+            assert await answer(exporter, path) == (302, "/mms/")
+
+
 async def test_a_proxy_may_strip_the_prefix(simulator: Simulator, tmp_path: Path) -> None:
     file = write_config(tmp_path, simulator.url)
     async with serving(f"--config.file={file}", BEHIND, "--web.route-prefix=/") as exporter:

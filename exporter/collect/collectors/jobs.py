@@ -6,21 +6,20 @@ DONE for its total. The API has no end time: a job just finished if the previous
 """
 
 import dataclasses
-import heapq
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from math import inf
 from typing import Final
 
 from msgspec.structs import replace
 
 from exporter.collect.collector import CollectorContext, SourcesCollector
+from exporter.collect.collectors.hidden_jobs import HiddenJobs
 from exporter.collect.snapshot import JobsStats, JobStats
 from exporter.collect.state.job_state import JobLists, JobLookup, JobState, PageBackoff, newest_first, with_verdicts
-from exporter.collect.state.resolution import PARTITIONS_PER_JOB, Resolution
+from exporter.collect.state.resolution import Resolution, kept_row
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.config.loading import Jobs
 from exporter.errors import (
@@ -36,7 +35,7 @@ from exporter.errors import (
 )
 from exporter.mms.decoding import Fingerprint, Page
 from exporter.mms.listing import Listing
-from exporter.mms.models import Job, JobConfig
+from exporter.mms.models import Job
 from exporter.mms.protocol import PAGE_SIZE, JobFilter
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus, is_unknown
 from exporter.mms.times import eta_seconds, unix_seconds
@@ -68,7 +67,7 @@ class _ReadJobs:
     hides_stopped: bool = False
     """Whether the lists by status omitted stopped jobs."""
     stopped_at: float = -inf
-    """When the list of stopped jobs was read, in monotonic seconds."""
+    """When it was last checked whether they do, in monotonic seconds."""
     is_capped: bool = False
     """Whether MMS returned smaller pages than requested."""
     page_fingerprint: Fingerprint | None = None
@@ -106,12 +105,11 @@ class JobsCollector(SourcesCollector):
     def __init__(self, context: CollectorContext, settings: Jobs) -> None:
         super().__init__(context)
         self.settings = settings
-        self._hides_stopped = False
-        """Whether lists by status omitted stopped jobs of any data source."""
+        self._hidden = HiddenJobs(context.client, self._stats)
 
     async def collect(self) -> list[ExporterError]:
         """Read the jobs of every source."""
-        self._hides_stopped = any(each.jobs.state.hides_stopped for each in self.context.sources.by_id.values())
+        self._hidden.are_found = any(each.jobs.state.hides_stopped for each in self.context.sources.by_id.values())
         return await super().collect()
 
     def cached(self, source: SourceState) -> Cached[JobState]:
@@ -206,12 +204,13 @@ class JobsCollector(SourcesCollector):
             is_capped |= _is_capped(listing)
         failed = await self._list_failed(source_id, previous, lists, now)
         await self._count_done(source_id, previous, lists)
-        hides_stopped, stopped_at = False, previous.stopped_at
-        if self._hides_stopped or now - stopped_at >= self.settings.idle_interval:
-            hides_stopped, stopped_at = await self._add_stopped(source_id, lists), now
+        hides_stopped, stopped_at = previous.hides_stopped, previous.stopped_at
+        is_due = now - stopped_at >= self.settings.idle_interval
+        if is_due or self._hidden.are_found:
+            hides_stopped, stopped_at = await self._hidden.add(source_id, previous, lists, now, is_due=is_due)
         lookups = await self._look_up_missing(source_id, previous, lists)
         if lists.has_found_stopped:
-            hides_stopped, stopped_at = await self._add_stopped(source_id, lists) or hides_stopped, now
+            hides_stopped, stopped_at = await self._hidden.add(source_id, previous, lists, now, is_due=True)
         return _ReadJobs(
             lists,
             failed_page=failed.page,
@@ -249,21 +248,6 @@ class JobsCollector(SourcesCollector):
             only=maybe_finished,
         )
         lists.add_list(JobStatus.DONE, page.total, map(self._stats, page.rows))
-
-    async def _add_stopped(self, source_id: int, lists: JobLists) -> bool:
-        """Read the stopped jobs, and return whether the lists by status omit them."""
-        # UNVERIFIED: whether lists by status have stopped jobs. `check` on a live account settles it.
-        filters = JobFilter(stopped=1)
-        try:
-            first = await self.context.client.jobs_page(source_id, filters)
-        except RequestRejected:  # this server has no such filter
-            return False
-        if not all(job.stopped for job in first.rows):  # this server ignores the filter
-            return False
-        listing = await self.context.client.list_jobs(source_id, filters, first)
-        has_hidden = lists.add_stopped(map(self._stats, listing.rows), hides_stopped=self._hides_stopped)
-        self._hides_stopped |= has_hidden
-        return has_hidden
 
     async def _look_up_missing(self, source_id: int, previous: JobState, lists: JobLists) -> dict[int, JobLookup]:
         """Look up some of the missing jobs; return the unfinished lookups."""
@@ -325,7 +309,7 @@ class JobsCollector(SourcesCollector):
 
     def _stats(self, job: Job) -> JobStats:
         zone = self.context.account.time_zone
-        stats = JobStats(_kept_row(job), unix_seconds(job.create_time, zone), eta_seconds(job.eta, zone))
+        stats = JobStats(kept_row(job), unix_seconds(job.create_time, zone), eta_seconds(job.eta, zone))
         if unexpected := _unexpected_fields(job, stats):
             self.context.observer.unexpected(OPERATION, unexpected)
         return stats
@@ -334,28 +318,6 @@ class JobsCollector(SourcesCollector):
 def _is_capped(listing: Listing[Job]) -> bool:
     """Return whether MMS returned smaller pages than requested."""
     return listing.is_consistent and listing.pages > max(1, -(-len(listing.rows) // PAGE_SIZE))
-
-
-def _kept_row(job: Job) -> Job:
-    """Return a row without the parts that nothing reads: thousands are kept."""
-    if job.config is None:
-        return replace(job, source_name=None)
-    if job.status != JobStatus.FAILED:
-        return replace(job, source_name=None, config=_kept_config(job.config.task_type))
-    scope = JobConfig(
-        task_type=job.config.task_type,
-        partitions=tuple(heapq.nlargest(PARTITIONS_PER_JOB, job.config.partitions or ())) or None,
-        tables=job.config.tables,
-        table_black_list=job.config.table_black_list,
-        table_white_list=job.config.table_white_list,
-        partition_filters=job.config.partition_filters,
-    )
-    return replace(job, source_name=None, config=scope)
-
-
-@lru_cache(maxsize=64)  # jobs share equal configurations
-def _kept_config(task_type: str | None) -> JobConfig:
-    return JobConfig(task_type=task_type)
 
 
 def _reuse_equal(previous: Mapping[int, JobStats], jobs: Mapping[int, JobStats]) -> dict[int, JobStats]:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 from typing import Final, Self
 
@@ -75,7 +74,7 @@ class JobState(Struct, frozen=True, gc=False):
     hides_stopped: bool = False
     """Whether the lists by status omitted stopped jobs."""
     stopped_at: float = -inf
-    """When the list of stopped jobs was read, in monotonic seconds."""
+    """When it was last checked whether they do, in monotonic seconds."""
     page_fingerprint: Fingerprint | None = None
     """Fingerprint of the page of all jobs: the same page means the same jobs."""
     page_backoff: PageBackoff = PageBackoff()
@@ -159,8 +158,7 @@ class JobState(Struct, frozen=True, gc=False):
         return {key: self.lookups.get(key) or JobLookup(self.unfinished[key]) for key in missing}
 
 
-@dataclass(frozen=True, slots=True)
-class ListedJob:
+class ListedJob(Struct, frozen=True, gc=False):
     """A job and the list it was in."""
 
     job: JobStats
@@ -205,20 +203,18 @@ class JobLists:
             if not is_unknown(job.row.status) or job.row.id in tracked_ids:
                 self.listed_jobs[job.row.id] = ListedJob(job, job.row.status and job.row.status.name)
 
-    def add_stopped(self, jobs: Iterable[JobStats], *, hides_stopped: bool) -> bool:
-        """Add the list of stopped jobs, and return whether the lists by status omit them.
-
-        `hides_stopped` says that other lists by status are known to omit them.
-        """
+    def omitted_by_lists(self, stopped: Iterable[JobStats]) -> list[JobStats]:
+        """Return the stopped jobs that are in none of the lists by status."""
         by_status = {key for key, listed in self.listed_jobs.items() if listed.list_status is not None}
-        omitted = [job for job in jobs if job.row.stopped and job.row.status and job.row.id not in by_status]
-        hides_stopped |= any(job.row.status in UNFINISHED_JOB_STATUSES for job in omitted)
-        for job in omitted if hides_stopped else ():
+        return [job for job in stopped if job.row.stopped and job.row.status and job.row.id not in by_status]
+
+    def add_hidden(self, jobs: Iterable[JobStats]) -> None:
+        """Add jobs that the lists by status and their totals do not have."""
+        for job in jobs:
             status = job.row.status.name if job.row.status else UNKNOWN
             total = self.totals.get(status, 0)
             self.totals[status] = None if total is None else total + 1
             self.listed_jobs[job.row.id] = ListedJob(job, status)
-        return hides_stopped and bool(omitted)
 
     @property
     def has_found_stopped(self) -> bool:

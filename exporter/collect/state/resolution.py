@@ -1,14 +1,18 @@
 """Whether something FAILED remains in the scope of each failed job. Pure."""
 
+import heapq
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.collect.snapshot import JobStats
 from exporter.collect.state.failure_state import FAILED_COUNTS, Kind, KindState
-from exporter.mms.models import DataSource
+from exporter.mms.models import DataSource, Job, JobConfig
 from exporter.mms.scope import UnitSet, covers_any
+from exporter.mms.statuses import JobStatus
 
 PARTITIONS_PER_JOB: Final = 1000
 """Limit of partition ids kept per failed job, highest ids first."""
@@ -74,3 +78,25 @@ class Resolution(Struct, frozen=True, gc=False):
         unresolved = True if True in remains else None if None in remains else False
         since = None if unresolved is not False else now if self.resolved_at is None else self.resolved_at
         return Resolution(self.failed_at, unresolved, since, basis)
+
+
+def kept_row(job: Job) -> Job:
+    """Return a row without the parts that nothing reads: thousands are kept."""
+    if job.config is None:
+        return replace(job, source_name=None)
+    if job.status != JobStatus.FAILED:
+        return replace(job, source_name=None, config=_kept_config(job.config.task_type))
+    scope = JobConfig(
+        task_type=job.config.task_type,
+        partitions=tuple(heapq.nlargest(PARTITIONS_PER_JOB, job.config.partitions or ())) or None,
+        tables=job.config.tables,
+        table_black_list=job.config.table_black_list,
+        table_white_list=job.config.table_white_list,
+        partition_filters=job.config.partition_filters,
+    )
+    return replace(job, source_name=None, config=scope)
+
+
+@lru_cache(maxsize=64)  # jobs share equal configurations
+def _kept_config(task_type: str | None) -> JobConfig:
+    return JobConfig(task_type=task_type)

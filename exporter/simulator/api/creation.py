@@ -163,7 +163,7 @@ def _plan(site: Site, at: SourceTime, kind: str, scope: Scope) -> JobPlan:
 
 
 def _left(site: Site, at: SourceTime, table: int, units: Iterable[int]) -> Iterator[tuple[bool, list[int]]]:
-    """Yield the units that are new, that failed, and that changed at the source."""
+    """Yield the new, the FAILED and the updated units."""
     updated = site.inventory.updated(table, at.moment)
     known = [(unit, site.inventory.unit_status(table, unit, at.moment)) for unit in sorted(units)]
     for wanted in (states.INIT, states.FAILED, states.DONE):

@@ -107,7 +107,7 @@ def jobs(request: ListRequest) -> Row:
 
 
 def _stopped_filter(request: ListRequest, status: str | None, stopped: bool | None) -> bool | None:  # noqa: FBT001 - a filter, not a switch
-    """Return which jobs and tasks a list has: stopped ones, the others, or all."""
+    """Return the effective filter; None for stopped and other ones."""
     if not request.site.source.options.hides_stopped:
         return stopped
     return (stopped or None) if status is None else False

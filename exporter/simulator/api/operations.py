@@ -71,7 +71,7 @@ def route(method: str, path: str) -> ApiRoute | None:
 
 
 def known_route(found: ApiRoute | None, action: str, missing: Container[str] = ()) -> ApiRoute:
-    """Return the route if the header `x-acs-action` matches it and the region has it."""
+    """Return the route if the region has it and `action` matches."""
     if found is None or found.operation != action or action in missing:
         raise Refusal(404, "InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
     return found

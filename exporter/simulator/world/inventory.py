@@ -43,7 +43,7 @@ class TouchedTable:
         self._invalidate()
 
     def is_updated(self, unit: int, moment: float) -> bool:
-        """Return whether a unit changed at the source and was not migrated since."""
+        """Return whether a unit changed since it was migrated."""
         changed = self.changed.get(unit, moment + 1.0)
         ends = (attempt.end for attempt in self._attempts[unit] if attempt.outcome == states.DONE)
         return changed <= moment and not any(changed < end <= moment for end in ends)
@@ -130,7 +130,7 @@ class Inventory:
         return states.unit_status(placement.plan.attempts(unit), moment - placement.begin)
 
     def updated(self, table: int, moment: float) -> set[int]:
-        """Return the units of a table that changed at the source after their migration."""
+        """Return the units that changed since they were migrated."""
         touched = self.touched.get(table)
         return {unit for unit in touched.changed if touched.is_updated(unit, moment)} if touched else set()
 
