@@ -249,7 +249,7 @@ NAMES: Final = (
     selector("table", "Select this table, as TABLE, DATABASE.TABLE or ID. Repeatable.", metavar="NAME"),
 )
 STATUS: Final = selector(
-    "status", "Select this status of MMS; a wrong one lists those that exist. Repeatable.", metavar="STATUS"
+    "status", "Select this status; an unknown one lists the known ones. Repeatable.", metavar="STATUS"
 )
 ABSOLUTE_TIMES: Final = one_run_flag("absolute-times", "Show times instead of ages.", "false", switch)
 LIMIT: Final = one_run_flag("limit", "Maximum rows of each kind per data source.", "100", integer, "NUMBER")
