@@ -41,14 +41,15 @@ async def agent_out(stage: Stage) -> None:
 
 
 async def burst_of_failures(stage: Stage) -> None:
-    """Fail many tables at once, then retry them successfully."""
+    """Fail many tables at once; once no more fail, retry them successfully."""
     prod, receiver = stage.prod, stage.receiver
     assert prod.fail_tables(prod.ids[HIVE], BURST_TABLES) > 100
     await receiver.expect("prod", firing("MmsFailureBurst", HIVE))
     await stage.alertmanager.until_silenced("MmsFailureBurst", "prod", "MmsTablesFailed")
+    await receiver.expect("prod", resolved("MmsFailureBurst", HIVE), firing("MmsTablesFailed", HIVE))
     await overview.shows_ground_truth(stage)
     prod.retry(prod.ids[HIVE])
-    await receiver.expect("prod", resolved("MmsFailureBurst", HIVE))
+    await receiver.expect("prod", resolved("MmsTablesFailed", HIVE))
 
 
 async def stall(stage: Stage) -> None:
