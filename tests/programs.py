@@ -49,7 +49,9 @@ def program(variable: str) -> str:
     pytest.skip(reason)
 
 
-def said(*command: str | Path, cwd: Path = ROOT, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+def said(
+    *command: str | Path, cwd: Path = ROOT, environment: Mapping[str, str] | None = None, limit_seconds: float = 300
+) -> tuple[int, str]:
     """Run a command, with these variables beside those that are set, and return its exit code and all it printed."""
     done = subprocess.run(  # noqa: S603 - the commands are the tests' own
         list(map(str, command)),
@@ -59,6 +61,6 @@ def said(*command: str | Path, cwd: Path = ROOT, environment: Mapping[str, str] 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=limit_seconds,
     )
     return done.returncode, done.stdout

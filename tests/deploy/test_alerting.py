@@ -175,7 +175,7 @@ def rules_of_the_folder(tmp_path: Path) -> list[str]:
 
 
 @dataclass
-class Received:
+class WebhookMessages:
     """Notifications by receiver."""
 
     url: str
@@ -183,9 +183,9 @@ class Received:
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Received]:
+async def receiving() -> AsyncIterator[WebhookMessages]:
     """Provide a webhook on a free port."""
-    received = Received("", [])
+    received = WebhookMessages("", [])
 
     async def take(request: web.Request) -> web.Response:
         received.messages.append((request.match_info["receiver"], await request.json()))

@@ -91,14 +91,17 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(folder: Path, *, server: str = "PROMETHEUS", day_factor: int = 1) -> AsyncIterator[Stage]:
+async def staged(
+    folder: Path, *, server: str = "PROMETHEUS", day_factor: int = 1, hides_stopped: bool = False
+) -> AsyncIterator[Stage]:
     """Start all parts.
 
-    `server` names the Prometheus in tests.programs, `day_factor` is that of the rules.
+    `server` names the Prometheus in tests.programs, `day_factor` is that of the rules, `hides_stopped` that of the
+    accounts.
     """
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(ClientSession(timeout=ClientTimeout(30)))
-        prod, lab = accounts()
+        prod, lab = accounts(hides_stopped=hides_stopped)
         for account in (prod, lab):
             await stack.enter_async_context(account.simulator)
         file = folder / "config.yaml"

@@ -40,8 +40,9 @@ async def test_a_migration_sends_the_expected_notifications(tmp_path: Path, serv
 @pytest.mark.long
 @pytest.mark.timeout(600 * SLOWDOWN)
 @pytest.mark.scale
-async def test_a_job_stopped_for_a_day_sends_a_notification(tmp_path: Path) -> None:
-    async with staged(tmp_path, day_factor=DAY_FACTOR) as stage:
+@pytest.mark.parametrize("hides_stopped", [False, True], ids=["listed", "hidden"])
+async def test_a_job_stopped_for_a_day_sends_a_notification(tmp_path: Path, hides_stopped: bool) -> None:  # noqa: FBT001 - a parameter of pytest
+    async with staged(tmp_path, day_factor=DAY_FACTOR, hides_stopped=hides_stopped) as stage:
         await job_stopped(stage)
         assert stage.receiver.alerts() == TOO_LONG
 

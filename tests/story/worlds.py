@@ -1,7 +1,7 @@
 """The simulated accounts of a story, and their changes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from exporter.mms.models import DataSource
+from exporter.mms.protocol import PAGE_SIZE
 from exporter.simulator import Fault, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.api import creation
 from exporter.simulator.api.operations import OPERATIONS
@@ -77,10 +78,10 @@ def _number(*counts: int | None) -> int:
 class Account:
     """One simulated MMS account and its changes."""
 
-    def __init__(self, name: str, options: WorldOptions) -> None:
+    def __init__(self, name: str, options: WorldOptions, clock: Callable[[], float] | None = None) -> None:
         self.name = name
         self.clock = Clock()
-        self.world = World(options, clock=self.clock)
+        self.world = World(options, clock=clock or self.clock)
         self.simulator = Simulator(self.world, identities=[IDENTITY])
         self.ids = {site.source.name: site.id for site in self.world.sites()}
         """Source ids by name."""
@@ -141,7 +142,8 @@ class Account:
         """Create jobs for all failures."""
         truth = self.world.truth()
         partitions = [partition.id for partition in truth.partitions(source_id) if partition.status == "FAILED"]
-        self._create(source_id, {"partitions": partitions})
+        if partitions:
+            self._create(source_id, {"partitions": partitions})
         tables = [table for table in truth.tables(source_id) if table.status == "FAILED" and not table.has_partitions]
         for table in tables:
             self._create(source_id, {"srcDbName": table.db_name, "tables": [table.name]})
@@ -202,8 +204,11 @@ class Account:
         self.simulator.faults.remove(fault)
 
 
-def accounts() -> Iterator[Account]:
-    """Yield the account of the migration and the troubled one."""
+def accounts(*, hides_stopped: bool = False) -> Iterator[Account]:
+    """Yield the account of the migration and the troubled one.
+
+    With `hides_stopped`, lists by status omit stopped jobs, and the troubled account has more than one page of jobs.
+    """
     quiet = {"incidents": False, "special_sources": False, "stopped_share": 0.0, "failure_rate": 0.0}
     calm = WorldOptions(
         seed=3,
@@ -229,5 +234,7 @@ def accounts() -> Iterator[Account]:
         retry_failure_rate=1.0,
         **quiet,  # type: ignore[arg-type]  # as above
     )
+    if hides_stopped:
+        troubled = replace(troubled, hides_stopped=True, finished_jobs_per_source=PAGE_SIZE + 20)
     yield Account("prod", calm)
     yield Account("lab", troubled)
