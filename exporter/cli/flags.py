@@ -248,7 +248,9 @@ NAMES: Final = (
     selector("database", "Select this source database. Repeatable.", metavar="NAME"),
     selector("table", "Select this table, as TABLE, DATABASE.TABLE or ID. Repeatable.", metavar="NAME"),
 )
-STATUS: Final = selector("status", "Select this MMS status, such as FAILED. Repeatable.", metavar="STATUS")
+STATUS: Final = selector(
+    "status", "Select this status; an unknown one lists the known ones. Repeatable.", metavar="STATUS"
+)
 ABSOLUTE_TIMES: Final = one_run_flag("absolute-times", "Show times instead of ages.", "false", switch)
 LIMIT: Final = one_run_flag("limit", "Maximum rows of each kind per data source.", "100", integer, "NUMBER")
 OUTPUT: Final = one_run_flag("output", "Output format: table, json or csv.", "table", OneOf(*OUTPUT_FORMATS), "FORMAT")

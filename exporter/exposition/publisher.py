@@ -63,6 +63,7 @@ class Publisher:
         """Publish after every change, until cancelled."""
         while True:
             await self._changed.wait()
+            await asyncio.sleep(0)  # with 10,000 data sources, the change and the snapshot take ms each
             try:
                 await self.publish()
             except Exception:

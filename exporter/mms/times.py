@@ -26,6 +26,7 @@ def unix_seconds(text: str | None, zone: ZoneInfo) -> float | None:
         return None
 
 
+@lru_cache(maxsize=CACHE_SIZE)
 def eta_seconds(text: str | None, zone: ZoneInfo) -> float | None:
     """Parse the `eta` of a job; a date alone means its last second."""
     try:

@@ -75,7 +75,6 @@ async def test_a_job_that_somebody_stops_is_shown_at_the_next_refresh(
 async def test_a_server_without_the_filter_is_not_asked_for_all_jobs(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
-    mms.ignores_stopped = True
     mms.add_history(500)
     mms.add_job(1, "INIT", stopped=True)
     async with harness_on(config_on(mms_url), clock) as harness:

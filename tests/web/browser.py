@@ -29,7 +29,7 @@ from tests.programs import program
 POLL_MILLISECONDS = 5000
 """Refresh interval of the page; tests advance the clock of the page by it."""
 
-PATIENCE_MILLISECONDS = 10_000
+PATIENCE_MILLISECONDS = 60_000
 """Timeout of a wait for the page."""
 
 

@@ -31,16 +31,16 @@ from exporter.exposition.telemetry import Telemetry
 from exporter.mms.models import Partition, Table
 from exporter.mms.statuses import DataSourceStatus, TableStatus
 from exporter.sharding import Shard
-from exporter.simulator import Fault, Simulator, apply_event
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from exporter.web.handlers import application
 from exporter.web.status import status_report as status
 from exporter.web.status.attention import RUNBOOKS
 from exporter.web.status.page import page
-from exporter.web.status.source_schema import SourceStatus
+from exporter.web.status.source_schema import JobEntry, SourceStatus
 from exporter.web.status.status_report import Load, StatusInput, build_report
 from exporter.web.status.status_schema import StatusReport
-from tests.conftest import config_on
+from tests.conftest import IDENTITY, config_on
 from tests.harness import eventually
 from tests.programs import ROOT
 
@@ -190,6 +190,28 @@ def test_totals_count_the_data_sources_that_are_known() -> None:
     assert (summary.sources, summary.sources_stale, summary.agents_offline, summary.jobs_failed) == (1, 1, None, None)
     summary = report_on(account_of(stale, source(2))).summary
     assert (summary.sources, summary.sources_stale, summary.agents_offline, summary.jobs_failed) == (2, 1, 0, 1)
+
+
+async def test_a_failed_job_without_failures_in_its_scope_is_resolved(clock: ManualClock) -> None:
+    world = World(WorldOptions(sources=1), clock=clock)
+    (source_id,) = world.source_ids()
+    apply_event(world, events.Fail(source_id=source_id, share=1.0))
+    service = Service(Telemetry())
+    async with Simulator(world, identities=[IDENTITY]) as simulator:
+        await service.apply(config_on(simulator.url, refresh={"interval": "1s"}))
+        await eventually(lambda: {each.unresolved for each in failed_jobs(service, source_id)} == {True})
+        table_ids = tuple(each.id for each in world.truth().tables(source_id))
+        apply_event(world, events.Succeed(source_id=source_id, table_ids=table_ids))
+        await eventually(lambda: {each.unresolved for each in failed_jobs(service, source_id)} == {False})
+        text = page(build_report(service.status_input()), "/metrics").decode()
+        await service.close()
+    assert "Resolved" in text
+
+
+def failed_jobs(service: Service, source_id: int) -> list[JobEntry]:
+    """Return the failed jobs of a data source in the current report."""
+    jobs = each_of(service)[source_id].jobs if source_id in each_of(service) else None
+    return [each for each in jobs.listed if each.status == "FAILED"] if jobs is not None else []
 
 
 async def test_an_account_without_a_refresh_is_awaited(simulator: Simulator) -> None:

@@ -60,7 +60,8 @@ class DataSourcesCollector:
             listed |= {row.id: self._stats(row) for row in owned}
             await asyncio.sleep(0)
         if listing.rows and not is_any_selected and (sources.by_id or not sources.is_complete):
-            context.log.warning("no data source matched the selection", listed=len(listing.rows))
+            patterns = [each.pattern for each in selection.include]
+            context.log.warning("no data source matched the selection", listed=len(listing.rows), include=patterns)
         sources.update_from_listing(
             listed,
             context.clock.monotonic(),

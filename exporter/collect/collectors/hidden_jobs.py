@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from exporter.collect.snapshot import JobStats
 from exporter.collect.state.job_state import JobLists, JobState
-from exporter.errors import RequestRejected
+from exporter.errors import AnswerTooLarge, RequestRejected
 from exporter.mms.client import Client
 from exporter.mms.models import Job
 from exporter.mms.protocol import JobFilter
@@ -35,7 +35,7 @@ class HiddenJobs:
         filters = JobFilter(stopped=1)
         try:
             first = await self.client.jobs_page(source_id, filters)
-        except RequestRejected:  # this server has no such filter
+        except (RequestRejected, AnswerTooLarge):  # this server has no such filter, or ignores it
             return False, now
         if not all(job.stopped for job in first.rows):  # this server ignores the filter
             return False, now

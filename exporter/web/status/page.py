@@ -158,7 +158,7 @@ def page(report: StatusReport, telemetry_path: str, links: Links = Links()) -> b
 def _rows(report: StatusReport) -> dict[str, Any]:
     summary = report.summary
     jobs = [(source, job) for source in report.sources if source.jobs for job in source.jobs.listed]
-    jobs.sort(key=lambda each: each[1].status == "FAILED")
+    jobs.sort(key=lambda each: (each[1].status == "FAILED", each[1].unresolved is False))
     failures = list(_with_keys((source, failed) for source in report.sources for failed in _failed_objects(source)))
     return {
         "jobs": jobs,

@@ -97,6 +97,8 @@ class JobEntry(StatusRecord, frozen=True, kw_only=True):
     """tasks_done / tasks; null if one is unknown, or tasks is 0."""
     created_at: Time | None
     """Creation time."""
+    unresolved: bool | None
+    """Whether something FAILED remains, or may remain, in the scope of a failed job; null if unknown, or not failed."""
     eta_at: Time | None
     """Requested completion time; null if MMS has none or it cannot be parsed."""
 

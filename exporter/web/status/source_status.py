@@ -74,7 +74,7 @@ def _jobs(jobs: JobsStats | None, limit: int) -> source_schema.JobsStatus | None
     if jobs is None:
         return None
     open_jobs = [job for job in jobs.jobs if job.row.status != JobStatus.DONE]
-    open_jobs.sort(key=lambda job: job.row.status == JobStatus.FAILED)
+    open_jobs.sort(key=lambda job: (job.row.status == JobStatus.FAILED, job.unresolved is False))
     counted = sum(jobs.counts.get(status, 0) for status in _LISTED)
     counted += sum(1 for job in open_jobs if job.row.status not in _LISTED)
     listed = tuple(map(_job, open_jobs[:limit]))
@@ -103,6 +103,7 @@ def _job(job: JobStats) -> source_schema.JobEntry:
         tasks_done=row.task_done,
         ratio=job_ratio(row),
         created_at=optional_time(job.created_at),
+        unresolved=job.unresolved,
         eta_at=optional_time(job.eta_at),
     )
 
