@@ -28,7 +28,7 @@ UNSEEN = {
     "mms_partition_status",
 }
 """Families without series on the page, because no partition is watched."""
-OPTIONS = WorldOptions(sources=2, databases=1, tables=6, partitions=3, finished_jobs_per_source=4)
+OPTIONS = WorldOptions(sources=2, databases=1, tables=6, partitions=3, finished_jobs_per_source=12)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
