@@ -219,7 +219,7 @@ class JobsCollector(SourcesCollector):
             has_all_unfinished=has_all_unfinished,
             hides_stopped=hides_stopped,
             stopped_at=stopped_at,
-            is_complete=has_all_unfinished and failed.page is not None,
+            is_complete=has_all_unfinished and failed.page is not None and stopped_at > -inf,
             is_capped=is_capped or failed.is_capped,
             page_backoff=previous.page_backoff,
         )
