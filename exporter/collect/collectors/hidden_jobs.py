@@ -54,8 +54,8 @@ class HiddenJobs:
         return previous.hides_stopped, previous.stopped_at
 
     async def _are_hidden(self, source_id: int, stopped: Sequence[JobStats]) -> bool | None:
-        # None without a result, for example if the job changed meanwhile. A job may also be absent from the lists because
-        # its status changed while they were read, so one job is looked up with and without its status.
+        # None without a result, for example if the job changed meanwhile. A job may also be absent from the lists
+        # because its status changed while they were read, so one job is looked up with and without its status.
         row = max((job.row for job in stopped), key=lambda row: (row.status in UNFINISHED_JOB_STATUSES, row.id))
         if row.name is None:
             return None
