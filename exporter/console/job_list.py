@@ -91,7 +91,7 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
         names = await target.table_filters(options)
         lists = [await _listed(target, status, each, options.limit) for status in statuses for each in names]
         stopped = [await _stopped(target, frozenset(statuses), each, options.limit) for each in names]
-        # Lists by status may have them too, so a number of omitted jobs is an upper limit.
+        # A job can be in both lists, so the number of omitted jobs is an upper limit.
         is_exact = not any(each.omitted for each in (*lists, *stopped))
         lists += [replace(each, is_exact=is_exact or not each.rows) for each in stopped]
         found = merged(lists, options.limit, _rank)
@@ -184,7 +184,7 @@ async def with_resolution(target: QueryTarget, jobs: Sequence[Job]) -> list[Show
         return shown
     client, source_id = target.client, target.source.id
     try:
-        # Read after the jobs: what was read before a job failed cannot prove that nothing remains.
+        # Read after the jobs: only a read after a job failed proves that nothing remains.
         tables = await client.newest_tables(source_id, TableFilter(status=(TableStatus.FAILED,)), MAX_FAILURES)
         partitions = await client.newest_partitions(
             source_id, PartitionFilter(status=(PartitionStatus.FAILED,)), MAX_FAILURES

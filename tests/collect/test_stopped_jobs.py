@@ -1,4 +1,4 @@
-"""Stopped jobs of a source with several pages of jobs, whether lists by status have them or not."""
+"""Lists by status may include stopped jobs or omit them; a source has several pages of jobs."""
 
 from collections import Counter
 from dataclasses import replace

@@ -36,7 +36,7 @@ class RemainingFailures(Struct, frozen=True):
 
     def remain_in(self, job: JobStats, failed_at: float) -> bool | None:
         """Return whether any remains, or may remain, in the scope of a job; None if unknown."""
-        # What was read before the job was seen FAILED cannot prove that nothing remains.
+        # Only a read after the job was seen FAILED proves that nothing remains.
         if self.count == 0:
             return False if self.counted_at > failed_at else None
         if self.units is not None and self.listed_at > failed_at:

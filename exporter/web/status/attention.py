@@ -33,7 +33,10 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "info")
 
 @dataclass(frozen=True, slots=True)
 class SourceRule:
-    """One kind of problem of a data source, under the condition of the alert of that name."""
+    """One kind of problem of a data source, named after its alert.
+
+    The condition is that of the alert, except for MmsJobFailed: the page keeps no history of 30 minutes.
+    """
 
     runbook: str
     severity: Severity

@@ -152,7 +152,7 @@ class ShardStatus(StatusRecord, frozen=True, kw_only=True):
 
 
 class Summary(StatusRecord, frozen=True, kw_only=True):
-    """Totals over all accounts: of what was read; null if nothing was."""
+    """Totals of the values that were read in all accounts; null without any."""
 
     accounts: Count
     """Number of accounts."""
