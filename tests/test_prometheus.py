@@ -71,13 +71,14 @@ async def test_prometheus_scrapes_the_demo_without_a_warning(
 
 @asynccontextmanager
 async def prometheus_on(
-    target: str, folder: Path, scraping: str = "", keeps: str = "15d"
+    target: str, folder: Path, scraping: str = "", keeps: str = "15d", scrapers: int = 1
 ) -> AsyncIterator[tuple[str, Path]]:
     """Provide the URL of a Prometheus that scrapes `target` every 2 s, or as `scraping` says, and its log."""
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
+    targets = ", ".join(f"{{targets: ['{target}'], labels: {{scraper: '{number}'}}}}" for number in range(scrapers))
     config.write_text(
         "global: {scrape_interval: 2s}\n"
-        f"scrape_configs: [{{job_name: mms, {scraping}static_configs: [{{targets: ['{target}']}}]}}]\n",
+        f"scrape_configs: [{{job_name: mms, {scraping}static_configs: [{targets}]}}]\n",
         encoding="utf-8",
     )
     with socket.create_server(("127.0.0.1", 0)) as free:
