@@ -291,6 +291,7 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
             assert list_calls(simulator) == 2, "each list was tried once"
             assert [(line["collector"], line["reasons"]) for line in lines] == [("failures", "permission")]
             denied = {"ListMmsTables", "ListMmsPartitions"}
+            assert lines[0]["hint"] == "grant this identity the RAM action odps:ListMmsTables; see deploy/ram"
             assert denied_to(harness) == denied
             simulator.identities.add(IDENTITY)
             await harness.refresh()
