@@ -54,10 +54,10 @@ def _figures() -> list[stat.Panel]:
         ),
         _figure(
             "Overdue",
-            "Unfinished jobs whose `eta`, the requested finish time, has passed.",
+            "Unfinished jobs whose ETA, the requested finish time, has passed.",
             f"sum(({overdue}) and {_ONE} ({unfinished}))",
             palette.ZERO_IS_GOOD,
-        ).no_value("no eta"),
+        ).no_value("no ETA"),
         _figure(
             "Not listed below",
             "Unfinished jobs beyond `jobs.max_series_per_source`, which the tables do not show.",
@@ -80,7 +80,7 @@ def _under_way() -> table.Panel:
     frame = Frame(
         "Unfinished and failed jobs",
         "One row for each job that is not done, failed ones first. Click the source to open its dashboard. Due in is "
-        "red if the `eta` has passed.",
+        "red if the ETA has passed.",
         24,
         12,
     )
