@@ -19,7 +19,7 @@ from exporter.mms.client import Client, create_client
 from exporter.mms.decoding import Identified, Page
 from exporter.mms.listing import read_newest
 from exporter.mms.models import DataSource
-from exporter.mms.names import matches, near_names, table_id, table_names
+from exporter.mms.names import matches, name_list, near_names, table_id, table_names, unmatched_includes
 
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 T = TypeVar("T")
@@ -27,8 +27,6 @@ Kind = Literal["table", "partition", "job"]
 TableSelector = tuple[str | None, str | None]
 """Database and table; None matches any."""
 
-MAX_SUGGESTED: Final = 20
-"""Names listed in an error about an unknown name."""
 MAX_ROWS: Final = 1_000_000
 """Rows that are read of one list."""
 _WIDER: Final = 4
@@ -168,9 +166,11 @@ async def query_sources(
         ]
         listings = await asyncio.gather(*(_listed(*each, errors) for each in zip(accounts, clients, strict=True)))
         unmatched = [
-            f"account {printable(targets[0].account.name)}: {each}"
-            for targets in listings
-            for each in (unmatched_includes(targets[0].account, [target.name for target in targets]) if targets else ())
+            f"account {printable(targets[0].account.name)}: {problem}; {advice}"
+            for targets in filter(None, listings)
+            for problem, advice in unmatched_includes(
+                targets[0].account.sources.include, [target.name for target in targets]
+            )
         ]
         targets = _selected([target for each in listings for target in each], options.sources, is_all=not errors)
         parts = await asyncio.gather(*(read_or_error(read(target)) for target in targets))
@@ -193,7 +193,7 @@ def selected_accounts(config: Config, options: Options) -> list[Account]:
     """Return the accounts that `options` name, or all. Raises: ConfigError."""
     names = [account.name for account in config.accounts]
     problems = [
-        Problem("--account", f"no account is named {each!r}; known accounts: {_name_list(names)}")
+        Problem("--account", f"no account is named {each!r}; known accounts: {name_list(names)}")
         for each in options.accounts
         if each not in names
     ]
@@ -238,24 +238,8 @@ def _unknown_source(name: str, listed: Iterable[QueryTarget], known: Sequence[Qu
         return f"{name!r} is not selected by `sources` of its account in the configuration"
     names = [target.name for target in known]
     near = near_names(name, names)
-    advice = f"did you mean {_name_list(near, ' or ')}?" if near else f"known data sources: {_name_list(names)}"
+    advice = f"did you mean {name_list(near, ' or ')}?" if near else f"known data sources: {name_list(names)}"
     return f"no data source is named {name!r}; {advice}"
-
-
-def _name_list(names: Sequence[str], separator: str = ", ") -> str:
-    if not names:
-        return "none"
-    more = f" and {len(names) - MAX_SUGGESTED:,} more" if len(names) > MAX_SUGGESTED else ""
-    return f"{separator.join(map(printable, names[:MAX_SUGGESTED]))}{more}"
-
-
-def unmatched_includes(account: Account, names: Sequence[str]) -> list[str]:
-    """Return a warning for each pattern of `sources.include` that matches no data source."""
-    return [
-        f"sources.include {each.pattern!r} matches no data source; existing names: {_name_list(names)}"
-        for each in account.sources.include
-        if not any(map(each.fullmatch, names))
-    ]
 
 
 @dataclass(frozen=True, slots=True)

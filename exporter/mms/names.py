@@ -1,10 +1,15 @@
 """How a name that a user gives matches objects of MMS. Pure; the same rules hold for every command."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
+from exporter.masking import printable
+
 MAX_NEAR_NAMES = 5
+MAX_SUGGESTED = 20
+"""Names listed in an error about an unknown name."""
 MAX_DIGITS = 19
 """Digits of the largest ID, a signed 64-bit integer."""
 
@@ -38,3 +43,21 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     close = difflib.get_close_matches(name.casefold(), folded, MAX_NEAR_NAMES)
     close += [each for each in folded if name and name.casefold() in each and each not in close]
     return [folded[each] for each in close[:MAX_NEAR_NAMES]]
+
+
+def name_list(names: Sequence[str], separator: str = ", ") -> str:
+    """Return the first names, and how many more there are."""
+    if not names:
+        return "none"
+    more = f" and {len(names) - MAX_SUGGESTED:,} more" if len(names) > MAX_SUGGESTED else ""
+    return f"{separator.join(map(printable, names[:MAX_SUGGESTED]))}{more}"
+
+
+def unmatched_includes(patterns: Iterable[re.Pattern[str]], names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield problem and advice for each pattern of `sources.include` that matches no data source."""
+    for each in patterns:
+        if not any(map(each.fullmatch, names)):
+            near = near_names(each.pattern, names)
+            known = f"near names: {name_list(near)}" if near else f"existing names: {name_list(names)}"
+            problem = f"sources.include {each.pattern!r} matches no data source"
+            yield problem, f"it is a regular expression that must match the whole name; {known}"
