@@ -24,30 +24,28 @@ from exporter.console.command_report import (
     record_field,
     size,
 )
+from exporter.console.name_filters import GivenName, TableSelector, matched_names
+from exporter.console.newest_rows import merged, newest
 from exporter.console.queries import (
     Options,
     QueryPart,
     QueryResult,
     QueryTarget,
-    merged,
-    newest,
     query_sources,
     read_or_error,
 )
 from exporter.masking import printable
 from exporter.mms.decoding import Page
 from exporter.mms.models import Partition, Table
-from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter, like
+from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter
 
 FAILED: Final = "FAILED"
-ANY: Final = (None, None)
-"""Any database and table."""
 
 Failure = Table | Partition
 F = TypeVar("F", bound=Failure)
 Row = Found[Failure]
-ReadPage = Callable[[QueryTarget, str | None, str | None, int], Awaitable[Page[F]]]
-"""Reads a page of failures; arguments: data source, database, table and page number from 1."""
+ReadPage = Callable[[QueryTarget, TableSelector, int], Awaitable[Page[F]]]
+"""Reads a page of failures; the page number starts at 1."""
 
 
 def _kind(failure: Failure) -> str:
@@ -100,14 +98,14 @@ async def failures(config: Config, options: Options, _: Clock) -> CommandReport[
     """Return the failures that `options` select. Raises: ConfigError."""
     result = await query_sources(config, options, partial(_read, options))
     failed_jobs = ""
-    if not (result.found or result.omitted or result.errors or options.has_names):
+    if not (result.found or result.omitted or result.errors or options.given_names):
         failed_jobs = _failed_jobs_text(await query_sources(config, options, _count_failed_jobs), options)
     return CommandReport(
         fields=FIELDS,
         columns=[*account_columns(config), *COLUMNS],
         rows=result.found,
         empty_text="no failed tables or partitions with these names"
-        if options.has_names
+        if options.given_names
         else f"no failed tables or partitions{failed_jobs}",
         omitted=result.omitted,
         errors=result.errors,
@@ -126,6 +124,7 @@ async def _read(options: Options, target: QueryTarget) -> QueryPart[Failure]:
         [record for part in parts for record in part.records],
         " and ".join(part.omitted for part in parts if part.omitted),
         [error for part in parts for error in part.errors],
+        frozenset[GivenName]().union(*(part.matched for part in parts)),
     )
 
 
@@ -151,27 +150,27 @@ async def _of_kind(
     """Return the failures of one kind; `count` is the data source's own figure."""
     if count == 0:
         return QueryPart(())
-    lists = [
-        await newest(partial(page, target, *names), partial(_fits, *names), options.limit, is_loose=names != ANY)
+    lists = {
+        names: await newest(
+            partial(page, target, names), partial(_fits, names), options.limit, is_loose=not names.is_any
+        )
         for names in await target.table_filters(options)
-    ]
-    found = merged(lists, options.limit, lambda failure: (True, failure.id))
-    return QueryPart(found.rows, found.more(f"failed {noun}"))
+    }
+    found = merged(lists.values(), options.limit, lambda failure: (True, failure.id))
+    return QueryPart(found.rows, found.more(f"failed {noun}"), matched=matched_names(lists.items()))
 
 
-async def _tables_page(target: QueryTarget, database: str | None, table: str | None, number: int) -> Page[Table]:
-    filters = TableFilter(status=(FAILED,), db_name=database and like(database), name=table and like(table))
+async def _tables_page(target: QueryTarget, names: TableSelector, number: int) -> Page[Table]:
+    filters = TableFilter(status=(FAILED,), db_name=names.database_pattern, name=names.table_pattern)
     return await target.client.tables_page(target.source.id, filters, number)
 
 
-async def _partitions_page(
-    target: QueryTarget, database: str | None, table: str | None, number: int
-) -> Page[Partition]:
-    filters = PartitionFilter(status=(FAILED,), db_name=database and like(database), table_name=table and like(table))
+async def _partitions_page(target: QueryTarget, names: TableSelector, number: int) -> Page[Partition]:
+    filters = PartitionFilter(status=(FAILED,), db_name=names.database_pattern, table_name=names.table_pattern)
     return await target.client.partitions_page(target.source.id, filters, number)
 
 
-def _fits(database: str | None, table: str | None, failure: Failure) -> bool:
+def _fits(names: TableSelector, failure: Failure) -> bool:
     # The row may have changed its status since it was listed, and the API's name filters match loosely.
     is_failed = failure.status is None or failure.status.upper() == FAILED
-    return is_failed and database in (None, failure.db_name) and table in (None, _table(failure))
+    return is_failed and names.has_database(failure.db_name) and names.has_table((_table(failure),))

@@ -15,8 +15,9 @@ from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Account, Config
 from exporter.config.sections import duration_text
 from exporter.console.command_report import Found, error_lines
+from exporter.console.name_filters import MAX_SUGGESTED
 from exporter.console.plan_text import amounts, entry_line, incomplete_lines, other_failure_lines, plan_lines
-from exporter.console.queries import MAX_SUGGESTED, NullObserver, Options, QueryPart, QueryTarget, query_sources
+from exporter.console.queries import NullObserver, Options, QueryPart, QueryTarget, query_sources
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, ExporterError, MmsError, Problem, RetryStopped

@@ -27,6 +27,11 @@ def table_names(text: str) -> Iterator[tuple[str | None, str]]:
             yield database, table
 
 
+def is_glob(text: str) -> bool:
+    """Return whether the text has a character that is special in a glob."""
+    return any(each in text for each in "*?[")
+
+
 def matches(pattern: str, names: Iterable[str | None]) -> bool:
     """Return whether a name is the pattern, or matches it as a glob."""
     return any(name is not None and (name == pattern or fnmatchcase(name, pattern)) for name in names)

@@ -151,3 +151,71 @@ async def test_a_narrow_terminal_shows_the_important_columns(simulator: Simulato
         always, at_80 = IMPORTANT[command]
         assert always <= set(lines[0].split())
     assert at_80 <= set(lines[0].split())
+
+
+NAMED = {
+    "database": ({"databases": ["salse"]}, "--database: no database with tables is named 'salse'; did you mean sales?"),
+    "glob": (
+        {"databases": ["x*"]},
+        "--database: no database with tables is named 'x*'; known databases: finance, sales",
+    ),
+    "table": ({"tables": ["order"]}, "--table: no table is named 'order'; did you mean orders?"),
+    "dotted table": (
+        {"tables": ["sales.order"]},
+        "--table: no table is named 'sales.order'; did you mean sales.orders",
+    ),
+    "table of another database": (
+        {"databases": ["sales"], "tables": ["finance.orders"]},
+        "--table: no table is named 'finance.orders' in the selected databases; did you mean sales.orders?",
+    ),
+    "table id": ({"tables": ["999999"]}, "--table: no table has ID 999999"),
+    "one of two": (
+        {"databases": ["sales", "salse"]},
+        "--database: no database with tables is named 'salse'; did you mean sales?",
+    ),
+    "both": (
+        {"databases": ["salse"], "tables": ["orders"]},
+        "--database: no database with tables is named 'salse'; did you mean sales?",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["failed", "jobs"])
+@pytest.mark.parametrize(("options", "message"), NAMED.values(), ids=NAMED)
+async def test_an_unknown_name_is_an_error_with_near_names(
+    simulator: Simulator, command: str, options: dict[str, list[str]], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        await shown(command, config_on(simulator.url), sources=[str(FIRST)], **options)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("command", ["failed", "jobs"])
+async def test_a_known_name_without_a_match_is_no_error(simulator: Simulator, command: str) -> None:
+    table = next(row for row in simulator.world.truth().tables(FIRST) if row.name == "orders")
+    succeed = events.Succeed(source_id=FIRST, table_ids=tuple(row.id for row in simulator.world.truth().tables(FIRST)))
+    apply_event(simulator.world, succeed)
+    for named in ({"databases": ["sales"]}, {"tables": ["orders"]}, {"tables": [str(table.id)]}):
+        found = await shown(command, config_on(simulator.url), sources=[str(FIRST)], statuses=["DONE"], **named)
+        assert found.report.succeeded
+
+
+async def test_no_name_is_unknown_while_a_list_is_unreadable(simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsTables"))
+    found = await shown("jobs", config_on(simulator.url), sources=[str(FIRST)], databases=["salse"])
+    (line,) = found.remarks
+    assert "ListMmsTables failed (status 403" in line
+    assert not found.report.succeeded
+
+
+async def test_databases_and_tables_are_selected_by_a_glob(simulator: Simulator) -> None:
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    config, options = config_on(simulator.url), {"sources": [str(FIRST)], "limit": 1000}
+    everything = (await shown("failed", config, **options)).rows
+    for named in ({"databases": ["sal*"]}, {"tables": ["sales.*"]}, {"databases": ["sal*"], "tables": ["sales.*"]}):
+        rows = (await shown("failed", config, **options, **named)).rows
+        assert rows == [row for row in everything if row["db_name"] == "sales"] != []
+    rows = (await shown("failed", config, **options, tables=["ord*"])).rows
+    assert rows == [row for row in everything if row["table_name"].startswith("ord")] != []
+    listed = (await shown("jobs", config, **options, databases=["fin*"], statuses=["DONE", "DOING", "INIT"])).rows
+    assert {row["src_db_name"] for row in listed} == {"finance"}
