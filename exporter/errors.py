@@ -24,6 +24,7 @@ Messages are built from validated parts. They never contain text from MMS, which
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Self
 
 
@@ -71,6 +72,11 @@ class WriteForbidden(ExporterError):
 
 class RetryStopped(ExporterError):
     """A retry cannot continue now; its journal allows a resume."""
+
+    def __init__(self, detail: str, resume: Path | None = None) -> None:
+        super().__init__(detail)
+        self.resume = resume
+        """Journal of the run to resume first; None if it is another problem."""
 
 
 class MmsError(ExporterError):

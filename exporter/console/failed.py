@@ -4,7 +4,6 @@ The rows with the highest IDs come first, because MMS has no time of failure. 10
 """
 
 import asyncio
-import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar
@@ -34,7 +33,6 @@ from exporter.console.queries import (
     query_sources,
     read_or_error,
 )
-from exporter.masking import printable
 from exporter.mms.decoding import Page
 from exporter.mms.models import Partition, Table
 from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter
@@ -140,8 +138,8 @@ async def _count_failed_jobs(target: QueryTarget) -> QueryPart[int]:
 def _failed_jobs_text(result: QueryResult[int], options: Options) -> str:
     count = sum(found.record for found in result.found)
     words = [f"--account={each}" for each in options.accounts] + [f"--source={each}" for each in options.sources]
-    command = shlex.join(["mms-exporter", "jobs", "--status=FAILED", *words])
-    return f"; {count:,} failed job{'' if count == 1 else 's'}, list with: {printable(command)}" if count else ""
+    command = options.next_command.text("jobs", "--status=FAILED", *words)
+    return f"; {count:,} failed job{'' if count == 1 else 's'}, list with: {command}" if count else ""
 
 
 async def _of_kind(

@@ -6,7 +6,7 @@ An error of one never hides another. Knows nothing of output.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from exporter.clock import SYSTEM_CLOCK, Clock
@@ -22,6 +22,7 @@ from exporter.console.name_filters import (
     unknown_name,
     unknown_problems,
 )
+from exporter.console.next_command import NextCommand
 from exporter.errors import ConfigError, MalformedAnswer, MmsError, Problem
 from exporter.masking import printable
 from exporter.mms.client import Client, create_client
@@ -51,6 +52,7 @@ class Options:
     """Rows per kind and data source."""
     record: tuple[Kind, int] = ("table", 0)
     """Kind and ID of the record that `show` prints."""
+    next_command: NextCommand = field(default_factory=NextCommand)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -64,6 +66,7 @@ class Options:
             absolute_times=values.get("absolute-times", False),
             limit=values.get("limit", 0),
             record=(values.get("kind", "table"), values.get("id", 0)),
+            next_command=NextCommand.of(values),
         )
 
     @property
