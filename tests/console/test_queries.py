@@ -219,3 +219,27 @@ async def test_databases_and_tables_are_selected_by_a_glob(simulator: Simulator)
     assert rows == [row for row in everything if row["table_name"].startswith("ord")] != []
     listed = (await shown("jobs", config, **options, databases=["fin*"], statuses=["DONE", "DOING", "INIT"])).rows
     assert {row["src_db_name"] for row in listed} == {"finance"}
+
+
+@pytest.mark.parametrize("width", [40, 60, 70, 80])
+async def test_a_narrow_row_of_failed_names_its_object(simulator: Simulator, width: int) -> None:
+    """`show` needs the data source and the ID; the destination is hidden before names are cut."""
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    found = await shown("failed", config_on(simulator.url), sources=[str(FIRST)])
+    titles, *lines = found.table(width).splitlines()
+    for row, line in zip(found.rows, lines, strict=False):
+        texts = dict(zip(titles.split(), line.split(), strict=False))
+        assert texts["SOURCE"] in {str(FIRST), "hive-sales-001"}
+        assert texts["ID"] == str(row["id"])
+        names = [f"{row['db_name']}.{row['table_name']}", row["value"]]
+        assert all(name in line for name in names if name) or (width == 40 and "TO" not in texts)
+
+
+async def test_a_source_whose_name_does_not_fit_has_its_id(simulator: Simulator) -> None:
+    name = "a-data-source-with-a-name-of-49-letters-and-signs"
+    apply_event(simulator.world, events.RenameSource(source_id=FIRST, name=name))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    for command in ("failed", "jobs"):
+        found = await shown(command, config_on(simulator.url), sources=[str(FIRST)])
+        assert {line.split()[0] for line in found.table(70).splitlines()[1:3]} == {str(FIRST)}
+        assert name in found.table(200)
