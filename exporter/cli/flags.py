@@ -78,6 +78,11 @@ def output_file(text: str) -> str:
     return text
 
 
+def id_or_name(text: str) -> int | str:
+    """Return digits as an ID, and other text as it is. Raises: ValueError."""
+    return integer(text) if text.isascii() and text.isdigit() else text
+
+
 def name_or_id(text: str) -> str:
     """Return the text; digits must be a valid id. Raises: ValueError."""
     if text.isascii() and text.isdigit():

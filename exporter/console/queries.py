@@ -50,8 +50,8 @@ class Options:
     """Whether tables show times instead of ages."""
     limit: int = 100
     """Rows per kind and data source."""
-    record: tuple[Kind, int] = ("table", 0)
-    """Kind and ID of the record that `show` prints."""
+    record: tuple[Kind, int | str] = ("table", 0)
+    """Kind, and ID or name, of the record that `show` prints."""
     next_command: NextCommand = field(default_factory=NextCommand)
 
     @classmethod
@@ -65,7 +65,7 @@ class Options:
             statuses=values.get("status", ()),
             absolute_times=values.get("absolute-times", False),
             limit=values.get("limit", 0),
-            record=(values.get("kind", "table"), values.get("id", 0)),
+            record=(values.get("kind", "table"), values.get("object", 0)),
             next_command=NextCommand.of(values),
         )
 

@@ -1,10 +1,13 @@
 """How a name that a user gives matches objects of MMS. Pure; the same rules hold for every command."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from typing import Literal
 
 MAX_NEAR_NAMES = 5
+MAX_CANDIDATES = 20
+"""Objects that an error about an ambiguous name lists."""
 MAX_DIGITS = 19
 """Digits of the largest ID, a signed 64-bit integer."""
 
@@ -35,6 +38,13 @@ def is_glob(text: str) -> bool:
 def matches(pattern: str, names: Iterable[str | None]) -> bool:
     """Return whether a name is the pattern, or matches it as a glob."""
     return any(name is not None and (name == pattern or fnmatchcase(name, pattern)) for name in names)
+
+
+def ambiguous_name(kind: Literal["table", "job"], candidates: Sequence[tuple[str, int]]) -> str:
+    """Return that several objects have a name; candidates are their full names and IDs."""
+    names = ", ".join(f"{name} ({number})" for name, number in candidates[:MAX_CANDIDATES])
+    more = ", ..." if len(candidates) > MAX_CANDIDATES else ""
+    return f"several {kind}s have this name: {names}{more}; use {'DATABASE.TABLE or ' if kind == 'table' else ''}the ID"
 
 
 def near_names(name: str, known: Iterable[str]) -> list[str]:
