@@ -25,6 +25,7 @@ Messages are built from validated parts. They never contain text from MMS, which
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Self
 
 
@@ -82,6 +83,11 @@ class SelectionUnmatched(ExporterError):
 
 class RetryStopped(ExporterError):
     """A retry cannot continue now; its journal allows a resume."""
+
+    def __init__(self, detail: str, resume: Path | None = None) -> None:
+        super().__init__(detail)
+        self.resume = resume
+        """Journal of the run to resume first; None if it is another problem."""
 
 
 class MmsError(ExporterError):

@@ -203,14 +203,13 @@ class AccountRefresher:
         return due
 
     def _log_first_refresh(self) -> None:
-        snapshot = self.snapshot()
-        jobs = [each.jobs.counts for each in snapshot.sources if each.jobs is not None]
+        jobs = [each.jobs.state.stats.counts for each in self._sources.by_id.values() if each.jobs.state.stats]
         self._log.info(
             "first refresh finished",
-            data_sources=len(snapshot.sources) if snapshot.up else "unknown",
-            jobs=sum(sum(counts.values()) for counts in jobs) if jobs or snapshot.up else "unknown",
+            data_sources=len(self._sources.by_id) if self._is_up else "unknown",
+            jobs=sum(sum(counts.values()) for counts in jobs) if jobs or self._is_up else "unknown",
             seconds=round(sum(run.duration_seconds or 0 for run in self._runs.values()), 1),
-            failed_collectors=",".join(each.collector for each in snapshot.collectors if not each.success) or "none",
+            failed_collectors=",".join(name for name, run in self._runs.items() if not run.success) or "none",
         )
 
     async def refresh(self) -> None:
@@ -284,17 +283,25 @@ class AccountRefresher:
     def _publish_now(self) -> None:
         self._published_at = self._clock.monotonic()
         self._publish()
-        self._schedule_expiry()
+        if self._expiry is None:
+            self._schedule_expiry()
+
+    def _expire(self) -> None:
+        self._expiry = None
+        self._publish_now()
 
     def _schedule_expiry(self) -> None:
-        """Publish again when the next value becomes stale."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
+        """Publish again when the next value can become stale."""
+        # Scheduled again only then: a value that is read meanwhile expires later, and this passes over all values.
         oldest = self._clock.monotonic() - self._settings.stale_after
         fresh = (at for at in (*self._sources.read_at(), *self._watch.read_at()) if at >= oldest)
         if (first := min(fresh, default=None)) is not None:
-            self._expiry = asyncio.get_running_loop().call_later(first - oldest + 0.001, self._publish_now)
+            self._expiry = asyncio.get_running_loop().call_later(first - oldest + 0.001, self._expire)
+
+    @property
+    def _is_up(self) -> bool:
+        listing = self._runs.get(self._datasources.name)
+        return listing is not None and listing.is_listed
 
     def snapshot(self) -> AccountSnapshot:
         """Return the current values; values not refreshed for `stale_after` are omitted."""
@@ -302,7 +309,7 @@ class AccountRefresher:
         return AccountSnapshot(
             account=self.account.name,
             is_complete=self.has_completed_refresh,
-            up=self._datasources.name in self._runs and self._runs[self._datasources.name].is_listed,
+            up=self._is_up,
             collectors=tuple(run.snapshot(self.account.name, name) for name, run in self._runs.items()),
             sources=tuple(source.snapshot(oldest) for source in self._sources.by_id.values()),
             tables=self._watch.tables(oldest),

@@ -4,12 +4,13 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from exporter.masking import printable
 
 MAX_NEAR_NAMES = 5
 MAX_SUGGESTED = 20
-"""Names listed in an error about an unknown name."""
+"""Names that an error about an unknown or ambiguous name lists."""
 MAX_DIGITS = 19
 """Digits of the largest ID, a signed 64-bit integer."""
 
@@ -32,9 +33,21 @@ def table_names(text: str) -> Iterator[tuple[str | None, str]]:
             yield database, table
 
 
+def is_glob(text: str) -> bool:
+    """Return whether the text has a character that is special in a glob."""
+    return any(each in text for each in "*?[")
+
+
 def matches(pattern: str, names: Iterable[str | None]) -> bool:
     """Return whether a name is the pattern, or matches it as a glob."""
     return any(name is not None and (name == pattern or fnmatchcase(name, pattern)) for name in names)
+
+
+def ambiguous_name(kind: Literal["table", "job"], candidates: Sequence[tuple[str, int]]) -> str:
+    """Return that several objects have a name; candidates are their full names and IDs."""
+    names = ", ".join(f"{name} ({number})" for name, number in candidates[:MAX_SUGGESTED])
+    more = ", ..." if len(candidates) > MAX_SUGGESTED else ""
+    return f"several {kind}s have this name: {names}{more}; use {'DATABASE.TABLE or ' if kind == 'table' else ''}the ID"
 
 
 def near_names(name: str, known: Iterable[str]) -> list[str]:
