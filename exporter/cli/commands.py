@@ -125,7 +125,15 @@ def once(values: Values) -> bool:
 
 
 @command(
-    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, flags.STATUS, flags.ABSOLUTE_TIMES, flags.OUTPUT, *flags.QUIET_LOG),
+    *(
+        *flags.CONFIG,
+        flags.ACCOUNT,
+        flags.SOURCE,
+        flags.SOURCE_STATUS,
+        flags.ABSOLUTE_TIMES,
+        flags.OUTPUT,
+        *flags.QUIET_LOG,
+    ),
 )
 def sources(values: Values) -> bool:
     """List data sources and their progress, read live from MMS."""
@@ -135,7 +143,7 @@ def sources(values: Values) -> bool:
 
 
 @command(
-    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, *flags.NAMES, flags.STATUS, flags.LIMIT),
+    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, *flags.NAMES, flags.JOB_STATUS, flags.LIMIT),
     *(flags.ABSOLUTE_TIMES, flags.OUTPUT, *flags.QUIET_LOG),
 )
 def jobs(values: Values) -> bool:
