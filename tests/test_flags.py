@@ -70,6 +70,7 @@ USABLE = {
     "web.dashboard-url": "https://grafana.example.com",
     "web.enable-lifecycle": "1",
     "simulator.listen-address": ":2",
+    "simulator.scenario": "endless",
     "simulator.seed": "7",
     "simulator.speed": "2.5",
     "simulator.sources": "3",

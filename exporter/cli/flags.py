@@ -239,9 +239,22 @@ WEB: Final = (
 )
 SIMULATOR: Final = (
     Flag("simulator.listen-address", "Listen address of the simulated MMS.", "127.0.0.1:10181", listen_address),
+    Flag(
+        "simulator.scenario",
+        "What is simulated: story (a migration of 20 minutes that starts now) or endless.",
+        "story",
+        OneOf("story", "endless"),
+        "NAME",
+    ),
     Flag("simulator.seed", "Random seed; the same seed gives the same migration.", "1", integer, "NUMBER"),
-    Flag("simulator.speed", "Simulated seconds per real second.", "60", positive_number, "FACTOR"),
-    Flag("simulator.sources", "Number of data sources.", "12", integer, "NUMBER"),
+    Flag(
+        "simulator.speed",
+        "Simulated seconds per real second, until the simulated time is the real one.",
+        "1",
+        positive_number,
+        "FACTOR",
+    ),
+    Flag("simulator.sources", "Number of data sources.", "4", integer, "NUMBER"),
     Flag("simulator.latency", "Delay of each response.", "0s", seconds, "DURATION"),
     Flag(
         "simulator.stopped",

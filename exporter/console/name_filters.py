@@ -10,14 +10,11 @@ from typing import Any, Final, NamedTuple
 
 from exporter.console.newest_rows import Newest, newest
 from exporter.errors import MmsError, NotFound, Problem
-from exporter.masking import printable
 from exporter.mms.client import Client
 from exporter.mms.models import Table
-from exporter.mms.names import is_glob, matches, near_names, table_id, table_names
+from exporter.mms.names import is_glob, matches, name_list, near_names, table_id, table_names
 from exporter.mms.protocol import TableFilter, like
 
-MAX_SUGGESTED: Final = 20
-"""Names listed in an error about an unknown name."""
 MAX_NEAR: Final = 300
 """Tables of a data source among which near names are looked for."""
 GivenName = tuple[str, str]
@@ -167,11 +164,3 @@ def unknown_name(noun: str, name: str, known: Iterable[str | None], where: str =
     kinds = f"{noun.partition(' with ')[0]}s"
     advice = f"did you mean {name_list(near, ' or ')}?" if near else f"known {kinds}: {name_list(names)}"
     return f"no {noun} is named {name!r}{where}; {advice}"
-
-
-def name_list(names: Sequence[str], separator: str = ", ") -> str:
-    """Return names for an error line."""
-    if not names:
-        return "none"
-    more = f" and {len(names) - MAX_SUGGESTED:,} more" if len(names) > MAX_SUGGESTED else ""
-    return f"{separator.join(map(printable, names[:MAX_SUGGESTED]))}{more}"

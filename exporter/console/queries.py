@@ -17,7 +17,6 @@ from exporter.console.name_filters import (
     Place,
     TableSelector,
     known_names,
-    name_list,
     selectors,
     unknown_name,
     unknown_problems,
@@ -27,7 +26,7 @@ from exporter.errors import ConfigError, MalformedAnswer, MmsError, Problem
 from exporter.masking import printable
 from exporter.mms.client import Client, create_client
 from exporter.mms.models import DataSource
-from exporter.mms.names import matches
+from exporter.mms.names import matches, name_list, unmatched_includes
 
 T = TypeVar("T")
 Kind = Literal["table", "partition", "job"]
@@ -163,9 +162,11 @@ async def query_sources(
         ]
         listings = await asyncio.gather(*(_listed(*each, errors) for each in zip(accounts, clients, strict=True)))
         unmatched = [
-            f"account {printable(targets[0].account.name)}: {each}"
-            for targets in listings
-            for each in (unmatched_includes(targets[0].account, [target.name for target in targets]) if targets else ())
+            f"account {printable(targets[0].account.name)}: {problem}; {advice}"
+            for targets in filter(None, listings)
+            for problem, advice in unmatched_includes(
+                targets[0].account.sources.include, [target.name for target in targets]
+            )
         ]
         targets = _selected([target for each in listings for target in each], options.sources, is_all=not errors)
         parts = await asyncio.gather(*(read_or_error(read(target)) for target in targets))
@@ -258,12 +259,3 @@ def _unknown_source(name: str, listed: Iterable[QueryTarget], known: Sequence[Qu
     if any(_has_name(target, name) for target in listed):
         return f"{name!r} is not selected by `sources` of its account in the configuration"
     return unknown_name("data source", name, [target.name for target in known])
-
-
-def unmatched_includes(account: Account, names: Sequence[str]) -> list[str]:
-    """Return a warning for each pattern of `sources.include` that matches no data source."""
-    return [
-        f"sources.include {each.pattern!r} matches no data source; existing names: {name_list(names)}"
-        for each in account.sources.include
-        if not any(map(each.fullmatch, names))
-    ]

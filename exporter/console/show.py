@@ -33,7 +33,7 @@ from exporter.errors import ConfigError, MmsError, NotFound, PermissionRefused, 
 from exporter.masking import masked, printable
 from exporter.mms.decoding import Page
 from exporter.mms.models import Column, Job, Partition, Table
-from exporter.mms.names import MAX_CANDIDATES, ambiguous_name
+from exporter.mms.names import MAX_SUGGESTED, ambiguous_name
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, TaskFilter, get_mms_job, like
 from exporter.mms.record import ApiRecord
 from exporter.mms.statuses import TaskStatus
@@ -111,7 +111,7 @@ def _full_name(record: Table | Job) -> str:
 
 async def _tables_named(target: QueryTarget, name: str) -> Sequence[Table]:
     wanted = await selectors(target.place, (), (name,))
-    return [row for each in wanted for row in await tables_in(target.place, each, MAX_CANDIDATES + 1)]
+    return [row for each in wanted for row in await tables_in(target.place, each, MAX_SUGGESTED + 1)]
 
 
 async def _jobs_named(target: QueryTarget, name: str, seen: set[str]) -> Sequence[Job]:
@@ -120,7 +120,7 @@ async def _jobs_named(target: QueryTarget, name: str, seen: set[str]) -> Sequenc
     def page(filters: JobFilter) -> Callable[[int], Awaitable[Page[Job]]]:
         return lambda number: target.client.jobs_page(target.source.id, filters, number)
 
-    found = await newest(page(JobFilter(name=like(name))), lambda job: job.name == name, MAX_CANDIDATES, is_loose=True)
+    found = await newest(page(JobFilter(name=like(name))), lambda job: job.name == name, MAX_SUGGESTED, is_loose=True)
     if not found.rows:
         others = await newest(page(JobFilter()), lambda _: True, PAGE_SIZE, is_loose=False)
         seen.update(job.name for job in others.rows if job.name)

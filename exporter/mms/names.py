@@ -1,13 +1,16 @@
 """How a name that a user gives matches objects of MMS. Pure; the same rules hold for every command."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from exporter.masking import printable
+
 MAX_NEAR_NAMES = 5
-MAX_CANDIDATES = 20
-"""Objects that an error about an ambiguous name lists."""
+MAX_SUGGESTED = 20
+"""Names that an error about an unknown or ambiguous name lists."""
 MAX_DIGITS = 19
 """Digits of the largest ID, a signed 64-bit integer."""
 
@@ -42,8 +45,8 @@ def matches(pattern: str, names: Iterable[str | None]) -> bool:
 
 def ambiguous_name(kind: Literal["table", "job"], candidates: Sequence[tuple[str, int]]) -> str:
     """Return that several objects have a name; candidates are their full names and IDs."""
-    names = ", ".join(f"{name} ({number})" for name, number in candidates[:MAX_CANDIDATES])
-    more = ", ..." if len(candidates) > MAX_CANDIDATES else ""
+    names = ", ".join(f"{name} ({number})" for name, number in candidates[:MAX_SUGGESTED])
+    more = ", ..." if len(candidates) > MAX_SUGGESTED else ""
     return f"several {kind}s have this name: {names}{more}; use {'DATABASE.TABLE or ' if kind == 'table' else ''}the ID"
 
 
@@ -53,3 +56,21 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     close = difflib.get_close_matches(name.casefold(), folded, MAX_NEAR_NAMES)
     close += [each for each in folded if name and name.casefold() in each and each not in close]
     return [folded[each] for each in close[:MAX_NEAR_NAMES]]
+
+
+def name_list(names: Sequence[str], separator: str = ", ") -> str:
+    """Return the first names, and how many more there are."""
+    if not names:
+        return "none"
+    more = f" and {len(names) - MAX_SUGGESTED:,} more" if len(names) > MAX_SUGGESTED else ""
+    return f"{separator.join(map(printable, names[:MAX_SUGGESTED]))}{more}"
+
+
+def unmatched_includes(patterns: Iterable[re.Pattern[str]], names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield problem and advice for each pattern of `sources.include` that matches no data source."""
+    for each in patterns:
+        if not any(map(each.fullmatch, names)):
+            near = near_names(each.pattern, names)
+            known = f"near names: {name_list(near)}" if near else f"existing names: {name_list(names)}"
+            problem = f"sources.include {each.pattern!r} matches no data source"
+            yield problem, f"it is a regular expression that must match the whole name; {known}"

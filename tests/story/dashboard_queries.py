@@ -53,7 +53,7 @@ def has_figures(found: list[Series]) -> bool:
 async def figure(prometheus: Prometheus, title: str, moment: float, account: str) -> float | None:
     """Return the value of an overview stat panel, or None."""
     (panel,) = [panel for panel in panels("overview") if panel["title"] == title and panel["type"] == "stat"]
-    (target,) = panel["targets"]
+    target = panel["targets"][-1]
     found = await prometheus.at(filled_in(target["expr"], account=account), moment)
     assert len(found) < 2
     return float(found[0]["value"][1]) if found else None
