@@ -55,10 +55,10 @@ def _figures() -> list[stat.Panel]:
         ),
         _figure(
             "Overdue",
-            "Unfinished jobs whose `eta`, the requested finish time, has passed.",
+            "Unfinished jobs whose ETA, the requested finish time, has passed.",
             f"sum(({overdue}) and {_ONE} ({unfinished}))",
             palette.ZERO_IS_GOOD,
-        ).no_value("no eta"),
+        ).no_value("no ETA"),
         _figure(
             "Not listed below",
             "Unfinished jobs beyond `jobs.max_series_per_source`, which the tables do not show.",
