@@ -21,6 +21,7 @@ STORY: Final = (
 )
 """What happens in which minute."""
 _REPOSITORY: Final = Path(__file__).parents[2]
+_LOOPBACK: Final = "--web.listen-address=127.0.0.1:9090"
 _RULES: Final = _REPOSITORY / "deploy" / "prometheus" / "rules"
 
 
@@ -90,19 +91,19 @@ Press Ctrl-C to stop the demo.
 
 def _commands(files: DemoFiles) -> str:
     folder = "" if _is_program() else f"  cd {shlex.quote(str(_REPOSITORY))}\n"
-    rules = " and its rules" if _RULES.is_dir() else ""
+    rules = " with the recording rules and alerts" if _RULES.is_dir() else ""
     return f"""
 Commands to try in another terminal while the demo runs:
 
 {folder}  export MMS_EXPORTER_CONFIG_FILE={files.config}
   {_command()} sources
   {_command()} jobs
-  {_command()} failed
+  {_command()} failed --source=hive-sales-001
   {_command()} retry --source=hive-sales-001 --failed
 
-Prometheus{rules}:
+To start a Prometheus{rules}:
 
-  prometheus --config.file={files.prometheus} --storage.tsdb.path={files.prometheus.parent / "prometheus"}
+  prometheus --config.file={files.prometheus} --storage.tsdb.path={files.prometheus.parent / "prometheus"} {_LOOPBACK}
 """
 
 
