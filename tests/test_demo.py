@@ -52,7 +52,10 @@ async def test_the_demo_tells_its_story_and_prints_commands_that_work(tmp_path: 
         checked = await asyncio.to_thread(said, program("PROMTOOL"), "check", "config", file)
         assert checked[0] == 0, checked
         assert "4 rule files found" in checked[1]
-        assert (await demo.end(signal.SIGINT)).code == 0
+        demo.process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await demo.process.communicate()
+        assert demo.process.returncode == 0
     assert _names(tmp_path) == [], "the files are removed"
 
 

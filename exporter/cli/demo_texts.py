@@ -16,7 +16,7 @@ STORY: Final = (
         3,
         "Many partitions of hive-finance-004 fail; a retry at minute 8 migrates them. Some of hive-sales-001 fail too.",
     ),
-    (5, "The agent of bigquery-sales-002 is offline until minute 12; maxcompute-sales-003 stalls from 10 to 14."),
+    (4, "The agent of bigquery-sales-002 is offline until minute 11; maxcompute-sales-003 stalls from 10 to 13."),
     (13, "The second wave starts. At minute 20 all is migrated, except what failed in hive-sales-001: retry it."),
 )
 """What happens in which minute."""
