@@ -80,7 +80,7 @@ def _figure(title: str, description: str, expr: str, thresholds: build.Threshold
 def _unfinished() -> table.Panel:
     frame = Frame(
         "Unfinished jobs",
-        "One row for each running or waiting job. Click the source to open its dashboard. Due in is red if the `eta` "
+        "One row for each running or waiting job. Click the source to open its dashboard. Due in is red if the ETA "
         "has passed.",
         24,
         9,
