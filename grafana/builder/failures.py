@@ -45,7 +45,7 @@ def _failures() -> list[panels.Graph | stat.Panel]:
         7,
     )
     unlisted = Frame(
-        "Not listed below",
+        "Not listed",
         "Failed tables and partitions beyond `failures.max_per_source`, which the lists do not show.",
         4,
         7,
