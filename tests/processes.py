@@ -16,6 +16,8 @@ from tests.exposition_parser import Exposition, read
 from tests.harness import LIMIT_SECONDS
 from tests.programs import ROOT
 
+ENDLESS = ("--simulator.scenario=endless", "--simulator.speed=60", "--simulator.sources=12")
+"""Flags of a simulation that has every kind of source and status at once, and changes every second."""
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONUNBUFFERED": "1"}
 
 

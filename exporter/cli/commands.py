@@ -29,6 +29,7 @@ from exporter.cli.flags import (
     Flag,
     OneOf,
     Values,
+    id_or_name,
     interval,
     name_or_id,
     one_run_flag,
@@ -156,7 +157,7 @@ def failed(values: Values) -> bool:
     *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, flags.OUTPUT, *flags.QUIET_LOG),
     arguments=(
         Argument("kind", "table, partition or job", OneOf("table", "partition", "job")),
-        Argument("id", "its ID, as the other commands print it", flags.integer),
+        Argument("object", "its ID or, except for a partition, its name, as other commands print them", id_or_name),
     ),
 )
 def show(values: Values) -> bool:

@@ -78,6 +78,11 @@ def output_file(text: str) -> str:
     return text
 
 
+def id_or_name(text: str) -> int | str:
+    """Return digits as an ID, and other text as it is. Raises: ValueError."""
+    return integer(text) if text.isascii() and text.isdigit() else text
+
+
 def name_or_id(text: str) -> str:
     """Return the text; digits must be a valid id. Raises: ValueError."""
     if text.isascii() and text.isdigit():
@@ -225,9 +230,22 @@ WEB: Final = (
 )
 SIMULATOR: Final = (
     Flag("simulator.listen-address", "Listen address of the simulated MMS.", "127.0.0.1:10181", listen_address),
+    Flag(
+        "simulator.scenario",
+        "What is simulated: story (a migration of 20 minutes that starts now) or endless.",
+        "story",
+        OneOf("story", "endless"),
+        "NAME",
+    ),
     Flag("simulator.seed", "Random seed; the same seed gives the same migration.", "1", integer, "NUMBER"),
-    Flag("simulator.speed", "Simulated seconds per real second.", "60", positive_number, "FACTOR"),
-    Flag("simulator.sources", "Number of data sources.", "12", integer, "NUMBER"),
+    Flag(
+        "simulator.speed",
+        "Simulated seconds per real second, until the simulated time is the real one.",
+        "1",
+        positive_number,
+        "FACTOR",
+    ),
+    Flag("simulator.sources", "Number of data sources.", "4", integer, "NUMBER"),
     Flag("simulator.latency", "Delay of each response.", "0s", seconds, "DURATION"),
     Flag(
         "simulator.stopped",
@@ -245,8 +263,8 @@ QUIET_LOG: Final = (replace(LOG_LEVEL, default="warning"), LOG_FORMAT)
 ACCOUNT: Final = selector("account", "Select this account. Repeatable.", metavar="NAME")
 SOURCE: Final = selector("source", "Select data sources by name, glob or ID. Repeatable.", metavar="NAME")
 NAMES: Final = (
-    selector("database", "Select this source database. Repeatable.", metavar="NAME"),
-    selector("table", "Select this table, as TABLE, DATABASE.TABLE or ID. Repeatable.", metavar="NAME"),
+    selector("database", "Select source databases by name or glob. Repeatable.", metavar="NAME"),
+    selector("table", "Select tables by TABLE, DATABASE.TABLE, glob or ID. Repeatable.", metavar="NAME"),
 )
 STATUS: Final = selector(
     "status", "Select this status; an unknown one lists the known ones. Repeatable.", metavar="STATUS"

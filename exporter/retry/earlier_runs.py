@@ -144,12 +144,14 @@ def _check(path: Path, run: RetryRun, prefix: str | None) -> None:
     if unsettled:
         raise RetryStopped(
             f"an earlier run of this data source may have created {unsettled[0]}, and the result is unknown; "
-            f"nothing was sent; resume that run first: mms-exporter retry --resume={path}"
+            "nothing was sent; resume that run first",
+            resume=path,
         )
     if run.prefix == prefix:
         raise RetryStopped(
             f"{path} is another journal of this run, so one of the two is an old copy; nothing was sent; "
-            f"resume the newest and move the other away: mms-exporter retry --resume={path}"
+            "move the older away and resume the newest",
+            resume=path,
         )
 
 

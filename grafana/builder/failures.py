@@ -46,7 +46,8 @@ def _failures() -> list[panels.Graph | stat.Panel]:
     )
     unlisted = Frame(
         "Not listed",
-        "Failed tables and partitions beyond `failures.max_per_source`, which the lists do not show.",
+        "Failed tables and partitions that the lists do not show: beyond `failures.max_per_source`, or MMS denies "
+        "ListMmsPartitions.",
         4,
         7,
     )

@@ -17,15 +17,16 @@ Rule = dict[str, Any]
 
 
 @cache
-def _loaded(path: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.load(path.read_text(), yaml.CSafeLoader)
-    return loaded
+def loaded(path: Path) -> dict[str, Any]:
+    """Return the content of a YAML file."""
+    content: dict[str, Any] = yaml.load(path.read_text(), yaml.CSafeLoader)
+    return content
 
 
 def rules() -> Iterator[Rule]:
     """Yield every rule of every file, in order."""
     for path in RULES:
-        for group in _loaded(path)["groups"]:
+        for group in loaded(path)["groups"]:
             yield from group["rules"]
 
 
@@ -35,16 +36,16 @@ for _rule in rules():
     if "record" in _rule:
         RECORDS.setdefault(_rule["record"], []).append(_rule)
 
-GROUPS: tuple[str, ...] = tuple(group["name"] for path in RULES for group in _loaded(path)["groups"])
+GROUPS: tuple[str, ...] = tuple(group["name"] for path in RULES for group in loaded(path)["groups"])
 
 
 @cache
 def rule_tests() -> tuple[dict[str, Any], ...]:
     """Return every test of every file for `promtool test rules`."""
-    return tuple(test for path in RULE_TESTS for test in _loaded(path)["tests"])
+    return tuple(test for path in RULE_TESTS for test in loaded(path)["tests"])
 
 
 def inhibit_rules() -> list[dict[str, Any]]:
     """Return the inhibition rules that are shipped."""
-    shipped: list[dict[str, Any]] = _loaded(ROOT / "deploy" / "alertmanager" / "alertmanager.yml")["inhibit_rules"]
+    shipped: list[dict[str, Any]] = loaded(ROOT / "deploy" / "alertmanager" / "alertmanager.yml")["inhibit_rules"]
     return shipped

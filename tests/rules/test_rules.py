@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.programs import PROMTOOLS, ROOT, program, said
-from tests.rules.loading import ALERTS, GROUPS, RECORDS, RULE_TESTS, RULES, rule_tests, rules
+from tests.rules.joining import joined
+from tests.rules.loading import ALERTS, GROUPS, RECORDS, RULE_TESTS, RULES, loaded, rule_tests, rules
 from tests.rules.queries import groupings_of, labels_of, metric_table, metrics_of
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -51,11 +53,35 @@ def test_pint_has_nothing_to_say() -> None:
     assert f"entries={len(list(rules()))}" in printed, "pint did not see every rule"
 
 
-@pytest.mark.parametrize("promtool", PROMTOOLS)
 @pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.stem)
-def test_rules_do_what_their_tests_say(path: Path, promtool: str) -> None:
-    code, printed = said(program(promtool), "test", "rules", path, environment={"GOGC": "off", "GOMEMLIMIT": "500MiB"})
+def test_rules_do_what_their_tests_say(path: Path, tmp_path: Path) -> None:
+    assert_passes("PROMTOOL", path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.scale] if path.stem.startswith("alerts") else []) for path in RULE_TESTS],
+    ids=lambda path: path.stem,
+)
+def test_rules_do_the_same_in_prometheus_3(path: Path, tmp_path: Path) -> None:
+    assert_passes("PROMTOOL3", path, tmp_path)
+
+
+def assert_passes(promtool: str, path: Path, folder: Path) -> None:
+    """Check that promtool accepts a file of rule tests."""
+    short = folder / path.name
+    tests = list(joined(loaded(path)["tests"]))
+    short.write_text(yaml.safe_dump({**loaded(path), "rule_files": list(map(str, RULES)), "tests": tests}))
+    # Tests that cannot be joined are run as they are written, and so is what fails: its message then names the test.
+    code, printed = tested(promtool, short)
+    if code:
+        code, printed = tested(promtool, path)
     assert code == 0, printed
+
+
+def tested(promtool: str, file: Path) -> tuple[int, str]:
+    """Return the exit code and the output of promtool on a file of rule tests."""
+    return said(program(promtool), "test", "rules", file, environment={"GOGC": "off", "GOMEMLIMIT": "500MiB"})
 
 
 @pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.stem)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from playwright.async_api import ViewportSize
 
-from tests.processes import serving
+from tests.processes import ENDLESS, serving
 from tests.programs import ROOT
 from tests.web.browser import chromium
 
@@ -19,7 +19,7 @@ PICTURES: dict[str, tuple[Literal["light", "dark"], ViewportSize]] = {
 
 async def take() -> None:
     """Take all screenshots of one demo."""
-    async with serving("demo", "--simulator.listen-address=127.0.0.1:0") as demo, chromium() as browser:
+    async with serving("demo", *ENDLESS, "--simulator.listen-address=127.0.0.1:0") as demo, chromium() as browser:
         await demo.until_ready()
         for name, (scheme, viewport) in PICTURES.items():
             page = await browser.new_page(color_scheme=scheme, viewport=viewport)

@@ -83,7 +83,7 @@ class SourceState(Struct, gc=False):
     @property
     def is_refreshed(self) -> bool:
         """Return whether the last refresh read it completely."""
-        return all(self.outcome)
+        return self.is_listed and self.jobs.succeeded and self.failures.succeeded and self.tasks.succeeded
 
     @property
     def outcome(self) -> Outcome:
@@ -115,7 +115,7 @@ class SourceState(Struct, gc=False):
     def snapshot(self, oldest: float) -> SourceSnapshot:
         """Return its values, omitting those older than `oldest`."""
         return SourceSnapshot(
-            name=self.name,
+            name=self.stats.name,
             stats=self.stats if self.listed_at >= oldest else None,
             jobs=self.jobs.state.stats if self.jobs.at >= oldest else None,
             refreshed=self.is_refreshed,

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from exporter import DOCUMENTS
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError, Snapshot, SourceSnapshot
+from exporter.errors import SelectionUnmatched
 from exporter.mms.models import DataSource
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
 from exporter.web.status.formatting import truncated
@@ -145,6 +146,7 @@ RUNBOOK_BY_REASON: Final = {
     "credentials": "MmsCredentialsRefused",
     "permission": "MmsPermissionRefused",
     "throttled": "MmsThrottled",
+    SelectionUnmatched.reason: "MmsCollectorStale",
 }
 """Runbooks of reasons that determine the next step."""
 ACCOUNT_RUNBOOK: Final = "MmsAccountUnreadable"
@@ -193,10 +195,13 @@ def _error_item(collector: CollectorSnapshot, reason: str, errors: Sequence[Refr
     about = [error.about for error in errors if error.about]
     runbook = ACCOUNT_RUNBOOK if is_listing else SOURCE_RUNBOOK if about else COLLECTOR_RUNBOOK
     whose = "some data sources of account" if about else "account"
+    what = _COLLECTED.get(collector.collector, collector.collector)
+    is_unmatched = reason == SelectionUnmatched.reason
+    problem = "do not match the configuration" if is_unmatched else "could not be read"
     return _item(
         RUNBOOK_BY_REASON.get(reason, runbook),
-        "critical" if is_listing else "warning",
-        f"{_COLLECTED.get(collector.collector, collector.collector)} of {whose} {collector.account} could not be read",
+        "critical" if is_listing and not is_unmatched else "warning",
+        f"{what} of {whose} {collector.account} {problem}",
         [Concerned(name=truncated(name), count=None) for name in about],
         message=f"{reason}: {errors[0].message}",
         hint=errors[0].hint,
