@@ -57,6 +57,7 @@ def hidden(expr: str) -> Column:
 def progress(name: str, expr: str, width: int) -> Column:
     """Return a bar from 0 to 1."""
     look = (
+        decimals(1),
         Property("min", 0),
         Property("max", 1),
         Property("thresholds", palette.PROGRESS.build()),
