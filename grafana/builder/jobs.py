@@ -60,7 +60,7 @@ def _figures() -> list[stat.Panel]:
             palette.ZERO_IS_GOOD,
         ).no_value("no ETA"),
         _figure(
-            "Not listed below",
+            "Not listed",
             "Unfinished jobs beyond `jobs.max_series_per_source`, which the tables do not show.",
             promql.total(source("mms_job_series_omitted")),
             beyond,
