@@ -14,11 +14,12 @@ STORY: Final = (
         3,
         "Many partitions of hive-finance-004 fail; a retry at minute 8 migrates them. Some of hive-sales-001 fail too.",
     ),
-    (5, "The agent of bigquery-sales-002 is offline until minute 12; maxcompute-sales-003 stalls from 10 to 14."),
+    (4, "The agent of bigquery-sales-002 is offline until minute 11; maxcompute-sales-003 stalls from 10 to 13."),
     (13, "The second wave starts. At minute 20 all is migrated, except what failed in hive-sales-001: retry it."),
 )
 """What happens in which minute."""
 _REPOSITORY: Final = Path(__file__).parents[2]
+_LOOPBACK: Final = "--web.listen-address=127.0.0.1:9090"
 _RULES: Final = _REPOSITORY / "deploy" / "prometheus" / "rules"
 
 
@@ -89,19 +90,19 @@ Press Ctrl-C to stop the demo.
 def _commands(files: DemoFiles) -> str:
     command = program(_REPOSITORY)
     folder = "" if is_program() else f"  cd {shlex.quote(str(_REPOSITORY))}\n"
-    rules = " and its rules" if _RULES.is_dir() else ""
+    rules = " with the recording rules and alerts" if _RULES.is_dir() else ""
     return f"""
 Commands to try in another terminal while the demo runs:
 
 {folder}  export MMS_EXPORTER_CONFIG_FILE={files.config}
   {command} sources
   {command} jobs
-  {command} failed
+  {command} failed --source=hive-sales-001
   {command} retry --source=hive-sales-001 --failed
 
-Prometheus{rules}:
+To start a Prometheus{rules}:
 
-  prometheus --config.file={files.prometheus} --storage.tsdb.path={files.prometheus.parent / "prometheus"}
+  prometheus --config.file={files.prometheus} --storage.tsdb.path={files.prometheus.parent / "prometheus"} {_LOOPBACK}
 """
 
 
