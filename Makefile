@@ -7,10 +7,14 @@ WORKERS := -n 3 --dist=worksteal
 # Without bytecode files, each worker compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo install test pythons scale week soak fuzz coverage lint docs bench lock tools clean
+.PHONY: demo demo-stack install test pythons scale week soak fuzz coverage lint docs bench lock tools clean
 
 demo: $(VENV)/.runtime  ## Run a simulated migration and an exporter until Ctrl-C
 	@exec $(BIN)/python -m exporter demo
+
+export PROMETHEUS ALERTMANAGER PROMETHEUS_ADDRESS ALERTMANAGER_ADDRESS
+demo-stack: $(VENV)/.runtime  ## Run the demo with Prometheus and Alertmanager until Ctrl-C; PROMETHEUS names the program
+	@deploy/demo/stack $(BIN)/python
 
 install: $(VENV)/.runtime  ## Install the program into .venv; VENV chooses another folder
 	$(PIP_INSTALL) .

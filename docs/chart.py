@@ -39,7 +39,8 @@ More than 1 shard (`shards`) requires Kubernetes 1.28 or later, which sets the i
 chart without a cluster, set `--kube-version`.
 
 The number of shards can change with any upgrade. During the upgrade from 1 shard to several or back, Helm replaces the
-Deployment by a StatefulSet or the reverse. The Service keeps its address.
+Deployment by a StatefulSet or the reverse. The Service keeps its address. The shards share `rate_limit` of an account:
+with 4 shards, each calls MMS at a quarter of it. In your own Secret (`configSecretName`), divide it yourself.
 
 ## An account
 

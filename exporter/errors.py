@@ -5,6 +5,7 @@ ExporterError
 ├── ListenError                cannot bind a listen address; exit code 1
 ├── InternalError              unexpected error: a bug, logged with its traceback
 ├── WriteForbidden             a read-only client was asked to write: a bug; nothing was sent
+├── SelectionUnmatched         `sources` of an account matches no data source
 ├── RetryStopped               `retry` cannot continue; its journal has the state; exit code 1
 └── MmsError                   one call to MMS failed; `reason` is a label value
     ├── Throttled              throttled    retry: yes
@@ -24,6 +25,7 @@ Messages are built from validated parts. They never contain text from MMS, which
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Self
 
 
@@ -69,8 +71,23 @@ class WriteForbidden(ExporterError):
     """A read-only client was asked to write; nothing was sent."""
 
 
+class SelectionUnmatched(ExporterError):
+    """`sources` of an account, or one of its patterns, matches nothing."""
+
+    reason: ClassVar = "selection"
+
+    def __init__(self, detail: str, hint: str) -> None:
+        super().__init__(detail)
+        self.hint = hint
+
+
 class RetryStopped(ExporterError):
     """A retry cannot continue now; its journal allows a resume."""
+
+    def __init__(self, detail: str, resume: Path | None = None) -> None:
+        super().__init__(detail)
+        self.resume = resume
+        """Journal of the run to resume first; None if it is another problem."""
 
 
 class MmsError(ExporterError):
@@ -141,7 +158,7 @@ class PermissionRefused(MmsError):
 
     reason = "permission"
     retryable = False
-    hint = "grant this identity the RAM action odps:<operation that failed>; see deploy/ram"
+    hint = "grant this identity the RAM action of the operation; see deploy/ram"
 
 
 class OperationUnsupported(MmsError):

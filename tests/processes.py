@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from aiohttp import ClientSession
 
@@ -16,6 +17,8 @@ from tests.exposition_parser import Exposition, read
 from tests.harness import LIMIT_SECONDS
 from tests.programs import ROOT
 
+ENDLESS = ("--simulator.scenario=endless", "--simulator.speed=60", "--simulator.sources=12")
+"""Flags of a simulation that has every kind of source and status at once, and changes every second."""
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONUNBUFFERED": "1"}
 
 
@@ -109,26 +112,27 @@ async def serving(
     descriptors: Collection[int] = (),
 ) -> AsyncIterator[Running]:
     """Provide the program serving on free ports of loopback; it inherits the `descriptors`."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *program,
-        "--web.listen-address=127.0.0.1:0",
-        *arguments,
-        cwd=ROOT,
-        env={**ENVIRONMENT, **(environment or {})},
-        pass_fds=descriptors,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    running = Running(process)
-    try:
-        async with asyncio.timeout(LIMIT_SECONDS):
-            await running.listen()
-        yield running
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+    with TemporaryDirectory() as folder:  # a killed demo leaves its files
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *program,
+            "--web.listen-address=127.0.0.1:0",
+            *arguments,
+            cwd=ROOT,
+            env={**ENVIRONMENT, "TMPDIR": folder, **(environment or {})},
+            pass_fds=descriptors,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        running = Running(process)
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                await running.listen()
+            yield running
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
 
 
 def write_config(folder: Path, url: str, extra: str = "") -> Path:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import socket
 import stat
@@ -16,7 +17,7 @@ from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.exposition_parser import read
 from tests.harness import eventually
-from tests.processes import run, serving, write_config
+from tests.processes import ENDLESS, run, serving, write_config
 from tests.programs import ROOT
 
 OTHER_ADDRESS = "set another address with --web.listen-address or MMS_EXPORTER_WEB_LISTEN_ADDRESS"
@@ -104,8 +105,10 @@ async def test_a_used_port_of_the_demo_is_reported_with_a_command_to_copy(flag: 
         ended = await run("demo", f"--{flag}.listen-address=127.0.0.1:{port}", *free)
     assert ended.code == 1
     assert f"--{flag}.listen-address or MMS_EXPORTER_{flag.upper()}_LISTEN_ADDRESS" in ended.err
-    (copied,) = (line.split()[1:] for line in ended.err.splitlines() if line.startswith("  mms-exporter "))
-    async with serving(*copied) as demo:
+    (copied,) = (line for line in ended.err.splitlines() if line.startswith("  "))
+    words = shlex.split(copied)
+    assert words[1:3] == ["-m", "exporter"]
+    async with serving(*words[3:], program=words[1:3]) as demo:
         assert (await demo.get("/-/healthy"))[0] == 200
 
 
@@ -213,7 +216,9 @@ async def test_once_exits_1_if_anything_failed(simulator: Simulator, tmp_path: P
 
 
 async def test_the_demo_exports_a_migration_in_progress() -> None:
-    async with serving("demo", "--simulator.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0") as demo:
+    async with serving(
+        "demo", *ENDLESS, "--simulator.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"
+    ) as demo:
         await demo.until_ready()
         first = await demo.metrics()
         assert first.value("mms_up", account="demo") == 1

@@ -8,6 +8,7 @@ from exporter.cli.commands import COMMANDS, FLAGS
 from exporter.cli.flags import Flag
 from exporter.config.network import ListenAddress, listen_address
 from exporter.errors import ConfigError
+from exporter.mms.statuses import ApiEnum, DataSourceStatus, JobStatus
 
 
 def problems_of(arguments: list[str], environment: dict[str, str] | None = None) -> list[str]:
@@ -69,6 +70,7 @@ USABLE = {
     "web.dashboard-url": "https://grafana.example.com",
     "web.enable-lifecycle": "1",
     "simulator.listen-address": ":2",
+    "simulator.scenario": "endless",
     "simulator.seed": "7",
     "simulator.speed": "2.5",
     "simulator.sources": "3",
@@ -133,10 +135,10 @@ def test_flags_for_one_run_have_no_variable() -> None:
 
 def test_the_arguments_of_show_are_validated() -> None:
     shown = parse(["show", "partition", "200018", "--source=prod"], {}).values
-    assert (shown["kind"], shown["id"], shown["source"]) == ("partition", 200018, ["prod"])
-    assert problems_of(["show", "source", "x"]) == [
+    assert (shown["kind"], shown["object"], shown["source"]) == ("partition", 200018, ["prod"])
+    assert problems_of(["show", "source", "9" * 20]) == [
         "kind: expected one of table, partition, job, not 'source'",
-        "id: expected a whole number from 0 to 9223372036854775807, not 'x'",
+        "object: expected a whole number from 0 to 9223372036854775807, not '99999999999999999999'",
     ]
 
 
@@ -151,7 +153,7 @@ def test_several_listen_addresses_are_collected() -> None:
 
 def positionals_of(command: str) -> list[str]:
     """Return the positional arguments of a command."""
-    texts = {"kind": "table", "id": "7", "what": "show", "shell": "bash"}
+    texts = {"kind": "table", "object": "7", "what": "show", "shell": "bash"}
     return [texts[word.name] for word in COMMANDS[command].arguments]
 
 
@@ -174,13 +176,13 @@ def test_an_argument_or_variable_that_is_not_utf_8_is_rejected_with_its_name() -
 def test_an_id_above_64_bits_is_rejected(number: str) -> None:
     shown = f"{number[:60]}…" if len(number) > 60 else number
     expected = f"expected a whole number from 0 to 9223372036854775807, not {shown!r}"
-    assert problems_of(["show", "table", number]) == [f"id: {expected}"]
+    assert problems_of(["show", "table", number]) == [f"object: {expected}"]
     for flag in ("partition", "job", "table"):
         assert problems_of(["retry", f"--{flag}={number}"]) == [f"--{flag}: {expected}"]
 
 
 def test_the_maximum_id_is_accepted() -> None:
-    assert parse(["show", "table", f"00{2**63 - 1}"], {}).values["id"] == 2**63 - 1
+    assert parse(["show", "table", f"00{2**63 - 1}"], {}).values["object"] == 2**63 - 1
     assert parse(["retry", "--table=7.8", "--table=22"], {}).values["table"] == ["7.8", "22"]
 
 
@@ -309,3 +311,13 @@ def test_a_misspelled_word_has_a_suggestion(
     assert ended.value.code == 2
     assert shown.startswith(usage)
     assert hint in shown.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("command", "statuses"), [("sources", DataSourceStatus), ("jobs", JobStatus)])
+def test_the_help_of_status_names_its_values(
+    command: str, statuses: type[ApiEnum], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse([command, "--help"], {})
+    assert ", ".join(statuses) in " ".join(capsys.readouterr().out.split())
+    assert parse([command, f"--status={next(iter(statuses)).lower()}"], {}).values["status"] == [next(iter(statuses))]

@@ -13,14 +13,14 @@ from aiohttp import ClientSession
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from tests.processes import Running, serving
+from tests.processes import ENDLESS, Running, serving
 from tests.programs import program
 
 
 @pytest.fixture
 async def demo() -> AsyncIterator[Running]:
     """Provide the demo, read once."""
-    async with serving("demo", "--simulator.listen-address=127.0.0.1:0") as running:
+    async with serving("demo", *ENDLESS, "--simulator.listen-address=127.0.0.1:0") as running:
         await running.until_ready()
         yield running
 

@@ -3,23 +3,28 @@
 import asyncio
 import os
 import signal
+import sys
+import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import TextIO
 
 from exporter.app.service import Service
 from exporter.app.serving import WebOptions, listen_error, serve
-from exporter.config.loading import Config, config_from
+from exporter.cli import demo_texts
+from exporter.config.loading import config_from
 from exporter.config.network import ListenAddress
+from exporter.config.yaml_files import yaml_text
 from exporter.errors import ListenError
 from exporter.exposition.telemetry import Telemetry
-from exporter.simulator import Identity, ScaledClock, Simulator, World, WorldOptions
+from exporter.simulator import Identity, ScaledClock, Simulator, StoryWorld, World, WorldOptions, story_options
+from exporter.simulator.story import STORY_SECONDS
 
 IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")
-FREE_PORTS_COMMAND = "mms-exporter demo --web.listen-address=127.0.0.1:0 --simulator.listen-address=127.0.0.1:0"
-START_OFFSET_SECONDS = 86400
-"""The simulation starts this far in the past, so that its times are not in the future at first."""
+ENDLESS_OFFSET_SECONDS = 86400
+"""The endless simulation starts this far in the past."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,8 @@ class SimulatorOptions:
     """Options of the simulated MMS."""
 
     address: ListenAddress
+    scenario: str
+    """What is simulated: story or endless."""
     seed: int
     speed: float
     """Simulated seconds per real second."""
@@ -42,7 +49,8 @@ async def simulate(options: SimulatorOptions) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    _print(_account_hint(simulator.url))
+    _print(yaml_text(demo_texts.configuration(simulator.url, IDENTITY)).rstrip())
+    _print(f"The simulated MMS listens on {simulator.url}. Standard output has its configuration.", sys.stderr)
     await stop.wait()
     await simulator.stop()
 
@@ -52,27 +60,40 @@ async def demo(options: SimulatorOptions, web: WebOptions) -> None:
     try:
         await _demo(options, web)
     except ListenError as error:
-        raise ListenError(f"{error}, or take any free ports:\n\n  {FREE_PORTS_COMMAND}\n") from error
+        raise ListenError(f"{error}, or take any free ports:\n\n  {demo_texts.free_ports_command()}\n") from error
 
 
 async def _demo(options: SimulatorOptions, web: WebOptions) -> None:
     simulator = await _start_simulator(options)
+    raw = demo_texts.configuration(simulator.url, IDENTITY)
+    with ExitStack() as stack:
 
-    async def on_listening(urls: list[str]) -> None:
-        _print(_demo_hint(urls[0], web.telemetry_path, simulator.url, options))
+        async def on_listening(urls: list[str]) -> None:
+            files = _written(stack, yaml_text(raw), demo_texts.prometheus(urls[0] + web.telemetry_path))
+            addresses = demo_texts.Addresses(urls[0], web.telemetry_path, simulator.url)
+            _print(demo_texts.introduction(options.scenario, options.sources, options.speed))
+            _print(demo_texts.hint(addresses, files))
 
+        try:
+            await serve(lambda: config_from(raw), Service(Telemetry()), web, on_listening)
+        finally:
+            await simulator.stop()
+
+
+def _written(stack: ExitStack, config: str, prometheus: str) -> demo_texts.DemoFiles | None:
+    """Write the files that commands need; None where no folder is writable, as in a container."""
     try:
-        await serve(lambda: _config(simulator.url), Service(Telemetry()), web, on_listening)
-    finally:
-        await simulator.stop()
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mms-exporter-demo-")))
+        files = demo_texts.DemoFiles(folder / "config.yaml", folder / "prometheus.yml")
+        files.config.write_text(config, encoding="utf-8")
+        files.prometheus.write_text(prometheus, encoding="utf-8")
+    except OSError:
+        return None
+    return files
 
 
 async def _start_simulator(options: SimulatorOptions) -> Simulator:
-    world = World(
-        WorldOptions(seed=options.seed, sources=options.sources, hides_stopped=options.stopped == "hidden"),
-        clock=ScaledClock(time.time() - START_OFFSET_SECONDS, options.speed),
-    )
-    simulator = Simulator(world, identities=[IDENTITY], latency_seconds=options.latency_seconds)
+    simulator = Simulator(create_world(options), identities=[IDENTITY], latency_seconds=options.latency_seconds)
     try:
         await simulator.start(options.address.host or "0.0.0.0", options.address.port)  # noqa: S104 - set by the user
     except OSError as error:
@@ -81,68 +102,19 @@ async def _start_simulator(options: SimulatorOptions) -> Simulator:
     return simulator
 
 
-def _config(url: str) -> Config:
-    return config_from(
-        {
-            "accounts": [
-                {
-                    "name": "demo",
-                    "region": "cn-shanghai",
-                    "endpoint": url,
-                    "rate_limit": 0,
-                    "credentials": {
-                        "type": "access_key",
-                        "access_key_id": IDENTITY.access_key_id,
-                        "access_key_secret": IDENTITY.access_key_secret,
-                    },
-                },
-            ],
-            "refresh": {"interval": "5s", "stale_after": "1m"},
-            "jobs": {"linger": "2m", "idle_interval": "1m"},
-        },
-    )
+def create_world(options: SimulatorOptions) -> World:
+    """Return the world of a scenario."""
+    # A fast clock starts in the past, because it must not overtake the real one.
+    now, hides_stopped = time.time(), options.stopped == "hidden"
+    if options.scenario == "story":
+        start = now - STORY_SECONDS * (1 - 1 / max(1.0, options.speed))
+        chosen = story_options(options.seed, options.sources, hides_stopped=hides_stopped)
+        return StoryWorld(chosen, clock=ScaledClock(start, options.speed, limit=time.time))
+    chosen = WorldOptions(seed=options.seed, sources=options.sources, hides_stopped=hides_stopped)
+    clock = ScaledClock(now - ENDLESS_OFFSET_SECONDS, options.speed, limit=time.time)
+    return World(chosen, clock=clock)
 
 
-def _print(text: str) -> None:
+def _print(text: str, file: TextIO | None = None) -> None:
     with suppress(OSError):  # the error is reported at exit
-        print(text, flush=True)
-
-
-def _demo_hint(url: str, telemetry_path: str, simulator_url: str, options: SimulatorOptions) -> str:
-    parts = urlsplit(url)
-    return f"""
-A simulated migration of {options.sources} data sources runs at {options.speed:g} times real speed.
-
-  Metrics        {url}{telemetry_path}
-  Status page    {url}/
-  Simulated MMS  {simulator_url}
-
-To scrape it with Prometheus, add this to scrape_configs:
-
-  - job_name: mms-exporter
-    scrape_interval: 5s
-    metrics_path: {parts.path}{telemetry_path}
-    static_configs: [{{targets: ["{parts.netloc}"]}}]
-
-The rules are in deploy/prometheus/rules, the Grafana dashboards in grafana/dashboards.
-
-Press Ctrl-C to stop both.
-"""
-
-
-def _account_hint(url: str) -> str:
-    return f"""
-The simulated MMS listens on {url}. Use this account in the configuration of the exporter:
-
-accounts:
-  - name: simulated
-    region: cn-shanghai
-    endpoint: {url}
-    rate_limit: 100
-    credentials:
-      type: access_key
-      access_key_id: {IDENTITY.access_key_id}
-      access_key_secret: {IDENTITY.access_key_secret}
-
-Press Ctrl-C to stop it.
-"""
+        print(text, file=file, flush=True)

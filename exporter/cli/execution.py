@@ -132,5 +132,5 @@ def simulator_options_of(values: Values) -> "SimulatorOptions":
     """Return the options of the simulator."""
     from exporter.cli.demo import SimulatorOptions
 
-    names = ("listen-address", "seed", "speed", "sources", "latency", "stopped")
+    names = ("listen-address", "scenario", "seed", "speed", "sources", "latency", "stopped")
     return SimulatorOptions(*(values[f"simulator.{name}"] for name in names))

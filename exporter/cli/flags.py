@@ -12,6 +12,7 @@ from exporter import DOCUMENTS
 from exporter.config.network import listen_address
 from exporter.config.sections import seconds
 from exporter.logs import FORMATS, LEVELS
+from exporter.mms.statuses import ApiEnum, DataSourceStatus, JobStatus
 
 MAX_FACTOR: Final = 1e6
 MAX_INTEGER: Final = 2**63 - 1
@@ -62,6 +63,14 @@ integer: Final = whole_number(0)
 """Parser of counts and IDs."""
 
 
+class UpperCase(OneOf):
+    """A parser of words in upper case, which may be given in any case."""
+
+    def __call__(self, text: str) -> str:
+        """Parse a word. Raises: ValueError."""
+        return super().__call__(text.upper())
+
+
 class LogLevel(OneOf):
     """A parser of log levels; warn means warning."""
 
@@ -76,6 +85,11 @@ def output_file(text: str) -> str:
         file = f"a file (./{text} for a file of that name)"
         raise ValueError(f"expected {file}; once writes only the Prometheus text format")
     return text
+
+
+def id_or_name(text: str) -> int | str:
+    """Return digits as an ID, and other text as it is. Raises: ValueError."""
+    return integer(text) if text.isascii() and text.isdigit() else text
 
 
 def name_or_id(text: str) -> str:
@@ -225,9 +239,22 @@ WEB: Final = (
 )
 SIMULATOR: Final = (
     Flag("simulator.listen-address", "Listen address of the simulated MMS.", "127.0.0.1:10181", listen_address),
+    Flag(
+        "simulator.scenario",
+        "What is simulated: story (a migration of 20 minutes that starts now) or endless.",
+        "story",
+        OneOf("story", "endless"),
+        "NAME",
+    ),
     Flag("simulator.seed", "Random seed; the same seed gives the same migration.", "1", integer, "NUMBER"),
-    Flag("simulator.speed", "Simulated seconds per real second.", "60", positive_number, "FACTOR"),
-    Flag("simulator.sources", "Number of data sources.", "12", integer, "NUMBER"),
+    Flag(
+        "simulator.speed",
+        "Simulated seconds per real second, until the simulated time is the real one.",
+        "1",
+        positive_number,
+        "FACTOR",
+    ),
+    Flag("simulator.sources", "Number of data sources.", "4", integer, "NUMBER"),
     Flag("simulator.latency", "Delay of each response.", "0s", seconds, "DURATION"),
     Flag(
         "simulator.stopped",
@@ -245,12 +272,18 @@ QUIET_LOG: Final = (replace(LOG_LEVEL, default="warning"), LOG_FORMAT)
 ACCOUNT: Final = selector("account", "Select this account. Repeatable.", metavar="NAME")
 SOURCE: Final = selector("source", "Select data sources by name, glob or ID. Repeatable.", metavar="NAME")
 NAMES: Final = (
-    selector("database", "Select this source database. Repeatable.", metavar="NAME"),
-    selector("table", "Select this table, as TABLE, DATABASE.TABLE or ID. Repeatable.", metavar="NAME"),
+    selector("database", "Select source databases by name or glob. Repeatable.", metavar="NAME"),
+    selector("table", "Select tables by TABLE, DATABASE.TABLE, glob or ID. Repeatable.", metavar="NAME"),
 )
-STATUS: Final = selector(
-    "status", "Select this status; an unknown one lists the known ones. Repeatable.", metavar="STATUS"
-)
+
+
+def _status(statuses: type[ApiEnum]) -> Flag:
+    text = f"Select this status: {', '.join(statuses)}. Repeatable."
+    return selector("status", text, None, UpperCase(*statuses), "STATUS")
+
+
+SOURCE_STATUS: Final = _status(DataSourceStatus)
+JOB_STATUS: Final = _status(JobStatus)
 ABSOLUTE_TIMES: Final = one_run_flag("absolute-times", "Show times instead of ages.", "false", switch)
 LIMIT: Final = one_run_flag("limit", "Maximum rows of each kind per data source.", "100", integer, "NUMBER")
 OUTPUT: Final = one_run_flag("output", "Output format: table, json or csv.", "table", OneOf(*OUTPUT_FORMATS), "FORMAT")

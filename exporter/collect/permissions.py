@@ -45,7 +45,7 @@ class Permissions:
         """
         refusal = self._refusals.get(operation)
         if refusal is not None and self._monotonic() < refusal.until:
-            raise type(refusal.error)(f"{operation} was skipped: MMS refused it before")
+            raise type(refusal.error)(f"{operation} was skipped: MMS refused it before", hint=refusal.error.hint)
         try:
             result = await request()
         except kinds as error:

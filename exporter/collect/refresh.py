@@ -22,7 +22,14 @@ from exporter.collect.collectors.watch import WatchCollector
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError
 from exporter.collect.state.source_state import SourceState, SourceStates
 from exporter.config.loading import Account, Config
-from exporter.errors import AuthRefused, CallTimedOut, CredentialsUnavailable, ExporterError, MmsError
+from exporter.errors import (
+    AuthRefused,
+    CallTimedOut,
+    CredentialsUnavailable,
+    ExporterError,
+    MmsError,
+    SelectionUnmatched,
+)
 from exporter.mms.client import Client
 from exporter.mms.throttle import Observer
 from exporter.sharding import UNSHARDED, Shard
@@ -63,6 +70,11 @@ class _CollectorRun:
     is_logged: bool = False
     """Whether the current failure was logged."""
     cached: CollectorSnapshot | None = None
+
+    @property
+    def is_listed(self) -> bool:
+        """Return whether the data sources were listed, selected or not."""
+        return self.success or {each.reason for each in self.errors} == {SelectionUnmatched.reason}
 
     def set_errors(self, errors: list[ExporterError]) -> None:
         """Replace the errors of the last refresh."""
@@ -191,20 +203,20 @@ class AccountRefresher:
         return due
 
     def _log_first_refresh(self) -> None:
-        snapshot = self.snapshot()
-        jobs = [each.jobs.counts for each in snapshot.sources if each.jobs is not None]
+        jobs = [each.jobs.state.stats.counts for each in self._sources.by_id.values() if each.jobs.state.stats]
         self._log.info(
             "first refresh finished",
-            data_sources=len(snapshot.sources) if snapshot.up else "unknown",
-            jobs=sum(sum(counts.values()) for counts in jobs) if jobs or snapshot.up else "unknown",
+            data_sources=len(self._sources.by_id) if self._is_up else "unknown",
+            jobs=sum(sum(counts.values()) for counts in jobs) if jobs or self._is_up else "unknown",
             seconds=round(sum(run.duration_seconds or 0 for run in self._runs.values()), 1),
-            failed_collectors=",".join(each.collector for each in snapshot.collectors if not each.success) or "none",
+            failed_collectors=",".join(name for name, run in self._runs.items() if not run.success) or "none",
         )
 
     async def refresh(self) -> None:
         """Run every collector once; errors become part of the snapshot."""
         deadline = asyncio.get_running_loop().time() + self._settings.stale_after
-        listing_error = next(iter(await self._collect(self._datasources, deadline)), None)
+        errors = await self._collect(self._datasources, deadline)
+        listing_error = next((each for each in errors if not isinstance(each, SelectionUnmatched)), None)
         await asyncio.sleep(0)  # with 10,000 data sources, each of these steps takes ms
         self._publish_now()
         await asyncio.sleep(0)
@@ -249,16 +261,16 @@ class AccountRefresher:
     def _log_change(self, name: str, previous: _CollectorRun, errors: list[ExporterError]) -> None:
         """Log when a collector starts to fail and when it recovers."""
         if errors and not previous.is_logged:
-            mms_errors = [error for error in errors if isinstance(error, MmsError)]
-            affected = [error.about for error in mms_errors if error.about]
+            logged = list(map(_refresh_error, errors))
+            affected = [error.about for error in logged if error.about]
             self._log.warning(
                 "refresh failed, serving the last values until stale_after",
                 collector=name,
-                reasons=",".join(sorted({error.reason for error in mms_errors})) or "internal",
+                reasons=",".join(sorted({error.reason for error in logged})),
                 failures=len(errors),
                 about=", ".join(affected[:MAX_LOGGED_SOURCES]) or "the account",
                 first=str(errors[0]),
-                hint=next((error.hint for error in mms_errors), ""),
+                hint=logged[0].hint,
             )
         elif not errors and previous.is_logged:
             self._log.info("refresh recovered", collector=name)
@@ -271,17 +283,25 @@ class AccountRefresher:
     def _publish_now(self) -> None:
         self._published_at = self._clock.monotonic()
         self._publish()
-        self._schedule_expiry()
+        if self._expiry is None:
+            self._schedule_expiry()
+
+    def _expire(self) -> None:
+        self._expiry = None
+        self._publish_now()
 
     def _schedule_expiry(self) -> None:
-        """Publish again when the next value becomes stale."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
+        """Publish again when the next value can become stale."""
+        # Scheduled again only then: a value that is read meanwhile expires later, and this passes over all values.
         oldest = self._clock.monotonic() - self._settings.stale_after
         fresh = (at for at in (*self._sources.read_at(), *self._watch.read_at()) if at >= oldest)
         if (first := min(fresh, default=None)) is not None:
-            self._expiry = asyncio.get_running_loop().call_later(first - oldest + 0.001, self._publish_now)
+            self._expiry = asyncio.get_running_loop().call_later(first - oldest + 0.001, self._expire)
+
+    @property
+    def _is_up(self) -> bool:
+        listing = self._runs.get(self._datasources.name)
+        return listing is not None and listing.is_listed
 
     def snapshot(self) -> AccountSnapshot:
         """Return the current values; values not refreshed for `stale_after` are omitted."""
@@ -289,7 +309,7 @@ class AccountRefresher:
         return AccountSnapshot(
             account=self.account.name,
             is_complete=self.has_completed_refresh,
-            up=self._datasources.name in self._runs and self._runs[self._datasources.name].success,
+            up=self._is_up,
             collectors=tuple(run.snapshot(self.account.name, name) for name, run in self._runs.items()),
             sources=tuple(source.snapshot(oldest) for source in self._sources.by_id.values()),
             tables=self._watch.tables(oldest),
@@ -309,5 +329,7 @@ def summarized_errors(errors: Iterable[ExporterError]) -> tuple[RefreshError, ..
 def _refresh_error(error: ExporterError) -> RefreshError:
     if isinstance(error, MmsError):
         return RefreshError(error.reason, error.about, str(error), error.hint)
+    if isinstance(error, SelectionUnmatched):
+        return RefreshError(error.reason, "", str(error), error.hint)
     hint = "look for the traceback in the log; this is probably a bug of the exporter"
     return RefreshError("internal", "", str(error), hint)

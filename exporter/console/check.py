@@ -13,7 +13,7 @@ from exporter.config.credential_types import AccessKey, Sts
 from exporter.config.loading import Account, Config
 from exporter.console.command_report import CommandReport, Field, TableColumn
 from exporter.console.probes import FACTS, NothingToProbeError, Probe, probes
-from exporter.console.queries import NullObserver, Options, selected_accounts, unmatched_includes
+from exporter.console.queries import NullObserver, Options, selected_accounts
 from exporter.errors import (
     AnswerTooLarge,
     AuthRefused,
@@ -27,6 +27,7 @@ from exporter.errors import (
 )
 from exporter.mms.client import Client, create_client
 from exporter.mms.models import DataSource
+from exporter.mms.names import unmatched_includes
 
 Result = Literal["ok", "denied", "failed", "untested", "fact"]
 
@@ -170,8 +171,7 @@ def _listed(account: Account, total: int, selected: Sequence[DataSource]) -> Fin
 
 
 def _include_findings(account: Account, names: Sequence[str]) -> Iterator[Finding]:
-    for warning in unmatched_includes(account, names):
-        detail, _, advice = warning.partition("; ")
+    for detail, advice in unmatched_includes(account.sources.include, names):
         yield Finding(account.name, "sources", "failed", detail, advice)
 
 

@@ -80,6 +80,10 @@ class TableColumn(Generic[R]):
     """On a narrow terminal the highest rank is hidden first; rank 0 is never hidden."""
     never_shortened: bool = False
     """Whether a terminal shows the full text: for the program's own texts, not for names."""
+    names_object: bool = False
+    """Whether it tells which object a row is about: on a narrow terminal, others are hidden before it is cut."""
+    short: Callable[[R], str] | None = None
+    """Returns the text for a narrow terminal where `text` would be cut."""
 
 
 def record_field(name: str, meaning: str, attribute: str = "") -> Field[Found[Any]]:
@@ -108,8 +112,9 @@ SOURCE_FIELDS: Final[Sequence[Field[Found[Any]]]] = (
 """The first fields of every record in a data source."""
 _ACCOUNT: Final[TableColumn[Found[Any]]] = TableColumn("ACCOUNT", lambda found: str(found.account.name), rank=1)
 SOURCE: Final[TableColumn[Found[Any]]] = TableColumn(
-    "SOURCE", lambda found: found.source.name or str(found.source.id), rank=1
+    "SOURCE", lambda found: found.source.name or str(found.source.id), short=lambda found: str(found.source.id)
 )
+"""The name, which people know, or the ID, which `--source` takes too."""
 
 
 def account_columns(config: Config) -> Sequence[TableColumn[Found[Any]]]:

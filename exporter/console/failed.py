@@ -4,7 +4,6 @@ The rows with the highest IDs come first, because MMS has no time of failure. 10
 """
 
 import asyncio
-import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar
@@ -24,30 +23,27 @@ from exporter.console.command_report import (
     record_field,
     size,
 )
+from exporter.console.name_filters import GivenName, TableSelector, matched_names
+from exporter.console.newest_rows import merged, newest
 from exporter.console.queries import (
     Options,
     QueryPart,
     QueryResult,
     QueryTarget,
-    merged,
-    newest,
     query_sources,
     read_or_error,
 )
-from exporter.masking import printable
 from exporter.mms.decoding import Page
 from exporter.mms.models import Partition, Table
-from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter, like
+from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter
 
 FAILED: Final = "FAILED"
-ANY: Final = (None, None)
-"""Any database and table."""
 
 Failure = Table | Partition
 F = TypeVar("F", bound=Failure)
 Row = Found[Failure]
-ReadPage = Callable[[QueryTarget, str | None, str | None, int], Awaitable[Page[F]]]
-"""Reads a page of failures; arguments: data source, database, table and page number from 1."""
+ReadPage = Callable[[QueryTarget, TableSelector, int], Awaitable[Page[F]]]
+"""Reads a page of failures; the page number starts at 1."""
 
 
 def _kind(failure: Failure) -> str:
@@ -88,8 +84,8 @@ COLUMNS: Final[Sequence[TableColumn[Row]]] = (
     SOURCE,
     TableColumn("KIND", lambda row: _kind(row.record), "status", rank=1),
     TableColumn("ID", lambda row: str(row.record.id), "number"),
-    TableColumn("TABLE", lambda row: dotted_name(row.record.db_name, _table(row.record))),
-    TableColumn("PARTITION", lambda row: _value(row.record) or ""),
+    TableColumn("TABLE", lambda row: dotted_name(row.record.db_name, _table(row.record)), names_object=True),
+    TableColumn("PARTITION", lambda row: _value(row.record) or "", names_object=True),
     TableColumn("TO", _destination, rank=2),
     TableColumn("ROWS", lambda row: amount(row.record.num_rows), "number", rank=3),
     TableColumn("SIZE", lambda row: size(row.record.size), "number", rank=3),
@@ -100,14 +96,14 @@ async def failures(config: Config, options: Options, _: Clock) -> CommandReport[
     """Return the failures that `options` select. Raises: ConfigError."""
     result = await query_sources(config, options, partial(_read, options))
     failed_jobs = ""
-    if not (result.found or result.omitted or result.errors or options.has_names):
+    if not (result.found or result.omitted or result.errors or options.given_names):
         failed_jobs = _failed_jobs_text(await query_sources(config, options, _count_failed_jobs), options)
     return CommandReport(
         fields=FIELDS,
         columns=[*account_columns(config), *COLUMNS],
         rows=result.found,
         empty_text="no failed tables or partitions with these names"
-        if options.has_names
+        if options.given_names
         else f"no failed tables or partitions{failed_jobs}",
         omitted=result.omitted,
         errors=result.errors,
@@ -126,6 +122,7 @@ async def _read(options: Options, target: QueryTarget) -> QueryPart[Failure]:
         [record for part in parts for record in part.records],
         " and ".join(part.omitted for part in parts if part.omitted),
         [error for part in parts for error in part.errors],
+        frozenset[GivenName]().union(*(part.matched for part in parts)),
     )
 
 
@@ -141,8 +138,8 @@ async def _count_failed_jobs(target: QueryTarget) -> QueryPart[int]:
 def _failed_jobs_text(result: QueryResult[int], options: Options) -> str:
     count = sum(found.record for found in result.found)
     words = [f"--account={each}" for each in options.accounts] + [f"--source={each}" for each in options.sources]
-    command = shlex.join(["mms-exporter", "jobs", "--status=FAILED", *words])
-    return f"; {count:,} failed job{'' if count == 1 else 's'}, list with: {printable(command)}" if count else ""
+    command = options.next_command.text("jobs", "--status=FAILED", *words)
+    return f"; {count:,} failed job{'' if count == 1 else 's'}, list with: {command}" if count else ""
 
 
 async def _of_kind(
@@ -151,27 +148,27 @@ async def _of_kind(
     """Return the failures of one kind; `count` is the data source's own figure."""
     if count == 0:
         return QueryPart(())
-    lists = [
-        await newest(partial(page, target, *names), partial(_fits, *names), options.limit, is_loose=names != ANY)
+    lists = {
+        names: await newest(
+            partial(page, target, names), partial(_fits, names), options.limit, is_loose=not names.is_any
+        )
         for names in await target.table_filters(options)
-    ]
-    found = merged(lists, options.limit, lambda failure: (True, failure.id))
-    return QueryPart(found.rows, found.more(f"failed {noun}"))
+    }
+    found = merged(lists.values(), options.limit, lambda failure: (True, failure.id))
+    return QueryPart(found.rows, found.more(f"failed {noun}"), matched=matched_names(lists.items()))
 
 
-async def _tables_page(target: QueryTarget, database: str | None, table: str | None, number: int) -> Page[Table]:
-    filters = TableFilter(status=(FAILED,), db_name=database and like(database), name=table and like(table))
+async def _tables_page(target: QueryTarget, names: TableSelector, number: int) -> Page[Table]:
+    filters = TableFilter(status=(FAILED,), db_name=names.database_pattern, name=names.table_pattern)
     return await target.client.tables_page(target.source.id, filters, number)
 
 
-async def _partitions_page(
-    target: QueryTarget, database: str | None, table: str | None, number: int
-) -> Page[Partition]:
-    filters = PartitionFilter(status=(FAILED,), db_name=database and like(database), table_name=table and like(table))
+async def _partitions_page(target: QueryTarget, names: TableSelector, number: int) -> Page[Partition]:
+    filters = PartitionFilter(status=(FAILED,), db_name=names.database_pattern, table_name=names.table_pattern)
     return await target.client.partitions_page(target.source.id, filters, number)
 
 
-def _fits(database: str | None, table: str | None, failure: Failure) -> bool:
+def _fits(names: TableSelector, failure: Failure) -> bool:
     # The row may have changed its status since it was listed, and the API's name filters match loosely.
     is_failed = failure.status is None or failure.status.upper() == FAILED
-    return is_failed and database in (None, failure.db_name) and table in (None, _table(failure))
+    return is_failed and names.has_database(failure.db_name) and names.has_table((_table(failure),))

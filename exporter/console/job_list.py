@@ -26,22 +26,15 @@ from exporter.console.command_report import (
     record_field,
     share,
 )
-from exporter.console.queries import (
-    Newest,
-    Options,
-    QueryPart,
-    QueryTarget,
-    TableSelector,
-    merged,
-    newest,
-    query_sources,
-)
+from exporter.console.name_filters import TableSelector, matched_names
+from exporter.console.newest_rows import Newest, merged, newest
+from exporter.console.queries import Options, QueryPart, QueryTarget, query_sources
 from exporter.errors import PermissionRefused
 from exporter.mms.decoding import Page
 from exporter.mms.listing import Listing
 from exporter.mms.models import Job, Partition, Table
 from exporter.mms.progress import job_ratio
-from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter, like
+from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter
 from exporter.mms.scope import UnitSet, covers_any
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus, PartitionStatus, TableStatus
 from exporter.mms.times import eta_seconds
@@ -78,8 +71,11 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     record_field("dst_db_name", "destination MaxCompute project"),
     record_field("dst_schema_name", "destination schema"),
     record_field("create_time", "creation time"),
-    record_field("eta", "requested completion time, a date alone means the end of that day; often null"),
+    record_field("eta", "ETA: the requested finish time, a date alone means the end of that day; often null"),
 )
+
+SCHEMA: Final[TableColumn[Row]] = TableColumn("SCHEMA", lambda row: row.record.src_schema_name or "", rank=3)
+"""Shown if a job has one."""
 
 
 async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[Row]:
@@ -89,18 +85,26 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
     async def read(target: QueryTarget) -> QueryPart[ShownJob]:
         # Lists are read in the order of a job's life, so a job that changes its status is seen twice, not missed.
         names = await target.table_filters(options)
-        lists = [await _listed(target, status, each, options.limit) for status in statuses for each in names]
-        stopped = [await _stopped(target, frozenset(statuses), each, options.limit) for each in names]
+        pairs = [(each, await _listed(target, status, each, options.limit)) for status in statuses for each in names]
+        stopped = [(each, await _stopped(target, frozenset(statuses), each, options.limit)) for each in names]
+        lists = [each for _, each in pairs]
         # A job can be in both lists, so the number of omitted jobs is an upper limit.
-        is_exact = not any(each.omitted for each in (*lists, *stopped))
-        lists += [replace(each, is_exact=is_exact or not each.rows) for each in stopped]
+        is_exact = not any(each.omitted for _, each in (*pairs, *stopped))
+        lists += [replace(each, is_exact=is_exact or not each.rows) for _, each in stopped]
         found = merged(lists, options.limit, _rank)
-        return QueryPart(await with_resolution(target, found.rows), found.more("job"))
+        resolved = await with_resolution(target, found.rows)
+        return QueryPart(resolved, found.more("job"), matched=matched_names((*pairs, *stopped)))
 
     result = await query_sources(config, options, read)
     return CommandReport(
         fields=FIELDS,
-        columns=[*account_columns(config), *_columns(None if options.absolute_times else clock.wall())],
+        columns=[
+            *account_columns(config),
+            *_columns(
+                None if options.absolute_times else clock.wall(),
+                has_schemas=any(row.record.src_schema_name for row in result.found),
+            ),
+        ],
         rows=result.found,
         empty_text="no matching jobs",
         omitted=result.omitted,
@@ -116,7 +120,7 @@ async def _listed(target: QueryTarget, status: str, names: TableSelector, limit:
         lambda page: target.client.jobs_page(target.source.id, filters, page),
         partial(_fits, {status}, names),
         limit,
-        is_loose=names != (None, None),
+        is_loose=not names.is_any,
     )
 
 
@@ -137,17 +141,17 @@ def only_stopped(page: Page[Job]) -> Page[Job]:
 
 
 def _name_filter(names: TableSelector) -> JobFilter:
-    database, table = names
-    return JobFilter(src_db_name=database and like(database), src_table_name=table and like(table))
+    return JobFilter(src_db_name=names.database_pattern, src_table_name=names.table_pattern)
 
 
 def _fits(statuses: Collection[str], names: TableSelector, job: Job) -> bool:
-    # A job over a database or over partitions does not list its tables: there MMS's filter decides.
-    (database, table), named = names, job.config.tables if job.config else None
+    # A job over a database or over partitions does not list its tables: there MMS's filter decides, if it has one.
+    named = job.config.tables if job.config else None
+    is_left_to_mms = not named and names.table_pattern is not None
     return (
         (job.status is None or job.status in statuses)
-        and database in (None, job.src_db_name)
-        and (table is None or not named or table in named)
+        and names.has_database(job.src_db_name)
+        and (is_left_to_mms or names.has_table(named or ()))
     )
 
 
@@ -156,7 +160,7 @@ def _rank(job: Job) -> tuple[bool, int]:
     return (job.status or "").upper() in UNFINISHED_JOB_STATUSES, job.id
 
 
-def _columns(now: float | None) -> list[TableColumn[Row]]:
+def _columns(now: float | None, *, has_schemas: bool) -> list[TableColumn[Row]]:
     return [
         SOURCE,
         TableColumn("ID", lambda row: str(row.record.id), "number"),
@@ -165,7 +169,8 @@ def _columns(now: float | None) -> list[TableColumn[Row]]:
         TableColumn("PROGRESS", lambda row: percent(job_ratio(row.record)), "bar", lambda row: job_ratio(row.record)),
         TableColumn("TASKS", lambda row: share(row.record.task_done, row.record.task_num), "number", rank=3),
         TableColumn("KIND", lambda row: row.record.type or "", rank=5),
-        TableColumn("DATABASE", lambda row: dotted_name(row.record.src_db_name, row.record.src_schema_name), rank=1),
+        TableColumn("DATABASE", lambda row: row.record.src_db_name or "", rank=1),
+        *((SCHEMA,) if has_schemas else ()),
         TableColumn("TO", lambda row: dotted_name(row.record.dst_db_name, row.record.dst_schema_name), rank=2),
         TableColumn("CREATED", lambda row: age(row.record.create_time, row.account.time_zone, now), "number", rank=2),
         TableColumn("ETA", lambda row: age(row.record.eta, row.account.time_zone, now, eta_seconds), rank=4),

@@ -6,7 +6,7 @@ A table has colours and bars on a terminal, otherwise one plain line per row. Na
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeVar
 
 from rich.cells import cell_len
@@ -28,7 +28,7 @@ BAR_WIDTH: Final = 10
 PERCENT_WIDTH: Final = 4
 NARROW_TERMINAL: Final = 80
 """Up to this width, long texts are cut, and progress has no bar."""
-NARROW_STATUS: Final = 14
+NARROW_STATUS: Final = 10
 FOLDED_TEXT: Final = 28
 """Columns are hidden before text is folded to less than this width."""
 CUT_TEXT: Final = 8
@@ -152,20 +152,31 @@ def _plain_lines(columns: Sequence[TableColumn[Any]], texts: Texts) -> Iterator[
 
 
 def _on_terminal(report: CommandReport[Any], texts: Texts, width: int, style: OutputStyle) -> bytes:
-    is_narrow = width <= NARROW_TERMINAL
-    columns, widths = report.columns, _widths(report.columns, texts)
-    shown = _fitting(columns, widths, width, is_narrow=is_narrow)
-    allotted = _allotted([columns[index] for index in shown], [widths[index] for index in shown], width, is_narrow)
+    is_narrow, columns = width <= NARROW_TERMINAL, report.columns
+    layout = _layout(columns, texts, width, is_narrow=is_narrow)
+    if is_narrow:
+        texts = _with_short_texts(report, texts, layout)
+        layout = _layout(columns, texts, width, is_narrow=is_narrow)
     grid = Table(box=None, padding=(0, len(_GAP), 0, 0), pad_edge=False, header_style="bold")
-    for index, own in zip(shown, allotted, strict=True):
+    for index, own in layout.items():
         _add_column(grid, columns[index], own, is_narrow=is_narrow)
     for row, cells in zip(report.rows, texts, strict=True):
-        grid.add_row(*(each for index in shown for each in _cells(columns[index], row, cells[index], not is_narrow)))
-    if len(shown) < len(columns):
-        missing = ", ".join(column.title for index, column in enumerate(columns) if index not in shown)
+        grid.add_row(*(each for index in layout for each in _cells(columns[index], row, cells[index], not is_narrow)))
+    if len(layout) < len(columns):
+        missing = ", ".join(column.title for index, column in enumerate(columns) if index not in layout)
         grid.caption = Text(f"hidden columns (terminal too narrow): {missing}")
         grid.caption_justify = "left"
-    return _drawn(grid, max(width, sum(allotted) + len(_GAP) * (len(shown) - 1)), style)
+    return _drawn(grid, max(width, sum(layout.values()) + len(_GAP) * (len(layout) - 1)), style)
+
+
+def _with_short_texts(report: CommandReport[Any], texts: Texts, layout: Mapping[int, int]) -> Texts:
+    """Return the texts with the short ones of each column that would be cut."""
+    widths = _widths(report.columns, texts)
+    short = {index: report.columns[index].short for index, own in layout.items() if own < widths[index]}
+    return [
+        [text if (shorten := short.get(index)) is None else shorten(row) for index, text in enumerate(cells)]
+        for row, cells in zip(report.rows, texts, strict=True)
+    ]
 
 
 def _drawn(grid: Table, width: int, style: OutputStyle) -> bytes:
@@ -197,29 +208,37 @@ def _least(column: TableColumn[Any], width: int, *, is_narrow: bool) -> int:
     return min(width, least) if column.format == "text" else width
 
 
-def _fitting(columns: Sequence[TableColumn[Any]], widths: Sequence[int], width: int, *, is_narrow: bool) -> list[int]:
-    """Return the columns that fit; the highest rank is hidden first."""
+def _layout(columns: Sequence[TableColumn[Any]], texts: Texts, width: int, *, is_narrow: bool) -> dict[int, int]:
+    """Return the width of each column that fits, by index; the highest rank is hidden first."""
+    widths = _widths(columns, texts)
+    least = [_least(column, own, is_narrow=is_narrow) for column, own in zip(columns, widths, strict=True)]
+    wanted = [
+        min(own, FOLDED_TEXT) if column.names_object else each
+        for column, own, each in zip(columns, widths, least, strict=True)
+    ]
     shown = list(range(len(columns)))
     for index in sorted(shown, key=lambda each: (columns[each].rank, each), reverse=True):
-        least = sum(_least(columns[each], widths[each], is_narrow=is_narrow) + len(_GAP) for each in shown) - len(_GAP)
-        if least <= width or not columns[index].rank:
+        if sum(wanted[each] + len(_GAP) for each in shown) - len(_GAP) <= width or not columns[index].rank:
             break
         shown.remove(index)
-    return shown
+    layout = {index: least[index] for index in shown}
+    flexible = [each for each in shown if columns[each].format in {"text", "status"}]
+    first = [each for each in flexible if columns[each].names_object or columns[each].format == "status"]
+    for group in (first, [each for each in flexible if each not in first]):
+        spare = width - sum(layout.values()) - len(_GAP) * (len(layout) - 1)
+        for index, given in _shares(max(0, spare), {each: widths[each] - layout[each] for each in group}).items():
+            layout[index] += given
+    return layout
 
 
-def _allotted(columns: Sequence[TableColumn[Any]], widths: Sequence[int], width: int, is_narrow: bool) -> list[int]:  # noqa: FBT001 - as above
-    """Return the width of each shown column; texts share what the others leave."""
-    allotted = [_least(column, own, is_narrow=is_narrow) for column, own in zip(columns, widths, strict=True)]
-    texts = [index for index, column in enumerate(columns) if column.format == "text"]
-    spare = max(0, width - sum(allotted) - len(_GAP) * (len(columns) - 1))
+def _shares(spare: int, missing: Mapping[int, int]) -> dict[int, int]:
+    """Return how many columns each text gets of those that are left."""
+    given: dict[int, int] = {}
     # Those that need the least come first, so that what they leave is for the others.
-    wanted = sorted((widths[index] - allotted[index], index) for index in texts)
-    for rest, (missing, index) in zip(range(len(texts), 0, -1), wanted, strict=True):
-        given = min(missing, spare // rest)
-        allotted[index] += given
-        spare -= given
-    return allotted
+    for rest, index in zip(range(len(missing), 0, -1), sorted(missing, key=lambda each: missing[each]), strict=True):
+        given[index] = min(missing[index], spare // rest)
+        spare -= given[index]
+    return given
 
 
 def _add_column(grid: Table, column: TableColumn[Any], width: int, *, is_narrow: bool) -> None:

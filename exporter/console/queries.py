@@ -7,32 +7,29 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from itertools import product
-from typing import Any, Final, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Account, Config
 from exporter.console.command_report import Found, QueryError
-from exporter.errors import ConfigError, MalformedAnswer, MmsError, NotFound, Problem
+from exporter.console.name_filters import (
+    GivenName,
+    Place,
+    TableSelector,
+    known_names,
+    selectors,
+    unknown_name,
+    unknown_problems,
+)
+from exporter.console.next_command import DEFAULT_COMMAND, NextCommand
+from exporter.errors import ConfigError, MalformedAnswer, MmsError, Problem
 from exporter.masking import printable
 from exporter.mms.client import Client, create_client
-from exporter.mms.decoding import Identified, Page
-from exporter.mms.listing import read_newest
 from exporter.mms.models import DataSource
-from exporter.mms.names import matches, near_names, table_id, table_names
+from exporter.mms.names import matches, name_list, unmatched_includes
 
-I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 T = TypeVar("T")
 Kind = Literal["table", "partition", "job"]
-TableSelector = tuple[str | None, str | None]
-"""Database and table; None matches any."""
-
-MAX_SUGGESTED: Final = 20
-"""Names listed in an error about an unknown name."""
-MAX_ROWS: Final = 1_000_000
-"""Rows that are read of one list."""
-_WIDER: Final = 4
-"""Factor by which the number of rows grows if too few match."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +40,21 @@ class Options:
     sources: Sequence[str] = ()
     """Names, globs or IDs."""
     databases: Sequence[str] = ()
+    """Names or globs."""
     tables: Sequence[str] = ()
-    """TABLE, DATABASE.TABLE or the ID of a table."""
+    """TABLE, DATABASE.TABLE or a glob of them, or the ID of a table."""
     statuses: Sequence[str] = ()
     """Case-insensitive."""
     absolute_times: bool = False
     """Whether tables show times instead of ages."""
     limit: int = 100
     """Rows per kind and data source."""
-    record: tuple[Kind, int] = ("table", 0)
-    """Kind and ID of the record that `show` prints."""
+    record: tuple[Kind, int | str] = ("table", 0)
+    """Kind, and ID or name, of the record that `show` prints."""
+    next_command: NextCommand = DEFAULT_COMMAND
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
+    def of(cls, values: Mapping[str, Any], next_command: NextCommand = DEFAULT_COMMAND) -> Self:
         """Return the options from parsed command-line values."""
         return cls(
             accounts=values["account"],
@@ -65,13 +64,15 @@ class Options:
             statuses=values.get("status", ()),
             absolute_times=values.get("absolute-times", False),
             limit=values.get("limit", 0),
-            record=(values.get("kind", "table"), values.get("id", 0)),
+            record=(values.get("kind", "table"), values.get("object", 0)),
+            next_command=next_command,
         )
 
     @property
-    def has_names(self) -> bool:
-        """Whether a database or table is selected."""
-        return bool(self.databases or self.tables)
+    def given_names(self) -> frozenset[GivenName]:
+        """The selected databases and tables."""
+        names: set[GivenName] = {("database", each) for each in self.databases}
+        return frozenset(names | {("table", each) for each in self.tables})
 
     def statuses_among(self, known: Iterable[str]) -> tuple[str, ...]:
         """Return the selected statuses in the order of `known`. Raises: ConfigError."""
@@ -108,6 +109,8 @@ class QueryPart(Generic[T]):
     """Omitted values; empty if all are shown."""
     errors: Sequence[MmsError] = ()
     """Why more is missing."""
+    matched: frozenset[GivenName] = frozenset()
+    """Given names that a record has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +137,14 @@ class QueryTarget:
         """The name, or the ID without one."""
         return self.source.name or str(self.source.id)
 
+    @property
+    def place(self) -> Place:
+        """Where its tables are read."""
+        return Place(self.client, self.source.id)
+
     async def table_filters(self, options: Options) -> Sequence[TableSelector]:
         """Return the selected databases and tables. Raises: MmsError."""
-        named: list[TableSelector] = [] if options.tables else [(None, None)]
-        for text in options.tables:
-            named += table_names(text) if (number := table_id(text)) is None else await self._table(number)
-        pairs = product(options.databases or (None,), named)
-        found = (
-            (database or own, table) for database, (own, table) in pairs if None in (database, own) or database == own
-        )
-        return list(dict.fromkeys(found))
-
-    async def _table(self, number: int) -> list[TableSelector]:
-        try:
-            row = await self.client.get_table(self.source.id, number)
-        except NotFound:
-            return []
-        return [(row.db_name, row.name)]
+        return await selectors(self.place, options.databases, options.tables)
 
 
 async def query_sources(
@@ -168,17 +162,45 @@ async def query_sources(
         ]
         listings = await asyncio.gather(*(_listed(*each, errors) for each in zip(accounts, clients, strict=True)))
         unmatched = [
-            f"account {printable(targets[0].account.name)}: {each}"
-            for targets in listings
-            for each in (unmatched_includes(targets[0].account, [target.name for target in targets]) if targets else ())
+            f"account {printable(targets[0].account.name)}: {problem}; {advice}"
+            for targets in filter(None, listings)
+            for problem, advice in unmatched_includes(
+                targets[0].account.sources.include, [target.name for target in targets]
+            )
         ]
         targets = _selected([target for each in listings for target in each], options.sources, is_all=not errors)
         parts = await asyncio.gather(*(read_or_error(read(target)) for target in targets))
-    pairs = list(zip(targets, parts, strict=True))
+        pairs = list(zip(targets, parts, strict=True))
+        if not errors and not any(part.errors for part in parts):  # a name may belong to what could not be read
+            errors += await _name_errors(targets, options, parts)
     errors += [QueryError(target.account.name, target.name, error) for target, part in pairs for error in part.errors]
     found = [Found(target.account, target.source, record) for target, part in pairs for record in part.records]
     omitted = [f"{part.omitted} of {printable(target.name)}" for target, part in pairs if part.omitted]
     return QueryResult(found, omitted, errors, unmatched)
+
+
+async def _name_errors(
+    targets: Sequence[QueryTarget], options: Options, parts: Iterable[QueryPart[Any]]
+) -> list[QueryError]:
+    """Return why the given names could not be checked. Raises: ConfigError if one does not exist."""
+    missing = options.given_names.difference(*(part.matched for part in parts))
+    if not missing:
+        return []
+
+    async def known(target: QueryTarget) -> QueryPart[Any]:
+        names = await known_names(target.place, options.databases, missing)
+        return QueryPart((), matched=names)
+
+    found = await asyncio.gather(*(read_or_error(known(target)) for target in targets))
+    unknown, places = missing.difference(*(part.matched for part in found)), [target.place for target in targets]
+    errors = [
+        QueryError(target.account.name, target.name, error)
+        for target, part in zip(targets, found, strict=True)
+        for error in part.errors
+    ]
+    if unknown and not errors:
+        raise ConfigError(*await unknown_problems(places, options.databases, options.tables, unknown))
+    return errors
 
 
 async def read_or_error(part: Awaitable[QueryPart[T]]) -> QueryPart[T]:
@@ -193,7 +215,7 @@ def selected_accounts(config: Config, options: Options) -> list[Account]:
     """Return the accounts that `options` name, or all. Raises: ConfigError."""
     names = [account.name for account in config.accounts]
     problems = [
-        Problem("--account", f"no account is named {each!r}; known accounts: {_name_list(names)}")
+        Problem("--account", f"no account is named {each!r}; known accounts: {name_list(names)}")
         for each in options.accounts
         if each not in names
     ]
@@ -236,73 +258,4 @@ def _has_name(target: QueryTarget, name: str) -> bool:
 def _unknown_source(name: str, listed: Iterable[QueryTarget], known: Sequence[QueryTarget]) -> str:
     if any(_has_name(target, name) for target in listed):
         return f"{name!r} is not selected by `sources` of its account in the configuration"
-    names = [target.name for target in known]
-    near = near_names(name, names)
-    advice = f"did you mean {_name_list(near, ' or ')}?" if near else f"known data sources: {_name_list(names)}"
-    return f"no data source is named {name!r}; {advice}"
-
-
-def _name_list(names: Sequence[str], separator: str = ", ") -> str:
-    if not names:
-        return "none"
-    more = f" and {len(names) - MAX_SUGGESTED:,} more" if len(names) > MAX_SUGGESTED else ""
-    return f"{separator.join(map(printable, names[:MAX_SUGGESTED]))}{more}"
-
-
-def unmatched_includes(account: Account, names: Sequence[str]) -> list[str]:
-    """Return a warning for each pattern of `sources.include` that matches no data source."""
-    return [
-        f"sources.include {each.pattern!r} matches no data source; existing names: {_name_list(names)}"
-        for each in account.sources.include
-        if not any(map(each.fullmatch, names))
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class Newest(Generic[I]):
-    """The newest matching rows."""
-
-    rows: Sequence[I]
-    """Highest ID first."""
-    omitted: int
-    """Number, or upper limit, of further matches."""
-    is_exact: bool
-    """Whether `omitted` is the exact number."""
-
-    def more(self, noun: str) -> str:
-        """Return the omitted rows as text; empty if there are none."""
-        if not self.omitted:
-            return ""
-        about, more = "" if self.is_exact else "up to ", "more " if self.rows else ""
-        return f"{about}{self.omitted:,} {more}{noun}{'' if self.omitted == 1 else 's'}"
-
-
-async def newest(
-    page: Callable[[int], Awaitable[Page[I]]], fits: Callable[[I], bool], wanted: int, *, is_loose: bool
-) -> Newest[I]:
-    """Return up to `wanted` matching rows; `is_loose` says that the list has others.
-
-    More of the list is read until enough rows match. Raises: MmsError.
-    """
-    count = wanted
-    while True:
-        listing = await read_newest(page, count)
-        rows = [row for row in listing.rows if fits(row)]
-        is_end = len(listing.rows) < count
-        if len(rows) >= wanted or is_end or count >= MAX_ROWS:
-            break
-        count *= _WIDER
-    total = max(listing.total or 0, len(listing.rows))
-    omitted = total - len(listing.rows) + len(rows[wanted:])
-    return Newest(rows[:wanted], omitted, is_exact=not is_loose or total == len(listing.rows))
-
-
-def merged(parts: Iterable[Newest[I]], wanted: int, rank: Callable[[I], tuple[bool, int]]) -> Newest[I]:
-    """Return the `wanted` highest-ranked rows of several lists."""
-    lists = list(parts)
-    # A later list has the newer version of a row.
-    rows = {row.id: row for each in lists for row in each.rows}
-    chosen = sorted(rows.values(), key=rank, reverse=True)[:wanted]
-    omitted = sum(each.omitted for each in lists) + len(rows) - len(chosen)
-    by_age = sorted(chosen, key=lambda row: row.id, reverse=True)
-    return Newest(by_age, omitted, is_exact=all(each.is_exact for each in lists))
+    return unknown_name("data source", name, [target.name for target in known])

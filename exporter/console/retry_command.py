@@ -16,13 +16,14 @@ from exporter.config.loading import Account, Config
 from exporter.config.sections import duration_text
 from exporter.console.command_report import Found, error_lines
 from exporter.console.plan_text import amounts, entry_line, incomplete_lines, other_failure_lines, plan_lines
-from exporter.console.queries import MAX_SUGGESTED, NullObserver, Options, QueryPart, QueryTarget, query_sources
+from exporter.console.queries import NullObserver, Options, QueryPart, QueryTarget, query_sources
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import Terminal
 from exporter.errors import ConfigError, ExporterError, MmsError, Problem, RetryStopped
 from exporter.masking import printable
 from exporter.mms.client import Client, create_client
 from exporter.mms.models import DataSource, Job
+from exporter.mms.names import MAX_SUGGESTED
 from exporter.mms.protocol import create_mms_job
 from exporter.retry.earlier_runs import EarlierJobs, EarlierRuns, lock_source, other_journals
 from exporter.retry.journal import OPEN, Journal, RetryRun, job_prefix, new_entries
@@ -73,7 +74,7 @@ async def retry(config: Config, options: RetryOptions, terminal: Terminal, clock
         if found is None:
             return Outcome(succeeded=False)
         if not options.dry_run:
-            source_lock.enter_context(lock_source(options.state_folder, found.account.url, found.source.id))
+            _lock(source_lock, options, found.account.url, found.source.id)
         async with _writing_client(found.account, clock) as client:
             return await _plan_and_run(found, RetrySession(client, terminal, options, clock, source_lock))
 
@@ -86,13 +87,25 @@ async def _resume_run(
         run, is_open = journal.run, any(entry.state in OPEN for entry in journal.entries)
         account = _account_of(run, config)
         if is_open:
-            source_lock.enter_context(lock_source(options.state_folder, run.endpoint, run.source_id, journal.path))
+            _lock(source_lock, options, run.endpoint, run.source_id, journal.path)
         async with _writing_client(account, clock) as client:
             session = RetrySession(client, terminal, options, clock, source_lock)
             earlier = EarlierJobs()
             if is_open:
                 earlier = await _read(_earlier_runs(session, run.endpoint, run.source_id, journal.path).jobs())
             return await _create_and_watch(journal, session, earlier=earlier.jobs)
+
+
+def _lock(
+    source_lock: ExitStack, options: RetryOptions, endpoint: str, source_id: int, own: Path | None = None
+) -> None:
+    """Lock a data source. Raises: RetryStopped with the command to run first."""
+    try:
+        source_lock.enter_context(lock_source(options.state_folder, endpoint, source_id, own))
+    except RetryStopped as error:
+        if error.resume is None:
+            raise
+        raise RetryStopped(f"{error}: {options.resume_command(error.resume)}", error.resume) from None
 
 
 async def _plan_and_run(found: Found[DataSource], session: RetrySession) -> Outcome:
@@ -236,8 +249,7 @@ async def _verify_units(context: RetryContext, terminal: Terminal) -> bool:
 
 
 def _resume_hint(journal: Journal, options: RetryOptions) -> str:
-    watch_flag = " --watch" if options.watch else ""
-    return f"to continue with the same configuration: mms-exporter retry --resume={journal.path}{watch_flag}"
+    return f"to continue: {options.resume_command(journal.path)}"
 
 
 async def _source(config: Config, options: RetryOptions, terminal: Terminal, clock: Clock) -> Found[DataSource] | None:

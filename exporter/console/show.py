@@ -1,11 +1,12 @@
 """`show`: prints all fields of one table, partition or job.
 
-IDs are unique per data source only, so every selected data source is read.
+IDs and names are unique per data source only, so every selected data source is read.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -20,15 +21,20 @@ from exporter.console.command_report import (
     Found,
     age,
     amount,
+    dotted_name,
     json_value,
     record_field,
     size,
 )
-from exporter.console.queries import Kind, Options, QueryPart, QueryTarget, query_sources
-from exporter.errors import MmsError, NotFound, PermissionRefused
-from exporter.masking import masked
+from exporter.console.name_filters import selectors, tables_in, unknown_name
+from exporter.console.newest_rows import newest
+from exporter.console.queries import Kind, Options, QueryPart, QueryResult, QueryTarget, query_sources
+from exporter.errors import ConfigError, MmsError, NotFound, PermissionRefused, Problem
+from exporter.masking import masked, printable
+from exporter.mms.decoding import Page
 from exporter.mms.models import Column, Job, Partition, Table
-from exporter.mms.protocol import TaskFilter, get_mms_job
+from exporter.mms.names import MAX_SUGGESTED, ambiguous_name
+from exporter.mms.protocol import PAGE_SIZE, JobFilter, TaskFilter, get_mms_job, like
 from exporter.mms.record import ApiRecord
 from exporter.mms.statuses import TaskStatus
 
@@ -56,28 +62,86 @@ def fields(kind: Kind) -> Sequence[Field[Row]]:
 
 
 async def show(config: Config, options: Options, clock: Clock) -> CommandReport[Row]:
-    """Return the records with the selected ID. Raises: ConfigError."""
-    (kind, number), now = options.record, clock.wall()
-
-    async def read(target: QueryTarget) -> QueryPart[Any]:
-        try:
-            if kind == "job":
-                return await _job(target, number)
-            get = target.client.get_table if kind == "table" else target.client.get_partition
-            return QueryPart((await get(target.source.id, number),))
-        except NotFound:
-            return QueryPart(())
-
-    result = await query_sources(config, options, read)
+    """Return the records with the selected ID or name. Raises: ConfigError."""
+    (kind, key), now = options.record, clock.wall()
+    if isinstance(key, str):
+        result = await _named(config, options, kind, key)
+    else:
+        result = await query_sources(config, options, lambda target: _record_or_none(target, kind, key))
     return CommandReport(
         fields=fields(kind),
         card=lambda row: card(row, now),
         rows=result.found,
-        empty_text=f"no {kind} with ID {number} in the selected data sources",
+        empty_text=f"no {kind} with ID {key} in the selected data sources",
         errors=result.errors,
         warnings=result.warnings,
         must_have_rows=True,
     )
+
+
+async def _named(config: Config, options: Options, kind: Kind, name: str) -> QueryResult[Any]:
+    """Return the records with a name, one in each data source. Raises: ConfigError if several have it, or none."""
+    if kind == "partition":
+        raise ConfigError(Problem(kind, f"expected the ID, as `failed` prints it, not {name!r}"))
+    seen: set[str] = set()
+
+    async def read(target: QueryTarget) -> QueryPart[Any]:
+        rows = await (_tables_named(target, name) if kind == "table" else _jobs_named(target, name, seen))
+        part = QueryPart(rows) if len(rows) != 1 else await _record(target, kind, rows[0].id)
+        return replace(part, matched=frozenset({(kind, name)} if rows else ()))
+
+    try:
+        result = await query_sources(config, replace(options, tables=[name] if kind == "table" else ()), read)
+    except ConfigError as error:
+        raise ConfigError(
+            *(replace(each, path=each.path.replace("--table", kind)) for each in error.problems)
+        ) from None
+    found = [(_full_name(row.record), row) for row in result.found]
+    if len({full_name for full_name, _ in found}) > 1 or len({row.source.id for _, row in found}) < len(found):
+        candidates = [(f"{full_name} of {printable(row.source.name or '')}", row.record.id) for full_name, row in found]
+        several = len({row.source.id for _, row in found}) > 1
+        reason = f"{ambiguous_name(kind, sorted(candidates))}{', and --source' if several else ''}"
+        raise ConfigError(Problem(f"{kind} {printable(name)}", reason))
+    if not found and not result.errors:
+        raise ConfigError(Problem(kind, unknown_name(kind, name, seen)))
+    return result
+
+
+def _full_name(record: Table | Job) -> str:
+    return printable(dotted_name(record.db_name, record.name) if isinstance(record, Table) else record.name or "")
+
+
+async def _tables_named(target: QueryTarget, name: str) -> Sequence[Table]:
+    wanted = await selectors(target.place, (), (name,))
+    return [row for each in wanted for row in await tables_in(target.place, each, MAX_SUGGESTED + 1)]
+
+
+async def _jobs_named(target: QueryTarget, name: str, seen: set[str]) -> Sequence[Job]:
+    """Return the jobs with exactly this name; without one, add the newest names to `seen`."""
+
+    def page(filters: JobFilter) -> Callable[[int], Awaitable[Page[Job]]]:
+        return lambda number: target.client.jobs_page(target.source.id, filters, number)
+
+    found = await newest(page(JobFilter(name=like(name))), lambda job: job.name == name, MAX_SUGGESTED, is_loose=True)
+    if not found.rows:
+        others = await newest(page(JobFilter()), lambda _: True, PAGE_SIZE, is_loose=False)
+        seen.update(job.name for job in others.rows if job.name)
+    return found.rows
+
+
+async def _record_or_none(target: QueryTarget, kind: Kind, number: int) -> QueryPart[Any]:
+    try:
+        return await _record(target, kind, number)
+    except NotFound:
+        return QueryPart(())
+
+
+async def _record(target: QueryTarget, kind: Kind, number: int) -> QueryPart[Any]:
+    """Return one record. Raises: MmsError."""
+    if kind == "job":
+        return await _job(target, number)
+    get = target.client.get_table if kind == "table" else target.client.get_partition
+    return QueryPart((await get(target.source.id, number),))
 
 
 def card(row: Row, now: float) -> Iterator[tuple[str, str]]:

@@ -82,7 +82,7 @@ async def sources(config: Config, options: Options, clock: Clock) -> CommandRepo
 def _columns(now: float | None) -> list[TableColumn[Row]]:
     return [
         TableColumn("ID", lambda row: str(row.record.id), "number", rank=1),
-        TableColumn("SOURCE", lambda row: row.record.name or ""),
+        TableColumn("SOURCE", lambda row: row.record.name or "", names_object=True),
         TableColumn("TYPE", lambda row: row.record.type or "", rank=5),
         TableColumn("STATUS", lambda row: row.record.status or "", "status"),
         TableColumn("AGENT", lambda row: _agent(row.record), "status", rank=1),

@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from exporter import __revision__, __version__
 from exporter.clock import SYSTEM_CLOCK, Clock
-from exporter.errors import REASONS
+from exporter.errors import REASONS, PermissionRefused
 from exporter.exposition.text import Format
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # both formats carry the same series
@@ -41,6 +41,13 @@ class CallMetrics:
             "mms_api_request_failures",
             "Number of failed requests to MMS by reason, retries included.",
             (*labels, "reason"),
+            registry=registry,
+        )
+        self.denied = Gauge(
+            "mms_api_permission_denied",
+            "1 if MMS denied the last request of the operation for lack of permission, 0 after a success. A denied "
+            "operation is requested again after 1 hour or a reload.",
+            labels,
             registry=registry,
         )
         self.duration = Histogram(
@@ -74,9 +81,10 @@ class CallMetrics:
         )
 
     def init_account(self, account: str) -> None:
-        """Start the counters of an account at 0."""
+        """Start the counters of an account at 0; nothing is denied yet."""
         self.skipped.labels(account)
         for operation in OPERATIONS:
+            self.denied.labels(account, operation).set(0)
             for metric in (self.requests, self.duration, self.retries, self.rate_limit_wait):
                 metric.labels(account, operation)
             for reason in REASONS:
@@ -196,6 +204,8 @@ class AccountTelemetry:
         self._calls.duration.labels(self._account, operation).observe(seconds)
         if reason is not None:
             self._calls.failures.labels(self._account, operation, reason).inc()
+        if reason in (None, PermissionRefused.reason):
+            self._calls.denied.labels(self._account, operation).set(reason is not None)
         self._note_change()
 
     def retried(self, operation: str) -> None:

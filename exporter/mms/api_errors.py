@@ -65,8 +65,8 @@ _TIME_LEFT: Final = re.compile(r"\bTimeLeft:([^,;]*)", re.IGNORECASE)
 _SUCCESS_CODES: Final = ("", "ok", "success", "200")
 
 
-def error_from(detail: str, status: int, headers: Mapping[str, str], body: bytes) -> MmsError:
-    """Return the error of a response without data.
+def error_from(operation: str, detail: str, status: int, headers: Mapping[str, str], body: bytes) -> MmsError:
+    """Return the error of a response of `operation` without data.
 
     The names in `headers` are in lower case.
     """
@@ -85,6 +85,8 @@ def error_from(detail: str, status: int, headers: Mapping[str, str], body: bytes
     # A code in a success response may follow completed work.
     error.is_certain = known is not None and known.is_certain and status >= 400  # noqa: PLR2004 - HTTP
     error.refused = known.refused if known is not None else ""
+    if kind is PermissionRefused:
+        error.hint = f"grant this identity the RAM action odps:{operation}; see deploy/ram"
     return error
 
 

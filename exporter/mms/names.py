@@ -1,10 +1,16 @@
 """How a name that a user gives matches objects of MMS. Pure; the same rules hold for every command."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from typing import Literal
+
+from exporter.masking import printable
 
 MAX_NEAR_NAMES = 5
+MAX_SUGGESTED = 20
+"""Names that an error about an unknown or ambiguous name lists."""
 MAX_DIGITS = 19
 """Digits of the largest ID, a signed 64-bit integer."""
 
@@ -27,9 +33,21 @@ def table_names(text: str) -> Iterator[tuple[str | None, str]]:
             yield database, table
 
 
+def is_glob(text: str) -> bool:
+    """Return whether the text has a character that is special in a glob."""
+    return any(each in text for each in "*?[")
+
+
 def matches(pattern: str, names: Iterable[str | None]) -> bool:
     """Return whether a name is the pattern, or matches it as a glob."""
     return any(name is not None and (name == pattern or fnmatchcase(name, pattern)) for name in names)
+
+
+def ambiguous_name(kind: Literal["table", "job"], candidates: Sequence[tuple[str, int]]) -> str:
+    """Return that several objects have a name; candidates are their full names and IDs."""
+    names = ", ".join(f"{name} ({number})" for name, number in candidates[:MAX_SUGGESTED])
+    more = ", ..." if len(candidates) > MAX_SUGGESTED else ""
+    return f"several {kind}s have this name: {names}{more}; use {'DATABASE.TABLE or ' if kind == 'table' else ''}the ID"
 
 
 def near_names(name: str, known: Iterable[str]) -> list[str]:
@@ -38,3 +56,21 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     close = difflib.get_close_matches(name.casefold(), folded, MAX_NEAR_NAMES)
     close += [each for each in folded if name and name.casefold() in each and each not in close]
     return [folded[each] for each in close[:MAX_NEAR_NAMES]]
+
+
+def name_list(names: Sequence[str], separator: str = ", ") -> str:
+    """Return the first names, and how many more there are."""
+    if not names:
+        return "none"
+    more = f" and {len(names) - MAX_SUGGESTED:,} more" if len(names) > MAX_SUGGESTED else ""
+    return f"{separator.join(map(printable, names[:MAX_SUGGESTED]))}{more}"
+
+
+def unmatched_includes(patterns: Iterable[re.Pattern[str]], names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield problem and advice for each pattern of `sources.include` that matches no data source."""
+    for each in patterns:
+        if not any(map(each.fullmatch, names)):
+            near = near_names(each.pattern, names)
+            known = f"near names: {name_list(near)}" if near else f"existing names: {name_list(names)}"
+            problem = f"sources.include {each.pattern!r} matches no data source"
+            yield problem, f"it is a regular expression that must match the whole name; {known}"

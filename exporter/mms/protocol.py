@@ -262,8 +262,8 @@ def decode(call: Call[T], status: int, headers: Mapping[str, str], body: bytes) 
     Raises: MmsError for an error status, and for a success status with a `Code` but no data.
     """
     if not 200 <= status < 300:  # noqa: PLR2004 - the success class of HTTP
-        raise error_from(f"{call.operation} failed", status, headers, body)
+        raise error_from(call.operation, f"{call.operation} failed", status, headers, body)
     try:
         return call.read(body)
     except MalformedAnswer as error:
-        raise error_from(f"{call.operation}: {error.detail}", status, headers, body) from None
+        raise error_from(call.operation, f"{call.operation}: {error.detail}", status, headers, body) from None

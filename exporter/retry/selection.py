@@ -15,8 +15,8 @@ from exporter.errors import NotFound
 from exporter.mms import protocol
 from exporter.mms.client import Client
 from exporter.mms.models import Job
-from exporter.mms.names import table_id, table_names
-from exporter.mms.protocol import JobFilter
+from exporter.mms.names import ambiguous_name, near_names, table_id, table_names
+from exporter.mms.protocol import JobFilter, TableFilter
 from exporter.retry.coverage import Coverage
 from exporter.retry.earlier_runs import EarlierJobs
 from exporter.retry.job_lookup import unfinished_jobs
@@ -24,8 +24,8 @@ from exporter.retry.planning import Refused, RetryPlan, Wanted, blocking_jobs, p
 from exporter.retry.unit_reader import UnitReader, read_whole_list
 from exporter.retry.units import FAILED, NO_CONFIG, TableName, Unit
 
-MAX_CANDIDATES: Final = 20
-"""Tables of one name that are listed."""
+MAX_NEAR: Final = 300
+"""Tables among which near names are looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,16 +93,19 @@ class _SelectionReader:
 
     async def add_table(self, text: str) -> None:
         """Add a table and its failed partitions."""
-        rows = [unit for unit in await self._tables_named(text) if unit.db and unit.table]
-        if not rows:
-            self.refused.append(Refused(f"table {text}", "no table has this ID or exactly this name"))
-        rows = [unit for unit in rows if unit.is_failed or unit.partitions_failed] or rows
-        if len({unit.table_name for unit in rows}) > 1:
-            names = ", ".join(f"{unit.db}.{unit.table} ({unit.id})" for unit in rows[:MAX_CANDIDATES])
-            reason = f"several tables have this name: {names}{', ...' if len(rows) > MAX_CANDIDATES else ''}"
-            self.refused.append(Refused(f"table {text}", f"{reason}; use DATABASE.TABLE or the ID"))
+        named = [unit for unit in await self._tables_named(text) if unit.db and unit.table]
+        rows = [unit for unit in named if unit.is_failed or unit.partitions_failed]
+        reason = ""
+        if not named:
+            reason = await self._unknown_table(text)
+        elif len({unit.table_name for unit in rows}) > 1:
+            reason = ambiguous_name("table", [(f"{unit.db}.{unit.table}", unit.id) for unit in rows])
+        elif not rows and len({unit.table_name for unit in named}) > 1:
+            reason = "no table of this name is FAILED, and none of its partitions"
+        if reason:
+            self.refused.append(Refused(f"table {text}", reason))
             return
-        for table in rows:
+        for table in rows or named:
             failed = await self._units.failed_partitions(table.db, table.table)
             self.wanted += [Wanted(table), *(Wanted(unit) for unit in failed if unit.table_id == table.id)]
 
@@ -148,6 +151,14 @@ class _SelectionReader:
     async def shared_names(self) -> Collection[TableName]:
         """Return the names of selected tables that several tables have."""
         return await self._units.shared_names(tables_sent_by_name(self.wanted))
+
+    async def _unknown_table(self, text: str) -> str:
+        if table_id(text) is not None:
+            return "no table has this ID"
+        sample = await self._client.newest_tables(self._source_id, TableFilter(), MAX_NEAR)
+        names = {f"{row.db_name}.{row.name}" if "." in text else row.name or "" for row in sample.rows}
+        near = " or ".join(near_names(text, sorted(names)))
+        return f"no table has exactly this name{f'; did you mean {near}?' if near else ''}"
 
     async def _tables_named(self, text: str) -> list[Unit]:
         """Return the tables with this ID, TABLE or DATABASE.TABLE."""

@@ -16,6 +16,7 @@ PAGES: Final = {
     "datasource.json": datasource.page,
     "jobs.json": jobs.page,
     "exporter.json": exporter.page,
+    "wall.json": overview.wall,
 }
 
 

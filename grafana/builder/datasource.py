@@ -8,15 +8,16 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard, units
 
-from grafana.builder import palette, panels, promql, tables
-from grafana.builder.failures import failures_row
+from grafana.builder import failures, palette, panels, promql, tables
 from grafana.builder.page import Page, Row
 from grafana.builder.palette import State
 from grafana.builder.panels import Frame, instant_query, range_query
 from grafana.builder.promql import by_source, equals, recorded, source
 from grafana.builder.watched import watched_row
 
-_LEGEND: Final = "{{account}} / {{source}}"
+_NAME: Final = "{{source}}"
+"""Legend without the account: Grafana cuts longer names."""
+_DAY_SECONDS: Final = 86400
 _BURN_DOWN_ID: Final = 100
 """Fixed, because a link opens this panel on its own."""
 _PENDING: Final = "Pending"
@@ -40,22 +41,23 @@ def _progress() -> list[stat.Panel]:
         ).decimals(1),
         _figure(
             "Time remaining",
-            "Estimated time for pending and running tables and partitions at the throughput of the last hour. Stalled: "
-            "work remains, but nothing was completed in the last hour.",
+            "Estimated time for pending and running tables and partitions at the throughput of the last hour minus new "
+            "work; that of the slowest of several selected sources. Stalled: nothing was completed in "
+            "the last hour. Growing: no more was completed than arrived.",
             promql.TIME_LEFT,
             units.Seconds,
             palette.NO_JUDGEMENT,
             palette.NOTHING_LEFT,
-            palette.endless("stalled"),
+            *palette.endless(),
         ).decimals(1),
         *(
             _figure(
                 f"Failed {kind}s",
-                f"{kind.capitalize()}s whose migration failed; listed below.",
+                f"{kind.capitalize()}s whose migration failed. Click the number to list them.",
                 promql.failed(kind),
                 units.LocaleFormat,
                 palette.ZERO_IS_GOOD,
-            )
+            ).data_links([failures.link(kind)])
             for kind in ("table", "partition")
         ),
     ]
@@ -107,7 +109,7 @@ def _figure(
     thresholds: build.ThresholdsConfig,
     *mappings: dashboard.ValueMapping,
 ) -> stat.Panel:
-    return panels.figure(Frame(title, description, 3, 4), instant_query(expr), unit, thresholds, *mappings)
+    return panels.figure(Frame(title, description, 6, 3), instant_query(expr), unit, thresholds, *mappings)
 
 
 def _by_state(kind: str, known: tuple[State, ...]) -> panels.Graph:
@@ -135,9 +137,9 @@ def _objects(kind: str, status: str) -> str:
 def _burn_down() -> panels.Graph:
     frame = Frame(
         "Remaining work",
-        "Pending and running tables and partitions. The dashed line extrapolates the throughput of the last hour; the "
-        "link of the panel shows the next 2 days.",
-        10,
+        "Pending and running tables and partitions. The dashed line extrapolates the throughput of the last hour minus "
+        "new work; the link of the panel shows the next 2 days.",
+        9,
         9,
     )
     ahead = f"/d/mms-datasource?viewPanel={_BURN_DOWN_ID}&from=now-1d&to=now%2B2d&${{__all_variables}}"
@@ -152,16 +154,13 @@ def _burn_down() -> panels.Graph:
 def _horizons() -> bargauge.Panel:
     frame = Frame(
         "Remaining at current pace",
-        "Tables and partitions that will remain at the throughput of the last hour.",
-        6,
+        "Tables and partitions that will remain at the throughput of the last hour minus new work.",
+        7,
         9,
     )
     horizons = {"now": 0, "in 1 hour": 1, "in 6 hours": 6, "in 12 hours": 12, "in 1 day": 24, "in 3 days": 72}
-    targets = [
-        instant_query(f"clamp_min({promql.LEFT} - {hours} * {promql.PACE}, 0)", name)
-        for name, hours in horizons.items()
-    ]
-    return panels.bars(frame, units.LocaleFormat, *targets).decimals(0)
+    targets = [instant_query(promql.left_in(hours), name) for name, hours in horizons.items()]
+    return panels.bars(frame, units.LocaleFormat, promql.absent(promql.LEFT), *targets).decimals(0)
 
 
 def _throughput() -> panels.Graph:
@@ -205,7 +204,10 @@ def _jobs() -> list[panels.Graph | bargauge.Panel]:
     panels.coloured(over_time, "Stopped", palette.WARNING, apart, _HOLLOW, tables.Property("custom.lineWidth", 2))
     frame = Frame("Jobs now", "Current number of all jobs by status.", 8, 7)
     bars = panels.bars(
-        frame, units.LocaleFormat, *(instant_query(_job_count(state), state.text) for state in palette.JOB_STATES)
+        frame,
+        units.LocaleFormat,
+        promql.absent(source("mms_jobs")),
+        *(instant_query(_job_count(state), state.text) for state in palette.JOB_STATES),
     )
     for state in palette.JOB_STATES:
         panels.coloured(bars, state.text, state.colour)
@@ -222,7 +224,7 @@ def _metadata() -> list[panels.Graph]:
             "Inventory",
             "Objects found by the last metadata scan. A step up is new work. Tables and databases are dashed and use "
             "the axis on the right.",
-            10,
+            12,
             8,
         ),
         units.LocaleFormat,
@@ -238,39 +240,42 @@ def _metadata() -> list[panels.Graph]:
 
 def _metadata_age() -> panels.Graph:
     frame = Frame(
-        "Metadata age",
-        "Time since the last metadata synchronisation. Tables and partitions created since then are not migrated.",
-        14,
+        "Metadata age (days)",
+        "Days since the last metadata synchronisation. Tables and partitions created since then are not migrated.",
+        12,
         8,
     )
     age = promql.most_left(promql.age(by_source(source("mms_metadata_sync_timestamp_seconds"))))
-    line = build_common.GraphThresholdsStyleConfig().mode(options.GraphTresholdsStyleMode.LINE)
+    line = build_common.GraphThresholdsStyleConfig().mode(options.GraphThresholdsStyleMode.LINE)
     return (
-        panels.many(panels.graph(frame, units.Seconds, range_query(age, _LEGEND)))
-        .thresholds(palette.steps("transparent", (palette.METADATA_AGE_SECONDS, palette.WARNING)))
+        # In seconds, Grafana would write ticks such as 2.31 days.
+        panels.many(panels.graph(frame, units.Number, range_query(f"({age}) / {_DAY_SECONDS}", _NAME)))
+        .decimals(1)
+        .thresholds(palette.steps("transparent", (palette.METADATA_AGE_SECONDS / _DAY_SECONDS, palette.WARNING)))
         .thresholds_style(line)
     )
 
 
 def _condition() -> list[panels.Timeline]:
-    online = promql.most_left(by_source(source("mms_datasource_agent_online")))
-    status = promql.most_left(promql.coded("mms_datasource_status", palette.SOURCE_STATES))
-    scan = promql.most_left(promql.coded("mms_metadata_scan_status", palette.SCAN_STATES))
+    status, scan = "mms_datasource_status", "mms_metadata_scan_status"
     return [
         panels.timeline(
-            Frame("Agent over time", "Whether the agent is online. Gaps: no data.", 8, 8),
+            Frame("Agent over time", "Whether the agent is online. Gaps: no data.", 12, 8),
             palette.AGENT,
-            range_query(online, _LEGEND),
+            range_query(promql.most_left(by_source(source("mms_datasource_agent_online"))), _NAME),
+            promql.never(source("mms_datasource_agent_online")),
         ),
         panels.timeline(
-            Frame("Status over time", "Status of the data source. Gaps: no data.", 8, 8),
+            Frame("Status over time", "Status of the data source. Gaps: no data.", 12, 8),
             palette.states(palette.SOURCE_STATES),
-            range_query(status, _LEGEND),
+            range_query(promql.most_left(promql.coded(status, palette.SOURCE_STATES)), _NAME),
+            promql.never(source(status)),
         ),
         panels.timeline(
-            Frame("Metadata scan", "Status of the last metadata scan. Gaps: no data.", 8, 8),
+            Frame("Metadata scan", "Status of the last metadata scan. Gaps: no data.", 24, 8),
             palette.states(palette.SCAN_STATES),
-            range_query(scan, _LEGEND),
+            range_query(promql.most_left(promql.coded(scan, palette.SCAN_STATES)), _NAME),
+            promql.never(source(scan)),
         ),
     ]
 
@@ -287,7 +292,7 @@ def page() -> Page:
                 [*_now(), _by_state("table", palette.TABLE_STATES), _by_state("partition", palette.PARTITION_STATES)],
             ),
             Row("Forecast", [_burn_down(), _horizons(), _throughput()]),
-            failures_row(),
+            failures.failures_row(),
             Row("Jobs", [*_jobs()]),
             Row("Source and metadata", [*_condition(), *_metadata()]),
             watched_row(),

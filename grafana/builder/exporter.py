@@ -36,6 +36,8 @@ _OPERATIONS: Final = {
     "GetMmsPartition": "super-light-purple",
 }
 """Colours without a judgement."""
+_AGE_UNIT: Final = "suffix: s"
+"""Readable ticks: with the unit of seconds, Grafana writes 1.67 mins."""
 _COLLECTOR: Final = "{{account}} / {{collector}}"
 _REQUESTS: Final = f"sum(rate({account('mms_api_requests_total')}[$__rate_interval]))"
 _THROTTLED: Final = (
@@ -55,25 +57,25 @@ def _figures() -> list[stat.Panel]:
         _count("Stale sources", "Data sources without a complete refresh in the last 5 minutes.", promql.STALE_SOURCES),
         _count("Failed collectors", "Collectors whose last refresh was incomplete, counted per account.", failed),
         panels.figure(
-            Frame("Throttled", "Share of requests that MMS throttled.", 3, 4),
+            Frame("Throttled", "Share of requests that MMS throttled.", 6, 3),
             instant_query(f"{_THROTTLED} / ({_REQUESTS} > 0) or 0 * {_REQUESTS}"),
             units.PercentUnit,
             palette.steps(palette.DONE, (0.001, palette.PART_DONE), (palette.THROTTLED_RATIO, palette.FAILED)),
         ).decimals(1),
         panels.figure(
-            Frame("Not shown", "Jobs and failures without series, because a configured limit is reached.", 3, 4),
+            Frame("Not shown", "Jobs and failures without series, because a configured limit is reached.", 6, 3),
             instant_query(omitted),
             units.LocaleFormat,
             palette.steps(palette.DONE, (1, palette.WARNING)),
         ),
         panels.figure(
-            Frame("Version", "Version of the exporter. Several during an update.", 3, 4),
+            Frame("Version", "Version of the exporter. Several during an update.", 6, 3),
             instant_query(f"max by (version) ({process('mms_exporter_build_info')})", "{{version}}"),
             units.NoUnit,
             palette.NO_JUDGEMENT,
         ).text_mode(options.BigValueTextMode.NAME),
         panels.figure(
-            Frame("Configuration", "Whether the last load of the configuration succeeded.", 3, 4),
+            Frame("Configuration", "Whether the last load of the configuration succeeded.", 6, 3),
             instant_query(f"min({process('mms_exporter_config_last_reload_successful')})"),
             units.NoUnit,
             palette.NO_JUDGEMENT,
@@ -82,24 +84,24 @@ def _figures() -> list[stat.Panel]:
         _plain(
             "Started",
             "Start time of the exporter; the latest of several instances.",
-            f"1000 * max({process('process_start_time_seconds')})",
+            promql.moment(f"max({process('process_start_time_seconds')})"),
             units.DateTimeFromNow,
         ),
     ]
 
 
 def _count(title: str, description: str, expr: str) -> stat.Panel:
-    return panels.figure(Frame(title, description, 3, 4), instant_query(expr), units.LocaleFormat, palette.ZERO_IS_GOOD)
+    return panels.figure(Frame(title, description, 6, 3), instant_query(expr), units.LocaleFormat, palette.ZERO_IS_GOOD)
 
 
 def _plain(title: str, description: str, expr: str, unit: str) -> stat.Panel:
-    return panels.figure(Frame(title, description, 3, 4), instant_query(expr), unit, palette.NO_JUDGEMENT)
+    return panels.figure(Frame(title, description, 6, 3), instant_query(expr), unit, palette.NO_JUDGEMENT)
 
 
 def _age(title: str, description: str, expr: str, legend: str) -> panels.Graph:
     limit = palette.steps("transparent", (palette.STALE_AFTER_SECONDS, palette.FAILED))
-    style = build_common.GraphThresholdsStyleConfig().mode(options.GraphTresholdsStyleMode.DASHED)
-    panel = panels.many(panels.graph(Frame(title, description, 12, 8), units.Seconds, range_query(expr, legend)))
+    style = build_common.GraphThresholdsStyleConfig().mode(options.GraphThresholdsStyleMode.DASHED)
+    panel = panels.many(panels.graph(Frame(title, description, 12, 8), _AGE_UNIT, range_query(expr, legend)))
     return panel.thresholds(limit).thresholds_style(style)
 
 
@@ -120,12 +122,13 @@ def _freshness() -> list[panels.Graph | panels.Timeline]:
             "Data age by source",
             "Time since the last complete refresh of each data source, for the 20 oldest.",
             f"{promql.by_source(age)} and on ({promql.SOURCE}) {oldest}",
-            "{{account}} / {{source}}",
+            "{{source}} ({{account}})",
         ),
         panels.timeline(
             Frame("Refreshes", "Whether the last refresh of each collector was complete. Gaps: no data.", 12, 8),
             palette.OUTCOME,
             range_query(success, _COLLECTOR),
+            promql.never(account("mms_refresh_success")),
         ),
         panels.many(
             panels.graph(
@@ -201,21 +204,21 @@ def _restraint() -> list[panels.Graph]:
                 "Rate-limit wait",
                 "Total time that requests wait for `rate_limit`, in seconds per second. If it stays above 1, raise "
                 "`refresh.interval` or `rate_limit`.",
-                8,
+                6,
                 7,
             ),
             units.Seconds,
             range_query(_rate("mms_api_rate_limit_wait_seconds_total", "account"), "{{account}}"),
         ),
-        _by_operation(Frame("Retries", "Retried requests to MMS by operation.", 8, 7), "mms_api_retries_total"),
         panels.graph(
-            Frame("Skipped refreshes", "Refreshes skipped because the previous one was still running.", 8, 7),
+            Frame("Skipped refreshes", "Refreshes skipped because the previous one was still running.", 6, 7),
             units.LocaleFormat,
             range_query(
                 f"sum by (account) (increase({account('mms_refresh_skipped_total')}[$__rate_interval]))",
                 "{{account}}",
             ),
         ),
+        _by_operation(Frame("Retries", "Retried requests to MMS by operation.", 12, 7), "mms_api_retries_total"),
     ]
 
 
@@ -239,11 +242,13 @@ def _itself() -> list[panels.Graph | panels.Timeline]:
             Frame("Scrapes", "Whether the scrape by Prometheus succeeded.", 8, 6),
             palette.OUTCOME,
             range_query(process("up"), "{{instance}}"),
+            promql.never(process("up")),
         ),
         panels.timeline(
             Frame("Configuration reloads", "Whether the last load of the configuration succeeded.", 8, 6),
             palette.OUTCOME,
             range_query(process("mms_exporter_config_last_reload_successful"), "{{instance}}"),
+            promql.never(process("mms_exporter_config_last_reload_successful")),
         ),
         panels.graph(
             Frame("Unexpected values", "API fields that were missing or had an unexpected type or value.", 8, 6),
@@ -268,6 +273,7 @@ def page() -> Page:
         uid="mms-exporter",
         description="The exporter itself: freshness of its data, its requests to MMS and its resource usage.",
         hours=6,
+        of_exporter=True,
         rows=[
             Row("Now", [*_figures()]),
             Row("Freshness", [*_freshness()]),

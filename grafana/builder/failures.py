@@ -1,5 +1,8 @@
 """Failures by rate and by name: a row of the data source dashboard."""
 
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.builders import stat, table
 from grafana_foundation_sdk.models import units
 
@@ -7,6 +10,15 @@ from grafana.builder import palette, panels, promql, tables
 from grafana.builder.page import Row
 from grafana.builder.panels import Frame, instant_query, range_query
 from grafana.builder.promql import recorded, source
+
+LISTS: Final = {"table": 101, "partition": 102}
+"""Fixed ids of the lists, because other panels link them."""
+
+
+def link(kind: str) -> build.DashboardLink:
+    """Return a link to the names of what failed."""
+    url = f"/d/mms-datasource?viewPanel={LISTS[kind]}&${{__all_variables}}&${{__url_time_range}}"
+    return build.DashboardLink(f"List the failed {kind}s").url(url)
 
 
 def _failures() -> list[panels.Graph | stat.Panel]:
@@ -23,7 +35,7 @@ def _failures() -> list[panels.Graph | stat.Panel]:
         range_query(promql.failed("partition"), "Partitions"),
         range_query(f"sum({recorded('mms:source:failed:rise10m')})", "New in 10 minutes"),
     )
-    panels.coloured(over_time, "Tables", "dark-red")
+    panels.coloured(over_time, "Tables", "purple")
     panels.coloured(over_time, "Partitions", palette.FAILED)
     panels.coloured(over_time, "New in 10 minutes", palette.WARNING, tables.Property("custom.drawStyle", "bars"))
     ratio = Frame(
@@ -33,8 +45,9 @@ def _failures() -> list[panels.Graph | stat.Panel]:
         7,
     )
     unlisted = Frame(
-        "Not listed below",
-        "Failed tables and partitions beyond `failures.max_per_source`, which the lists do not show.",
+        "Not listed",
+        "Failed tables and partitions that the lists do not show: beyond `failures.max_per_source`, or MMS denies "
+        "ListMmsPartitions.",
         4,
         7,
     )
@@ -53,7 +66,7 @@ def _named(kind: str, *more: tables.Column) -> table.Panel:
         f"Failed {kind}s",
         f"Failed {kind}s and their destination. The MMS console shows the reason. `mms-exporter retry` migrates them "
         "again.",
-        12,
+        24,
         8,
     )
     labels = ["source", "src_db", "table", *(column.label for column in more)]
@@ -61,18 +74,20 @@ def _named(kind: str, *more: tables.Column) -> table.Panel:
     named = source(f"mms_failed_{kind}_info")
     columns = [
         tables.hidden(f"max by ({', '.join([*labels, *target])}) ({named})"),
-        tables.text("Table", "table"),
+        tables.text("Source", "source", 190),
+        tables.text("Database", "src_db", 160),
+        tables.text("Table", "table", 210),
         *more,
-        tables.text("Database", "src_db"),
-        tables.text("Destination project", "dst_project"),
+        tables.text("Destination project", "dst_project", 160),
         tables.text("Schema", "dst_schema", 90),
-        tables.text("Destination table", "dst_table"),
-        tables.text("Source", "source"),
+        tables.text("Destination table", "dst_table", 210),
     ]
-    return tables.listing(frame, columns, "Table", descending=False, nothing=f"No failed {kind}s listed")
+    omitted = source("mms_failed_omitted")
+    otherwise = promql.otherwise(named, omitted, "table", f"No failed {kind}s")
+    return tables.listing(frame, columns, "Table", descending=False, otherwise=otherwise).id(LISTS[kind])
 
 
 def failures_row() -> Row:
     """Return the stat panels, and a table of each kind."""
-    partition = tables.text("Partition", "partition", 200)
+    partition = tables.text("Partition", "partition", 190)
     return Row("Failures", [*_failures(), _named("table"), _named("partition", partition)])

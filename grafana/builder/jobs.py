@@ -13,8 +13,9 @@ from grafana.builder.promql import JOB, SHOWN_AT_MOST, by_job, equals, source
 
 _ONE: Final = "on (account, source_id, job_id)"
 _UNFINISHED: Final = 'status=~"INIT|DOING"'
-_NOT_DONE: Final = 'status!="DONE"'
-_LEGEND: Final = "{{job_name}}"
+_FAILED: Final = equals("status", "FAILED")
+_DONE: Final = equals("status", "DONE")
+_LEGEND: Final = "{{source}} / {{job_name}}"
 
 
 def _variables() -> list[Variable]:
@@ -54,12 +55,12 @@ def _figures() -> list[stat.Panel]:
         ),
         _figure(
             "Overdue",
-            "Unfinished jobs whose `eta`, the requested finish time, has passed.",
+            "Unfinished jobs whose ETA, the requested finish time, has passed.",
             f"sum(({overdue}) and {_ONE} ({unfinished}))",
             palette.ZERO_IS_GOOD,
-        ).no_value("no eta"),
+        ).no_value("no ETA"),
         _figure(
-            "Not listed below",
+            "Not listed",
             "Unfinished jobs beyond `jobs.max_series_per_source`, which the tables do not show.",
             promql.total(source("mms_job_series_omitted")),
             beyond,
@@ -73,65 +74,73 @@ def _count(status: str) -> str:
 
 def _figure(title: str, description: str, expr: str, thresholds: build.ThresholdsConfig) -> stat.Panel:
     of = " Database, project and status do not filter this value."
-    return panels.figure(Frame(title, description + of, 4, 4), instant_query(expr), units.LocaleFormat, thresholds)
+    return panels.figure(Frame(title, description + of, 4, 3), instant_query(expr), units.LocaleFormat, thresholds)
 
 
-def _under_way() -> table.Panel:
+def _unfinished() -> table.Panel:
     frame = Frame(
-        "Unfinished and failed jobs",
-        "One row for each job that is not done, failed ones first. Click the source to open its dashboard. Due in is "
-        "red if the `eta` has passed.",
+        "Unfinished jobs",
+        "One row for each running or waiting job. Click the source to open its dashboard. Due in is red if the ETA "
+        "has passed.",
         24,
-        12,
+        9,
     )
-    columns = [*_condition(), *_NAME, *_counts(), *_times(), *_identity(_NOT_DONE)]
-    nothing = "No unfinished or failed jobs"
-    return tables.listing(frame, columns, "Status", descending=False, nothing=nothing)
-
-
-def _condition() -> list[tables.Column]:
     coded = promql.coded("mms_job_status", palette.JOB_STATES, labels=JOB)
-    stopped = _chosen(by_job(source("mms_job_stopped")), _NOT_DONE)
-    states = palette.states(palette.JOB_STATES)
-    return [
-        tables.number("Status", _chosen(coded, _NOT_DONE), units.NoUnit, 75, *tables.worded(states)),
-        tables.number("Stopped", stopped, units.NoUnit, 80, *tables.worded(palette.STOPPED)),
+    states = tables.worded(palette.states(palette.JOB_STATES))
+    stopped = _chosen(by_job(source("mms_job_stopped")), _UNFINISHED)
+    due = _chosen(f"{by_job(source('mms_job_eta_timestamp_seconds'))} - time()", _UNFINISHED)
+    late = tables.judged(palette.steps(palette.FAILED, (0, "text")))
+    columns = [
+        *_NAME,
+        tables.number("Status", _chosen(coded, _UNFINISHED), units.NoUnit, 85, *states),
+        tables.number("Stopped", stopped, units.NoUnit, 85, *tables.worded(palette.STOPPED)),
+        *_progress(_UNFINISHED),
+        tables.number("Due in", due, units.Seconds, 95, tables.decimals(1), *late),
+        *_identity(_UNFINISHED),
     ]
+    return _listing(frame, columns, "Status", _UNFINISHED, "No unfinished jobs")
 
 
-_NAME: Final = (tables.text("Job", "job_name", None, tables.Property("custom.minWidth", 220)),)
+def _failed() -> table.Panel:
+    frame = Frame(
+        "Failed jobs",
+        "One row for each failed job, the newest first. The MMS console shows the reason.",
+        24,
+        8,
+    )
+    columns = [*_NAME, *_progress(_FAILED), *_identity(_FAILED)]
+    return _listing(frame, columns, "Age", _FAILED, "No failed jobs")
+
+
+def _listing(frame: Frame, columns: list[tables.Column], first: str, status: str, nothing: str) -> table.Panel:
+    shown = _chosen(by_job(source("mms_job_status")), status)
+    otherwise = promql.otherwise(shown, source("mms_jobs"), "job_name", nothing)
+    return tables.listing(frame, columns, first, descending=first == "Created", otherwise=otherwise)
+
+
+_NAME: Final = (tables.text("Job", "job_name", 230), tables.text("Source", "source", 190, tables.LINKED))
 
 
 def _identity(status: str) -> list[tables.Column]:
     labels = by_job(source("mms_job_info"), "job_type", "src_db", "dst_project")
     return [
-        tables.text("Source", "source", None, tables.LINKED),
         tables.hidden(_chosen(labels, status)),
-        tables.text("Database", "src_db", 110),
-        tables.text("Project", "dst_project", 120),
-        tables.text("Account", "account", 125),
-        tables.text("Type", "job_type", 90),
+        tables.text("Database", "src_db", 130),
+        tables.text("Project", "dst_project", 130),
+        tables.text("Type", "job_type", 100),
         tables.text("Id", "job_id", 80),
+        tables.text("Account", "account", 125),
     ]
 
 
-def _counts() -> list[tables.Column]:
-    done = by_job(source("mms_job_tasks_done"))
+def _progress(status: str) -> list[tables.Column]:
     tasks = by_job(source("mms_job_tasks"))
-    return [
-        tables.progress("Progress", _chosen(f"{done} / ({tasks} > 0)", _NOT_DONE), 150),
-        tables.number("Tasks done", _chosen(done, _NOT_DONE), units.LocaleFormat, 95),
-        tables.number("Tasks", _chosen(tasks, _NOT_DONE), units.LocaleFormat, 70),
-    ]
-
-
-def _times() -> list[tables.Column]:
+    done = f"{by_job(source('mms_job_tasks_done'))} / ({tasks} > 0)"
     created = promql.age(by_job(source("mms_job_created_timestamp_seconds")))
-    due = f"{by_job(source('mms_job_eta_timestamp_seconds'))} - time()"
-    late = palette.steps(palette.FAILED, (0, "text"))
     return [
-        tables.number("Age", _chosen(created, _NOT_DONE), units.Seconds, 90, tables.decimals(1)),
-        tables.number("Due in", _chosen(due, _NOT_DONE), units.Seconds, 95, tables.decimals(1), *tables.judged(late)),
+        tables.progress("Progress", _chosen(done, status), 150),
+        tables.number("Tasks", _chosen(tasks, status), units.LocaleFormat, 70),
+        tables.number("Age", _chosen(created, status), units.Seconds, 95, tables.decimals(1)),
     ]
 
 
@@ -145,15 +154,16 @@ def _latest(figure: str) -> str:
 
 
 def _tasks_done() -> panels.Graph:
-    frame = Frame("Tasks done", "Completed tasks of each job, for the 20 newest jobs.", 12, 9)
+    frame = Frame("Tasks done", "Completed tasks of each job, for the 20 newest jobs.", 24, 9)
     done = _latest(by_job(source("mms_job_tasks_done")))
     return panels.many(panels.graph(frame, units.LocaleFormat, range_query(done, _LEGEND)))
 
 
 def _job_states() -> panels.Timeline:
-    frame = Frame("Status", "Status of each job, for the 20 newest jobs.", 12, 9)
+    frame = Frame("Status", "Status of each job, for the 20 newest jobs.", 24, 14)
     status = _latest(promql.coded("mms_job_status", palette.JOB_STATES, labels=JOB))
-    return panels.timeline(frame, palette.states(palette.JOB_STATES), range_query(status, _LEGEND))
+    never = promql.never(source("mms_job_status"))
+    return panels.timeline(frame, palette.states(palette.JOB_STATES), range_query(status, _LEGEND), never)
 
 
 def _finished() -> table.Panel:
@@ -163,26 +173,25 @@ def _finished() -> table.Panel:
         24,
         8,
     )
-    done = equals("status", "DONE")
-    tasks = _chosen(by_job(source("mms_job_tasks_done")), done)
-    created = f"1000 * {by_job(source('mms_job_created_timestamp_seconds'))}"
+    tasks = _chosen(by_job(source("mms_job_tasks_done")), _DONE)
+    created = promql.moment(by_job(source("mms_job_created_timestamp_seconds")))
     columns = [
         *_NAME,
-        *_identity(done),
-        tables.number("Tasks done", tasks, units.LocaleFormat, 95),
-        tables.number("Created", _chosen(created, done), units.DateTimeFromNow, 130),
+        tables.number("Tasks done", tasks, units.LocaleFormat, 105),
+        tables.number("Created", _chosen(created, _DONE), units.DateTimeFromNow, 140),
+        *_identity(_DONE),
     ]
-    return tables.listing(frame, columns, "Created", descending=True, nothing="No recently finished jobs")
+    return _listing(frame, columns, "Created", _DONE, "No recently finished jobs")
 
 
 def page() -> Page:
     """Return the dashboard `mms-jobs`."""
     return Page(
         uid="mms-jobs",
-        description="Jobs of MaxCompute Migration Service (MMS): failed, unfinished and recently finished.",
+        description="Jobs of MaxCompute Migration Service (MMS): unfinished, failed and recently finished.",
         hours=6,
         rows=[
-            Row("Now", [*_figures(), _under_way()]),
+            Row("Now", [*_figures(), _unfinished(), _failed()]),
             Row("History", [_tasks_done(), _job_states(), _finished()]),
         ],
         variables=_variables(),

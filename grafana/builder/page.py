@@ -15,6 +15,7 @@ TITLES: Final = {
     "mms-datasource": "MMS / Data source",
     "mms-jobs": "MMS / Jobs",
     "mms-exporter": "MMS / Exporter",
+    "mms-wall": "MMS / Wall",
 }
 """uid and title of each dashboard, in the order of the links."""
 
@@ -30,42 +31,18 @@ class Row:
     panels: list[Panel]
 
 
-class Annotation(dashboard.AnnotationQuery):
-    """A Prometheus annotation with fields missing in the schema."""
-
-    def __init__(self, name: str, expr: str, colour: str, *, title: str, text: str, at_value: bool = False) -> None:
-        super().__init__(name=name, datasource=DATASOURCE, icon_color=colour, expr=expr)
-        # With a value in milliseconds it is one line; otherwise it covers the graph while the value is above 0.
-        self._read: dict[str, object] = {"titleFormat": title, "textFormat": text, "tagKeys": "", "step": "60s"}
-        if at_value:
-            self._read["useValueForTime"] = "on"
-
-    def to_json(self) -> dict[str, object]:
-        """Return the annotation as Grafana loads it."""
-        return super().to_json() | self._read
-
-
-class _Ready(Builder[dashboard.AnnotationQuery]):
-    """Adapts an annotation to the builder that a dashboard expects."""
-
-    def __init__(self, annotation: Annotation) -> None:
-        self._annotation = annotation
-
-    def build(self) -> dashboard.AnnotationQuery:
-        """Return the annotation."""
-        return self._annotation
+def _annotation(name: str, expr: str, colour: str) -> build.AnnotationQuery:
+    return build.AnnotationQuery().name(name).datasource(DATASOURCE).icon_color(colour).expr(expr).enable(True)
 
 
 def _everything() -> dashboard.VariableOption:
     return dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
 
 
-def choice(name: str, label: str, query: str, everything: str = ".+") -> Variable:
+def choice(name: str, label: str, query: str, everything: str = ".+") -> build.QueryVariable:
     """Return a multi-value variable; `everything` is the value of All."""
-    # Grafana 9.4 identifies variables by id, and the builders give all the same one.
     return (
         build.QueryVariable(name)
-        .id(name)
         .label(label)
         .datasource(DATASOURCE)
         .query(query)
@@ -83,44 +60,50 @@ def values(metric: str, label: str) -> str:
     return f"label_values({metric}, {label})"
 
 
-def _shared() -> list[Variable]:
+def _shared(*, with_instances: bool) -> list[Variable]:
     jobs = 'mms_exporter_build_info{job=~"$job"}'
+    # `default` follows the default data source of Grafana; without a value, the first by name is selected.
+    default = dashboard.VariableOption(selected=True, text="default", value="default")
+    hide = dashboard.VariableHide.DONT_HIDE if with_instances else dashboard.VariableHide.HIDE_VARIABLE
     return [
-        build.DatasourceVariable("datasource").id("datasource").label("Data source").type("prometheus"),
-        choice("job", "Job", values("mms_exporter_build_info", "job")),
-        choice("instance", "Instance", values(jobs, "instance")),
+        build.DatasourceVariable("datasource").label("Data source").type("prometheus").current(default),
+        choice("job", "Job", values("mms_exporter_build_info", "job")).hide(hide),
+        choice("instance", "Instance", values(jobs, "instance")).hide(hide),
         choice("account", "Account", values(promql.process("mms_up"), "account")),
         choice("source", "Source", values(promql.account("mms_datasource_info"), "source")),
     ]
 
 
-def _annotations() -> list[Annotation]:
+_APART_SECONDS: Final = 120
+"""Distance of two lines of an alert. Grafana joins lines within the step of 60 seconds to a band."""
+
+
+def _alerts() -> build.AnnotationQuery:
+    # The earliest of many failed jobs: a line for each would hide the graph, and the latest would move.
+    since = f"min by (alertname, severity, account, source) ({promql.firing_since(_GRAVE)})"
+    return (
+        _annotation("Alerts", f"{1000 * _APART_SECONDS} * round({since} / {_APART_SECONDS})", palette.FAILED)
+        .title_format("{{alertname}}")
+        .text_format("{{severity}} {{account}} {{source}}")
+        .step("60s")
+        .use_value_for_time(True)
+    )
+
+
+def _reloads() -> list[build.AnnotationQuery]:
     loaded = promql.process("mms_exporter_config_last_reload_success_timestamp_seconds")
+    failed = f"{promql.process('mms_exporter_config_last_reload_successful')} == bool 0"
+    title = "Reload failed, the previous configuration stays active"
     return [
-        Annotation(
-            "Alerts",
-            # The earliest of many failed jobs: a line for each would hide the graph, and the latest would move.
-            f"1000 * min by (alertname, severity, account, source) ({promql.firing_since(_GRAVE)})",
-            palette.FAILED,
-            title="{{alertname}}",
-            text="{{severity}} {{account}} {{source}}",
-            at_value=True,
-        ),
-        Annotation(
-            "Reloads",
-            f"1000 * {loaded}",
-            palette.DOING,
-            title="Configuration loaded",
-            text="{{instance}}",
-            at_value=True,
-        ),
-        Annotation(
-            "Failed reloads",
-            f"{promql.process('mms_exporter_config_last_reload_successful')} == bool 0",
-            palette.WARNING,
-            title="Reload failed, the previous configuration stays active",
-            text="{{instance}}",
-        ),
+        _annotation("Reloads", f"1000 * {loaded}", palette.DOING)
+        .title_format("Configuration loaded")
+        .text_format("{{instance}}")
+        .step("60s")
+        .use_value_for_time(True),
+        _annotation("Failed reloads", failed, palette.WARNING)
+        .title_format(title)
+        .text_format("{{instance}}")
+        .step("60s"),
     ]
 
 
@@ -138,7 +121,7 @@ def _links(uid: str) -> list[build.DashboardLink]:
         .include_vars(True)
         .keep_time(True)
         for other, title in TITLES.items()
-        if other != uid
+        if other != uid and (other != "mms-wall" or uid == "mms-overview")
     ]
 
 
@@ -154,6 +137,8 @@ class Page:
     """Panels above the first heading."""
     variables: list[Variable] = field(default_factory=list)
     """Variables in addition to the common ones."""
+    of_exporter: bool = False
+    """Whether instances can be selected and reloads are marked."""
 
     def build(self) -> dashboard.Dashboard:
         """Return the dashboard as Grafana loads it."""
@@ -167,8 +152,8 @@ class Page:
             .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
             .time(f"now-{self.hours}h", "now")
             .refresh("1m")
-            .variables([*_shared(), *self.variables])
-            .annotations([_Ready(annotation) for annotation in _annotations()])
+            .variables([*_shared(with_instances=self.of_exporter), *self.variables])
+            .annotations([_alerts(), *(_reloads() if self.of_exporter else ())])
             .links(list(_links(self.uid)))
         )
         for place, row in enumerate(self.rows):

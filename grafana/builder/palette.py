@@ -23,7 +23,11 @@ FAILURE_RATIO: Final = 0.2
 THROTTLED_RATIO: Final = 0.1
 """Where colours change; a test compares these with the thresholds of the alert rules."""
 
+GROWING_SECONDS: Final = 1e13
+"""Stands for a time that never comes because new work arrives as fast as work is completed."""
 _A_CENTURY_SECONDS: Final = 100 * 365 * 86400
+_ENDLESS: Final = 1e18
+"""Above GROWING_SECONDS, also in milliseconds."""
 
 
 class State(NamedTuple):
@@ -93,23 +97,19 @@ def states(known: tuple[State, ...]) -> dashboard.ValueMap:
     return words((float(code), state.text, state.colour) for code, state in enumerate((*known, OTHER_STATE)))
 
 
-class _From(dashboard.DashboardRangeMapOptions):
-    """A range without an end.
-
-    Grafana 9.4 reads the builders' `to: null` as 0, and matches nothing.
-    """
-
-    def to_json(self) -> dict[str, object]:
-        """Return the range as Grafana loads it."""
-        written = super().to_json()
-        del written["to"]
-        return written
-
-
-def endless(text: str) -> dashboard.RangeMap:
-    """Map excessive durations and dates, +Inf included, to `text`."""
-    result = dashboard.ValueMappingResult(text=text, color=WARNING)
-    return dashboard.RangeMap(_From(from_val=_A_CENTURY_SECONDS * 1000.0, result=result))
+def endless() -> list[dashboard.RangeMap]:
+    """Map durations and dates without an end to words."""
+    return [
+        dashboard.RangeMap(
+            dashboard.DashboardRangeMapOptions(
+                from_val=start, to=end, result=dashboard.ValueMappingResult(text=text, color=WARNING)
+            )
+        )
+        for text, start, end in (
+            ("growing", _A_CENTURY_SECONDS * 1000.0, _ENDLESS),
+            ("stalled", _ENDLESS, None),
+        )
+    ]
 
 
 def absent(text: str) -> dashboard.SpecialValueMap:
@@ -124,6 +124,9 @@ def absent(text: str) -> dashboard.SpecialValueMap:
 
 NOT_KNOWN: Final = absent(UNKNOWN)
 EMPTY_CELL: Final = absent("-")
+NO_DATA_TEXT: Final = "No data"
+NO_DATA: Final = words([(-1.0, NO_DATA_TEXT, OTHER)])
+"""Text of the value that stands for no series."""
 AGENT: Final = words([(1.0, "Online", DONE), (0.0, "Offline", FAILED)])
 OUTCOME: Final = words([(1.0, "OK", DONE), (0.0, "Failed", FAILED)])
 NOTHING_LEFT: Final = words([(0.0, "done", DONE)])
@@ -138,4 +141,5 @@ NO_JUDGEMENT: Final = steps("text")
 PROGRESS: Final = steps(DOING, (1, DONE))
 AGE: Final = steps(DONE, (STALE_AFTER_SECONDS, FAILED))
 METADATA_AGE: Final = steps(DONE, (METADATA_AGE_SECONDS, WARNING))
-FAILURES: Final = steps(DONE, (0.0001, PART_DONE), (FAILURE_RATIO, FAILED))
+FAILURES: Final = steps(DONE, (0.0005, PART_DONE), (FAILURE_RATIO, FAILED))
+"""Below the first step, one decimal shows 0.0 %."""

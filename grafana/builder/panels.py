@@ -12,6 +12,7 @@ from grafana_foundation_sdk.builders import table as tables
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard, units
 from grafana_foundation_sdk.models import heatmap as heat
+from grafana_foundation_sdk.models import statetimeline as timelines
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEditorMode
 
 from grafana.builder import palette
@@ -19,6 +20,8 @@ from grafana.builder import palette
 DATASOURCE: Final = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
 _POINTS: Final = 400
 """Points of a graph over the time range. More are hardly visible, and with thousands of sources take seconds."""
+_SMALLEST_SCALE: Final = {units.RequestsPerSecond: 0.1, units.Seconds: 0.1, units.PercentUnit: 0.01}
+"""End of the scale of a graph of zeros by unit, otherwise 1. Grafana's own is 100."""
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 Stat = stat.Panel
@@ -110,6 +113,7 @@ def graph(frame: Frame, unit: str, *targets: Query) -> Graph:
         .fill_opacity(8)
         .show_points(options.VisibilityMode.NEVER)
         .axis_soft_min(0)
+        .axis_soft_max(_SMALLEST_SCALE.get(unit, 1))
         .legend(below.placement(options.LegendPlacement.BOTTOM).calcs(["lastNotNull"]))
         .tooltip(common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI).sort(options.SortOrder.DESCENDING))
     )
@@ -136,14 +140,27 @@ def coloured(panel: PanelT, name: str, colour: str, *more: dashboard.DynamicConf
     return panel.override_by_name(name, [dashboard.DynamicConfigValue("color", fixed), *more])
 
 
-def timeline(frame: Frame, mapping: dashboard.ValueMap, *targets: Query) -> Timeline:
-    """Return a state timeline with a bar per series."""
+class _OnePage(statetimeline.Panel):
+    """A state timeline without page buttons, which the builder's default shows even for one page."""
+
+    def build(self) -> dashboard.Panel:
+        """Return the panel."""
+        built = super().build()
+        assert isinstance(built.options, timelines.Options)  # noqa: S101 - set by the builder
+        built.options.per_page = None
+        return built
+
+
+def timeline(frame: Frame, mapping: dashboard.ValueMap, target: Query, absent: str) -> Timeline:
+    """Return a state timeline with a bar per series; `absent` is 1 without any."""
+    # Without series, Grafana reports a missing time field.
+    nothing = range_query(f"-1 * {absent}", palette.NO_DATA_TEXT)
     return (
-        framed(statetimeline.Panel(), frame, *targets)
+        framed(_OnePage(), frame, target, nothing)
         .max_data_points(_POINTS)
         .unit(units.NoUnit)
-        .mappings([mapping])
-        # With `thresholds`, Grafana 9.4 shows the names of the steps, not those of the mapping.
+        .mappings([mapping, palette.NO_DATA])
+        # With `thresholds`, the bars show the names of the steps, not those of the mapping.
         .color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
         .merge_values(True)
         .show_value(options.VisibilityMode.AUTO)
@@ -156,13 +173,16 @@ def timeline(frame: Frame, mapping: dashboard.ValueMap, *targets: Query) -> Time
     )
 
 
-def bars(frame: Frame, unit: str, *targets: Query) -> bargauge.Panel:
-    """Return a horizontal bar per query."""
+def bars(frame: Frame, unit: str, absent: str, *targets: Query) -> bargauge.Panel:
+    """Return a horizontal bar per series; `absent` is 1 without any."""
+    # Without series, Grafana leaves the panel empty.
+    nothing = instant_query(f"-1 * {absent}", palette.NO_DATA_TEXT)
     return (
-        framed(bargauge.Panel(), frame, *targets)
+        framed(bargauge.Panel(), frame, *targets, nothing)
         .unit(unit)
         .min(0)
         .no_value(palette.UNKNOWN)
+        .mappings([palette.NO_DATA])
         .thresholds(palette.steps(palette.DOING))
         .color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS))
         .orientation(options.VizOrientation.HORIZONTAL)
@@ -183,7 +203,6 @@ def heat_map(frame: Frame, unit: str, buckets: str) -> heatmap.Panel:
         .filter_values(heatmap.FilterValueRange().le(1e-9))
         .cell_gap(1)
         .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(options.AxisPlacement.LEFT))
-        .show_tooltip()
         .show_legend()
         .unit(units.Short)
     )

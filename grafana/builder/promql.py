@@ -6,6 +6,7 @@ of bad objects is `sum(... bool ...)`: 0 if there are objects and none is bad, a
 
 from typing import Final
 
+from grafana.builder import palette
 from grafana.builder.palette import State
 
 SOURCE: Final = "account, source_id, source"
@@ -71,8 +72,29 @@ def total(selected: str) -> str:
 
 
 def age(timestamps: str) -> str:
-    """Return seconds since the timestamps."""
-    return f"time() - {timestamps}"
+    """Return seconds since the timestamps; 0 if the other clock is ahead."""
+    return f"clamp_min(time() - {timestamps}, 0)"
+
+
+def moment(timestamps: str) -> str:
+    """Return the timestamps in milliseconds, at most now."""
+    return f"1000 * clamp_max({timestamps}, time())"
+
+
+def absent(selected: str) -> str:
+    """Return 1 without labels if nothing is selected."""
+    return f"absent(max({selected}))"
+
+
+def never(selected: str) -> str:
+    """Return 1 without labels if nothing is selected in the time range."""
+    return f"absent(last_over_time(max({selected})[$__range:$__interval] @ end()))"
+
+
+def otherwise(selected: str, known: str, label: str, text: str, unknown: str = "No data") -> str:
+    """Return a row that says in `label` why `selected` has none."""
+    empty = f'label_replace({absent(selected)} and on () max({known}), "{label}", "{text}", "", "")'
+    return f'{empty} or label_replace({absent(known)}, "{label}", "{unknown}", "", "")'
 
 
 def equals(label: str, value: str) -> str:
@@ -118,15 +140,41 @@ DONE: Final = f"sum({recorded('mms:source:overall_done:sum')})"
 TOTAL: Final = f"sum({recorded('mms:source:overall_total:sum')})"
 _LEFT: Final = recorded("mms:source:overall_left:sum")
 _PACE: Final = recorded("mms:source:overall_done_per_hour:deriv1h")
+_NEW: Final = recorded("mms:source:overall_new_per_hour:deriv1h")
 LEFT: Final = f"sum({_LEFT})"
-PACE: Final = f"sum({_PACE})"
-"""Tables and partitions per hour."""
 
 PROGRESS: Final = f"{DONE} / ({TOTAL} > 0)"
-TIME_LEFT: Final = f"3600 * ({LEFT} > 0) / {PACE} or {LEFT} == 0"
-"""Seconds: 0 if nothing is left, +Inf if nothing was done within 1 hour."""
-DONE_AT: Final = f"1000 * (time() + 3600 * ({LEFT} > 0) / {PACE}) or {LEFT} == 0"
-"""Unix milliseconds, with the same special cases."""
+
+
+def time_left() -> str:
+    """Return the seconds that each source needs: 0 if nothing is left.
+
+    +Inf if nothing was done within 1 hour; GROWING_SECONDS if no more was done than arrived.
+    """
+    left = by_source(recorded("mms:source:time_left:seconds"))
+    is_active = f"({by_source(_PACE)} > bool 0)"
+    return f"({left} == 0 or clamp_max({left}, {palette.GROWING_SECONDS:g}) / {is_active})"
+
+
+TIME_LEFT: Final = f"max({time_left()})"
+"""Of the slowest source."""
+_UNFINISHED: Final = f"{time_left()} > 0"
+
+
+def _finishes(chosen: str, order: str) -> str:
+    """Return when the chosen source finishes in milliseconds."""
+    moment = f"1000 * (time() + {chosen})"
+    return f'label_replace({moment}, "source", "$1 {order}:", "source", "(.+)")'
+
+
+_SEVERAL: Final = f"on () count({_UNFINISHED}) > 1"
+FIRST_DONE_AT: Final = _finishes(
+    f"bottomk(1, {_UNFINISHED} < {palette.GROWING_SECONDS:g}) and {_SEVERAL}", "finishes first"
+)
+"""Of several unfinished sources."""
+_ALL_DONE: Final = f'label_replace({TIME_LEFT} == 0, "source", "All sources:", "", "")'
+LAST_DONE_AT: Final = f"{_finishes(f'topk(1, {_UNFINISHED})', 'finishes last')} or {_ALL_DONE}"
+"""With the special cases of the time remaining."""
 
 STALE_SOURCES: Final = (
     f"sum({recorded('mms:source:last_success_age:seconds')}"
@@ -141,13 +189,18 @@ FIRING: Final = f"count({alerts('ALERTS', equals('alertstate', 'firing'))}) or 0
 """0 only if the rules are loaded, because they record the thresholds."""
 
 
+def left_in(hours: int) -> str:
+    """Return the work that remains after some hours at the last hour's rate."""
+    return f"sum(clamp_min({_LEFT} - {hours} * ({_PACE} - {_NEW}), 0))"
+
+
 def forecast() -> str:
     """Return remaining work at the last hour's rate, and its forecast."""
     last = f"(max(timestamp({_LEFT} @ end())) or max_over_time(timestamp({LEFT})[$__range:$__interval] @ end()))"
     since = f"(time() - {last})"
-    left, pace = at_the_end(_LEFT, "sum({})"), at_the_end(_PACE, "sum({})")
+    left, done, new = (at_the_end(selected, "sum({})") for selected in (_LEFT, _PACE, _NEW))
     shown = f"({since} >= 0 or ({since} > -3600 and {LEFT}))"
-    return f"clamp_min({left} - {pace} * {since} / 3600, 0) and {shown}"
+    return f"clamp_min({left} - ({done} - {new}) * {since} / 3600, 0) and {shown}"
 
 
 def failed(kind: str) -> str:

@@ -1,7 +1,7 @@
 """Tables with one row per source, job or alert, and one query per column. Knows no metric.
 
 Queries are joined on shared labels, so all queries of a table must keep the same identity. A missing value leaves its
-cell empty.
+cell empty. An empty table would show its headers only, so its last query returns one row that says why it is empty.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ ROW_LINK: Final = (
 """Link to the data source of the row, which needs columns named Account and Source."""
 
 Property = dashboard.DynamicConfigValue
-
+_COLOURED: Final = Property("custom.cellOptions", {"type": "color-text"})
 
 LINKED: Final = Property("links", [{"title": "Open this data source", "url": ROW_LINK}])
 """Links a column to its row. Not for all columns: linked cells are underlined and lose their alignment."""
@@ -39,9 +39,9 @@ class Column:
     look: tuple[Property, ...] = ()
 
 
-def text(name: str, label: str, width: int | None = None, *look: Property) -> Column:
-    """Return a column that shows a label."""
-    return Column(name, label=label, look=(*_width(width), *look))
+def text(name: str, label: str, width: int, *look: Property) -> Column:
+    """Return a column that shows a label; it takes the space that is left."""
+    return Column(name, label=label, look=(Property("custom.minWidth", width), *look))
 
 
 def number(name: str, expr: str, unit: str, width: int | None = None, *look: Property) -> Column:
@@ -57,11 +57,12 @@ def hidden(expr: str) -> Column:
 def progress(name: str, expr: str, width: int) -> Column:
     """Return a bar from 0 to 1."""
     look = (
+        decimals(1),
         Property("min", 0),
         Property("max", 1),
         Property("thresholds", palette.PROGRESS.build()),
         Property("color", {"mode": "thresholds"}),
-        Property("custom.displayMode", "basic"),
+        Property("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}),
     )
     return number(name, expr, units.PercentUnit, width, *look)
 
@@ -74,21 +75,21 @@ def decimals(digits: int) -> Property:
 def judged(thresholds: build.ThresholdsConfig) -> tuple[Property, ...]:
     """Colour a number by thresholds."""
     colour = Property("color", {"mode": "thresholds"})
-    return (Property("thresholds", thresholds.build()), colour, Property("custom.displayMode", "color-text"))
+    return (Property("thresholds", thresholds.build()), colour, _COLOURED)
 
 
 def worded(*mappings: dashboard.ValueMap | dashboard.RangeMap) -> tuple[Property, ...]:
     """Map values to coloured words."""
-    return (Property("mappings", list(mappings)), Property("custom.displayMode", "color-text"))
+    return (Property("mappings", list(mappings)), _COLOURED)
 
 
 def _width(pixels: int | None) -> tuple[Property, ...]:
     return () if pixels is None else (Property("custom.width", pixels),)
 
 
-def listing(frame: Frame, columns: list[Column], first: str, *, descending: bool, nothing: str) -> table.Panel:
-    """Return a table sorted by column `first`, `nothing` if empty."""
-    asked = [column for column in columns if column.expr]
+def listing(frame: Frame, columns: list[Column], first: str, *, descending: bool, otherwise: str) -> table.Panel:
+    """Return a table sorted by column `first`; `otherwise` is its only row."""
+    asked = [*(column for column in columns if column.expr), hidden(otherwise)]
     panel = framed(table.Panel(), frame, *(rows(column.expr) for column in asked))
     for step in _steps(columns, asked):
         panel.with_transformation(step)
@@ -98,7 +99,6 @@ def listing(frame: Frame, columns: list[Column], first: str, *, descending: bool
     return (
         panel.unit(units.String)
         .thresholds(palette.NO_JUDGEMENT)
-        .no_value(nothing)
         .sort_by([common.TableSortByFieldState().display_name(first).desc(descending)])
         .show_header(True)
         .footer(common.TableFooterOptions().show(False).reducer([]))

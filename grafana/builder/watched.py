@@ -26,7 +26,11 @@ def _listing(kind: str, known: tuple[State, ...], extra: tables.Column) -> table
     def each(figure: str) -> str:
         return f"max by ({identity}) ({source(f'mms_{kind}_{figure}')})"
 
-    where = [tables.text("Source", "source"), tables.text("Database", "src_db"), tables.text("Table", "table")]
+    where = [
+        tables.text("Source", "source", 190),
+        tables.text("Database", "src_db", 150),
+        tables.text("Table", "table", 190),
+    ]
     state = tables.number(
         "Status",
         promql.coded(f"mms_{kind}_status", known, labels=identity),
@@ -40,9 +44,11 @@ def _listing(kind: str, known: tuple[State, ...], extra: tables.Column) -> table
         state,
         tables.number("Size", each("size_bytes"), units.BytesIEC, 90),
         tables.number("Rows", each("rows"), units.Short, 90),
-        tables.number("Changed", f"1000 * {each('last_ddl_timestamp_seconds')}", units.DateTimeFromNow, 110),
+        tables.number("Changed", promql.moment(each("last_ddl_timestamp_seconds")), units.DateTimeFromNow, 120),
     ]
-    return tables.listing(frame, columns, "Table", descending=False, nothing=f"No watched {kind}s")
+    sources = source("mms_datasource_info")
+    otherwise = promql.otherwise(source(f"mms_{kind}_status"), sources, "table", f"No watched {kind}s")
+    return tables.listing(frame, columns, "Table", descending=False, otherwise=otherwise)
 
 
 def watched_row() -> Row:
@@ -55,6 +61,6 @@ def watched_row() -> Row:
         "Watched tables and partitions",
         [
             _listing("table", (_PENDING, *TABLE_STATES), bar),
-            _listing("partition", (_PENDING, *PARTITION_STATES), tables.text("Partition", "partition")),
+            _listing("partition", (_PENDING, *PARTITION_STATES), tables.text("Partition", "partition", 140)),
         ],
     )

@@ -16,8 +16,8 @@ from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOption
 from exporter.simulator.world import events
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.conftest import IDENTITY, config_on
-from tests.exposition_parser import Exposition
-from tests.harness import harness_on
+from tests.exposition_parser import Exposition, read
+from tests.harness import Harness, harness_on
 
 STILL = WorldOptions(
     sources=4, databases=2, tables=6, partitions=4, idle_share=1, stopped_share=0, special_sources=False, failure_rate=0
@@ -290,6 +290,9 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
             assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {1}
             assert list_calls(simulator) == 2, "each list was tried once"
             assert [(line["collector"], line["reasons"]) for line in lines] == [("failures", "permission")]
+            denied = {"ListMmsTables", "ListMmsPartitions"}
+            assert lines[0]["hint"] == "grant this identity the RAM action odps:ListMmsTables; see deploy/ram"
+            assert denied_to(harness) == denied
             simulator.identities.add(IDENTITY)
             await harness.refresh()
             assert list_calls(simulator) == 2
@@ -297,6 +300,13 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
             served = await harness.refresh()
             assert served.value("mms_refresh_success", collector="failures") == 1
             assert named(served, "partition")
+            assert denied_to(harness) == set()
+
+
+def denied_to(harness: Harness) -> set[str]:
+    """Return the operations that the exporter's own metrics show as denied."""
+    values = read(harness.telemetry.page("text")).by("mms_api_permission_denied", "operation")
+    return {operation for operation, value in values.items() if value}
 
 
 async def test_a_reload_retries_refused_operations(clock: ManualClock) -> None:

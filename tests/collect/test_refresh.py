@@ -8,12 +8,14 @@ from structlog.testing import capture_logs
 
 from exporter.collect.collectors.jobs import JobsCollector
 from exporter.collect.refresh import AccountRefresher
+from exporter.collect.snapshot import Snapshot
 from exporter.collect.state.source_state import SourceState
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.client import Client
 from exporter.mms.credentials import credential_source
 from exporter.simulator import Fault, ManualClock, Simulator
 from exporter.simulator.world import events
+from exporter.web.status.status_report import Load, StatusInput, build_report
 from tests.conftest import config_on
 from tests.harness import eventually, harness_on
 
@@ -241,6 +243,32 @@ async def test_excluded_sources_are_neither_read_nor_exported(simulator: Simulat
         assert all(name.startswith("hive-") for name in shown)
         asked = {source_id for operation, source_id in simulator.calls if operation == "ListMmsJobs"}
         assert asked == {int(source_id) for source_id in served.by("mms_datasource_info", "source_id")}
+
+
+@pytest.mark.parametrize(
+    ("sources", "problem"),
+    [
+        ({"include": ["hive-sales"]}, "sources.include 'hive-sales' matches no data source"),
+        ({"include": ["hive-.*", "hive-sales"]}, "sources.include 'hive-sales' matches no data source"),
+        ({"types": ["ORACLE"]}, "`sources` selects none of the 6 data sources"),
+    ],
+)
+async def test_a_selection_that_matches_nothing_is_an_incomplete_refresh(
+    simulator: Simulator, clock: ManualClock, sources: dict[str, list[str]], problem: str
+) -> None:
+    async with harness_on(config_on(simulator.url, {"sources": sources}), clock) as harness:
+        with capture_logs() as lines:
+            for _ in range(2):
+                served = await harness.refresh()
+        assert served.value("mms_up") == 1
+        assert served.by("mms_refresh_success", "collector") == {"datasources": 0, "jobs": 1, "failures": 1}
+        assert set(served.by("mms_datasource_refresh_success", "source_id").values()) <= {1}
+        (line,) = lines
+        assert (line["collector"], line["reasons"], line["first"]) == ("datasources", "selection", problem)
+        report = build_report(StatusInput(Snapshot((harness.refresher.snapshot(),)), 1, 1.0, 1.0, Load(), ()))
+        (item,) = (each for each in report.attention if "MmsCollectorStale" in each.runbook)
+        assert (item.severity, item.message) == ("warning", f"selection: {problem}")
+        assert [each.hint for each in report.accounts[0].collectors[0].troubles] == [item.hint]
 
 
 async def test_a_listing_that_times_out_is_a_failure(simulator: Simulator) -> None:

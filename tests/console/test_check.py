@@ -226,7 +226,10 @@ async def test_a_pattern_that_selects_nothing_is_a_failure(simulator: Simulator)
     found = await findings(config_on(simulator.url, {"sources": {"include": ["hive.*", "prod-.*"]}}))
     assert found["sources"]["result"] == "failed"
     assert found["sources"]["detail"] == "sources.include 'prod-.*' matches no data source"
-    assert found["sources"]["advice"].startswith("existing names: bigquery-finance-005, ")
+    rule = "it is a regular expression that must match the whole name"
+    assert found["sources"]["advice"].startswith(f"{rule}; existing names: bigquery-finance-005, ")
+    found = await findings(config_on(simulator.url, {"sources": {"include": ["hive-sales"]}}))
+    assert found["sources"]["advice"].startswith(f"{rule}; near names: hive-sales-001")
     report = await check(config_on(simulator.url, {"sources": {"include": ["prod-.*"]}}), Options(), Clock())
     assert not report.succeeded
 

@@ -4,14 +4,16 @@ import asyncio
 import json
 import os
 import pty
+import shlex
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from exporter.simulator import Fault, Simulator, apply_event
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
+from tests.conftest import IDENTITY
 from tests.console.conftest import FIRST
 from tests.harness import eventually
 from tests.processes import ENVIRONMENT, run, write_config
@@ -199,3 +201,23 @@ async def test_ctrl_c_ends_a_command_at_once(simulator: Simulator, config: str) 
     async with asyncio.timeout(30):
         assert await process.communicate() == (b"", b"")
     assert process.returncode == 130
+
+
+async def test_a_printed_command_works_when_pasted(tmp_path: Path) -> None:
+    """The configuration is named in it, also with a space in its path."""
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    async with Simulator(World(WorldOptions(), clock=ManualClock()), identities=[IDENTITY]) as simulator:
+        config = f"--config.file={write_config(folder, simulator.url)}"
+        rows = simulator.world.truth().data_sources().values()
+        source = next(row for row in rows if not row.tables_failed_num and not row.partitions_failed_num)
+        ended = await run("failed", config, "--account=test", f"--source={source.name}")
+        command = ended.err.partition("list with: ")[2].strip()
+        assert {config, "--account=test", f"--source={source.name}"} <= set(shlex.split(command))
+        pasted = await asyncio.create_subprocess_shell(
+            f"{command} --output=json", cwd=ROOT, env=ENVIRONMENT, stdout=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(30):
+            out, _ = await pasted.communicate()
+    assert pasted.returncode == 0
+    assert {(row["source"], row["status"]) for row in json.loads(out)} == {(source.name, "FAILED")}

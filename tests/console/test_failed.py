@@ -2,7 +2,8 @@
 
 import pytest
 
-from exporter.console.queries import Newest
+from exporter.console.newest_rows import Newest
+from exporter.errors import ConfigError
 from exporter.mms.models import Table
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
@@ -147,7 +148,9 @@ async def test_a_table_can_be_named_with_its_database(simulator: Simulator, quer
     plain = await query("failed", databases=[table.db_name], tables=[table.name])
     assert plain.rows
     assert (await query("failed", tables=[f"{table.db_name}.{table.name}"])).rows == plain.rows
-    assert (await query("failed", databases=["other"], tables=[f"{table.db_name}.{table.name}"])).rows == []
+    other = next(row for row in simulator.world.truth().tables(FIRST) if row.db_name != table.db_name)
+    with pytest.raises(ConfigError, match="in the selected databases"):
+        await query("failed", databases=[other.db_name], tables=[f"{table.db_name}.{table.name}"])
 
 
 async def test_a_table_name_with_a_dot_is_found(simulator: Simulator, query: Query) -> None:
@@ -158,10 +161,13 @@ async def test_a_table_name_with_a_dot_is_found(simulator: Simulator, query: Que
         assert shown_ids((await query("failed", tables=[name])).rows)["table"] == {table.id}
 
 
-async def test_an_unmatched_name_has_its_own_message(simulator: Simulator, query: Query) -> None:
-    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
-    for options in ({"tables": ["nope"]}, {"databases": ["nope"]}):
-        assert (await query("failed", **options)).remarks == ["no failed tables or partitions with these names"]
+async def test_a_name_without_failures_has_its_own_message() -> None:
+    world = World(WorldOptions(sources=1, failure_rate=0), clock=ManualClock())
+    async with Simulator(world, identities=[IDENTITY]) as quiet:
+        table = next(world.truth().tables(FIRST))
+        for options in ({"tables": [table.name]}, {"databases": [table.db_name]}):
+            found = await shown("failed", config_on(quiet.url), **options)
+            assert found.remarks == ["no failed tables or partitions with these names"]
 
 
 async def test_a_table_can_be_named_by_its_id(simulator: Simulator, query: Query) -> None:
@@ -170,7 +176,8 @@ async def test_a_table_can_be_named_by_its_id(simulator: Simulator, query: Query
     table = next(simulator.world.truth().tables(FIRST))
     found = await query("failed", tables=[str(table.id)], sources=[str(FIRST)])
     assert {(row["db_name"], row["table_name"]) for row in found.rows} == {(table.db_name, table.name)}
-    assert (await query("failed", tables=["999999"], sources=[str(FIRST)])).rows == []
+    with pytest.raises(ConfigError, match="--table: no table has ID 999999"):
+        await query("failed", tables=["999999"], sources=[str(FIRST)])
 
 
 async def test_without_failures_the_failed_jobs_are_counted() -> None:
@@ -182,7 +189,8 @@ async def test_without_failures_the_failed_jobs_are_counted() -> None:
             if not row.tables_failed_num and not row.partitions_failed_num
         )
         found = await shown("failed", config_on(simulator.url), sources=[str(source_id)])
-        named = await shown("failed", config_on(simulator.url), sources=[str(source_id)], tables=["a"])
+        table = str(next(simulator.world.truth().tables(source_id)).id)
+        named = await shown("failed", config_on(simulator.url), sources=[str(source_id)], tables=[table])
         count = sum(1 for job in simulator.world.truth().jobs(source_id) if job.status == "FAILED")
     assert (count, found.report.succeeded) == (3, True)
     command = f"mms-exporter jobs --status=FAILED --source={source_id}"

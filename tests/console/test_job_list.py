@@ -5,6 +5,7 @@ import re
 import pytest
 
 from exporter.console.job_list import only_stopped
+from exporter.errors import ConfigError
 from exporter.mms.decoding import Page
 from exporter.mms.models import Job
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
@@ -70,9 +71,10 @@ async def test_a_table_matches_exactly_if_the_job_lists_its_tables(simulator: Si
     assert job.config is not None
     assert job.config.tables is not None
     assert job.id in ids((await query("jobs", tables=[job.config.tables[0]])).rows)
-    assert job.id not in ids((await query("jobs", tables=[job.config.tables[0][:-1]])).rows)
+    for name in (job.config.tables[0][:-1], f"other.{job.config.tables[0]}"):
+        with pytest.raises(ConfigError, match="no table is named"):
+            await query("jobs", tables=[name], sources=[str(FIRST)])
     assert job.id in ids((await query("jobs", tables=[f"{job.src_db_name}.{job.config.tables[0]}"])).rows)
-    assert job.id not in ids((await query("jobs", tables=[f"other.{job.config.tables[0]}"])).rows)
 
 
 async def test_a_stopped_job_is_marked(simulator: Simulator, query: Query) -> None:
@@ -187,3 +189,16 @@ async def test_without_permission_to_list_failures_resolution_is_unknown() -> No
         found = await shown("jobs", config_on(simulator.url), statuses=["FAILED"])
     assert found.report.succeeded
     assert set(resolution_of(found.rows).values()) == {None}
+
+
+async def test_the_shown_database_can_be_given_to_the_filter(simulator: Simulator, query: Query) -> None:
+    job = truth(simulator, UNFINISHED_OR_FAILED)[0]
+    assert "SCHEMA" not in (await query("jobs", sources=[str(FIRST)])).table().splitlines()[0]
+    apply_event(simulator.world, events.SetText(source_id=FIRST, job_id=job, field="srcSchemaName", text="public"))
+    found = await query("jobs", sources=[str(FIRST)])
+    titles, *lines = found.table().splitlines()
+    at = titles.index("DATABASE")
+    (line,) = (each for each in lines if f"  {job}  " in each)
+    database, schema = line[at : titles.index("TO")].split()
+    assert schema == "public"
+    assert job in ids((await query("jobs", databases=[database])).rows)

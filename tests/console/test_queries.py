@@ -125,7 +125,8 @@ async def test_a_pattern_that_selects_nothing_is_reported_with_the_existing_name
     found = await shown("sources", config)
     assert [row["id"] for row in found.rows] == [FIRST]
     (line,) = found.remarks
-    assert line.startswith("account test: sources.include 'prod-.*' matches no data source; existing names: bigquery-")
+    assert line.startswith("account test: sources.include 'prod-.*' matches no data source; it is a regular expression")
+    assert "; existing names: bigquery-" in line
     assert found.report.succeeded
 
 
@@ -151,3 +152,95 @@ async def test_a_narrow_terminal_shows_the_important_columns(simulator: Simulato
         always, at_80 = IMPORTANT[command]
         assert always <= set(lines[0].split())
     assert at_80 <= set(lines[0].split())
+
+
+NAMED = {
+    "database": ({"databases": ["salse"]}, "--database: no database with tables is named 'salse'; did you mean sales?"),
+    "glob": (
+        {"databases": ["x*"]},
+        "--database: no database with tables is named 'x*'; known databases: finance, sales",
+    ),
+    "table": ({"tables": ["order"]}, "--table: no table is named 'order'; did you mean orders?"),
+    "dotted table": (
+        {"tables": ["sales.order"]},
+        "--table: no table is named 'sales.order'; did you mean sales.orders",
+    ),
+    "table of another database": (
+        {"databases": ["sales"], "tables": ["finance.orders"]},
+        "--table: no table is named 'finance.orders' in the selected databases; did you mean sales.orders?",
+    ),
+    "table id": ({"tables": ["999999"]}, "--table: no table has ID 999999"),
+    "one of two": (
+        {"databases": ["sales", "salse"]},
+        "--database: no database with tables is named 'salse'; did you mean sales?",
+    ),
+    "both": (
+        {"databases": ["salse"], "tables": ["orders"]},
+        "--database: no database with tables is named 'salse'; did you mean sales?",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["failed", "jobs"])
+@pytest.mark.parametrize(("options", "message"), NAMED.values(), ids=NAMED)
+async def test_an_unknown_name_is_an_error_with_near_names(
+    simulator: Simulator, command: str, options: dict[str, list[str]], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        await shown(command, config_on(simulator.url), sources=[str(FIRST)], **options)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("command", ["failed", "jobs"])
+async def test_a_known_name_without_a_match_is_no_error(simulator: Simulator, command: str) -> None:
+    table = next(row for row in simulator.world.truth().tables(FIRST) if row.name == "orders")
+    succeed = events.Succeed(source_id=FIRST, table_ids=tuple(row.id for row in simulator.world.truth().tables(FIRST)))
+    apply_event(simulator.world, succeed)
+    for named in ({"databases": ["sales"]}, {"tables": ["orders"]}, {"tables": [str(table.id)]}):
+        found = await shown(command, config_on(simulator.url), sources=[str(FIRST)], statuses=["DONE"], **named)
+        assert found.report.succeeded
+
+
+async def test_no_name_is_unknown_while_a_list_is_unreadable(simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsTables"))
+    found = await shown("jobs", config_on(simulator.url), sources=[str(FIRST)], databases=["salse"])
+    (line,) = found.remarks
+    assert "ListMmsTables failed (status 403" in line
+    assert not found.report.succeeded
+
+
+async def test_databases_and_tables_are_selected_by_a_glob(simulator: Simulator) -> None:
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    config, options = config_on(simulator.url), {"sources": [str(FIRST)], "limit": 1000}
+    everything = (await shown("failed", config, **options)).rows
+    for named in ({"databases": ["sal*"]}, {"tables": ["sales.*"]}, {"databases": ["sal*"], "tables": ["sales.*"]}):
+        rows = (await shown("failed", config, **options, **named)).rows
+        assert rows == [row for row in everything if row["db_name"] == "sales"] != []
+    rows = (await shown("failed", config, **options, tables=["ord*"])).rows
+    assert rows == [row for row in everything if row["table_name"].startswith("ord")] != []
+    listed = (await shown("jobs", config, **options, databases=["fin*"], statuses=["DONE", "DOING", "INIT"])).rows
+    assert {row["src_db_name"] for row in listed} == {"finance"}
+
+
+@pytest.mark.parametrize("width", [40, 60, 70, 80])
+async def test_a_narrow_row_of_failed_names_its_object(simulator: Simulator, width: int) -> None:
+    """`show` needs the data source and the ID; the destination is hidden before names are cut."""
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    found = await shown("failed", config_on(simulator.url), sources=[str(FIRST)])
+    titles, *lines = found.table(width).splitlines()
+    for row, line in zip(found.rows, lines, strict=False):
+        texts = dict(zip(titles.split(), line.split(), strict=False))
+        assert texts["SOURCE"] in {str(FIRST), "hive-sales-001"}
+        assert texts["ID"] == str(row["id"])
+        names = [f"{row['db_name']}.{row['table_name']}", row["value"]]
+        assert all(name in line for name in names if name) or (width == 40 and "TO" not in texts)
+
+
+async def test_a_source_whose_name_does_not_fit_has_its_id(simulator: Simulator) -> None:
+    name = "a-data-source-with-a-name-of-49-letters-and-signs"
+    apply_event(simulator.world, events.RenameSource(source_id=FIRST, name=name))
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    for command in ("failed", "jobs"):
+        found = await shown(command, config_on(simulator.url), sources=[str(FIRST)])
+        assert {line.split()[0] for line in found.table(70).splitlines()[1:3]} == {str(FIRST)}
+        assert name in found.table(200)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from exporter.config.loading import Config, config_from
+from exporter.console.next_command import NextCommand
 from exporter.console.retry_command import Outcome, retry
 from exporter.console.retry_options import RetryOptions
 from exporter.console.terminal import OutputStyle, Terminal
@@ -226,10 +227,12 @@ async def test_units_that_fail_again_fail_the_watch(tmp_path: Path) -> None:
 async def test_a_stopped_run_prints_how_to_resume_and_can_be_resumed(env: RetryEnv, run: Run) -> None:
     env.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob", times=1))
     env.simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", skip=PLAN_CALLS + UNFINISHED_CALLS))
-    stopped = await run(yes=True)
+    configured = NextCommand(configuration=("--config.file=a b.yaml",))
+    stopped = await run(yes=True, watch=True, settle_seconds=90.0, next_command=configured)
     (journal,) = journals(env)
     assert not stopped.outcome.succeeded
-    assert f"mms-exporter retry --resume={journal}" in stopped.stderr
+    flags = f"'--config.file=a b.yaml' --resume={journal} --watch --settle=1m30s"
+    assert f"to continue: mms-exporter retry {flags}\n" in stopped.stderr
     env.simulator.faults.clear()
     resumed = await run(source=None, selection=RetrySelection(), resume=journal, watch=True)
     assert resumed.outcome.succeeded

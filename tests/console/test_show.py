@@ -1,6 +1,7 @@
 """`show` prints every field of a table, partition or job in any data source."""
 
 import json
+import re
 from collections import Counter
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 
 from exporter.console.command_report import Found, json_value
 from exporter.console.show import RECORDS, card, fields
+from exporter.errors import ConfigError
 from exporter.mms.models import Column, DataSource, Job, JobConfig, Partition, Table, TableSchema
 from exporter.mms.record import ApiRecord
 from exporter.simulator import Fault, Simulator, apply_event
@@ -122,3 +124,47 @@ async def test_a_job_has_no_tasks_if_listing_them_is_denied(simulator: Simulator
     found = await query("show", record=("job", 1), sources=[str(FIRST)])
     assert found.report.succeeded
     assert found.rows[0]["tasks"] is None
+
+
+@pytest.mark.parametrize("is_dotted", [True, False])
+async def test_a_table_can_be_named_as_in_the_lists(simulator: Simulator, query: Query, *, is_dotted: bool) -> None:
+    table = next(row for row in simulator.world.truth().tables(FIRST) if (row.name or "")[-1].isdigit())
+    name = f"{table.db_name}.{table.name}" if is_dotted else table.name
+    (row,) = (await query("show", record=("table", name), sources=[str(FIRST)])).rows
+    assert (row["id"], row["name"]) == (table.id, table.name)
+
+
+async def test_an_ambiguous_table_lists_the_candidates(simulator: Simulator, query: Query) -> None:
+    rows = [row for row in simulator.world.truth().tables(FIRST) if row.name == "orders"]
+    assert len(rows) > 1
+    with pytest.raises(ConfigError) as caught:
+        await query("show", record=("table", "orders"), sources=[str(FIRST)])
+    candidates = ", ".join(sorted(f"{row.db_name}.orders of hive-sales-001 ({row.id})" for row in rows))
+    assert (
+        str(caught.value) == f"table orders: several tables have this name: {candidates}; use DATABASE.TABLE or the ID"
+    )
+    with pytest.raises(ConfigError, match=r"use DATABASE.TABLE or the ID, and --source$"):
+        await query("show", record=("table", "orders"))
+
+
+async def test_a_job_can_be_named(simulator: Simulator, query: Query) -> None:
+    first, second, *_ = simulator.world.truth().jobs(FIRST)
+    (row,) = (await query("show", record=("job", first.name), sources=[str(FIRST)])).rows
+    assert row["id"] == first.id
+    name = events.SetText(source_id=FIRST, job_id=second.id, field="name", text=first.name or "")
+    apply_event(simulator.world, name)
+    with pytest.raises(ConfigError, match=f"job {first.name}: several jobs have this name: .*; use the ID"):
+        await query("show", record=("job", first.name), sources=[str(FIRST)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("table", "sales.order", "no table is named 'sales.order'; did you mean sales.orders"),
+        ("job", "migrate_sale", "no job is named 'migrate_sale'; did you mean migrate_sales_"),
+        ("partition", "ds=20240101", "partition: expected the ID, as `failed` prints it, not 'ds=20240101'"),
+    ],
+)
+async def test_an_unknown_name_lists_near_names(query: Query, kind: str, name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        await query("show", record=(kind, name), sources=[str(FIRST)])

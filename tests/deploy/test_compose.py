@@ -124,7 +124,7 @@ async def test_the_exporter_reads_the_simulator_with_the_configuration_beside_it
     port = asked("simulator").values["simulator.listen-address"].port
     assert account["endpoint"] == f"http://simulator:{port}"
     async with serving("demo", "--simulator.listen-address=127.0.0.1:0") as demo:
-        page = "".join([(await demo.process.stdout.readline()).decode() for _ in range(6)])  # type: ignore[union-attr]  # it is piped
+        page = (await demo.process.stdout.readuntil(b"Press Ctrl-C")).decode()  # type: ignore[union-attr]  # it is piped
         account["endpoint"] = re.findall(r"Simulated MMS +(\S+)", page)[0]
         (tmp_path / "config.yaml").write_text(json.dumps(configured), encoding="utf-8")
         async with serving(f"--config.file={tmp_path}/config.yaml") as exporter:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from exporter.config.loading import config_from
 from tests.deploy.helm import (
     CHART,
     KUBERNETES,
@@ -16,6 +17,7 @@ from tests.deploy.helm import (
     helm,
     manifests,
     rendered,
+    secret_files,
     the,
     values_named,
 )
@@ -43,6 +45,26 @@ def test_the_test_uses_the_port_of_the_service(scale: str) -> None:
     found = manifests(f"--set={scale}", "--set=service.port=80")
     (tester,) = the("Pod", found, "-test")["spec"]["containers"]
     assert tester["args"][-1].endswith(":80")
+
+
+def _rate_limits(*words: str) -> list[float]:
+    """Return the rate limits of the accounts as the exporter reads them."""
+    accounts = '[{"name": "a", "region": "cn-shanghai"}, {"name": "b", "region": "cn-shanghai", "rate_limit": 8}]'
+    (secret,) = [
+        each for each in manifests(f"--set-json=config.accounts={accounts}", *words) if each["kind"] == "Secret"
+    ]
+    return [each.rate_limit for each in config_from(yaml.safe_load(secret_files(secret)["config.yaml"])).accounts]
+
+
+def test_the_shards_share_the_rate_limit_of_an_account() -> None:
+    assert _rate_limits() == [10, 8]
+    assert _rate_limits("--set=replicas=2") == [10, 8]
+    assert _rate_limits("--set=shards=4") == [2.5, 2]
+
+
+def test_no_rate_limit_stays_none_for_shards() -> None:
+    account = '[{"name": "a", "region": "cn-shanghai", "rate_limit": 0}]'
+    assert _rate_limits("--set=shards=3", f"--set-json=config.accounts={account}") == [0]
 
 
 def test_the_log_of_the_test_stays() -> None:

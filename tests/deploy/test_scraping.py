@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.processes import serving
+from tests.processes import ENDLESS, serving
 from tests.programs import PROMTOOLS, ROOT, program, said
 from tests.rules.loading import RULES
 from tests.test_prometheus import query, until_prometheus_is_ready
@@ -92,7 +92,7 @@ async def test_what_an_agent_scrapes_arrives_in_the_store(variable: str, mode: s
     store_flags = ["--web.enable-remote-write-receiver", f"--storage.tsdb.path={tmp_path}/store"]
     agent_flags = [mode, f"--storage.agent.path={tmp_path}/agent"]
     async with (
-        serving("demo", "--simulator.listen-address=127.0.0.1:0") as demo,
+        serving("demo", *ENDLESS, "--simulator.listen-address=127.0.0.1:0") as demo,
         prometheus(path, tmp_path, "store", "{}", *store_flags) as store,
     ):
         agent = agent.replace("127.0.0.1:10180", demo.urls[0].removeprefix("http://"))

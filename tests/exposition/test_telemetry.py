@@ -12,6 +12,7 @@ from tests.exposition_parser import read
 EVENTS: dict[str, Callable[[AccountTelemetry], None]] = {
     "mms_api_requests_total": lambda account: account.attempted("ListMmsJobs", 0.1, None),
     "mms_api_request_failures_total": lambda account: account.attempted("ListMmsJobs", 0.1, "timeout"),
+    "mms_api_permission_denied": lambda account: account.attempted("ListMmsJobs", 0.1, "permission"),
     "mms_api_retries_total": lambda account: account.retried("ListMmsJobs"),
     "mms_api_rate_limit_wait_seconds_total": lambda account: account.waited("ListMmsJobs", 2.0),
     "mms_exporter_unexpected_values_total": lambda account: account.unexpected("ListMmsJobs", ["total"]),
@@ -38,6 +39,22 @@ def test_each_state_change_is_visible_to_the_next_scrape() -> None:
     assert read(telemetry.page("text")).value("mms_exporter_series") == 7
     telemetry.forget_account("a")
     assert b'account="a"' not in telemetry.page("text")
+
+
+def test_a_denied_operation_stays_denied_until_it_succeeds_or_the_account_starts_again() -> None:
+    telemetry = Telemetry(with_process=False)
+    account = telemetry.account("a")
+
+    def denied() -> float | None:
+        page = read(telemetry.page("text"))
+        return page.value("mms_api_permission_denied", account="a", operation="ListMmsJobs")
+
+    seen = [denied()]
+    for reason in ("permission", "timeout", None, "unsupported", "permission"):
+        account.attempted("ListMmsJobs", 0.1, reason)
+        seen.append(denied())
+    telemetry.account("a")
+    assert [*seen, denied()] == [0, 1, 1, 0, 0, 1, 0]
 
 
 def test_scrapes_within_one_second_share_a_page() -> None:

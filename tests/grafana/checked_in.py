@@ -14,6 +14,7 @@ UIDS: Final = {
     "datasource": "mms-datasource",
     "jobs": "mms-jobs",
     "exporter": "mms-exporter",
+    "wall": "mms-wall",
 }
 NAMES: Final = tuple(UIDS)
 
@@ -74,7 +75,7 @@ _GROUPING: Final = re.compile(r"\b(?:by|on|ignoring|without)\s*\(([^)]*)\)")
 
 def selectors(expr: str) -> list[Selector]:
     """Return what a query selects. Neither functions nor grouping labels are selected."""
-    bare = _WORDS.sub(" ", re.sub(r"\[[^\]]*\]", "", _GROUPING.sub(" ", expr)))
+    bare = _WORDS.sub(" ", re.sub(r"\[[^\]]*\]", "", _GROUPING.sub(" ", re.sub(r'"[^"]*"', '""', expr))))
     return [
         Selector(metric, frozenset(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers)))
         for metric, matchers in _SELECTOR.findall(bare)

@@ -288,3 +288,20 @@ async def test_an_unfinished_job_that_moves_between_two_pages_is_found(env: Retr
     env.simulator.faults.add(Fault(kind="meanwhile", operation="ListMmsJobs", event=removed, skip=skip, times=1))
     found = await unfinished_jobs(env.client, SOURCE, ())
     assert {job.id for job in found} == {job.id for job in unfinished} - {gone.id}
+
+
+async def test_tables_that_did_not_fail_make_no_name_ambiguous(env: RetryEnv) -> None:
+    named: dict[str | None, list[Table]] = {}
+    for row in env.world.truth().tables(SOURCE):
+        named.setdefault(row.name, []).append(row)
+    name, rows = next((name, rows) for name, rows in named.items() if len(rows) > 1)
+    apply_event(env.world, events.Succeed(source_id=SOURCE, table_ids=tuple(row.id for row in rows)))
+    reasons = await refusals(env, RetrySelection(tables=[name or ""]))
+    assert reasons == [(f"table {name}", "no table of this name is FAILED, and none of its partitions")]
+
+
+async def test_an_unknown_table_is_refused_with_near_names(env: RetryEnv) -> None:
+    (row, *_) = tables(env, "FAILED", has_partitions=False)
+    ((what, reason),) = await refusals(env, RetrySelection(tables=[f"{row.db_name}.{row.name}s"]))
+    assert what == f"table {row.db_name}.{row.name}s"
+    assert reason.startswith(f"no table has exactly this name; did you mean {row.db_name}.{row.name}")

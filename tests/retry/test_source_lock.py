@@ -40,8 +40,9 @@ def test_other_data_sources_are_not_blocked(tmp_path: Path, source: tuple[str, i
 @pytest.mark.parametrize("state", ["sending", "asked"])
 def test_a_job_in_doubt_blocks_all_runs_except_its_own(tmp_path: Path, state: State) -> None:
     path = create_journal(tmp_path, state)
-    with pytest.raises(RetryStopped, match=f"nothing was sent; resume that run first: .* --resume={path}"):
+    with pytest.raises(RetryStopped, match="nothing was sent; resume that run first") as caught:
         lock_source(tmp_path, *HERE).__enter__()
+    assert caught.value.resume == path
     with lock_source(tmp_path, *HERE, own=path):
         pass
 
@@ -57,8 +58,9 @@ def test_a_copy_of_a_journal_does_not_replace_the_original(tmp_path: Path) -> No
     path = create_journal(tmp_path / "state", "asked")
     copy = tmp_path / "copy.json"
     copy.write_bytes(path.read_bytes())
-    with pytest.raises(RetryStopped, match=f"--resume={path}"):
+    with pytest.raises(RetryStopped) as caught:
         lock_source(tmp_path / "state", *HERE, own=copy).__enter__()
+    assert caught.value.resume == path
 
 
 def test_an_unreadable_journal_blocks_all_runs(tmp_path: Path) -> None:

@@ -42,7 +42,12 @@ def filled_in(expr: str, seconds: float = 1.0, account: str = ".+") -> str:
     def value(found: re.Match[str]) -> str:
         return known.get(found[1]) or (".*" if found[1] in _OFTEN_EMPTY else ".+")
 
-    return re.sub(r"\$(\w+)", value, expr)
+    return re.sub(r"\$([a-z_]\w*)", value, expr)
+
+
+def says_nothing(expr: str) -> bool:
+    """Return whether a query has a result because others have none."""
+    return "absent(" in expr
 
 
 def has_figures(found: list[Series]) -> bool:
@@ -53,7 +58,7 @@ def has_figures(found: list[Series]) -> bool:
 async def figure(prometheus: Prometheus, title: str, moment: float, account: str) -> float | None:
     """Return the value of an overview stat panel, or None."""
     (panel,) = [panel for panel in panels("overview") if panel["title"] == title and panel["type"] == "stat"]
-    (target,) = panel["targets"]
+    target = panel["targets"][-1]
     found = await prometheus.at(filled_in(target["expr"], account=account), moment)
     assert len(found) < 2
     return float(found[0]["value"][1]) if found else None

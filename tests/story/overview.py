@@ -13,7 +13,11 @@ from tests.story.worlds import Figures
 
 SETTLED_SECONDS = 1.0 * SLOWDOWN
 """Age of the queried moment: Prometheus writes an evaluation after its timestamp, so a later query could differ."""
-_PACE = 'sum(mms:source:overall_done_per_hour:deriv1h{account="prod"})'
+_PACE = """
+    mms:source:overall_done_per_hour:deriv1h{account="prod"}
+    - mms:source:overall_new_per_hour:deriv1h{account="prod"}
+"""
+"""Without new work, per source."""
 
 Shown = dict[str, float | None]
 
@@ -40,7 +44,7 @@ async def _until_shown(stage: Stage, figures: Figures | None, stale_sources: int
 
     async def is_shown() -> bool:
         nonlocal moment, shown, expected
-        expected = _of_the_world(figures) | {"Stale sources": stale_sources, "Firing alerts": await _firing(stage)}
+        expected = _of_the_world(figures) | {"Stale sources": stale_sources, "Alerts": await _firing(stage)}
         moment = time.time() - SETTLED_SECONDS
         shown = {title: await figure(stage.prometheus, title, moment, account="prod") for title in expected}
         return shown == pytest.approx(expected)
@@ -57,8 +61,9 @@ async def shows_ground_truth(stage: Stage) -> None:
     stage.prod.clock.run(0)
     figures = stage.prod.figures()
     moment = await _until_shown(stage, figures, stale_sources=0)
-    (pace,) = await stage.prometheus.at(_PACE, moment)
-    left = _seconds_left(figures.left, float(pace["value"][1]))
+    found = await stage.prometheus.at(_PACE, moment)
+    paces = {each["metric"]["source_id"]: float(each["value"][1]) for each in found}
+    left = max(_seconds_left(count, paces[source_id]) for source_id, count in figures.left.items())
     assert await figure(stage.prometheus, "Time remaining", moment, account="prod") == pytest.approx(left)
     done_at = 1000 * (moment + left) if left else 0
     assert await figure(stage.prometheus, "Expected finish", moment, account="prod") == pytest.approx(done_at)
@@ -68,7 +73,7 @@ async def shows_ground_truth(stage: Stage) -> None:
 def _seconds_left(left: int, an_hour: float) -> float:
     if not left:
         return 0
-    return 3600 * left / an_hour if an_hour else math.inf
+    return 3600 * left / an_hour if an_hour > 0 else math.inf
 
 
 async def shows_no_data(stage: Stage) -> None:

@@ -53,7 +53,8 @@ class Figures:
 
     done: int
     total: int
-    left: int
+    left: dict[str, int]
+    """By the id of the source."""
     failed_tables: int
     failed_partitions: int
     agents_offline: int
@@ -65,10 +66,14 @@ class Figures:
         failed_tables = sum(_number(row.tables_failed_num) for row in rows)
         failed_partitions = sum(_number(row.partitions_failed_num) for row in rows)
         total = sum(_number(row.table_num, row.partition_num) for row in rows)
-        part_done = sum(_number(row.tables_part_done_num) for row in rows)
-        left = total - done - failed_tables - failed_partitions - part_done
+        left = {str(row.id): _left(row) for row in rows}
         offline = sum(not row.agent_is_online for row in rows)
         return cls(done, total, left, failed_tables, failed_partitions, offline)
+
+
+def _left(row: DataSource) -> int:
+    ended = (row.tables_done_num, row.partitions_done_num, row.tables_failed_num, row.partitions_failed_num)
+    return _number(row.table_num, row.partition_num) - _number(*ended, row.tables_part_done_num)
 
 
 def _number(*counts: int | None) -> int:

@@ -1,13 +1,16 @@
 """The collector of data sources: ListMmsDataSources -> SourceStats."""
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from exporter.collect.collector import CollectorContext
 from exporter.collect.snapshot import SourceName, SourceStats
-from exporter.errors import ExporterError, MalformedAnswer
+from exporter.config.loading import Selection
+from exporter.errors import ExporterError, MalformedAnswer, SelectionUnmatched
 from exporter.mms.models import DataSource
+from exporter.mms.names import unmatched_includes
 from exporter.mms.statuses import is_unknown
 from exporter.mms.times import unix_seconds
 
@@ -29,13 +32,14 @@ class DataSourcesCollector:
     async def collect(self) -> list[ExporterError]:
         """Update the source states from a new listing."""
         is_listed = False
+        unmatched: list[ExporterError] = []
         try:
-            errors = await self.context.fan_out.run_guarded(self._list())
+            errors = await self.context.fan_out.run_guarded(self._list(unmatched))
             is_listed = not errors
         finally:
             if not is_listed:
                 self.context.sources.mark_unlisted()
-        return errors
+        return [*errors, *unmatched]
 
     def skip(self) -> None:
         """Record that no source was listed."""
@@ -44,24 +48,24 @@ class DataSourcesCollector:
     def note_reload(self) -> None:
         """Do nothing: refused listings are not cached."""
 
-    async def _list(self) -> None:
+    async def _list(self, unmatched: list[ExporterError]) -> None:
+        # Parts of the selection that match nothing are appended to `unmatched`: everything else is read.
         context, sources = self.context, self.context.sources
         listing = await context.client.list_data_sources()
         if listing.total and not listing.rows:
             raise MalformedAnswer(f"{OPERATION}: no row could be decoded")
         selection = context.account.sources
         listed: dict[int, SourceStats] = {}
-        is_any_selected = False
+        selected_total = 0
         for start in range(0, len(listing.rows), ROWS_PER_SLICE):
             rows = listing.rows[start : start + ROWS_PER_SLICE]
             selected = [row for row in rows if selection.admits(row.name or "", row.type or "")]
-            is_any_selected = is_any_selected or bool(selected)
+            selected_total += len(selected)
             owned = (row for row in selected if context.shard.owns(context.account.name, row.id))
             listed |= {row.id: self._stats(row) for row in owned}
             await asyncio.sleep(0)
-        if listing.rows and not is_any_selected and (sources.by_id or not sources.is_complete):
-            patterns = [each.pattern for each in selection.include]
-            context.log.warning("no data source matched the selection", listed=len(listing.rows), include=patterns)
+        if listing.rows and listing.is_consistent:
+            unmatched += _unmatched(selection, [row.name or "" for row in listing.rows], selected_total)
         sources.update_from_listing(
             listed,
             context.clock.monotonic(),
@@ -80,6 +84,14 @@ class DataSourcesCollector:
         if unexpected := _unexpected_fields(stats):
             self.context.observer.unexpected(OPERATION, unexpected)
         return stats
+
+
+def _unmatched(selection: Selection, names: Sequence[str], selected: int) -> Iterator[SelectionUnmatched]:
+    includes = list(unmatched_includes(selection.include, names))
+    yield from (SelectionUnmatched(*each) for each in includes)
+    if not selected and not includes:
+        detail = f"`sources` selects none of the {len(names):,} data sources"
+        yield SelectionUnmatched(detail, "correct `exclude` and `types` of `sources`")
 
 
 def _unexpected_fields(stats: SourceStats) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -47,7 +47,21 @@ Scope = dict[int, list[int]]
 """Units by table number."""
 
 
-def create(site: Site, at: SourceTime, body: bytes) -> dict[str, Any]:
+class JobCourse(NamedTuple):
+    """How a created job runs; None is what the options say."""
+
+    seconds: float | None = None
+    """Duration of the job."""
+    failure_rate: float | None = None
+    """Share of the tasks that fail."""
+    slots: int = _SLOTS
+    """Tasks that run concurrently."""
+
+
+AS_IN_OPTIONS: Final = JobCourse()
+
+
+def create(site: Site, at: SourceTime, body: bytes, course: JobCourse = AS_IN_OPTIONS) -> dict[str, Any]:
     """Create a job and return the answer's `data`.
 
     Raises: Refusal if the request is invalid or names a missing object.
@@ -59,12 +73,38 @@ def create(site: Site, at: SourceTime, body: bytes) -> dict[str, Any]:
     if request.source_id not in {None, site.id}:
         raise bad_parameter("sourceId", "the id in the path")
     database, kind, scope = _scope(site, at, request)
-    made = _created(site, at, request, database, _plan(site, at, kind, scope))
+    made = _created(site, at, request, database, _plan(site, at, kind, scope, course))
     made.scope = scope
     site.job_store.created.append(made)
     if made.is_successful:
         _record_attempts(site, made.job, at)
     return {"asyncTaskId": made.job.id}
+
+
+def create_job(site: Site, at: SourceTime, request: dict[str, Any], course: JobCourse) -> int:
+    """Create a job and return its id."""
+    return int(create(site, at, msgspec.json.encode(request), course)["asyncTaskId"])
+
+
+def retry_failed(site: Site, at: SourceTime) -> int:
+    """Create successful jobs for all FAILED units; returns the job count."""
+    requests = list(_retry_requests(site, at))
+    return len([create_job(site, at, request, JobCourse(failure_rate=0.0)) for request in requests])
+
+
+def _retry_requests(site: Site, at: SourceTime) -> Iterator[dict[str, Any]]:
+    """Yield requests for all FAILED partitions, and for the FAILED tables of each database."""
+    inventory, partitions, tables = site.inventory, list[int](), dict[int, list[str]]()
+    for table in site.source.tables(at.moment):
+        tally = inventory.tally(table, at.moment)
+        statuses = {unit: inventory.unit_status(table, unit, at.moment) for unit in range(tally.partitions)}
+        partitions += (site.partition_id(table, unit) for unit in statuses if statuses[unit] == states.FAILED)
+        if not tally.partitions and tally.status == states.FAILED:
+            tables.setdefault(inventory.database(table, at.moment), []).append(site.table_name(table))
+    if partitions:
+        yield {"partitions": partitions}
+    for database, names in tables.items():
+        yield {"srcDbName": site.source.database_name(database), "tables": names}
 
 
 def async_task(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
@@ -149,17 +189,19 @@ def _units(site: Site, at: SourceTime, table: int, fits: Callable[[str], bool] |
             yield unit
 
 
-def _plan(site: Site, at: SourceTime, kind: str, scope: Scope) -> JobPlan:
+def _plan(site: Site, at: SourceTime, kind: str, scope: Scope, course: JobCourse) -> JobPlan:
     """Plan the INIT, FAILED and updated units of a scope."""
+    options = site.source.options
+    rate = options.retry_failure_rate if course.failure_rate is None else course.failure_rate
     drafts = [
-        TaskPlan(table - 1, piece, 0.0, 0.0, _failure(site, table, piece[0]), int(retried))
+        TaskPlan(table - 1, piece, 0.0, 0.0, _failure(site, table, piece[0], rate), int(retried))
         for table, units in scope.items()
         for retried, left in _left(site, at, table, units)
         for piece in _pieces(left)
     ]
-    options = site.source.options
-    seconds = options.job_seconds * min(1.0, 0.25 + 0.05 * len(drafts)) if drafts else 0.0
-    return JobPlan(kind, 0.0, seconds, schedule(drafts, seconds, max(_SLOTS, ceil(len(drafts) / 20))))
+    seconds = course.seconds or options.job_seconds * min(1.0, 0.25 + 0.05 * len(drafts))
+    seconds = seconds if drafts else 0.0
+    return JobPlan(kind, 0.0, seconds, schedule(drafts, seconds, max(course.slots, ceil(len(drafts) / 20))))
 
 
 def _left(site: Site, at: SourceTime, table: int, units: Iterable[int]) -> Iterator[tuple[bool, list[int]]]:
@@ -177,10 +219,9 @@ def _pieces(units: list[int]) -> Iterator[tuple[int, ...]]:
         yield tuple(units[first : first + _TASK_PARTITIONS])
 
 
-def _failure(site: Site, table: int, unit: int) -> str | None:
+def _failure(site: Site, table: int, unit: int, rate: float) -> str | None:
     keys = (*site.source.seed, _FAILS, table, unit, len(site.job_store.created))
-    fails = chance(*keys) < site.source.options.retry_failure_rate
-    return pick(("SCHEMA", "DATA", "VERIFICATION"), *keys) if fails else None
+    return pick(("SCHEMA", "DATA", "VERIFICATION"), *keys) if chance(*keys) < rate else None
 
 
 def _created(site: Site, at: SourceTime, request: Request, database: int, plan: JobPlan) -> Created:
@@ -190,6 +231,7 @@ def _created(site: Site, at: SourceTime, request: Request, database: int, plan: 
         id=FIRST_CREATED_ID + len(site.job_store.created),
         plan=plan,
         created=at.moment + wait,
+        created_at=at.seconds + wait,
         first_table=1,
         database=database,
         name=request.name,

@@ -101,7 +101,7 @@ def job_facts(site: Site, job: SimulatedJob, at: SourceTime) -> dict[str, Any]:
         "dstSchemaName": job.request.get("dstSchemaName", "default"),
         "type": job.plan.kind,
         "stopped": job.stopped(at.moment),
-        "createTime": site.time(job.created),
+        "createTime": site.job_time(job),
         "eta": site.job_eta(job),
     }
     return site.with_texts("job", job.id, facts)
@@ -159,7 +159,7 @@ def task(site: Site, job: SimulatedJob, task: SimulatedTask) -> dict[str, Any]:
         "running": started and not ended,
         "stopped": job.stopped_at is not None,
         "retriedTimes": task.plan.retried,
-        "createTime": site.time(job.created),
+        "createTime": site.job_time(job),
         "startTime": site.time(begun) if started else None,
         "endTime": site.time(job.created + task.plan.end) if ended else None,
     }

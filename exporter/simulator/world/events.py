@@ -6,6 +6,8 @@ from typing import Any, Final
 import msgspec
 
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
+from exporter.simulator.api import creation
+from exporter.simulator.api.creation import JobCourse
 from exporter.simulator.api.parameters import Refusal, bad_parameter, not_found
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import SimulatedJob
@@ -109,6 +111,23 @@ class Change(_Event, frozen=True, kw_only=True, tag="change"):
     partition_ids: tuple[int, ...] = ()
 
 
+class CreateJob(_Event, frozen=True, kw_only=True, tag="create_job"):
+    """Create a job for one database; returns the job's id."""
+
+    source_id: int
+    database: str
+    seconds: float | None = None
+    """Duration in simulated seconds; None: as in the options."""
+    failure_rate: float = 0.0
+    """Share of its tasks that fail."""
+
+
+class RetryFailed(_Event, frozen=True, kw_only=True, tag="retry_failed"):
+    """Create jobs for all FAILED units; returns the job count."""
+
+    source_id: int
+
+
 class SetText(_Event, frozen=True, kw_only=True, tag="set_text"):
     """Set a text field of a source or its objects.
 
@@ -151,6 +170,8 @@ Event = (
     | Fail
     | Succeed
     | Change
+    | CreateJob
+    | RetryFailed
     | SetText
 )
 
@@ -230,14 +251,6 @@ def _abort_attempts(site: Site, job: SimulatedJob, moment: float) -> None:
         site.inventory.touch(table, moment).stop(job.id, moment)
 
 
-def _fail(world: World, event: Fail) -> int:
-    return _force(world, event, states.FAILED, event.share)
-
-
-def _succeed(world: World, event: Succeed) -> int:
-    return _force(world, event, states.DONE, 0.0)
-
-
 def _force(world: World, event: Fail | Succeed, outcome: str, share: float) -> int:
     """Force an outcome on the selected units now."""
     site = world.site(event.source_id)
@@ -288,6 +301,16 @@ def _selected_units(
                 yield table, unit
 
 
+def _create_job(world: World, event: CreateJob) -> int:
+    site, course = world.site(event.source_id), JobCourse(event.seconds, event.failure_rate, slots=2)
+    return creation.create_job(site, world.at(site), {"srcDbName": event.database}, course)
+
+
+def _retry_failed(world: World, event: RetryFailed) -> int:
+    site = world.site(event.source_id)
+    return creation.retry_failed(site, world.at(site))
+
+
 def _set_text(world: World, event: SetText) -> int:
     site = world.site(event.source_id)
     given = (("job", event.job_id), ("table", event.table_id), ("partition", event.partition_id))
@@ -314,8 +337,10 @@ _HANDLERS: Final[dict[type, Callable[[World, Any], int]]] = {
     Stall: _stall,
     StopJob: _stop_job,
     RemoveJob: _remove_job,
-    Fail: _fail,
-    Succeed: _succeed,
+    Fail: lambda world, event: _force(world, event, states.FAILED, event.share),
+    Succeed: lambda world, event: _force(world, event, states.DONE, 0.0),
     Change: _change,
+    CreateJob: _create_job,
+    RetryFailed: _retry_failed,
     SetText: _set_text,
 }

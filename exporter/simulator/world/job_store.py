@@ -49,6 +49,8 @@ class SimulatedJob:
     database: int
     name: str | None = None
     """None: a default name from id and database."""
+    created_at: float | None = None
+    """World seconds of the creation, which a pause does not delay; None: those of `created`."""
     stopped_at: float | None = None
     """The moment of the stop: running tasks are aborted, waiting ones never start."""
     eta: str = ""

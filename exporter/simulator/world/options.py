@@ -1,6 +1,7 @@
 """Options of a simulated world, and the random draws that they seed.
 
-The defaults are the demo: at DEMO_SPEED values change every second, and every status appears within minutes.
+The defaults are an endless migration: at 60 times real speed values change every second, and every status appears
+within minutes.
 Each drawn number depends on its keys only, so nothing is stored.
 """
 
@@ -9,8 +10,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, TypeVar
 
-DEMO_SPEED: Final = 60.0
-"""Simulated seconds per real second."""
 _SHARES: Final = (
     *("idle_share", "stopped_share", "untouched_share"),
     *("failure_rate", "retry_failure_rate", "async_task_failure_rate"),

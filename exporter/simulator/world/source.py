@@ -61,7 +61,10 @@ class Site:
 
     def time(self, moment: float) -> str:
         """Format a moment as the API writes times."""
-        instant = datetime.fromtimestamp(self._start + self.source.clock.seconds(moment), UTC)
+        return self._time(self.source.clock.seconds(moment))
+
+    def _time(self, seconds: float) -> str:
+        instant = datetime.fromtimestamp(self._start + seconds, UTC)
         return instant.astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
 
     def status(self, at: SourceTime) -> str:
@@ -148,10 +151,16 @@ class Site:
         default = job.name or f"migrate_{self.source.database_name(job.database)}_{job.id}"
         return self.text("job", job.id, "name", default)
 
+    def job_time(self, job: SimulatedJob, seconds: float = 0.0) -> str:
+        """Return the time `seconds` after the creation of a job."""
+        if job.created_at is None:
+            return self.time(job.created + seconds)
+        return self._time(job.created_at + seconds)
+
     def job_eta(self, job: SimulatedJob) -> str:
         """Return a job's eta: empty, a time or a date."""
         share = chance(*self.source.seed, _ETA, job.id)
-        planned = self.time(job.created + 2 * job.plan.seconds)
+        planned = self.job_time(job, 2 * job.plan.seconds)
         default = planned if share < 1 / 5 else planned[:10] if share < 3 / 10 else ""
         return self.text("job", job.id, "eta", job.eta or default)
 

@@ -1,5 +1,6 @@
 """The world: sources, clocks and applied events. Its state depends only on seed, options, time and events."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from zoneinfo import ZoneInfo
@@ -29,17 +30,25 @@ class ManualClock:
 
 
 class ScaledClock:
-    """A clock that runs `speed` times real time."""
+    """A clock that runs `speed` times real time, but never beyond `limit`."""
 
-    def __init__(self, start: float, speed: float = 1.0, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        start: float,
+        speed: float = 1.0,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        limit: Callable[[], float] = lambda: math.inf,
+    ) -> None:
         self.speed = speed
         self._start = start
+        self._limit = limit
         self._monotonic = monotonic
         self._origin = monotonic()
 
     def __call__(self) -> float:
         """Return the time, in Unix seconds."""
-        return self._start + (self._monotonic() - self._origin) * self.speed
+        return min(self._start + (self._monotonic() - self._origin) * self.speed, self._limit())
 
 
 class World:

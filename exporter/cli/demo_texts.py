@@ -1,0 +1,111 @@
+"""What `demo` and `simulate` print and write: configuration files, the story, and commands that work as printed."""
+
+import shlex
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from exporter.cli.program import is_program, program
+from exporter.simulator import Identity
+
+STORY: Final = (
+    (0, "Four data sources start to migrate; progress rises from 0 %."),
+    (
+        3,
+        "Many partitions of hive-finance-004 fail; a retry at minute 8 migrates them. Some of hive-sales-001 fail too.",
+    ),
+    (4, "The agent of bigquery-sales-002 is offline until minute 11; maxcompute-sales-003 stalls from 10 to 13."),
+    (13, "The second wave starts. At minute 20 all is migrated, except what failed in hive-sales-001: retry it."),
+)
+"""What happens in which minute."""
+_REPOSITORY: Final = Path(__file__).parents[2]
+_LOOPBACK: Final = "--web.listen-address=127.0.0.1:9090"
+_RULES: Final = _REPOSITORY / "deploy" / "prometheus" / "rules"
+
+
+class Addresses(NamedTuple):
+    """Where the demo listens."""
+
+    url: str
+    telemetry_path: str
+    simulator_url: str
+
+
+class DemoFiles(NamedTuple):
+    """The files that the demo writes for other programs."""
+
+    config: Path
+    """For the commands of this program."""
+    prometheus: Path
+
+
+def configuration(url: str, identity: Identity) -> dict[str, Any]:
+    """Return the exporter's configuration for the simulated MMS."""
+    credentials = {
+        "type": "access_key",
+        "access_key_id": identity.access_key_id,
+        "access_key_secret": identity.access_key_secret,
+    }
+    account = {"name": "demo", "region": "cn-shanghai", "endpoint": url, "rate_limit": 0, "credentials": credentials}
+    return {
+        "accounts": [account],
+        "refresh": {"interval": "5s", "stale_after": "1m"},
+        "jobs": {"linger": "2m", "idle_interval": "1m"},
+    }
+
+
+def prometheus(metrics_url: str) -> str:
+    """Return a configuration of Prometheus that scrapes the demo; in a checkout, with all rules."""
+    parts = urlsplit(metrics_url)
+    rules = f'rule_files: ["{_RULES}/mms-*.yaml"]\n' if _RULES.is_dir() else ""
+    return f"""\
+global: {{scrape_interval: 5s, evaluation_interval: 15s}}
+{rules}scrape_configs:
+  - job_name: mms-exporter
+    metrics_path: {parts.path}
+    static_configs: [{{targets: ["{parts.netloc}"]}}]
+"""
+
+
+def introduction(scenario: str, sources: int, speed: float) -> str:
+    """Return what is simulated."""
+    if scenario != "story":
+        return f"\nA simulated migration of {sources} data sources runs without an end."
+    pace = "" if speed == 1 else f", {speed:g} times as fast"
+    lines = (f"  minute {minute:2}  {text}" for minute, text in STORY)
+    return "\n".join((f"\nA simulated migration starts now and takes 20 minutes{pace}:\n", *lines))
+
+
+def hint(addresses: Addresses, files: DemoFiles | None) -> str:
+    """Return the addresses of the demo and commands to try."""
+    return f"""
+  Metrics        {addresses.url}{addresses.telemetry_path}
+  Status page    {addresses.url}/
+  Simulated MMS  {addresses.simulator_url}
+{_commands(files) if files else ""}
+Press Ctrl-C to stop the demo.
+"""
+
+
+def _commands(files: DemoFiles) -> str:
+    command = program(_REPOSITORY)
+    folder = "" if is_program() else f"  cd {shlex.quote(str(_REPOSITORY))}\n"
+    rules = " with the recording rules and alerts" if _RULES.is_dir() else ""
+    return f"""
+Commands to try in another terminal while the demo runs:
+
+{folder}  export MMS_EXPORTER_CONFIG_FILE={files.config}
+  {command} sources
+  {command} jobs
+  {command} failed --source=hive-sales-001
+  {command} retry --source=hive-sales-001 --failed
+
+To start a Prometheus{rules}:
+
+  prometheus --config.file={files.prometheus} --storage.tsdb.path={files.prometheus.parent / "prometheus"} {_LOOPBACK}
+"""
+
+
+def free_ports_command() -> str:
+    """Return a command that starts the demo on free ports."""
+    return f"{program(_REPOSITORY)} demo --web.listen-address=127.0.0.1:0 --simulator.listen-address=127.0.0.1:0"

@@ -1,0 +1,96 @@
+"""The story of the demo: a migration of twenty minutes, told by acts at fixed times.
+
+`docs/design/simulator.md` has the same table in words. To change the story, change `_script`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from exporter.simulator.world.events import CreateJob, Event, RetryFailed, SetAgent, Stall, apply_event
+from exporter.simulator.world.options import WorldOptions
+from exporter.simulator.world.source_spec import FIRST_SOURCE_ID
+from exporter.simulator.world.world import World
+
+SOURCES: Final = 4
+"""Data sources with a part in the story; further ones only migrate."""
+STORY_SECONDS: Final = 1200.0
+"""Duration of the story."""
+_FIRST_WAVE: Final = ((0.0, "sales"), (3.0, "finance"), (6.0, "logs"), (9.0, "risk"))
+_SECOND_WAVE: Final = ((13.0, "supply"), (16.0, "media"))
+"""The minutes at which every source gets a job for a database."""
+_JOB_SECONDS: Final = 170.0
+_AHEAD: Final = {"finance": 0.4, "logs": 2.5}
+"""Earlier minutes of the source that loses its agent, so that it ends with the others."""
+_STAGGER_MINUTES: Final = 0.1
+"""Between the jobs of two data sources, so that not all tasks end at once."""
+
+
+class Act(NamedTuple):
+    """An event and its minute in the story."""
+
+    minute: float
+    event: Event
+
+
+def _script(sources: range) -> Iterator[Act]:
+    leftover, agent, stalled, burst = (sources[index % len(sources)] for index in range(SOURCES))
+    failure_rates = {(burst, "finance"): 0.7, (leftover, "finance"): 0.1}
+    for minute, database in (*_FIRST_WAVE, *_SECOND_WAVE):
+        for place, source_id in enumerate(sources):
+            start = _AHEAD.get(database, minute) if source_id == agent else minute
+            rate = failure_rates.get((source_id, database), 0.0)
+            event = CreateJob(source_id=source_id, database=database, seconds=_JOB_SECONDS, failure_rate=rate)
+            yield Act(start + place % SOURCES * _STAGGER_MINUTES, event)
+    yield Act(4.0, SetAgent(source_id=agent, online=False))
+    yield Act(8.0, RetryFailed(source_id=burst))
+    yield Act(10.0, Stall(source_id=stalled))
+    yield Act(11.0, SetAgent(source_id=agent, online=True))
+    yield Act(13.0, Stall(source_id=stalled, stalled=False))
+
+
+def story_options(seed: int = 1, sources: int = SOURCES, *, hides_stopped: bool = False) -> WorldOptions:
+    """Return the options of the story: nothing is migrated at the start, and only acts change that."""
+    return WorldOptions(
+        seed=seed,
+        sources=sources,
+        hides_stopped=hides_stopped,
+        databases=len(_FIRST_WAVE) + len(_SECOND_WAVE),
+        tables=120,
+        partitions=8,
+        finished_jobs_per_source=0,
+        running_jobs_per_source=0,
+        idle_share=0.0,
+        untouched_share=1.0,
+        failure_rate=0.0,
+        job_seconds=90.0,
+        async_task_seconds=1.0,
+        incidents=False,
+        special_sources=False,
+    )
+
+
+class StoryWorld(World):
+    """A world in which the acts of the story happen."""
+
+    def __init__(self, options: WorldOptions | None = None, *, clock: Callable[[], float]) -> None:
+        super().__init__(options or story_options(), clock=clock)
+        ids = range(FIRST_SOURCE_ID, FIRST_SOURCE_ID + self.options.sources)
+        self._acts = deque(sorted(_script(ids) if ids else (), key=lambda act: act.minute))
+        self._act_seconds: float | None = None
+
+    def seconds(self) -> float:
+        """Return the world seconds; acts that are due happen first, each at its own time."""
+        if self._act_seconds is not None:
+            return self._act_seconds
+        now = super().seconds()
+        while self._acts and 60.0 * self._acts[0].minute <= now:
+            self._play(self._acts.popleft())
+        return now
+
+    def _play(self, act: Act) -> None:
+        self._act_seconds = 60.0 * act.minute
+        try:
+            apply_event(self, act.event)
+        finally:
+            self._act_seconds = None
