@@ -59,6 +59,19 @@ async def test_the_demo_tells_its_story_and_prints_commands_that_work(tmp_path: 
     assert _names(tmp_path) == [], "the files are removed"
 
 
+async def test_the_documented_commands_work_on_the_demo(tmp_path: Path) -> None:
+    documented = re.search(r"<!-- demo -->\n```sh\n(.*?)```", _text(ROOT / "docs" / "commands.md"), re.DOTALL)
+    assert documented is not None
+    async with serving("demo", FREE, environment={"TMPDIR": str(tmp_path)}) as demo:
+        await demo.until_ready()
+        page = await _page(demo.process.stdout, "Press Ctrl-C")
+        variable = re.search(r"export MMS_EXPORTER_CONFIG_FILE=\S+", page)
+        assert variable is not None
+        script = documented[1].replace("mms-exporter", f"{sys.executable} -m exporter")
+        printed = await asyncio.to_thread(_shell, f"cd {ROOT}\n{variable[0]}\n{script}", ENVIRONMENT)
+    assert "hive-sales-001" in printed
+
+
 async def test_the_demo_runs_where_no_file_can_be_written() -> None:
     script = "import sys, tempfile\nfrom exporter.cli.main import main\n"
     script += "def refuse(*_, **__): raise FileNotFoundError\n"

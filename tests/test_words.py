@@ -60,6 +60,12 @@ RETIRED: Final = {
     r"upon (the other|one another)": "stacked",
     r"(for )?the one that holds": "the active one",
     r"(under way|finished|done) lately": "unfinished; recently finished",
+    r"under way": "unfinished; running",
+    r"(partitions|tables|done) an hour": "per hour",
+    r"past their eta": "overdue",
+    r"(if the|the) pace stays": "at current pace",
+    r"wait(s|ing)? for the limiter": "rate-limit wait",
+    r"(asks|wants|calls) for (a look|attention)": "needs attention",
 }
 """Regular expressions of retired phrases, and what to write instead. A space matches any white space."""
 

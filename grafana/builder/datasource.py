@@ -15,9 +15,8 @@ from grafana.builder.panels import Frame, instant_query, range_query
 from grafana.builder.promql import by_source, equals, recorded, source
 from grafana.builder.watched import watched_row
 
-_LEGEND: Final = "{{source}} ({{account}})"
 _NAME: Final = "{{source}}"
-"""Legend of timelines, which cut long names on the left."""
+"""Legend without the account: Grafana cuts longer names."""
 _DAY_SECONDS: Final = 86400
 _BURN_DOWN_ID: Final = 100
 """Fixed, because a link opens this panel on its own."""
@@ -138,9 +137,9 @@ def _objects(kind: str, status: str) -> str:
 def _burn_down() -> panels.Graph:
     frame = Frame(
         "Remaining work",
-        "Pending and running tables and partitions. The dashed line extrapolates the throughput of the last hour; the "
-        "link of the panel shows the next 2 days.",
-        10,
+        "Pending and running tables and partitions. The dashed line extrapolates the throughput of the last hour minus "
+        "new work; the link of the panel shows the next 2 days.",
+        9,
         9,
     )
     ahead = f"/d/mms-datasource?viewPanel={_BURN_DOWN_ID}&from=now-1d&to=now%2B2d&${{__all_variables}}"
@@ -155,15 +154,12 @@ def _burn_down() -> panels.Graph:
 def _horizons() -> bargauge.Panel:
     frame = Frame(
         "Remaining at current pace",
-        "Tables and partitions that will remain at the throughput of the last hour.",
-        6,
+        "Tables and partitions that will remain at the throughput of the last hour minus new work.",
+        7,
         9,
     )
     horizons = {"now": 0, "in 1 hour": 1, "in 6 hours": 6, "in 12 hours": 12, "in 1 day": 24, "in 3 days": 72}
-    targets = [
-        instant_query(f"clamp_min({promql.LEFT} - {hours} * {promql.PACE}, 0)", name)
-        for name, hours in horizons.items()
-    ]
+    targets = [instant_query(promql.left_in(hours), name) for name, hours in horizons.items()]
     return panels.bars(frame, units.LocaleFormat, promql.absent(promql.LEFT), *targets).decimals(0)
 
 
@@ -253,7 +249,7 @@ def _metadata_age() -> panels.Graph:
     line = build_common.GraphThresholdsStyleConfig().mode(options.GraphThresholdsStyleMode.LINE)
     return (
         # In seconds, Grafana would write ticks such as 2.31 days.
-        panels.many(panels.graph(frame, units.Number, range_query(f"({age}) / {_DAY_SECONDS}", _LEGEND)))
+        panels.many(panels.graph(frame, units.Number, range_query(f"({age}) / {_DAY_SECONDS}", _NAME)))
         .decimals(1)
         .thresholds(palette.steps("transparent", (palette.METADATA_AGE_SECONDS / _DAY_SECONDS, palette.WARNING)))
         .thresholds_style(line)

@@ -45,7 +45,7 @@ def _failures() -> list[panels.Graph | stat.Panel]:
         7,
     )
     unlisted = Frame(
-        "Not listed below",
+        "Not listed",
         "Failed tables and partitions that the lists do not show: beyond `failures.max_per_source`, or MMS denies "
         "ListMmsPartitions.",
         4,

@@ -196,7 +196,9 @@ def _progress() -> panels.Graph:
         8,
     )
     progress = promql.most_left(by_source(recorded("mms:source:overall_progress:ratio")))
-    return panels.many(panels.graph(frame, units.PercentUnit, panels.range_query(progress, _NAME))).min(0).max(1)
+    lines = panels.graph(frame, units.PercentUnit, panels.range_query(progress, _NAME))
+    # With a smaller soft maximum, Grafana ignores the maximum.
+    return panels.many(lines).min(0).max(1).axis_soft_max(1)
 
 
 def _throughput(kind: str, title: str) -> panels.Graph:

@@ -82,7 +82,7 @@ def _alerts() -> build.AnnotationQuery:
     # The earliest of many failed jobs: a line for each would hide the graph, and the latest would move.
     since = f"min by (alertname, severity, account, source) ({promql.firing_since(_GRAVE)})"
     return (
-        _annotation("Alerts", f"{1000 * _APART_SECONDS} * floor({since} / {_APART_SECONDS})", palette.FAILED)
+        _annotation("Alerts", f"{1000 * _APART_SECONDS} * round({since} / {_APART_SECONDS})", palette.FAILED)
         .title_format("{{alertname}}")
         .text_format("{{severity}} {{account}} {{source}}")
         .step("60s")
@@ -121,7 +121,7 @@ def _links(uid: str) -> list[build.DashboardLink]:
         .include_vars(True)
         .keep_time(True)
         for other, title in TITLES.items()
-        if other != uid
+        if other != uid and (other != "mms-wall" or uid == "mms-overview")
     ]
 
 

@@ -140,9 +140,8 @@ DONE: Final = f"sum({recorded('mms:source:overall_done:sum')})"
 TOTAL: Final = f"sum({recorded('mms:source:overall_total:sum')})"
 _LEFT: Final = recorded("mms:source:overall_left:sum")
 _PACE: Final = recorded("mms:source:overall_done_per_hour:deriv1h")
+_NEW: Final = recorded("mms:source:overall_new_per_hour:deriv1h")
 LEFT: Final = f"sum({_LEFT})"
-PACE: Final = f"sum({_PACE})"
-"""Tables and partitions per hour."""
 
 PROGRESS: Final = f"{DONE} / ({TOTAL} > 0)"
 
@@ -190,13 +189,18 @@ FIRING: Final = f"count({alerts('ALERTS', equals('alertstate', 'firing'))}) or 0
 """0 only if the rules are loaded, because they record the thresholds."""
 
 
+def left_in(hours: int) -> str:
+    """Return the work that remains after some hours at the last hour's rate."""
+    return f"sum(clamp_min({_LEFT} - {hours} * ({_PACE} - {_NEW}), 0))"
+
+
 def forecast() -> str:
     """Return remaining work at the last hour's rate, and its forecast."""
     last = f"(max(timestamp({_LEFT} @ end())) or max_over_time(timestamp({LEFT})[$__range:$__interval] @ end()))"
     since = f"(time() - {last})"
-    left, pace = at_the_end(_LEFT, "sum({})"), at_the_end(_PACE, "sum({})")
+    left, done, new = (at_the_end(selected, "sum({})") for selected in (_LEFT, _PACE, _NEW))
     shown = f"({since} >= 0 or ({since} > -3600 and {LEFT}))"
-    return f"clamp_min({left} - {pace} * {since} / 3600, 0) and {shown}"
+    return f"clamp_min({left} - ({done} - {new}) * {since} / 3600, 0) and {shown}"
 
 
 def failed(kind: str) -> str:

@@ -39,9 +39,9 @@ class Column:
     look: tuple[Property, ...] = ()
 
 
-def text(name: str, label: str, width: int | None = None, *look: Property) -> Column:
-    """Return a column that shows a label."""
-    return Column(name, label=label, look=(*_width(width), *look))
+def text(name: str, label: str, width: int, *look: Property) -> Column:
+    """Return a column that shows a label; it takes the space that is left."""
+    return Column(name, label=label, look=(Property("custom.minWidth", width), *look))
 
 
 def number(name: str, expr: str, unit: str, width: int | None = None, *look: Property) -> Column:
@@ -57,6 +57,7 @@ def hidden(expr: str) -> Column:
 def progress(name: str, expr: str, width: int) -> Column:
     """Return a bar from 0 to 1."""
     look = (
+        decimals(1),
         Property("min", 0),
         Property("max", 1),
         Property("thresholds", palette.PROGRESS.build()),

@@ -100,7 +100,7 @@ def test_prometheus_can_read_every_query(tmp_path: Path) -> None:
         expr = asked.expr
         for variable, value in stands_for.items():
             expr = expr.replace(variable, value)
-        rules.append({"record": f"query:{number}", "expr": re.sub(r"\$\w+", ".+", expr)})
+        rules.append({"record": f"query:{number}", "expr": re.sub(r"\$[a-z]\w*", ".+", expr)})
     file = tmp_path / "queries.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}), encoding="utf-8")
     checked = subprocess.run(  # noqa: S603 - a tool that the caller of the tests names

@@ -42,7 +42,12 @@ def filled_in(expr: str, seconds: float = 1.0, account: str = ".+") -> str:
     def value(found: re.Match[str]) -> str:
         return known.get(found[1]) or (".*" if found[1] in _OFTEN_EMPTY else ".+")
 
-    return re.sub(r"\$(\w+)", value, expr)
+    return re.sub(r"\$([a-z_]\w*)", value, expr)
+
+
+def says_nothing(expr: str) -> bool:
+    """Return whether a query has a result because others have none."""
+    return "absent(" in expr
 
 
 def has_figures(found: list[Series]) -> bool:
