@@ -73,13 +73,13 @@ def assert_passes(promtool: str, path: Path, folder: Path) -> None:
     tests = list(joined(loaded(path)["tests"]))
     short.write_text(yaml.safe_dump({**loaded(path), "rule_files": list(map(str, RULES)), "tests": tests}))
     # Tests that cannot be joined are run as they are written, and so is what fails: its message then names the test.
-    code, printed = tested(promtool, short)
+    code, printed = output_of(promtool, short)
     if code:
-        code, printed = tested(promtool, path)
+        code, printed = output_of(promtool, path)
     assert code == 0, printed
 
 
-def tested(promtool: str, file: Path) -> tuple[int, str]:
+def output_of(promtool: str, file: Path) -> tuple[int, str]:
     """Return the exit code and the output of promtool on a file of rule tests."""
     return said(program(promtool), "test", "rules", file, environment={"GOGC": "off", "GOMEMLIMIT": "500MiB"})
 
