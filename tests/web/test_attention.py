@@ -198,8 +198,6 @@ async def test_the_alerts_fire_for_the_same_data_sources(snapshot: Snapshot, pro
         {"labels": f'{{alertname="{alert}", source="{name}"}}', "value": 1}
         for name, (_, fires) in CASES.items()
         for alert in fires
-        # The page shows what is FAILED; the alert leaves to MmsJobFailed what that has reported.
-        if not (alert == "MmsTablesFailed" and "MmsJobFailed" in fires)
     ]
     test = {
         "rule_files": [str(without_delays(path, tmp_path)) for path in RULES],
