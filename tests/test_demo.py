@@ -101,7 +101,7 @@ async def test_simulate_prints_the_configuration_alone(tmp_path: Path) -> None:
     )
     try:
         await _page(process.stderr, "\n")
-        assert list(yaml.safe_load(_text(file))) == ["accounts", "refresh", "jobs"]
+        assert list(yaml.safe_load(_text(file))) == ["accounts", "refresh", "jobs", "failures"]
         async with serving(f"--config.file={file}") as exporter:
             await exporter.until(lambda served: served.having("mms_up") != {})
             assert (await exporter.metrics()).value("mms_up", account="demo") == 1

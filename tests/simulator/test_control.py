@@ -116,7 +116,7 @@ async def test_the_command_plays_both_readings_of_lists_by_status(stopped: str) 
     try:
         assert process.stdout is not None
         async with asyncio.timeout(60):
-            text = (await process.stdout.readuntil(b"idle_interval")).decode()
+            text = (await process.stdout.readuntil(b"max_per_source")).decode()
         async with aiohttp.ClientSession() as session:
             url = re.findall(r"http://[\d.:]+\d", text)[0]
             state = (await Caller(session, url).control("GET", "state")).json

@@ -84,7 +84,7 @@ def test_many_partitions_of_one_source_fail_from_minute_3_and_are_retried_at_min
     told = Told().until(3.5)
     assert told.failed(BURST) == 0
     burst = told.until(7.9).failed(BURST)
-    assert burst > 20, "MmsFailureBurst needs more than 20"
+    assert 20 < burst <= 100, "MmsFailureBurst needs more than 20; the demo names up to 100"
     assert burst / (burst + told.done(BURST)) > 0.2, "and more than 20 %"
     assert any(job["status"] == "FAILED" for job in told.jobs(BURST))
     told.until(8.2)

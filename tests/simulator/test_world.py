@@ -223,7 +223,7 @@ def test_a_finite_migration_ends() -> None:
 
 
 def test_every_status_appears_within_minutes_of_the_demo() -> None:
-    """4 minutes at the demo's speed are 4 simulated hours."""
+    """4 minutes at 60 times real speed are 4 simulated hours."""
     clock = ManualClock()
     world = World(clock=clock)
     seen: dict[str, set[str | None]] = {
