@@ -36,7 +36,7 @@ _OPERATIONS: Final = {
     "GetMmsPartition": "super-light-purple",
 }
 """Colours without a judgement."""
-_AGE_UNIT: Final = "suffix: s"
+_AGE_UNIT: Final = "suffix:s"
 """Readable ticks: with the unit of seconds, Grafana writes 1.67 mins."""
 _COLLECTOR: Final = "{{account}} / {{collector}}"
 _REQUESTS: Final = f"sum(rate({account('mms_api_requests_total')}[$__rate_interval]))"
