@@ -17,6 +17,7 @@ PLACEHOLDER: Final = re.compile(r"<\w+>")
 FENCE: Final = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 
 DOCUMENTS: Final = "tests/test_documented_commands.py"
+DEMO: Final = "tests/test_demo.py"
 TRANSCRIPTS: Final = "tests/console/test_commands_page.py"
 DEPLOYED: Final = "tests/deploy/test_commands.py"
 MACHINE: Final = "tests/deploy/test_machine.py"
@@ -34,6 +35,11 @@ RUN: Final = {
     "mms-exporter once --config.file": DOCUMENTS,
     "mms-exporter retry --config.file=config.yaml --source=prod-hive --failed --dry-run": DOCUMENTS,
     "mms-exporter": TRANSCRIPTS,
+    "mms-exporter jobs --source='hive-*'": DEMO,
+    "mms-exporter failed --database=sales --limit=5": DEMO,
+    "mms-exporter failed --table='sales.*'": DEMO,
+    "mms-exporter show table sales.orders": DEMO,
+    "mms-exporter retry --source=hive-sales-001 --failed --dry-run": DEMO,
     "promtool check": DEPLOYED,
     "amtool": DEPLOYED,
     "pint": DEPLOYED,

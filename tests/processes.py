@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from aiohttp import ClientSession
 
@@ -111,26 +112,27 @@ async def serving(
     descriptors: Collection[int] = (),
 ) -> AsyncIterator[Running]:
     """Provide the program serving on free ports of loopback; it inherits the `descriptors`."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *program,
-        "--web.listen-address=127.0.0.1:0",
-        *arguments,
-        cwd=ROOT,
-        env={**ENVIRONMENT, **(environment or {})},
-        pass_fds=descriptors,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    running = Running(process)
-    try:
-        async with asyncio.timeout(LIMIT_SECONDS):
-            await running.listen()
-        yield running
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+    with TemporaryDirectory() as folder:  # a killed demo leaves its files
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *program,
+            "--web.listen-address=127.0.0.1:0",
+            *arguments,
+            cwd=ROOT,
+            env={**ENVIRONMENT, "TMPDIR": folder, **(environment or {})},
+            pass_fds=descriptors,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        running = Running(process)
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                await running.listen()
+            yield running
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
 
 
 def write_config(folder: Path, url: str, extra: str = "") -> Path:

@@ -55,6 +55,14 @@ async def test_words_are_completed(shell: str) -> None:
     assert await completed(shell, "show", "part") == ["partition"]
     assert await completed(shell, "jobs", "--output", "js") == ["json"]
     assert await completed(shell, "--log.level", "war") == ["warning"]
+    assert await completed(shell, "--log.format", "js") == ["json"]
+    assert await completed(shell, "demo", "--simulator.stopped", "hid") == ["hidden"]
+    assert await completed(shell, "check", "--output", "c") == ["csv"]
+
+
+async def test_statuses_are_completed(shell: str) -> None:
+    assert sorted(await completed(shell, "jobs", "--status", "D")) == ["DOING", "DONE"]
+    assert set(await completed(shell, "sources", "--status", "STOP")) == {"STOPPING", "STOPPED", "STOP_FAILED"}
 
 
 async def test_a_word_that_names_another_command_does_not_suggest_its_flags(shell: str) -> None:

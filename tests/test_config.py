@@ -53,6 +53,32 @@ def test_unusual_yaml_has_its_exact_message(tmp_path: Path, text: str, message: 
     assert error_of(tmp_path, text) == message
 
 
+CONSEQUENCES = {
+    "refresh: {interval: soon, stale_after: 30s}": "refresh.interval",
+    "refresh: {interval: 0s, stale_after: 0s}": "refresh.interval",
+    "watch: {tables: [{source: 5, table_ids: [1]}]}": "watch.tables[0].source",
+    "watch: {partitions: [{source_id: 1, db: a, table: b, partition: 5}]}": "watch.partitions[0].partition",
+}
+
+
+@pytest.mark.parametrize(("text", "key"), CONSEQUENCES.items())
+def test_an_error_that_follows_from_another_is_not_reported(tmp_path: Path, text: str, key: str) -> None:
+    (line,) = error_of(tmp_path, f"accounts: [{{name: a, region: cn}}]\n{text}\n").splitlines()
+    assert line.startswith(f"{{file}}:2: {key}: ")
+
+
+def test_a_broken_switch_is_not_followed_by_what_it_would_allow(tmp_path: Path) -> None:
+    text = "accounts: [{name: a, region: cn, endpoint: 'http://mms.example.com', allow_insecure: 1}]\n"
+    (line,) = error_of(tmp_path, text).splitlines()
+    assert line.startswith("{file}:1: accounts[0].allow_insecure: ")
+
+
+def test_errors_have_the_order_of_the_file(tmp_path: Path) -> None:
+    text = "jobs: {limit: 1}\nrefresh:\n  stale_after: 5\n  interval: 5\naccounts:\n- name: a\n"
+    lines = error_of(tmp_path, text).splitlines()
+    assert [line.split(":")[1] for line in lines] == ["1", "3", "4", "6"]
+
+
 UNCLOSED = "expected a comma or the closing bracket; check for an unclosed quote before it"
 BROKEN = {
     "a: {b: 'canary, c: 'd'}\n": f"line 1, column 21: {UNCLOSED}",

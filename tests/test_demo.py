@@ -52,8 +52,24 @@ async def test_the_demo_tells_its_story_and_prints_commands_that_work(tmp_path: 
         checked = await asyncio.to_thread(said, program("PROMTOOL"), "check", "config", file)
         assert checked[0] == 0, checked
         assert "4 rule files found" in checked[1]
-        assert (await demo.end(signal.SIGINT)).code == 0
+        demo.process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await demo.process.communicate()
+        assert demo.process.returncode == 0
     assert _names(tmp_path) == [], "the files are removed"
+
+
+async def test_the_documented_commands_work_on_the_demo(tmp_path: Path) -> None:
+    documented = re.search(r"<!-- demo -->\n```sh\n(.*?)```", _text(ROOT / "docs" / "commands.md"), re.DOTALL)
+    assert documented is not None
+    async with serving("demo", FREE, environment={"TMPDIR": str(tmp_path)}) as demo:
+        await demo.until_ready()
+        page = await _page(demo.process.stdout, "Press Ctrl-C")
+        variable = re.search(r"export MMS_EXPORTER_CONFIG_FILE=\S+", page)
+        assert variable is not None
+        script = documented[1].replace("mms-exporter", f"{sys.executable} -m exporter")
+        printed = await asyncio.to_thread(_shell, f"cd {ROOT}\n{variable[0]}\n{script}", ENVIRONMENT)
+    assert "hive-sales-001" in printed
 
 
 async def test_the_demo_runs_where_no_file_can_be_written() -> None:
@@ -105,7 +121,9 @@ def test_the_readme_tells_the_same_story(name: str) -> None:
 
 
 @pytest.mark.long
-async def test_the_demo_stack_starts_prometheus_with_the_rules_and_stops_with_ctrl_c() -> None:
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+async def test_the_demo_stack_starts_prometheus_with_the_rules_and_stops_all_of_it(by: signal.Signals) -> None:
+    """Ctrl-C goes to all processes of a terminal, SIGTERM to the script alone."""
     with ExitStack() as stack:
         ports = [stack.enter_context(reserved_port()) for _ in range(4)]
     prometheus, alertmanager, exporter, simulator = (f"127.0.0.1:{port}" for port in ports)
@@ -131,9 +149,10 @@ async def test_the_demo_stack_starts_prometheus_with_the_rules_and_stops_with_ct
         assert {f"http://{prometheus}", f"http://{alertmanager}"} <= set(re.findall(r"http://\S+:\d+", page))
         await _watched(f"http://{prometheus}", f"http://{alertmanager}")
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        (os.killpg if by == signal.SIGINT else os.kill)(process.pid, by)
         async with asyncio.timeout(30):
             await process.communicate()
+    assert process.returncode == (0 if by == signal.SIGINT else 128 + by)
     for address in (prometheus, alertmanager, exporter, simulator):
         with pytest.raises(OSError, match="Connect"):
             await asyncio.open_connection(*address.split(":"))

@@ -8,6 +8,7 @@ from exporter.cli.commands import COMMANDS, FLAGS
 from exporter.cli.flags import Flag
 from exporter.config.network import ListenAddress, listen_address
 from exporter.errors import ConfigError
+from exporter.mms.statuses import ApiEnum, DataSourceStatus, JobStatus
 
 
 def problems_of(arguments: list[str], environment: dict[str, str] | None = None) -> list[str]:
@@ -310,3 +311,13 @@ def test_a_misspelled_word_has_a_suggestion(
     assert ended.value.code == 2
     assert shown.startswith(usage)
     assert hint in shown.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("command", "statuses"), [("sources", DataSourceStatus), ("jobs", JobStatus)])
+def test_the_help_of_status_names_its_values(
+    command: str, statuses: type[ApiEnum], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse([command, "--help"], {})
+    assert ", ".join(statuses) in " ".join(capsys.readouterr().out.split())
+    assert parse([command, f"--status={next(iter(statuses)).lower()}"], {}).values["status"] == [next(iter(statuses))]

@@ -125,7 +125,15 @@ def once(values: Values) -> bool:
 
 
 @command(
-    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, flags.STATUS, flags.ABSOLUTE_TIMES, flags.OUTPUT, *flags.QUIET_LOG),
+    *(
+        *flags.CONFIG,
+        flags.ACCOUNT,
+        flags.SOURCE,
+        flags.SOURCE_STATUS,
+        flags.ABSOLUTE_TIMES,
+        flags.OUTPUT,
+        *flags.QUIET_LOG,
+    ),
 )
 def sources(values: Values) -> bool:
     """List data sources and their progress, read live from MMS."""
@@ -135,7 +143,7 @@ def sources(values: Values) -> bool:
 
 
 @command(
-    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, *flags.NAMES, flags.STATUS, flags.LIMIT),
+    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, *flags.NAMES, flags.JOB_STATUS, flags.LIMIT),
     *(flags.ABSOLUTE_TIMES, flags.OUTPUT, *flags.QUIET_LOG),
 )
 def jobs(values: Values) -> bool:
@@ -185,13 +193,14 @@ def show(values: Values) -> bool:
 )
 def retry(values: Values) -> bool:
     """Create jobs that migrate failed tables and partitions again; asks for confirmation first."""
+    from exporter.cli.program import next_command_of
     from exporter.console.retry_command import retry
     from exporter.console.retry_options import RetryOptions
     from exporter.console.terminal import OutputStyle, Terminal
 
     home = Path(os.environ.get("XDG_STATE_HOME") or "")
     folder = home if home.is_absolute() else Path.home() / ".local" / "state"
-    options = RetryOptions.of(values, folder / "mms-exporter")
+    options = RetryOptions.of(values, folder / "mms-exporter", next_command_of(values))
     terminal = Terminal(sys.stdin, sys.stderr, OutputStyle.of(sys.stderr, os.environ))
     outcome = run(_cancelled_by_signals(retry(config_of(values), options, terminal)))
     return print_output(outcome.output) and outcome.succeeded
@@ -256,12 +265,13 @@ FLAGS: Final = tuple(dict.fromkeys(flag for each in COMMANDS.values() for flag i
 
 
 def _query(values: Values, read: "Callable[[Config, Options, Clock], Coroutine[Any, Any, CommandReport[Any]]]") -> bool:
+    from exporter.cli.program import next_command_of
     from exporter.clock import SYSTEM_CLOCK
     from exporter.console.printing import printed
     from exporter.console.queries import Options
     from exporter.console.terminal import OutputStyle
 
-    found = run(read(config_of(values), Options.of(values), SYSTEM_CLOCK))
+    found = run(read(config_of(values), Options.of(values, next_command_of(values)), SYSTEM_CLOCK))
     is_printed = print_output(printed(found, values["output"], OutputStyle.of(sys.stdout, os.environ)))
     for remark in found.remarks():
         print_error(remark)

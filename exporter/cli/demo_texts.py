@@ -1,13 +1,11 @@
 """What `demo` and `simulate` print and write: configuration files, the story, and commands that work as printed."""
 
-import os
 import shlex
-import shutil
-import sys
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from exporter.cli.program import is_program, program
 from exporter.simulator import Identity
 
 STORY: Final = (
@@ -16,11 +14,12 @@ STORY: Final = (
         3,
         "Many partitions of hive-finance-004 fail; a retry at minute 8 migrates them. Some of hive-sales-001 fail too.",
     ),
-    (5, "The agent of bigquery-sales-002 is offline until minute 12; maxcompute-sales-003 stalls from 10 to 14."),
+    (4, "The agent of bigquery-sales-002 is offline until minute 11; maxcompute-sales-003 stalls from 10 to 13."),
     (13, "The second wave starts. At minute 20 all is migrated, except what failed in hive-sales-001: retry it."),
 )
 """What happens in which minute."""
 _REPOSITORY: Final = Path(__file__).parents[2]
+_LOOPBACK: Final = "--web.listen-address=127.0.0.1:9090"
 _RULES: Final = _REPOSITORY / "deploy" / "prometheus" / "rules"
 
 
@@ -89,37 +88,24 @@ Press Ctrl-C to stop the demo.
 
 
 def _commands(files: DemoFiles) -> str:
-    folder = "" if _is_program() else f"  cd {shlex.quote(str(_REPOSITORY))}\n"
-    rules = " and its rules" if _RULES.is_dir() else ""
+    command = program(_REPOSITORY)
+    folder = "" if is_program() else f"  cd {shlex.quote(str(_REPOSITORY))}\n"
+    rules = " with the recording rules and alerts" if _RULES.is_dir() else ""
     return f"""
 Commands to try in another terminal while the demo runs:
 
 {folder}  export MMS_EXPORTER_CONFIG_FILE={files.config}
-  {_command()} sources
-  {_command()} jobs
-  {_command()} failed
-  {_command()} retry --source=hive-sales-001 --failed
+  {command} sources
+  {command} jobs
+  {command} failed --source=hive-sales-001
+  {command} retry --source=hive-sales-001 --failed
 
-Prometheus{rules}:
+To start a Prometheus{rules}:
 
-  prometheus --config.file={files.prometheus} --storage.tsdb.path={files.prometheus.parent / "prometheus"}
+  prometheus --config.file={files.prometheus} --storage.tsdb.path={files.prometheus.parent / "prometheus"} {_LOOPBACK}
 """
 
 
 def free_ports_command() -> str:
     """Return a command that starts the demo on free ports."""
-    return f"{_command()} demo --web.listen-address=127.0.0.1:0 --simulator.listen-address=127.0.0.1:0"
-
-
-def _is_program() -> bool:
-    return Path(sys.argv[0]).name == "mms-exporter"
-
-
-def _command() -> str:
-    """Return the words that started this program."""
-    if not _is_program():
-        python = os.path.relpath(sys.executable, _REPOSITORY)
-        return f"{shlex.quote(sys.executable if python.startswith('..') else python)} -m exporter"
-    found = shutil.which("mms-exporter")
-    is_on_path = found is not None and Path(found).resolve() == Path(sys.argv[0]).resolve()
-    return "mms-exporter" if is_on_path else shlex.quote(sys.argv[0])
+    return f"{program(_REPOSITORY)} demo --web.listen-address=127.0.0.1:0 --simulator.listen-address=127.0.0.1:0"

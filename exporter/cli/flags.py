@@ -12,6 +12,7 @@ from exporter import DOCUMENTS
 from exporter.config.network import listen_address
 from exporter.config.sections import seconds
 from exporter.logs import FORMATS, LEVELS
+from exporter.mms.statuses import ApiEnum, DataSourceStatus, JobStatus
 
 MAX_FACTOR: Final = 1e6
 MAX_INTEGER: Final = 2**63 - 1
@@ -60,6 +61,14 @@ def whole_number(minimum: int) -> Callable[[str], int]:
 
 integer: Final = whole_number(0)
 """Parser of counts and IDs."""
+
+
+class UpperCase(OneOf):
+    """A parser of words in upper case, which may be given in any case."""
+
+    def __call__(self, text: str) -> str:
+        """Parse a word. Raises: ValueError."""
+        return super().__call__(text.upper())
 
 
 class LogLevel(OneOf):
@@ -266,9 +275,15 @@ NAMES: Final = (
     selector("database", "Select source databases by name or glob. Repeatable.", metavar="NAME"),
     selector("table", "Select tables by TABLE, DATABASE.TABLE, glob or ID. Repeatable.", metavar="NAME"),
 )
-STATUS: Final = selector(
-    "status", "Select this status; an unknown one lists the known ones. Repeatable.", metavar="STATUS"
-)
+
+
+def _status(statuses: type[ApiEnum]) -> Flag:
+    text = f"Select this status: {', '.join(statuses)}. Repeatable."
+    return selector("status", text, None, UpperCase(*statuses), "STATUS")
+
+
+SOURCE_STATUS: Final = _status(DataSourceStatus)
+JOB_STATUS: Final = _status(JobStatus)
 ABSOLUTE_TIMES: Final = one_run_flag("absolute-times", "Show times instead of ages.", "false", switch)
 LIMIT: Final = one_run_flag("limit", "Maximum rows of each kind per data source.", "100", integer, "NUMBER")
 OUTPUT: Final = one_run_flag("output", "Output format: table, json or csv.", "table", OneOf(*OUTPUT_FORMATS), "FORMAT")

@@ -158,6 +158,8 @@ class SourceSnapshot(Struct, frozen=True, gc=False):
     """None if stale or never read."""
     tasks: TasksStats | None = None
     """None if stale or never read."""
+    jobs_failed_recently: int = 0
+    """Jobs that failed in the last 30 minutes."""
 
 
 @dataclass(frozen=True, slots=True)

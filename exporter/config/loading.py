@@ -9,6 +9,7 @@ import ssl
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
@@ -48,6 +49,8 @@ class Selection(Section, frozen=True, kw_only=True):
 
 class Account(Section, frozen=True, kw_only=True):
     """One Alibaba Cloud account in one region."""
+
+    compared_with = dict.fromkeys(("endpoint", "credentials"), ("allow_insecure",))
 
     name: Annotated[str, Meta(min_length=1, max_length=128)]
     """Name of the account: the value of the label `account`. Must be unique."""
@@ -105,6 +108,8 @@ class Account(Section, frozen=True, kw_only=True):
 class Refresh(Section, frozen=True, kw_only=True):
     """How often the exporter reads MMS, and how long values stay valid."""
 
+    compared_with = {"stale_after": ("interval",)}  # noqa: RUF012 - declared as ClassVar
+
     interval: Seconds = Seconds(60)
     """Time between the starts of two refreshes."""
     stale_after: Seconds = Seconds(300)
@@ -148,6 +153,12 @@ class Tasks(Section, frozen=True, kw_only=True):
 
 
 class _Watched(Section, frozen=True, kw_only=True):
+    compared_with = {  # noqa: RUF012 - declared as ClassVar
+        "source_id": ("source",),
+        "table_ids": ("db", "table"),
+        "partition_ids": ("db", "table", "partition"),
+    }
+
     source_id: int | None = None
     """ID of the data source."""
     source: str | None = None
@@ -234,16 +245,17 @@ def load(path: Path) -> Config:
         return config_from(raw)
     except ConfigError as error:
         lines = key_lines(path)
+        placed = sorted(((_line(each.path, lines), each) for each in error.problems), key=lambda each: each[0] or inf)
         raise ConfigError(
-            *(replace(each, place=f"{path}{_line(each.path, lines)}") for each in error.problems)
+            *(replace(each, place=f"{path}:{line}" if line else str(path)) for line, each in placed)
         ) from None
 
 
-def _line(key: str, lines: Mapping[str, int]) -> str:
-    # A missing key has the line of its section.
+def _line(key: str, lines: Mapping[str, int]) -> int:
+    # A missing key has the line of its section, 0 for the file.
     while key and key not in lines:
         key = re.sub(r"(\.|^)[^.\[\]]*$|\[\d+\]$", "", key)
-    return f":{lines[key]}" if key else ""
+    return lines.get(key, 0)
 
 
 def region_only(region: str) -> Config:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Final, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Final, TypeVar, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -91,6 +91,9 @@ def duration_text(length: float) -> str:
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """A section of the configuration."""
 
+    compared_with: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """By field: other fields that its check reads. If one of them is broken, the field is not checked."""
+
     def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield field and reason for each invalid value of valid type."""
         return iter(())
@@ -123,7 +126,9 @@ def parse_section(kind: type[S], raw: object, path: str, problems: list[Problem]
             values[each.name] = value
     # The remaining fields are validated too, so that one broken field does not hide a problem in another.
     record = kind(**values, **dict.fromkeys(each.name for each in fields if each.required and each.name in broken))
-    found += (Problem(prefix + name, reason) for name, reason in record.validation_errors() if name not in broken)
+    for name, reason in record.validation_errors():
+        if broken.isdisjoint((name, *kind.compared_with.get(name.partition(".")[0], ()))):
+            found.append(Problem(prefix + name, reason))
     problems += found
     return None if found else record
 

@@ -71,7 +71,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     record_field("dst_db_name", "destination MaxCompute project"),
     record_field("dst_schema_name", "destination schema"),
     record_field("create_time", "creation time"),
-    record_field("eta", "requested completion time, a date alone means the end of that day; often null"),
+    record_field("eta", "ETA: the requested finish time, a date alone means the end of that day; often null"),
 )
 
 SCHEMA: Final[TableColumn[Row]] = TableColumn("SCHEMA", lambda row: row.record.src_schema_name or "", rank=3)

@@ -15,15 +15,20 @@ _CONFIGURATION: Final = ("config.file", "mms.region")
 class NextCommand:
     """A builder of command lines with the configuration of this one, ready to paste."""
 
+    program: str = "mms-exporter"
+    """Words that start the program, quoted for a shell."""
     configuration: tuple[str, ...] = ()
     """Words that every command line needs."""
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
+    def of(cls, values: Mapping[str, Any], program: str) -> Self:
         """Return the builder for parsed command-line values."""
         given = ((name, values.get(name)) for name in _CONFIGURATION)
-        return cls(tuple(f"--{name}={value}" for name, value in given if value is not None))
+        return cls(program, tuple(f"--{name}={value}" for name, value in given if value is not None))
 
     def text(self, name: str, *words: str) -> str:
         """Return a command line for a shell."""
-        return printable(shlex.join(["mms-exporter", name, *self.configuration, *words]))
+        return printable(f"{self.program} {shlex.join([name, *self.configuration, *words])}")
+
+
+DEFAULT_COMMAND: Final = NextCommand()

@@ -222,11 +222,11 @@ def _layout(columns: Sequence[TableColumn[Any]], texts: Texts, width: int, *, is
             break
         shown.remove(index)
     layout = {index: least[index] for index in shown}
-    for is_first in (True, False):
-        texts_shown = (each for each in shown if columns[each].format in {"text", "status"})
-        missing = {each: widths[each] - layout[each] for each in texts_shown if columns[each].names_object == is_first}
+    flexible = [each for each in shown if columns[each].format in {"text", "status"}]
+    first = [each for each in flexible if columns[each].names_object or columns[each].format == "status"]
+    for group in (first, [each for each in flexible if each not in first]):
         spare = width - sum(layout.values()) - len(_GAP) * (len(layout) - 1)
-        for index, given in _shares(max(0, spare), missing).items():
+        for index, given in _shares(max(0, spare), {each: widths[each] - layout[each] for each in group}).items():
             layout[index] += given
     return layout
 

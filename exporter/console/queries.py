@@ -6,7 +6,7 @@ An error of one never hides another. Knows nothing of output.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from exporter.clock import SYSTEM_CLOCK, Clock
@@ -21,7 +21,7 @@ from exporter.console.name_filters import (
     unknown_name,
     unknown_problems,
 )
-from exporter.console.next_command import NextCommand
+from exporter.console.next_command import DEFAULT_COMMAND, NextCommand
 from exporter.errors import ConfigError, MalformedAnswer, MmsError, Problem
 from exporter.masking import printable
 from exporter.mms.client import Client, create_client
@@ -51,10 +51,10 @@ class Options:
     """Rows per kind and data source."""
     record: tuple[Kind, int | str] = ("table", 0)
     """Kind, and ID or name, of the record that `show` prints."""
-    next_command: NextCommand = field(default_factory=NextCommand)
+    next_command: NextCommand = DEFAULT_COMMAND
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
+    def of(cls, values: Mapping[str, Any], next_command: NextCommand = DEFAULT_COMMAND) -> Self:
         """Return the options from parsed command-line values."""
         return cls(
             accounts=values["account"],
@@ -65,7 +65,7 @@ class Options:
             absolute_times=values.get("absolute-times", False),
             limit=values.get("limit", 0),
             record=(values.get("kind", "table"), values.get("object", 0)),
-            next_command=NextCommand.of(values),
+            next_command=next_command,
         )
 
     @property

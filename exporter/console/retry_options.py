@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from exporter.config.sections import duration_text
-from exporter.console.next_command import NextCommand
+from exporter.console.next_command import DEFAULT_COMMAND, NextCommand
 from exporter.errors import Problem
 from exporter.retry.run_context import SETTLE_SECONDS
 from exporter.retry.selection import RetrySelection
@@ -31,10 +31,10 @@ class RetryOptions:
     """Whether jobs in doubt were not created and are sent again."""
     settle_seconds: float = SETTLE_SECONDS
     """How long lists and statuses of MMS may lag behind jobs."""
-    next_command: NextCommand = field(default_factory=NextCommand)
+    next_command: NextCommand = DEFAULT_COMMAND
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], state_folder: Path) -> Self:
+    def of(cls, values: Mapping[str, Any], state_folder: Path, next_command: NextCommand = DEFAULT_COMMAND) -> Self:
         """Return the options from parsed command-line values."""
         return cls(
             state_folder=state_folder,
@@ -52,7 +52,7 @@ class RetryOptions:
             resume=Path(values["resume"]) if values["resume"] else None,
             resend=values["resend"],
             settle_seconds=values["settle"],
-            next_command=NextCommand.of(values),
+            next_command=next_command,
         )
 
     def resume_command(self, journal: Path) -> str:

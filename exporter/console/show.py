@@ -99,7 +99,9 @@ async def _named(config: Config, options: Options, kind: Kind, name: str) -> Que
     found = [(_full_name(row.record), row) for row in result.found]
     if len({full_name for full_name, _ in found}) > 1 or len({row.source.id for _, row in found}) < len(found):
         candidates = [(f"{full_name} of {printable(row.source.name or '')}", row.record.id) for full_name, row in found]
-        raise ConfigError(Problem(f"{kind} {printable(name)}", ambiguous_name(kind, sorted(candidates))))
+        several = len({row.source.id for _, row in found}) > 1
+        reason = f"{ambiguous_name(kind, sorted(candidates))}{', and --source' if several else ''}"
+        raise ConfigError(Problem(f"{kind} {printable(name)}", reason))
     if not found and not result.errors:
         raise ConfigError(Problem(kind, unknown_name(kind, name, seen)))
     return result

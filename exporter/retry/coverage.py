@@ -14,6 +14,13 @@ _Scope = int | tuple[str, str] | str
 """Partition ID; database and table name; or database name of a job over all its tables."""
 
 
+class JournalJob(Job, frozen=True, kw_only=True):
+    """A job that only the journal of an earlier run is sure to know."""
+
+    state: str
+    """What the journal knows of it, in words."""
+
+
 class Coverage:
     """The units that several jobs cover. Of several jobs, the newest (highest ID) wins."""
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -19,7 +19,7 @@ from exporter.clock import Clock
 from exporter.errors import RetryStopped
 from exporter.mms.client import Client
 from exporter.mms.models import Job, JobConfig
-from exporter.mms.statuses import JobStatus
+from exporter.retry.coverage import JournalJob
 from exporter.retry.journal import UNSETTLED, Entry, Journal, RetryRun, create_private_folder, lock_file, read_run
 from exporter.retry.watching import changed_entries, created_jobs
 
@@ -94,16 +94,15 @@ def _save(path: Path, changed: Sequence[Entry], clock: Clock) -> None:
         journal.update(*(entry for entry in changed if entry.name in made))
 
 
-def _job(entry: Entry, job_id: int) -> Job:
+def _job(entry: Entry, job_id: int) -> JournalJob:
     """Return an entry as a job with its units."""
     batch = entry.batch
     config = JobConfig(
         partitions=tuple(batch.partition_ids) or None, tables=tuple(table.name for table in batch.tables) or None
     )
     has_ended = entry.state != "made" and entry.seen
-    status = "over, but statuses may lag behind it" if has_ended else "in progress, made by an earlier run"
-    phrase = cast("JobStatus", status)  # printed where a job of MMS shows its status
-    return Job(id=job_id, name=entry.name, src_db_name=batch.template.src_db, status=phrase, config=config)
+    state = "over, but statuses may lag behind it" if has_ended else "in progress, made by an earlier run"
+    return JournalJob(id=job_id, name=entry.name, src_db_name=batch.template.src_db, state=state, config=config)
 
 
 @contextmanager

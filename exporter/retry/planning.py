@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from exporter.mms.models import Job
-from exporter.retry.coverage import Coverage
+from exporter.retry.coverage import Coverage, JournalJob
 from exporter.retry.units import Batch, JobTemplate, TableName, Unit, batch_of
 
 MAX_UNITS: Final = 1000
@@ -115,7 +115,8 @@ def blocking_reason(unit: Unit, unfinished: Coverage) -> str | None:
     job = unfinished.overlapping_job(unit)
     if job is None:
         return None
-    state = f"{job.status or 'unfinished'}{' and stopped' if job.stopped else ''}"
+    status = job.state if isinstance(job, JournalJob) else job.status or "unfinished"
+    state = f"{status}{' and stopped' if job.stopped else ''}"
     return f"job {job.id} ({job.name or 'without a name'}) is {state}, and may migrate it"
 
 

@@ -20,7 +20,9 @@ _FIRST_WAVE: Final = ((0.0, "sales"), (3.0, "finance"), (6.0, "logs"), (9.0, "ri
 _SECOND_WAVE: Final = ((13.0, "supply"), (16.0, "media"))
 """The minutes at which every source gets a job for a database."""
 _JOB_SECONDS: Final = 170.0
-_STAGGER_MINUTES: Final = 0.2
+_AHEAD: Final = {"finance": 0.4, "logs": 2.5}
+"""Earlier minutes of the source that loses its agent, so that it ends with the others."""
+_STAGGER_MINUTES: Final = 0.1
 """Between the jobs of two data sources, so that not all tasks end at once."""
 
 
@@ -36,14 +38,15 @@ def _script(sources: range) -> Iterator[Act]:
     failure_rates = {(burst, "finance"): 0.7, (leftover, "finance"): 0.1}
     for minute, database in (*_FIRST_WAVE, *_SECOND_WAVE):
         for place, source_id in enumerate(sources):
+            start = _AHEAD.get(database, minute) if source_id == agent else minute
             rate = failure_rates.get((source_id, database), 0.0)
             event = CreateJob(source_id=source_id, database=database, seconds=_JOB_SECONDS, failure_rate=rate)
-            yield Act(minute + place % SOURCES * _STAGGER_MINUTES, event)
-    yield Act(5.0, SetAgent(source_id=agent, online=False))
+            yield Act(start + place % SOURCES * _STAGGER_MINUTES, event)
+    yield Act(4.0, SetAgent(source_id=agent, online=False))
     yield Act(8.0, RetryFailed(source_id=burst))
     yield Act(10.0, Stall(source_id=stalled))
-    yield Act(12.0, SetAgent(source_id=agent, online=True))
-    yield Act(14.0, Stall(source_id=stalled, stalled=False))
+    yield Act(11.0, SetAgent(source_id=agent, online=True))
+    yield Act(13.0, Stall(source_id=stalled, stalled=False))
 
 
 def story_options(seed: int = 1, sources: int = SOURCES, *, hides_stopped: bool = False) -> WorldOptions:

@@ -55,10 +55,10 @@ def _figures() -> list[stat.Panel]:
         ),
         _figure(
             "Overdue",
-            "Unfinished jobs whose `eta`, the requested finish time, has passed.",
+            "Unfinished jobs whose ETA, the requested finish time, has passed.",
             f"sum(({overdue}) and {_ONE} ({unfinished}))",
             palette.ZERO_IS_GOOD,
-        ).no_value("no eta"),
+        ).no_value("no ETA"),
         _figure(
             "Not listed",
             "Unfinished jobs beyond `jobs.max_series_per_source`, which the tables do not show.",
@@ -80,7 +80,7 @@ def _figure(title: str, description: str, expr: str, thresholds: build.Threshold
 def _unfinished() -> table.Panel:
     frame = Frame(
         "Unfinished jobs",
-        "One row for each running or waiting job. Click the source to open its dashboard. Due in is red if the `eta` "
+        "One row for each running or waiting job. Click the source to open its dashboard. Due in is red if the ETA "
         "has passed.",
         24,
         9,

@@ -111,3 +111,20 @@ async def test_without_names_of_failures_their_number_decides(
         assert unresolved(await next_refresh(harness, clock)) == {"1": 0}
         mms.row["tablesFailedNum"] = None
         assert unresolved(await next_refresh(harness, clock)) == {}, "the number is unknown"
+
+
+async def test_jobs_that_failed_recently_are_those_of_30_minutes(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    """As in the alert MmsJobFailed: what was FAILED at the start does not count."""
+    add_failed(mms, 1)
+    mms.add_job(9, "DOING")
+    failing, recently = {1: (2, 3), 29: (4,)}, list[int]()
+    async with harness_on(config_on(mms_url), clock) as harness:
+        for minute in range(62):
+            for job_id in failing.get(minute, ()):
+                add_failed(mms, job_id)
+            await harness.refresh()
+            recently.append(harness.refresher.snapshot().sources[0].jobs_failed_recently)
+            clock.advance(60)
+    assert recently == [0] + [2] * 28 + [3] * 2 + [1] * 28 + [0] * 3

@@ -212,8 +212,12 @@ async def test_a_printed_command_works_when_pasted(tmp_path: Path) -> None:
         rows = simulator.world.truth().data_sources().values()
         source = next(row for row in rows if not row.tables_failed_num and not row.partitions_failed_num)
         ended = await run("failed", config, "--account=test", f"--source={source.name}")
-        command = shlex.split(ended.err.partition("list with: mms-exporter ")[2])
-        assert {config, "--account=test", f"--source={source.name}"} <= set(command)
-        pasted = await run(*command, "--output=json")
-    assert pasted.code == 0
-    assert {(row["source"], row["status"]) for row in json.loads(pasted.out)} == {(source.name, "FAILED")}
+        command = ended.err.partition("list with: ")[2].strip()
+        assert {config, "--account=test", f"--source={source.name}"} <= set(shlex.split(command))
+        pasted = await asyncio.create_subprocess_shell(
+            f"{command} --output=json", cwd=ROOT, env=ENVIRONMENT, stdout=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(30):
+            out, _ = await pasted.communicate()
+    assert pasted.returncode == 0
+    assert {(row["source"], row["status"]) for row in json.loads(out)} == {(source.name, "FAILED")}

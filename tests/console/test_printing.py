@@ -210,3 +210,12 @@ def test_an_eta_without_time_is_late_from_the_next_day() -> None:
 
 def test_a_text_of_any_length_fits_a_cell() -> None:
     assert len(shortened("x" * 1000)) == 120
+
+
+def test_a_status_is_cut_after_other_texts() -> None:
+    columns: tuple[TableColumn[Any], ...] = (
+        TableColumn("JOB", lambda _: "a" * 40),
+        TableColumn("STATUS", lambda _: "FAILED (resolved)", "status"),
+    )
+    report: CommandReport[Any] = CommandReport(fields=(), columns=columns, rows=[1], empty_text="")
+    assert "FAILED (resolved)" in Shown(report).table(40)

@@ -227,7 +227,7 @@ async def test_units_that_fail_again_fail_the_watch(tmp_path: Path) -> None:
 async def test_a_stopped_run_prints_how_to_resume_and_can_be_resumed(env: RetryEnv, run: Run) -> None:
     env.simulator.faults.add(Fault(kind="lost_answer", operation="CreateMmsJob", times=1))
     env.simulator.faults.add(Fault(kind="error", operation="ListMmsJobs", skip=PLAN_CALLS + UNFINISHED_CALLS))
-    configured = NextCommand(("--config.file=a b.yaml",))
+    configured = NextCommand(configuration=("--config.file=a b.yaml",))
     stopped = await run(yes=True, watch=True, settle_seconds=90.0, next_command=configured)
     (journal,) = journals(env)
     assert not stopped.outcome.succeeded

@@ -143,6 +143,8 @@ async def test_an_ambiguous_table_lists_the_candidates(simulator: Simulator, que
     assert (
         str(caught.value) == f"table orders: several tables have this name: {candidates}; use DATABASE.TABLE or the ID"
     )
+    with pytest.raises(ConfigError, match=r"use DATABASE.TABLE or the ID, and --source$"):
+        await query("show", record=("table", "orders"))
 
 
 async def test_a_job_can_be_named(simulator: Simulator, query: Query) -> None:

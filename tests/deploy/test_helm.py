@@ -12,6 +12,7 @@ import yaml
 
 from exporter import __version__
 from exporter.cli.arguments import parse
+from exporter.cli.execution import route_prefix_of
 from exporter.config.loading import config_from
 from exporter.simulator import Simulator
 from exporter.web.security.web_config import web_config_from
@@ -104,6 +105,35 @@ def test_a_changed_configuration_makes_new_pods() -> None:
 )
 def test_a_probe_knocks_as_the_door_wants_it(name: str, expected: dict[str, str]) -> None:
     assert container(manifests(values_named(name)))["livenessProbe"]["httpGet"] == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "prefix"),
+    [
+        ("externalUrl=https://example.com/mms", "/mms"),
+        ("externalUrl=https://example.com/mms/", "/mms"),
+        ("routePrefix=/a/b", "/a/b"),
+        ("externalUrl=https://example.com/mms,web.routePrefix=/", ""),
+        ("externalUrl=https://example.com", ""),
+    ],
+)
+def test_probes_scrapes_and_the_test_follow_the_route_prefix(settings: str, prefix: str) -> None:
+    found = manifests(f"--set=web.{settings},monitor.kind=ServiceMonitor")
+    served = container(found)
+    assert route_prefix_of(parse(served["args"], {}).values) == prefix
+    probes = [served[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")]
+    assert probes == [f"{prefix}{path}" for path in ("/-/healthy", "/-/healthy", "/-/ready")]
+    (endpoint,) = the("ServiceMonitor", found)["spec"]["endpoints"]
+    assert endpoint.get("path", "/metrics") == f"{prefix}/metrics"
+    (probe,) = the("Pod", found)["spec"]["containers"]
+    assert route_prefix_of(parse(probe["args"], {}).values) == prefix
+
+
+def test_probes_behind_a_prefix_need_no_password() -> None:
+    found = manifests(values_named("behind_proxy"))
+    web = yaml.safe_load(secret_files(the("Secret", found, "-web"))["web.yaml"])
+    assert web["auth_excluded_paths"] == ["/mms/-/healthy", "/mms/-/ready"]
+    assert container(found)["livenessProbe"]["httpGet"]["path"] == "/mms/-/healthy"
 
 
 @pytest.mark.parametrize(

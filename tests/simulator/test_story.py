@@ -99,25 +99,25 @@ def test_the_failures_of_another_source_wait_for_a_person() -> None:
     assert all(told.failed(each) == 0 for each in (AGENT, STALLED, BURST))
 
 
-def test_one_agent_is_lost_from_minute_5_to_12_and_its_source_catches_up() -> None:
-    told = Told().until(4.9)
+def test_one_agent_is_lost_from_minute_4_to_11_and_its_source_catches_up() -> None:
+    told = Told().until(3.9)
     assert told.row(AGENT)["agentIsOnline"]
-    done = told.until(5.1).done(AGENT)
+    done = told.until(4.1).done(AGENT)
     assert not told.row(AGENT)["agentIsOnline"]
-    assert told.until(11.9).done(AGENT) == done
+    assert told.until(10.9).done(AGENT) == done
     assert not told.row(AGENT)["agentIsOnline"]
-    assert told.until(12.1).row(AGENT)["agentIsOnline"]
-    assert told.until(14).done(AGENT) > done
+    assert told.until(11.1).row(AGENT)["agentIsOnline"]
+    assert told.until(13).done(AGENT) > done
     assert all(told.row(each)["agentIsOnline"] for each in (LEFTOVER, STALLED, BURST))
 
 
-def test_one_source_stalls_from_minute_10_to_14_without_any_sign() -> None:
+def test_one_source_stalls_from_minute_10_to_13_without_any_sign() -> None:
     told = Told()
     done = told.until(10.01).done(STALLED)
-    assert told.until(13.9).done(STALLED) == done
+    assert told.until(12.9).done(STALLED) == done
     assert told.row(STALLED)["agentIsOnline"]
     assert told.row(STALLED)["tablesDoingNum"] > 0, "it looks as if it worked"
-    assert told.until(15).done(STALLED) > done
+    assert told.until(14).done(STALLED) > done
 
 
 def test_a_second_wave_starts_at_minute_13_and_all_jobs_end_before_minute_20() -> None:

@@ -62,6 +62,8 @@ class Cause:
 class WeekSamples:
     """The samples of each series by step; a missing step is a gap."""
 
+    start: float = MONDAY.timestamp()
+    """Unix seconds of step 0."""
     samples: dict[SeriesName, dict[int, float]] = field(default_factory=dict)
 
     def add(self, step: int, served: Exposition) -> None:
@@ -74,7 +76,7 @@ class WeekSamples:
 
     def put(self, step: int, name: str, labels: Labels, value: float) -> None:
         """Add one sample; promtool begins at 0, so times do too."""
-        value -= MONDAY.timestamp() if name.endswith("_timestamp_seconds") else 0
+        value -= self.start if name.endswith("_timestamp_seconds") else 0
         self.samples.setdefault((name, labels), {})[step] = value
 
 

@@ -24,14 +24,14 @@ _ALERT: Final = re.compile(r"\{(.*?)\} 1E\+00")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
-def _values(samples: Mapping[int, float]) -> str:
+def _values(samples: Mapping[int, float], steps: int) -> str:
     """Return samples in promtool's notation, with equal differences as one run."""
     parts, step = [], 0
     for begin, values in _stretches(samples):
         parts += [f"_x{begin - step}"] if begin > step else []
         parts += list(_runs(values))
         step = begin + len(values)
-        if step < STEPS:
+        if step < steps:
             parts.append("stale")
             step += 1
     return " ".join(parts)
@@ -62,14 +62,16 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def firing_alerts(recording: WeekSamples, folder: Path, promtool: str) -> list[frozenset[Alert]]:
+def firing_alerts(
+    recording: WeekSamples, folder: Path, promtool: str, *, steps: int = STEPS, step_seconds: int = STEP_SECONDS
+) -> list[frozenset[Alert]]:
     """Return the alerts that fire at each step."""
     expected = [
-        {"expr": 'ALERTS{alertstate="firing"}', "eval_time": f"{step * STEP_SECONDS}s", "exp_samples": []}
-        for step in range(STEPS)
+        {"expr": 'ALERTS{alertstate="firing"}', "eval_time": f"{step * step_seconds}s", "exp_samples": []}
+        for step in range(steps)
     ]
     series = [
-        {"series": _series(*each), "values": _values(samples)}
+        {"series": _series(*each), "values": _values(samples, steps)}
         for each, samples in sorted(recording.samples.items(), key=str)
     ]
     file = folder / "week.yaml"
@@ -77,16 +79,16 @@ def firing_alerts(recording: WeekSamples, folder: Path, promtool: str) -> list[f
         yaml.safe_dump(
             {
                 "rule_files": [str(path) for path in RULES],
-                "evaluation_interval": f"{STEP_SECONDS}s",
+                "evaluation_interval": f"{step_seconds}s",
                 "group_eval_order": list(GROUPS),
-                "tests": [{"interval": f"{STEP_SECONDS}s", "input_series": series, "promql_expr_test": expected}],
+                "tests": [{"interval": f"{step_seconds}s", "input_series": series, "promql_expr_test": expected}],
             }
         )
     )
     _, printed = said(program(promtool), "test", "rules", file, environment={"GOGC": "400"}, limit_seconds=1200)
-    found: list[frozenset[Alert]] = [frozenset()] * STEPS
+    found: list[frozenset[Alert]] = [frozenset()] * steps
     for when, got in _REPORT.findall(printed):
-        step = int(seconds(when)) // STEP_SECONDS
+        step = int(seconds(when)) // step_seconds
         found[step] = frozenset(map(_alert, _ALERT.findall(got)))
     assert any(found), printed[:2000]
     return found

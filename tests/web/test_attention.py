@@ -1,6 +1,7 @@
 """The attention items have the conditions and severities of the alerts."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, Job
 from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
 from exporter.web.status.attention import RUNBOOKS, SOURCE_RULES
+from exporter.web.status.page import page
 from exporter.web.status.status_report import Load, StatusInput, build_report
 from exporter.web.status.status_schema import StatusReport
 from tests.conftest import config_on
@@ -79,10 +81,11 @@ def with_old_metadata(made: SourceSnapshot) -> SourceSnapshot:
     return structs.replace(made, stats=structs.replace(made.stats, synced_at=NOW - 2 * DAY - 600))
 
 
-def with_failed_jobs(made: SourceSnapshot) -> SourceSnapshot:
-    """Return a data source with failed jobs."""
+def with_failed_jobs(made: SourceSnapshot, recently: int = 3) -> SourceSnapshot:
+    """Return a data source with failed jobs, of which some failed in the last 30 minutes."""
     assert made.jobs is not None
-    return with_jobs(made, counts={**made.jobs.counts, "FAILED": 3})
+    jobs = with_jobs(made, counts={**made.jobs.counts, "FAILED": 3})
+    return structs.replace(jobs, jobs_failed_recently=recently)
 
 
 def stopped(made: SourceSnapshot) -> SourceSnapshot:
@@ -113,6 +116,10 @@ CASES: dict[str, tuple[Callable[[SourceSnapshot], SourceSnapshot], set[str]]] = 
         {"MmsJobFailed", "MmsTablesFailed"},
     ),
     "failed jobs were retried": (with_failed_jobs, set()),
+    "jobs failed long ago": (
+        lambda made: with_failed_jobs(with_row(made, tables_failed_num=2), recently=0),
+        {"MmsTablesFailed"},
+    ),
     "jobs failed, units unknown": (
         lambda made: with_failed_jobs(with_row(made, tables_failed_num=None)),
         {"MmsJobFailed"},
@@ -164,7 +171,11 @@ def report_of(snapshot: Snapshot) -> StatusReport:
 @pytest.mark.parametrize("name", CASES)
 def test_a_case_has_exactly_the_items_of_its_alerts_with_their_severities(name: str) -> None:
     report = report_of(Snapshot((AccountSnapshot("account", up=True, sources=(made(name, 1),)),)))
-    items = {item.runbook.rpartition("/")[2].removesuffix(".md"): item.severity for item in report.attention}
+    items = {item.alert: item.severity for item in report.attention}
+    assert all(item.runbook.endswith(f"/{item.alert}.md") for item in report.attention)
+    assert all(re.fullmatch(r"[a-z][^\n]{15,}[^\n.]", item.hint) for item in report.attention)
+    shown = page(report, "/metrics").decode()
+    assert all(f"Alert: {item.alert}" in shown and item.hint in shown for item in report.attention)
     assert items == {alert: ALERTS[alert]["labels"]["severity"] for alert in CASES[name][1]}
     matters = any(severity != "info" for severity in items.values())
     assert report.sources[0].needs_attention == matters
@@ -173,7 +184,7 @@ def test_a_case_has_exactly_the_items_of_its_alerts_with_their_severities(name: 
 def test_every_alert_has_an_item_or_a_reason_for_none() -> None:
     assert set(ALERTS) == RUNBOOKS | ELSEWHERE.keys()
     assert not RUNBOOKS & ELSEWHERE.keys()
-    assert {alert for _, alerts in CASES.values() for alert in alerts} == {rule.runbook for rule in SOURCE_RULES}
+    assert {alert for _, alerts in CASES.values() for alert in alerts} == {rule.alert for rule in SOURCE_RULES}
 
 
 @pytest.mark.parametrize("promtool", PROMTOOLS)
@@ -181,7 +192,7 @@ async def test_the_alerts_fire_for_the_same_data_sources(snapshot: Snapshot, pro
     # Without `for`: the page shows the current state.
     publisher = Publisher(lambda: snapshot, Telemetry(with_process=False))
     await publisher.publish()
-    alerts = {rule.runbook for rule in SOURCE_RULES}
+    alerts = {rule.alert for rule in SOURCE_RULES}
     expression = f'count by (alertname, source) (ALERTS{{alertstate="firing", alertname=~"{"|".join(alerts)}"}})'
     expected = [
         {"labels": f'{{alertname="{alert}", source="{name}"}}', "value": 1}
@@ -195,7 +206,7 @@ async def test_the_alerts_fire_for_the_same_data_sources(snapshot: Snapshot, pro
         "tests": [
             {
                 "interval": "1m",
-                "input_series": list(series(publisher.body("text", gzip=False))),
+                "input_series": list(series(publisher.body("text", gzip=False), recently_failed(snapshot))),
                 "promql_expr_test": [{"expr": expression, "eval_time": f"{NOW:.0f}s", "exp_samples": expected}],
             }
         ],
@@ -214,15 +225,21 @@ def without_delays(path: Path, folder: Path) -> Path:
     return folder / path.name
 
 
-def series(page: bytes) -> list[dict[str, str]]:
-    """Return the samples of an exposition as constant series; failed jobs fail after 10 minutes."""
+def recently_failed(snapshot: Snapshot) -> dict[str, int]:
+    """Return the jobs that failed in the last 30 minutes, by data source."""
+    return {each.name.source: each.jobs_failed_recently for each in snapshot.accounts[0].sources}
+
+
+def series(body: bytes, recently: dict[str, int]) -> list[dict[str, str]]:
+    """Return the samples of an exposition as constant series; jobs that failed recently fail after 10 minutes."""
     constant = []
-    for name, samples in read(page).samples.items():
+    for name, samples in read(body).samples.items():
         for labels, value in samples.items():
             pairs = dict(labels) | {"job": "mms-exporter", "instance": "exporter:10180"}
             text = ", ".join(f"{label}={json.dumps(value)}" for label, value in sorted(pairs.items()))
             is_failed = name == "mms_jobs" and pairs["status"] == "FAILED"
-            values = f"0x10 {value}x40" if is_failed else f"{value}x50"
+            before = value - recently[pairs["source"]] if is_failed else value
+            values = f"{before}x10 {value}x40"
             constant.append({"series": f"{name}{{{text}}}", "values": values})
     return constant
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterator, Mapping
 from itertools import chain
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -14,6 +14,7 @@ from exporter.collect.state.resolution import remaining_failures
 from exporter.collect.state.task_state import TaskState
 from exporter.config.loading import Jobs, Selection
 from exporter.mms.models import DataSource
+from exporter.mms.statuses import JobStatus
 
 
 class CollectorState(Protocol):
@@ -56,6 +57,10 @@ class Cached(Struct, Generic[S], gc=False):
             self.state = replace(state, stats=replace(state.stats, name=name))
 
 
+FAILED_JOBS_SECONDS: Final = 1800.0
+"""As the range of MmsJobFailed in deploy/prometheus/rules/."""
+
+
 class SourceState(Struct, gc=False):
     """State of one data source."""
 
@@ -69,6 +74,8 @@ class SourceState(Struct, gc=False):
     tasks: Cached[TaskState] = field(default_factory=lambda: Cached(TaskState()))
     last_success_at: float | None = None
     """Unix seconds; None before the first complete refresh."""
+    failed_jobs: tuple[tuple[float, int], ...] = ()
+    """Times in monotonic seconds and numbers of FAILED jobs; both increase, so that the first one is the minimum."""
 
     @property
     def name(self) -> SourceName:
@@ -106,8 +113,21 @@ class SourceState(Struct, gc=False):
             for each in (self.jobs, self.failures, self.tasks):
                 each.rename(stats.name)
 
+    @property
+    def jobs_failed_recently(self) -> int:
+        """Return by how much FAILED jobs exceed their minimum of FAILED_JOBS_SECONDS."""
+        return self.failed_jobs[-1][1] - self.failed_jobs[0][1] if self.failed_jobs else 0
+
+    def _note_failed_jobs(self, now: float) -> None:
+        stats = self.jobs.state.stats
+        count = stats.counts.get(JobStatus.FAILED) if stats is not None else None
+        if count is not None:
+            recent = [each for each in self.failed_jobs if each[0] >= now - FAILED_JOBS_SECONDS and each[1] < count]
+            self.failed_jobs = (*recent, (now, count))
+
     def resolve_jobs(self, settings: Jobs, now: float) -> None:
         """Update what is known of failed jobs, at `now` in monotonic seconds."""
+        self._note_failed_jobs(now)
         if self.row is not None and self.jobs.state.failed:
             remaining = remaining_failures(self.row, self.listed_at, self.failures.state.kinds)
             self.jobs.state = self.jobs.state.resolved(remaining, settings, now)
@@ -122,6 +142,7 @@ class SourceState(Struct, gc=False):
             last_success_at=self.last_success_at,
             failures=self.failures.state.stats if self.failures.at >= oldest else None,
             tasks=self.tasks.state.stats if self.tasks.at >= oldest else None,
+            jobs_failed_recently=self.jobs_failed_recently,
         )
 
 

@@ -250,8 +250,8 @@ JOB: Final[MetricGroup[JobsStats]] = MetricGroup(
         ),
         Family(
             "mms_job_eta_timestamp_seconds",
-            "Unix time by which the job should finish; a date alone means the end of that day. Absent if empty or not "
-            f"a date. API field: eta {_JOBS}",
+            "ETA of the job, the requested finish time, as Unix time; a date alone means the end of that day. Absent "
+            f"if empty or not a date. API field: eta {_JOBS}",
             lambda job: one(job.eta_at),
         ),
     ),

@@ -14,7 +14,7 @@ from exporter import DOCUMENTS
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError, Snapshot, SourceSnapshot
 from exporter.errors import SelectionUnmatched
 from exporter.mms.models import DataSource
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, ScanStatus
 from exporter.web.status.formatting import truncated
 from exporter.web.status.progress_bars import left_of
 from exporter.web.status.status_schema import Attention, Concerned
@@ -34,14 +34,13 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "info")
 
 @dataclass(frozen=True, slots=True)
 class SourceRule:
-    """One kind of problem of a data source, named after its alert.
+    """One kind of problem of a data source, with the name and the condition of its alert."""
 
-    The condition is that of the alert, except for MmsJobFailed: the page keeps no history of 30 minutes.
-    """
-
-    runbook: str
+    alert: str
     severity: Severity
     title: str
+    hint: str
+    """The next step."""
     count: Callable[[SourceSnapshot, float], int | bool | None]
     """Returns the number of occurrences at a Unix time, or True without a number; 0, False and None mean no problem."""
 
@@ -86,7 +85,7 @@ def _failed_jobs(source: SourceSnapshot, _: float) -> int:
     row = source.stats.row if source.stats is not None else None
     if row is not None and row.tables_failed_num == row.partitions_failed_num == 0:
         return 0
-    return source.jobs.counts.get(JobStatus.FAILED, 0) if source.jobs is not None else 0
+    return source.jobs_failed_recently if source.jobs is not None else 0
 
 
 def _overdue_jobs(source: SourceSnapshot, now: float) -> int:
@@ -113,25 +112,61 @@ def _omitted(source: SourceSnapshot, _: float) -> int:
 
 
 SOURCE_RULES: Final = (
-    SourceRule("MmsAgentOffline", "critical", "Agent offline with work remaining", _waiting_for_agent),
     SourceRule(
-        "MmsSourceStartFailed", "critical", "Data source failed to start", _has_status(DataSourceStatus.START_FAILED)
+        *("MmsAgentOffline", "critical", "Agent offline with work remaining", "start the agent on its host"),
+        _waiting_for_agent,
     ),
-    SourceRule("MmsSourceStale", "warning", "Values are stale", lambda source, _: source.stats is None),
-    SourceRule("MmsTablesFailed", "warning", "Tables or partitions failed", _failed_units),
-    SourceRule("MmsJobFailed", "warning", "Jobs failed", _failed_jobs),
-    SourceRule("MmsJobOverdue", "warning", "Jobs are overdue", _overdue_jobs),
-    SourceRule("MmsMetadataOld", "warning", "Metadata is outdated with work remaining", _has_old_metadata),
     SourceRule(
-        "MmsSourceStopFailed", "warning", "Data source failed to stop", _has_status(DataSourceStatus.STOP_FAILED)
+        *("MmsSourceStartFailed", "critical", "Data source failed to start"),
+        "read the error message of the data source in the MMS console, correct its settings and start it",
+        _has_status(DataSourceStatus.START_FAILED),
+    ),
+    SourceRule(
+        *("MmsSourceStale", "warning", "Values are stale", "run mms-exporter check, which names the cause"),
+        lambda source, _: source.stats is None,
+    ),
+    SourceRule(
+        *("MmsTablesFailed", "warning", "Tables or partitions failed"),
+        "list them with mms-exporter failed, correct the cause, then run mms-exporter retry --failed",
+        _failed_units,
+    ),
+    SourceRule(
+        *("MmsJobFailed", "warning", "Jobs failed in the last 30 minutes"),
+        "list what failed with mms-exporter failed, correct the cause, then run mms-exporter retry --failed",
+        _failed_jobs,
+    ),
+    SourceRule(
+        *("MmsJobOverdue", "warning", "Jobs are overdue"),
+        "find the jobs with mms-exporter jobs, then inform the users of the data or correct the ETA",
+        _overdue_jobs,
+    ),
+    SourceRule(
+        *("MmsMetadataOld", "warning", "Metadata is outdated with work remaining"),
+        *("start a metadata scan in the MMS console", _has_old_metadata),
+    ),
+    SourceRule(
+        *("MmsSourceStopFailed", "warning", "Data source failed to stop"),
+        *("stop it again in the MMS console", _has_status(DataSourceStatus.STOP_FAILED)),
     ),
     SourceRule(
         *("MmsMetadataScanFailed", "warning", "Metadata scan failed"),
+        "read the error message of the scan in the MMS console, then scan again",
         _of_row(lambda row: row.scan_status == ScanStatus.FAILED),
     ),
-    SourceRule("MmsSourceStopped", "info", "Data source is stopped with work remaining", _waiting_for_start),
-    SourceRule("MmsJobStopped", "info", "Jobs are stopped", _stopped_jobs),
-    SourceRule("MmsSeriesOmitted", "info", "Jobs or failures have no series of their own", _omitted),
+    SourceRule(
+        *("MmsSourceStopped", "info", "Data source is stopped with work remaining"),
+        *("start it in the MMS console, unless the pause is planned", _waiting_for_start),
+    ),
+    SourceRule(
+        *("MmsJobStopped", "info", "Jobs are stopped"),
+        *("start them again in the MMS console, or delete them", _stopped_jobs),
+    ),
+    SourceRule(
+        *("MmsSeriesOmitted", "info", "Jobs or failures have no series of their own"),
+        "if MMS denies ListMmsPartitions, grant its RAM action; otherwise raise jobs.max_series_per_source or "
+        "failures.max_per_source; then reload",
+        _omitted,
+    ),
 )
 
 _COLLECTED: Final = {
@@ -154,7 +189,7 @@ SOURCE_RUNBOOK: Final = "MmsSourceStale"
 COLLECTOR_RUNBOOK: Final = "MmsCollectorStale"
 RELOAD_RUNBOOK: Final = "MmsConfigReloadFailed"
 RUNBOOKS: Final = {
-    *(rule.runbook for rule in SOURCE_RULES),
+    *(rule.alert for rule in SOURCE_RULES),
     *RUNBOOK_BY_REASON.values(),
     *(ACCOUNT_RUNBOOK, SOURCE_RUNBOOK, COLLECTOR_RUNBOOK, RELOAD_RUNBOOK),
 }
@@ -165,7 +200,7 @@ def attention_in(snapshot: Snapshot, problems: Sequence[str], runbook_url: str, 
     """Return the attention items, critical first; `problems` are configuration problems."""
     items = [*_configuration_items(problems), *_account_items(snapshot.accounts), *_source_items(snapshot, now)]
     items.sort(key=lambda item: SEVERITIES.index(item.severity))
-    return tuple(structs.replace(each, runbook=f"{runbook_url}/{each.runbook}.md") for each in items[:MAX_ITEMS])
+    return tuple(structs.replace(each, runbook=f"{runbook_url}/{each.alert}.md") for each in items[:MAX_ITEMS])
 
 
 def needs_attention(source: SourceSnapshot, now: float) -> bool:
@@ -218,18 +253,19 @@ def _source_items(snapshot: Snapshot, now: float) -> Iterator[Attention]:
                 Concerned(name=truncated(str(source.name)), count=None if count is True else count)
                 for count, source in affected
             ]
-            yield _item(rule.runbook, rule.severity, rule.title, concerned)
+            yield _item(rule.alert, rule.severity, rule.title, concerned, hint=rule.hint)
 
 
 def _item(
-    runbook: str, severity: Severity, title: str, concerned: Sequence[Concerned], *, message: str = "", hint: str = ""
+    alert: str, severity: Severity, title: str, concerned: Sequence[Concerned], *, message: str = "", hint: str = ""
 ) -> Attention:
     return Attention(
         severity=severity,
         title=title,
         message=truncated(message),
         hint=hint,
-        runbook=runbook,
+        alert=alert,
+        runbook="",
         concerned=tuple(concerned[:MAX_CONCERNED]),
         omitted=max(0, len(concerned) - MAX_CONCERNED),
     )

@@ -122,9 +122,11 @@ class Attention(StatusRecord, frozen=True, kw_only=True):
     message: str
     """The first error; "" if the title is enough."""
     hint: str
-    """The next step; "" if the runbook has it."""
+    """The next step."""
+    alert: str
+    """Name of the matching alert."""
     runbook: str
-    """URL of the runbook."""
+    """URL of the runbook of the alert."""
     concerned: tuple[Concerned, ...]
     """Affected objects, highest count first, up to the limit."""
     omitted: Count

@@ -56,6 +56,12 @@ args:
   {{- if .Values.web.config }}
   - --web.config.file=/etc/mms-exporter/web/web.yaml
   {{- end }}
+  {{- with .Values.web.externalUrl }}
+  - {{ printf "--web.external-url=%s" . | quote }}
+  {{- end }}
+  {{- with .Values.web.routePrefix }}
+  - {{ printf "--web.route-prefix=%s" . | quote }}
+  {{- end }}
   - --log.level={{ .Values.log.level }}
   - --log.format={{ .Values.log.format }}
   {{- if gt (int .Values.shards) 1 }}
@@ -133,6 +139,8 @@ volumeMounts:
   "web.systemd-socket" "no value: a pod has no such socket"
   "web.telemetry-path" "no value: the path is /metrics"
   "web.config.file" "web.config"
+  "web.external-url" "web.externalUrl"
+  "web.route-prefix" "web.routePrefix"
   "log.level" "log.level"
   "log.format" "log.format"
 -}}

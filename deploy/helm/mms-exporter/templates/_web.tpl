@@ -8,6 +8,13 @@ HTTP
 {{- end -}}
 {{- end }}
 
+{{- /* The prefix of all paths, without a final slash, as the exporter derives it. */}}
+{{- define "mms-exporter.routePrefix" -}}
+{{- with .Values.web -}}
+{{- .routePrefix | default (get (urlParse .externalUrl) "path") | trimSuffix "/" -}}
+{{- end -}}
+{{- end }}
+
 {{- /* Whether the web configuration rejects a probe of `path`: client certificate, basic auth or rate limit. */}}
 {{- define "mms-exporter.turnsAway" -}}
 {{- $web := include "mms-exporter.webConfig" .root | fromYaml -}}
@@ -20,17 +27,20 @@ HTTP
 
 {{- /* The file for --web.config.file. The paths of the probes need no password, unless it sets auth_excluded_paths. */}}
 {{- define "mms-exporter.webConfig" -}}
-{{- $free := ternary (dict "auth_excluded_paths" (list "/-/healthy" "/-/ready")) dict (not (empty .Values.web.config.basic_auth_users)) -}}
+{{- $prefix := include "mms-exporter.routePrefix" . -}}
+{{- $probes := list (printf "%s/-/healthy" $prefix) (printf "%s/-/ready" $prefix) -}}
+{{- $free := ternary (dict "auth_excluded_paths" $probes) dict (not (empty .Values.web.config.basic_auth_users)) -}}
 {{ mergeOverwrite $free (deepCopy .Values.web.config) | toYaml }}
 {{- end }}
 
 {{- define "mms-exporter.knock" -}}
-{{- if include "mms-exporter.turnsAway" . -}}
+{{- $path := printf "%s%s" (include "mms-exporter.routePrefix" .root) .path -}}
+{{- if include "mms-exporter.turnsAway" (dict "root" .root "path" $path) -}}
 tcpSocket:
   port: http
 {{- else -}}
 httpGet:
-  path: {{ .path }}
+  path: {{ $path }}
   port: http
   scheme: {{ include "mms-exporter.scheme" .root }}
 {{- end -}}
