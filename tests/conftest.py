@@ -39,9 +39,10 @@ def _no_process_stays() -> Iterator[None]:
 def _children() -> set[int]:
     """Return the process ids of this process's children; none where the system has no /proc."""
     found: set[int] = set()
-    for file in Path("/proc/self/task").glob("*/children"):
+    tasks = "/proc/self/task"
+    for thread in os.listdir(tasks) if os.path.isdir(tasks) else ():  # noqa: PTH112, PTH208 - for every test: fast
         with suppress(OSError):  # the thread has ended meanwhile
-            found.update(map(int, file.read_text().split()))
+            found.update(map(int, Path(f"{tasks}/{thread}/children").read_text().split()))
     return found
 
 

@@ -28,7 +28,12 @@ from tests.test_config import CONFIGS, INVALID, JSON
 EXAMPLES = sorted((FOLDER / "examples").rglob("*.yaml"))
 READMES = sorted(ROOT.glob("README*.md"))
 OPERATIONS_PAGE = (FOLDER / "operations.md").read_text(encoding="utf-8")
-PAGES = sorted(path for path in ROOT.glob("**/*.md") if not {".venv", ".tools"} & set(path.parts))
+PAGES = sorted(
+    path
+    for folder in ROOT.iterdir()
+    if folder.name not in {".git", ".venv", ".tools"}
+    for path in ([folder] if folder.suffix == ".md" else folder.glob("**/*.md"))
+)
 SCHEMA = json_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 VALID_BY_SCHEMA = {

@@ -23,6 +23,8 @@ BUILD, RESULT = stages(DOCKERFILE)
 IN_BUILD, IN_IMAGE = (Path(__file__).parent / name for name in ("in_build.sh", "in_image.sh"))
 PYTHON = Path(sys.base_prefix)
 MEBIBYTE = 1024 * 1024
+of_the_built_image = pytest.mark.scale
+"""The build takes 25 s of processor time."""
 
 
 def test_hadolint_has_nothing_to_say() -> None:
@@ -119,6 +121,7 @@ def in_image(root: Path, *command: str) -> list[str]:
     return ["unshare", "--mount", "sh", *map(str, (IN_IMAGE, here, tree, PYTHON, user)), *command]
 
 
+@of_the_built_image
 async def test_it_runs_as_its_user_on_a_root_that_nobody_can_write_to(root: Path) -> None:
     (entry,) = map(json.loads, said(RESULT, "ENTRYPOINT"))
     command = in_image(root, f"/opt/mms-exporter/bin/{entry[0]}", "demo")
@@ -156,6 +159,7 @@ async def _url(process: asyncio.subprocess.Process) -> str:
     pytest.fail("".join(lines))
 
 
+@of_the_built_image
 def test_nothing_in_it_can_be_written_to(root: Path) -> None:
     attempt = "import os\nfor each in ('/', '/opt/mms-exporter', '/tmp'): print(os.access(each, os.W_OK))"
     answer = subprocess.run(  # noqa: S603 - as above
@@ -168,6 +172,7 @@ def test_nothing_in_it_can_be_written_to(root: Path) -> None:
     assert answer.stdout.split() == ["False", "False", "False"]
 
 
+@of_the_built_image
 def test_it_holds_no_installer_and_is_as_small_as_the_documents_say(root: Path) -> None:
     tree = root / "opt" / "mms-exporter"
     assert [each for each in ("pip", "setuptools", "flit_core") if list(tree.glob(f"lib/*/site-packages/{each}"))] == []
@@ -176,6 +181,7 @@ def test_it_holds_no_installer_and_is_as_small_as_the_documents_say(root: Path) 
     assert size / MEBIBYTE < int(said_size)
 
 
+@of_the_built_image
 def test_what_is_compiled_is_published_for_arm64_too(root: Path) -> None:
     wheels = (root / "build" / "wheels").glob("*-cp*.whl")
     packages = ["==".join(wheel.name.split("-")[:2]) for wheel in wheels]

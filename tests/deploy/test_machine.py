@@ -16,6 +16,10 @@ from tests.programs import ROOT, program, said
 from tests.web.http_fixture import certificates_in
 from tests.web.test_middleware import DAVE
 
+# The installation and the restarts take 20 s of processor time. tests/deploy/test_systemd.py reads the units in the
+# suite.
+pytestmark = pytest.mark.scale
+
 INSTALL, BOOT = (Path(__file__).parent / name for name in ("install.sh", "machine.sh"))
 PAGE = ROOT / "deploy" / "systemd" / "README.md"
 SERVICE = "mms-exporter.service"

@@ -19,11 +19,32 @@ SHORT_TIMEOUT = 0.25
 pytestmark = pytest.mark.virtual_time
 
 every_fault = pytest.mark.parametrize("kind", KINDS)
-every_operation = pytest.mark.parametrize(
-    ("operation", "finished_jobs"),
-    [*((each, FEW_JOBS) for each in FAULT_TARGETS), ("ListMmsJobs", MANY_JOBS)],
-    ids=[*FAULT_TARGETS, "ListMmsJobs by status"],
-)
+COLUMNS = {
+    **{operation: (operation, FEW_JOBS) for operation in FAULT_TARGETS},
+    "ListMmsJobs by status": ("ListMmsJobs", MANY_JOBS),
+}
+every_operation = pytest.mark.parametrize(("operation", "finished_jobs"), COLUMNS.values(), ids=COLUMNS)
+
+
+def reads_tasks(operation: str, kind: str) -> bool:
+    """Return whether a short test reads tasks as well."""
+    # Most calls of a refresh are theirs. Where they depend on nothing that fails, one kind shows that they stay.
+    return operation in {"ListMmsDataSources", "ListMmsJobs", "ListMmsTasks"} or kind == "error"
+
+
+def every_pair(short: int) -> pytest.MarkDecorator:
+    """Try every operation with every fault: half of them, in turn, in the suite, the others in `make scale`.
+
+    `short` is 0 or 1 and says which half, so that two tests with different halves have every pair in the suite.
+    """
+    pairs = [
+        pytest.param(*column, kind, reads_tasks(column[0], kind), id=f"{kind}-{name}")
+        if (row + number) % 2 == short
+        else pytest.param(*column, kind, True, id=f"{kind}-{name}", marks=pytest.mark.scale)
+        for row, kind in enumerate(KINDS)
+        for number, (name, column) in enumerate(COLUMNS.items())
+    ]
+    return pytest.mark.parametrize(("operation", "finished_jobs", "kind", "has_tasks"), pairs)
 
 
 @cache
@@ -37,16 +58,10 @@ def healthy_steps(finished_jobs: int, *, has_tasks: bool) -> list[dict[Series, f
     return asyncio.run(read())
 
 
-def reads_tasks(operation: str, kind: str) -> bool:
-    """Return whether a test reads tasks as well."""
-    # Most calls of a refresh are theirs. Where they depend on nothing that fails, one kind shows that they stay.
-    return operation in {"ListMmsDataSources", "ListMmsJobs", "ListMmsTasks"} or kind == "error"
-
-
 @pytest.fixture
-def healthy(finished_jobs: int, operation: str, kind: str) -> list[dict[Series, float]]:
+def healthy(finished_jobs: int, has_tasks: bool) -> list[dict[Series, float]]:  # noqa: FBT001 - a parameter of pytest
     """Provide the samples after each step without faults."""
-    return healthy_steps(finished_jobs, has_tasks=reads_tasks(operation, kind))
+    return healthy_steps(finished_jobs, has_tasks=has_tasks)
 
 
 def test_the_matrix_has_a_row_for_every_fault_and_a_column_for_every_operation() -> None:
@@ -63,28 +78,34 @@ def test_each_step_changes_the_series_of_every_operation(operation: str, finishe
     assert first != second
 
 
-@every_operation
-@every_fault
+@every_pair(0)
 async def test_in_the_first_refresh(
-    healthy: list[dict[Series, float]], operation: str, finished_jobs: int, kind: str
+    healthy: list[dict[Series, float]],
+    operation: str,
+    finished_jobs: int,
+    kind: str,
+    has_tasks: bool,  # noqa: FBT001 - a parameter of pytest
 ) -> None:
     """Unread values are absent, not 0; all others are there; the next refresh is right."""
     place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
-    async with staged(place, case, finished_jobs) as running:
+    async with staged(case, finished_jobs, has_tasks=has_tasks) as running:
         inject(running, place, case)
         assert_served(await running.refresh(), place, case, healthy[0], before={})
         running.simulator.faults.clear()
         assert domain(await running.refresh()) == healthy[1]
 
 
-@every_operation
-@every_fault
+@every_pair(1)
 async def test_in_a_later_refresh(
-    healthy: list[dict[Series, float]], operation: str, finished_jobs: int, kind: str
+    healthy: list[dict[Series, float]],
+    operation: str,
+    finished_jobs: int,
+    kind: str,
+    has_tasks: bool,  # noqa: FBT001 - a parameter of pytest
 ) -> None:
     """Earlier values are kept until stale_after; their last-success times stay; the next refresh is right."""
     place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
-    async with staged(place, case, finished_jobs) as running:
+    async with staged(case, finished_jobs, has_tasks=has_tasks) as running:
         assert domain(await running.refresh()) == healthy[0]
         inject(running, place, case)
         assert_served(await running.refresh(), place, case, healthy[1], before=healthy[0])
@@ -98,19 +119,19 @@ async def test_in_a_later_refresh(
 async def test_unchanged_failures_are_right_after_the_fault(operation: str, kind: str) -> None:
     """Nothing changes that would trigger a new listing; the fault applied in two refreshes."""
     place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
-    async with staged(place, case) as running, stage(has_tasks=reads_tasks(operation, kind)) as healthy:
+    healthy = await asyncio.to_thread(healthy_steps, FEW_JOBS, has_tasks=False)
+    right = {key for key in healthy[0] if place.touches(key)}
+    async with staged(case, has_tasks=False) as running:
         inject(running, place, case)
         await running.refresh()
         await running.harness.refresh()
         running.simulator.faults.clear()
-        right = {key for key in domain(await healthy.refresh()) if place.touches(key)}
         assert {key for key in domain(await running.harness.refresh()) if place.touches(key)} == right
 
 
-def staged(place: FaultTarget, case: FaultCase, finished_jobs: int = FEW_JOBS) -> AbstractAsyncContextManager[Stage]:
+def staged(case: FaultCase, finished_jobs: int = FEW_JOBS, *, has_tasks: bool) -> AbstractAsyncContextManager[Stage]:
     """Provide the stage of a fault."""
-    timeout_seconds = SHORT_TIMEOUT if case.is_slow else 10.0
-    return stage(timeout_seconds, finished_jobs, has_tasks=reads_tasks(place.operation, case.fault.kind))
+    return stage(SHORT_TIMEOUT if case.is_slow else 10.0, finished_jobs, has_tasks=has_tasks)
 
 
 def inject(running: Stage, place: FaultTarget, case: FaultCase) -> None:

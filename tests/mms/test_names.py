@@ -51,3 +51,8 @@ def test_near_names_are_the_most_similar_first() -> None:
     assert near_names("hive-sale-001", known)[0] == "hive-sales-001"
     assert near_names("FINANCE", known) == ["bigquery-finance"]
     assert near_names("zzz", known) == []
+
+
+def test_names_that_are_much_less_like_than_the_best_are_not_suggested() -> None:
+    known = ["sales.orders", "logs.orders", "sales.customers", "sales.returns_20", "sales.order"]
+    assert near_names("sales.ordrs", known) == ["sales.orders", "sales.order"]

@@ -55,13 +55,14 @@ async def jobs_in_trouble(stage: Stage) -> None:
     lab.clock.run()
     await receiver.expect(
         "lab",
-        *(firing("MmsJobFailed", failing), resolved("MmsJobFailed", failing)),
+        *(firing("MmsJobFailed", failing), resolved("MmsJobFailed", failing), firing("MmsTablesFailed", failing)),
         *(firing("MmsSeriesOmitted", full), firing("MmsSourceStopped", stopped_source)),
     )
     lab.set_text(stopped_id, "status", "STARTED")
     lab.set_agent(stopped_id, online=True)
     lab.remove(failing_id)
     lab.remove(full_id)
+    await receiver.expect("lab", resolved("MmsTablesFailed", failing))
     await stage.alertmanager.until_gone("MmsSeriesOmitted", "lab")
     await stage.alertmanager.until_gone("MmsSourceStopped", "lab")
 
