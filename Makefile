@@ -25,7 +25,7 @@ test: $(VENV)/.development tools  ## Run the test suite; long tests are in `make
 pythons:  ## Test the installation, the demo and the quick tests on each supported Python
 	tests/tools/pythons 3.11 3.12 3.13 3.14
 
-scale: $(VENV)/.development tools  ## Run the long tests: 1,000 refreshes, 100,000 failures, a week of alerts
+scale: $(VENV)/.development tools  ## Run the long tests: 1,000 refreshes, 100,000 failures, a week of alerts, the image
 	$(BIN)/pytest $(WORKERS) -m scale
 
 week: $(VENV)/.development tools  ## Simulate a week of alerts; write the table of docs/alerting.md

@@ -84,7 +84,10 @@ async def prometheus(path: str, folder: Path, name: str, config: str, *flags: st
             await process.wait()
 
 
-@pytest.mark.parametrize(("variable", "mode"), [("PROMETHEUS", "--enable-feature=agent"), ("PROMETHEUS3", "--agent")])
+@pytest.mark.parametrize(
+    ("variable", "mode"),
+    [("PROMETHEUS", "--enable-feature=agent"), pytest.param("PROMETHEUS3", "--agent", marks=pytest.mark.scale)],
+)
 async def test_what_an_agent_scrapes_arrives_in_the_store(variable: str, mode: str, tmp_path: Path) -> None:
     """The shipped configuration, with the targets of the test and a shorter interval."""
     path = program(variable)

@@ -23,7 +23,7 @@ from exporter.web.status.status_schema import StatusReport
 from tests.conftest import config_on
 from tests.exposition_parser import read
 from tests.harness import eventually
-from tests.programs import PROMTOOLS, program, said
+from tests.programs import program, said
 from tests.rules.loading import ALERTS, GROUPS, RULES
 
 ELSEWHERE = {
@@ -187,7 +187,7 @@ def test_every_alert_has_an_item_or_a_reason_for_none() -> None:
     assert {alert for _, alerts in CASES.values() for alert in alerts} == {rule.alert for rule in SOURCE_RULES}
 
 
-@pytest.mark.parametrize("promtool", PROMTOOLS)
+@pytest.mark.parametrize("promtool", ["PROMTOOL", pytest.param("PROMTOOL3", marks=pytest.mark.scale)])
 async def test_the_alerts_fire_for_the_same_data_sources(snapshot: Snapshot, promtool: str, tmp_path: Path) -> None:
     # Without `for`: the page shows the current state.
     publisher = Publisher(lambda: snapshot, Telemetry(with_process=False))
