@@ -36,7 +36,7 @@ _OPERATIONS: Final = {
     "GetMmsPartition": "super-light-purple",
 }
 """Colours without a judgement."""
-_AGE_UNIT: Final = "suffix: s"
+_AGE_UNIT: Final = "suffix:s"
 """Readable ticks: with the unit of seconds, Grafana writes 1.67 mins."""
 _COLLECTOR: Final = "{{account}} / {{collector}}"
 _REQUESTS: Final = f"sum(rate({account('mms_api_requests_total')}[$__rate_interval]))"
@@ -68,9 +68,17 @@ def _figures() -> list[stat.Panel]:
             units.LocaleFormat,
             palette.steps(palette.DONE, (1, palette.WARNING)),
         ),
+    ]
+
+
+def _version_and_start() -> list[stat.Panel]:
+    build = process("mms_exporter_build_info")
+    # The panel shows the name of its series, so without one it would be empty.
+    unknown = f'label_replace({promql.absent(build)}, "version", "{palette.UNKNOWN}", "", "")'
+    return [
         panels.figure(
             Frame("Version", "Version of the exporter. Several during an update.", 6, 3),
-            instant_query(f"max by (version) ({process('mms_exporter_build_info')})", "{{version}}"),
+            instant_query(f"max by (version) ({build}) or {unknown}", "{{version}}"),
             units.NoUnit,
             palette.NO_JUDGEMENT,
         ).text_mode(options.BigValueTextMode.NAME),
@@ -275,7 +283,7 @@ def page() -> Page:
         hours=6,
         of_exporter=True,
         rows=[
-            Row("Now", [*_figures()]),
+            Row("Now", [*_figures(), *_version_and_start()]),
             Row("Freshness", [*_freshness()]),
             Row("Requests to MMS", [*_calls(), *_restraint()]),
             Row("Process", [*_itself()]),

@@ -56,9 +56,10 @@ def _figures() -> list[stat.Panel]:
         _figure(
             "Overdue",
             "Unfinished jobs whose ETA, the requested finish time, has passed.",
-            f"sum(({overdue}) and {_ONE} ({unfinished}))",
+            # Without an ETA, no job is overdue.
+            f"sum(({overdue}) and {_ONE} ({unfinished})) or 0 * {promql.total(source('mms_jobs'))}",
             palette.ZERO_IS_GOOD,
-        ).no_value("no ETA"),
+        ),
         _figure(
             "Not listed",
             "Unfinished jobs beyond `jobs.max_series_per_source`, which the tables do not show.",
@@ -118,18 +119,18 @@ def _listing(frame: Frame, columns: list[tables.Column], first: str, status: str
     return tables.listing(frame, columns, first, descending=first == "Created", otherwise=otherwise)
 
 
-_NAME: Final = (tables.text("Job", "job_name", 230), tables.text("Source", "source", 190, tables.LINKED))
+_NAME: Final = (tables.text("Job", "job_name", 205), tables.text("Source", "source", 185, tables.LINKED))
 
 
 def _identity(status: str) -> list[tables.Column]:
     labels = by_job(source("mms_job_info"), "job_type", "src_db", "dst_project")
     return [
         tables.hidden(_chosen(labels, status)),
-        tables.text("Database", "src_db", 130),
-        tables.text("Project", "dst_project", 130),
-        tables.text("Type", "job_type", 100),
-        tables.text("Id", "job_id", 80),
-        tables.text("Account", "account", 125),
+        tables.text("Database", "src_db", 115),
+        tables.text("Project", "dst_project", 115),
+        tables.text("Type", "job_type", 95),
+        tables.text("Id", "job_id", 85),
+        tables.text("Account", "account", 90),
     ]
 
 
@@ -138,7 +139,7 @@ def _progress(status: str) -> list[tables.Column]:
     done = f"{by_job(source('mms_job_tasks_done'))} / ({tasks} > 0)"
     created = promql.age(by_job(source("mms_job_created_timestamp_seconds")))
     return [
-        tables.progress("Progress", _chosen(done, status), 150),
+        tables.progress("Progress", _chosen(done, status), 130),
         tables.number("Tasks", _chosen(tasks, status), units.LocaleFormat, 70),
         tables.number("Age", _chosen(created, status), units.Seconds, 95, tables.decimals(1)),
     ]

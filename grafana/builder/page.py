@@ -111,7 +111,8 @@ _GRAVE: Final = 'severity=~"critical|warning"'
 
 
 def _links(uid: str) -> list[build.DashboardLink]:
-    """Return links to other dashboards with variables and time range."""
+    """Return links to the others with variables and time range."""
+    # Without the wall, because five links take a second line.
     return [
         build.DashboardLink(title.removeprefix("MMS / "))
         .type(dashboard.DashboardLinkType.LINK)
@@ -121,7 +122,7 @@ def _links(uid: str) -> list[build.DashboardLink]:
         .include_vars(True)
         .keep_time(True)
         for other, title in TITLES.items()
-        if other != uid and (other != "mms-wall" or uid == "mms-overview")
+        if other not in {uid, "mms-wall"}
     ]
 
 
