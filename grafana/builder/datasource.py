@@ -41,9 +41,10 @@ def _progress() -> list[stat.Panel]:
         ).decimals(1),
         _figure(
             "Time remaining",
-            "Estimated time for pending and running tables and partitions at the throughput of the last hour minus new "
-            "work; that of the slowest of several selected sources. Stalled: nothing was completed in "
-            "the last hour. Growing: no more was completed than arrived.",
+            "Estimated time for pending and running tables and partitions at the throughput of the last hour minus the "
+            "new work of the last 6 hours; that of the slowest of several selected sources. Stalled: nothing was "
+            "completed in the last hour, the source is stopped or its agent is offline. Growing: no more is completed "
+            "than arrives.",
             promql.TIME_LEFT,
             units.Seconds,
             palette.NO_JUDGEMENT,

@@ -27,8 +27,9 @@ _ALERT: Final = "alertname, account, source, job_name"
 def _progress_figures(height: int, text: TextSize) -> list[stat.Panel]:
     remaining = (
         "Estimated time until the slowest source finishes its pending and running tables and partitions, at its "
-        "throughput of the last hour minus new work. Failed ones are not included; they need a retry. Stalled: nothing "
-        "was completed in the last hour. Growing: no more was completed than arrived."
+        "throughput of the last hour minus the new work of the last 6 hours. Failed ones are not included; they need "
+        "a retry. Stalled: nothing was completed in the last hour, the source is stopped or its agent is offline. "
+        "Growing: no more is completed than arrives."
     )
     progress = "Share of tables and partitions that are done. Failed ones count as not done."
     return [

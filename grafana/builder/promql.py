@@ -140,7 +140,7 @@ DONE: Final = f"sum({recorded('mms:source:overall_done:sum')})"
 TOTAL: Final = f"sum({recorded('mms:source:overall_total:sum')})"
 _LEFT: Final = recorded("mms:source:overall_left:sum")
 _PACE: Final = recorded("mms:source:overall_done_per_hour:deriv1h")
-_NEW: Final = recorded("mms:source:overall_new_per_hour:deriv1h")
+_NEW: Final = recorded("mms:source:overall_new_per_hour:increase6h")
 LEFT: Final = f"sum({_LEFT})"
 
 PROGRESS: Final = f"{DONE} / ({TOTAL} > 0)"
@@ -149,11 +149,12 @@ PROGRESS: Final = f"{DONE} / ({TOTAL} > 0)"
 def time_left() -> str:
     """Return the seconds that each source needs: 0 if nothing is left.
 
-    +Inf if nothing was done within 1 hour; GROWING_SECONDS if no more was done than arrived.
+    +Inf if the source is halted or nothing was done within 1 hour; GROWING_SECONDS if no more was done than arrived.
     """
     left = by_source(recorded("mms:source:time_left:seconds"))
     is_active = f"({by_source(_PACE)} > bool 0)"
-    return f"({left} == 0 or clamp_max({left}, {palette.GROWING_SECONDS:g}) / {is_active})"
+    halted = f"{left} and on ({SOURCE}) {recorded('mms:source:halted:max')}"
+    return f"({left} == 0 or {halted} or clamp_max({left}, {palette.GROWING_SECONDS:g}) / {is_active})"
 
 
 TIME_LEFT: Final = f"max({time_left()})"
