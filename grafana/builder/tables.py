@@ -16,7 +16,7 @@ from grafana.builder import palette
 from grafana.builder.panels import LETTERS, Frame, framed, rows
 
 ROW_LINK: Final = (
-    "/d/mms-datasource?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}"
+    "/d/mms-datasource?${datasource:queryparam}"
     "&var-account=${__data.fields.Account:percentencode}&var-source=${__data.fields.Source:percentencode}"
     "&${__url_time_range}"
 )
