@@ -90,10 +90,12 @@ def _version_and_start() -> list[stat.Panel]:
     return [
         panels.figure(
             Frame("Version", "Version of the exporter. Several during an update.", 6, 3),
-            instant_query(f"max by (version) ({build}) or {unknown}", "{{version}}"),
+            instant_query(f"max by (version) ({build})", "{{version}}").ref_id("A"),
             units.NoUnit,
             palette.NO_JUDGEMENT,
-        ).text_mode(options.BigValueTextMode.NAME),
+        )
+        .with_target(instant_query(unknown, "{{version}}").ref_id(panels.SENTINEL))
+        .text_mode(options.BigValueTextMode.NAME),
         panels.figure(
             Frame("Configuration", "Whether the last load of the configuration succeeded.", 6, 3),
             instant_query(f"min({process('mms_exporter_config_last_reload_successful')})"),

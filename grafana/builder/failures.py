@@ -82,8 +82,8 @@ def _named(kind: str, *more: tables.Column) -> table.Panel:
         tables.text("Schema", "dst_schema", 90),
         tables.text("Destination table", "dst_table", 210),
     ]
-    omitted = source("mms_failed_omitted")
-    otherwise = promql.otherwise(named, omitted, "table", f"No failed {kind}s")
+    unlisted = "Failed, but not listed: limit, permission or filter"
+    otherwise = promql.none_listed(named, promql.failed(kind), "table", f"No failed {kind}s", unlisted)
     return tables.listing(frame, columns, "Table", descending=False, otherwise=otherwise).id(LISTS[kind])
 
 

@@ -93,6 +93,14 @@ def otherwise(selected: str, known: str, label: str, text: str, unknown: str = "
     return f'{empty} or label_replace({absent(known)}, "{label}", "{unknown}", "", "")'
 
 
+def none_listed(selected: str, count: str, label: str, text: str, unlisted: str) -> str:
+    """Return a row that says in `label` whether there are none, or some that are not listed."""
+    empty = {f"on () ({count} == 0)": text, f"on () ({count} > 0)": unlisted, f"on () {absent(count)}": "No data"}
+    return " or ".join(
+        f'label_replace({absent(selected)} and {reason}, "{label}", "{said}", "", "")' for reason, said in empty.items()
+    )
+
+
 def equals(label: str, value: str) -> str:
     """Return a matcher."""
     return f'{label}="{value}"'

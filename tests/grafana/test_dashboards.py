@@ -11,7 +11,7 @@ import pytest
 
 from grafana.builder import palette
 from grafana.builder.__main__ import files
-from tests.grafana.checked_in import DIRECTORY, NAMES, ROOT, UIDS, Json, dashboard, panels
+from tests.grafana.checked_in import DIRECTORY, NAMES, ROOT, SENTINEL, UIDS, Json, dashboard, panels
 
 KINDS = {"row", "stat", "timeseries", "table", "state-timeline", "heatmap", "bargauge"}
 SHARED_VARIABLES = ["datasource", "account", "source"]
@@ -234,7 +234,8 @@ def test_only_the_exporter_offers_to_choose_instances(name: str) -> None:
 
 
 def _says_nothing(panel: Json) -> str:
-    return str(panel["targets"][-1]["expr"])
+    (target,) = [target for target in panel["targets"] if target["refId"] == SENTINEL]
+    return str(target["expr"])
 
 
 @of_type("table")
