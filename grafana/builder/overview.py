@@ -249,11 +249,11 @@ def _slowest() -> bargauge.Panel:
     unfinished = f"{by_source(source('mms:source:overall_left:sum'))} > 0"
     left = f"topk({_ON_THE_WALL}, {unfinished})"
     progress = by_source(source("mms:source:overall_progress:ratio"))
-    shown = instant_query(f"sort({progress} and on ({promql.SOURCE}) {left})", _NAME)
     none = promql.absent(source("mms:source:overall_progress:ratio"))
     # Without unfinished sources, the panel would be empty.
-    done = instant_query(f"absent({unfinished}) and on () max({progress})", "All sources done")
-    return panels.bars(frame, units.PercentUnit, none, shown, done).max(1).decimals(1)
+    done = f'label_replace(absent({unfinished}) and on () max({progress}), "source", "All sources done", "", "")'
+    shown = instant_query(f"sort({progress} and on ({promql.SOURCE}) {left}) or {done}", _NAME)
+    return panels.bars(frame, units.PercentUnit, none, shown).max(1).decimals(1)
 
 
 def page() -> Page:

@@ -66,10 +66,12 @@ def test_an_empty_table_claims_no_failures_only_if_none_are_counted(
     check(tmp_path, expr, series, [{"labels": f'{{{label}="{said}"}}', "value": 1}] if said else [])
 
 
-@pytest.mark.parametrize(("left", "expected"), [(0, [{"labels": "{}", "value": 1}]), (5, [])])
-def test_the_wall_has_a_bar_when_all_sources_are_done(tmp_path: Path, left: int, expected: list[Json]) -> None:
-    expr = query("wall", "Progress of unfinished sources", "B")
-    check(tmp_path, expr, {LEFT: left, PROGRESS: 0.9}, expected)
+@pytest.mark.parametrize(
+    ("left", "labels", "value"), [(0, '{source="All sources done"}', 1), (5, f"{{{SOURCE}}}", 0.9)]
+)
+def test_the_wall_has_a_bar_when_all_sources_are_done(tmp_path: Path, left: int, labels: str, value: float) -> None:
+    expr = query("wall", "Progress of unfinished sources", "A")
+    check(tmp_path, expr, {LEFT: left, PROGRESS: 0.9}, [{"labels": labels, "value": value}])
 
 
 @pytest.mark.parametrize(
