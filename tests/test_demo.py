@@ -11,8 +11,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import aiohttp
+import aiohttp.web
 import pytest
 import yaml
+from aiohttp.test_utils import TestServer
 
 from exporter.cli.demo_texts import STORY
 from tests.harness import LIMIT_SECONDS
@@ -175,14 +177,32 @@ async def _watched(prometheus: str, alertmanager: str) -> None:
 
 
 async def test_the_demo_stack_names_what_is_not_installed() -> None:
-    environment = {**os.environ, "PROMETHEUS": "/nonexistent/prometheus", "PATH": "/usr/bin:/bin"}
-    script = (ROOT / "deploy" / "demo" / "stack").read_text(encoding="utf-8").replace(" prometheus3)", ")")
+    """A program that the user names is not replaced by another one."""
+    err = await _refused_stack({"PROMETHEUS": "/nonexistent/prometheus"})
+    assert "make demo-stack PROMETHEUS=/path/to/it" in err
+
+
+async def test_the_demo_stack_takes_no_other_server_for_its_own() -> None:
+    async def ready(_: aiohttp.web.Request) -> aiohttp.web.Response:
+        return aiohttp.web.Response()
+
+    app = aiohttp.web.Application()
+    app.router.add_get("/-/ready", ready)
+    async with TestServer(app) as other:
+        address = f"127.0.0.1:{other.port}"
+        programs = {"PROMETHEUS": "/bin/true", "ALERTMANAGER": "/bin/true"}
+        err = await _refused_stack({**programs, "ALERTMANAGER_ADDRESS": address})
+    assert f"another program answers on {address}" in err
+
+
+async def _refused_stack(environment: Mapping[str, str]) -> str:
+    """Return what the stack prints when it does not start."""
     process = await asyncio.create_subprocess_exec(
-        *("sh", "-c", script, str(ROOT / "deploy" / "demo" / "stack"), sys.executable),
-        env=environment,
+        *(ROOT / "deploy" / "demo" / "stack", sys.executable),
+        env={**os.environ, **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await process.communicate()
     assert (process.returncode, out) == (1, b"")
-    assert b"make demo-stack PROMETHEUS=/path/to/it" in err
+    return err.decode()

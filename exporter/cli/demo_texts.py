@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from exporter.cli.program import is_program, program
 from exporter.simulator import Identity
 
+STORY_SOURCES: Final = 4
+"""Data sources of which the story tells."""
 STORY: Final = (
     (0, "Four data sources start to migrate; progress rises from 0 %."),
     (
@@ -72,6 +74,8 @@ def introduction(scenario: str, sources: int, speed: float) -> str:
     """Return what is simulated."""
     if scenario != "story":
         return f"\nA simulated migration of {sources} data sources runs without an end."
+    if sources != STORY_SOURCES:
+        return f"\nA simulated migration with {sources} data sources starts now and takes 20 minutes."
     pace = "" if speed == 1 else f", {speed:g} times as fast"
     lines = (f"  minute {minute:2}  {text}" for minute, text in STORY)
     return "\n".join((f"\nA simulated migration starts now and takes 20 minutes{pace}:\n", *lines))

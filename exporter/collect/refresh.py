@@ -263,8 +263,11 @@ class AccountRefresher:
         if errors and not previous.is_logged:
             logged = list(map(_refresh_error, errors))
             affected = [error.about for error in logged if error.about]
+            is_read = all(isinstance(error, SelectionUnmatched) for error in errors)
             self._log.warning(
-                "refresh failed, serving the last values until stale_after",
+                "a selection of data sources matches nothing"
+                if is_read
+                else "refresh failed, serving the last values until stale_after",
                 collector=name,
                 reasons=",".join(sorted({error.reason for error in logged})),
                 failures=len(errors),

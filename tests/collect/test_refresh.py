@@ -264,6 +264,7 @@ async def test_a_selection_that_matches_nothing_is_an_incomplete_refresh(
         assert served.by("mms_refresh_success", "collector") == {"datasources": 0, "jobs": 1, "failures": 1}
         assert set(served.by("mms_datasource_refresh_success", "source_id").values()) <= {1}
         (line,) = lines
+        assert line["event"] == "a selection of data sources matches nothing"
         assert (line["collector"], line["reasons"], line["first"]) == ("datasources", "selection", problem)
         report = build_report(StatusInput(Snapshot((harness.refresher.snapshot(),)), 1, 1.0, 1.0, Load(), ()))
         (item,) = (each for each in report.attention if "MmsCollectorStale" in each.runbook)

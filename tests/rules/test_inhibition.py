@@ -144,9 +144,42 @@ def of(*names: str) -> tuple[dict[str, str], ...]:
             of("MmsThrottled", "MmsSourceStale", "MmsCollectorStale"), {"MmsThrottled"}, id="throttled, so stale"
         ),
         pytest.param(
-            of("MmsPermissionRefused", "MmsSourceStale", "MmsCollectorStale"),
+            (
+                alert("MmsPermissionRefused", operation="ListMmsJobs"),
+                alert("MmsSourceStale"),
+                alert("MmsCollectorStale", collector="jobs"),
+            ),
             {"MmsPermissionRefused"},
-            id="not permitted, so stale",
+            id="not permitted to read jobs, so stale",
+        ),
+        pytest.param(
+            (
+                alert("MmsPermissionRefused", operation="ListMmsTasks"),
+                alert("MmsCollectorStale", collector="tasks"),
+            ),
+            {"MmsPermissionRefused"},
+            id="not permitted to read tasks, so their collector is stale",
+        ),
+        pytest.param(
+            (
+                alert("MmsPermissionRefused", operation="ListMmsPartitions"),
+                alert("MmsCollectorStale", collector="failures"),
+            ),
+            {"MmsPermissionRefused"},
+            id="not permitted to list partitions, so the failures are stale",
+        ),
+        pytest.param(
+            (
+                alert("MmsPermissionRefused", operation="ListMmsTasks"),
+                alert("MmsCollectorStale", collector="datasources"),
+            ),
+            {"MmsPermissionRefused", "MmsCollectorStale"},
+            id="a denied operation silences no other collector",
+        ),
+        pytest.param(
+            (alert("MmsPermissionRefused", operation="ListMmsTasks"), alert("MmsSourceStale")),
+            {"MmsPermissionRefused", "MmsSourceStale"},
+            id="a denied operation of a collector silences no stale source",
         ),
         pytest.param(
             of("MmsSourceStale", "MmsCollectorStale", "MmsMetadataOld", "MmsMigrationStalled", "MmsJobOverdue"),

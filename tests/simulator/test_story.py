@@ -62,12 +62,12 @@ class Told:
 
 def test_progress_rises_from_0_to_nearly_100_percent() -> None:
     told = Told()
-    course = [told.until(minute / 2).progress() for minute in range(41)]
-    assert course == sorted(course)
-    assert course[0] == 0
-    assert course[2] > 0, "something is migrated within the first minute"
-    assert 0.98 < course[-1] < 1
-    assert max(after - before for before, after in pairwise(course)) < 0.1, "no leap"
+    ratios = [told.until(minute / 2).progress() for minute in range(41)]
+    assert ratios == sorted(ratios)
+    assert ratios[0] == 0
+    assert ratios[2] > 0, "something is migrated within the first minute"
+    assert 0.98 < ratios[-1] < 1
+    assert max(after - before for before, after in pairwise(ratios)) < 0.1, "no leap"
 
 
 def test_every_source_migrates_in_each_minute_of_the_first_wave_before_any_trouble() -> None:

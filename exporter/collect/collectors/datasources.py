@@ -1,8 +1,9 @@
 """The collector of data sources: ListMmsDataSources -> SourceStats."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Final
 
 from exporter.collect.collector import CollectorContext
@@ -65,7 +66,9 @@ class DataSourcesCollector:
             listed |= {row.id: self._stats(row) for row in owned}
             await asyncio.sleep(0)
         if listing.rows and listing.is_consistent:
-            unmatched += _unmatched(selection, [row.name or "" for row in listing.rows], selected_total)
+            names = tuple(row.name or "" for row in listing.rows)
+            # In a thread: looking for near names among thousands takes long.
+            unmatched += await asyncio.to_thread(_unmatched, selection, names, selected_total)
         sources.update_from_listing(
             listed,
             context.clock.monotonic(),
@@ -86,12 +89,17 @@ class DataSourcesCollector:
         return stats
 
 
-def _unmatched(selection: Selection, names: Sequence[str], selected: int) -> Iterator[SelectionUnmatched]:
-    includes = list(unmatched_includes(selection.include, names))
-    yield from (SelectionUnmatched(*each) for each in includes)
-    if not selected and not includes:
+def _unmatched(selection: Selection, names: tuple[str, ...], selected: int) -> list[SelectionUnmatched]:
+    unmatched = [SelectionUnmatched(*each) for each in _unmatched_includes(selection.include, names)]
+    if not selected and not unmatched:
         detail = f"`sources` selects none of the {len(names):,} data sources"
-        yield SelectionUnmatched(detail, "correct `exclude` and `types` of `sources`")
+        unmatched.append(SelectionUnmatched(detail, "correct `exclude` and `types` of `sources`"))
+    return unmatched
+
+
+@lru_cache(maxsize=4)  # the names rarely change between two refreshes
+def _unmatched_includes(patterns: tuple[re.Pattern[str], ...], names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(unmatched_includes(patterns, names))
 
 
 def _unexpected_fields(stats: SourceStats) -> list[str]:

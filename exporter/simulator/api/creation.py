@@ -47,7 +47,7 @@ Scope = dict[int, list[int]]
 """Units by table number."""
 
 
-class JobCourse(NamedTuple):
+class JobOutcome(NamedTuple):
     """How a created job runs; None is what the options say."""
 
     seconds: float | None = None
@@ -58,10 +58,10 @@ class JobCourse(NamedTuple):
     """Tasks that run concurrently."""
 
 
-AS_IN_OPTIONS: Final = JobCourse()
+AS_IN_OPTIONS: Final = JobOutcome()
 
 
-def create(site: Site, at: SourceTime, body: bytes, course: JobCourse = AS_IN_OPTIONS) -> dict[str, Any]:
+def create(site: Site, at: SourceTime, body: bytes, outcome: JobOutcome = AS_IN_OPTIONS) -> dict[str, Any]:
     """Create a job and return the answer's `data`.
 
     Raises: Refusal if the request is invalid or names a missing object.
@@ -73,7 +73,7 @@ def create(site: Site, at: SourceTime, body: bytes, course: JobCourse = AS_IN_OP
     if request.source_id not in {None, site.id}:
         raise bad_parameter("sourceId", "the id in the path")
     database, kind, scope = _scope(site, at, request)
-    made = _created(site, at, request, database, _plan(site, at, kind, scope, course))
+    made = _created(site, at, request, database, _plan(site, at, kind, scope, outcome))
     made.scope = scope
     site.job_store.created.append(made)
     if made.is_successful:
@@ -81,15 +81,15 @@ def create(site: Site, at: SourceTime, body: bytes, course: JobCourse = AS_IN_OP
     return {"asyncTaskId": made.job.id}
 
 
-def create_job(site: Site, at: SourceTime, request: dict[str, Any], course: JobCourse) -> int:
+def create_job(site: Site, at: SourceTime, request: dict[str, Any], outcome: JobOutcome) -> int:
     """Create a job and return its id."""
-    return int(create(site, at, msgspec.json.encode(request), course)["asyncTaskId"])
+    return int(create(site, at, msgspec.json.encode(request), outcome)["asyncTaskId"])
 
 
 def retry_failed(site: Site, at: SourceTime) -> int:
     """Create successful jobs for all FAILED units; returns the job count."""
     requests = list(_retry_requests(site, at))
-    return len([create_job(site, at, request, JobCourse(failure_rate=0.0)) for request in requests])
+    return len([create_job(site, at, request, JobOutcome(failure_rate=0.0)) for request in requests])
 
 
 def _retry_requests(site: Site, at: SourceTime) -> Iterator[dict[str, Any]]:
@@ -189,19 +189,19 @@ def _units(site: Site, at: SourceTime, table: int, fits: Callable[[str], bool] |
             yield unit
 
 
-def _plan(site: Site, at: SourceTime, kind: str, scope: Scope, course: JobCourse) -> JobPlan:
+def _plan(site: Site, at: SourceTime, kind: str, scope: Scope, outcome: JobOutcome) -> JobPlan:
     """Plan the INIT, FAILED and updated units of a scope."""
     options = site.source.options
-    rate = options.retry_failure_rate if course.failure_rate is None else course.failure_rate
+    rate = options.retry_failure_rate if outcome.failure_rate is None else outcome.failure_rate
     drafts = [
         TaskPlan(table - 1, piece, 0.0, 0.0, _failure(site, table, piece[0], rate), int(retried))
         for table, units in scope.items()
         for retried, left in _left(site, at, table, units)
         for piece in _pieces(left)
     ]
-    seconds = course.seconds or options.job_seconds * min(1.0, 0.25 + 0.05 * len(drafts))
+    seconds = outcome.seconds or options.job_seconds * min(1.0, 0.25 + 0.05 * len(drafts))
     seconds = seconds if drafts else 0.0
-    return JobPlan(kind, 0.0, seconds, schedule(drafts, seconds, max(course.slots, ceil(len(drafts) / 20))))
+    return JobPlan(kind, 0.0, seconds, schedule(drafts, seconds, max(outcome.slots, ceil(len(drafts) / 20))))
 
 
 def _left(site: Site, at: SourceTime, table: int, units: Iterable[int]) -> Iterator[tuple[bool, list[int]]]:

@@ -7,7 +7,7 @@ import msgspec
 
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
 from exporter.simulator.api import creation
-from exporter.simulator.api.creation import JobCourse
+from exporter.simulator.api.creation import JobOutcome
 from exporter.simulator.api.parameters import Refusal, bad_parameter, not_found
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import SimulatedJob
@@ -302,8 +302,8 @@ def _selected_units(
 
 
 def _create_job(world: World, event: CreateJob) -> int:
-    site, course = world.site(event.source_id), JobCourse(event.seconds, event.failure_rate, slots=2)
-    return creation.create_job(site, world.at(site), {"srcDbName": event.database}, course)
+    site, outcome = world.site(event.source_id), JobOutcome(event.seconds, event.failure_rate, slots=2)
+    return creation.create_job(site, world.at(site), {"srcDbName": event.database}, outcome)
 
 
 def _retry_failed(world: World, event: RetryFailed) -> int:
