@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import MmsError, OperationUnsupported
+from exporter.errors import ConfigError, MmsError, OperationUnsupported
 from exporter.mms.models import Table
 from exporter.mms.protocol import JobRequest
 from exporter.mms.throttle import Limits
@@ -302,6 +302,9 @@ async def test_tables_that_did_not_fail_make_no_name_ambiguous(env: RetryEnv) ->
 
 async def test_an_unknown_table_is_refused_with_near_names(env: RetryEnv) -> None:
     (row, *_) = tables(env, "FAILED", has_partitions=False)
-    ((what, reason),) = await refusals(env, RetrySelection(tables=[f"{row.db_name}.{row.name}s"]))
-    assert what == f"table {row.db_name}.{row.name}s"
-    assert reason.startswith(f"no table has exactly this name; did you mean {row.db_name}.{row.name}")
+    name = f"{row.db_name}.{row.name}"
+    with pytest.raises(ConfigError) as caught:
+        await env.plan(RetrySelection(tables=[name, f"{name}s", "999999999"]))
+    first, second = map(str, caught.value.problems)
+    assert first.startswith(f"--table: no table is named '{name}s'; did you mean {name}")
+    assert second == "--table: no table has ID 999999999"
