@@ -12,7 +12,7 @@ from grafana.builder import failures, palette, panels, promql, tables
 from grafana.builder.page import Page, Row
 from grafana.builder.palette import State
 from grafana.builder.panels import Frame, instant_query, range_query
-from grafana.builder.promql import by_source, equals, recorded, source
+from grafana.builder.promql import by_source, equals, source
 from grafana.builder.watched import watched_row
 
 _NAME: Final = "{{source}}"
@@ -41,9 +41,10 @@ def _progress() -> list[stat.Panel]:
         ).decimals(1),
         _figure(
             "Time remaining",
-            "Estimated time for pending and running tables and partitions at the throughput of the last hour minus new "
-            "work; that of the slowest of several selected sources. Stalled: nothing was completed in "
-            "the last hour. Growing: no more was completed than arrived.",
+            "Estimated time for pending and running tables and partitions at the throughput of the last hour minus the "
+            "new work of the last 6 hours; that of the slowest of several selected sources. Stalled: nothing was "
+            "completed in the last hour, the source is stopped or its agent is offline. Growing: no more is completed "
+            "than arrives.",
             promql.TIME_LEFT,
             units.Seconds,
             palette.NO_JUDGEMENT,
@@ -94,7 +95,7 @@ def _condition_now() -> list[stat.Panel]:
         _figure(
             "Data age",
             "Time since the last complete refresh of the source; the longest of several selected sources.",
-            f"max({recorded('mms:source:last_success_age:seconds')})",
+            f"max({source('mms:source:last_success_age:seconds')})",
             units.Seconds,
             palette.AGE,
         ).decimals(0),
@@ -121,7 +122,7 @@ def _by_state(kind: str, known: tuple[State, ...]) -> panels.Graph:
         9,
     )
     targets = [range_query(_objects(kind, state.status), state.text) for state in known]
-    pending = f"sum({recorded('mms:source:pending:sum', equals('kind', kind))})"
+    pending = f"sum({source('mms:source:pending:sum', equals('kind', kind))})"
     panel = panels.stacked(
         panels.many(panels.graph(frame, units.LocaleFormat, *targets, range_query(pending, _PENDING)))
     )
@@ -131,7 +132,7 @@ def _by_state(kind: str, known: tuple[State, ...]) -> panels.Graph:
 
 
 def _objects(kind: str, status: str) -> str:
-    return f"sum({recorded('mms:source:objects:max', equals('kind', kind), equals('status', status))})"
+    return f"sum({source('mms:source:objects:max', equals('kind', kind), equals('status', status))})"
 
 
 def _burn_down() -> panels.Graph:
@@ -171,7 +172,7 @@ def _throughput() -> panels.Graph:
         9,
     )
     paces = {
-        kind: f"sum({recorded('mms:source:done_per_hour:deriv1h', equals('kind', kind))})"
+        kind: f"sum({source('mms:source:done_per_hour:deriv1h', equals('kind', kind))})"
         for kind in ("partition", "table")
     }
     panel = panels.graph(

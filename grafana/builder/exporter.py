@@ -10,7 +10,12 @@ from grafana_foundation_sdk.models import units
 from grafana.builder import palette, panels, promql
 from grafana.builder.page import Page, Row
 from grafana.builder.panels import Frame, instant_query, range_query
-from grafana.builder.promql import account, equals, process, recorded, source
+from grafana.builder.promql import equals, process
+
+
+def _account(metric: str, *matchers: str) -> str:
+    return promql.account(metric, promql.PROCESS, *matchers)
+
 
 _REASONS: Final = {
     "auth": "red",
@@ -39,22 +44,29 @@ _OPERATIONS: Final = {
 _AGE_UNIT: Final = "suffix:s"
 """Readable ticks: with the unit of seconds, Grafana writes 1.67 mins."""
 _COLLECTOR: Final = "{{account}} / {{collector}}"
-_REQUESTS: Final = f"sum(rate({account('mms_api_requests_total')}[$__rate_interval]))"
+_REQUESTS: Final = f"sum(rate({_account('mms_api_requests_total')}[$__rate_interval]))"
 _THROTTLED: Final = (
-    f"sum(rate({account('mms_api_request_failures_total', equals('reason', 'throttled'))}[$__rate_interval]))"
+    f"sum(rate({_account('mms_api_request_failures_total', equals('reason', 'throttled'))}[$__rate_interval]))"
 )
-_BUCKETS: Final = account("mms_api_request_duration_seconds_bucket")
+_BUCKETS: Final = _account("mms_api_request_duration_seconds_bucket")
 
 
 def _figures() -> list[stat.Panel]:
-    unread = f"sum(max by (account) ({account('mms_up')}) == bool 0)"
-    failed = f"sum(max by (account, collector) ({account('mms_refresh_success')}) == bool 0)"
-    jobs, failures = promql.total(source("mms_job_series_omitted")), promql.total(source("mms_failed_omitted"))
+    unread = f"sum(max by (account) ({_account('mms_up')}) == bool 0)"
+    failed = f"sum(max by (account, collector) ({_account('mms_refresh_success')}) == bool 0)"
+    jobs, failures = (
+        promql.total(promql.source("mms_job_series_omitted", promql.PROCESS)),
+        promql.total(promql.source("mms_failed_omitted", promql.PROCESS)),
+    )
     # Both collectors are optional.
     omitted = f"{jobs} + {failures} or {jobs} or {failures}"
     return [
         _count("Unreadable accounts", "Accounts whose last refresh could not list the data sources.", unread),
-        _count("Stale sources", "Data sources without a complete refresh in the last 5 minutes.", promql.STALE_SOURCES),
+        _count(
+            "Stale sources",
+            "Data sources without a complete refresh in the last 5 minutes.",
+            promql.stale_sources(promql.RULE_JOB),
+        ),
         _count("Failed collectors", "Collectors whose last refresh was incomplete, counted per account.", failed),
         panels.figure(
             Frame("Throttled", "Share of requests that MMS throttled.", 6, 3),
@@ -78,10 +90,12 @@ def _version_and_start() -> list[stat.Panel]:
     return [
         panels.figure(
             Frame("Version", "Version of the exporter. Several during an update.", 6, 3),
-            instant_query(f"max by (version) ({build}) or {unknown}", "{{version}}"),
+            instant_query(f"max by (version) ({build})", "{{version}}").ref_id("A"),
             units.NoUnit,
             palette.NO_JUDGEMENT,
-        ).text_mode(options.BigValueTextMode.NAME),
+        )
+        .with_target(instant_query(unknown, "{{version}}").ref_id(panels.SENTINEL))
+        .text_mode(options.BigValueTextMode.NAME),
         panels.figure(
             Frame("Configuration", "Whether the last load of the configuration succeeded.", 6, 3),
             instant_query(f"min({process('mms_exporter_config_last_reload_successful')})"),
@@ -114,10 +128,10 @@ def _age(title: str, description: str, expr: str, legend: str) -> panels.Graph:
 
 
 def _freshness() -> list[panels.Graph | panels.Timeline]:
-    last = f"max by (account, collector) ({account('mms_refresh_last_success_timestamp_seconds')})"
-    success = f"min by (account, collector) ({account('mms_refresh_success')})"
-    took = f"max by (account, collector) ({account('mms_refresh_duration_seconds')})"
-    age = recorded("mms:source:last_success_age:seconds")
+    last = f"max by (account, collector) ({_account('mms_refresh_last_success_timestamp_seconds')})"
+    success = f"min by (account, collector) ({_account('mms_refresh_success')})"
+    took = f"max by (account, collector) ({_account('mms_refresh_duration_seconds')})"
+    age = promql.source("mms:source:last_success_age:seconds", promql.RULE_JOB)
     oldest = f"topk({promql.SHOWN_AT_MOST}, {promql.at_the_end(age)})"
     return [
         _age(
@@ -136,7 +150,7 @@ def _freshness() -> list[panels.Graph | panels.Timeline]:
             Frame("Refreshes", "Whether the last refresh of each collector was complete. Gaps: no data.", 12, 8),
             palette.OUTCOME,
             range_query(success, _COLLECTOR),
-            promql.never(account("mms_refresh_success")),
+            promql.never(_account("mms_refresh_success")),
         ),
         panels.many(
             panels.graph(
@@ -149,7 +163,7 @@ def _freshness() -> list[panels.Graph | panels.Timeline]:
 
 
 def _rate(metric: str, by: str, *matchers: str) -> str:
-    return f"sum by ({by}) (rate({account(metric, *matchers)}[$__rate_interval]))"
+    return f"sum by ({by}) (rate({_account(metric, *matchers)}[$__rate_interval]))"
 
 
 def _quantile(share: float) -> str:
@@ -222,7 +236,7 @@ def _restraint() -> list[panels.Graph]:
             Frame("Skipped refreshes", "Refreshes skipped because the previous one was still running.", 6, 7),
             units.LocaleFormat,
             range_query(
-                f"sum by (account) (increase({account('mms_refresh_skipped_total')}[$__rate_interval]))",
+                f"sum by (account) (increase({_account('mms_refresh_skipped_total')}[$__rate_interval]))",
                 "{{account}}",
             ),
         ),
@@ -263,7 +277,7 @@ def _itself() -> list[panels.Graph | panels.Timeline]:
             units.LocaleFormat,
             range_query(
                 "sum by (instance, operation, field) "
-                f"(increase({account('mms_exporter_unexpected_values_total')}[$__rate_interval]))"
+                f"(increase({_account('mms_exporter_unexpected_values_total')}[$__rate_interval]))"
                 f" or sum by (instance) (0 * {process('mms_exporter_series')})",
                 "{{instance}} {{operation}} {{field}}",
             ),

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models import units
 from grafana.builder import palette, panels, promql, tables
 from grafana.builder.page import Row
 from grafana.builder.panels import Frame, instant_query, range_query
-from grafana.builder.promql import recorded, source
+from grafana.builder.promql import source
 
 LISTS: Final = {"table": 101, "partition": 102}
 """Fixed ids of the lists, because other panels link them."""
@@ -33,7 +33,7 @@ def _failures() -> list[panels.Graph | stat.Panel]:
         units.LocaleFormat,
         range_query(promql.failed("table"), "Tables"),
         range_query(promql.failed("partition"), "Partitions"),
-        range_query(f"sum({recorded('mms:source:failed:rise10m')})", "New in 10 minutes"),
+        range_query(f"sum({source('mms:source:failed:rise10m')})", "New in 10 minutes"),
     )
     panels.coloured(over_time, "Tables", "purple")
     panels.coloured(over_time, "Partitions", palette.FAILED)
@@ -82,8 +82,8 @@ def _named(kind: str, *more: tables.Column) -> table.Panel:
         tables.text("Schema", "dst_schema", 90),
         tables.text("Destination table", "dst_table", 210),
     ]
-    omitted = source("mms_failed_omitted")
-    otherwise = promql.otherwise(named, omitted, "table", f"No failed {kind}s")
+    unlisted = "Failed, but not listed: limit, permission or filter"
+    otherwise = promql.none_listed(named, promql.failed(kind), "table", f"No failed {kind}s", unlisted)
     return tables.listing(frame, columns, "Table", descending=False, otherwise=otherwise).id(LISTS[kind])
 
 

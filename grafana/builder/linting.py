@@ -1,6 +1,7 @@
 """Exclusions of `dashboard-linter`, each with its reason: `grafana/dashboards/.lint`.
 
-Generated from the queries, so that a selector that lacks `$job` or `$instance` by mistake is still reported.
+Generated from the queries, so that a selector that lacks `$job` or `$instance` by mistake is still reported on a
+dashboard that has these variables.
 """
 
 import re
@@ -15,6 +16,9 @@ REASONS: Final = {
 }
 
 
+_NO_VARIABLE: Final = "Only the dashboard of the exporter selects jobs and instances; the others show what MMS reports."
+
+
 def exclusions(dashboards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the content of `.lint` for the built dashboards."""
     rules = {
@@ -24,10 +28,28 @@ def exclusions(dashboards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         }
         for label in ("instance", "job")
     }
-    return {"exclusions": rules}
+    lacking = {
+        f"template-{label}-rule": {
+            "reason": _NO_VARIABLE,
+            "entries": [_whole(dashboard) for dashboard in dashboards if not _offers(dashboard, label)],
+        }
+        for label in ("instance", "job")
+    }
+    return {"exclusions": rules | lacking}
+
+
+def _offers(dashboard: Mapping[str, Any], label: str) -> bool:
+    return any(variable["name"] == label for variable in dashboard["templating"]["list"])
+
+
+def _whole(dashboard: Mapping[str, Any]) -> dict[str, str]:
+    return {"reason": _NO_VARIABLE, "dashboard": dashboard["title"]}
 
 
 def _entries(dashboard: Mapping[str, Any], label: str) -> Iterator[dict[str, str]]:
+    if not _offers(dashboard, label):
+        yield _whole(dashboard)
+        return
     for panel in dashboard["panels"]:
         for index, target in enumerate(panel.get("targets", ())):
             if excused := sorted(_without(target["expr"], label)):

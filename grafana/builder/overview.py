@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models import units
 from grafana.builder import failures, palette, panels, promql, tables
 from grafana.builder.page import Page, Row
 from grafana.builder.panels import Frame, instant_query
-from grafana.builder.promql import account, by_source, equals, recorded, source
+from grafana.builder.promql import account, by_source, equals, source
 
 _NAME: Final = "{{source}}"
 """Legend without the account: Grafana cuts longer names."""
@@ -27,8 +27,9 @@ _ALERT: Final = "alertname, account, source, job_name"
 def _progress_figures(height: int, text: TextSize) -> list[stat.Panel]:
     remaining = (
         "Estimated time until the slowest source finishes its pending and running tables and partitions, at its "
-        "throughput of the last hour minus new work. Failed ones are not included; they need a retry. Stalled: nothing "
-        "was completed in the last hour. Growing: no more was completed than arrived."
+        "throughput of the last hour minus the new work of the last 6 hours. Failed ones are not included; they need "
+        "a retry. Stalled: nothing was completed in the last hour, the source is stopped or its agent is offline. "
+        "Growing: no more is completed than arrives."
     )
     progress = "Share of tables and partitions that are done. Failed ones count as not done."
     return [
@@ -90,7 +91,7 @@ def _troubles(height: int) -> list[stat.Panel]:
         _trouble(
             "Stale sources",
             "Data sources without a complete refresh in the last 5 minutes. Their values here are outdated or missing.",
-            promql.STALE_SOURCES,
+            promql.stale_sources(),
             height,
         ),
         _trouble(
@@ -124,12 +125,12 @@ def _sources() -> table.Panel:
 
 def _progress_columns() -> list[tables.Column]:
     failed = tables.judged(palette.ZERO_IS_GOOD)
-    pace = by_source(recorded("mms:source:overall_done_per_hour:deriv1h"))
+    pace = by_source(source("mms:source:overall_done_per_hour:deriv1h"))
     ended = tables.worded(palette.NOTHING_LEFT, *palette.endless())
     return [
         tables.text("Source", "source", 185, tables.LINKED),
-        tables.progress("Progress", by_source(recorded("mms:source:overall_progress:ratio")), 130),
-        tables.number("Remaining", by_source(recorded("mms:source:overall_left:sum")), units.LocaleFormat, 115),
+        tables.progress("Progress", by_source(source("mms:source:overall_progress:ratio")), 130),
+        tables.number("Remaining", by_source(source("mms:source:overall_left:sum")), units.LocaleFormat, 115),
         tables.number("Done per hour", pace, units.LocaleFormat, 115, tables.decimals(0)),
         tables.number("Time remaining", promql.time_left(), units.Seconds, 125, tables.decimals(1), *ended),
         tables.number("Failed tables", _failed("table"), units.LocaleFormat, 102, *failed),
@@ -138,14 +139,14 @@ def _progress_columns() -> list[tables.Column]:
 
 
 def _failed(kind: str) -> str:
-    return by_source(recorded("mms:source:objects:max", equals("kind", kind), equals("status", "FAILED")))
+    return by_source(source("mms:source:objects:max", equals("kind", kind), equals("status", "FAILED")))
 
 
 def _condition_columns() -> list[tables.Column]:
     status = promql.coded("mms_datasource_status", palette.SOURCE_STATES)
     states = tables.worded(palette.states(palette.SOURCE_STATES))
     agent = by_source(source("mms_datasource_agent_online"))
-    read = by_source(recorded("mms:source:last_success_age:seconds"))
+    read = by_source(source("mms:source:last_success_age:seconds"))
     return [
         tables.number("Agent", agent, units.NoUnit, 70, *tables.worded(palette.AGENT)),
         tables.number("Status", status, units.NoUnit, 95, *states),
@@ -195,7 +196,7 @@ def _progress() -> panels.Graph:
         24,
         8,
     )
-    progress = promql.most_left(by_source(recorded("mms:source:overall_progress:ratio")))
+    progress = promql.most_left(by_source(source("mms:source:overall_progress:ratio")))
     lines = panels.graph(frame, units.PercentUnit, panels.range_query(progress, _NAME))
     # With a smaller soft maximum, Grafana ignores the maximum.
     return panels.many(lines).min(0).max(1).axis_soft_max(1)
@@ -209,7 +210,7 @@ def _throughput(kind: str, title: str) -> panels.Graph:
         12,
         8,
     )
-    pace = promql.most_left(by_source(recorded("mms:source:done_per_hour:deriv1h", equals("kind", kind))))
+    pace = promql.most_left(by_source(source("mms:source:done_per_hour:deriv1h", equals("kind", kind))))
     lines = panels.graph(frame, units.LocaleFormat, panels.range_query(pace, _NAME))
     return panels.stacked(panels.many(lines)).decimals(0)
 
@@ -245,11 +246,14 @@ def _slowest() -> bargauge.Panel:
         10,
         15,
     )
-    left = f"topk({_ON_THE_WALL}, {by_source(recorded('mms:source:overall_left:sum'))} > 0)"
-    progress = by_source(recorded("mms:source:overall_progress:ratio"))
+    unfinished = f"{by_source(source('mms:source:overall_left:sum'))} > 0"
+    left = f"topk({_ON_THE_WALL}, {unfinished})"
+    progress = by_source(source("mms:source:overall_progress:ratio"))
     shown = instant_query(f"sort({progress} and on ({promql.SOURCE}) {left})", _NAME)
-    none = promql.absent(recorded("mms:source:overall_progress:ratio"))
-    return panels.bars(frame, units.PercentUnit, none, shown).max(1).decimals(1)
+    none = promql.absent(source("mms:source:overall_progress:ratio"))
+    # Without unfinished sources, the panel would be empty.
+    done = instant_query(f"absent({unfinished}) and on () max({progress})", "All sources done")
+    return panels.bars(frame, units.PercentUnit, none, shown, done).max(1).decimals(1)
 
 
 def page() -> Page:

@@ -60,17 +60,22 @@ def values(metric: str, label: str) -> str:
     return f"label_values({metric}, {label})"
 
 
-def _shared(*, with_instances: bool) -> list[Variable]:
-    jobs = 'mms_exporter_build_info{job=~"$job"}'
+def _shared(matchers: str) -> list[Variable]:
     # `default` follows the default data source of Grafana; without a value, the first by name is selected.
     default = dashboard.VariableOption(selected=True, text="default", value="default")
-    hide = dashboard.VariableHide.DONT_HIDE if with_instances else dashboard.VariableHide.HIDE_VARIABLE
     return [
         build.DatasourceVariable("datasource").label("Data source").type("prometheus").current(default),
-        choice("job", "Job", values("mms_exporter_build_info", "job")).hide(hide),
-        choice("instance", "Instance", values(jobs, "instance")).hide(hide),
-        choice("account", "Account", values(promql.process("mms_up"), "account")),
-        choice("source", "Source", values(promql.account("mms_datasource_info"), "source")),
+        *(_processes() if matchers else ()),
+        choice("account", "Account", values(f"mms_up{{{matchers}}}", "account")),
+        choice("source", "Source", values(promql.account("mms_datasource_info", matchers), "source")),
+    ]
+
+
+def _processes() -> list[Variable]:
+    instances = f"mms_exporter_build_info{{{promql.RULE_JOB}}}"
+    return [
+        choice("job", "Job", values("mms_exporter_build_info", "job")),
+        choice("instance", "Instance", values(instances, "instance")),
     ]
 
 
@@ -153,7 +158,7 @@ class Page:
             .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
             .time(f"now-{self.hours}h", "now")
             .refresh("1m")
-            .variables([*_shared(with_instances=self.of_exporter), *self.variables])
+            .variables([*_shared(promql.PROCESS if self.of_exporter else ""), *self.variables])
             .annotations([_alerts(), *(_reloads() if self.of_exporter else ())])
             .links(list(_links(self.uid)))
         )

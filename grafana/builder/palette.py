@@ -129,6 +129,7 @@ NO_DATA: Final = words([(-1.0, NO_DATA_TEXT, OTHER)])
 """Text of the value that stands for no series."""
 AGENT: Final = words([(1.0, "Online", DONE), (0.0, "Offline", FAILED)])
 OUTCOME: Final = words([(1.0, "OK", DONE), (0.0, "Failed", FAILED)])
+RESOLUTION: Final = words([(1.0, "Open", FAILED), (0.0, "Resolved", OTHER)])
 NOTHING_LEFT: Final = words([(0.0, "done", DONE)])
 SEVERITIES: Final = {"critical": FAILED, "warning": WARNING, "info": DOING}
 """Most severe first."""

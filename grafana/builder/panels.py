@@ -22,7 +22,9 @@ _POINTS: Final = 400
 """Points of a graph over the time range. More are hardly visible, and with thousands of sources take seconds."""
 _SMALLEST_SCALE: Final = {units.RequestsPerSecond: 0.1, units.Seconds: 0.1, units.PercentUnit: 0.01}
 """End of the scale of a graph of zeros by unit, otherwise 1. Grafana's own is 100."""
-LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SENTINEL: Final = "Z"
+"""Identifies the last query of a panel, which says why the others have no result."""
+LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXY"
 
 Stat = stat.Panel
 Graph = timeseries.Panel
@@ -156,7 +158,8 @@ def timeline(frame: Frame, mapping: dashboard.ValueMap, target: Query, absent: s
     # Without series, Grafana reports a missing time field.
     nothing = range_query(f"-1 * {absent}", palette.NO_DATA_TEXT)
     return (
-        framed(_OnePage(), frame, target, nothing)
+        framed(_OnePage(), frame, target)
+        .with_target(nothing.ref_id(SENTINEL))
         .max_data_points(_POINTS)
         .unit(units.NoUnit)
         .mappings([mapping, palette.NO_DATA])
@@ -178,7 +181,8 @@ def bars(frame: Frame, unit: str, absent: str, *targets: Query) -> bargauge.Pane
     # Without series, Grafana leaves the panel empty.
     nothing = instant_query(f"-1 * {absent}", palette.NO_DATA_TEXT)
     return (
-        framed(bargauge.Panel(), frame, *targets, nothing)
+        framed(bargauge.Panel(), frame, *targets)
+        .with_target(nothing.ref_id(SENTINEL))
         .unit(unit)
         .min(0)
         .no_value(palette.UNKNOWN)

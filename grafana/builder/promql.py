@@ -15,8 +15,9 @@ JOB: Final = f"{SOURCE}, job_id, job_name"
 SHOWN_AT_MOST: Final = 20
 """Largest number of distinguishable lines or bars in a panel."""
 
-_RULE_JOB: Final = 'job=~"$job"'
-_PROCESS: Final = f'{_RULE_JOB}, instance=~"$instance"'
+RULE_JOB: Final = 'job=~"$job"'
+PROCESS: Final = f'{RULE_JOB}, instance=~"$instance"'
+"""Matchers of the dashboard of the exporter; the others have no such variables."""
 _ACCOUNT: Final = 'account=~"$account"'
 _SOURCE: Final = f'{_ACCOUNT}, source=~"$source"'
 
@@ -27,22 +28,17 @@ def _selector(metric: str, *matchers: str) -> str:
 
 def process(metric: str, *matchers: str) -> str:
     """Select series of the chosen exporters themselves."""
-    return _selector(metric, _PROCESS, *matchers)
+    return _selector(metric, PROCESS, *matchers)
 
 
 def account(metric: str, *matchers: str) -> str:
     """Select series of the chosen accounts."""
-    return _selector(metric, _PROCESS, _ACCOUNT, *matchers)
+    return _selector(metric, _ACCOUNT, *matchers)
 
 
 def source(metric: str, *matchers: str) -> str:
     """Select series of the chosen data sources."""
-    return _selector(metric, _PROCESS, _SOURCE, *matchers)
-
-
-def recorded(metric: str, *matchers: str) -> str:
-    """Select a recorded series, which has no `instance`."""
-    return _selector(metric, _RULE_JOB, _SOURCE, *matchers)
+    return _selector(metric, _SOURCE, *matchers)
 
 
 def alerts(metric: str, *matchers: str) -> str:
@@ -97,6 +93,14 @@ def otherwise(selected: str, known: str, label: str, text: str, unknown: str = "
     return f'{empty} or label_replace({absent(known)}, "{label}", "{unknown}", "", "")'
 
 
+def none_listed(selected: str, count: str, label: str, text: str, unlisted: str) -> str:
+    """Return a row that says in `label` whether there are none, or some that are not listed."""
+    empty = {f"on () ({count} == 0)": text, f"on () ({count} > 0)": unlisted, f"on () {absent(count)}": "No data"}
+    return " or ".join(
+        f'label_replace({absent(selected)} and {reason}, "{label}", "{said}", "", "")' for reason, said in empty.items()
+    )
+
+
 def equals(label: str, value: str) -> str:
     """Return a matcher."""
     return f'{label}="{value}"'
@@ -130,17 +134,17 @@ def at_the_end(selected: str, gathered: str = "{}") -> str:
 
 def most_left(figure: str) -> str:
     """Limit `figure` to the sources with most work left."""
-    left = by_source(at_the_end(recorded("mms:source:work_left:sum")))
+    left = by_source(at_the_end(source("mms:source:work_left:sum")))
     listed = by_source(at_the_end(source("mms_datasource_info")))
     known = f"{left} or on ({SOURCE}) 0 * {listed}"
     return f"({figure}) and on ({SOURCE}) topk({SHOWN_AT_MOST}, {known})"
 
 
-DONE: Final = f"sum({recorded('mms:source:overall_done:sum')})"
-TOTAL: Final = f"sum({recorded('mms:source:overall_total:sum')})"
-_LEFT: Final = recorded("mms:source:overall_left:sum")
-_PACE: Final = recorded("mms:source:overall_done_per_hour:deriv1h")
-_NEW: Final = recorded("mms:source:overall_new_per_hour:deriv1h")
+DONE: Final = f"sum({source('mms:source:overall_done:sum')})"
+TOTAL: Final = f"sum({source('mms:source:overall_total:sum')})"
+_LEFT: Final = source("mms:source:overall_left:sum")
+_PACE: Final = source("mms:source:overall_done_per_hour:deriv1h")
+_NEW: Final = source("mms:source:overall_new_per_hour:increase6h")
 LEFT: Final = f"sum({_LEFT})"
 
 PROGRESS: Final = f"{DONE} / ({TOTAL} > 0)"
@@ -149,11 +153,12 @@ PROGRESS: Final = f"{DONE} / ({TOTAL} > 0)"
 def time_left() -> str:
     """Return the seconds that each source needs: 0 if nothing is left.
 
-    +Inf if nothing was done within 1 hour; GROWING_SECONDS if no more was done than arrived.
+    +Inf if the source is halted or nothing was done within 1 hour; GROWING_SECONDS if no more was done than arrived.
     """
-    left = by_source(recorded("mms:source:time_left:seconds"))
+    left = by_source(source("mms:source:time_left:seconds"))
     is_active = f"({by_source(_PACE)} > bool 0)"
-    return f"({left} == 0 or clamp_max({left}, {palette.GROWING_SECONDS:g}) / {is_active})"
+    halted = f"{left} and on ({SOURCE}) {source('mms:source:halted:max')}"
+    return f"({left} == 0 or {halted} or clamp_max({left}, {palette.GROWING_SECONDS:g}) / {is_active})"
 
 
 TIME_LEFT: Final = f"max({time_left()})"
@@ -176,17 +181,19 @@ _ALL_DONE: Final = f'label_replace({TIME_LEFT} == 0, "source", "All sources:", "
 LAST_DONE_AT: Final = f"{_finishes(f'topk(1, {_UNFINISHED})', 'finishes last')} or {_ALL_DONE}"
 """With the special cases of the time remaining."""
 
-STALE_SOURCES: Final = (
-    f"sum({recorded('mms:source:last_success_age:seconds')}"
-    " > bool on () group_left () mms:threshold:last_success_age:seconds)"
-)
 FAILURE_RATIO: Final = (
-    f"sum({recorded('mms:source:failed:sum')} and {recorded('mms:source:ended:sum')})"
-    f" / (sum({recorded('mms:source:ended:sum')}) > 0) or 0 * sum({recorded('mms:source:ended:sum')})"
+    f"sum({source('mms:source:failed:sum')} and {source('mms:source:ended:sum')})"
+    f" / (sum({source('mms:source:ended:sum')}) > 0) or 0 * sum({source('mms:source:ended:sum')})"
 )
 AGENTS_OFFLINE: Final = f"sum({by_source(source('mms_datasource_agent_online'))} == bool 0)"
 FIRING: Final = f"count({alerts('ALERTS', equals('alertstate', 'firing'))}) or 0 * mms:threshold:failed:ratio"
 """0 only if the rules are loaded, because they record the thresholds."""
+
+
+def stale_sources(*matchers: str) -> str:
+    """Return the number of sources without a recent complete refresh."""
+    age = source("mms:source:last_success_age:seconds", *matchers)
+    return f"sum({age} > bool on () group_left () mms:threshold:last_success_age:seconds)"
 
 
 def left_in(hours: int) -> str:
@@ -205,4 +212,4 @@ def forecast() -> str:
 
 def failed(kind: str) -> str:
     """Return failed tables or partitions of all chosen sources."""
-    return f"sum({recorded('mms:source:objects:max', equals('kind', kind), equals('status', 'FAILED'))})"
+    return f"sum({source('mms:source:objects:max', equals('kind', kind), equals('status', 'FAILED'))})"

@@ -13,10 +13,10 @@ from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard, units
 
 from grafana.builder import palette
-from grafana.builder.panels import LETTERS, Frame, framed, rows
+from grafana.builder.panels import LETTERS, SENTINEL, Frame, framed, rows
 
 ROW_LINK: Final = (
-    "/d/mms-datasource?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}"
+    "/d/mms-datasource?${datasource:queryparam}"
     "&var-account=${__data.fields.Account:percentencode}&var-source=${__data.fields.Source:percentencode}"
     "&${__url_time_range}"
 )
@@ -89,8 +89,9 @@ def _width(pixels: int | None) -> tuple[Property, ...]:
 
 def listing(frame: Frame, columns: list[Column], first: str, *, descending: bool, otherwise: str) -> table.Panel:
     """Return a table sorted by column `first`; `otherwise` is its only row."""
-    asked = [*(column for column in columns if column.expr), hidden(otherwise)]
+    asked = [column for column in columns if column.expr]
     panel = framed(table.Panel(), frame, *(rows(column.expr) for column in asked))
+    panel.with_target(rows(otherwise).ref_id(SENTINEL))
     for step in _steps(columns, asked):
         panel.with_transformation(step)
     for column in columns:
@@ -122,8 +123,7 @@ def _listed(value: object) -> list[object]:
 def _steps(columns: list[Column], asked: list[Column]) -> list[dashboard.DataTransformerConfig]:
     """Join the queries on labels; select, order and name columns."""
     letters = {id(column): letter for letter, column in zip(LETTERS, asked, strict=False)}
-    value = "Value" if len(asked) == 1 else "Value #{}"
-    fields = {id(column): column.label or value.format(letters[id(column)]) for column in columns if column.name}
+    fields = {id(column): column.label or f"Value #{letters[id(column)]}" for column in columns if column.name}
     names = [fields[id(column)] for column in columns if column.name]
     renamed = {fields[id(column)]: column.name for column in columns if column.name}
     order = {name: place for place, name in enumerate(names)}

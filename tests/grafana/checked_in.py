@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+SENTINEL: Final = "Z"
+"""The query of a panel that says why the others have no result."""
 ROOT: Final = Path(__file__).parents[2]
 DIRECTORY: Final = ROOT / "grafana" / "dashboards"
 UIDS: Final = {
@@ -39,6 +41,8 @@ class Asked:
     where: str
     expr: str
     legend: str = ""
+    says_nothing: bool = False
+    """Whether it has a result because the others of its panel have none."""
 
 
 def queries(name: str) -> Iterator[Asked]:
@@ -46,7 +50,8 @@ def queries(name: str) -> Iterator[Asked]:
     loaded = dashboard(name)
     for panel in panels(name):
         for target in panel["targets"]:
-            yield Asked(f"{name}: {panel['title']} {target['refId']}", target["expr"], target.get("legendFormat", ""))
+            where = f"{name}: {panel['title']} {target['refId']}"
+            yield Asked(where, target["expr"], target.get("legendFormat", ""), target["refId"] == SENTINEL)
     for annotation in loaded["annotations"]["list"]:
         yield Asked(f"{name}: annotation {annotation['name']}", annotation["expr"])
     for variable in loaded["templating"]["list"]:

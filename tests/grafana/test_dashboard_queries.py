@@ -41,7 +41,8 @@ def test_queries_group_and_name_by_labels_that_their_series_have() -> None:
 def test_queries_choose_what_the_variables_choose() -> None:
     for asked in ALL_QUERIES:
         for selector in selectors(asked.expr):
-            offered = LABELS[selector.metric] & {"job", "instance", "account", "source"}
+            variables = {"account", "source"} | (ADDED_BY_PROMETHEUS if asked.where.startswith("exporter: ") else set())
+            offered = LABELS[selector.metric] & variables
             if asked.where.split(": ", 1)[1].startswith("variable ") or selector.metric.startswith("ALERTS"):
                 continue
             assert offered <= selector.labels, asked

@@ -11,10 +11,11 @@ import pytest
 
 from grafana.builder import palette
 from grafana.builder.__main__ import files
-from tests.grafana.checked_in import DIRECTORY, NAMES, ROOT, UIDS, Json, dashboard, panels
+from tests.grafana.checked_in import DIRECTORY, NAMES, ROOT, SENTINEL, UIDS, Json, dashboard, panels
 
 KINDS = {"row", "stat", "timeseries", "table", "state-timeline", "heatmap", "bargauge"}
-SHARED_VARIABLES = ["datasource", "job", "instance", "account", "source"]
+SHARED_VARIABLES = ["datasource", "account", "source"]
+PROCESS = {"job", "instance"}
 MEANINGS = {
     "Done": "green",
     "Doing": "blue",
@@ -139,7 +140,8 @@ def test_a_row_of_panels_is_as_wide_as_the_screen(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_variables_are_the_shared_ones_first_and_all_means_all(name: str) -> None:
     variables = dashboard(name)["templating"]["list"]
-    assert [variable["name"] for variable in variables][:5] == SHARED_VARIABLES
+    names = [variable["name"] for variable in variables]
+    assert [variable for variable in names if variable not in PROCESS][:3] == SHARED_VARIABLES
     assert variables[0]["current"] == {"selected": True, "text": "default", "value": "default"}
     for variable in variables[1:]:
         assert variable["multi"]
@@ -226,12 +228,14 @@ def test_lines_of_a_flapping_alert_are_further_apart_than_grafana_joins_them() -
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_the_exporter_offers_to_choose_instances(name: str) -> None:
-    hidden = {one["name"] for one in dashboard(name)["templating"]["list"] if one.get("hide") == 2}
-    assert hidden == (set() if name == "exporter" else {"job", "instance"})
+    variables = dashboard(name)["templating"]["list"]
+    assert [one["name"] for one in variables if one.get("hide")] == []
+    assert {one["name"] for one in variables} & PROCESS == (PROCESS if name == "exporter" else set())
 
 
 def _says_nothing(panel: Json) -> str:
-    return str(panel["targets"][-1]["expr"])
+    (target,) = [target for target in panel["targets"] if target["refId"] == SENTINEL]
+    return str(target["expr"])
 
 
 @of_type("table")

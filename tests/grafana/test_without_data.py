@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.grafana.checked_in import ALL_QUERIES
-from tests.story.dashboard_queries import filled_in, says_nothing
+from tests.story.dashboard_queries import filled_in
 from tests.test_prometheus import prometheus_on, query
 
 
@@ -11,4 +11,4 @@ async def test_queries_without_data_have_no_result_but_the_row_that_says_so(tmp_
     async with prometheus_on("", tmp_path, scrapers=0) as (url, _):
         for asked in ALL_QUERIES:
             found = await query(url, filled_in(asked.expr))
-            assert len(found) == says_nothing(asked.expr), asked.where
+            assert len(found) == asked.says_nothing, asked.where

@@ -45,11 +45,6 @@ def filled_in(expr: str, seconds: float = 1.0, account: str = ".+") -> str:
     return re.sub(r"\$([a-z_]\w*)", value, expr)
 
 
-def says_nothing(expr: str) -> bool:
-    """Return whether a query has a result because others have none."""
-    return "absent(" in expr
-
-
 def has_figures(found: list[Series]) -> bool:
     """Return whether any value is a number."""
     return any(value != "NaN" for series in found for _, value in series["values"])

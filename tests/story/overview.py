@@ -15,7 +15,7 @@ SETTLED_SECONDS = 1.0 * SLOWDOWN
 """Age of the queried moment: Prometheus writes an evaluation after its timestamp, so a later query could differ."""
 _PACE = """
     mms:source:overall_done_per_hour:deriv1h{account="prod"}
-    - mms:source:overall_new_per_hour:deriv1h{account="prod"}
+    - mms:source:overall_new_per_hour:increase6h{account="prod"}
 """
 """Without new work, per source."""
 
@@ -63,6 +63,7 @@ async def shows_ground_truth(stage: Stage) -> None:
     moment = await _until_shown(stage, figures, stale_sources=0)
     found = await stage.prometheus.at(_PACE, moment)
     paces = {each["metric"]["source_id"]: float(each["value"][1]) for each in found}
+    paces |= dict.fromkeys(figures.halted, 0.0)
     left = max(_seconds_left(count, paces[source_id]) for source_id, count in figures.left.items())
     assert await figure(stage.prometheus, "Time remaining", moment, account="prod") == pytest.approx(left)
     done_at = 1000 * (moment + left) if left else 0

@@ -55,6 +55,8 @@ class Figures:
     total: int
     left: dict[str, int]
     """By the id of the source."""
+    halted: set[str]
+    """Ids of the sources that are stopped or whose agent is offline."""
     failed_tables: int
     failed_partitions: int
     agents_offline: int
@@ -68,7 +70,8 @@ class Figures:
         total = sum(_number(row.table_num, row.partition_num) for row in rows)
         left = {str(row.id): _left(row) for row in rows}
         offline = sum(not row.agent_is_online for row in rows)
-        return cls(done, total, left, failed_tables, failed_partitions, offline)
+        halted = {str(row.id) for row in rows if not row.agent_is_online or row.status in {"STOPPED", "STOPPING"}}
+        return cls(done, total, left, halted, failed_tables, failed_partitions, offline)
 
 
 def _left(row: DataSource) -> int:

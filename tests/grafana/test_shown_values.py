@@ -1,0 +1,88 @@
+"""Values of single queries of the dashboards, computed by promtool from series."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.grafana.checked_in import SENTINEL, Json, panels
+from tests.programs import program
+from tests.story.dashboard_queries import filled_in
+
+SOURCE = 'account="prod",source_id="1",source="hive"'
+JOB = f'{SOURCE},job_id="7",job_name="nightly"'
+LEFT, PROGRESS = f"mms:source:overall_left:sum{{{SOURCE}}}", f"mms:source:overall_progress:ratio{{{SOURCE}}}"
+FAILED_TABLES = f'mms:source:objects:max{{{SOURCE},kind="table",status="FAILED"}}'
+FAILED_JOBS, REMAINS = f'mms_jobs{{{SOURCE},status="FAILED"}}', f'mms:source:failed:sum{{{SOURCE},kind="table"}}'
+UNRESOLVED = f"mms_job_unresolved{{{JOB}}}"
+LISTED = {f'mms_job_status{{{JOB},status="FAILED"}}': 1, f"mms_job_info{{{JOB}}}": 1}
+
+
+def query(name: str, title: str, ref: str) -> str:
+    """Return a query of a panel with its variables substituted."""
+    (panel,) = [panel for panel in panels(name) if panel["title"] == title]
+    return filled_in(next(target["expr"] for target in panel["targets"] if target["refId"] == ref))
+
+
+def check(folder: Path, expr: str, series: dict[str, float], expected: list[Json]) -> None:
+    """Check the result of a query on these series."""
+    test: dict[str, Any] = {
+        "interval": "1m",
+        "input_series": [{"series": each, "values": f"{value:g}x2"} for each, value in series.items()],
+        "promql_expr_test": [{"expr": expr, "eval_time": "1m", "exp_samples": expected}],
+    }
+    file = folder / "test.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}), encoding="utf-8")
+    command = [program("PROMTOOL"), "test", "rules", str(file)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a tool that the caller of the tests names
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "label", "series", "said"),
+    [
+        ("datasource", "Failed tables", "table", {FAILED_TABLES: 0}, "No failed tables"),
+        (
+            "datasource",
+            "Failed tables",
+            "table",
+            {FAILED_TABLES: 2},
+            "Failed, but not listed: limit, permission or filter",
+        ),
+        ("datasource", "Failed tables", "table", {}, "No data"),
+        ("datasource", "Failed tables", "table", {FAILED_TABLES: 2, f"mms_failed_table_info{{{SOURCE}}}": 1}, None),
+        ("jobs", "Failed jobs", "job_name", {FAILED_JOBS: 0}, "No failed jobs"),
+        ("jobs", "Failed jobs", "job_name", {FAILED_JOBS: 2}, "Failed, but not listed: resolved, limit or filter"),
+        ("jobs", "Failed jobs", "job_name", {FAILED_JOBS: 1, **LISTED}, None),
+    ],
+)
+def test_an_empty_table_claims_no_failures_only_if_none_are_counted(
+    tmp_path: Path, name: str, title: str, label: str, series: dict[str, float], said: str | None
+) -> None:
+    (kind,) = [panel["targets"] for panel in panels(name) if panel["title"] == title and panel["type"] == "table"]
+    expr = filled_in(next(target["expr"] for target in kind if target["refId"] == SENTINEL))
+    check(tmp_path, expr, series, [{"labels": f'{{{label}="{said}"}}', "value": 1}] if said else [])
+
+
+@pytest.mark.parametrize(("left", "expected"), [(0, [{"labels": "{}", "value": 1}]), (5, [])])
+def test_the_wall_has_a_bar_when_all_sources_are_done(tmp_path: Path, left: int, expected: list[Json]) -> None:
+    expr = query("wall", "Progress of unfinished sources", "B")
+    check(tmp_path, expr, {LEFT: left, PROGRESS: 0.9}, expected)
+
+
+@pytest.mark.parametrize(
+    ("series", "shown"),
+    [
+        pytest.param({UNRESOLVED: 1, FAILED_JOBS: 3, REMAINS: 4}, 1, id="one of three is open"),
+        pytest.param({UNRESOLVED: 0, FAILED_JOBS: 3, REMAINS: 4}, 0, id="resolved"),
+        pytest.param({FAILED_JOBS: 3, REMAINS: 0}, 0, id="resolved long ago"),
+        pytest.param({FAILED_JOBS: 3, REMAINS: 4}, 3, id="no verdict"),
+        pytest.param({FAILED_JOBS: 3}, 3, id="nothing known"),
+    ],
+)
+def test_the_number_of_failed_jobs_is_without_resolved_ones(
+    tmp_path: Path, series: dict[str, float], shown: int
+) -> None:
+    check(tmp_path, query("jobs", "Failed", "A"), series, [{"labels": "{}", "value": shown}])
