@@ -13,7 +13,7 @@ PAGES: Final = [
     *sorted(set(ROOT.glob("*.md")) - {ROOT / "CHANGELOG.md"}),
     *(page for folder in ("deploy", "docs", "grafana") for page in sorted((ROOT / folder).rglob("*.md"))),
 ]
-PLACEHOLDER: Final = re.compile(r"<\w+>")
+VARIABLE: Final = re.compile(r'"\$\w+"')
 FENCE: Final = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 
 DOCUMENTS: Final = "tests/test_documented_commands.py"
@@ -36,8 +36,8 @@ RUN: Final = {
     "mms-exporter retry --config.file=config.yaml --source=prod-hive --failed --dry-run": DOCUMENTS,
     "mms-exporter": TRANSCRIPTS,
     "mms-exporter jobs --source='hive-*'": DEMO,
-    "mms-exporter failed --database=sales --limit=5": DEMO,
-    "mms-exporter failed --table='sales.*'": DEMO,
+    "mms-exporter failed --database=finance --limit=5": DEMO,
+    "mms-exporter failed --table='finance.*'": DEMO,
     "mms-exporter show table sales.orders": DEMO,
     "mms-exporter retry --source=hive-sales-001 --failed --dry-run": DEMO,
     "promtool check": DEPLOYED,
@@ -83,7 +83,7 @@ NOT_RUN: Final = {
 
 def place_of(command: str) -> str | None:
     """Return the test that runs or parses a command, or why none does; None for an unknown command."""
-    if command.startswith("mms-exporter") and PLACEHOLDER.search(command):
+    if command.startswith("mms-exporter") and VARIABLE.search(command):
         return RUNBOOKS
     beginnings = [each for each in (*RUN, *NOT_RUN) if command.startswith(each)]
     return {**RUN, **NOT_RUN}[max(beginnings, key=len)] if beginnings else None

@@ -23,7 +23,7 @@ from tests.console.test_commands_page import PAGE as COMMANDS_PAGE
 from tests.documented import DOCUMENTS, NOT_RUN, PAGES, RUN, TRANSCRIPTS, commands, languages, place_of
 from tests.processes import run, serving, write_config
 from tests.programs import ROOT, said
-from tests.rules.test_runbooks import PLACEHOLDERS
+from tests.rules.test_runbooks import VARIABLES
 
 NO_COMMANDS = {"json", "yaml", "promql", "text", "html", "css", "ini", ""}
 """Languages of blocks that hold nothing to be run; transcripts in text have tests of their own."""
@@ -63,8 +63,8 @@ def test_a_command_that_the_transcripts_are_to_run_is_one_of_theirs(command: str
 
 @pytest.mark.parametrize("command", OWN)
 def test_a_command_of_ours_can_be_given(command: str) -> None:
-    for placeholder, value in PLACEHOLDERS.items():
-        command = command.replace(placeholder, value)
+    for variable, value in VARIABLES.items():
+        command = command.replace(variable, value)
     words = shlex.split(command)[1:]
     if words == ["--help"]:
         with pytest.raises(SystemExit) as ended:

@@ -70,6 +70,8 @@ class JobsStats(Struct, frozen=True, gc=False):
     """Jobs with series of their own."""
     omitted: int
     """Number of unfinished jobs without series of their own."""
+    resolved: int = 0
+    """Number of failed jobs without failures in their scope, as far as they were read."""
 
 
 class FailedUnit(Struct, frozen=True, gc=False):

@@ -25,6 +25,8 @@ MAX_CELL_CHARACTERS: Final = 120
 """Longest text in a table cell; JSON, CSV and `show` have the full text."""
 STOPPED: Final = "(stopped)"
 """Suffix of the status of a stopped job."""
+OVERDUE: Final = "(overdue)"
+"""Suffix of the status of an unfinished job whose ETA is past."""
 RESOLVED: Final = "(resolved)"
 """Suffix of the status of a failed job whose scope holds nothing FAILED any more."""
 _SPANS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
@@ -151,7 +153,7 @@ class CommandReport(Generic[R]):
     must_have_rows: bool = False
     """Whether an empty result is a failure."""
     has_failures: bool = False
-    """Whether a row reports a failure."""
+    """Whether a row reports a failure, or no data source is selected."""
 
     @property
     def succeeded(self) -> bool:
@@ -161,7 +163,7 @@ class CommandReport(Generic[R]):
     def remarks(self) -> Iterator[str]:
         """Yield the lines for standard error."""
         yield from self.warnings
-        if not self.rows and not self.omitted and not self.errors:
+        if not self.rows and not self.omitted and not self.errors and not self.has_failures:
             yield self.empty_text
         yield from self.omitted
         yield from error_lines(self.errors)

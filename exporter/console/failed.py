@@ -108,6 +108,7 @@ async def failures(config: Config, options: Options, _: Clock) -> CommandReport[
         omitted=result.omitted,
         errors=result.errors,
         warnings=result.warnings,
+        has_failures=result.is_nothing_selected,
     )
 
 
@@ -139,7 +140,8 @@ def _failed_jobs_text(result: QueryResult[int], options: Options) -> str:
     count = sum(found.record for found in result.found)
     words = [f"--account={each}" for each in options.accounts] + [f"--source={each}" for each in options.sources]
     command = options.next_command.text("jobs", "--status=FAILED", *words)
-    return f"; {count:,} failed job{'' if count == 1 else 's'}, list with: {command}" if count else ""
+    # Nothing is FAILED, so nothing in the scope of these jobs is.
+    return f"; {count:,} failed job{'' if count == 1 else 's'} (resolved), list with: {command}" if count else ""
 
 
 async def _of_kind(

@@ -11,6 +11,7 @@ from msgspec.structs import replace as replace_fields
 from exporter.clock import Clock
 from exporter.config.loading import Config
 from exporter.console.command_report import (
+    OVERDUE,
     RESOLVED,
     SOURCE,
     SOURCE_FIELDS,
@@ -74,7 +75,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     record_field("eta", "ETA: the requested finish time, a date alone means the end of that day; often null"),
 )
 
-SCHEMA: Final[TableColumn[Row]] = TableColumn("SCHEMA", lambda row: row.record.src_schema_name or "", rank=3)
+SCHEMA: Final[TableColumn[Row]] = TableColumn("SCHEMA", lambda row: row.record.src_schema_name or "", rank=5)
 """Shown if a job has one."""
 
 
@@ -101,7 +102,8 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
         columns=[
             *account_columns(config),
             *_columns(
-                None if options.absolute_times else clock.wall(),
+                clock.wall(),
+                absolute_times=options.absolute_times,
                 has_schemas=any(row.record.src_schema_name for row in result.found),
             ),
         ],
@@ -110,6 +112,7 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
         omitted=result.omitted,
         errors=result.errors,
         warnings=result.warnings,
+        has_failures=result.is_nothing_selected,
     )
 
 
@@ -160,26 +163,38 @@ def _rank(job: Job) -> tuple[bool, int]:
     return (job.status or "").upper() in UNFINISHED_JOB_STATUSES, job.id
 
 
-def _columns(now: float | None, *, has_schemas: bool) -> list[TableColumn[Row]]:
+def _columns(now: float, *, absolute_times: bool, has_schemas: bool) -> list[TableColumn[Row]]:
+    shown_now = None if absolute_times else now
     return [
         SOURCE,
         TableColumn("ID", lambda row: str(row.record.id), "number"),
         TableColumn("JOB", lambda row: row.record.name or ""),
-        TableColumn("STATUS", lambda row: _status(row.record), "status"),
+        TableColumn("STATUS", lambda row: _status(row, now), "status"),
         TableColumn("PROGRESS", lambda row: percent(job_ratio(row.record)), "bar", lambda row: job_ratio(row.record)),
-        TableColumn("TASKS", lambda row: share(row.record.task_done, row.record.task_num), "number", rank=3),
-        TableColumn("KIND", lambda row: row.record.type or "", rank=5),
-        TableColumn("DATABASE", lambda row: row.record.src_db_name or "", rank=1),
+        TableColumn("TASKS", lambda row: share(row.record.task_done, row.record.task_num), "number", rank=4),
+        TableColumn("KIND", lambda row: row.record.type or "", rank=7),
+        TableColumn("DATABASE", lambda row: row.record.src_db_name or "", rank=3),
         *((SCHEMA,) if has_schemas else ()),
-        TableColumn("TO", lambda row: dotted_name(row.record.dst_db_name, row.record.dst_schema_name), rank=2),
-        TableColumn("CREATED", lambda row: age(row.record.create_time, row.account.time_zone, now), "number", rank=2),
-        TableColumn("ETA", lambda row: age(row.record.eta, row.account.time_zone, now, eta_seconds), rank=4),
+        TableColumn("TO", lambda row: dotted_name(row.record.dst_db_name, row.record.dst_schema_name), rank=6),
+        TableColumn(
+            "CREATED", lambda row: age(row.record.create_time, row.account.time_zone, shown_now), "number", rank=2
+        ),
+        TableColumn(
+            "ETA", lambda row: age(row.record.eta, row.account.time_zone, shown_now, eta_seconds), "number", rank=1
+        ),
     ]
 
 
-def _status(job: ShownJob) -> str:
-    notes = [note for note, holds in ((STOPPED, job.stopped), (RESOLVED, job.resolved)) if holds]
+def _status(row: Row, now: float) -> str:
+    job = row.record
+    noted = ((STOPPED, job.stopped), (RESOLVED, job.resolved), (OVERDUE, _is_overdue(row, now)))
+    notes = [note for note, holds in noted if holds]
     return " ".join([job.status or "", *notes]).strip()
+
+
+def _is_overdue(row: Row, now: float) -> bool:
+    job, eta = row.record, eta_seconds(row.record.eta, row.account.time_zone)
+    return eta is not None and eta < now and job.status in UNFINISHED_JOB_STATUSES and not job.stopped
 
 
 async def with_resolution(target: QueryTarget, jobs: Sequence[Job]) -> list[ShownJob]:

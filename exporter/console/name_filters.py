@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 from typing import Any, Final, NamedTuple
 
-from exporter.console.newest_rows import Newest, newest
+from exporter.console.newest_rows import MAX_ROWS, Newest, newest
 from exporter.errors import MmsError, NotFound, Problem
 from exporter.mms.client import Client
 from exporter.mms.models import Table
@@ -17,6 +17,8 @@ from exporter.mms.protocol import TableFilter, like
 
 MAX_NEAR: Final = 300
 """Tables of a data source among which near names are looked for."""
+MAX_CHECKED: Final = 1000
+"""Tables of a data source that are read for a name. If there are more, no name is called unknown."""
 GivenName = tuple[str, str]
 """`database` or `table`, and the value as given."""
 
@@ -99,24 +101,25 @@ def matched_names(lists: Iterable[tuple[TableSelector, Newest[Any]]]) -> frozens
     return frozenset[GivenName]().union(*(names.given for names, found in lists if found.rows))
 
 
-async def tables_in(place: Place, selector: TableSelector, wanted: int) -> Sequence[Table]:
-    """Return up to `wanted` matching tables, newest first. Raises: MmsError."""
+async def tables_in(place: Place, selector: TableSelector, wanted: int, max_rows: int = MAX_ROWS) -> Newest[Table]:
+    """Return up to `wanted` matching tables of the first `max_rows`, newest first. Raises: MmsError."""
     filters = TableFilter(db_name=selector.database_pattern, name=selector.table_pattern)
-    found = await newest(
+    return await newest(
         lambda page: place.client.tables_page(place.source_id, filters, page),
         lambda row: selector.has_database(row.db_name) and selector.has_table((row.name,)),
         wanted,
         is_loose=True,
+        max_rows=max_rows,
     )
-    return found.rows
 
 
 async def known_names(place: Place, databases: Sequence[str], names: Iterable[GivenName]) -> frozenset[GivenName]:
-    """Return those of the given names that a table of the data source has. Raises: MmsError."""
+    """Return those of the given names that a table has, or may have. Raises: MmsError."""
     known: set[GivenName] = set()
     for kind, name in names:
         wanted = await selectors(place, *(((name,), ()) if kind == "database" else (databases, (name,))))
-        known |= {(kind, name)} if any([await tables_in(place, each, 1) for each in wanted]) else set()
+        found = [await tables_in(place, each, 1, MAX_CHECKED) for each in wanted]
+        known |= {(kind, name)} if any(each.rows or not each.is_exact for each in found) else set()
     return frozenset(known)
 
 
@@ -143,10 +146,12 @@ async def _sample(places: Iterable[Place], databases: Sequence[str] = ()) -> lis
     """Return some tables whose names can be suggested."""
     wanted = [TableSelector(each) for each in databases] or [TableSelector()]
     try:
-        found = await asyncio.gather(*(tables_in(place, each, MAX_NEAR) for place in places for each in wanted))
+        found = await asyncio.gather(
+            *(tables_in(place, each, MAX_NEAR, MAX_CHECKED) for place in places for each in wanted)
+        )
     except MmsError:
         return []
-    return [row for rows in found for row in rows]
+    return [row for each in found for row in each.rows]
 
 
 async def _unknown_table(places: Sequence[Place], databases: Sequence[str], name: str) -> str:

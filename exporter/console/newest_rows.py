@@ -35,20 +35,32 @@ class Newest(Generic[I]):
 
 
 async def newest(
-    page: Callable[[int], Awaitable[Page[I]]], fits: Callable[[I], bool], wanted: int, *, is_loose: bool
+    page: Callable[[int], Awaitable[Page[I]]],
+    fits: Callable[[I], bool],
+    wanted: int,
+    *,
+    is_loose: bool,
+    max_rows: int = MAX_ROWS,
 ) -> Newest[I]:
     """Return up to `wanted` matching rows; `is_loose` says that the list has others.
 
-    More of the list is read until enough rows match. Raises: MmsError.
+    Up to `max_rows` of the list are read until enough rows match. Raises: MmsError.
     """
+    pages: dict[int, Page[I]] = {}
+
+    async def read_once(number: int) -> Page[I]:
+        if number not in pages:
+            pages[number] = await page(number)
+        return pages[number]
+
     count = wanted
     while True:
-        listing = await read_newest(page, count)
+        listing = await read_newest(read_once, count)
         rows = [row for row in listing.rows if fits(row)]
         is_end = len(listing.rows) < count
-        if len(rows) >= wanted or is_end or count >= MAX_ROWS:
+        if len(rows) >= wanted or is_end or count >= max_rows:
             break
-        count *= _WIDER
+        count = min(count * _WIDER, max_rows)
     total = max(listing.total or 0, len(listing.rows))
     omitted = total - len(listing.rows) + len(rows[wanted:])
     return Newest(rows[:wanted], omitted, is_exact=not is_loose or total == len(listing.rows))

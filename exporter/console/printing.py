@@ -153,15 +153,17 @@ def _plain_lines(columns: Sequence[TableColumn[Any]], texts: Texts) -> Iterator[
 
 def _on_terminal(report: CommandReport[Any], texts: Texts, width: int, style: OutputStyle) -> bytes:
     is_narrow, columns = width <= NARROW_TERMINAL, report.columns
-    layout = _layout(columns, texts, width, is_narrow=is_narrow)
+    has_bar = not is_narrow
     if is_narrow:
-        texts = _with_short_texts(report, texts, layout)
-        layout = _layout(columns, texts, width, is_narrow=is_narrow)
+        texts = _with_short_texts(report, texts, _layout(columns, texts, width, is_narrow=is_narrow, has_bar=has_bar))
+    layout, compact = (_layout(columns, texts, width, is_narrow=is_narrow, has_bar=each) for each in (has_bar, False))
+    if len(compact) > len(layout):
+        has_bar, layout = False, compact  # a column tells more than a bar
     grid = Table(box=None, padding=(0, len(_GAP), 0, 0), pad_edge=False, header_style="bold")
     for index, own in layout.items():
-        _add_column(grid, columns[index], own, is_narrow=is_narrow)
+        _add_column(grid, columns[index], own, is_narrow=is_narrow, has_bar=has_bar)
     for row, cells in zip(report.rows, texts, strict=True):
-        grid.add_row(*(each for index in layout for each in _cells(columns[index], row, cells[index], not is_narrow)))
+        grid.add_row(*(each for index in layout for each in _cells(columns[index], row, cells[index], has_bar)))
     if len(layout) < len(columns):
         missing = ", ".join(column.title for index, column in enumerate(columns) if index not in layout)
         grid.caption = Text(f"hidden columns (terminal too narrow): {missing}")
@@ -198,20 +200,24 @@ def _drawn(grid: Table, width: int, style: OutputStyle) -> bytes:
     return target.getvalue()
 
 
-def _least(column: TableColumn[Any], width: int, *, is_narrow: bool) -> int:
+def _least(column: TableColumn[Any], width: int, *, is_narrow: bool, has_bar: bool) -> int:
     """Return the minimum width of a column: a longer text is folded, or cut on a narrow terminal."""
     if column.format == "bar":
-        return PERCENT_WIDTH if is_narrow else BAR_WIDTH + len(_GAP) + PERCENT_WIDTH
+        return BAR_WIDTH + len(_GAP) + PERCENT_WIDTH if has_bar else PERCENT_WIDTH
     if column.format == "status" and is_narrow:
         return min(width, NARROW_STATUS)
     least = max(CUT_TEXT, len(column.title)) if is_narrow else FOLDED_TEXT
     return min(width, least) if column.format == "text" else width
 
 
-def _layout(columns: Sequence[TableColumn[Any]], texts: Texts, width: int, *, is_narrow: bool) -> dict[int, int]:
+def _layout(
+    columns: Sequence[TableColumn[Any]], texts: Texts, width: int, *, is_narrow: bool, has_bar: bool
+) -> dict[int, int]:
     """Return the width of each column that fits, by index; the highest rank is hidden first."""
     widths = _widths(columns, texts)
-    least = [_least(column, own, is_narrow=is_narrow) for column, own in zip(columns, widths, strict=True)]
+    least = [
+        _least(column, own, is_narrow=is_narrow, has_bar=has_bar) for column, own in zip(columns, widths, strict=True)
+    ]
     wanted = [
         min(own, FOLDED_TEXT) if column.names_object else each
         for column, own, each in zip(columns, widths, least, strict=True)
@@ -241,11 +247,11 @@ def _shares(spare: int, missing: Mapping[int, int]) -> dict[int, int]:
     return given
 
 
-def _add_column(grid: Table, column: TableColumn[Any], width: int, *, is_narrow: bool) -> None:
+def _add_column(grid: Table, column: TableColumn[Any], width: int, *, is_narrow: bool, has_bar: bool) -> None:
     if column.format == "bar":
-        if not is_narrow:
+        if has_bar:
             grid.add_column(column.title, width=BAR_WIDTH)
-        grid.add_column(column.title[:PERCENT_WIDTH] if is_narrow else "", justify="right", width=PERCENT_WIDTH)
+        grid.add_column("" if has_bar else column.title[:PERCENT_WIDTH], justify="right", width=PERCENT_WIDTH)
     elif column.format == "text" and (column.never_shortened or not is_narrow):
         grid.add_column(Text(column.title, no_wrap=True, overflow="ellipsis"), width=width, overflow="fold")
     else:

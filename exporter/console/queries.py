@@ -122,6 +122,8 @@ class QueryResult(Generic[T]):
     errors: Sequence[QueryError]
     warnings: Sequence[str]
     """Settings that select nothing."""
+    is_nothing_selected: bool = False
+    """Whether `sources` of the configuration select none of the data sources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,11 @@ async def query_sources(
                 targets[0].account.sources.include, [target.name for target in targets]
             )
         ]
-        targets = _selected([target for each in listings for target in each], options.sources, is_all=not errors)
+        listed = [target for each in listings for target in each]
+        is_nothing_selected = bool(listed) and not any(map(_is_admitted, listed))
+        if is_nothing_selected and not unmatched:
+            unmatched = [f"`sources` of the configuration selects none of {len(listed):,} data sources"]
+        targets = _selected(listed, options.sources, is_all=not errors)
         parts = await asyncio.gather(*(read_or_error(read(target)) for target in targets))
         pairs = list(zip(targets, parts, strict=True))
         if not errors and not any(part.errors for part in parts):  # a name may belong to what could not be read
@@ -176,7 +182,7 @@ async def query_sources(
     errors += [QueryError(target.account.name, target.name, error) for target, part in pairs for error in part.errors]
     found = [Found(target.account, target.source, record) for target, part in pairs for record in part.records]
     omitted = [f"{part.omitted} of {printable(target.name)}" for target, part in pairs if part.omitted]
-    return QueryResult(found, omitted, errors, unmatched)
+    return QueryResult(found, omitted, errors, unmatched, is_nothing_selected)
 
 
 async def _name_errors(
@@ -239,7 +245,7 @@ async def _listed(account: Account, client: Client, errors: list[QueryError]) ->
 
 def _selected(listed: Sequence[QueryTarget], wanted: Sequence[str], *, is_all: bool) -> list[QueryTarget]:
     """Return the data sources with these names or IDs. Raises: ConfigError."""
-    known = [each for each in listed if each.account.sources.admits(each.source.name or "", each.source.type or "")]
+    known = list(filter(_is_admitted, listed))
     problems = [
         Problem("--source", _unknown_source(each, listed, known))
         for each in wanted
@@ -249,6 +255,10 @@ def _selected(listed: Sequence[QueryTarget], wanted: Sequence[str], *, is_all: b
     if problems and is_all:
         raise ConfigError(*problems)
     return [target for target in known if not wanted or any(_has_name(target, each) for each in wanted)]
+
+
+def _is_admitted(target: QueryTarget) -> bool:
+    return target.account.sources.admits(target.source.name or "", target.source.type or "")
 
 
 def _has_name(target: QueryTarget, name: str) -> bool:

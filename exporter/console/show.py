@@ -113,7 +113,7 @@ def _full_name(record: Table | Job) -> str:
 
 async def _tables_named(target: QueryTarget, name: str) -> Sequence[Table]:
     wanted = await selectors(target.place, (), (name,))
-    return [row for each in wanted for row in await tables_in(target.place, each, MAX_SUGGESTED + 1)]
+    return [row for each in wanted for row in (await tables_in(target.place, each, MAX_SUGGESTED + 1)).rows]
 
 
 async def _jobs_named(target: QueryTarget, name: str, seen: set[str]) -> Sequence[Job]:

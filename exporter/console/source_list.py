@@ -76,6 +76,7 @@ async def sources(config: Config, options: Options, clock: Clock) -> CommandRepo
         empty_text="no data sources",
         errors=result.errors,
         warnings=result.warnings,
+        has_failures=result.is_nothing_selected,
     )
 
 

@@ -11,6 +11,8 @@ from exporter.masking import printable
 MAX_NEAR_NAMES = 5
 MAX_WORSE = 0.15
 """How much less like the name than the best a suggestion may be, as a share of its letters."""
+CLOSE_DIFFERENCE = 4
+"""Letters that differ in a close match, counted in both names: two replaced letters."""
 MAX_SUGGESTED = 20
 """Names that an error about an unknown or ambiguous name lists."""
 MAX_COMPARED = 1000
@@ -58,9 +60,14 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     """Return the known names that are like a misspelled one, best first."""
     folded = {each.casefold(): each for each in known}
     close = difflib.get_close_matches(name.casefold(), folded, MAX_NEAR_NAMES)
-    ratios = [difflib.SequenceMatcher(None, each, name.casefold()).ratio() for each in close]
+    ratios = {each: difflib.SequenceMatcher(None, each, name.casefold()).ratio() for each in close}
+    # A replaced letter counts twice: it is missing in both names.
+    differences = {each: round((len(each) + len(name)) * (1 - ratio)) for each, ratio in ratios.items()}
+    least = min(differences.values(), default=None)
+    if least is not None and least <= CLOSE_DIFFERENCE:
+        return [folded[each] for each in close if differences[each] <= least + 1]
     # Names of one database have a beginning in common, so all of them are somewhat like each other.
-    close = [each for each, ratio in zip(close, ratios, strict=True) if ratio >= ratios[0] - MAX_WORSE]
+    close = [each for each in close if ratios[each] >= ratios[close[0]] - MAX_WORSE]
     close += [each for each in folded if name and name.casefold() in each and each not in close]
     return [folded[each] for each in close[:MAX_NEAR_NAMES]]
 

@@ -11,11 +11,11 @@ from typing import Final
 
 from msgspec import structs
 
-from exporter.errors import NotFound
+from exporter.errors import ConfigError, NotFound, Problem
 from exporter.mms import protocol
 from exporter.mms.client import Client
 from exporter.mms.models import Job
-from exporter.mms.names import ambiguous_name, near_names, table_id, table_names
+from exporter.mms.names import ambiguous_name, name_list, near_names, table_id, table_names
 from exporter.mms.protocol import JobFilter, TableFilter
 from exporter.retry.coverage import Coverage
 from exporter.retry.earlier_runs import EarlierJobs
@@ -51,7 +51,7 @@ async def read_plan(
     selection: RetrySelection,
     earlier: Callable[[], Awaitable[EarlierJobs]] | None = None,
 ) -> RetryPlan:
-    """Read a selection from MMS and return its plan. Raises: MmsError.
+    """Read a selection from MMS and return its plan. Raises: MmsError; ConfigError if a table does not exist.
 
     `earlier` reads the jobs of earlier runs, which MMS may not list yet.
     """
@@ -60,6 +60,8 @@ async def read_plan(
         await reader.add_all()
     for text in selection.tables:
         await reader.add_table(text)
+    if reader.unknown:
+        raise ConfigError(*reader.unknown)
     await asyncio.gather(*map(reader.add_partition, selection.partitions))
     for job_id in selection.jobs:
         await reader.add_job(job_id)
@@ -86,6 +88,8 @@ class _SelectionReader:
         self._units = UnitReader(client, source_id)
         self.wanted: list[Wanted] = []
         self.refused: list[Refused] = []
+        self.unknown: list[Problem] = []
+        """Tables that do not exist."""
 
     async def add_all(self) -> None:
         """Add everything FAILED."""
@@ -95,10 +99,11 @@ class _SelectionReader:
         """Add a table and its failed partitions."""
         named = [unit for unit in await self._tables_named(text) if unit.db and unit.table]
         rows = [unit for unit in named if unit.is_failed or unit.partitions_failed]
-        reason = ""
         if not named:
-            reason = await self._unknown_table(text)
-        elif len({unit.table_name for unit in rows}) > 1:
+            self.unknown.append(Problem("--table", await self._unknown_table(text)))
+            return
+        reason = ""
+        if len({unit.table_name for unit in rows}) > 1:
             reason = ambiguous_name("table", [(f"{unit.db}.{unit.table}", unit.id) for unit in rows])
         elif not rows and len({unit.table_name for unit in named}) > 1:
             reason = "no table of this name is FAILED, and none of its partitions"
@@ -154,11 +159,12 @@ class _SelectionReader:
 
     async def _unknown_table(self, text: str) -> str:
         if table_id(text) is not None:
-            return "no table has this ID"
+            return f"no table has ID {text}"
         sample = await self._client.newest_tables(self._source_id, TableFilter(), MAX_NEAR)
         names = {f"{row.db_name}.{row.name}" if "." in text else row.name or "" for row in sample.rows}
-        near = " or ".join(near_names(text, sorted(names)))
-        return f"no table has exactly this name{f'; did you mean {near}?' if near else ''}"
+        near = near_names(text, sorted(names))
+        advice = f"; did you mean {name_list(near, ' or ')}?" if near else ""
+        return f"no table is named {text!r}{advice}"
 
     async def _tables_named(self, text: str) -> list[Unit]:
         """Return the tables with this ID, TABLE or DATABASE.TABLE."""

@@ -68,6 +68,9 @@ async def test_a_resolved_job_loses_its_series_after_linger(
     served = await next_refresh(harness, clock)
     assert (unresolved(served), served.by("mms_job_info", "job_id")) == ({}, {})
     assert served.value("mms_jobs", status="FAILED") == 1, "the job still counts"
+    jobs = harness.refresher.snapshot().sources[0].jobs
+    assert jobs is not None
+    assert jobs.resolved == 1
     mms.fail_tables(ORDERS, ITEMS)
     assert unresolved(await next_refresh(harness, clock)) == {"1": 1}, "it is shown again"
 

@@ -85,6 +85,45 @@ async def test_a_stopped_job_is_marked(simulator: Simulator, query: Query) -> No
     assert "DOING (stopped)" in found.table()
 
 
+async def test_an_unfinished_job_is_marked_overdue_after_its_eta(simulator: Simulator, query: Query) -> None:
+    jobs = {status: truth(simulator, {status})[0] for status in ("DOING", "INIT", "DONE")}
+    for status, number in jobs.items():
+        eta = "2999-06-15" if status == "INIT" else "2025-06-14"
+        apply_event(simulator.world, events.SetText(source_id=FIRST, job_id=number, field="eta", text=eta))
+    options = {"sources": [str(FIRST)], "statuses": list(jobs)}
+    for absolute_times in (False, True):
+        table = (await query("jobs", **options, absolute_times=absolute_times)).table()
+        (line,) = (line for line in table.splitlines() if "(overdue)" in line)
+        assert f"  {jobs['DOING']}  " in line
+        assert "DOING (overdue)" in line
+    apply_event(simulator.world, events.StopJob(source_id=FIRST, job_id=jobs["DOING"]))
+    assert "(overdue)" not in (await query("jobs", **options)).table()
+
+
+@pytest.mark.parametrize(
+    ("width", "absolute_times", "titles"),
+    [
+        (60, False, {"ETA", "CREATED"}),
+        (80, False, {"ETA", "CREATED", "DATABASE"}),
+        (81, False, {"ETA", "CREATED"}),
+        (100, False, {"ETA", "CREATED", "DATABASE"}),
+        (70, True, {"ETA"}),
+        (100, True, {"ETA"}),
+        (120, True, {"ETA", "CREATED"}),
+    ],
+)
+async def test_the_times_of_jobs_are_hidden_last(
+    simulator: Simulator, query: Query, width: int, titles: set[str], *, absolute_times: bool
+) -> None:
+    for job in simulator.world.truth().jobs(FIRST):
+        eta = events.SetText(source_id=FIRST, job_id=job.id, field="eta", text="2025-06-15 12:00:00")
+        apply_event(simulator.world, eta)
+    found = await query("jobs", sources=[str(FIRST)], absolute_times=absolute_times)
+    shown_titles = found.table(width).splitlines()[0].split()
+    assert {"SOURCE", "ID", "JOB", "STATUS", *titles} <= set(shown_titles)
+    assert "TO" not in shown_titles or {"ETA", "CREATED"} <= set(shown_titles)
+
+
 async def test_an_unreadable_source_hides_no_other(simulator: Simulator, query: Query) -> None:
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", source_id=FIRST))
     found = await query("jobs")

@@ -7,11 +7,13 @@ import pytest
 from rich.cells import cell_len
 
 from exporter.config.loading import Config, config_from
+from exporter.console.name_filters import MAX_CHECKED
 from exporter.errors import ConfigError
 from exporter.mms.models import DataSource, Job, Partition, Table
-from exporter.simulator import Fault, Simulator, apply_event
+from exporter.mms.protocol import PAGE_SIZE
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
-from tests.conftest import account_on, config_on
+from tests.conftest import IDENTITY, account_on, config_on
 from tests.console.conftest import FIRST, shown
 
 WRONG_KEY = {"type": "access_key", "access_key_id": "LTAI-EXAMPLE", "access_key_secret": "wrong"}
@@ -130,9 +132,26 @@ async def test_a_pattern_that_selects_nothing_is_reported_with_the_existing_name
     assert found.report.succeeded
 
 
+@pytest.mark.parametrize("command", ["sources", "jobs", "failed"])
+@pytest.mark.parametrize(
+    ("patterns", "warning"),
+    [
+        ({"include": ["prod-.*"]}, "account test: sources.include 'prod-.*' matches no data source"),
+        ({"exclude": [".*"]}, "`sources` of the configuration selects none of 6 data sources"),
+    ],
+)
+async def test_a_configuration_that_selects_no_data_source_is_a_failure(
+    simulator: Simulator, command: str, patterns: dict[str, list[str]], warning: str
+) -> None:
+    found = await shown(command, config_on(simulator.url, {"sources": patterns}))
+    (line,) = found.remarks
+    assert line.startswith(warning)
+    assert not found.report.succeeded
+
+
 IMPORTANT = {
     "sources": ({"SOURCE", "STATUS", "FAILED"}, {"ID", "AGENT"}),
-    "jobs": ({"ID", "JOB", "STATUS"}, {"DATABASE", "TO", "CREATED"}),
+    "jobs": ({"ID", "JOB", "STATUS"}, {"DATABASE", "CREATED", "ETA"}),
     "failed": ({"ID", "TABLE", "PARTITION"}, {"SOURCE", "KIND"}),
     "check": ({"CHECK", "RESULT", "DETAIL"}, {"NEXT", "STEP"}),
 }
@@ -220,6 +239,33 @@ async def test_databases_and_tables_are_selected_by_a_glob(simulator: Simulator)
     assert rows == [row for row in everything if row["table_name"].startswith("ord")] != []
     listed = (await shown("jobs", config, **options, databases=["fin*"], statuses=["DONE", "DOING", "INIT"])).rows
     assert {row["src_db_name"] for row in listed} == {"finance"}
+
+
+async def test_a_glob_reads_each_page_once(simulator: Simulator) -> None:
+    simulator.page_size_cap = 1
+    tables = list(simulator.world.truth().tables(FIRST))
+    failed = [row for row in tables if row.status == "FAILED"]
+    with pytest.raises(ConfigError, match=r"no table is named 'zzz\*'"):
+        await shown("failed", config_on(simulator.url), sources=[str(FIRST)], tables=["zzz*"])
+    # The failed tables, the check of the name, and the tables whose names are suggested.
+    assert simulator.calls["ListMmsTables", FIRST] <= len(failed) + 2 * len(tables)
+
+
+async def test_the_check_of_a_name_is_bounded() -> None:
+    """Beyond the bound, a name may exist."""
+    world = World(
+        WorldOptions(sources=1, databases=1, tables=MAX_CHECKED + 200, partitions=1, special_sources=False),
+        clock=ManualClock(),
+    )
+    async with Simulator(world, identities=[IDENTITY]) as simulator:
+        config = config_on(simulator.url)
+        found = await shown("failed", config, tables=["zzz*"])
+        calls = simulator.calls["ListMmsTables", FIRST]
+        with pytest.raises(ConfigError, match="no table is named 'zzz'"):
+            await shown("failed", config, tables=["zzz"])
+    assert found.report.succeeded
+    assert found.remarks == ["no failed tables or partitions with these names"]
+    assert calls <= 2 + MAX_CHECKED // PAGE_SIZE
 
 
 @pytest.mark.parametrize("width", [40, 60, 70, 80])

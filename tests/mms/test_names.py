@@ -53,6 +53,13 @@ def test_near_names_are_the_most_similar_first() -> None:
     assert near_names("zzz", known) == []
 
 
+def test_after_a_close_match_only_names_as_close_are_suggested() -> None:
+    known = ["hive-sales-001", "hive-sales-002", "hive-finance-004", "old-hive-sale-001-copy"]
+    assert near_names("hive-sale-001", known) == ["hive-sales-001"]
+    assert near_names("hive-salez-001", known) == ["hive-sales-001"]
+    assert near_names("hive-zalez-001", known) == ["hive-sales-001"]
+
+
 def test_names_that_are_much_less_like_than_the_best_are_not_suggested() -> None:
     known = ["sales.orders", "logs.orders", "sales.customers", "sales.returns_20", "sales.order"]
     assert near_names("sales.ordrs", known) == ["sales.orders", "sales.order"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import MmsError, OperationUnsupported
+from exporter.errors import ConfigError, MmsError, OperationUnsupported
 from exporter.mms.models import Table
 from exporter.mms.protocol import JobRequest
 from exporter.mms.throttle import Limits
@@ -164,15 +164,9 @@ async def test_a_job_with_a_partition_filter_is_refused(tmp_path: Path) -> None:
     assert "filter expressions, which only MMS evaluates" in reason
 
 
-async def test_missing_objects_are_refused(env: RetryEnv) -> None:
-    named = RetrySelection(tables=["sales.nothing", "999999", "nodot"], partitions=[999_999_999], jobs=[999_999])
-    assert [what for what, _ in await refusals(env, named)] == [
-        "table sales.nothing",
-        "table 999999",
-        "table nodot",
-        "partition 999999999",
-        "job 999999",
-    ]
+async def test_missing_partitions_and_jobs_are_refused(env: RetryEnv) -> None:
+    named = RetrySelection(partitions=[999_999_999], jobs=[999_999])
+    assert [what for what, _ in await refusals(env, named)] == ["partition 999999999", "job 999999"]
 
 
 async def test_objects_that_did_not_fail_are_refused_with_their_status(env: RetryEnv) -> None:
@@ -300,8 +294,15 @@ async def test_tables_that_did_not_fail_make_no_name_ambiguous(env: RetryEnv) ->
     assert reasons == [(f"table {name}", "no table of this name is FAILED, and none of its partitions")]
 
 
-async def test_an_unknown_table_is_refused_with_near_names(env: RetryEnv) -> None:
+async def test_an_unknown_table_is_an_error_with_near_names(env: RetryEnv) -> None:
     (row, *_) = tables(env, "FAILED", has_partitions=False)
-    ((what, reason),) = await refusals(env, RetrySelection(tables=[f"{row.db_name}.{row.name}s"]))
-    assert what == f"table {row.db_name}.{row.name}s"
-    assert reason.startswith(f"no table has exactly this name; did you mean {row.db_name}.{row.name}")
+    name = f"{row.db_name}.{row.name}"
+    with pytest.raises(ConfigError) as caught:
+        await env.plan(RetrySelection(tables=[name, f"{name}s", "999999999", "sales.nothing", "nodot"]))
+    first, second, *others = map(str, caught.value.problems)
+    assert first.startswith(f"--table: no table is named '{name}s'; did you mean {name}")
+    assert second == "--table: no table has ID 999999999"
+    assert [each.partition(";")[0] for each in others] == [
+        "--table: no table is named 'sales.nothing'",
+        "--table: no table is named 'nodot'",
+    ]

@@ -16,15 +16,15 @@ from tests.rules.queries import labels_of, metric_table, metrics_of
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Fix", "When it resolves", "Escalation"]
 COMMAND = re.compile(r"`mms-exporter([^`]*)`")
 SHELL = re.compile(r"^ *```sh\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
-PLACEHOLDERS = {
-    "<account>": "prod",
-    "<source_id>": "2000001",
-    "<job_id>": "7",
-    "<table_id>": "22",
-    "<file>": "a.yaml",
-    "<web_file>": "web.yaml",
+VARIABLES = {
+    '"$account"': "prod",
+    '"$source_id"': "2000001",
+    '"$job_id"': "7",
+    '"$table_id"': "22",
+    '"$file"': "a.yaml",
+    '"$web_file"': "web.yaml",
 }
-"""Placeholders of commands, each with a valid value."""
+"""Variables of commands, each with a valid value."""
 TABLE = metric_table()
 
 
@@ -101,10 +101,19 @@ def test_each_runbook_names_a_command_that_helps_and_every_command_can_be_given(
 
 
 def _filled(words: str) -> str:
-    for placeholder, value in PLACEHOLDERS.items():
-        words = words.replace(placeholder, value)
-    assert "<" not in words, words
+    for variable, value in VARIABLES.items():
+        words = words.replace(variable, value)
+    assert not re.search("[<$]", words), words
     return words
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_commands_of_runbooks_can_be_pasted_once_the_variables_of_the_index_are_set(alert: str) -> None:
+    script = "".join(SHELL.findall(text_of(alert)))
+    code, printed = said("bash", "-n", "-c", script)
+    assert code == 0, printed
+    used = set(re.findall(r"\$(\w+)", script))
+    assert used <= set(re.findall(r"`(\w+)`", (RUNBOOKS / "README.md").read_text()))
 
 
 def test_what_ends_the_alert_after_a_retry_is_said() -> None:
@@ -117,7 +126,7 @@ def test_what_ends_the_alert_after_a_retry_is_said() -> None:
 def test_a_command_about_a_source_names_account_and_source(alert: str) -> None:
     """A name can be that of several accounts' sources, and an id stays when a source is renamed."""
     for words in commands_of(alert):
-        assert "--source=<source_id>" not in words or "--account=<account>" in words
+        assert '--source="$source_id"' not in words or '--account="$account"' in words
 
 
 @pytest.mark.parametrize("alert", ALERTS)

@@ -1,7 +1,9 @@
 """The attention items have the conditions and severities of the alerts."""
 
+import html
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from msgspec import structs
 
 from benchmarks.worlds import source
 from exporter.app.service import Service
+from exporter.cli import arguments
 from exporter.collect.snapshot import AccountSnapshot, FailedUnits, FailuresStats, Snapshot, SourceSnapshot
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
@@ -18,6 +21,7 @@ from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
 from exporter.web.status.attention import RUNBOOKS, SOURCE_RULES
 from exporter.web.status.page import page
+from exporter.web.status.source_schema import JobEntry
 from exporter.web.status.status_report import Load, StatusInput, build_report
 from exporter.web.status.status_schema import StatusReport
 from tests.conftest import config_on
@@ -179,6 +183,60 @@ def test_a_case_has_exactly_the_items_of_its_alerts_with_their_severities(name: 
     assert items == {alert: ALERTS[alert]["labels"]["severity"] for alert in CASES[name][1]}
     matters = any(severity != "info" for severity in items.values())
     assert report.sources[0].needs_attention == matters
+
+
+def test_commands_of_items_are_those_of_the_alerts_and_name_the_data_source() -> None:
+    descriptions = {alert: " ".join(rule["annotations"]["description"].split()) for alert, rule in ALERTS.items()}
+    flags = "--account={{ $labels.account }} --source={{ $labels.source_id }}"
+    for rule in SOURCE_RULES:
+        first = [f"`mms-exporter {command} {flags}`" for command in rule.commands[:1]]
+        assert re.findall(rf"`mms-exporter [^`]*{re.escape(flags)}`", descriptions[rule.alert])[:1] == first
+        assert all(f"`mms-exporter {command} {flags}`" in str(descriptions.values()) for command in rule.commands)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_commands_on_the_page_can_be_pasted(name: str) -> None:
+    case = made(name, 1)
+    case = structs.replace(case, name=structs.replace(case.name, account="it's prod"))
+    report = report_of(Snapshot((AccountSnapshot("account", up=True, sources=(case,)),)))
+    shown = re.findall("<code>(mms-exporter .*?)</code>", page(report, "/metrics").decode())
+    commands = [command for item in report.attention for each in item.concerned for command in each.commands]
+    assert [html.unescape(each) for each in shown if "--account" in each] == commands
+    for command in commands:
+        assert {"--account=it's prod", f"--source={case.name.source_id}"} <= {*shlex.split(command)}
+        arguments.parse(shlex.split(command)[1:], {})
+
+
+def test_an_overdue_job_is_marked_where_its_eta_is() -> None:
+    late, quiet_jobs = (
+        report_of(Snapshot((AccountSnapshot("a", up=True, sources=(made(name, 1),)),)))
+        for name in ("late", "nearly late")
+    )
+    assert {job.overdue for job in each_job(late)} == {True}
+    assert {job.overdue for job in each_job(quiet_jobs)} == {False}
+    assert '</time> <span class="chip warn">Overdue</span></td>' in page(late, "/metrics").decode()
+    assert "Overdue" not in page(quiet_jobs, "/metrics").decode()
+
+
+def each_job(report: StatusReport) -> list[JobEntry]:
+    """Return the unfinished jobs that a report lists."""
+    jobs = [job for source in report.sources if source.jobs for job in source.jobs.listed]
+    return [job for job in jobs if job.status in UNFINISHED_JOB_STATUSES]
+
+
+def test_the_tile_of_failed_jobs_counts_unresolved_ones() -> None:
+    def tile(case: SourceSnapshot) -> str:
+        text = page(report_of(Snapshot((AccountSnapshot("a", up=True, sources=(case,)),))), "/metrics").decode()
+        found: str
+        (found,) = re.findall(r'<div class="card tile([^>]*><dt>failed jobs.*?)</div>', text)
+        return found
+
+    failed = with_failed_jobs(quiet(1))
+    partly = with_jobs(with_row(failed, tables_failed_num=1), resolved=2)
+    note = '<span class="note">{} resolved</span>'
+    assert tile(failed) == f'"><dt>failed jobs{note.format(3)}</dt><dd>0</dd>'
+    assert tile(partly) == f' is-bad"><dt>failed jobs{note.format(2)}</dt><dd>1</dd>'
+    assert tile(with_jobs(partly, resolved=0)) == ' is-bad"><dt>failed jobs</dt><dd>3</dd>'
 
 
 def test_every_alert_has_an_item_or_a_reason_for_none() -> None:

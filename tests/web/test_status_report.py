@@ -203,9 +203,10 @@ async def test_a_failed_job_without_failures_in_its_scope_is_resolved(clock: Man
         table_ids = tuple(each.id for each in world.truth().tables(source_id))
         apply_event(world, events.Succeed(source_id=source_id, table_ids=table_ids))
         await eventually(lambda: {each.unresolved for each in failed_jobs(service, source_id)} == {False})
-        text = page(build_report(service.status_input()), "/metrics").decode()
+        report = build_report(service.status_input())
         await service.close()
-    assert "Resolved" in text
+    assert "Resolved" in page(report, "/metrics").decode()
+    assert report.summary.jobs_resolved == report.summary.jobs_failed
 
 
 def failed_jobs(service: Service, source_id: int) -> list[JobEntry]:

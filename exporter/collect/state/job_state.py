@@ -136,6 +136,7 @@ class JobState(Struct, frozen=True, gc=False):
             stopped=None if None in stopped or not self.has_all_unfinished else sum(map(bool, stopped)),
             jobs=tuple(sorted(ranked[: settings.max_series_per_source], key=lambda job: job.row.id)),
             omitted=max(0, len(self.unfinished) - settings.max_series_per_source),
+            resolved=sum(job.unresolved is False for job in self.failed.values()),
         )
         return replace(self, stats=previous.stats if previous.stats == stats else stats)
 

@@ -6,15 +6,24 @@ SOURCE_RULES has one row per problem that the values of a data source show; othe
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Final, Literal
 
 from msgspec import structs
 
 from exporter import DOCUMENTS
-from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError, Snapshot, SourceSnapshot
+from exporter.collect.snapshot import (
+    AccountSnapshot,
+    CollectorSnapshot,
+    JobStats,
+    RefreshError,
+    Snapshot,
+    SourceName,
+    SourceSnapshot,
+)
 from exporter.errors import SelectionUnmatched
 from exporter.mms.models import DataSource
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, ScanStatus
+from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
 from exporter.web.status.formatting import truncated
 from exporter.web.status.progress_bars import left_of
 from exporter.web.status.status_schema import Attention, Concerned
@@ -43,6 +52,13 @@ class SourceRule:
     """The next step."""
     count: Callable[[SourceSnapshot, float], int | bool | None]
     """Returns the number of occurrences at a Unix time, or True without a number; 0, False and None mean no problem."""
+    commands: tuple[str, ...] = ()
+    """Commands of the next step, without the flags that name the data source; those of its alert."""
+
+    def commands_for(self, name: SourceName) -> tuple[str, ...]:
+        """Return the complete commands for a data source."""
+        flags = f"--account={quote(name.account)} --source={name.source_id}"
+        return tuple(f"mms-exporter {command} {flags}" for command in self.commands)
 
 
 def _of_row(count: Callable[[DataSource], int | bool | None]) -> Callable[[SourceSnapshot, float], int | bool | None]:
@@ -80,19 +96,33 @@ def _failed_units(source: SourceSnapshot, _: float = 0) -> int:
     return (row.tables_failed_num or 0) + (row.partitions_failed_num or 0) if row is not None else 0
 
 
-def _failed_jobs(source: SourceSnapshot, _: float) -> int:
+def _has_no_failures(source: SourceSnapshot) -> bool:
     # Jobs whose objects were migrated by another job stay FAILED.
     row = source.stats.row if source.stats is not None else None
-    if row is not None and row.tables_failed_num == row.partitions_failed_num == 0:
-        return 0
-    return source.jobs_failed_recently if source.jobs is not None else 0
+    return row is not None and row.tables_failed_num == row.partitions_failed_num == 0
+
+
+def _failed_jobs(source: SourceSnapshot, _: float) -> int:
+    return source.jobs_failed_recently if source.jobs is not None and not _has_no_failures(source) else 0
+
+
+def resolved_jobs(source: SourceSnapshot) -> int | None:
+    """Return the number of failed jobs without failures in their scope."""
+    jobs = source.jobs
+    failed = jobs.counts.get(JobStatus.FAILED) if jobs is not None else None
+    if jobs is None or failed is None:
+        return None
+    return failed if _has_no_failures(source) else min(failed, jobs.resolved)
+
+
+def is_overdue(source: SourceSnapshot, job: JobStats, now: float) -> bool:
+    """Return whether a job is unfinished OVERDUE_SECONDS after its ETA."""
+    is_active = job.row.status in UNFINISHED_JOB_STATUSES and not job.row.stopped and not _is_stopped(source)
+    return is_active and job.eta_at is not None and now - job.eta_at > OVERDUE_SECONDS
 
 
 def _overdue_jobs(source: SourceSnapshot, now: float) -> int:
-    if source.jobs is None or _is_stopped(source):
-        return 0
-    jobs = [job for job in source.jobs.jobs if job.row.status in UNFINISHED_JOB_STATUSES and not job.row.stopped]
-    return sum(1 for job in jobs if job.eta_at is not None and now - job.eta_at > OVERDUE_SECONDS)
+    return sum(is_overdue(source, job, now) for job in source.jobs.jobs) if source.jobs is not None else 0
 
 
 def _stopped_jobs(source: SourceSnapshot, _: float) -> int | None:
@@ -114,7 +144,7 @@ def _omitted(source: SourceSnapshot, _: float) -> int:
 SOURCE_RULES: Final = (
     SourceRule(
         *("MmsAgentOffline", "critical", "Agent offline with work remaining", "start the agent on its host"),
-        _waiting_for_agent,
+        *(_waiting_for_agent, ("sources",)),
     ),
     SourceRule(
         *("MmsSourceStartFailed", "critical", "Data source failed to start"),
@@ -122,23 +152,20 @@ SOURCE_RULES: Final = (
         _has_status(DataSourceStatus.START_FAILED),
     ),
     SourceRule(
-        *("MmsSourceStale", "warning", "Values are stale", "run mms-exporter check, which names the cause"),
-        lambda source, _: source.stats is None,
+        *("MmsSourceStale", "warning", "Values are stale", "run the command, which prints the reason"),
+        *(lambda source, _: source.stats is None, ("jobs",)),
     ),
     SourceRule(
         *("MmsTablesFailed", "warning", "Tables or partitions failed"),
-        "list them with mms-exporter failed, correct the cause, then run mms-exporter retry --failed",
-        _failed_units,
+        *("list them, correct the cause, then retry them", _failed_units, ("failed", "retry --failed")),
     ),
     SourceRule(
         *("MmsJobFailed", "warning", "Jobs failed in the last 30 minutes"),
-        "list what failed with mms-exporter failed, correct the cause, then run mms-exporter retry --failed",
-        _failed_jobs,
+        *("list what failed, correct the cause, then retry it", _failed_jobs, ("failed", "retry --failed")),
     ),
     SourceRule(
         *("MmsJobOverdue", "warning", "Jobs are overdue"),
-        "find the jobs with mms-exporter jobs, then inform the users of the data or correct the ETA",
-        _overdue_jobs,
+        *("find the jobs, then inform the users of the data or correct the ETA", _overdue_jobs, ("jobs",)),
     ),
     SourceRule(
         *("MmsMetadataOld", "warning", "Metadata is outdated with work remaining"),
@@ -146,7 +173,7 @@ SOURCE_RULES: Final = (
     ),
     SourceRule(
         *("MmsSourceStopFailed", "warning", "Data source failed to stop"),
-        *("stop it again in the MMS console", _has_status(DataSourceStatus.STOP_FAILED)),
+        *("stop it again in the MMS console", _has_status(DataSourceStatus.STOP_FAILED), ("jobs",)),
     ),
     SourceRule(
         *("MmsMetadataScanFailed", "warning", "Metadata scan failed"),
@@ -155,11 +182,11 @@ SOURCE_RULES: Final = (
     ),
     SourceRule(
         *("MmsSourceStopped", "info", "Data source is stopped with work remaining"),
-        *("start it in the MMS console, unless the pause is planned", _waiting_for_start),
+        *("start it in the MMS console, unless the pause is planned", _waiting_for_start, ("sources",)),
     ),
     SourceRule(
         *("MmsJobStopped", "info", "Jobs are stopped"),
-        *("start them again in the MMS console, or delete them", _stopped_jobs),
+        *("start them again in the MMS console, or delete them", _stopped_jobs, ("jobs",)),
     ),
     SourceRule(
         *("MmsSeriesOmitted", "info", "Jobs or failures have no series of their own"),
@@ -211,7 +238,7 @@ def needs_attention(source: SourceSnapshot, now: float) -> bool:
 def _configuration_items(problems: Sequence[str]) -> Iterator[Attention]:
     if problems:
         title = "Configuration reload failed; the previous configuration stays active"
-        concerned = [Concerned(name=truncated(problem), count=None) for problem in problems]
+        concerned = [_concerned(problem) for problem in problems]
         yield _item(RELOAD_RUNBOOK, "warning", title, concerned, hint="fix the configuration and reload")
 
 
@@ -237,7 +264,7 @@ def _error_item(collector: CollectorSnapshot, reason: str, errors: Sequence[Refr
         RUNBOOK_BY_REASON.get(reason, runbook),
         "critical" if is_listing and not is_unmatched else "warning",
         f"{what} of {whose} {collector.account} {problem}",
-        [Concerned(name=truncated(name), count=None) for name in about],
+        [_concerned(name) for name in about],
         message=f"{reason}: {errors[0].message}",
         hint=errors[0].hint,
     )
@@ -250,10 +277,14 @@ def _source_items(snapshot: Snapshot, now: float) -> Iterator[Attention]:
         if affected:
             affected.sort(key=lambda each: -each[0])
             concerned = [
-                Concerned(name=truncated(str(source.name)), count=None if count is True else count)
+                _concerned(str(source.name), None if count is True else count, rule.commands_for(source.name))
                 for count, source in affected
             ]
             yield _item(rule.alert, rule.severity, rule.title, concerned, hint=rule.hint)
+
+
+def _concerned(name: str, count: int | None = None, commands: tuple[str, ...] = ()) -> Concerned:
+    return Concerned(name=truncated(name), count=count, commands=commands)
 
 
 def _item(

@@ -102,6 +102,8 @@ class JobEntry(StatusRecord, frozen=True, kw_only=True):
     """Whether something FAILED remains, or may remain, in the scope of a failed job; null if unknown, or not failed."""
     eta_at: Time | None
     """Requested completion time; null if MMS has none or it cannot be parsed."""
+    overdue: bool
+    """Whether the job is unfinished 15 minutes after its ETA, as in the alert MmsJobOverdue."""
 
 
 class JobsStatus(StatusRecord, frozen=True, kw_only=True):
@@ -111,6 +113,8 @@ class JobsStatus(StatusRecord, frozen=True, kw_only=True):
     """Number of all jobs by status."""
     stopped: Count | None
     """Number of unfinished jobs that are stopped."""
+    resolved: Count | None
+    """Failed jobs without anything FAILED in their scope; null if the number of failed jobs is unknown."""
     listed: tuple[JobEntry, ...]
     """Unfinished jobs, then failed jobs, up to the limit."""
     omitted: Count

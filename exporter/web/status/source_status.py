@@ -6,7 +6,6 @@ from exporter.collect.snapshot import (
     FailedUnit,
     FailedUnits,
     FailuresStats,
-    JobsStats,
     JobStats,
     PartitionStats,
     SourceName,
@@ -20,7 +19,7 @@ from exporter.mms.progress import job_ratio
 from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
-from exporter.web.status.attention import needs_attention
+from exporter.web.status.attention import is_overdue, needs_attention, resolved_jobs
 from exporter.web.status.formatting import optional_text, optional_time, truncated
 from exporter.web.status.progress_bars import partitions_of, progress_of, tables_of
 
@@ -54,7 +53,7 @@ def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int, now:
         metadata_synced_at=optional_time(stats.synced_at),
         scan_id=row.scan_id,
         scan_status=optional_text(row.scan_status),
-        jobs=_jobs(source.jobs, max_jobs),
+        jobs=_jobs(source, max_jobs, now),
         tasks=dict(source.tasks.counts) if source.tasks and source.tasks.counts is not None else None,
         failed_tables=_failures(failures.tables, max_failures),
         failed_partitions=_failures(failures.partitions, max_failures),
@@ -70,23 +69,25 @@ def _projects(row: DataSource) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for each in named if (text := optional_text(each))))[:MAX_PROJECTS]
 
 
-def _jobs(jobs: JobsStats | None, limit: int) -> source_schema.JobsStatus | None:
+def _jobs(source: SourceSnapshot, limit: int, now: float) -> source_schema.JobsStatus | None:
+    jobs = source.jobs
     if jobs is None:
         return None
     open_jobs = [job for job in jobs.jobs if job.row.status != JobStatus.DONE]
     open_jobs.sort(key=lambda job: (job.row.status == JobStatus.FAILED, job.unresolved is False))
     counted = sum(jobs.counts.get(status, 0) for status in _LISTED)
     counted += sum(1 for job in open_jobs if job.row.status not in _LISTED)
-    listed = tuple(map(_job, open_jobs[:limit]))
+    listed = tuple(_job(job, overdue=is_overdue(source, job, now)) for job in open_jobs[:limit])
     return source_schema.JobsStatus(
         counts=jobs.counts,
         stopped=jobs.stopped,
+        resolved=resolved_jobs(source),
         listed=listed,
         omitted=max(counted, len(open_jobs)) - len(listed),
     )
 
 
-def _job(job: JobStats) -> source_schema.JobEntry:
+def _job(job: JobStats, *, overdue: bool) -> source_schema.JobEntry:
     row = job.row
     return source_schema.JobEntry(
         id=row.id,
@@ -105,6 +106,7 @@ def _job(job: JobStats) -> source_schema.JobEntry:
         created_at=optional_time(job.created_at),
         unresolved=job.unresolved,
         eta_at=optional_time(job.eta_at),
+        overdue=overdue,
     )
 
 

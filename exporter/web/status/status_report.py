@@ -13,7 +13,7 @@ from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 from exporter.sharding import UNSHARDED, Shard
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
-from exporter.web.status.attention import RUNBOOK_URL, attention_in, needs_attention
+from exporter.web.status.attention import RUNBOOK_URL, attention_in, needs_attention, resolved_jobs
 from exporter.web.status.formatting import optional_time, truncated, utc_time
 from exporter.web.status.progress_bars import progress_of, total_progress
 from exporter.web.status.source_status import partition_status, source_status, table_status
@@ -136,6 +136,7 @@ def _summary(snapshot: Snapshot, sources: Sequence[SourceSnapshot]) -> report.Su
         agents_offline=total(_negated(row.agent_is_online) for row in rows),
         jobs_unfinished=total(_count(source.jobs, UNFINISHED_JOB_STATUSES) for source in sources),
         jobs_failed=total(_count(source.jobs, (JobStatus.FAILED,)) for source in sources),
+        jobs_resolved=total(map(resolved_jobs, sources)),
         tables_failed=total(row.tables_failed_num for row in rows),
         partitions_failed=total(row.partitions_failed_num for row in rows),
         progress=_progress(sources),

@@ -110,6 +110,8 @@ class Concerned(StatusRecord, frozen=True, kw_only=True):
     """The data source with its ID, or another object."""
     count: Count | None
     """Number of occurrences; null if the item has no number."""
+    commands: tuple[str, ...]
+    """Shell commands of the next step for this object, complete with their flags; empty if there are none."""
 
 
 class Attention(StatusRecord, frozen=True, kw_only=True):
@@ -170,6 +172,8 @@ class Summary(StatusRecord, frozen=True, kw_only=True):
     """Number of unfinished jobs; null if those of no data source are known."""
     jobs_failed: Count | None
     """Number of failed jobs; null if those of no data source are known."""
+    jobs_resolved: Count | None
+    """Failed jobs without anything FAILED in their scope, which `jobs_failed` includes; null like `jobs_failed`."""
     tables_failed: Count | None
     """Number of failed tables; null if those of no data source are known."""
     partitions_failed: Count | None
