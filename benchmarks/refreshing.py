@@ -9,8 +9,8 @@ from benchmarks.accounts import calls, refresher, seconds_in_calls
 from benchmarks.children import child
 from benchmarks.figures import Bound, Figure
 from benchmarks.settings import IDENTITY, PLAIN
+from exporter.mms.models.statuses import JobStatus
 from exporter.mms.protocol import PAGE_SIZE
-from exporter.mms.statuses import JobStatus
 
 SOURCES: Final = 60
 LATENCY_SECONDS: Final = 0.02

@@ -19,8 +19,8 @@ from exporter.collect.snapshot import (
 )
 from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.rendering import parts_by_kind
-from exporter.mms.models import DataSource, Job, JobConfig
-from exporter.mms.statuses import DataSourceStatus, JobStatus, ScanStatus, SourceType
+from exporter.mms.models.records import DataSource, Job, JobConfig
+from exporter.mms.models.statuses import DataSourceStatus, JobStatus, ScanStatus, SourceType
 
 JOBS_PER_SOURCE = 7
 FIRST_SUCCESS_AT = 1_750_000_000.0

@@ -5,7 +5,14 @@ from typing import Final
 
 from exporter.errors import MmsError
 from exporter.exposition.telemetry import OPERATIONS
-from exporter.mms.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus, TaskStatus
+from exporter.mms.models.statuses import (
+    DataSourceStatus,
+    JobStatus,
+    PartitionStatus,
+    ScanStatus,
+    TableStatus,
+    TaskStatus,
+)
 
 HEAD: Final = """
 ## Label values

@@ -17,7 +17,7 @@ ALLOWED = {
     "app": {"config", "mms", "collect", "exposition", "web", "app"},
     "retry": {"config", "mms", "retry"},
     "console": {"config", "mms", "retry", "console"},
-    "simulator": {"simulator", "mms.models", "mms.record", "mms.signing", "mms.statuses"},
+    "simulator": {"simulator", "mms.models", "mms.signing"},
 }
 """What each package may import, beside SHARED; `cli` may import all."""
 HOME = {

@@ -13,7 +13,7 @@ from exporter.clock import Clock
 from exporter.config.environment_proxies import with_proxies
 from exporter.config.loading import Config, config_from, effective_text
 from exporter.console.check import check
-from exporter.console.queries import Options
+from exporter.console.selection.queries import Options
 from exporter.errors import ConfigError
 from tests.console.conftest import Shown
 from tests.harness import no_sleep

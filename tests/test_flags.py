@@ -8,7 +8,7 @@ from exporter.cli.commands import COMMANDS, FLAGS
 from exporter.cli.flags import Flag
 from exporter.config.network import ListenAddress, listen_address
 from exporter.errors import ConfigError
-from exporter.mms.statuses import ApiEnum, DataSourceStatus, JobStatus
+from exporter.mms.models.statuses import ApiEnum, DataSourceStatus, JobStatus
 
 
 def problems_of(arguments: list[str], environment: dict[str, str] | None = None) -> list[str]:

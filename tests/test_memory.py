@@ -20,8 +20,8 @@ from exporter.collect.snapshot import (
 )
 from exporter.collect.state.source_state import SourceState
 from exporter.mms import transport
-from exporter.mms.models import DataSource, Job, Partition, Table, Task
-from exporter.mms.record import ApiRecord
+from exporter.mms.models.api_record import ApiRecord
+from exporter.mms.models.records import DataSource, Job, Partition, Table, Task
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from exporter.simulator.world.source_spec import FIRST_SOURCE_ID

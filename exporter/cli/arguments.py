@@ -10,7 +10,7 @@ from exporter import __version__
 from exporter.cli.commands import COMMANDS, FLAGS
 from exporter.cli.flags import Flag
 from exporter.errors import ConfigError, Problem
-from exporter.mms.names import near_names
+from exporter.mms.models.names import near_names
 
 MAX_SHOWN_CHARACTERS: Final = 60
 """Characters of an invalid value that its error quotes."""

@@ -42,8 +42,8 @@ from exporter.errors import ExporterError
 if TYPE_CHECKING:
     from exporter.clock import Clock
     from exporter.config.loading import Config
-    from exporter.console.command_report import CommandReport
-    from exporter.console.queries import Options
+    from exporter.console.output.command_report import CommandReport
+    from exporter.console.selection.queries import Options
 
 T = TypeVar("T")
 
@@ -194,9 +194,9 @@ def show(values: Values) -> bool:
 def retry(values: Values) -> bool:
     """Create jobs that migrate failed tables and partitions again; asks for confirmation first."""
     from exporter.cli.program import next_command_of
+    from exporter.console.output.terminal import OutputStyle, Terminal
     from exporter.console.retry_command import retry
     from exporter.console.retry_options import RetryOptions
-    from exporter.console.terminal import OutputStyle, Terminal
 
     home = Path(os.environ.get("XDG_STATE_HOME") or "")
     folder = home if home.is_absolute() else Path.home() / ".local" / "state"
@@ -267,9 +267,9 @@ FLAGS: Final = tuple(dict.fromkeys(flag for each in COMMANDS.values() for flag i
 def _query(values: Values, read: "Callable[[Config, Options, Clock], Coroutine[Any, Any, CommandReport[Any]]]") -> bool:
     from exporter.cli.program import next_command_of
     from exporter.clock import SYSTEM_CLOCK
-    from exporter.console.printing import printed
-    from exporter.console.queries import Options
-    from exporter.console.terminal import OutputStyle
+    from exporter.console.output.printing import printed
+    from exporter.console.output.terminal import OutputStyle
+    from exporter.console.selection.queries import Options
 
     found = run(read(config_of(values), Options.of(values, next_command_of(values)), SYSTEM_CLOCK))
     is_printed = print_output(printed(found, values["output"], OutputStyle.of(sys.stdout, os.environ)))

@@ -12,7 +12,7 @@ from exporter import DOCUMENTS
 from exporter.config.network import listen_address
 from exporter.config.sections import seconds
 from exporter.logs import FORMATS, LEVELS
-from exporter.mms.statuses import ApiEnum, DataSourceStatus, JobStatus
+from exporter.mms.models.statuses import ApiEnum, DataSourceStatus, JobStatus
 
 MAX_FACTOR: Final = 1e6
 MAX_INTEGER: Final = 2**63 - 1

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from exporter.cli.flags import Values
-from exporter.console.next_command import NextCommand
+from exporter.console.output.next_command import NextCommand
 
 
 def is_program() -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from exporter.mms.models import DataSource, Job, Partition, Table
+from exporter.mms.models.records import DataSource, Job, Partition, Table
 
 
 class SourceName(Struct, frozen=True, gc=False):

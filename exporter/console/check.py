@@ -11,9 +11,9 @@ from typing import Any, Final, Literal
 from exporter.clock import Clock
 from exporter.config.credential_types import AccessKey, Sts
 from exporter.config.loading import Account, Config
-from exporter.console.command_report import CommandReport, Field, TableColumn
+from exporter.console.output.command_report import CommandReport, Field, TableColumn
 from exporter.console.probes import FACTS, NothingToProbeError, Probe, probes
-from exporter.console.queries import NullObserver, Options, selected_accounts
+from exporter.console.selection.queries import NullObserver, Options, selected_accounts
 from exporter.errors import (
     AnswerTooLarge,
     AuthRefused,
@@ -26,8 +26,8 @@ from exporter.errors import (
     PermissionRefused,
 )
 from exporter.mms.client import Client, create_client
-from exporter.mms.models import DataSource
-from exporter.mms.names import unmatched_includes
+from exporter.mms.models.names import unmatched_includes
+from exporter.mms.models.records import DataSource
 
 Result = Literal["ok", "denied", "failed", "untested", "fact"]
 

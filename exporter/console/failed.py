@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from exporter.clock import Clock
 from exporter.config.loading import Config
-from exporter.console.command_report import (
+from exporter.console.output.command_report import (
     SOURCE,
     SOURCE_FIELDS,
     CommandReport,
@@ -23,9 +23,9 @@ from exporter.console.command_report import (
     record_field,
     size,
 )
-from exporter.console.name_filters import GivenName, TableSelector, matched_names
-from exporter.console.newest_rows import merged, newest
-from exporter.console.queries import (
+from exporter.console.selection.name_filters import GivenName, TableSelector, matched_names
+from exporter.console.selection.newest_rows import merged, newest
+from exporter.console.selection.queries import (
     Options,
     QueryPart,
     QueryResult,
@@ -34,7 +34,7 @@ from exporter.console.queries import (
     read_or_error,
 )
 from exporter.mms.decoding import Page
-from exporter.mms.models import Partition, Table
+from exporter.mms.models.records import Partition, Table
 from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter
 
 FAILED: Final = "FAILED"

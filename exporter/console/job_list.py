@@ -10,7 +10,7 @@ from msgspec.structs import replace as replace_fields
 
 from exporter.clock import Clock
 from exporter.config.loading import Config
-from exporter.console.command_report import (
+from exporter.console.output.command_report import (
     OVERDUE,
     RESOLVED,
     SOURCE,
@@ -27,18 +27,18 @@ from exporter.console.command_report import (
     record_field,
     share,
 )
-from exporter.console.name_filters import TableSelector, matched_names
-from exporter.console.newest_rows import Newest, merged, newest
-from exporter.console.queries import Options, QueryPart, QueryTarget, query_sources
+from exporter.console.selection.name_filters import TableSelector, matched_names
+from exporter.console.selection.newest_rows import Newest, merged, newest
+from exporter.console.selection.queries import Options, QueryPart, QueryTarget, query_sources
 from exporter.errors import PermissionRefused
 from exporter.mms.decoding import Page
 from exporter.mms.listing import Listing
-from exporter.mms.models import Job, Partition, Table
-from exporter.mms.progress import job_ratio
+from exporter.mms.models.progress import job_ratio
+from exporter.mms.models.records import Job, Partition, Table
+from exporter.mms.models.scope import UnitSet, covers_any
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, JobStatus, PartitionStatus, TableStatus
+from exporter.mms.models.times import eta_seconds
 from exporter.mms.protocol import JobFilter, PartitionFilter, TableFilter
-from exporter.mms.scope import UnitSet, covers_any
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus, PartitionStatus, TableStatus
-from exporter.mms.times import eta_seconds
 
 MAX_FAILURES: Final = 100
 """Failed tables, and failed partitions, of a data source that are read: a page. With more, a job may stay unclear."""

@@ -9,10 +9,10 @@ from exporter.config.loading import Account, Config, WatchedPartitions, WatchedT
 from exporter.config.sections import duration_text
 from exporter.errors import RequestRejected
 from exporter.mms.client import Client
-from exporter.mms.models import DataSource, Job
+from exporter.mms.models.records import DataSource, Job
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES
+from exporter.mms.models.times import unix_seconds
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, PartitionFilter, TableFilter, TaskFilter, like
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
-from exporter.mms.times import unix_seconds
 
 Call = Callable[[Client], Awaitable[Any]]
 Watched = WatchedTables | WatchedPartitions

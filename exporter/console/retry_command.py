@@ -14,16 +14,16 @@ from typing import Final, TypeVar
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Account, Config
 from exporter.config.sections import duration_text
-from exporter.console.command_report import Found, error_lines
+from exporter.console.output.command_report import Found, error_lines
+from exporter.console.output.terminal import Terminal
 from exporter.console.plan_text import amounts, entry_line, incomplete_lines, other_failure_lines, plan_lines
-from exporter.console.queries import NullObserver, Options, QueryPart, QueryTarget, query_sources
 from exporter.console.retry_options import RetryOptions
-from exporter.console.terminal import Terminal
+from exporter.console.selection.queries import NullObserver, Options, QueryPart, QueryTarget, query_sources
 from exporter.errors import ConfigError, ExporterError, MmsError, Problem, RetryStopped
 from exporter.masking import printable
 from exporter.mms.client import Client, create_client
-from exporter.mms.models import DataSource, Job
-from exporter.mms.names import MAX_SUGGESTED
+from exporter.mms.models.names import MAX_SUGGESTED
+from exporter.mms.models.records import DataSource, Job
 from exporter.mms.protocol import create_mms_job
 from exporter.retry.earlier_runs import EarlierJobs, EarlierRuns, lock_source, other_journals
 from exporter.retry.journal import OPEN, Journal, RetryRun, job_prefix, new_entries

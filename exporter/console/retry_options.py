@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from exporter.config.sections import duration_text
-from exporter.console.next_command import DEFAULT_COMMAND, NextCommand
+from exporter.console.output.next_command import DEFAULT_COMMAND, NextCommand
 from exporter.errors import Problem
 from exporter.retry.run_context import SETTLE_SECONDS
 from exporter.retry.selection import RetrySelection

@@ -13,7 +13,7 @@ import msgspec
 
 from exporter.clock import Clock
 from exporter.config.loading import Config
-from exporter.console.command_report import (
+from exporter.console.output.command_report import (
     SOURCE_FIELDS,
     TIMES,
     CommandReport,
@@ -26,17 +26,17 @@ from exporter.console.command_report import (
     record_field,
     size,
 )
-from exporter.console.name_filters import selectors, tables_in, unknown_name
-from exporter.console.newest_rows import newest
-from exporter.console.queries import Kind, Options, QueryPart, QueryResult, QueryTarget, query_sources
+from exporter.console.selection.name_filters import selectors, tables_in, unknown_name
+from exporter.console.selection.newest_rows import newest
+from exporter.console.selection.queries import Kind, Options, QueryPart, QueryResult, QueryTarget, query_sources
 from exporter.errors import ConfigError, MmsError, NotFound, PermissionRefused, Problem
 from exporter.masking import masked, printable
 from exporter.mms.decoding import Page
-from exporter.mms.models import Column, Job, Partition, Table
-from exporter.mms.names import MAX_SUGGESTED, ambiguous_name
+from exporter.mms.models.api_record import ApiRecord
+from exporter.mms.models.names import MAX_SUGGESTED, ambiguous_name
+from exporter.mms.models.records import Column, Job, Partition, Table
+from exporter.mms.models.statuses import TaskStatus
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, TaskFilter, get_mms_job, like
-from exporter.mms.record import ApiRecord
-from exporter.mms.statuses import TaskStatus
 
 Row = Found[Any]
 

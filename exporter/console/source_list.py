@@ -5,7 +5,7 @@ from typing import Final
 
 from exporter.clock import Clock
 from exporter.config.loading import Config
-from exporter.console.command_report import (
+from exporter.console.output.command_report import (
     SOURCE_FIELDS,
     CommandReport,
     Field,
@@ -18,10 +18,10 @@ from exporter.console.command_report import (
     record_field,
     share,
 )
-from exporter.console.queries import Options, QueryPart, QueryTarget, query_sources
-from exporter.mms.models import DataSource
-from exporter.mms.progress import partition_total, source_ratio, table_total
-from exporter.mms.statuses import DataSourceStatus
+from exporter.console.selection.queries import Options, QueryPart, QueryTarget, query_sources
+from exporter.mms.models.progress import partition_total, source_ratio, table_total
+from exporter.mms.models.records import DataSource
+from exporter.mms.models.statuses import DataSourceStatus
 
 Row = Found[DataSource]
 

@@ -25,7 +25,8 @@ from exporter.mms import protocol
 from exporter.mms.credentials import CredentialSource, credential_source
 from exporter.mms.decoding import Changed, Fingerprint, Identified, Page
 from exporter.mms.listing import Listing, read_newest, read_pages
-from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
+from exporter.mms.models.records import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
+from exporter.mms.models.times import http_date_seconds
 from exporter.mms.protocol import (
     Call,
     JobFilter,
@@ -36,7 +37,6 @@ from exporter.mms.protocol import (
 )
 from exporter.mms.signing import Credential, canonical_query, signed_headers
 from exporter.mms.throttle import DEFAULT_LIMITS, Limits, Observer, Throttle, backoff_seconds
-from exporter.mms.times import http_date_seconds
 from exporter.mms.transport import DIRECT, Route, Transport
 
 T = TypeVar("T")

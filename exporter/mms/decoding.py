@@ -14,8 +14,8 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, get_args,
 import msgspec
 
 from exporter.errors import MalformedAnswer
-from exporter.mms.models import Count
-from exporter.mms.record import ApiRecord, attribute_reader, strip_body, strip_texts
+from exporter.mms.models.api_record import ApiRecord, attribute_reader, strip_body, strip_texts
+from exporter.mms.models.records import Count
 
 T = TypeVar("T")
 R = TypeVar("R", bound=ApiRecord)

@@ -24,8 +24,8 @@ from exporter.mms.decoding import (
     decode_page,
     decode_selected,
 )
-from exporter.mms.models import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
-from exporter.mms.record import ApiRecord
+from exporter.mms.models.api_record import ApiRecord
+from exporter.mms.models.records import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
 
 T = TypeVar("T")
 R = TypeVar("R", bound=ApiRecord)

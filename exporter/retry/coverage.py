@@ -7,7 +7,7 @@ compare case-insensitively. A partition filter counts as its whole table, becaus
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-from exporter.mms.models import Job
+from exporter.mms.models.records import Job
 from exporter.retry.units import NO_CONFIG, Unit
 
 _Scope = int | tuple[str, str] | str

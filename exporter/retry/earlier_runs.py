@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from exporter.clock import Clock
 from exporter.errors import RetryStopped
 from exporter.mms.client import Client
-from exporter.mms.models import Job, JobConfig
+from exporter.mms.models.records import Job, JobConfig
 from exporter.retry.coverage import JournalJob
 from exporter.retry.journal import UNSETTLED, Entry, Journal, RetryRun, create_private_folder, lock_file, read_run
 from exporter.retry.watching import changed_entries, created_jobs

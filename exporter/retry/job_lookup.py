@@ -7,9 +7,9 @@ from typing import Final
 from exporter.errors import MalformedAnswer
 from exporter.mms.client import Client
 from exporter.mms.listing import Listing
-from exporter.mms.models import Job
+from exporter.mms.models.records import Job
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 from exporter.mms.protocol import JobFilter, like
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 from exporter.retry.unit_reader import read_whole_list
 
 _ALL: Final = JobFilter()

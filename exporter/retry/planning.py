@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from exporter.mms.models import Job
+from exporter.mms.models.records import Job
 from exporter.retry.coverage import Coverage, JournalJob
 from exporter.retry.units import Batch, JobTemplate, TableName, Unit, batch_of
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeVar
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.errors import MmsError, RetryStopped
 from exporter.mms.client import Client
-from exporter.mms.models import Job
+from exporter.mms.models.records import Job
 from exporter.retry.journal import Journal
 
 T = TypeVar("T")

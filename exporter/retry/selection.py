@@ -14,8 +14,8 @@ from msgspec import structs
 from exporter.errors import ConfigError, NotFound, Problem
 from exporter.mms import protocol
 from exporter.mms.client import Client
-from exporter.mms.models import Job
-from exporter.mms.names import ambiguous_name, name_list, near_names, table_id, table_names
+from exporter.mms.models.names import ambiguous_name, name_list, near_names, table_id, table_names
+from exporter.mms.models.records import Job
 from exporter.mms.protocol import JobFilter, TableFilter
 from exporter.retry.coverage import Coverage
 from exporter.retry.earlier_runs import EarlierJobs

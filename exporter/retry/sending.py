@@ -25,7 +25,7 @@ from exporter.errors import (
     RetryStopped,
     Throttled,
 )
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES
 from exporter.retry.coverage import Coverage
 from exporter.retry.job_lookup import confirmed_jobs_named, jobs_named, unfinished_jobs
 from exporter.retry.journal import Entry

@@ -11,7 +11,7 @@ from exporter.errors import MalformedAnswer, NotFound
 from exporter.mms.client import Client
 from exporter.mms.decoding import Identified, Page
 from exporter.mms.listing import MAX_READINGS, read_pages, read_until_stable
-from exporter.mms.models import Partition, Table
+from exporter.mms.models.records import Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter, like
 from exporter.retry.units import FAILED, Batch, TableName, Unit, UnitKind, partition_unit, table_unit
 

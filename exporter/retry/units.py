@@ -5,7 +5,7 @@ from typing import Final, Literal, Self
 
 import msgspec
 
-from exporter.mms.models import Job, JobConfig, Partition, Table
+from exporter.mms.models.records import Job, JobConfig, Partition, Table
 from exporter.mms.protocol import JobRequest
 
 FAILED: Final = "FAILED"

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from exporter.errors import NotFound
 from exporter.mms.client import Client
-from exporter.mms.models import Job
+from exporter.mms.models.records import Job
 from exporter.mms.protocol import get_mms_job
 from exporter.retry.job_lookup import all_jobs, jobs_of_run
 from exporter.retry.journal import Entry, RetryRun

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
-from exporter.mms.models import DataSource, Job, Partition, Table, Task
-from exporter.mms.record import record_from
+from exporter.mms.models.api_record import record_from
+from exporter.mms.models.records import DataSource, Job, Partition, Table, Task
 from exporter.simulator.api import rows
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import FIRST_CREATED_ID, SimulatedJob

@@ -12,9 +12,9 @@ from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import AccountSnapshot, FailedUnit, SourceSnapshot
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
 from exporter.mms.client import create_client
-from exporter.mms.models import DataSource, Job, Partition, Table
-from exporter.mms.scope import UnitSet, covers_any
-from exporter.mms.statuses import JobStatus, TaskStatus
+from exporter.mms.models.records import DataSource, Job, Partition, Table
+from exporter.mms.models.scope import UnitSet, covers_any
+from exporter.mms.models.statuses import JobStatus, TaskStatus
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.faults.fault_plan import Kind
 from exporter.simulator.world import events

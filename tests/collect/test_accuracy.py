@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
-from exporter.mms.models import DataSource, Job, Partition, Table
-from exporter.mms.scope import UnitSet, covers_any
-from exporter.mms.statuses import DataSourceStatus
+from exporter.mms.models.records import DataSource, Job, Partition, Table
+from exporter.mms.models.scope import UnitSet, covers_any
+from exporter.mms.models.statuses import DataSourceStatus
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.oracle import Oracle
 from exporter.simulator.world import events

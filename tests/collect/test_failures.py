@@ -11,7 +11,7 @@ from exporter.collect.permissions import REFUSAL_SECONDS
 from exporter.collect.snapshot import FailedUnits, FailuresStats, SourceName, SourceStats
 from exporter.collect.state.failure_state import FailureState, KindState
 from exporter.collect.state.source_state import SourceState
-from exporter.mms.models import DataSource
+from exporter.mms.models.records import DataSource
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.collect.conftest import SOURCE_ID, HandWrittenMms

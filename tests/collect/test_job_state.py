@@ -2,8 +2,8 @@
 
 from exporter.collect.snapshot import JobStats
 from exporter.collect.state.job_state import JobLists
-from exporter.mms.models import Job
-from exporter.mms.statuses import JobStatus
+from exporter.mms.models.records import Job
+from exporter.mms.models.statuses import JobStatus
 
 
 def job(job_id: int, status: str) -> JobStats:

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from exporter.collect.collectors.tasks import MAX_ERRORS, MAX_PAGES_PER_JOB
 from exporter.collect.permissions import REFUSAL_SECONDS
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, TaskStatus
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, TaskStatus
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions
 from exporter.simulator.oracle import Oracle
 from tests.collect.conftest import HandWrittenMms

@@ -12,14 +12,14 @@ import pytest
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Config
 from exporter.console.check import check
-from exporter.console.command_report import CommandReport
 from exporter.console.failed import failures
 from exporter.console.job_list import jobs
-from exporter.console.printing import as_csv, as_json, printed
-from exporter.console.queries import Options
+from exporter.console.output.command_report import CommandReport
+from exporter.console.output.printing import as_csv, as_json, printed
+from exporter.console.output.terminal import OutputStyle
+from exporter.console.selection.queries import Options
 from exporter.console.show import show
 from exporter.console.source_list import sources
-from exporter.console.terminal import OutputStyle
 from exporter.simulator import ManualClock, Simulator
 from tests.conftest import config_on
 

@@ -12,7 +12,7 @@ from exporter.clock import Clock
 from exporter.config.loading import Config, config_from
 from exporter.console.check import check
 from exporter.console.probes import FACTS, MAX_SOURCES
-from exporter.console.queries import Options
+from exporter.console.selection.queries import Options
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions
 from tests.conftest import IDENTITY, account_on, config_on
 from tests.console.conftest import FIRST, Shown

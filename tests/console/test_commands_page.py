@@ -17,10 +17,10 @@ from exporter.console import job_list as jobs
 from exporter.console import source_list as sources
 from exporter.console.check import FIELDS as CHECK_FIELDS
 from exporter.console.check import Finding, check
-from exporter.console.command_report import CommandReport, Field
-from exporter.console.printing import printed
-from exporter.console.queries import Options
-from exporter.console.terminal import OutputStyle
+from exporter.console.output.command_report import CommandReport, Field
+from exporter.console.output.printing import printed
+from exporter.console.output.terminal import OutputStyle
+from exporter.console.selection.queries import Options
 from exporter.simulator import ManualClock, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on

@@ -2,9 +2,9 @@
 
 import pytest
 
-from exporter.console.newest_rows import Newest
+from exporter.console.selection.newest_rows import Newest
 from exporter.errors import ConfigError
-from exporter.mms.models import Table
+from exporter.mms.models.records import Table
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on

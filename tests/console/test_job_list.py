@@ -7,7 +7,7 @@ import pytest
 from exporter.console.job_list import only_stopped
 from exporter.errors import ConfigError
 from exporter.mms.decoding import Page
-from exporter.mms.models import Job
+from exporter.mms.models.records import Job
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on

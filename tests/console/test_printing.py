@@ -10,9 +10,17 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from exporter.config.loading import DEFAULT_ZONE, Account
-from exporter.console.command_report import CommandReport, Field, TableColumn, age, json_value, percent, shortened
-from exporter.console.printing import Output, as_csv, printed
-from exporter.console.terminal import OutputStyle
+from exporter.console.output.command_report import (
+    CommandReport,
+    Field,
+    TableColumn,
+    age,
+    json_value,
+    percent,
+    shortened,
+)
+from exporter.console.output.printing import Output, as_csv, printed
+from exporter.console.output.terminal import OutputStyle
 from tests.console.conftest import Shown
 
 HOSTILE = {

@@ -7,9 +7,9 @@ import pytest
 from rich.cells import cell_len
 
 from exporter.config.loading import Config, config_from
-from exporter.console.name_filters import MAX_CHECKED
+from exporter.console.selection.name_filters import MAX_CHECKED
 from exporter.errors import ConfigError
-from exporter.mms.models import DataSource, Job, Partition, Table
+from exporter.mms.models.records import DataSource, Job, Partition, Table
 from exporter.mms.protocol import PAGE_SIZE
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from exporter.config.loading import Config, config_from
-from exporter.console.next_command import NextCommand
+from exporter.console.output.next_command import NextCommand
+from exporter.console.output.terminal import OutputStyle, Terminal
 from exporter.console.retry_command import Outcome, retry
 from exporter.console.retry_options import RetryOptions
-from exporter.console.terminal import OutputStyle, Terminal
 from exporter.errors import ConfigError, RetryStopped
 from exporter.mms.protocol import JobRequest
 from exporter.retry.earlier_runs import lock_source

@@ -7,11 +7,11 @@ from collections import Counter
 import msgspec
 import pytest
 
-from exporter.console.command_report import Found, json_value
+from exporter.console.output.command_report import Found, json_value
 from exporter.console.show import RECORDS, card, fields
 from exporter.errors import ConfigError
-from exporter.mms.models import Column, DataSource, Job, JobConfig, Partition, Table, TableSchema
-from exporter.mms.record import ApiRecord
+from exporter.mms.models.api_record import ApiRecord
+from exporter.mms.models.records import Column, DataSource, Job, JobConfig, Partition, Table, TableSchema
 from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.conftest import config_on

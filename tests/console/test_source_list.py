@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from exporter.errors import ConfigError
-from exporter.mms.models import DataSource
-from exporter.mms.progress import source_ratio
+from exporter.mms.models.progress import source_ratio
+from exporter.mms.models.records import DataSource
 from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
 from tests.conftest import config_on

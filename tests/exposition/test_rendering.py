@@ -23,7 +23,7 @@ from exporter.collect.snapshot import (
 from exporter.exposition import rendering
 from exporter.exposition.families.metric_types import MetricGroup
 from exporter.exposition.rendering import BATCH_PARTS, DeflatedPage, Renderer, deflated
-from exporter.mms.models import DataSource
+from exporter.mms.models.records import DataSource
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on

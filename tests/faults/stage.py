@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from exporter.exposition.families.metric_table import METRIC_GROUPS
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on

@@ -27,7 +27,9 @@ from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.negotiation import CONTENT_TYPES, accepts_gzip, format_for
 from exporter.exposition.rendering import Renderer
 from exporter.mms import protocol
-from exporter.mms.models import DataSource
+from exporter.mms.models.records import DataSource
+from exporter.mms.models.statuses import DataSourceStatus, SourceType
+from exporter.mms.models.times import http_date_seconds, unix_seconds
 from exporter.mms.protocol import (
     JobFilter,
     JobRequest,
@@ -36,8 +38,6 @@ from exporter.mms.protocol import (
     TaskFilter,
     decode,
 )
-from exporter.mms.statuses import DataSourceStatus, SourceType
-from exporter.mms.times import http_date_seconds, unix_seconds
 from exporter.web.security.basic_auth import parse_basic_auth
 from exporter.web.security.web_config import web_config_from
 from tests.exposition_parser import read

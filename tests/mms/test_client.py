@@ -18,7 +18,7 @@ from exporter.errors import (
 from exporter.mms import client as client_module
 from exporter.mms import protocol
 from exporter.mms.client import Client
-from exporter.mms.models import Job
+from exporter.mms.models.records import Job
 from exporter.mms.protocol import JobFilter, JobRequest, decode
 from exporter.mms.signing import Credential
 from exporter.simulator import Fault, Identity, ManualClock, Simulator, World, WorldOptions

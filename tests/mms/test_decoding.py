@@ -21,7 +21,8 @@ from exporter.mms.decoding import (
     decode_page,
     load_json_object,
 )
-from exporter.mms.models import (
+from exporter.mms.models.api_record import ApiRecord, record_from, strip_body
+from exporter.mms.models.records import (
     AsyncTask,
     CreatedJob,
     DataSource,
@@ -32,7 +33,6 @@ from exporter.mms.models import (
     TableSchema,
     Task,
 )
-from exporter.mms.record import ApiRecord, record_from, strip_body
 from tests.mms.conftest import sample
 
 FULL: dict[type[ApiRecord], dict[str, Any]] = {

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.errors import AnswerTooLarge, ConnectionFailed, MmsError, ServerFailed, Throttled
 from exporter.mms.client import MAX_ATTEMPTS, Client
-from exporter.mms.models import DataSource
+from exporter.mms.models.records import DataSource
 from exporter.mms.protocol import JobFilter, JobRequest
 from exporter.mms.throttle import FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS, Limits, backoff_seconds
 from exporter.simulator import Fault, ManualClock, Simulator

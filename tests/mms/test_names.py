@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.mms.names import matches, near_names, table_id, table_names
+from exporter.mms.models.names import matches, near_names, table_id, table_names
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from exporter.mms.decoding import Decoded, Page
-from exporter.mms.models import (
+from exporter.mms.models.records import (
     AsyncTask,
     Column,
     CreatedJob,
@@ -20,6 +20,15 @@ from exporter.mms.models import (
     Table,
     TableSchema,
     Task,
+)
+from exporter.mms.models.statuses import (
+    DataSourceStatus,
+    JobStatus,
+    PartitionStatus,
+    ScanStatus,
+    SourceType,
+    TableStatus,
+    TaskStatus,
 )
 from exporter.mms.protocol import (
     Call,
@@ -34,15 +43,6 @@ from exporter.mms.protocol import (
     list_mms_data_sources,
     list_mms_jobs,
     list_mms_tasks,
-)
-from exporter.mms.statuses import (
-    DataSourceStatus,
-    JobStatus,
-    PartitionStatus,
-    ScanStatus,
-    SourceType,
-    TableStatus,
-    TaskStatus,
 )
 from tests.mms.conftest import SAMPLES, sample
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.mms.models import Job, JobConfig
-from exporter.mms.scope import UnitSet, covers_any
+from exporter.mms.models.records import Job, JobConfig
+from exporter.mms.models.scope import UnitSet, covers_any
 
 ORDERS = ("sales", "orders", None)
 ITEMS_7 = ("sales", "items", 7)

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from exporter.mms.decoding import decode_page
-from exporter.mms.models import DataSource, Job, Task
-from exporter.mms.record import record_from
-from exporter.mms.statuses import TASK_PHASES, JobStatus, SourceType, TaskStatus, is_unknown
+from exporter.mms.models.api_record import record_from
+from exporter.mms.models.records import DataSource, Job, Task
+from exporter.mms.models.statuses import TASK_PHASES, JobStatus, SourceType, TaskStatus, is_unknown
 
 
 def decoded(status: object, name: str = "j") -> Job:

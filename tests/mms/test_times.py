@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.mms.times import eta_seconds, http_date_seconds, unix_seconds
+from exporter.mms.models.times import eta_seconds, http_date_seconds, unix_seconds
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NEW_YORK = ZoneInfo("America/New_York")

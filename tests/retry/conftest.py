@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from exporter.clock import Clock
-from exporter.console.queries import NullObserver
+from exporter.console.selection.queries import NullObserver
 from exporter.errors import RetryStopped
 from exporter.mms.client import Client
 from exporter.mms.credentials import StaticCredentials
-from exporter.mms.models import Job
+from exporter.mms.models.records import Job
 from exporter.mms.signing import Credential
 from exporter.mms.throttle import Limits
 from exporter.retry.journal import Entry, Journal, RetryRun, job_prefix, new_entries

@@ -15,11 +15,11 @@ from random import Random
 from typing import Any
 
 from exporter.clock import Clock
+from exporter.console.output.terminal import OutputStyle, Terminal
 from exporter.console.retry_command import Outcome, retry
 from exporter.console.retry_options import RetryOptions
-from exporter.console.terminal import OutputStyle, Terminal
 from exporter.errors import ExporterError
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES
 from exporter.retry.journal import read_run
 from exporter.retry.selection import RetrySelection
 from exporter.retry.unit_reader import UnitReader

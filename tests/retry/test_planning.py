@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter.mms.models import Job
+from exporter.mms.models.api_record import record_from
+from exporter.mms.models.records import Job
 from exporter.mms.protocol import JobRequest
-from exporter.mms.record import record_from
 from exporter.retry.coverage import Coverage
 from exporter.retry.planning import MAX_SCOPE_BYTES, MAX_UNITS, Wanted, plan
 from exporter.retry.units import Unit

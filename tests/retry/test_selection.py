@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import ConfigError, MmsError, OperationUnsupported
-from exporter.mms.models import Table
+from exporter.mms.models.records import Table
 from exporter.mms.protocol import JobRequest
 from exporter.mms.throttle import Limits
 from exporter.retry import unit_reader

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.clock import Clock
 from exporter.errors import RetryStopped
-from exporter.mms.models import Job
+from exporter.mms.models.records import Job
 from exporter.mms.throttle import Limits
 from exporter.retry.journal import Journal
 from exporter.retry.run_context import SETTLE_SECONDS

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.mms import models
+from exporter.mms.models import records
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.api import creation
 from exporter.simulator.world import events
@@ -53,7 +53,7 @@ async def _created(caller: Caller, clock: ManualClock, body: object) -> dict[str
     return row
 
 
-def _partitioned(world: World, status: str) -> models.Table:
+def _partitioned(world: World, status: str) -> records.Table:
     return next(t for t in world.truth().tables(SOURCE) if t.has_partitions and t.status == status)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
-from exporter.mms import statuses
+from exporter.mms.models import statuses
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions
 from exporter.simulator.faults.fault_plan import KINDS, Faults, Kind
 from exporter.simulator.world import events

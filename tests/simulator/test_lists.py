@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from exporter.mms import models, statuses
+from exporter.mms.models import records, statuses
 from exporter.simulator import Simulator, World, WorldOptions, apply_event
 from exporter.simulator.api.parameters import Query, Refusal, like
 from exporter.simulator.world import events
@@ -155,7 +155,7 @@ async def test_data_sources_by_name_type_and_region(caller: Caller, world: World
     assert len(by_name) > 1 < len(by_type)
 
 
-JOB_FILTERS: list[tuple[dict[str, str], Callable[[models.Job], bool]]] = [
+JOB_FILTERS: list[tuple[dict[str, str], Callable[[records.Job], bool]]] = [
     *(({"status": status}, lambda job, status=status: job.status == status) for status in map(str, statuses.JobStatus)),
     ({"stopped": "1"}, lambda job: job.stopped is True),
     ({"stopped": "false"}, lambda job: job.stopped is False),
@@ -173,7 +173,7 @@ JOB_FILTERS: list[tuple[dict[str, str], Callable[[models.Job], bool]]] = [
     ("query", "keep"), JOB_FILTERS, ids=lambda value: str(value) if isinstance(value, dict) else ""
 )
 async def test_jobs_are_filtered(
-    caller: Caller, clock: ManualClock, world: World, query: dict[str, str], keep: Callable[[models.Job], bool]
+    caller: Caller, clock: ManualClock, world: World, query: dict[str, str], keep: Callable[[records.Job], bool]
 ) -> None:
     await caller.post("CreateMmsJob", JOBS, {"srcDbName": "sales"})
     clock.advance(16)
@@ -186,7 +186,7 @@ async def test_jobs_are_filtered(
     assert (found > 0) is not (query.keys() == {"timerId"} or query.get("dstDbName") == "elsewhere")
 
 
-HIDDEN: list[tuple[dict[str, str], Callable[[models.Job], bool]]] = [
+HIDDEN: list[tuple[dict[str, str], Callable[[records.Job], bool]]] = [
     *(
         ({"status": status.value}, lambda job, status=status: job.status == status and not job.stopped)
         for status in statuses.JobStatus
@@ -201,7 +201,9 @@ HIDDEN: list[tuple[dict[str, str], Callable[[models.Job], bool]]] = [
 
 
 @pytest.mark.parametrize(("query", "keep"), HIDDEN, ids=lambda value: str(value) if isinstance(value, dict) else "")
-async def test_lists_by_status_can_hide_stopped_jobs(query: dict[str, str], keep: Callable[[models.Job], bool]) -> None:
+async def test_lists_by_status_can_hide_stopped_jobs(
+    query: dict[str, str], keep: Callable[[records.Job], bool]
+) -> None:
     world = hiding_world()
     truth = list(world.truth().jobs(SOURCE))
     async with caller_on(world) as caller:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.mms.record import ApiRecord
+from exporter.mms.models.api_record import ApiRecord
 from exporter.simulator import Fault, ManualClock, Simulator, World
 
 SOURCE = "2000001"

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.cli.demo import SimulatorOptions, create_world
 from exporter.config.network import ListenAddress
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES
 from exporter.simulator import ManualClock, ScaledClock, Simulator, StoryWorld, story_options
 from exporter.simulator.api import rows
 from tests.conftest import IDENTITY, config_on

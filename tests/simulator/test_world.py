@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter.mms import models, statuses
-from exporter.mms.record import record_from
+from exporter.mms.models import records, statuses
+from exporter.mms.models.api_record import record_from
 from exporter.simulator import ManualClock, World, WorldOptions, apply_event
 from exporter.simulator.api import creation, lists, rows
 from exporter.simulator.api.pages import Tweaks
@@ -26,9 +26,9 @@ SHAPES = {
 }
 
 
-def _served(world: World, site: Site) -> models.DataSource:
+def _served(world: World, site: Site) -> records.DataSource:
     """Return a source's row as it is served."""
-    return record_from(rows.data_source(site, world.at(site)), models.DataSource)
+    return record_from(rows.data_source(site, world.at(site)), records.DataSource)
 
 
 def _assert_counters_agree(world: World) -> None:
@@ -37,12 +37,12 @@ def _assert_counters_agree(world: World) -> None:
         at = world.at(site)
         assert _served(world, site) == truth.data_source(site.id)
         for table in truth.tables(site.id):
-            assert record_from(rows.table(site, table.id, at), models.Table) == table
+            assert record_from(rows.table(site, table.id, at), records.Table) == table
         jobs = list(truth.jobs(site.id))
         for job in jobs:
             found = site.job_store.find(job.id, at)
             assert found is not None
-            assert record_from(rows.job(site, found, at), models.Job) == job
+            assert record_from(rows.job(site, found, at), records.Job) == job
         counts = Counter[str | None](job.status for job in jobs)
         assert site.job_store.count(at) == len(jobs)
         assert site.job_store.count_failed(at) == counts["FAILED"]

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from exporter.exposition.telemetry import OPERATIONS
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES
 from exporter.simulator import Fault, ManualClock, Simulator, apply_event
 from exporter.simulator.api.parameters import Refusal
 from exporter.simulator.world import events

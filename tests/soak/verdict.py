@@ -7,7 +7,7 @@ from statistics import median
 from typing import Final
 
 from exporter.exposition.families.metric_table import METRIC_GROUPS
-from exporter.mms.statuses import TaskStatus
+from exporter.mms.models.statuses import TaskStatus
 from exporter.simulator.oracle import Oracle
 from tests.collect.test_accuracy import (
     assert_jobs_equal,

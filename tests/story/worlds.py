@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from exporter.mms.models import DataSource
+from exporter.mms.models.records import DataSource
 from exporter.mms.protocol import PAGE_SIZE
 from exporter.simulator import Fault, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.api import creation

@@ -16,7 +16,7 @@ from exporter.cli import arguments
 from exporter.collect.snapshot import AccountSnapshot, FailedUnits, FailuresStats, Snapshot, SourceSnapshot
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
 from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
 from exporter.web.status.attention import RUNBOOKS, SOURCE_RULES

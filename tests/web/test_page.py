@@ -17,8 +17,8 @@ from benchmarks.worlds import source
 from exporter.app.service import Service
 from exporter.collect.snapshot import AccountSnapshot, JobStats, Snapshot
 from exporter.errors import Problem
-from exporter.mms.models import DataSource
-from exporter.mms.statuses import DataSourceStatus, JobStatus, ScanStatus, SourceType
+from exporter.mms.models.records import DataSource
+from exporter.mms.models.statuses import DataSourceStatus, JobStatus, ScanStatus, SourceType
 from exporter.simulator import Fault, Simulator
 from exporter.simulator.api.rows import CANARY
 from exporter.web.document_cache import CachedDocument

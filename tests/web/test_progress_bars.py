@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.mms.models import DataSource
+from exporter.mms.models.records import DataSource
 from exporter.web.status.progress_bars import progress_of, total_progress
 from exporter.web.status.source_schema import Progress
 

@@ -22,8 +22,8 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
     TableStats,
 )
-from exporter.mms.models import Job, JobConfig, Partition, Table
-from exporter.mms.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus
+from exporter.mms.models.records import Job, JobConfig, Partition, Table
+from exporter.mms.models.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus
 from exporter.web.document_cache import MAX_BYTES, CachedDocument
 from exporter.web.status.page import page
 from exporter.web.status.status_report import DEFAULT_LIMITS, Load, StatusInput

@@ -28,8 +28,8 @@ from exporter.collect.snapshot import (
     TableStats,
 )
 from exporter.exposition.telemetry import Telemetry
-from exporter.mms.models import Partition, Table
-from exporter.mms.statuses import DataSourceStatus, TableStatus
+from exporter.mms.models.records import Partition, Table
+from exporter.mms.models.statuses import DataSourceStatus, TableStatus
 from exporter.sharding import Shard
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events

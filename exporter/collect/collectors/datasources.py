@@ -10,10 +10,10 @@ from exporter.collect.collector import CollectorContext
 from exporter.collect.snapshot import SourceName, SourceStats
 from exporter.config.loading import Selection
 from exporter.errors import ExporterError, MalformedAnswer, SelectionUnmatched
-from exporter.mms.models import DataSource
-from exporter.mms.names import unmatched_includes
-from exporter.mms.statuses import is_unknown
-from exporter.mms.times import unix_seconds
+from exporter.mms.models.names import unmatched_includes
+from exporter.mms.models.records import DataSource
+from exporter.mms.models.statuses import is_unknown
+from exporter.mms.models.times import unix_seconds
 
 OPERATION: Final = "ListMmsDataSources"
 ROWS_PER_SLICE: Final = 200

@@ -21,9 +21,9 @@ from exporter.collect.state.failure_state import (
 )
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.errors import UNAVAILABLE, ExporterError, MmsError, NotFound
-from exporter.mms.models import Partition, Table
+from exporter.mms.models.records import Partition, Table
+from exporter.mms.models.statuses import PartitionStatus, TableStatus, is_unknown
 from exporter.mms.protocol import PartitionFilter, TableFilter
-from exporter.mms.statuses import PartitionStatus, TableStatus, is_unknown
 
 LOOKUPS_PER_REFRESH: Final = 50
 """Limit of single partition lookups per account."""

@@ -12,9 +12,9 @@ from exporter.collect.snapshot import JobStats
 from exporter.collect.state.job_state import JobLists, JobState
 from exporter.errors import AnswerTooLarge, RequestRejected
 from exporter.mms.client import Client
-from exporter.mms.models import Job
+from exporter.mms.models.records import Job
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES
 from exporter.mms.protocol import JobFilter
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
 
 
 @dataclass(slots=True)

@@ -35,10 +35,10 @@ from exporter.errors import (
 )
 from exporter.mms.decoding import Fingerprint, Page
 from exporter.mms.listing import Listing
-from exporter.mms.models import Job
+from exporter.mms.models.records import Job
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, JobStatus, is_unknown
+from exporter.mms.models.times import eta_seconds, unix_seconds
 from exporter.mms.protocol import PAGE_SIZE, JobFilter
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus, is_unknown
-from exporter.mms.times import eta_seconds, unix_seconds
 
 OPERATION: Final = "ListMmsJobs"
 MAX_LOOKUP_PAGES: Final = 10

@@ -14,8 +14,8 @@ from exporter.collect.state.source_state import SourceState
 from exporter.config.loading import Watch
 from exporter.errors import UNAVAILABLE, ExporterError, NotFound
 from exporter.mms.listing import MAX_PAGES
-from exporter.mms.statuses import is_unknown
-from exporter.mms.times import unix_seconds
+from exporter.mms.models.statuses import is_unknown
+from exporter.mms.models.times import unix_seconds
 
 RETRY_SECONDS: Final = 600.0
 """Interval between attempts to find a missing object."""

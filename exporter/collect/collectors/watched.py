@@ -11,7 +11,7 @@ from exporter.collect.snapshot import PartitionStats, SourceName, TableStats
 from exporter.config.loading import Watch
 from exporter.mms.client import Client
 from exporter.mms.decoding import Page
-from exporter.mms.models import Partition, Table
+from exporter.mms.models.records import Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter, like
 
 Names = tuple[str | None, ...]

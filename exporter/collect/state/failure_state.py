@@ -8,8 +8,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, JobStats, SourceName
-from exporter.mms.models import DataSource
-from exporter.mms.scope import UnitSet
+from exporter.mms.models.records import DataSource
+from exporter.mms.models.scope import UnitSet
 
 Kind = Literal["table", "partition"]
 

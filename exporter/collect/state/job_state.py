@@ -12,9 +12,9 @@ from exporter.collect.snapshot import JobsStats, JobStats
 from exporter.collect.state.resolution import RemainingFailures, Resolution
 from exporter.config.loading import Jobs
 from exporter.mms.decoding import Fingerprint, Page
-from exporter.mms.models import DataSource, Job
+from exporter.mms.models.records import DataSource, Job
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, UNKNOWN, JobStatus, is_unknown
 from exporter.mms.protocol import PAGE_SIZE
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, UNKNOWN, JobStatus, is_unknown
 
 PAGE_RETRY_SECONDS: Final = 30.0
 """First backoff after an unusable page of all jobs."""

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from exporter.collect.snapshot import JobStats
 from exporter.collect.state.failure_state import FAILED_COUNTS, Kind, KindState
-from exporter.mms.models import DataSource, Job, JobConfig
-from exporter.mms.scope import UnitSet, covers_any
-from exporter.mms.statuses import JobStatus
+from exporter.mms.models.records import DataSource, Job, JobConfig
+from exporter.mms.models.scope import UnitSet, covers_any
+from exporter.mms.models.statuses import JobStatus
 
 PARTITIONS_PER_JOB: Final = 1000
 """Limit of partition ids kept per failed job, highest ids first."""

@@ -13,8 +13,8 @@ from exporter.collect.state.job_state import JobState
 from exporter.collect.state.resolution import remaining_failures
 from exporter.collect.state.task_state import TaskState
 from exporter.config.loading import Jobs, Selection
-from exporter.mms.models import DataSource
-from exporter.mms.statuses import JobStatus
+from exporter.mms.models.records import DataSource
+from exporter.mms.models.statuses import JobStatus
 
 
 class CollectorState(Protocol):

@@ -7,8 +7,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from exporter.collect.snapshot import JobTasks, SourceName, TasksStats
-from exporter.mms.models import DataSource
-from exporter.mms.statuses import TASK_PHASES
+from exporter.mms.models.records import DataSource
+from exporter.mms.models.statuses import TASK_PHASES
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from exporter.mms.statuses import UNKNOWN, ApiEnum
+from exporter.mms.models.statuses import UNKNOWN, ApiEnum
 
 P = TypeVar("P")
 

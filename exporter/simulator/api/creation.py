@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from exporter.mms.models import Count, JobConfig
+from exporter.mms.models.records import Count, JobConfig
 from exporter.simulator.api.parameters import Refusal, bad_parameter, not_found
 from exporter.simulator.api.partition_filter import partition_filter
 from exporter.simulator.world import states

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from exporter.mms import statuses
+from exporter.mms.models import statuses
 from exporter.simulator.api import rows
 from exporter.simulator.api.pages import PAGE_NAMES, Group, ResultPage, Tweaks, group, page_of
 from exporter.simulator.api.parameters import Match, Query, bad_parameter

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES
 from exporter.simulator.api import creation
 from exporter.simulator.api.creation import JobOutcome
 from exporter.simulator.api.parameters import Refusal, bad_parameter, not_found

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from exporter.mms.statuses import TASK_PHASES, UNFINISHED_JOB_STATUSES
+from exporter.mms.models.statuses import TASK_PHASES, UNFINISHED_JOB_STATUSES
 from exporter.simulator.world import states
 from exporter.simulator.world.options import draw, pick
 from exporter.simulator.world.planner import schedule

@@ -7,7 +7,7 @@ from math import ceil
 from random import Random
 from typing import Final
 
-from exporter.mms.statuses import TASK_PHASES
+from exporter.mms.models.statuses import TASK_PHASES
 from exporter.simulator.world import states
 from exporter.simulator.world.options import WorldOptions, seeded_rng
 from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES, JobPlan, Plan, Span, TablePlan, TaskPlan

@@ -22,8 +22,8 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
 )
 from exporter.errors import SelectionUnmatched
-from exporter.mms.models import DataSource
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
+from exporter.mms.models.records import DataSource
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
 from exporter.web.status.formatting import truncated
 from exporter.web.status.progress_bars import left_of
 from exporter.web.status.status_schema import Attention, Concerned

@@ -16,7 +16,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter import DOCUMENTS
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES
 from exporter.web.status import formatting
 from exporter.web.status.attention import RUNBOOK_URL
 from exporter.web.status.source_schema import FailedStatus, JobsStatus, Progress, SourceStatus

@@ -1,9 +1,9 @@
-"""Counters of data sources as records of the report. `mms.progress` defines progress. Pure."""
+"""Counters of data sources as records of the report. `mms.models.progress` defines progress. Pure."""
 
 from collections.abc import Iterable
 
-from exporter.mms.models import DataSource
-from exporter.mms.progress import done_of_all, partition_total, ratio, table_total
+from exporter.mms.models.progress import done_of_all, partition_total, ratio, table_total
+from exporter.mms.models.records import DataSource
 from exporter.web.status.source_schema import Objects, Progress
 
 

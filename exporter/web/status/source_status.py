@@ -14,9 +14,9 @@ from exporter.collect.snapshot import (
     TableStats,
 )
 from exporter.masking import masked
-from exporter.mms.models import DataSource
-from exporter.mms.progress import job_ratio
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
+from exporter.mms.models.progress import job_ratio
+from exporter.mms.models.records import DataSource
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
 from exporter.web.status.attention import is_overdue, needs_attention, resolved_jobs

@@ -9,7 +9,7 @@ from typing import Final
 
 from exporter import __version__
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, JobsStats, Snapshot, SourceSnapshot
-from exporter.mms.statuses import UNFINISHED_JOB_STATUSES, JobStatus
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 from exporter.sharding import UNSHARDED, Shard
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report

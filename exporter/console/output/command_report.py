@@ -13,8 +13,8 @@ from rich.filesize import decimal
 from exporter.config.loading import Account, Config
 from exporter.errors import MmsError
 from exporter.masking import masked, printable
-from exporter.mms.models import DataSource
-from exporter.mms.times import eta_seconds, unix_seconds
+from exporter.mms.models.records import DataSource
+from exporter.mms.models.times import eta_seconds, unix_seconds
 
 R = TypeVar("R")
 T = TypeVar("T")

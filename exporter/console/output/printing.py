@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from exporter.console.command_report import RESOLVED, STOPPED, CommandReport, TableColumn, shortened
-from exporter.console.terminal import OutputStyle
+from exporter.console.output.command_report import RESOLVED, STOPPED, CommandReport, TableColumn, shortened
+from exporter.console.output.terminal import OutputStyle
 from exporter.masking import printable
 
 R = TypeVar("R")

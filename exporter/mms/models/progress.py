@@ -4,7 +4,7 @@ Tables and partitions count together, because a table without partitions jumps f
 remaining work.
 """
 
-from exporter.mms.models import DataSource, Job
+from exporter.mms.models.records import DataSource, Job
 
 
 def done_of_all(row: DataSource) -> tuple[int, int] | None:

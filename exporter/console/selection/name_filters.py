@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 from typing import Any, Final, NamedTuple
 
-from exporter.console.newest_rows import MAX_ROWS, Newest, newest
+from exporter.console.selection.newest_rows import MAX_ROWS, Newest, newest
 from exporter.errors import MmsError, NotFound, Problem
 from exporter.mms.client import Client
-from exporter.mms.models import Table
-from exporter.mms.names import is_glob, matches, name_list, near_names, table_id, table_names
+from exporter.mms.models.names import is_glob, matches, name_list, near_names, table_id, table_names
+from exporter.mms.models.records import Table
 from exporter.mms.protocol import TableFilter, like
 
 MAX_NEAR: Final = 300

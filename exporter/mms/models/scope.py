@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from exporter.mms.models import Job, JobConfig
+from exporter.mms.models.records import Job, JobConfig
 
 NO_CONFIG: Final = JobConfig()
 

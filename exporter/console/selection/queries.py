@@ -11,8 +11,9 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Account, Config
-from exporter.console.command_report import Found, QueryError
-from exporter.console.name_filters import (
+from exporter.console.output.command_report import Found, QueryError
+from exporter.console.output.next_command import DEFAULT_COMMAND, NextCommand
+from exporter.console.selection.name_filters import (
     GivenName,
     Place,
     TableSelector,
@@ -21,12 +22,11 @@ from exporter.console.name_filters import (
     unknown_name,
     unknown_problems,
 )
-from exporter.console.next_command import DEFAULT_COMMAND, NextCommand
 from exporter.errors import ConfigError, MalformedAnswer, MmsError, Problem
 from exporter.masking import printable
 from exporter.mms.client import Client, create_client
-from exporter.mms.models import DataSource
-from exporter.mms.names import matches, name_list, unmatched_includes
+from exporter.mms.models.names import matches, name_list, unmatched_includes
+from exporter.mms.models.records import DataSource
 
 T = TypeVar("T")
 Kind = Literal["table", "partition", "job"]

@@ -11,7 +11,7 @@ from typing import Final, Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from exporter.mms.models import Job
+from exporter.mms.models.records import Job
 
 ShowProgress = Callable[[Sequence[Job]], None]
 DEFAULT_WIDTH: Final = 80

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from exporter.mms.record import ApiRecord
-from exporter.mms.statuses import (
+from exporter.mms.models.api_record import ApiRecord
+from exporter.mms.models.statuses import (
     DataSourceStatus,
     JobStatus,
     PartitionStatus,

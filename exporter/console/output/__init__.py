@@ -1,0 +1,1 @@
+"""How commands print: tables, JSON, CSV, the terminal, the next command."""

@@ -1,0 +1,1 @@
+"""What the commands for people read: accounts, data sources and the filters on names."""

@@ -1,0 +1,1 @@
+"""Records of MMS and what their values mean: statuses, times, names, progress and scope."""
