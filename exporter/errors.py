@@ -72,7 +72,7 @@ class WriteForbidden(ExporterError):
 
 
 class SelectionUnmatched(ExporterError):
-    """`sources` of an account, or one of its patterns, matches nothing."""
+    """`sources` of an account selects no data source."""
 
     reason: ClassVar = "selection"
 

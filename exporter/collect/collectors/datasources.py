@@ -50,25 +50,25 @@ class DataSourcesCollector:
         """Do nothing: refused listings are not cached."""
 
     async def _list(self, unmatched: list[ExporterError]) -> None:
-        # Parts of the selection that match nothing are appended to `unmatched`: everything else is read.
+        # If the selection matches nothing, the reasons are appended to `unmatched`.
         context, sources = self.context, self.context.sources
         listing = await context.client.list_data_sources()
         if listing.total and not listing.rows:
             raise MalformedAnswer(f"{OPERATION}: no row could be decoded")
         selection = context.account.sources
         listed: dict[int, SourceStats] = {}
-        selected_total = 0
+        is_any_selected = False
         for start in range(0, len(listing.rows), ROWS_PER_SLICE):
             rows = listing.rows[start : start + ROWS_PER_SLICE]
             selected = [row for row in rows if selection.admits(row.name or "", row.type or "")]
-            selected_total += len(selected)
+            is_any_selected = is_any_selected or bool(selected)
             owned = (row for row in selected if context.shard.owns(context.account.name, row.id))
             listed |= {row.id: self._stats(row) for row in owned}
             await asyncio.sleep(0)
-        if listing.rows and listing.is_consistent:
+        if listing.rows and listing.is_consistent and not is_any_selected:
             names = tuple(row.name or "" for row in listing.rows)
             # In a thread: looking for near names among thousands takes long.
-            unmatched += await asyncio.to_thread(_unmatched, selection, names, selected_total)
+            unmatched += await asyncio.to_thread(_unmatched, selection, names)
         sources.update_from_listing(
             listed,
             context.clock.monotonic(),
@@ -89,9 +89,9 @@ class DataSourcesCollector:
         return stats
 
 
-def _unmatched(selection: Selection, names: tuple[str, ...], selected: int) -> list[SelectionUnmatched]:
+def _unmatched(selection: Selection, names: tuple[str, ...]) -> list[SelectionUnmatched]:
     unmatched = [SelectionUnmatched(*each) for each in _unmatched_includes(selection.include, names)]
-    if not selected and not unmatched:
+    if not unmatched:
         detail = f"`sources` selects none of the {len(names):,} data sources"
         unmatched.append(SelectionUnmatched(detail, "correct `exclude` and `types` of `sources`"))
     return unmatched

@@ -21,7 +21,7 @@ class ErrorStatus(StatusRecord, frozen=True, kw_only=True):
 
     reason: str
     """The error class, as in the label `reason` of mms_api_request_failures_total; "internal" for a bug,
-    "selection" for a pattern of `sources` that matches nothing."""
+    "selection" if `sources` selects nothing."""
     about: str
     """The data source or object that the error concerns; "" for the whole account."""
     message: str
