@@ -151,7 +151,6 @@ class Listener:
         self._web_config = web_config
         self._limits = limits or ConnectionLimits()
         self._sockets: list[socket.socket] = []
-        self._tasks: list[asyncio.Task[None]] = []
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         """Open connections, each with the task of its TLS handshake."""
         self._rejected = 0
@@ -168,28 +167,35 @@ class Listener:
         for each in sockets:
             each.setblocking(False)
             each.listen(BACKLOG)
-            self._tasks.append(asyncio.create_task(self._accept(each), name="accept"))
+            self._resume(each)
 
     async def close(self) -> None:
         """Stop accepting; the aiohttp server closes the connections."""
-        tasks = [*self._tasks, *self._connections.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         for each in self._sockets:
+            asyncio.get_running_loop().remove_reader(each)
             each.close()
+        handshakes = list(self._connections.values())
+        for task in handshakes:
+            task.cancel()
+        await asyncio.gather(*handshakes, return_exceptions=True)
 
-    async def _accept(self, listening: socket.socket) -> None:
-        while True:
-            try:
-                accepted, address = await asyncio.get_running_loop().sock_accept(listening)
-            except OSError as error:
-                if error.errno in OUT_OF_RESOURCES:
-                    log.warning("accept failed", reason=error.strerror, retry_seconds=ACCEPT_RETRY_SECONDS)
-                    await asyncio.sleep(ACCEPT_RETRY_SECONDS)
-            else:
-                self._add(accepted, address[0])
-            await asyncio.sleep(0)  # sock_accept does not yield while clients wait
+    def _resume(self, listening: socket.socket) -> None:
+        # Not sock_accept: asyncio logs an error if a client arrives while the waiting task is cancelled.
+        if listening.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            accepted, address = listening.accept()
+        except OSError as error:
+            if error.errno in OUT_OF_RESOURCES:
+                log.warning("accept failed", reason=error.strerror, retry_seconds=ACCEPT_RETRY_SECONDS)
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listening)
+                loop.call_later(ACCEPT_RETRY_SECONDS, self._resume, listening)
+        else:
+            accepted.setblocking(False)
+            self._add(accepted, address[0])
 
     def _add(self, accepted: socket.socket, address: str) -> None:
         if len(self._connections) >= self._limits.connections and not self._close_longest_idle():
