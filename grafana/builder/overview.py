@@ -242,17 +242,17 @@ def _states() -> panels.Timeline:
 def _slowest() -> bargauge.Panel:
     frame = Frame(
         "Progress of unfinished sources",
-        f"Share of tables and partitions that are done, for the {_ON_THE_WALL} sources with most remaining work.",
+        f"Share of tables and partitions that are done, for the {_ON_THE_WALL} unfinished sources with the least.",
         10,
         15,
     )
     unfinished = f"{by_source(source('mms:source:overall_left:sum'))} > 0"
-    left = f"topk({_ON_THE_WALL}, {unfinished})"
     progress = by_source(source("mms:source:overall_progress:ratio"))
     none = promql.absent(source("mms:source:overall_progress:ratio"))
     # Without unfinished sources, the panel would be empty.
     done = f'label_replace(absent({unfinished}) and on () max({progress}), "source", "All sources done", "", "")'
-    shown = instant_query(f"sort({progress} and on ({promql.SOURCE}) {left}) or {done}", _NAME)
+    least = f"bottomk({_ON_THE_WALL}, {progress} and on ({promql.SOURCE}) {unfinished})"
+    shown = instant_query(f"{least} or {done}", _NAME)
     return panels.bars(frame, units.PercentUnit, none, shown).max(1).decimals(1)
 
 
