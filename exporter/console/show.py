@@ -26,14 +26,14 @@ from exporter.console.output.command_report import (
     record_field,
     size,
 )
-from exporter.console.selection.name_filters import selectors, tables_in, unknown_name
+from exporter.console.selection.name_filters import selectors, tables_in
 from exporter.console.selection.newest_rows import newest
 from exporter.console.selection.queries import Kind, Options, QueryPart, QueryResult, QueryTarget, query_sources
 from exporter.errors import ConfigError, MmsError, NotFound, PermissionRefused, Problem
 from exporter.masking import masked, printable
 from exporter.mms.decoding import Page
 from exporter.mms.models.api_record import ApiRecord
-from exporter.mms.models.names import MAX_SUGGESTED, ambiguous_name
+from exporter.mms.models.names import MAX_SUGGESTED, ambiguous_name, unknown_name
 from exporter.mms.models.records import Column, Job, Partition, Table
 from exporter.mms.models.statuses import TaskStatus
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, TaskFilter, get_mms_job, like

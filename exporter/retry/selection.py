@@ -14,7 +14,7 @@ from msgspec import structs
 from exporter.errors import ConfigError, NotFound, Problem
 from exporter.mms import protocol
 from exporter.mms.client import Client
-from exporter.mms.models.names import ambiguous_name, name_list, near_names, table_id, table_names
+from exporter.mms.models.names import ambiguous_name, table_id, table_names, unknown_name
 from exporter.mms.models.records import Job
 from exporter.mms.protocol import JobFilter, TableFilter
 from exporter.retry.coverage import Coverage
@@ -162,9 +162,7 @@ class _SelectionReader:
             return f"no table has ID {text}"
         sample = await self._client.newest_tables(self._source_id, TableFilter(), MAX_NEAR)
         names = {f"{row.db_name}.{row.name}" if "." in text else row.name or "" for row in sample.rows}
-        near = near_names(text, sorted(names))
-        advice = f"; did you mean {name_list(near, ' or ')}?" if near else ""
-        return f"no table is named {text!r}{advice}"
+        return unknown_name("table", text, names)
 
     async def _tables_named(self, text: str) -> list[Unit]:
         """Return the tables with this ID, TABLE or DATABASE.TABLE."""

@@ -1,9 +1,7 @@
 """The collector of data sources: ListMmsDataSources -> SourceStats."""
 
 import asyncio
-import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar, Final
 
 from exporter.collect.collector import CollectorContext
@@ -90,16 +88,11 @@ class DataSourcesCollector:
 
 
 def _unmatched(selection: Selection, names: tuple[str, ...]) -> list[SelectionUnmatched]:
-    unmatched = [SelectionUnmatched(*each) for each in _unmatched_includes(selection.include, names)]
+    unmatched = [SelectionUnmatched(*each) for each in unmatched_includes(selection.include, names)]
     if not unmatched:
         detail = f"`sources` selects none of the {len(names):,} data sources"
         unmatched.append(SelectionUnmatched(detail, "correct `exclude` and `types` of `sources`"))
     return unmatched
-
-
-@lru_cache(maxsize=4)  # the names rarely change between two refreshes
-def _unmatched_includes(patterns: tuple[re.Pattern[str], ...], names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple(unmatched_includes(patterns, names))
 
 
 def _unexpected_fields(stats: SourceStats) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from exporter.console.selection.newest_rows import MAX_ROWS, Newest, newest
 from exporter.errors import MmsError, NotFound, Problem
 from exporter.mms.client import Client
-from exporter.mms.models.names import is_glob, matches, name_list, near_names, table_id, table_names
+from exporter.mms.models.names import is_glob, matches, table_id, table_names, unknown_name
 from exporter.mms.models.records import Table
 from exporter.mms.protocol import TableFilter, like
 
@@ -160,12 +160,3 @@ async def _unknown_table(places: Sequence[Place], databases: Sequence[str], name
     rows = await _sample(places, databases)
     names = [f"{row.db_name}.{row.name}" if "." in name else row.name for row in rows]
     return unknown_name("table", name, names, " in the selected databases" if databases else "")
-
-
-def unknown_name(noun: str, name: str, known: Iterable[str | None], where: str = "") -> str:
-    """Return that a name is unknown, with the near or known names."""
-    names = sorted({each for each in known if each})
-    near = near_names(name, names)
-    kinds = f"{noun.partition(' with ')[0]}s"
-    advice = f"did you mean {name_list(near, ' or ')}?" if near else f"known {kinds}: {name_list(names)}"
-    return f"no {noun} is named {name!r}{where}; {advice}"

@@ -19,13 +19,12 @@ from exporter.console.selection.name_filters import (
     TableSelector,
     known_names,
     selectors,
-    unknown_name,
     unknown_problems,
 )
 from exporter.errors import ConfigError, MalformedAnswer, MmsError, Problem
 from exporter.masking import printable
 from exporter.mms.client import Client, create_client
-from exporter.mms.models.names import matches, name_list, unmatched_includes
+from exporter.mms.models.names import matches, name_list, unknown_name, unmatched_includes
 from exporter.mms.models.records import DataSource
 
 T = TypeVar("T")
@@ -177,7 +176,7 @@ async def query_sources(
         targets = _selected(listed, options.sources, is_all=not errors)
         parts = await asyncio.gather(*(read_or_error(read(target)) for target in targets))
         pairs = list(zip(targets, parts, strict=True))
-        if not errors and not any(part.errors for part in parts):  # a name may belong to what could not be read
+        if not errors and not any(part.errors for part in parts):  # the name may exist in a data source that failed
             errors += await _name_errors(targets, options, parts)
     errors += [QueryError(target.account.name, target.name, error) for target, part in pairs for error in part.errors]
     found = [Found(target.account, target.source, record) for target, part in pairs for record in part.records]

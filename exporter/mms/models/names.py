@@ -80,6 +80,15 @@ def name_list(names: Sequence[str], separator: str = ", ") -> str:
     return f"{separator.join(map(printable, names[:MAX_SUGGESTED]))}{more}"
 
 
+def unknown_name(noun: str, name: str, known: Iterable[str | None], where: str = "") -> str:
+    """Return that a name is unknown, with the near or known names."""
+    names = sorted({each for each in known if each})
+    near = near_names(name, names)
+    kinds = f"{noun.partition(' with ')[0]}s"
+    advice = f"did you mean {name_list(near, ' or ')}?" if near else f"known {kinds}: {name_list(names)}"
+    return f"no {noun} is named {name!r}{where}; {advice}"
+
+
 def unmatched_includes(patterns: Iterable[re.Pattern[str]], names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield problem and advice for each pattern of `sources.include` that matches no data source."""
     for each in patterns:
