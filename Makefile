@@ -9,15 +9,16 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo demo-stack install test pythons scale week soak fuzz coverage lint docs bench lock tools clean
 
-demo: $(VENV)/.runtime  ## Run a simulated migration and an exporter until Ctrl-C
+demo: $(VENV)/.program  ## Run a simulated migration and an exporter until Ctrl-C
 	@exec $(BIN)/python -m exporter demo
 
 export PROMETHEUS ALERTMANAGER PROMETHEUS_ADDRESS ALERTMANAGER_ADDRESS
-demo-stack: $(VENV)/.runtime  ## Run the demo with Prometheus and Alertmanager until Ctrl-C; PROMETHEUS names the program
+demo-stack: $(VENV)/.program  ## Run the demo with Prometheus and Alertmanager until Ctrl-C; PROMETHEUS names the program
 	@deploy/demo/stack $(BIN)/python
 
 install: $(VENV)/.runtime  ## Install the program into .venv; VENV chooses another folder
 	$(PIP_INSTALL) .
+	@rm -f $(VENV)/.program
 
 test: $(VENV)/.development tools  ## Run the test suite; long tests are in `make scale`
 	$(BIN)/pytest $(WORKERS)
@@ -84,6 +85,11 @@ $(VENV)/.build: requirements-build.lock | $(VENV)/bin/python
 
 $(VENV)/.runtime: requirements.lock $(VENV)/.build
 	$(PIP_INSTALL) --require-hashes -r requirements.lock
+	@touch $@
+
+# For the commands that the demo and the alerts show. Editable, so that it is the program of this checkout.
+$(VENV)/.program: pyproject.toml $(VENV)/.runtime
+	$(PIP_INSTALL) --editable .
 	@touch $@
 
 $(VENV)/.development: requirements-dev.lock pyproject.toml $(VENV)/.build

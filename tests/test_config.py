@@ -29,10 +29,11 @@ def test_each_invalid_file_has_its_exact_messages(file: Path) -> None:
     assert "canary" not in message
 
 
+NO_VALUE = "this is no valid value of its type, such as a date; put a text in quotes"
 UNUSUAL_YAML = {
-    "accounts: !!bool canary": "{file}: is not valid YAML",
-    "accounts: !!timestamp canary": "{file}: is not valid YAML",
-    'accounts: !!int ""': "{file}: is not valid YAML",
+    "accounts: !!bool canary": f"{{file}}: is not valid YAML at line 1, column 11: {NO_VALUE}",
+    "accounts: !!timestamp canary": f"{{file}}: is not valid YAML at line 1, column 11: {NO_VALUE}",
+    'accounts: !!int ""': f"{{file}}: is not valid YAML at line 1, column 11: {NO_VALUE}",
     "accounts: &accounts [*accounts]": "{file}:1: accounts[0]: expected a mapping, not a list",
     "": "{file}: is empty",
     "# a comment\n": "{file}: is empty",
@@ -79,7 +80,12 @@ def test_errors_have_the_order_of_the_file(tmp_path: Path) -> None:
     assert [line.split(":")[1] for line in lines] == ["1", "3", "4", "6"]
 
 
-UNCLOSED = "expected a comma or the closing bracket; check for an unclosed quote before it"
+UNCLOSED = "expected a comma or the closing bracket; usually a bracket or a quote before it is not closed"
+UNFIT = "this does not fit the lines above; usually the indentation differs"
+AFTER = f"{UNFIT}, or text follows a closing quote or bracket"
+COLON = f"{UNFIT}, a colon above lacks its space, or a value with a colon lacks quotes"
+ALIAS = "no such anchor is known; put a value that begins with * or & in quotes"
+BACKSLASH = "this is no escape sequence; in double quotes, write each backslash twice, or use single quotes"
 BROKEN = {
     "a: {b: 'canary, c: 'd'}\n": f"line 1, column 21: {UNCLOSED}",
     "a: [1, 2\n": f"line 2, column 1: {UNCLOSED}",
@@ -87,15 +93,44 @@ BROKEN = {
     "a: @canary": "line 1, column 4: a value cannot begin with this character; put the value in quotes",
     "a: '\n--- canary": "line 1, column 4: the quote that begins here is not closed",
     "--- canary\n--- canary\n": "line 2, column 1: expected a single document, but a second one begins here",
-    "canary\n:b\nc: 1": "line 3, column 2: mapping values are not allowed here",
+    "canary\n:b\nc: 1": f"line 3, column 2: {COLON}",
     "a: &canary x\nb: &canary y": "line 2, column 4: an anchor is defined twice",
-    "}": "line 1, column 1: expected the node content",
+    "}": "line 1, column 1: expected a value; usually a bracket or a comma before it is too many",
+    "a:\n  b: 1\n c: canary\n": f"line 3, column 2: {AFTER}",
+    'a: "b" canary\n': f"line 1, column 8: {AFTER}",
+    "a: 1\n- canary\n": f"line 2, column 1: {AFTER}",
+    "a: b: canary\n": f"line 1, column 5: {COLON}",
+    "a:\n  b:canary\n  c: 5m\n": f"line 3, column 4: {COLON}",
+    "a:\n  b: 1\n  canary\n  c: 2\n": "line 3, column 3: expected a colon and a space after this key",
+    "a: - canary\n": "line 1, column 4: a list item cannot begin here; begin each item on a line of its own",
+    "a: ? canary\n": "line 1, column 4: a value cannot begin with a question mark; put the value in quotes",
+    "a: [*.canary]\n": f"line 1, column 6: {ALIAS}",
+    "a: & canary\n": f"line 1, column 5: {ALIAS}",
+    "a: !x!canary y\n": "line 1, column 4: no such tag is known; put a value that begins with ! in quotes",
+    "a: !%ff canary\n": "line 1, column 5: no such tag is known; put a value that begins with ! in quotes",
+    'a: "canary\\d"\n': f"line 1, column 12: {BACKSLASH}",
+    'a: "\\xzcanary"\n': f"line 1, column 7: {BACKSLASH}",
+    "a: {{ canary }}\n": (
+        "line 1, column 5: a key cannot be a list or a mapping; put a value that begins with a bracket in quotes"
+    ),
+    "a: |canary\n": (
+        "line 1, column 5: only a line break can follow | or >; put a value that begins with one of them in quotes"
+    ),
+    "%canary\n": "line 2, column 1: expected the end of the file; usually a line above begins with % or is ...",
+    "a:\n  <<: canary\n": "line 2, column 7: expected a mapping or list of mappings for merging",
+    "a: 1\nb: \x07canary\n": "line 2, column 4: YAML does not allow this control character",
+    "a: 2025-99-99\n": f"line 1, column 4: {NO_VALUE}",
 }
 
 
 @pytest.mark.parametrize(("text", "message"), BROKEN.items())
 def test_invalid_yaml_is_reported_without_quoting_it(tmp_path: Path, text: str, message: str) -> None:
     assert error_of(tmp_path, text) == f"{{file}}: is not valid YAML at {message}"
+
+
+def test_yaml_that_is_nested_too_deeply_is_reported(tmp_path: Path) -> None:
+    expected = "{file}: is not valid YAML: lists or mappings are nested too deeply"
+    assert error_of(tmp_path, "[" * 5000) == expected
 
 
 def error_of(folder: Path, text: str) -> str:

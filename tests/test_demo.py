@@ -16,7 +16,10 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestServer
 
-from exporter.cli.demo_texts import STORY
+from exporter.cli.arguments import parse
+from exporter.cli.demo_texts import ACTS, STORY
+from exporter.simulator.story import SOURCES, STORY_SECONDS, _script
+from exporter.simulator.world.events import CreateJob
 from tests.harness import LIMIT_SECONDS
 from tests.processes import ENVIRONMENT, serving
 from tests.programs import ROOT, program, said
@@ -47,7 +50,9 @@ async def test_the_demo_tells_its_story_and_prints_commands_that_work(tmp_path: 
         assert all(f"  minute {minute:2}  {text}\n" in page for minute, text in STORY)
         commands = re.search(r"Commands to try.*?:\n\n(.*?)\n\n", page, re.DOTALL)
         assert commands is not None
-        printed = await asyncio.to_thread(_shell, commands[1].replace("--failed", "--failed --dry-run"), {})
+        assert f"export PATH={Path(sys.executable).parent}:$PATH\n" in commands[1]
+        script = commands[1].replace("--failed", "--failed --dry-run") + "\nmms-exporter check --account=demo"
+        printed = await asyncio.to_thread(_shell, script, {"PATH": "/bin:/usr/bin"})
         for name in ("hive-sales-001", "bigquery-sales-002", "maxcompute-sales-003", "hive-finance-004"):
             assert name in printed, "the story names data sources that exist"
         (file,) = re.findall(r"prometheus --config.file=(\S+) --storage.tsdb.path=\S+", page)
@@ -67,10 +72,8 @@ async def test_the_documented_commands_work_on_the_demo(tmp_path: Path) -> None:
     async with serving("demo", FREE, environment={"TMPDIR": str(tmp_path)}) as demo:
         await demo.until_ready()
         page = await _page(demo.process.stdout, "Press Ctrl-C")
-        variable = re.search(r"export MMS_EXPORTER_CONFIG_FILE=\S+", page)
-        assert variable is not None
-        script = documented[1].replace("mms-exporter", f"{sys.executable} -m exporter")
-        printed = await asyncio.to_thread(_shell, f"cd {ROOT}\n{variable[0]}\n{script}", ENVIRONMENT)
+        exports = "\n".join(re.findall(r"export \S+", page))
+        printed = await asyncio.to_thread(_shell, f"{exports}\n{documented[1]}", ENVIRONMENT)
     assert "hive-sales-001" in printed
 
 
@@ -113,6 +116,74 @@ async def test_simulate_prints_the_configuration_alone(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
+def test_the_demo_installs_the_program_that_its_commands_and_alerts_call(tmp_path: Path) -> None:
+    """A dry run of `make`: the packages are there already."""
+    (tmp_path / "bin").mkdir()
+    for file in ("bin/python", ".build", ".runtime"):
+        (tmp_path / file).touch()
+    for target in ("demo", "demo-stack"):
+        code, output = said("make", "--dry-run", target, f"VENV={tmp_path}")
+        assert code == 0, output
+        assert re.search(r"pip install .*--no-deps .*--editable \.\n", output)
+        assert output.count("pip install") == 1, "nothing else is installed"
+
+
+async def test_without_the_installed_program_the_demo_runs_the_module() -> None:
+    script = (
+        "import sys\nfrom exporter.cli.main import main\nsys.executable = '/opt/python'\nsys.exit(main(sys.argv[1:]))"
+    )
+    async with serving("demo", FREE, program=("-c", script)) as demo:
+        page = await _page(demo.process.stdout, "Press Ctrl-C")
+    assert f"  cd {ROOT}\n" in page
+    assert "  /opt/python -m exporter sources\n" in page
+
+
+FAST = "--simulator.speed=1000"
+
+
+async def test_each_act_of_the_story_is_told_when_it_begins() -> None:
+    process = await _simulating(FAST)
+    try:
+        told = await _page(process.stderr, "retry --source=hive-sales-001 --failed`.\n")
+    finally:
+        process.terminate()
+        await process.communicate()
+    expected = [(str(minute), f"{text} Look at {view}.") for minute, text, view in ACTS]
+    assert re.findall(r"^Minute (\d+): (.*)$", told, re.MULTILINE) == expected
+
+
+@pytest.mark.parametrize("flags", [["--simulator.scenario=endless"], [FAST, "--simulator.sources=3"]])
+async def test_nothing_is_told_of_a_migration_without_the_story(flags: list[str]) -> None:
+    process = await _simulating(*flags)
+    told = await _page(process.stderr, "\n")
+    process.terminate()
+    told += (await process.communicate())[1].decode()
+    assert "Minute" not in told
+
+
+async def _simulating(*flags: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "exporter", "simulate", FREE, *flags),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+def test_the_acts_that_are_told_are_those_of_the_script() -> None:
+    script = _script(range(SOURCES))
+    begin = {0.0, *(minute for minute, event in script if not isinstance(event, CreateJob) or event.failure_rate)}
+    assert {minute for minute, *_ in ACTS} == {*map(int, begin), STORY_SECONDS / 60}
+
+
+def test_the_commands_of_the_acts_are_valid() -> None:
+    commands = [command for act in ACTS for command in re.findall(r"`mms-exporter (.*?)`", act[2])]
+    assert len(commands) > len(ACTS) / 2
+    for command in commands:
+        assert parse(command.split(), {}).command == command.split()[0]
+
+
 @pytest.mark.parametrize("name", READMES)
 def test_the_readme_tells_the_same_story(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -149,6 +220,7 @@ async def test_the_demo_stack_starts_prometheus_with_the_rules_and_stops_all_of_
     try:
         page = await _page(process.stdout, "Press Ctrl-C")
         assert {f"http://{prometheus}", f"http://{alertmanager}"} <= set(re.findall(r"http://\S+:\d+", page))
+        assert "To start a Prometheus" not in page
         await _watched(f"http://{prometheus}", f"http://{alertmanager}")
     finally:
         (os.killpg if by == signal.SIGINT else os.kill)(process.pid, by)

@@ -122,7 +122,7 @@ def test_the_demo_answers_as_the_readme_has_it(tmp_path: Path) -> None:
     python.parent.mkdir()
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
-    for stamp in (".build", ".runtime"):
+    for stamp in (".build", ".runtime", ".program"):
         (tmp_path / stamp).touch()
     script = f"""
         ip link set lo up

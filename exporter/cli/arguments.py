@@ -90,27 +90,26 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:  # those of argparse
         super().__init__(allow_abbrev=False, **settings)
         self.flags: list[str] = []
-        self.commands: dict[str, _Parser] = {}
+        self.commands: list[str] = []
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - those of argparse
-        """Parse the arguments; report unknown ones with the usage of this command."""
+        """Parse the arguments; report unknown ones with the help of this command."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             name = unknown[0].partition("=")[0]
-            near = [f"did you mean {each}?" for each in near_names(name, self.flags)]
-            advice = near[0] if near else f"see {self.prog} --help"
+            near = near_names(name, self.flags)
+            advice = f"; did you mean {near[0]}?" if near else ""
             is_flag = name.startswith("-")
-            self.error(f"unknown flag {name}; {advice}" if is_flag else f"unrecognized arguments: {' '.join(unknown)}")
+            self.error(f"unknown flag {name}{advice}" if is_flag else f"unexpected argument {unknown[0]!r}")
         return found, unknown
 
     def error(self, message: str) -> NoReturn:
-        """Print the usage and the error, and exit."""
+        """Print the error and the command of the help, and exit."""
         if wrong := re.match(r"argument COMMAND: invalid choice: (['\"])(.*?)\1 \(", message):
             near = near_names(wrong[2], self.commands)
-            if near:
-                self.commands[near[0]].error(f"unknown command {wrong[2]!r}; did you mean {near[0]}?")
-            message = f"unknown command {wrong[2]!r}; commands: {', '.join(self.commands)}"
-        super().error(message)
+            advice = f"did you mean {near[0]}?" if near else f"commands: {', '.join(self.commands)}"
+            message = f"unknown command {wrong[2]!r}; {advice}"
+        self.exit(2, f"mms-exporter: {message}\nSee `{self.prog} --help`.\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         text = command.description
         summary = f"{text[:1].lower()}{text[1:].rstrip('.')}"
         subparser = commands.add_parser(command.name, help=summary, description=text)
-        parser.commands[command.name] = subparser
+        parser.commands.append(command.name)
         for argument in command.arguments:
             subparser.add_argument(argument.name, metavar=argument.name.upper(), help=argument.help)
         for flag in command.flags:

@@ -6,10 +6,11 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from exporter.app.service import Service
 from exporter.app.serving import WebOptions, listen_error, serve
@@ -25,6 +26,8 @@ from exporter.simulator.story import STORY_SECONDS
 IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")
 ENDLESS_OFFSET_SECONDS = 86400
 """The endless simulation starts this far in the past."""
+_IN_STACK: Final = "MMS_EXPORTER_IN_DEMO_STACK"
+"""The variable that `deploy/demo/stack` sets, because its Prometheus runs already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ async def simulate(options: SimulatorOptions) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     _print(yaml_text(demo_texts.configuration(simulator.url, IDENTITY)).rstrip())
     _print(f"The simulated MMS listens on {simulator.url}. Standard output has its configuration.", sys.stderr)
-    await stop.wait()
+    with _told(options, simulator.world):
+        await stop.wait()
     await simulator.stop()
 
 
@@ -73,6 +77,7 @@ async def _demo(options: SimulatorOptions, web: WebOptions) -> None:
             addresses = demo_texts.Addresses(urls[0], web.telemetry_path, simulator.url)
             _print(demo_texts.introduction(options.scenario, options.sources, options.speed))
             _print(demo_texts.hint(addresses, files))
+            stack.enter_context(_told(options, simulator.world))
 
         try:
             await serve(lambda: config_from(raw), Service(Telemetry()), web, on_listening)
@@ -84,12 +89,33 @@ def _written(stack: ExitStack, config: str, prometheus: str) -> demo_texts.DemoF
     """Write the files that commands need; None where no folder is writable, as in a container."""
     try:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mms-exporter-demo-")))
-        files = demo_texts.DemoFiles(folder / "config.yaml", folder / "prometheus.yml")
+        files = demo_texts.DemoFiles(
+            folder / "config.yaml", None if _IN_STACK in os.environ else folder / "prometheus.yml"
+        )
         files.config.write_text(config, encoding="utf-8")
-        files.prometheus.write_text(prometheus, encoding="utf-8")
+        if files.prometheus:
+            files.prometheus.write_text(prometheus, encoding="utf-8")
     except OSError:
         return None
     return files
+
+
+@contextmanager
+def _told(options: SimulatorOptions, world: World) -> Iterator[None]:
+    """Print each act of the story when it begins."""
+    task = asyncio.create_task(_tell(options, world))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _tell(options: SimulatorOptions, world: World) -> None:
+    if options.scenario != "story" or options.sources != demo_texts.STORY_SOURCES:
+        return
+    for minute, text, view in demo_texts.ACTS:
+        await asyncio.sleep((60 * minute - world.seconds()) / options.speed)
+        _print(f"Minute {minute}: {text} Look at {view}.", sys.stderr)
 
 
 async def _start_simulator(options: SimulatorOptions) -> Simulator:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from exporter.cli.program import is_program, program
+from exporter.cli.program import installed_folder, program
 from exporter.simulator import Identity
 
 STORY_SOURCES: Final = 4
@@ -20,6 +20,35 @@ STORY: Final = (
     (13, "The second wave starts. At minute 20 all is migrated, except what failed in hive-sales-001: retry it."),
 )
 """What happens in which minute."""
+_SHOW_BURST: Final = "`mms-exporter failed --source=hive-finance-004`, and at MmsFailureBurst from about minute 5"
+_RETRY: Final = "retry it: `mms-exporter retry --source=hive-sales-001 --failed`"
+ACTS: Final = (
+    (0, "each data source gets a job, the first wave.", "the progress on the status page"),
+    (3, "most of what hive-finance-004 migrates now fails, and some of hive-sales-001.", _SHOW_BURST),
+    (
+        4,
+        "the agent of bigquery-sales-002 goes offline.",
+        "`mms-exporter sources`, and at MmsAgentOffline from about minute 9",
+    ),
+    (
+        8,
+        "the failures of hive-finance-004 are retried; its MmsJobFailed resolves at about minute 9.",
+        "`mms-exporter jobs --source=hive-finance-004`",
+    ),
+    (
+        10,
+        "maxcompute-sales-003 stalls: its tables stay DOING. An alert would fire after 2 hours.",
+        "`mms-exporter jobs --source=maxcompute-sales-003`",
+    ),
+    (
+        11,
+        "the agent of bigquery-sales-002 is online again, and its jobs continue.",
+        "`mms-exporter jobs --source=bigquery-sales-002`",
+    ),
+    (13, "maxcompute-sales-003 continues, and the second wave starts.", "the progress on the status page"),
+    (20, "all jobs have ended.", f"`mms-exporter failed --source=hive-sales-001`, and {_RETRY}"),
+)
+"""The minute of each act, what begins, and what to look at."""
 _REPOSITORY: Final = Path(__file__).parents[2]
 _LOOPBACK: Final = "--web.listen-address=127.0.0.1:9090"
 _RULES: Final = _REPOSITORY / "deploy" / "prometheus" / "rules"
@@ -38,7 +67,8 @@ class DemoFiles(NamedTuple):
 
     config: Path
     """For the commands of this program."""
-    prometheus: Path
+    prometheus: Path | None
+    """None if a Prometheus runs already."""
 
 
 def configuration(url: str, identity: Identity) -> dict[str, Any]:
@@ -93,21 +123,28 @@ Press Ctrl-C to stop the demo.
 
 
 def _commands(files: DemoFiles) -> str:
-    command = program(_REPOSITORY)
-    folder = "" if is_program() else f"  cd {shlex.quote(str(_REPOSITORY))}\n"
-    rules = " with the recording rules and alerts" if _RULES.is_dir() else ""
+    folder = installed_folder()
+    command = program(_REPOSITORY) if folder is None else "mms-exporter"
+    setup = f"cd {shlex.quote(str(_REPOSITORY))}" if folder is None else f"export PATH={shlex.quote(str(folder))}:$PATH"
+    others = "" if folder is None else "; those of alerts and runbooks work likewise"
     return f"""
-Commands to try in another terminal while the demo runs:
+Commands to try in another terminal while the demo runs{others}:
 
-{folder}  export MMS_EXPORTER_CONFIG_FILE={files.config}
+  {setup}
+  export MMS_EXPORTER_CONFIG_FILE={files.config}
   {command} sources
   {command} jobs
   {command} failed --source=hive-sales-001
   {command} retry --source=hive-sales-001 --failed
+{_prometheus_command(files.prometheus) if files.prometheus else ""}"""
 
+
+def _prometheus_command(file: Path) -> str:
+    rules = " with the recording rules and alerts" if _RULES.is_dir() else ""
+    return f"""
 To start a Prometheus{rules}:
 
-  prometheus --config.file={files.prometheus} --storage.tsdb.path={files.prometheus.parent / "prometheus"} {_LOOPBACK}
+  prometheus --config.file={file} --storage.tsdb.path={file.parent / "prometheus"} {_LOOPBACK}
 """
 
 

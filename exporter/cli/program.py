@@ -15,6 +15,12 @@ def is_program() -> bool:
     return Path(sys.argv[0]).name == "mms-exporter"
 
 
+def installed_folder() -> Path | None:
+    """Return the folder of the installed command of this environment; None if it is not installed."""
+    own = Path(sys.argv[0] if is_program() else sys.executable).absolute()
+    return own.parent if own.with_name("mms-exporter").is_file() else None
+
+
 def program(folder: Path) -> str:
     """Return the shell words that start this program in a folder."""
     if not is_program():

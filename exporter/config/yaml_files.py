@@ -14,16 +14,37 @@ import yaml
 from exporter.config.sections import hide_unusual_key
 from exporter.errors import ConfigError, Problem
 
-_FOUND: Final = re.compile(", but (?:found|got) ")
-"""Separates the expectation in a message of PyYAML from the content that it quotes."""
+_INDENTATION: Final = "this does not fit the lines above; usually the indentation differs"
+_QUOTE_TAG: Final = "no such tag is known; put a value that begins with ! in quotes"
+_QUOTE_ALIAS: Final = "no such anchor is known; put a value that begins with * or & in quotes"
+_BACKSLASH: Final = "this is no escape sequence; in double quotes, write each backslash twice, or use single quotes"
 _MESSAGES: Final = {
+    "expected <block end>": f"{_INDENTATION}, or text follows a closing quote or bracket",
+    "mapping values are not allowed": (
+        f"{_INDENTATION}, a colon above lacks its space, or a value with a colon lacks quotes"
+    ),
+    "could not find expected ':'": "expected a colon and a space after this key",
+    "sequence entries are not allowed": "a list item cannot begin here; begin each item on a line of its own",
+    "mapping keys are not allowed": "a value cannot begin with a question mark; put the value in quotes",
     "found character '\\t'": "tabs cannot indent YAML or begin a value; use spaces",
     "found character": "a value cannot begin with this character; put the value in quotes",
-    "expected ','": "expected a comma or the closing bracket; check for an unclosed quote before it",
+    "expected ','": "expected a comma or the closing bracket; usually a bracket or a quote before it is not closed",
+    "expected the node content": "expected a value; usually a bracket or a comma before it is too many",
+    "expected alphabetic or numeric": _QUOTE_ALIAS,
+    "found undefined alias": _QUOTE_ALIAS,
+    "could not determine a constructor": _QUOTE_TAG,
+    "found undefined tag handle": _QUOTE_TAG,
+    "'utf-8' codec": _QUOTE_TAG,
+    "found unhashable key": "a key cannot be a list or a mapping; put a value that begins with a bracket in quotes",
+    "found unknown escape": _BACKSLASH,
+    "expected escape sequence": _BACKSLASH,
+    "expected chomping": "only a line break can follow | or >; put a value that begins with one of them in quotes",
     "but found another document": "expected a single document, but a second one begins here",
+    "expected '<document start>'": "expected the end of the file; usually a line above begins with % or is ...",
     "second occurrence": "an anchor is defined twice",
+    "special characters are not allowed": "YAML does not allow this control character",
 }
-"""Replacements by the start of a PyYAML message that is incomplete without its quote."""
+"""Replacements by the start of a message of PyYAML, with the usual cause."""
 
 
 def read_yaml(path: Path) -> object:
@@ -37,11 +58,15 @@ def read_yaml(path: Path) -> object:
     try:
         return yaml.load(text, _StrictLoader)  # noqa: S506 - subclass of SafeLoader
     except yaml.MarkedYAMLError as error:
-        mark, reason = _position_and_reason(error)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(Problem(str(path), f"is not valid YAML{where}: {reason}")) from None
-    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError):  # the last two: value of a tag
-        raise ConfigError(Problem(str(path), "is not valid YAML")) from None
+        mark, reason = _mark_and_reason(error)
+        place = (mark.line + 1, mark.column + 1) if mark else None
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position].split("\n")
+        place, reason = (len(before), len(before[-1]) + 1), _reason(error.reason)
+    except RecursionError:
+        place, reason = None, "lists or mappings are nested too deeply"
+    where = f" at line {place[0]}, column {place[1]}" if place else ""
+    raise ConfigError(Problem(str(path), f"is not valid YAML{where}: {reason}"))
 
 
 def key_lines(path: Path) -> dict[str, int]:
@@ -71,17 +96,20 @@ def _inner_nodes(place: str, node: yaml.Node | None) -> Iterator[tuple[str, yaml
             yield f"{place}.{name}" if place else name, key.start_mark, value
 
 
-def _position_and_reason(error: yaml.MarkedYAMLError) -> tuple[yaml.Mark | None, str]:
+def _mark_and_reason(error: yaml.MarkedYAMLError) -> tuple[yaml.Mark | None, str]:
     mark = error.problem_mark or error.context_mark
-    message = str(error.problem)
     if error.context == "while scanning a quoted scalar":  # PyYAML reports the end of the file
         return error.context_mark, "the quote that begins here is not closed"
+    if error.context == "while scanning a simple key":  # PyYAML reports the next line
+        mark = error.context_mark
+    return mark, _reason(str(error.problem))
+
+
+def _reason(message: str) -> str:
     for start, replacement in _MESSAGES.items():
         if message.startswith(start):
-            return mark, replacement
-    if message.startswith(("expected ", "could not find expected ")):
-        return mark, _FOUND.split(message)[0]
-    return mark, message.partition("'")[0].partition('"')[0].strip()
+            return replacement
+    return re.split(" but (?:found|got) |['\"]", message)[0].rstrip(" ,")  # what follows is content of the file
 
 
 def yaml_text(raw: object) -> str:
@@ -102,7 +130,14 @@ _FaithfulDumper.add_representer(str, _FaithfulDumper.represent_text)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    # Rejects duplicate keys; PyYAML would use the last one.
+    # Rejects duplicate keys, of which PyYAML would use the last one, and reports invalid scalars with their place.
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - inherited
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError):
+            reason = "this is no valid value of its type, such as a date; put a text in quotes"
+            raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - inherited
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))

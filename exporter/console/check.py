@@ -171,8 +171,8 @@ def _listed(account: Account, total: int, selected: Sequence[DataSource]) -> Fin
 
 
 def _include_findings(account: Account, names: Sequence[str]) -> Iterator[Finding]:
-    for detail, advice in unmatched_includes(account.sources.include, names):
-        yield Finding(account.name, "sources", "failed", detail, advice)
+    if unmatched := unmatched_includes(account.sources.include, names):
+        yield Finding(account.name, "sources", "failed", *unmatched)
 
 
 def _connection_findings(config: Config, account: Account, client: Client, error: MmsError | None) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ _NAME: Final = "{{source}}"
 TextSize = tuple[int, int]
 """Pixels of names and values; Grafana makes names beside long values too small."""
 _TEXT: Final = (15, 32)
-_LARGE_TEXT: Final = (26, 60)
+_LARGE_TEXT: Final = (20, 40)
 _ON_THE_WALL: Final = 12
 """Bars that are readable from a distance."""
 _ALERT: Final = "alertname, account, source, job_name"

@@ -226,12 +226,20 @@ async def test_a_pattern_that_selects_nothing_is_a_failure(simulator: Simulator)
     found = await findings(config_on(simulator.url, {"sources": {"include": ["hive.*", "prod-.*"]}}))
     assert found["sources"]["result"] == "failed"
     assert found["sources"]["detail"] == "sources.include 'prod-.*' matches no data source"
-    rule = "it is a regular expression that must match the whole name"
+    rule = "a pattern is a regular expression that must match the whole name"
     assert found["sources"]["advice"].startswith(f"{rule}; existing names: bigquery-finance-005, ")
     found = await findings(config_on(simulator.url, {"sources": {"include": ["hive-sales"]}}))
     assert found["sources"]["advice"].startswith(f"{rule}; near names: hive-sales-001")
     report = await check(config_on(simulator.url, {"sources": {"include": ["prod-.*"]}}), Options(), Clock())
     assert not report.succeeded
+
+
+async def test_patterns_that_select_nothing_have_one_next_step(simulator: Simulator) -> None:
+    include = ["hive-sales", "prod-.*", "bigquery.*"]
+    report = await check(config_on(simulator.url, {"sources": {"include": include}}), Options(), Clock())
+    (found,) = (row for row in report.rows if row.check == "sources")
+    assert found.detail == "sources.include 'hive-sales', 'prod-.*' match no data source"
+    assert "near names: hive-sales-001" in found.advice
 
 
 @pytest.mark.parametrize(("hides_stopped", "word"), [(False, "includes"), (True, "omits")])

@@ -127,7 +127,9 @@ async def test_a_pattern_that_selects_nothing_is_reported_with_the_existing_name
     found = await shown("sources", config)
     assert [row["id"] for row in found.rows] == [FIRST]
     (line,) = found.remarks
-    assert line.startswith("account test: sources.include 'prod-.*' matches no data source; it is a regular expression")
+    assert line.startswith(
+        "account test: sources.include 'prod-.*' matches no data source; a pattern is a regular expression"
+    )
     assert "; existing names: bigquery-" in line
     assert found.report.succeeded
 

@@ -48,7 +48,7 @@ class DataSourcesCollector:
         """Do nothing: refused listings are not cached."""
 
     async def _list(self, unmatched: list[ExporterError]) -> None:
-        # If the selection matches nothing, the reasons are appended to `unmatched`.
+        # If the selection matches nothing, the reason is appended to `unmatched`.
         context, sources = self.context, self.context.sources
         listing = await context.client.list_data_sources()
         if listing.total and not listing.rows:
@@ -66,7 +66,7 @@ class DataSourcesCollector:
         if listing.rows and listing.is_consistent and not is_any_selected:
             names = tuple(row.name or "" for row in listing.rows)
             # In a thread: looking for near names among thousands takes long.
-            unmatched += await asyncio.to_thread(_unmatched, selection, names)
+            unmatched.append(await asyncio.to_thread(_unmatched, selection, names))
         sources.update_from_listing(
             listed,
             context.clock.monotonic(),
@@ -87,12 +87,10 @@ class DataSourcesCollector:
         return stats
 
 
-def _unmatched(selection: Selection, names: tuple[str, ...]) -> list[SelectionUnmatched]:
-    unmatched = [SelectionUnmatched(*each) for each in unmatched_includes(selection.include, names)]
-    if not unmatched:
-        detail = f"`sources` selects none of the {len(names):,} data sources"
-        unmatched.append(SelectionUnmatched(detail, "correct `exclude` and `types` of `sources`"))
-    return unmatched
+def _unmatched(selection: Selection, names: tuple[str, ...]) -> SelectionUnmatched:
+    detail = f"`sources` selects none of the {len(names):,} data sources"
+    other = detail, "correct `exclude` and `types` of `sources`"
+    return SelectionUnmatched(*unmatched_includes(selection.include, names) or other)
 
 
 def _unexpected_fields(stats: SourceStats) -> list[str]:

@@ -163,11 +163,9 @@ async def query_sources(
         ]
         listings = await asyncio.gather(*(_listed(*each, errors) for each in zip(accounts, clients, strict=True)))
         unmatched = [
-            f"account {printable(targets[0].account.name)}: {problem}; {advice}"
+            f"account {printable(targets[0].account.name)}: {'; '.join(pair)}"
             for targets in filter(None, listings)
-            for problem, advice in unmatched_includes(
-                targets[0].account.sources.include, [target.name for target in targets]
-            )
+            if (pair := unmatched_includes(targets[0].account.sources.include, [target.name for target in targets]))
         ]
         listed = [target for each in listings for target in each]
         is_nothing_selected = bool(listed) and not any(map(_is_admitted, listed))

@@ -89,11 +89,14 @@ def unknown_name(noun: str, name: str, known: Iterable[str | None], where: str =
     return f"no {noun} is named {name!r}{where}; {advice}"
 
 
-def unmatched_includes(patterns: Iterable[re.Pattern[str]], names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield problem and advice for each pattern of `sources.include` that matches no data source."""
-    for each in patterns:
-        if not any(map(each.fullmatch, names)):
-            near = near_names(each.pattern, names[:MAX_COMPARED])
-            known = f"near names: {name_list(near)}" if near else f"existing names: {name_list(names)}"
-            problem = f"sources.include {each.pattern!r} matches no data source"
-            yield problem, f"it is a regular expression that must match the whole name; {known}"
+def unmatched_includes(patterns: Iterable[re.Pattern[str]], names: Sequence[str]) -> tuple[str, str] | None:
+    """Return problem and advice if patterns of `sources.include` match no data source."""
+    unmatched = [each.pattern for each in patterns if not any(map(each.fullmatch, names))]
+    if not unmatched:
+        return None
+    compared = names[:MAX_COMPARED]
+    near = list(dict.fromkeys(name for pattern in unmatched for name in near_names(pattern, compared)))
+    known = f"near names: {name_list(near)}" if near else f"existing names: {name_list(names)}"
+    verb = "matches" if len(unmatched) == 1 else "match"
+    problem = f"sources.include {name_list([repr(each) for each in unmatched])} {verb} no data source"
+    return problem, f"a pattern is a regular expression that must match the whole name; {known}"
