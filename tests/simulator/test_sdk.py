@@ -98,6 +98,14 @@ async def test_tasks(client: Sdk, world: World) -> None:
     assert sum(row.status == "DONE" for row in data.object_list) == job.task_done
 
 
+async def test_task_logs(client: Sdk, world: World) -> None:
+    failed = next(task for task in world.truth().tasks(int(SOURCE)) if (task.status or "").endswith("_FAILED"))
+    rows = (await asyncio.to_thread(client.list_mms_task_logs, SOURCE, str(failed.id))).body.data
+    assert {(row.task_id, row.source_id) for row in rows} == {(failed.id, int(SOURCE))}
+    assert (rows[-1].status, rows[-1].msg == "ok", rows[-1].action == "") == (failed.status, False, False)
+    assert rows[-1].create_time.rstrip() == failed.end_time
+
+
 async def test_a_created_job(client: Sdk, clock: ManualClock, world: World) -> None:
     request = sdk.CreateMmsJobRequest(src_db_name="sales", name="again", task_type="HIVE", eta="2025-07-01")
     task_id = str((await asyncio.to_thread(client.create_mms_job, SOURCE, request)).body.data.async_task_id)

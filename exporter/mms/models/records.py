@@ -268,6 +268,27 @@ class Task(ApiRecord, frozen=True, kw_only=True):
     """Format as create_time. Absent before the end."""
 
 
+class TaskLog(ApiRecord, frozen=True, kw_only=True):
+    """A row of ListMmsTaskLogs: what a task did and how it ended.
+
+    Source: https://www.alibabacloud.com/help/en/maxcompute/ ListMmsTaskLogs.
+    """
+
+    EXPECTED = ("status", "create_time")
+
+    id: Count
+    task_id: Count | None = None
+    source_id: Count | None = None
+    action: str | None = None
+    """What the task did, often SQL."""
+    status: str | None = None
+    """Status of the task after the action."""
+    create_time: str | None = None
+    """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
+    msg: str | None = None
+    """Free text, up to 64 KiB, which may quote secrets."""
+
+
 class CreatedJob(ApiRecord, frozen=True, kw_only=True):
     """Response of CreateMmsJob: ID of the task that creates the job.
 

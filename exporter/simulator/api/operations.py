@@ -23,6 +23,7 @@ _ROUTES: Final = tuple(
         ("GET", rf"{_SOURCE}/jobs/(?P<object>[^/]+)", "GetMmsJob"),
         ("POST", rf"{_SOURCE}/jobs", "CreateMmsJob"),
         ("GET", rf"{_SOURCE}/tasks", "ListMmsTasks"),
+        ("GET", rf"{_SOURCE}/tasks/(?P<object>[^/]+)/logs", "ListMmsTaskLogs"),
         ("GET", rf"{_SOURCE}/tables", "ListMmsTables"),
         ("GET", rf"{_SOURCE}/tables/(?P<object>[^/]+)", "GetMmsTable"),
         ("GET", rf"{_SOURCE}/partitions", "ListMmsPartitions"),
@@ -33,6 +34,9 @@ _ROUTES: Final = tuple(
 OPERATIONS: Final = tuple(operation for _, _, operation in _ROUTES)
 WRITING: Final = frozenset(operation for method, _, operation in _ROUTES if method != "GET")
 """Operations that change something."""
+
+Data = dict[str, Any] | list[dict[str, Any]]
+"""The `data` of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def known_route(found: ApiRoute | None, action: str, missing: Container[str] = (
     return found
 
 
-def answer(world: World, call: ApiCall) -> dict[str, Any]:
+def answer(world: World, call: ApiCall) -> Data:
     """Run an operation and return its `data`.
 
     Raises: Refusal.
@@ -120,6 +124,13 @@ def _job(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
     return rows.job(site, job, at)
 
 
+def _task_logs(site: Site, at: SourceTime, number: int) -> list[dict[str, Any]]:
+    found = site.job_store.find_task(number, at)
+    if found is None:
+        raise not_found("Task", number)
+    return rows.logs(site, *found)
+
+
 def _table(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
     if site.inventory.plan(number, at.moment) is None:
         raise not_found("Table", number)
@@ -139,8 +150,9 @@ _LISTS: Final[Mapping[str, Callable[[lists.ListRequest], dict[str, Any]]]] = {
     "ListMmsTables": lists.tables,
     "ListMmsPartitions": lists.partitions,
 }
-_GETS: Final[Mapping[str, Callable[[Site, SourceTime, int], dict[str, Any]]]] = {
+_GETS: Final[Mapping[str, Callable[[Site, SourceTime, int], Data]]] = {
     "GetMmsJob": _job,
+    "ListMmsTaskLogs": _task_logs,
     "GetMmsTable": _table,
     "GetMmsPartition": _partition,
     "GetMmsAsyncTask": creation.async_task,

@@ -7,9 +7,10 @@ from exporter.simulator.world.plans import PARTITIONS, TABLES
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.states import FAILED
+from exporter.simulator.world.task_logs import task_logs
 
 CANARY = "canary"
-"""Prefix of every secret in a source's `config`; it must appear nowhere else."""
+"""Prefix of every secret in a source's `config` and in messages of task logs; it must appear nowhere else."""
 
 _WITH_NEWLINE = frozenset(
     {"networklink", "lastUpdateTime", "createTime", "errMsg", "owner", "location", "inputFormat", "outputFormat"}
@@ -164,6 +165,12 @@ def task(site: Site, job: SimulatedJob, task: SimulatedTask) -> dict[str, Any]:
         "endTime": site.time(job.created + task.plan.end) if ended else None,
     }
     return as_sent(row)
+
+
+def logs(site: Site, job: SimulatedJob, task: SimulatedTask) -> list[dict[str, Any]]:
+    """Return the rows of ListMmsTaskLogs."""
+    project = job.request.get("dstDbName", _DST_PROJECT)
+    return [as_sent(row) for row in task_logs(site, job, task, project, f"{CANARY}-log-{site.id}")]
 
 
 def table_facts(site: Site, table: int, at: SourceTime) -> dict[str, Any]:

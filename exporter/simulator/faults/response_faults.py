@@ -95,17 +95,22 @@ def tweaks(fault: Fault | None) -> Tweaks:
     return Tweaks(total=fault.total) if fault.kind == "total" else Tweaks()
 
 
-def corrupt_data(fault: Fault, data: Row) -> Row:
+def corrupt_data(fault: Fault, data: Row | list[Row]) -> Row | list[Row]:
     """Return an answer's `data` with corrupted rows."""
     corruption = _CORRUPTIONS.get(fault.kind)
     if corruption is None:
         return data
+    if isinstance(data, list):
+        return _corrupt_rows(fault, data, corruption)
     if "objectList" not in data:
         corrupt_object: Row = corruption(fault, data)
         return corrupt_object
-    last = len(data["objectList"]) if fault.rows is None else fault.rows
-    corrupt = [corruption(fault, row) if place < last else row for place, row in enumerate(data["objectList"])]
-    return {**data, "objectList": corrupt}
+    return {**data, "objectList": _corrupt_rows(fault, data["objectList"], corruption)}
+
+
+def _corrupt_rows(fault: Fault, listed: list[Row], corruption: Callable[[Fault, Row], Any]) -> list[Any]:
+    last = len(listed) if fault.rows is None else fault.rows
+    return [corruption(fault, row) if place < last else row for place, row in enumerate(listed)]
 
 
 def _each(fault: Fault, row: Row, change: Callable[[Any], Any]) -> Row:

@@ -140,6 +140,8 @@ class SetText(_Event, frozen=True, kw_only=True, tag="set_text"):
     job_id: int | None = None
     table_id: int | None = None
     partition_id: int | None = None
+    task_id: int | None = None
+    """0: every failed task without a text of its own."""
 
 
 TEXT_FIELDS: Final = {
@@ -147,6 +149,7 @@ TEXT_FIELDS: Final = {
         {"name", "type", "region", "networklink", "dstProject", "createTime", "lastUpdateTime"}
         | {"status", "errMsg", "scanStatus", "scanErrMsg"},
     ),
+    "task": frozenset({"msg"}),
     "job": frozenset({"name", "eta", "createTime", "srcDbName", "srcSchemaName", "dstDbName", "dstSchemaName"}),
     "table": frozenset(
         {"name", "dbName", "dstName", "dstProjectName", "dstSchemaName", "type", "owner", "location", "lastDdlTime"}
@@ -313,7 +316,7 @@ def _retry_failed(world: World, event: RetryFailed) -> int:
 
 def _set_text(world: World, event: SetText) -> int:
     site = world.site(event.source_id)
-    given = (("job", event.job_id), ("table", event.table_id), ("partition", event.partition_id))
+    given = ((kind, getattr(event, f"{kind}_id")) for kind in TEXT_FIELDS if kind != "source")
     kind, number = next(((kind, number) for kind, number in given if number is not None), ("source", site.id))
     if event.field not in TEXT_FIELDS[kind]:
         raise bad_parameter("field", "one of " + ", ".join(sorted(TEXT_FIELDS[kind])))

@@ -139,6 +139,12 @@ class JobStore:
         stopped_at = self.stopped.get(job_id)
         return found if found is None or stopped_at is None else replace(found, stopped_at=stopped_at)
 
+    def find_task(self, number: int, at: SourceTime) -> tuple[SimulatedJob, SimulatedTask] | None:
+        """Return one task with its job, None if it does not exist."""
+        job = self.find((number - 1) // _TASKS_PER_JOB, at)
+        tasks = () if job is None else job.tasks(at.moment)
+        return next(((job, task) for task in tasks if job is not None and task.id == number), None)
+
     def ids(self, at: SourceTime) -> Iterator[int]:
         """Yield the ids of all jobs, newest first."""
         return chain(self._created_ids(at), self._lane_ids(at), range(self.source.first_lane_job - 1, 0, -1))

@@ -1,7 +1,7 @@
 """Migration plans: built once, then read at any moment, and shared by many sources."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -62,6 +62,16 @@ class TaskPlan:
             if share < following:
                 return f"{phase}_DOING" if share < done else f"{phase}_DONE"
         return states.DONE
+
+
+def phase_ends(status: str) -> Iterator[tuple[str, float]]:
+    """Yield the phases that ended at a task's status, with the share of its duration at which each did."""
+    phases = [phase for phase, _, _ in _PHASES]
+    phase, _, result = status.rpartition("_")
+    ended = {states.INIT: 0, states.DONE: len(_PHASES)}.get(status)
+    if ended is None:
+        ended = phases.index(phase) + (result != states.DOING)
+    yield from ((name, done) for name, done, _ in _PHASES[:ended])
 
 
 def _failure_point(failed_phase: str | None) -> float:

@@ -1,0 +1,1 @@
+"""Why tasks failed: the rules, and what people read of a message."""

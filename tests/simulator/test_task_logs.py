@@ -1,0 +1,73 @@
+"""Each task has a log; that of a failed one says why, and says it again later."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from exporter.mms.models.statuses import TASK_PHASES, TaskStatus
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
+from exporter.simulator.world import events
+
+from .caller import Caller
+
+SOURCE = 2000001
+
+
+async def logs_of(caller: Caller, task: int) -> list[Any]:
+    """Return the rows of a task's log."""
+    data: Any = (await caller.get("ListMmsTaskLogs", f"/{SOURCE}/tasks/{task}/logs")).json["data"]
+    assert isinstance(data, list)
+    return data
+
+
+@pytest.fixture
+def world(clock: ManualClock) -> World:
+    return World(WorldOptions(sources=1, tables=60, failure_rate=0.5, special_sources=False), clock=clock)
+
+
+async def test_the_log_of_each_failed_task_ends_with_its_reason(caller: Caller, world: World) -> None:
+    failed = [task for task in world.truth().tasks(SOURCE) if (task.status or "").endswith("_FAILED")]
+    assert {task.status for task in failed} == {f"{phase}_FAILED" for phase in TASK_PHASES}
+    messages = Counter[str]()
+    for task in failed:
+        *before, last = await logs_of(caller, task.id)
+        assert [row["msg"] for row in before] == ["ok"] * TASK_PHASES.index((task.status or "").removesuffix("_FAILED"))
+        assert (last["status"], last["taskId"], last["createTime"].rstrip()) == (task.status, task.id, task.end_time)
+        messages[last["msg"].split()[0]] += 1
+    assert len(messages) > len(TASK_PHASES)
+
+
+async def test_a_log_never_changes_once_its_task_has_ended(caller: Caller, world: World, clock: ManualClock) -> None:
+    failed = [task.id for task in world.truth().tasks(SOURCE) if (task.status or "").endswith("_FAILED")][:5]
+    before = [await logs_of(caller, task) for task in failed]
+    clock.advance(5000)
+    assert [await logs_of(caller, task) for task in failed] == before
+
+
+async def test_tasks_that_did_not_fail_have_logs_too(caller: Caller, world: World) -> None:
+    by_status = {task.status: task.id for task in world.truth().tasks(SOURCE)}
+    assert [row["status"] for row in await logs_of(caller, by_status[TaskStatus.DONE])] == [
+        f"{phase}_DONE" for phase in TASK_PHASES
+    ]
+    assert await logs_of(caller, by_status[TaskStatus.INIT]) == []
+
+
+async def test_an_unknown_task_is_not_found(caller: Caller) -> None:
+    for task in (0, 1, 99 * 10**7):
+        reply = await caller.get("ListMmsTaskLogs", f"/{SOURCE}/tasks/{task}/logs")
+        assert reply.status == 404
+
+
+async def test_an_event_sets_the_message_of_one_task_or_all(caller: Caller, world: World) -> None:
+    one, other = [task.id for task in world.truth().tasks(SOURCE) if (task.status or "").endswith("_FAILED")][:2]
+    for task, text in ((0, "of all"), (one, "of one")):
+        apply_event(world, events.SetText(source_id=SOURCE, field="msg", text=text, task_id=task))
+    assert (await logs_of(caller, one))[-1]["msg"] == "of one"
+    assert (await logs_of(caller, other))[-1]["msg"] == "of all"
+
+
+async def test_faults_change_rows_of_a_log(caller: Caller, simulator: Simulator, world: World) -> None:
+    failed = next(task.id for task in world.truth().tasks(SOURCE) if (task.status or "").endswith("_FAILED"))
+    simulator.faults.add(Fault(kind="nulls", operation="ListMmsTaskLogs", fields=("msg",)))
+    assert {row["msg"] for row in await logs_of(caller, failed)} == {None}
