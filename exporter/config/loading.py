@@ -29,12 +29,12 @@ MAX_TIMEOUT_SECONDS: Final = 300
 
 
 class Selection(Section, frozen=True, kw_only=True):
-    """Data sources of the account to export. Regular expressions match the whole name."""
+    """Data sources of the account to export."""
 
     include: tuple[re.Pattern[str], ...] = ()
-    """Names to export; empty selects every data source."""
+    """Regular expressions; each must match the whole name of a data source to export. Empty selects every one."""
     exclude: tuple[re.Pattern[str], ...] = ()
-    """Names to skip; overrides `include`."""
+    """Regular expressions; each must match the whole name of a data source to skip. Overrides `include`."""
     types: tuple[str, ...] = ()
     """Types to export, such as HIVE or BIGQUERY, case-insensitive; empty selects every type."""
 

@@ -26,7 +26,7 @@ from exporter.errors import (
     PermissionRefused,
 )
 from exporter.mms.client import Client, create_client
-from exporter.mms.models.names import unmatched_includes
+from exporter.mms.models.names import selection_problems
 from exporter.mms.models.records import DataSource
 
 Result = Literal["ok", "denied", "failed", "untested", "fact"]
@@ -118,7 +118,7 @@ async def _findings(config: Config, account: Account, clock: Clock) -> list[Find
             found = [
                 *_connection_findings(config, account, client, None),
                 _listed(account, len(listing.rows), selected),
-                *_include_findings(account, sorted(row.name or str(row.id) for row in listing.rows)),
+                *(Finding(account.name, "sources", "failed", *each) for each in _problems(account, listing.rows)),
             ]
             findings = (_probe_finding(account, probe, client, deadline) for probe in probes(config, selected))
             found += await asyncio.gather(*findings)
@@ -170,9 +170,8 @@ def _listed(account: Account, total: int, selected: Sequence[DataSource]) -> Fin
     return Finding(account.name, LISTING, "ok", f"allowed; {total:,} data sources, {len(selected):,} selected")
 
 
-def _include_findings(account: Account, names: Sequence[str]) -> Iterator[Finding]:
-    if unmatched := unmatched_includes(account.sources.include, names):
-        yield Finding(account.name, "sources", "failed", *unmatched)
+def _problems(account: Account, rows: Sequence[DataSource]) -> Sequence[tuple[str, str]]:
+    return selection_problems(account.sources, sorted((row.name or "", row.type or "") for row in rows))
 
 
 def _connection_findings(config: Config, account: Account, client: Client, error: MmsError | None) -> Iterator[Finding]:

@@ -234,6 +234,32 @@ async def test_a_pattern_that_selects_nothing_is_a_failure(simulator: Simulator)
     assert not report.succeeded
 
 
+@pytest.mark.parametrize(
+    ("sources", "detail", "advice"),
+    [
+        (
+            {"types": ["HIV"]},
+            "`sources` selects none of the 6 data sources",
+            "; existing types: BIGQUERY, DATABRICKS, HIVE",
+        ),
+        ({"exclude": [".*"]}, "`sources` selects none of the 6 data sources", "correct `exclude` and `types`"),
+        (
+            {"exclude": ["hive-sales"]},
+            "sources.exclude 'hive-sales' matches no data source",
+            "near names: hive-sales-001",
+        ),
+    ],
+)
+async def test_settings_of_sources_that_match_nothing_are_failures(
+    simulator: Simulator, sources: dict[str, list[str]], detail: str, advice: str
+) -> None:
+    report = await check(config_on(simulator.url, {"sources": sources}), Options(), Clock())
+    (found,) = (row for row in report.rows if row.check == "sources")
+    assert (found.result, found.detail) == ("failed", detail)
+    assert advice in found.advice
+    assert not report.succeeded
+
+
 async def test_patterns_that_select_nothing_have_one_next_step(simulator: Simulator) -> None:
     include = ["hive-sales", "prod-.*", "bigquery.*"]
     report = await check(config_on(simulator.url, {"sources": {"include": include}}), Options(), Clock())
