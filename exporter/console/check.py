@@ -4,7 +4,7 @@ A check that depends on a failed one is `untested`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -12,8 +12,9 @@ from exporter.clock import Clock
 from exporter.config.credential_types import AccessKey, Sts
 from exporter.config.loading import Account, Config
 from exporter.console.output.command_report import CommandReport, Field, TableColumn
-from exporter.console.probes import FACTS, NothingToProbeError, Probe, probes
+from exporter.console.probes import FACTS, NothingToProbeError, Probe, is_in, probes
 from exporter.console.selection.queries import NullObserver, Options, selected_accounts
+from exporter.console.watch_check import entries, object_problem, source_problem
 from exporter.errors import (
     AnswerTooLarge,
     AuthRefused,
@@ -57,7 +58,7 @@ class Finding:
 
     account: str
     check: str
-    """`endpoint`, `clock`, `credentials`, `sources`, an operation or a fact."""
+    """`endpoint`, `clock`, `credentials`, `sources`, an operation, an entry of `watch` or a fact."""
     result: Result
     detail: str = ""
     advice: str = ""
@@ -74,7 +75,7 @@ FIELDS: Final[Sequence[Field[Finding]]] = (
     Field("account", "name of the account in the configuration", lambda row: row.account),
     Field(
         "check",
-        "`endpoint`, `clock`, `credentials`, `sources`, an API operation or the name of a fact",
+        "`endpoint`, `clock`, `credentials`, `sources`, an API operation, an entry of `watch` or the name of a fact",
         lambda row: row.check,
     ),
     Field("action", "RAM action of the operation", lambda row: row.action),
@@ -99,13 +100,24 @@ COLUMNS: Final[Sequence[TableColumn[Finding]]] = (
 async def check(config: Config, options: Options, clock: Clock) -> CommandReport[Finding]:
     """Check the accounts that `options` select. Raises: ConfigError."""
     accounts = selected_accounts(config, options)
-    each = await asyncio.gather(*(_findings(config, account, clock) for account in accounts))
+    selected: dict[str, Sequence[DataSource]] = {}
+    each = await asyncio.gather(*(_findings(config, account, clock, selected) for account in accounts))
     rows = [finding for findings in each for finding in findings]
+    if len(selected) == len(config.accounts):
+        rows += _unwatched(config, [source for sources in selected.values() for source in sources])
     has_failures = any(row.result in {"denied", "failed"} for row in rows)
     return CommandReport(fields=FIELDS, columns=COLUMNS, rows=rows, empty_text="no accounts", has_failures=has_failures)
 
 
-async def _findings(config: Config, account: Account, clock: Clock) -> list[Finding]:
+def _unwatched(config: Config, sources: Sequence[DataSource]) -> Iterator[Finding]:
+    for key, entry in entries(config.watch):
+        if problem := source_problem(entry, sources):
+            yield Finding("", key, "failed", *problem)
+
+
+async def _findings(
+    config: Config, account: Account, clock: Clock, selected_sources: dict[str, Sequence[DataSource]]
+) -> list[Finding]:
     deadline = asyncio.get_running_loop().time() + MAX_SECONDS
     async with create_client(account, NullObserver(), clock) as client:
         try:
@@ -122,6 +134,8 @@ async def _findings(config: Config, account: Account, clock: Clock) -> list[Find
             ]
             findings = (_probe_finding(account, probe, client, deadline) for probe in probes(config, selected))
             found += await asyncio.gather(*findings)
+            selected_sources[account.name] = selected
+            found += [each async for each in _watched_findings(config, account, client, selected, deadline)]
             if selected and config.jobs.enabled:
                 calls = ((name, fact(client, account, selected, clock)) for name, fact in FACTS.items())
                 found += [await _fact_finding(account, name, call, deadline) for name, call in calls]
@@ -148,6 +162,22 @@ async def _probe_finding(account: Account, probe: Probe, client: Client, deadlin
     except MmsError as error:
         return _refused(account, probe.operation, probe.policy, error)
     return Finding(account.name, probe.operation, "ok", "allowed")
+
+
+async def _watched_findings(
+    config: Config, account: Account, client: Client, sources: Sequence[DataSource], deadline: float
+) -> AsyncIterator[Finding]:
+    """Yield a finding for each entry of `watch` that is about a data source of the account."""
+    for key, entry in entries(config.watch):
+        for source in (each for each in sources if is_in(entry, each)):
+            try:
+                problem = await _before_deadline(object_problem(client, entry, source), deadline)
+            except MmsError as error:
+                yield Finding(account.name, key, "untested", error.code or str(error), reason=error.reason)
+            else:
+                advice = "correct the names; they are case-sensitive" if problem else ""
+                existing = "found" if entry.db else "the data source is found"
+                yield Finding(account.name, key, "failed" if problem else "ok", problem or existing, advice)
 
 
 async def _fact_finding(account: Account, name: str, fact: Awaitable[str], deadline: float) -> Finding:
