@@ -85,6 +85,23 @@ def decode_page(kind: type[R], body: bytes) -> Decoded[Page[R]]:
     return Decoded(Page(tuple(data.object_list), data.total), tuple(missing))
 
 
+@cache
+def _rows_decoder(kind: type[R]) -> msgspec.json.Decoder[_Body[list[R]]]:
+    return msgspec.json.Decoder(_Body[list[kind]])  # type: ignore[valid-type]  # a generic created at run time
+
+
+def decode_rows(kind: type[R], body: bytes) -> Decoded[tuple[R, ...]]:
+    """Decode rows of `kind` that are not paged. Raises: MalformedAnswer."""
+    try:
+        rows = _rows_decoder(kind).decode(body).data
+    except _UNREADABLE:
+        unexpected: list[str] = []
+        return Decoded(tuple(_lenient_rows(kind, _load(body).get("data"), unexpected)), tuple(unexpected))
+    for row in rows:
+        strip_texts(row)
+    return Decoded(tuple(rows), tuple(name for row in rows for name in _missing(row)))
+
+
 def decode_object(kind: type[R], body: bytes) -> Decoded[R]:
     """Decode an object of `kind`. Raises: MalformedAnswer."""
     try:
@@ -187,8 +204,13 @@ def _lenient_page(kind: type[R], body: dict[str, Any]) -> Decoded[Page[R]]:
     listed = data.get("objectList")
     if listed is None and total == 0:
         listed = []
+    rows = _lenient_rows(kind, listed, unexpected)
+    return Decoded(Page(tuple(rows), total), tuple(unexpected))
+
+
+def _lenient_rows(kind: type[R], listed: object, unexpected: list[str]) -> list[R]:
     if not isinstance(listed, list):
-        raise MalformedAnswer("the response has no objectList")
+        raise MalformedAnswer("the response has no list of rows")
     rows = []
     for item in listed:
         row = _lenient_record(kind, item, unexpected)
@@ -196,7 +218,7 @@ def _lenient_page(kind: type[R], body: dict[str, Any]) -> Decoded[Page[R]]:
             unexpected.append(LOST_ROW)
         else:
             rows.append(row)
-    return Decoded(Page(tuple(rows), total), tuple(unexpected))
+    return rows
 
 
 def _lenient_object(kind: type[R], body: dict[str, Any]) -> Decoded[R]:

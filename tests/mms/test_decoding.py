@@ -19,6 +19,7 @@ from exporter.mms.decoding import (
     decode_if_changed,
     decode_object,
     decode_page,
+    decode_rows,
     load_json_object,
 )
 from exporter.mms.models.api_record import ApiRecord, record_from, strip_body
@@ -32,6 +33,7 @@ from exporter.mms.models.records import (
     Table,
     TableSchema,
     Task,
+    TaskLog,
 )
 from tests.mms.conftest import sample
 
@@ -60,6 +62,7 @@ FULL: dict[type[ApiRecord], dict[str, Any]] = {
     Table: json.loads(sample("GetMmsTable"))["data"],
     Partition: json.loads(sample("GetMmsPartition"))["data"],
     Task: json.loads(sample("ListMmsTasks", "listed"))["data"]["objectList"][0],
+    TaskLog: json.loads(sample("ListMmsTaskLogs", "listed"))["data"][0],
     CreatedJob: {"asyncTaskId": 7},
     AsyncTask: {**json.loads(sample("GetMmsAsyncTask", "done"))["data"], "errorMsg": "no such table"},
 }
@@ -475,3 +478,17 @@ def test_a_fingerprint_has_a_limited_number_of_losses() -> None:
 def test_malformed_bodies_raise_with_and_without_fingerprint(before: Fingerprint | None, body: bytes) -> None:
     with pytest.raises(MalformedAnswer):
         decode_if_changed(Job, body, before)
+
+
+def test_rows_without_pages_lose_only_what_is_broken() -> None:
+    good = {"id": 1, "status": "DATA_FAILED", "createTime": "2024-12-17 15:44:00", "msg": " why\n"}
+    body = json.dumps({"data": [good, {**good, "id": 2, "msg": 7}, "no row", {**good, "id": None}]}).encode()
+    decoded = decode_rows(TaskLog, body)
+    assert [(row.id, row.msg) for row in decoded.value] == [(1, "why"), (2, None)]
+    assert decoded.unexpected == ("msg", LOST_ROW, LOST_ROW)
+
+
+@pytest.mark.parametrize("data", [None, {}, "text", 7])
+def test_rows_that_are_no_list_are_malformed(data: object) -> None:
+    with pytest.raises(MalformedAnswer):
+        decode_rows(TaskLog, json.dumps({"data": data}).encode())

@@ -42,6 +42,7 @@ from exporter.mms.protocol import (
     get_mms_table,
     list_mms_data_sources,
     list_mms_jobs,
+    list_mms_task_logs,
     list_mms_tasks,
 )
 from tests.mms.conftest import SAMPLES, sample
@@ -201,7 +202,7 @@ def test_the_vendor_samples_are_unchanged(operation: str) -> None:
 
 def test_the_readme_has_the_origin_of_each_sample() -> None:
     told = set(re.findall(r"^\| `([^`]+)`", (SAMPLES / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
-    kept = {f"{path.parent.name}/{path.name}" for path in SAMPLES.glob("*/*.json")}
+    kept = {f"{path.parent.name}/{path.name}" for path in SAMPLES.glob("*/*.*")}
     assert {name if name in told else f"<Operation>/{Path(name).name}" for name in kept} == told
 
 
@@ -228,6 +229,16 @@ def test_the_metadata_scan_of_newer_versions_is_decoded() -> None:
 def test_a_task_row_decodes_without_losses() -> None:
     call = list_mms_tasks(2000015, TaskFilter(job_id=18), 1)
     assert decode(call, 200, {}, sample(call.operation, "listed")) == Decoded(Page((TASK,), 1), ())
+
+
+def test_the_rows_of_a_task_log_decode_without_losses() -> None:
+    call = list_mms_task_logs(2000015, 1800001)
+    decoded = decode(call, 200, {}, sample(call.operation, "listed"))
+    assert [(row.id, row.status, row.create_time) for row in decoded.value] == [
+        (10000, "SCHEMA_DONE", "2024-12-17 15:44:00"),
+        (10001, "DATA_FAILED", "2024-12-17 15:50:00"),
+    ]
+    assert decoded.unexpected == ()
 
 
 def test_a_finished_async_task_has_its_job_id() -> None:

@@ -99,9 +99,10 @@ async def test_tasks(client: Sdk, world: World) -> None:
 
 
 async def test_task_logs(client: Sdk, world: World) -> None:
-    failed = next(task for task in world.truth().tasks(int(SOURCE)) if (task.status or "").endswith("_FAILED"))
-    rows = (await asyncio.to_thread(client.list_mms_task_logs, SOURCE, str(failed.id))).body.data
-    assert {(row.task_id, row.source_id) for row in rows} == {(failed.id, int(SOURCE))}
+    tasks = ((source, task) for source in world.truth().data_sources() for task in world.truth().tasks(source))
+    source, failed = next((source, task) for source, task in tasks if (task.status or "").endswith("_FAILED"))
+    rows = (await asyncio.to_thread(client.list_mms_task_logs, str(source), str(failed.id))).body.data
+    assert {(row.task_id, row.source_id) for row in rows} == {(failed.id, source)}
     assert (rows[-1].status, rows[-1].msg == "ok", rows[-1].action == "") == (failed.status, False, False)
     assert rows[-1].create_time.rstrip() == failed.end_time
 
