@@ -139,7 +139,8 @@ def _burn_down() -> panels.Graph:
     frame = Frame(
         "Remaining work",
         "Pending and running tables and partitions. The dashed line extrapolates the throughput of the last hour minus "
-        "new work; the link of the panel shows the next 2 days.",
+        "new work. Sources that are stopped, without their agent or without progress keep their work; without others, "
+        "there is no line. The link of the panel shows the next 2 days.",
         9,
         9,
     )
@@ -155,7 +156,8 @@ def _burn_down() -> panels.Graph:
 def _horizons() -> bargauge.Panel:
     frame = Frame(
         "Remaining at current pace",
-        "Tables and partitions that will remain at the throughput of the last hour minus new work.",
+        "Tables and partitions that will remain at the throughput of the last hour minus new work. Sources that are "
+        "stopped or without their agent keep their work.",
         7,
         9,
     )

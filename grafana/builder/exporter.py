@@ -132,7 +132,7 @@ def _freshness() -> list[panels.Graph | panels.Timeline]:
     success = f"min by (account, collector) ({_account('mms_refresh_success')})"
     took = f"max by (account, collector) ({_account('mms_refresh_duration_seconds')})"
     age = promql.source("mms:source:last_success_age:seconds", promql.RULE_JOB)
-    oldest = f"topk({promql.SHOWN_AT_MOST}, {promql.at_the_end(age)})"
+    oldest = f"topk({promql.SHOWN_AT_MOST}, {promql.at_the_end('{}', age)})"
     return [
         _age(
             "Data age by collector",

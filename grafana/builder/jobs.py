@@ -169,9 +169,9 @@ def _progress(status: str) -> list[tables.Column]:
 
 def _latest(figure: str) -> str:
     """Return the latest selected jobs of `figure` at the end."""
-    created = promql.at_the_end(source("mms_job_created_timestamp_seconds"))
-    status = promql.at_the_end(source("mms_job_status", 'status=~"$status"'))
-    info = promql.at_the_end(source("mms_job_info", 'src_db=~"$database"', 'dst_project=~"$project"'))
+    created = promql.at_the_end("{}", source("mms_job_created_timestamp_seconds"))
+    status = promql.at_the_end("{}", source("mms_job_status", 'status=~"$status"'))
+    info = promql.at_the_end("{}", source("mms_job_info", 'src_db=~"$database"', 'dst_project=~"$project"'))
     fitting = f"{by_job(created)} and {_ONE} ({status} == 1) and {_ONE} {info}"
     return f"({figure}) and {_ONE} topk({SHOWN_AT_MOST}, {fitting})"
 

@@ -120,22 +120,22 @@ def coded(metric: str, known: tuple[State, ...], *matchers: str, labels: str = S
     return " or ".join(f"{code} * {chosen}" for code, chosen in enumerate(codes))
 
 
-def at_the_end(selected: str, gathered: str = "{}") -> str:
+def at_the_end(figure: str, *selected: str) -> str:
     """Return the last values of the time range at every point.
 
-    `gathered` is a format string applied to the series.
+    `figure` is a format string with a placeholder for each selector.
     """
     # An earlier value replaces one that is missing at the end, or if the end is in the future. A subquery with a step,
     # because over many sources and days a plain range would load every sample.
-    then = gathered.format(f"{selected} @ end()")
-    before = f"({gathered.format(selected)})[$__range:$__interval] @ end()"
+    then = figure.format(*(f"{each} @ end()" for each in selected))
+    before = f"({figure.format(*selected)})[$__range:$__interval] @ end()"
     return f"({then} or last_over_time({before}))"
 
 
 def most_left(figure: str) -> str:
     """Limit `figure` to the sources with most work left."""
-    left = by_source(at_the_end(source("mms:source:work_left:sum")))
-    listed = by_source(at_the_end(source("mms_datasource_info")))
+    left = by_source(at_the_end("{}", source("mms:source:work_left:sum")))
+    listed = by_source(at_the_end("{}", source("mms_datasource_info")))
     known = f"{left} or on ({SOURCE}) 0 * {listed}"
     return f"({figure}) and on ({SOURCE}) topk({SHOWN_AT_MOST}, {known})"
 
@@ -145,6 +145,7 @@ TOTAL: Final = f"sum({source('mms:source:overall_total:sum')})"
 _LEFT: Final = source("mms:source:overall_left:sum")
 _PACE: Final = source("mms:source:overall_done_per_hour:deriv1h")
 _NEW: Final = source("mms:source:overall_new_per_hour:increase6h")
+_HALTED: Final = source("mms:source:halted:max")
 LEFT: Final = f"sum({_LEFT})"
 
 PROGRESS: Final = f"{DONE} / ({TOTAL} > 0)"
@@ -157,7 +158,7 @@ def time_left() -> str:
     """
     left = by_source(source("mms:source:time_left:seconds"))
     is_active = f"({by_source(_PACE)} > bool 0)"
-    halted = f"{left} and on ({SOURCE}) {source('mms:source:halted:max')}"
+    halted = f"{left} and on ({SOURCE}) {_HALTED}"
     return f"({left} == 0 or {halted} or clamp_max({left}, {palette.GROWING_SECONDS:g}) / {is_active})"
 
 
@@ -198,16 +199,20 @@ def stale_sources(*matchers: str) -> str:
 
 def left_in(hours: int) -> str:
     """Return the work that remains after some hours at the last hour's rate."""
-    return f"sum(clamp_min({_LEFT} - {hours} * ({_PACE} - {_NEW}), 0))"
+    pace = f"((({_PACE} - {_NEW}) unless {_HALTED}) or 0 * {_LEFT})"
+    return f"sum(clamp_min({_LEFT} - {hours} * {pace}, 0))"
 
 
 def forecast() -> str:
-    """Return remaining work at the last hour's rate, and its forecast."""
-    last = f"(max(timestamp({_LEFT} @ end())) or max_over_time(timestamp({LEFT})[$__range:$__interval] @ end()))"
-    since = f"(time() - {last})"
-    left, done, new = (at_the_end(selected, "sum({})") for selected in (_LEFT, _PACE, _NEW))
+    """Return remaining work at the last hour's rate, and its forecast; nothing if no source makes progress."""
+    last = f"max_over_time((max(timestamp({_LEFT})))[$__range:$__interval] @ end())"
+    since = f"(time() - (max(timestamp({_LEFT} @ end())) or {last}))"
+    net, series = "({1} - {2} > 0 unless {3})", (_LEFT, _PACE, _NEW, _HALTED)
+    left = at_the_end("sum({})", _LEFT)
+    pace = at_the_end(f"sum(({net} and {{0}} > 0) or 0 * {{0}})", *series)
+    stays = at_the_end(f"sum(({{0}} unless {net}) or 0 * {{0}})", *series)
     shown = f"({since} >= 0 or ({since} > -3600 and {LEFT}))"
-    return f"clamp_min({left} - ({done} - {new}) * {since} / 3600, 0) and {shown}"
+    return f"clamp_min({left} - ({pace} > 0) * {since} / 3600, scalar({stays})) and {shown}"
 
 
 def failed(kind: str) -> str:

@@ -80,7 +80,7 @@ _GROUPING: Final = re.compile(r"\b(?:by|on|ignoring|without)\s*\(([^)]*)\)")
 
 def selectors(expr: str) -> list[Selector]:
     """Return what a query selects. Neither functions nor grouping labels are selected."""
-    bare = _WORDS.sub(" ", re.sub(r"\[[^\]]*\]", "", _GROUPING.sub(" ", re.sub(r'"[^"]*"', '""', expr))))
+    bare = _WORDS.sub(",", re.sub(r"\[[^\]]*\]", "", _GROUPING.sub(" ", re.sub(r'"[^"]*"', '""', expr))))
     return [
         Selector(metric, frozenset(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers)))
         for metric, matchers in _SELECTOR.findall(bare)

@@ -20,18 +20,18 @@ UNRESOLVED = f"mms_job_unresolved{{{JOB}}}"
 LISTED = {f'mms_job_status{{{JOB},status="FAILED"}}': 1, f"mms_job_info{{{JOB}}}": 1}
 
 
-def query(name: str, title: str, ref: str) -> str:
+def query(name: str, title: str, ref: str, seconds: float = 1.0) -> str:
     """Return a query of a panel with its variables substituted."""
     (panel,) = [panel for panel in panels(name) if panel["title"] == title]
-    return filled_in(next(target["expr"] for target in panel["targets"] if target["refId"] == ref))
+    return filled_in(next(target["expr"] for target in panel["targets"] if target["refId"] == ref), seconds)
 
 
-def check(folder: Path, expr: str, series: dict[str, float], expected: list[Json]) -> None:
+def check(folder: Path, expr: str, series: dict[str, float], expected: list[Json], at: str = "1m") -> None:
     """Check the result of a query on these series."""
     test: dict[str, Any] = {
         "interval": "1m",
         "input_series": [{"series": each, "values": f"{value:g}x2"} for each, value in series.items()],
-        "promql_expr_test": [{"expr": expr, "eval_time": "1m", "exp_samples": expected}],
+        "promql_expr_test": [{"expr": expr, "eval_time": at, "exp_samples": expected}],
     }
     file = folder / "test.yaml"
     file.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}), encoding="utf-8")
@@ -88,3 +88,44 @@ def test_the_number_of_failed_jobs_is_without_resolved_ones(
     tmp_path: Path, series: dict[str, float], shown: int
 ) -> None:
     check(tmp_path, query("jobs", "Failed", "A"), series, [{"labels": "{}", "value": shown}])
+
+
+def source_series(number: int, *, left: int, pace: int, new: int = 0, halted: bool = False) -> dict[str, float]:
+    """Return what the rules record of a data source."""
+    labels = f'account="prod",source_id="{number}",source="source {number}"'
+    recorded: dict[str, float] = {
+        "overall_left:sum": left,
+        "overall_done_per_hour:deriv1h": pace,
+        "overall_new_per_hour:increase6h": new,
+        **({"halted:max": 1} if halted else {}),
+    }
+    return {f"mms:source:{name}{{{labels}}}": value for name, value in recorded.items()}
+
+
+MOVING = source_series(1, left=100, pace=150)
+HALTED = source_series(2, left=40, pace=150, halted=True)
+GROWING = source_series(3, left=30, pace=10, new=20)
+ENDED = source_series(4, left=0, pace=300)
+
+
+@pytest.mark.parametrize(
+    ("series", "forecast", "in_1_hour"),
+    [
+        pytest.param(MOVING, 30, 0, id="moving"),
+        pytest.param(HALTED, None, 40, id="agent offline or stopped"),
+        pytest.param(source_series(1, left=100, pace=0), None, 100, id="no progress"),
+        pytest.param(GROWING, None, 40, id="more arrives than is done"),
+        pytest.param(ENDED, None, 0, id="nothing left"),
+        pytest.param(MOVING | HALTED, 70, 40, id="the halted source keeps its work"),
+        pytest.param(MOVING | ENDED, 30, 0, id="the finished source does not help"),
+        pytest.param(source_series(1, left=10, pace=150) | HALTED | GROWING, 70, 80, id="not below what stays"),
+    ],
+)
+def test_only_sources_that_move_have_a_forecast(
+    tmp_path: Path, series: dict[str, float], forecast: int | None, in_1_hour: int
+) -> None:
+    """28 minutes after the last sample, and 1 hour after now."""
+    expected = [] if forecast is None else [{"labels": "{}", "value": forecast}]
+    check(tmp_path, query("datasource", "Remaining work", "B", 3600), series, expected, at="30m")
+    left = query("datasource", "Remaining at current pace", "B")
+    check(tmp_path, left, series, [{"labels": "{}", "value": in_1_hour}])
