@@ -137,6 +137,7 @@ class SetText(_Event, frozen=True, kw_only=True, tag="set_text"):
     source_id: int
     field: str
     text: str
+    database_id: int | None = None
     job_id: int | None = None
     table_id: int | None = None
     partition_id: int | None = None
@@ -148,6 +149,7 @@ TEXT_FIELDS: Final = {
         | {"status", "errMsg", "scanStatus", "scanErrMsg"},
     ),
     "job": frozenset({"name", "eta", "createTime", "srcDbName", "srcSchemaName", "dstDbName", "dstSchemaName"}),
+    "database": frozenset({"name", "dstName", "dstProjectName", "owner", "location", "extra", "lastDdlTime"}),
     "table": frozenset(
         {"name", "dbName", "dstName", "dstProjectName", "dstSchemaName", "type", "owner", "location", "lastDdlTime"}
         | {"inputFormat", "outputFormat", "serde", "extra"},
@@ -313,7 +315,7 @@ def _retry_failed(world: World, event: RetryFailed) -> int:
 
 def _set_text(world: World, event: SetText) -> int:
     site = world.site(event.source_id)
-    given = (("job", event.job_id), ("table", event.table_id), ("partition", event.partition_id))
+    given = ((kind, getattr(event, f"{kind}_id")) for kind in ("database", "job", "table", "partition"))
     kind, number = next(((kind, number) for kind, number in given if number is not None), ("source", site.id))
     if event.field not in TEXT_FIELDS[kind]:
         raise bad_parameter("field", "one of " + ", ".join(sorted(TEXT_FIELDS[kind])))
