@@ -13,10 +13,10 @@ from exporter.console.output.command_report import (
     TableColumn,
     account_columns,
     age,
-    amount,
     percent,
     record_field,
     share,
+    sum_of_known,
 )
 from exporter.console.selection.queries import Options, QueryPart, QueryTarget, query_sources
 from exporter.mms.models.progress import partition_total, source_ratio, table_total
@@ -108,6 +108,4 @@ def _agent(source: DataSource) -> str:
 
 
 def _sum(source: DataSource, status: str) -> str:
-    counts = (getattr(source, f"{kind}_{status}_num") for kind in ("tables", "partitions"))
-    known = [count for count in counts if count is not None]
-    return amount(sum(known)) if known else ""
+    return sum_of_known(*(getattr(source, f"{kind}_{status}_num") for kind in ("tables", "partitions")))

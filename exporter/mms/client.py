@@ -25,7 +25,17 @@ from exporter.mms import protocol
 from exporter.mms.credentials import CredentialSource, credential_source
 from exporter.mms.decoding import Changed, Fingerprint, Identified, Page
 from exporter.mms.listing import Listing, read_newest, read_pages
-from exporter.mms.models.records import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task, TaskLog
+from exporter.mms.models.records import (
+    AsyncTask,
+    CreatedJob,
+    Database,
+    DataSource,
+    Job,
+    Partition,
+    Table,
+    Task,
+    TaskLog,
+)
 from exporter.mms.models.times import http_date_seconds
 from exporter.mms.protocol import (
     Call,
@@ -126,6 +136,15 @@ class Client:
         """Return all data sources. Raises: MmsError."""
         listing = await read_pages(lambda page: self.send(protocol.list_mms_data_sources(page)))
         return self._checked("ListMmsDataSources", listing)
+
+    async def list_databases(self, source_id: int) -> Listing[Database]:
+        """Return all databases of a source. Raises: MmsError."""
+        listing = await read_pages(lambda page: self.send(protocol.list_mms_dbs(source_id, page)))
+        return self._checked("ListMmsDbs", listing)
+
+    async def databases_page(self, source_id: int, page: int, page_size: int = protocol.PAGE_SIZE) -> Page[Database]:
+        """Return one page of the databases of a source. Raises: MmsError."""
+        return await self.send(protocol.list_mms_dbs(source_id, page, page_size))
 
     async def list_jobs(
         self, source_id: int, filters: JobFilter = _ALL_JOBS, first: Page[Job] | None = None

@@ -173,9 +173,10 @@ def decode_selected(kind: type[R], body: bytes, ids: Container[int]) -> Decoded[
 
 def load_json_object(body: bytes) -> dict[str, Any] | None:
     """Parse a JSON object; None if `body` has none."""
-    try:  # replaces invalid UTF-8 and lone surrogates
+    try:  # puts replacement characters in place of invalid UTF-8 and lone surrogates
         value = json.loads(body.decode("utf-8-sig", "replace"), parse_int=_number)
-        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        value = json.loads(text.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -26,7 +26,17 @@ from exporter.mms.decoding import (
     decode_selected,
 )
 from exporter.mms.models.api_record import ApiRecord
-from exporter.mms.models.records import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task, TaskLog
+from exporter.mms.models.records import (
+    AsyncTask,
+    CreatedJob,
+    Database,
+    DataSource,
+    Job,
+    Partition,
+    Table,
+    Task,
+    TaskLog,
+)
 
 T = TypeVar("T")
 R = TypeVar("R", bound=ApiRecord)
@@ -187,6 +197,11 @@ class JobRequest(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 def list_mms_data_sources(page: int) -> Call[Page[DataSource]]:
     """Return the call for one page of the data sources."""
     return PageCall("ListMmsDataSources", DATA_SOURCES_PATH, DataSource, _query({}, page))
+
+
+def list_mms_dbs(source_id: int, page: int, page_size: int = PAGE_SIZE) -> Call[Page[Database]]:
+    """Return the call for one page of a source's databases. Source: the vendor's SDK."""
+    return PageCall("ListMmsDbs", f"{DATA_SOURCES_PATH}/{source_id}/dbs", Database, _query({}, page, page_size))
 
 
 def list_mms_jobs(

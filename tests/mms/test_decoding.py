@@ -26,6 +26,7 @@ from exporter.mms.models.api_record import ApiRecord, record_from, strip_body
 from exporter.mms.models.records import (
     AsyncTask,
     CreatedJob,
+    Database,
     DataSource,
     Job,
     JobConfig,
@@ -59,6 +60,7 @@ FULL: dict[type[ApiRecord], dict[str, Any]] = {
             "columnMapping": {"a": "b"},
         },
     },
+    Database: json.loads(sample("ListMmsDbs", "listed"))["data"]["objectList"][0],
     Table: json.loads(sample("GetMmsTable"))["data"],
     Partition: json.loads(sample("GetMmsPartition"))["data"],
     Task: json.loads(sample("ListMmsTasks", "listed"))["data"]["objectList"][0],
@@ -329,8 +331,8 @@ def test_a_number_out_of_range_becomes_none(text: bytes) -> None:
 @pytest.mark.parametrize(
     ("text", "name"),
     [
-        (rb'"a\ud800b"', "a?b"),
-        (rb'"a\udfff\ud800b"', "a??b"),
+        (rb'"a\ud800b"', "a" + "\N{REPLACEMENT CHARACTER}" * 3 + "b"),
+        (rb'"a\udfff\ud800b"', "a" + "\N{REPLACEMENT CHARACTER}" * 6 + "b"),
         (b'"a\xff\xfeb"', "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b"),
         (b'"a\xed\xa0\x80b"', "a" + "\N{REPLACEMENT CHARACTER}" * 3 + "b"),
         (rb'"a\u0000b"', "a\0b"),

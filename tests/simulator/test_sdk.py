@@ -48,6 +48,22 @@ async def test_data_sources(client: Sdk, world: World) -> None:
     assert body.data.total == len(truth) == 7
 
 
+async def test_databases(client: Sdk, world: World) -> None:
+    truth = [_as_row(database) for database in world.truth().databases(int(SOURCE))]
+    data = (await asyncio.to_thread(client.list_mms_dbs, SOURCE, sdk.ListMmsDbsRequest(page_size=100))).body.data
+    rows = [_without_newlines(row) for row in data.object_list]
+    assert [{name: row[name] for name in known} for row, known in zip(rows, truth, strict=True)] == truth
+    assert data.total == len(truth)
+    sorter = sdk.ListMmsDbsRequestSorter(size="desc")
+    request = sdk.ListMmsDbsRequest(sorter=sorter, status="PART_DONE", name=truth[0]["name"][:3])
+    data = (await asyncio.to_thread(client.list_mms_dbs, SOURCE, request)).body.data
+    found = [row for row in truth if row["status"] == "PART_DONE" and truth[0]["name"][:3] in row["name"]]
+    assert found
+    assert [row.id for row in data.object_list] == [
+        row["id"] for row in sorted(found, key=lambda row: row["size"], reverse=True)
+    ]
+
+
 async def test_jobs(client: Sdk, world: World) -> None:
     request = sdk.ListMmsJobsRequest(page_num=1, page_size=100)
     data = (await asyncio.to_thread(client.list_mms_jobs, SOURCE, request)).body.data

@@ -1,10 +1,10 @@
-"""Progress of data sources and jobs, as in deploy/prometheus/rules/mms-recording.yaml. Pure.
+"""Progress of data sources, databases and jobs, as in deploy/prometheus/rules/mms-recording.yaml. Pure.
 
 Tables and partitions count together, because a table without partitions jumps from 0 to done. Failed items count as
 remaining work.
 """
 
-from exporter.mms.models.records import DataSource, Job
+from exporter.mms.models.records import Database, DataSource, Job
 
 
 def done_of_all(row: DataSource) -> tuple[int, int] | None:
@@ -20,6 +20,15 @@ def source_ratio(row: DataSource) -> float | None:
     """Return the progress of a source; None if unknown or empty."""
     known = done_of_all(row)
     return None if known is None else ratio(*known)
+
+
+def database_ratio(row: Database) -> float | None:
+    """Return the progress of a database; None if unknown or empty."""
+    tables = _total(row.tables, row.tables_doing, row.tables_done, row.tables_part_done, row.tables_failed)
+    partitions = _total(row.partitions, row.partitions_doing, row.partitions_done, row.partitions_failed)
+    if tables is None or partitions is None or row.tables_done is None or row.partitions_done is None:
+        return None
+    return ratio(row.tables_done + row.partitions_done, tables + partitions)
 
 
 def job_ratio(job: Job) -> float | None:
