@@ -136,6 +136,15 @@ class Jobs(Section, frozen=True, kw_only=True):
     """How often the jobs of an idle data source are read: its row did not change and no job is unfinished."""
 
 
+class Databases(Section, frozen=True, kw_only=True):
+    """The databases collector."""
+
+    enabled: bool = True
+    """Enable the collector."""
+    max_per_source: Annotated[int, Meta(ge=0, le=100_000)] = 500
+    """Maximum databases per data source that have their own series, the largest first."""
+
+
 class Failures(Section, frozen=True, kw_only=True):
     """The failures collector."""
 
@@ -223,6 +232,8 @@ class Config(Section, frozen=True, kw_only=True):
     """Refresh interval and expiry."""
     jobs: Jobs = field(default_factory=Jobs)
     """The jobs collector."""
+    databases: Databases = field(default_factory=Databases)
+    """The databases collector."""
     failures: Failures = field(default_factory=Failures)
     """The failures collector."""
     tasks: Tasks = field(default_factory=Tasks)

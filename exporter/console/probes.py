@@ -51,6 +51,8 @@ def _all(config: Config, sources: Sequence[DataSource] | None) -> Iterator[Probe
 
     if config.jobs.enabled:
         yield on_first("ListMmsJobs", "read", lambda client, source: client.jobs_page(source, JobFilter(), 1, 1))
+    if config.databases.enabled:
+        yield on_first("ListMmsDbs", "databases", lambda client, source: client.databases_page(source, 1, 1))
     if config.failures.enabled:
         tables, partitions = TableFilter(status=FAILED), PartitionFilter(status=FAILED)
         yield on_first("ListMmsTables", "failures", lambda client, source: client.tables_page(source, tables, 1))

@@ -25,7 +25,17 @@ from exporter.mms import protocol
 from exporter.mms.credentials import CredentialSource, credential_source
 from exporter.mms.decoding import Changed, Fingerprint, Identified, Page
 from exporter.mms.listing import Listing, read_newest, read_pages
-from exporter.mms.models.records import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
+from exporter.mms.models.records import (
+    AsyncTask,
+    CreatedJob,
+    Database,
+    DataSource,
+    Job,
+    Partition,
+    Table,
+    Task,
+    TaskLog,
+)
 from exporter.mms.models.times import http_date_seconds
 from exporter.mms.protocol import (
     Call,
@@ -127,6 +137,15 @@ class Client:
         listing = await read_pages(lambda page: self.send(protocol.list_mms_data_sources(page)))
         return self._checked("ListMmsDataSources", listing)
 
+    async def list_databases(self, source_id: int) -> Listing[Database]:
+        """Return all databases of a source. Raises: MmsError."""
+        listing = await read_pages(lambda page: self.send(protocol.list_mms_dbs(source_id, page)))
+        return self._checked("ListMmsDbs", listing)
+
+    async def databases_page(self, source_id: int, page: int, page_size: int = protocol.PAGE_SIZE) -> Page[Database]:
+        """Return one page of the databases of a source. Raises: MmsError."""
+        return await self.send(protocol.list_mms_dbs(source_id, page, page_size))
+
     async def list_jobs(
         self, source_id: int, filters: JobFilter = _ALL_JOBS, first: Page[Job] | None = None
     ) -> Listing[Job]:
@@ -203,6 +222,19 @@ class Client:
     ) -> Page[Task]:
         """Return one page of the matching tasks. Raises: MmsError."""
         return await self.send(protocol.list_mms_tasks(source_id, filters, page, page_size))
+
+    async def newest_tasks(self, source_id: int, filters: TaskFilter, wanted: int) -> Listing[Task]:
+        """Return the newest matching tasks, highest ID first. Raises: MmsError."""
+        listing = await read_newest(
+            lambda page: self.send(protocol.list_mms_tasks(source_id, filters, page)),
+            wanted,
+            page_size=protocol.PAGE_SIZE,
+        )
+        return self._checked("ListMmsTasks", listing)
+
+    async def task_logs(self, source_id: int, task_id: int) -> tuple[TaskLog, ...]:
+        """Return the log of one task, in the order received. Raises: MmsError."""
+        return await self.send(protocol.list_mms_task_logs(source_id, task_id))
 
     async def get_table(self, source_id: int, table_id: int) -> Table:
         """Return one table. Raises: MmsError."""

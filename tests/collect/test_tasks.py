@@ -336,14 +336,15 @@ async def test_unreadable_tasks_expire(mms: HandWrittenMms, mms_url: str, clock:
 
 
 async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(clock: ManualClock) -> None:
-    actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs", "odps:ListMmsTables", "odps:ListMmsPartitions"})
+    granted = ("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions")
+    actions = frozenset(f"odps:{operation}" for operation in granted)
     async with Simulator(World(BUSY, clock=clock), identities=[replace(IDENTITY, actions=actions)]) as simulator:
         config = config_on(simulator.url, {"concurrency": 1}, tasks=ON)
         async with harness_on(config, clock) as harness:
             with capture_logs() as lines:
                 for _ in range(3):
                     served = await harness.refresh()
-            success = {"datasources": 1, "jobs": 1, "failures": 1, "tasks": 0}
+            success = {"datasources": 1, "jobs": 1, "databases": 1, "failures": 1, "tasks": 0}
             assert served.by("mms_refresh_success", "collector") == success
             assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {1}
             assert task_calls(simulator) == [1]

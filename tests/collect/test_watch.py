@@ -265,7 +265,8 @@ async def test_an_unknown_status_is_shown_as_unknown_and_counted(
 
 
 async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(clock: ManualClock) -> None:
-    actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs", *(f"odps:ListMms{each}s" for each in KINDS)})
+    granted = ("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", *(f"ListMms{each}s" for each in KINDS))
+    actions = frozenset(f"odps:{operation}" for operation in granted)
     watch = watching_tables({"source_id": FIRST, "table_ids": [1, 2, 3]})
     identity = replace(IDENTITY, actions=actions)
     async with Simulator(World(STILL, clock=clock), identities=[identity]) as simulator:
@@ -279,6 +280,7 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
             assert served.by("mms_refresh_success", "collector") == {
                 "datasources": 1,
                 "jobs": 1,
+                "databases": 1,
                 "failures": 1,
                 "watch": 0,
             }

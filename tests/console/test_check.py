@@ -46,7 +46,7 @@ def watched(simulator: Simulator) -> Config:
 
 
 OPERATIONS = (
-    *("ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartitions"),
+    *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions"),
     *("GetMmsTable", "GetMmsPartition", "ListMmsTasks"),
 )
 
@@ -67,7 +67,7 @@ async def test_each_needed_operation_is_called_once(simulator: Simulator, watche
 
 async def test_disabled_operations_are_not_called(simulator: Simulator) -> None:
     off = {"enabled": False}
-    found = await findings(config_on(simulator.url, jobs=off, failures=off))
+    found = await findings(config_on(simulator.url, jobs=off, databases=off, failures=off))
     assert set(found) & set(OPERATIONS) == {"ListMmsDataSources"}
 
 
@@ -247,7 +247,7 @@ async def test_the_command_ends_with_0_1_or_2(simulator: Simulator, tmp_path: Pa
     ended = await run("check", config, "--output=json")
     assert ended.code == 1
     denied = [row["action"] for row in json.loads(ended.out) if row["result"] == "denied"]
-    assert denied == ["odps:ListMmsTables", "odps:ListMmsPartitions"]
+    assert denied == ["odps:ListMmsDbs", "odps:ListMmsTables", "odps:ListMmsPartitions"]
     assert (await run("check", config, "--account=other")).code == 2
 
 
@@ -314,7 +314,7 @@ async def test_open_questions_about_mms_are_answered(*, hides_stopped: bool, wor
 
 async def test_a_fact_that_cannot_be_found_is_no_failure(simulator: Simulator) -> None:
     simulator.identities.add(replace(IDENTITY, actions=frozenset(READ)))
-    found = await findings(config_on(simulator.url, failures={"enabled": False}))
+    found = await findings(config_on(simulator.url, databases={"enabled": False}, failures={"enabled": False}))
     assert found["page_size"]["result"] == "untested"
     assert found["task_status"]["result"] == "untested"
     assert "NoPermission" in found["task_status"]["detail"]

@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 
 from exporter.collect.collector import CollectorContext
 from exporter.collect.snapshot import SourceName, SourceStats
-from exporter.errors import ExporterError, MalformedAnswer, SelectionUnmatched
+from exporter.errors import ExporterError, SelectionUnmatched
 from exporter.mms.models.names import selection_problems
 from exporter.mms.models.records import DataSource
 from exporter.mms.models.statuses import is_unknown
@@ -49,9 +49,7 @@ class DataSourcesCollector:
     async def _list(self, unmatched: list[ExporterError]) -> None:
         # If the selection matches nothing, the reasons are appended to `unmatched`.
         context, sources = self.context, self.context.sources
-        listing = await context.client.list_data_sources()
-        if listing.total and not listing.rows:
-            raise MalformedAnswer(f"{OPERATION}: no row could be decoded")
+        listing = (await context.client.list_data_sources()).readable(OPERATION)
         selection = context.account.sources
         listed: dict[int, SourceStats] = {}
         is_any_selected = False

@@ -189,6 +189,12 @@ def amount(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
 
 
+def sum_of_known(*counts: int | None) -> str:
+    """Return the sum of the known counts; empty if there are none."""
+    known = [count for count in counts if count is not None]
+    return amount(sum(known)) if known else ""
+
+
 def share(done: int | None, total: int | None) -> str:
     """Return `done/total`."""
     return "" if done is None or total is None else f"{done:,}/{total:,}"

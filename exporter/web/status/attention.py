@@ -199,6 +199,7 @@ SOURCE_RULES: Final = (
 _COLLECTED: Final = {
     "datasources": "The data sources",
     "jobs": "Jobs",
+    "databases": "Databases",
     "failures": "Failed tables and partitions",
     "watch": "Watched tables and partitions",
     "tasks": "Tasks",
