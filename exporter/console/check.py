@@ -175,6 +175,8 @@ async def _watched_findings(
                 problem = await _before_deadline(object_problem(client, entry, source), deadline)
             except MmsError as error:
                 yield Finding(account.name, key, "untested", error.code or str(error), reason=error.reason)
+            except NothingToProbeError as error:
+                yield Finding(account.name, key, "untested", str(error))
             else:
                 advice = "correct the names; they are case-sensitive" if problem else ""
                 existing = "found" if entry.db else "the data source is found"

@@ -234,6 +234,13 @@ async def test_each_entry_of_watch_is_looked_up_in_all_accounts(simulator: Simul
     assert not report.succeeded
 
 
+async def test_a_watched_name_among_many_similar_ones_is_untested(simulator: Simulator) -> None:
+    simulator.page_size_cap = 1
+    watch = {"tables": [{"source_id": FIRST, "db": "sales", "table": "s"}]}
+    found = (await findings(config_on(simulator.url, watch=watch)))["watch.tables[0]"]
+    assert (found["result"], found["detail"]) == ("untested", "the name is not on the first page of similar names")
+
+
 async def test_objects_watched_in_another_account_are_not_read(simulator: Simulator) -> None:
     tables = [{"source": "elsewhere", "table_ids": [1]}]
     assert "GetMmsTable" not in await findings(config_on(simulator.url, watch={"tables": tables}))
