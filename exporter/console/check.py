@@ -123,12 +123,13 @@ async def _findings(
         try:
             listing = await _before_deadline(client.list_data_sources(), deadline)
         except MmsError as error:
-            found = [*_connection_findings(config, account, client, error)]
+            unreached = await _unreached(client, deadline) if isinstance(error, CredentialsUnavailable) else error
+            found = [*_connection_findings(config, account, client, error, unreached)]
             found += [Finding(account.name, probe.operation, "untested", UNKNOWN) for probe in probes(config, None)]
         else:
             selected = [row for row in listing.rows if account.sources.admits(row.name or "", row.type or "")]
             found = [
-                *_connection_findings(config, account, client, None),
+                *_connection_findings(config, account, client, None, None),
                 _listed(account, len(listing.rows), selected),
                 *(Finding(account.name, "sources", "failed", *each) for each in _problems(account, listing.rows)),
             ]
@@ -174,6 +175,8 @@ async def _watched_findings(
                 problem = await _before_deadline(object_problem(client, entry, source), deadline)
             except MmsError as error:
                 yield Finding(account.name, key, "untested", error.code or str(error), reason=error.reason)
+            except NothingToProbeError as error:
+                yield Finding(account.name, key, "untested", str(error))
             else:
                 advice = "correct the names; they are case-sensitive" if problem else ""
                 existing = "found" if entry.db else "the data source is found"
@@ -204,9 +207,20 @@ def _problems(account: Account, rows: Sequence[DataSource]) -> Sequence[tuple[st
     return selection_problems(account.sources, sorted((row.name or "", row.type or "") for row in rows))
 
 
-def _connection_findings(config: Config, account: Account, client: Client, error: MmsError | None) -> Iterator[Finding]:
+async def _unreached(client: Client, deadline: float) -> MmsError | None:
+    # Without credentials, the first call sends nothing.
+    try:
+        await _before_deadline(client.reach(), deadline)
+    except MmsError as error:
+        return error
+    return None
+
+
+def _connection_findings(
+    config: Config, account: Account, client: Client, error: MmsError | None, unreached: MmsError | None
+) -> Iterator[Finding]:
     """Yield the findings of the first call."""
-    yield _endpoint(account, error)
+    yield _endpoint(account, unreached)
     yield _clock(account, client.server_ahead_seconds, error)
     yield _credentials(config, account, error)
     if isinstance(error, (*_UNREACHED, AuthRefused, CredentialsUnavailable)):
@@ -218,8 +232,6 @@ def _connection_findings(config: Config, account: Account, client: Client, error
 def _endpoint(account: Account, error: MmsError | None) -> Finding:
     if isinstance(error, _UNREACHED):
         return Finding(account.name, "endpoint", "failed", str(error), error.hint, error.reason)
-    if isinstance(error, CredentialsUnavailable):
-        return Finding(account.name, "endpoint", "untested")
     proxy = f" through the proxy {account.proxy.url}" if account.proxy else ""
     return Finding(account.name, "endpoint", "ok", f"{account.url}{proxy}")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from exporter.config.loading import Watch
-from exporter.console.probes import Watched, is_in, watched_rows
+from exporter.console.probes import NothingToProbeError, Watched, is_in, watched_rows
 from exporter.mms.client import Client
 from exporter.mms.models.names import unknown_name
 from exporter.mms.models.records import DataSource, Partition, Table
@@ -16,13 +16,15 @@ def entries(watch: Watch) -> Iterator[tuple[str, Watched]]:
 
 
 async def object_problem(client: Client, entry: Watched, source: DataSource) -> str:
-    """Return why a watched name is not found; "" if it is, or for IDs. Raises: MmsError."""
+    """Return why a watched name is not found; "" if it is, or for IDs. Raises: MmsError; NothingToProbeError."""
     if entry.db is None:
         return ""
     page = await watched_rows(client, source.id, entry)
     wanted = _full_name(entry.db, entry.table, getattr(entry, "partition", None))
-    if wanted in map(_name_of, page.rows) or len(page.rows) < (page.total or 0):  # the name may be on a later page
+    if wanted in map(_name_of, page.rows):
         return ""
+    if len(page.rows) < (page.total or 0):
+        raise NothingToProbeError("the name is not on the first page of similar names")
     return f"no object of {source.name or source.id} has exactly the name {wanted}"
 
 

@@ -157,6 +157,25 @@ async def test_an_unreachable_endpoint_is_reported_with_advice() -> None:
     assert {row["result"] for name, row in found.items() if name != "endpoint"} == {"untested"}
 
 
+@pytest.mark.parametrize("is_up", [True, False])
+async def test_without_credentials_the_endpoint_and_the_clock_are_still_tested(
+    simulator: Simulator, *, is_up: bool
+) -> None:
+    raw = account_on(simulator.url if is_up else "https://maxcompute.cn-nowhere.invalid")
+    raw["credentials"] = {
+        "type": "oidc_role_arn",
+        "role_arn": "r",
+        "oidc_provider_arn": "p",
+        "oidc_token_file_path": "/no",
+    }
+    found = await findings(config_from({"accounts": [raw]}))
+    assert found["credentials"]["result"] == "failed"
+    assert (found["endpoint"]["result"], found["clock"]["result"]) == (
+        ("ok", "ok") if is_up else ("failed", "untested")
+    )
+    assert is_up or "cannot be resolved" in found["endpoint"]["detail"]
+
+
 async def test_an_answer_that_is_not_from_mms_is_reported(simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="html"))
     found = await findings(config_on(simulator.url))
@@ -213,6 +232,13 @@ async def test_each_entry_of_watch_is_looked_up_in_all_accounts(simulator: Simul
         ),
     }
     assert not report.succeeded
+
+
+async def test_a_watched_name_among_many_similar_ones_is_untested(simulator: Simulator) -> None:
+    simulator.page_size_cap = 1
+    watch = {"tables": [{"source_id": FIRST, "db": "sales", "table": "s"}]}
+    found = (await findings(config_on(simulator.url, watch=watch)))["watch.tables[0]"]
+    assert (found["result"], found["detail"]) == ("untested", "the name is not on the first page of similar names")
 
 
 async def test_objects_watched_in_another_account_are_not_read(simulator: Simulator) -> None:
