@@ -42,7 +42,7 @@ async def _with_history(finished: int) -> list[Figure]:
             for _ in range(ROUNDS):
                 for taken in (steady, changed):
                     if taken is changed:
-                        account._sources.invalidate_jobs()  # noqa: SLF001 - as a reload with other settings does
+                        account._sources.invalidate("jobs", "tasks")  # noqa: SLF001 - as a reload with other settings does
                     ours = await _seconds(account.refresh)
                     plain, loading = await _plain_seconds(session, len(bodies)), _loading_seconds(bodies)
                     taken.append((ours, plain, loading))

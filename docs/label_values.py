@@ -24,6 +24,7 @@ These labels have a closed set of values. MMS can add a status at any time; a st
 COLLECTOR_MEANINGS: Final = {
     "datasources": "Lists the data sources with their counters. Runs first.",
     "jobs": "Lists the jobs of each data source. `jobs.enabled`, on by default.",
+    "databases": "Lists the databases of each data source whose row changed. `databases.enabled`, on by default.",
     "failures": "Lists failed tables and partitions. `failures.enabled`, on by default.",
     "watch": "Reads the tables and partitions that `watch` names.",
     "tasks": "Counts tasks by status. `tasks.enabled`, off by default. Runs last.",
@@ -32,6 +33,7 @@ OPERATION_MEANINGS: Final = {
     "ListMmsDataSources": "collector `datasources`",
     "ListMmsJobs": "collector `jobs`",
     "ListMmsTasks": "collector `tasks`",
+    "ListMmsDbs": "collector `databases`",
     "ListMmsTables": "collector `failures`; collector `watch`, to find a table by name",
     "ListMmsPartitions": "collector `failures`; collector `watch`, to find a partition by name",
     "GetMmsTable": "collector `watch`",
@@ -55,11 +57,14 @@ KIND_MEANINGS: Final = {"table": "A table.", "partition": "A partition."}
 
 _UNKNOWN: Final = "UNKNOWN"
 _PARTITION_COUNTS: Final = ("DOING", "DONE", "FAILED")
+_TABLE_COUNTS: Final = ("DOING", "DONE", "PART_DONE", "FAILED")
 STATUSES: Final = {
     "mms_datasource_status": (*DataSourceStatus, _UNKNOWN),
     "mms_metadata_scan_status": (*ScanStatus, _UNKNOWN),
-    "mms_tables": ("DOING", "DONE", "PART_DONE", "FAILED"),
+    "mms_tables": _TABLE_COUNTS,
     "mms_partitions": _PARTITION_COUNTS,
+    "mms_database_tables": _TABLE_COUNTS,
+    "mms_database_partitions": _PARTITION_COUNTS,
     "mms_jobs": (*JobStatus, _UNKNOWN),
     "mms_job_status": (*JobStatus, _UNKNOWN),
     "mms_tasks": tuple(TaskStatus),

@@ -45,7 +45,7 @@ FAULTS = {
 REFUSED = Fault(kind="error", status=403, code="SignatureDoesNotMatch", message=MESSAGE)
 
 
-SAMPLED = {"ListMmsDataSources": "vendor", "ListMmsJobs": "vendor", "ListMmsTasks": "listed"}
+SAMPLED = {"ListMmsDataSources": "vendor", "ListMmsJobs": "vendor", "ListMmsDbs": "listed", "ListMmsTasks": "listed"}
 """Operations that succeed, with the sample of their response; others fail."""
 
 

@@ -66,6 +66,7 @@ CONFIGURATIONS = st.fixed_dictionaries(
     {"accounts": st.lists(ACCOUNTS, min_size=1, max_size=3, unique_by=lambda each: each["name"])},
     optional={
         "jobs": st.fixed_dictionaries({}, optional={"enabled": st.booleans(), "linger": DURATIONS}),
+        "databases": st.fixed_dictionaries({"max_per_source": st.integers(0, 1000)}),
         "failures": st.fixed_dictionaries({"enabled": st.booleans()}),
         "tasks": st.fixed_dictionaries({"enabled": st.booleans()}),
         "watch": st.fixed_dictionaries(

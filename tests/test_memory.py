@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from exporter.collect.snapshot import (
+    DatabasesStats,
     FailedUnit,
     FailedUnits,
     FailuresStats,
@@ -21,7 +22,7 @@ from exporter.collect.snapshot import (
 from exporter.collect.state.source_state import SourceState
 from exporter.mms import transport
 from exporter.mms.models.api_record import ApiRecord
-from exporter.mms.models.records import DataSource, Job, Partition, Table, Task
+from exporter.mms.models.records import Database, DataSource, Job, Partition, Table, Task
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from exporter.simulator.world.source_spec import FIRST_SOURCE_ID
@@ -79,7 +80,7 @@ def collected_objects() -> Counter[str]:
     return Counter(kind.__qualname__ for kind in kinds if str(kind.__module__).startswith("exporter.collect"))
 
 
-@pytest.mark.parametrize("kind", [DataSource, Job, Partition, Table, Task], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [Database, DataSource, Job, Partition, Table, Task], ids=lambda kind: kind.__name__)
 def test_the_garbage_collector_leaves_records_alone(kind: type[ApiRecord]) -> None:
     """Else it would hold up every thread for as long as it takes to look at a hundred thousand of them."""
     assert not gc.is_tracked(msgspec.convert({"id": 1}, kind))
@@ -91,10 +92,11 @@ def test_the_garbage_collector_leaves_figures_alone() -> None:
     failures = FailuresStats(name, FailedUnits((FailedUnit("db", "table", None, None, None, None),), 1), None)
     jobs = JobsStats(name, {"DONE": 1}, 0, (), 0)
     tasks = TasksStats(name, {"DONE": 1}, (JobTasks(1, "job", {"DONE": 1}, 0),))
-    whole = SourceSnapshot(name, stats, jobs, True, None, failures, tasks)
+    databases = DatabasesStats(name, (msgspec.convert({"id": 1}, Database),), 1)
+    whole = SourceSnapshot(name, stats, jobs, True, None, failures, databases, tasks)
     state = SourceState(stats, 0.0)
-    kept = (state, *(value for each in (state.jobs, state.failures, state.tasks) for value in (each, each.state)))
-    parts = (name, stats, failures, failures.tables, jobs, tasks, tasks.jobs[0], whole, *kept)
+    kept = (state, *(value for each in state.parts for value in (each, each.state)))
+    parts = (name, stats, failures, failures.tables, jobs, databases, tasks, tasks.jobs[0], whole, *kept)
     assert not any(map(gc.is_tracked, parts))
 
 

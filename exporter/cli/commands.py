@@ -143,6 +143,17 @@ def sources(values: Values) -> bool:
 
 
 @command(
+    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, flags.NAMES[0], flags.DATABASE_STATUS, flags.LIMIT),
+    *(flags.OUTPUT, *flags.QUIET_LOG),
+)
+def databases(values: Values) -> bool:
+    """List databases, their progress and size, the largest first, read live from MMS."""
+    from exporter.console.database_list import databases
+
+    return _query(values, databases)
+
+
+@command(
     *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, *flags.NAMES, flags.JOB_STATUS, flags.LIMIT),
     *(flags.ABSOLUTE_TIMES, flags.OUTPUT, *flags.QUIET_LOG),
 )

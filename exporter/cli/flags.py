@@ -12,7 +12,7 @@ from exporter import DOCUMENTS
 from exporter.config.network import listen_address
 from exporter.config.sections import seconds
 from exporter.logs import FORMATS, LEVELS
-from exporter.mms.models.statuses import ApiEnum, DataSourceStatus, JobStatus
+from exporter.mms.models.statuses import ApiEnum, DataSourceStatus, JobStatus, TableStatus
 
 MAX_FACTOR: Final = 1e6
 MAX_INTEGER: Final = 2**63 - 1
@@ -283,6 +283,7 @@ def _status(statuses: type[ApiEnum]) -> Flag:
 
 
 SOURCE_STATUS: Final = _status(DataSourceStatus)
+DATABASE_STATUS: Final = _status(TableStatus)
 JOB_STATUS: Final = _status(JobStatus)
 ABSOLUTE_TIMES: Final = one_run_flag("absolute-times", "Show times instead of ages.", "false", switch)
 LIMIT: Final = one_run_flag("limit", "Maximum rows of each kind per data source.", "100", integer, "NUMBER")

@@ -14,6 +14,7 @@ import structlog
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collect.collector import Collector, CollectorContext
+from exporter.collect.collectors.databases import DatabasesCollector
 from exporter.collect.collectors.datasources import DataSourcesCollector
 from exporter.collect.collectors.failures import FailuresCollector
 from exporter.collect.collectors.jobs import JobsCollector
@@ -129,6 +130,8 @@ class AccountRefresher:
         # Failures and tasks use the jobs. Tasks run last, because they take the most calls.
         if config.jobs.enabled:
             yield JobsCollector(context, config.jobs)
+        if config.databases.enabled:
+            yield DatabasesCollector(context, config.databases.max_per_source, self._settings.stale_after)
         if config.failures.enabled:
             yield FailuresCollector(context, config.failures.max_per_source, self._settings.stale_after)
         if config.watch.tables or config.watch.partitions:
@@ -160,9 +163,11 @@ class AccountRefresher:
         if account.time_zone != self.account.time_zone:
             self._sources.invalidate_times()
         if config.jobs != self._config.jobs:
-            self._sources.invalidate_jobs()
+            self._sources.invalidate("jobs", "tasks")  # tasks depend on jobs
+        if config.databases != self._config.databases:
+            self._sources.invalidate("databases")
         if config.failures != self._config.failures:
-            self._sources.invalidate_failures()
+            self._sources.invalidate("failures")
 
     async def run(self, first_delay: float = 0.0, phase: float = 0.0) -> None:
         """Refresh after `first_delay` seconds and then once every interval, until cancelled.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from exporter.mms.models.records import DataSource, Job, Partition, Table
+from exporter.mms.models.records import Database, DataSource, Job, Partition, Table
 
 
 class SourceName(Struct, frozen=True, gc=False):
@@ -105,6 +105,16 @@ class FailuresStats(Struct, frozen=True, gc=False):
     partitions: FailedUnits | None
 
 
+class DatabasesStats(Struct, frozen=True, gc=False):
+    """Databases of a source."""
+
+    name: SourceName
+    databases: tuple[Database, ...]
+    """Those with series of their own, largest first."""
+    total: int
+    """Number of all databases."""
+
+
 class JobTasks(Struct, frozen=True, gc=False):
     """Tasks of an unfinished job."""
 
@@ -157,6 +167,8 @@ class SourceSnapshot(Struct, frozen=True, gc=False):
     last_success_at: float | None
     """Unix seconds of the last complete refresh; None before the first one."""
     failures: FailuresStats | None = None
+    """None if stale or never read."""
+    databases: DatabasesStats | None = None
     """None if stale or never read."""
     tasks: TasksStats | None = None
     """None if stale or never read."""

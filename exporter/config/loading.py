@@ -29,12 +29,12 @@ MAX_TIMEOUT_SECONDS: Final = 300
 
 
 class Selection(Section, frozen=True, kw_only=True):
-    """Data sources of the account to export. Regular expressions match the whole name."""
+    """Data sources of the account to export."""
 
     include: tuple[re.Pattern[str], ...] = ()
-    """Names to export; empty selects every data source."""
+    """Regular expressions; each must match the whole name of a data source to export. Empty selects every one."""
     exclude: tuple[re.Pattern[str], ...] = ()
-    """Names to skip; overrides `include`."""
+    """Regular expressions; each must match the whole name of a data source to skip. Overrides `include`."""
     types: tuple[str, ...] = ()
     """Types to export, such as HIVE or BIGQUERY, case-insensitive; empty selects every type."""
 
@@ -136,6 +136,15 @@ class Jobs(Section, frozen=True, kw_only=True):
     """How often the jobs of an idle data source are read: its row did not change and no job is unfinished."""
 
 
+class Databases(Section, frozen=True, kw_only=True):
+    """The databases collector."""
+
+    enabled: bool = True
+    """Enable the collector."""
+    max_per_source: Annotated[int, Meta(ge=0, le=100_000)] = 500
+    """Maximum databases per data source that have their own series, the largest first."""
+
+
 class Failures(Section, frozen=True, kw_only=True):
     """The failures collector."""
 
@@ -182,7 +191,7 @@ class _Watched(Section, frozen=True, kw_only=True):
 
 
 class WatchedTables(_Watched, frozen=True, kw_only=True):
-    """Tables of one data source to watch: by ID, or one table by exact name. Names are resolved once."""
+    """Tables of one data source, of any account, to watch: by ID, or one table by exact name, resolved once."""
 
     table_ids: tuple[int, ...] = ()
     """IDs of the tables, instead of names."""
@@ -193,7 +202,7 @@ class WatchedTables(_Watched, frozen=True, kw_only=True):
 
 
 class WatchedPartitions(_Watched, frozen=True, kw_only=True):
-    """Partitions of one data source to watch: by ID, or one partition by exact name. Names are resolved once."""
+    """Partitions of one data source, of any account, to watch: by ID, or one by exact name, resolved once."""
 
     partition_ids: tuple[int, ...] = ()
     """IDs of the partitions, instead of names."""
@@ -223,6 +232,8 @@ class Config(Section, frozen=True, kw_only=True):
     """Refresh interval and expiry."""
     jobs: Jobs = field(default_factory=Jobs)
     """The jobs collector."""
+    databases: Databases = field(default_factory=Databases)
+    """The databases collector."""
     failures: Failures = field(default_factory=Failures)
     """The failures collector."""
     tasks: Tasks = field(default_factory=Tasks)

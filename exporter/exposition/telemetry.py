@@ -20,7 +20,7 @@ from exporter.exposition.text import Format
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # both formats carry the same series
 
 OPERATIONS: Final = (
-    *("ListMmsDataSources", "ListMmsJobs", "ListMmsTasks", "ListMmsTables", "ListMmsPartitions"),
+    *("ListMmsDataSources", "ListMmsJobs", "ListMmsTasks", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions"),
     *("GetMmsTable", "GetMmsPartition"),
 )
 """Operations of the serving process; their counters start at 0, so that `increase()` sees the first one."""

@@ -25,7 +25,17 @@ from exporter.mms import protocol
 from exporter.mms.credentials import CredentialSource, credential_source
 from exporter.mms.decoding import Changed, Fingerprint, Identified, Page
 from exporter.mms.listing import Listing, read_newest, read_pages
-from exporter.mms.models.records import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
+from exporter.mms.models.records import (
+    AsyncTask,
+    CreatedJob,
+    Database,
+    DataSource,
+    Job,
+    Partition,
+    Table,
+    Task,
+    TaskLog,
+)
 from exporter.mms.models.times import http_date_seconds
 from exporter.mms.protocol import (
     Call,
@@ -35,9 +45,9 @@ from exporter.mms.protocol import (
     TableFilter,
     TaskFilter,
 )
-from exporter.mms.signing import Credential, canonical_query, signed_headers
+from exporter.mms.signing import HEADER_ACTION, Credential, canonical_query, signed_headers
 from exporter.mms.throttle import DEFAULT_LIMITS, Limits, Observer, Throttle, backoff_seconds
-from exporter.mms.transport import DIRECT, Route, Transport
+from exporter.mms.transport import DIRECT, HttpResponse, Route, Transport
 
 T = TypeVar("T")
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
@@ -97,6 +107,10 @@ class Client:
         """Close the pooled connections."""
         await self._transport.close()
 
+    async def reach(self) -> None:
+        """Send a request without credentials; any response shows connection and clock. Raises: MmsError."""
+        self._compare_clocks(await self._transport.send("GET", URL(self._origin), {HEADER_ACTION: "connection"}, None))
+
     async def send(self, call: Call[T]) -> T:
         """Send a call with retries and return its result.
 
@@ -126,6 +140,15 @@ class Client:
         """Return all data sources. Raises: MmsError."""
         listing = await read_pages(lambda page: self.send(protocol.list_mms_data_sources(page)))
         return self._checked("ListMmsDataSources", listing)
+
+    async def list_databases(self, source_id: int) -> Listing[Database]:
+        """Return all databases of a source. Raises: MmsError."""
+        listing = await read_pages(lambda page: self.send(protocol.list_mms_dbs(source_id, page)))
+        return self._checked("ListMmsDbs", listing)
+
+    async def databases_page(self, source_id: int, page: int, page_size: int = protocol.PAGE_SIZE) -> Page[Database]:
+        """Return one page of the databases of a source. Raises: MmsError."""
+        return await self.send(protocol.list_mms_dbs(source_id, page, page_size))
 
     async def list_jobs(
         self, source_id: int, filters: JobFilter = _ALL_JOBS, first: Page[Job] | None = None
@@ -204,6 +227,19 @@ class Client:
         """Return one page of the matching tasks. Raises: MmsError."""
         return await self.send(protocol.list_mms_tasks(source_id, filters, page, page_size))
 
+    async def newest_tasks(self, source_id: int, filters: TaskFilter, wanted: int) -> Listing[Task]:
+        """Return the newest matching tasks, highest ID first. Raises: MmsError."""
+        listing = await read_newest(
+            lambda page: self.send(protocol.list_mms_tasks(source_id, filters, page)),
+            wanted,
+            page_size=protocol.PAGE_SIZE,
+        )
+        return self._checked("ListMmsTasks", listing)
+
+    async def task_logs(self, source_id: int, task_id: int) -> tuple[TaskLog, ...]:
+        """Return the log of one task, in the order received. Raises: MmsError."""
+        return await self.send(protocol.list_mms_task_logs(source_id, task_id))
+
     async def get_table(self, source_id: int, table_id: int) -> Table:
         """Return one table. Raises: MmsError."""
         return await self.send(protocol.get_mms_table(source_id, table_id))
@@ -267,8 +303,7 @@ class Client:
         )
         url = URL(f"{self._origin}{call.path}?{query}" if query else f"{self._origin}{call.path}", encoded=True)
         response = await self._transport.send(call.method, url, headers, call.body)
-        server_time = http_date_seconds(response.headers.get("date"))
-        self.server_ahead_seconds = None if server_time is None else server_time - self._clock.wall()
+        self._compare_clocks(response)
         if len(response.body) > LARGE_RESPONSE_BYTES:
             async with self._large_response_lock:
                 decoded = await asyncio.to_thread(
@@ -279,6 +314,10 @@ class Client:
         if decoded.unexpected:
             self._observer.unexpected(call.operation, decoded.unexpected)
         return decoded.value
+
+    def _compare_clocks(self, response: HttpResponse) -> None:
+        server_time = http_date_seconds(response.headers.get("date"))
+        self.server_ahead_seconds = None if server_time is None else server_time - self._clock.wall()
 
 
 def _may_retry(call: Call[Any], error: MmsError) -> bool:

@@ -85,6 +85,23 @@ def decode_page(kind: type[R], body: bytes) -> Decoded[Page[R]]:
     return Decoded(Page(tuple(data.object_list), data.total), tuple(missing))
 
 
+@cache
+def _rows_decoder(kind: type[R]) -> msgspec.json.Decoder[_Body[list[R]]]:
+    return msgspec.json.Decoder(_Body[list[kind]])  # type: ignore[valid-type]  # a generic created at run time
+
+
+def decode_rows(kind: type[R], body: bytes) -> Decoded[tuple[R, ...]]:
+    """Decode rows of `kind` that are not paged. Raises: MalformedAnswer."""
+    try:
+        rows = _rows_decoder(kind).decode(body).data
+    except _UNREADABLE:
+        unexpected: list[str] = []
+        return Decoded(tuple(_lenient_rows(kind, _load(body).get("data"), unexpected)), tuple(unexpected))
+    for row in rows:
+        strip_texts(row)
+    return Decoded(tuple(rows), tuple(name for row in rows for name in _missing(row)))
+
+
 def decode_object(kind: type[R], body: bytes) -> Decoded[R]:
     """Decode an object of `kind`. Raises: MalformedAnswer."""
     try:
@@ -156,9 +173,10 @@ def decode_selected(kind: type[R], body: bytes, ids: Container[int]) -> Decoded[
 
 def load_json_object(body: bytes) -> dict[str, Any] | None:
     """Parse a JSON object; None if `body` has none."""
-    try:  # replaces invalid UTF-8 and lone surrogates
+    try:  # puts replacement characters in place of invalid UTF-8 and lone surrogates
         value = json.loads(body.decode("utf-8-sig", "replace"), parse_int=_number)
-        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        value = json.loads(text.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -187,8 +205,13 @@ def _lenient_page(kind: type[R], body: dict[str, Any]) -> Decoded[Page[R]]:
     listed = data.get("objectList")
     if listed is None and total == 0:
         listed = []
+    rows = _lenient_rows(kind, listed, unexpected)
+    return Decoded(Page(tuple(rows), total), tuple(unexpected))
+
+
+def _lenient_rows(kind: type[R], listed: object, unexpected: list[str]) -> list[R]:
     if not isinstance(listed, list):
-        raise MalformedAnswer("the response has no objectList")
+        raise MalformedAnswer("the response has no list of rows")
     rows = []
     for item in listed:
         row = _lenient_record(kind, item, unexpected)
@@ -196,7 +219,7 @@ def _lenient_page(kind: type[R], body: dict[str, Any]) -> Decoded[Page[R]]:
             unexpected.append(LOST_ROW)
         else:
             rows.append(row)
-    return Decoded(Page(tuple(rows), total), tuple(unexpected))
+    return rows
 
 
 def _lenient_object(kind: type[R], body: dict[str, Any]) -> Decoded[R]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
+from exporter.errors import MalformedAnswer
 from exporter.mms.decoding import Identified, Page
 
 MAX_PAGES: Final = 1000
@@ -34,6 +35,12 @@ class Listing(Generic[I]):
     def is_consistent(self) -> bool:
         """Whether a missing row is certainly not in the list."""
         return self.is_complete and self.is_stable
+
+    def readable(self, operation: str) -> Self:
+        """Return the listing. Raises: MalformedAnswer if every row was lost."""
+        if self.total and not self.rows:
+            raise MalformedAnswer(f"{operation}: no row could be decoded")
+        return self
 
 
 async def read_pages(

@@ -22,10 +22,21 @@ from exporter.mms.decoding import (
     decode_if_changed,
     decode_object,
     decode_page,
+    decode_rows,
     decode_selected,
 )
 from exporter.mms.models.api_record import ApiRecord
-from exporter.mms.models.records import AsyncTask, CreatedJob, DataSource, Job, Partition, Table, Task
+from exporter.mms.models.records import (
+    AsyncTask,
+    CreatedJob,
+    Database,
+    DataSource,
+    Job,
+    Partition,
+    Table,
+    Task,
+    TaskLog,
+)
 
 T = TypeVar("T")
 R = TypeVar("R", bound=ApiRecord)
@@ -80,6 +91,17 @@ class PageCall(Call[Page[R]]):
     def read(self, body: bytes) -> Decoded[Page[R]]:
         """Decode the page. Raises: MalformedAnswer."""
         return decode_page(self.kind, body) if self.only is None else decode_selected(self.kind, body, self.only)
+
+
+@dataclass(frozen=True, slots=True)
+class RowsCall(Call[tuple[R, ...]]):
+    """Returns all rows of a list without pages."""
+
+    kind: type[R]
+
+    def read(self, body: bytes) -> Decoded[tuple[R, ...]]:
+        """Decode the rows. Raises: MalformedAnswer."""
+        return decode_rows(self.kind, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +199,11 @@ def list_mms_data_sources(page: int) -> Call[Page[DataSource]]:
     return PageCall("ListMmsDataSources", DATA_SOURCES_PATH, DataSource, _query({}, page))
 
 
+def list_mms_dbs(source_id: int, page: int, page_size: int = PAGE_SIZE) -> Call[Page[Database]]:
+    """Return the call for one page of a source's databases. Source: the vendor's SDK."""
+    return PageCall("ListMmsDbs", f"{DATA_SOURCES_PATH}/{source_id}/dbs", Database, _query({}, page, page_size))
+
+
 def list_mms_jobs(
     source_id: int, filters: JobFilter, page: int, page_size: int = PAGE_SIZE, only: Container[int] | None = None
 ) -> Call[Page[Job]]:
@@ -212,6 +239,11 @@ def list_mms_partitions(source_id: int, filters: PartitionFilter, page: int) -> 
 def list_mms_tasks(source_id: int, filters: TaskFilter, page: int, page_size: int = PAGE_SIZE) -> Call[Page[Task]]:
     """Return the call for one page of a source's tasks."""
     return PageCall("ListMmsTasks", f"{DATA_SOURCES_PATH}/{source_id}/tasks", Task, _query(filters, page, page_size))
+
+
+def list_mms_task_logs(source_id: int, task_id: int) -> Call[tuple[TaskLog, ...]]:
+    """Return the call for the log of one task. Source: the vendor's SDK."""
+    return RowsCall("ListMmsTaskLogs", f"{DATA_SOURCES_PATH}/{source_id}/tasks/{task_id}/logs", TaskLog)
 
 
 def get_mms_table(source_id: int, table_id: int) -> Call[Table]:

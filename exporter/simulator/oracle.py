@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from exporter.mms.models.api_record import record_from
-from exporter.mms.models.records import DataSource, Job, Partition, Table, Task
+from exporter.mms.models.records import Database, DataSource, Job, Partition, Table, Task
 from exporter.simulator.api import rows
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import FIRST_CREATED_ID, SimulatedJob
@@ -75,6 +75,31 @@ class Oracle:
         }
         facts = rows.source_facts(site, self._world.at(site, self.seconds))
         return record_from({**facts, **counted}, DataSource)
+
+    def databases(self, source_id: int) -> Iterator[Database]:
+        """Yield the databases of a source."""
+        site = self._world.site(source_id)
+        at = self._world.at(site, self.seconds)
+        tables, partitions = list(self.tables(source_id)), list(self.partitions(source_id))
+        for number in sorted(site.inventory.databases(at.moment)):
+            held = [table for table in tables if table.db_id == number]
+            found = Counter[str | None](table.status for table in held)
+            units = Counter[str | None](each.status for each in partitions if each.db_id == number)
+            counted = {
+                "status": _database_status(found),
+                "tables": found.total(),
+                "tablesDoing": found[states.DOING],
+                "tablesDone": found[states.DONE],
+                "tablesPartDone": found[states.PART_DONE],
+                "tablesFailed": found[states.FAILED],
+                "partitions": units.total(),
+                "partitionsDoing": units[states.DOING],
+                "partitionsDone": units[states.DONE],
+                "partitionsFailed": units[states.FAILED],
+                "size": sum(table.size or 0 for table in held),
+                "numRows": sum(table.num_rows or 0 for table in held),
+            }
+            yield record_from({**rows.database_facts(site, number, at), **counted}, Database)
 
     def tables(self, source_id: int) -> Iterator[Table]:
         """Yield the tables of a source."""
@@ -191,6 +216,14 @@ def _table_status(units: list[str]) -> str:
     if states.DONE in found:
         return states.DONE if len(found) == 1 else states.PART_DONE
     return states.FAILED if states.FAILED in found else states.INIT
+
+
+def _database_status(tables: Counter[str | None]) -> str:
+    if tables[states.DOING]:
+        return states.DOING
+    if tables[states.DONE] or tables[states.PART_DONE]:
+        return states.DONE if set(tables) == {states.DONE} else states.PART_DONE
+    return states.FAILED if tables[states.FAILED] else states.INIT
 
 
 def _job_status(job: SimulatedJob, tasks: list[str], moment: float) -> str:

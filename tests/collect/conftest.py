@@ -22,6 +22,7 @@ class HandWrittenMms:
         self.row |= {"tablesFailedNum": 0, "partitionsFailedNum": 0}
         self.jobs: list[dict[str, Any]] = []
         self.tasks: list[dict[str, Any]] = []
+        self.dbs: dict[int, dict[str, Any]] = {}
         self.tables: dict[int, dict[str, Any]] = {}
         self.partitions: dict[int, dict[str, Any]] = {}
         self.page_cap = 100
@@ -50,6 +51,11 @@ class HandWrittenMms:
         self.calls: Counter[str] = Counter()
         """Calls by name: the filter of a job list (a status, "name", "stopped", "all"), else the path's last word."""
 
+    @property
+    def job_calls(self) -> Counter[str]:
+        """Return the calls of job lists by filter."""
+        return Counter({name: count for name, count in self.calls.items() if name != "dbs"})
+
     def add_job(self, job_id: int, status: str, **fields: Any) -> dict[str, Any]:
         """Add a job, and return its row."""
         row = {"id": job_id, "name": f"job_{job_id}", "status": status, "taskNum": 4, "taskDone": 1, "stopped": False}
@@ -70,6 +76,24 @@ class HandWrittenMms:
             row = {"id": len(self.tasks) + 1, "jobId": job_id, "jobName": f"job_{job_id}", "status": status}
             row |= {"srcDbName": "sales", "srcTableName": "orders", "createTime": "2025-01-01 00:00:00"}
             self.tasks.append({**row, "retriedTimes": 0, **fields})
+
+    def add_database(self, database_id: int, name: str | None, done: int = 1, **fields: Any) -> dict[str, Any]:
+        """Add a database of `done` tables, all DONE, and return its row."""
+        counts = {f"{kind}{status}": 0 for kind in ("tables", "partitions") for status in ("Doing", "Done", "Failed")}
+        row = {"id": database_id, "name": name, "status": "DONE", **counts, "tablesPartDone": 0, "partitions": 0}
+        self.dbs[database_id] = {**row, "tables": done, "tablesDone": done, "size": 10, "numRows": 1, **fields}
+        return self.dbs[database_id]
+
+    def count_databases(self) -> None:
+        """Set the counters of the source to the sums of its databases."""
+        sums = {"dbNum": len(self.dbs)}
+        for kind, row_name in (("tables", "tableNum"), ("partitions", "partitionNum")):
+            sums[row_name] = sum(row[kind] for row in self.dbs.values())
+        for name in ("tablesDoing", "tablesDone", "tablesPartDone", "tablesFailed", "partitionsDoing"):
+            sums[f"{name}Num"] = sum(row[name] for row in self.dbs.values())
+        for name in ("partitionsDone", "partitionsFailed"):
+            sums[f"{name}Num"] = sum(row[name] for row in self.dbs.values())
+        self.row |= sums
 
     def add_table(self, table_id: int, db: str, name: str, **fields: Any) -> dict[str, Any]:
         """Add a table, and return its row."""
@@ -132,7 +156,7 @@ class HandWrittenMms:
         return self._error("tasks") or self._page(request, found, query.get("status", "tasks"))
 
     async def list_objects(self, request: web.Request) -> web.Response:
-        """Answer ListMmsTables and ListMmsPartitions with case-insensitive LIKE filters."""
+        """Answer ListMmsDbs, ListMmsTables and ListMmsPartitions with case-insensitive LIKE filters."""
         kind = request.path.rpartition("/")[2]
         texts = {"dbName", "name", "tableName", "value"} & request.query.keys()
         statuses = json.loads(request.query.get("status", "null"))
@@ -192,6 +216,7 @@ async def mms_url(mms: HandWrittenMms) -> AsyncIterator[str]:
     root = f"/api/v1/mms/datasources/{SOURCE_ID}"
     app.router.add_get(f"{root}/jobs", mms.list_jobs)
     app.router.add_get(f"{root}/tasks", mms.list_tasks)
+    app.router.add_get(f"{root}/dbs", mms.list_objects)
     for kind in ("tables", "partitions"):
         app.router.add_get(f"{root}/{kind}", mms.list_objects)
         app.router.add_get(f"{root}/{kind}/{{id}}", mms.get_object)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from exporter.clock import Clock
 from exporter.collect.refresh import AccountRefresher
@@ -22,7 +22,9 @@ from tests.conftest import config_on
 from tests.harness import no_sleep
 
 SOURCE: Final = 2_000_001
-LISTS: Final = ("ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartitions", "ListMmsTasks")
+LISTS: Final = (
+    *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions", "ListMmsTasks"),
+)
 MOVED: Final[tuple[Kind, ...]] = ("shift",)
 KINDS: Final[tuple[Kind, ...]] = ("lost_row", "repeated_row", "page_cap", "error", "total", "meanwhile", *MOVED)
 CAPS: Final = (1, 2, 3, 5, 20, 100)
@@ -54,24 +56,30 @@ class FieldRecorder:
         self.lost.extend((operation, field) for field in fields)
 
 
+Listed = tuple[object, list[Any]]
+"""What of the row proves that a list did not change, and the list."""
+OPERATIONS: Final = {"database": "ListMmsDbs", "table": "ListMmsTables", "partition": "ListMmsPartitions"}
+"""By kind of the lists that are not read while the row proves them."""
+
+
 @dataclass
-class AllowedNames:
-    """The names of failures that may be shown for one kind."""
+class AllowedLists:
+    """The lists that may be shown for one kind: failures, or databases."""
 
-    known: list[tuple[int, list[FailedUnit]]] = field(default_factory=list)
-    """What the exporter may have read last: number of failures in the row, and their names."""
+    known: list[Listed] = field(default_factory=list)
+    """What the exporter may have read last."""
 
-    def may_be(self, count: int, now: list[FailedUnit]) -> list[list[FailedUnit]]:
-        """Return the allowed names: all since the number changed."""
-        self.known = [*(each for each in self.known if each[0] == count), (count, now)]
-        return [names for _, names in self.known]
+    def may_be(self, proof: object, now: list[Any]) -> list[list[Any]]:
+        """Return the allowed lists: all since the proof changed."""
+        self.known = [*(each for each in self.known if each[0] == proof), (proof, now)]
+        return [listed for _, listed in self.known]
 
-    def may_have_become(self, count: int, now: list[FailedUnit]) -> None:
-        """Record failures in the middle of a refresh, which it may have read."""
-        self.known.append((count, now))
+    def may_have_become(self, proof: object, now: list[Any]) -> None:
+        """Record a list in the middle of a refresh, which it may have read."""
+        self.known.append((proof, now))
 
     def invalidate(self) -> None:
-        """Record a failed read, after which names are read again."""
+        """Record a failed read, after which the list is read again."""
         self.known.clear()
 
 
@@ -84,13 +92,13 @@ class History:
         self.wanted = self.random.choice((1, 2, 3, 1000, 1000))
         self.wrong_total_at: float | None = None
         """When a `total` was last wrong, which the exporter cannot detect."""
-        self.names = {"table": AllowedNames(), "partition": AllowedNames()}
+        self.lists = {kind: AllowedLists() for kind in OPERATIONS}
         self.log: list[object] = []
         draw = self.random.choice
         options = WorldOptions(
             seed=seed,
             sources=1,
-            databases=1,
+            databases=draw((1, 1, 3)),
             tables=draw((2, 4)),
             partitions=draw((0, 2, 4)),
             finished_jobs_per_source=draw((0, 3, 12)),
@@ -153,8 +161,8 @@ class History:
         self.simulator.world.options = with_lags(self.simulator.world.options, lambda: 0.0)
         self.is_lagging = False
         self.clock.advance(MAX_LIST_AGE_SECONDS + 1)
-        for names in self.names.values():
-            names.invalidate()
+        for lists in self.lists.values():
+            lists.invalidate()
 
     def _apply_events(self) -> None:
         """Fail some tables and partitions, and let others succeed."""
@@ -198,7 +206,7 @@ class History:
     async def _refresh(self, refresher: AccountRefresher) -> bool:
         """Refresh; if no error is visible, check the values and return True."""
         self.observer.lost.clear()
-        before = {kind: self._failed(kind) for kind in self.names}
+        before = {kind: self._listed(kind) for kind in OPERATIONS}
         await refresher.refresh()
         snapshot = refresher.snapshot()
         is_clean = not self.observer.lost and all(each.success for each in snapshot.collectors)
@@ -219,27 +227,29 @@ class History:
         """Return whether an idle source may still show a wrong `total`."""
         return self.wrong_total_at is not None and self.clock() - self.wrong_total_at <= IDLE_SECONDS
 
-    def _note_unchecked(self, snapshot: AccountSnapshot, before: Mapping[str, tuple[int, list[FailedUnit]]]) -> None:
-        """Update the failures that the next refresh may show."""
-        are_read = all(each.success for each in snapshot.collectors if each.collector == "failures")
+    def _note_unchecked(self, snapshot: AccountSnapshot, before: Mapping[str, Listed]) -> None:
+        """Update the lists that the next refresh may show."""
+        success = {each.collector: each.success for each in snapshot.collectors}
         lost = {operation for operation, _ in self.observer.lost}
-        for kind, names in self.names.items():
-            if are_read and f"ListMms{kind.title()}s" not in lost:
-                names.may_be(*before[kind])
-                names.may_have_become(*self._failed(kind))
+        for kind, lists in self.lists.items():
+            if success["databases" if kind == "database" else "failures"] and OPERATIONS[kind] not in lost:
+                lists.may_be(*before[kind])
+                lists.may_have_become(*self._listed(kind))
             else:
-                names.invalidate()
+                lists.invalidate()
 
     def _check(self, shown: SourceSnapshot) -> None:
         """Check that the values of the source equal the world."""
         row = self.simulator.world.truth().data_source(SOURCE)
         assert shown.stats is not None
         assert [getattr(shown.stats.row, name) for name in _COUNTS] == [getattr(row, name) for name in _COUNTS]
+        assert shown.databases is not None
+        assert list(shown.databases.databases) in self.lists["database"].may_be(*self._listed("database"))
         self._check_jobs(shown)
         assert shown.failures is not None
         for kind, failures in (("table", shown.failures.tables), ("partition", shown.failures.partitions)):
-            total, newest = self._failed(kind)
-            allowed = self.names[kind].may_be(total, newest)
+            total, newest = self._listed(kind)
+            allowed = self.lists[kind].may_be(total, newest)
             assert failures is not None
             assert failures.total == total, kind
             assert list(failures.newest) in allowed, kind
@@ -252,9 +262,11 @@ class History:
             statuses = Counter(task.status for task in truth.tasks(SOURCE) if task.job_id not in hidden)
             assert shown.tasks.counts == {status: statuses[status] for status in TaskStatus}
 
-    def _failed(self, kind: str) -> tuple[int, list[FailedUnit]]:
-        """Return the number of failures of a kind and the newest names."""
+    def _listed(self, kind: str) -> Listed:
+        """Return the row and all databases, or the number of failures of a kind and the newest names."""
         truth = self.simulator.world.truth()
+        if kind == "database":
+            return truth.data_source(SOURCE), sorted(truth.databases(SOURCE), key=lambda each: each.size_rank)
         things: list[Table | Partition] = [*(truth.tables if kind == "table" else truth.partitions)(SOURCE)]
         failed = sorted((each for each in things if each.status == "FAILED"), key=lambda each: each.id, reverse=True)
         return len(failed), [as_failed(each) for each in failed[: self.wanted]]
@@ -293,6 +305,7 @@ def with_lags(options: WorldOptions, lag_seconds: Callable[[], float]) -> WorldO
         options,
         job_list_lag_seconds=lag_seconds(),
         job_status_lag_seconds=lag_seconds(),
+        database_lag_seconds=lag_seconds(),
         table_lag_seconds=lag_seconds(),
         partition_lag_seconds=lag_seconds(),
     )

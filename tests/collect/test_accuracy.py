@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
-from exporter.mms.models.records import DataSource, Job, Partition, Table
+from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS as HOUR
+from exporter.mms.models.records import Database, DataSource, Job, Partition, Table
 from exporter.mms.models.scope import UnitSet, covers_any
 from exporter.mms.models.statuses import DataSourceStatus
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
@@ -21,7 +21,19 @@ from tests.harness import harness_on
 OPTIONS = WorldOptions(sources=4, databases=1, tables=3, partitions=3, job_seconds=240.0, failure_rate=0.35)
 WATCHED_SOURCE = 2000001
 WATCH = {"tables": [{"source_id": WATCHED_SOURCE, "table_ids": [1]}]}
-READS = {"ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartitions", "GetMmsTable", "GetMmsPartition"}
+READS = {
+    *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions"),
+    *("GetMmsTable", "GetMmsPartition"),
+}
+HOSTILE_NAMES = ('quote " and \\ backslash', "new\nline and {brace}", "漢字", "%s %d")
+TABLES = ("DOING", "DONE", "PART_DONE", "FAILED")
+UNITS = ("DOING", "DONE", "FAILED")
+DATABASE_FIELDS = {
+    "mms_database_metadata_tables": "tables",
+    "mms_database_metadata_partitions": "partitions",
+    "mms_database_size_bytes": "size",
+    "mms_database_rows": "num_rows",
+}
 
 
 @pytest.mark.parametrize(
@@ -46,9 +58,14 @@ async def test_served_values_equal_the_simulated_world(
     world = World(options, clock=clock)
     async with Simulator(world, identities=[IDENTITY]) as simulator:
         jobs, failures = {"linger": "1m", "idle_interval": "10m"}, {"max_per_source": 100_000}
+        for source_id in world.source_ids():
+            name = HOSTILE_NAMES[source_id % len(HOSTILE_NAMES)]
+            apply_event(world, events.SetText(source_id=source_id, field="name", text=name, database_id=1))
         config = config_on(simulator.url, jobs=jobs, failures=failures, watch=WATCH)
         async with harness_on(config, clock) as harness:
             unfinished_before: set[tuple[int, int]] = set()
+            databases: dict[int, tuple[DataSource, list[Database], float]] = {}
+            """By source: its row, and the databases when the row last changed or the list expired."""
             named = {kind: NamedFailures(kind, clock) for kind in ("table", "partition")}
             for _ in range(refreshes):
                 served = await harness.refresh()
@@ -58,6 +75,9 @@ async def test_served_values_equal_the_simulated_world(
                 assert set(served.by("mms_datasource_info", "source_id")) == {str(source_id) for source_id in rows}
                 for source_id, row in rows.items():
                     assert_row_equals(served, row)
+                    if databases.get(source_id, (None,))[0] != row or clock() - databases[source_id][2] >= HOUR:
+                        databases[source_id] = row, [*truth.databases(source_id)], clock()
+                    assert_databases_equal(served, source_id, databases[source_id][1])
                     named["table"].assert_equal(served, row, row.tables_failed_num, truth.tables(source_id))
                     named["partition"].assert_equal(served, row, row.partitions_failed_num, truth.partitions(source_id))
                     unresolved = jobs_with_failures(served, source_id, jobs_of[source_id], truth)
@@ -89,7 +109,7 @@ class NamedFailures:
     ) -> None:
         """Check a source: with an unchanged count, names stay for an hour."""
         before, _, at = self._known.get(row.id, (None, None, 0.0))
-        if before != count or self._clock() - at >= MAX_LIST_AGE_SECONDS:
+        if before != count or self._clock() - at >= HOUR:
             self._known[row.id] = count, {names(each) for each in objects if each.status == "FAILED"}, self._clock()
         expected = self._known[row.id][1]
         labels = ("src_db", "table", *(("partition",) if self.kind == "partition" else ()))
@@ -150,6 +170,25 @@ def assert_row_equals(served: Exposition, row: DataSource) -> None:
     assert served.by("mms_datasource_status", "status", **source) == {
         status: float(status == row.status) for status in (*DataSourceStatus, "UNKNOWN")
     }
+
+
+def assert_databases_equal(served: Exposition, source_id: int, databases: Iterable[Database]) -> None:
+    rows = {row.name or "": row for row in databases}
+    source = {"source_id": str(source_id)}
+    tables = {status: served.by("mms_database_tables", "src_db", **source, status=status) for status in TABLES}
+    partitions = {status: served.by("mms_database_partitions", "src_db", **source, status=status) for status in UNITS}
+    for status in TABLES:
+        counts = {name: getattr(row, f"tables_{status.lower()}") for name, row in rows.items()}
+        assert tables[status] == counts, status
+    for status in UNITS:
+        counts = {name: getattr(row, f"partitions_{status.lower()}") for name, row in rows.items()}
+        assert partitions[status] == counts, status
+    for family, field in DATABASE_FIELDS.items():
+        expected = {name: getattr(row, field) for name, row in rows.items()}
+        assert served.by(family, "src_db", **source) == expected, family
+    for family, shares in (("mms_tables", tables), ("mms_partitions", partitions)):
+        whole = served.by(family, "status", **source)
+        assert {status: sum(share.values()) for status, share in shares.items()} == whole, "they sum to the source"
 
 
 def assert_jobs_equal(

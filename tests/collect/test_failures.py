@@ -104,7 +104,7 @@ async def test_a_disabled_collector_makes_no_calls_and_exports_nothing(clock: Ma
             served = await harness.refresh()
             assert list_calls(simulator) == 0
             assert not [name for name in served.samples if name.startswith("mms_failed")]
-            assert set(served.by("mms_refresh_success", "collector")) == {"datasources", "jobs"}
+            assert set(served.by("mms_refresh_success", "collector")) == {"datasources", "jobs", "databases"}
 
 
 @pytest.mark.parametrize("order", ["newest first", "oldest first"])
@@ -276,7 +276,7 @@ async def test_failures_expire_without_a_refresh(mms: HandWrittenMms, mms_url: s
 
 
 async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(clock: ManualClock) -> None:
-    actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs"})
+    actions = frozenset({"odps:ListMmsDataSources", "odps:ListMmsJobs", "odps:ListMmsDbs"})
     identity = replace(IDENTITY, actions=actions)
     async with Simulator(World(STILL, clock=clock), identities=[identity]) as simulator:
         for source_id in range(FIRST, FIRST + 4):
@@ -286,7 +286,8 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
             with capture_logs() as lines:
                 for _ in range(5):
                     served = await harness.refresh()
-            assert served.by("mms_refresh_success", "collector") == {"datasources": 1, "jobs": 1, "failures": 0}
+            success = {"datasources": 1, "jobs": 1, "databases": 1, "failures": 0}
+            assert served.by("mms_refresh_success", "collector") == success
             assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {1}
             assert list_calls(simulator) == 2, "each list was tried once"
             assert [(line["collector"], line["reasons"]) for line in lines] == [("failures", "permission")]

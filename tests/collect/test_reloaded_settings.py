@@ -37,6 +37,18 @@ async def test_a_new_failure_limit_applies_to_unchanged_failures(
     assert served.by("mms_failed_omitted", "kind") == {"table": 7 - after, "partition": 7 - after}
 
 
+@BOUNDS
+async def test_a_new_database_limit_applies_to_unchanged_databases(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, before: int, after: int
+) -> None:
+    for number in range(7):
+        mms.add_database(number, f"db_{number}", size=number)
+    configs = [config_on(mms_url, databases={"max_per_source": bound}) for bound in (before, after)]
+    served = await refreshed_over(configs, clock)
+    assert set(served.by("mms_database_rows", "src_db")) == {f"db_{number}" for number in range(7 - after, 7)}
+    assert served.value("mms_database_series_omitted") == 7 - after
+
+
 @pytest.mark.parametrize("running", [0, 1], ids=["idle", "busy"])
 @BOUNDS
 async def test_a_new_job_limit_applies_to_unchanged_failed_jobs(

@@ -13,12 +13,14 @@ STILL = WorldOptions(sources=2, finished_jobs_per_source=120, failure_rate=0.5, 
 """Two pages of jobs for each source."""
 FAMILIES = {
     "jobs": ("mms_jobs", "mms_job_status"),
+    "databases": ("mms_database_tables", "mms_database_series_omitted"),
     "failures": ("mms_failed_table_info",),
     "tasks": ("mms_tasks", "mms_job_tasks_by_status"),
     "watch": ("mms_table_info", "mms_partition_info"),
 }
 OPERATIONS = {
     "ListMmsJobs": "jobs",
+    "ListMmsDbs": "databases",
     "ListMmsTables": "failures",
     "ListMmsTasks": "tasks",
     "GetMmsTable": "watch",
@@ -46,7 +48,7 @@ async def test_an_unsupported_operation_disables_its_collector(operation: str, c
             calls: list[int] = []
             with capture_logs() as lines:
                 for _ in range(3):
-                    harness.refresher._sources.invalidate_failures()  # noqa: SLF001 - each refresh lists again
+                    harness.refresher._sources.invalidate("databases", "failures")  # noqa: SLF001 - each refresh lists again
                     served = await harness.refresh()
                     calls.append(sum(count for (called, _), count in simulator.calls.items() if called == operation))
                     clock.advance(30)

@@ -12,6 +12,7 @@ import pytest
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Config
 from exporter.console.check import check
+from exporter.console.database_list import databases
 from exporter.console.failed import failures
 from exporter.console.job_list import jobs
 from exporter.console.output.command_report import CommandReport
@@ -25,6 +26,7 @@ from tests.conftest import config_on
 
 QUERIES: dict[str, Callable[[Config, Options, Clock], Awaitable[CommandReport[Any]]]] = {
     "sources": sources,
+    "databases": databases,
     "jobs": jobs,
     "failed": failures,
     "show": show,

@@ -12,6 +12,7 @@ import pytest
 from exporter.cli import arguments
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import region_only
+from exporter.console import database_list as databases
 from exporter.console import failed as failures
 from exporter.console import job_list as jobs
 from exporter.console import source_list as sources
@@ -34,7 +35,7 @@ EXAMPLE = re.compile(
 )
 TABLE = re.compile(r"^<!-- fields: (?P<command>\w+) -->\n(?:\|[^\n]*\n)*", re.MULTILINE)
 FIELDS: dict[str, Sequence[Field[Any]]] = {"sources": sources.FIELDS, "jobs": jobs.FIELDS, "failed": failures.FIELDS}
-FIELDS["check"] = CHECK_FIELDS
+FIELDS |= {"databases": databases.FIELDS, "check": CHECK_FIELDS}
 
 
 @pytest.fixture

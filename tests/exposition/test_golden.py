@@ -27,6 +27,7 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 PATHS = {
     "/api/v1/mms/datasources": "ListMmsDataSources",
     "/api/v1/mms/datasources/2000015/jobs": "ListMmsJobs",
+    "/api/v1/mms/datasources/2000015/dbs": "ListMmsDbs",
     "/api/v1/mms/datasources/2000015/tables/22": "GetMmsTable",
     "/api/v1/mms/datasources/2000015/partitions/2323": "GetMmsPartition",
 }
@@ -61,8 +62,9 @@ async def harness() -> AsyncIterator[Harness]:
 
 
 def example(operation: str) -> bytes:
-    """Return the vendor's example response."""
-    return (SAMPLES / operation / "vendor.json").read_bytes()
+    """Return the vendor's example response, or the one written from the vendor's SDK."""
+    (sample,) = (SAMPLES / operation).glob("[lv]*.json")
+    return sample.read_bytes()
 
 
 async def test_the_examples_give_the_golden_exposition(harness: Harness) -> None:

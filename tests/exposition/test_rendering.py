@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,
+    DatabasesStats,
     JobsStats,
     Snapshot,
     SourceName,
@@ -29,7 +30,7 @@ from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.harness import Harness, harness_on
 
-FRESHNESS: Final = Counter({AccountSnapshot: 1, CollectorSnapshot: 3})
+FRESHNESS: Final = Counter({AccountSnapshot: 1, CollectorSnapshot: 4})
 """Lines of each refresh beside the sources': one for the account."""
 
 
@@ -86,7 +87,9 @@ async def test_a_changed_source_renders_only_its_parts_and_freshness(
         rendered.clear()
         await harness.refresh()
     beside = [part for part in rendered if type(part) not in {*FRESHNESS, SourceSnapshot}]
-    assert [type(part) for part in beside] == [SourceStats, JobsStats, JobsStats], "a source, its jobs, each job"
+    assert [type(part) for part in beside] == [SourceStats, *[JobsStats] * 2, *[DatabasesStats] * 2], (
+        "a source, its jobs, each job, each database, the number of omitted ones"
+    )
     assert {part.name.source_id for part in beside} == {changed}
 
 

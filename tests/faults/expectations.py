@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from exporter.exposition.families.database_families import DATABASE, DATABASES
 from exporter.exposition.families.metric_table import JOB, JOB_TASKS, JOBS, SOURCE, TASKS
 from exporter.exposition.families.metric_types import MetricGroup
 from exporter.exposition.families.table_families import PARTITION, TABLE
@@ -83,6 +84,8 @@ class FaultTarget:
     """Families about objects listed by this operation, with values from another."""
     is_object: bool = False
     """Whether the response is one object and not a list."""
+    needs_rows: bool = False
+    """Whether a list without any readable row is an error."""
     omitted: str | None = None
     """The `kind` label of its omitted failures."""
 
@@ -135,8 +138,9 @@ _LAST_SUCCESS: Final = {
 FAULT_TARGETS: Final = {
     place.operation: place
     for place in (
-        FaultTarget("ListMmsDataSources", "datasources", _names(SOURCE)),
+        FaultTarget("ListMmsDataSources", "datasources", _names(SOURCE), needs_rows=True),
         FaultTarget("ListMmsJobs", "jobs", _names(JOBS, JOB), dependent=_names(JOB_TASKS)),
+        FaultTarget("ListMmsDbs", "databases", _names(DATABASE, DATABASES), needs_rows=True),
         FaultTarget("ListMmsTasks", "tasks", _names(TASKS, JOB_TASKS)),
         FaultTarget("ListMmsTables", "failures", frozenset({"mms_failed_table_info"}), omitted="table"),
         FaultTarget("ListMmsPartitions", "failures", frozenset({"mms_failed_partition_info"}), omitted="partition"),

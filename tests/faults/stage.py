@@ -26,7 +26,7 @@ STEPS: Final = (0.0, 5.0, 6.0, 1.0)
 """Seconds before each refresh: values read only by the first are stale at the third."""
 WORLD: Final = WorldOptions(
     sources=2,
-    databases=1,
+    databases=2,
     tables=8,
     partitions=6,
     running_jobs_per_source=1,

@@ -114,9 +114,9 @@ async def test_in_a_later_refresh(
         assert domain(await running.refresh()) == healthy[3]
 
 
-@pytest.mark.parametrize("operation", ["ListMmsTables", "ListMmsPartitions"])
+@pytest.mark.parametrize("operation", ["ListMmsDbs", "ListMmsTables", "ListMmsPartitions"])
 @every_fault
-async def test_unchanged_failures_are_right_after_the_fault(operation: str, kind: str) -> None:
+async def test_unchanged_lists_are_right_after_the_fault(operation: str, kind: str) -> None:
     """Nothing changes that would trigger a new listing; the fault applied in two refreshes."""
     place, case = FAULT_TARGETS[operation], FAULT_CASES[kind]
     healthy = await asyncio.to_thread(healthy_steps, FEW_JOBS, has_tasks=False)
@@ -157,7 +157,7 @@ def assert_served(
     )
     if effect == "harmless":
         assert found == healthy
-    elif effect == "fails" or (effect == "loses" and place.is_listing):
+    elif effect == "fails" or (effect == "loses" and place.needs_rows):
         assert found == failing
     elif effect == "loses":
         sure = {(key, value) for key, value in found.items() if key[0] != "mms_failed_omitted"}

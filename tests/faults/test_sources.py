@@ -117,7 +117,12 @@ async def test_no_text_of_mms_can_forge_a_series_or_a_help_line(
     partition = next(simulator.world.truth().partitions(source_id))
     apply_event(simulator.world, events.Fail(source_id=source_id, table_ids=(table.id,), partition_ids=(partition.id,)))
     jobs = [job.id for job in simulator.world.truth().jobs(source_id)]
-    objects = {"job": ("job_id", jobs), "table": ("table_id", [1]), "partition": ("partition_id", [partition.id])}
+    objects = {
+        "database": ("database_id", [1]),
+        "job": ("job_id", jobs),
+        "table": ("table_id", [1]),
+        "partition": ("partition_id", [partition.id]),
+    }
     async with harness_on(config, clock) as harness:
         await harness.refresh()
         before = harness.publisher.body(text_format, gzip=False)

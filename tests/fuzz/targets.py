@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.collect.snapshot import (
     AccountSnapshot,
+    DatabasesStats,
     FailedUnit,
     FailedUnits,
     FailuresStats,
@@ -27,7 +28,7 @@ from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.negotiation import CONTENT_TYPES, accepts_gzip, format_for
 from exporter.exposition.rendering import Renderer
 from exporter.mms import protocol
-from exporter.mms.models.records import DataSource
+from exporter.mms.models.records import Database, DataSource
 from exporter.mms.models.statuses import DataSourceStatus, SourceType
 from exporter.mms.models.times import http_date_seconds, unix_seconds
 from exporter.mms.protocol import (
@@ -48,6 +49,7 @@ FAMILIES: Final = {family.name for part in METRIC_GROUPS for family in part.fami
 CALLS: Final[tuple[protocol.Call[Any], ...]] = (
     protocol.list_mms_data_sources(1),
     protocol.list_mms_jobs(1, JobFilter(), 1),
+    protocol.list_mms_dbs(1, 1),
     protocol.list_mms_tables(1, TableFilter(), 1),
     protocol.list_mms_partitions(1, PartitionFilter(), 1),
     protocol.list_mms_tasks(1, TaskFilter(), 1),
@@ -115,6 +117,7 @@ def exposition(data: bytes) -> None:
 def _source(row: DataSource) -> SourceSnapshot:
     name = SourceName("a", row.id, row.name or "")
     times = unix_seconds(row.create_time, ZONE), unix_seconds(row.last_update_time, ZONE)
+    databases = tuple(Database(id=number, name=text) for number, text in enumerate((row.name, row.region, row.name)))
     failed = FailedUnits((FailedUnit(row.name, row.type, row.region, row.dst_project, None, row.status),), 1)
     return SourceSnapshot(
         name,
@@ -123,6 +126,7 @@ def _source(row: DataSource) -> SourceSnapshot:
         True,
         None,
         FailuresStats(name, failed, failed),
+        DatabasesStats(name, databases, len(databases)),
     )
 
 

@@ -19,12 +19,14 @@ from exporter.mms.decoding import (
     decode_if_changed,
     decode_object,
     decode_page,
+    decode_rows,
     load_json_object,
 )
 from exporter.mms.models.api_record import ApiRecord, record_from, strip_body
 from exporter.mms.models.records import (
     AsyncTask,
     CreatedJob,
+    Database,
     DataSource,
     Job,
     JobConfig,
@@ -32,6 +34,7 @@ from exporter.mms.models.records import (
     Table,
     TableSchema,
     Task,
+    TaskLog,
 )
 from tests.mms.conftest import sample
 
@@ -57,9 +60,11 @@ FULL: dict[type[ApiRecord], dict[str, Any]] = {
             "columnMapping": {"a": "b"},
         },
     },
+    Database: json.loads(sample("ListMmsDbs", "listed"))["data"]["objectList"][0],
     Table: json.loads(sample("GetMmsTable"))["data"],
     Partition: json.loads(sample("GetMmsPartition"))["data"],
     Task: json.loads(sample("ListMmsTasks", "listed"))["data"]["objectList"][0],
+    TaskLog: json.loads(sample("ListMmsTaskLogs", "listed"))["data"][0],
     CreatedJob: {"asyncTaskId": 7},
     AsyncTask: {**json.loads(sample("GetMmsAsyncTask", "done"))["data"], "errorMsg": "no such table"},
 }
@@ -326,8 +331,8 @@ def test_a_number_out_of_range_becomes_none(text: bytes) -> None:
 @pytest.mark.parametrize(
     ("text", "name"),
     [
-        (rb'"a\ud800b"', "a?b"),
-        (rb'"a\udfff\ud800b"', "a??b"),
+        (rb'"a\ud800b"', "a" + "\N{REPLACEMENT CHARACTER}" * 3 + "b"),
+        (rb'"a\udfff\ud800b"', "a" + "\N{REPLACEMENT CHARACTER}" * 6 + "b"),
         (b'"a\xff\xfeb"', "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b"),
         (b'"a\xed\xa0\x80b"', "a" + "\N{REPLACEMENT CHARACTER}" * 3 + "b"),
         (rb'"a\u0000b"', "a\0b"),
@@ -475,3 +480,17 @@ def test_a_fingerprint_has_a_limited_number_of_losses() -> None:
 def test_malformed_bodies_raise_with_and_without_fingerprint(before: Fingerprint | None, body: bytes) -> None:
     with pytest.raises(MalformedAnswer):
         decode_if_changed(Job, body, before)
+
+
+def test_rows_without_pages_lose_only_what_is_broken() -> None:
+    good = {"id": 1, "status": "DATA_FAILED", "createTime": "2024-12-17 15:44:00", "msg": " why\n"}
+    body = json.dumps({"data": [good, {**good, "id": 2, "msg": 7}, "no row", {**good, "id": None}]}).encode()
+    decoded = decode_rows(TaskLog, body)
+    assert [(row.id, row.msg) for row in decoded.value] == [(1, "why"), (2, None)]
+    assert decoded.unexpected == ("msg", LOST_ROW, LOST_ROW)
+
+
+@pytest.mark.parametrize("data", [None, {}, "text", 7])
+def test_rows_that_are_no_list_are_malformed(data: object) -> None:
+    with pytest.raises(MalformedAnswer):
+        decode_rows(TaskLog, json.dumps({"data": data}).encode())

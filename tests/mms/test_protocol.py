@@ -34,9 +34,11 @@ from exporter.mms.protocol import (
     get_mms_table,
     like,
     list_mms_data_sources,
+    list_mms_dbs,
     list_mms_jobs,
     list_mms_partitions,
     list_mms_tables,
+    list_mms_task_logs,
     list_mms_tasks,
 )
 from tests.mms.conftest import sample
@@ -48,9 +50,11 @@ CANARY = "canary-7f3a"
 CALLS: list[tuple[Call[Any], str, str, str]] = [
     (list_mms_data_sources(1), "ListMmsDataSources", "GET", ROOT),
     (list_mms_jobs(2000015, JobFilter(), 1), "ListMmsJobs", "GET", f"{ROOT}/2000015/jobs"),
+    (list_mms_dbs(2000015, 1), "ListMmsDbs", "GET", f"{ROOT}/2000015/dbs"),
     (list_mms_tables(2000015, TableFilter(), 1), "ListMmsTables", "GET", f"{ROOT}/2000015/tables"),
     (list_mms_partitions(2000015, PartitionFilter(), 1), "ListMmsPartitions", "GET", f"{ROOT}/2000015/partitions"),
     (list_mms_tasks(2000015, TaskFilter(), 1), "ListMmsTasks", "GET", f"{ROOT}/2000015/tasks"),
+    (list_mms_task_logs(2000015, 5), "ListMmsTaskLogs", "GET", f"{ROOT}/2000015/tasks/5/logs"),
     (get_mms_table(12323, 22), "GetMmsTable", "GET", f"{ROOT}/12323/tables/22"),
     (get_mms_partition(200018, 2323), "GetMmsPartition", "GET", f"{ROOT}/200018/partitions/2323"),
     (get_mms_job(2000015, 9), "GetMmsJob", "GET", f"{ROOT}/2000015/jobs/9"),

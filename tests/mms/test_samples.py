@@ -13,6 +13,7 @@ from exporter.mms.models.records import (
     AsyncTask,
     Column,
     CreatedJob,
+    Database,
     DataSource,
     Job,
     JobConfig,
@@ -41,7 +42,9 @@ from exporter.mms.protocol import (
     get_mms_partition,
     get_mms_table,
     list_mms_data_sources,
+    list_mms_dbs,
     list_mms_jobs,
+    list_mms_task_logs,
     list_mms_tasks,
 )
 from tests.mms.conftest import SAMPLES, sample
@@ -185,6 +188,25 @@ TASK = Task(
     start_time="2024-12-17 15:44:42",
     end_time="2024-12-17 15:50:00",
 )
+DATABASE = Database(
+    id=196,
+    name="test_db_1",
+    dst_project_name="mms_test",
+    dst_name="test_db_1",
+    status=TableStatus.PART_DONE,
+    tables=900,
+    tables_doing=18,
+    tables_done=800,
+    tables_part_done=22,
+    tables_failed=2,
+    partitions=9_000_000,
+    partitions_doing=2332,
+    partitions_done=23,
+    partitions_failed=2323,
+    size=100 * 2**40,
+    num_rows=250_000_000_000,
+    deleted=False,
+)
 EXAMPLES: list[tuple[Call[Any], object]] = [
     (list_mms_data_sources(1), Page((DATA_SOURCE,), 9)),
     (list_mms_jobs(2000015, JobFilter(), 1), Page((JOB,), 100)),
@@ -201,7 +223,7 @@ def test_the_vendor_samples_are_unchanged(operation: str) -> None:
 
 def test_the_readme_has_the_origin_of_each_sample() -> None:
     told = set(re.findall(r"^\| `([^`]+)`", (SAMPLES / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
-    kept = {f"{path.parent.name}/{path.name}" for path in SAMPLES.glob("*/*.json")}
+    kept = {f"{path.parent.name}/{path.name}" for path in SAMPLES.glob("*/*.*")}
     assert {name if name in told else f"<Operation>/{Path(name).name}" for name in kept} == told
 
 
@@ -228,6 +250,23 @@ def test_the_metadata_scan_of_newer_versions_is_decoded() -> None:
 def test_a_task_row_decodes_without_losses() -> None:
     call = list_mms_tasks(2000015, TaskFilter(job_id=18), 1)
     assert decode(call, 200, {}, sample(call.operation, "listed")) == Decoded(Page((TASK,), 1), ())
+
+
+def test_the_rows_of_a_task_log_decode_without_losses() -> None:
+    call = list_mms_task_logs(2000015, 1800001)
+    decoded = decode(call, 200, {}, sample(call.operation, "listed"))
+    assert [(row.id, row.status, row.create_time) for row in decoded.value] == [
+        (10000, "SCHEMA_DONE", "2024-12-17 15:44:00"),
+        (10001, "DATA_FAILED", "2024-12-17 15:50:00"),
+    ]
+    assert decoded.unexpected == ()
+
+
+def test_database_rows_decode_without_losses() -> None:
+    call = list_mms_dbs(2000015, 1)
+    decoded = decode(call, 200, {}, sample(call.operation, "listed"))
+    assert (decoded.value.rows[0], decoded.value.total, decoded.unexpected) == (DATABASE, 2, ())
+    assert (decoded.value.rows[1].size, decoded.value.rows[1].num_rows) == (None, None)
 
 
 def test_a_finished_async_task_has_its_job_id() -> None:

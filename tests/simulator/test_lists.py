@@ -17,8 +17,16 @@ from exporter.simulator.world.world import ManualClock
 from .caller import Caller
 
 SOURCE = 2000001
-JOBS, TASKS, TABLES, PARTITIONS = (f"/{SOURCE}/{name}" for name in ("jobs", "tasks", "tables", "partitions"))
-PATHS = {"ListMmsJobs": JOBS, "ListMmsTasks": TASKS, "ListMmsTables": TABLES, "ListMmsPartitions": PARTITIONS}
+DBS, JOBS, TASKS, TABLES, PARTITIONS = (
+    f"/{SOURCE}/{name}" for name in ("dbs", "jobs", "tasks", "tables", "partitions")
+)
+PATHS = {
+    "ListMmsDbs": DBS,
+    "ListMmsJobs": JOBS,
+    "ListMmsTasks": TASKS,
+    "ListMmsTables": TABLES,
+    "ListMmsPartitions": PARTITIONS,
+}
 
 
 def _ids(rows: list[Any]) -> list[int]:
@@ -58,8 +66,8 @@ async def test_the_page_size_is_limited(caller: Caller, simulator: Simulator) ->
 
 async def test_an_operation_can_have_its_own_page_size_limit(caller: Caller, simulator: Simulator) -> None:
     simulator.page_size_caps["ListMmsTables"] = 1
-    sizes = [len((await caller.get(name, PATHS[name], pageNum=1, pageSize=5)).rows) for name in PATHS]
-    assert dict(zip(PATHS, sizes, strict=True)) == {**dict.fromkeys(PATHS, 5), "ListMmsTables": 1}
+    sizes = [len((await caller.get(name, PATHS[name], pageNum=1, pageSize=3)).rows) for name in PATHS]
+    assert dict(zip(PATHS, sizes, strict=True)) == {**dict.fromkeys(PATHS, 3), "ListMmsTables": 1}
 
 
 @pytest.mark.parametrize("operation", PATHS)
@@ -84,6 +92,10 @@ async def test_a_list_can_be_reversed(caller: Caller, simulator: Simulator, oper
         ("ListMmsJobs", JOBS, {"sorter.status": "up"}),
         ("ListMmsJobs", JOBS, {"jobId": "1"}),
         ("ListMmsJobs", "/nope/jobs", {}),
+        ("ListMmsDbs", DBS, {"status": '["DONE"]'}),
+        ("ListMmsDbs", DBS, {"sorter": '{"name":"asc"}'}),
+        ("ListMmsDbs", DBS, {"sorter": '{"size":"up"}'}),
+        ("ListMmsDbs", DBS, {"sorter": "size"}),
         ("ListMmsTasks", TASKS, {"status": "DOING"}),
         ("ListMmsTasks", TASKS, {"jobId": "x"}),
         ("ListMmsTasks", TASKS, {"status": '["DONE"]'}),
@@ -108,6 +120,7 @@ async def test_invalid_parameters_are_rejected(
     ("operation", "path", "code"),
     [
         ("ListMmsJobs", "/1999999/jobs", "DataSourceNotFound"),
+        ("ListMmsDbs", "/2000008/dbs", "DataSourceNotFound"),
         ("ListMmsTables", "/2000008/tables", "DataSourceNotFound"),
         ("GetMmsJob", f"{JOBS}/999999", "JobNotFound"),
         ("GetMmsTable", f"{TABLES}/999999", "TableNotFound"),

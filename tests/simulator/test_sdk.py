@@ -48,6 +48,22 @@ async def test_data_sources(client: Sdk, world: World) -> None:
     assert body.data.total == len(truth) == 7
 
 
+async def test_databases(client: Sdk, world: World) -> None:
+    truth = [_as_row(database) for database in world.truth().databases(int(SOURCE))]
+    data = (await asyncio.to_thread(client.list_mms_dbs, SOURCE, sdk.ListMmsDbsRequest(page_size=100))).body.data
+    rows = [_without_newlines(row) for row in data.object_list]
+    assert [{name: row[name] for name in known} for row, known in zip(rows, truth, strict=True)] == truth
+    assert data.total == len(truth)
+    sorter = sdk.ListMmsDbsRequestSorter(size="desc")
+    request = sdk.ListMmsDbsRequest(sorter=sorter, status="PART_DONE", name=truth[0]["name"][:3])
+    data = (await asyncio.to_thread(client.list_mms_dbs, SOURCE, request)).body.data
+    found = [row for row in truth if row["status"] == "PART_DONE" and truth[0]["name"][:3] in row["name"]]
+    assert found
+    assert [row.id for row in data.object_list] == [
+        row["id"] for row in sorted(found, key=lambda row: row["size"], reverse=True)
+    ]
+
+
 async def test_jobs(client: Sdk, world: World) -> None:
     request = sdk.ListMmsJobsRequest(page_num=1, page_size=100)
     data = (await asyncio.to_thread(client.list_mms_jobs, SOURCE, request)).body.data
@@ -99,9 +115,10 @@ async def test_tasks(client: Sdk, world: World) -> None:
 
 
 async def test_task_logs(client: Sdk, world: World) -> None:
-    failed = next(task for task in world.truth().tasks(int(SOURCE)) if (task.status or "").endswith("_FAILED"))
-    rows = (await asyncio.to_thread(client.list_mms_task_logs, SOURCE, str(failed.id))).body.data
-    assert {(row.task_id, row.source_id) for row in rows} == {(failed.id, int(SOURCE))}
+    tasks = ((source, task) for source in world.truth().data_sources() for task in world.truth().tasks(source))
+    source, failed = next((source, task) for source, task in tasks if (task.status or "").endswith("_FAILED"))
+    rows = (await asyncio.to_thread(client.list_mms_task_logs, str(source), str(failed.id))).body.data
+    assert {(row.task_id, row.source_id) for row in rows} == {(failed.id, source)}
     assert (rows[-1].status, rows[-1].msg == "ok", rows[-1].action == "") == (failed.status, False, False)
     assert rows[-1].create_time.rstrip() == failed.end_time
 

@@ -36,6 +36,8 @@ def _assert_counters_agree(world: World) -> None:
     for site in world.sites():
         at = world.at(site)
         assert _served(world, site) == truth.data_source(site.id)
+        databases = [record_from(row, records.Database) for row in rows.databases(site, at)]
+        assert databases == [*truth.databases(site.id)]
         for table in truth.tables(site.id):
             assert record_from(rows.table(site, table.id, at), records.Table) == table
         jobs = list(truth.jobs(site.id))
@@ -115,6 +117,13 @@ def test_a_stopped_job_that_would_have_failed_is_not_counted_as_failed() -> None
             apply_event(world, events.StopJob(source_id=site.id, job_id=job.id))
     clock.advance(10_000)
     _assert_counters_agree(world)
+
+
+def test_few_databases_hold_most_bytes() -> None:
+    options = WorldOptions(sources=1, databases=100, tables=400, special_sources=False)
+    sizes = sorted(row.size or 0 for row in World(options, clock=ManualClock()).truth().databases(2000001))
+    assert sum(sizes[-20:]) > 0.5 * sum(sizes), "a fifth of them holds more than half"
+    assert sizes[-1] > 10 * sizes[50], "the largest against the median"
 
 
 def test_a_table_is_as_large_as_its_partitions() -> None:

@@ -10,6 +10,7 @@ from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.mms.models.statuses import TaskStatus
 from exporter.simulator.oracle import Oracle
 from tests.collect.test_accuracy import (
+    assert_databases_equal,
     assert_jobs_equal,
     assert_row_equals,
     assert_watched_equals,
@@ -92,6 +93,7 @@ def _untrue(served: Exposition, truth: Oracle) -> Iterator[str]:
     for source_id, row in rows.items():
         try:
             assert_row_equals(served, row)
+            assert_databases_equal(served, source_id, truth.databases(source_id))
             jobs = list(truth.jobs(source_id))
             unresolved = jobs_with_failures(served, source_id, jobs, truth)
             assert_jobs_equal(served, source_id, jobs, set(), unresolved)

@@ -70,9 +70,13 @@ def unit_set(failures: FailedUnits) -> UnitSet | None:
 
 
 def _has_readable_names(unit: FailedUnit) -> bool:
+    return is_readable(unit.src_db) and is_readable(unit.table) and (not unit.partition or is_readable(unit.partition))
+
+
+def is_readable(name: str | None) -> bool:
+    """Return whether a name was there and valid Unicode."""
     # Decoding puts replacement characters in place of invalid Unicode.
-    names = (unit.src_db, unit.table, unit.partition)
-    return bool(unit.src_db and unit.table) and not any(_REPLACEMENT in name for name in names if name)
+    return bool(name) and _REPLACEMENT not in (name or "")
 
 
 class Lookups(Struct, gc=False):

@@ -1,13 +1,21 @@
 """State of the data sources of an account, kept between refreshes, and their snapshots."""
 
 from collections.abc import Container, Iterator, Mapping
-from itertools import chain
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from exporter.collect.snapshot import FailuresStats, JobsStats, SourceName, SourceSnapshot, SourceStats, TasksStats
+from exporter.collect.snapshot import (
+    DatabasesStats,
+    FailuresStats,
+    JobsStats,
+    SourceName,
+    SourceSnapshot,
+    SourceStats,
+    TasksStats,
+)
+from exporter.collect.state.database_state import DatabaseState
 from exporter.collect.state.failure_state import FailureState
 from exporter.collect.state.job_state import JobState
 from exporter.collect.state.resolution import remaining_failures
@@ -21,17 +29,20 @@ class CollectorState(Protocol):
     """State of one collector for one source; a struct."""
 
     @property
-    def stats(self) -> JobsStats | FailuresStats | TasksStats | None:
+    def stats(self) -> JobsStats | DatabasesStats | FailuresStats | TasksStats | None:
         """The values; None if never read."""
 
     def invalidated(self) -> Self:
         """Return the same values, to be read again without shortcuts."""
 
 
+COLLECTORS: Final = ("jobs", "databases", "failures", "tasks")
+"""Collectors with a state per source, which is an attribute of this name."""
+
 S = TypeVar("S", bound=CollectorState)
 
-Outcome = tuple[bool, bool, bool, bool]
-"""Success flags: listed; jobs, failures and tasks read."""
+Outcome = tuple[bool, ...]
+"""Success flags: listed; read by each collector."""
 
 
 class Cached(Struct, Generic[S], gc=False):
@@ -70,6 +81,7 @@ class SourceState(Struct, gc=False):
     is_listed: bool = True
     """Whether the last listing contained it."""
     jobs: Cached[JobState] = field(default_factory=lambda: Cached(JobState()))
+    databases: Cached[DatabaseState] = field(default_factory=lambda: Cached(DatabaseState()))
     failures: Cached[FailureState] = field(default_factory=lambda: Cached(FailureState()))
     tasks: Cached[TaskState] = field(default_factory=lambda: Cached(TaskState()))
     last_success_at: float | None = None
@@ -88,18 +100,25 @@ class SourceState(Struct, gc=False):
         return self.stats.row if self.is_listed else None
 
     @property
+    def parts(self) -> tuple[Cached[Any], ...]:
+        """Return the state of each collector, as COLLECTORS names them."""
+        return self.jobs, self.databases, self.failures, self.tasks
+
+    @property
     def is_refreshed(self) -> bool:
         """Return whether the last refresh read it completely."""
-        return self.is_listed and self.jobs.succeeded and self.failures.succeeded and self.tasks.succeeded
+        return all(self.outcome)
 
     @property
     def outcome(self) -> Outcome:
         """Return its success flags."""
-        return self.is_listed, self.jobs.succeeded, self.failures.succeeded, self.tasks.succeeded
+        return self.is_listed, *[part.succeeded for part in self.parts]
 
     @outcome.setter
     def outcome(self, outcome: Outcome) -> None:
-        self.is_listed, self.jobs.succeeded, self.failures.succeeded, self.tasks.succeeded = outcome
+        self.is_listed, *succeeded = outcome
+        for part, each in zip(self.parts, succeeded, strict=True):
+            part.succeeded = each
 
     def is_admitted_by(self, selection: Selection) -> bool:
         """Return whether `selection` includes it."""
@@ -110,8 +129,8 @@ class SourceState(Struct, gc=False):
         self.listed_at = now
         if self.stats != stats:
             self.stats = stats
-            for each in (self.jobs, self.failures, self.tasks):
-                each.rename(stats.name)
+            for part in self.parts:
+                part.rename(stats.name)
 
     @property
     def jobs_failed_recently(self) -> int:
@@ -140,6 +159,7 @@ class SourceState(Struct, gc=False):
             jobs=self.jobs.state.stats if self.jobs.at >= oldest else None,
             refreshed=self.is_refreshed,
             last_success_at=self.last_success_at,
+            databases=self.databases.state.stats if self.databases.at >= oldest else None,
             failures=self.failures.state.stats if self.failures.at >= oldest else None,
             tasks=self.tasks.state.stats if self.tasks.at >= oldest else None,
             jobs_failed_recently=self.jobs_failed_recently,
@@ -158,12 +178,9 @@ class SourceStates:
         """Copy the states that `selection` includes and `collectors`, by name, update."""
         self.by_id = {key: source for key, source in previous.by_id.items() if source.is_admitted_by(selection)}
         for source in self.by_id.values():
-            if "jobs" not in collectors:
-                source.jobs = Cached(JobState())
-            if "failures" not in collectors:
-                source.failures = Cached(FailureState())
-            if "tasks" not in collectors:
-                source.tasks = Cached(TaskState())
+            for name, part in zip(COLLECTORS, source.parts, strict=True):
+                if name not in collectors:
+                    setattr(source, name, Cached(type(part.state)()))
 
     def outcomes(self) -> dict[int, Outcome]:
         """Return the success flags of each source, by id."""
@@ -179,16 +196,12 @@ class SourceStates:
         for source in self.by_id.values():
             source.jobs.state = source.jobs.state.invalidated().without_lingering_times()
 
-    def invalidate_jobs(self) -> None:
-        """Invalidate jobs, and tasks, which depend on them."""
+    def invalidate(self, *collectors: str) -> None:
+        """Invalidate what these collectors update."""
         for source in self.by_id.values():
-            source.jobs.state = source.jobs.state.invalidated()
-            source.tasks.state = source.tasks.state.invalidated()
-
-    def invalidate_failures(self) -> None:
-        """Invalidate failures."""
-        for source in self.by_id.values():
-            source.failures.state = source.failures.state.invalidated()
+            for name, part in zip(COLLECTORS, source.parts, strict=True):
+                if name in collectors:
+                    part.state = part.state.invalidated()
 
     def mark_unlisted(self) -> None:
         """Record that the listing failed."""
@@ -217,11 +230,9 @@ class SourceStates:
 
     def read_at(self) -> Iterator[float]:
         """Return when each value was last read or confirmed."""
-        sources = self.by_id.values()
-        jobs = (source.jobs.at for source in sources if source.jobs.state.stats is not None)
-        failures = (source.failures.at for source in sources if source.failures.state.stats is not None)
-        tasks = (source.tasks.at for source in sources if source.tasks.state.stats is not None)
-        return chain((source.listed_at for source in sources), jobs, failures, tasks)
+        for source in self.by_id.values():
+            yield source.listed_at
+            yield from (part.at for part in source.parts if part.state.stats is not None)
 
     def note_successes(self, now: float) -> None:
         """Set the success time of completely read sources, in Unix seconds."""

@@ -82,8 +82,8 @@ class TableColumn(Generic[R]):
     """On a narrow terminal the highest rank is hidden first; rank 0 is never hidden."""
     never_shortened: bool = False
     """Whether a terminal shows the full text: for the program's own texts, not for names."""
-    names_object: bool = False
-    """Whether it tells which object a row is about: on a narrow terminal, others are hidden before it is cut."""
+    kept_characters: int = 0
+    """Characters of a name that a row is about: on a narrow terminal, others are hidden before it is cut to less."""
     short: Callable[[R], str] | None = None
     """Returns the text for a narrow terminal where `text` would be cut."""
 
@@ -187,6 +187,12 @@ def error_lines(errors: Iterable[QueryError]) -> Iterator[str]:
 def amount(number: int | None) -> str:
     """Return a number with thousands separators."""
     return "" if number is None else f"{number:,}"
+
+
+def sum_of_known(*counts: int | None) -> str:
+    """Return the sum of the known counts; empty if there are none."""
+    known = [count for count in counts if count is not None]
+    return amount(sum(known)) if known else ""
 
 
 def share(done: int | None, total: int | None) -> str:

@@ -12,7 +12,9 @@ P = TypeVar("P")
 Sample = tuple[tuple[str | None, ...], float]
 """Values of the family's own labels, None for an empty one, and the sample value."""
 
-PartKind = Literal["account", "collector", "source", "source_row", "jobs", "tasks", "failures", "table", "partition"]
+PartKind = Literal[
+    "account", "collector", "source", "source_row", "jobs", "databases", "failures", "tasks", "table", "partition"
+]
 """Kinds of parts of a snapshot that metric groups render."""
 
 

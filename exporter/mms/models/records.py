@@ -30,22 +30,9 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
     """
 
     EXPECTED = (
-        "name",
-        "type",
-        "region",
-        "create_time",
-        "status",
-        "agent_is_online",
-        "db_num",
-        "table_num",
-        "partition_num",
-        "tables_doing_num",
-        "tables_done_num",
-        "tables_part_done_num",
-        "tables_failed_num",
-        "partitions_doing_num",
-        "partitions_done_num",
-        "partitions_failed_num",
+        *("name", "type", "region", "create_time", "status", "agent_is_online", "db_num", "table_num"),
+        *("partition_num", "tables_doing_num", "tables_done_num", "tables_part_done_num"),
+        *("tables_failed_num", "partitions_doing_num", "partitions_done_num", "partitions_failed_num"),
     )
 
     id: Count
@@ -81,6 +68,45 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
     """Only in newer versions of the API."""
 
 
+class Database(ApiRecord, frozen=True, kw_only=True):
+    """A row of ListMmsDbs: a database of a source with its counters.
+
+    Source: the vendor's SDK; no page has an example. UNVERIFIED: which fields may be missing. A live list settles it.
+    """
+
+    EXPECTED = (
+        *("name", "tables", "tables_doing", "tables_done", "tables_part_done", "tables_failed", "partitions"),
+        *("partitions_doing", "partitions_done", "partitions_failed"),
+    )
+
+    id: Count
+    name: str | None = None
+    dst_project_name: str | None = None
+    """Destination MaxCompute project."""
+    dst_name: str | None = None
+    """Destination schema; absent if the project has no schemas."""
+    status: TableStatus | None = None
+    tables: Count | None = None
+    tables_doing: Count | None = None
+    tables_done: Count | None = None
+    tables_part_done: Count | None = None
+    tables_failed: Count | None = None
+    partitions: Count | None = None
+    partitions_doing: Count | None = None
+    partitions_done: Count | None = None
+    partitions_failed: Count | None = None
+    size: Count | None = None
+    """Bytes at the source."""
+    num_rows: Count | None = None
+    deleted: bool | None = None
+    """Whether the database no longer exists at the source."""
+
+    @property
+    def size_rank(self) -> tuple[bool, int, int, int]:
+        """Sort key: the largest first, by size, then partitions; unknown sizes last."""
+        return self.size is None, -(self.size or 0), -(self.partitions or 0), self.id
+
+
 class JobConfig(ApiRecord, frozen=True, kw_only=True):
     """Configuration of a job; the fields depend on its type."""
 
@@ -112,16 +138,8 @@ class Job(ApiRecord, frozen=True, kw_only=True):
     """
 
     EXPECTED = (
-        "name",
-        "source_id",
-        "src_db_name",
-        "dst_db_name",
-        "status",
-        "type",
-        "task_num",
-        "task_done",
-        "stopped",
-        "create_time",
+        *("name", "source_id", "src_db_name", "dst_db_name", "status", "type", "task_num", "task_done"),
+        *("stopped", "create_time"),
     )
 
     id: Count

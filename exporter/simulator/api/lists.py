@@ -1,4 +1,4 @@
-"""The five lists: parameters, filters and order of the rows. Jobs and tasks are listed newest first."""
+"""The lists: parameters, filters and order of the rows. Jobs and tasks are listed newest first."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Any, Final
 from exporter.mms.models import statuses
 from exporter.simulator.api import rows
 from exporter.simulator.api.pages import PAGE_NAMES, Group, ResultPage, Tweaks, group, page_of
-from exporter.simulator.api.parameters import Match, Query, bad_parameter
+from exporter.simulator.api.parameters import ORDERS, Match, Query, bad_parameter
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import SimulatedJob, SimulatedTask
 from exporter.simulator.world.source import Site
@@ -16,12 +16,12 @@ from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.world import World
 
 SOURCE_TYPES: Final = ("HIVE", "BIGQUERY", "MAXCOMPUTE", "DATABRICKS", "SNOWFLAKE", "REDSHIFT")
-_ORDERS: Final = ("asc", "desc")
 _SORTERS: Final = ("sorter.lastDdlTime", "sorter.numRows", "sorter.size")
 _JOB_TEXTS: Final = ("name", "srcDbName", "srcTableName", "dstDbName", "dstTableName")
 _TASK_TEXTS: Final = ("jobName", "srcDbName", "srcTableName", "dstDbName", "dstTableName")
 _TABLE_TEXTS: Final = ("dbName", "name", "dstName", "dstProjectName", "dstSchemaName", "type")
 _TASK_SORTERS: Final = ("sorter.status", "sorter.startTime")
+_DATABASE_SORTERS: Final = ("updateTime", "numRows", "size")
 _DDL_NAMES: Final = ("lastDdlTimeStart", "lastDdlTimeEnd")
 
 Row = dict[str, Any]
@@ -87,7 +87,7 @@ def jobs(request: ListRequest) -> Row:
     page = request.page(query)
     status = query.choice("status", statuses.JobStatus)
     stopped = _stopped_filter(request, status, query.boolean("stopped"))
-    order, texts = query.choice("sorter.status", _ORDERS), _texts(query, _JOB_TEXTS)
+    order, texts = query.choice("sorter.status", ORDERS), _texts(query, _JOB_TEXTS)
     query.integer("timerId")
     if "timerId" in query:
         # Timers create no jobs in this world.
@@ -159,7 +159,7 @@ def tasks(request: ListRequest) -> Row:
     page = request.page(query)
     status, value = query.choice("status", statuses.TaskStatus), query.like("partition")
     texts = _texts(query, _TASK_TEXTS)
-    sorters = [sorter for sorter in _TASK_SORTERS if query.choice(sorter, _ORDERS)]
+    sorters = [sorter for sorter in _TASK_SORTERS if query.choice(sorter, ORDERS)]
     if "jobId" not in query and value is None and not texts and not sorters:
         return page.of([_tasks_by_status(request, status)], lambda pair: rows.task(request.site, *pair))
     chosen = _all_jobs(request)
@@ -202,6 +202,20 @@ def _tasks_by_status(request: ListRequest, status: str | None) -> Group[tuple[Si
 
 def _task_holds(site: Site, task: SimulatedTask, value: Match) -> bool:
     return any(value(site.partition_value(task.table, unit)) for unit in task.plan.units)
+
+
+def databases(request: ListRequest) -> Row:
+    """Return ListMmsDbs."""
+    query = request.query("name", "status", "sorter")
+    page, status, name = request.page(query), query.choice("status", statuses.TableStatus), query.like("name")
+    found = [
+        row
+        for row in rows.databases(request.site, request.at)
+        if (status is None or row["status"] == status) and (name is None or name(row["name"]))
+    ]
+    for field, order in query.sorters("sorter", _DATABASE_SORTERS).items():
+        found.sort(key=lambda row: row.get(field, ""), reverse=order == "desc")
+    return page.of([group(found)], lambda row: row)
 
 
 def tables(request: ListRequest) -> Row:
@@ -260,7 +274,7 @@ def _time_filter(query: Query) -> Match | None:
 
 def _sort(found: list[Any], query: Query, row: Callable[[Any], Row]) -> None:
     for sorter in _SORTERS:
-        order, name = query.choice(sorter, _ORDERS), sorter.removeprefix("sorter.")
+        order, name = query.choice(sorter, ORDERS), sorter.removeprefix("sorter.")
         if order:
             found.sort(key=lambda item: row(item)[name], reverse=order == "desc")
 
@@ -272,7 +286,7 @@ def partitions(request: ListRequest) -> Row:
     page = request.page(query)
     wanted = query.choices("status", statuses.PartitionStatus)
     groups = [_partition_group(request, query, table, wanted) for table in _tables_of_partitions(request, query)]
-    if any(query.choice(sorter, _ORDERS) for sorter in _SORTERS):
+    if any(query.choice(sorter, ORDERS) for sorter in _SORTERS):
         found = [place for part in groups for place in part.items()]
         _sort(found, query, lambda place: rows.partition(request.site, place[0], place[1], request.at))
         groups = [group(found)]

@@ -19,6 +19,7 @@ _ROUTES: Final = tuple(
     (method, re.compile(pattern), operation)
     for method, pattern, operation in (
         ("GET", _ROOT, "ListMmsDataSources"),
+        ("GET", rf"{_SOURCE}/dbs", "ListMmsDbs"),
         ("GET", rf"{_SOURCE}/jobs", "ListMmsJobs"),
         ("GET", rf"{_SOURCE}/jobs/(?P<object>[^/]+)", "GetMmsJob"),
         ("POST", rf"{_SOURCE}/jobs", "CreateMmsJob"),
@@ -106,6 +107,8 @@ def _served_at(world: World, site: Site, operation: str) -> SourceTime:
             lags = options.job_list_lag_seconds, options.job_status_lag_seconds
         case "GetMmsJob":
             lags = 0.0, options.job_status_lag_seconds
+        case "ListMmsDbs":
+            lags = options.database_lag_seconds, options.database_lag_seconds
         case "ListMmsTables" | "GetMmsTable":
             lags = options.table_lag_seconds, options.table_lag_seconds
         case "ListMmsPartitions" | "GetMmsPartition":
@@ -145,6 +148,7 @@ def _partition(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
 
 
 _LISTS: Final[Mapping[str, Callable[[lists.ListRequest], dict[str, Any]]]] = {
+    "ListMmsDbs": lists.databases,
     "ListMmsJobs": lists.jobs,
     "ListMmsTasks": lists.tasks,
     "ListMmsTables": lists.tables,

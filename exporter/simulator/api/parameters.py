@@ -13,6 +13,7 @@ import msgspec
 
 Match = Callable[[str], bool]
 TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
+ORDERS: Final = ("asc", "desc")
 _BOOLEANS: Final = {"0": False, "1": True, "false": False, "true": True}
 _LARGEST: Final = 2**63 - 1
 
@@ -81,6 +82,16 @@ class Query:
         if not values <= frozenset(choices):
             raise bad_parameter(name, "a JSON array of " + ", ".join(choices))
         return values
+
+    def sorters(self, name: str, fields: Iterable[str]) -> dict[str, str]:
+        """Return the order by field in a JSON object."""
+        try:
+            orders = msgspec.json.decode(self._values.get(name, "{}"), type=dict[str, str])
+        except msgspec.DecodeError:
+            raise bad_parameter(name, "a JSON object of strings") from None
+        if not orders.keys() <= frozenset(fields) or not set(orders.values()) <= frozenset(ORDERS):
+            raise bad_parameter(name, f"{', '.join(fields)}, each asc or desc")
+        return orders
 
     def boolean(self, name: str) -> bool | None:
         """Return a boolean, written as true, false, 1 or 0."""

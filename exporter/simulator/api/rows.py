@@ -6,7 +6,7 @@ from exporter.simulator.world.job_store import SimulatedJob, SimulatedTask
 from exporter.simulator.world.plans import PARTITIONS, TABLES
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import SourceTime
-from exporter.simulator.world.states import FAILED
+from exporter.simulator.world.states import FAILED, Counts, database_status
 from exporter.simulator.world.task_logs import task_logs
 
 CANARY = "canary"
@@ -85,6 +85,58 @@ def _config(site: Site) -> list[dict[str, Any]]:
         }
         for key, kind, sub_type in secrets
     ]
+
+
+def database_facts(site: Site, database: int, at: SourceTime) -> dict[str, Any]:
+    """Return a database row without its status, counters and volume."""
+    touched = site.inventory.touched
+    name = site.source.database_name(database)
+    facts = {
+        "id": database,
+        "name": name,
+        "sourceId": site.id,
+        "sourceName": site.source.name,
+        "dstProjectName": _DST_PROJECT,
+        "dstName": name,
+        "owner": "hive",
+        "location": f"hdfs://master-1-1.{site.source.name}:9000/user/hive/warehouse/{name}.db",
+        "extra": "{}",
+        "createTime": site.time(site.created()),
+        "lastDdlTime": site.last_ddl(database, 0),
+        "updated": any(
+            site.inventory.updated(table, at.moment)
+            for table in touched
+            if site.inventory.database(table, at.moment) == database
+        ),
+        "deleted": False,
+    }
+    return site.with_texts("database", database, facts)
+
+
+def databases(site: Site, at: SourceTime) -> list[dict[str, Any]]:
+    """Return the rows of ListMmsDbs, ascending by id."""
+    volumes = site.database_volumes(at.moment)
+    return [
+        as_sent(database_facts(site, database, at))
+        | _database_counters(*totals)
+        | dict(zip(("size", "numRows"), volumes[database], strict=True))
+        for database, totals in site.inventory.database_totals(at.moment).items()
+    ]
+
+
+def _database_counters(tables: int, partitions: int, counts: Counts) -> dict[str, Any]:
+    return {
+        "status": database_status(tables, counts),
+        "tables": tables,
+        "tablesDoing": counts.tables_doing,
+        "tablesDone": counts.tables_done,
+        "tablesPartDone": counts.tables_part_done,
+        "tablesFailed": counts.tables_failed,
+        "partitions": partitions,
+        "partitionsDoing": counts.partitions_doing,
+        "partitionsDone": counts.partitions_done,
+        "partitionsFailed": counts.partitions_failed,
+    }
 
 
 def job_facts(site: Site, job: SimulatedJob, at: SourceTime) -> dict[str, Any]:

@@ -131,17 +131,18 @@ class RetryFailed(_Event, frozen=True, kw_only=True, tag="retry_failed"):
 class SetText(_Event, frozen=True, kw_only=True, tag="set_text"):
     """Set a text field of a source or its objects.
 
-    TEXT_FIELDS lists the fields. Without an object id, the field is the source's. Hostile texts are allowed.
+    TEXT_FIELDS lists the fields. Without an object id, the field is the source's. Task 0 stands for every failed task
+    without a text of its own. Hostile texts are allowed.
     """
 
     source_id: int
     field: str
     text: str
+    database_id: int | None = None
     job_id: int | None = None
     table_id: int | None = None
     partition_id: int | None = None
     task_id: int | None = None
-    """0: every failed task without a text of its own."""
 
 
 TEXT_FIELDS: Final = {
@@ -151,6 +152,7 @@ TEXT_FIELDS: Final = {
     ),
     "task": frozenset({"msg"}),
     "job": frozenset({"name", "eta", "createTime", "srcDbName", "srcSchemaName", "dstDbName", "dstSchemaName"}),
+    "database": frozenset({"name", "dstName", "dstProjectName", "owner", "location", "extra", "lastDdlTime"}),
     "table": frozenset(
         {"name", "dbName", "dstName", "dstProjectName", "dstSchemaName", "type", "owner", "location", "lastDdlTime"}
         | {"inputFormat", "outputFormat", "serde", "extra"},
@@ -320,10 +322,8 @@ def _set_text(world: World, event: SetText) -> int:
     kind, number = next(((kind, number) for kind, number in given if number is not None), ("source", site.id))
     if event.field not in TEXT_FIELDS[kind]:
         raise bad_parameter("field", "one of " + ", ".join(sorted(TEXT_FIELDS[kind])))
-    if kind == "source" and event.field == "name":
-        site.source.name = event.text
-    elif kind == "source" and event.field == "type":
-        site.source.type = event.text
+    if kind == "source" and event.field in {"name", "type"}:
+        setattr(site.source, event.field, event.text)
     elif kind == "source" and event.field == "region":
         site.region = event.text
     else:

@@ -1,11 +1,14 @@
 """Tables and partitions of one source at any moment: its plans, plus the changes by events and created jobs."""
 
 from bisect import bisect_right, insort_right
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from operator import attrgetter
+from typing import NamedTuple
 
 from exporter.simulator.world import states
-from exporter.simulator.world.plans import TablePlan
+from exporter.simulator.world.plans import Plan, TablePlan
 from exporter.simulator.world.source_spec import Placement, SourceSpec
 from exporter.simulator.world.states import Attempt, Counts, Tally
 
@@ -75,6 +78,17 @@ def _without(attempts: list[Attempt], job: int, moment: float) -> list[Attempt]:
     ]
 
 
+class DatabaseShare(NamedTuple):
+    """Tables of one database that were found together."""
+
+    database: int
+    tables: Sequence[int]
+    plan: Plan
+    """Of these tables only."""
+    age: float
+    """Seconds since the plan began."""
+
+
 class Inventory:
     """Inventory of a source; only changed tables are stored."""
 
@@ -96,6 +110,48 @@ class Inventory:
         """Return the numbers of the databases known at `moment`."""
         found = {self.database(table, moment) for table in self.source.tables(moment)}
         return found | set(range(1, self.source.databases + 1))
+
+    @cached_property
+    def _settled_shares(self) -> list[DatabaseShare]:
+        source, tables = self.source, self.source.base.tables
+        return [
+            DatabaseShare(
+                number,
+                range(number, len(tables) + 1, source.databases),
+                Plan(tables[number - 1 :: source.databases]),
+                float("inf"),
+            )
+            for number in range(1, source.databases + 1)
+        ]
+
+    def shares(self, moment: float) -> Iterator[DatabaseShare]:
+        """Yield all tables known at `moment`, without a pass over them."""
+        yield from self._settled_shares
+        for lane in self.source.lanes:
+            current, age = lane.place(moment)
+            for wave in range(current + 1):
+                first = self.source.first_table(wave, lane)
+                for indexes, plan in lane.plan.by_database:
+                    database = self.database(first + indexes[0], moment)
+                    tables = [first + index for index in indexes]
+                    yield DatabaseShare(database, tables, plan, age if wave == current else float("inf"))
+
+    def database_totals(self, moment: float) -> dict[int, tuple[int, int, Counts]]:
+        """Return tables, partitions and counts of each database, by id."""
+        found: dict[int, list[DatabaseShare]] = defaultdict(list)
+        for share in self.shares(moment):
+            found[share.database].append(share)
+        corrections: dict[int, list[Counts]] = defaultdict(list)
+        for table, correction in self._corrections(moment):
+            corrections[self.database(table, moment)].append(correction)
+        return {
+            database: (
+                sum(len(share.tables) for share in shares),
+                sum(share.plan.partitions for share in shares),
+                states.total([*(share.plan.counts(share.age) for share in shares), *corrections[database]]),
+            )
+            for database, shares in sorted(found.items())
+        }
 
     def touch(self, table: int, moment: float) -> TouchedTable:
         """Return a table in its changeable form."""
@@ -138,12 +194,12 @@ class Inventory:
         """Return databases, tables, partitions and counts of the source row."""
         databases, tables, partitions, counts = self.source.inventory(moment)
         if self.touched:
-            counts = states.total((counts, *self._corrections(moment)))
+            counts = states.total((counts, *(correction for _, correction in self._corrections(moment))))
         return databases, tables, partitions, counts
 
-    def _corrections(self, moment: float) -> Iterable[Counts]:
-        """Yield the difference of each changed table to its plan."""
+    def _corrections(self, moment: float) -> Iterator[tuple[int, Counts]]:
+        """Yield each changed table with its difference to its plan."""
         for table, touched in self.touched.items():
             if self.source.placement(table, moment) is not None:
-                yield states.table_counts(touched.tally(moment))
-                yield states.times(-1, states.table_counts(self._planned(table, moment)))
+                planned = states.times(-1, states.table_counts(self._planned(table, moment)))
+                yield table, states.total((states.table_counts(touched.tally(moment)), planned))

@@ -14,7 +14,10 @@ _SHARES: Final = (
     *("idle_share", "stopped_share", "untouched_share"),
     *("failure_rate", "retry_failure_rate", "async_task_failure_rate"),
 )
-_LAGS: Final = ("job_list_lag_seconds", "job_status_lag_seconds", "table_lag_seconds", "partition_lag_seconds")
+_LAGS: Final = (
+    *("job_list_lag_seconds", "job_status_lag_seconds"),
+    *("database_lag_seconds", "table_lag_seconds", "partition_lag_seconds"),
+)
 _COUNTS: Final = ("sources", "tables", "partitions", "finished_jobs_per_source", "running_jobs_per_source")
 _MASK: Final = (1 << 64) - 1
 _GAMMA: Final = 0x9E3779B97F4A7C15
@@ -65,6 +68,8 @@ class WorldOptions:
     """Delay before ListMmsJobs has a created job that GetMmsAsyncTask and GetMmsJob already have."""
     job_status_lag_seconds: float = 0.0
     """Age of job status and counters in ListMmsJobs and GetMmsJob."""
+    database_lag_seconds: float = 0.0
+    """Age of the rows of ListMmsDbs."""
     table_lag_seconds: float = 0.0
     """Age of the rows of ListMmsTables and GetMmsTable."""
     partition_lag_seconds: float = 0.0

@@ -179,6 +179,15 @@ class Plan:
         return int(any(table.own_database for table in self.tables))
 
     @cached_property
+    def by_database(self) -> tuple[tuple[tuple[int, ...], "Plan"], ...]:
+        """The tables of each of its databases: their indexes, and a plan of them alone."""
+        indexes = [
+            tuple(index for index, table in enumerate(self.tables) if table.own_database == is_own)
+            for is_own in (False, True)
+        ]
+        return tuple((each, Plan(tuple(self.tables[index] for index in each))) for each in indexes if each)
+
+    @cached_property
     def job_starts(self) -> list[float]:
         """The creation time of each job."""
         return [job.start for job in self.jobs]

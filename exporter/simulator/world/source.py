@@ -34,6 +34,9 @@ _FIRST_DAY: Final = date(2024, 1, 1).toordinal()
 _REGIONS: Final = ("eu", "cn", "us")
 _ETA, _SIZE, _ROWS, _WIDTH = 401, 402, 403, 404
 
+_FEWEST_ROWS, _TAIL, _SMALLEST_SHARE = 20_000, 0.86, 1e-6
+"""Of a unit: fewest rows; exponent of their distribution, 20 % of the tables hold 80 %; limit of its tail."""
+
 
 class Site:
     """One data source, its tables and its jobs."""
@@ -44,6 +47,8 @@ class Site:
         self.job_store = JobStore(source)
         self.texts: dict[tuple[str, int], dict[str, str]] = {}
         """Texts set by events, by kind of object and id, then by API field name."""
+        self._volumes: dict[int, tuple[int, int]] = {}
+        """Bytes and rows of tables found together, by the first of them."""
         self.region = source.options.region
         self.partition_stride = 2 * source.options.partitions + 2
         self._start = start
@@ -141,10 +146,24 @@ class Site:
 
     def volume(self, table: int, first: int, units: int) -> tuple[int, int]:
         """Return bytes and rows of consecutive units of a table."""
-        rows = draw(*self.source.seed, _ROWS, table) % 1_000_000
+        # Pareto: few tables hold most of the rows.
+        share = max(1 - chance(*self.source.seed, _ROWS, table), _SMALLEST_SHARE)
+        rows = int(_FEWEST_ROWS * share**-_TAIL)
         width = 16 + draw(*self.source.seed, _WIDTH, table) % 240
         rows = units * rows + (units * (2 * first + units - 1)) // 2
         return rows * width, rows
+
+    def database_volumes(self, moment: float) -> dict[int, tuple[int, int]]:
+        """Return bytes and rows of each database known at `moment`."""
+        found: dict[int, tuple[int, int]] = {}
+        for share in self.inventory.shares(moment):
+            if share.tables[0] not in self._volumes:
+                units = (table.units for table in share.plan.tables)
+                volumes = [self.volume(table, 0, count) for table, count in zip(share.tables, units, strict=True)]
+                self._volumes[share.tables[0]] = sum(size for size, _ in volumes), sum(rows for _, rows in volumes)
+            before, added = found.get(share.database, (0, 0)), self._volumes[share.tables[0]]
+            found[share.database] = before[0] + added[0], before[1] + added[1]
+        return found
 
     def job_name(self, job: SimulatedJob) -> str:
         """Return the name of a job."""

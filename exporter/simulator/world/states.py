@@ -103,6 +103,17 @@ def table_counts(tally: Tally) -> Counts:
     )
 
 
+def database_status(tables: int, counts: Counts) -> str:
+    """Return the status of a database; the same rule as for partitions of a table."""
+    if counts.tables_doing:
+        return DOING
+    if counts.tables_done and counts.tables_done == tables:
+        return DONE
+    if counts.tables_done or counts.tables_part_done:
+        return PART_DONE
+    return FAILED if counts.tables_failed else INIT
+
+
 def total(counts: Iterable[Counts]) -> Counts:
     """Return the sum of `counts`."""
     rows = tuple(counts)
