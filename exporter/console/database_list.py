@@ -59,7 +59,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
 )
 COLUMNS: Final[Sequence[TableColumn[Row]]] = (
     SOURCE,
-    TableColumn("DATABASE", lambda row: row.record.name or "", names_object=True),
+    TableColumn("DATABASE", lambda row: row.record.name or "", kept_characters=28),
     TableColumn("STATUS", lambda row: row.record.status or "", "status", rank=2),
     TableColumn("PROGRESS", lambda row: percent(_progress(row)), "bar", _progress),
     TableColumn(

@@ -113,3 +113,13 @@ async def test_secrets_of_a_source_are_never_shown(simulator: Simulator, query: 
 )
 def test_progress_covers_tables_partitions_and_failures(fields: dict[str, int], progress: float | None) -> None:
     assert progress_ratio(DataSource(id=1, **fields)) == progress  # type: ignore[arg-type]  # counts only
+
+
+async def test_an_offline_agent_is_visible_on_a_narrow_terminal(simulator: Simulator, query: Query) -> None:
+    """The name selects a data source as well as its ID."""
+    apply_event(simulator.world, events.SetAgent(source_id=FIRST, online=False))
+    found = await query("sources")
+    assert [line.split()[:3] for line in found.table(60).splitlines() if line.startswith("hive-sales-001")] == [
+        ["hive-sales-001", "STARTED", "OFFLINE"]
+    ]
+    assert "SCANNED" in found.table(120)
