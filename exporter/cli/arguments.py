@@ -104,7 +104,7 @@ class _Parser(argparse.ArgumentParser):
         self.commands: list[str] = []
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - those of argparse
-        """Parse the arguments; report unknown ones with the help of this command."""
+        """Parse the arguments and report unknown ones."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             name = unknown[0].partition("=")[0]
@@ -115,7 +115,7 @@ class _Parser(argparse.ArgumentParser):
         return found, unknown
 
     def error(self, message: str) -> NoReturn:
-        """Print the error and the command of the help, and exit."""
+        """Print error and help command, and exit."""
         if wrong := re.match(r"argument COMMAND: invalid choice: (['\"])(.*?)\1 \(", message):
             near = near_names(wrong[2], self.commands)
             advice = f"did you mean {near[0]}?" if near else f"commands: {', '.join(self.commands)}"

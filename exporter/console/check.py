@@ -131,8 +131,10 @@ async def _findings(
         try:
             listing = await _before_deadline(client.list_data_sources(), deadline)
         except MmsError as error:
-            unreached = await _unreached(client, deadline) if isinstance(error, CredentialsUnavailable) else error
-            found = [*_connection_findings(config, account, client, error, unreached)]
+            connection_error = (
+                await _connection_error(client, deadline) if isinstance(error, CredentialsUnavailable) else error
+            )
+            found = [*_connection_findings(config, account, client, error, connection_error)]
             found += [Finding(account.name, probe.operation, "untested", UNKNOWN) for probe in probes(config, None)]
         else:
             listings[account.name] = listing
@@ -210,7 +212,7 @@ def _listed(account: Account, listing: Listing[DataSource], selected: Sequence[D
             yield Finding(account.name, "sources", "fact", detail)
 
 
-async def _unreached(client: Client, deadline: float) -> MmsError | None:
+async def _connection_error(client: Client, deadline: float) -> MmsError | None:
     # Without credentials, the first call sends nothing.
     try:
         await _before_deadline(client.reach(), deadline)
@@ -220,10 +222,10 @@ async def _unreached(client: Client, deadline: float) -> MmsError | None:
 
 
 def _connection_findings(
-    config: Config, account: Account, client: Client, error: MmsError | None, unreached: MmsError | None
+    config: Config, account: Account, client: Client, error: MmsError | None, connection_error: MmsError | None
 ) -> Iterator[Finding]:
     """Yield the findings of the first call."""
-    yield _endpoint(account, unreached)
+    yield _endpoint(account, connection_error)
     yield _clock(account, client.server_ahead_seconds, error)
     yield _credentials(config, account, error)
     if isinstance(error, (*_UNREACHED, AuthRefused, CredentialsUnavailable)):

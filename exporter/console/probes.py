@@ -69,7 +69,7 @@ def _all(config: Config, sources: Sequence[DataSource] | None) -> Iterator[Probe
 
 
 def is_in(entry: Watched, source: DataSource) -> bool:
-    """Return whether an entry of `watch` is about a data source."""
+    """Return whether an entry is about a data source."""
     return entry.source_id == source.id if entry.source is None else entry.source == source.name
 
 
@@ -87,7 +87,7 @@ def _watching(entry: Watched, source: DataSource | None) -> Iterator[Probe]:
 
 
 def watched_ids(entry: Watched) -> tuple[int, ...]:
-    """Return the IDs of an entry; empty if it has names."""
+    """Return the IDs of an entry, empty with names."""
     return entry.table_ids if isinstance(entry, WatchedTables) else entry.partition_ids
 
 
@@ -100,7 +100,7 @@ async def get_watched(client: Client, source_id: int, entry: Watched, object_id:
 
 
 async def watched_rows(client: Client, source_id: int, entry: Watched) -> Page[Any]:
-    """Return a page of loose matches for the names of an entry. Raises: MmsError."""
+    """Return a page of loose matches for an entry. Raises: MmsError."""
     db, table = like(entry.db or ""), like(entry.table or "")
     if isinstance(entry, WatchedTables):
         return await client.tables_page(source_id, TableFilter(db_name=db, name=table), 1)

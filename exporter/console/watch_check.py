@@ -59,7 +59,7 @@ async def _look_up_name(client: Client, entry: Watched, source: DataSource) -> L
 
 
 def source_problem(entry: Watched, sources: Sequence[DataSource]) -> tuple[str, str] | None:
-    """Return problem and advice if no account selects the data source of an entry."""
+    """Return problem and advice if no account selects the source."""
     if any(is_in(entry, each) for each in sources):
         return None
     name = entry.source or str(entry.source_id)

@@ -190,7 +190,7 @@ def amount(number: int | None) -> str:
 
 
 def sum_of_known(*counts: int | None) -> str:
-    """Return the sum of the known counts; empty if there are none."""
+    """Return the sum of the known counts; empty without one."""
     known = [count for count in counts if count is not None]
     return amount(sum(known)) if known else ""
 

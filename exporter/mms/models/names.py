@@ -95,7 +95,7 @@ def unknown_name(noun: str, name: str, known: Iterable[str | None], where: str =
 
 
 def selection_problems(selection: "Selection", listed: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return problems and advice for `sources` by listed names and types."""
+    """Return problems and advice for listed names and types."""
     names = [name for name, _ in listed]
     include = unmatched_patterns(selection, "include", names)
     if any(selection.admits(*each) for each in listed):
@@ -111,7 +111,7 @@ def selection_problems(selection: "Selection", listed: Sequence[tuple[str, str]]
 def unmatched_patterns(
     selection: "Selection", key: Literal["include", "exclude"], names: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """Return the problem and advice for patterns that match no name."""
+    """Return problem and advice for patterns without a match."""
     patterns: Iterable[re.Pattern[str]] = getattr(selection, key)
     unmatched = [each.pattern for each in patterns if not any(map(each.fullmatch, names))]
     if not unmatched:
