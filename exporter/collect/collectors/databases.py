@@ -34,7 +34,7 @@ class DatabasesCollector(SourcesCollector):
         previous = source.databases.state
         try:
             is_current = previous.is_current(source.row, now)
-            state = replace(previous, complete_at=now) if is_current else await self._next_state(source, now)
+            state = replace(previous, oldest_at=now) if is_current else await self._next_state(source, now)
         except UNAVAILABLE:
             source.databases.state = previous.invalidated()
         else:
@@ -43,7 +43,7 @@ class DatabasesCollector(SourcesCollector):
     async def _next_state(self, source: SourceState, now: float) -> DatabaseState:
         source_id, previous = source.name.source_id, source.databases.state
         listing = await self.permissions.call(OPERATION, lambda: self.context.client.list_databases(source_id))
-        known = previous if now - previous.complete_at <= self.stale_after else replace(previous, stats=None)
+        known = previous if now - previous.oldest_at <= self.stale_after else replace(previous, stats=None)
         state = known.updated(source.name, source.row, listing.readable(OPERATION), self.max_per_source, now)
         if state.is_lasting:
             self.context.observer.unexpected(OPERATION, state.differing)
