@@ -324,6 +324,13 @@ async def test_databases_are_read_while_listing_sources_fails(
         mms.add_database(1, "sales", done=8)
         clock.advance(STALE_AFTER + 1)
         assert shown(await harness.refresh()) == {"sales": 8}
+        for _ in range(6):
+            clock.advance(STALE_AFTER / 6)
+            assert shown(await harness.refresh()) == {"sales": 8}
+        assert mms.calls["dbs"] == 4, "twice in stale_after, not in each refresh"
+        mms.broken.clear()
+        mms.add_database(1, "sales", done=9)
+        assert shown(await harness.refresh()) == {"sales": 9}, "the row may have changed and changed back"
 
 
 def ahead(mms: HandWrittenMms) -> None:

@@ -32,6 +32,10 @@ class DatabasesCollector(SourcesCollector):
         A missing permission keeps the previous values until they are stale. Raises: MmsError for other failures.
         """
         previous = source.databases.state
+        if source.row is None and previous.stats is not None and now - source.databases.at < self.stale_after / 2:
+            # Without its row, each refresh would read the list.
+            source.databases.state = previous.invalidated()
+            return
         try:
             is_current = previous.is_current(source.row, now)
             state = replace(previous, oldest_at=now) if is_current else await self._next_state(source, now)
