@@ -1,14 +1,17 @@
 """Databases: calls, limits, deletions, incomplete and failed lists, and differences to the row of the source."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
+from exporter.collect.collectors.databases import MAX_ROWS_IN_LOOP
 from exporter.collect.permissions import REFUSAL_SECONDS
 from exporter.collect.state.database_state import RECHECK_SECONDS
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
+from exporter.mms.models.records import Database
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.collect.conftest import HandWrittenMms
@@ -261,6 +264,23 @@ async def test_an_incomplete_list_omits_what_its_total_counts(
         assert (await harness.refresh()).value("mms_database_series_omitted") == 950, "the total is remembered"
         clock.advance(STALE_AFTER + 1)
         assert (await harness.refresh()).value("mms_database_series_omitted") == 100, "until it is stale"
+
+
+async def test_a_long_list_is_not_ranked_by_the_thread_of_the_event_loop(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    for number in range(MAX_ROWS_IN_LOOP + 1):
+        mms.add_database(number, f"db_{number}", size=number)
+    called: set[str] = set()
+    async with harness_on(config_on(mms_url, databases={"max_per_source": 1}), clock) as harness:
+        sys.setprofile(lambda frame, *_: called.add(frame.f_code.co_name))  # of this thread only
+        try:
+            await harness.refresher.refresh()
+        finally:
+            sys.setprofile(None)
+        assert set(shown(await harness.served())) == {f"db_{MAX_ROWS_IN_LOOP}"}
+    assert "list_databases" in called
+    assert Database.size_rank.fget.__name__ not in called  # type: ignore[attr-defined]  # a property
 
 
 async def test_unreadable_databases_stay_until_stale(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:

@@ -1,5 +1,6 @@
 """The collector of databases: ListMmsDbs -> DatabasesStats, read only for sources whose row changed."""
 
+import asyncio
 from typing import Final
 
 from msgspec.structs import replace
@@ -10,6 +11,8 @@ from exporter.collect.state.source_state import Cached, SourceState
 from exporter.errors import UNAVAILABLE
 
 OPERATION: Final = "ListMmsDbs"
+MAX_ROWS_IN_LOOP: Final = 500
+"""Longer lists are processed in a thread, so that scrapes are not delayed."""
 
 
 class DatabasesCollector(SourcesCollector):
@@ -48,7 +51,11 @@ class DatabasesCollector(SourcesCollector):
         source_id, previous = source.name.source_id, source.databases.state
         listing = await self.permissions.call(OPERATION, lambda: self.context.client.list_databases(source_id))
         known = previous if now - previous.oldest_at <= self.stale_after else replace(previous, stats=None)
-        state = known.updated(source.name, source.row, listing.readable(OPERATION), self.max_per_source, now)
+        arguments = source.name, source.row, listing.readable(OPERATION), self.max_per_source, now
+        if len(listing.rows) > MAX_ROWS_IN_LOOP:
+            state = await asyncio.to_thread(known.updated, *arguments)
+        else:
+            state = known.updated(*arguments)
         if state.is_lasting:
             self.context.observer.unexpected(OPERATION, state.differing)
         return state
