@@ -159,7 +159,7 @@ class SourceState(Struct, gc=False):
             jobs=self.jobs.state.stats if self.jobs.at >= oldest else None,
             refreshed=self.is_refreshed,
             last_success_at=self.last_success_at,
-            databases=self.databases.state.stats if self.databases.at >= oldest else None,
+            databases=self.databases.state.stats_since(oldest) if self.databases.at >= oldest else None,
             failures=self.failures.state.stats if self.failures.at >= oldest else None,
             tasks=self.tasks.state.stats if self.tasks.at >= oldest else None,
             jobs_failed_recently=self.jobs_failed_recently,
@@ -233,6 +233,7 @@ class SourceStates:
         for source in self.by_id.values():
             yield source.listed_at
             yield from (part.at for part in source.parts if part.state.stats is not None)
+            yield source.databases.state.oldest_at
 
     def note_successes(self, now: float) -> None:
         """Set the success time of completely read sources, in Unix seconds."""
