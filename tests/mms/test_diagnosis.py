@@ -67,9 +67,27 @@ def test_the_last_cause_of_a_long_message_counts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("start", "reason"),
+    [
+        ('{"Code":"ODPS-0130013","Message":"', Reason.PERMISSION),
+        ("没有权限", Reason.PERMISSION),
+        ("Timeout:", Reason.TIMEOUT),
+    ],
+)
+@pytest.mark.parametrize("word", ["x", "长"])
+def test_a_long_message_without_spaces_keeps_its_start(start: str, reason: Reason, word: str) -> None:
+    message = start + word * 12_000
+    assert rule_of(message).reason is reason
+    for text in (readable(message), decisive_part(message), pattern_of(message)):
+        assert text.startswith(start[:8])
+
+
+@pytest.mark.parametrize(
     "hostile",
     [
         *("a" * 65536, " " * 65536, "\n" * 65536, "'a" * 32768, "a-" * 32768, "/a" * 32768, "1." * 32768),
+        *("a_" * 32768, "a.A" * 22000, "select a," * 7000, "select " + "a," * 32000, "code " * 13000, "a=" * 32768),
+        *("insert into a (" * 4400, "table A_" * 8000, "and a.`" * 9000, "com." * 16000, "a://" * 16000, "`a" * 32768),
         *("Caused by: " * 6000, "\tat a.b(" * 9000, "count: " * 9000, "does not have " * 4600, "row count " * 6500),
     ],
     ids=lambda text: text[:10].strip() or "space",
@@ -138,4 +156,5 @@ def test_the_newest_row_of_a_failure_decides() -> None:
     assert row is not None
     assert message_of(row) == "third"
     assert decisive_row(rows[2:3]) is rows[2]
+    assert decisive_row([*rows, TaskLog(id=6, status="DATA_FAILED", action="DATA_MOVE")]) is rows[0]
     assert decisive_row([TaskLog(id=1)]) is None
