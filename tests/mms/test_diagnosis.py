@@ -18,8 +18,8 @@ from exporter.mms.models.records import TaskLog
 from tests.mms.conftest import SAMPLES
 
 CANARY: Final = "canary7f3a"
-PARTS: Final = ("known", "held_out", "held_out_2")
-"""Sample files; tests/samples/README.md says how each came to be and what the rules achieved on it at first."""
+PARTS: Final = ("known", "held_out", "held_out_2", "held_out_3", "names")
+"""Sample files; tests/samples/README.md or the head of the file says how each came to be."""
 
 
 def samples(part: str) -> Iterator[tuple[Reason, str]]:
@@ -36,6 +36,28 @@ def test_no_sample_has_a_wrong_reason_and_few_are_unknown(part: str) -> None:
     found = [(reason, rule_of(message).reason, message) for reason, message in listed]
     assert [each for each in found if each[0] != each[1]] == []
     assert Counter(reason for reason, _ in listed)[Reason.UNKNOWN] <= len(listed) / 10
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "table p.orders_timeout",
+        "access_denied",
+        "`rate limit`",
+        "'forbidden'",
+        "s3://quota-exceeded/timeout",
+        "jdbc:hive2://throttled.example.com:1/db;connectTimeout=5",
+        "/user/forbidden/timeout/p=1",
+        "DB.PUBLIC.TIMEOUT",
+        "SELECT id, timeout, forbidden AS throttled FROM t WHERE timeout > 5",
+        "table t (timeout int, forbidden string)",
+    ],
+)
+def test_names_do_not_decide(names: str) -> None:
+    listed = [(reason, message) for part in PARTS for reason, message in samples(part)]
+    placed = [(reason, text) for reason, message in listed for text in (f"{names}: {message}", f"{message} ({names})")]
+    found = [(reason, rule_of(text).reason, text) for reason, text in placed]
+    assert [each for each in found if each[0] != each[1]] == []
 
 
 def test_there_are_enough_samples_and_each_reason_has_some() -> None:
