@@ -14,7 +14,7 @@ from exporter.masking import HIDDEN
 from exporter.mms.diagnosis import message_text
 from exporter.mms.diagnosis.message_text import decisive_part, decisive_row, message_of, pattern_of, readable
 from exporter.mms.diagnosis.reason_rules import RULES, UNKNOWN_RULE, Reason, rule_of
-from exporter.mms.models.records import TaskLog
+from exporter.mms.models.task_records import TaskLog
 from tests.mms.conftest import SAMPLES
 
 CANARY: Final = "canary7f3a"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from exporter.masking import masked
-from exporter.mms.models.records import TaskLog
+from exporter.mms.models.task_records import TaskLog
 
 MAX_HEAD: Final = 6_000
 MAX_TAIL: Final = 2_000
