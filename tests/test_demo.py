@@ -267,6 +267,25 @@ async def test_the_demo_stack_takes_no_other_server_for_its_own() -> None:
     assert f"another program answers on {address}" in err
 
 
+@pytest.mark.long
+async def test_the_demo_stack_prints_no_address_if_the_demo_does_not_start() -> None:
+    with ExitStack() as stack:
+        ports = [stack.enter_context(reserved_port()) for _ in range(2)]
+    async with TestServer(aiohttp.web.Application()) as other:
+        err = await _refused_stack(
+            {
+                "PROMETHEUS": program("PROMETHEUS"),
+                "ALERTMANAGER": program("ALERTMANAGER"),
+                "PROMETHEUS_ADDRESS": f"127.0.0.1:{ports[0]}",
+                "ALERTMANAGER_ADDRESS": f"127.0.0.1:{ports[1]}",
+                "MMS_EXPORTER_WEB_LISTEN_ADDRESS": "127.0.0.1:0",
+                "MMS_EXPORTER_SIMULATOR_LISTEN_ADDRESS": f"127.0.0.1:{other.port}",
+            }
+        )
+    names = "WEB_LISTEN_ADDRESS", "SIMULATOR_LISTEN_ADDRESS", "PROMETHEUS_ADDRESS", "ALERTMANAGER_ADDRESS"
+    assert all(f"{name}=127.0.0.1:" in err for name in names), "the command changes each port"
+
+
 async def _refused_stack(environment: Mapping[str, str]) -> str:
     """Return what the stack prints when it does not start."""
     process = await asyncio.create_subprocess_exec(

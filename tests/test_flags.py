@@ -114,6 +114,12 @@ def test_variables_replace_flags() -> None:
     assert invocation.values["mms.region"] == "cn-beijing"
 
 
+def test_an_empty_file_name_sets_nothing_as_an_empty_variable_does() -> None:
+    """A runbook can name both files, whether or not there is a web configuration."""
+    values = parse(["--config.file=", "--web.config.file="], {}).values
+    assert values == parse([], {}).values
+
+
 def test_a_flag_works_before_and_after_the_command() -> None:
     expected = Invocation("once", {**parse(["once"], {}).values, "log.level": "debug", "mms.region": "x"})
     assert parse(["--log.level", "debug", "once", "--mms.region=x"], {}) == expected

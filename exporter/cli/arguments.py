@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from exporter import __version__
@@ -52,6 +53,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocatio
 
 def _flag_value(flag: Flag, texts: Sequence[str], environment: Mapping[str, str], problems: list[Problem]) -> Any:  # noqa: ANN401 - the type depends on the flag
     where = f"--{flag.name}"
+    if flag.parse is Path:  # an empty file name sets nothing, as an empty variable
+        texts = list(filter(None, texts))
     if not texts and flag.variable and environment.get(flag.variable):
         where, text = flag.variable, environment[flag.variable]
         texts = [part.strip() for part in text.split(",")] if flag.is_repeatable else [text]

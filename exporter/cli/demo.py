@@ -26,8 +26,8 @@ from exporter.simulator.story import STORY_SECONDS
 IDENTITY = Identity("LTAI-EXAMPLE", "not-a-secret")
 ENDLESS_OFFSET_SECONDS = 86400
 """The endless simulation starts this far in the past."""
-_IN_STACK: Final = "MMS_EXPORTER_IN_DEMO_STACK"
-"""The variable that `deploy/demo/stack` sets, because its Prometheus runs already."""
+_STACK: Final = ("DEMO_PROMETHEUS", "DEMO_ALERTMANAGER")
+"""Variables in which `deploy/demo/stack` gives the addresses of the servers that it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ async def _demo(options: SimulatorOptions, web: WebOptions) -> None:
 
         async def on_listening(urls: list[str]) -> None:
             files = _written(stack, yaml_text(raw), demo_texts.prometheus(urls[0] + web.telemetry_path))
-            addresses = demo_texts.Addresses(urls[0], web.telemetry_path, simulator.url)
+            servers = (os.environ.get(name, "") for name in _STACK)
+            addresses = demo_texts.Addresses(urls[0], web.telemetry_path, simulator.url, *servers)
             _print(demo_texts.introduction(options.scenario, options.sources, options.speed))
             _print(demo_texts.hint(addresses, files))
             stack.enter_context(_told(options, simulator.world))
@@ -90,7 +91,7 @@ def _written(stack: ExitStack, config: str, prometheus: str) -> demo_texts.DemoF
     try:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mms-exporter-demo-")))
         files = demo_texts.DemoFiles(
-            folder / "config.yaml", None if _IN_STACK in os.environ else folder / "prometheus.yml"
+            folder / "config.yaml", None if _STACK[0] in os.environ else folder / "prometheus.yml"
         )
         files.config.write_text(config, encoding="utf-8")
         if files.prometheus:

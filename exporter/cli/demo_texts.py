@@ -60,6 +60,9 @@ class Addresses(NamedTuple):
     url: str
     telemetry_path: str
     simulator_url: str
+    prometheus: str = ""
+    """Empty if this demo starts none."""
+    alertmanager: str = ""
 
 
 class DemoFiles(NamedTuple):
@@ -113,10 +116,13 @@ def introduction(scenario: str, sources: int, speed: float) -> str:
 
 def hint(addresses: Addresses, files: DemoFiles | None) -> str:
     """Return the addresses of the demo and commands to try."""
+    servers = f"""
+  Prometheus     {addresses.prometheus}
+  Alertmanager   {addresses.alertmanager}"""
     return f"""
   Metrics        {addresses.url}{addresses.telemetry_path}
   Status page    {addresses.url}/
-  Simulated MMS  {addresses.simulator_url}
+  Simulated MMS  {addresses.simulator_url}{servers if addresses.prometheus else ""}
 {_commands(files) if files else ""}
 Press Ctrl-C to stop the demo.
 """

@@ -29,12 +29,12 @@ MAX_TIMEOUT_SECONDS: Final = 300
 
 
 class Selection(Section, frozen=True, kw_only=True):
-    """Data sources of the account to export. Regular expressions match the whole name."""
+    """Data sources of the account to export."""
 
     include: tuple[re.Pattern[str], ...] = ()
-    """Names to export; empty selects every data source."""
+    """Regular expressions; each must match the whole name of a data source to export. Empty selects every one."""
     exclude: tuple[re.Pattern[str], ...] = ()
-    """Names to skip; overrides `include`."""
+    """Regular expressions; each must match the whole name of a data source to skip. Overrides `include`."""
     types: tuple[str, ...] = ()
     """Types to export, such as HIVE or BIGQUERY, case-insensitive; empty selects every type."""
 
@@ -202,7 +202,7 @@ class _Watched(Section, frozen=True, kw_only=True):
 
 
 class WatchedTables(_Watched, frozen=True, kw_only=True):
-    """Tables of one data source to watch: by ID, or one table by exact name. Names are resolved once."""
+    """Tables of one data source, of any account, to watch: by ID, or one table by exact name, resolved once."""
 
     table_ids: tuple[int, ...] = ()
     """IDs of the tables, instead of names."""
@@ -213,7 +213,7 @@ class WatchedTables(_Watched, frozen=True, kw_only=True):
 
 
 class WatchedPartitions(_Watched, frozen=True, kw_only=True):
-    """Partitions of one data source to watch: by ID, or one partition by exact name. Names are resolved once."""
+    """Partitions of one data source, of any account, to watch: by ID, or one by exact name, resolved once."""
 
     partition_ids: tuple[int, ...] = ()
     """IDs of the partitions, instead of names."""

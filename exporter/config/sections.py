@@ -250,7 +250,8 @@ def _parse_variant(kind: UnionType, raw: object, where: str, problems: list[Prob
         return None
     tag = raw.get("type")
     if not isinstance(tag, str) or tag not in variants:
-        problems.append(Problem(f"{where}.type", f"expected one of {', '.join(variants)}"))
+        expected = "expected one of" if "type" in raw else "is required: one of"
+        problems.append(Problem(f"{where}.type", f"{expected} {', '.join(variants)}"))
         return None
     return parse_section(variants[tag], raw, where, problems)
 
@@ -262,7 +263,8 @@ def _is_section(kind: object) -> bool:
 def decode_hook(kind: type, raw: object) -> object:
     """Parse the types above for msgspec. Raises: ValueError."""
     if kind is Seconds and not isinstance(raw, str):
-        raise ValueError(_EXPECTED_DURATION)
+        unit = "; add a unit" if type(raw) in (int, float) else ""
+        raise ValueError(f"{_EXPECTED_DURATION}, not {_type_name(raw)}{unit}")
     if not isinstance(raw, str):
         raise ValueError(f"expected a text, not {_type_name(raw)}")  # noqa: TRY004 - msgspec turns it into a problem
     if kind is Secret:

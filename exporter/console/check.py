@@ -4,7 +4,7 @@ A check that depends on a failed one is `untested`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -12,8 +12,9 @@ from exporter.clock import Clock
 from exporter.config.credential_types import AccessKey, Sts
 from exporter.config.loading import Account, Config
 from exporter.console.output.command_report import CommandReport, Field, TableColumn
-from exporter.console.probes import FACTS, NothingToProbeError, Probe, probes
+from exporter.console.probes import FACTS, NothingToProbeError, Probe, is_in, probes
 from exporter.console.selection.queries import NullObserver, Options, selected_accounts
+from exporter.console.watch_check import entries, object_problem, source_problem
 from exporter.errors import (
     AnswerTooLarge,
     AuthRefused,
@@ -26,7 +27,7 @@ from exporter.errors import (
     PermissionRefused,
 )
 from exporter.mms.client import Client, create_client
-from exporter.mms.models.names import unmatched_includes
+from exporter.mms.models.names import selection_problems
 from exporter.mms.models.records import DataSource
 
 Result = Literal["ok", "denied", "failed", "untested", "fact"]
@@ -57,7 +58,7 @@ class Finding:
 
     account: str
     check: str
-    """`endpoint`, `clock`, `credentials`, `sources`, an operation or a fact."""
+    """`endpoint`, `clock`, `credentials`, `sources`, an operation, an entry of `watch` or a fact."""
     result: Result
     detail: str = ""
     advice: str = ""
@@ -74,7 +75,7 @@ FIELDS: Final[Sequence[Field[Finding]]] = (
     Field("account", "name of the account in the configuration", lambda row: row.account),
     Field(
         "check",
-        "`endpoint`, `clock`, `credentials`, `sources`, an API operation or the name of a fact",
+        "`endpoint`, `clock`, `credentials`, `sources`, an API operation, an entry of `watch` or the name of a fact",
         lambda row: row.check,
     ),
     Field("action", "RAM action of the operation", lambda row: row.action),
@@ -99,29 +100,43 @@ COLUMNS: Final[Sequence[TableColumn[Finding]]] = (
 async def check(config: Config, options: Options, clock: Clock) -> CommandReport[Finding]:
     """Check the accounts that `options` select. Raises: ConfigError."""
     accounts = selected_accounts(config, options)
-    each = await asyncio.gather(*(_findings(config, account, clock) for account in accounts))
+    selected: dict[str, Sequence[DataSource]] = {}
+    each = await asyncio.gather(*(_findings(config, account, clock, selected) for account in accounts))
     rows = [finding for findings in each for finding in findings]
+    if len(selected) == len(config.accounts):
+        rows += _unwatched(config, [source for sources in selected.values() for source in sources])
     has_failures = any(row.result in {"denied", "failed"} for row in rows)
     return CommandReport(fields=FIELDS, columns=COLUMNS, rows=rows, empty_text="no accounts", has_failures=has_failures)
 
 
-async def _findings(config: Config, account: Account, clock: Clock) -> list[Finding]:
+def _unwatched(config: Config, sources: Sequence[DataSource]) -> Iterator[Finding]:
+    for key, entry in entries(config.watch):
+        if problem := source_problem(entry, sources):
+            yield Finding("", key, "failed", *problem)
+
+
+async def _findings(
+    config: Config, account: Account, clock: Clock, selected_sources: dict[str, Sequence[DataSource]]
+) -> list[Finding]:
     deadline = asyncio.get_running_loop().time() + MAX_SECONDS
     async with create_client(account, NullObserver(), clock) as client:
         try:
             listing = await _before_deadline(client.list_data_sources(), deadline)
         except MmsError as error:
-            found = [*_connection_findings(config, account, client, error)]
+            unreached = await _unreached(client, deadline) if isinstance(error, CredentialsUnavailable) else error
+            found = [*_connection_findings(config, account, client, error, unreached)]
             found += [Finding(account.name, probe.operation, "untested", UNKNOWN) for probe in probes(config, None)]
         else:
             selected = [row for row in listing.rows if account.sources.admits(row.name or "", row.type or "")]
             found = [
-                *_connection_findings(config, account, client, None),
+                *_connection_findings(config, account, client, None, None),
                 _listed(account, len(listing.rows), selected),
-                *_include_findings(account, sorted(row.name or str(row.id) for row in listing.rows)),
+                *(Finding(account.name, "sources", "failed", *each) for each in _problems(account, listing.rows)),
             ]
             findings = (_probe_finding(account, probe, client, deadline) for probe in probes(config, selected))
             found += await asyncio.gather(*findings)
+            selected_sources[account.name] = selected
+            found += [each async for each in _watched_findings(config, account, client, selected, deadline)]
             if selected and config.jobs.enabled:
                 calls = ((name, fact(client, account, selected, clock)) for name, fact in FACTS.items())
                 found += [await _fact_finding(account, name, call, deadline) for name, call in calls]
@@ -150,6 +165,24 @@ async def _probe_finding(account: Account, probe: Probe, client: Client, deadlin
     return Finding(account.name, probe.operation, "ok", "allowed")
 
 
+async def _watched_findings(
+    config: Config, account: Account, client: Client, sources: Sequence[DataSource], deadline: float
+) -> AsyncIterator[Finding]:
+    """Yield a finding for each entry of `watch` that is about a data source of the account."""
+    for key, entry in entries(config.watch):
+        for source in (each for each in sources if is_in(entry, each)):
+            try:
+                problem = await _before_deadline(object_problem(client, entry, source), deadline)
+            except MmsError as error:
+                yield Finding(account.name, key, "untested", error.code or str(error), reason=error.reason)
+            except NothingToProbeError as error:
+                yield Finding(account.name, key, "untested", str(error))
+            else:
+                advice = "correct the names; they are case-sensitive" if problem else ""
+                existing = "found" if entry.db else "the data source is found"
+                yield Finding(account.name, key, "failed" if problem else "ok", problem or existing, advice)
+
+
 async def _fact_finding(account: Account, name: str, fact: Awaitable[str], deadline: float) -> Finding:
     try:
         return Finding(account.name, name, "fact", await _before_deadline(fact, deadline))
@@ -170,14 +203,24 @@ def _listed(account: Account, total: int, selected: Sequence[DataSource]) -> Fin
     return Finding(account.name, LISTING, "ok", f"allowed; {total:,} data sources, {len(selected):,} selected")
 
 
-def _include_findings(account: Account, names: Sequence[str]) -> Iterator[Finding]:
-    if unmatched := unmatched_includes(account.sources.include, names):
-        yield Finding(account.name, "sources", "failed", *unmatched)
+def _problems(account: Account, rows: Sequence[DataSource]) -> Sequence[tuple[str, str]]:
+    return selection_problems(account.sources, sorted((row.name or "", row.type or "") for row in rows))
 
 
-def _connection_findings(config: Config, account: Account, client: Client, error: MmsError | None) -> Iterator[Finding]:
+async def _unreached(client: Client, deadline: float) -> MmsError | None:
+    # Without credentials, the first call sends nothing.
+    try:
+        await _before_deadline(client.reach(), deadline)
+    except MmsError as error:
+        return error
+    return None
+
+
+def _connection_findings(
+    config: Config, account: Account, client: Client, error: MmsError | None, unreached: MmsError | None
+) -> Iterator[Finding]:
     """Yield the findings of the first call."""
-    yield _endpoint(account, error)
+    yield _endpoint(account, unreached)
     yield _clock(account, client.server_ahead_seconds, error)
     yield _credentials(config, account, error)
     if isinstance(error, (*_UNREACHED, AuthRefused, CredentialsUnavailable)):
@@ -189,8 +232,6 @@ def _connection_findings(config: Config, account: Account, client: Client, error
 def _endpoint(account: Account, error: MmsError | None) -> Finding:
     if isinstance(error, _UNREACHED):
         return Finding(account.name, "endpoint", "failed", str(error), error.hint, error.reason)
-    if isinstance(error, CredentialsUnavailable):
-        return Finding(account.name, "endpoint", "untested")
     proxy = f" through the proxy {account.proxy.url}" if account.proxy else ""
     return Finding(account.name, "endpoint", "ok", f"{account.url}{proxy}")
 

@@ -24,7 +24,7 @@ from exporter.console.output.command_report import (
 from exporter.console.selection.queries import Options, QueryPart, QueryTarget, query_sources
 from exporter.errors import MalformedAnswer
 from exporter.mms.models.names import matches
-from exporter.mms.models.progress import database_ratio
+from exporter.mms.models.progress import progress_ratio
 from exporter.mms.models.records import Database
 from exporter.mms.models.statuses import TableStatus
 
@@ -34,7 +34,7 @@ _INCOMPLETE: Final = "ListMmsDbs: the list is incomplete or changed while it was
 
 
 def _progress(row: Row) -> float | None:
-    return database_ratio(row.record)
+    return progress_ratio(row.record)
 
 
 FIELDS: Final[Sequence[Field[Row]]] = (
@@ -59,7 +59,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
 )
 COLUMNS: Final[Sequence[TableColumn[Row]]] = (
     SOURCE,
-    TableColumn("DATABASE", lambda row: row.record.name or "", names_object=True),
+    TableColumn("DATABASE", lambda row: row.record.name or "", kept_characters=28),
     TableColumn("STATUS", lambda row: row.record.status or "", "status", rank=2),
     TableColumn("PROGRESS", lambda row: percent(_progress(row)), "bar", _progress),
     TableColumn(

@@ -75,7 +75,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     record_field("eta", "ETA: the requested finish time, a date alone means the end of that day; often null"),
 )
 
-SCHEMA: Final[TableColumn[Row]] = TableColumn("SCHEMA", lambda row: row.record.src_schema_name or "", rank=5)
+SCHEMA: Final[TableColumn[Row]] = TableColumn("SCHEMA", lambda row: row.record.src_schema_name or "", rank=6)
 """Shown if a job has one."""
 
 
@@ -168,14 +168,16 @@ def _columns(now: float, *, absolute_times: bool, has_schemas: bool) -> list[Tab
     return [
         SOURCE,
         TableColumn("ID", lambda row: str(row.record.id), "number"),
-        TableColumn("JOB", lambda row: row.record.name or ""),
+        TableColumn("JOB", lambda row: row.record.name or "", kept_characters=10),
         TableColumn("STATUS", lambda row: _status(row, now), "status"),
-        TableColumn("PROGRESS", lambda row: percent(job_ratio(row.record)), "bar", lambda row: job_ratio(row.record)),
-        TableColumn("TASKS", lambda row: share(row.record.task_done, row.record.task_num), "number", rank=4),
-        TableColumn("KIND", lambda row: row.record.type or "", rank=7),
-        TableColumn("DATABASE", lambda row: row.record.src_db_name or "", rank=3),
+        TableColumn(
+            "PROGRESS", lambda row: percent(job_ratio(row.record)), "bar", lambda row: job_ratio(row.record), rank=3
+        ),
+        TableColumn("TASKS", lambda row: share(row.record.task_done, row.record.task_num), "number", rank=5),
+        TableColumn("KIND", lambda row: row.record.type or "", rank=8),
+        TableColumn("DATABASE", lambda row: row.record.src_db_name or "", rank=4),
         *((SCHEMA,) if has_schemas else ()),
-        TableColumn("TO", lambda row: dotted_name(row.record.dst_db_name, row.record.dst_schema_name), rank=6),
+        TableColumn("TO", lambda row: dotted_name(row.record.dst_db_name, row.record.dst_schema_name), rank=7),
         TableColumn(
             "CREATED", lambda row: age(row.record.create_time, row.account.time_zone, shown_now), "number", rank=2
         ),

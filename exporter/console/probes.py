@@ -9,6 +9,7 @@ from exporter.config.loading import Account, Config, WatchedPartitions, WatchedT
 from exporter.config.sections import duration_text
 from exporter.errors import MmsError, RequestRejected
 from exporter.mms.client import Client
+from exporter.mms.decoding import Page
 from exporter.mms.models.records import DataSource, Job
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, TaskStatus
 from exporter.mms.models.times import unix_seconds
@@ -60,7 +61,7 @@ def _all(config: Config, sources: Sequence[DataSource] | None) -> Iterator[Probe
         )
     watched: tuple[Watched, ...] = (*config.watch.tables, *config.watch.partitions)
     for entry in watched:
-        source = next((each for each in sources or () if _is_in(entry, each)), None)
+        source = next((each for each in sources or () if is_in(entry, each)), None)
         if source is not None or sources is None:
             yield from _watching(entry, source)
     if config.tasks.enabled:
@@ -81,7 +82,8 @@ async def _newest_log(client: Client, source_id: int) -> None:
     await client.task_logs(source_id, page.rows[0].id)
 
 
-def _is_in(entry: Watched, source: DataSource) -> bool:
+def is_in(entry: Watched, source: DataSource) -> bool:
+    """Return whether an entry of `watch` is about a data source."""
     return entry.source_id == source.id if entry.source is None else entry.source == source.name
 
 
@@ -91,7 +93,7 @@ def _watching(entry: Watched, source: DataSource | None) -> Iterator[Probe]:
     ids = entry.table_ids if isinstance(entry, WatchedTables) else entry.partition_ids
     noun = "Table" if isinstance(entry, WatchedTables) else "Partition"
     if not ids:
-        yield Probe(f"ListMms{noun}s", "watch", lambda client: _rows(client, source_id, entry))
+        yield Probe(f"ListMms{noun}s", "watch", lambda client: watched_rows(client, source_id, entry))
 
     async def get(client: Client) -> None:
         object_id = ids[0] if ids else await _looked_up(client, source_id, entry)
@@ -103,18 +105,18 @@ def _watching(entry: Watched, source: DataSource | None) -> Iterator[Probe]:
     yield Probe(f"GetMms{noun}", "watch", get)
 
 
-async def _rows(client: Client, source_id: int, entry: Watched) -> Sequence[Any]:
-    """Return loose matches for the names of an entry. Raises: MmsError."""
+async def watched_rows(client: Client, source_id: int, entry: Watched) -> Page[Any]:
+    """Return a page of loose matches for the names of an entry. Raises: MmsError."""
     db, table = like(entry.db or ""), like(entry.table or "")
     if isinstance(entry, WatchedTables):
-        return (await client.tables_page(source_id, TableFilter(db_name=db, name=table), 1)).rows
+        return await client.tables_page(source_id, TableFilter(db_name=db, name=table), 1)
     value = like(entry.partition or "")
-    return (await client.partitions_page(source_id, PartitionFilter(db_name=db, table_name=table, value=value), 1)).rows
+    return await client.partitions_page(source_id, PartitionFilter(db_name=db, table_name=table, value=value), 1)
 
 
 async def _looked_up(client: Client, source_id: int, entry: Watched) -> int:
     """Return the ID of any loose match; the permission is the same."""
-    rows = await _rows(client, source_id, entry)
+    rows = (await watched_rows(client, source_id, entry)).rows
     if not rows:
         raise NothingToProbeError("no object has the watched names")
     return int(rows[0].id)

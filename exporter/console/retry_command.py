@@ -268,7 +268,10 @@ async def _source(config: Config, options: RetryOptions, terminal: Terminal, clo
     if result.errors or not result.found:
         return None
     if len(result.found) > 1:
-        shown = [f"{each.source.id} of account {printable(each.account.name)}" for each in result.found[:MAX_SUGGESTED]]
+        shown = [
+            printable(f"{_source_label(each.source)} of account {each.account.name}")
+            for each in result.found[:MAX_SUGGESTED]
+        ]
         places = ", ".join([*shown, *(["..."] if len(result.found) > MAX_SUGGESTED else [])])
         raise ConfigError(Problem("--source", f"several data sources match: {places}; use the ID and --account"))
     return result.found[0]

@@ -19,7 +19,7 @@ from exporter.console.output.command_report import (
     sum_of_known,
 )
 from exporter.console.selection.queries import Options, QueryPart, QueryTarget, query_sources
-from exporter.mms.models.progress import partition_total, source_ratio, table_total
+from exporter.mms.models.progress import partition_counts, progress_ratio, table_counts
 from exporter.mms.models.records import DataSource
 from exporter.mms.models.statuses import DataSourceStatus
 
@@ -27,7 +27,7 @@ Row = Found[DataSource]
 
 
 def _progress(row: Row) -> float | None:
-    return source_ratio(row.record)
+    return progress_ratio(row.record)
 
 
 # Without `err_msg`: it quotes what the source answered, which may hold a secret.
@@ -82,23 +82,25 @@ async def sources(config: Config, options: Options, clock: Clock) -> CommandRepo
 
 def _columns(now: float | None) -> list[TableColumn[Row]]:
     return [
-        TableColumn("ID", lambda row: str(row.record.id), "number", rank=1),
-        TableColumn("SOURCE", lambda row: row.record.name or "", names_object=True),
-        TableColumn("TYPE", lambda row: row.record.type or "", rank=5),
+        TableColumn("ID", lambda row: str(row.record.id), "number", rank=2),
+        TableColumn("SOURCE", lambda row: row.record.name or "", kept_characters=28),
+        TableColumn("TYPE", lambda row: row.record.type or "", rank=6),
         TableColumn("STATUS", lambda row: row.record.status or "", "status"),
         TableColumn("AGENT", lambda row: _agent(row.record), "status", rank=1),
         TableColumn("PROGRESS", lambda row: percent(_progress(row)), "bar", _progress),
         TableColumn("FAILED", lambda row: _sum(row.record, "failed"), "number"),
-        TableColumn("DOING", lambda row: _sum(row.record, "doing"), "number", rank=3),
-        TableColumn("TABLES", lambda row: share(row.record.tables_done_num, table_total(row.record)), "number", rank=2),
+        TableColumn("DOING", lambda row: _sum(row.record, "doing"), "number", rank=4),
         TableColumn(
-            "PARTITIONS",
-            lambda row: share(row.record.partitions_done_num, partition_total(row.record)),
-            "number",
-            rank=2,
+            "TABLES", lambda row: share(row.record.tables_done_num, table_counts(row.record).total), "number", rank=3
         ),
         TableColumn(
-            "SYNCED", lambda row: age(row.record.last_update_time, row.account.time_zone, now), "number", rank=4
+            "PARTITIONS",
+            lambda row: share(row.record.partitions_done_num, partition_counts(row.record).total),
+            "number",
+            rank=3,
+        ),
+        TableColumn(
+            "SCANNED", lambda row: age(row.record.last_update_time, row.account.time_zone, now), "number", rank=5
         ),
     ]
 

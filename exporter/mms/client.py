@@ -36,9 +36,9 @@ from exporter.mms.protocol import (
     TableFilter,
     TaskFilter,
 )
-from exporter.mms.signing import Credential, canonical_query, signed_headers
+from exporter.mms.signing import HEADER_ACTION, Credential, canonical_query, signed_headers
 from exporter.mms.throttle import DEFAULT_LIMITS, Limits, Observer, Throttle, backoff_seconds
-from exporter.mms.transport import DIRECT, Route, Transport
+from exporter.mms.transport import DIRECT, HttpResponse, Route, Transport
 
 T = TypeVar("T")
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
@@ -97,6 +97,10 @@ class Client:
     async def close(self) -> None:
         """Close the pooled connections."""
         await self._transport.close()
+
+    async def reach(self) -> None:
+        """Send a request without credentials; any response shows connection and clock. Raises: MmsError."""
+        self._compare_clocks(await self._transport.send("GET", URL(self._origin), {HEADER_ACTION: "connection"}, None))
 
     async def send(self, call: Call[T]) -> T:
         """Send a call with retries and return its result.
@@ -290,8 +294,7 @@ class Client:
         )
         url = URL(f"{self._origin}{call.path}?{query}" if query else f"{self._origin}{call.path}", encoded=True)
         response = await self._transport.send(call.method, url, headers, call.body)
-        server_time = http_date_seconds(response.headers.get("date"))
-        self.server_ahead_seconds = None if server_time is None else server_time - self._clock.wall()
+        self._compare_clocks(response)
         if len(response.body) > LARGE_RESPONSE_BYTES:
             async with self._large_response_lock:
                 decoded = await asyncio.to_thread(
@@ -302,6 +305,10 @@ class Client:
         if decoded.unexpected:
             self._observer.unexpected(call.operation, decoded.unexpected)
         return decoded.value
+
+    def _compare_clocks(self, response: HttpResponse) -> None:
+        server_time = http_date_seconds(response.headers.get("date"))
+        self.server_ahead_seconds = None if server_time is None else server_time - self._clock.wall()
 
 
 def _may_retry(call: Call[Any], error: MmsError) -> bool:

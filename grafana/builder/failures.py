@@ -47,7 +47,7 @@ def _failures() -> list[panels.Graph | stat.Panel]:
     unlisted = Frame(
         "Not listed",
         "Failed tables and partitions that the lists do not show: beyond `failures.max_per_source`, or MMS denies "
-        "ListMmsPartitions.",
+        "ListMmsPartitions or does not offer it.",
         4,
         7,
     )

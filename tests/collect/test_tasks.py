@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from structlog.testing import capture_logs
 
 from exporter.collect.collectors.tasks import MAX_ERRORS, MAX_PAGES_PER_JOB
@@ -196,6 +197,38 @@ async def test_tasks_on_too_many_pages_are_counted_by_totals(
         assert served.by("mms_job_tasks_by_status", "status", job_id="1") == counts
         assert "mms_job_tasks_retried" not in served.samples
         assert mms.calls["tasks"] == STATUSES + 1 + STATUSES
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
+async def test_a_large_stopped_job_that_lists_by_status_hide_has_no_zeros(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, *, is_hidden: bool
+) -> None:
+    mms.page_cap = 2
+    mms.add_job(1, "DOING", stopped=True)
+    mms.add_tasks(1, *["DONE"] * 2 * MAX_PAGES_PER_JOB, "SCHEMA_FAILED")
+    mms.totals |= dict.fromkeys(map(str, TaskStatus), 0) if is_hidden else {}
+    async with harness_on(config_on(mms_url, tasks=ON), clock) as harness:
+        served = await harness.refresh()
+        assert served.value("mms_job_tasks_by_status", job_id="1", status="SCHEMA_FAILED") == (None if is_hidden else 1)
+
+
+async def test_the_tasks_of_small_stopped_jobs_are_counted_under_both_readings(clock: ManualClock) -> None:
+    """`mms_tasks` lacks them where lists by status hide them, as its HELP says."""
+    for hides_stopped in (False, True):
+        options = replace(BUSY, stopped_share=1, hides_stopped=hides_stopped)
+        async with (
+            Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator,
+            harness_on(config_on(simulator.url, tasks=ON), clock) as harness,
+        ):
+            served, truth = await harness.refresh(), simulator.world.truth()
+            source_id = simulator.world.source_ids()[0]
+            (job,) = (each for each in truth.jobs(source_id) if each.stopped)
+            counts = Counter(task.status for task in truth.tasks(source_id) if task.job_id == job.id)
+            shown = served.by("mms_job_tasks_by_status", "status", source_id=str(source_id), job_id=str(job.id))
+            assert counts.total() > 0
+            assert shown == {status: counts[status] for status in TaskStatus}
+            total = sum(served.by("mms_tasks", "status", source_id=str(source_id)).values())
+            assert total == len(list(truth.tasks(source_id))) - hides_stopped * counts.total()
 
 
 async def test_tasks_with_fewer_rows_than_the_total_are_counted_by_totals(

@@ -164,6 +164,15 @@ async def test_a_missing_source_is_logged_once_and_found_when_it_appears(
         assert set(served.by("mms_table_info", "source")) == {"hive-c"}, "a renamed source is the same source"
 
 
+async def test_a_source_that_is_not_selected_is_not_said_to_be_missing(mms_url: str, clock: ManualClock) -> None:
+    config = config_on(mms_url, {"sources": {"types": ["ORACLE"]}}, watch=watching_tables(by_name("orders")))
+    async with harness_on(config, clock) as harness:
+        with capture_logs() as lines:
+            await harness.refresh()
+    (reason,) = (line["reason"] for line in lines if "watched" in line)
+    assert reason == "no data source that the account selects has this name or ID"
+
+
 async def test_an_object_is_read_immediately_after_its_source_returns(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:

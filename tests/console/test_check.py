@@ -55,6 +55,7 @@ async def test_each_needed_operation_is_called_once(simulator: Simulator, watche
     found = await findings(watched)
     assert results(found) == {
         **dict.fromkeys(("endpoint", "clock", "credentials", *OPERATIONS), "ok"),
+        **dict.fromkeys(("watch.tables[0]", "watch.partitions[0]"), "ok"),
         **dict.fromkeys(("CreateMmsJob", "GetMmsAsyncTask"), "untested"),
     }
     calls = Counter(dict.fromkeys(OPERATIONS, 0))
@@ -156,6 +157,25 @@ async def test_an_unreachable_endpoint_is_reported_with_advice() -> None:
     assert {row["result"] for name, row in found.items() if name != "endpoint"} == {"untested"}
 
 
+@pytest.mark.parametrize("is_up", [True, False])
+async def test_without_credentials_the_endpoint_and_the_clock_are_still_tested(
+    simulator: Simulator, *, is_up: bool
+) -> None:
+    raw = account_on(simulator.url if is_up else "https://maxcompute.cn-nowhere.invalid")
+    raw["credentials"] = {
+        "type": "oidc_role_arn",
+        "role_arn": "r",
+        "oidc_provider_arn": "p",
+        "oidc_token_file_path": "/no",
+    }
+    found = await findings(config_from({"accounts": [raw]}))
+    assert found["credentials"]["result"] == "failed"
+    assert (found["endpoint"]["result"], found["clock"]["result"]) == (
+        ("ok", "ok") if is_up else ("failed", "untested")
+    )
+    assert is_up or "cannot be resolved" in found["endpoint"]["detail"]
+
+
 async def test_an_answer_that_is_not_from_mms_is_reported(simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="html"))
     found = await findings(config_on(simulator.url))
@@ -184,6 +204,41 @@ async def test_a_missing_watched_object_still_shows_the_permission(simulator: Si
     tables = [{"source_id": FIRST, "table_ids": [999_999_999]}]
     found = await findings(config_on(simulator.url, watch={"tables": tables}))
     assert found["GetMmsTable"]["detail"] == "allowed; the requested object does not exist"
+
+
+async def test_each_entry_of_watch_is_looked_up_in_all_accounts(simulator: Simulator) -> None:
+    table = next(row for row in simulator.world.truth().tables(FIRST) if row.name)
+    names = {"db": table.db_name, "table": table.name}
+    watch = {
+        "tables": [
+            {"source_id": FIRST, **names},
+            {"source": "hive-sales-001", **names, "table": "nothing"},
+            {"source": "hive-sale-001", "table_ids": [1]},
+        ],
+    }
+    elsewhere = {**account_on(simulator.url, "other"), "sources": {"types": ["BIGQUERY"]}}
+    config = config_from({"accounts": [account_on(simulator.url), elsewhere], "watch": watch})
+    report = await check(config, Options(), Clock())
+    found = {(row.account, row.check): (row.result, row.detail) for row in report.rows if "watch" in row.check}
+    assert found == {
+        ("test", "watch.tables[0]"): ("ok", "found"),
+        ("test", "watch.tables[1]"): (
+            "failed",
+            f"no object of hive-sales-001 has exactly the name {table.db_name}.nothing",
+        ),
+        ("", "watch.tables[2]"): (
+            "failed",
+            "no data source is named 'hive-sale-001' in any account; each entry is looked up in all of them",
+        ),
+    }
+    assert not report.succeeded
+
+
+async def test_a_watched_name_among_many_similar_ones_is_untested(simulator: Simulator) -> None:
+    simulator.page_size_cap = 1
+    watch = {"tables": [{"source_id": FIRST, "db": "sales", "table": "s"}]}
+    found = (await findings(config_on(simulator.url, watch=watch)))["watch.tables[0]"]
+    assert (found["result"], found["detail"]) == ("untested", "the name is not on the first page of similar names")
 
 
 async def test_objects_watched_in_another_account_are_not_read(simulator: Simulator) -> None:
@@ -232,6 +287,32 @@ async def test_a_pattern_that_selects_nothing_is_a_failure(simulator: Simulator)
     found = await findings(config_on(simulator.url, {"sources": {"include": ["hive-sales"]}}))
     assert found["sources"]["advice"].startswith(f"{rule}; near names: hive-sales-001")
     report = await check(config_on(simulator.url, {"sources": {"include": ["prod-.*"]}}), Options(), Clock())
+    assert not report.succeeded
+
+
+@pytest.mark.parametrize(
+    ("sources", "detail", "advice"),
+    [
+        (
+            {"types": ["HIV"]},
+            "`sources` selects none of the 6 data sources",
+            "; existing types: BIGQUERY, DATABRICKS, HIVE",
+        ),
+        ({"exclude": [".*"]}, "`sources` selects none of the 6 data sources", "correct `exclude` and `types`"),
+        (
+            {"exclude": ["hive-sales"]},
+            "sources.exclude 'hive-sales' matches no data source",
+            "near names: hive-sales-001",
+        ),
+    ],
+)
+async def test_settings_of_sources_that_match_nothing_are_failures(
+    simulator: Simulator, sources: dict[str, list[str]], detail: str, advice: str
+) -> None:
+    report = await check(config_on(simulator.url, {"sources": sources}), Options(), Clock())
+    (found,) = (row for row in report.rows if row.check == "sources")
+    assert (found.result, found.detail) == ("failed", detail)
+    assert advice in found.advice
     assert not report.succeeded
 
 

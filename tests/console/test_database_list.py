@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from exporter.errors import ConfigError
-from exporter.mms.models.progress import database_ratio
+from exporter.mms.models.progress import progress_ratio
 from exporter.mms.models.records import Database
 from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
@@ -21,7 +21,7 @@ async def test_json_has_the_values_of_mms(simulator: Simulator, query: Query) ->
         facts: dict[str, object] = json.loads(json.dumps(msgspec.structs.asdict(record)))
         expected = {name: value for name, value in facts.items() if name != "deleted"}
         assert {name: row[name] for name in expected} == expected
-        assert (row["progress"], row["source_id"]) == (database_ratio(record), FIRST)
+        assert (row["progress"], row["source_id"]) == (progress_ratio(record), FIRST)
 
 
 async def test_the_command_costs_one_list_call_per_source(simulator: Simulator, query: Query) -> None:
@@ -83,4 +83,4 @@ async def test_hostile_names_stay_on_their_line(simulator: Simulator, query: Que
     ],
 )
 def test_progress_covers_tables_partitions_and_failures(fields: dict[str, int], progress: float | None) -> None:
-    assert database_ratio(Database(id=1, **fields)) == progress  # type: ignore[arg-type]  # counts only
+    assert progress_ratio(Database(id=1, **fields)) == progress  # type: ignore[arg-type]  # counts only

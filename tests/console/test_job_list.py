@@ -124,6 +124,20 @@ async def test_the_times_of_jobs_are_hidden_last(
     assert "TO" not in shown_titles or {"ETA", "CREATED"} <= set(shown_titles)
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+async def test_statuses_are_whole_on_a_narrow_terminal(simulator: Simulator, query: Query, width: int) -> None:
+    """Columns about the scope are hidden before the name of the job is cut to a few characters."""
+    for job in simulator.world.truth().jobs(FIRST):
+        eta = events.SetText(source_id=FIRST, job_id=job.id, field="eta", text="2025-06-10 12:00:00")
+        apply_event(simulator.world, eta)
+    found = await query("jobs", sources=[str(FIRST)])
+    lines = re.findall(r"^\S+ +\d+  .*", found.table(width), re.MULTILINE)
+    assert any("DOING (overdue)" in line for line in lines)
+    assert {word for line in lines for word in re.findall(r"[A-Z]{4,}…?", line)} <= {"DOING", "FAILED", "INIT"}
+    names = [line.split()[2].rstrip("…") for line in lines]
+    assert width == 40 or min(map(len, names)) >= 9, "and the sign of the cut"
+
+
 async def test_an_unreadable_source_hides_no_other(simulator: Simulator, query: Query) -> None:
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", source_id=FIRST))
     found = await query("jobs")

@@ -57,12 +57,27 @@ async def test_an_unreadable_account_hides_no_other(simulator: Simulator) -> Non
     assert line.endswith("check the access key, the security token and the clock of this machine")
 
 
-async def test_no_source_is_unknown_while_an_account_is_unreadable(
+async def test_an_unknown_source_is_a_remark_while_an_account_is_unreadable(
     simulator: Simulator,
 ) -> None:
     found = await shown("sources", two_accounts(simulator.url, credentials=WRONG_KEY), sources=["elsewhere"])
     assert found.rows == []
-    assert [line.partition(":")[0] for line in found.remarks] == ["account other"]
+    warning, error = found.remarks
+    assert error.startswith("account other: ")
+    assert warning.startswith("--source: no data source is named 'elsewhere' in the accounts that could be read; ")
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("999", "no data source has the name or ID '999'; known data sources: "),
+        ("hvie-*", "no data source matches 'hvie-*'; known data sources: "),
+    ],
+)
+async def test_an_unknown_id_or_glob_is_not_called_a_name(simulator: Simulator, name: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        await shown("sources", config_on(simulator.url), sources=[name])
+    assert str(caught.value).startswith(f"--source: {problem}")
 
 
 async def test_a_failed_call_is_retried(simulator: Simulator) -> None:
@@ -84,7 +99,7 @@ async def test_an_incomplete_list_is_shown_with_an_error(simulator: Simulator) -
     found = await shown("sources", two_accounts(simulator.url), accounts=["test"], sources=[str(FIRST), "elsewhere"])
     assert [row["id"] for row in found.rows] == [FIRST]
     assert not found.report.succeeded
-    assert "the list is incomplete or changed" in found.remarks[0]
+    assert "the list is incomplete or changed" in found.remarks[-1]
 
 
 @pytest.mark.parametrize("command", ["sources", "jobs", "failed", "show"])
@@ -139,7 +154,8 @@ async def test_a_pattern_that_selects_nothing_is_reported_with_the_existing_name
     ("patterns", "warning"),
     [
         ({"include": ["prod-.*"]}, "account test: sources.include 'prod-.*' matches no data source"),
-        ({"exclude": [".*"]}, "`sources` of the configuration selects none of 6 data sources"),
+        ({"exclude": [".*"]}, "account test: `sources` selects none of the 6 data sources; correct"),
+        ({"types": ["HIV"]}, "account test: `sources` selects none of the 6 data sources; correct"),
     ],
 )
 async def test_a_configuration_that_selects_no_data_source_is_a_failure(
@@ -179,7 +195,7 @@ NAMED = {
     "database": ({"databases": ["salse"]}, "--database: no database with tables is named 'salse'; did you mean sales?"),
     "glob": (
         {"databases": ["x*"]},
-        "--database: no database with tables is named 'x*'; known databases: finance, sales",
+        "--database: no database with tables matches 'x*'; known databases: finance, sales",
     ),
     "table": ({"tables": ["order"]}, "--table: no table is named 'order'; did you mean orders?"),
     "dotted table": (
@@ -247,7 +263,7 @@ async def test_a_glob_reads_each_page_once(simulator: Simulator) -> None:
     simulator.page_size_cap = 1
     tables = list(simulator.world.truth().tables(FIRST))
     failed = [row for row in tables if row.status == "FAILED"]
-    with pytest.raises(ConfigError, match=r"no table is named 'zzz\*'"):
+    with pytest.raises(ConfigError, match=r"no table matches 'zzz\*'"):
         await shown("failed", config_on(simulator.url), sources=[str(FIRST)], tables=["zzz*"])
     # The failed tables, the check of the name, and the tables whose names are suggested.
     assert simulator.calls["ListMmsTables", FIRST] <= len(failed) + 2 * len(tables)

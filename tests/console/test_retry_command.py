@@ -192,7 +192,9 @@ async def test_an_unknown_source_is_refused(run: Run) -> None:
 
 async def test_a_source_in_two_accounts_requires_the_account(env: RetryEnv, run: Run) -> None:
     both = config_from({"accounts": [account_on(env.simulator.url, name) for name in ("a", "b")]})
-    with pytest.raises(ConfigError, match=f"{SOURCE} of account a, {SOURCE} of account b; use the ID and --account"):
+    with pytest.raises(
+        ConfigError, match=rf"hive-sales-001 \({SOURCE}\) of account a, hive-sales-001 \({SOURCE}\) of account b; use"
+    ):
         await run(config=both, yes=True)
     assert (await run(config=both, yes=True, account="b")).outcome.succeeded
 

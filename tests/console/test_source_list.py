@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from exporter.errors import ConfigError
-from exporter.mms.models.progress import source_ratio
+from exporter.mms.models.progress import progress_ratio
 from exporter.mms.models.records import DataSource
 from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
@@ -24,7 +24,7 @@ async def test_json_has_the_values_of_mms(simulator: Simulator, query: Query) ->
         facts: dict[str, object] = json.loads(json.dumps(msgspec.structs.asdict(truth[source_id])))
         expected = {name: value for name, value in facts.items() if name not in {*TIMES, "err_msg"}}
         assert {name: row[name] for name in expected} == expected
-        assert row["progress"] == source_ratio(truth[source_id])
+        assert row["progress"] == progress_ratio(truth[source_id])
 
 
 async def test_no_field_of_a_record_is_missing_from_json(query: Query) -> None:
@@ -112,4 +112,14 @@ async def test_secrets_of_a_source_are_never_shown(simulator: Simulator, query: 
     ],
 )
 def test_progress_covers_tables_partitions_and_failures(fields: dict[str, int], progress: float | None) -> None:
-    assert source_ratio(DataSource(id=1, **fields)) == progress  # type: ignore[arg-type]  # counts only
+    assert progress_ratio(DataSource(id=1, **fields)) == progress  # type: ignore[arg-type]  # counts only
+
+
+async def test_an_offline_agent_is_visible_on_a_narrow_terminal(simulator: Simulator, query: Query) -> None:
+    """The name selects a data source as well as its ID."""
+    apply_event(simulator.world, events.SetAgent(source_id=FIRST, online=False))
+    found = await query("sources")
+    assert [line.split()[:3] for line in found.table(60).splitlines() if line.startswith("hive-sales-001")] == [
+        ["hive-sales-001", "STARTED", "OFFLINE"]
+    ]
+    assert "SCANNED" in found.table(120)

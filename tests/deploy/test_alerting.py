@@ -15,6 +15,7 @@ import yaml
 from aiohttp import ClientSession, web
 
 from tests.deploy.helm import manifests, the
+from tests.deploy.notification_channels import listening
 from tests.programs import ROOT, program, said
 from tests.rules.loading import ALERTS, RULES, inhibit_rules
 from tests.story.servers import reserved_port, until
@@ -59,7 +60,7 @@ def stack() -> dict[str, Any]:
 def with_receivers(path: Path) -> dict[str, Any]:
     """Return the shipped configuration with the receivers of a file."""
     config: dict[str, Any] = yaml.safe_load(PLAIN.read_text(encoding="utf-8"))
-    return {**config, **yaml.safe_load(path.read_text(encoding="utf-8"))}
+    return {**config, "receivers": yaml.safe_load(path.read_text(encoding="utf-8"))["receivers"]}
 
 
 @pytest.mark.parametrize("path", RECEIVERS, ids=lambda path: path.stem)
@@ -75,6 +76,34 @@ def test_each_receiver_loads_in_amtool(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", [PLAIN, *RECEIVERS], ids=lambda path: path.stem)
 def test_the_page_names_each_receiver(path: Path) -> None:
     assert f"deploy/alertmanager/{path.relative_to(FOLDER)}" in PAGE
+
+
+@pytest.mark.parametrize("path", RECEIVERS, ids=lambda path: path.stem)
+async def test_each_receiver_sends_after_the_steps_of_the_page(path: Path, tmp_path: Path) -> None:
+    """A template that no file defines passes amtool, and then no notification is sent."""
+    config = with_receivers(path)
+    config["route"]["group_wait"] = "50ms"
+    rules_of_the_folder(tmp_path)
+    file = tmp_path / "etc" / "prometheus" / "alertmanager.yml"
+    severities, texts = ("critical", "warning", "info"), MESSAGE["alerts"][0]["annotations"]
+    alerts = [{"labels": {"alertname": f"Mms{each}", "severity": each}, "annotations": texts} for each in severities]
+    async with listening() as channels, ClientSession() as session:
+        for receiver in config["receivers"]:
+            channels.redirect(receiver)
+        file.write_text(yaml.safe_dump(config))
+        with reserved_port() as port:
+            url = f"http://127.0.0.1:{port}"
+            command = [program("ALERTMANAGER"), f"--config.file={file}", f"--storage.path={tmp_path}/manager"]
+            command += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
+            async with running(url, *command):
+                assert (await session.post(f"{url}/api/v2/alerts", json=alerts)).status == 200
+
+                async def have_arrived() -> bool:
+                    return len(channels.received) >= len(alerts)
+
+                await until(have_arrived, f"{len(alerts)} notifications of {path.stem} arrive")
+    for severity in severities:
+        assert any(f"Mms{severity}" in each and "The agent is firing." in each for each in channels.received), severity
 
 
 def render(name: str, tmp_path: Path) -> str:
@@ -166,11 +195,11 @@ def rules_of_the_stack(tmp_path: Path) -> list[str]:
 def rules_of_the_folder(tmp_path: Path) -> list[str]:
     """Return the rule files after the first step of the page."""
     (step,) = [each for each in re.findall(r"^ *```sh\n(.*?)^ *```", PAGE, re.DOTALL | re.MULTILINE) if "cp -r" in each]
-    for name in ("prometheus", "alertmanager"):
-        (tmp_path / "etc" / name).mkdir(parents=True)
+    # The packages of Debian have one folder for both programs.
+    (tmp_path / "etc" / "prometheus").mkdir(parents=True)
     code, printed = said("sh", "-ec", step.replace("/etc/", f"{tmp_path}/etc/"))
     assert code == 0, printed
-    assert (tmp_path / "etc" / "alertmanager" / "alertmanager.yml").read_text() == PLAIN.read_text()
+    assert (tmp_path / "etc" / "prometheus" / "alertmanager.yml").read_text() == PLAIN.read_text()
     return [(tmp_path / "etc" / "prometheus" / "rules" / path.name).read_text() for path in RULES]
 
 

@@ -113,6 +113,21 @@ def test_each_alert_is_shown_firing_with_its_texts_and_at_several_moments(alert:
     assert len(moments) >= 3, "first, through a missed scrape, through a restart"
 
 
+@pytest.mark.parametrize("alert", [name for name, rule in ALERTS.items() if "for" in rule])
+def test_texts_are_true_while_the_alert_is_pending(alert: str) -> None:
+    """A condition that must last 5 minutes has not lasted them yet."""
+    texts = re.sub("{{.*?}}", "", " ".join(ALERTS[alert]["annotations"].values()))
+    assert not re.search(r"\b(?:has|have) [^.]*\b(?:for|in the last) \d", texts)
+
+
+@pytest.mark.parametrize("alert", [name for name, rule in ALERTS.items() if "keep_firing_for" in rule])
+def test_texts_say_how_long_the_alert_keeps_its_last_figures(alert: str) -> None:
+    """Prometheus does not evaluate them again while it keeps an alert firing."""
+    amount, unit = ALERTS[alert]["keep_firing_for"][:-1], {"m": "minute", "h": "hour"}
+    expected = f"{amount} {unit[ALERTS[alert]['keep_firing_for'][-1]]}"
+    assert expected in ALERTS[alert]["annotations"]["description"]
+
+
 @pytest.mark.parametrize("alert", ALERTS)
 def test_each_alert_is_shown_silent_on_its_own_series(alert: str) -> None:
     """A test gives the metrics the alert reads, and at no time expects the alert."""

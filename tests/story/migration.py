@@ -61,10 +61,15 @@ async def stall(stage: Stage) -> None:
 
 
 async def throttling(stage: Stage) -> None:
-    """Throttle a share of the requests."""
-    fault = stage.prod.throttle(THROTTLED_SHARE)
+    """Throttle a share of the requests that list no data sources.
+
+    The waits of retries are not accelerated, so one failed list of data sources would make the account unreadable.
+    """
+    operations = ("ListMmsJobs", "ListMmsTasks", "ListMmsTables", "ListMmsPartitions")
+    faults = [stage.prod.throttle(THROTTLED_SHARE, operation) for operation in operations]
     await stage.receiver.expect("prod", firing("MmsThrottled"))
-    stage.prod.remove_fault(fault)
+    for fault in faults:
+        stage.prod.remove_fault(fault)
     await stage.receiver.expect("prod", resolved("MmsThrottled"))
 
 

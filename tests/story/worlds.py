@@ -203,9 +203,9 @@ class Account:
         """Fail an operation for a reason unrelated to the account."""
         return self.simulator.faults.add(Fault(kind="error", operation=operation, source_id=source_id, **REJECTED))  # type: ignore[arg-type]  # the two fields named above
 
-    def throttle(self, share: float) -> int:
-        """Throttle a share of the requests; returns the fault id."""
-        return self.simulator.faults.add(Fault(kind="throttle", probability=share))
+    def throttle(self, share: float, operation: str | None = None) -> int:
+        """Throttle a share of the requests, or of those of one operation; returns the fault id."""
+        return self.simulator.faults.add(Fault(kind="throttle", probability=share, operation=operation))
 
     def remove_fault(self, fault: int) -> None:
         """Remove a fault."""

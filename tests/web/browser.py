@@ -14,6 +14,7 @@ from exporter.app.service import Service
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,
+    DatabasesStats,
     FailedUnit,
     FailedUnits,
     FailuresStats,
@@ -22,6 +23,8 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
 )
 from exporter.exposition.telemetry import Telemetry
+from exporter.mms.models.records import Database
+from exporter.mms.models.statuses import TableStatus
 from exporter.web.handlers import application
 from exporter.web.status.status_report import Load, StatusInput
 from tests.programs import program
@@ -58,7 +61,7 @@ class Stage(Service):
 
 
 def made(number: int, *, name: str | None = None, failed: int = 0, **row: Any) -> SourceSnapshot:
-    """Return a data source with failed partitions; `row` sets fields of its row."""
+    """Return a data source with a database and failed partitions; `row` sets fields of its row."""
     each = source(number)
     assert each.stats is not None
     assert each.jobs is not None
@@ -72,7 +75,20 @@ def made(number: int, *, name: str | None = None, failed: int = 0, **row: Any) -
     )
     failures = FailuresStats(named, FailedUnits((), 0), FailedUnits(partitions, failed))
     jobs = msgspec.structs.replace(each.jobs, name=named, counts={"DOING": 1}, jobs=each.jobs.jobs[:1])
-    return msgspec.structs.replace(each, name=named, stats=stats, jobs=jobs, failures=failures)
+    database = Database(
+        id=1,
+        name=named.source,
+        status=TableStatus(stats.row.status or "DOING"),
+        tables=10,
+        tables_done=4,
+        partitions=0,
+        partitions_done=0,
+        partitions_failed=failed,
+        dst_project_name=named.source,
+        size=10**12,
+    )
+    databases = DatabasesStats(named, (database,), 2)
+    return msgspec.structs.replace(each, name=named, stats=stats, jobs=jobs, failures=failures, databases=databases)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from benchmarks.worlds import source
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,
+    DatabasesStats,
     FailedUnit,
     FailedUnits,
     FailuresStats,
@@ -22,7 +23,7 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
     TableStats,
 )
-from exporter.mms.models.records import Job, JobConfig, Partition, Table
+from exporter.mms.models.records import Database, Job, JobConfig, Partition, Table
 from exporter.mms.models.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus
 from exporter.web.document_cache import MAX_BYTES, CachedDocument
 from exporter.web.status.page import page
@@ -38,7 +39,7 @@ HOSTILE = {
     "wide": "\U00020000" * 512,
 }
 EACH = 2
-"""Jobs, failed tables and failed partitions of each source."""
+"""Databases, jobs, failed tables and failed partitions of each source."""
 PROJECTS = 20
 
 
@@ -74,10 +75,27 @@ def named(number: int, name: str) -> SourceSnapshot:
         config=JobConfig(task_type=name),
     )
     jobs = tuple(JobStats(msgspec.structs.replace(named_job, id=each), 1e9, 1e9) for each in range(EACH))
+    database = Database(
+        id=1,
+        name=name,
+        status=TableStatus(name),
+        tables=EACH,
+        tables_done=1,
+        tables_failed=1,
+        partitions=EACH,
+        partitions_done=1,
+        partitions_failed=1,
+        dst_project_name=name,
+        dst_name=name,
+        size=2**60,
+        num_rows=2**60,
+    )
+    databases = tuple(msgspec.structs.replace(database, id=each) for each in range(EACH))
     return msgspec.structs.replace(
         made,
         name=own,
         stats=msgspec.structs.replace(made.stats, name=own, row=row),
+        databases=DatabasesStats(own, databases, EACH),
         jobs=JobsStats(own, {"DOING": EACH}, 0, jobs, 0),
         failures=FailuresStats(own, failed, failed),
     )
@@ -133,6 +151,8 @@ def check_omitted(report: StatusReport) -> None:
     for each in report.sources:
         assert each.jobs is not None
         assert len(each.jobs.listed) + each.jobs.omitted == EACH
+        assert each.database_list is not None
+        assert 0 < len(each.database_list.listed) == EACH - each.database_list.omitted
         for failures in (each.failed_tables, each.failed_partitions):
             assert failures is not None
             assert 0 < len(failures.named) == failures.total - failures.omitted

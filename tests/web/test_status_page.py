@@ -89,10 +89,13 @@ async def test_rows_without_a_value_come_last_in_both_directions(browser: Browse
 async def test_1000_sources_are_filtered_by_every_word(browser: Browser, stage: Stage) -> None:
     stage.show(*THOUSAND)
     async with visit(browser, stage) as visited:
-        field = visited.page.get_by_role("searchbox", name="Filter data sources, jobs and failures")
+        field = visited.page.get_by_role("searchbox", name="Filter data sources, databases, jobs and failures")
         await field.fill("0012 WARE")
         assert await visited.column("sources", 1) == [f"warehouse-{number:05d}" for number in (12, *range(120, 130))]
-        assert "11 of 1000 data sources, 11 of 1000 jobs" in await visited.page.locator("#matches").inner_text()
+        assert (
+            "11 of 1000 data sources, 11 of 1000 databases, 11 of 1000 jobs"
+            in await visited.page.locator("#matches").inner_text()
+        )
         await field.fill("")
         assert len(await visited.column("sources", 1)) == 1000
 

@@ -17,6 +17,7 @@ from exporter.app.service import Service
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,
+    DatabasesStats,
     FailedUnit,
     FailedUnits,
     FailuresStats,
@@ -28,7 +29,8 @@ from exporter.collect.snapshot import (
     TableStats,
 )
 from exporter.exposition.telemetry import Telemetry
-from exporter.mms.models.records import Partition, Table
+from exporter.mms.models.progress import progress_ratio
+from exporter.mms.models.records import Database, Partition, Table
 from exporter.mms.models.statuses import DataSourceStatus, TableStatus
 from exporter.sharding import Shard
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
@@ -82,6 +84,16 @@ def with_failures(number: int, count: int) -> SourceSnapshot:
     )
 
 
+def with_databases(number: int, count: int) -> SourceSnapshot:
+    """Return a data source with databases, in ascending order of their IDs; those with an even one are DONE."""
+    made = source(number)
+    databases = (
+        Database(id=each, name=f"db{each}", status=TableStatus.DOING if each % 2 else TableStatus.DONE)
+        for each in range(count)
+    )
+    return msgspec.structs.replace(made, databases=DatabasesStats(made.name, tuple(databases), count + 5))
+
+
 def titles(report: StatusReport) -> list[str]:
     """Return the titles and messages of the attention items."""
     return [item.title for item in report.attention]
@@ -124,6 +136,20 @@ async def test_exactly_the_failed_objects_are_listed(
         assert named["total"] == len(failed)
         assert named["omitted"] == len(failed) - len(named["named"])
     assert report["failed_partitions"]["total"] > 0
+
+
+async def test_every_database_has_the_values_of_mms(http: ClientSession, simulator: Simulator) -> None:
+    truth = simulator.world.truth()
+    for each in (await status_of(http))["sources"]:
+        rows = {row.id: row for row in truth.databases(each["id"])}
+        found = each["database_list"]
+        assert (found["total"], found["omitted"]) == (len(rows), 0)
+        for database in found["listed"]:
+            row = rows.pop(database["id"])
+            assert (database["name"], database["status"], database["rows"]) == (row.name, row.status, row.num_rows)
+            assert (database["size_bytes"], database["tables"]["failed"]) == (row.size, row.tables_failed)
+            assert database["progress"]["ratio"] == progress_ratio(row)
+        assert not rows
 
 
 async def test_the_same_jobs_are_unfinished_as_in_mms(http: ClientSession, simulator: Simulator) -> None:
@@ -174,6 +200,7 @@ async def test_figures_that_were_not_read_are_null_in_json_and_a_dash_on_the_pag
     assert set(re.findall("<dd>(.*?)</dd>", text)) == {"—"}
     assert "— data sources" in text
     assert "No data sources" not in text
+    assert "Databases were not read." in text
     assert "Jobs were not read." in text
     assert "Failed tables and partitions were not read." in text
 
@@ -230,7 +257,9 @@ def test_a_report_at_its_limits_matches_the_schema() -> None:
     row = Table(id=1, db_name="db", name="t", status=TableStatus("NEW"), partitions=6, partitions_done=2, size=10)
     table = TableStats(name, row, 1.7e9)
     partition = PartitionStats(name, Partition(id=2, db_name="db", table_name="t", value="ds=1"), 1.7e9)
-    full = account_of(with_failures(1, 3), msgspec.structs.replace(source(2), stats=None), troubles=(ERROR,))
+    full = account_of(
+        with_failures(1, 3), with_databases(3, 2), msgspec.structs.replace(source(2), stats=None), troubles=(ERROR,)
+    )
     watching = replace(full.accounts[0], tables=(table,), partitions=(partition,))
     report = msgspec.json.decode(msgspec.json.encode(report_on(Snapshot((watching,)))))
     jsonschema.validate(report, SCHEMA)
@@ -284,6 +313,33 @@ def test_jobs_and_failures_are_limited_and_omitted_ones_counted(sources: int) ->
     assert all(len(each.named) + each.omitted == 100 for each in failed)
 
 
+@pytest.mark.parametrize("sources", [1, 100, 2000])
+def test_databases_are_limited_and_omitted_ones_counted(sources: int) -> None:
+    report = report_on(account_of(*(with_databases(number, 30) for number in range(sources))))
+    databases = [each.database_list for each in report.sources if each.database_list is not None]
+    assert len(databases) == sources
+    assert sum(len(each.listed) for each in databases) <= max(status.DEFAULT_LIMITS.databases, sources)
+    assert all(1 <= len(each.listed) <= status.DEFAULT_LIMITS.of_source for each in databases)
+    assert all(len(each.listed) + each.omitted == each.total == 35 for each in databases)
+    assert f"{sum(each.omitted for each in databases):,} more databases are not shown" in page(report, "/m").decode()
+
+
+def test_databases_that_are_not_done_come_first() -> None:
+    (shown,) = report_on(account_of(with_databases(1, 6))).sources
+    assert shown.database_list is not None
+    assert [each.name for each in shown.database_list.listed] == ["db1", "db3", "db5", "db0", "db2", "db4"]
+
+
+def test_a_count_of_a_database_that_mms_omits_is_null_and_a_dash() -> None:
+    report = report_on(account_of(with_databases(1, 1)))
+    (shown,) = msgspec.to_builtins(report.sources[0].database_list)["listed"]
+    assert {shown[name] for name in ("progress", "size_bytes", "rows", "dst_project")} == {None}
+    assert set(shown["tables"].values()) == {None}
+    (row,) = re.findall(r'<tbody[^>]* id="databases".*?</tbody>', page(report, "/m").decode(), re.DOTALL)
+    assert re.findall(r'class="number" data-value="(.*?)">(.*?)</td>', row) == [("", "—")] * 3
+    assert "unknown" in row
+
+
 def test_a_long_text_is_truncated() -> None:
     name = SourceName("account", 1, LONG)
     made = source(1)
@@ -302,10 +358,11 @@ def test_a_long_text_is_truncated() -> None:
 
 
 def test_report_records_are_not_tracked_by_the_garbage_collector() -> None:
-    report = report_on(account_of(*(with_failures(number, 1) for number in range(3)), troubles=(ERROR,)))
-    source_, job = report.sources[0], report.sources[0].jobs
+    report = report_on(account_of(with_databases(0, 1), *map(source, range(1, 3)), troubles=(ERROR,)))
+    source_, job, databases = report.sources[0], report.sources[0].jobs, report.sources[0].database_list
+    assert databases is not None
     records = (report, report.summary, report.accounts[0], source_, source_.tables, job, *report.attention)
-    assert not any(map(gc.is_tracked, records))
+    assert not any(map(gc.is_tracked, (*records, databases, databases.listed[0])))
 
 
 def test_a_failed_reload_is_reported_with_its_reasons() -> None:

@@ -6,9 +6,8 @@ from typing import ClassVar, Final
 
 from exporter.collect.collector import CollectorContext
 from exporter.collect.snapshot import SourceName, SourceStats
-from exporter.config.loading import Selection
 from exporter.errors import ExporterError, SelectionUnmatched
-from exporter.mms.models.names import unmatched_includes
+from exporter.mms.models.names import selection_problems
 from exporter.mms.models.records import DataSource
 from exporter.mms.models.statuses import is_unknown
 from exporter.mms.models.times import unix_seconds
@@ -48,7 +47,7 @@ class DataSourcesCollector:
         """Do nothing: refused listings are not cached."""
 
     async def _list(self, unmatched: list[ExporterError]) -> None:
-        # If the selection matches nothing, the reason is appended to `unmatched`.
+        # If the selection matches nothing, the reasons are appended to `unmatched`.
         context, sources = self.context, self.context.sources
         listing = (await context.client.list_data_sources()).readable(OPERATION)
         selection = context.account.sources
@@ -62,9 +61,10 @@ class DataSourcesCollector:
             listed |= {row.id: self._stats(row) for row in owned}
             await asyncio.sleep(0)
         if listing.rows and listing.is_consistent and not is_any_selected:
-            names = tuple(row.name or "" for row in listing.rows)
+            names = [(row.name or "", row.type or "") for row in listing.rows]
             # In a thread: looking for near names among thousands takes long.
-            unmatched.append(await asyncio.to_thread(_unmatched, selection, names))
+            problems = await asyncio.to_thread(selection_problems, selection, names)
+            unmatched += [SelectionUnmatched(*each) for each in problems]
         sources.update_from_listing(
             listed,
             context.clock.monotonic(),
@@ -83,12 +83,6 @@ class DataSourcesCollector:
         if unexpected := _unexpected_fields(stats):
             self.context.observer.unexpected(OPERATION, unexpected)
         return stats
-
-
-def _unmatched(selection: Selection, names: tuple[str, ...]) -> SelectionUnmatched:
-    detail = f"`sources` selects none of the {len(names):,} data sources"
-    other = detail, "correct `exclude` and `types` of `sources`"
-    return SelectionUnmatched(*unmatched_includes(selection.include, names) or other)
 
 
 def _unexpected_fields(stats: SourceStats) -> list[str]:

@@ -108,7 +108,10 @@ class TasksCollector(SourcesCollector):
             if listing.is_consistent:
                 return self._count_rows(job, listing.rows)
             self.context.observer.unexpected(OPERATION, ["total"])
-        return JobTasks(job.row.id, job.row.name, await self._totals(source_id, job.row.id), retried=None)
+        totals = await self._totals(source_id, job.row.id)
+        # A stopped job without any task in the lists by status: they hide its tasks.
+        is_hidden = job.row.stopped and first.rows and not any(totals.values())
+        return JobTasks(job.row.id, job.row.name, {} if is_hidden else totals, retried=None)
 
     def _count_rows(self, job: JobStats, rows: Sequence[Task]) -> JobTasks:
         """Count the tasks of a job by status; a missing status is UNKNOWN."""

@@ -84,7 +84,7 @@ class WatchCollector:
         source = self._source_of(watched)
         if source is None:
             if self._context.sources.is_complete:
-                self._mark_missing(watched, "the data source does not exist")
+                self._mark_missing(watched, "no data source that the account selects has this name or ID")
                 watched.retry_at = 0.0  # checking for the source costs no call
             return
         watched.set_source(source.name.source_id)

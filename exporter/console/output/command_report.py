@@ -82,8 +82,8 @@ class TableColumn(Generic[R]):
     """On a narrow terminal the highest rank is hidden first; rank 0 is never hidden."""
     never_shortened: bool = False
     """Whether a terminal shows the full text: for the program's own texts, not for names."""
-    names_object: bool = False
-    """Whether it tells which object a row is about: on a narrow terminal, others are hidden before it is cut."""
+    kept_characters: int = 0
+    """Characters of a name that a row is about: on a narrow terminal, others are hidden before it is cut to less."""
     short: Callable[[R], str] | None = None
     """Returns the text for a narrow terminal where `text` would be cut."""
 

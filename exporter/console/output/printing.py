@@ -219,7 +219,7 @@ def _layout(
         _least(column, own, is_narrow=is_narrow, has_bar=has_bar) for column, own in zip(columns, widths, strict=True)
     ]
     wanted = [
-        min(own, FOLDED_TEXT) if column.names_object else each
+        own if column.format == "status" else max(each, min(own, column.kept_characters))
         for column, own, each in zip(columns, widths, least, strict=True)
     ]
     shown = list(range(len(columns)))
@@ -228,9 +228,10 @@ def _layout(
             break
         shown.remove(index)
     layout = {index: least[index] for index in shown}
-    flexible = [each for each in shown if columns[each].format in {"text", "status"}]
-    first = [each for each in flexible if columns[each].names_object or columns[each].format == "status"]
-    for group in (first, [each for each in flexible if each not in first]):
+    statuses = [each for each in shown if columns[each].format == "status"]
+    texts_shown = [each for each in shown if columns[each].format == "text"]
+    names = [each for each in texts_shown if columns[each].kept_characters]
+    for group in (statuses, names, [each for each in texts_shown if each not in names]):
         spare = width - sum(layout.values()) - len(_GAP) * (len(layout) - 1)
         for index, given in _shares(max(0, spare), {each: widths[each] - layout[each] for each in group}).items():
             layout[index] += given

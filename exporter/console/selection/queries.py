@@ -24,7 +24,7 @@ from exporter.console.selection.name_filters import (
 from exporter.errors import ConfigError, MalformedAnswer, MmsError, Problem
 from exporter.masking import printable
 from exporter.mms.client import Client, create_client
-from exporter.mms.models.names import matches, name_list, unknown_name, unmatched_includes
+from exporter.mms.models.names import matches, name_list, selection_problems, unknown_name
 from exporter.mms.models.records import DataSource
 
 T = TypeVar("T")
@@ -163,15 +163,13 @@ async def query_sources(
         ]
         listings = await asyncio.gather(*(_listed(*each, errors) for each in zip(accounts, clients, strict=True)))
         unmatched = [
-            f"account {printable(targets[0].account.name)}: {'; '.join(pair)}"
+            f"account {printable(targets[0].account.name)}: {'; '.join(each)}"
             for targets in filter(None, listings)
-            if (pair := unmatched_includes(targets[0].account.sources.include, [target.name for target in targets]))
+            for each in selection_problems(targets[0].account.sources, list(map(_name_and_type, targets)))
         ]
         listed = [target for each in listings for target in each]
         is_nothing_selected = bool(listed) and not any(map(_is_admitted, listed))
-        if is_nothing_selected and not unmatched:
-            unmatched = [f"`sources` of the configuration selects none of {len(listed):,} data sources"]
-        targets = _selected(listed, options.sources, is_all=not errors)
+        targets = _selected(listed, options.sources, unmatched, is_all=not errors)
         parts = await asyncio.gather(*(read_or_error(read(target)) for target in targets))
         pairs = list(zip(targets, parts, strict=True))
         if not errors and not any(part.errors for part in parts):  # the name may exist in a data source that failed
@@ -240,29 +238,36 @@ async def _listed(account: Account, client: Client, errors: list[QueryError]) ->
     return [QueryTarget(account, row, client) for row in rows]
 
 
-def _selected(listed: Sequence[QueryTarget], wanted: Sequence[str], *, is_all: bool) -> list[QueryTarget]:
+def _selected(
+    listed: Sequence[QueryTarget], wanted: Sequence[str], warnings: list[str], *, is_all: bool
+) -> list[QueryTarget]:
     """Return the data sources with these names or IDs. Raises: ConfigError."""
+    where = "" if is_all else " in the accounts that could be read"
     known = list(filter(_is_admitted, listed))
     problems = [
-        Problem("--source", _unknown_source(each, listed, known))
+        Problem("--source", _unknown_source(each, listed, known, where))
         for each in wanted
         if not any(_has_name(target, each) for target in known)
     ]
-    # A source may belong to an account that could not be listed.
     if problems and is_all:
         raise ConfigError(*problems)
+    warnings += map(str, problems if listed else ())
     return [target for target in known if not wanted or any(_has_name(target, each) for each in wanted)]
 
 
 def _is_admitted(target: QueryTarget) -> bool:
-    return target.account.sources.admits(target.source.name or "", target.source.type or "")
+    return target.account.sources.admits(*_name_and_type(target))
+
+
+def _name_and_type(target: QueryTarget) -> tuple[str, str]:
+    return target.source.name or "", target.source.type or ""
 
 
 def _has_name(target: QueryTarget, name: str) -> bool:
     return name == str(target.source.id) or matches(name, (target.source.name,))
 
 
-def _unknown_source(name: str, listed: Iterable[QueryTarget], known: Sequence[QueryTarget]) -> str:
+def _unknown_source(name: str, listed: Iterable[QueryTarget], known: Sequence[QueryTarget], where: str) -> str:
     if any(_has_name(target, name) for target in listed):
         return f"{name!r} is not selected by `sources` of its account in the configuration"
-    return unknown_name("data source", name, [target.name for target in known])
+    return unknown_name("data source", name, [target.name for target in known], where)

@@ -263,7 +263,8 @@ TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
     families=(
         Family(
             "mms_tasks",
-            f"Number of tasks of all jobs of the data source by status. API field: total {_TASKS}",
+            "Number of tasks of all jobs of the data source by status. Those of stopped jobs are missing where MMS "
+            f"omits them from lists by status. API field: total {_TASKS}",
             lambda part: by_status(part.counts or {}),
             ("status",),
         ),
@@ -277,7 +278,8 @@ JOB_TASKS: Final[MetricGroup[TasksStats]] = MetricGroup(
     families=(
         Family(
             "mms_job_tasks_by_status",
-            f"Number of tasks of an unfinished job by status; mms_tasks also counts them. API field: status {_TASKS}",
+            "Number of tasks of an unfinished job by status, stopped jobs included. Absent for a stopped job with over "
+            f"10 pages of tasks where MMS omits them from lists by status. API field: status {_TASKS}",
             lambda job: by_status(job.counts),
             ("status",),
         ),

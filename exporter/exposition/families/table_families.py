@@ -65,7 +65,7 @@ FAILURES: Final[MetricGroup[FailuresStats]] = MetricGroup(
         Family(
             "mms_failed_omitted",
             "Number of failed tables and partitions without series of their own, because failures.max_per_source was "
-            "reached, another failure has the same labels, or MMS denies ListMmsPartitions.",
+            "reached, another failure has the same labels, or MMS denies ListMmsPartitions or does not offer it.",
             _omitted,
             ("kind",),
         ),

@@ -4,9 +4,12 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from exporter.masking import printable
+
+if TYPE_CHECKING:
+    from exporter.config.loading import Selection
 
 MAX_NEAR_NAMES = 5
 MAX_WORSE = 0.15
@@ -83,14 +86,27 @@ def name_list(names: Sequence[str], separator: str = ", ") -> str:
 def unknown_name(noun: str, name: str, known: Iterable[str | None], where: str = "") -> str:
     """Return that a name is unknown, with the near or known names."""
     names = sorted({each for each in known if each})
-    near = near_names(name, names)
+    is_id = table_id(name) is not None
+    near = [] if is_id or is_glob(name) else near_names(name, names)
+    verb = "matches" if is_glob(name) else "has the name or ID" if is_id else "is named"
     kinds = f"{noun.partition(' with ')[0]}s"
     advice = f"did you mean {name_list(near, ' or ')}?" if near else f"known {kinds}: {name_list(names)}"
-    return f"no {noun} is named {name!r}{where}; {advice}"
+    return f"no {noun} {verb} {name!r}{where}; {advice}"
 
 
-def unmatched_includes(patterns: Iterable[re.Pattern[str]], names: Sequence[str]) -> tuple[str, str] | None:
-    """Return problem and advice if patterns of `sources.include` match no data source."""
+def selection_problems(selection: "Selection", listed: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return problems and advice for `sources` of an account; `listed` are names and types of data sources."""
+    names = [name for name, _ in listed]
+    include, exclude = (_unmatched(key, getattr(selection, key), names) for key in ("include", "exclude"))
+    found = [each for each in (include, exclude) if each is not None]
+    if include is None and not any(selection.admits(*each) for each in listed):
+        types = name_list(sorted({source_type.upper() for _, source_type in listed if source_type}))
+        problem = f"`sources` selects none of the {len(listed):,} data sources"
+        found.append((problem, f"correct `exclude` and `types` of `sources`; existing types: {types}"))
+    return found
+
+
+def _unmatched(key: str, patterns: Iterable[re.Pattern[str]], names: Sequence[str]) -> tuple[str, str] | None:
     unmatched = [each.pattern for each in patterns if not any(map(each.fullmatch, names))]
     if not unmatched:
         return None
@@ -98,5 +114,5 @@ def unmatched_includes(patterns: Iterable[re.Pattern[str]], names: Sequence[str]
     near = list(dict.fromkeys(name for pattern in unmatched for name in near_names(pattern, compared)))
     known = f"near names: {name_list(near)}" if near else f"existing names: {name_list(names)}"
     verb = "matches" if len(unmatched) == 1 else "match"
-    problem = f"sources.include {name_list([repr(each) for each in unmatched])} {verb} no data source"
+    problem = f"sources.{key} {name_list([repr(each) for each in unmatched])} {verb} no data source"
     return problem, f"a pattern is a regular expression that must match the whole name; {known}"

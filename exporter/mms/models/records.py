@@ -29,22 +29,9 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
     """
 
     EXPECTED = (
-        "name",
-        "type",
-        "region",
-        "create_time",
-        "status",
-        "agent_is_online",
-        "db_num",
-        "table_num",
-        "partition_num",
-        "tables_doing_num",
-        "tables_done_num",
-        "tables_part_done_num",
-        "tables_failed_num",
-        "partitions_doing_num",
-        "partitions_done_num",
-        "partitions_failed_num",
+        *("name", "type", "region", "create_time", "status", "agent_is_online", "db_num", "table_num"),
+        *("partition_num", "tables_doing_num", "tables_done_num", "tables_part_done_num"),
+        *("tables_failed_num", "partitions_doing_num", "partitions_done_num", "partitions_failed_num"),
     )
 
     id: Count
@@ -87,16 +74,8 @@ class Database(ApiRecord, frozen=True, kw_only=True):
     """
 
     EXPECTED = (
-        "name",
-        "tables",
-        "tables_doing",
-        "tables_done",
-        "tables_part_done",
-        "tables_failed",
-        "partitions",
-        "partitions_doing",
-        "partitions_done",
-        "partitions_failed",
+        *("name", "tables", "tables_doing", "tables_done", "tables_part_done", "tables_failed", "partitions"),
+        *("partitions_doing", "partitions_done", "partitions_failed"),
     )
 
     id: Count
@@ -158,16 +137,8 @@ class Job(ApiRecord, frozen=True, kw_only=True):
     """
 
     EXPECTED = (
-        "name",
-        "source_id",
-        "src_db_name",
-        "dst_db_name",
-        "status",
-        "type",
-        "task_num",
-        "task_done",
-        "stopped",
-        "create_time",
+        *("name", "source_id", "src_db_name", "dst_db_name", "status", "type", "task_num", "task_done"),
+        *("stopped", "create_time"),
     )
 
     id: Count

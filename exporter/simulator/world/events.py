@@ -321,10 +321,8 @@ def _set_text(world: World, event: SetText) -> int:
     kind, number = next(((kind, number) for kind, number in given if number is not None), ("source", site.id))
     if event.field not in TEXT_FIELDS[kind]:
         raise bad_parameter("field", "one of " + ", ".join(sorted(TEXT_FIELDS[kind])))
-    if kind == "source" and event.field == "name":
-        site.source.name = event.text
-    elif kind == "source" and event.field == "type":
-        site.source.type = event.text
+    if kind == "source" and event.field in {"name", "type"}:
+        setattr(site.source, event.field, event.text)
     elif kind == "source" and event.field == "region":
         site.region = event.text
     else:

@@ -190,8 +190,8 @@ SOURCE_RULES: Final = (
     ),
     SourceRule(
         *("MmsSeriesOmitted", "info", "Jobs or failures have no series of their own"),
-        "if MMS denies ListMmsPartitions, grant its RAM action; otherwise raise jobs.max_series_per_source or "
-        "failures.max_per_source; then reload",
+        "if MMS denies ListMmsPartitions, grant its RAM action; if MMS does not offer it, see the failed jobs; "
+        "otherwise raise jobs.max_series_per_source or failures.max_per_source; then reload",
         _omitted,
     ),
 )

@@ -159,8 +159,14 @@ def _rows(report: StatusReport) -> dict[str, Any]:
     summary = report.summary
     jobs = [(source, job) for source in report.sources if source.jobs for job in source.jobs.listed]
     jobs.sort(key=lambda each: (each[1].status == "FAILED", each[1].unresolved is False))
+    databases = [
+        (source, each) for source in report.sources if source.database_list for each in source.database_list.listed
+    ]
     failures = list(_with_keys((source, failed) for source in report.sources for failed in _failed_objects(source)))
     return {
+        "databases": databases,
+        "are_databases_read": any(source.database_list for source in report.sources),
+        "databases_omitted": sum(source.database_list.omitted for source in report.sources if source.database_list),
         "jobs": jobs,
         "jobs_omitted": max(0, (summary.jobs_unfinished or 0) + (summary.jobs_failed or 0) - len(jobs)),
         "failures": failures,

@@ -1,57 +1,41 @@
-"""Counters of data sources as records of the report. `mms.models.progress` defines progress. Pure."""
+"""Counters of data sources and databases as records of the report. `mms.models.progress` defines progress. Pure."""
 
 from collections.abc import Iterable
 
-from exporter.mms.models.progress import done_of_all, partition_total, ratio, table_total
-from exporter.mms.models.records import DataSource
+from exporter.mms.models.progress import done_of_all, partition_counts, ratio, table_counts
+from exporter.mms.models.records import Database, DataSource
 from exporter.web.status.source_schema import Objects, Progress
 
 
-def tables_of(row: DataSource) -> Objects:
-    """Return the table counters of a data source."""
-    return Objects(
-        inventory=row.table_num,
-        doing=row.tables_doing_num,
-        done=row.tables_done_num,
-        part_done=row.tables_part_done_num,
-        failed=row.tables_failed_num,
-    )
+def tables_of(row: DataSource | Database) -> Objects:
+    """Return the table counters of a data source or database."""
+    return Objects(**table_counts(row)._asdict())
 
 
-def partitions_of(row: DataSource) -> Objects:
-    """Return the partition counters of a data source."""
-    return Objects(
-        inventory=row.partition_num,
-        doing=row.partitions_doing_num,
-        done=row.partitions_done_num,
-        part_done=None,
-        failed=row.partitions_failed_num,
-    )
+def partitions_of(row: DataSource | Database) -> Objects:
+    """Return the partition counters of a data source or database."""
+    return Objects(**partition_counts(row)._asdict())
 
 
-def progress_of(row: DataSource) -> Progress | None:
-    """Return the progress of a data source; None if unknown."""
+def progress_of(row: DataSource | Database) -> Progress | None:
+    """Return the progress; None if unknown."""
     known = done_of_all(row)
     if known is None:
         return None
     done, total = known
+    tables, partitions = table_counts(row), partition_counts(row)
     return _progress(
         total,
         done,
-        row.tables_part_done_num or 0,
-        (row.tables_doing_num or 0) + (row.partitions_doing_num or 0),
-        (row.tables_failed_num or 0) + (row.partitions_failed_num or 0),
+        tables.part_done or 0,
+        (tables.doing or 0) + (partitions.doing or 0),
+        (tables.failed or 0) + (partitions.failed or 0),
     )
 
 
 def left_of(row: DataSource) -> int:
     """Return the tables and partitions that wait or run, where they are known; failed ones are not included."""
-    tables = _left(table_total(row), row.tables_done_num, row.tables_part_done_num, row.tables_failed_num)
-    return tables + _left(partition_total(row), row.partitions_done_num, row.partitions_failed_num)
-
-
-def _left(total: int | None, done: int | None, *others: int | None) -> int:
-    return 0 if total is None or done is None else total - done - sum(other or 0 for other in others)
+    return table_counts(row).left + partition_counts(row).left
 
 
 def total_progress(parts: Iterable[Progress]) -> Progress | None:

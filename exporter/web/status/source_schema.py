@@ -1,4 +1,4 @@
-"""The records of a data source in the status report: progress, jobs, failures."""
+"""The records of a data source in the status report: progress, databases, jobs, failures."""
 
 from datetime import datetime
 from typing import Annotated
@@ -53,7 +53,7 @@ class Progress(StatusRecord, frozen=True, kw_only=True):
 
 
 class Objects(StatusRecord, frozen=True, kw_only=True):
-    """Counts of the tables or partitions of a data source or table."""
+    """Counts of the tables or partitions of a data source, database or table."""
 
     inventory: Count | None
     """Objects found by the last metadata scan."""
@@ -65,6 +65,42 @@ class Objects(StatusRecord, frozen=True, kw_only=True):
     """Tables with some partitions migrated (PART_DONE); null for partitions."""
     failed: Count | None
     """Objects in status FAILED."""
+
+
+class DatabaseEntry(StatusRecord, frozen=True, kw_only=True):
+    """A database of a data source."""
+
+    id: int
+    """ID of the database."""
+    name: str | None
+    """Name of the source database."""
+    status: str | None
+    """INIT, DOING, DONE, PART_DONE, FAILED or a new value of MMS, in upper case."""
+    tables: Objects
+    """Counts of tables."""
+    partitions: Objects
+    """Counts of partitions."""
+    progress: Progress | None
+    """null if MMS did not return all counts."""
+    size_bytes: Count | None
+    """Size at the source, in bytes."""
+    rows: Count | None
+    """Number of rows at the source."""
+    dst_project: str | None
+    """Destination MaxCompute project."""
+    dst_schema: str | None
+    """Destination schema."""
+
+
+class DatabasesStatus(StatusRecord, frozen=True, kw_only=True):
+    """The databases of a data source."""
+
+    total: Count
+    """Number of databases."""
+    listed: tuple[DatabaseEntry, ...]
+    """Databases that are not DONE, then the others, each the largest first, up to the limit."""
+    omitted: Count
+    """Number of databases that are not listed."""
 
 
 class JobEntry(StatusRecord, frozen=True, kw_only=True):
@@ -186,6 +222,8 @@ class SourceStatus(StatusRecord, frozen=True, kw_only=True):
     """ID of the last metadata scan."""
     scan_status: str | None
     """Status of the last metadata scan: DOING, DONE, FAILED, in upper case."""
+    database_list: DatabasesStatus | None
+    """Databases; null if they were not read, or are stale."""
     jobs: JobsStatus | None
     """Jobs; null if they were not read, or are stale."""
     tasks: dict[str, Count] | None

@@ -1,8 +1,9 @@
-"""Records of a snapshot -> records of the report: data sources, jobs, failures, watched objects. Pure."""
+"""Records of a snapshot -> records of the report: data sources with their parts, watched objects. Pure."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from exporter.collect.snapshot import (
+    DatabasesStats,
     FailedUnit,
     FailedUnits,
     FailuresStats,
@@ -15,8 +16,8 @@ from exporter.collect.snapshot import (
 )
 from exporter.masking import masked
 from exporter.mms.models.progress import job_ratio
-from exporter.mms.models.records import DataSource
-from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, JobStatus
+from exporter.mms.models.records import Database, DataSource
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, JobStatus, TableStatus
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
 from exporter.web.status.attention import is_overdue, needs_attention, resolved_jobs
@@ -29,8 +30,17 @@ _LISTED: Final = (*UNFINISHED_JOB_STATUSES, JobStatus.FAILED)
 """The statuses that `mms-exporter jobs` lists."""
 
 
-def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int, now: float) -> source_schema.SourceStatus:
-    """Return a data source with limited jobs and failures."""
+class RowLimits(NamedTuple):
+    """Maximum rows of each kind per data source."""
+
+    databases: int
+    jobs: int
+    failures: int
+    """Failed tables, and as many failed partitions."""
+
+
+def source_status(source: SourceSnapshot, limits: RowLimits, now: float) -> source_schema.SourceStatus:
+    """Return a data source within `limits`."""
     name = source.name
     stats = source.stats or SourceStats(name, DataSource(id=name.source_id), None, None)
     failures = source.failures or FailuresStats(name, None, None)
@@ -53,10 +63,11 @@ def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int, now:
         metadata_synced_at=optional_time(stats.synced_at),
         scan_id=row.scan_id,
         scan_status=optional_text(row.scan_status),
-        jobs=_jobs(source, max_jobs, now),
+        database_list=_databases(source.databases, limits.databases),
+        jobs=_jobs(source, limits.jobs, now),
         tasks=dict(source.tasks.counts) if source.tasks and source.tasks.counts is not None else None,
-        failed_tables=_failures(failures.tables, max_failures),
-        failed_partitions=_failures(failures.partitions, max_failures),
+        failed_tables=_failures(failures.tables, limits.failures),
+        failed_partitions=_failures(failures.partitions, limits.failures),
         refreshed=source.refreshed,
         stale=source.stats is None,
         needs_attention=needs_attention(source, now),
@@ -67,6 +78,29 @@ def source_status(source: SourceSnapshot, max_jobs: int, max_failures: int, now:
 def _projects(row: DataSource) -> tuple[str, ...]:
     named = (*(row.dst_projects or ()), row.dst_project)
     return tuple(dict.fromkeys(text for each in named if (text := optional_text(each))))[:MAX_PROJECTS]
+
+
+def _databases(databases: DatabasesStats | None, limit: int) -> source_schema.DatabasesStatus | None:
+    if databases is None:
+        return None
+    unfinished_first = sorted(databases.databases, key=lambda row: row.status == TableStatus.DONE)
+    listed = tuple(map(_database, unfinished_first[:limit]))
+    return source_schema.DatabasesStatus(total=databases.total, listed=listed, omitted=databases.total - len(listed))
+
+
+def _database(row: Database) -> source_schema.DatabaseEntry:
+    return source_schema.DatabaseEntry(
+        id=row.id,
+        name=optional_text(row.name),
+        status=optional_text(row.status),
+        tables=tables_of(row),
+        partitions=partitions_of(row),
+        progress=progress_of(row),
+        size_bytes=row.size,
+        rows=row.num_rows,
+        dst_project=optional_text(row.dst_project_name),
+        dst_schema=optional_text(row.dst_name),
+    )
 
 
 def _jobs(source: SourceSnapshot, limit: int, now: float) -> source_schema.JobsStatus | None:

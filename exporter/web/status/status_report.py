@@ -16,16 +16,17 @@ from exporter.web.status import status_schema as report
 from exporter.web.status.attention import RUNBOOK_URL, attention_in, needs_attention, resolved_jobs
 from exporter.web.status.formatting import optional_time, truncated, utc_time
 from exporter.web.status.progress_bars import progress_of, total_progress
-from exporter.web.status.source_status import partition_status, source_status, table_status
+from exporter.web.status.source_status import RowLimits, partition_status, source_status, table_status
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Maximum rows of a report."""
 
-    # Each data source keeps at least one job and failure, each collector one error.
+    # Each data source keeps at least one database, job and failure, each collector one error.
 
     sources: int
+    databases: int
     jobs: int
     failures: int
     """Failed tables, and as many failed partitions."""
@@ -33,11 +34,11 @@ class Limits:
     """Watched tables, and as many watched partitions."""
     troubles: int
     of_source: int = 20
-    """Jobs, failed tables and failed partitions of one data source."""
+    """Databases, jobs, failed tables and failed partitions of one data source."""
 
 
-DEFAULT_LIMITS: Final = Limits(sources=2000, jobs=1000, failures=500, watched=500, troubles=10_000)
-MINIMUM_LIMITS: Final = Limits(sources=150, jobs=150, failures=150, watched=100, troubles=100)
+DEFAULT_LIMITS: Final = Limits(sources=2000, databases=1000, jobs=1000, failures=500, watched=500, troubles=10_000)
+MINIMUM_LIMITS: Final = Limits(sources=150, databases=150, jobs=150, failures=150, watched=100, troubles=100)
 """Rows that fit into 8 MB with the longest texts.
 
 A text takes at most 512 bytes in the JSON, and on the page 600 if truncated, and 512 as a tooltip. The JSON has 150
@@ -196,9 +197,11 @@ def _collector(collector: CollectorSnapshot, limit: int) -> report.CollectorStat
 
 
 def _sources(listed: Sequence[SourceSnapshot], limits: Limits, now: float) -> tuple[source_schema.SourceStatus, ...]:
+    databases = _share(limits.databases, limits.of_source, (bool(source.databases) for source in listed))
     jobs = _share(limits.jobs, limits.of_source, (bool(source.jobs and source.jobs.jobs) for source in listed))
     failures = _share(limits.failures, limits.of_source, (source.failures is not None for source in listed))
-    return tuple(source_status(source, jobs, failures, now) for source in listed)
+    limits_of_source = RowLimits(databases, jobs, failures)
+    return tuple(source_status(source, limits_of_source, now) for source in listed)
 
 
 def _share(total: int, per_owner: int, have_any: Iterable[bool]) -> int:
