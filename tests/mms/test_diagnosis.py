@@ -122,7 +122,7 @@ def test_patterns_keep_what_names_the_cause() -> None:
         pattern_of("ODPS-0130131:[1,13] Table not found - table a.b_1 cannot be resolved")
         == "ODPS-0130131:[<n>] Table not found - table <name> cannot be resolved"
     )
-    assert pattern_of("amazonaws.AmazonS3Exception: hive Count: 1200, odps Count: 1187").endswith(
+    assert pattern_of("amazonaws.AmazonS3Exception: hive Count: 1200000, odps Count: 1187").endswith(
         "AmazonS3Exception: hive Count: <n>, odps Count: <n>"
     )
 
