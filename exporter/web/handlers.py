@@ -65,9 +65,8 @@ def application(
     if prefix:
         app.router.add_get("/", handlers.root)
         app.router.add_get(prefix, handlers.root)
-    if reload is not None:
-        app.router.add_post(f"{prefix}/-/reload", handlers.reload)
-        app.router.add_put(f"{prefix}/-/reload", handlers.reload)
+    app.router.add_post(f"{prefix}/-/reload", handlers.reload)
+    app.router.add_put(f"{prefix}/-/reload", handlers.reload)
     return app
 
 
@@ -119,7 +118,8 @@ class _Handlers:
 
     async def reload(self, _: web.Request) -> web.Response:
         if self._reload is None:
-            raise web.HTTPNotFound
+            text = "reload is not enabled: start the exporter with --web.enable-lifecycle\n"
+            return web.Response(text=text, status=HTTPStatus.NOT_FOUND)
         try:
             await self._reload()
         except ConfigError as error:

@@ -9,6 +9,7 @@ from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard, units
 
 from grafana.builder import failures, palette, panels, promql, tables
+from grafana.builder.databases import databases_row
 from grafana.builder.page import Page, Row
 from grafana.builder.palette import State
 from grafana.builder.panels import Frame, instant_query, range_query
@@ -295,6 +296,7 @@ def page() -> Page:
                 [*_now(), _by_state("table", palette.TABLE_STATES), _by_state("partition", palette.PARTITION_STATES)],
             ),
             Row("Forecast", [_burn_down(), _horizons(), _throughput()]),
+            databases_row(),
             failures.failures_row(),
             Row("Jobs", [*_jobs()]),
             Row("Source and metadata", [*_condition(), *_metadata()]),

@@ -54,12 +54,13 @@ _BUCKETS: Final = _account("mms_api_request_duration_seconds_bucket")
 def _figures() -> list[stat.Panel]:
     unread = f"sum(max by (account) ({_account('mms_up')}) == bool 0)"
     failed = f"sum(max by (account, collector) ({_account('mms_refresh_success')}) == bool 0)"
-    jobs, failures = (
-        promql.total(promql.source("mms_job_series_omitted", promql.PROCESS)),
-        promql.total(promql.source("mms_failed_omitted", promql.PROCESS)),
+    # Each collector is optional. Without a `kind`, `or` would keep only one of the metrics.
+    kinds = (
+        f'label_replace({promql.source(f"mms_{kind}_series_omitted", promql.PROCESS)}, "kind", "{kind}", "", "")'
+        for kind in ("database", "job")
     )
-    # Both collectors are optional.
-    omitted = f"{jobs} + {failures} or {jobs} or {failures}"
+    failures = promql.source("mms_failed_omitted", promql.PROCESS)
+    omitted = f"sum({promql.by_source(' or '.join((*kinds, failures)), 'kind')})"
     return [
         _count("Unreadable accounts", "Accounts whose last refresh could not list the data sources.", unread),
         _count(
@@ -75,7 +76,9 @@ def _figures() -> list[stat.Panel]:
             palette.steps(palette.DONE, (0.001, palette.PART_DONE), (palette.THROTTLED_RATIO, palette.FAILED)),
         ).decimals(1),
         panels.figure(
-            Frame("Not shown", "Jobs and failures without series, because a configured limit is reached.", 6, 3),
+            Frame(
+                "Not shown", "Databases, jobs and failures without series, because a configured limit is reached.", 6, 3
+            ),
             instant_query(omitted),
             units.LocaleFormat,
             palette.steps(palette.DONE, (1, palette.WARNING)),

@@ -51,7 +51,7 @@ def _failures() -> list[panels.Graph | stat.Panel]:
         4,
         7,
     )
-    omitted = promql.total(source("mms_failed_omitted"))
+    omitted = f"sum({promql.by_source(source('mms_failed_omitted'), 'kind')})"
     return [
         over_time,
         panels.figure(ratio, instant_query(promql.FAILURE_RATIO), units.PercentUnit, palette.FAILURES).decimals(1),

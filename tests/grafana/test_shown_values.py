@@ -1,6 +1,7 @@
 """Values of single queries of the dashboards, computed by promtool from series."""
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.story.dashboard_queries import filled_in
 
 SOURCE = 'account="prod",source_id="1",source="hive"'
 JOB = f'{SOURCE},job_id="7",job_name="nightly"'
+DATABASE, OMITTED = f'{SOURCE},src_db="sales"', f"mms_database_series_omitted{{{SOURCE}}}"
 LEFT, PROGRESS = f"mms:source:overall_left:sum{{{SOURCE}}}", f"mms:source:overall_progress:ratio{{{SOURCE}}}"
 FAILED_TABLES = f'mms:source:objects:max{{{SOURCE},kind="table",status="FAILED"}}'
 FAILED_JOBS, REMAINS = f'mms_jobs{{{SOURCE},status="FAILED"}}', f'mms:source:failed:sum{{{SOURCE},kind="table"}}'
@@ -26,11 +28,14 @@ def query(name: str, title: str, ref: str, seconds: float = 1.0) -> str:
     return filled_in(next(target["expr"] for target in panel["targets"] if target["refId"] == ref), seconds)
 
 
-def check(folder: Path, expr: str, series: dict[str, float], expected: list[Json], at: str = "1m") -> None:
+def check(folder: Path, expr: str, series: Mapping[str, float | str], expected: list[Json], at: str = "1m") -> None:
     """Check the result of a query on these series."""
     test: dict[str, Any] = {
         "interval": "1m",
-        "input_series": [{"series": each, "values": f"{value:g}x2"} for each, value in series.items()],
+        "input_series": [
+            {"series": each, "values": value if isinstance(value, str) else f"{value:g}x2"}
+            for each, value in series.items()
+        ],
         "promql_expr_test": [{"expr": expr, "eval_time": at, "exp_samples": expected}],
     }
     file = folder / "test.yaml"
@@ -53,6 +58,10 @@ def check(folder: Path, expr: str, series: dict[str, float], expected: list[Json
         ),
         ("datasource", "Failed tables", "table", {}, "No data"),
         ("datasource", "Failed tables", "table", {FAILED_TABLES: 2, f"mms_failed_table_info{{{SOURCE}}}": 1}, None),
+        ("datasource", "Databases", "src_db", {OMITTED: 0}, "No databases"),
+        ("datasource", "Databases", "src_db", {OMITTED: 2}, "Not listed: limit"),
+        ("datasource", "Databases", "src_db", {}, "No data"),
+        ("datasource", "Databases", "src_db", {OMITTED: 0, f"mms_database_metadata_tables{{{DATABASE}}}": 1}, None),
         ("jobs", "Failed jobs", "job_name", {FAILED_JOBS: 0}, "No failed jobs"),
         ("jobs", "Failed jobs", "job_name", {FAILED_JOBS: 2}, "Failed, but not listed: resolved, limit or filter"),
         ("jobs", "Failed jobs", "job_name", {FAILED_JOBS: 1, **LISTED}, None),
@@ -129,3 +138,50 @@ def test_only_sources_that_move_have_a_forecast(
     check(tmp_path, query("datasource", "Remaining work", "B", 3600), series, expected, at="30m")
     left = query("datasource", "Remaining at current pace", "B")
     check(tmp_path, left, series, [{"labels": "{}", "value": in_1_hour}])
+
+
+def database_series() -> dict[str, float | str]:
+    """Return a database as two replicas export it: of 12 tables and 100 partitions, 2 and 50 to 80 are done."""
+    statuses: dict[str, dict[str, float | str]] = {
+        "tables": {"DOING": 1, "DONE": 2, "PART_DONE": 3, "FAILED": 4},
+        "partitions": {"DOING": 5, "DONE": "50+1x30", "FAILED": 7},
+    }
+    return {
+        f'mms_database_{name}{{instance="{instance}",{DATABASE}{status}}}': value
+        if isinstance(value, str)
+        else f"{value}x30"
+        for instance in "ab"
+        for name, value, status in (
+            ("metadata_tables", 12, ""),
+            ("metadata_partitions", 100, ""),
+            *((kind, value, f',status="{status}"') for kind in statuses for status, value in statuses[kind].items()),
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("ref", "value"),
+    [
+        pytest.param("A", (2 + 80) / (12 + 100), id="progress"),
+        pytest.param("B", (2 + 8) + (1 + 5), id="remaining: pending and running"),
+        pytest.param("C", 4 + 7, id="failed"),
+        pytest.param("D", 60, id="per hour"),
+    ],
+)
+def test_a_database_has_the_values_of_both_kinds_once(tmp_path: Path, ref: str, value: float) -> None:
+    expr = query("datasource", "Databases", ref)
+    check(tmp_path, expr, database_series(), [{"labels": f"{{{DATABASE}}}", "value": value}], at="30m")
+
+
+@pytest.mark.parametrize(
+    "collectors", [{"job", "database", "table", "partition"}, {"table", "partition"}, {"database"}]
+)
+def test_series_that_are_not_shown_are_those_of_all_collectors(tmp_path: Path, collectors: set[str]) -> None:
+    omitted = {
+        "job": (f'mms_job_series_omitted{{job="j",instance="a",{SOURCE}}}', 1),
+        "database": (f'mms_database_series_omitted{{job="j",instance="a",{SOURCE}}}', 10),
+        "table": (f'mms_failed_omitted{{job="j",instance="a",{SOURCE},kind="table"}}', 100),
+        "partition": (f'mms_failed_omitted{{job="j",instance="a",{SOURCE},kind="partition"}}', 1000),
+    }
+    series = dict(omitted[name] for name in collectors)
+    check(tmp_path, query("exporter", "Not shown", "A"), series, [{"labels": "{}", "value": sum(series.values())}])

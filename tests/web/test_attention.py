@@ -13,7 +13,14 @@ from msgspec import structs
 from benchmarks.worlds import source
 from exporter.app.service import Service
 from exporter.cli import arguments
-from exporter.collect.snapshot import AccountSnapshot, FailedUnits, FailuresStats, Snapshot, SourceSnapshot
+from exporter.collect.snapshot import (
+    AccountSnapshot,
+    DatabasesStats,
+    FailedUnits,
+    FailuresStats,
+    Snapshot,
+    SourceSnapshot,
+)
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
@@ -141,6 +148,10 @@ CASES: dict[str, tuple[Callable[[SourceSnapshot], SourceSnapshot], set[str]]] = 
         {"MmsSourceStale"},
     ),
     "jobs omitted": (lambda made: with_jobs(made, omitted=4), {"MmsSeriesOmitted"}),
+    "databases omitted": (
+        lambda made: structs.replace(made, databases=DatabasesStats(made.name, (), 4)),
+        {"MmsSeriesOmitted"},
+    ),
     "failures omitted": (
         lambda made: structs.replace(made, failures=FailuresStats(made.name, FailedUnits((), 4), FailedUnits((), 0))),
         {"MmsSeriesOmitted"},
@@ -154,7 +165,7 @@ def made(name: str, number: int) -> SourceSnapshot:
     """Return the data source of a case, named after it."""
     changed = CASES[name][0](quiet(number))
     own = structs.replace(changed.name, source=name)
-    parts = {part: getattr(changed, part) for part in ("stats", "jobs", "failures")}
+    parts = {part: getattr(changed, part) for part in ("stats", "jobs", "databases", "failures")}
     return structs.replace(
         changed, name=own, **{part: value and structs.replace(value, name=own) for part, value in parts.items()}
     )

@@ -101,13 +101,15 @@ async def test_each_path_responds(http: ClientSession, method: str, path: str, s
         assert response.status == status
 
 
-async def test_the_reload_path_exists_only_if_enabled(service: Service) -> None:
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_a_reload_that_is_not_enabled_names_the_flag(service: Service, method: str) -> None:
     async with (
         TestServer(application(service, "/metrics", None)) as server,
         ClientSession(server.make_url("/")) as session,
-        session.post("/-/reload") as response,
+        session.request(method, "/-/reload") as response,
     ):
         assert response.status == 404
+        assert await response.text() == "reload is not enabled: start the exporter with --web.enable-lifecycle\n"
 
 
 async def test_an_invalid_file_gets_400_with_the_reasons(service: Service) -> None:

@@ -65,6 +65,20 @@ def status_input(*names: str, publication: int = 1) -> StatusInput:
     return StatusInput(snapshot, publication, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ())
 
 
+def html_of(*accounts: AccountSnapshot, awaited: tuple[str, ...] = ()) -> str:
+    """Return the page of accounts without line breaks."""
+    made = StatusInput(Snapshot(accounts), 1, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), awaited)
+    return " ".join(page(build_report(made), "/metrics").decode().split())
+
+
+def with_failed_jobs(failed: int, resolved: int) -> AccountSnapshot:
+    """Return an account whose failed jobs are not listed."""
+    made = source(1)
+    assert made.jobs is not None
+    jobs = structs.replace(made.jobs, counts={**made.jobs.counts, "FAILED": failed}, resolved=resolved)
+    return AccountSnapshot("prod", up=True, sources=(structs.replace(made, jobs=jobs),))
+
+
 class Tags(HTMLParser):
     """The tags and attributes of a page, parsed like a browser."""
 
@@ -94,6 +108,42 @@ def test_control_and_direction_characters_are_shown_as_escapes() -> None:
     text = page(build_report(status_input("a\u202eb\nc")), "/metrics").decode()
     assert r"a\u202eb\nc" in text
     assert "\u202e" not in text.replace('data-key="a\u202eb\nc/', "")
+
+
+def test_the_headline_says_that_it_counts_some_accounts_only() -> None:
+    """100 % of what could be read is not 100 % of the migration."""
+    read, unread = AccountSnapshot("prod", up=True, sources=(source(1),)), AccountSnapshot("test", up=False)
+    for html in (html_of(read, unread, AccountSnapshot("other", up=False)), html_of(read, awaited=("a", "b"))):
+        assert '<strong>10.0 % <span class="scope">in 1 of 3 accounts</span></strong>' in html
+        assert "<title>10.0 % in 1 of 3 accounts · MMS exporter</title>" in html
+    empty = AccountSnapshot("new", up=True, collectors=(), sources=())
+    assert "of 2 accounts" not in html_of(read, empty)
+    assert "<strong>10.0 %</strong>" in html_of(read, empty)
+
+
+def test_the_headline_says_that_stale_data_sources_do_not_count() -> None:
+    stale = structs.replace(source(2), stats=None)
+    html = html_of(AccountSnapshot("prod", up=True, sources=(source(1), stale)))
+    assert '<span class="scope">without 1 stale data source</span>' in html
+
+
+ALL, LEFT = "<code>mms-exporter jobs</code> lists all.", "resolved jobs leave the list after <code>jobs.linger</code>."
+
+
+@pytest.mark.parametrize(
+    ("failed", "resolved", "expected"),
+    [
+        (0, 0, ""),
+        (1, 0, f"1 more job is not shown. {ALL}"),
+        (3, 1, f"2 more jobs are not shown. 1 more resolved job is not shown: {LEFT} {ALL}"),
+        (2, 2, f"2 more resolved jobs are not shown: {LEFT} {ALL}"),
+    ],
+)
+def test_jobs_that_are_not_shown_are_counted_with_their_reason(failed: int, resolved: int, expected: str) -> None:
+    html = html_of(with_failed_jobs(failed, resolved))
+    found = re.search(r'<p id="jobs-more"[^>]*>(.*?)</p>', html)
+    assert found is not None
+    assert found[1].strip() == expected
 
 
 def test_the_telemetry_path_is_escaped() -> None:

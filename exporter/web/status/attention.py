@@ -138,6 +138,8 @@ def _has_old_metadata(source: SourceSnapshot, now: float) -> bool:
 def _omitted(source: SourceSnapshot, _: float) -> int:
     failures = (source.failures.tables, source.failures.partitions) if source.failures is not None else ()
     omitted = sum(each.total - len(each.newest) for each in failures if each is not None)
+    if source.databases is not None:
+        omitted += source.databases.total - len(source.databases.databases)
     return omitted + (source.jobs.omitted if source.jobs is not None else 0)
 
 
@@ -189,9 +191,9 @@ SOURCE_RULES: Final = (
         *("start them again in the MMS console, or delete them", _stopped_jobs, ("jobs",)),
     ),
     SourceRule(
-        *("MmsSeriesOmitted", "info", "Jobs or failures have no series of their own"),
+        *("MmsSeriesOmitted", "info", "Databases, jobs or failures have no series of their own"),
         "if MMS denies ListMmsPartitions, grant its RAM action; if MMS does not offer it, see the failed jobs; "
-        "otherwise raise jobs.max_series_per_source or failures.max_per_source; then reload",
+        "otherwise raise databases.max_per_source, jobs.max_series_per_source or failures.max_per_source; then reload",
         _omitted,
     ),
 )

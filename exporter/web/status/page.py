@@ -145,6 +145,7 @@ def page(report: StatusReport, telemetry_path: str, links: Links = Links()) -> b
     template = _ENVIRONMENT.get_template("status.html")
     pieces = template.generate(
         **_rows(report),
+        **_scope(report),
         report=report,
         telemetry_path=telemetry_path,
         links=links,
@@ -159,6 +160,8 @@ def _rows(report: StatusReport) -> dict[str, Any]:
     summary = report.summary
     jobs = [(source, job) for source in report.sources if source.jobs for job in source.jobs.listed]
     jobs.sort(key=lambda each: (each[1].status == "FAILED", each[1].unresolved is False))
+    omitted = max(0, (summary.jobs_unfinished or 0) + (summary.jobs_failed or 0) - len(jobs))
+    resolved = (summary.jobs_resolved or 0) - sum(job.unresolved is False for _, job in jobs)
     databases = [
         (source, each) for source in report.sources if source.database_list for each in source.database_list.listed
     ]
@@ -168,10 +171,20 @@ def _rows(report: StatusReport) -> dict[str, Any]:
         "are_databases_read": any(source.database_list for source in report.sources),
         "databases_omitted": sum(source.database_list.omitted for source in report.sources if source.database_list),
         "jobs": jobs,
-        "jobs_omitted": max(0, (summary.jobs_unfinished or 0) + (summary.jobs_failed or 0) - len(jobs)),
+        "jobs_omitted": omitted,
+        "resolved_omitted": min(max(0, resolved), omitted),
         "failures": failures,
         "failures_omitted": max(0, (summary.tables_failed or 0) + (summary.partitions_failed or 0) - len(failures)),
         "watched": (*report.watched_tables, *report.watched_partitions),
+    }
+
+
+def _scope(report: StatusReport) -> dict[str, Any]:
+    # Accounts whose data sources count in the overall progress; one without data sources is read completely.
+    accounts = {each.name: each.progress is not None or each.sources == 0 for each in report.accounts}
+    return {
+        "accounts_counted": sum(accounts.values()),
+        "accounts_configured": len(accounts.keys() | set(report.awaited_accounts)),
     }
 
 
