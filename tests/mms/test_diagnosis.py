@@ -14,7 +14,7 @@ from exporter.masking import HIDDEN
 from exporter.mms.diagnosis import message_text
 from exporter.mms.diagnosis.message_text import decisive_part, decisive_row, message_of, pattern_of, readable
 from exporter.mms.diagnosis.reason_rules import RULES, UNKNOWN_RULE, Reason, rule_of
-from exporter.mms.models.records import TaskLog
+from exporter.mms.models.task_records import TaskLog
 from tests.mms.conftest import SAMPLES
 
 CANARY: Final = "canary7f3a"
@@ -162,7 +162,7 @@ def test_patterns_keep_what_names_the_cause() -> None:
         pattern_of("ODPS-0130131:[1,13] Table not found - table a.b_1 cannot be resolved")
         == "ODPS-0130131:[<n>] Table not found - table <name> cannot be resolved"
     )
-    assert pattern_of("amazonaws.AmazonS3Exception: hive Count: 1200, odps Count: 1187").endswith(
+    assert pattern_of("amazonaws.AmazonS3Exception: hive Count: 1200000, odps Count: 1187").endswith(
         "AmazonS3Exception: hive Count: <n>, odps Count: <n>"
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from exporter.masking import masked
-from exporter.mms.models.records import TaskLog
+from exporter.mms.models.task_records import TaskLog
 
 MAX_HEAD: Final = 6_000
 MAX_TAIL: Final = 2_000
@@ -28,8 +28,13 @@ _BLANKS: Final = (
     (re.compile(r"(?<![\w.])(?=[A-Za-z_]{0,60}[.\d-])[\w-]{1,100}(?:\.[\w-]{1,100}){0,8}:\d{2,5}\b"), "<address>"),
     (re.compile(r"\b([a-z_]\w{0,60})=[^\s,;/&<)}\]]{1,100}"), r"\1=<value>"),
     (re.compile(rf"(?<![\w.$])(?!{_PACKAGES})[a-z_]\w{{0,100}}(?:\.[a-z_]\w{{0,100}}){{1,3}}(?![\w.(])"), "<name>"),
-    (re.compile(r"(?<![\w-])(?!ODPS-)(?=[\w-]{6,64}(?![\w-]))(?=(?:[A-Za-z_-]{0,20}\d){3})[\w-]{6,64}"), "<id>"),
-    (re.compile(r"(?<![\w-])\d(?:[\d,.:]*\d)?"), "<n>"),
+    (
+        re.compile(
+            r"(?<![\w-])(?!ODPS-)(?=[\w-]{6,64}(?![\w-]))(?=[\d_-]{0,64}[A-Za-z])(?=(?:[A-Za-z_-]{0,20}\d){3})[\w-]{6,64}"
+        ),
+        "<id>",
+    ),
+    (re.compile(r"(?<![\w-])\d(?:[\d,.:-]*\d)?"), "<n>"),
 )
 """What differs between messages of one cause, in the order in which it is replaced."""
 
