@@ -144,7 +144,7 @@ def test_the_arguments_of_show_are_validated() -> None:
     shown = parse(["show", "partition", "200018", "--source=prod"], {}).values
     assert (shown["kind"], shown["object"], shown["source"]) == ("partition", 200018, ["prod"])
     assert problems_of(["show", "source", "9" * 20]) == [
-        "kind: expected one of table, partition, job, not 'source'",
+        "kind: expected one of table, partition, job, task, not 'source'",
         "object: expected a whole number from 0 to 9223372036854775807, not '99999999999999999999'",
     ]
 

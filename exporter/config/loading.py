@@ -145,6 +145,15 @@ class Databases(Section, frozen=True, kw_only=True):
     """Maximum databases per data source that have their own series, the largest first."""
 
 
+class FailureReasons(Section, frozen=True, kw_only=True):
+    """The reasons collector: why tasks failed."""
+
+    enabled: bool = True
+    """Enable the collector. It reads only when the number of failures changed."""
+    max_tasks: Annotated[int, Meta(ge=1, le=1000)] = 20
+    """Maximum failed tasks per data source, the newest, whose logs are read."""
+
+
 class Failures(Section, frozen=True, kw_only=True):
     """The failures collector."""
 
@@ -152,6 +161,8 @@ class Failures(Section, frozen=True, kw_only=True):
     """Enable the collector."""
     max_per_source: Annotated[int, Meta(ge=0, le=100_000)] = 50
     """Maximum failed tables, and maximum failed partitions, per data source that have their own series."""
+    reasons: FailureReasons = field(default_factory=FailureReasons)
+    """Why tasks failed; needs `enabled` of failures."""
 
 
 class Tasks(Section, frozen=True, kw_only=True):

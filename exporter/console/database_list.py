@@ -24,7 +24,7 @@ from exporter.console.output.command_report import (
 from exporter.console.selection.queries import Options, QueryPart, QueryTarget, query_sources
 from exporter.errors import MalformedAnswer
 from exporter.mms.models.names import matches
-from exporter.mms.models.progress import progress_ratio
+from exporter.mms.models.progress import partition_counts, progress_ratio, table_counts
 from exporter.mms.models.records import Database
 from exporter.mms.models.statuses import TableStatus
 
@@ -66,8 +66,13 @@ COLUMNS: Final[Sequence[TableColumn[Row]]] = (
         "FAILED", lambda row: sum_of_known(row.record.tables_failed, row.record.partitions_failed), "number", rank=1
     ),
     TableColumn("SIZE", lambda row: size(row.record.size), "number", rank=1),
-    TableColumn("TABLES", lambda row: share(row.record.tables_done, row.record.tables), "number", rank=3),
-    TableColumn("PARTITIONS", lambda row: share(row.record.partitions_done, row.record.partitions), "number", rank=3),
+    TableColumn("TABLES", lambda row: share(row.record.tables_done, table_counts(row.record).total), "number", rank=3),
+    TableColumn(
+        "PARTITIONS",
+        lambda row: share(row.record.partitions_done, partition_counts(row.record).total),
+        "number",
+        rank=3,
+    ),
     TableColumn(
         "DOING", lambda row: sum_of_known(row.record.tables_doing, row.record.partitions_doing), "number", rank=4
     ),

@@ -7,11 +7,11 @@ from typing import Any, Final
 from exporter.clock import Clock
 from exporter.config.loading import Account, Config, WatchedPartitions, WatchedTables
 from exporter.config.sections import duration_text
-from exporter.errors import RequestRejected
+from exporter.errors import MmsError, RequestRejected
 from exporter.mms.client import Client
 from exporter.mms.decoding import Page
 from exporter.mms.models.records import DataSource, Job
-from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, TaskStatus
 from exporter.mms.models.times import unix_seconds
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, PartitionFilter, TableFilter, TaskFilter, like
 
@@ -66,6 +66,20 @@ def _all(config: Config, sources: Sequence[DataSource] | None) -> Iterator[Probe
             yield from _watching(entry, source)
     if config.tasks.enabled:
         yield on_first("ListMmsTasks", "tasks", lambda client, source: client.tasks_page(source, TaskFilter(), 1, 1))
+    if config.failures.enabled and config.failures.reasons.enabled:
+        failed = TaskFilter(status=TaskStatus.DATA_FAILED)
+        yield on_first("ListMmsTasks", "reasons", lambda client, source: client.tasks_page(source, failed, 1, 1))
+        yield on_first("ListMmsTaskLogs", "reasons", _newest_log)
+
+
+async def _newest_log(client: Client, source_id: int) -> None:
+    try:
+        page = await client.tasks_page(source_id, TaskFilter(), 1, 1)
+    except MmsError:
+        raise NothingToProbeError("ListMmsTasks failed, and a log belongs to a task") from None
+    if not page.rows:
+        raise NothingToProbeError("the data source has no tasks")
+    await client.task_logs(source_id, page.rows[0].id)
 
 
 def is_in(entry: Watched, source: DataSource) -> bool:

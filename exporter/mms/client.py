@@ -25,17 +25,8 @@ from exporter.mms import protocol
 from exporter.mms.credentials import CredentialSource, credential_source
 from exporter.mms.decoding import Changed, Fingerprint, Identified, Page
 from exporter.mms.listing import Listing, read_newest, read_pages
-from exporter.mms.models.records import (
-    AsyncTask,
-    CreatedJob,
-    Database,
-    DataSource,
-    Job,
-    Partition,
-    Table,
-    Task,
-    TaskLog,
-)
+from exporter.mms.models.records import AsyncTask, CreatedJob, Database, DataSource, Job, Partition, Table
+from exporter.mms.models.task_records import Task, TaskLog
 from exporter.mms.models.times import http_date_seconds
 from exporter.mms.protocol import (
     Call,

@@ -1,14 +1,17 @@
 """Databases: calls, limits, deletions, incomplete and failed lists, and differences to the row of the source."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
+from exporter.collect.collectors.databases import MAX_ROWS_IN_LOOP
 from exporter.collect.permissions import REFUSAL_SECONDS
 from exporter.collect.state.database_state import RECHECK_SECONDS
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
+from exporter.mms.models.records import Database
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.collect.conftest import HandWrittenMms
@@ -144,9 +147,45 @@ async def test_unreadable_names_are_read_again(mms: HandWrittenMms, mms_url: str
         mms.add_database(1, name)
         async with harness_on(config_on(mms_url), clock) as harness:
             await harness.refresh()
-            await harness.refresh()
             mms.add_database(1, "sales")
             assert set(shown(await harness.refresh())) == {"sales"}
+
+
+def without_total(mms: HandWrittenMms) -> None:
+    """Omit the total of the list."""
+    mms.totals["dbs"] = None
+
+
+def without_name(mms: HandWrittenMms) -> None:
+    """Omit the name of a database."""
+    mms.dbs[1]["name"] = None
+
+
+def without_id(mms: HandWrittenMms) -> None:
+    """Omit the id of a database, without which its row cannot be decoded."""
+    del mms.dbs[1]["id"]
+
+
+@pytest.mark.parametrize("damage", [without_total, without_name, without_id])
+async def test_a_list_that_stays_uncertain_is_read_again_later(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, damage: Callable[[HandWrittenMms], None]
+) -> None:
+    mms.add_database(1, "sales")
+    mms.add_database(2, "logs")
+    mms.count_databases()
+    damage(mms)
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        calls = mms.calls["dbs"]
+        for _ in range(9):
+            clock.advance(60)
+            served = await harness.refresh()
+        assert mms.calls["dbs"] == 2 * calls
+        assert "logs" in shown(served)
+        mms.add_database(1, "sales")
+        mms.totals.clear()
+        clock.advance(RECHECK_SECONDS)
+        assert set(shown(await harness.refresh())) == {"sales", "logs"}
 
 
 async def test_databases_with_equal_labels_share_the_series_of_the_largest(
@@ -182,6 +221,66 @@ async def test_a_database_missing_from_an_incomplete_list_stays_until_stale(
         clock.advance(1)
         assert shown(await harness.refresh()) == {"sales": 7}
         assert shown(await harness.refresh()) == {"sales": 7, "logs": 1}, "read again, although the row is unchanged"
+
+
+async def test_a_database_of_an_earlier_list_is_removed_when_stale(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_database(1, "sales")
+    mms.add_database(2, "logs")
+    mms.count_databases()
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        clock.advance(STALE_AFTER - 1)
+        mms.lost["dbs", 1] = 1
+        mms.add_database(1, "sales", done=7)
+        mms.count_databases()
+        assert shown(await harness.refresh()) == {"sales": 7, "logs": 1}
+        mms.broken.add("dbs")
+        clock.advance(2)
+        assert shown(await harness.refresh()) == {"sales": 7}, "logs was read 301 s ago, sales 2 s ago"
+        mms.row["name"] = "hive-b"
+        served = await harness.refresh()
+        assert served.by("mms_database_metadata_tables", "source") == {"hive-b": 7}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["after a complete list", "first list"])
+async def test_an_incomplete_list_omits_what_its_total_counts(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, *, known: bool
+) -> None:
+    for number in range(1000 if known else 150):
+        mms.add_database(number, f"db_{number}", size=number)
+    mms.count_databases()
+    mms.totals["dbs"] = 1000
+    async with harness_on(config_on(mms_url, databases={"max_per_source": 50}), clock) as harness:
+        if known:
+            assert (await harness.refresh()).value("mms_database_series_omitted") == 950
+            mms.dbs = {number: mms.dbs[number] for number in range(150)}
+            mms.row["agentIsOnline"] = True
+        served = await harness.refresh()
+        assert served.value("mms_database_series_omitted") == 950
+        assert counted(served) == {"total": 1}
+        mms.totals["dbs"] = None
+        assert (await harness.refresh()).value("mms_database_series_omitted") == 950, "the total is remembered"
+        clock.advance(STALE_AFTER + 1)
+        assert (await harness.refresh()).value("mms_database_series_omitted") == 100, "until it is stale"
+
+
+async def test_a_long_list_is_not_ranked_by_the_thread_of_the_event_loop(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    for number in range(MAX_ROWS_IN_LOOP + 1):
+        mms.add_database(number, f"db_{number}", size=number)
+    called: set[str] = set()
+    async with harness_on(config_on(mms_url, databases={"max_per_source": 1}), clock) as harness:
+        sys.setprofile(lambda frame, *_: called.add(frame.f_code.co_name))  # of this thread only
+        try:
+            await harness.refresher.refresh()
+        finally:
+            sys.setprofile(None)
+        assert set(shown(await harness.served())) == {f"db_{MAX_ROWS_IN_LOOP}"}
+    assert "list_databases" in called
+    assert Database.size_rank.fget.__name__ not in called  # type: ignore[attr-defined]  # a property
 
 
 async def test_unreadable_databases_stay_until_stale(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
@@ -245,6 +344,13 @@ async def test_databases_are_read_while_listing_sources_fails(
         mms.add_database(1, "sales", done=8)
         clock.advance(STALE_AFTER + 1)
         assert shown(await harness.refresh()) == {"sales": 8}
+        for _ in range(6):
+            clock.advance(STALE_AFTER / 6)
+            assert shown(await harness.refresh()) == {"sales": 8}
+        assert mms.calls["dbs"] == 4, "twice in stale_after, not in each refresh"
+        mms.broken.clear()
+        mms.add_database(1, "sales", done=9)
+        assert shown(await harness.refresh()) == {"sales": 9}, "the row may have changed and changed back"
 
 
 def ahead(mms: HandWrittenMms) -> None:
@@ -290,13 +396,13 @@ async def test_a_lasting_difference_is_counted_and_read_again_later(
             clock.advance(60)
             served = await harness.refresh()
         assert mms.calls["dbs"] == 2
-        assert counted(served) == {"total": 1, "partitions": 1}
+        assert counted(served) == {"dbNum": 1, "partitions": 1}
         assert served.value("mms_refresh_success", collector="databases") == 1
         clock.advance(RECHECK_SECONDS)
-        assert counted(await harness.refresh()) == {"total": 2, "partitions": 2}
+        assert counted(await harness.refresh()) == {"dbNum": 2, "partitions": 2}
         mms.row["agentIsOnline"] = True
         clock.advance(60)
-        assert counted(await harness.refresh()) == {"total": 2, "partitions": 2}, "a moving row proves nothing"
+        assert counted(await harness.refresh()) == {"dbNum": 2, "partitions": 2}, "a moving row proves nothing"
         mms.row["partitionNum"], mms.row["dbNum"] = 4, 1
         await harness.refresh()
         calls = mms.calls["dbs"]
@@ -342,7 +448,7 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
     granted = ("ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartitions")
     identity = replace(IDENTITY, actions=frozenset(f"odps:{operation}" for operation in granted))
     async with Simulator(World(STILL, clock=clock), identities=[identity]) as simulator:
-        config = config_on(simulator.url, {"concurrency": 1})
+        config = config_on(simulator.url, {"concurrency": 1}, failures={"reasons": {"enabled": False}})
         async with harness_on(config, clock) as harness:
             with capture_logs() as lines:
                 for _ in range(3):

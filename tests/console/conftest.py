@@ -14,6 +14,7 @@ from exporter.config.loading import Config
 from exporter.console.check import check
 from exporter.console.database_list import databases
 from exporter.console.failed import failures
+from exporter.console.failed_why import reasons
 from exporter.console.job_list import jobs
 from exporter.console.output.command_report import CommandReport
 from exporter.console.output.printing import as_csv, as_json, printed
@@ -29,6 +30,7 @@ QUERIES: dict[str, Callable[[Config, Options, Clock], Awaitable[CommandReport[An
     "databases": databases,
     "jobs": jobs,
     "failed": failures,
+    "failed --why": reasons,
     "show": show,
     "check": check,
 }

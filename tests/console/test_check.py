@@ -48,7 +48,7 @@ def watched(simulator: Simulator) -> Config:
 
 OPERATIONS = (
     *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions"),
-    *("GetMmsTable", "GetMmsPartition", "ListMmsTasks"),
+    *("GetMmsTable", "GetMmsPartition", "ListMmsTasks", "ListMmsTaskLogs"),
 )
 
 
@@ -62,7 +62,7 @@ async def test_each_needed_operation_is_called_once(simulator: Simulator, watche
     calls = Counter(dict.fromkeys(OPERATIONS, 0))
     for (operation, _), count in simulator.calls.items():
         calls[operation] += count
-    for_facts = Counter({"ListMmsJobs": MAX_SOURCES + 2, "ListMmsTasks": 3, "ListMmsPartitions": 1})
+    for_facts = Counter({"ListMmsJobs": MAX_SOURCES + 2, "ListMmsTasks": 4, "ListMmsPartitions": 1})
     for_ids = Counter({"GetMmsTable": 1, "GetMmsPartition": 1})
     once = Counter(dict.fromkeys(OPERATIONS, 1))
     assert once <= calls <= once + for_facts + for_ids
@@ -317,7 +317,8 @@ async def test_the_command_ends_with_0_1_or_2(simulator: Simulator, tmp_path: Pa
     ended = await run("check", config, "--output=json")
     assert ended.code == 1
     denied = [row["action"] for row in json.loads(ended.out) if row["result"] == "denied"]
-    assert denied == ["odps:ListMmsDbs", "odps:ListMmsTables", "odps:ListMmsPartitions"]
+    operations = ("ListMmsDbs", "ListMmsTables", "ListMmsPartitions", "ListMmsTasks")
+    assert denied == [f"odps:{operation}" for operation in operations]
     assert (await run("check", config, "--account=other")).code == 2
 
 

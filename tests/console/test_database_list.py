@@ -5,9 +5,12 @@ import json
 import msgspec
 import pytest
 
+from exporter.config.loading import Account
+from exporter.console.database_list import COLUMNS
+from exporter.console.output.command_report import Found
 from exporter.errors import ConfigError
 from exporter.mms.models.progress import progress_ratio
-from exporter.mms.models.records import Database
+from exporter.mms.models.records import Database, DataSource
 from exporter.simulator import Fault, Simulator, apply_event
 from exporter.simulator.world import events
 from tests.console.conftest import FIRST, Query
@@ -70,6 +73,14 @@ async def test_hostile_names_stay_on_their_line(simulator: Simulator, query: Que
     assert text in [row["name"] for row in found.rows]
     assert "\x1b[31m" not in found.table() + found.table(100)
     assert len(found.table().splitlines()) == 1 + len(found.rows)
+
+
+def test_an_inventory_that_lags_behind_its_statuses_counts_them() -> None:
+    """TABLES and PARTITIONS have the total of PROGRESS."""
+    record = Database(id=1, tables=1, tables_done=3, partitions=2, partitions_done=4, partitions_failed=1)
+    row = Found(Account(name="a", region="cn-shanghai"), DataSource(id=FIRST), record)
+    cells = {column.title: column.text(row) for column in COLUMNS}
+    assert (cells["TABLES"], cells["PARTITIONS"], cells["PROGRESS"]) == ("3/3", "4/5", "88%")
 
 
 @pytest.mark.parametrize(

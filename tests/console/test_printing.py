@@ -18,6 +18,7 @@ from exporter.console.output.command_report import (
     json_value,
     percent,
     shortened,
+    sum_of_known,
 )
 from exporter.console.output.printing import Output, as_csv, printed
 from exporter.console.output.terminal import OutputStyle
@@ -227,3 +228,11 @@ def test_a_status_is_cut_after_other_texts() -> None:
     )
     report: CommandReport[Any] = CommandReport(fields=(), columns=columns, rows=[1], empty_text="")
     assert "FAILED (resolved)" in Shown(report).table(40)
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [((0, 0), "0"), ((0, None), ""), ((None, 0), ""), ((None, None), ""), ((1000, None), "1,000"), ((1, 2), "3")],
+)
+def test_a_sum_is_no_0_if_a_part_is_unknown(counts: tuple[int | None, ...], text: str) -> None:
+    assert sum_of_known(*counts) == text

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import pytest
 
+from exporter.collect.state.source_state import COLLECTORS
 from tests.programs import ROOT, program, said
 from tests.rules.loading import ALERTS, inhibit_rules
 
@@ -237,6 +238,26 @@ def test_a_cause_silences_only_its_own(
     alertmanager: Alertmanager, cause: dict[str, str], other: dict[str, str]
 ) -> None:
     assert alertmanager.waking(cause, other) == {cause["alertname"], other["alertname"]}
+
+
+OPERATIONS = {
+    "datasources": ("ListMmsDataSources",),
+    "jobs": ("ListMmsJobs",),
+    "databases": ("ListMmsDbs",),
+    "failures": ("ListMmsTables", "ListMmsPartitions", "GetMmsPartition"),
+    "tasks": ("ListMmsTasks",),
+    "watch": ("ListMmsTables", "ListMmsPartitions", "GetMmsTable", "GetMmsPartition"),
+}
+"""The operations of each collector."""
+
+
+def test_a_denied_operation_silences_its_stale_collector(alertmanager: Alertmanager) -> None:
+    assert OPERATIONS.keys() == {"datasources", *COLLECTORS, "watch"}
+    pairs = [(collector, operation) for collector, operations in OPERATIONS.items() for operation in operations]
+    denied = [alert("MmsPermissionRefused", account=f"{pair}", operation=pair[1]) for pair in pairs]
+    stale = [alert("MmsCollectorStale", account=f"{pair}", collector=pair[0]) for pair in pairs]
+    assert alertmanager.waking(*stale) == {"MmsCollectorStale"}
+    assert alertmanager.waking(*denied, *stale) == {"MmsPermissionRefused"}
 
 
 def test_an_absence_of_which_no_job_is_known_silences_everything(alertmanager: Alertmanager) -> None:

@@ -1,5 +1,6 @@
 """The collector of databases: ListMmsDbs -> DatabasesStats, read only for sources whose row changed."""
 
+import asyncio
 from typing import Final
 
 from msgspec.structs import replace
@@ -10,6 +11,8 @@ from exporter.collect.state.source_state import Cached, SourceState
 from exporter.errors import UNAVAILABLE
 
 OPERATION: Final = "ListMmsDbs"
+MAX_ROWS_IN_LOOP: Final = 500
+"""Longer lists are processed in a thread, so that scrapes are not delayed."""
 
 
 class DatabasesCollector(SourcesCollector):
@@ -32,9 +35,13 @@ class DatabasesCollector(SourcesCollector):
         A missing permission keeps the previous values until they are stale. Raises: MmsError for other failures.
         """
         previous = source.databases.state
+        if source.row is None and previous.stats is not None and now - source.databases.at < self.stale_after / 2:
+            # Without its row, each refresh would read the list.
+            source.databases.state = previous.invalidated()
+            return
         try:
             is_current = previous.is_current(source.row, now)
-            state = replace(previous, complete_at=now) if is_current else await self._next_state(source, now)
+            state = replace(previous, oldest_at=now) if is_current else await self._next_state(source, now)
         except UNAVAILABLE:
             source.databases.state = previous.invalidated()
         else:
@@ -43,8 +50,12 @@ class DatabasesCollector(SourcesCollector):
     async def _next_state(self, source: SourceState, now: float) -> DatabaseState:
         source_id, previous = source.name.source_id, source.databases.state
         listing = await self.permissions.call(OPERATION, lambda: self.context.client.list_databases(source_id))
-        known = previous if now - previous.complete_at <= self.stale_after else replace(previous, stats=None)
-        state = known.updated(source.name, source.row, listing.readable(OPERATION), self.max_per_source, now)
+        known = previous if now - previous.oldest_at <= self.stale_after else replace(previous, stats=None)
+        arguments = source.name, source.row, listing.readable(OPERATION), self.max_per_source, now
+        if len(listing.rows) > MAX_ROWS_IN_LOOP:
+            state = await asyncio.to_thread(known.updated, *arguments)
+        else:
+            state = known.updated(*arguments)
         if state.is_lasting:
             self.context.observer.unexpected(OPERATION, state.differing)
         return state

@@ -1,8 +1,8 @@
 """State of a source's databases, kept between refreshes. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import nsmallest
 from math import inf
-from operator import attrgetter
 from typing import Final, Self
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from exporter.mms.listing import Listing
 from exporter.mms.models.records import Database, DataSource
 
 RECHECK_SECONDS: Final = 600.0
-"""A list whose sums differ from an unchanged row is read again after this time."""
+"""A list that still differs from an unchanged row, or still proves nothing, is read again after this time."""
 _COUNTERS: Final[Mapping[str, tuple[str, str]]] = {
     "tables": ("table_num", "tables"),
     "tablesDoing": ("tables_doing_num", "tables_doing"),
@@ -27,23 +27,36 @@ _COUNTERS: Final[Mapping[str, tuple[str, str]]] = {
     "partitionsFailed": ("partitions_failed_num", "partitions_failed"),
 }
 """By API name of the field of a database: the attributes of the source and of the database."""
-_COUNTS_OF: Final = attrgetter(*(attribute for _, attribute in _COUNTERS.values()))
 
 
 class DatabaseState(Struct, frozen=True, gc=False):
     """State of a source's databases; empty at first."""
 
     stats: DatabasesStats | None = None
+    listed: DatabasesStats | None = None
+    """What the last list had; `stats` adds what an incomplete one lacked."""
+    oldest_at: float = -inf
+    """When the oldest value of `stats` was read or confirmed, in monotonic seconds."""
     row: DataSource | None = None
-    """Row of the source when the list was read; None if the list proves nothing."""
+    """Row of the source when the list was read; None if an unchanged row confirms nothing."""
     valid_until: float = -inf
     """While the row is unchanged, the list is read again at this monotonic second."""
-    complete_at: float = -inf
-    """When all databases were last read or confirmed, in monotonic seconds."""
+    is_certain: bool = True
+    """Whether the list was complete, with readable names."""
     differing: tuple[str, ...] = ()
     """Fields whose sums differ from the row, or are unknown."""
     is_lasting: bool = False
-    """Whether they also differed at the read before, with the same row."""
+    """Whether the list before, with the same row, had the same doubt."""
+
+    @property
+    def doubt(self) -> tuple[DataSource | None, bool, bool]:
+        """Return the row, and whether the list was certain and differed."""
+        return self.row, self.is_certain, bool(self.differing)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Return whether the list proves nothing about the row."""
+        return not self.is_certain or bool(self.differing)
 
     def is_current(self, row: DataSource | None, now: float) -> bool:
         """Return whether an unchanged row confirms the databases."""
@@ -53,27 +66,51 @@ class DatabaseState(Struct, frozen=True, gc=False):
         """Return the same values, to be read again."""
         return replace(self, row=None)
 
+    def stats_since(self, oldest: float) -> DatabasesStats | None:
+        """Return the values without those of earlier lists that are older than `oldest`."""
+        if self.stats is None or self.listed is None or self.oldest_at >= oldest:
+            return self.stats
+        return replace(self.listed, name=self.stats.name)
+
     def updated(
         self, name: SourceName, row: DataSource | None, listing: Listing[Database], wanted: int, now: float
     ) -> Self:
         """Return the state after a list, with the largest databases.
 
-        An incomplete list adds to the databases that are known. Like one with unreadable names, it proves nothing.
+        An incomplete list adds to the databases that are known.
         """
-        known = () if listing.is_consistent or self.stats is None else self.stats.databases
-        listed = {each.id: each for each in (*known, *listing.rows)}
-        databases = [each for each in listed.values() if not each.deleted]
-        stats = DatabasesStats(name, tuple(sorted(databases, key=lambda each: each.size_rank)[:wanted]), len(databases))
-        state = replace(self, stats=self.stats if self.stats == stats else stats, row=None, is_lasting=False)
-        if not listing.is_consistent or not all(is_readable(each.name) for each in databases):
-            return state
-        differing = () if row is None else _differing_fields(row, databases, listing.rows)
-        # The first difference may be a change between the two calls: the list is read once more.
-        is_lasting = bool(differing and self.differing) and self.row == row
-        seconds = (RECHECK_SECONDS if is_lasting else 0.0) if differing else MAX_LIST_AGE_SECONDS
-        return replace(
-            state, row=row, valid_until=now + seconds, complete_at=now, differing=differing, is_lasting=is_lasting
+        databases = [each for each in listing.rows if not each.deleted]
+        total = len(databases) if listing.is_consistent else max(len(databases), listing.total or 0)
+        stats = listed = DatabasesStats(name, _largest(databases, wanted), total)
+        if self.stats is not None and not listing.is_consistent:
+            stats = _merged(listed, self.stats, listing.rows, wanted)
+        is_certain = listing.is_consistent and all(is_readable(each.name) for each in databases)
+        state = replace(
+            self,
+            stats=self.stats if self.stats == stats else stats,
+            listed=listed,
+            oldest_at=now if stats == listed else self.oldest_at,
+            row=row if stats == listed else None,
+            is_certain=is_certain,
+            differing=_differing_fields(row, databases, listing.rows) if row is not None and is_certain else (),
         )
+        # The first doubt may be a change between the two calls: the list is read once more.
+        is_lasting = state.is_doubtful and state.doubt == self.doubt
+        seconds = (RECHECK_SECONDS if is_lasting else 0.0) if state.is_doubtful else MAX_LIST_AGE_SECONDS
+        return replace(state, valid_until=now + seconds, is_lasting=is_lasting)
+
+
+def _largest(databases: Iterable[Database], wanted: int) -> tuple[Database, ...]:
+    return tuple(nsmallest(wanted, databases, key=lambda each: each.size_rank))
+
+
+def _merged(listed: DatabasesStats, known: DatabasesStats, rows: Sequence[Database], wanted: int) -> DatabasesStats:
+    """Return an incomplete list with the known databases that it lacks."""
+    ids = {each.id for each in rows}
+    lacking = [each for each in known.databases if each.id not in ids]
+    present = sum(not each.deleted for each in rows)
+    total = max(listed.total, present + len(lacking), known.total)
+    return DatabasesStats(listed.name, _largest((*listed.databases, *lacking), wanted), total)
 
 
 def _differing_fields(
@@ -85,10 +122,9 @@ def _differing_fields(
 
 
 def _differing(row: DataSource, databases: Sequence[Database]) -> tuple[str, ...]:
-    found = [] if row.db_num in (None, len(databases)) else ["total"]
-    counts = [*zip(*map(_COUNTS_OF, databases), strict=True)] or [()] * len(_COUNTERS)
-    for field, (counter, _), column in zip(_COUNTERS, _COUNTERS.values(), counts, strict=True):
-        stated = getattr(row, counter)
-        if stated is not None and (None in column or sum(column) != stated):
+    found = [] if row.db_num in (None, len(databases)) else ["dbNum"]
+    for field, (counter, attribute) in _COUNTERS.items():
+        counts = [getattr(each, attribute) for each in databases]
+        if (stated := getattr(row, counter)) is not None and (None in counts or sum(counts) != stated):
             found.append(field)
     return tuple(found)

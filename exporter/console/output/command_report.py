@@ -190,9 +190,9 @@ def amount(number: int | None) -> str:
 
 
 def sum_of_known(*counts: int | None) -> str:
-    """Return the sum of the known counts; empty without one."""
-    known = [count for count in counts if count is not None]
-    return amount(sum(known)) if known else ""
+    """Return the sum, empty if 0 and one is unknown."""
+    total = sum(count or 0 for count in counts)
+    return "" if not total and None in counts else amount(total)
 
 
 def share(done: int | None, total: int | None) -> str:
