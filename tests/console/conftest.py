@@ -24,6 +24,9 @@ from exporter.console.show import show
 from exporter.console.source_list import sources
 from exporter.simulator import ManualClock, Simulator
 from tests.conftest import config_on
+from tests.virtual_time import loop_factories
+
+pytest_asyncio_loop_factories = loop_factories
 
 QUERIES: dict[str, Callable[[Config, Options, Clock], Awaitable[CommandReport[Any]]]] = {
     "sources": sources,
