@@ -202,7 +202,7 @@ class _Watched(Section, frozen=True, kw_only=True):
 
 
 class WatchedTables(_Watched, frozen=True, kw_only=True):
-    """Tables of one data source, of any account, to watch: by ID, or one table by exact name, resolved once."""
+    """Tables of one data source, by IDs or exact name."""
 
     table_ids: tuple[int, ...] = ()
     """IDs of the tables, instead of names."""
@@ -213,7 +213,7 @@ class WatchedTables(_Watched, frozen=True, kw_only=True):
 
 
 class WatchedPartitions(_Watched, frozen=True, kw_only=True):
-    """Partitions of one data source, of any account, to watch: by ID, or one by exact name, resolved once."""
+    """Partitions of one data source, by IDs or exact name."""
 
     partition_ids: tuple[int, ...] = ()
     """IDs of the partitions, instead of names."""

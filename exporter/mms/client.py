@@ -99,7 +99,8 @@ class Client:
         await self._transport.close()
 
     async def reach(self) -> None:
-        """Send a request without credentials; any response shows connection and clock. Raises: MmsError."""
+        """Send a request without credentials. Raises: MmsError."""
+        # Any response shows that the connection works, and the clock of MMS.
         self._compare_clocks(await self._transport.send("GET", URL(self._origin), {HEADER_ACTION: "connection"}, None))
 
     async def send(self, call: Call[T]) -> T:

@@ -81,7 +81,7 @@ class DatabaseState(Struct, frozen=True, gc=False):
     def updated(
         self, name: SourceName, row: DataSource | None, listing: Listing[Database], wanted: int, now: float
     ) -> Self:
-        """Return the state after a list, with the `wanted` largest databases.
+        """Return the state after a list, with the largest databases.
 
         An incomplete list adds to the databases that are known.
         """
@@ -121,7 +121,6 @@ def _merged(listed: DatabasesStats, known: DatabasesStats, rows: Sequence[Databa
 def _differing_fields(
     row: DataSource, databases: Sequence[Database], with_deleted: Sequence[Database]
 ) -> tuple[str, ...]:
-    """Return the fields whose sums differ from the row of the source."""
     # UNVERIFIED: whether a row counts deleted databases. A source that has one settles it.
     found = _differing(row, databases)
     return found and min(found, _differing(row, with_deleted), key=len)

@@ -68,7 +68,7 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
 
 
 class Database(ApiRecord, frozen=True, kw_only=True):
-    """A row of ListMmsDbs: a database of a source with its counters.
+    """A row of ListMmsDbs: a database with its counters.
 
     Source: the vendor's SDK; no page has an example. UNVERIFIED: which fields may be missing. A live list settles it.
     """
@@ -102,7 +102,7 @@ class Database(ApiRecord, frozen=True, kw_only=True):
 
     @property
     def size_rank(self) -> tuple[bool, int, int, int]:
-        """Sort key: the largest first, by size, then partitions; unknown sizes last."""
+        """Sort key: the largest first, unknown sizes last."""
         return self.size is None, -(self.size or 0), -(self.partitions or 0), self.id
 
 

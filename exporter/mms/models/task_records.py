@@ -34,7 +34,7 @@ class Task(ApiRecord, frozen=True, kw_only=True):
 
 
 class TaskLog(ApiRecord, frozen=True, kw_only=True):
-    """A row of ListMmsTaskLogs: what a task did and how it ended.
+    """A row of ListMmsTaskLogs: a step of a task.
 
     Source: https://www.alibabacloud.com/help/en/maxcompute/ ListMmsTaskLogs.
     """
