@@ -17,7 +17,7 @@ STORY: Final = (
         "Many partitions of hive-finance-004 fail; a retry at minute 8 migrates them. Some of hive-sales-001 fail too.",
     ),
     (4, "The agent of bigquery-sales-002 is offline until minute 11; maxcompute-sales-003 stalls from 10 to 13."),
-    (13, "The second wave starts. At minute 20 all is migrated, except what failed in hive-sales-001: retry it."),
+    (13, "The second wave starts. At minute 20 only what failed in hive-sales-001 is left, if you have not retried it."),
 )
 """What happens in which minute."""
 _SHOW_BURST: Final = "`mms-exporter failed --source=hive-finance-004`, and at MmsFailureBurst from about minute 5"
@@ -46,7 +46,11 @@ ACTS: Final = (
         "`mms-exporter jobs --source=bigquery-sales-002`",
     ),
     (13, "maxcompute-sales-003 continues, and the second wave starts.", "the progress on the status page"),
-    (20, "all jobs have ended.", f"`mms-exporter failed --source=hive-sales-001`, and {_RETRY}"),
+    (
+        20,
+        "all jobs have ended.",
+        f"`mms-exporter failed --source=hive-sales-001`, and, unless you have retried it already, {_RETRY}",
+    ),
 )
 """The minute of each act, what begins, and what to look at."""
 _REPOSITORY: Final = Path(__file__).parents[2]
