@@ -17,7 +17,10 @@ STORY: Final = (
         "Many partitions of hive-finance-004 fail; a retry at minute 8 migrates them. Some of hive-sales-001 fail too.",
     ),
     (4, "The agent of bigquery-sales-002 is offline until minute 11; maxcompute-sales-003 stalls from 10 to 13."),
-    (13, "The second wave starts. At minute 20 only what failed in hive-sales-001 is left, if you have not retried it."),
+    (
+        13,
+        "The second wave starts. At minute 20 all is migrated, except what failed in hive-sales-001, if not retried.",
+    ),
 )
 """What happens in which minute."""
 _SHOW_BURST: Final = "`mms-exporter failed --source=hive-finance-004`, and at MmsFailureBurst from about minute 5"
