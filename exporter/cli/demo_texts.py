@@ -17,7 +17,10 @@ STORY: Final = (
         "Many partitions of hive-finance-004 fail; a retry at minute 8 migrates them. Some of hive-sales-001 fail too.",
     ),
     (4, "The agent of bigquery-sales-002 is offline until minute 11; maxcompute-sales-003 stalls from 10 to 13."),
-    (13, "The second wave starts. At minute 20 all is migrated, except what failed in hive-sales-001: retry it."),
+    (
+        13,
+        "The second wave starts. At minute 20 all is migrated, except what failed in hive-sales-001, if not retried.",
+    ),
 )
 """What happens in which minute."""
 _RETRY: Final = "retry it: `mms-exporter retry --source=hive-sales-001 --failed`"
@@ -71,7 +74,11 @@ ACTS: Final = (
         "`mms-exporter jobs --source=bigquery-sales-002`",
     ),
     Act(13, "maxcompute-sales-003 continues, and the second wave starts.", "the progress on the status page"),
-    Act(20, "all jobs have ended.", f"`mms-exporter failed --source=hive-sales-001`, and {_RETRY}"),
+    Act(
+        20,
+        "all jobs have ended.",
+        f"`mms-exporter failed --source=hive-sales-001` and, unless you have done so already, {_RETRY}",
+    ),
 )
 _REPOSITORY: Final = Path(__file__).parents[2]
 _LOOPBACK: Final = "--web.listen-address=127.0.0.1:9090"

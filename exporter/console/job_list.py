@@ -169,7 +169,7 @@ def _columns(now: float, *, absolute_times: bool, has_schemas: bool) -> list[Tab
         SOURCE,
         TableColumn("ID", lambda row: str(row.record.id), "number"),
         TableColumn("JOB", lambda row: row.record.name or "", kept_characters=10),
-        TableColumn("STATUS", lambda row: _status(row, now), "status"),
+        TableColumn("STATUS", lambda row: noted_status(row, now), "status"),
         TableColumn(
             "PROGRESS", lambda row: percent(job_ratio(row.record)), "bar", lambda row: job_ratio(row.record), rank=3
         ),
@@ -187,7 +187,8 @@ def _columns(now: float, *, absolute_times: bool, has_schemas: bool) -> list[Tab
     ]
 
 
-def _status(row: Row, now: float) -> str:
+def noted_status(row: Row, now: float) -> str:
+    """Return the status of a job with its notes."""
     job = row.record
     noted = ((STOPPED, job.stopped), (RESOLVED, job.resolved), (OVERDUE, _is_overdue(row, now)))
     notes = [note for note, holds in noted if holds]

@@ -13,6 +13,7 @@ import msgspec
 
 from exporter.clock import Clock
 from exporter.config.loading import Config
+from exporter.console.job_list import ShownJob, noted_status, with_resolution
 from exporter.console.output.command_report import (
     SOURCE_FIELDS,
     TIMES,
@@ -44,7 +45,7 @@ from exporter.mms.protocol import PAGE_SIZE, JobFilter, TaskFilter, get_mms_job,
 Row = Found[Any]
 
 
-class JobWithTasks(Job, frozen=True, kw_only=True):
+class JobWithTasks(ShownJob, frozen=True, kw_only=True):
     """A job with the counts of its tasks."""
 
     tasks: dict[str, int] | None = None
@@ -172,7 +173,9 @@ def card(row: Row, now: float) -> Iterator[tuple[str, str]]:
     yield "account", row.account.name
     yield "source", f"{row.source.name or ''} ({row.source.id})"
     for name in row.record.__struct_fields__:
-        if name not in _SOURCE_NAMES:
+        if name == "status" and isinstance(row.record, ShownJob):
+            yield name, noted_status(row, now)
+        elif name not in _SOURCE_NAMES:
             yield from _lines(name, name, getattr(row.record, name), row, now)
 
 
@@ -217,15 +220,17 @@ def _column(column: Column) -> str:
 async def _job(target: QueryTarget, number: int) -> QueryPart[Any]:
     """Return a job and, if permitted, its tasks. Raises: MmsError."""
     job = await target.client.send(get_mms_job(target.source.id, number))
+    shown = ShownJob(**msgspec.structs.asdict(job))
     counts: dict[str, int] | None = None
     errors: list[MmsError] = []
     try:
+        (shown,) = await with_resolution(target, [job])
         counts = await _tasks(target, number)
     except PermissionRefused:
         pass
     except MmsError as error:
         errors.append(error)
-    return QueryPart((JobWithTasks(**msgspec.structs.asdict(job), tasks=counts),), errors=errors)
+    return QueryPart((JobWithTasks(**msgspec.structs.asdict(shown), tasks=counts),), errors=errors)
 
 
 def _task(number: int, logs: Sequence[TaskLog]) -> TaskWithLog:

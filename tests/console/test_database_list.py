@@ -27,6 +27,16 @@ async def test_json_has_the_values_of_mms(simulator: Simulator, query: Query) ->
         assert (row["progress"], row["source_id"]) == (progress_ratio(record), FIRST)
 
 
+async def test_databases_go_where_their_jobs_go(simulator: Simulator, query: Query) -> None:
+    jobs = (await query("jobs", sources=[str(FIRST)], statuses=["INIT", "DOING", "FAILED", "DONE"])).rows
+    destinations = {(job["src_db_name"], job["dst_db_name"], job["dst_schema_name"]) for job in jobs}
+    databases = (await query("databases", sources=[str(FIRST)])).rows
+    assert destinations <= {(row["name"], row["dst_project_name"], row["dst_name"]) for row in databases}
+    oracle = simulator.world.truth()
+    tables = {(row.db_name, row.dst_project_name, row.dst_schema_name) for row in oracle.tables(FIRST)}
+    assert destinations <= tables
+
+
 async def test_the_command_costs_one_list_call_per_source(simulator: Simulator, query: Query) -> None:
     await query("databases", sources=["hive-*"])
     assert dict(simulator.calls) == {("ListMmsDataSources", None): 1, ("ListMmsDbs", FIRST): 1}

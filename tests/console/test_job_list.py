@@ -216,6 +216,8 @@ async def test_a_failed_job_is_resolved_when_nothing_in_its_scope_is_failed() ->
         )
         apply_event(world, fix)
         after = await shown("jobs", config_on(simulator.url))
+        (number, *_) = (row["id"] for row in after.rows if row["status"] == "FAILED")
+        one = await shown("show", config_on(simulator.url), record=("job", number))
         apply_event(world, events.Fail(source_id=FIRST, share=1.0))
         again = await shown("jobs", config_on(simulator.url))
         jobs = {job.id: job for job in oracle.jobs(FIRST) if job.status == "FAILED"}
@@ -231,6 +233,8 @@ async def test_a_failed_job_is_resolved_when_nothing_in_its_scope_is_failed() ->
         assert is_resolved == (failed.isdisjoint(named) and failed_ids.isdisjoint(job.config.partitions or ()))
     assert set(resolution_of(after.rows).values()) == {True}
     assert "FAILED (resolved)" in after.table()
+    assert re.search(r"^status +FAILED \(resolved\)$", one.table(), re.MULTILINE)
+    assert one.rows[0]["resolved"] is True
     assert set(resolution_of(again.rows).values()) == {False, None}, "unclear beyond the first page of failures"
     assert {row["resolved"] for row in after.rows if row["status"] != "FAILED"} <= {None}
 

@@ -16,6 +16,7 @@ from exporter.cli import arguments
 from exporter.collect.snapshot import (
     AccountSnapshot,
     DatabasesStats,
+    FailedUnit,
     FailedUnits,
     FailuresStats,
     Snapshot,
@@ -28,9 +29,10 @@ from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
 from exporter.web.status.attention import RUNBOOKS, SOURCE_RULES
 from exporter.web.status.page import page
+from exporter.web.status.progress_bars import left_of
 from exporter.web.status.source_schema import JobEntry
 from exporter.web.status.status_report import Load, StatusInput, build_report
-from exporter.web.status.status_schema import StatusReport
+from exporter.web.status.status_schema import Attention, StatusReport
 from tests.conftest import config_on
 from tests.exposition_parser import read
 from tests.harness import eventually
@@ -203,6 +205,58 @@ def test_commands_of_items_are_those_of_the_alerts_and_name_the_data_source() ->
         first = [f"`mms-exporter {command} {flags}`" for command in rule.commands[:1]]
         assert re.findall(rf"`mms-exporter [^`]*{re.escape(flags)}`", descriptions[rule.alert])[:1] == first
         assert all(f"`mms-exporter {command} {flags}`" in str(descriptions.values()) for command in rule.commands)
+
+
+def item_of(case: SourceSnapshot, alert: str) -> Attention:
+    """Return the attention item of an alert for one data source; the page shows its details."""
+    report = report_of(Snapshot((AccountSnapshot("a", up=True, sources=(case,)),)))
+    item = next(item for item in report.attention if item.alert == alert)
+    assert html.escape(item.concerned[0].detail) in page(report, "/metrics").decode()
+    return item
+
+
+@pytest.mark.parametrize("alert", ["MmsAgentOffline", "MmsSourceStopped"])
+def test_work_remaining_is_what_the_row_of_the_data_source_has_left(alert: str) -> None:
+    idle = offline if alert == "MmsAgentOffline" else stopped
+    (busy,) = item_of(idle(quiet(1)), alert).concerned
+    row = idle(quiet(1)).stats
+    assert row is not None
+    assert busy.count == left_of(row.row)
+    assert busy.detail == f"{busy.count:,} tables and partitions left"
+    (waiting,) = item_of(with_jobs(idle(at_rest(quiet(1))), counts={"INIT": 1}), alert).concerned
+    assert (waiting.count, waiting.detail) == (1, "1 unfinished job")
+
+
+def test_the_item_of_omitted_series_says_what_is_omitted_and_what_lists_it() -> None:
+    def omitted(**changes: object) -> tuple[str, list[str]]:
+        (found,) = item_of(structs.replace(quiet(1), **changes), "MmsSeriesOmitted").concerned
+        return found.detail, [command.split()[1] for command in found.commands]
+
+    name = quiet(1).name
+    unit = FailedUnit("db", "t", None, None, None, None)
+    databases = DatabasesStats(name, (), 3)
+    named, unnamed = FailedUnits((unit,), 5), FailedUnits((), 4)
+    assert omitted(databases=databases) == ("3 databases: raise databases.max_per_source", ["databases"])
+    assert omitted(failures=FailuresStats(name, named, named)) == (
+        "4 failed tables: raise failures.max_per_source; 4 failed partitions: raise failures.max_per_source",
+        ["failed"],
+    )
+    assert omitted(failures=FailuresStats(name, None, unnamed)) == (
+        "4 failed partitions: raise failures.max_per_source, or grant ListMmsPartitions if MMS denies it",
+        ["jobs"],
+    )
+    both = with_jobs(quiet(1), omitted=1)
+    assert omitted(databases=databases, jobs=both.jobs) == (
+        "3 databases: raise databases.max_per_source; 1 job: raise jobs.max_series_per_source",
+        ["databases", "jobs"],
+    )
+
+
+@pytest.mark.parametrize("alert", ["MmsTablesFailed", "MmsJobFailed"])
+def test_the_retry_of_objects_waits_for_unfinished_jobs(alert: str) -> None:
+    failed = with_failed_jobs(with_row(quiet(1), tables_failed_num=2))
+    assert "after its job has ended" in item_of(failed, alert).hint
+    assert "ended" not in item_of(with_jobs(failed, counts={"FAILED": 3}), alert).hint
 
 
 @pytest.mark.parametrize("name", CASES)

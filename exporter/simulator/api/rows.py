@@ -19,6 +19,7 @@ _WITH_NEWLINE = frozenset(
 """Fields that end in a newline in the vendor's examples."""
 _HIVE_FORMAT = "org.apache.hadoop.hive.ql.io.parquet"
 _DST_PROJECT = "mms_dst"
+_DST_SCHEMA = "default"
 
 
 def as_sent(row: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def database_facts(site: Site, database: int, at: SourceTime) -> dict[str, Any]:
         "sourceId": site.id,
         "sourceName": site.source.name,
         "dstProjectName": _DST_PROJECT,
-        "dstName": name,
+        "dstName": _DST_SCHEMA,
         "owner": "hive",
         "location": f"hdfs://master-1-1.{site.source.name}:9000/user/hive/warehouse/{name}.db",
         "extra": "{}",
@@ -151,7 +152,7 @@ def job_facts(site: Site, job: SimulatedJob, at: SourceTime) -> dict[str, Any]:
         "srcDbName": site.source.database_name(job.database),
         "srcSchemaName": "default" if three_layers else None,
         "dstDbName": job.request.get("dstDbName", _DST_PROJECT),
-        "dstSchemaName": job.request.get("dstSchemaName", "default"),
+        "dstSchemaName": job.request.get("dstSchemaName", _DST_SCHEMA),
         "type": job.plan.kind,
         "stopped": job.stopped(at.moment),
         "createTime": site.job_time(job),
@@ -205,7 +206,7 @@ def task(site: Site, job: SimulatedJob, task: SimulatedTask) -> dict[str, Any]:
         "srcTableName": site.table_name(task.table),
         "tableId": task.table,
         "dstDbName": job.request.get("dstDbName", _DST_PROJECT),
-        "dstSchemaName": job.request.get("dstSchemaName", "default"),
+        "dstSchemaName": job.request.get("dstSchemaName", _DST_SCHEMA),
         "dstTableName": site.table_name(task.table),
         "type": "HIVE",
         "status": task.status,
@@ -236,7 +237,7 @@ def table_facts(site: Site, table: int, at: SourceTime) -> dict[str, Any]:
         "dbName": site.source.database_name(database),
         "name": name,
         "dstProjectName": _DST_PROJECT,
-        "dstSchemaName": "default",
+        "dstSchemaName": _DST_SCHEMA,
         "dstName": name,
         "type": "MANAGED_TABLE",
         "hasPartitions": bool(plan and plan.partitions),
@@ -293,7 +294,7 @@ def partition_facts(site: Site, table: int, unit: int, at: SourceTime) -> dict[s
         "tableName": name,
         "value": value,
         "dstProjectName": _DST_PROJECT,
-        "dstSchemaName": "default",
+        "dstSchemaName": _DST_SCHEMA,
         "dstTableName": name,
         "dstValue": value,
         "sourceId": site.id,

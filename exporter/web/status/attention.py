@@ -18,13 +18,13 @@ from exporter.collect.snapshot import (
     JobStats,
     RefreshError,
     Snapshot,
-    SourceName,
     SourceSnapshot,
 )
 from exporter.errors import SelectionUnmatched
 from exporter.mms.models.records import DataSource
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
-from exporter.web.status.formatting import truncated
+from exporter.web.status.formatting import number, truncated, with_noun
+from exporter.web.status.omissions import omissions
 from exporter.web.status.progress_bars import left_of
 from exporter.web.status.status_schema import Attention, Concerned
 
@@ -54,11 +54,24 @@ class SourceRule:
     """Returns the number of occurrences at a Unix time, or True without a number; 0, False and None mean no problem."""
     commands: tuple[str, ...] = ()
     """Commands of the next step, without the flags that name the data source; those of its alert."""
+    detail: Callable[[SourceSnapshot], str] = lambda _: ""
+    """Returns what the count counts; "" if the title says it."""
 
-    def commands_for(self, name: SourceName) -> tuple[str, ...]:
+    def commands_for(self, source: SourceSnapshot) -> tuple[str, ...]:
         """Return the complete commands for a data source."""
-        flags = f"--account={quote(name.account)} --source={name.source_id}"
-        return tuple(f"mms-exporter {command} {flags}" for command in self.commands)
+        flags = f"--account={quote(source.name.account)} --source={source.name.source_id}"
+        is_omission = self.count is _omitted
+        commands = {kind.command: None for kind in omissions(source)} if is_omission else self.commands
+        return tuple(f"mms-exporter {command} {flags}" for command in commands)
+
+    def hint_for(self, sources: Iterable[SourceSnapshot]) -> str:
+        """Return the next step for some data sources."""
+        is_retry = "retry --failed" in self.commands
+        # `retry` skips what an unfinished job may still migrate.
+        return self.hint + _AFTER_JOBS if is_retry and any(map(_unfinished_jobs, sources)) else self.hint
+
+
+_AFTER_JOBS: Final = "; an object in the scope of an unfinished job can be retried after its job has ended"
 
 
 def _of_row(count: Callable[[DataSource], int | bool | None]) -> Callable[[SourceSnapshot, float], int | bool | None]:
@@ -75,11 +88,25 @@ def _is_stopped(source: SourceSnapshot) -> bool:
     return source.stats is not None and source.stats.row.status in stopped
 
 
-def _work_left(source: SourceSnapshot) -> int:
-    # Unfinished tables, partitions and jobs, where they are known.
+def _unfinished_jobs(source: SourceSnapshot) -> int:
     counts = source.jobs.counts if source.jobs is not None else {}
-    jobs = sum(counts.get(status, 0) for status in UNFINISHED_JOB_STATUSES)
-    return jobs + (left_of(source.stats.row) if source.stats is not None else 0)
+    return sum(counts.get(status, 0) for status in UNFINISHED_JOB_STATUSES)
+
+
+def _units_left(source: SourceSnapshot) -> int:
+    return left_of(source.stats.row) if source.stats is not None else 0
+
+
+def _work_left(source: SourceSnapshot) -> int:
+    # Jobs count only without tables and partitions: they contain them.
+    return _units_left(source) or _unfinished_jobs(source)
+
+
+def _work_detail(source: SourceSnapshot) -> str:
+    left = _units_left(source)
+    if not left:
+        return with_noun(_unfinished_jobs(source), "unfinished job")
+    return "1 table or partition left" if left == 1 else f"{number(left)} tables and partitions left"
 
 
 def _waiting_for_agent(source: SourceSnapshot, _: float) -> int:
@@ -136,17 +163,18 @@ def _has_old_metadata(source: SourceSnapshot, now: float) -> bool:
 
 
 def _omitted(source: SourceSnapshot, _: float) -> int:
-    failures = (source.failures.tables, source.failures.partitions) if source.failures is not None else ()
-    omitted = sum(each.total - len(each.newest) for each in failures if each is not None)
-    if source.databases is not None:
-        omitted += source.databases.total - len(source.databases.databases)
-    return omitted + (source.jobs.omitted if source.jobs is not None else 0)
+    return sum(each.count for each in omissions(source))
+
+
+def _omitted_detail(source: SourceSnapshot) -> str:
+    return "; ".join(f"{with_noun(each.count, each.noun)}: {each.remedy}" for each in omissions(source))
 
 
 SOURCE_RULES: Final = (
     SourceRule(
         *("MmsAgentOffline", "critical", "Agent offline with work remaining", "start the agent on its host"),
         *(_waiting_for_agent, ("sources",)),
+        detail=_work_detail,
     ),
     SourceRule(
         *("MmsSourceStartFailed", "critical", "Data source failed to start"),
@@ -185,6 +213,7 @@ SOURCE_RULES: Final = (
     SourceRule(
         *("MmsSourceStopped", "info", "Data source is stopped with work remaining"),
         *("start it in the MMS console, unless the pause is planned", _waiting_for_start, ("sources",)),
+        detail=_work_detail,
     ),
     SourceRule(
         *("MmsJobStopped", "info", "Jobs are stopped"),
@@ -192,9 +221,9 @@ SOURCE_RULES: Final = (
     ),
     SourceRule(
         *("MmsSeriesOmitted", "info", "Databases, jobs or failures have no series of their own"),
-        "if MMS denies ListMmsPartitions, grant its RAM action; if MMS does not offer it, see the failed jobs; "
-        "otherwise raise databases.max_per_source, jobs.max_series_per_source or failures.max_per_source; then reload",
-        _omitted,
+        "list them with the commands; if metrics need the names, make the change above, then reload the exporter",
+        *(_omitted, ("jobs",)),
+        detail=_omitted_detail,
     ),
 )
 
@@ -281,14 +310,20 @@ def _source_items(snapshot: Snapshot, now: float) -> Iterator[Attention]:
         if affected:
             affected.sort(key=lambda each: -each[0])
             concerned = [
-                _concerned(str(source.name), None if count is True else count, rule.commands_for(source.name))
+                Concerned(
+                    name=truncated(str(source.name)),
+                    count=None if count is True else count,
+                    detail=rule.detail(source),
+                    commands=rule.commands_for(source),
+                )
                 for count, source in affected
             ]
-            yield _item(rule.alert, rule.severity, rule.title, concerned, hint=rule.hint)
+            hint = rule.hint_for(source for _, source in affected)
+            yield _item(rule.alert, rule.severity, rule.title, concerned, hint=hint)
 
 
-def _concerned(name: str, count: int | None = None, commands: tuple[str, ...] = ()) -> Concerned:
-    return Concerned(name=truncated(name), count=count, commands=commands)
+def _concerned(name: str) -> Concerned:
+    return Concerned(name=truncated(name), count=None, detail="", commands=())
 
 
 def _item(

@@ -110,6 +110,8 @@ class Concerned(StatusRecord, frozen=True, kw_only=True):
     """The data source with its ID, or another object."""
     count: Count | None
     """Number of occurrences; null if the item has no number."""
+    detail: str
+    """What `count` counts, with its number; "" if the title says it."""
     commands: tuple[str, ...]
     """Shell commands of the next step for this object, complete with their flags; empty if there are none."""
 
