@@ -34,6 +34,15 @@ UNUSUAL_YAML = {
     "accounts: !!bool canary": f"{{file}}: is not valid YAML at line 1, column 11: {NO_VALUE}",
     "accounts: !!timestamp canary": f"{{file}}: is not valid YAML at line 1, column 11: {NO_VALUE}",
     'accounts: !!int ""': f"{{file}}: is not valid YAML at line 1, column 11: {NO_VALUE}",
+    **dict.fromkeys(
+        ('x: "\\UFFFFFFFFcanary"', 'x: "\\U00110000canary"'),
+        "{file}: is not valid YAML: an escape sequence is no Unicode character, or a value does not match its tag",
+    ),
+    f"x: {'1:' + '0:' * 400}0.5": f"{{file}}: is not valid YAML at line 1, column 4: {NO_VALUE}",
+    **dict.fromkeys(
+        ("x: !!map canary", "x: !!set canary"),
+        "{file}: is not valid YAML at line 1, column 4: expected a mapping after this tag",
+    ),
     "accounts: &accounts [*accounts]": "{file}:1: accounts[0]: expected a mapping, not a list",
     "": "{file}: is empty",
     "# a comment\n": "{file}: is empty",
