@@ -5,6 +5,7 @@ from typing import Final
 
 from exporter.errors import MmsError
 from exporter.exposition.telemetry import OPERATIONS
+from exporter.mms.diagnosis.reason_rules import RULES, UNKNOWN_RULE, Reason
 from exporter.mms.models.statuses import (
     DataSourceStatus,
     JobStatus,
@@ -26,13 +27,15 @@ COLLECTOR_MEANINGS: Final = {
     "jobs": "Lists the jobs of each data source. `jobs.enabled`, on by default.",
     "databases": "Lists the databases of each data source whose row changed. `databases.enabled`, on by default.",
     "failures": "Lists failed tables and partitions. `failures.enabled`, on by default.",
+    "reasons": "Classifies the logs of failed tasks. `failures.reasons.enabled`, on by default.",
     "watch": "Reads the tables and partitions that `watch` names.",
     "tasks": "Counts tasks by status. `tasks.enabled`, off by default. Runs last.",
 }
 OPERATION_MEANINGS: Final = {
     "ListMmsDataSources": "collector `datasources`",
     "ListMmsJobs": "collector `jobs`",
-    "ListMmsTasks": "collector `tasks`",
+    "ListMmsTasks": "collector `tasks`; collector `reasons`, to find failed tasks",
+    "ListMmsTaskLogs": "collector `reasons`",
     "ListMmsDbs": "collector `databases`",
     "ListMmsTables": "collector `failures`; collector `watch`, to find a table by name",
     "ListMmsPartitions": "collector `failures`; collector `watch`, to find a partition by name",
@@ -52,6 +55,26 @@ REASON_MEANINGS: Final = {
     "too_large": "The response exceeds the size limit of the exporter.",
     "credentials": "The exporter found no credentials. No request was sent.",
     "rejected": "MMS rejected the request for another reason.",
+}
+FAILURE_MEANINGS: Final = {
+    Reason.PERMISSION: "An identity lacks a privilege at the source or destination, or its credentials are invalid.",
+    Reason.QUOTA: "A limit on slots, storage, partitions or requests a day is used up.",
+    Reason.NETWORK: "A connection could not be opened, or broke.",
+    Reason.TIMEOUT: "A request, session or job took too long.",
+    Reason.SOURCE_MISSING: "A table, partition, file or project does not exist, in most cases at the source.",
+    Reason.DESTINATION_CONFLICT: "The destination exists already, has other columns, or is written by another job.",
+    Reason.SCHEMA_UNSUPPORTED: "MaxCompute or MMS does not support a type, format, name or feature of the table.",
+    Reason.DATA_FORMAT: "A value or file cannot be read or converted.",
+    Reason.VERIFICATION_MISMATCH: "The data arrived, and the row counts of source and destination differ.",
+    Reason.RESOURCE: "Memory, disk or compute units ran out.",
+    Reason.THROTTLED: "A service rejected requests because of too many at a time.",
+    Reason.INTERNAL: "An error inside MaxCompute, MMS or Spark.",
+    Reason.UNKNOWN: "No rule matches the message, or the log has none.",
+}
+PHASE_MEANINGS: Final = {
+    "SCHEMA": "Creating the destination table.",
+    "DATA": "Copying the data.",
+    "VERIFICATION": "Comparing source and destination.",
 }
 KIND_MEANINGS: Final = {"table": "A table.", "partition": "A partition."}
 
@@ -82,6 +105,8 @@ def label_values() -> Iterator[str]:
     statuses = {metric: ", ".join(f"`{status}`" for status in values) for metric, values in STATUSES.items()}
     yield from _table("status", ("metric", "values"), statuses)
     yield from _table("reason", ("value", "meaning", "retried"), _reasons())
+    yield from _table("reason` of `mms_failed_task_reasons", ("value", "meaning", "first step"), _failure_reasons())
+    yield from _table("phase", ("value", "a task failed while"), PHASE_MEANINGS)
     yield from _table("collector", ("value", "what it reads"), COLLECTOR_MEANINGS)
     yield from _table("operation", ("value", "called by"), {name: OPERATION_MEANINGS[name] for name in OPERATIONS})
     yield from _table("kind", ("value", "meaning"), KIND_MEANINGS)
@@ -90,6 +115,11 @@ def label_values() -> Iterator[str]:
 def _reasons() -> dict[str, str]:
     leaves = MmsError.__subclasses__()
     return {leaf.reason: f"{REASON_MEANINGS[leaf.reason]} | {'yes' if leaf.retryable else 'no'}" for leaf in leaves}
+
+
+def _failure_reasons() -> dict[str, str]:
+    hints = {rule.reason: rule.hint for rule in (*RULES, UNKNOWN_RULE)}
+    return {reason.value: f"{FAILURE_MEANINGS[reason]} | {hints[reason]}" for reason in Reason}
 
 
 def _table(label: str, head: tuple[str, ...], rows: Mapping[str, str]) -> Iterator[str]:

@@ -42,9 +42,10 @@ async def test_without_an_account_the_error_has_the_next_step() -> None:
 
 async def test_two_configurations_are_named_by_flag_and_variable() -> None:
     variable = {"MMS_EXPORTER_CONFIG_FILE": "a.yaml"}
-    ended = await run("sources", "--mms.region=cn-shanghai", environment=variable)
-    expected = "--mms.region: cannot be combined with MMS_EXPORTER_CONFIG_FILE; set only one of them"
-    assert (ended.code, ended.err) == (2, f"mms-exporter: {expected}\n")
+    for flags, other in ([], "MMS_EXPORTER_CONFIG_FILE"), (["--config.file=b.yaml"], "--config.file"):
+        ended = await run("sources", "--mms.region=cn-shanghai", *flags, environment=variable)
+        expected = f"--mms.region: cannot be combined with {other}; set only one of them"
+        assert (ended.code, ended.err) == (2, f"mms-exporter: {expected}\n")
 
 
 async def test_all_problems_of_a_configuration_are_reported_with_exit_code_2(tmp_path: Path) -> None:

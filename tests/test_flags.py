@@ -3,7 +3,7 @@
 import pytest
 
 from exporter import __version__
-from exporter.cli.arguments import Invocation, parse
+from exporter.cli.arguments import parse
 from exporter.cli.commands import COMMANDS, FLAGS
 from exporter.cli.flags import Flag
 from exporter.config.network import ListenAddress, listen_address
@@ -121,7 +121,8 @@ def test_an_empty_file_name_sets_nothing_as_an_empty_variable_does() -> None:
 
 
 def test_a_flag_works_before_and_after_the_command() -> None:
-    expected = Invocation("once", {**parse(["once"], {}).values, "log.level": "debug", "mms.region": "x"})
+    expected = parse(["once"], {})
+    expected.values.update({"log.level": "debug", "mms.region": "x"})
     assert parse(["--log.level", "debug", "once", "--mms.region=x"], {}) == expected
     assert parse(["once", "--log.level=debug", "--mms.region", "x"], {}) == expected
 
@@ -143,7 +144,7 @@ def test_the_arguments_of_show_are_validated() -> None:
     shown = parse(["show", "partition", "200018", "--source=prod"], {}).values
     assert (shown["kind"], shown["object"], shown["source"]) == ("partition", 200018, ["prod"])
     assert problems_of(["show", "source", "9" * 20]) == [
-        "kind: expected one of table, partition, job, not 'source'",
+        "kind: expected one of table, partition, job, task, not 'source'",
         "object: expected a whole number from 0 to 9223372036854775807, not '99999999999999999999'",
     ]
 

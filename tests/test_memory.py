@@ -22,7 +22,8 @@ from exporter.collect.snapshot import (
 from exporter.collect.state.source_state import SourceState
 from exporter.mms import transport
 from exporter.mms.models.api_record import ApiRecord
-from exporter.mms.models.records import Database, DataSource, Job, Partition, Table, Task
+from exporter.mms.models.records import Database, DataSource, Job, Partition, Table
+from exporter.mms.models.task_records import Task
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from exporter.simulator.world.source_spec import FIRST_SOURCE_ID

@@ -52,6 +52,7 @@ def formula(served: Exposition) -> int:
         "failed table or partition with its own series": (
             number(served, "mms_failed_table_info") + number(served, "mms_failed_partition_info")
         ),
+        "data source with failures": number(served, "mms_failed_tasks") // 3,
         "watched table": number(served, "mms_table_info"),
         "watched partition": number(served, "mms_partition_info"),
     }

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 
 from exporter import __version__
 from exporter.cli.commands import COMMANDS, FLAGS
-from exporter.cli.flags import Flag
+from exporter.cli.flags import Flag, Values
 from exporter.errors import ConfigError, Problem
 from exporter.mms.models.names import near_names
 
@@ -24,8 +24,7 @@ class Invocation:
     """A parsed command line."""
 
     command: str
-    values: Mapping[str, Any]
-    """Values by name of the flag or argument; None if not given and without a default."""
+    values: Values
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocation:
@@ -42,7 +41,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocatio
         for name, texts in given.items()
         if texts and name not in own
     ]
-    values = {flag.name: _flag_value(flag, given[flag.name], environment, problems) for flag in command.flags}
+    values = Values()
+    for flag in command.flags:
+        values[flag.name] = _flag_value(flag, given[flag.name], environment, values.origins, problems)
     for each in command.arguments:
         where = each.name if len(command.arguments) > 1 else command.name
         values[each.name] = next(iter(_values(each.parse, [parsed[each.name]], where, problems)), None)
@@ -51,13 +52,20 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocatio
     return Invocation(command.name, values)
 
 
-def _flag_value(flag: Flag, texts: Sequence[str], environment: Mapping[str, str], problems: list[Problem]) -> Any:  # noqa: ANN401 - the type depends on the flag
+def _flag_value(
+    flag: Flag,
+    texts: Sequence[str],
+    environment: Mapping[str, str],
+    origins: dict[str, str],
+    problems: list[Problem],
+) -> Any:  # noqa: ANN401 - the type depends on the flag
     where = f"--{flag.name}"
     if flag.parse is Path:  # an empty file name sets nothing, as an empty variable
         texts = list(filter(None, texts))
     if not texts and flag.variable and environment.get(flag.variable):
         where, text = flag.variable, environment[flag.variable]
         texts = [part.strip() for part in text.split(",")] if flag.is_repeatable else [text]
+    origins[flag.name] = where
     if not texts and flag.default is not None:
         texts = [flag.default]
     values = _values(flag.parse, texts, where, problems)
@@ -96,7 +104,7 @@ class _Parser(argparse.ArgumentParser):
         self.commands: list[str] = []
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - those of argparse
-        """Parse the arguments; report unknown ones with the help of this command."""
+        """Parse the arguments and report unknown ones."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             name = unknown[0].partition("=")[0]
@@ -107,7 +115,7 @@ class _Parser(argparse.ArgumentParser):
         return found, unknown
 
     def error(self, message: str) -> NoReturn:
-        """Print the error and the command of the help, and exit."""
+        """Print error and help command, and exit."""
         if wrong := re.match(r"argument COMMAND: invalid choice: (['\"])(.*?)\1 \(", message):
             near = near_names(wrong[2], self.commands)
             advice = f"did you mean {near[0]}?" if near else f"commands: {', '.join(self.commands)}"

@@ -164,23 +164,30 @@ def jobs(values: Values) -> bool:
     return _query(values, jobs)
 
 
-@command(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, *flags.NAMES, flags.LIMIT, flags.OUTPUT, *flags.QUIET_LOG)
+@command(
+    *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, *flags.NAMES, flags.LIMIT),
+    one_run_flag(
+        "why", "Group the failures by reason, with the message, a hint and the retry command.", "false", switch
+    ),
+    *(flags.OUTPUT, *flags.QUIET_LOG),
+)
 def failed(values: Values) -> bool:
-    """List failed tables and partitions, read live from MMS."""
+    """List failed tables and partitions, read live from MMS; with --why grouped by reason."""
     from exporter.console.failed import failures
+    from exporter.console.failed_why import reasons
 
-    return _query(values, failures)
+    return _query(values, reasons) if values["why"] else _query(values, failures)
 
 
 @command(
     *(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, flags.OUTPUT, *flags.QUIET_LOG),
     arguments=(
-        Argument("kind", "table, partition or job", OneOf("table", "partition", "job")),
-        Argument("object", "its ID or, except for a partition, its name, as other commands print them", id_or_name),
+        Argument("kind", "table, partition, job or task", OneOf("table", "partition", "job", "task")),
+        Argument("object", "its ID or, for a table or job, its name, as other commands print them", id_or_name),
     ),
 )
 def show(values: Values) -> bool:
-    """Show every field of one table, partition or job, read live from MMS."""
+    """Show every field of one table, partition or job, or the log of one task, read live from MMS."""
     from exporter.console.show import show
 
     return _query(values, show)

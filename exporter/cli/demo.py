@@ -54,7 +54,7 @@ async def simulate(options: SimulatorOptions) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     _print(yaml_text(demo_texts.configuration(simulator.url, IDENTITY)).rstrip())
     _print(f"The simulated MMS listens on {simulator.url}. Standard output has its configuration.", sys.stderr)
-    with _told(options, simulator.world):
+    with _narration(options, simulator.world):
         await stop.wait()
     await simulator.stop()
 
@@ -78,7 +78,7 @@ async def _demo(options: SimulatorOptions, web: WebOptions) -> None:
             addresses = demo_texts.Addresses(urls[0], web.telemetry_path, simulator.url, *servers)
             _print(demo_texts.introduction(options.scenario, options.sources, options.speed))
             _print(demo_texts.hint(addresses, files))
-            stack.enter_context(_told(options, simulator.world))
+            stack.enter_context(_narration(options, simulator.world))
 
         try:
             await serve(lambda: config_from(raw), Service(Telemetry()), web, on_listening)
@@ -102,21 +102,20 @@ def _written(stack: ExitStack, config: str, prometheus: str) -> demo_texts.DemoF
 
 
 @contextmanager
-def _told(options: SimulatorOptions, world: World) -> Iterator[None]:
-    """Print each act of the story when it begins."""
-    task = asyncio.create_task(_tell(options, world))
+def _narration(options: SimulatorOptions, world: World) -> Iterator[None]:
+    task = asyncio.create_task(_print_acts(options, world))
     try:
         yield
     finally:
         task.cancel()
 
 
-async def _tell(options: SimulatorOptions, world: World) -> None:
+async def _print_acts(options: SimulatorOptions, world: World) -> None:
     if options.scenario != "story" or options.sources != demo_texts.STORY_SOURCES:
         return
-    for minute, text, view in demo_texts.ACTS:
-        await asyncio.sleep((60 * minute - world.seconds()) / options.speed)
-        _print(f"Minute {minute}: {text} Look at {view}.", sys.stderr)
+    for act in demo_texts.ACTS:
+        await asyncio.sleep((60 * act.minute - world.seconds()) / options.speed)
+        _print(act.line(options.speed), sys.stderr)
 
 
 async def _start_simulator(options: SimulatorOptions) -> Simulator:

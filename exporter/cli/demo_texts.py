@@ -23,39 +23,63 @@ STORY: Final = (
     ),
 )
 """What happens in which minute."""
-_SHOW_BURST: Final = "`mms-exporter failed --source=hive-finance-004`, and at MmsFailureBurst from about minute 5"
 _RETRY: Final = "retry it: `mms-exporter retry --source=hive-sales-001 --failed`"
+
+
+class Act(NamedTuple):
+    """An act of the story."""
+
+    minute: int
+    text: str
+    view: str
+    """What to look at."""
+    alert: str = ""
+    """What the alerts do. Rules count real time, so this holds only at speed 1."""
+
+    def line(self, speed: float) -> str:
+        """Return what is printed when the act begins."""
+        alert = f" {self.alert}" if self.alert and speed == 1 else ""
+        return f"Minute {self.minute}: {self.text} Look at {self.view}.{alert}"
+
+
 ACTS: Final = (
-    (0, "each data source gets a job, the first wave.", "the progress on the status page"),
-    (3, "most of what hive-finance-004 migrates now fails, and some of hive-sales-001.", _SHOW_BURST),
-    (
+    Act(0, "each data source gets a job, the first wave.", "the progress on the status page"),
+    Act(
+        3,
+        "most of what hive-finance-004 migrates now fails, and some of hive-sales-001.",
+        "`mms-exporter failed --source=hive-finance-004`",
+        "MmsFailureBurst fires from about minute 5.",
+    ),
+    Act(
         4,
         "the agent of bigquery-sales-002 goes offline.",
-        "`mms-exporter sources`, and at MmsAgentOffline from about minute 9",
+        "`mms-exporter sources`",
+        "MmsAgentOffline fires from about minute 9.",
     ),
-    (
+    Act(
         8,
-        "the failures of hive-finance-004 are retried; its MmsJobFailed resolves at about minute 9.",
+        "the failures of hive-finance-004 are retried.",
         "`mms-exporter jobs --source=hive-finance-004`",
+        "Its MmsJobFailed resolves at about minute 9.",
     ),
-    (
+    Act(
         10,
-        "maxcompute-sales-003 stalls: its tables stay DOING. An alert would fire after 2 hours.",
+        "maxcompute-sales-003 stalls: its tables stay DOING.",
         "`mms-exporter jobs --source=maxcompute-sales-003`",
+        "An alert would fire after 2 hours.",
     ),
-    (
+    Act(
         11,
         "the agent of bigquery-sales-002 is online again, and its jobs continue.",
         "`mms-exporter jobs --source=bigquery-sales-002`",
     ),
-    (13, "maxcompute-sales-003 continues, and the second wave starts.", "the progress on the status page"),
-    (
+    Act(13, "maxcompute-sales-003 continues, and the second wave starts.", "the progress on the status page"),
+    Act(
         20,
         "all jobs have ended.",
         f"`mms-exporter failed --source=hive-sales-001`, and, unless you have retried it already, {_RETRY}",
     ),
 )
-"""The minute of each act, what begins, and what to look at."""
 _REPOSITORY: Final = Path(__file__).parents[2]
 _LOOPBACK: Final = "--web.listen-address=127.0.0.1:9090"
 _RULES: Final = _REPOSITORY / "deploy" / "prometheus" / "rules"

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from exporter.cli.flags import CONFIG, Values
+from exporter.cli.flags import Values
 from exporter.errors import ConfigError, Problem
 from exporter.runtime import DAEMON_THREADS
 from exporter.sharding import Shard
@@ -71,17 +71,11 @@ def config_of(values: Values) -> "Config":
 
     file, region = values["config.file"], values["mms.region"]
     if file is not None and region is not None:
-        other = _origin("config.file")
-        raise ConfigError(Problem(_origin("mms.region"), f"cannot be combined with {other}; set only one of them"))
+        place, other = values.origins["mms.region"], values.origins["config.file"]
+        raise ConfigError(Problem(place, f"cannot be combined with {other}; set only one of them"))
     if file is None and region is None:
         raise ConfigError(Problem("", "set --config.file or --mms.region, or try: mms-exporter demo"))
     return with_proxies(region_only(region) if file is None else load(file), os.environ)
-
-
-def _origin(name: str) -> str:
-    """Return the variable that sets a flag of the configuration, or else the flag."""
-    (variable,) = (flag.variable for flag in CONFIG if flag.name == name)
-    return variable if variable and os.environ.get(variable) else f"--{name}"
 
 
 def shard_of(values: Values) -> Shard:

@@ -1,7 +1,7 @@
 """Commands and flags as records, the parsers of values, and the flags that several commands share."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,21 @@ MAX_FACTOR: Final = 1e6
 MAX_INTEGER: Final = 2**63 - 1
 """Maximum count or ID in MMS, a signed 64-bit integer."""
 _PREFIX: Final = re.compile(r"(/[\w~-][\w.~-]*)*/?", re.ASCII)
-Values = Mapping[str, Any]
-"""Values of the command line by name of the flag or argument."""
-Action = Callable[[Values], bool]
-"""Runs a command and returns whether it succeeded. Raises: ExporterError."""
 ENVIRONMENT_PREFIX: Final = "MMS_EXPORTER_"
 OUTPUT_FORMATS: Final = ("table", "json", "csv")
+
+
+class Values(dict[str, Any]):
+    """Values by flag or argument; None without value and default."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.origins: dict[str, str] = {}
+        """The flag or environment variable that sets each flag."""
+
+
+Action = Callable[[Values], bool]
+"""Runs a command and returns whether it succeeded. Raises: ExporterError."""
 
 
 class OneOf:

@@ -16,7 +16,7 @@ def is_program() -> bool:
 
 
 def installed_folder() -> Path | None:
-    """Return the folder of the installed command of this environment; None if it is not installed."""
+    """Return the folder of the installed command, None without one."""
     own = Path(sys.argv[0] if is_program() else sys.executable).absolute()
     return own.parent if own.with_name("mms-exporter").is_file() else None
 

@@ -18,6 +18,7 @@ from exporter.collect.collectors.databases import DatabasesCollector
 from exporter.collect.collectors.datasources import DataSourcesCollector
 from exporter.collect.collectors.failures import FailuresCollector
 from exporter.collect.collectors.jobs import JobsCollector
+from exporter.collect.collectors.reasons import ReasonsCollector
 from exporter.collect.collectors.tasks import TasksCollector
 from exporter.collect.collectors.watch import WatchCollector
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError
@@ -134,6 +135,8 @@ class AccountRefresher:
             yield DatabasesCollector(context, config.databases.max_per_source, self._settings.stale_after)
         if config.failures.enabled:
             yield FailuresCollector(context, config.failures.max_per_source, self._settings.stale_after)
+        if config.failures.enabled and config.failures.reasons.enabled:
+            yield ReasonsCollector(context, config.failures.reasons.max_tasks)
         if config.watch.tables or config.watch.partitions:
             yield self._watch
         if config.tasks.enabled:
@@ -167,7 +170,7 @@ class AccountRefresher:
         if config.databases != self._config.databases:
             self._sources.invalidate("databases")
         if config.failures != self._config.failures:
-            self._sources.invalidate("failures")
+            self._sources.invalidate("failures", "reasons")
 
     async def run(self, first_delay: float = 0.0, phase: float = 0.0) -> None:
         """Refresh after `first_delay` seconds and then once every interval, until cancelled.

@@ -115,6 +115,21 @@ class DatabasesStats(Struct, frozen=True, gc=False):
     """Number of all databases."""
 
 
+class ReasonsStats(Struct, frozen=True, gc=False):
+    """Why tasks of a source failed."""
+
+    name: SourceName
+    totals: Mapping[str, int]
+    """Number of failed tasks by phase; unknown numbers are omitted."""
+    reasons: Mapping[str, int] | None
+    """Number of examined tasks by reason; None if none was examined although some failed."""
+
+    @property
+    def examined(self) -> int | None:
+        """Return the number of examined tasks; None as `reasons`."""
+        return None if self.reasons is None else sum(self.reasons.values())
+
+
 class JobTasks(Struct, frozen=True, gc=False):
     """Tasks of an unfinished job."""
 
@@ -172,6 +187,8 @@ class SourceSnapshot(Struct, frozen=True, gc=False):
     """None if stale or never read."""
     tasks: TasksStats | None = None
     """None if stale or never read."""
+    reasons: ReasonsStats | None = None
+    """None if stale, never read, or while nothing is failed."""
     jobs_failed_recently: int = 0
     """Jobs that failed in the last 30 minutes."""
 

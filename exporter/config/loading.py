@@ -145,6 +145,15 @@ class Databases(Section, frozen=True, kw_only=True):
     """Maximum databases per data source that have their own series, the largest first."""
 
 
+class FailureReasons(Section, frozen=True, kw_only=True):
+    """The reasons collector: why tasks failed."""
+
+    enabled: bool = True
+    """Enable the collector. It reads only when the number of failures changed."""
+    max_tasks: Annotated[int, Meta(ge=1, le=1000)] = 20
+    """Maximum failed tasks per data source, the newest, whose logs are read."""
+
+
 class Failures(Section, frozen=True, kw_only=True):
     """The failures collector."""
 
@@ -152,6 +161,8 @@ class Failures(Section, frozen=True, kw_only=True):
     """Enable the collector."""
     max_per_source: Annotated[int, Meta(ge=0, le=100_000)] = 50
     """Maximum failed tables, and maximum failed partitions, per data source that have their own series."""
+    reasons: FailureReasons = field(default_factory=FailureReasons)
+    """Why tasks failed; needs `enabled` of failures."""
 
 
 class Tasks(Section, frozen=True, kw_only=True):
@@ -191,7 +202,7 @@ class _Watched(Section, frozen=True, kw_only=True):
 
 
 class WatchedTables(_Watched, frozen=True, kw_only=True):
-    """Tables of one data source, of any account, to watch: by ID, or one table by exact name, resolved once."""
+    """Tables of one data source, by IDs or exact name."""
 
     table_ids: tuple[int, ...] = ()
     """IDs of the tables, instead of names."""
@@ -202,7 +213,7 @@ class WatchedTables(_Watched, frozen=True, kw_only=True):
 
 
 class WatchedPartitions(_Watched, frozen=True, kw_only=True):
-    """Partitions of one data source, of any account, to watch: by ID, or one by exact name, resolved once."""
+    """Partitions of one data source, by IDs or exact name."""
 
     partition_ids: tuple[int, ...] = ()
     """IDs of the partitions, instead of names."""

@@ -218,7 +218,7 @@ def _parse_value(kind: Any, raw: object, where: str, problems: list[Problem]) ->
         kind = _without_none(kind)
     if _is_section(kind):
         return parse_section(kind, raw, where, problems)
-    if get_origin(kind) is tuple and isinstance(raw, list) and _is_section(get_args(kind)[0]):
+    if get_origin(kind) is tuple and isinstance(raw, list):
         return tuple(_parse_value(get_args(kind)[0], item, f"{where}[{i}]", problems) for i, item in enumerate(raw))
     if isinstance(kind, UnionType) and all(map(_is_section, get_args(kind))):
         return _parse_variant(kind, raw, where, problems)

@@ -35,6 +35,7 @@ _MESSAGES: Final = {
     "could not determine a constructor": _QUOTE_TAG,
     "found undefined tag handle": _QUOTE_TAG,
     "'utf-8' codec": _QUOTE_TAG,
+    "expected a mapping node": "expected a mapping after this tag",
     "found unhashable key": "a key cannot be a list or a mapping; put a value that begins with a bracket in quotes",
     "found unknown escape": _BACKSLASH,
     "expected escape sequence": _BACKSLASH,
@@ -45,6 +46,8 @@ _MESSAGES: Final = {
     "special characters are not allowed": "YAML does not allow this control character",
 }
 """Replacements by the start of a message of PyYAML, with the usual cause."""
+_UNTRANSLATED: Final = (ValueError, LookupError, AttributeError, ArithmeticError)
+"""Errors that PyYAML does not translate into its own."""
 
 
 def read_yaml(path: Path) -> object:
@@ -65,6 +68,8 @@ def read_yaml(path: Path) -> object:
         place, reason = (len(before), len(before[-1]) + 1), _reason(error.reason)
     except RecursionError:
         place, reason = None, "lists or mappings are nested too deeply"
+    except _UNTRANSLATED:
+        place, reason = None, "an escape sequence is no Unicode character, or a value does not match its tag"
     where = f" at line {place[0]}, column {place[1]}" if place else ""
     raise ConfigError(Problem(str(path), f"is not valid YAML{where}: {reason}"))
 
@@ -73,7 +78,7 @@ def key_lines(path: Path) -> dict[str, int]:
     """Return the line of each key, such as `accounts[0].name`; empty without valid YAML."""
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+    except (OSError, RecursionError, yaml.YAMLError, *_UNTRANSLATED):
         return {}
     lines: dict[str, int] = {}
     pending, seen = [("", root)], set()
@@ -135,13 +140,14 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - inherited
         try:
             return super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError):
+        except _UNTRANSLATED:
             reason = "this is no valid value of its type, such as a date; put a text in quotes"
             raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - inherited
-        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        for key, _ in node.value:
+        pairs = node.value if node.id == "mapping" else ()  # `!!map` and `!!set` can stand before a text
+        keys = Counter(key.value for key, _ in pairs if isinstance(key, yaml.ScalarNode))
+        for key, _ in pairs:
             if isinstance(key, yaml.ScalarNode) and keys[key.value] > 1:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"duplicate key {hide_unusual_key(key.value)}", key.start_mark

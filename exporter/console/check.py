@@ -4,7 +4,7 @@ A check that depends on a failed one is `untested`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -12,9 +12,9 @@ from exporter.clock import Clock
 from exporter.config.credential_types import AccessKey, Sts
 from exporter.config.loading import Account, Config
 from exporter.console.output.command_report import CommandReport, Field, TableColumn
-from exporter.console.probes import FACTS, NothingToProbeError, Probe, is_in, probes
+from exporter.console.probes import FACTS, NothingToProbeError, Probe, Watched, is_in, probes
 from exporter.console.selection.queries import NullObserver, Options, selected_accounts
-from exporter.console.watch_check import entries, object_problem, source_problem
+from exporter.console.watch_check import entries, look_up, source_problem
 from exporter.errors import (
     AnswerTooLarge,
     AuthRefused,
@@ -27,7 +27,8 @@ from exporter.errors import (
     PermissionRefused,
 )
 from exporter.mms.client import Client, create_client
-from exporter.mms.models.names import selection_problems
+from exporter.mms.listing import Listing
+from exporter.mms.models.names import selection_problems, unmatched_patterns
 from exporter.mms.models.records import DataSource
 
 Result = Literal["ok", "denied", "failed", "untested", "fact"]
@@ -40,6 +41,7 @@ DATE_SECONDS: Final = 2
 """Precision of a Date header, including the time of the answer."""
 LISTING: Final = "ListMmsDataSources"
 UNKNOWN: Final = "the data sources could not be listed"
+NOT_ALL_LISTED: Final = "no listed data source has this name or ID, but not all data sources of all accounts are listed"
 WRITES: Final = ("CreateMmsJob", "GetMmsAsyncTask")
 """Operations that only `retry` calls; CreateMmsJob writes."""
 _UNREACHED: Final = (ConnectionFailed, CallTimedOut, MalformedAnswer, AnswerTooLarge)
@@ -81,7 +83,7 @@ FIELDS: Final[Sequence[Field[Finding]]] = (
     Field("action", "RAM action of the operation", lambda row: row.action),
     Field(
         "result",
-        "`ok`, `denied` (a RAM action is missing), `failed`, `untested`, or `fact`: an answer of MMS for a bug report",
+        "`ok`, `denied` (a RAM action is missing), `failed`, `untested`, or `fact`: for information only",
         lambda row: row.result,
     ),
     Field("reason", "reason of the failure, as in `mms_api_request_failures_total`", lambda row: row.reason or None),
@@ -100,46 +102,52 @@ COLUMNS: Final[Sequence[TableColumn[Finding]]] = (
 async def check(config: Config, options: Options, clock: Clock) -> CommandReport[Finding]:
     """Check the accounts that `options` select. Raises: ConfigError."""
     accounts = selected_accounts(config, options)
-    selected: dict[str, Sequence[DataSource]] = {}
-    each = await asyncio.gather(*(_findings(config, account, clock, selected) for account in accounts))
+    listings: dict[str, Listing[DataSource]] = {}
+    each = await asyncio.gather(*(_findings(config, account, clock, listings) for account in accounts))
     rows = [finding for findings in each for finding in findings]
-    if len(selected) == len(config.accounts):
-        rows += _unwatched(config, [source for sources in selected.values() for source in sources])
+    rows += _unwatched(config, listings)
     has_failures = any(row.result in {"denied", "failed"} for row in rows)
     return CommandReport(fields=FIELDS, columns=COLUMNS, rows=rows, empty_text="no accounts", has_failures=has_failures)
 
 
-def _unwatched(config: Config, sources: Sequence[DataSource]) -> Iterator[Finding]:
+def _unwatched(config: Config, listings: Mapping[str, Listing[DataSource]]) -> Iterator[Finding]:
+    pairs = [(account, listing) for account in config.accounts if (listing := listings.get(account.name))]
+    sources = [source for pair in pairs for source in _selected(*pair)]
+    is_complete = len(pairs) == len(config.accounts) and all(listing.is_consistent for _, listing in pairs)
     for key, entry in entries(config.watch):
         if problem := source_problem(entry, sources):
-            yield Finding("", key, "failed", *problem)
+            yield Finding("", key, "failed", *problem) if is_complete else Finding("", key, "untested", NOT_ALL_LISTED)
+
+
+def _selected(account: Account, listing: Listing[DataSource]) -> list[DataSource]:
+    return [row for row in listing.rows if account.sources.admits(row.name or "", row.type or "")]
 
 
 async def _findings(
-    config: Config, account: Account, clock: Clock, selected_sources: dict[str, Sequence[DataSource]]
+    config: Config, account: Account, clock: Clock, listings: dict[str, Listing[DataSource]]
 ) -> list[Finding]:
     deadline = asyncio.get_running_loop().time() + MAX_SECONDS
     async with create_client(account, NullObserver(), clock) as client:
         try:
             listing = await _before_deadline(client.list_data_sources(), deadline)
         except MmsError as error:
-            unreached = await _unreached(client, deadline) if isinstance(error, CredentialsUnavailable) else error
-            found = [*_connection_findings(config, account, client, error, unreached)]
+            connection_error = (
+                await _connection_error(client, deadline) if isinstance(error, CredentialsUnavailable) else error
+            )
+            found = [*_connection_findings(config, account, client, error, connection_error)]
             found += [Finding(account.name, probe.operation, "untested", UNKNOWN) for probe in probes(config, None)]
         else:
-            selected = [row for row in listing.rows if account.sources.admits(row.name or "", row.type or "")]
-            found = [
-                *_connection_findings(config, account, client, None, None),
-                _listed(account, len(listing.rows), selected),
-                *(Finding(account.name, "sources", "failed", *each) for each in _problems(account, listing.rows)),
-            ]
+            listings[account.name] = listing
+            selected = _selected(account, listing)
+            found = [*_connection_findings(config, account, client, None, None), *_listed(account, listing, selected)]
             findings = (_probe_finding(account, probe, client, deadline) for probe in probes(config, selected))
             found += await asyncio.gather(*findings)
-            selected_sources[account.name] = selected
-            found += [each async for each in _watched_findings(config, account, client, selected, deadline)]
+            watched = _watched(config, selected)
+            lookups = ((key, look_up(client, entry, source)) for key, entry, source in watched)
+            found += await asyncio.gather(*(_found(account, key, each, deadline) for key, each in lookups))
             if selected and config.jobs.enabled:
-                calls = ((name, fact(client, account, selected, clock)) for name, fact in FACTS.items())
-                found += [await _fact_finding(account, name, call, deadline) for name, call in calls]
+                calls = ((name, _as_fact(fact(client, account, selected, clock))) for name, fact in FACTS.items())
+                found += [await _found(account, name, call, deadline) for name, call in calls]
     writes = (Finding(account.name, name, "untested", "used only by `retry`, which writes") for name in WRITES)
     return [*found, *writes]
 
@@ -165,27 +173,18 @@ async def _probe_finding(account: Account, probe: Probe, client: Client, deadlin
     return Finding(account.name, probe.operation, "ok", "allowed")
 
 
-async def _watched_findings(
-    config: Config, account: Account, client: Client, sources: Sequence[DataSource], deadline: float
-) -> AsyncIterator[Finding]:
-    """Yield a finding for each entry of `watch` that is about a data source of the account."""
+def _watched(config: Config, sources: Sequence[DataSource]) -> Iterator[tuple[str, Watched, DataSource]]:
     for key, entry in entries(config.watch):
-        for source in (each for each in sources if is_in(entry, each)):
-            try:
-                problem = await _before_deadline(object_problem(client, entry, source), deadline)
-            except MmsError as error:
-                yield Finding(account.name, key, "untested", error.code or str(error), reason=error.reason)
-            except NothingToProbeError as error:
-                yield Finding(account.name, key, "untested", str(error))
-            else:
-                advice = "correct the names; they are case-sensitive" if problem else ""
-                existing = "found" if entry.db else "the data source is found"
-                yield Finding(account.name, key, "failed" if problem else "ok", problem or existing, advice)
+        yield from ((key, entry, each) for each in sources if is_in(entry, each))
 
 
-async def _fact_finding(account: Account, name: str, fact: Awaitable[str], deadline: float) -> Finding:
+async def _as_fact(detail: Awaitable[str]) -> tuple[Result, str]:
+    return "fact", await detail
+
+
+async def _found(account: Account, name: str, found: Awaitable[tuple[str, ...]], deadline: float) -> Finding:
     try:
-        return Finding(account.name, name, "fact", await _before_deadline(fact, deadline))
+        return Finding(account.name, name, *await _before_deadline(found, deadline))
     except NothingToProbeError as error:
         return Finding(account.name, name, "untested", str(error))
     except MmsError as error:
@@ -199,15 +198,21 @@ def _refused(account: Account, operation: str, policy: str, error: MmsError) -> 
     return Finding(account.name, operation, "denied", error.code or str(error), advice, error.reason)
 
 
-def _listed(account: Account, total: int, selected: Sequence[DataSource]) -> Finding:
-    return Finding(account.name, LISTING, "ok", f"allowed; {total:,} data sources, {len(selected):,} selected")
+def _listed(account: Account, listing: Listing[DataSource], selected: Sequence[DataSource]) -> Iterator[Finding]:
+    detail = f"allowed; {len(listing.rows):,} data sources, {len(selected):,} selected"
+    if not listing.is_consistent:
+        yield Finding(account.name, LISTING, "ok", f"{detail}; the list is incomplete or changed while it was read")
+        return
+    yield Finding(account.name, LISTING, "ok", detail)
+    listed = sorted((row.name or "", row.type or "") for row in listing.rows)
+    for problem in selection_problems(account.sources, listed):
+        yield Finding(account.name, "sources", "failed", *problem)
+    if selected:
+        for detail, _ in unmatched_patterns(account.sources, "exclude", [name for name, _ in listed]):
+            yield Finding(account.name, "sources", "fact", detail)
 
 
-def _problems(account: Account, rows: Sequence[DataSource]) -> Sequence[tuple[str, str]]:
-    return selection_problems(account.sources, sorted((row.name or "", row.type or "") for row in rows))
-
-
-async def _unreached(client: Client, deadline: float) -> MmsError | None:
+async def _connection_error(client: Client, deadline: float) -> MmsError | None:
     # Without credentials, the first call sends nothing.
     try:
         await _before_deadline(client.reach(), deadline)
@@ -217,10 +222,10 @@ async def _unreached(client: Client, deadline: float) -> MmsError | None:
 
 
 def _connection_findings(
-    config: Config, account: Account, client: Client, error: MmsError | None, unreached: MmsError | None
+    config: Config, account: Account, client: Client, error: MmsError | None, connection_error: MmsError | None
 ) -> Iterator[Finding]:
     """Yield the findings of the first call."""
-    yield _endpoint(account, unreached)
+    yield _endpoint(account, connection_error)
     yield _clock(account, client.server_ahead_seconds, error)
     yield _credentials(config, account, error)
     if isinstance(error, (*_UNREACHED, AuthRefused, CredentialsUnavailable)):

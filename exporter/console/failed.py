@@ -46,11 +46,13 @@ ReadPage = Callable[[QueryTarget, TableSelector, int], Awaitable[Page[F]]]
 """Reads a page of failures; the page number starts at 1."""
 
 
-def _kind(failure: Failure) -> str:
+def kind_of(failure: Failure) -> str:
+    """Return the kind of a failure, as `retry` names it."""
     return "table" if isinstance(failure, Table) else "partition"
 
 
-def _table(failure: Failure) -> str | None:
+def table_of(failure: Failure) -> str | None:
+    """Return the name of the table."""
     return failure.name if isinstance(failure, Table) else failure.table_name
 
 
@@ -68,10 +70,10 @@ def _destination(row: Row) -> str:
 
 FIELDS: Final[Sequence[Field[Row]]] = (
     *SOURCE_FIELDS,
-    Field("kind", "table or partition", lambda row: _kind(row.record)),
+    Field("kind", "table or partition", lambda row: kind_of(row.record)),
     record_field("id", "ID of the table or partition"),
     record_field("db_name", "source database"),
-    Field("table_name", "source table", lambda row: _table(row.record)),
+    Field("table_name", "source table", lambda row: table_of(row.record)),
     Field("value", "value of the partition, such as `p1=1/p2=abc`; null for a table", lambda row: _value(row.record)),
     record_field("dst_project_name", "destination MaxCompute project"),
     record_field("dst_schema_name", "destination schema"),
@@ -82,9 +84,9 @@ FIELDS: Final[Sequence[Field[Row]]] = (
 )
 COLUMNS: Final[Sequence[TableColumn[Row]]] = (
     SOURCE,
-    TableColumn("KIND", lambda row: _kind(row.record), "status", rank=1),
+    TableColumn("KIND", lambda row: kind_of(row.record), "status", rank=1),
     TableColumn("ID", lambda row: str(row.record.id), "number"),
-    TableColumn("TABLE", lambda row: dotted_name(row.record.db_name, _table(row.record)), kept_characters=28),
+    TableColumn("TABLE", lambda row: dotted_name(row.record.db_name, table_of(row.record)), kept_characters=28),
     TableColumn("PARTITION", lambda row: _value(row.record) or "", kept_characters=28),
     TableColumn("TO", _destination, rank=2),
     TableColumn("ROWS", lambda row: amount(row.record.num_rows), "number", rank=3),
@@ -94,7 +96,7 @@ COLUMNS: Final[Sequence[TableColumn[Row]]] = (
 
 async def failures(config: Config, options: Options, _: Clock) -> CommandReport[Row]:
     """Return the failures that `options` select. Raises: ConfigError."""
-    result = await query_sources(config, options, partial(_read, options))
+    result = await query_sources(config, options, partial(read_failures, options))
     failed_jobs = ""
     if not (result.found or result.omitted or result.errors or options.given_names):
         failed_jobs = _failed_jobs_text(await query_sources(config, options, _count_failed_jobs), options)
@@ -112,7 +114,8 @@ async def failures(config: Config, options: Options, _: Clock) -> CommandReport[
     )
 
 
-async def _read(options: Options, target: QueryTarget) -> QueryPart[Failure]:
+async def read_failures(options: Options, target: QueryTarget) -> QueryPart[Failure]:
+    """Return the failures of one data source; an error of one kind hides no other."""
     row = target.source
     # Each kind has its own permission: one that is denied does not hide the other.
     parts = await asyncio.gather(
@@ -173,4 +176,4 @@ async def _partitions_page(target: QueryTarget, names: TableSelector, number: in
 def _fits(names: TableSelector, failure: Failure) -> bool:
     # The row may have changed its status since it was listed, and the API's name filters match loosely.
     is_failed = failure.status is None or failure.status.upper() == FAILED
-    return is_failed and names.has_database(failure.db_name) and names.has_table((_table(failure),))
+    return is_failed and names.has_database(failure.db_name) and names.has_table((table_of(failure),))

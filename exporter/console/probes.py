@@ -7,11 +7,11 @@ from typing import Any, Final
 from exporter.clock import Clock
 from exporter.config.loading import Account, Config, WatchedPartitions, WatchedTables
 from exporter.config.sections import duration_text
-from exporter.errors import RequestRejected
+from exporter.errors import MmsError, RequestRejected
 from exporter.mms.client import Client
 from exporter.mms.decoding import Page
 from exporter.mms.models.records import DataSource, Job
-from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES
+from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, TaskStatus
 from exporter.mms.models.times import unix_seconds
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, PartitionFilter, TableFilter, TaskFilter, like
 
@@ -66,33 +66,55 @@ def _all(config: Config, sources: Sequence[DataSource] | None) -> Iterator[Probe
             yield from _watching(entry, source)
     if config.tasks.enabled:
         yield on_first("ListMmsTasks", "tasks", lambda client, source: client.tasks_page(source, TaskFilter(), 1, 1))
+    if config.failures.enabled and config.failures.reasons.enabled:
+        failed = TaskFilter(status=TaskStatus.DATA_FAILED)
+        yield on_first("ListMmsTasks", "reasons", lambda client, source: client.tasks_page(source, failed, 1, 1))
+        yield on_first("ListMmsTaskLogs", "reasons", _newest_log)
+
+
+async def _newest_log(client: Client, source_id: int) -> None:
+    try:
+        page = await client.tasks_page(source_id, TaskFilter(), 1, 1)
+    except MmsError:
+        raise NothingToProbeError("ListMmsTasks failed, and a log belongs to a task") from None
+    if not page.rows:
+        raise NothingToProbeError("the data source has no tasks")
+    await client.task_logs(source_id, page.rows[0].id)
 
 
 def is_in(entry: Watched, source: DataSource) -> bool:
-    """Return whether an entry of `watch` is about a data source."""
+    """Return whether an entry is about a data source."""
     return entry.source_id == source.id if entry.source is None else entry.source == source.name
 
 
 def _watching(entry: Watched, source: DataSource | None) -> Iterator[Probe]:
     """Yield the probes of one entry of `watch` in `source`."""
-    source_id = source.id if source else 0
-    ids = entry.table_ids if isinstance(entry, WatchedTables) else entry.partition_ids
+    source_id, ids = source.id if source else 0, watched_ids(entry)
     noun = "Table" if isinstance(entry, WatchedTables) else "Partition"
     if not ids:
         yield Probe(f"ListMms{noun}s", "watch", lambda client: watched_rows(client, source_id, entry))
 
     async def get(client: Client) -> None:
-        object_id = ids[0] if ids else await _looked_up(client, source_id, entry)
-        if noun == "Table":
-            await client.get_table(source_id, object_id)
-        else:
-            await client.get_partition(source_id, object_id)
+        await get_watched(client, source_id, entry, ids[0] if ids else await _looked_up(client, source_id, entry))
 
     yield Probe(f"GetMms{noun}", "watch", get)
 
 
+def watched_ids(entry: Watched) -> tuple[int, ...]:
+    """Return the IDs of an entry, empty with names."""
+    return entry.table_ids if isinstance(entry, WatchedTables) else entry.partition_ids
+
+
+async def get_watched(client: Client, source_id: int, entry: Watched, object_id: int) -> None:
+    """Read an object of an entry. Raises: MmsError."""
+    if isinstance(entry, WatchedTables):
+        await client.get_table(source_id, object_id)
+    else:
+        await client.get_partition(source_id, object_id)
+
+
 async def watched_rows(client: Client, source_id: int, entry: Watched) -> Page[Any]:
-    """Return a page of loose matches for the names of an entry. Raises: MmsError."""
+    """Return a page of loose matches for an entry. Raises: MmsError."""
     db, table = like(entry.db or ""), like(entry.table or "")
     if isinstance(entry, WatchedTables):
         return await client.tables_page(source_id, TableFilter(db_name=db, name=table), 1)

@@ -33,10 +33,13 @@ from exporter.console.selection.queries import Kind, Options, QueryPart, QueryRe
 from exporter.errors import ConfigError, MmsError, NotFound, PermissionRefused, Problem
 from exporter.masking import masked, printable
 from exporter.mms.decoding import Page
+from exporter.mms.diagnosis.message_text import decisive_row, message_of, readable
+from exporter.mms.diagnosis.reason_rules import rule_of
 from exporter.mms.models.api_record import ApiRecord
 from exporter.mms.models.names import MAX_SUGGESTED, ambiguous_name, unknown_name
 from exporter.mms.models.records import Column, Job, Partition, Table
 from exporter.mms.models.statuses import TaskStatus
+from exporter.mms.models.task_records import TaskLog
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, TaskFilter, get_mms_job, like
 
 Row = Found[Any]
@@ -49,7 +52,23 @@ class JobWithTasks(ShownJob, frozen=True, kw_only=True):
     """Number of tasks by status; None if listing them is denied."""
 
 
-RECORDS: Final[Mapping[Kind, type[ApiRecord]]] = {"table": Table, "partition": Partition, "job": JobWithTasks}
+class TaskWithLog(ApiRecord, frozen=True, kw_only=True):
+    """The log of a task, and what it says of a failure."""
+
+    id: int
+    reason: str | None = None
+    """None if the task did not fail, or its log has no message."""
+    hint: str | None = None
+    log: tuple[TaskLog, ...] = ()
+    """Oldest first; texts masked, without stack traces, cut."""
+
+
+RECORDS: Final[Mapping[Kind, type[ApiRecord]]] = {
+    "table": Table,
+    "partition": Partition,
+    "job": JobWithTasks,
+    "task": TaskWithLog,
+}
 UNKNOWN: Final = "UNKNOWN"
 """Status of a task without one."""
 _SOURCE_NAMES: Final = ("source_id", "source_name")
@@ -84,6 +103,8 @@ async def _named(config: Config, options: Options, kind: Kind, name: str) -> Que
     """Return the records with a name, one in each data source. Raises: ConfigError if several have it, or none."""
     if kind == "partition":
         raise ConfigError(Problem(kind, f"expected the ID, as `failed` prints it, not {name!r}"))
+    if kind == "task":
+        raise ConfigError(Problem(kind, f"expected the ID, as `failed --why` prints it, not {name!r}"))
     seen: set[str] = set()
 
     async def read(target: QueryTarget) -> QueryPart[Any]:
@@ -141,6 +162,8 @@ async def _record(target: QueryTarget, kind: Kind, number: int) -> QueryPart[Any
     """Return one record. Raises: MmsError."""
     if kind == "job":
         return await _job(target, number)
+    if kind == "task":
+        return QueryPart((_task(number, await target.client.task_logs(target.source.id, number)),))
     get = target.client.get_table if kind == "table" else target.client.get_partition
     return QueryPart((await get(target.source.id, number),))
 
@@ -208,6 +231,19 @@ async def _job(target: QueryTarget, number: int) -> QueryPart[Any]:
     except MmsError as error:
         errors.append(error)
     return QueryPart((JobWithTasks(**msgspec.structs.asdict(shown), tasks=counts),), errors=errors)
+
+
+def _task(number: int, logs: Sequence[TaskLog]) -> TaskWithLog:
+    rows = sorted(logs, key=lambda row: row.id)
+    log = tuple(
+        msgspec.structs.replace(row, action=readable(row.action or "") or None, msg=readable(row.msg or "") or None)
+        for row in rows
+    )
+    decisive = decisive_row(row for row in rows if "FAIL" in (row.status or ""))
+    if decisive is None:
+        return TaskWithLog(id=number, log=log)
+    rule = rule_of(message_of(decisive))
+    return TaskWithLog(id=number, reason=rule.reason.value, hint=rule.hint, log=log)
 
 
 async def _tasks(target: QueryTarget, job_id: int) -> dict[str, int]:

@@ -1,12 +1,20 @@
 """The entries of `watch` in `check`: whether a selected data source, and the object in it, exist."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
+from typing import Final, Literal
 
-from exporter.config.loading import Watch
-from exporter.console.probes import NothingToProbeError, Watched, is_in, watched_rows
+from exporter.config.loading import Watch, WatchedTables
+from exporter.console.probes import NothingToProbeError, Watched, get_watched, is_in, watched_ids, watched_rows
+from exporter.errors import NotFound
 from exporter.mms.client import Client
 from exporter.mms.models.names import unknown_name
 from exporter.mms.models.records import DataSource, Partition, Table
+
+MAX_IDS: Final = 10
+"""IDs of an entry that are read, with one call each."""
+Lookup = tuple[Literal["ok", "failed"], str, str]
+"""Result, detail and advice."""
 
 
 def entries(watch: Watch) -> Iterator[tuple[str, Watched]]:
@@ -15,21 +23,43 @@ def entries(watch: Watch) -> Iterator[tuple[str, Watched]]:
     yield from ((f"watch.partitions[{index}]", each) for index, each in enumerate(watch.partitions))
 
 
-async def object_problem(client: Client, entry: Watched, source: DataSource) -> str:
-    """Return why a watched name is not found; "" if it is, or for IDs. Raises: MmsError; NothingToProbeError."""
-    if entry.db is None:
-        return ""
+async def look_up(client: Client, entry: Watched, source: DataSource) -> Lookup:
+    """Look up the objects of an entry. Raises: MmsError; NothingToProbeError."""
+    return await (_look_up_ids if watched_ids(entry) else _look_up_name)(client, entry, source)
+
+
+async def _look_up_ids(client: Client, entry: Watched, source: DataSource) -> Lookup:
+    ids = watched_ids(entry)
+    exist = await asyncio.gather(*(_exists(client, entry, source, each) for each in ids[:MAX_IDS]))
+    missing = [str(each) for each, exists in zip(ids, exist, strict=False) if not exists]
+    if missing:
+        noun = "table" if isinstance(entry, WatchedTables) else "partition"
+        detail = f"no {noun} of {source.name or source.id} has the ID {' or '.join(missing)}"
+        return "failed", detail, "correct or remove the IDs"
+    return "ok", "found" if len(ids) <= MAX_IDS else f"the first {MAX_IDS} of {len(ids):,} IDs are found", ""
+
+
+async def _exists(client: Client, entry: Watched, source: DataSource, object_id: int) -> bool:
+    try:
+        await get_watched(client, source.id, entry, object_id)
+    except NotFound:
+        return False
+    return True
+
+
+async def _look_up_name(client: Client, entry: Watched, source: DataSource) -> Lookup:
     page = await watched_rows(client, source.id, entry)
     wanted = _full_name(entry.db, entry.table, getattr(entry, "partition", None))
     if wanted in map(_name_of, page.rows):
-        return ""
+        return "ok", "found", ""
     if len(page.rows) < (page.total or 0):
         raise NothingToProbeError("the name is not on the first page of similar names")
-    return f"no object of {source.name or source.id} has exactly the name {wanted}"
+    detail = f"no object of {source.name or source.id} has exactly the name {wanted}"
+    return "failed", detail, "correct the names; they are case-sensitive"
 
 
 def source_problem(entry: Watched, sources: Sequence[DataSource]) -> tuple[str, str] | None:
-    """Return problem and advice if no account selects the data source of an entry."""
+    """Return problem and advice if no account selects the source."""
     if any(is_in(entry, each) for each in sources):
         return None
     name = entry.source or str(entry.source_id)

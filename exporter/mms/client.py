@@ -25,17 +25,8 @@ from exporter.mms import protocol
 from exporter.mms.credentials import CredentialSource, credential_source
 from exporter.mms.decoding import Changed, Fingerprint, Identified, Page
 from exporter.mms.listing import Listing, read_newest, read_pages
-from exporter.mms.models.records import (
-    AsyncTask,
-    CreatedJob,
-    Database,
-    DataSource,
-    Job,
-    Partition,
-    Table,
-    Task,
-    TaskLog,
-)
+from exporter.mms.models.records import AsyncTask, CreatedJob, Database, DataSource, Job, Partition, Table
+from exporter.mms.models.task_records import Task, TaskLog
 from exporter.mms.models.times import http_date_seconds
 from exporter.mms.protocol import (
     Call,
@@ -108,7 +99,8 @@ class Client:
         await self._transport.close()
 
     async def reach(self) -> None:
-        """Send a request without credentials; any response shows connection and clock. Raises: MmsError."""
+        """Send a request without credentials. Raises: MmsError."""
+        # Any response shows that the connection works, and the clock of MMS.
         self._compare_clocks(await self._transport.send("GET", URL(self._origin), {HEADER_ACTION: "connection"}, None))
 
     async def send(self, call: Call[T]) -> T:

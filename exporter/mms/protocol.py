@@ -26,17 +26,8 @@ from exporter.mms.decoding import (
     decode_selected,
 )
 from exporter.mms.models.api_record import ApiRecord
-from exporter.mms.models.records import (
-    AsyncTask,
-    CreatedJob,
-    Database,
-    DataSource,
-    Job,
-    Partition,
-    Table,
-    Task,
-    TaskLog,
-)
+from exporter.mms.models.records import AsyncTask, CreatedJob, Database, DataSource, Job, Partition, Table
+from exporter.mms.models.task_records import Task, TaskLog
 
 T = TypeVar("T")
 R = TypeVar("R", bound=ApiRecord)

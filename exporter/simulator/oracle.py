@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from exporter.mms.models.api_record import record_from
-from exporter.mms.models.records import Database, DataSource, Job, Partition, Table, Task
+from exporter.mms.models.records import Database, DataSource, Job, Partition, Table
+from exporter.mms.models.task_records import Task
 from exporter.simulator.api import rows
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import FIRST_CREATED_ID, SimulatedJob

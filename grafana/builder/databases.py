@@ -69,5 +69,5 @@ def _not_listed() -> stat.Panel:
 
 
 def databases_row() -> Row:
-    """Return the table of databases, and the number of those that it omits."""
+    """Return the table of databases and the number omitted."""
     return Row("Databases", [_listing(), _not_listed()])

@@ -204,7 +204,8 @@ def left_in(hours: int) -> str:
 
 
 def forecast() -> str:
-    """Return remaining work at the last hour's rate, and its forecast; nothing if no source makes progress."""
+    """Return remaining work and forecast at the last hour's rate."""
+    # Without a source that makes progress, it returns nothing.
     last = f"max_over_time((max(timestamp({_LEFT})))[$__range:$__interval] @ end())"
     since = f"(time() - (max(timestamp({_LEFT} @ end())) or {last}))"
     net, series = "({1} - {2} > 0 unless {3})", (_LEFT, _PACE, _NEW, _HALTED)

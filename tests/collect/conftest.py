@@ -23,6 +23,8 @@ class HandWrittenMms:
         self.jobs: list[dict[str, Any]] = []
         self.tasks: list[dict[str, Any]] = []
         self.dbs: dict[int, dict[str, Any]] = {}
+        self.messages: dict[int, str] = {}
+        """Message of the failure in the log of each task; a task without one has an empty log."""
         self.tables: dict[int, dict[str, Any]] = {}
         self.partitions: dict[int, dict[str, Any]] = {}
         self.page_cap = 100
@@ -45,7 +47,7 @@ class HandWrittenMms:
         self.refused: set[str] = set()
         """Filters that are rejected with 400."""
         self.missing: set[str] = set()
-        """Ids of jobs whose task lists answer 404."""
+        """Ids of jobs whose task lists answer 404, and of tasks whose logs do."""
         self.totals: dict[str, int | None] = {}
         """Wrong totals of lists, named as in `calls`; None omits the total."""
         self.calls: Counter[str] = Counter()
@@ -155,6 +157,18 @@ class HandWrittenMms:
         found = [task for task in rows if query.get("status", task["status"]) == task["status"]]
         return self._error("tasks") or self._page(request, found, query.get("status", "tasks"))
 
+    async def list_logs(self, request: web.Request) -> web.Response:
+        """Answer ListMmsTaskLogs."""
+        self.calls["logs"] += 1
+        number = int(request.match_info["id"])
+        tasks = [task for task in self.tasks if task["id"] == number]
+        if not tasks or str(number) in self.missing:
+            return web.json_response({"Code": "Object.NotFound"}, status=404)
+        message = self.messages.get(number)
+        row = {"id": 2, "status": tasks[0]["status"], "msg": message, "createTime": "2025-01-01 00:00:00"}
+        rows = [] if message is None else [{**row, "id": 1, "status": "INIT", "msg": "ok"}, row]
+        return self._error("logs") or web.json_response({"data": rows})
+
     async def list_objects(self, request: web.Request) -> web.Response:
         """Answer ListMmsDbs, ListMmsTables and ListMmsPartitions with case-insensitive LIKE filters."""
         kind = request.path.rpartition("/")[2]
@@ -217,6 +231,7 @@ async def mms_url(mms: HandWrittenMms) -> AsyncIterator[str]:
     app.router.add_get(f"{root}/jobs", mms.list_jobs)
     app.router.add_get(f"{root}/tasks", mms.list_tasks)
     app.router.add_get(f"{root}/dbs", mms.list_objects)
+    app.router.add_get(f"{root}/tasks/{{id}}/logs", mms.list_logs)
     for kind in ("tables", "partitions"):
         app.router.add_get(f"{root}/{kind}", mms.list_objects)
         app.router.add_get(f"{root}/{kind}/{{id}}", mms.get_object)

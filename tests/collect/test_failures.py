@@ -281,7 +281,7 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
     async with Simulator(World(STILL, clock=clock), identities=[identity]) as simulator:
         for source_id in range(FIRST, FIRST + 4):
             apply_event(simulator.world, events.Fail(source_id=source_id, share=0.5))
-        config = config_on(simulator.url, {"concurrency": 1})
+        config = config_on(simulator.url, {"concurrency": 1}, failures={"reasons": {"enabled": False}})
         async with harness_on(config, clock) as harness:
             with capture_logs() as lines:
                 for _ in range(5):

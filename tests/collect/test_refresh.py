@@ -69,6 +69,7 @@ async def test_unreadable_jobs_of_one_source_affect_nothing_else(simulator: Simu
             "jobs": 0,
             "databases": 1,
             "failures": 1,
+            "reasons": 1,
         }
         assert set(served.by("mms_jobs", "source_id", status="DONE")) == {str(2000002 + i) for i in range(5)}
         assert len(served.by("mms_datasource_info", "source_id")) == 6
@@ -88,6 +89,7 @@ async def test_jobs_are_read_while_listing_sources_fails(simulator: Simulator, c
             "jobs": 1,
             "databases": 1,
             "failures": 1,
+            "reasons": 1,
         }
         assert served.by("mms_jobs", "source_id", status="DONE")
         assert "mms_tables" not in served.samples
@@ -110,6 +112,7 @@ async def test_a_rejected_access_key_ends_the_refresh(
             "jobs": 0,
             "databases": 0,
             "failures": 0,
+            "reasons": 0,
         }
         assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {0}
         assert served.value("mms_api_request_failures_total", operation="ListMmsDataSources", reason=reason) == 1
@@ -280,6 +283,7 @@ async def test_a_selection_that_matches_nothing_is_an_incomplete_refresh(
             "jobs": 1,
             "databases": 1,
             "failures": 1,
+            "reasons": 1,
         }
         assert set(served.by("mms_datasource_refresh_success", "source_id").values()) <= {1}
         (line,) = lines
@@ -298,7 +302,9 @@ async def test_a_pattern_that_matches_nothing_beside_others_is_no_failure(
     config = config_on(simulator.url, {"sources": {"include": ["hive-.*", "hive-sales"]}})
     async with harness_on(config, clock) as harness:
         served = await harness.refresh()
-    assert served.by("mms_refresh_success", "collector") == {"datasources": 1, "jobs": 1, "databases": 1, "failures": 1}
+    assert served.by("mms_refresh_success", "collector") == dict.fromkeys(
+        ("datasources", "jobs", "databases", "failures", "reasons"), 1
+    )
 
 
 async def test_a_listing_that_times_out_is_a_failure(simulator: Simulator) -> None:
@@ -326,6 +332,7 @@ async def test_a_start_without_permission_reports_no_success(simulator: Simulato
             "jobs": 0,
             "databases": 0,
             "failures": 0,
+            "reasons": 0,
         }
         assert served.by("mms_refresh_last_success_timestamp_seconds", "collector") == {}
         assert set(served.by("mms_refresh_duration_seconds", "collector")) == {"datasources"}, "jobs did not run"

@@ -17,6 +17,8 @@ from tests.exposition_parser import Exposition
 from tests.harness import harness_on
 
 ON = {"enabled": True}
+NO_REASONS = {"reasons": {"enabled": False}}
+"""Failed tasks are not listed for their reasons."""
 STATUSES = len(TaskStatus)
 BUSY = WorldOptions(
     sources=3,
@@ -73,7 +75,7 @@ async def test_served_tasks_equal_the_simulated_world(clock: ManualClock) -> Non
 async def test_the_tasks_collector_is_disabled_by_default(clock: ManualClock) -> None:
     async with (
         Simulator(World(BUSY, clock=clock), identities=[IDENTITY]) as simulator,
-        harness_on(config_on(simulator.url), clock) as harness,
+        harness_on(config_on(simulator.url, failures=NO_REASONS), clock) as harness,
     ):
         served = await harness.refresh()
         assert not task_calls(simulator)
@@ -86,7 +88,7 @@ async def test_a_refresh_takes_one_call_per_status_and_per_small_job(clock: Manu
     options = replace(BUSY, finished_jobs_per_source=1000, stopped_share=0)
     async with (
         Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator,
-        harness_on(config_on(simulator.url, tasks=ON), clock) as harness,
+        harness_on(config_on(simulator.url, tasks=ON, failures=NO_REASONS), clock) as harness,
     ):
         for _ in range(3):
             simulator.calls_reset()
@@ -99,7 +101,11 @@ async def test_tasks_of_an_idle_source_are_read_once_per_idle_interval(clock: Ma
     options = replace(BUSY, idle_share=1, stopped_share=0)
     async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
         config = config_on(
-            simulator.url, tasks=ON, jobs={"idle_interval": "10m"}, refresh={"interval": "60s", "stale_after": "2m"}
+            simulator.url,
+            tasks=ON,
+            failures=NO_REASONS,
+            jobs={"idle_interval": "10m"},
+            refresh={"interval": "60s", "stale_after": "2m"},
         )
         async with harness_on(config, clock) as harness:
             await harness.refresh()
@@ -339,7 +345,7 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
     granted = ("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions")
     actions = frozenset(f"odps:{operation}" for operation in granted)
     async with Simulator(World(BUSY, clock=clock), identities=[replace(IDENTITY, actions=actions)]) as simulator:
-        config = config_on(simulator.url, {"concurrency": 1}, tasks=ON)
+        config = config_on(simulator.url, {"concurrency": 1}, tasks=ON, failures=NO_REASONS)
         async with harness_on(config, clock) as harness:
             with capture_logs() as lines:
                 for _ in range(3):

@@ -11,6 +11,8 @@ from tests.harness import harness_on
 SOURCE = 2000001
 STILL = WorldOptions(sources=2, finished_jobs_per_source=120, failure_rate=0.5, incidents=False, special_sources=False)
 """Two pages of jobs for each source."""
+NO_REASONS = {"reasons": {"enabled": False}}
+"""Two collectors call ListMmsTasks; test_reasons.py has the other one."""
 FAMILIES = {
     "jobs": ("mms_jobs", "mms_job_status"),
     "databases": ("mms_database_tables", "mms_database_series_omitted"),
@@ -39,7 +41,7 @@ async def test_an_unsupported_operation_disables_its_collector(operation: str, c
     collector = OPERATIONS[operation]
     watch = {"tables": [{"source_id": SOURCE, "table_ids": [1]}], "partitions": []}
     async with Simulator(World(STILL, clock=clock), identities=[IDENTITY]) as simulator:
-        config = config_on(simulator.url, {"concurrency": 1}, watch=watch, tasks={"enabled": True})
+        config = config_on(simulator.url, {"concurrency": 1}, watch=watch, tasks={"enabled": True}, failures=NO_REASONS)
         async with harness_on(config, clock) as harness:
             before = series(await harness.refresh(), collector)
             assert before

@@ -14,6 +14,7 @@ from exporter.config.loading import Config
 from exporter.console.check import check
 from exporter.console.database_list import databases
 from exporter.console.failed import failures
+from exporter.console.failed_why import reasons
 from exporter.console.job_list import jobs
 from exporter.console.output.command_report import CommandReport
 from exporter.console.output.printing import as_csv, as_json, printed
@@ -23,12 +24,16 @@ from exporter.console.show import show
 from exporter.console.source_list import sources
 from exporter.simulator import ManualClock, Simulator
 from tests.conftest import config_on
+from tests.virtual_time import loop_factories
+
+pytest_asyncio_loop_factories = loop_factories
 
 QUERIES: dict[str, Callable[[Config, Options, Clock], Awaitable[CommandReport[Any]]]] = {
     "sources": sources,
     "databases": databases,
     "jobs": jobs,
     "failed": failures,
+    "failed --why": reasons,
     "show": show,
     "check": check,
 }

@@ -10,9 +10,10 @@ import pytest
 
 from exporter.clock import Clock
 from exporter.config.loading import Config, config_from
-from exporter.console.check import check
+from exporter.console.check import MAX_SECONDS, check
 from exporter.console.probes import FACTS, MAX_SOURCES
 from exporter.console.selection.queries import Options
+from exporter.console.watch_check import MAX_IDS
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions
 from tests.conftest import IDENTITY, account_on, config_on
 from tests.console.conftest import FIRST, Shown
@@ -40,14 +41,14 @@ def results(found: dict[str, dict[str, Any]]) -> dict[str, str]:
 def watched(simulator: Simulator) -> Config:
     """Provide a configuration that uses every operation."""
     table = {"source_id": FIRST, "table_ids": [1]}
-    partition = {"source_id": FIRST, "partition_ids": [1]}
+    partition = {"source_id": FIRST, "partition_ids": [next(simulator.world.truth().partitions(FIRST)).id]}
     watch = {"tables": [table], "partitions": [partition]}
     return config_on(simulator.url, tasks={"enabled": True}, watch=watch)
 
 
 OPERATIONS = (
     *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions"),
-    *("GetMmsTable", "GetMmsPartition", "ListMmsTasks"),
+    *("GetMmsTable", "GetMmsPartition", "ListMmsTasks", "ListMmsTaskLogs"),
 )
 
 
@@ -61,8 +62,10 @@ async def test_each_needed_operation_is_called_once(simulator: Simulator, watche
     calls = Counter(dict.fromkeys(OPERATIONS, 0))
     for (operation, _), count in simulator.calls.items():
         calls[operation] += count
-    for_facts = Counter({"ListMmsJobs": MAX_SOURCES + 2, "ListMmsTasks": 3, "ListMmsPartitions": 1})
-    assert Counter(dict.fromkeys(OPERATIONS, 1)) <= calls <= Counter(dict.fromkeys(OPERATIONS, 1)) + for_facts
+    for_facts = Counter({"ListMmsJobs": MAX_SOURCES + 2, "ListMmsTasks": 4, "ListMmsPartitions": 1})
+    for_ids = Counter({"GetMmsTable": 1, "GetMmsPartition": 1})
+    once = Counter(dict.fromkeys(OPERATIONS, 1))
+    assert once <= calls <= once + for_facts + for_ids
 
 
 async def test_disabled_operations_are_not_called(simulator: Simulator) -> None:
@@ -241,6 +244,47 @@ async def test_a_watched_name_among_many_similar_ones_is_untested(simulator: Sim
     assert (found["result"], found["detail"]) == ("untested", "the name is not on the first page of similar names")
 
 
+@pytest.mark.parametrize(("key", "noun"), [("tables", "table"), ("partitions", "partition")])
+async def test_a_watched_id_that_does_not_exist_is_a_failure(simulator: Simulator, key: str, noun: str) -> None:
+    truth = simulator.world.truth()
+    existing = next(truth.tables(FIRST)).id if noun == "table" else next(truth.partitions(FIRST)).id
+    entry = {"source_id": FIRST, f"{noun}_ids": [existing, 999_999_999]}
+    found = await findings(config_on(simulator.url, watch={key: [entry]}))
+    row = found[f"watch.{key}[0]"]
+    assert (row["result"], row["detail"]) == ("failed", f"no {noun} of hive-sales-001 has the ID 999999999")
+
+
+async def test_only_the_first_watched_ids_are_read() -> None:
+    options = WorldOptions(sources=1, tables=MAX_IDS)
+    entry = {"source_id": FIRST, "table_ids": [*range(1, MAX_IDS + 1), 999_999_999]}
+    async with Simulator(World(options, clock=ManualClock()), identities=[IDENTITY]) as simulator:
+        found = (await findings(config_on(simulator.url, watch={"tables": [entry]})))["watch.tables[0]"]
+    assert (found["result"], found["detail"]) == ("ok", f"the first {MAX_IDS} of {MAX_IDS + 1} IDs are found")
+
+
+@pytest.mark.parametrize("entry", [{"source": "bigquery-sales-002"}, {"source": "hive-sale-001"}])
+async def test_an_entry_of_watch_is_untested_if_the_list_is_incomplete(
+    simulator: Simulator, entry: dict[str, str]
+) -> None:
+    simulator.faults.add(Fault(kind="lost_row", operation="ListMmsDataSources", row=1))
+    watch = {"tables": [{**entry, "table_ids": [1]}]}
+    sources = {"include": ["hive.*", entry["source"]]}
+    found = await findings(config_on(simulator.url, {"sources": sources}, watch=watch))
+    assert found["watch.tables[0]"]["result"] == "untested"
+    assert found["ListMmsDataSources"]["detail"].endswith("; the list is incomplete or changed while it was read")
+    assert "sources" not in found
+
+
+@pytest.mark.virtual_time
+async def test_entries_of_watch_are_checked_at_the_same_time(simulator: Simulator) -> None:
+    """Together, they would take longer than the account has."""
+    simulator.faults.add(Fault(kind="latency", operation="GetMmsTable", seconds=MAX_SECONDS / 4))
+    tables = [{"source_id": FIRST, "table_ids": [number]} for number in range(1, 6)]
+    config = config_on(simulator.url, {"timeout": "30s"}, watch={"tables": tables})
+    found = Shown(await check(config, Options(), Clock())).rows
+    assert {row["result"] for row in found if row["check"].startswith("watch")} == {"ok"}
+
+
 async def test_objects_watched_in_another_account_are_not_read(simulator: Simulator) -> None:
     tables = [{"source": "elsewhere", "table_ids": [1]}]
     assert "GetMmsTable" not in await findings(config_on(simulator.url, watch={"tables": tables}))
@@ -273,7 +317,8 @@ async def test_the_command_ends_with_0_1_or_2(simulator: Simulator, tmp_path: Pa
     ended = await run("check", config, "--output=json")
     assert ended.code == 1
     denied = [row["action"] for row in json.loads(ended.out) if row["result"] == "denied"]
-    assert denied == ["odps:ListMmsDbs", "odps:ListMmsTables", "odps:ListMmsPartitions"]
+    operations = ("ListMmsDbs", "ListMmsTables", "ListMmsPartitions", "ListMmsTasks")
+    assert denied == [f"odps:{operation}" for operation in operations]
     assert (await run("check", config, "--account=other")).code == 2
 
 
@@ -298,11 +343,6 @@ async def test_a_pattern_that_selects_nothing_is_a_failure(simulator: Simulator)
             "; existing types: BIGQUERY, DATABRICKS, HIVE",
         ),
         ({"exclude": [".*"]}, "`sources` selects none of the 6 data sources", "correct `exclude` and `types`"),
-        (
-            {"exclude": ["hive-sales"]},
-            "sources.exclude 'hive-sales' matches no data source",
-            "near names: hive-sales-001",
-        ),
     ],
 )
 async def test_settings_of_sources_that_match_nothing_are_failures(
@@ -313,6 +353,22 @@ async def test_settings_of_sources_that_match_nothing_are_failures(
     assert (found.result, found.detail) == ("failed", detail)
     assert advice in found.advice
     assert not report.succeeded
+
+
+async def test_an_exclude_pattern_without_a_match_is_a_fact(simulator: Simulator) -> None:
+    """It can be a precaution, or be meant for another account."""
+    config = config_on(simulator.url, {"sources": {"exclude": ["hive-sales"]}})
+    report = await check(config, Options(), Clock())
+    (found,) = (row for row in report.rows if row.check == "sources")
+    assert (found.result, found.detail) == ("fact", "sources.exclude 'hive-sales' matches no data source")
+    assert report.succeeded
+
+
+async def test_an_exclude_pattern_without_a_match_is_reported_if_nothing_is_selected(simulator: Simulator) -> None:
+    sources = {"exclude": ["hive-sales"], "types": ["HIV"]}
+    report = await check(config_on(simulator.url, {"sources": sources}), Options(), Clock())
+    found = [(row.result, row.detail) for row in report.rows if row.check == "sources"]
+    assert ("failed", "sources.exclude 'hive-sales' matches no data source") in found
 
 
 async def test_patterns_that_select_nothing_have_one_next_step(simulator: Simulator) -> None:

@@ -14,6 +14,7 @@ from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import region_only
 from exporter.console import database_list as databases
 from exporter.console import failed as failures
+from exporter.console import failed_why
 from exporter.console import job_list as jobs
 from exporter.console import source_list as sources
 from exporter.console.check import FIELDS as CHECK_FIELDS
@@ -35,12 +36,14 @@ EXAMPLE = re.compile(
 )
 TABLE = re.compile(r"^<!-- fields: (?P<command>\w+) -->\n(?:\|[^\n]*\n)*", re.MULTILINE)
 FIELDS: dict[str, Sequence[Field[Any]]] = {"sources": sources.FIELDS, "jobs": jobs.FIELDS, "failed": failures.FIELDS}
-FIELDS |= {"databases": databases.FIELDS, "check": CHECK_FIELDS}
+FIELDS |= {"databases": databases.FIELDS, "check": CHECK_FIELDS, "why": failed_why.fields()}
 
 
 @pytest.fixture
 def world(simulator: Simulator, clock: ManualClock) -> Simulator:
     """Provide a simulation with failures, 1 hour after its start."""
+    job = events.CreateJob(source_id=FIRST + 1, database="finance", seconds=600, failure_rate=1.0)
+    apply_event(simulator.world, job)
     clock.advance(3600)
     apply_event(simulator.world, events.Fail(source_id=FIRST, partition_ids=(11, 12), share=0.2))
     return simulator
@@ -53,7 +56,8 @@ async def answer_to(command_line: str, simulator: Simulator, clock: ManualClock)
     if invocation.command == "check":
         report: CommandReport[Any] = await checked(simulator)
     else:
-        report = await QUERIES[invocation.command](config_on(simulator.url), options, Clock(wall=clock))
+        query = "failed --why" if invocation.values.get("why") else invocation.command
+        report = await QUERIES[query](config_on(simulator.url), options, Clock(wall=clock))
     text = printed(report, invocation.values["output"], OutputStyle(WIDTH)).decode().replace("\r\n", "\n")
     lines = [*text.splitlines(), *(f"mms-exporter: {remark}" for remark in report.remarks())]
     return "".join(f"{line.rstrip()}\n" for line in (f"$ mms-exporter {command_line}", *lines))

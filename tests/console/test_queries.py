@@ -149,6 +149,11 @@ async def test_a_pattern_that_selects_nothing_is_reported_with_the_existing_name
     assert found.report.succeeded
 
 
+async def test_an_exclude_pattern_without_a_match_is_no_warning(simulator: Simulator) -> None:
+    found = await shown("sources", config_on(simulator.url, {"sources": {"exclude": ["old-.*"]}}))
+    assert (found.remarks, found.report.succeeded) == ([], True)
+
+
 @pytest.mark.parametrize("command", ["sources", "jobs", "failed"])
 @pytest.mark.parametrize(
     ("patterns", "warning"),

@@ -39,7 +39,7 @@ async def test_every_field_has_the_value_of_mms(simulator: Simulator, query: Que
 
 @pytest.mark.parametrize(("kind", "record"), [("table", Table), ("partition", Partition), ("job", Job)])
 def test_no_field_of_a_record_is_missing(kind: str, record: type[ApiRecord]) -> None:
-    assert set(RECORDS) == {"table", "partition", "job"}
+    assert set(RECORDS) == {"table", "partition", "job", "task"}
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # one of the kinds
     assert set(record.__struct_fields__) - {"source_name"} <= names
 

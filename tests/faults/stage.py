@@ -69,25 +69,33 @@ def move(world: World, source_id: int, step: int) -> None:
 
 @asynccontextmanager
 async def stage(
-    timeout_seconds: float = 10.0, finished_jobs: int = FEW_JOBS, *, has_tasks: bool = True
+    timeout_seconds: float = 10.0,
+    finished_jobs: int = FEW_JOBS,
+    *,
+    has_tasks: bool = True,
+    has_reasons: bool = False,
 ) -> AsyncIterator[Stage]:
     """Provide a stage before its first refresh.
 
     Each source has `finished_jobs` DONE jobs.
     """
     clock = ManualClock()
-    world = World(replace(WORLD, finished_jobs_per_source=finished_jobs), clock=ManualClock())
+    failure_rate = 0.5 if has_reasons else WORLD.failure_rate
+    options = replace(WORLD, finished_jobs_per_source=finished_jobs, failure_rate=failure_rate)
+    world = World(options, clock=ManualClock())
     async with Simulator(world, identities=[IDENTITY]) as simulator:
         # Low concurrency, so that waiting for a slot does not exceed a short timeout.
         account = {"timeout": f"{timeout_seconds * 1000:.0f}ms", "concurrency": 3}
         async with harness_on(
-            config_on(simulator.url, account, **settings(world, has_tasks=has_tasks)), clock
+            config_on(simulator.url, account, **settings(world, has_tasks=has_tasks, has_reasons=has_reasons)), clock
         ) as harness:
             yield Stage(simulator, harness, clock)
 
 
-def settings(world: World, *, has_tasks: bool) -> dict[str, Any]:
+def settings(world: World, *, has_tasks: bool, has_reasons: bool) -> dict[str, Any]:
     """Return a configuration with all collectors.
+
+    Without reasons, because they read ListMmsTasks like the tasks, and a log only once.
 
     The second table and one of its partitions are watched.
     """
@@ -95,6 +103,7 @@ def settings(world: World, *, has_tasks: bool) -> dict[str, Any]:
     partitions = {key: next(each.id for each in rows if each.table_id == 2) for key, rows in found.items()}
     return {
         "refresh": {"interval": "1s", "stale_after": f"{STALE_AFTER:g}s"},
+        "failures": {"reasons": {"enabled": has_reasons}},
         "tasks": {"enabled": has_tasks},
         "watch": {
             "tables": [{"source_id": key, "table_ids": [2]} for key in found],

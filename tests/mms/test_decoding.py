@@ -33,9 +33,8 @@ from exporter.mms.models.records import (
     Partition,
     Table,
     TableSchema,
-    Task,
-    TaskLog,
 )
+from exporter.mms.models.task_records import Task, TaskLog
 from tests.mms.conftest import sample
 
 FULL: dict[type[ApiRecord], dict[str, Any]] = {

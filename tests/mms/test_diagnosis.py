@@ -14,12 +14,12 @@ from exporter.masking import HIDDEN
 from exporter.mms.diagnosis import message_text
 from exporter.mms.diagnosis.message_text import decisive_part, decisive_row, message_of, pattern_of, readable
 from exporter.mms.diagnosis.reason_rules import RULES, UNKNOWN_RULE, Reason, rule_of
-from exporter.mms.models.records import TaskLog
+from exporter.mms.models.task_records import TaskLog
 from tests.mms.conftest import SAMPLES
 
 CANARY: Final = "canary7f3a"
-PARTS: Final = ("known", "held_out", "held_out_2")
-"""Sample files; tests/samples/README.md says how each came to be and what the rules achieved on it at first."""
+PARTS: Final = ("known", "held_out", "held_out_2", "held_out_3", "names")
+"""Sample files; tests/samples/README.md or the head of the file says how each came to be."""
 
 
 def samples(part: str) -> Iterator[tuple[Reason, str]]:
@@ -36,6 +36,28 @@ def test_no_sample_has_a_wrong_reason_and_few_are_unknown(part: str) -> None:
     found = [(reason, rule_of(message).reason, message) for reason, message in listed]
     assert [each for each in found if each[0] != each[1]] == []
     assert Counter(reason for reason, _ in listed)[Reason.UNKNOWN] <= len(listed) / 10
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "table p.orders_timeout",
+        "access_denied",
+        "`rate limit`",
+        "'forbidden'",
+        "s3://quota-exceeded/timeout",
+        "jdbc:hive2://throttled.example.com:1/db;connectTimeout=5",
+        "/user/forbidden/timeout/p=1",
+        "DB.PUBLIC.TIMEOUT",
+        "SELECT id, timeout, forbidden AS throttled FROM t WHERE timeout > 5",
+        "table t (timeout int, forbidden string)",
+    ],
+)
+def test_names_do_not_decide(names: str) -> None:
+    listed = [(reason, message) for part in PARTS for reason, message in samples(part)]
+    placed = [(reason, text) for reason, message in listed for text in (f"{names}: {message}", f"{message} ({names})")]
+    found = [(reason, rule_of(text).reason, text) for reason, text in placed]
+    assert [each for each in found if each[0] != each[1]] == []
 
 
 def test_there_are_enough_samples_and_each_reason_has_some() -> None:
@@ -67,9 +89,27 @@ def test_the_last_cause_of_a_long_message_counts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("start", "reason"),
+    [
+        ('{"Code":"ODPS-0130013","Message":"', Reason.PERMISSION),
+        ("没有权限", Reason.PERMISSION),
+        ("Timeout:", Reason.TIMEOUT),
+    ],
+)
+@pytest.mark.parametrize("word", ["x", "长"])
+def test_a_long_message_without_spaces_keeps_its_start(start: str, reason: Reason, word: str) -> None:
+    message = start + word * 12_000
+    assert rule_of(message).reason is reason
+    for text in (readable(message), decisive_part(message), pattern_of(message)):
+        assert text.startswith(start[:8])
+
+
+@pytest.mark.parametrize(
     "hostile",
     [
         *("a" * 65536, " " * 65536, "\n" * 65536, "'a" * 32768, "a-" * 32768, "/a" * 32768, "1." * 32768),
+        *("a_" * 32768, "a.A" * 22000, "select a," * 7000, "select " + "a," * 32000, "code " * 13000, "a=" * 32768),
+        *("insert into a (" * 4400, "table A_" * 8000, "and a.`" * 9000, "com." * 16000, "a://" * 16000, "`a" * 32768),
         *("Caused by: " * 6000, "\tat a.b(" * 9000, "count: " * 9000, "does not have " * 4600, "row count " * 6500),
     ],
     ids=lambda text: text[:10].strip() or "space",
@@ -122,7 +162,7 @@ def test_patterns_keep_what_names_the_cause() -> None:
         pattern_of("ODPS-0130131:[1,13] Table not found - table a.b_1 cannot be resolved")
         == "ODPS-0130131:[<n>] Table not found - table <name> cannot be resolved"
     )
-    assert pattern_of("amazonaws.AmazonS3Exception: hive Count: 1200, odps Count: 1187").endswith(
+    assert pattern_of("amazonaws.AmazonS3Exception: hive Count: 1200000, odps Count: 1187").endswith(
         "AmazonS3Exception: hive Count: <n>, odps Count: <n>"
     )
 
@@ -138,4 +178,5 @@ def test_the_newest_row_of_a_failure_decides() -> None:
     assert row is not None
     assert message_of(row) == "third"
     assert decisive_row(rows[2:3]) is rows[2]
+    assert decisive_row([*rows, TaskLog(id=6, status="DATA_FAILED", action="DATA_MOVE")]) is rows[0]
     assert decisive_row([TaskLog(id=1)]) is None

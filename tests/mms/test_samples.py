@@ -20,7 +20,6 @@ from exporter.mms.models.records import (
     Partition,
     Table,
     TableSchema,
-    Task,
 )
 from exporter.mms.models.statuses import (
     DataSourceStatus,
@@ -31,6 +30,7 @@ from exporter.mms.models.statuses import (
     TableStatus,
     TaskStatus,
 )
+from exporter.mms.models.task_records import Task
 from exporter.mms.protocol import (
     Call,
     JobFilter,

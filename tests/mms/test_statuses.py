@@ -6,8 +6,9 @@ import pytest
 
 from exporter.mms.decoding import decode_page
 from exporter.mms.models.api_record import record_from
-from exporter.mms.models.records import DataSource, Job, Task
+from exporter.mms.models.records import DataSource, Job
 from exporter.mms.models.statuses import TASK_PHASES, JobStatus, SourceType, TaskStatus, is_unknown
+from exporter.mms.models.task_records import Task
 
 
 def decoded(status: object, name: str = "j") -> Job:

@@ -245,6 +245,7 @@ OPERATIONS = {
     "jobs": ("ListMmsJobs",),
     "databases": ("ListMmsDbs",),
     "failures": ("ListMmsTables", "ListMmsPartitions", "GetMmsPartition"),
+    "reasons": ("ListMmsTasks", "ListMmsTaskLogs"),
     "tasks": ("ListMmsTasks",),
     "watch": ("ListMmsTables", "ListMmsPartitions", "GetMmsTable", "GetMmsPartition"),
 }

@@ -15,8 +15,8 @@ from exporter.collect.state.task_state import TaskState, Timestamped, all_ended
 from exporter.errors import UNAVAILABLE, MmsError, NotFound
 from exporter.mms.decoding import Page
 from exporter.mms.listing import read_pages
-from exporter.mms.models.records import Task
 from exporter.mms.models.statuses import UNKNOWN, TaskStatus, is_unknown
+from exporter.mms.models.task_records import Task
 from exporter.mms.protocol import PAGE_SIZE, TaskFilter
 
 T = TypeVar("T")

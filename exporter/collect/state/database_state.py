@@ -45,8 +45,8 @@ class DatabaseState(Struct, frozen=True, gc=False):
     """Whether the list was complete, with readable names."""
     differing: tuple[str, ...] = ()
     """Fields whose sums differ from the row, or are unknown."""
-    is_lasting: bool = False
-    """Whether the list before, with the same row, had the same doubt."""
+    repeats: int = 0
+    """How many lists in a row before this one, with the same row, had the same doubt."""
 
     @property
     def doubt(self) -> tuple[DataSource | None, bool, bool]:
@@ -57,6 +57,12 @@ class DatabaseState(Struct, frozen=True, gc=False):
     def is_doubtful(self) -> bool:
         """Return whether the list proves nothing about the row."""
         return not self.is_certain or bool(self.differing)
+
+    @property
+    def is_lasting(self) -> bool:
+        """Return whether the doubt is no passing one."""
+        # The first difference may be a change between the two calls; a fault of the server may last a few refreshes.
+        return self.repeats >= (1 if self.is_certain else 2)
 
     def is_current(self, row: DataSource | None, now: float) -> bool:
         """Return whether an unchanged row confirms the databases."""
@@ -75,7 +81,7 @@ class DatabaseState(Struct, frozen=True, gc=False):
     def updated(
         self, name: SourceName, row: DataSource | None, listing: Listing[Database], wanted: int, now: float
     ) -> Self:
-        """Return the state after a list, with the `wanted` largest databases.
+        """Return the state after a list, with the largest databases.
 
         An incomplete list adds to the databases that are known.
         """
@@ -94,10 +100,9 @@ class DatabaseState(Struct, frozen=True, gc=False):
             is_certain=is_certain,
             differing=_differing_fields(row, databases, listing.rows) if row is not None and is_certain else (),
         )
-        # The first doubt may be a change between the two calls: the list is read once more.
-        is_lasting = state.is_doubtful and state.doubt == self.doubt
-        seconds = (RECHECK_SECONDS if is_lasting else 0.0) if state.is_doubtful else MAX_LIST_AGE_SECONDS
-        return replace(state, valid_until=now + seconds, is_lasting=is_lasting)
+        state = replace(state, repeats=self.repeats + 1 if state.is_doubtful and state.doubt == self.doubt else 0)
+        seconds = (RECHECK_SECONDS if state.is_lasting else 0.0) if state.is_doubtful else MAX_LIST_AGE_SECONDS
+        return replace(state, valid_until=now + seconds)
 
 
 def _largest(databases: Iterable[Database], wanted: int) -> tuple[Database, ...]:
@@ -116,7 +121,6 @@ def _merged(listed: DatabasesStats, known: DatabasesStats, rows: Sequence[Databa
 def _differing_fields(
     row: DataSource, databases: Sequence[Database], with_deleted: Sequence[Database]
 ) -> tuple[str, ...]:
-    """Return the fields whose sums differ from the row of the source."""
     # UNVERIFIED: whether a row counts deleted databases. A source that has one settles it.
     found = _differing(row, databases)
     return found and min(found, _differing(row, with_deleted), key=len)

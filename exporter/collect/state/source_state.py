@@ -10,6 +10,7 @@ from exporter.collect.snapshot import (
     DatabasesStats,
     FailuresStats,
     JobsStats,
+    ReasonsStats,
     SourceName,
     SourceSnapshot,
     SourceStats,
@@ -18,6 +19,7 @@ from exporter.collect.snapshot import (
 from exporter.collect.state.database_state import DatabaseState
 from exporter.collect.state.failure_state import FailureState
 from exporter.collect.state.job_state import JobState
+from exporter.collect.state.reason_state import ReasonState
 from exporter.collect.state.resolution import remaining_failures
 from exporter.collect.state.task_state import TaskState
 from exporter.config.loading import Jobs, Selection
@@ -29,14 +31,14 @@ class CollectorState(Protocol):
     """State of one collector for one source; a struct."""
 
     @property
-    def stats(self) -> JobsStats | DatabasesStats | FailuresStats | TasksStats | None:
+    def stats(self) -> JobsStats | DatabasesStats | FailuresStats | ReasonsStats | TasksStats | None:
         """The values; None if never read."""
 
     def invalidated(self) -> Self:
         """Return the same values, to be read again without shortcuts."""
 
 
-COLLECTORS: Final = ("jobs", "databases", "failures", "tasks")
+COLLECTORS: Final = ("jobs", "databases", "failures", "reasons", "tasks")
 """Collectors with a state per source, which is an attribute of this name."""
 
 S = TypeVar("S", bound=CollectorState)
@@ -83,6 +85,7 @@ class SourceState(Struct, gc=False):
     jobs: Cached[JobState] = field(default_factory=lambda: Cached(JobState()))
     databases: Cached[DatabaseState] = field(default_factory=lambda: Cached(DatabaseState()))
     failures: Cached[FailureState] = field(default_factory=lambda: Cached(FailureState()))
+    reasons: Cached[ReasonState] = field(default_factory=lambda: Cached(ReasonState()))
     tasks: Cached[TaskState] = field(default_factory=lambda: Cached(TaskState()))
     last_success_at: float | None = None
     """Unix seconds; None before the first complete refresh."""
@@ -102,7 +105,7 @@ class SourceState(Struct, gc=False):
     @property
     def parts(self) -> tuple[Cached[Any], ...]:
         """Return the state of each collector, as COLLECTORS names them."""
-        return self.jobs, self.databases, self.failures, self.tasks
+        return self.jobs, self.databases, self.failures, self.reasons, self.tasks
 
     @property
     def is_refreshed(self) -> bool:
@@ -161,6 +164,7 @@ class SourceState(Struct, gc=False):
             last_success_at=self.last_success_at,
             databases=self.databases.state.stats_since(oldest) if self.databases.at >= oldest else None,
             failures=self.failures.state.stats if self.failures.at >= oldest else None,
+            reasons=self.reasons.state.stats if self.reasons.at >= oldest else None,
             tasks=self.tasks.state.stats if self.tasks.at >= oldest else None,
             jobs_failed_recently=self.jobs_failed_recently,
         )

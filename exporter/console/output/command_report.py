@@ -190,7 +190,7 @@ def amount(number: int | None) -> str:
 
 
 def sum_of_known(*counts: int | None) -> str:
-    """Return the sum of the known counts; empty if 0 and one is unknown."""
+    """Return the sum, empty if 0 and one is unknown."""
     total = sum(count or 0 for count in counts)
     return "" if not total and None in counts else amount(total)
 

@@ -28,7 +28,7 @@ from exporter.mms.models.names import matches, name_list, selection_problems, un
 from exporter.mms.models.records import DataSource
 
 T = TypeVar("T")
-Kind = Literal["table", "partition", "job"]
+Kind = Literal["table", "partition", "job", "task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,17 @@ Sample = tuple[tuple[str | None, ...], float]
 """Values of the family's own labels, None for an empty one, and the sample value."""
 
 PartKind = Literal[
-    "account", "collector", "source", "source_row", "jobs", "databases", "failures", "tasks", "table", "partition"
+    "account",
+    "collector",
+    "source",
+    "source_row",
+    "jobs",
+    "databases",
+    "failures",
+    "reasons",
+    "tasks",
+    "table",
+    "partition",
 ]
 """Kinds of parts of a snapshot that metric groups render."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, PartitionStats, TableStats
+from exporter.collect.snapshot import FailedUnit, FailedUnits, FailuresStats, PartitionStats, ReasonsStats, TableStats
 from exporter.exposition.families.metric_types import (
     SOURCE_LABELS,
     Family,
@@ -68,6 +68,31 @@ FAILURES: Final[MetricGroup[FailuresStats]] = MetricGroup(
             "reached, another failure has the same labels, or MMS denies ListMmsPartitions or does not offer it.",
             _omitted,
             ("kind",),
+        ),
+    ),
+)
+
+REASONS: Final[MetricGroup[ReasonsStats]] = MetricGroup(
+    part="reasons",
+    families=(
+        Family(
+            "mms_failed_tasks",
+            "Number of failed tasks by the phase in which they failed, retried ones included. Read when the number of "
+            "failed tables or partitions changes; absent while that is 0. API field: total of ListMmsTasks.",
+            lambda part: by_status(part.totals),
+            ("phase",),
+        ),
+        Family(
+            "mms_failed_task_reasons",
+            "Number of the examined failed tasks by reason. Their logs are classified when the number of failed tables "
+            "or partitions changes. API field: msg of ListMmsTaskLogs.",
+            lambda part: by_status(part.reasons or {}),
+            ("reason",),
+        ),
+        Family(
+            "mms_failed_tasks_examined",
+            "Number of failed tasks with an examined log: the newest ones, at most failures.reasons.max_tasks.",
+            lambda part: one(part.examined),
         ),
     ),
 )

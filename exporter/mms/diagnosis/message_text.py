@@ -1,4 +1,4 @@
-"""Text of task logs for people: the decisive log row, its readable message, and the pattern that groups messages. Pure.
+"""Choose, shorten and group the messages of task logs. Pure.
 
 Secrets are masked before anything is cut: half a secret is not recognised.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from exporter.masking import masked
-from exporter.mms.models.records import TaskLog
+from exporter.mms.models.task_records import TaskLog
 
 MAX_HEAD: Final = 6_000
 MAX_TAIL: Final = 2_000
@@ -28,17 +28,25 @@ _BLANKS: Final = (
     (re.compile(r"(?<![\w.])(?=[A-Za-z_]{0,60}[.\d-])[\w-]{1,100}(?:\.[\w-]{1,100}){0,8}:\d{2,5}\b"), "<address>"),
     (re.compile(r"\b([a-z_]\w{0,60})=[^\s,;/&<)}\]]{1,100}"), r"\1=<value>"),
     (re.compile(rf"(?<![\w.$])(?!{_PACKAGES})[a-z_]\w{{0,100}}(?:\.[a-z_]\w{{0,100}}){{1,3}}(?![\w.(])"), "<name>"),
-    (re.compile(r"(?<![\w-])(?!ODPS-)(?=[\w-]{6,64}(?![\w-]))(?=(?:[A-Za-z_-]{0,20}\d){3})[\w-]{6,64}"), "<id>"),
-    (re.compile(r"(?<![\w-])\d(?:[\d,.:]*\d)?"), "<n>"),
+    (
+        re.compile(
+            r"(?<![\w-])(?!ODPS-)(?=[\w-]{6,64}(?![\w-]))(?=[\d_-]{0,64}[A-Za-z])(?=(?:[A-Za-z_-]{0,20}\d){3})[\w-]{6,64}"
+        ),
+        "<id>",
+    ),
+    (re.compile(r"(?<![\w-])\d(?:[\d,.:-]*\d)?"), "<n>"),
 )
 """What differs between messages of one cause, in the order in which it is replaced."""
 
 
 def decisive_row(logs: Iterable[TaskLog]) -> TaskLog | None:
-    """Return the newest row of a failure, or the newest row with a message; None without any."""
-    rows = sorted((row for row in logs if row.msg or row.action), key=lambda row: row.id, reverse=True)
-    failed = (row for row in rows if "FAIL" in (row.status or "").upper())
-    return next(failed, rows[0] if rows else None)
+    """Return the newest failed row with a message, else the newest row."""
+    return max((row for row in logs if row.msg or row.action), key=_weight, default=None)
+
+
+def _weight(row: TaskLog) -> tuple[bool, bool, int]:
+    failed = "FAIL" in (row.status or "").upper()
+    return failed, failed and bool(row.msg), row.id
 
 
 def message_of(row: TaskLog) -> str:
@@ -47,34 +55,28 @@ def message_of(row: TaskLog) -> str:
 
 
 def excerpt(message: str) -> str:
-    """Return the start of a long message and its last cause; a short one as it is."""
+    """Return the start of a long message and its last cause."""
     if len(message) <= MAX_HEAD + MAX_TAIL:
         return message
     _, found, cause = message[MAX_HEAD:].rpartition(_CAUSE)
-    # The dots are the value of a key at the end of the first part, so that masking it leaves the second part.
-    return f"{_cut(message, MAX_HEAD)}..." + (f"\n{_CAUSE}{_cut(cause, MAX_TAIL)}" if found else "")
-
-
-def _cut(text: str, limit: int) -> str:
-    # Ends with whole words: without its end, the login of a URL is not recognised as a secret.
-    return text if len(text) <= limit else text[: max(text.rfind(space, 0, limit) for space in " \n\t") + 1]
+    return f"{message[:MAX_HEAD]}..." + (f"\n{_CAUSE}{cause[:MAX_TAIL]}" if found else "")
 
 
 def readable(message: str, limit: int = MAX_SHOWN) -> str:
-    """Return a message as one line: masked, printable, without stack frames, cut to `limit` characters."""
-    text = " ".join(_FRAME.sub("", masked(excerpt(message))).split())
+    """Return a message as one masked line without stack frames."""
+    text = " ".join(_FRAME.sub("", excerpt(masked(message))).split())
     return text if len(text) <= limit else f"{text[: limit - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def decisive_part(message: str, limit: int = MAX_EXAMPLE) -> str:
-    """Return the readable message from its last `Caused by` on."""
+    """Return the readable message from its last cause on."""
     text = readable(message, MAX_HEAD + MAX_TAIL)
     _, found, cause = text.rpartition(_CAUSE)
     return readable(cause if found and cause.strip() else text, limit)
 
 
 def pattern_of(message: str) -> str:
-    """Return what messages of one cause have in common: numbers, ids, names and addresses are replaced."""
+    """Return what messages of one cause have in common."""
     text = decisive_part(message, 3 * MAX_PATTERN)
     for blank, replacement in _BLANKS:
         text = blank.sub(replacement, text)

@@ -1,6 +1,7 @@
-"""Map the message of a failed task to a reason: one ordered table of rules. Pure.
+"""Map the message of a failed task to a reason. Pure.
 
-The first rule that matches applies, so a code or phrase that names the cause stands before one that wraps any cause.
+Error codes are compared first, then phrases in text without names. The first rule that matches applies, so a phrase
+that names the cause stands before one that wraps any cause.
 """
 
 import re
@@ -8,6 +9,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from exporter.mms.diagnosis.message_text import excerpt
+from exporter.mms.diagnosis.name_removal import CODE, without_names
 
 
 class Reason(StrEnum):
@@ -33,7 +35,7 @@ class Rule(NamedTuple):
 
     reason: Reason
     phrases: tuple[str, ...]
-    """In lower case, each contained in a message."""
+    """In lower case: each is contained in a message, or is one of its error codes."""
     patterns: tuple[re.Pattern[str], ...]
     """Regular expressions on lower case; gaps are bounded and within one line."""
     evidence: str
@@ -45,7 +47,7 @@ class Rule(NamedTuple):
     """What to do, in one sentence."""
 
     def matches(self, text: str) -> bool:
-        """Return whether `text`, in lower case, has one of the phrases."""
+        """Return whether lower-case text has one of the phrases."""
         return any(phrase in text for phrase in self.phrases) or any(each.search(text) for each in self.patterns)
 
 
@@ -101,12 +103,13 @@ RULES: Final = (
         no valid privileges | don't exist in project | not authorized to | unauthorized | unauthenticated | forbidden
         | accesscontrolexception | authorization exception | authentication is not enabled | gss initiate failed |
         no valid credentials | signaturedoesnotmatch | invalidaccesskeyid | invalidsecuritytoken | expiredtoken |
-        token has expired | token is invalid | invalid credentials | username or password | belong to role |
+        token has expired | invalid credentials | username or password | belong to role |
         response code: 403 | status code: 403 | 没有权限 | 无权限 | 权限不足 | 未授权
         """,
         patterns=(
             r"do(?:es)? not have [^\n]{0,120}(?:privilege|permission|access)",
             r"\b(?:user|project|role|account)\b[^\n]{0,80} is not allowed to",
+            r"\b(?:jwt|access|security|session|oauth|bearer|auth|authentication) token is invalid",
         ),
         evidence=f"{_VENDOR}odps-0130013, {_VENDOR}odps-0420095, {_VENDOR}api-errors; errors of Hive, HDFS, S3",
         hint="Grant the identity of the data source the privilege that the message names, then retry.",
@@ -114,7 +117,7 @@ RULES: Final = (
     _rule(
         Reason.RESOURCE,
         """
-        outofmemory | spark.driver.maxresultsize | kryo serialization failed: buffer overflow | code 52, oom |
+        outofmemory | total size of serialized results | kryo serialization failed: buffer overflow | code 52, oom |
         small table exceeds | out of memory | java heap space | gc overhead limit | exceeding memory limits |
         memory limit | allotted memory | cannot allocate memory | alloc too large size |
         unable to create new native thread | exit status: 137 | exit code 137 | exit code 143 | exit status: 143 |
@@ -217,9 +220,15 @@ UNKNOWN_RULE: Final = Rule(
 )
 _FRAME: Final = re.compile(r"^[ \t]*+(?:at [\w$.<>/]{1,300}+\(|\.\.\. \d{1,9} more).*$", re.MULTILINE)
 """A line of a Java stack trace: its class names say nothing about the cause."""
+_CODE: Final = re.compile(rf"(odps-\d{{7}})|{CODE}([a-z]\w{{1,60}})")
+_AMBIGUOUS: Final = frozenset({"statusconflict", "odps-0110041", "odps-0130071"})
+"""Codes of several causes: a phrase of another rule may tell more."""
 
 
 def rule_of(message: str) -> Rule:
     """Return the rule of a message; UNKNOWN_RULE if none matches."""
-    text = _FRAME.sub("", excerpt(message)).lower()
-    return next((rule for rule in RULES if rule.matches(text)), UNKNOWN_RULE)
+    text = without_names(_FRAME.sub("", excerpt(message))).lower()
+    codes = {code or value for code, value in _CODE.findall(text)} - _AMBIGUOUS
+    # A code of INTERNAL wraps any cause.
+    decided = (rule for rule in RULES if rule.reason is not Reason.INTERNAL and codes.intersection(rule.phrases))
+    return next(decided, None) or next((rule for rule in RULES if rule.matches(text)), UNKNOWN_RULE)

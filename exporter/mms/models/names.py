@@ -95,24 +95,30 @@ def unknown_name(noun: str, name: str, known: Iterable[str | None], where: str =
 
 
 def selection_problems(selection: "Selection", listed: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return problems and advice for `sources` of an account; `listed` are names and types of data sources."""
+    """Return problems and advice for listed names and types."""
     names = [name for name, _ in listed]
-    include, exclude = (_unmatched(key, getattr(selection, key), names) for key in ("include", "exclude"))
-    found = [each for each in (include, exclude) if each is not None]
-    if include is None and not any(selection.admits(*each) for each in listed):
+    include = unmatched_patterns(selection, "include", names)
+    if any(selection.admits(*each) for each in listed):
+        return include  # an `exclude` without a match can be a precaution, or be meant for another account
+    found = [*include, *unmatched_patterns(selection, "exclude", names)]
+    if not include:
         types = name_list(sorted({source_type.upper() for _, source_type in listed if source_type}))
         problem = f"`sources` selects none of the {len(listed):,} data sources"
         found.append((problem, f"correct `exclude` and `types` of `sources`; existing types: {types}"))
     return found
 
 
-def _unmatched(key: str, patterns: Iterable[re.Pattern[str]], names: Sequence[str]) -> tuple[str, str] | None:
+def unmatched_patterns(
+    selection: "Selection", key: Literal["include", "exclude"], names: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Return problem and advice for patterns without a match."""
+    patterns: Iterable[re.Pattern[str]] = getattr(selection, key)
     unmatched = [each.pattern for each in patterns if not any(map(each.fullmatch, names))]
     if not unmatched:
-        return None
+        return []
     compared = names[:MAX_COMPARED]
     near = list(dict.fromkeys(name for pattern in unmatched for name in near_names(pattern, compared)))
     known = f"near names: {name_list(near)}" if near else f"existing names: {name_list(names)}"
     verb = "matches" if len(unmatched) == 1 else "match"
     problem = f"sources.{key} {name_list([repr(each) for each in unmatched])} {verb} no data source"
-    return problem, f"a pattern is a regular expression that must match the whole name; {known}"
+    return [(problem, f"a pattern is a regular expression that must match the whole name; {known}")]

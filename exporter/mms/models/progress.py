@@ -10,7 +10,7 @@ from exporter.mms.models.records import Database, DataSource, Job
 
 
 class UnitCounts(NamedTuple):
-    """Tables or partitions of a source or database; None if unknown."""
+    """Counts of tables or partitions; None if unknown."""
 
     inventory: int | None
     doing: int | None
@@ -27,7 +27,7 @@ class UnitCounts(NamedTuple):
 
     @property
     def left(self) -> int:
-        """Return the units that wait or run, 0 if unknown; failed ones are not included."""
+        """Return the units that wait or run, 0 if unknown."""
         if self.total is None or self.done is None:
             return 0
         return self.total - self.done - (self.part_done or 0) - (self.failed or 0)

@@ -16,7 +16,6 @@ from exporter.mms.models.statuses import (
     ScanStatus,
     SourceType,
     TableStatus,
-    TaskStatus,
 )
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -69,7 +68,7 @@ class DataSource(ApiRecord, frozen=True, kw_only=True):
 
 
 class Database(ApiRecord, frozen=True, kw_only=True):
-    """A row of ListMmsDbs: a database of a source with its counters.
+    """A row of ListMmsDbs: a database with its counters.
 
     Source: the vendor's SDK; no page has an example. UNVERIFIED: which fields may be missing. A live list settles it.
     """
@@ -103,7 +102,7 @@ class Database(ApiRecord, frozen=True, kw_only=True):
 
     @property
     def size_rank(self) -> tuple[bool, int, int, int]:
-        """Sort key: the largest first, by size, then partitions; unknown sizes last."""
+        """Sort key: the largest first, unknown sizes last."""
         return self.size is None, -(self.size or 0), -(self.partitions or 0), self.id
 
 
@@ -256,55 +255,6 @@ class Partition(ApiRecord, frozen=True, kw_only=True):
     last_ddl_time: str | None = None
     """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
     status: PartitionStatus | None = None
-
-
-class Task(ApiRecord, frozen=True, kw_only=True):
-    """A row of ListMmsTasks: one table or several of its partitions.
-
-    Source: the vendor's SDK; no page has an example. UNVERIFIED: which fields may be missing. A live list settles it.
-    """
-
-    EXPECTED = ("job_id", "job_name", "src_db_name", "src_table_name", "status", "retried_times", "create_time")
-
-    id: Count
-    job_id: Count | None = None
-    job_name: str | None = None
-    src_db_name: str | None = None
-    src_table_name: str | None = None
-    table_id: Count | None = None
-    type: str | None = None
-    status: TaskStatus | None = None
-    running: bool | None = None
-    stopped: bool | None = None
-    retried_times: Count | None = None
-    """Number of retries. UNVERIFIED: that it is 0, not missing, without a retry."""
-    create_time: str | None = None
-    """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
-    start_time: str | None = None
-    """Format as create_time. Absent before the start."""
-    end_time: str | None = None
-    """Format as create_time. Absent before the end."""
-
-
-class TaskLog(ApiRecord, frozen=True, kw_only=True):
-    """A row of ListMmsTaskLogs: what a task did and how it ended.
-
-    Source: https://www.alibabacloud.com/help/en/maxcompute/ ListMmsTaskLogs.
-    """
-
-    EXPECTED = ("status", "create_time")
-
-    id: Count
-    task_id: Count | None = None
-    source_id: Count | None = None
-    action: str | None = None
-    """What the task did, often SQL."""
-    status: str | None = None
-    """Status of the task after the action."""
-    create_time: str | None = None
-    """`YYYY-MM-DD HH:MM:SS` in the account's time zone."""
-    msg: str | None = None
-    """Free text, up to 64 KiB, which may quote secrets."""
 
 
 class CreatedJob(ApiRecord, frozen=True, kw_only=True):

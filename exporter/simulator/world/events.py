@@ -129,10 +129,9 @@ class RetryFailed(_Event, frozen=True, kw_only=True, tag="retry_failed"):
 
 
 class SetText(_Event, frozen=True, kw_only=True, tag="set_text"):
-    """Set a text field of a source or its objects.
+    """Set a text field of TEXT_FIELDS, hostile or not.
 
-    TEXT_FIELDS lists the fields. Without an object id, the field is the source's. Task 0 stands for every failed task
-    without a text of its own. Hostile texts are allowed.
+    Without an object id, the field is the source's; task 0 is every failed task.
     """
 
     source_id: int

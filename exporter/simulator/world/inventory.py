@@ -125,7 +125,7 @@ class Inventory:
         ]
 
     def shares(self, moment: float) -> Iterator[DatabaseShare]:
-        """Yield all tables known at `moment`, without a pass over them."""
+        """Yield the known tables without a pass over them."""
         yield from self._settled_shares
         for lane in self.source.lanes:
             current, age = lane.place(moment)

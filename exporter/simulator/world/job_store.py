@@ -140,7 +140,7 @@ class JobStore:
         return found if found is None or stopped_at is None else replace(found, stopped_at=stopped_at)
 
     def find_task(self, number: int, at: SourceTime) -> tuple[SimulatedJob, SimulatedTask] | None:
-        """Return one task with its job, None if it does not exist."""
+        """Return a task with its job, None if missing."""
         job = self.find((number - 1) // _TASKS_PER_JOB, at)
         tasks = () if job is None else job.tasks(at.moment)
         return next(((job, task) for task in tasks if job is not None and task.id == number), None)

@@ -65,7 +65,7 @@ class TaskPlan:
 
 
 def phase_ends(status: str) -> Iterator[tuple[str, float]]:
-    """Yield the phases that ended at a task's status, with the share of its duration at which each did."""
+    """Yield ended phases with the share of the duration."""
     phases = [phase for phase, _, _ in _PHASES]
     phase, _, result = status.rpartition("_")
     ended = {states.INIT: 0, states.DONE: len(_PHASES)}.get(status)
@@ -180,7 +180,7 @@ class Plan:
 
     @cached_property
     def by_database(self) -> tuple[tuple[tuple[int, ...], "Plan"], ...]:
-        """The tables of each of its databases: their indexes, and a plan of them alone."""
+        """Indexes and plan of the tables of each database."""
         indexes = [
             tuple(index for index, table in enumerate(self.tables) if table.own_database == is_own)
             for is_own in (False, True)

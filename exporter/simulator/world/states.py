@@ -104,7 +104,8 @@ def table_counts(tally: Tally) -> Counts:
 
 
 def database_status(tables: int, counts: Counts) -> str:
-    """Return the status of a database; the same rule as for partitions of a table."""
+    """Return the status of a database."""
+    # The same rule as for partitions of a table.
     if counts.tables_doing:
         return DOING
     if counts.tables_done and counts.tables_done == tables:

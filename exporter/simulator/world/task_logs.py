@@ -42,7 +42,8 @@ _MESSAGES: Final[Mapping[str, tuple[str, ...]]] = {
 def task_logs(
     site: Site, job: SimulatedJob, task: SimulatedTask, project: str, secret: str
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a task, oldest first; `secret` appears in some messages as a password."""
+    """Yield the rows of a task, oldest first."""
+    # Some messages have the secret as a password.
     names = _names(site, job, task, project, secret)
     for number, (phase, share) in enumerate(phase_ends(task.status)):
         failed = task.status == f"{phase}_FAILED"

@@ -232,6 +232,7 @@ _COLLECTED: Final = {
     "jobs": "Jobs",
     "databases": "Databases",
     "failures": "Failed tables and partitions",
+    "reasons": "Reasons of failed tasks",
     "watch": "Watched tables and partitions",
     "tasks": "Tasks",
 }

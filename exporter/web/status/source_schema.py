@@ -53,7 +53,7 @@ class Progress(StatusRecord, frozen=True, kw_only=True):
 
 
 class Objects(StatusRecord, frozen=True, kw_only=True):
-    """Counts of the tables or partitions of a data source, database or table."""
+    """Counts of tables or partitions."""
 
     inventory: Count | None
     """Objects found by the last metadata scan."""

@@ -1,0 +1,200 @@
+"""`failed --why`: the failures grouped by reason and message pattern, with the command that retries each group.
+
+MMS does not tell which task was about which partition: the newest failed task of a table decides for all its failures.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+
+from exporter.clock import Clock
+from exporter.config.loading import Config
+from exporter.console.failed import Failure, kind_of, read_failures, table_of
+from exporter.console.output.command_report import (
+    SOURCE_FIELDS,
+    CommandReport,
+    Field,
+    Found,
+    age,
+    dotted_name,
+    record_field,
+    rfc3339,
+)
+from exporter.console.output.next_command import DEFAULT_COMMAND, NextCommand
+from exporter.console.selection.queries import Options, QueryPart, QueryTarget, query_sources
+from exporter.errors import NotFound
+from exporter.masking import masked
+from exporter.mms.diagnosis.message_text import decisive_part, decisive_row, message_of, pattern_of
+from exporter.mms.diagnosis.reason_rules import UNKNOWN_RULE, Rule, rule_of
+from exporter.mms.models.statuses import TASK_PHASES
+from exporter.mms.models.task_records import Task
+from exporter.mms.protocol import TaskFilter
+
+MIN_LIMIT: Final = 10_000
+"""Failed tables, and partitions, of a data source that are grouped, if `--limit` is not larger."""
+TASKS_PER_PHASE: Final = 1000
+"""Newest failed tasks of each phase among which those of the tables are looked for."""
+MAX_NAMED: Final = 5
+"""Tables that a card names; JSON and CSV have all."""
+MAX_SELECTORS: Final = 10
+"""Tables and partitions in the command of a card; JSON and CSV have the whole command."""
+NO_MESSAGE: Final = "no failed task with a message was found"
+
+TableKey = tuple[str, str]
+
+
+class Cause(Struct, frozen=True):
+    """Why a table failed."""
+
+    rule: Rule
+    pattern: str
+    example: str
+    since: str | None
+    """Time of the message, as MMS writes it."""
+    task_id: int | None
+
+
+class FailureGroup(Struct, frozen=True):
+    """Failures with one reason and one message pattern."""
+
+    reason: str
+    pattern: str
+    count: int
+    since: str | None
+    """Time of the oldest message, as MMS writes it."""
+    tables: tuple[str, ...]
+    example: str
+    task_id: int | None
+    """Task of the example."""
+    hint: str
+    selectors: tuple[str, ...]
+    """Words of `retry` that select exactly these failures."""
+
+
+NO_CAUSE: Final = Cause(
+    UNKNOWN_RULE._replace(hint="Look at the jobs of these tables: `mms-exporter jobs --table=NAME`."),
+    *(NO_MESSAGE, "", None, None),
+)
+Row = Found[FailureGroup]
+
+
+async def reasons(config: Config, options: Options, clock: Clock) -> CommandReport[Row]:
+    """Return the groups of failures that `options` select. Raises: ConfigError."""
+    # The default of --limit is for lists; a group is one row however many failures it has.
+    options = replace(options, limit=max(options.limit, MIN_LIMIT))
+    result = await query_sources(config, options, partial(_read, options))
+    now = None if options.absolute_times else clock.wall()
+    return CommandReport(
+        fields=fields(options.next_command),
+        card=lambda row: _card(row, options.next_command, now),
+        rows=sorted(result.found, key=lambda row: -row.record.count),
+        empty_text="no failed tables or partitions",
+        omitted=result.omitted,
+        errors=result.errors,
+        warnings=result.warnings,
+        has_failures=result.is_nothing_selected,
+    )
+
+
+def fields(command: NextCommand = DEFAULT_COMMAND) -> Sequence[Field[Row]]:
+    """Return the fields; `command` builds the retry commands."""
+    return (
+        *SOURCE_FIELDS,
+        record_field("reason", "reason, as in the label of `mms_failed_task_reasons`"),
+        Field("pattern", "message without numbers, IDs, names and addresses", lambda row: row.record.pattern),
+        record_field("count", "number of failed tables and partitions"),
+        Field("since", "time of the oldest message", lambda row: rfc3339(row.record.since, row.account.time_zone)),
+        Field("tables", "source tables, as DATABASE.TABLE", lambda row: list(row.record.tables)),
+        Field("example", "message of the newest task, masked and cut", lambda row: row.record.example),
+        record_field("task_id", "ID of that task"),
+        record_field("hint", "what to do"),
+        Field("retry", "command that retries these failures", lambda row: _retry(row, command, row.record.selectors)),
+    )
+
+
+def _card(row: Row, command: NextCommand, now: float | None) -> Iterator[tuple[str, str]]:
+    group = row.record
+    yield "reason", group.reason
+    yield "failures", f"{group.count:,} of {row.source.name or ''} ({row.source.id})"
+    yield "message", group.pattern
+    if group.since:
+        yield "since", age(group.since, row.account.time_zone, now)
+    more = f" and {len(group.tables) - MAX_NAMED:,} more" if len(group.tables) > MAX_NAMED else ""
+    yield "tables", f"{', '.join(group.tables[:MAX_NAMED])}{more}"
+    if group.example:
+        yield "example", f"task {group.task_id}: {group.example}"
+    yield "hint", group.hint
+    left = len(group.selectors) - MAX_SELECTORS
+    rest = f" and {left:,} more: see `retry` of --output=json" if left > 0 else ""
+    yield "retry", f"{_retry(row, command, group.selectors[:MAX_SELECTORS])}{rest}"
+
+
+def _retry(row: Row, command: NextCommand, selectors: Sequence[str]) -> str:
+    return command.text("retry", f"--account={row.account.name}", f"--source={row.source.id}", *selectors)
+
+
+async def _read(options: Options, target: QueryTarget) -> QueryPart[FailureGroup]:
+    """Return the groups of one data source. Raises: MmsError."""
+    part = await read_failures(options, target)
+    if not part.records:
+        return QueryPart((), part.omitted, part.errors, part.matched)
+    by_table: dict[TableKey, list[Failure]] = defaultdict(list)
+    for failure in part.records:
+        by_table[_key(failure.db_name, table_of(failure))].append(failure)
+    tasks = await _newest_tasks(target, by_table)
+    causes = dict(zip(tasks, await asyncio.gather(*(_cause(target, task) for task in tasks.values())), strict=True))
+    found: dict[tuple[str, str], list[TableKey]] = defaultdict(list)
+    for key in by_table:
+        cause = causes.get(key, NO_CAUSE)
+        found[cause.rule.reason, cause.pattern].append(key)
+    groups = [
+        _group([by_table[key] for key in keys], [causes.get(key, NO_CAUSE) for key in keys]) for keys in found.values()
+    ]
+    return QueryPart(groups, part.omitted, part.errors, part.matched)
+
+
+def _key(database: str | None, table: str | None) -> TableKey:
+    return (database or "").casefold(), (table or "").casefold()
+
+
+async def _newest_tasks(target: QueryTarget, wanted: Mapping[TableKey, object]) -> dict[TableKey, Task]:
+    """Return the newest failed task of each wanted table that has one."""
+    listings = [
+        await target.client.newest_tasks(target.source.id, TaskFilter(status=f"{phase}_FAILED"), TASKS_PER_PHASE)
+        for phase in TASK_PHASES
+    ]
+    oldest_first = sorted((row for listing in listings for row in listing.rows), key=lambda row: row.id)
+    found = {_key(row.src_db_name, row.src_table_name): row for row in oldest_first}
+    return {key: found[key] for key in wanted if key in found}
+
+
+async def _cause(target: QueryTarget, task: Task) -> Cause:
+    try:
+        row = decisive_row(await target.client.task_logs(target.source.id, task.id))
+    except NotFound:
+        row = None
+    if row is None:
+        return NO_CAUSE
+    message = message_of(row)
+    return Cause(rule_of(message), pattern_of(message), decisive_part(message), row.create_time, task.id)
+
+
+def _group(failures: Sequence[Sequence[Failure]], causes: Sequence[Cause]) -> FailureGroup:
+    newest = max(causes, key=lambda cause: cause.task_id or 0)
+    listed = [failure for each in failures for failure in each]
+    return FailureGroup(
+        reason=newest.rule.reason.value,
+        pattern=newest.pattern,
+        count=len(listed),
+        since=min((masked(cause.since) for cause in causes if cause.since), default=None),
+        tables=tuple(sorted({dotted_name(each[0].db_name, table_of(each[0])) for each in failures})),
+        example=newest.example,
+        task_id=newest.task_id,
+        hint=newest.rule.hint,
+        selectors=tuple(f"--{kind_of(failure)}={failure.id}" for failure in listed),
+    )

@@ -1,0 +1,123 @@
+"""`failed --why` puts each failure into one group, with its message masked and the command that retries it."""
+
+import shlex
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from exporter.console.failed_why import MAX_SELECTORS, NO_MESSAGE
+from exporter.mms.diagnosis.reason_rules import Reason
+from exporter.mms.models.statuses import TASK_PHASES
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
+from exporter.simulator.world import events
+from tests.conftest import IDENTITY
+from tests.console.conftest import FIRST, Query, Shown
+
+CANARY = "canary7f3a"
+
+
+@pytest.fixture
+async def simulator(clock: ManualClock) -> AsyncIterator[Simulator]:
+    """Provide a simulation in which half of the tasks fail."""
+    options = WorldOptions(sources=2, tables=40, failure_rate=0.5, special_sources=False)
+    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as running:
+        yield running
+
+
+def selected(row: dict[str, Any], kind: str) -> list[int]:
+    """Return the ids of a kind in the retry command of a group."""
+    words = shlex.split(row["retry"])
+    return [int(word.partition("=")[2]) for word in words if word.startswith(f"--{kind}=")]
+
+
+async def everything(query: Query, **options: Any) -> Shown:
+    """Return all groups."""
+    return await query("failed --why", **options)
+
+
+async def test_each_failure_is_in_the_retry_command_of_one_group(simulator: Simulator, query: Query) -> None:
+    found = (await everything(query)).rows
+    truth = simulator.world.truth()
+    for source_id in truth.data_sources():
+        groups = [row for row in found if row["source_id"] == source_id]
+        for kind, rows in (("table", truth.tables(source_id)), ("partition", truth.partitions(source_id))):
+            ids = Counter(number for row in groups for number in selected(row, kind))
+            assert ids == Counter(row.id for row in rows if row.status == "FAILED")
+        for row in groups:
+            assert row["count"] == len(selected(row, "table")) + len(selected(row, "partition"))
+            assert shlex.split(row["retry"])[:4] == ["mms-exporter", "retry", "--account=test", f"--source={source_id}"]
+        assert len({(row["reason"], row["pattern"]) for row in groups}) == len(groups)
+    assert len({row["reason"] for row in found}) > 3
+
+
+async def test_a_group_says_why_since_when_and_what_to_do(simulator: Simulator, query: Query) -> None:
+    text = "RequestId=1, ErrorCode=NoPermission, ErrorMessage=You have NO privilege 'odps:Update' on t_17"
+    apply_event(simulator.world, events.SetText(source_id=FIRST, field="msg", text=text, task_id=0))
+    found = (await everything(query, sources=[str(FIRST)])).rows
+    (group,) = [row for row in found if row["reason"] == Reason.PERMISSION]
+    assert (group["example"], len(group["tables"]) > 1) == (text, True)
+    assert group["pattern"] == text.replace("=1,", "=<n>,").replace("'odps:Update'", "<name>")
+    assert group["hint"].startswith("Grant the identity")
+    failed = [task for task in simulator.world.truth().tasks(FIRST) if (task.status or "").endswith("_FAILED")]
+    assert group["task_id"] in {task.id for task in failed}
+    assert group["since"][:19].replace("T", " ") in {task.end_time for task in failed}
+
+
+async def test_failures_without_a_task_are_a_group_of_their_own(simulator: Simulator, query: Query) -> None:
+    simulator.faults.add(Fault(kind="answer", operation="ListMmsTaskLogs", text='{"data": []}'))
+    found = (await everything(query)).rows
+    assert {(row["reason"], row["pattern"]) for row in found} == {("unknown", NO_MESSAGE)}
+
+
+@pytest.mark.parametrize("output", ["card", "json", "csv"])
+async def test_secrets_and_control_characters_of_messages_are_not_shown(
+    simulator: Simulator, query: Query, output: str
+) -> None:
+    text = f"\x1b]0;evil\x07\u202e jdbc:hive2://mms:{CANARY}@h:1/d?password={CANARY} \x1b[31m" + "x" * 5000
+    apply_event(simulator.world, events.SetText(source_id=FIRST, field="msg", text=text, task_id=0))
+    found = await everything(query, sources=[str(FIRST)])
+    shown = {"card": found.table(), "json": str(found.rows), "csv": str(found.csv)}[output]
+    assert CANARY not in shown
+    assert "<hidden>" in shown
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "x" * 400 not in shown
+
+
+async def test_a_card_shortens_the_retry_command_and_json_has_it_whole(simulator: Simulator, query: Query) -> None:
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    found = await everything(query, sources=[str(FIRST)])
+    largest = found.rows[0]
+    assert len(selected(largest, "partition")) > MAX_SELECTORS
+    assert f"{largest['count'] - MAX_SELECTORS:,} more: see `retry` of --output=json" in found.table()
+
+
+async def test_one_log_is_read_for_each_table(simulator: Simulator, query: Query) -> None:
+    found = (await everything(query, sources=[str(FIRST)])).rows
+    tables = {table for row in found for table in row["tables"]}
+    assert simulator.calls["ListMmsTasks", FIRST] == len(TASK_PHASES)
+    assert simulator.calls["ListMmsTaskLogs", FIRST] <= len(tables)
+
+
+async def test_a_missing_permission_names_the_action(simulator: Simulator, query: Query) -> None:
+    simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", operation="ListMmsTaskLogs"))
+    found = await everything(query)
+    assert not found.report.succeeded
+    assert any("odps:ListMmsTaskLogs" in remark for remark in found.remarks)
+
+
+async def test_the_log_of_a_task_says_why_it_failed(simulator: Simulator, query: Query) -> None:
+    text = f"\x1b[31mODPS-0420095: Access Denied; password={CANARY}\n\tat com.example.A.b(A.java:1)"
+    apply_event(simulator.world, events.SetText(source_id=FIRST, field="msg", text=text, task_id=0))
+    task = next(each for each in simulator.world.truth().tasks(FIRST) if each.status == "DATA_FAILED")
+    found = await query("show", record=("task", task.id), sources=[str(FIRST)])
+    (row,) = found.rows
+    assert (row["id"], row["reason"]) == (task.id, "permission")
+    assert [each["status"] for each in row["log"]] == ["SCHEMA_DONE", "DATA_FAILED"]
+    assert row["log"][-1]["msg"] == "ODPS-0420095: Access Denied; password=<hidden>"
+    assert "log.msg" in found.table()
+    done = next(each for each in simulator.world.truth().tasks(FIRST) if each.status == "DONE")
+    (row,) = (await query("show", record=("task", done.id), sources=[str(FIRST)])).rows
+    assert (row["reason"], len(row["log"])) == (None, len(TASK_PHASES))
