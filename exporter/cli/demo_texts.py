@@ -77,7 +77,7 @@ ACTS: Final = (
     Act(
         20,
         "all jobs have ended.",
-        f"`mms-exporter failed --source=hive-sales-001`, and, unless you have retried it already, {_RETRY}",
+        f"`mms-exporter failed --source=hive-sales-001` and, unless you have done so already, {_RETRY}",
     ),
 )
 _REPOSITORY: Final = Path(__file__).parents[2]

@@ -112,10 +112,11 @@ async def check(config: Config, options: Options, clock: Clock) -> CommandReport
 
 def _unwatched(config: Config, listings: Mapping[str, Listing[DataSource]]) -> Iterator[Finding]:
     pairs = [(account, listing) for account in config.accounts if (listing := listings.get(account.name))]
-    sources = [source for pair in pairs for source in _selected(*pair)]
+    selected = [source for pair in pairs for source in _selected(*pair)]
+    listed = [source for _, listing in pairs for source in listing.rows]
     is_complete = len(pairs) == len(config.accounts) and all(listing.is_consistent for _, listing in pairs)
     for key, entry in entries(config.watch):
-        if problem := source_problem(entry, sources):
+        if problem := source_problem(entry, selected, listed):
             yield Finding("", key, "failed", *problem) if is_complete else Finding("", key, "untested", NOT_ALL_LISTED)
 
 

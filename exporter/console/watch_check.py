@@ -58,12 +58,16 @@ async def _look_up_name(client: Client, entry: Watched, source: DataSource) -> L
     return "failed", detail, "correct the names; they are case-sensitive"
 
 
-def source_problem(entry: Watched, sources: Sequence[DataSource]) -> tuple[str, str] | None:
+def source_problem(
+    entry: Watched, selected: Sequence[DataSource], listed: Sequence[DataSource]
+) -> tuple[str, str] | None:
     """Return problem and advice if no account selects the source."""
-    if any(is_in(entry, each) for each in sources):
+    if any(is_in(entry, each) for each in selected):
         return None
     name = entry.source or str(entry.source_id)
-    problem, _, advice = unknown_name("data source", name, [each.name for each in sources]).partition("; ")
+    if any(is_in(entry, each) for each in listed):
+        return f"{name!r} is not selected by `sources` of its account", "correct `sources`, or remove the entry"
+    problem, _, advice = unknown_name("data source", name, [each.name for each in listed]).partition("; ")
     return f"{problem} in any account; each entry is looked up in all of them", advice
 
 

@@ -217,10 +217,12 @@ async def test_each_entry_of_watch_is_looked_up_in_all_accounts(simulator: Simul
             {"source_id": FIRST, **names},
             {"source": "hive-sales-001", **names, "table": "nothing"},
             {"source": "hive-sale-001", "table_ids": [1]},
+            {"source": "maxcompute-sales-003", "table_ids": [1]},
         ],
     }
     elsewhere = {**account_on(simulator.url, "other"), "sources": {"types": ["BIGQUERY"]}}
-    config = config_from({"accounts": [account_on(simulator.url), elsewhere], "watch": watch})
+    here = {**account_on(simulator.url), "sources": {"exclude": ["maxcompute-.*"]}}
+    config = config_from({"accounts": [here, elsewhere], "watch": watch})
     report = await check(config, Options(), Clock())
     found = {(row.account, row.check): (row.result, row.detail) for row in report.rows if "watch" in row.check}
     assert found == {
@@ -233,6 +235,7 @@ async def test_each_entry_of_watch_is_looked_up_in_all_accounts(simulator: Simul
             "failed",
             "no data source is named 'hive-sale-001' in any account; each entry is looked up in all of them",
         ),
+        ("", "watch.tables[3]"): ("failed", "'maxcompute-sales-003' is not selected by `sources` of its account"),
     }
     assert not report.succeeded
 
@@ -401,3 +404,9 @@ async def test_a_fact_that_cannot_be_found_is_no_failure(simulator: Simulator) -
     assert found["task_status"]["result"] == "untested"
     assert "NoPermission" in found["task_status"]["detail"]
     assert {row["result"] for row in found.values()} <= {"ok", "untested", "fact"}
+
+
+async def test_a_misspelled_type_is_a_failure_and_one_for_later_is_none(simulator: Simulator) -> None:
+    found = await findings(config_on(simulator.url, {"sources": {"types": ["hive", "bigqury", "ORACLE"]}}))
+    assert found["sources"]["detail"] == "sources.types 'bigqury' matches no data source"
+    assert found["sources"]["advice"] == "did you mean BIGQUERY?"

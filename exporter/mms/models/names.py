@@ -97,15 +97,26 @@ def unknown_name(noun: str, name: str, known: Iterable[str | None], where: str =
 def selection_problems(selection: "Selection", listed: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return problems and advice for listed names and types."""
     names = [name for name, _ in listed]
+    types = sorted({source_type.upper() for _, source_type in listed if source_type})
     include = unmatched_patterns(selection, "include", names)
     if any(selection.admits(*each) for each in listed):
-        return include  # an `exclude` without a match can be a precaution, or be meant for another account
+        # An `exclude` without a match can be a precaution, or be meant for another account.
+        return [*include, *_misspelled_types(selection, types)]
     found = [*include, *unmatched_patterns(selection, "exclude", names)]
     if not include:
-        types = name_list(sorted({source_type.upper() for _, source_type in listed if source_type}))
         problem = f"`sources` selects none of the {len(listed):,} data sources"
-        found.append((problem, f"correct `exclude` and `types` of `sources`; existing types: {types}"))
+        found.append((problem, f"correct `exclude` and `types` of `sources`; existing types: {name_list(types)}"))
     return found
+
+
+def _misspelled_types(selection: "Selection", types: Sequence[str]) -> list[tuple[str, str]]:
+    # Another type that no data source has can be meant for later.
+    near = {each: near_names(each, types) for each in selection.types if each.upper() not in types}
+    return [
+        (f"sources.types {each!r} matches no data source", f"did you mean {name_list(names, ' or ')}?")
+        for each, names in near.items()
+        if names
+    ]
 
 
 def unmatched_patterns(
