@@ -93,7 +93,7 @@ async def databases(config: Config, options: Options, _: Clock) -> CommandReport
         omitted = len(selected) - len(shown)
         return QueryPart(
             shown,
-            f"{omitted:,} more databases" if omitted else "",
+            f"{omitted:,} more database{'' if omitted == 1 else 's'}" if omitted else "",
             () if listing.is_consistent else (MalformedAnswer(_INCOMPLETE),),
             frozenset(("database", each) for each in options.databases for row in named if matches(each, (row.name,))),
         )

@@ -158,7 +158,11 @@ async def _stopped_jobs(client: Client, _: Account, sources: Sequence[DataSource
         for job in stopped.rows:
             if job.stopped and job.status in UNFINISHED_JOB_STATUSES and job.src_db_name:
                 return await _stopped_job(client, source, job)
-    raise NothingToProbeError(f"no stopped job in the first {MAX_SOURCES} data sources")
+    raise NothingToProbeError(f"no stopped job in {_examined(sources)}")
+
+
+def _examined(sources: Sequence[DataSource]) -> str:
+    return f"the first {MAX_SOURCES} data sources" if len(sources) > MAX_SOURCES else "the data sources"
 
 
 async def _stopped_job(client: Client, source: DataSource, job: Job) -> str:
@@ -191,7 +195,7 @@ async def _time_zone(client: Client, account: Account, sources: Sequence[DataSou
             side = "ahead of" if ahead > 0 else "behind"
             length = duration_text(round(abs(ahead)))
             return f"the newest createTime, read as {account.time_zone.key}, is {length} {side} the clock of MMS"
-    raise NothingToProbeError(f"no job in the first {MAX_SOURCES} data sources")
+    raise NothingToProbeError(f"no job in {_examined(sources)}")
 
 
 FACTS: Final[Mapping[str, Fact]] = {

@@ -100,7 +100,10 @@ def _columns(now: float | None) -> list[TableColumn[Row]]:
             rank=3,
         ),
         TableColumn(
-            "SCANNED", lambda row: age(row.record.last_update_time, row.account.time_zone, now), "number", rank=5
+            "SCANNED",
+            lambda row: age(row.record.last_update_time, row.account.time_zone, now),
+            "number",
+            rank=1 if now is None else 5,  # with --absolute-times, it is the only column with a time
         ),
     ]
 

@@ -14,7 +14,7 @@ from msgspec import structs
 from exporter.errors import ConfigError, NotFound, Problem
 from exporter.mms import protocol
 from exporter.mms.client import Client
-from exporter.mms.models.names import ambiguous_name, table_id, table_names, unknown_name
+from exporter.mms.models.names import ambiguous_name, is_glob, table_id, table_names, unknown_name
 from exporter.mms.models.records import Job
 from exporter.mms.protocol import JobFilter, TableFilter
 from exporter.retry.coverage import Coverage
@@ -160,6 +160,8 @@ class _SelectionReader:
     async def _unknown_table(self, text: str) -> str:
         if table_id(text) is not None:
             return f"no table has ID {text}"
+        if is_glob(text):
+            return f"no table is named {text!r}; retry takes exact names, and `failed` lists them for a pattern"
         sample = await self._client.newest_tables(self._source_id, TableFilter(), MAX_NEAR)
         names = {f"{row.db_name}.{row.name}" if "." in text else row.name or "" for row in sample.rows}
         return unknown_name("table", text, names)

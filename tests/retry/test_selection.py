@@ -306,3 +306,8 @@ async def test_an_unknown_table_is_an_error_with_near_names(env: RetryEnv) -> No
         "--table: no table is named 'sales.nothing'",
         "--table: no table is named 'nodot'",
     ]
+
+
+async def test_a_pattern_is_no_name_of_a_table(env: RetryEnv) -> None:
+    with pytest.raises(ConfigError, match=r"no table is named 'sales\.\*'; retry takes exact names"):
+        await env.plan(RetrySelection(tables=["sales.*"]))
