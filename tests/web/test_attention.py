@@ -255,7 +255,7 @@ def test_the_item_of_omitted_series_says_what_is_omitted_and_what_lists_it() -> 
 @pytest.mark.parametrize("alert", ["MmsTablesFailed", "MmsJobFailed"])
 def test_the_retry_of_objects_waits_for_unfinished_jobs(alert: str) -> None:
     failed = with_failed_jobs(with_row(quiet(1), tables_failed_num=2))
-    assert "after its job has ended" in item_of(failed, alert).hint
+    assert "wait for unfinished jobs" in item_of(failed, alert).hint
     assert "ended" not in item_of(with_jobs(failed, counts={"FAILED": 3}), alert).hint
 
 

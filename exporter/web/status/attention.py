@@ -71,7 +71,7 @@ class SourceRule:
         return self.hint + _AFTER_JOBS if is_retry and any(map(_unfinished_jobs, sources)) else self.hint
 
 
-_AFTER_JOBS: Final = "; an object in the scope of an unfinished job can be retried after its job has ended"
+_AFTER_JOBS: Final = "; wait for unfinished jobs that migrate them"
 
 
 def _of_row(count: Callable[[DataSource], int | bool | None]) -> Callable[[SourceSnapshot, float], int | bool | None]:
