@@ -1,8 +1,9 @@
-"""Process-wide set-up: daemon threads and standard streams."""
+"""Process-wide set-up: daemon threads, concurrent calls, standard streams."""
 
+import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Thread
 from typing import Any, Final, ParamSpec, TypeVar
@@ -36,6 +37,20 @@ def _run_task(future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...]
 
 
 DAEMON_THREADS = DaemonThreads()
+
+
+async def gather_or_cancel(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Return the results; the first error cancels all others.
+
+    With asyncio.gather, they would go on after the caller closed what they use.
+    """
+    tasks = [asyncio.create_task(each) for each in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 _STREAMS: Final = (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))

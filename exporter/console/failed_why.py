@@ -3,7 +3,6 @@
 MMS does not tell which task was about which partition: the newest failed task of a table decides for all its failures.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -34,6 +33,7 @@ from exporter.mms.diagnosis.reason_rules import UNKNOWN_RULE, Rule, rule_of
 from exporter.mms.models.statuses import TASK_PHASES
 from exporter.mms.models.task_records import Task
 from exporter.mms.protocol import TaskFilter
+from exporter.runtime import gather_or_cancel
 
 MIN_LIMIT: Final = 10_000
 """Failed tables, and partitions, of a data source that are grouped, if `--limit` is not larger."""
@@ -147,7 +147,7 @@ async def _read(options: Options, target: QueryTarget) -> QueryPart[FailureGroup
     for failure in part.records:
         by_table[_key(failure.db_name, table_of(failure))].append(failure)
     tasks = await _newest_tasks(target, by_table)
-    causes = dict(zip(tasks, await asyncio.gather(*(_cause(target, task) for task in tasks.values())), strict=True))
+    causes = dict(zip(tasks, await gather_or_cancel(_cause(target, task) for task in tasks.values()), strict=True))
     found: dict[tuple[str, str], list[TableKey]] = defaultdict(list)
     for key in by_table:
         cause = causes.get(key, NO_CAUSE)

@@ -3,7 +3,6 @@
 IDs and names are unique per data source only, so every selected data source is read.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -41,6 +40,7 @@ from exporter.mms.models.records import Column, Job, Partition, Table
 from exporter.mms.models.statuses import TaskStatus
 from exporter.mms.models.task_records import TaskLog
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, TaskFilter, get_mms_job, like
+from exporter.runtime import gather_or_cancel
 
 Row = Found[Any]
 
@@ -253,5 +253,5 @@ async def _tasks(target: QueryTarget, job_id: int) -> dict[str, int]:
     if page.total is not None and page.total <= len(page.rows):
         return dict(Counter(row.status or UNKNOWN for row in page.rows))
     filters = [TaskFilter(job_id=job_id, status=status) for status in TaskStatus]
-    pages = await asyncio.gather(*(target.client.tasks_page(target.source.id, each, page_size=1) for each in filters))
+    pages = await gather_or_cancel(target.client.tasks_page(target.source.id, each, page_size=1) for each in filters)
     return {status: page.total for status, page in zip(TaskStatus, pages, strict=True) if page.total}

@@ -1,6 +1,5 @@
 """The entries of `watch` in `check`: whether a selected data source, and the object in it, exist."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
@@ -10,6 +9,7 @@ from exporter.errors import NotFound
 from exporter.mms.client import Client
 from exporter.mms.models.names import unknown_name
 from exporter.mms.models.records import DataSource, Partition, Table
+from exporter.runtime import gather_or_cancel
 
 MAX_IDS: Final = 10
 """IDs of an entry that are read, with one call each."""
@@ -30,7 +30,7 @@ async def look_up(client: Client, entry: Watched, source: DataSource) -> Lookup:
 
 async def _look_up_ids(client: Client, entry: Watched, source: DataSource) -> Lookup:
     ids = watched_ids(entry)
-    exist = await asyncio.gather(*(_exists(client, entry, source, each) for each in ids[:MAX_IDS]))
+    exist = await gather_or_cancel(_exists(client, entry, source, each) for each in ids[:MAX_IDS])
     missing = [str(each) for each, exists in zip(ids, exist, strict=False) if not exists]
     if missing:
         noun = "table" if isinstance(entry, WatchedTables) else "partition"

@@ -3,7 +3,6 @@
 Unfinished jobs are read last, so that jobs created meanwhile are seen.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +22,7 @@ from exporter.retry.job_lookup import unfinished_jobs
 from exporter.retry.planning import Refused, RetryPlan, Wanted, blocking_jobs, plan, tables_sent_by_name
 from exporter.retry.unit_reader import UnitReader, read_whole_list
 from exporter.retry.units import FAILED, NO_CONFIG, TableName, Unit
+from exporter.runtime import gather_or_cancel
 
 MAX_NEAR: Final = 300
 """Tables among which near names are looked for."""
@@ -62,7 +62,7 @@ async def read_plan(
         await reader.add_table(text)
     if reader.unknown:
         raise ConfigError(*reader.unknown)
-    await asyncio.gather(*map(reader.add_partition, selection.partitions))
+    await gather_or_cancel(map(reader.add_partition, selection.partitions))
     for job_id in selection.jobs:
         await reader.add_job(job_id)
     if not reader.wanted:

@@ -1,6 +1,5 @@
 """Reads the tables and partitions of one data source. Each list is complete or an error."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from math import inf
@@ -14,6 +13,7 @@ from exporter.mms.listing import MAX_READINGS, read_pages, read_until_stable
 from exporter.mms.models.records import Partition, Table
 from exporter.mms.protocol import PartitionFilter, TableFilter, like
 from exporter.retry.units import FAILED, Batch, TableName, Unit, UnitKind, partition_unit, table_unit
+from exporter.runtime import gather_or_cancel
 
 MAX_PAGES: Final = 50_000
 """Page limit of one list, in case a server never ends it."""
@@ -81,7 +81,7 @@ class UnitReader:
         """Return the tables with these names, possibly also others."""
         if len(names) > MAX_NAMES:
             return [unit for unit in await self._tables(TableFilter(db_name=like(db))) if unit.db == db]
-        found = await asyncio.gather(*(self.tables_named(db, name) for name in sorted(names)))
+        found = await gather_or_cancel(self.tables_named(db, name) for name in sorted(names))
         return [unit for units in found for unit in units]
 
     async def find(self, kind: UnitKind, number: int) -> Unit | None:
@@ -129,7 +129,7 @@ class FailedRecheck:
         places: dict[TableName, list[Unit]] = {}
         for unit in batch.units():
             places.setdefault((unit.db, unit.table if unit.is_partition else None), []).append(unit)
-        found = await asyncio.gather(*(self._failed_ids(place, units) for place, units in places.items()))
+        found = await gather_or_cancel(self._failed_ids(place, units) for place, units in places.items())
         # A batch has either partitions or tables, so IDs are unique.
         failed = frozenset[int]().union(*found)
         return batch.without(lambda unit: unit.id not in failed)
@@ -140,7 +140,7 @@ class FailedRecheck:
     async def _failed_ids(self, place: TableName, units: Sequence[Unit]) -> frozenset[int]:
         """Return the IDs of FAILED units, including all in `units`."""
         if len(units) <= MAX_SINGLE_RECHECKS:
-            known = await asyncio.gather(*(self._reader.find(unit.kind, unit.id) for unit in units))
+            known = await gather_or_cancel(self._reader.find(unit.kind, unit.id) for unit in units)
             return frozenset(unit.id for unit in known if unit is not None and unit.is_failed)
         ids, read_at = self._lists.get(place, (frozenset[int](), -inf))
         if not self._is_fresh(read_at):

@@ -3,7 +3,6 @@
 Statuses may lag behind jobs: a status that may still change is read again until the settle time is over.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
@@ -13,6 +12,7 @@ from exporter.mms.protocol import PartitionFilter, like
 from exporter.retry.run_context import Polling, RetryContext
 from exporter.retry.unit_reader import UnitReader
 from exporter.retry.units import DONE, TableName, Unit
+from exporter.runtime import gather_or_cancel
 
 MAX_SINGLE_READS: Final = 50
 """Partitions of one table that are read one by one; for more, the list of the table is read."""
@@ -85,7 +85,7 @@ class _StatusReader:
         """Return the FAILED tables among those sent by IDs."""
         if len(self._tables) > MAX_SINGLE_READS:
             return [table for table in await self._reader.failed_tables() if table.id in self._tables]
-        found = await asyncio.gather(*(self._reader.find("table", number) for number in sorted(self._tables)))
+        found = await gather_or_cancel(self._reader.find("table", number) for number in sorted(self._tables))
         return [table for table in found if table is not None and table.is_failed]
 
     async def incomplete(self, units: Sequence[Unit]) -> list[Unit]:
@@ -103,7 +103,7 @@ class _StatusReader:
             left += (replace(wanted[number], status=status) for number, status in found.items() if status != DONE)
             # A partition may have moved between two pages while they were read.
             single += (unit for number, unit in wanted.items() if number not in found)
-        known = await asyncio.gather(*map(self._current, single))
+        known = await gather_or_cancel(map(self._current, single))
         return left + [unit for unit in known if unit.status != DONE]
 
     async def _current(self, unit: Unit) -> Unit:

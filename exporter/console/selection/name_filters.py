@@ -3,7 +3,6 @@
 A name is exact or a glob. A name that no table has is an error with near names, not an empty result.
 """
 
-import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 from typing import Any, Final, NamedTuple
@@ -14,6 +13,7 @@ from exporter.mms.client import Client
 from exporter.mms.models.names import is_glob, matches, table_id, table_names, unknown_name
 from exporter.mms.models.records import Table
 from exporter.mms.protocol import TableFilter, like
+from exporter.runtime import gather_or_cancel
 
 MAX_NEAR: Final = 300
 """Tables of a data source among which near names are looked for."""
@@ -146,8 +146,8 @@ async def _sample(places: Iterable[Place], databases: Sequence[str] = ()) -> lis
     """Return some tables whose names can be suggested."""
     wanted = [TableSelector(each) for each in databases] or [TableSelector()]
     try:
-        found = await asyncio.gather(
-            *(tables_in(place, each, MAX_NEAR, MAX_CHECKED) for place in places for each in wanted)
+        found = await gather_or_cancel(
+            tables_in(place, each, MAX_NEAR, MAX_CHECKED) for place in places for each in wanted
         )
     except MmsError:
         return []
