@@ -28,8 +28,8 @@ from exporter.errors import (
 )
 from exporter.mms.client import Client, create_client
 from exporter.mms.listing import Listing
-from exporter.mms.models.names import selection_problems, unmatched_patterns
 from exporter.mms.models.records import DataSource
+from exporter.mms.source_selection import is_selected, selection_problems, unmatched_excludes
 
 Result = Literal["ok", "denied", "failed", "untested", "fact"]
 
@@ -121,7 +121,7 @@ def _unwatched(config: Config, listings: Mapping[str, Listing[DataSource]]) -> I
 
 
 def _selected(account: Account, listing: Listing[DataSource]) -> list[DataSource]:
-    return [row for row in listing.rows if account.sources.admits(row.name or "", row.type or "")]
+    return [row for row in listing.rows if is_selected(row, account.sources)]
 
 
 async def _findings(
@@ -205,11 +205,10 @@ def _listed(account: Account, listing: Listing[DataSource], selected: Sequence[D
         yield Finding(account.name, LISTING, "ok", f"{detail}; the list is incomplete or changed while it was read")
         return
     yield Finding(account.name, LISTING, "ok", detail)
-    listed = sorted((row.name or "", row.type or "") for row in listing.rows)
-    for problem in selection_problems(account.sources, listed):
+    for problem in selection_problems(account.sources, listing.rows):
         yield Finding(account.name, "sources", "failed", *problem)
     if selected:
-        for detail, _ in unmatched_patterns(account.sources, "exclude", [name for name, _ in listed]):
+        for detail, _ in unmatched_excludes(account.sources, listing.rows):
             yield Finding(account.name, "sources", "fact", detail)
 
 

@@ -15,34 +15,25 @@ from exporter.console.output.command_report import (
     account_columns,
     amount,
     dotted_name,
-    percent,
     record_field,
-    share,
     size,
-    sum_of_known,
 )
+from exporter.console.output.unit_columns import DOING, FAILED, PARTITIONS, PROGRESS, PROGRESS_FIELD, TABLES
 from exporter.console.selection.queries import Options, QueryPart, QueryTarget, query_sources
 from exporter.errors import MalformedAnswer
 from exporter.mms.models.names import matches
-from exporter.mms.models.progress import partition_counts, progress_ratio, table_counts
 from exporter.mms.models.records import Database
 from exporter.mms.models.statuses import TableStatus
 
 Row = Found[Database]
 
 _INCOMPLETE: Final = "ListMmsDbs: the list is incomplete or changed while it was read"
-
-
-def _progress(row: Row) -> float | None:
-    return progress_ratio(row.record)
-
-
 FIELDS: Final[Sequence[Field[Row]]] = (
     *SOURCE_FIELDS,
     record_field("id", "ID of the database"),
     record_field("name", "name of the source database"),
     record_field("status", f"{', '.join(TableStatus)} or a new value"),
-    Field("progress", "share of tables and partitions that are DONE, 0 to 1", _progress),
+    PROGRESS_FIELD,
     record_field("tables", "tables found by the last metadata scan"),
     record_field("tables_doing", "tables in status DOING"),
     record_field("tables_done", "tables in status DONE"),
@@ -61,21 +52,9 @@ COLUMNS: Final[Sequence[TableColumn[Row]]] = (
     SOURCE,
     TableColumn("DATABASE", lambda row: row.record.name or "", kept_characters=28),
     TableColumn("STATUS", lambda row: row.record.status or "", "status", rank=2),
-    TableColumn("PROGRESS", lambda row: percent(_progress(row)), "bar", _progress),
-    TableColumn(
-        "FAILED", lambda row: sum_of_known(row.record.tables_failed, row.record.partitions_failed), "number", rank=1
-    ),
+    *(PROGRESS, FAILED),
     TableColumn("SIZE", lambda row: size(row.record.size), "number", rank=1),
-    TableColumn("TABLES", lambda row: share(row.record.tables_done, table_counts(row.record).total), "number", rank=3),
-    TableColumn(
-        "PARTITIONS",
-        lambda row: share(row.record.partitions_done, partition_counts(row.record).total),
-        "number",
-        rank=3,
-    ),
-    TableColumn(
-        "DOING", lambda row: sum_of_known(row.record.tables_doing, row.record.partitions_doing), "number", rank=4
-    ),
+    *(TABLES, PARTITIONS, DOING),
     TableColumn("ROWS", lambda row: amount(row.record.num_rows), "number", rank=5),
     TableColumn("TO", lambda row: dotted_name(row.record.dst_project_name, row.record.dst_name), rank=6),
 )
@@ -99,15 +78,7 @@ async def databases(config: Config, options: Options, _: Clock) -> CommandReport
         )
 
     result = await query_sources(config, options, read)
-    return CommandReport(
-        fields=FIELDS,
-        columns=[*account_columns(config), *COLUMNS],
-        rows=result.found,
-        empty_text="no databases",
-        omitted=result.omitted,
-        errors=result.errors,
-        warnings=result.warnings,
-    )
+    return result.report(FIELDS, "no databases", columns=[*account_columns(config), *COLUMNS])
 
 
 def _is_named(database: Database, names: Sequence[str]) -> bool:

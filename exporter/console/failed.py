@@ -16,6 +16,7 @@ from exporter.console.output.command_report import (
     CommandReport,
     Field,
     Found,
+    QueryResult,
     TableColumn,
     account_columns,
     amount,
@@ -28,7 +29,6 @@ from exporter.console.selection.newest_rows import merged, newest
 from exporter.console.selection.queries import (
     Options,
     QueryPart,
-    QueryResult,
     QueryTarget,
     query_sources,
     read_or_error,
@@ -100,17 +100,9 @@ async def failures(config: Config, options: Options, _: Clock) -> CommandReport[
     failed_jobs = ""
     if not (result.found or result.omitted or result.errors or options.given_names):
         failed_jobs = _failed_jobs_text(await query_sources(config, options, _count_failed_jobs), options)
-    return CommandReport(
-        fields=FIELDS,
-        columns=[*account_columns(config), *COLUMNS],
-        rows=result.found,
-        empty_text="no failed tables or partitions with these names"
-        if options.given_names
-        else f"no failed tables or partitions{failed_jobs}",
-        omitted=result.omitted,
-        errors=result.errors,
-        warnings=result.warnings,
-        has_failures=result.is_nothing_selected,
+    addition = " with these names" if options.given_names else failed_jobs
+    return result.report(
+        FIELDS, f"no failed tables or partitions{addition}", columns=[*account_columns(config), *COLUMNS]
     )
 
 

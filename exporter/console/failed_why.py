@@ -89,15 +89,11 @@ async def reasons(config: Config, options: Options, clock: Clock) -> CommandRepo
     options = replace(options, limit=max(options.limit, MIN_LIMIT))
     result = await query_sources(config, options, partial(_read, options))
     now = None if options.absolute_times else clock.wall()
-    return CommandReport(
-        fields=fields(options.next_command),
+    largest_first = replace(result, found=sorted(result.found, key=lambda row: -row.record.count))
+    return largest_first.report(
+        fields(options.next_command),
+        "no failed tables or partitions",
         card=lambda row: _card(row, options.next_command, now),
-        rows=sorted(result.found, key=lambda row: -row.record.count),
-        empty_text="no failed tables or partitions",
-        omitted=result.omitted,
-        errors=result.errors,
-        warnings=result.warnings,
-        has_failures=result.is_nothing_selected,
     )
 
 

@@ -97,23 +97,12 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
         return QueryPart(resolved, found.more("job"), matched=matched_names((*pairs, *stopped)))
 
     result = await query_sources(config, options, read)
-    return CommandReport(
-        fields=FIELDS,
-        columns=[
-            *account_columns(config),
-            *_columns(
-                clock.wall(),
-                absolute_times=options.absolute_times,
-                has_schemas=any(row.record.src_schema_name for row in result.found),
-            ),
-        ],
-        rows=result.found,
-        empty_text="no matching jobs",
-        omitted=result.omitted,
-        errors=result.errors,
-        warnings=result.warnings,
-        has_failures=result.is_nothing_selected,
+    columns = _columns(
+        clock.wall(),
+        absolute_times=options.absolute_times,
+        has_schemas=any(row.record.src_schema_name for row in result.found),
     )
+    return result.report(FIELDS, "no matching jobs", columns=[*account_columns(config), *columns])
 
 
 async def _listed(target: QueryTarget, status: str, names: TableSelector, limit: int) -> Newest[Job]:

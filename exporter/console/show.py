@@ -19,6 +19,7 @@ from exporter.console.output.command_report import (
     CommandReport,
     Field,
     Found,
+    QueryResult,
     age,
     amount,
     dotted_name,
@@ -28,11 +29,11 @@ from exporter.console.output.command_report import (
 )
 from exporter.console.selection.name_filters import selectors, tables_in
 from exporter.console.selection.newest_rows import newest
-from exporter.console.selection.queries import Kind, Options, QueryPart, QueryResult, QueryTarget, query_sources
+from exporter.console.selection.queries import Kind, Options, QueryPart, QueryTarget, query_sources
 from exporter.errors import ConfigError, MmsError, NotFound, PermissionRefused, Problem
 from exporter.masking import masked, printable
 from exporter.mms.decoding import Page
-from exporter.mms.diagnosis.message_text import decisive_row, message_of, readable
+from exporter.mms.diagnosis.message_text import decisive_row, has_failed, message_of, readable
 from exporter.mms.diagnosis.reason_rules import rule_of
 from exporter.mms.models.api_record import ApiRecord
 from exporter.mms.models.names import MAX_SUGGESTED, ambiguous_name, unknown_name
@@ -88,13 +89,10 @@ async def show(config: Config, options: Options, clock: Clock) -> CommandReport[
         result = await _named(config, options, kind, key)
     else:
         result = await query_sources(config, options, lambda target: _record_or_none(target, kind, key))
-    return CommandReport(
-        fields=fields(kind),
+    return result.report(
+        fields(kind),
+        f"no {kind} with ID {key} in the selected data sources",
         card=lambda row: card(row, now),
-        rows=result.found,
-        empty_text=f"no {kind} with ID {key} in the selected data sources",
-        errors=result.errors,
-        warnings=result.warnings,
         must_have_rows=True,
     )
 
@@ -239,7 +237,7 @@ def _task(number: int, logs: Sequence[TaskLog]) -> TaskWithLog:
         msgspec.structs.replace(row, action=readable(row.action or "") or None, msg=readable(row.msg or "") or None)
         for row in rows
     )
-    decisive = decisive_row(row for row in rows if "FAIL" in (row.status or ""))
+    decisive = decisive_row(filter(has_failed, rows))
     if decisive is None:
         return TaskWithLog(id=number, log=log)
     rule = rule_of(message_of(decisive))

@@ -13,22 +13,14 @@ from exporter.console.output.command_report import (
     TableColumn,
     account_columns,
     age,
-    percent,
     record_field,
-    share,
-    sum_of_known,
 )
+from exporter.console.output.unit_columns import DOING, FAILED, PARTITIONS, PROGRESS, PROGRESS_FIELD, TABLES
 from exporter.console.selection.queries import Options, QueryPart, QueryTarget, query_sources
-from exporter.mms.models.progress import partition_counts, progress_ratio, table_counts
 from exporter.mms.models.records import DataSource
 from exporter.mms.models.statuses import DataSourceStatus
 
 Row = Found[DataSource]
-
-
-def _progress(row: Row) -> float | None:
-    return progress_ratio(row.record)
-
 
 # Without `err_msg`: it quotes what the source answered, which may hold a secret.
 FIELDS: Final[Sequence[Field[Row]]] = (
@@ -39,7 +31,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     record_field("region", "region of the data source"),
     record_field("status", f"{', '.join(DataSourceStatus)} or a new value"),
     record_field("agent_is_online", "whether the agent is online"),
-    Field("progress", "share of tables and partitions that are DONE, 0 to 1", _progress),
+    PROGRESS_FIELD,
     record_field("db_num", "databases found by the last metadata scan"),
     record_field("table_num", "tables found by the last metadata scan"),
     record_field("tables_doing_num", "tables in status DOING"),
@@ -69,15 +61,8 @@ async def sources(config: Config, options: Options, clock: Clock) -> CommandRepo
         return QueryPart((target.source,) if not wanted or status in wanted else ())
 
     result = await query_sources(config, options, read)
-    return CommandReport(
-        fields=FIELDS,
-        columns=[*account_columns(config), *_columns(None if options.absolute_times else clock.wall())],
-        rows=result.found,
-        empty_text="no data sources",
-        errors=result.errors,
-        warnings=result.warnings,
-        has_failures=result.is_nothing_selected,
-    )
+    columns = _columns(None if options.absolute_times else clock.wall())
+    return result.report(FIELDS, "no data sources", columns=[*account_columns(config), *columns])
 
 
 def _columns(now: float | None) -> list[TableColumn[Row]]:
@@ -87,18 +72,7 @@ def _columns(now: float | None) -> list[TableColumn[Row]]:
         TableColumn("TYPE", lambda row: row.record.type or "", rank=6),
         TableColumn("STATUS", lambda row: row.record.status or "", "status"),
         TableColumn("AGENT", lambda row: _agent(row.record), "status", rank=1),
-        TableColumn("PROGRESS", lambda row: percent(_progress(row)), "bar", _progress),
-        TableColumn("FAILED", lambda row: _sum(row.record, "failed"), "number"),
-        TableColumn("DOING", lambda row: _sum(row.record, "doing"), "number", rank=4),
-        TableColumn(
-            "TABLES", lambda row: share(row.record.tables_done_num, table_counts(row.record).total), "number", rank=3
-        ),
-        TableColumn(
-            "PARTITIONS",
-            lambda row: share(row.record.partitions_done_num, partition_counts(row.record).total),
-            "number",
-            rank=3,
-        ),
+        *(PROGRESS, FAILED, DOING, TABLES, PARTITIONS),
         TableColumn(
             "SCANNED",
             lambda row: age(row.record.last_update_time, row.account.time_zone, now),
@@ -110,7 +84,3 @@ def _columns(now: float | None) -> list[TableColumn[Row]]:
 
 def _agent(source: DataSource) -> str:
     return "" if source.agent_is_online is None else "online" if source.agent_is_online else "OFFLINE"
-
-
-def _sum(source: DataSource, status: str) -> str:
-    return sum_of_known(*(getattr(source, f"{kind}_{status}_num") for kind in ("tables", "partitions")))

@@ -154,7 +154,7 @@ async def test_an_exclude_pattern_without_a_match_is_no_warning(simulator: Simul
     assert (found.remarks, found.report.succeeded) == ([], True)
 
 
-@pytest.mark.parametrize("command", ["sources", "jobs", "failed"])
+@pytest.mark.parametrize("command", ["sources", "databases", "jobs", "failed"])
 @pytest.mark.parametrize(
     ("patterns", "warning"),
     [
@@ -175,6 +175,7 @@ async def test_a_configuration_that_selects_no_data_source_is_a_failure(
 IMPORTANT = {
     "sources": ({"SOURCE", "STATUS", "FAILED"}, {"ID", "AGENT"}),
     "jobs": ({"ID", "JOB", "STATUS"}, {"DATABASE", "CREATED", "ETA"}),
+    "databases": ({"SOURCE", "DATABASE", "FAILED"}, {"STATUS", "SIZE"}),
     "failed": ({"ID", "TABLE", "PARTITION"}, {"SOURCE", "KIND"}),
     "check": ({"CHECK", "RESULT", "DETAIL"}, {"NEXT", "STEP"}),
 }

@@ -7,10 +7,10 @@ from typing import ClassVar, Final
 from exporter.collect.collector import CollectorContext
 from exporter.collect.snapshot import SourceName, SourceStats
 from exporter.errors import ExporterError, SelectionUnmatched
-from exporter.mms.models.names import selection_problems
 from exporter.mms.models.records import DataSource
 from exporter.mms.models.statuses import is_unknown
 from exporter.mms.models.times import unix_seconds
+from exporter.mms.source_selection import is_selected, selection_problems
 
 OPERATION: Final = "ListMmsDataSources"
 ROWS_PER_SLICE: Final = 200
@@ -55,15 +55,14 @@ class DataSourcesCollector:
         is_any_selected = False
         for start in range(0, len(listing.rows), ROWS_PER_SLICE):
             rows = listing.rows[start : start + ROWS_PER_SLICE]
-            selected = [row for row in rows if selection.admits(row.name or "", row.type or "")]
+            selected = [row for row in rows if is_selected(row, selection)]
             is_any_selected = is_any_selected or bool(selected)
             owned = (row for row in selected if context.shard.owns(context.account.name, row.id))
             listed |= {row.id: self._stats(row) for row in owned}
             await asyncio.sleep(0)
         if listing.rows and listing.is_consistent and not is_any_selected:
-            names = [(row.name or "", row.type or "") for row in listing.rows]
             # In a thread: looking for near names among thousands takes long.
-            problems = await asyncio.to_thread(selection_problems, selection, names)
+            problems = await asyncio.to_thread(selection_problems, selection, listing.rows)
             unmatched += [SelectionUnmatched(*each) for each in problems]
         sources.update_from_listing(
             listed,

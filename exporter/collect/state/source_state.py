@@ -25,6 +25,7 @@ from exporter.collect.state.task_state import TaskState
 from exporter.config.loading import Jobs, Selection
 from exporter.mms.models.records import DataSource
 from exporter.mms.models.statuses import JobStatus
+from exporter.mms.source_selection import is_selected
 
 
 class CollectorState(Protocol):
@@ -105,7 +106,7 @@ class SourceState(Struct, gc=False):
     @property
     def parts(self) -> tuple[Cached[Any], ...]:
         """Return the state of each collector, as COLLECTORS names them."""
-        return self.jobs, self.databases, self.failures, self.reasons, self.tasks
+        return tuple(getattr(self, name) for name in COLLECTORS)
 
     @property
     def is_refreshed(self) -> bool:
@@ -125,7 +126,7 @@ class SourceState(Struct, gc=False):
 
     def is_admitted_by(self, selection: Selection) -> bool:
         """Return whether `selection` includes it."""
-        return selection.admits(self.stats.row.name or "", self.stats.row.type or "")
+        return is_selected(self.stats.row, selection)
 
     def update_row(self, stats: SourceStats, now: float) -> None:
         """Update it from a listing at `now`, in monotonic seconds."""

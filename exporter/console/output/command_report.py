@@ -169,6 +169,42 @@ class CommandReport(Generic[R]):
         yield from error_lines(self.errors)
 
 
+@dataclass(frozen=True, slots=True)
+class QueryResult(Generic[T]):
+    """The records of all data sources, in configuration order."""
+
+    found: Sequence[Found[T]]
+    omitted: Sequence[str]
+    errors: Sequence[QueryError]
+    warnings: Sequence[str]
+    """Settings that select nothing."""
+    is_nothing_selected: bool = False
+    """Whether `sources` of the configuration select none of the data sources."""
+
+    def report(
+        self,
+        fields: Sequence[Field[Found[T]]],
+        empty_text: str,
+        *,
+        columns: Sequence[TableColumn[Found[T]]] = (),
+        card: Callable[[Found[T]], Iterable[tuple[str, str]]] | None = None,
+        must_have_rows: bool = False,
+    ) -> CommandReport[Found[T]]:
+        """Return the report that shows the records."""
+        return CommandReport(
+            fields=fields,
+            columns=columns,
+            card=card,
+            rows=self.found,
+            empty_text=empty_text,
+            omitted=self.omitted,
+            errors=self.errors,
+            warnings=self.warnings,
+            must_have_rows=must_have_rows,
+            has_failures=self.is_nothing_selected,
+        )
+
+
 def error_lines(errors: Iterable[QueryError]) -> Iterator[str]:
     """Yield one line per account and kind of error."""
 

@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Account, Config
-from exporter.console.output.command_report import Found, QueryError
+from exporter.console.output.command_report import Found, QueryError, QueryResult
 from exporter.console.output.next_command import DEFAULT_COMMAND, NextCommand
 from exporter.console.selection.name_filters import (
     GivenName,
@@ -24,8 +24,9 @@ from exporter.console.selection.name_filters import (
 from exporter.errors import ConfigError, MalformedAnswer, MmsError, Problem
 from exporter.masking import printable
 from exporter.mms.client import Client, create_client
-from exporter.mms.models.names import matches, name_list, selection_problems, unknown_name
+from exporter.mms.models.names import matches, name_list, unknown_name
 from exporter.mms.models.records import DataSource
+from exporter.mms.source_selection import is_selected, selection_problems
 
 T = TypeVar("T")
 Kind = Literal["table", "partition", "job", "task"]
@@ -113,19 +114,6 @@ class QueryPart(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class QueryResult(Generic[T]):
-    """The records of all data sources, in configuration order."""
-
-    found: Sequence[Found[T]]
-    omitted: Sequence[str]
-    errors: Sequence[QueryError]
-    warnings: Sequence[str]
-    """Settings that select nothing."""
-    is_nothing_selected: bool = False
-    """Whether `sources` of the configuration select none of the data sources."""
-
-
-@dataclass(frozen=True, slots=True)
 class QueryTarget:
     """A selected data source with the client to read it."""
 
@@ -165,7 +153,7 @@ async def query_sources(
         unmatched = [
             f"account {printable(targets[0].account.name)}: {'; '.join(each)}"
             for targets in filter(None, listings)
-            for each in selection_problems(targets[0].account.sources, list(map(_name_and_type, targets)))
+            for each in selection_problems(targets[0].account.sources, [target.source for target in targets])
         ]
         listed = [target for each in listings for target in each]
         is_nothing_selected = bool(listed) and not any(map(_is_admitted, listed))
@@ -256,11 +244,7 @@ def _selected(
 
 
 def _is_admitted(target: QueryTarget) -> bool:
-    return target.account.sources.admits(*_name_and_type(target))
-
-
-def _name_and_type(target: QueryTarget) -> tuple[str, str]:
-    return target.source.name or "", target.source.type or ""
+    return is_selected(target.source, target.account.sources)
 
 
 def _has_name(target: QueryTarget, name: str) -> bool:

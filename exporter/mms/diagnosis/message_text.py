@@ -44,9 +44,13 @@ def decisive_row(logs: Iterable[TaskLog]) -> TaskLog | None:
     return max((row for row in logs if row.msg or row.action), key=_weight, default=None)
 
 
+def has_failed(row: TaskLog) -> bool:
+    """Return whether the step failed."""
+    return "FAIL" in (row.status or "").upper()
+
+
 def _weight(row: TaskLog) -> tuple[bool, bool, int]:
-    failed = "FAIL" in (row.status or "").upper()
-    return failed, failed and bool(row.msg), row.id
+    return has_failed(row), has_failed(row) and bool(row.msg), row.id
 
 
 def message_of(row: TaskLog) -> str:

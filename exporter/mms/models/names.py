@@ -1,15 +1,11 @@
 """How a name that a user gives matches objects of MMS. Pure; the same rules hold for every command."""
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from exporter.masking import printable
-
-if TYPE_CHECKING:
-    from exporter.config.loading import Selection
 
 MAX_NEAR_NAMES = 5
 MAX_WORSE = 0.15
@@ -92,44 +88,3 @@ def unknown_name(noun: str, name: str, known: Iterable[str | None], where: str =
     kinds = f"{noun.partition(' with ')[0]}s"
     advice = f"did you mean {name_list(near, ' or ')}?" if near else f"known {kinds}: {name_list(names)}"
     return f"no {noun} {verb} {name!r}{where}; {advice}"
-
-
-def selection_problems(selection: "Selection", listed: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return problems and advice for listed names and types."""
-    names = [name for name, _ in listed]
-    types = sorted({source_type.upper() for _, source_type in listed if source_type})
-    include = unmatched_patterns(selection, "include", names)
-    if any(selection.admits(*each) for each in listed):
-        # An `exclude` without a match can be a precaution, or be meant for another account.
-        return [*include, *_misspelled_types(selection, types)]
-    found = [*include, *unmatched_patterns(selection, "exclude", names)]
-    if not include:
-        problem = f"`sources` selects none of the {len(listed):,} data sources"
-        found.append((problem, f"correct `exclude` and `types` of `sources`; existing types: {name_list(types)}"))
-    return found
-
-
-def _misspelled_types(selection: "Selection", types: Sequence[str]) -> list[tuple[str, str]]:
-    # Another type that no data source has can be meant for later.
-    near = {each: near_names(each, types) for each in selection.types if each.upper() not in types}
-    return [
-        (f"sources.types {each!r} matches no data source", f"did you mean {name_list(names, ' or ')}?")
-        for each, names in near.items()
-        if names
-    ]
-
-
-def unmatched_patterns(
-    selection: "Selection", key: Literal["include", "exclude"], names: Sequence[str]
-) -> list[tuple[str, str]]:
-    """Return problem and advice for patterns without a match."""
-    patterns: Iterable[re.Pattern[str]] = getattr(selection, key)
-    unmatched = [each.pattern for each in patterns if not any(map(each.fullmatch, names))]
-    if not unmatched:
-        return []
-    compared = names[:MAX_COMPARED]
-    near = list(dict.fromkeys(name for pattern in unmatched for name in near_names(pattern, compared)))
-    known = f"near names: {name_list(near)}" if near else f"existing names: {name_list(names)}"
-    verb = "matches" if len(unmatched) == 1 else "match"
-    problem = f"sources.{key} {name_list([repr(each) for each in unmatched])} {verb} no data source"
-    return [(problem, f"a pattern is a regular expression that must match the whole name; {known}")]

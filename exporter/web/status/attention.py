@@ -56,12 +56,13 @@ class SourceRule:
     """Commands of the next step, without the flags that name the data source; those of its alert."""
     detail: Callable[[SourceSnapshot], str] = lambda _: ""
     """Returns what the count counts; "" if the title says it."""
+    chosen: Callable[[SourceSnapshot], Iterable[str]] | None = None
+    """Returns the commands that apply to a data source, if not all of them do."""
 
     def commands_for(self, source: SourceSnapshot) -> tuple[str, ...]:
         """Return the complete commands for a data source."""
         flags = f"--account={quote(source.name.account)} --source={source.name.source_id}"
-        is_omission = self.count is _omitted
-        commands = {kind.command: None for kind in omissions(source)} if is_omission else self.commands
+        commands = self.commands if self.chosen is None else self.chosen(source)
         return tuple(f"mms-exporter {command} {flags}" for command in commands)
 
     def hint_for(self, sources: Iterable[SourceSnapshot]) -> str:
@@ -166,6 +167,10 @@ def _omitted(source: SourceSnapshot, _: float) -> int:
     return sum(each.count for each in omissions(source))
 
 
+def _omitted_commands(source: SourceSnapshot) -> Iterable[str]:
+    return dict.fromkeys(each.command for each in omissions(source))
+
+
 def _omitted_detail(source: SourceSnapshot) -> str:
     return "; ".join(f"{with_noun(each.count, each.noun)}: {each.remedy}" for each in omissions(source))
 
@@ -224,6 +229,7 @@ SOURCE_RULES: Final = (
         "list them with the commands; if metrics need the names, make the change above, then reload the exporter",
         *(_omitted, ("jobs",)),
         detail=_omitted_detail,
+        chosen=_omitted_commands,
     ),
 )
 
