@@ -87,7 +87,7 @@ async def reasons(config: Config, options: Options, clock: Clock) -> CommandRepo
     """Return the groups of failures that `options` select. Raises: ConfigError."""
     # The default of --limit is for lists; a group is one row however many failures it has.
     options = replace(options, limit=max(options.limit, MIN_LIMIT))
-    result = await query_sources(config, options, partial(_read, options))
+    result = await query_sources(config, options, partial(read_groups, options))
     now = None if options.absolute_times else clock.wall()
     largest_first = replace(result, found=sorted(result.found, key=lambda row: -row.record.count))
     return largest_first.report(
@@ -134,7 +134,7 @@ def _retry(row: Row, command: NextCommand, selectors: Sequence[str]) -> str:
     return command.text("retry", f"--account={row.account.name}", f"--source={row.source.id}", *selectors)
 
 
-async def _read(options: Options, target: QueryTarget) -> QueryPart[FailureGroup]:
+async def read_groups(options: Options, target: QueryTarget) -> QueryPart[FailureGroup]:
     """Return the groups of one data source. Raises: MmsError."""
     part = await read_failures(options, target)
     if not part.records:
