@@ -19,8 +19,8 @@ EXPECTED = {
     ("MmsJobFailed", LEFTOVER): ((6, 8), (35, 38)),
     ("MmsAgentOffline", AGENT): ((9, 10), (10.5, 11.5)),
     ("MmsTablesFailed", LEFTOVER): ((33, 38), None),
-    ("MmsVerificationFailed", BURST): ((5, 7), (8.5, 10)),
-    ("MmsVerificationFailed", LEFTOVER): ((5, 8), (35, 38)),
+    ("MmsVerificationFailed", BURST): ((5, 7), (18, 20)),
+    ("MmsVerificationFailed", LEFTOVER): ((5, 8), (45, 48)),
     **{("MmsMigrationFinished", each): ((24, 26), None) for each in (LEFTOVER, AGENT, STALLED, BURST)},
 }
 """The minutes between which each alert begins and ends, if nobody retries; None: it lasts until minute 48."""
