@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from markdown_it import MarkdownIt
@@ -25,6 +25,7 @@ from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOption
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.console.conftest import FIRST
+from tests.console.test_queries import LOSABLE
 from tests.processes import run, write_config
 from tests.programs import ROOT
 
@@ -40,6 +41,9 @@ PARTS = {
     "ListMmsTaskLogs": "failures",
     "ListMmsPartitions": "failures",
 }
+
+
+FORMATS: tuple[Output, ...] = ("md", "html", "json", "csv")
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ async def test_a_denied_operation_hides_its_part_only(simulator: Simulator, ask:
     assert {name for name in PARTS.values() if source[name] is None} == unread - (
         {"failures"} if operation == "ListMmsPartitions" else set()
     )
-    for output in ("md", "html"):
+    for output in FORMATS[:2]:
         assert f"odps:{operation}" in found.text(output)
 
 
@@ -204,6 +208,18 @@ async def test_a_missing_value_is_never_0(simulator: Simulator, ask: Report) -> 
     text = found.text("md")
     assert f"| Partitions | {source['scope']['partitions']['total']} | {UNKNOWN} |" in text
     assert f"**At the source:** {UNKNOWN}, {UNKNOWN} rows" in text
+
+
+@pytest.mark.parametrize("kind", ["nulls", "missing", "wrong_types"])
+async def test_rows_with_only_an_id_are_shown(
+    simulator: Simulator, ask: Report, kind: Literal["nulls", "missing", "wrong_types"]
+) -> None:
+    simulator.faults.add(Fault(kind=kind, fields=LOSABLE))
+    found = await ask()
+    assert found.result.succeeded
+    for output in FORMATS:
+        assert "None" not in found.text(output).replace("None: ", "")
+    assert found.source["scope"]["tables"] == dict.fromkeys(("total", "done", "part_done", "failed", "left"))
 
 
 async def test_nothing_migrated_yet(clock: ManualClock) -> None:
@@ -285,7 +301,7 @@ async def test_json_and_csv_have_the_names_and_no_secret(ask: Report) -> None:
     assert found.source["source"] == HOSTILE
     rows = list(csv.DictReader(io.StringIO(found.text("csv"), newline="")))
     assert HOSTILE in {row["name"] for row in rows}
-    for output in ("json", "csv"):
+    for output in FORMATS[2:]:
         assert CANARY not in found.text(output)
         assert "\x1b" not in found.text(output, 80)
 
@@ -368,3 +384,32 @@ async def test_the_command_prints_and_ends_with_its_exit_code(simulator: Simulat
     ended = await run("report", config, "--output=table")
     assert (ended.code, ended.out) == (2, "")
     assert "--output: expected one of md, html, json, csv" in ended.err
+
+
+@pytest.mark.parametrize("hides_stopped", [False, True])
+async def test_stopped_jobs_are_open_points(clock: ManualClock, *, hides_stopped: bool) -> None:
+    options = WorldOptions(
+        sources=1, finished_jobs_per_source=150, stopped_share=1.0, hides_stopped=hides_stopped, special_sources=False
+    )
+    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
+        found = (await reported(simulator, clock)).source
+        jobs = list(simulator.world.truth().jobs(FIRST))
+        unfinished = sum(job.status not in ("DONE", "FAILED") for job in jobs)
+        assert found["jobs"]["stopped"] == sum(bool(job.stopped) for job in jobs) == 1
+        assert {f"Unfinished: {unfinished} jobs.", "Stopped: 1 job."} <= set(found["open_points"])
+        assert sum(found["jobs"]["by_status"].values()) == found["jobs"]["total"] == len(jobs)
+
+
+async def test_jobs_in_a_new_status_are_unfinished(simulator: Simulator, ask: Report) -> None:
+    simulator.faults.add(Fault(kind="unknown_status", operation="ListMmsJobs", value="PAUSED"))
+    source = (await ask()).source
+    assert source["jobs"]["by_status"] == {"PAUSED": source["jobs"]["total"]}
+    assert f"Unfinished: {source['jobs']['total']} jobs." in source["open_points"]
+
+
+async def test_an_incomplete_list_of_tasks_is_named(simulator: Simulator, ask: Report) -> None:
+    simulator.faults.add(Fault(kind="lost_row", operation="ListMmsTasks", row=0))
+    found = await ask()
+    assert not found.result.succeeded
+    assert [each["part"] for each in found.source["not_read"]] == ["tasks"]
+    assert found.source["tasks"]["examined"] > 0

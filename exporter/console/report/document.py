@@ -39,7 +39,7 @@ def document(report: MigrationReport, limit: int) -> Iterator[Block]:
     is_complete = "yes" if report.is_complete else "no"
     yield Facts([("Created", _time(report.created_at)), ("By", report.program), ("Everything was read", is_complete)])
     yield from _unread(report.not_read)
-    if len(report.sources) != 1:
+    if len(report.sources) > 1:
         rows = [
             (_name(each), percent(each.scope.row["progress"]) or UNKNOWN, amount(len(each.open_points)))
             for each in report.sources
@@ -47,7 +47,7 @@ def document(report: MigrationReport, limit: int) -> Iterator[Block]:
         yield Grid("Data sources", ("Data source", "#Done", "#Open points"), rows)
     for source in report.sources:
         yield Heading(2, f"Data source {_name(source)}")
-        yield from _source(source, limit)
+        yield from (each for each in _source(source, limit) if not isinstance(each, Grid) or each.rows)
 
 
 def _name(source: SourceReport) -> str:
@@ -171,7 +171,8 @@ def _database(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _failures(part: FailuresPart, limit: int) -> Iterator[Block]:
-    yield Paragraph(f"Failed tables and partitions: {part.count:,}, in {count_of(len(part.groups), 'group')}.")
+    count = "not all could be read" if part.count is None else amount(part.count)
+    yield Paragraph(f"Failed tables and partitions: {count}. Groups by reason and message: {len(part.groups):,}.")
     if part.omitted:
         yield Paragraph(f"Not examined: {part.omitted}.")
     if part.groups:

@@ -39,6 +39,7 @@ MAX_TASKS: Final = 1000
 """Newest tasks of a data source that are read."""
 RETRY_PREFIX: Final = "mms-exporter-"
 """Start of the names that `retry` gives to its jobs."""
+_INCOMPLETE: Final = "ListMmsTasks: the list is incomplete or changed while it was read"
 DATABASE_FIELDS: Final = database_list.FIELDS[len(SOURCE_FIELDS) :]
 _JOB_FIELDS: Final = job_list.FIELDS[len(SOURCE_FIELDS) :]
 
@@ -63,7 +64,8 @@ class SourceReader:
             databases=await self._part("databases", self._databases),
             jobs=await self._part("jobs", self._jobs),
             tasks=await self._part("tasks", self._tasks),
-            failures=await self._part("failures", self._failures),
+            # Without failures in the row of the data source, its lists are not read.
+            failures=await self._part("failures", self._failures, listed_at),
             not_read=[Unread(part, each.reason, str(each), each.hint) for part, each in self.errors],
         )
         report = replace_fields(report, open_points=[*open_points(report)], duration_seconds=self._duration(report))
@@ -71,9 +73,9 @@ class SourceReader:
         text = f"{count_of(omitted, 'more database')}" if omitted else ""
         return QueryPart((report,), text, [error for _, error in self.errors])
 
-    async def _part(self, name: str, read: Callable[[str], Awaitable[T]]) -> T | None:
+    async def _part(self, name: str, read: Callable[[str], Awaitable[T]], read_at: float | None = None) -> T | None:
         try:
-            return await read(self._time(self.clock.wall()))
+            return await read(self._time(self.clock.wall() if read_at is None else read_at))
         except MmsError as error:
             self.errors.append((name, error))
             return None
@@ -112,7 +114,8 @@ class SourceReader:
         total, stopped, by_status, jobs = await self._all_jobs()
         shown = await job_list.with_resolution(self.target, jobs)
         shown.sort(key=lambda job: (job.status not in UNFINISHED_JOB_STATUSES, job.status == JobStatus.DONE, -job.id))
-        verification = Counter(_verification(job) for job in shown)
+        verification = Counter(map(_verification, shown))
+        failed = sum(job.status == JobStatus.FAILED for job in shown)
         return JobsPart(
             read_at=read_at,
             total=total,
@@ -121,7 +124,7 @@ class SourceReader:
             first_created=self._oldest(job.create_time for job in shown),
             examined=len(shown),
             verification={each: verification[each] for each in ("on", "off", "default")},
-            unresolved=sum(job.status == JobStatus.FAILED and not job.resolved for job in shown),
+            unresolved=max(failed, by_status.get(JobStatus.FAILED) or 0) - sum(bool(job.resolved) for job in shown),
             retries=sum((job.name or "").startswith(RETRY_PREFIX) for job in shown),
             listed=[
                 {**row, "verification": _verification(job)}
@@ -141,6 +144,8 @@ class SourceReader:
         last = await self._job_page(JobFilter(), -(-(first.total or 1) // max(1, len(first.rows))))
         jobs = {job.id: job for page in (first, *pages, stopped, last) for job in page.rows}
         by_status = {status.value: page.total for status, page in zip(JobStatus, pages, strict=True)}
+        if (others := (first.total or 0) - sum(each or 0 for each in by_status.values())) > 0:
+            by_status["OTHER"] = others
         return first.total, stopped.total, by_status, list(jobs.values())
 
     async def _job_page(self, filters: JobFilter, number: int = 1) -> Any:  # noqa: ANN401
@@ -149,7 +154,9 @@ class SourceReader:
     async def _tasks(self, read_at: str) -> TasksPart:
         listing = await self.target.client.newest_tasks(self.target.source.id, TaskFilter(), MAX_TASKS)
         retried = sorted((row for row in listing.rows if row.retried_times), key=lambda row: -(row.retried_times or 0))
-        is_known = not listing.rows or any(row.retried_times is not None for row in listing.rows)
+        is_known = listing.total == 0 or any(row.retried_times is not None for row in listing.rows)
+        if not listing.is_complete:
+            self.errors.append(("tasks", MalformedAnswer(_INCOMPLETE)))
         done = (row.end_time for row in listing.rows if row.status == TaskStatus.DONE)
         return TasksPart(
             read_at=read_at,
@@ -185,7 +192,7 @@ class SourceReader:
         groups = sorted(found.records, key=lambda group: -group.count)
         return FailuresPart(
             read_at=read_at,
-            count=sum(group.count for group in groups),
+            count=None if found.errors else sum(group.count for group in groups),
             omitted=found.omitted,
             groups=self._rows(failed_why.fields(self.options.next_command)[len(SOURCE_FIELDS) :], groups),
         )
