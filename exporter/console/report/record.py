@@ -108,6 +108,13 @@ class FailuresPart(ReportPart, frozen=True, kw_only=True):
     groups: Rows
 
 
+class ChangesPart(ReportPart, frozen=True, kw_only=True):
+    """Partitions whose source changed after they were migrated, as the last metadata scan saw them."""
+
+    partitions: int | None
+    listed: Rows
+
+
 class Unread(Struct, frozen=True):
     """A part that could not be read, or not completely."""
 
@@ -134,6 +141,7 @@ class SourceReport(Struct, frozen=True, kw_only=True):
     jobs: JobsPart | None = None
     tasks: TasksPart | None = None
     failures: FailuresPart | None = None
+    changes: ChangesPart | None = None
     not_read: Sequence[Unread] = ()
 
 
@@ -163,6 +171,8 @@ def open_points(report: SourceReport) -> Iterator[str]:
         yield f"The last metadata scan is {status}: new tables can be missing."
     if report.jobs is not None:
         yield from _open_jobs(report.jobs)
+    if report.changes is not None and report.changes.partitions:
+        yield f"Changed at the source after the migration: {count_of(report.changes.partitions, 'partition')}."
     for each in report.not_read:
         yield f"Not read: {each.part} ({each.reason})."
 
