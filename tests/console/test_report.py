@@ -1,5 +1,6 @@
 """`report` says what MMS says, names what it could not read, and its documents are safe, valid and bounded."""
 
+import asyncio
 import csv
 import io
 import json
@@ -267,6 +268,27 @@ async def test_everything_done_has_no_open_points(clock: ManualClock) -> None:
         assert "None: everything in the inventory is DONE." in found.text("md")
 
 
+async def test_a_retry_closes_the_open_points_of_failures(clock: ManualClock, tmp_path: Path) -> None:
+    options = WorldOptions(sources=1, tables=12, failure_rate=0.4, waves=1, untouched_share=0.0, stopped_share=0.0)
+    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
+        clock.advance(86400)
+        before = (await reported(simulator, clock)).source
+        assert before["failures"]["count"] > 0
+        assert any(each.startswith("Failed: ") for each in before["open_points"])
+        words = (f"--config.file={write_config(tmp_path, simulator.url)}", f"--source={FIRST}", "--failed", "--yes")
+        retrying = asyncio.create_task(run("retry", *words, environment={"XDG_STATE_HOME": str(tmp_path)}))
+        while not (await asyncio.wait([retrying], timeout=0.2))[0]:
+            clock.advance(20)  # MMS takes 15 s to create a job
+        ended = await retrying
+        assert ended.code == 0, ended.err
+        clock.advance(86400)
+        after = (await reported(simulator, clock)).source
+        assert after["failures"]["count"] == 0
+        assert not any(each.startswith("Failed") for each in after["open_points"])
+        assert after["jobs"]["retries"] > 0
+        assert {row["resolved"] for row in after["jobs"]["listed"] if row["status"] == "FAILED"} == {True}
+
+
 @pytest.fixture
 def hostile(simulator: Simulator) -> Simulator:
     """Provide a simulation with hostile names and messages."""
@@ -380,6 +402,7 @@ async def test_100_000_failed_partitions_stay_bounded(clock: ManualClock) -> Non
         assert found.source["scope"]["partitions"]["failed"] > 100_000
         assert "more failed partitions" in found.source["failures"]["omitted"]
         assert len(found.text("md")) < 1_000_000
+        assert len(found.text("json")) < 5_000_000
         assert simulator.calls["ListMmsPartitions", FIRST] <= 110
 
 
