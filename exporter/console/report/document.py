@@ -29,6 +29,7 @@ MAX_NAMED: Final = 5
 """Tables that a group of failures names."""
 UNKNOWN: Final = "unknown"
 """A value that MMS did not return."""
+NOT_READ: Final = "not read"
 _NOTHING: Final = "None: everything in the inventory is DONE."
 _VERIFYING: Final = (TaskStatus.VERIFICATION_DOING, TaskStatus.VERIFICATION_DONE, TaskStatus.VERIFICATION_FAILED)
 _RFC3339: Final = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d)([+-]\d\d:\d\d)$")
@@ -118,8 +119,8 @@ def _scope(source: SourceReport) -> Iterator[Block]:
             ("Destination", ", ".join(destinations)),
             ("Created", _time(row["create_time"])),
             ("Last metadata scan", f"{_time(row['last_update_time'])}, status {_known(row['scan_status'])}"),
-            ("First job created", _time(source.jobs.first_created if source.jobs else None)),
-            ("Last task done", _time(source.tasks.last_done if source.tasks else None)),
+            ("First job created", _time(source.jobs.first_created) if source.jobs else NOT_READ),
+            ("Last task done", _time(source.tasks.last_done) if source.tasks else NOT_READ),
             ("Duration", UNKNOWN if seconds is None else str(timedelta(seconds=seconds))),
         ]
     )
