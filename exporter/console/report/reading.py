@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace as replace_fields
@@ -32,20 +33,22 @@ from exporter.mms.models.records import Job
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, UNKNOWN, JobStatus, TaskStatus
 from exporter.mms.models.times import unix_seconds
 from exporter.mms.protocol import JobFilter, PartitionFilter, TaskFilter
+from exporter.retry.journal import JOB_PREFIX
 from exporter.runtime import gather_or_cancel
 
 T = TypeVar("T")
 
 MAX_TASKS: Final = 1000
 """Newest tasks of a data source that are read."""
-RETRY_PREFIX: Final = "mms-exporter-"
-"""Start of the names that `retry` gives to its jobs."""
 _INCOMPLETE: Final = "ListMmsTasks: the list is incomplete or changed while it was read"
 DATABASE_FIELDS: Final = database_list.FIELDS[len(SOURCE_FIELDS) :]
 _CHANGE_FIELDS: Final = [
     each for each in failed.FIELDS if each.name in {"id", "db_name", "table_name", "value", "last_ddl_time"}
 ]
-_JOB_FIELDS: Final = job_list.FIELDS[len(SOURCE_FIELDS) :]
+_VERIFICATION: Final[Field[job_list.Row]] = Field(
+    "verification", "on, off or default", lambda row: _verification(row.record)
+)
+_JOB_FIELDS: Final = (*job_list.FIELDS[len(SOURCE_FIELDS) :], _VERIFICATION)
 
 
 @dataclass
@@ -120,41 +123,37 @@ class SourceReader:
         shown = await job_list.with_resolution(self.target, jobs)
         shown.sort(key=lambda job: (job.status not in UNFINISHED_JOB_STATUSES, job.status == JobStatus.DONE, -job.id))
         verification = Counter(map(_verification, shown))
+        created = self._times(job.create_time for job in shown)
         failed = sum(job.status == JobStatus.FAILED for job in shown)
         return JobsPart(
             read_at=read_at,
             total=total,
             by_status=by_status,
             stopped=stopped,
-            first_created=self._oldest(job.create_time for job in shown),
+            first_created=created[0] if created else None,
             examined=len(shown),
             verification={each: verification[each] for each in ("on", "off", "default")},
             unresolved=max(failed, by_status.get(JobStatus.FAILED) or 0) - sum(bool(job.resolved) for job in shown),
-            retries=sum((job.name or "").startswith(RETRY_PREFIX) for job in shown),
-            listed=[
-                {**row, "verification": _verification(job)}
-                for job, row in zip(shown, self._rows(_JOB_FIELDS, shown[: self.options.limit]), strict=False)
-            ],
+            retries=sum((job.name or "").startswith(JOB_PREFIX) for job in shown),
+            listed=self._rows(_JOB_FIELDS, shown[: self.options.limit]),
         )
 
     async def _all_jobs(self) -> tuple[int | None, int | None, dict[str, int | None], list[Job]]:
         """Return the total, the stopped jobs, those by status, and the jobs that were read."""
-        first = await self._job_page(JobFilter())
+        page = partial(self.target.client.jobs_page, self.target.source.id)
+        first = await page(JobFilter())
         if first.total is not None and first.total <= len(first.rows):
             counts = Counter(job.status or UNKNOWN for job in first.rows)
             return first.total, sum(job.stopped or False for job in first.rows), dict(counts), list(first.rows)
         # The newest of each status, and the oldest for the start of the migration.
-        pages = [await self._job_page(JobFilter(status=status)) for status in JobStatus]
-        stopped = job_list.only_stopped(await self._job_page(JobFilter(stopped=1)))
-        last = await self._job_page(JobFilter(), -(-(first.total or 1) // max(1, len(first.rows))))
-        jobs = {job.id: job for page in (first, *pages, stopped, last) for job in page.rows}
-        by_status = {status.value: page.total for status, page in zip(JobStatus, pages, strict=True)}
+        pages = [await page(JobFilter(status=status)) for status in JobStatus]
+        stopped = job_list.only_stopped(await page(JobFilter(stopped=1)))
+        last = await page(JobFilter(), -(-(first.total or 1) // max(1, len(first.rows))))
+        jobs = {job.id: job for each in (first, *pages, stopped, last) for job in each.rows}
+        by_status = {status.value: each.total for status, each in zip(JobStatus, pages, strict=True)}
         if (others := (first.total or 0) - sum(each or 0 for each in by_status.values())) > 0:
             by_status["OTHER"] = others
         return first.total, stopped.total, by_status, list(jobs.values())
-
-    async def _job_page(self, filters: JobFilter, number: int = 1) -> Any:  # noqa: ANN401
-        return await self.target.client.jobs_page(self.target.source.id, filters, number)
 
     async def _tasks(self, read_at: str) -> TasksPart:
         listing = await self.target.client.newest_tasks(self.target.source.id, TaskFilter(), MAX_TASKS)
@@ -162,7 +161,7 @@ class SourceReader:
         is_known = listing.total == 0 or any(row.retried_times is not None for row in listing.rows)
         if not listing.is_complete:
             self.errors.append(("tasks", MalformedAnswer(_INCOMPLETE)))
-        done = (row.end_time for row in listing.rows if row.status == TaskStatus.DONE)
+        done = self._times(row.end_time for row in listing.rows if row.status == TaskStatus.DONE)
         return TasksPart(
             read_at=read_at,
             total=listing.total,
@@ -170,7 +169,7 @@ class SourceReader:
             examined=len(listing.rows),
             retried=len(retried) if is_known else None,
             retries=sum(row.retried_times or 0 for row in retried) if is_known else None,
-            last_done=self._newest(done),
+            last_done=done[-1] if done else None,
             most_retried=[
                 {
                     "id": row.id,
@@ -212,23 +211,16 @@ class SourceReader:
             listed=self._rows(_CHANGE_FIELDS, page.rows[: self.options.limit] if is_filtered else ()),
         )
 
-    def _moments(self, texts: Iterable[str | None]) -> list[float]:
+    def _times(self, texts: Iterable[str | None]) -> list[str]:
         moments = (unix_seconds(text, self.target.account.time_zone) for text in texts)
-        return [each for each in moments if each is not None]
-
-    def _oldest(self, texts: Iterable[str | None]) -> str | None:
-        moment = min(self._moments(texts), default=None)
-        return None if moment is None else self._time(moment)
-
-    def _newest(self, texts: Iterable[str | None]) -> str | None:
-        moment = max(self._moments(texts), default=None)
-        return None if moment is None else self._time(moment)
+        return [self._time(each) for each in sorted(each for each in moments if each is not None)]
 
     def _duration(self, report: SourceReport) -> float | None:
         if report.jobs is None or report.tasks is None:
             return None
-        moments = self._moments((report.jobs.first_created, report.tasks.last_done))
-        return max(0.0, moments[1] - moments[0]) if len(moments) > 1 else None
+        times = report.jobs.first_created, report.tasks.last_done
+        first, last = (unix_seconds(text, self.target.account.time_zone) for text in times)
+        return None if first is None or last is None else max(0.0, last - first)
 
 
 def _sum(values: Sequence[int | None]) -> int | None:
