@@ -21,6 +21,7 @@ from exporter.simulator.world.events import (
     RetryFailed,
     ScanMetadata,
     SetAgent,
+    SetPermission,
     SetText,
     SetType,
     Stall,
@@ -68,6 +69,11 @@ def _set_type(world: World, event: SetType) -> int:
 
 def _set_agent(world: World, event: SetAgent) -> int:
     return _pause(world, event.source_id, AGENT, begins=not event.online)
+
+
+def _set_permission(world: World, event: SetPermission) -> int:
+    world.site(event.source_id).may_write = event.granted
+    return 0
 
 
 def _stall(world: World, event: Stall) -> int:
@@ -207,6 +213,7 @@ _HANDLERS: Final[dict[type, Callable[[World, Any], int]]] = {
     RenameSource: _rename_source,
     SetType: _set_type,
     SetAgent: _set_agent,
+    SetPermission: _set_permission,
     Stall: _stall,
     StopJob: _stop_job,
     RemoveJob: _remove_job,

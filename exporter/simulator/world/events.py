@@ -44,6 +44,16 @@ class SetAgent(_Event, frozen=True, kw_only=True, tag="set_agent"):
     online: bool
 
 
+class SetPermission(_Event, frozen=True, kw_only=True, tag="set_permission"):
+    """Withdraw or return the permission of a source to write at the destination.
+
+    Without it, the tasks of created jobs fail in their DATA phase.
+    """
+
+    source_id: int
+    granted: bool
+
+
 class Stall(_Event, frozen=True, kw_only=True, tag="stall"):
     """Stall a source without any visible sign, or continue it."""
 
@@ -171,6 +181,7 @@ Event = (
     | RenameSource
     | SetType
     | SetAgent
+    | SetPermission
     | Stall
     | StopJob
     | RemoveJob

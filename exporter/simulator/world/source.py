@@ -45,6 +45,10 @@ class Site:
         self.scans = ScanHistory(source, self.job_store.oldest)
         self.texts: dict[tuple[str, int], dict[str, str]] = {}
         """Texts set by events, by kind of object and id, then by API field name."""
+        self.may_write = True
+        """Whether it has the permission to write at the destination."""
+        self.denied_jobs: set[int] = set()
+        """Ids of the jobs that were created without it."""
         self._volumes: dict[int, tuple[int, int]] = {}
         """Bytes and rows of tables found together, by the first of them."""
         self.region = source.options.region
