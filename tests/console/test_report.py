@@ -1,5 +1,6 @@
 """`report` says what MMS says, names what it could not read, and its documents are safe, valid and bounded."""
 
+import asyncio
 import csv
 import io
 import json
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from markdown_it import MarkdownIt
@@ -25,6 +26,7 @@ from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOption
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.console.conftest import FIRST
+from tests.console.test_queries import LOSABLE
 from tests.processes import run, write_config
 from tests.programs import ROOT
 
@@ -40,6 +42,9 @@ PARTS = {
     "ListMmsTaskLogs": "failures",
     "ListMmsPartitions": "failures",
 }
+
+
+FORMATS: tuple[Output, ...] = ("md", "html", "json", "csv")
 
 
 @dataclass(frozen=True)
@@ -176,10 +181,11 @@ async def test_a_denied_operation_hides_its_part_only(simulator: Simulator, ask:
     assert PARTS[operation] in unread
     assert all(f"odps:{operation}" in each["hint"] for each in source["not_read"])
     assert f"Not read: {PARTS[operation]} (permission)." in source["open_points"]
-    assert {name for name in PARTS.values() if source[name] is None} == unread - (
-        {"failures"} if operation == "ListMmsPartitions" else set()
-    )
-    for output in ("md", "html"):
+    assert {name for name in (*PARTS.values(), "changes") if source[name] is None} | {"failures"} == unread | {
+        "failures"
+    }
+    assert source["failures"] is None or (source["failures"]["count"] is None) == ("failures" in unread)
+    for output in FORMATS[:2]:
         assert f"odps:{operation}" in found.text(output)
 
 
@@ -206,6 +212,37 @@ async def test_a_missing_value_is_never_0(simulator: Simulator, ask: Report) -> 
     assert f"**At the source:** {UNKNOWN}, {UNKNOWN} rows" in text
 
 
+@pytest.mark.parametrize("kind", ["nulls", "missing", "wrong_types"])
+async def test_rows_with_only_an_id_are_shown(
+    simulator: Simulator, ask: Report, kind: Literal["nulls", "missing", "wrong_types"]
+) -> None:
+    simulator.faults.add(Fault(kind=kind, fields=LOSABLE))
+    found = await ask()
+    assert found.result.succeeded
+    for output in FORMATS:
+        assert "None" not in found.text(output).replace("None: ", "")
+    assert found.source["scope"]["tables"] == dict.fromkeys(("total", "done", "part_done", "failed", "left"))
+
+
+async def test_partitions_that_changed_are_listed(simulator: Simulator, ask: Report) -> None:
+    assert (await ask()).source["changes"]["partitions"] == 0
+    done = [row for row in simulator.world.truth().partitions(FIRST) if row.status == "DONE"][:3]
+    apply_event(simulator.world, events.Change(source_id=FIRST, partition_ids=tuple(row.id for row in done)))
+    found = await ask(limit=2)
+    changes = found.source["changes"]
+    assert (changes["partitions"], len(changes["listed"])) == (len(done), 2)
+    assert "Changed at the source after the migration: 3 partitions." in found.source["open_points"]
+    assert "Shown: 2 of 3 partitions." in found.text("md")
+
+
+async def test_a_filter_that_mms_ignores_counts_nothing(simulator: Simulator, ask: Report) -> None:
+    row = {"id": 1, "dbName": "sales", "tableName": "orders", "value": "a=1", "updated": False, "status": "DONE"}
+    text = json.dumps({"data": {"objectList": [row], "total": 7}})
+    simulator.faults.add(Fault(kind="answer", operation="ListMmsPartitions", query={"updated": "true"}, text=text))
+    changes = (await ask()).source["changes"]
+    assert (changes["partitions"], changes["listed"]) == (None, [])
+
+
 async def test_nothing_migrated_yet(clock: ManualClock) -> None:
     options = WorldOptions(
         sources=1, finished_jobs_per_source=0, running_jobs_per_source=0, untouched_share=1.0, special_sources=False
@@ -229,6 +266,27 @@ async def test_everything_done_has_no_open_points(clock: ManualClock) -> None:
         found = await reported(simulator, clock)
         assert found.source["open_points"] == []
         assert "None: everything in the inventory is DONE." in found.text("md")
+
+
+async def test_a_retry_closes_the_open_points_of_failures(clock: ManualClock, tmp_path: Path) -> None:
+    options = WorldOptions(sources=1, tables=12, failure_rate=0.4, waves=1, untouched_share=0.0, stopped_share=0.0)
+    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
+        clock.advance(86400)
+        before = (await reported(simulator, clock)).source
+        assert before["failures"]["count"] > 0
+        assert any(each.startswith("Failed: ") for each in before["open_points"])
+        words = (f"--config.file={write_config(tmp_path, simulator.url)}", f"--source={FIRST}", "--failed", "--yes")
+        retrying = asyncio.create_task(run("retry", *words, environment={"XDG_STATE_HOME": str(tmp_path)}))
+        while not (await asyncio.wait([retrying], timeout=0.2))[0]:
+            clock.advance(20)  # MMS takes 15 s to create a job
+        ended = await retrying
+        assert ended.code == 0, ended.err
+        clock.advance(86400)
+        after = (await reported(simulator, clock)).source
+        assert after["failures"]["count"] == 0
+        assert not any(each.startswith("Failed") for each in after["open_points"])
+        assert after["jobs"]["retries"] > 0
+        assert {row["resolved"] for row in after["jobs"]["listed"] if row["status"] == "FAILED"} == {True}
 
 
 @pytest.fixture
@@ -285,7 +343,7 @@ async def test_json_and_csv_have_the_names_and_no_secret(ask: Report) -> None:
     assert found.source["source"] == HOSTILE
     rows = list(csv.DictReader(io.StringIO(found.text("csv"), newline="")))
     assert HOSTILE in {row["name"] for row in rows}
-    for output in ("json", "csv"):
+    for output in FORMATS[2:]:
         assert CANARY not in found.text(output)
         assert "\x1b" not in found.text(output, 80)
 
@@ -344,6 +402,7 @@ async def test_100_000_failed_partitions_stay_bounded(clock: ManualClock) -> Non
         assert found.source["scope"]["partitions"]["failed"] > 100_000
         assert "more failed partitions" in found.source["failures"]["omitted"]
         assert len(found.text("md")) < 1_000_000
+        assert len(found.text("json")) < 5_000_000
         assert simulator.calls["ListMmsPartitions", FIRST] <= 110
 
 
@@ -368,3 +427,32 @@ async def test_the_command_prints_and_ends_with_its_exit_code(simulator: Simulat
     ended = await run("report", config, "--output=table")
     assert (ended.code, ended.out) == (2, "")
     assert "--output: expected one of md, html, json, csv" in ended.err
+
+
+@pytest.mark.parametrize("hides_stopped", [False, True])
+async def test_stopped_jobs_are_open_points(clock: ManualClock, *, hides_stopped: bool) -> None:
+    options = WorldOptions(
+        sources=1, finished_jobs_per_source=150, stopped_share=1.0, hides_stopped=hides_stopped, special_sources=False
+    )
+    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
+        found = (await reported(simulator, clock)).source
+        jobs = list(simulator.world.truth().jobs(FIRST))
+        unfinished = sum(job.status not in ("DONE", "FAILED") for job in jobs)
+        assert found["jobs"]["stopped"] == sum(bool(job.stopped) for job in jobs) == 1
+        assert {f"Unfinished: {unfinished} jobs.", "Stopped: 1 job."} <= set(found["open_points"])
+        assert sum(found["jobs"]["by_status"].values()) == found["jobs"]["total"] == len(jobs)
+
+
+async def test_jobs_in_a_new_status_are_unfinished(simulator: Simulator, ask: Report) -> None:
+    simulator.faults.add(Fault(kind="unknown_status", operation="ListMmsJobs", value="PAUSED"))
+    source = (await ask()).source
+    assert source["jobs"]["by_status"] == {"PAUSED": source["jobs"]["total"]}
+    assert f"Unfinished: {source['jobs']['total']} jobs." in source["open_points"]
+
+
+async def test_an_incomplete_list_of_tasks_is_named(simulator: Simulator, ask: Report) -> None:
+    simulator.faults.add(Fault(kind="lost_row", operation="ListMmsTasks", row=0))
+    found = await ask()
+    assert not found.result.succeeded
+    assert [each["part"] for each in found.source["not_read"]] == ["tasks"]
+    assert found.source["tasks"]["examined"] > 0

@@ -38,7 +38,7 @@ async def html(clock: ManualClock) -> bytes:
         for place in ({"database_id": 1}, {"job_id": 1}):
             apply_event(simulator.world, events.SetText(source_id=FIRST, field="name", text=LONG, **place))
         simulator.faults.add(Fault(kind="error", status=403, operation="ListMmsTasks", source_id=FIRST + 1))
-        found = await report(config_on(simulator.url), Options(), Clock(wall=clock))
+        found = await report(config_on(simulator.url), Options(limit=6), Clock(wall=clock))
     return printed(found, "html", OutputStyle())
 
 

@@ -10,11 +10,11 @@ from exporter.mms.diagnosis.reason_rules import HINTS, Reason
 from tests.programs import PROMTOOLS, ROOT, program, said
 from tests.rules.joining import joined
 from tests.rules.loading import ALERTS, GROUPS, RECORDS, RULE_TESTS, RULES, loaded, rule_tests, rules
-from tests.rules.queries import groupings_of, labels_of, metric_table, metrics_of
+from tests.rules.queries import OF_RECORDS, groupings_of, labels_of, metric_table, metrics_of
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 TABLE = metric_table()
-KNOWN_LABELS = frozenset[str]().union(*TABLE.values()) | {"kind"}
+KNOWN_LABELS = frozenset[str]().union(*TABLE.values()) | OF_RECORDS
 LINK = "{{{{ with query `mms:link:{}:url` }}}}{{{{ . | first | label `url` }}}}{{{{ end }}}}"
 DASHBOARDS = r"/d/mms-(overview|datasource|jobs|exporter)(\?var-account=\{\{ \$labels\.account \| urlquery \}\}.*)?"
 QUERY_IN_TEMPLATE = re.compile(r'(?:printf|query)\s+(?:"((?:[^"\\]|\\.)*)"|`([^`]*)`)')

@@ -83,7 +83,8 @@ thead th { overflow-wrap: normal; }
 @media print {
   body { padding: 0; max-width: none; }
   h2:not(h1 ~ h2:first-of-type) { break-before: page; margin-top: 0; }
-  h1, h2, h3, caption, .note { break-after: avoid; }
+  h1, h2, h3, caption, thead, .note { break-after: avoid; }
+  tbody tr:first-child, tbody tr:last-child { break-before: avoid; }
   tr, li, dl div { break-inside: avoid; }
   thead { display: table-header-group; }
 }

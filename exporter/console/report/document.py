@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from exporter.console.output.command_report import RESOLVED, STOPPED, amount, dotted_name, percent, share, size
 from exporter.console.report.blocks import Block, Facts, Grid, Heading, Items, Paragraph
 from exporter.console.report.record import (
+    ChangesPart,
     DatabasesPart,
     FailuresPart,
     JobsPart,
@@ -28,6 +29,7 @@ MAX_NAMED: Final = 5
 """Tables that a group of failures names."""
 UNKNOWN: Final = "unknown"
 """A value that MMS did not return."""
+NOT_READ: Final = "not read"
 _NOTHING: Final = "None: everything in the inventory is DONE."
 _VERIFYING: Final = (TaskStatus.VERIFICATION_DOING, TaskStatus.VERIFICATION_DONE, TaskStatus.VERIFICATION_FAILED)
 _RFC3339: Final = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d)([+-]\d\d:\d\d)$")
@@ -39,7 +41,7 @@ def document(report: MigrationReport, limit: int) -> Iterator[Block]:
     is_complete = "yes" if report.is_complete else "no"
     yield Facts([("Created", _time(report.created_at)), ("By", report.program), ("Everything was read", is_complete)])
     yield from _unread(report.not_read)
-    if len(report.sources) != 1:
+    if len(report.sources) > 1:
         rows = [
             (_name(each), percent(each.scope.row["progress"]) or UNKNOWN, amount(len(each.open_points)))
             for each in report.sources
@@ -47,7 +49,7 @@ def document(report: MigrationReport, limit: int) -> Iterator[Block]:
         yield Grid("Data sources", ("Data source", "#Done", "#Open points"), rows)
     for source in report.sources:
         yield Heading(2, f"Data source {_name(source)}")
-        yield from _source(source, limit)
+        yield from (each for each in _source(source, limit) if not isinstance(each, Grid) or each.rows)
 
 
 def _name(source: SourceReport) -> str:
@@ -75,6 +77,8 @@ def _source(source: SourceReport, limit: int) -> Iterator[Block]:
     yield Heading(3, "Verification")
     yield from _part(source.jobs, _verified_jobs)
     yield from _part(source.tasks, _verified_tasks)
+    yield Heading(3, "Changed after the migration")
+    yield from _part(source.changes, _changes)
     yield Heading(3, "Jobs")
     yield from _part(source.jobs, _jobs)
     yield Heading(3, "Sign-off")
@@ -115,8 +119,8 @@ def _scope(source: SourceReport) -> Iterator[Block]:
             ("Destination", ", ".join(destinations)),
             ("Created", _time(row["create_time"])),
             ("Last metadata scan", f"{_time(row['last_update_time'])}, status {_known(row['scan_status'])}"),
-            ("First job created", _time(source.jobs.first_created if source.jobs else None)),
-            ("Last task done", _time(source.tasks.last_done if source.tasks else None)),
+            ("First job created", _time(source.jobs.first_created) if source.jobs else NOT_READ),
+            ("Last task done", _time(source.tasks.last_done) if source.tasks else NOT_READ),
             ("Duration", UNKNOWN if seconds is None else str(timedelta(seconds=seconds))),
         ]
     )
@@ -171,7 +175,8 @@ def _database(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _failures(part: FailuresPart, limit: int) -> Iterator[Block]:
-    yield Paragraph(f"Failed tables and partitions: {part.count:,}, in {count_of(len(part.groups), 'group')}.")
+    count = "not all could be read" if part.count is None else amount(part.count)
+    yield Paragraph(f"Failed tables and partitions: {count}. Groups by reason and message: {len(part.groups):,}.")
     if part.omitted:
         yield Paragraph(f"Not examined: {part.omitted}.")
     if part.groups:
@@ -226,6 +231,16 @@ def _verified_tasks(part: TasksPart) -> Iterator[Block]:
     yield Paragraph(
         "A failed task keeps its status after a later job has migrated its table or partitions.", is_note=True
     )
+
+
+def _changes(part: ChangesPart) -> Iterator[Block]:
+    yield Paragraph(f"Partitions whose source changed after they were migrated: {_number(part.partitions)}.")
+    rows = [
+        (dotted_name(row["db_name"], row["table_name"]), row["value"] or "", _short_time(row["last_ddl_time"]))
+        for row in part.listed
+    ]
+    yield Grid("Changed partitions", ("Table", "Partition", "=Last DDL change"), rows)
+    yield from _cut(len(rows), part.partitions, "partition") if rows else ()
 
 
 def _jobs(part: JobsPart) -> Iterator[Block]:

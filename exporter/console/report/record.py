@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from exporter.mms.models.progress import UnitCounts
-from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES
+from exporter.mms.models.statuses import JobStatus
 
 Rows = Sequence[Mapping[str, Any]]
 """Objects with the fields of another command in JSON."""
@@ -68,7 +68,7 @@ class JobsPart(ReportPart, frozen=True, kw_only=True):
 
     total: int | None
     by_status: Mapping[str, int | None]
-    """Without stopped jobs, if lists of MMS by status omit them and there is more than a page of jobs."""
+    """OTHER: new statuses, and stopped jobs if lists of MMS by status omit them."""
     stopped: int | None
     first_created: str | None
     """Creation of the oldest job."""
@@ -77,7 +77,7 @@ class JobsPart(ReportPart, frozen=True, kw_only=True):
     verification: Mapping[str, int]
     """Jobs with verification `on`, `off`, or `default`: not in the configuration of the job."""
     unresolved: int
-    """FAILED jobs whose scope holds, or may hold, something FAILED."""
+    """All FAILED jobs, but those that are known to be resolved."""
     retries: int
     """Jobs that `mms-exporter retry` created."""
     listed: Rows
@@ -101,11 +101,18 @@ class TasksPart(ReportPart, frozen=True, kw_only=True):
 class FailuresPart(ReportPart, frozen=True, kw_only=True):
     """The failed tables and partitions by reason, the largest group first."""
 
-    count: int
-    """Failures in the groups."""
+    count: int | None
+    """Failures in the groups; None if a list of failures could not be read."""
     omitted: str
     """Further failures, as text."""
     groups: Rows
+
+
+class ChangesPart(ReportPart, frozen=True, kw_only=True):
+    """Partitions whose source changed after they were migrated, as the last metadata scan saw them."""
+
+    partitions: int | None
+    listed: Rows
 
 
 class Unread(Struct, frozen=True):
@@ -134,6 +141,7 @@ class SourceReport(Struct, frozen=True, kw_only=True):
     jobs: JobsPart | None = None
     tasks: TasksPart | None = None
     failures: FailuresPart | None = None
+    changes: ChangesPart | None = None
     not_read: Sequence[Unread] = ()
 
 
@@ -163,6 +171,8 @@ def open_points(report: SourceReport) -> Iterator[str]:
         yield f"The last metadata scan is {status}: new tables can be missing."
     if report.jobs is not None:
         yield from _open_jobs(report.jobs)
+    if report.changes is not None and report.changes.partitions:
+        yield f"Changed at the source after the migration: {count_of(report.changes.partitions, 'partition')}."
     for each in report.not_read:
         yield f"Not read: {each.part} ({each.reason})."
 
@@ -177,14 +187,16 @@ def _open_units(units: Mapping[str, UnitTotals]) -> Iterator[str]:
 
 
 def _open_jobs(jobs: JobsPart) -> Iterator[str]:
-    unfinished = [jobs.by_status.get(status, 0) for status in UNFINISHED_JOB_STATUSES]
-    if None in unfinished:
+    unfinished = [
+        number for status, number in jobs.by_status.items() if status not in (JobStatus.DONE, JobStatus.FAILED)
+    ]
+    if jobs.total is None or None in jobs.by_status.values():
         yield "MMS did not return all counts of jobs."
     counts = {
         "Unfinished": sum(each or 0 for each in unfinished),
         "Stopped": jobs.stopped,
         "Failed, and not known to be resolved": jobs.unresolved,
-        "Without verification": jobs.verification["off"],
+        "Without verification, of the jobs that were read": jobs.verification["off"],
     }
     for text, number in counts.items():
         if number:
