@@ -10,7 +10,7 @@ import pytest
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS as HOUR
 from exporter.mms.models.records import Database, DataSource, Job, Partition, Table
 from exporter.mms.models.scope import UnitSet, covers_any
-from exporter.mms.models.statuses import TASK_PHASES, DataSourceStatus, TaskStatus
+from exporter.mms.models.statuses import TASK_PHASES, DataSourceStatus, ScanStatus, TaskStatus
 from exporter.mms.models.task_records import Task
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.oracle import Oracle
@@ -24,9 +24,11 @@ WATCHED_SOURCE = 2000001
 WATCH = {"tables": [{"source_id": WATCHED_SOURCE, "table_ids": [1]}]}
 READS = {
     *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions"),
-    *("ListMmsTasks", "ListMmsTaskLogs", "GetMmsTable", "GetMmsPartition"),
+    *("ListMmsTasks", "ListMmsTaskLogs", "GetMmsFetchMetadataJob", "GetMmsTable", "GetMmsPartition"),
 }
 HOSTILE_NAMES = ('quote " and \\ backslash', "new\nline and {brace}", "漢字", "%s %d")
+SCANS = 0.1
+"""Probability that a metadata scan begins between two refreshes."""
 TABLES = ("DOING", "DONE", "PART_DONE", "FAILED")
 UNITS = ("DOING", "DONE", "FAILED")
 DATABASE_FIELDS = {
@@ -53,7 +55,7 @@ async def test_served_values_equal_the_simulated_world(
 
     `fails` is the probability that a finished or running unit fails between two refreshes.
     """
-    clock, steps = ManualClock(), random.Random(1)
+    clock, steps, scans = ManualClock(), random.Random(1), random.Random(2)
     statuses_seen: Counter[str] = Counter()
     options = replace(OPTIONS, finished_jobs_per_source=finished, stopped_share=0.5, hides_stopped=hides_stopped)
     world = World(options, clock=clock)
@@ -81,6 +83,7 @@ async def test_served_values_equal_the_simulated_world(
                     if databases.get(source_id, (None,))[0] != row or clock() - databases[source_id][2] >= HOUR:
                         databases[source_id] = row, [*truth.databases(source_id)], clock()
                     assert_databases_equal(served, source_id, databases[source_id][1])
+                    assert_scan_equals(served, row, truth)
                     failures_now = row.tables_failed_num, row.partitions_failed_num
                     known = failed_tasks.get(source_id)
                     if known is None or known[0] != failures_now or clock() - known[2] >= HOUR:
@@ -98,6 +101,9 @@ async def test_served_values_equal_the_simulated_world(
                 clock.advance(steps.uniform(1, 30))
                 if steps.random() < fails:
                     apply_event(simulator.world, events.Fail(source_id=steps.choice(list(rows)), share=0.1))
+                if scans.random() < SCANS:
+                    scan = events.ScanMetadata(source_id=scans.choice(list(rows)), seconds=100.0, share=0.1)
+                    apply_event(simulator.world, scan)
         assert {operation for operation, _ in simulator.calls} <= READS, "serving never writes"
     assert {"INIT", "DOING", "DONE", "FAILED"} <= set(statuses_seen), "the run includes every status"
     assert min(each.most for each in named.values()) > 3, "the run includes failures"
@@ -185,6 +191,15 @@ def assert_row_equals(served: Exposition, row: DataSource) -> None:
     assert served.by("mms_datasource_status", "status", **source) == {
         status: float(status == row.status) for status in (*DataSourceStatus, "UNKNOWN")
     }
+
+
+def assert_scan_equals(served: Exposition, row: DataSource, truth: Oracle) -> None:
+    source, scan = {"source_id": str(row.id)}, truth.scan(row.id)
+    progress = [] if scan is None or scan.ratio is None else [scan.ratio]
+    assert [*served.by("mms_metadata_scan_progress_ratio", "source_id", **source).values()] == progress
+    if row.scan_status != ScanStatus.DOING:
+        outdated = sum(bool(each.updated) for each in truth.partitions(row.id))
+        assert served.value("mms_partitions_outdated", **source) == outdated
 
 
 def assert_databases_equal(served: Exposition, source_id: int, databases: Iterable[Database]) -> None:
