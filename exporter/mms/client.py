@@ -25,7 +25,16 @@ from exporter.mms import protocol
 from exporter.mms.credentials import CredentialSource, credential_source
 from exporter.mms.decoding import Changed, Fingerprint, Identified, Page
 from exporter.mms.listing import Listing, read_newest, read_pages
-from exporter.mms.models.records import AsyncTask, CreatedJob, Database, DataSource, Job, Partition, Table
+from exporter.mms.models.records import (
+    AsyncTask,
+    CreatedJob,
+    Database,
+    DataSource,
+    Job,
+    MetadataScanJob,
+    Partition,
+    Table,
+)
 from exporter.mms.models.task_records import Task, TaskLog
 from exporter.mms.models.times import http_date_seconds
 from exporter.mms.protocol import (
@@ -209,9 +218,11 @@ class Client:
         """Return one page of the matching tables. Raises: MmsError."""
         return await self.send(protocol.list_mms_tables(source_id, filters, page))
 
-    async def partitions_page(self, source_id: int, filters: PartitionFilter, page: int) -> Page[Partition]:
+    async def partitions_page(
+        self, source_id: int, filters: PartitionFilter, page: int, page_size: int = protocol.PAGE_SIZE
+    ) -> Page[Partition]:
         """Return one page of the matching partitions. Raises: MmsError."""
-        return await self.send(protocol.list_mms_partitions(source_id, filters, page))
+        return await self.send(protocol.list_mms_partitions(source_id, filters, page, page_size))
 
     async def tasks_page(
         self, source_id: int, filters: TaskFilter, page: int = 1, page_size: int = protocol.PAGE_SIZE
@@ -231,6 +242,10 @@ class Client:
     async def task_logs(self, source_id: int, task_id: int) -> tuple[TaskLog, ...]:
         """Return the log of one task, in the order received. Raises: MmsError."""
         return await self.send(protocol.list_mms_task_logs(source_id, task_id))
+
+    async def get_scan(self, source_id: int, scan_id: int) -> MetadataScanJob:
+        """Return one metadata scan. Raises: MmsError."""
+        return await self.send(protocol.get_mms_fetch_metadata_job(source_id, scan_id))
 
     async def get_table(self, source_id: int, table_id: int) -> Table:
         """Return one table. Raises: MmsError."""

@@ -5,7 +5,7 @@ from exporter.simulator.http.request_auth import Identity
 from exporter.simulator.http.server import Simulator
 from exporter.simulator.story import StoryWorld, story_options
 from exporter.simulator.world import events
-from exporter.simulator.world.events import apply_event
+from exporter.simulator.world.event_handlers import apply_event
 from exporter.simulator.world.options import WorldOptions
 from exporter.simulator.world.world import ManualClock, ScaledClock, World
 

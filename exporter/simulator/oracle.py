@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from exporter.mms.models.api_record import record_from
-from exporter.mms.models.records import Database, DataSource, Job, Partition, Table
+from exporter.mms.models.records import Database, DataSource, Job, MetadataScanJob, Partition, Table
 from exporter.mms.models.task_records import Task
 from exporter.simulator.api import rows
 from exporter.simulator.world import states
@@ -76,6 +76,14 @@ class Oracle:
         }
         facts = rows.source_facts(site, self._world.at(site, self.seconds))
         return record_from({**facts, **counted}, DataSource)
+
+    def scan(self, source_id: int) -> MetadataScanJob | None:
+        """Return the last metadata scan of a source."""
+        site = self._world.site(source_id)
+        at = self._world.at(site, self.seconds)
+        number = site.scan(at)[0]
+        scan = site.scans.find(number, at.moment)
+        return None if scan is None else record_from(rows.scan(site, number, scan, at), MetadataScanJob)
 
     def databases(self, source_id: int) -> Iterator[Database]:
         """Yield the databases of a source."""

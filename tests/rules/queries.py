@@ -25,7 +25,7 @@ LEVELS = {
     "link": frozenset({"url"}),
 }
 """The labels of a recorded series by its level."""
-OF_RECORDS = frozenset({"kind", "status", "unit", "window"})
+OF_RECORDS = frozenset({"kind", "reason", "status", "unit", "window"})
 """Labels that come on top where a recorded series has them."""
 
 

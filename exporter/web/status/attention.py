@@ -23,6 +23,7 @@ from exporter.collect.snapshot import (
 from exporter.errors import SelectionUnmatched
 from exporter.mms.models.records import DataSource
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
+from exporter.web.status.failure_reasons import reasons_status
 from exporter.web.status.formatting import number, truncated, with_noun
 from exporter.web.status.omissions import omissions
 from exporter.web.status.progress_bars import left_of
@@ -192,11 +193,12 @@ SOURCE_RULES: Final = (
     ),
     SourceRule(
         *("MmsTablesFailed", "warning", "Tables or partitions failed"),
-        *("list them, correct the cause, then retry them", _failed_units, ("failed", "retry --failed")),
+        *("list them by cause, correct the causes, then retry them", _failed_units, ("failed --why", "retry --failed")),
     ),
     SourceRule(
         *("MmsJobFailed", "warning", "Jobs failed in the last 30 minutes"),
-        *("list what failed, correct the cause, then retry it", _failed_jobs, ("failed", "retry --failed")),
+        "list what failed by cause, correct the causes, then retry it",
+        *(_failed_jobs, ("failed --why", "retry --failed")),
     ),
     SourceRule(
         *("MmsJobOverdue", "warning", "Jobs are overdue"),
@@ -321,6 +323,7 @@ def _source_items(snapshot: Snapshot, now: float) -> Iterator[Attention]:
                     count=None if count is True else count,
                     detail=rule.detail(source),
                     commands=rule.commands_for(source),
+                    reasons=reasons_status(source) if rule.count is _failed_units else None,
                 )
                 for count, source in affected
             ]
@@ -329,7 +332,7 @@ def _source_items(snapshot: Snapshot, now: float) -> Iterator[Attention]:
 
 
 def _concerned(name: str) -> Concerned:
-    return Concerned(name=truncated(name), count=None, detail="", commands=())
+    return Concerned(name=truncated(name), count=None, detail="", commands=(), reasons=None)
 
 
 def _item(
