@@ -326,6 +326,7 @@ QUOTES = {
 """Texts with a secret, as MMS may return them."""
 FREE_TEXTS = {
     "source": ("networklink", "errMsg", "scanErrMsg"),
+    "scan": ("errorMsg", "result", "startTime", "endTime"),
     "job": ("eta",),
     "table": ("owner", "location", "inputFormat", "outputFormat", "serde", "extra", "lastDdlTime"),
     "partition": ("lastDdlTime",),
@@ -338,9 +339,10 @@ SOURCE = 2000001
 
 
 def plant(simulator: Simulator, text: str) -> None:
-    """Set every free-text field of one source, table, partition and job, and the logs of all failed tasks."""
+    """Set every free-text field of one source with its running scan, table, partition, job and failed tasks."""
+    apply_event(simulator.world, events.ScanMetadata(source_id=SOURCE, seconds=100_000))
     for kind, fields in FREE_TEXTS.items():
-        place = {f"{kind}_id": THINGS[kind]} if kind in THINGS else {}
+        place = {f"{kind}_id": THINGS.get(kind, 0)} if kind != "source" else {}
         for field in fields:
             apply_event(simulator.world, events.SetText(source_id=SOURCE, field=field, text=text, **place))
 

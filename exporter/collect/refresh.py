@@ -19,6 +19,7 @@ from exporter.collect.collectors.datasources import DataSourcesCollector
 from exporter.collect.collectors.failures import FailuresCollector
 from exporter.collect.collectors.jobs import JobsCollector
 from exporter.collect.collectors.reasons import ReasonsCollector
+from exporter.collect.collectors.scan import ScanCollector
 from exporter.collect.collectors.tasks import TasksCollector
 from exporter.collect.collectors.watch import WatchCollector
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError
@@ -133,6 +134,7 @@ class AccountRefresher:
             yield JobsCollector(context, config.jobs)
         if config.databases.enabled:
             yield DatabasesCollector(context, config.databases.max_per_source, self._settings.stale_after)
+        yield ScanCollector(context, config.jobs.idle_interval, self._settings.stale_after)
         if config.failures.enabled:
             yield FailuresCollector(context, config.failures.max_per_source, self._settings.stale_after)
         if config.failures.enabled and config.failures.reasons.enabled:

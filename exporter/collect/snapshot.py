@@ -130,6 +130,16 @@ class ReasonsStats(Struct, frozen=True, gc=False):
         return None if self.reasons is None else sum(self.reasons.values())
 
 
+class ScanStats(Struct, frozen=True, gc=False):
+    """The running metadata scan of a source, and what scans found changed."""
+
+    name: SourceName
+    progress: float | None
+    """Progress of the running scan, from 0 to 1; None without one, or if unknown."""
+    outdated: int | None
+    """Number of partitions that changed at the source after they were migrated; None if unknown."""
+
+
 class JobTasks(Struct, frozen=True, gc=False):
     """Tasks of an unfinished job."""
 
@@ -189,6 +199,8 @@ class SourceSnapshot(Struct, frozen=True, gc=False):
     """None if stale or never read."""
     reasons: ReasonsStats | None = None
     """None if stale, never read, or while nothing is failed."""
+    scan: ScanStats | None = None
+    """None if stale or never read."""
     jobs_failed_recently: int = 0
     """Jobs that failed in the last 30 minutes."""
 

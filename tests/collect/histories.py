@@ -14,7 +14,7 @@ from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
 from exporter.mms.client import create_client
 from exporter.mms.models.records import DataSource, Job, Partition, Table
 from exporter.mms.models.scope import UnitSet, covers_any
-from exporter.mms.models.statuses import JobStatus, TaskStatus
+from exporter.mms.models.statuses import JobStatus, ScanStatus, TaskStatus
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.faults.fault_plan import Kind
 from exporter.simulator.world import events
@@ -180,6 +180,15 @@ class History:
                 event = self._event(kind)
                 apply_event(self.simulator.world, event)
                 self.log.append(event)
+        if self.random.random() < 0.4:
+            scan = events.ScanMetadata(
+                source_id=SOURCE,
+                seconds=self.random.choice((0.0, 30.0, 400.0)),
+                failed=self.random.random() < 0.2,
+                share=0.5,
+            )
+            apply_event(self.simulator.world, scan)
+            self.log.append(scan)
 
     def _event(self, kind: type[events.Fail | events.Succeed]) -> events.Fail | events.Succeed:
         """Return an event of some tables and partitions."""
@@ -259,6 +268,7 @@ class History:
         assert [getattr(shown.stats.row, name) for name in _COUNTS] == [getattr(row, name) for name in _COUNTS]
         assert shown.databases is not None
         assert list(shown.databases.databases) in self.lists["database"].may_be(*self._listed("database"))
+        self._check_scan(shown, row)
         self._check_jobs(shown)
         self._check_reasons(shown)
         assert shown.failures is not None
@@ -285,6 +295,16 @@ class History:
         # A wrong total stays until the failures change, at most for an hour.
         if self.wrong_total_at is None or self.clock() - self.wrong_total_at > MAX_LIST_AGE_SECONDS:
             assert ([] if found is None else [dict(found.totals), dict(found.reasons or {})]) in allowed
+
+    def _check_scan(self, shown: SourceSnapshot, row: DataSource) -> None:
+        truth = self.simulator.world.truth()
+        scan = truth.scan(SOURCE)
+        assert scan is not None
+        assert shown.scan is not None
+        assert shown.scan.progress == scan.ratio
+        # While a scan runs, the number is that of the end of an earlier one. A wrong total stays until a scan ends.
+        if row.scan_status != ScanStatus.DOING and self.wrong_total_at is None:
+            assert shown.scan.outdated == sum(bool(each.updated) for each in truth.partitions(SOURCE))
 
     def _listed(self, kind: str) -> Listed:
         """Return the row and all databases, or the number of failures of a kind and the newest names."""

@@ -48,8 +48,12 @@ def watched(simulator: Simulator) -> Config:
 
 OPERATIONS = (
     *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions"),
-    *("GetMmsTable", "GetMmsPartition", "ListMmsTasks", "ListMmsTaskLogs"),
+    *("GetMmsFetchMetadataJob", "GetMmsTable", "GetMmsPartition", "ListMmsTasks", "ListMmsTaskLogs"),
 )
+
+
+SCAN = ("GetMmsFetchMetadataJob", "ListMmsPartitions")
+"""Operations without a switch in the configuration, beside ListMmsDataSources."""
 
 
 async def test_each_needed_operation_is_called_once(simulator: Simulator, watched: Config) -> None:
@@ -71,7 +75,7 @@ async def test_each_needed_operation_is_called_once(simulator: Simulator, watche
 async def test_disabled_operations_are_not_called(simulator: Simulator) -> None:
     off = {"enabled": False}
     found = await findings(config_on(simulator.url, jobs=off, databases=off, failures=off))
-    assert set(found) & set(OPERATIONS) == {"ListMmsDataSources"}
+    assert set(found) & set(OPERATIONS) == {"ListMmsDataSources", *SCAN}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS[1:])
@@ -320,7 +324,7 @@ async def test_the_command_ends_with_0_1_or_2(simulator: Simulator, tmp_path: Pa
     ended = await run("check", config, "--output=json")
     assert ended.code == 1
     denied = [row["action"] for row in json.loads(ended.out) if row["result"] == "denied"]
-    operations = ("ListMmsDbs", "ListMmsTables", "ListMmsPartitions", "ListMmsTasks")
+    operations = ("ListMmsDbs", "GetMmsFetchMetadataJob", "ListMmsTables", "ListMmsPartitions", "ListMmsTasks")
     assert denied == [f"odps:{operation}" for operation in operations]
     assert (await run("check", config, "--account=other")).code == 2
 
@@ -398,7 +402,8 @@ async def test_open_questions_about_mms_are_answered(*, hides_stopped: bool, wor
 
 
 async def test_a_fact_that_cannot_be_found_is_no_failure(simulator: Simulator) -> None:
-    simulator.identities.add(replace(IDENTITY, actions=frozenset(READ)))
+    actions = frozenset({*READ, *(f"odps:{operation}" for operation in SCAN)})
+    simulator.identities.add(replace(IDENTITY, actions=actions))
     found = await findings(config_on(simulator.url, databases={"enabled": False}, failures={"enabled": False}))
     assert found["page_size"]["result"] == "untested"
     assert found["task_status"]["result"] == "untested"

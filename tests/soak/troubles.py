@@ -84,6 +84,7 @@ class Troubles:
             events.SetAgent(source_id=source_id, online=self.rng.random() < 0.5),
             events.Stall(source_id=source_id, stalled=self.rng.random() < 0.5),
             events.Fail(source_id=source_id, share=0.05),
+            events.ScanMetadata(source_id=source_id, seconds=self.rng.choice((1.0, 600.0)), share=0.1),
         ]
         jobs = [job.id for job in self.simulator.world.truth().jobs(source_id) if job.status in UNFINISHED_JOB_STATUSES]
         choices += [events.StopJob(source_id=source_id, job_id=job_id) for job_id in jobs[:1]]
