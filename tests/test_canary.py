@@ -339,7 +339,7 @@ SOURCE = 2000001
 
 
 def plant(simulator: Simulator, text: str) -> None:
-    """Set every free-text field of one source with its running scan, table, partition, job and failed tasks."""
+    """Set every free-text field of a source, its scan, a table, partition, job, and the logs of failed tasks."""
     apply_event(simulator.world, events.ScanMetadata(source_id=SOURCE, seconds=100_000))
     for kind, fields in FREE_TEXTS.items():
         place = {f"{kind}_id": THINGS.get(kind, 0)} if kind != "source" else {}

@@ -283,6 +283,16 @@ class History:
             statuses = Counter(task.status for task in tasks if task.job_id not in hidden)
             assert shown.tasks.counts == {status: statuses[status] for status in TaskStatus}
 
+    def _check_scan(self, shown: SourceSnapshot, row: DataSource) -> None:
+        truth = self.simulator.world.truth()
+        scan = truth.scan(SOURCE)
+        assert scan is not None
+        assert shown.scan is not None
+        assert shown.scan.progress == scan.ratio
+        # While a scan runs, the number is that of the end of an earlier one. A wrong total stays until a scan ends.
+        if row.scan_status != ScanStatus.DOING and self.wrong_total_at is None:
+            assert shown.scan.outdated == sum(bool(each.updated) for each in truth.partitions(SOURCE))
+
     def _hidden_jobs(self) -> set[int]:
         """Return the stopped jobs, of whose tasks lists by status cannot be asked."""
         world = self.simulator.world
@@ -295,16 +305,6 @@ class History:
         # A wrong total stays until the failures change, at most for an hour.
         if self.wrong_total_at is None or self.clock() - self.wrong_total_at > MAX_LIST_AGE_SECONDS:
             assert ([] if found is None else [dict(found.totals), dict(found.reasons or {})]) in allowed
-
-    def _check_scan(self, shown: SourceSnapshot, row: DataSource) -> None:
-        truth = self.simulator.world.truth()
-        scan = truth.scan(SOURCE)
-        assert scan is not None
-        assert shown.scan is not None
-        assert shown.scan.progress == scan.ratio
-        # While a scan runs, the number is that of the end of an earlier one. A wrong total stays until a scan ends.
-        if row.scan_status != ScanStatus.DOING and self.wrong_total_at is None:
-            assert shown.scan.outdated == sum(bool(each.updated) for each in truth.partitions(SOURCE))
 
     def _listed(self, kind: str) -> Listed:
         """Return the row and all databases, or the number of failures of a kind and the newest names."""

@@ -100,7 +100,7 @@ async def test_served_values_equal_the_simulated_world(
                     apply_event(simulator.world, scan)
         assert {operation for operation, _ in simulator.calls} <= READS, "serving never writes"
     assert {"INIT", "DOING", "DONE", "FAILED"} <= set(statuses_seen), "the run includes every status"
-    assert len(+tasks.reasons) > 1, "the run includes reasons"
+    assert len(+tasks.reasons_seen) > 1, "the run includes reasons"
     assert min(each.most for each in named.values()) > 3, "the run includes failures"
 
 
@@ -108,22 +108,21 @@ class FailedTasks:
     """Checks the failed tasks by phase and by reason."""
 
     def __init__(self, clock: ManualClock) -> None:
-        self.reasons: Counter[str] = Counter()
-        """Those seen so far."""
+        self.reasons_seen: Counter[str] = Counter()
         self._clock = clock
         self._known: dict[int, tuple[tuple[int | None, ...], tuple[dict[str, int], dict[str, int]], float]] = {}
         """By source: its failures, and the failed tasks when these last changed or the list expired."""
 
     def assert_equal(self, served: Exposition, row: DataSource, truth: Oracle) -> None:
-        """Check a source."""
+        """Check one source."""
         failures = row.tables_failed_num, row.partitions_failed_num
-        before, _, at = self._known.get(row.id, (None, None, 0.0))
-        if before != failures or self._clock() - at >= HOUR:
+        known = self._known.get(row.id)
+        if known is None or known[0] != failures or self._clock() - known[2] >= HOUR:
             self._known[row.id] = failures, failed_tasks(truth, row.id), self._clock()
         by_phase, by_reason = self._known[row.id][1] if any(failures) else ({}, {})
         assert served.by("mms_failed_tasks", "phase", source_id=str(row.id)) == by_phase
         assert served.by("mms_failed_task_reasons", "reason", source_id=str(row.id)) == by_reason
-        self.reasons.update(by_reason)
+        self.reasons_seen.update(by_reason)
 
 
 class NamedFailures:
