@@ -9,7 +9,7 @@ from typing import Protocol
 
 from exporter.mms.models.api_record import record_from
 from exporter.mms.models.records import Database, DataSource, Job, MetadataScanJob, Partition, Table
-from exporter.mms.models.task_records import Task
+from exporter.mms.models.task_records import Task, TaskLog
 from exporter.simulator.api import rows
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import FIRST_CREATED_ID, SimulatedJob
@@ -174,6 +174,12 @@ class Oracle:
             job = site.job_store.find(job_id, at)
             if job is not None:
                 yield from (record_from(rows.task(site, job, task), Task) for task in job.tasks(at.moment))
+
+    def task_logs(self, source_id: int, task_id: int) -> tuple[TaskLog, ...]:
+        """Return the log of a task, oldest row first."""
+        site = self._world.site(source_id)
+        found = site.job_store.find_task(task_id, self._world.at(site, self.seconds))
+        return tuple(record_from(row, TaskLog) for row in rows.logs(site, *found)) if found is not None else ()
 
 
 def _is_pending(attempts: list[Attempt], moment: float) -> bool:

@@ -10,11 +10,11 @@ import pytest
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS as HOUR
 from exporter.mms.models.records import Database, DataSource, Job, Partition, Table
 from exporter.mms.models.scope import UnitSet, covers_any
-from exporter.mms.models.statuses import TASK_PHASES, DataSourceStatus, ScanStatus, TaskStatus
-from exporter.mms.models.task_records import Task
+from exporter.mms.models.statuses import DataSourceStatus, ScanStatus
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.oracle import Oracle
 from exporter.simulator.world import events
+from tests.collect.failed_tasks import failed_tasks
 from tests.conftest import IDENTITY, config_on
 from tests.exposition_parser import Exposition
 from tests.harness import harness_on
@@ -69,8 +69,7 @@ async def test_served_values_equal_the_simulated_world(
             unfinished_before: set[tuple[int, int]] = set()
             databases: dict[int, tuple[DataSource, list[Database], float]] = {}
             """By source: its row, and the databases when the row last changed or the list expired."""
-            failed_tasks: dict[int, tuple[tuple[int | None, ...], dict[str, int], float]] = {}
-            """By source: its failures, and the failed tasks by phase when these last changed or the list expired."""
+            tasks = FailedTasks(clock)
             named = {kind: NamedFailures(kind, clock) for kind in ("table", "partition")}
             for _ in range(refreshes):
                 served = await harness.refresh()
@@ -84,12 +83,7 @@ async def test_served_values_equal_the_simulated_world(
                         databases[source_id] = row, [*truth.databases(source_id)], clock()
                     assert_databases_equal(served, source_id, databases[source_id][1])
                     assert_scan_equals(served, row, truth)
-                    failures_now = row.tables_failed_num, row.partitions_failed_num
-                    known = failed_tasks.get(source_id)
-                    if known is None or known[0] != failures_now or clock() - known[2] >= HOUR:
-                        failed_tasks[source_id] = failures_now, failed_by_phase(truth.tasks(source_id)), clock()
-                    totals = served.by("mms_failed_tasks", "phase", source_id=str(source_id))
-                    assert totals == (failed_tasks[source_id][1] if any(failures_now) else {})
+                    tasks.assert_equal(served, row, truth)
                     named["table"].assert_equal(served, row, row.tables_failed_num, truth.tables(source_id))
                     named["partition"].assert_equal(served, row, row.partitions_failed_num, truth.partitions(source_id))
                     unresolved = jobs_with_failures(served, source_id, jobs_of[source_id], truth)
@@ -106,13 +100,29 @@ async def test_served_values_equal_the_simulated_world(
                     apply_event(simulator.world, scan)
         assert {operation for operation, _ in simulator.calls} <= READS, "serving never writes"
     assert {"INIT", "DOING", "DONE", "FAILED"} <= set(statuses_seen), "the run includes every status"
+    assert len(+tasks.reasons_seen) > 1, "the run includes reasons"
     assert min(each.most for each in named.values()) > 3, "the run includes failures"
 
 
-def failed_by_phase(tasks: Iterable[Task]) -> dict[str, int]:
-    """Return the number of failed tasks by phase."""
-    statuses = Counter(task.status for task in tasks)
-    return {phase: statuses[TaskStatus(f"{phase}_FAILED")] for phase in TASK_PHASES}
+class FailedTasks:
+    """Checks the failed tasks by phase and by reason."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.reasons_seen: Counter[str] = Counter()
+        self._clock = clock
+        self._known: dict[int, tuple[tuple[int | None, ...], tuple[dict[str, int], dict[str, int]], float]] = {}
+        """By source: its failures, and the failed tasks when these last changed or the list expired."""
+
+    def assert_equal(self, served: Exposition, row: DataSource, truth: Oracle) -> None:
+        """Check one source."""
+        failures = row.tables_failed_num, row.partitions_failed_num
+        known = self._known.get(row.id)
+        if known is None or known[0] != failures or self._clock() - known[2] >= HOUR:
+            self._known[row.id] = failures, failed_tasks(truth, row.id), self._clock()
+        by_phase, by_reason = self._known[row.id][1] if any(failures) else ({}, {})
+        assert served.by("mms_failed_tasks", "phase", source_id=str(row.id)) == by_phase
+        assert served.by("mms_failed_task_reasons", "reason", source_id=str(row.id)) == by_reason
+        self.reasons_seen.update(by_reason)
 
 
 class NamedFailures:

@@ -1,6 +1,7 @@
 """`check` names each problem with its next step and calls each operation once."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -310,6 +311,17 @@ async def test_accounts_are_checked_independently(simulator: Simulator) -> None:
         ("good", "ok"),
         ("bad", "failed"),
     }
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+async def test_names_and_addresses_are_whole_on_a_terminal(simulator: Simulator, watched: Config, width: int) -> None:
+    found = Shown(await check(watched, Options(), Clock(sleep=no_sleep)))
+    table = found.table(width)
+    names = [row["check"] for row in found.rows]
+    assert [name for name in names if not re.search(rf"(^|  ){re.escape(name)}  ", table, re.MULTILINE)] == []
+    assert max(map(len, table.splitlines())) <= width
+    assert simulator.url in table
+    assert "NEXT STEP" not in table, "no check has one"
 
 
 async def test_the_command_ends_with_0_1_or_2(simulator: Simulator, tmp_path: Path) -> None:

@@ -69,6 +69,9 @@ FAULT_CASES: Final = {
 }
 """One fault of each kind."""
 
+GARBLED: Final = ("invalid_utf8", "lone_surrogate")
+"""Their messages of tasks can be read but not always recognised; a log is not read again for that."""
+
 
 def _names(*parts: MetricGroup[Any]) -> frozenset[str]:
     return frozenset(family.name for part in parts for family in part.families)
