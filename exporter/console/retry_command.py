@@ -125,13 +125,15 @@ async def _settled_plan(found: Found[DataSource], session: RetrySession) -> tupl
     while True:
         earlier, read_at = partial(runs.jobs, settled), session.clock.monotonic()
         plan = await _read(read_plan(session.client, found.source.id, session.options.selection, earlier))
-        if not plan.settles_in or session.options.dry_run:
+        if not plan.settles_in:
             return plan, read_at
-        wait = max(plan.settles_in.values())
+        wait, is_dry = max(plan.settles_in.values()), session.options.dry_run
         session.terminal.print_line(
-            f"jobs of earlier runs have ended; MMS may still list old statuses: waiting {duration_text(ceil(wait))} "
-            "(--settle)"
+            "jobs of earlier runs have ended; MMS may still list old statuses: "
+            f"{'a run would wait' if is_dry else 'waiting'} {duration_text(ceil(wait))} (--settle)"
         )
+        if is_dry:
+            return plan, read_at
         await session.clock.sleep(wait)
         settled |= plan.settles_in.keys()
 
@@ -264,8 +266,10 @@ async def _source(config: Config, options: RetryOptions, terminal: Terminal, clo
     accounts = [options.account] if options.account else []
     result = await query_sources(config, Options(accounts=accounts, sources=[options.source or ""]), source_of, clock)
     for line in error_lines(result.errors):
-        terminal.print_line(line)
+        terminal.print_line(f"mms-exporter: {line}")
     if result.errors or not result.found:
+        if len(config.accounts) > 1 and not options.account:
+            terminal.print_line("mms-exporter: nothing was sent; --account=NAME limits the command to one account")
         return None
     if len(result.found) > 1:
         shown = [

@@ -199,6 +199,17 @@ async def test_a_source_in_two_accounts_requires_the_account(env: RetryEnv, run:
     assert (await run(config=both, yes=True, account="b")).outcome.succeeded
 
 
+async def test_an_unreachable_account_can_be_left_out(env: RetryEnv, run: Run) -> None:
+    accounts = [account_on(env.simulator.url, "a"), account_on("http://127.0.0.1:1", "b")]
+    both = config_from({"accounts": accounts})
+    ended = await run(config=both, dry_run=True)
+    assert not ended.outcome.succeeded
+    error, advice = ended.stderr.splitlines()
+    assert error.startswith("mms-exporter: account b: ListMmsDataSources")
+    assert advice == "mms-exporter: nothing was sent; --account=NAME limits the command to one account"
+    assert (await run(config=both, dry_run=True, account="a")).lines
+
+
 async def test_refused_objects_are_reported_and_fail_the_run(env: RetryEnv, run: Run) -> None:
     rows = list(env.world.truth().partitions(SOURCE))
     failed, done = (next(row for row in rows if row.status == status) for status in ("FAILED", "DONE"))
