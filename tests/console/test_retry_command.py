@@ -155,7 +155,6 @@ async def test_the_question_names_the_units_and_the_source(env: RetryEnv, run: R
 
 
 INVALID: list[tuple[dict[str, Any], list[str]]] = [
-    ({}, ["--yes: is required without a terminal; --dry-run shows what would be sent"]),
     ({"source": None, "yes": True}, ["--source: is required: name or ID of the data source"]),
     (
         {"selection": RetrySelection(), "yes": True},
@@ -177,6 +176,14 @@ async def test_invalid_options_are_refused_before_any_call(
         await run(**given)
     assert [str(problem) for problem in caught.value.problems] == problems
     assert env.simulator.calls.total() == 0
+
+
+async def test_without_a_terminal_the_plan_is_shown_before_yes_is_required(env: RetryEnv, run: Run) -> None:
+    with pytest.raises(ConfigError, match="--yes: is required without a terminal; nothing was sent"):
+        await run()
+    assert env.simulator.calls["ListMmsPartitions", SOURCE] > 0
+    assert env.simulator.calls["CreateMmsJob", SOURCE] == 0
+    assert not journals(env)
 
 
 async def test_a_source_can_be_selected_by_a_glob(run: Run) -> None:

@@ -301,11 +301,12 @@ def _error_item(collector: CollectorSnapshot, reason: str, errors: Sequence[Refr
     what = _COLLECTED.get(collector.collector, collector.collector)
     is_unmatched = reason == SelectionUnmatched.reason
     problem = "do not match the configuration" if is_unmatched else "could not be read"
+    check = f"mms-exporter check --account={quote(collector.account)}"
     return _item(
         RUNBOOK_BY_REASON.get(reason, runbook),
         "critical" if is_listing and not is_unmatched else "warning",
         f"{what} of {whose} {collector.account} {problem}",
-        [_concerned(name) for name in about],
+        [_concerned(name) for name in about] or [_concerned(collector.account, check)],
         message=f"{reason}: {errors[0].message}",
         hint=errors[0].hint,
     )
@@ -331,8 +332,8 @@ def _source_items(snapshot: Snapshot, now: float) -> Iterator[Attention]:
             yield _item(rule.alert, rule.severity, rule.title, concerned, hint=hint)
 
 
-def _concerned(name: str) -> Concerned:
-    return Concerned(name=truncated(name), count=None, detail="", commands=(), reasons=None)
+def _concerned(name: str, *commands: str) -> Concerned:
+    return Concerned(name=truncated(name), count=None, detail="", commands=commands, reasons=None)
 
 
 def _item(
