@@ -20,6 +20,7 @@ from exporter.collect.collectors.failures import FailuresCollector
 from exporter.collect.collectors.jobs import JobsCollector
 from exporter.collect.collectors.reasons import ReasonsCollector
 from exporter.collect.collectors.tasks import TasksCollector
+from exporter.collect.collectors.timers import TimersCollector
 from exporter.collect.collectors.watch import WatchCollector
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError
 from exporter.collect.state.source_state import SourceState, SourceStates
@@ -40,7 +41,6 @@ log = structlog.stdlib.get_logger()
 
 ACCOUNT_WIDE_ERRORS = (AuthRefused, CredentialsUnavailable)
 """Errors that every other call of the account would hit too."""
-
 
 PROGRESS_SECONDS = 5.0
 """Interval at which a running refresh publishes its partial results."""
@@ -137,6 +137,8 @@ class AccountRefresher:
             yield FailuresCollector(context, config.failures.max_per_source, self._settings.stale_after)
         if config.failures.enabled and config.failures.reasons.enabled:
             yield ReasonsCollector(context, config.failures.reasons.max_tasks)
+        if config.timers.enabled:
+            yield TimersCollector(context, config.timers.interval, self._settings.stale_after)
         if config.watch.tables or config.watch.partitions:
             yield self._watch
         if config.tasks.enabled:
@@ -171,6 +173,8 @@ class AccountRefresher:
             self._sources.invalidate("databases")
         if config.failures != self._config.failures:
             self._sources.invalidate("failures", "reasons")
+        if config.timers != self._config.timers:
+            self._sources.invalidate("timers")
 
     async def run(self, first_delay: float = 0.0, phase: float = 0.0) -> None:
         """Refresh after `first_delay` seconds and then once every interval, until cancelled.

@@ -27,6 +27,7 @@ from exporter.mms.decoding import Changed, Fingerprint, Identified, Page
 from exporter.mms.listing import Listing, read_newest, read_pages
 from exporter.mms.models.records import AsyncTask, CreatedJob, Database, DataSource, Job, Partition, Table
 from exporter.mms.models.task_records import Task, TaskLog
+from exporter.mms.models.timer_records import Timer, TimerLog
 from exporter.mms.models.times import http_date_seconds
 from exporter.mms.protocol import (
     Call,
@@ -231,6 +232,21 @@ class Client:
     async def task_logs(self, source_id: int, task_id: int) -> tuple[TaskLog, ...]:
         """Return the log of one task, in the order received. Raises: MmsError."""
         return await self.send(protocol.list_mms_task_logs(source_id, task_id))
+
+    async def list_timers(self, source_id: int) -> Listing[Timer]:
+        """Return the timers of a source. Raises: MmsError."""
+        listing = await read_pages(lambda page: self.timers_page(source_id, page))
+        return self._checked("ListMmsTimers", listing)
+
+    async def timers_page(self, source_id: int, page: int, page_size: int = protocol.PAGE_SIZE) -> Page[Timer]:
+        """Return one page of the timers of a source. Raises: MmsError."""
+        return await self.send(protocol.list_mms_timers(source_id, page, page_size))
+
+    async def timer_logs_page(
+        self, source_id: int, timer_id: int, page: int = 1, page_size: int = protocol.PAGE_SIZE
+    ) -> Page[TimerLog]:
+        """Return one page of the logs of a timer. Raises: MmsError."""
+        return await self.send(protocol.list_mms_timer_logs(source_id, timer_id, page, page_size))
 
     async def get_table(self, source_id: int, table_id: int) -> Table:
         """Return one table. Raises: MmsError."""

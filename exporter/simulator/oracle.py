@@ -10,6 +10,7 @@ from typing import Protocol
 from exporter.mms.models.api_record import record_from
 from exporter.mms.models.records import Database, DataSource, Job, Partition, Table
 from exporter.mms.models.task_records import Task
+from exporter.mms.models.timer_records import Timer, TimerLog
 from exporter.simulator.api import rows
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import FIRST_CREATED_ID, SimulatedJob
@@ -166,6 +167,22 @@ class Oracle:
             job = site.job_store.find(job_id, at)
             if job is not None:
                 yield from (record_from(rows.task(site, job, task), Task) for task in job.tasks(at.moment))
+
+    def timers(self, source_id: int) -> dict[Timer, list[TimerLog]]:
+        """Return the timers of a source with their logs, oldest first."""
+        site = self._world.site(source_id)
+        at = self._world.at(site, self.seconds)
+        return {
+            record_from(rows.timer(site, timer), Timer): [
+                record_from(rows.timer_log(site, timer, entry, at), TimerLog) for entry in timer.runs
+            ]
+            for timer in site.timers.values()
+        }
+
+    def timer_dues(self, source_id: int) -> dict[int, float]:
+        """Return when each timer that is not stopped runs next, in Unix seconds."""
+        timers = self._world.site(source_id).timers.values()
+        return {timer.id: self._world.start + timer.due for timer in timers if not timer.stopped}
 
 
 def _is_pending(attempts: list[Attempt], moment: float) -> bool:

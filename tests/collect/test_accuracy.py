@@ -24,7 +24,7 @@ WATCHED_SOURCE = 2000001
 WATCH = {"tables": [{"source_id": WATCHED_SOURCE, "table_ids": [1]}]}
 READS = {
     *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions"),
-    *("ListMmsTasks", "ListMmsTaskLogs", "GetMmsTable", "GetMmsPartition"),
+    *("ListMmsTasks", "ListMmsTaskLogs", "ListMmsTimers", "ListMmsTimerLogs", "GetMmsTable", "GetMmsPartition"),
 }
 HOSTILE_NAMES = ('quote " and \\ backslash', "new\nline and {brace}", "漢字", "%s %d")
 TABLES = ("DOING", "DONE", "PART_DONE", "FAILED")

@@ -66,7 +66,10 @@ def healthy(finished_jobs: int, has_tasks: bool) -> list[dict[Series, float]]:  
 
 def test_the_matrix_has_a_row_for_every_fault_and_a_column_for_every_operation() -> None:
     assert set(FAULT_CASES) == set(KINDS)
-    assert set(FAULT_TARGETS) | {"ListMmsTaskLogs"} == set(OPERATIONS), "test_reason_faults.py has the logs"
+    elsewhere = {"ListMmsTaskLogs", "ListMmsTimers", "ListMmsTimerLogs"}
+    assert set(FAULT_TARGETS) | elsewhere == set(OPERATIONS), (
+        "test_reason_faults.py and test_timer_faults.py have these"
+    )
 
 
 @every_operation

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from exporter.mms.models.api_record import ApiRecord
-from exporter.simulator import Fault, ManualClock, Simulator, World
+from exporter.simulator import Fault, ManualClock, Simulator, World, apply_event
+from exporter.simulator.world import events
 
 SOURCE = "2000001"
 
@@ -121,6 +122,25 @@ async def test_task_logs(client: Sdk, world: World) -> None:
     assert {(row.task_id, row.source_id) for row in rows} == {(failed.id, source)}
     assert (rows[-1].status, rows[-1].msg == "ok", rows[-1].action == "") == (failed.status, False, False)
     assert rows[-1].create_time.rstrip() == failed.end_time
+
+
+async def test_timers_and_their_logs(client: Sdk, clock: ManualClock, world: World) -> None:
+    nightly = events.CreateTimer(
+        source_id=int(SOURCE), database="sales", name="nightly", schedule_type="Hourly", value="00"
+    )
+    timer_id = apply_event(world, nightly)
+    clock.advance(7200)
+    data = (await asyncio.to_thread(client.list_mms_timers, SOURCE, sdk.ListMmsTimersRequest(name="night"))).body.data
+    ((timer, logs),) = world.truth().timers(int(SOURCE)).items()
+    row = _without_newlines(data.object_list[0])
+    assert (data.total, row["scheduleType"], row["dbId"]) == (1, "Hourly", 1)
+    assert row | {"scheduleType": "HOURLY"} == row | _as_row(timer)
+    request = sdk.ListMmsTimerLogsRequest(page_size=1)
+    data = (await asyncio.to_thread(client.list_mms_timer_logs, SOURCE, str(timer_id), request)).body.data
+    row = _without_newlines(data.object_list[0])
+    assert (data.total, row) == (2, row | _as_row(logs[-1]))
+    jobs = (await asyncio.to_thread(client.list_mms_jobs, SOURCE, sdk.ListMmsJobsRequest(timer_id=timer_id))).body.data
+    assert jobs.total == sum(log.msg == "start job success" for log in logs)
 
 
 async def test_a_created_job(client: Sdk, clock: ManualClock, world: World) -> None:

@@ -21,6 +21,7 @@ PartKind = Literal[
     "databases",
     "failures",
     "reasons",
+    "timers",
     "tasks",
     "table",
     "partition",

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from exporter.simulator.api import timer_runs
 from exporter.simulator.world.job_store import SimulatedJob, SimulatedTask
-from exporter.simulator.world.plans import PARTITIONS, TABLES
+from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.states import FAILED, Counts, database_status
 from exporter.simulator.world.task_logs import task_logs
+from exporter.simulator.world.timers import SimulatedTimer, TimerRun
 
 CANARY = "canary"
 """Prefix of every secret in a source's `config` and in messages of task logs; it must appear nowhere else."""
@@ -224,6 +226,38 @@ def logs(site: Site, job: SimulatedJob, task: SimulatedTask) -> list[dict[str, A
     """Return the rows of ListMmsTaskLogs."""
     project = job.request.get("dstDbName", _DST_PROJECT)
     return [as_sent(row) for row in task_logs(site, job, task, project, f"{CANARY}-log-{site.id}")]
+
+
+def timer(site: Site, timer: SimulatedTimer) -> dict[str, Any]:
+    """Return a row of ListMmsTimers."""
+    facts = {
+        "id": timer.id,
+        "name": timer.name,
+        "sourceId": site.id,
+        "dbId": timer.database,
+        "srcDbName": site.source.database_name(timer.database),
+        "type": DATABASE,
+        "createTime": site.world_time(timer.created),
+        "scheduleType": timer.schedule_type,
+        "value": timer.value,
+        "stopped": timer.stopped,
+    }
+    return as_sent(site.with_texts("timer", timer.id, facts))
+
+
+def timer_log(site: Site, timer: SimulatedTimer, entry: TimerRun, at: SourceTime) -> dict[str, Any]:
+    """Return a row of ListMmsTimerLogs."""
+    host = f"jdbc:hive2://mms:{CANARY}-timer-{site.id}@10.0.3.7:10000/{site.source.database_name(timer.database)}"
+    message = "start job success" if entry.job_id is not None else f"{entry.message}; {host}"
+    row = {
+        "id": entry.id,
+        "sourceId": site.id,
+        "status": timer_runs.status(site, entry, at),
+        "action": "start job",
+        "msg": site.text("timer", timer.id, "msg", message),
+        "createTime": site.world_time(entry.seconds),
+    }
+    return as_sent(row)
 
 
 def table_facts(site: Site, table: int, at: SourceTime) -> dict[str, Any]:

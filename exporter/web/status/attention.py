@@ -239,6 +239,7 @@ _COLLECTED: Final = {
     "databases": "Databases",
     "failures": "Failed tables and partitions",
     "reasons": "Reasons of failed tasks",
+    "timers": "Schedules",
     "watch": "Watched tables and partitions",
     "tasks": "Tasks",
 }
