@@ -28,6 +28,9 @@ All metrics of the exporter. Unless the type says otherwise, a metric is a gauge
 field that the API omits has no sample, never a 0. Samples have no timestamp. A status metric has one series for each
 known value, 0 or 1, and `UNKNOWN` for an unknown value. A label value with more than 512 characters is truncated and
 ends with `…`.
+
+The recording rules compute [progress and throughput](../deploy/prometheus/README.md#series) and a
+[forecast](forecast.md) of the time left from these metrics.
 """
 
 FRESHNESS = """## Old or incomplete values

@@ -39,6 +39,7 @@ RUN: Final = {
     "mms-exporter failed --database=finance --limit=5": DEMO,
     "mms-exporter failed --table='finance.*'": DEMO,
     "mms-exporter show table sales.orders": DEMO,
+    "mms-exporter report --source=hive-sales-001 --output=json": DEMO,
     "mms-exporter retry --source=hive-sales-001 --failed --dry-run": DEMO,
     "promtool check": DEPLOYED,
     "amtool": DEPLOYED,

@@ -21,6 +21,8 @@ from msgspec.structs import replace as fault_like
 
 from exporter import logs
 from exporter.config.loading import Config, config_from
+from exporter.console.output.printing import printed
+from exporter.console.output.terminal import OutputStyle
 from exporter.simulator import Fault, Identity, ManualClock, Simulator, apply_event
 from exporter.simulator.api.rows import CANARY
 from exporter.simulator.world import events
@@ -331,6 +333,8 @@ async def test_commands_mask_secrets_quoted_by_mms(simulator: Simulator, clock: 
         found = await shown(command, config, **options)
         assert found.rows
         assert_no_secret(found.rows, found.csv, found.table(), found.table(200), *found.remarks)
+    report = (await shown("report", config)).report
+    assert_no_secret(*(printed(report, output, OutputStyle()) for output in ("md", "html", "json", "csv")))
 
 
 @pytest.mark.parametrize("text", QUOTES.values(), ids=QUOTES)

@@ -284,7 +284,7 @@ def test_a_value_out_of_range_is_reported_with_flag_value_and_range(arguments: l
     assert problems_of(arguments) == [message]
 
 
-@pytest.mark.parametrize("name", ["table", "json", "csv"])
+@pytest.mark.parametrize("name", ["table", "json", "csv", "md", "html"])
 def test_an_output_format_is_not_a_file_of_once(name: str) -> None:
     """In other commands, the flag is the format."""
     (problem,) = problems_of(["once", f"--output={name}"])

@@ -193,6 +193,14 @@ def show(values: Values) -> bool:
     return _query(values, show)
 
 
+@command(*flags.CONFIG, flags.ACCOUNT, flags.SOURCE, flags.LIMIT, flags.REPORT_OUTPUT, *flags.QUIET_LOG)
+def report(values: Values) -> bool:
+    """Print the state of a migration for its sign-off, read live from MMS."""
+    from exporter.console.report.command import report
+
+    return _query(values, report)
+
+
 @command(
     *flags.CONFIG,
     one_run_flag("account", "Account, if several have the data source.", metavar="NAME"),

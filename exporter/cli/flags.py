@@ -20,6 +20,7 @@ MAX_INTEGER: Final = 2**63 - 1
 _PREFIX: Final = re.compile(r"(/[\w~-][\w.~-]*)*/?", re.ASCII)
 ENVIRONMENT_PREFIX: Final = "MMS_EXPORTER_"
 OUTPUT_FORMATS: Final = ("table", "json", "csv")
+REPORT_FORMATS: Final = ("md", "html", "json", "csv")
 
 
 class Values(dict[str, Any]):
@@ -90,7 +91,7 @@ class LogLevel(OneOf):
 
 def output_file(text: str) -> str:
     """Parse the file of `once`. Raises: ValueError for an output format."""
-    if text in OUTPUT_FORMATS:
+    if text in OUTPUT_FORMATS or text in REPORT_FORMATS:
         file = f"a file (./{text} for a file of that name)"
         raise ValueError(f"expected {file}; once writes only the Prometheus text format")
     return text
@@ -297,3 +298,6 @@ JOB_STATUS: Final = _status(JobStatus)
 ABSOLUTE_TIMES: Final = one_run_flag("absolute-times", "Show times instead of ages.", "false", switch)
 LIMIT: Final = one_run_flag("limit", "Maximum rows of each kind per data source.", "100", integer, "NUMBER")
 OUTPUT: Final = one_run_flag("output", "Output format: table, json or csv.", "table", OneOf(*OUTPUT_FORMATS), "FORMAT")
+REPORT_OUTPUT: Final = replace(
+    OUTPUT, help="Output format: md, html, json or csv.", default="md", parse=OneOf(*REPORT_FORMATS)
+)

@@ -27,7 +27,7 @@ from exporter.mms.models.statuses import TableStatus
 
 Row = Found[Database]
 
-_INCOMPLETE: Final = "ListMmsDbs: the list is incomplete or changed while it was read"
+INCOMPLETE: Final = "ListMmsDbs: the list is incomplete or changed while it was read"
 FIELDS: Final[Sequence[Field[Row]]] = (
     *SOURCE_FIELDS,
     record_field("id", "ID of the database"),
@@ -73,7 +73,7 @@ async def databases(config: Config, options: Options, _: Clock) -> CommandReport
         return QueryPart(
             shown,
             f"{omitted:,} more database{'' if omitted == 1 else 's'}" if omitted else "",
-            () if listing.is_consistent else (MalformedAnswer(_INCOMPLETE),),
+            () if listing.is_consistent else (MalformedAnswer(INCOMPLETE),),
             frozenset(("database", each) for each in options.databases for row in named if matches(each, (row.name,))),
         )
 

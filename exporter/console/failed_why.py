@@ -39,11 +39,14 @@ MIN_LIMIT: Final = 10_000
 """Failed tables, and partitions, of a data source that are grouped, if `--limit` is not larger."""
 TASKS_PER_PHASE: Final = 1000
 """Newest failed tasks of each phase among which those of the tables are looked for."""
+MAX_LOGS: Final = 500
+"""Logs of a data source that are read, if `--limit` is not larger: 50 seconds at 10 calls per second."""
 MAX_NAMED: Final = 5
 """Tables that a card names; JSON and CSV have all."""
 MAX_SELECTORS: Final = 10
 """Tables and partitions in the command of a card; JSON and CSV have the whole command."""
 NO_MESSAGE: Final = "no failed task with a message was found"
+NOT_READ: Final = "log not read, because newer tasks reached the limit"
 
 TableKey = tuple[str, str]
 
@@ -80,14 +83,16 @@ NO_CAUSE: Final = Cause(
     UNKNOWN_RULE._replace(hint="Look at the jobs of these tables: `mms-exporter jobs --table=NAME`."),
     *(NO_MESSAGE, "", None, None),
 )
+UNREAD: Final = Cause(
+    UNKNOWN_RULE._replace(hint="Read more logs with `--limit=NUMBER`, or select fewer tables with `--table=NAME`."),
+    *(NOT_READ, "", None, None),
+)
 Row = Found[FailureGroup]
 
 
 async def reasons(config: Config, options: Options, clock: Clock) -> CommandReport[Row]:
     """Return the groups of failures that `options` select. Raises: ConfigError."""
-    # The default of --limit is for lists; a group is one row however many failures it has.
-    options = replace(options, limit=max(options.limit, MIN_LIMIT))
-    result = await query_sources(config, options, partial(_read, options))
+    result = await query_sources(config, options, partial(read_groups, options))
     now = None if options.absolute_times else clock.wall()
     largest_first = replace(result, found=sorted(result.found, key=lambda row: -row.record.count))
     return largest_first.report(
@@ -134,16 +139,19 @@ def _retry(row: Row, command: NextCommand, selectors: Sequence[str]) -> str:
     return command.text("retry", f"--account={row.account.name}", f"--source={row.source.id}", *selectors)
 
 
-async def _read(options: Options, target: QueryTarget) -> QueryPart[FailureGroup]:
+async def read_groups(options: Options, target: QueryTarget) -> QueryPart[FailureGroup]:
     """Return the groups of one data source. Raises: MmsError."""
-    part = await read_failures(options, target)
+    # The default of --limit is for lists; a group is one row however many failures it has.
+    part = await read_failures(replace(options, limit=max(options.limit, MIN_LIMIT)), target)
     if not part.records:
         return QueryPart((), part.omitted, part.errors, part.matched)
     by_table: dict[TableKey, list[Failure]] = defaultdict(list)
     for failure in part.records:
         by_table[_key(failure.db_name, table_of(failure))].append(failure)
     tasks = await _newest_tasks(target, by_table)
-    causes = dict(zip(tasks, await gather_or_cancel(_cause(target, task) for task in tasks.values()), strict=True))
+    newest = sorted(tasks, key=lambda key: tasks[key].id, reverse=True)[: max(options.limit, MAX_LOGS)]
+    read = await gather_or_cancel(_cause(target, tasks[key]) for key in newest)
+    causes = dict.fromkeys(tasks, UNREAD) | dict(zip(newest, read, strict=True))
     found: dict[tuple[str, str], list[TableKey]] = defaultdict(list)
     for key in by_table:
         cause = causes.get(key, NO_CAUSE)

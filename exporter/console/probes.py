@@ -101,7 +101,7 @@ async def _timer_log(client: Client, source_id: int) -> None:
         raise NothingToProbeError("ListMmsTimers failed, and a log belongs to a timer") from None
     if not timers:
         raise NothingToProbeError("the data source has no timers")
-    await client.timer_logs_page(source_id, timers[0].id, 1, 1)
+    await client.timer_logs_page(source_id, timers[0].id, 1)
 
 
 def is_in(entry: Watched, source: DataSource) -> bool:

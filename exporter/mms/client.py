@@ -15,28 +15,25 @@ from yarl import URL
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Account
-from exporter.errors import (
-    AuthRefused,
-    CredentialsUnavailable,
-    MmsError,
-    WriteForbidden,
-)
+from exporter.errors import AuthRefused, CredentialsUnavailable, MmsError, WriteForbidden
 from exporter.mms import protocol
 from exporter.mms.credentials import CredentialSource, credential_source
 from exporter.mms.decoding import Changed, Fingerprint, Identified, Page
 from exporter.mms.listing import Listing, read_newest, read_pages
-from exporter.mms.models.records import AsyncTask, CreatedJob, Database, DataSource, Job, Partition, Table
+from exporter.mms.models.records import (
+    AsyncTask,
+    CreatedJob,
+    Database,
+    DataSource,
+    Job,
+    MetadataScanJob,
+    Partition,
+    Table,
+)
 from exporter.mms.models.task_records import Task, TaskLog
 from exporter.mms.models.timer_records import Timer, TimerLog
 from exporter.mms.models.times import http_date_seconds
-from exporter.mms.protocol import (
-    Call,
-    JobFilter,
-    JobRequest,
-    PartitionFilter,
-    TableFilter,
-    TaskFilter,
-)
+from exporter.mms.protocol import Call, JobFilter, JobRequest, PartitionFilter, TableFilter, TaskFilter
 from exporter.mms.signing import HEADER_ACTION, Credential, canonical_query, signed_headers
 from exporter.mms.throttle import DEFAULT_LIMITS, Limits, Observer, Throttle, backoff_seconds
 from exporter.mms.transport import DIRECT, HttpResponse, Route, Transport
@@ -210,9 +207,11 @@ class Client:
         """Return one page of the matching tables. Raises: MmsError."""
         return await self.send(protocol.list_mms_tables(source_id, filters, page))
 
-    async def partitions_page(self, source_id: int, filters: PartitionFilter, page: int) -> Page[Partition]:
+    async def partitions_page(
+        self, source_id: int, filters: PartitionFilter, page: int, page_size: int = protocol.PAGE_SIZE
+    ) -> Page[Partition]:
         """Return one page of the matching partitions. Raises: MmsError."""
-        return await self.send(protocol.list_mms_partitions(source_id, filters, page))
+        return await self.send(protocol.list_mms_partitions(source_id, filters, page, page_size))
 
     async def tasks_page(
         self, source_id: int, filters: TaskFilter, page: int = 1, page_size: int = protocol.PAGE_SIZE
@@ -242,11 +241,13 @@ class Client:
         """Return one page of the timers of a source. Raises: MmsError."""
         return await self.send(protocol.list_mms_timers(source_id, page, page_size))
 
-    async def timer_logs_page(
-        self, source_id: int, timer_id: int, page: int = 1, page_size: int = protocol.PAGE_SIZE
-    ) -> Page[TimerLog]:
+    async def timer_logs_page(self, source_id: int, timer_id: int, page: int) -> Page[TimerLog]:
         """Return one page of the logs of a timer. Raises: MmsError."""
-        return await self.send(protocol.list_mms_timer_logs(source_id, timer_id, page, page_size))
+        return await self.send(protocol.list_mms_timer_logs(source_id, timer_id, page))
+
+    async def get_scan(self, source_id: int, scan_id: int) -> MetadataScanJob:
+        """Return one metadata scan. Raises: MmsError."""
+        return await self.send(protocol.get_mms_fetch_metadata_job(source_id, scan_id))
 
     async def get_table(self, source_id: int, table_id: int) -> Table:
         """Return one table. Raises: MmsError."""

@@ -26,7 +26,16 @@ from exporter.mms.decoding import (
     decode_selected,
 )
 from exporter.mms.models.api_record import ApiRecord
-from exporter.mms.models.records import AsyncTask, CreatedJob, Database, DataSource, Job, Partition, Table
+from exporter.mms.models.records import (
+    AsyncTask,
+    CreatedJob,
+    Database,
+    DataSource,
+    Job,
+    MetadataScanJob,
+    Partition,
+    Table,
+)
 from exporter.mms.models.task_records import Task, TaskLog
 from exporter.mms.models.timer_records import Timer, TimerLog
 
@@ -143,6 +152,8 @@ class PartitionFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_de
     value: str | None = None
     status: tuple[str, ...] | None = None
     """Matches any of these."""
+    updated: bool | None = None
+    """True for those whose source changed after they were migrated."""
 
 
 class TaskFilter(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -221,11 +232,12 @@ def list_mms_tables(source_id: int, filters: TableFilter, page: int) -> Call[Pag
     return PageCall("ListMmsTables", f"{DATA_SOURCES_PATH}/{source_id}/tables", Table, _query(filters, page))
 
 
-def list_mms_partitions(source_id: int, filters: PartitionFilter, page: int) -> Call[Page[Partition]]:
+def list_mms_partitions(
+    source_id: int, filters: PartitionFilter, page: int, page_size: int = PAGE_SIZE
+) -> Call[Page[Partition]]:
     """Return the call for one page of a source's partitions."""
-    return PageCall(
-        "ListMmsPartitions", f"{DATA_SOURCES_PATH}/{source_id}/partitions", Partition, _query(filters, page)
-    )
+    path = f"{DATA_SOURCES_PATH}/{source_id}/partitions"
+    return PageCall("ListMmsPartitions", path, Partition, _query(filters, page, page_size))
 
 
 def list_mms_tasks(source_id: int, filters: TaskFilter, page: int, page_size: int = PAGE_SIZE) -> Call[Page[Task]]:
@@ -243,10 +255,10 @@ def list_mms_timers(source_id: int, page: int, page_size: int = PAGE_SIZE) -> Ca
     return PageCall("ListMmsTimers", f"{DATA_SOURCES_PATH}/{source_id}/timers", Timer, _query({}, page, page_size))
 
 
-def list_mms_timer_logs(source_id: int, timer_id: int, page: int, page_size: int = PAGE_SIZE) -> Call[Page[TimerLog]]:
+def list_mms_timer_logs(source_id: int, timer_id: int, page: int) -> Call[Page[TimerLog]]:
     """Return the call for one page of a timer's logs."""
     path = f"{DATA_SOURCES_PATH}/{source_id}/timers/{timer_id}/logs"
-    return PageCall("ListMmsTimerLogs", path, TimerLog, _query({}, page, page_size))
+    return PageCall("ListMmsTimerLogs", path, TimerLog, _query({}, page))
 
 
 def get_mms_table(source_id: int, table_id: int) -> Call[Table]:
@@ -257,6 +269,11 @@ def get_mms_table(source_id: int, table_id: int) -> Call[Table]:
 def get_mms_partition(source_id: int, partition_id: int) -> Call[Partition]:
     """Return the call for one partition."""
     return ObjectCall("GetMmsPartition", f"{DATA_SOURCES_PATH}/{source_id}/partitions/{partition_id}", Partition)
+
+
+def get_mms_fetch_metadata_job(source_id: int, scan_id: int) -> Call[MetadataScanJob]:
+    """Return the call for one metadata scan. Source: the vendor's SDK."""
+    return ObjectCall("GetMmsFetchMetadataJob", f"{DATA_SOURCES_PATH}/{source_id}/scans/{scan_id}", MetadataScanJob)
 
 
 def get_mms_job(source_id: int, job_id: int) -> Call[Job]:
@@ -282,7 +299,7 @@ def _query(filters: object, page: int, page_size: int = PAGE_SIZE) -> tuple[tupl
 
 def _parameter(value: object) -> str:
     # The vendor's SDK sends several values as one JSON array.
-    return str(value) if isinstance(value, (str, int)) else msgspec.json.encode(value).decode()
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def like(text: str) -> str:

@@ -19,6 +19,8 @@ from exporter.files import PRIVATE, write_atomically
 from exporter.retry.units import Batch
 
 FORMAT: Final = 1
+JOB_PREFIX: Final = "mms-exporter-"
+"""Start of the names of all jobs that `retry` creates."""
 PRIVATE_FOLDER: Final = 0o700
 
 State = Literal["planned", "sending", "asked", "made", "done", "failed", "refused", "skipped"]
@@ -78,7 +80,7 @@ class RetryRun(msgspec.Struct, frozen=True, kw_only=True):
 
 def job_prefix(when: str, token: str) -> str:
     """Return a job name prefix from a time and a token."""
-    return f"mms-exporter-{when}-{token}-"
+    return f"{JOB_PREFIX}{when}-{token}-"
 
 
 def new_entries(prefix: str, batches: Sequence[Batch]) -> tuple[Entry, ...]:

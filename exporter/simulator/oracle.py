@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from exporter.mms.models.api_record import record_from
-from exporter.mms.models.records import Database, DataSource, Job, Partition, Table
+from exporter.mms.models.records import Database, DataSource, Job, MetadataScanJob, Partition, Table
 from exporter.mms.models.task_records import Task
 from exporter.mms.models.timer_records import Timer, TimerLog
-from exporter.simulator.api import rows
+from exporter.simulator.api import rows, timer_lists
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import FIRST_CREATED_ID, SimulatedJob
 from exporter.simulator.world.plans import PARTITIONS
@@ -77,6 +77,14 @@ class Oracle:
         }
         facts = rows.source_facts(site, self._world.at(site, self.seconds))
         return record_from({**facts, **counted}, DataSource)
+
+    def scan(self, source_id: int) -> MetadataScanJob | None:
+        """Return the last metadata scan of a source."""
+        site = self._world.site(source_id)
+        at = self._world.at(site, self.seconds)
+        number = site.scan(at)[0]
+        scan = site.scans.find(number, at.moment)
+        return None if scan is None else record_from(rows.scan(site, number, scan, at), MetadataScanJob)
 
     def databases(self, source_id: int) -> Iterator[Database]:
         """Yield the databases of a source."""
@@ -173,8 +181,8 @@ class Oracle:
         site = self._world.site(source_id)
         at = self._world.at(site, self.seconds)
         return {
-            record_from(rows.timer(site, timer), Timer): [
-                record_from(rows.timer_log(site, timer, entry, at), TimerLog) for entry in timer.runs
+            record_from(timer_lists.timer_row(site, timer), Timer): [
+                record_from(timer_lists.log_row(site, timer, entry, at), TimerLog) for entry in timer.runs
             ]
             for timer in site.timers.values()
         }

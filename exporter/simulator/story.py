@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from exporter.simulator.event_handlers import apply_event
+from exporter.simulator.world.event_handlers import apply_event
 from exporter.simulator.world.events import CreateJob, Event, RetryFailed, SetAgent, Stall
 from exporter.simulator.world.options import WorldOptions
 from exporter.simulator.world.source_spec import FIRST_SOURCE_ID

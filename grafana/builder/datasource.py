@@ -10,6 +10,7 @@ from grafana_foundation_sdk.models import dashboard, units
 
 from grafana.builder import failures, palette, panels, promql, tables
 from grafana.builder.databases import databases_row
+from grafana.builder.forecast import burn_down, forecast_band, horizons
 from grafana.builder.page import Page, Row
 from grafana.builder.palette import State
 from grafana.builder.panels import Frame, instant_query, range_query
@@ -19,12 +20,8 @@ from grafana.builder.watched import watched_row
 _NAME: Final = "{{source}}"
 """Legend without the account: Grafana cuts longer names."""
 _DAY_SECONDS: Final = 86400
-_BURN_DOWN_ID: Final = 100
-"""Fixed, because a link opens this panel on its own."""
 _PENDING: Final = "Pending"
 _RIGHT: Final = tables.Property("custom.axisPlacement", "right")
-_DASHED: Final = tables.Property("custom.lineStyle", {"fill": "dash", "dash": [8, 8]})
-_HOLLOW: Final = tables.Property("custom.fillOpacity", 0)
 
 
 def _now() -> list[stat.Panel]:
@@ -42,10 +39,9 @@ def _progress() -> list[stat.Panel]:
         ).decimals(1),
         _figure(
             "Time remaining",
-            "Estimated time for pending and running tables and partitions at the throughput of the last hour minus the "
-            "new work of the last 6 hours; that of the slowest of several selected sources. Stalled: nothing was "
-            "completed in the last hour, the source is stopped or its agent is offline. Growing: no more is completed "
-            "than arrives.",
+            "Expected time for pending and running tables and partitions, at the middle pace of the last hour, 6 hours "
+            "and day, new work included; that of the slowest of several selected sources. Stalled: no progress in the "
+            "last 6 hours, the source is stopped or its agent is offline. Growing: no more is completed than arrives.",
             promql.TIME_LEFT,
             units.Seconds,
             palette.NO_JUDGEMENT,
@@ -136,37 +132,6 @@ def _objects(kind: str, status: str) -> str:
     return f"sum({source('mms:source:objects:max', equals('kind', kind), equals('status', status))})"
 
 
-def _burn_down() -> panels.Graph:
-    frame = Frame(
-        "Remaining work",
-        "Pending and running tables and partitions. The dashed line extrapolates the throughput of the last hour minus "
-        "new work. Sources that are stopped, without their agent or without progress keep their work; without others, "
-        "there is no line. The link of the panel shows the next 2 days.",
-        9,
-        9,
-    )
-    ahead = f"/d/mms-datasource?viewPanel={_BURN_DOWN_ID}&from=now-1d&to=now%2B2d&${{__all_variables}}"
-    panel = panels.graph(
-        frame, units.LocaleFormat, range_query(promql.LEFT, "Remaining"), range_query(promql.forecast(), "Forecast")
-    ).decimals(0)
-    panels.coloured(panel, "Remaining", palette.DOING)
-    panels.coloured(panel, "Forecast", palette.WARNING, _DASHED, _HOLLOW)
-    return panel.id(_BURN_DOWN_ID).links([build.DashboardLink("Show the next 2 days").url(ahead)])
-
-
-def _horizons() -> bargauge.Panel:
-    frame = Frame(
-        "Remaining at current pace",
-        "Tables and partitions that will remain at the throughput of the last hour minus new work. Sources that are "
-        "stopped or without their agent keep their work.",
-        7,
-        9,
-    )
-    horizons = {"now": 0, "in 1 hour": 1, "in 6 hours": 6, "in 12 hours": 12, "in 1 day": 24, "in 3 days": 72}
-    targets = [instant_query(promql.left_in(hours), name) for name, hours in horizons.items()]
-    return panels.bars(frame, units.LocaleFormat, promql.absent(promql.LEFT), *targets).decimals(0)
-
-
 def _throughput() -> panels.Graph:
     frame = Frame(
         "Throughput (per hour)",
@@ -185,7 +150,7 @@ def _throughput() -> panels.Graph:
         range_query(paces["table"], "Tables per hour"),
     ).decimals(0)
     panels.coloured(panel, "Partitions per hour", palette.DONE)
-    return panels.coloured(panel, "Tables per hour", palette.DONE, _RIGHT, _DASHED)
+    return panels.coloured(panel, "Tables per hour", palette.DONE, _RIGHT, panels.DASHED)
 
 
 def _jobs() -> list[panels.Graph | bargauge.Panel]:
@@ -205,7 +170,7 @@ def _jobs() -> list[panels.Graph | bargauge.Panel]:
     for state in shown:
         panels.coloured(over_time, state.text, state.colour)
     apart = tables.Property("custom.stacking", {"mode": "none", "group": "A"})
-    panels.coloured(over_time, "Stopped", palette.WARNING, apart, _HOLLOW, tables.Property("custom.lineWidth", 2))
+    panels.coloured(over_time, "Stopped", palette.WARNING, apart, panels.HOLLOW, tables.Property("custom.lineWidth", 2))
     frame = Frame("Jobs now", "Current number of all jobs by status.", 8, 7)
     bars = panels.bars(
         frame,
@@ -237,8 +202,8 @@ def _metadata() -> list[panels.Graph]:
         range_query(promql.total(source("mms_metadata_databases")), "Databases"),
     )
     panels.coloured(inventory, "Partitions", palette.OTHER)
-    panels.coloured(inventory, "Tables", "purple", _RIGHT, _DASHED, _HOLLOW)
-    panels.coloured(inventory, "Databases", "light-purple", _RIGHT, _DASHED, _HOLLOW)
+    panels.coloured(inventory, "Tables", "purple", _RIGHT, panels.DASHED, panels.HOLLOW)
+    panels.coloured(inventory, "Databases", "light-purple", _RIGHT, panels.DASHED, panels.HOLLOW)
     return [inventory, _metadata_age()]
 
 
@@ -295,7 +260,7 @@ def page() -> Page:
                 "Now",
                 [*_now(), _by_state("table", palette.TABLE_STATES), _by_state("partition", palette.PARTITION_STATES)],
             ),
-            Row("Forecast", [_burn_down(), _horizons(), _throughput()]),
+            Row("Forecast", [burn_down(), horizons(), _throughput(), forecast_band(24, 8)]),
             databases_row(),
             failures.failures_row(),
             Row("Jobs", [*_jobs()]),

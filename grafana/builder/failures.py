@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models import units
 from grafana.builder import palette, panels, promql, tables
 from grafana.builder.page import Row
 from grafana.builder.panels import Frame, instant_query, range_query
-from grafana.builder.promql import source
+from grafana.builder.promql import by_source, source
 
 LISTS: Final = {"table": 101, "partition": 102}
 """Fixed ids of the lists, because other panels link them."""
@@ -61,11 +61,37 @@ def _failures() -> list[panels.Graph | stat.Panel]:
     ]
 
 
+def _reasons() -> list[panels.Graph]:
+    by_reason = panels.graph(
+        Frame(
+            "Failed tasks by reason",
+            "Reasons of the newest failed tasks, stacked: at most `failures.reasons.max_tasks` of each source, while "
+            "something is failed. `mms-exporter failed --why` lists the failures of each reason.",
+            16,
+            8,
+        ),
+        units.LocaleFormat,
+        range_query(f"sum by (reason) ({by_source(source('mms_failed_task_reasons'), 'reason')}) > 0", "{{reason}}"),
+    )
+    by_phase = panels.graph(
+        Frame(
+            "Failed tasks by phase",
+            "All failed tasks by the phase in which they failed, retried ones included, while something is failed. "
+            "VERIFICATION: the data arrived, but differs from the source.",
+            8,
+            8,
+        ),
+        units.LocaleFormat,
+        range_query(f"sum by (phase) ({by_source(source('mms_failed_tasks'), 'phase')})", "{{phase}}"),
+    )
+    return [panels.stacked(panels.many(by_reason)), by_phase]
+
+
 def _named(kind: str, *more: tables.Column) -> table.Panel:
     frame = Frame(
         f"Failed {kind}s",
-        f"Failed {kind}s and their destination. The MMS console shows the reason. `mms-exporter retry` migrates them "
-        "again.",
+        f"Failed {kind}s and their destination. `mms-exporter failed --why` says why they failed, `mms-exporter retry` "
+        "migrates them again.",
         24,
         8,
     )
@@ -90,4 +116,4 @@ def _named(kind: str, *more: tables.Column) -> table.Panel:
 def failures_row() -> Row:
     """Return the stat panels, and a table of each kind."""
     partition = tables.text("Partition", "partition", 190)
-    return Row("Failures", [*_failures(), _named("table"), _named("partition", partition)])
+    return Row("Failures", [*_failures(), *_reasons(), _named("table"), _named("partition", partition)])

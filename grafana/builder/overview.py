@@ -8,6 +8,7 @@ from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import units
 
 from grafana.builder import failures, palette, panels, promql, tables
+from grafana.builder.forecast import forecast_band
 from grafana.builder.page import Page, Row
 from grafana.builder.panels import Frame, instant_query
 from grafana.builder.promql import account, by_source, equals, source
@@ -26,10 +27,10 @@ _ALERT: Final = "alertname, account, source, job_name"
 
 def _progress_figures(height: int, text: TextSize) -> list[stat.Panel]:
     remaining = (
-        "Estimated time until the slowest source finishes its pending and running tables and partitions, at its "
-        "throughput of the last hour minus the new work of the last 6 hours. Failed ones are not included; they need "
-        "a retry. Stalled: nothing was completed in the last hour, the source is stopped or its agent is offline. "
-        "Growing: no more is completed than arrives."
+        "Expected time until the slowest source finishes its pending and running tables and partitions, at its middle "
+        "pace of the last hour, 6 hours and day, new work included. Failed ones are not included; they need a retry. "
+        "Stalled: no progress in the last 6 hours, the source is stopped or its agent is offline. Growing: no more is "
+        "completed than arrives."
     )
     progress = "Share of tables and partitions that are done. Failed ones count as not done."
     return [
@@ -51,21 +52,22 @@ def _progress_figures(height: int, text: TextSize) -> list[stat.Panel]:
 def _finish(height: int, text: TextSize) -> stat.Panel:
     frame = Frame(
         "Expected finish",
-        "When the first and the last unfinished source finish: now plus the time remaining of each. In the time zone "
-        "of the browser.",
+        "Between which dates the slowest source finishes: 1.5 times as fast as in its fastest and as slow as in its "
+        "slowest of the last hour, 6 hours and day. Stalled: no progress in one of them. In the time zone of the "
+        "browser.",
         15,
         height,
     )
     panel = panels.figure(
         frame,
-        instant_query(promql.FIRST_DONE_AT, _NAME),
+        instant_query(promql.DONE_NOT_BEFORE, _NAME),
         "time:D MMM HH:mm",
         palette.NO_JUDGEMENT,
         palette.NOTHING_LEFT,
         *palette.endless(),
     )
     return (
-        panel.with_target(instant_query(promql.LAST_DONE_AT, _NAME).ref_id("B"))
+        panel.with_target(instant_query(promql.DONE_NOT_AFTER, _NAME).ref_id("B"))
         .text_mode(options.BigValueTextMode.VALUE_AND_NAME)
         .wide_layout(False)
         .orientation(options.VizOrientation.VERTICAL)
@@ -267,6 +269,7 @@ def page() -> Page:
             Row(
                 "Trends",
                 [
+                    forecast_band(24, 8),
                     _throughput("partition", "Partitions per hour"),
                     _throughput("table", "Tables per hour"),
                     _agents(),

@@ -25,6 +25,9 @@ _SMALLEST_SCALE: Final = {units.RequestsPerSecond: 0.1, units.Seconds: 0.1, unit
 SENTINEL: Final = "Z"
 """Identifies the last query of a panel, which says why the others have no result."""
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXY"
+DASHED: Final = dashboard.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 8]})
+HOLLOW: Final = dashboard.DynamicConfigValue("custom.fillOpacity", 0)
+"""Looks of single lines of a graph."""
 
 Stat = stat.Panel
 Graph = timeseries.Panel

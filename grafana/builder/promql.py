@@ -144,42 +144,55 @@ DONE: Final = f"sum({source('mms:source:overall_done:sum')})"
 TOTAL: Final = f"sum({source('mms:source:overall_total:sum')})"
 _LEFT: Final = source("mms:source:overall_left:sum")
 _PACE: Final = source("mms:source:overall_done_per_hour:deriv1h")
-_NEW: Final = source("mms:source:overall_new_per_hour:increase6h")
 _HALTED: Final = source("mms:source:halted:max")
 LEFT: Final = f"sum({_LEFT})"
 
 PROGRESS: Final = f"{DONE} / ({TOTAL} > 0)"
 
 
-def time_left() -> str:
+BEST: Final = "_best"
+EXPECTED: Final = ""
+WORST: Final = "_worst"
+"""The bounds of the forecast, as the names of their series say them."""
+
+
+_HAS_END: Final = f"< {palette.GROWING_SECONDS:g}"
+
+
+def _forecast_left(bound: str) -> str:
+    return source(f"mms:source:time_left{bound}:seconds")
+
+
+def time_left(bound: str = EXPECTED) -> str:
     """Return the seconds that each source needs: 0 if nothing is left.
 
-    +Inf if the source is halted or nothing was done within 1 hour; GROWING_SECONDS if no more was done than arrived.
+    Of those without an end: +Inf if halted or without progress, GROWING_SECONDS if no more was done than arrived.
     """
-    left = by_source(source("mms:source:time_left:seconds"))
+    left = by_source(_forecast_left(bound))
     is_active = f"({by_source(_PACE)} > bool 0)"
     halted = f"{left} and on ({SOURCE}) {_HALTED}"
-    return f"({left} == 0 or {halted} or clamp_max({left}, {palette.GROWING_SECONDS:g}) / {is_active})"
+    return f"({left} {_HAS_END} or {halted} or clamp_max({left}, {palette.GROWING_SECONDS:g}) / {is_active})"
 
 
 TIME_LEFT: Final = f"max({time_left()})"
 """Of the slowest source."""
-_UNFINISHED: Final = f"{time_left()} > 0"
 
 
-def _finishes(chosen: str, order: str) -> str:
-    """Return when the chosen source finishes in milliseconds."""
-    moment = f"1000 * (time() + {chosen})"
-    return f'label_replace({moment}, "source", "$1 {order}:", "source", "(.+)")'
+def time_left_in_figures(bound: str) -> str:
+    """Return the seconds of the slowest source; nothing if it has no end, which no graph can show."""
+    return f"max({_forecast_left(bound)}) {_HAS_END}"
 
 
-_SEVERAL: Final = f"on () count({_UNFINISHED}) > 1"
-FIRST_DONE_AT: Final = _finishes(
-    f"bottomk(1, {_UNFINISHED} < {palette.GROWING_SECONDS:g}) and {_SEVERAL}", "finishes first"
-)
-"""Of several unfinished sources."""
+def _finishes(bound: str, name: str) -> str:
+    """Return when the source with the latest worst case finishes, in milliseconds."""
+    slowest = f"topk(1, {time_left(WORST)} > 0)"
+    moment = f"1000 * (time() + ({time_left(bound)} and on ({SOURCE}) {slowest}))"
+    return f'label_replace({moment}, "source", "{name}", "source", "(.+)")'
+
+
+DONE_NOT_BEFORE: Final = _finishes(BEST, "$1 finishes between:")
 _ALL_DONE: Final = f'label_replace({TIME_LEFT} == 0, "source", "All sources:", "", "")'
-LAST_DONE_AT: Final = f"{_finishes(f'topk(1, {_UNFINISHED})', 'finishes last')} or {_ALL_DONE}"
+DONE_NOT_AFTER: Final = f"{_finishes(WORST, 'and:')} or {_ALL_DONE}"
 """With the special cases of the time remaining."""
 
 FAILURE_RATIO: Final = (
@@ -198,22 +211,22 @@ def stale_sources(*matchers: str) -> str:
 
 
 def left_in(hours: int) -> str:
-    """Return the work that remains after some hours at the last hour's rate."""
-    pace = f"((({_PACE} - {_NEW}) unless {_HALTED}) or 0 * {_LEFT})"
-    return f"sum(clamp_min({_LEFT} - {hours} * {pace}, 0))"
+    """Return the work that remains after some hours, as expected."""
+    share = f"clamp_min(1 - {3600 * hours} / {_forecast_left(EXPECTED)}, 0)"
+    return f"sum(({_LEFT} > 0) * {share} or {_LEFT})"
 
 
-def forecast() -> str:
-    """Return remaining work and forecast at the last hour's rate."""
-    # Without a source that makes progress, it returns nothing.
+def forecast(bound: str) -> str:
+    """Return remaining work from the end of the data to the end of the slowest source."""
+    # Without a source that has an end, it returns nothing.
     last = f"max_over_time((max(timestamp({_LEFT})))[$__range:$__interval] @ end())"
     since = f"(time() - (max(timestamp({_LEFT} @ end())) or {last}))"
-    net, series = "({1} - {2} > 0 unless {3})", (_LEFT, _PACE, _NEW, _HALTED)
-    left = at_the_end("sum({})", _LEFT)
-    pace = at_the_end(f"sum(({net} and {{0}} > 0) or 0 * {{0}})", *series)
-    stays = at_the_end(f"sum(({{0}} unless {net}) or 0 * {{0}})", *series)
+    series = (_LEFT, _forecast_left(bound))
+    needs = at_the_end(f"max(({{1}} {_HAS_END}) > 0)", *series)
+    moving = at_the_end(f"sum({{0}} and {{1}} {_HAS_END})", *series)
+    stays = at_the_end(f"sum(({{0}} unless {{1}} {_HAS_END}) or 0 * {{0}})", *series)
     shown = f"({since} >= 0 or ({since} > -3600 and {LEFT}))"
-    return f"clamp_min({left} - ({pace} > 0) * {since} / 3600, scalar({stays})) and {shown}"
+    return f"clamp_min(1 - {since} / {needs}, 0) * {moving} + {stays} and {shown}"
 
 
 def failed(kind: str) -> str:

@@ -19,6 +19,7 @@ from exporter.console.job_list import jobs
 from exporter.console.output.command_report import CommandReport
 from exporter.console.output.printing import as_csv, as_json, printed
 from exporter.console.output.terminal import OutputStyle
+from exporter.console.report.command import report
 from exporter.console.selection.queries import Options
 from exporter.console.show import show
 from exporter.console.source_list import sources
@@ -36,6 +37,7 @@ QUERIES: dict[str, Callable[[Config, Options, Clock], Awaitable[CommandReport[An
     "failed --why": reasons,
     "show": show,
     "check": check,
+    "report": report,
 }
 FIRST = 2_000_001
 """ID of the first data source."""

@@ -22,6 +22,7 @@ from exporter.console.check import Finding, check
 from exporter.console.output.command_report import CommandReport, Field
 from exporter.console.output.printing import printed
 from exporter.console.output.terminal import OutputStyle
+from exporter.console.report.command import CSV_FIELDS
 from exporter.console.selection.queries import Options
 from exporter.simulator import ManualClock, Simulator, apply_event
 from exporter.simulator.world import events
@@ -36,7 +37,7 @@ EXAMPLE = re.compile(
 )
 TABLE = re.compile(r"^<!-- fields: (?P<command>\w+) -->\n(?:\|[^\n]*\n)*", re.MULTILINE)
 FIELDS: dict[str, Sequence[Field[Any]]] = {"sources": sources.FIELDS, "jobs": jobs.FIELDS, "failed": failures.FIELDS}
-FIELDS |= {"databases": databases.FIELDS, "check": CHECK_FIELDS, "why": failed_why.fields()}
+FIELDS |= {"databases": databases.FIELDS, "check": CHECK_FIELDS, "why": failed_why.fields(), "report": CSV_FIELDS}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.console.failed_why import MAX_SELECTORS, NO_MESSAGE
+from exporter.console.failed_why import MAX_SELECTORS, NO_MESSAGE, NOT_READ
 from exporter.mms.diagnosis.reason_rules import Reason
 from exporter.mms.models.statuses import TASK_PHASES
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
@@ -99,6 +99,21 @@ async def test_one_log_is_read_for_each_table(simulator: Simulator, query: Query
     tables = {table for row in found for table in row["tables"]}
     assert simulator.calls["ListMmsTasks", FIRST] == len(TASK_PHASES)
     assert simulator.calls["ListMmsTaskLogs", FIRST] <= len(tables)
+
+
+async def test_older_tasks_beyond_the_limit_are_a_group_of_their_own(
+    simulator: Simulator, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (await everything(query, sources=[str(FIRST)])).rows
+    simulator.calls.clear()
+    monkeypatch.setattr("exporter.console.failed_why.MAX_LOGS", 2)
+    found = (await everything(query, sources=[str(FIRST)], limit=2)).rows
+    assert simulator.calls["ListMmsTaskLogs", FIRST] == 2
+    (unread,) = [row for row in found if row["pattern"] == NOT_READ]
+    assert (unread["reason"], unread["task_id"], "--limit" in unread["hint"]) == ("unknown", None, True)
+    assert {row["task_id"] for row in found} - {None} <= {row["task_id"] for row in whole}
+    assert sum(row["count"] for row in found) == sum(row["count"] for row in whole)
+    assert unread["count"] == len(selected(unread, "table")) + len(selected(unread, "partition"))
 
 
 async def test_a_missing_permission_names_the_action(simulator: Simulator, query: Query) -> None:

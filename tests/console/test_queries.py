@@ -87,7 +87,7 @@ async def test_a_failed_call_is_retried(simulator: Simulator) -> None:
     assert len(found.rows) == len(simulator.world.source_ids())
 
 
-@pytest.mark.parametrize("command", ["sources", "jobs", "failed", "show"])
+@pytest.mark.parametrize("command", ["sources", "jobs", "failed", "show", "report"])
 async def test_no_command_writes(simulator: Simulator, command: str) -> None:
     await shown(command, two_accounts(simulator.url), record=("table", 1), sources=[str(FIRST)])
     assert simulator.calls
@@ -154,7 +154,7 @@ async def test_an_exclude_pattern_without_a_match_is_no_warning(simulator: Simul
     assert (found.remarks, found.report.succeeded) == ([], True)
 
 
-@pytest.mark.parametrize("command", ["sources", "databases", "jobs", "failed"])
+@pytest.mark.parametrize("command", ["sources", "databases", "jobs", "failed", "report"])
 @pytest.mark.parametrize(
     ("patterns", "warning"),
     [

@@ -58,6 +58,7 @@ CALLS: Final[tuple[protocol.Call[Any], ...]] = (
     protocol.create_mms_job(1, JobRequest(src_db_name="sales")),
     protocol.get_mms_async_task(1, 1),
     protocol.get_mms_job(1, 1),
+    protocol.get_mms_fetch_metadata_job(1, 1),
 )
 HEADERS: Final = ("date", "retry-after", "x-acs-retry-after", "x-acs-request-id", "content-type")
 PAGES: Final = (b"/", b"/metrics", b"/api/v1/status", b"/-/healthy", b"/-/ready", b"/nothing")

@@ -1,5 +1,6 @@
 """Values of single queries of the dashboards, computed by promtool from series."""
 
+import math
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +34,7 @@ def check(folder: Path, expr: str, series: Mapping[str, float | str], expected: 
     test: dict[str, Any] = {
         "interval": "1m",
         "input_series": [
-            {"series": each, "values": value if isinstance(value, str) else f"{value:g}x2"}
+            {"series": each, "values": value if isinstance(value, str) else f"{value:g} ".title() * 3}
             for each, value in series.items()
         ],
         "promql_expr_test": [{"expr": expr, "eval_time": at, "exp_samples": expected}],
@@ -99,45 +100,86 @@ def test_the_number_of_failed_jobs_is_without_resolved_ones(
     check(tmp_path, query("jobs", "Failed", "A"), series, [{"labels": "{}", "value": shown}])
 
 
-def source_series(number: int, *, left: int, pace: int, new: int = 0, halted: bool = False) -> dict[str, float]:
-    """Return what the rules record of a data source."""
+def source_series(number: int, *, left: int, hours: float, best: float | None = None) -> dict[str, float]:
+    """Return what the rules record of a data source; the worst case takes twice the expected time."""
     labels = f'account="prod",source_id="{number}",source="source {number}"'
     recorded: dict[str, float] = {
         "overall_left:sum": left,
-        "overall_done_per_hour:deriv1h": pace,
-        "overall_new_per_hour:increase6h": new,
-        **({"halted:max": 1} if halted else {}),
+        "overall_done_per_hour:deriv1h": 10,
+        "time_left_best:seconds": 3600 * (hours / 2 if best is None else best),
+        "time_left:seconds": 3600 * hours,
+        "time_left_worst:seconds": 7200 * hours,
     }
     return {f"mms:source:{name}{{{labels}}}": value for name, value in recorded.items()}
 
 
-MOVING = source_series(1, left=100, pace=150)
-HALTED = source_series(2, left=40, pace=150, halted=True)
-GROWING = source_series(3, left=30, pace=10, new=20)
-ENDED = source_series(4, left=0, pace=300)
+MOVING = source_series(1, left=100, hours=1)
+HALTED = source_series(2, left=40, hours=math.inf, best=1)
+GROWING = source_series(3, left=30, hours=math.inf)
+ENDED = source_series(4, left=0, hours=0)
 
 
 @pytest.mark.parametrize(
     ("series", "forecast", "in_1_hour"),
     [
-        pytest.param(MOVING, 30, 0, id="moving"),
-        pytest.param(HALTED, None, 40, id="agent offline or stopped"),
-        pytest.param(source_series(1, left=100, pace=0), None, 100, id="no progress"),
-        pytest.param(GROWING, None, 40, id="more arrives than is done"),
-        pytest.param(ENDED, None, 0, id="nothing left"),
-        pytest.param(MOVING | HALTED, 70, 40, id="the halted source keeps its work"),
-        pytest.param(MOVING | ENDED, 30, 0, id="the finished source does not help"),
-        pytest.param(source_series(1, left=10, pace=150) | HALTED | GROWING, 70, 80, id="not below what stays"),
+        pytest.param(MOVING, (7, 53, 77), 0, id="moving"),
+        pytest.param(source_series(1, left=100, hours=2), (53, 77, 88), 50, id="moving slowly"),
+        pytest.param(HALTED, (21, None, None), 40, id="agent offline or stopped"),
+        pytest.param(GROWING, (None, None, None), 30, id="more arrives than is done"),
+        pytest.param(ENDED, (None, None, None), 0, id="nothing left"),
+        pytest.param(MOVING | HALTED, (75, 93, 117), 40, id="the halted source keeps its work"),
+        pytest.param(MOVING | ENDED, (7, 53, 77), 0, id="the finished source does not help"),
     ],
 )
-def test_only_sources_that_move_have_a_forecast(
-    tmp_path: Path, series: dict[str, float], forecast: int | None, in_1_hour: int
+def test_only_sources_with_an_end_have_a_forecast(
+    tmp_path: Path, series: dict[str, float], forecast: tuple[int | None, ...], in_1_hour: int
 ) -> None:
     """28 minutes after the last sample, and 1 hour after now."""
-    expected = [] if forecast is None else [{"labels": "{}", "value": forecast}]
-    check(tmp_path, query("datasource", "Remaining work", "B", 3600), series, expected, at="30m")
-    left = query("datasource", "Remaining at current pace", "B")
+    for ref, value in zip("DCB", forecast, strict=True):
+        shown = [] if value is None else [{"labels": "{}", "value": value}]
+        check(tmp_path, f"round({query('datasource', 'Remaining work', ref, 3600)})", series, shown, at="30m")
+    left = query("datasource", "Remaining as expected", "B")
     check(tmp_path, left, series, [{"labels": "{}", "value": in_1_hour}])
+
+
+STALLED = {f"mms:source:halted:max{{{SOURCE}}}": 1}
+ACTIVE = {f"mms:source:overall_done_per_hour:deriv1h{{{SOURCE}}}": 5}
+IDLE = {f"mms:source:overall_done_per_hour:deriv1h{{{SOURCE}}}": 0}
+
+
+def bounds(best: float, worst: float, labels: str = SOURCE) -> dict[str, float]:
+    """Return the recorded bounds of the forecast."""
+    ends = {"_best": best, "": (best + worst) / 2, "_worst": worst}
+    return {f"mms:source:time_left{bound}:seconds{{{labels}}}": each for bound, each in ends.items()}
+
+
+@pytest.mark.parametrize(
+    ("series", "between", "and_"),
+    [
+        pytest.param(bounds(100, 300) | ACTIVE, 160, 360, id="moving"),
+        pytest.param(bounds(100, math.inf) | IDLE, 160, math.inf, id="no progress in the last hour"),
+        pytest.param(bounds(100, math.inf) | ACTIVE, 160, 1e13 + 60, id="more arrives than is done"),
+        pytest.param(bounds(100, math.inf) | ACTIVE | STALLED, 160, math.inf, id="halted"),
+        pytest.param(
+            bounds(100, 300) | ACTIVE | bounds(200, 250, SOURCE.replace("1", "2")), 160, 360, id="the slowest at worst"
+        ),
+    ],
+)
+def test_the_finish_lies_between_the_best_and_the_worst_case_of_the_slowest_source(
+    tmp_path: Path, series: dict[str, float], between: float, and_: float
+) -> None:
+    for ref, name, seconds in (("A", "hive finishes between:", between), ("B", "and:", and_)):
+        labels = f"{{{SOURCE.replace('hive', name)}}}"
+        check(
+            tmp_path, query("overview", "Expected finish", ref), series, [{"labels": labels, "value": 1000 * seconds}]
+        )
+
+
+def test_the_finish_of_finished_sources_is_now(tmp_path: Path) -> None:
+    done = bounds(0, 0) | ACTIVE
+    check(tmp_path, query("overview", "Expected finish", "A"), done, [])
+    shown = [{"labels": '{source="All sources:"}', "value": 0}]
+    check(tmp_path, query("overview", "Expected finish", "B"), done, shown)
 
 
 def database_series() -> dict[str, float | str]:

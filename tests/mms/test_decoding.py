@@ -30,6 +30,7 @@ from exporter.mms.models.records import (
     DataSource,
     Job,
     JobConfig,
+    MetadataScanJob,
     Partition,
     Table,
     TableSchema,
@@ -61,6 +62,7 @@ FULL: dict[type[ApiRecord], dict[str, Any]] = {
         },
     },
     Database: json.loads(sample("ListMmsDbs", "listed"))["data"]["objectList"][0],
+    MetadataScanJob: {"status": "DOING", "progress": 4250},
     Table: json.loads(sample("GetMmsTable"))["data"],
     Partition: json.loads(sample("GetMmsPartition"))["data"],
     Task: json.loads(sample("ListMmsTasks", "listed"))["data"]["objectList"][0],
@@ -100,6 +102,8 @@ def wrong_values(annotation: object) -> tuple[object, ...]:
         return 7, "config", [{}]
     if annotation == AsyncTask.__annotations__["progress"]:
         return True, [100], {}
+    if annotation == MetadataScanJob.__annotations__["progress"]:
+        return -1, 10_001, 1e300, True, "7", [7]
     if "tuple" in text:
         return 7, "a", [{}], [None], {"a": "b"}
     if "bool" in text:

@@ -29,6 +29,7 @@ from exporter.mms.protocol import (
     create_mms_job,
     decode,
     get_mms_async_task,
+    get_mms_fetch_metadata_job,
     get_mms_job,
     get_mms_partition,
     get_mms_table,
@@ -61,6 +62,7 @@ CALLS: list[tuple[Call[Any], str, str, str]] = [
     (list_mms_timer_logs(2000015, 18, 1), "ListMmsTimerLogs", "GET", f"{ROOT}/2000015/timers/18/logs"),
     (get_mms_table(12323, 22), "GetMmsTable", "GET", f"{ROOT}/12323/tables/22"),
     (get_mms_partition(200018, 2323), "GetMmsPartition", "GET", f"{ROOT}/200018/partitions/2323"),
+    (get_mms_fetch_metadata_job(7, 9), "GetMmsFetchMetadataJob", "GET", f"{ROOT}/7/scans/9"),
     (get_mms_job(2000015, 9), "GetMmsJob", "GET", f"{ROOT}/2000015/jobs/9"),
     (create_mms_job(2000015, JobRequest()), "CreateMmsJob", "POST", f"{ROOT}/2000015/jobs"),
     (get_mms_async_task(2000015, 7), "GetMmsAsyncTask", "GET", f"{ROOT}/2000015/asyncTasks/7"),
@@ -105,6 +107,11 @@ def test_all_filters_of_jobs_are_sent() -> None:
         "pageNum": "1",
         "pageSize": "10",
     }
+
+
+def test_changed_partitions_are_counted_with_one_row() -> None:
+    call = list_mms_partitions(7, PartitionFilter(updated=True), 1, page_size=1)
+    assert dict(call.query) == {"updated": "true", "pageNum": "1", "pageSize": "1"}
 
 
 def test_statuses_are_sent_as_a_json_array_in_one_parameter() -> None:

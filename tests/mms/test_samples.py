@@ -41,6 +41,7 @@ from exporter.mms.protocol import (
     create_mms_job,
     decode,
     get_mms_async_task,
+    get_mms_fetch_metadata_job,
     get_mms_partition,
     get_mms_table,
     list_mms_data_sources,
@@ -302,3 +303,10 @@ def test_a_finished_async_task_has_its_job_id() -> None:
     call = get_mms_async_task(2000015, 9000001)
     expected = AsyncTask(status=JobStatus.DONE, running=False, progress=100, error_msg=None, object_id=42)
     assert decode(call, 200, {}, sample(call.operation, "done")) == Decoded(expected, ())
+
+
+def test_a_running_metadata_scan_has_its_progress() -> None:
+    call = get_mms_fetch_metadata_job(2000015, 1000254)
+    decoded = decode(call, 200, {}, sample(call.operation, "doing"))
+    assert (decoded.value.status, decoded.value.ratio, decoded.unexpected) == (ScanStatus.DOING, 0.425, ())
+    assert msgspec.structs.replace(decoded.value, status=ScanStatus.FAILED).ratio is None

@@ -24,7 +24,9 @@ LEVELS = {
     "threshold": frozenset[str](),
     "link": frozenset({"url"}),
 }
-"""The labels of a recorded series by its level; `kind` and `status` come on top where it has them."""
+"""The labels of a recorded series by its level."""
+OF_RECORDS = frozenset({"kind", "reason", "status", "unit", "window"})
+"""Labels that come on top where a recorded series has them."""
 
 
 def metric_table() -> dict[str, frozenset[str]]:
@@ -48,5 +50,5 @@ def groupings_of(query: str) -> frozenset[str]:
 def labels_of(metric: str, table: Mapping[str, frozenset[str]]) -> frozenset[str] | None:
     """Return the labels a metric or a recorded series can have; None where there is no such metric."""
     if metric.startswith("mms:"):
-        return LEVELS[metric.split(":")[1]] | {"kind", "status"}
+        return LEVELS[metric.split(":")[1]] | OF_RECORDS
     return table.get(metric)

@@ -208,7 +208,22 @@ def of(*names: str) -> tuple[dict[str, str], ...]:
             id="one page for failures, and no tickets beside it",
         ),
         pytest.param(
-            of("MmsAgentOffline", "MmsFailureBurst", "MmsTablesFailed"),
+            of("MmsFailureBurst", "MmsFailureReasonDominates", "MmsVerificationFailed"),
+            {"MmsFailureBurst"},
+            id="the page of a burst names the reason, so no ticket does",
+        ),
+        pytest.param(
+            of("MmsFailureReasonDominates", "MmsJobFailed", "MmsTablesFailed"),
+            {"MmsFailureReasonDominates"},
+            id="one ticket that names the reason, and none that does not",
+        ),
+        pytest.param(
+            of("MmsFailureReasonDominates", "MmsVerificationFailed", "MmsJobFailed", "MmsTablesFailed"),
+            {"MmsFailureReasonDominates", "MmsVerificationFailed"},
+            id="a mismatch and another reason are two causes",
+        ),
+        pytest.param(
+            of("MmsAgentOffline", "MmsFailureBurst", "MmsFailureReasonDominates", "MmsTablesFailed"),
             {"MmsAgentOffline"},
             id="one page for an agent that is out, although everything fails",
         ),

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from exporter.mms.diagnosis.reason_rules import HINTS, Reason
 from tests.programs import PROMTOOLS, ROOT, program, said
 from tests.rules.joining import joined
 from tests.rules.loading import ALERTS, GROUPS, RECORDS, RULE_TESTS, RULES, loaded, rule_tests, rules
-from tests.rules.queries import groupings_of, labels_of, metric_table, metrics_of
+from tests.rules.queries import OF_RECORDS, groupings_of, labels_of, metric_table, metrics_of
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 TABLE = metric_table()
-KNOWN_LABELS = frozenset[str]().union(*TABLE.values()) | {"kind"}
+KNOWN_LABELS = frozenset[str]().union(*TABLE.values()) | OF_RECORDS
 LINK = "{{{{ with query `mms:link:{}:url` }}}}{{{{ . | first | label `url` }}}}{{{{ end }}}}"
 DASHBOARDS = r"/d/mms-(overview|datasource|jobs|exporter)(\?var-account=\{\{ \$labels\.account \| urlquery \}\}.*)?"
 QUERY_IN_TEMPLATE = re.compile(r'(?:printf|query)\s+(?:"((?:[^"\\]|\\.)*)"|`([^`]*)`)')
@@ -189,6 +190,14 @@ def test_alerts_say_what_a_person_needs(alert: str) -> None:
     assert re.fullmatch(re.escape(LINK.format("dashboards")) + DASHBOARDS, texts["dashboard_url"])
     assert texts["summary"].endswith(".")
     assert texts["description"].endswith((".", "}}."))
+
+
+def test_the_alert_of_a_reason_has_the_hint_of_each_reason_that_it_can_have() -> None:
+    text = " ".join(str(ALERTS["MmsFailureReasonDominates"]["annotations"]["description"]).split())
+    hints = dict(re.findall(r'if eq \$labels\.reason "(\w+)" }}(.*?) {{', text))
+    without = {Reason.UNKNOWN, Reason.VERIFICATION_MISMATCH}
+    assert hints == {reason.value: hint for reason, hint in HINTS.items() if reason not in without}
+    assert '{reason!~"unknown|verification_mismatch"}' in str(ALERTS["MmsFailureReasonDominates"]["expr"])
 
 
 @pytest.mark.parametrize("alert", ALERTS)

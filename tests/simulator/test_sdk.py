@@ -104,6 +104,30 @@ async def test_partitions(client: Sdk, world: World) -> None:
     assert _without_newlines(one.data) == _as_row(truth[0])
 
 
+async def test_changed_partitions(client: Sdk, clock: ManualClock, world: World) -> None:
+    apply_event(world, events.ScanMetadata(source_id=int(SOURCE), seconds=100, share=0.5))
+    clock.advance(100)
+    request = sdk.ListMmsPartitionsRequest(updated=True, page_size=100)
+    data = (await asyncio.to_thread(client.list_mms_partitions, SOURCE, request)).body.data
+    truth = [partition for partition in world.truth().partitions(int(SOURCE)) if partition.updated]
+    assert truth
+    assert [_without_newlines(row) for row in data.object_list] == [_as_row(partition) for partition in truth[:100]]
+    assert data.total == len(truth)
+
+
+async def test_a_metadata_scan(client: Sdk, clock: ManualClock, world: World) -> None:
+    scan_id = apply_event(world, events.ScanMetadata(source_id=int(SOURCE), seconds=100, failed=True))
+    clock.advance(50)
+    data = (await asyncio.to_thread(client.get_mms_fetch_metadata_job, SOURCE, str(scan_id))).body.data
+    truth = world.truth().scan(int(SOURCE))
+    assert truth is not None
+    assert (data.id, data.source_id, data.status, data.progress) == (scan_id, int(SOURCE), "DOING", truth.progress)
+    assert (data.end_time, data.start_time is None, "partitions" in data.result) == (None, False, True)
+    clock.advance(50)
+    data = (await asyncio.to_thread(client.get_mms_fetch_metadata_job, SOURCE, str(scan_id))).body.data
+    assert (data.status, data.error_msg == "", data.end_time is None) == ("FAILED", False, False)
+
+
 async def test_tasks(client: Sdk, world: World) -> None:
     job = next(job for job in world.truth().jobs(int(SOURCE)) if job.status == "DOING" and not job.stopped)
     request = sdk.ListMmsTasksRequest(job_id=job.id, page_size=100)

@@ -8,6 +8,7 @@ import pytest
 from exporter.mms.models.statuses import TASK_PHASES, TaskStatus
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
+from exporter.simulator.world.job_store import FIRST_CREATED_ID
 
 from .caller import Caller
 
@@ -36,6 +37,25 @@ async def test_the_log_of_each_failed_task_ends_with_its_reason(caller: Caller, 
         assert (last["status"], last["taskId"], last["createTime"].rstrip()) == (task.status, task.id, task.end_time)
         messages[last["msg"].split()[0]] += 1
     assert len(messages) > len(TASK_PHASES)
+
+
+async def test_jobs_fail_without_the_permission_to_write_and_only_those(
+    caller: Caller, world: World, clock: ManualClock
+) -> None:
+    apply_event(world, events.SetPermission(source_id=SOURCE, granted=False))
+    assert apply_event(world, events.RetryFailed(source_id=SOURCE))
+    clock.advance(3600)
+    apply_event(world, events.SetPermission(source_id=SOURCE, granted=True))
+    denied = [task for task in world.truth().tasks(SOURCE) if (task.job_id or 0) >= FIRST_CREATED_ID]
+    assert {task.status for task in denied} == {"DATA_FAILED"}
+    for task in denied:
+        *_, last = await logs_of(caller, task.id)
+        table = f"{{acs:odps:*:projects/mms_dst/tables/{task.src_table_name}}}"
+        assert f"You have NO privilege 'odps:Update' on {table}" in last["msg"]
+    tables = {task.table_id for task in denied}
+    assert apply_event(world, events.RetryFailed(source_id=SOURCE))
+    clock.advance(3600)
+    assert [each.id for each in world.truth().tables(SOURCE) if each.status == "FAILED" and each.id in tables] == []
 
 
 async def test_a_log_never_changes_once_its_task_has_ended(caller: Caller, world: World, clock: ManualClock) -> None:

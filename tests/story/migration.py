@@ -67,10 +67,12 @@ async def throttling(stage: Stage) -> None:
     """
     operations = ("ListMmsJobs", "ListMmsTasks", "ListMmsTables", "ListMmsPartitions")
     faults = [stage.prod.throttle(THROTTLED_SHARE, operation) for operation in operations]
-    await stage.receiver.expect("prod", firing("MmsThrottled"))
+    # On a slow machine the waits can outdate a data source before MmsThrottled fires and inhibits that.
+    may = {"MmsSourceStale"}
+    await stage.receiver.expect("prod", firing("MmsThrottled"), may=may)
     for fault in faults:
         stage.prod.remove_fault(fault)
-    await stage.receiver.expect("prod", resolved("MmsThrottled"))
+    await stage.receiver.expect("prod", resolved("MmsThrottled"), may=may)
 
 
 async def credentials_refused(stage: Stage) -> None:

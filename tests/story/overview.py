@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Callable
+from statistics import median
 
 import pytest
 
@@ -13,11 +15,10 @@ from tests.story.worlds import Figures
 
 SETTLED_SECONDS = 1.0 * SLOWDOWN
 """Age of the queried moment: Prometheus writes an evaluation after its timestamp, so a later query could differ."""
-_PACE = """
-    mms:source:overall_done_per_hour:deriv1h{account="prod"}
-    - mms:source:overall_new_per_hour:increase6h{account="prod"}
-"""
-"""Without new work, per source."""
+_PACES = 'avg without (unit) (1 / mms:source:time_left_at_pace:seconds{account="prod"})'
+"""Of each window and source."""
+_NO_END = 1e13
+"""At least this long stands for a time without an end."""
 
 Shown = dict[str, float | None]
 
@@ -61,20 +62,27 @@ async def shows_ground_truth(stage: Stage) -> None:
     stage.prod.clock.run(0)
     figures = stage.prod.figures()
     moment = await _until_shown(stage, figures, stale_sources=0)
-    found = await stage.prometheus.at(_PACE, moment)
-    paces = {each["metric"]["source_id"]: float(each["value"][1]) for each in found}
-    paces |= dict.fromkeys(figures.halted, 0.0)
-    left = max(_seconds_left(count, paces[source_id]) for source_id, count in figures.left.items())
-    assert await figure(stage.prometheus, "Time remaining", moment, account="prod") == pytest.approx(left)
-    done_at = 1000 * (moment + left) if left else 0
-    assert await figure(stage.prometheus, "Expected finish", moment, account="prod") == pytest.approx(done_at)
+    paces: dict[str, list[float]] = {source_id: [] for source_id, left in figures.left.items() if left}
+    for each in await stage.prometheus.at(_PACES, moment):
+        if (source_id := each["metric"]["source_id"]) in paces.keys() - figures.halted:
+            paces[source_id].append(float(each["value"][1]))
+    shown = await figure(stage.prometheus, "Time remaining", moment, account="prod")
+    assert _limited(shown) == pytest.approx(_limited(_seconds_left(paces, median)))
+    worst = 1.5 * _seconds_left(paces, min)
+    shown = await figure(stage.prometheus, "Expected finish", moment, account="prod")
+    assert _limited(shown) == pytest.approx(_limited(1000 * (moment + worst) if worst else 0))
     stage.prod.clock.run()
 
 
-def _seconds_left(left: int, an_hour: float) -> float:
-    if not left:
-        return 0
-    return 3600 * left / an_hour if an_hour > 0 else math.inf
+def _seconds_left(paces: dict[str, list[float]], chosen: Callable[[list[float]], float]) -> float:
+    """Return the time left of the slowest source."""
+    found = [chosen(each) if each else 0 for each in paces.values()]
+    return max((1 / pace if pace else math.inf for pace in found), default=0)
+
+
+def _limited(shown: float | None) -> float:
+    assert shown is not None
+    return min(shown, _NO_END)
 
 
 async def shows_no_data(stage: Stage) -> None:

@@ -130,8 +130,12 @@ class RoutedAlerts:
         """Return the messages that the alerts of each step cause."""
         return [message for step, firing in enumerate(steps) for message in self._step(step * STEP_SECONDS, firing)]
 
+    def active(self, firing: frozenset[Alert]) -> frozenset[Alert]:
+        """Return the alerts that no other one inhibits."""
+        return frozenset(alert for alert in firing if not self._is_inhibited(alert, firing))
+
     def _step(self, second: float, firing: frozenset[Alert]) -> Iterator[RoutedNotification]:
-        active = frozenset(alert for alert in firing if not self._is_inhibited(alert, firing))
+        active = self.active(firing)
         for alert in firing:
             self._groups.setdefault(self._key(alert), _AlertGroup(second + seconds(self.config["route"]["group_wait"])))
         for key, group in list(self._groups.items()):

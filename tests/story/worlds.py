@@ -1,7 +1,7 @@
 """The simulated accounts of a story, and their changes."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -165,6 +165,10 @@ class Account:
         ]
         assert len(tables) >= count
         return [self._create(source_id, {"srcDbName": each.db_name, "tables": [each.name]}) for each in tables[:count]]
+
+    def migrate_partitions(self, source_id: int, partition_ids: Iterable[int]) -> int:
+        """Create a job for partitions; returns its id."""
+        return self._create(source_id, {"partitions": list(partition_ids)})
 
     def _create(self, source_id: int, request: dict[str, object]) -> int:
         site = self.world.site(source_id)

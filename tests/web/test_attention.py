@@ -19,11 +19,13 @@ from exporter.collect.snapshot import (
     FailedUnit,
     FailedUnits,
     FailuresStats,
+    ReasonsStats,
     Snapshot,
     SourceSnapshot,
 )
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
+from exporter.mms.diagnosis.reason_rules import HINTS, Reason
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
 from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
@@ -42,6 +44,8 @@ from tests.rules.loading import ALERTS, GROUPS, RULES
 ELSEWHERE = {
     "MmsExporterAbsent": "there is no page then",
     "MmsFailureBurst": "needs a history of 30 minutes",
+    "MmsFailureReasonDominates": "needs a history of 30 minutes; failures are listed with their reasons",
+    "MmsVerificationFailed": "needs a history of 30 minutes; failures are listed with their reasons",
     "MmsMigrationStalled": "needs a history of 1 hour",
     "MmsMigrationFinished": "needs no attention",
 }
@@ -250,6 +254,50 @@ def test_the_item_of_omitted_series_says_what_is_omitted_and_what_lists_it() -> 
         "3 databases: raise databases.max_per_source; 1 job: raise jobs.max_series_per_source",
         ["databases", "jobs"],
     )
+
+
+def with_reasons(made: SourceSnapshot, counts: dict[str, int] | None) -> SourceSnapshot:
+    """Return a data source with failed tables and the reasons of its failed tasks."""
+    failed = with_row(made, tables_failed_num=2)
+    return structs.replace(failed, reasons=ReasonsStats(made.name, {"DATA": 30}, counts))
+
+
+def test_failures_are_listed_with_the_most_frequent_reasons_and_their_hints() -> None:
+    counts = {each.value: 0 for each in Reason} | {"unknown": 1, "timeout": 3, "permission": 12, "network": 3}
+    case = with_reasons(quiet(1), counts)
+    (concerned,) = item_of(case, "MmsTablesFailed").concerned
+    assert concerned.reasons is not None
+    assert concerned.reasons.examined == 19
+    expected = {"permission": 12, "network": 3, "timeout": 3}
+    assert [(each.reason, each.tasks, each.hint) for each in concerned.reasons.listed] == [
+        (reason, count, HINTS[Reason(reason)]) for reason, count in expected.items()
+    ]
+    assert concerned.reasons.omitted == 1
+    assert f"mms-exporter failed --why --account=account --source={case.name.source_id}" in concerned.commands
+    report = report_of(Snapshot((AccountSnapshot("a", up=True, sources=(case,)),)))
+    shown = page(report, "/metrics").decode()
+    assert "<b>permission</b> 12 of the newest 19 failed tasks." in shown
+    assert html.escape(HINTS[Reason.PERMISSION]) in shown
+    assert "1 more reason<" in shown
+    assert [each.reasons for each in report.sources] == [concerned.reasons]
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        (lambda made: with_reasons(made, None), ": reasons —<"),
+        (lambda made: structs.replace(with_reasons(made, None), reasons=None), ": reasons —<"),
+        (lambda made: with_reasons(made, dict.fromkeys(Reason, 0)), ": no failed task with a message was found<"),
+    ],
+    ids=["no log was read", "not read", "none has a message"],
+)
+def test_reasons_that_are_unknown_are_null_and_a_dash(
+    change: Callable[[SourceSnapshot], SourceSnapshot], shown: str
+) -> None:
+    report = report_of(Snapshot((AccountSnapshot("a", up=True, sources=(change(quiet(1)),)),)))
+    (item,) = report.attention
+    assert shown in page(report, "/metrics").decode()
+    assert (item.concerned[0].reasons is None) == (report.sources[0].reasons is None) == ("—" in shown)
 
 
 @pytest.mark.parametrize("alert", ["MmsTablesFailed", "MmsJobFailed"])

@@ -17,12 +17,14 @@ from exporter.collect.snapshot import (
     JobsStats,
     JobStats,
     PartitionStats,
+    ReasonsStats,
     RefreshError,
     Snapshot,
     SourceName,
     SourceSnapshot,
     TableStats,
 )
+from exporter.mms.diagnosis.reason_rules import Reason
 from exporter.mms.models.records import Database, Job, JobConfig, Partition, Table
 from exporter.mms.models.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus
 from exporter.web.document_cache import MAX_BYTES, CachedDocument
@@ -98,6 +100,7 @@ def named(number: int, name: str) -> SourceSnapshot:
         databases=DatabasesStats(own, databases, EACH),
         jobs=JobsStats(own, {"DOING": EACH}, 0, jobs, 0),
         failures=FailuresStats(own, failed, failed),
+        reasons=ReasonsStats(own, {}, dict.fromkeys(Reason, 2**60)),
     )
 
 

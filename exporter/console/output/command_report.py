@@ -11,6 +11,7 @@ import msgspec
 from rich.filesize import decimal
 
 from exporter.config.loading import Account, Config
+from exporter.console.output.terminal import OutputStyle
 from exporter.errors import MmsError
 from exporter.masking import masked, printable
 from exporter.mms.models.records import DataSource
@@ -142,6 +143,8 @@ class CommandReport(Generic[R]):
     columns: Sequence[TableColumn[R]] = ()
     card: Callable[[R], Iterable[tuple[str, str]]] | None = None
     """Lines of label and text that people see instead of columns."""
+    document: Callable[[str, OutputStyle], bytes] | None = None
+    """Returns the report in a format other than CSV; for a command that prints no rows."""
     rows: Sequence[R]
     empty_text: str
     """Message if there are no rows."""

@@ -20,7 +20,7 @@ from exporter.console.output.terminal import OutputStyle
 from exporter.masking import printable
 
 R = TypeVar("R")
-Output = Literal["table", "json", "csv"]
+Output = Literal["table", "json", "csv", "md", "html"]
 
 _READ_AS_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 """First characters of a formula in a spreadsheet, and the apostrophe that escapes them."""
@@ -48,6 +48,8 @@ Texts = Sequence[Sequence[str]]
 
 def printed(report: CommandReport[Any], output: Output, style: OutputStyle) -> bytes:
     """Return a report in the selected format."""
+    if report.document is not None and output != "csv":
+        return report.document(output, style)
     if output == "table":
         return table(report, style) if report.card is None else cards(report, style)
     if style.width is not None:

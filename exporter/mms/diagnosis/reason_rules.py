@@ -218,6 +218,8 @@ RULES: Final = (
 UNKNOWN_RULE: Final = Rule(
     Reason.UNKNOWN, (), (), "no rule matches", "Read the whole log of one task: `mms-exporter show task ID`."
 )
+HINTS: Final = {rule.reason: rule.hint for rule in (*RULES, UNKNOWN_RULE)}
+"""What to do by reason."""
 _FRAME: Final = re.compile(r"^[ \t]*+(?:at [\w$.<>/]{1,300}+\(|\.\.\. \d{1,9} more).*$", re.MULTILINE)
 """A line of a Java stack trace: its class names say nothing about the cause."""
 _CODE: Final = re.compile(rf"(odps-\d{{7}})|{CODE}([a-z]\w{{1,60}})")

@@ -4,7 +4,7 @@ None means that the field was missing, null, empty or of the wrong type. `config
 purpose, because it can contain passwords and key files.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -20,6 +20,8 @@ from exporter.mms.models.statuses import (
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A count, a size in bytes, or an ID; never negative."""
+FULL_SCAN: Final = 10_000
+"""Progress of a complete metadata scan."""
 
 
 class DataSource(ApiRecord, frozen=True, kw_only=True):
@@ -104,6 +106,25 @@ class Database(ApiRecord, frozen=True, kw_only=True):
     def size_rank(self) -> tuple[bool, int, int, int]:
         """Sort key: the largest first, unknown sizes last."""
         return self.size is None, -(self.size or 0), -(self.partitions or 0), self.id
+
+
+class MetadataScanJob(ApiRecord, frozen=True, kw_only=True):
+    """Response of GetMmsFetchMetadataJob: a metadata scan.
+
+    Source: the vendor's SDK; no page has an example. Its `errorMsg` and `result` are omitted: nothing reads them.
+    """
+
+    EXPECTED = ("status", "progress")
+
+    status: ScanStatus | None = None
+    progress: Annotated[float, Meta(ge=0, le=FULL_SCAN)] | None = None
+    """From 1 to FULL_SCAN."""
+
+    @property
+    def ratio(self) -> float | None:
+        """Return the progress of a running scan, from 0 to 1."""
+        is_over = self.status in {ScanStatus.DONE, ScanStatus.FAILED}
+        return None if is_over or self.progress is None else self.progress / FULL_SCAN
 
 
 class JobConfig(ApiRecord, frozen=True, kw_only=True):

@@ -299,6 +299,8 @@ def _tables_of_partitions(request: ListRequest, query: Query) -> Iterator[int]:
     texts = {"dbName": query.like("dbName"), "name": query.like("tableName")}
     keep = _table_filter(request, {name: match for name, match in texts.items() if match}, _database(query))
     numbers: Iterable[int] = site.source.tables(moment)
+    if query.boolean("updated"):
+        numbers = (table for table in numbers if table in site.inventory.touched)
     if "tableId" in query:
         table = query.integer("tableId")
         numbers = () if site.inventory.plan(table, moment) is None else (table,)

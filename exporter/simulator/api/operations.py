@@ -31,6 +31,7 @@ _ROUTES: Final = tuple(
         ("GET", rf"{_SOURCE}/tables/(?P<object>[^/]+)", "GetMmsTable"),
         ("GET", rf"{_SOURCE}/partitions", "ListMmsPartitions"),
         ("GET", rf"{_SOURCE}/partitions/(?P<object>[^/]+)", "GetMmsPartition"),
+        ("GET", rf"{_SOURCE}/scans/(?P<object>[^/]+)", "GetMmsFetchMetadataJob"),
         ("GET", rf"{_SOURCE}/asyncTasks/(?P<object>[^/]+)", "GetMmsAsyncTask"),
     )
 )
@@ -152,6 +153,13 @@ def _partition(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
     return rows.partition(site, *place, at)
 
 
+def _scan(site: Site, at: SourceTime, number: int) -> dict[str, Any]:
+    scan = site.scans.find(number, at.moment)
+    if scan is None:
+        raise not_found("Scan", number)
+    return rows.scan(site, number, scan, at)
+
+
 _LISTS: Final[Mapping[str, Callable[[lists.ListRequest], dict[str, Any]]]] = {
     "ListMmsDbs": lists.databases,
     "ListMmsJobs": lists.jobs,
@@ -165,5 +173,6 @@ _GETS: Final[Mapping[str, Callable[[Site, SourceTime, int], Data]]] = {
     "ListMmsTaskLogs": _task_logs,
     "GetMmsTable": _table,
     "GetMmsPartition": _partition,
+    "GetMmsFetchMetadataJob": _scan,
     "GetMmsAsyncTask": creation.async_task,
 }

@@ -1,15 +1,15 @@
 """Rows of answers, field by field as the vendor sends them, stray newlines included."""
 
+import json
 from typing import Any
 
-from exporter.simulator.api import timer_runs
 from exporter.simulator.world.job_store import SimulatedJob, SimulatedTask
-from exporter.simulator.world.plans import DATABASE, PARTITIONS, TABLES
+from exporter.simulator.world.plans import PARTITIONS, TABLES
+from exporter.simulator.world.scans import MetadataScan
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.states import FAILED, Counts, database_status
 from exporter.simulator.world.task_logs import task_logs
-from exporter.simulator.world.timers import SimulatedTimer, TimerRun
 
 CANARY = "canary"
 """Prefix of every secret in a source's `config` and in messages of task logs; it must appear nowhere else."""
@@ -20,6 +20,7 @@ _WITH_NEWLINE = frozenset(
 )
 """Fields that end in a newline in the vendor's examples."""
 _HIVE_FORMAT = "org.apache.hadoop.hive.ql.io.parquet"
+_SCAN_ERROR = "the metastore did not answer"
 _DST_PROJECT = "mms_dst"
 _DST_SCHEMA = "default"
 
@@ -49,7 +50,7 @@ def source_facts(site: Site, at: SourceTime) -> dict[str, Any]:
         "agentIsOnline": site.agent_is_online(at),
         "scanId": scan_id or None,
         "scanStatus": scan_status,
-        "scanErrMsg": "the metastore did not answer" if scan_status == FAILED else None,
+        "scanErrMsg": _SCAN_ERROR if scan_status == FAILED else None,
     }
     return {**site.with_texts("source", site.id, facts), "status": site.status(at), "errMsg": site.err_msg(at)}
 
@@ -88,6 +89,25 @@ def _config(site: Site) -> list[dict[str, Any]]:
         }
         for key, kind, sub_type in secrets
     ]
+
+
+def scan(site: Site, scan_id: int, scan: MetadataScan, at: SourceTime) -> dict[str, Any]:
+    """Return GetMmsFetchMetadataJob's data."""
+    status, share = scan.status(at.moment), scan.share(at.moment)
+    databases, tables, partitions, _ = site.inventory.totals(min(at.moment, scan.end))
+    found = {"databases": databases, "tables": tables, "partitions": partitions}
+    error = f"{_SCAN_ERROR}: jdbc:mysql://mms:{CANARY}-scan-{site.id}@10.0.3.7:3306/hive" if status == FAILED else ""
+    row = {
+        "id": scan_id,
+        "sourceId": site.id,
+        "status": status,
+        "progress": scan.progress(at.moment),
+        "result": json.dumps({name: int(share * count) for name, count in found.items()}),
+        "errorMsg": error,
+        "startTime": site.time(scan.begin),
+        "endTime": None if at.moment < scan.end else site.time(scan.end),
+    }
+    return as_sent(site.with_texts("scan", scan_id, site.with_texts("scan", 0, row)))
 
 
 def database_facts(site: Site, database: int, at: SourceTime) -> dict[str, Any]:
@@ -226,38 +246,6 @@ def logs(site: Site, job: SimulatedJob, task: SimulatedTask) -> list[dict[str, A
     """Return the rows of ListMmsTaskLogs."""
     project = job.request.get("dstDbName", _DST_PROJECT)
     return [as_sent(row) for row in task_logs(site, job, task, project, f"{CANARY}-log-{site.id}")]
-
-
-def timer(site: Site, timer: SimulatedTimer) -> dict[str, Any]:
-    """Return a row of ListMmsTimers."""
-    facts = {
-        "id": timer.id,
-        "name": timer.name,
-        "sourceId": site.id,
-        "dbId": timer.database,
-        "srcDbName": site.source.database_name(timer.database),
-        "type": DATABASE,
-        "createTime": site.world_time(timer.created),
-        "scheduleType": timer.schedule_type,
-        "value": timer.value,
-        "stopped": timer.stopped,
-    }
-    return as_sent(site.with_texts("timer", timer.id, facts))
-
-
-def timer_log(site: Site, timer: SimulatedTimer, entry: TimerRun, at: SourceTime) -> dict[str, Any]:
-    """Return a row of ListMmsTimerLogs."""
-    host = f"jdbc:hive2://mms:{CANARY}-timer-{site.id}@10.0.3.7:10000/{site.source.database_name(timer.database)}"
-    message = "start job success" if entry.job_id is not None else f"{entry.message}; {host}"
-    row = {
-        "id": entry.id,
-        "sourceId": site.id,
-        "status": timer_runs.status(site, entry, at),
-        "action": "start job",
-        "msg": site.text("timer", timer.id, "msg", message),
-        "createTime": site.world_time(entry.seconds),
-    }
-    return as_sent(row)
 
 
 def table_facts(site: Site, table: int, at: SourceTime) -> dict[str, Any]:

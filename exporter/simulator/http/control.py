@@ -10,9 +10,9 @@ import msgspec
 from aiohttp import web
 
 from exporter.simulator.api.parameters import Refusal
-from exporter.simulator.event_handlers import apply_event
 from exporter.simulator.faults.fault_plan import Fault, Faults
 from exporter.simulator.http.request_auth import Identities, Identity
+from exporter.simulator.world.event_handlers import apply_event
 from exporter.simulator.world.events import Event
 from exporter.simulator.world.world import ManualClock, ScaledClock, World
 

@@ -16,12 +16,12 @@ from aiohttp import web
 from exporter.mms import signing
 from exporter.simulator.api import operations
 from exporter.simulator.api.parameters import ObjectMissing, Refusal
-from exporter.simulator.event_handlers import apply_event
 from exporter.simulator.faults import connection_faults, response_faults
 from exporter.simulator.faults.fault_plan import Fault, Faults
 from exporter.simulator.faults.response_faults import ApiAnswer
 from exporter.simulator.http import control
 from exporter.simulator.http.request_auth import Identities, Identity, Received, RequestVerifier, check_permission
+from exporter.simulator.world.event_handlers import apply_event
 from exporter.simulator.world.world import World
 
 DEFAULT_IDENTITY: Final = Identity("LTAI-EXAMPLE", "not-a-secret")

@@ -1,4 +1,4 @@
-"""Events that change the world on request. Each is a record with a JSON form, tagged by `type`."""
+"""Events that change the world on request: records with a JSON form, tagged by `type`."""
 
 from typing import Final, Literal
 
@@ -42,6 +42,16 @@ class SetAgent(_Event, frozen=True, kw_only=True, tag="set_agent"):
 
     source_id: int
     online: bool
+
+
+class SetPermission(_Event, frozen=True, kw_only=True, tag="set_permission"):
+    """Withdraw or return the permission of a source to write at the destination.
+
+    Without it, the tasks of created jobs fail in their DATA phase.
+    """
+
+    source_id: int
+    granted: bool
 
 
 class Stall(_Event, frozen=True, kw_only=True, tag="stall"):
@@ -97,6 +107,21 @@ class Change(_Event, frozen=True, kw_only=True, tag="change"):
     partition_ids: tuple[int, ...] = ()
 
 
+class ScanMetadata(_Event, frozen=True, kw_only=True, tag="scan"):
+    """Start a metadata scan; returns its id."""
+
+    source_id: int
+    seconds: float = 60.0
+    """Duration in simulated seconds."""
+    failed: bool = False
+    table_ids: tuple[int, ...] = ()
+    """A successful scan finds all migrated partitions of these tables changed, or the tables themselves."""
+    partition_ids: tuple[int, ...] = ()
+    """A successful scan finds these changed, if they are migrated."""
+    share: float = 0.0
+    """Share of all other migrated units that it finds changed too, drawn with the world's seed."""
+
+
 class CreateJob(_Event, frozen=True, kw_only=True, tag="create_job"):
     """Create a job for one database; returns the job's id."""
 
@@ -145,7 +170,7 @@ class RemoveTimer(_Event, frozen=True, kw_only=True, tag="remove_timer"):
 class SetText(_Event, frozen=True, kw_only=True, tag="set_text"):
     """Set a text field of TEXT_FIELDS, hostile or not.
 
-    Without an object id, the field is the source's; task 0 is every failed task.
+    Without an object id, the field is the source's; task 0 is every failed task, scan 0 every scan.
     """
 
     source_id: int
@@ -156,6 +181,7 @@ class SetText(_Event, frozen=True, kw_only=True, tag="set_text"):
     table_id: int | None = None
     partition_id: int | None = None
     task_id: int | None = None
+    scan_id: int | None = None
     timer_id: int | None = None
 
 
@@ -166,6 +192,7 @@ TEXT_FIELDS: Final = {
     ),
     "task": frozenset({"msg"}),
     "timer": frozenset({"msg", "name", "srcDbName", "type", "scheduleType", "value", "createTime"}),
+    "scan": frozenset({"status", "result", "errorMsg", "startTime", "endTime"}),
     "job": frozenset({"name", "eta", "createTime", "srcDbName", "srcSchemaName", "dstDbName", "dstSchemaName"}),
     "database": frozenset({"name", "dstName", "dstProjectName", "owner", "location", "extra", "lastDdlTime"}),
     "table": frozenset(
@@ -184,12 +211,14 @@ Event = (
     | RenameSource
     | SetType
     | SetAgent
+    | SetPermission
     | Stall
     | StopJob
     | RemoveJob
     | Fail
     | Succeed
     | Change
+    | ScanMetadata
     | CreateJob
     | RetryFailed
     | CreateTimer

@@ -3,20 +3,17 @@
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Final
 
-from exporter.simulator.world import states
 from exporter.simulator.world.inventory import Inventory
 from exporter.simulator.world.job_store import JobStore, SimulatedJob
 from exporter.simulator.world.options import chance, draw
+from exporter.simulator.world.scans import ScanHistory
 from exporter.simulator.world.source_clock import SourceTime
-from exporter.simulator.world.source_spec import Lane, Role, SourceSpec
+from exporter.simulator.world.source_spec import Role, SourceSpec
 from exporter.simulator.world.timers import SimulatedTimer
 
 AGENT: Final = "agent"
 STALL: Final = "stall"
 
-_FIRST_SCAN: Final = 1_000_253
-_SCAN_SHARE, _SCAN_FAILS_FROM, _SCAN_FAILS_AT = 0.97, 0.45, 0.5
-"""Shares of a wave: the next wave's scan begins; a failing scan begins, and fails."""
 _RESTARTS: Final = (
     ((0.2, "STOPPING"), (0.6, "STOPPED"), (1.0, "STARTING")),
     (
@@ -46,10 +43,15 @@ class Site:
         self.source = source
         self.inventory = Inventory(source)
         self.job_store = JobStore(source)
+        self.scans = ScanHistory(source, self.job_store.oldest)
         self.texts: dict[tuple[str, int], dict[str, str]] = {}
         """Texts set by events, by kind of object and id, then by API field name."""
         self.timers: dict[int, SimulatedTimer] = {}
         """Timers by id."""
+        self.may_write = True
+        """Whether it has the permission to write at the destination."""
+        self.denied_jobs: set[int] = set()
+        """Ids of the jobs that were created without it."""
         self._volumes: dict[int, tuple[int, int]] = {}
         """Bytes and rows of tables found together, by the first of them."""
         self.region = source.options.region
@@ -110,17 +112,8 @@ class Site:
         return self.job_store.oldest - _CREATED_BEFORE_SECONDS
 
     def scan(self, at: SourceTime) -> tuple[int, str | None, float | None]:
-        """Return the last scan's id and status, and last success.
-
-        The moment of the last successful scan is None before the first. A successful scan finds the tables of a wave.
-        """
-        if self.source.role is Role.START_FAILED:
-            return 0, None, None
-        lanes = [_lane_scans(lane, at.moment, failing=self.source.options.incidents) for lane in self.source.lanes]
-        if not lanes:
-            return _FIRST_SCAN, states.DONE, self.job_store.oldest
-        _, status = max((begun, status) for _, begun, status, _ in lanes)
-        return _FIRST_SCAN + sum(count for count, *_ in lanes), status, max(done for *_, done in lanes)
+        """Return the last scan's id and status, and last success."""
+        return self.scans.last(at.moment)
 
     def table_name(self, table: int) -> str:
         """Return the name of a table."""
@@ -196,20 +189,3 @@ class Site:
         """Return a row with the texts set by events."""
         texts = self.texts.get((kind, number))
         return {**row, **texts} if texts else row
-
-
-def _lane_scans(lane: Lane, moment: float, *, failing: bool) -> tuple[int, float, str, float]:
-    """Return a lane's scan count, last start, status and success."""
-    wave, age = lane.place(moment)
-    if lane.is_over(moment):
-        # After the last wave no scan follows.
-        age = _SCAN_FAILS_AT * lane.plan.seconds
-    begin, length = lane.begin(wave), lane.plan.seconds
-    fails = failing and wave % 3 == 1
-    count = wave + ((wave + 1) // 3 if failing else 0)
-    if age >= _SCAN_SHARE * length:
-        return count + fails + 1, begin + _SCAN_SHARE * length, states.DOING, begin
-    if fails and age >= _SCAN_FAILS_FROM * length:
-        status = states.FAILED if age >= _SCAN_FAILS_AT * length else states.DOING
-        return count + 1, begin + _SCAN_FAILS_FROM * length, status, begin
-    return count, begin - (1 - _SCAN_SHARE) * length, states.DONE, begin

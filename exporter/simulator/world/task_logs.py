@@ -37,6 +37,7 @@ _MESSAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "VERIFICATION": ("source Count: {rows}, dest Count: {fewer}",),
 }
 """Messages of failed tasks by phase."""
+_DENIED: Final = _MESSAGES["DATA"][0]
 
 
 def task_logs(
@@ -53,7 +54,7 @@ def task_logs(
             "taskId": task.id,
             "status": task.status if failed else f"{phase}_DONE",
             "action": _ACTIONS[phase].format_map(names),
-            "msg": _message(site, task, phase, names) if failed else "ok",
+            "msg": _message(site, job, task, phase, names) if failed else "ok",
             "createTime": site.job_time(job, task.plan.start + share * task.plan.seconds),
         }
 
@@ -81,6 +82,7 @@ def _names(site: Site, job: SimulatedJob, task: SimulatedTask, project: str, sec
     }
 
 
-def _message(site: Site, task: SimulatedTask, phase: str, names: Mapping[str, object]) -> str:
-    message = pick(_MESSAGES[phase], *site.source.seed, _CAUSE, task.table).format_map(names)
+def _message(site: Site, job: SimulatedJob, task: SimulatedTask, phase: str, names: Mapping[str, object]) -> str:
+    template = pick(_MESSAGES[phase], *site.source.seed, _CAUSE, task.table)
+    message = (_DENIED if job.id in site.denied_jobs else template).format_map(names)
     return site.text("task", task.id, "msg", site.text("task", 0, "msg", message))

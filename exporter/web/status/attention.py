@@ -23,8 +23,9 @@ from exporter.collect.snapshot import (
 from exporter.errors import SelectionUnmatched
 from exporter.mms.models.records import DataSource
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
+from exporter.web.status.failure_reasons import reasons_status
 from exporter.web.status.formatting import number, truncated, with_noun
-from exporter.web.status.omissions import omissions
+from exporter.web.status.omissions import omissions, omissions_detail
 from exporter.web.status.progress_bars import left_of
 from exporter.web.status.status_schema import Attention, Concerned
 
@@ -163,18 +164,6 @@ def _has_old_metadata(source: SourceSnapshot, now: float) -> bool:
     return is_old and not _is_stopped(source) and _work_left(source) > 0
 
 
-def _omitted(source: SourceSnapshot, _: float) -> int:
-    return sum(each.count for each in omissions(source))
-
-
-def _omitted_commands(source: SourceSnapshot) -> Iterable[str]:
-    return dict.fromkeys(each.command for each in omissions(source))
-
-
-def _omitted_detail(source: SourceSnapshot) -> str:
-    return "; ".join(f"{with_noun(each.count, each.noun)}: {each.remedy}" for each in omissions(source))
-
-
 SOURCE_RULES: Final = (
     SourceRule(
         *("MmsAgentOffline", "critical", "Agent offline with work remaining", "start the agent on its host"),
@@ -192,11 +181,12 @@ SOURCE_RULES: Final = (
     ),
     SourceRule(
         *("MmsTablesFailed", "warning", "Tables or partitions failed"),
-        *("list them, correct the cause, then retry them", _failed_units, ("failed", "retry --failed")),
+        *("list them by cause, correct the causes, then retry them", _failed_units, ("failed --why", "retry --failed")),
     ),
     SourceRule(
         *("MmsJobFailed", "warning", "Jobs failed in the last 30 minutes"),
-        *("list what failed, correct the cause, then retry it", _failed_jobs, ("failed", "retry --failed")),
+        "list what failed by cause, correct the causes, then retry it",
+        *(_failed_jobs, ("failed --why", "retry --failed")),
     ),
     SourceRule(
         *("MmsJobOverdue", "warning", "Jobs are overdue"),
@@ -227,9 +217,9 @@ SOURCE_RULES: Final = (
     SourceRule(
         *("MmsSeriesOmitted", "info", "Databases, jobs or failures have no series of their own"),
         "list them with the commands; if metrics need the names, make the change above, then reload the exporter",
-        *(_omitted, ("jobs",)),
-        detail=_omitted_detail,
-        chosen=_omitted_commands,
+        *(lambda source, _: sum(each.count for each in omissions(source)), ("jobs",)),
+        detail=omissions_detail,
+        chosen=lambda source: dict.fromkeys(each.command for each in omissions(source)),
     ),
 )
 
@@ -322,6 +312,7 @@ def _source_items(snapshot: Snapshot, now: float) -> Iterator[Attention]:
                     count=None if count is True else count,
                     detail=rule.detail(source),
                     commands=rule.commands_for(source),
+                    reasons=reasons_status(source) if rule.count is _failed_units else None,
                 )
                 for count, source in affected
             ]
@@ -330,7 +321,7 @@ def _source_items(snapshot: Snapshot, now: float) -> Iterator[Attention]:
 
 
 def _concerned(name: str) -> Concerned:
-    return Concerned(name=truncated(name), count=None, detail="", commands=())
+    return Concerned(name=truncated(name), count=None, detail="", commands=(), reasons=None)
 
 
 def _item(

@@ -185,6 +185,28 @@ class FailuresStatus(StatusRecord, frozen=True, kw_only=True):
     """Number of failed objects that are not listed."""
 
 
+class ReasonEntry(StatusRecord, frozen=True, kw_only=True):
+    """Failed tasks with one reason."""
+
+    reason: str
+    """The reason, as in the label `reason` of mms_failed_task_reasons."""
+    tasks: Count
+    """Number of the examined failed tasks with this reason."""
+    hint: str
+    """What to do."""
+
+
+class ReasonsStatus(StatusRecord, frozen=True, kw_only=True):
+    """Why the newest failed tasks of a data source failed."""
+
+    examined: Count
+    """Number of failed tasks with an examined log: the newest ones."""
+    listed: tuple[ReasonEntry, ...]
+    """The 3 most frequent reasons."""
+    omitted: Count
+    """Number of reasons that are not listed."""
+
+
 class SourceStatus(StatusRecord, frozen=True, kw_only=True):
     """One data source."""
 
@@ -232,6 +254,8 @@ class SourceStatus(StatusRecord, frozen=True, kw_only=True):
     """Failed tables; null if they were not read, or are stale."""
     failed_partitions: FailuresStatus | None
     """Failed partitions; null if they were not read, or are stale."""
+    reasons: ReasonsStatus | None
+    """Why tasks failed; null if nothing is FAILED, or if it was not read or is stale."""
     refreshed: bool
     """Whether the last refresh read everything of this data source."""
     stale: bool

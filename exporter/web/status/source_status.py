@@ -21,6 +21,7 @@ from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, JobStatus, Tab
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
 from exporter.web.status.attention import is_overdue, needs_attention, resolved_jobs
+from exporter.web.status.failure_reasons import reasons_status
 from exporter.web.status.formatting import optional_text, optional_time, truncated
 from exporter.web.status.progress_bars import partitions_of, progress_of, tables_of
 
@@ -68,6 +69,7 @@ def source_status(source: SourceSnapshot, limits: RowLimits, now: float) -> sour
         tasks=dict(source.tasks.counts) if source.tasks and source.tasks.counts is not None else None,
         failed_tables=_failures(failures.tables, limits.failures),
         failed_partitions=_failures(failures.partitions, limits.failures),
+        reasons=reasons_status(source),
         refreshed=source.refreshed,
         stale=source.stats is None,
         needs_attention=needs_attention(source, now),

@@ -10,7 +10,16 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from exporter.web.status.source_schema import Count, ErrorStatus, Objects, Progress, SourceStatus, StatusRecord, Time
+from exporter.web.status.source_schema import (
+    Count,
+    ErrorStatus,
+    Objects,
+    Progress,
+    ReasonsStatus,
+    SourceStatus,
+    StatusRecord,
+    Time,
+)
 
 SCHEMA_VERSION: Final = 1
 
@@ -114,6 +123,8 @@ class Concerned(StatusRecord, frozen=True, kw_only=True):
     """What `count` counts, with its number; "" if the title says it."""
     commands: tuple[str, ...]
     """Shell commands of the next step for this object, complete with their flags; empty if there are none."""
+    reasons: ReasonsStatus | None
+    """Why tasks failed; null if it is unknown, or if the item is not about failures."""
 
 
 class Attention(StatusRecord, frozen=True, kw_only=True):

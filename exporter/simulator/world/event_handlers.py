@@ -1,4 +1,4 @@
-"""Handlers of the events, which change the world."""
+"""Handlers of events: what each changes in the world."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -21,7 +21,9 @@ from exporter.simulator.world.events import (
     RemoveTimer,
     RenameSource,
     RetryFailed,
+    ScanMetadata,
     SetAgent,
+    SetPermission,
     SetText,
     SetType,
     Stall,
@@ -36,7 +38,7 @@ from exporter.simulator.world.states import Attempt
 from exporter.simulator.world.timers import SimulatedTimer
 from exporter.simulator.world.world import World
 
-_FAIL: Final = 601
+_FAIL = 601
 
 
 def apply_event(world: World, event: Event) -> int:
@@ -71,6 +73,11 @@ def _set_type(world: World, event: SetType) -> int:
 
 def _set_agent(world: World, event: SetAgent) -> int:
     return _pause(world, event.source_id, AGENT, begins=not event.online)
+
+
+def _set_permission(world: World, event: SetPermission) -> int:
+    world.site(event.source_id).may_write = event.granted
+    return 0
 
 
 def _stall(world: World, event: Stall) -> int:
@@ -129,19 +136,34 @@ def _force(world: World, event: Fail | Succeed, outcome: str, share: float) -> i
 
 def _change(world: World, event: Change) -> int:
     site = world.site(event.source_id)
+    return _mark_changed(world, site, event, 0.0, world.at(site).moment)
+
+
+def _mark_changed(world: World, site: Site, event: Change | ScanMetadata, share: float, since: float) -> int:
+    """Mark the selected migrated units as changed; returns their number."""
     moment = world.at(site).moment
     chosen = [
         (table, unit)
-        for table, unit in _selected_units(world, site, event, 0.0)
+        for table, unit in _selected_units(world, site, event, share)
         if site.inventory.unit_status(table, unit, moment) == states.DONE
+        and unit not in site.inventory.updated(table, moment)
     ]
     for table, unit in chosen:
-        site.inventory.touch(table, moment).changed[unit] = moment
+        site.inventory.touch(table, moment).changed[unit] = since
     return len(chosen)
 
 
+def _scan(world: World, event: ScanMetadata) -> int:
+    site = world.site(event.source_id)
+    at = world.at(site)
+    scan = site.scans.start(at.moment, event.seconds, is_successful=not event.failed)
+    if not event.failed:
+        _mark_changed(world, site, event, event.share, scan.end)
+    return site.scan(at)[0]
+
+
 def _selected_units(
-    world: World, site: Site, event: Fail | Succeed | Change, share: float
+    world: World, site: Site, event: Fail | Succeed | Change | ScanMetadata, share: float
 ) -> Iterator[tuple[int, int]]:
     """Yield each named unit and a share of the others."""
     at, named = world.at(site), set[tuple[int, int]]()
@@ -222,12 +244,14 @@ _HANDLERS: Final[dict[type, Callable[[World, Any], int]]] = {
     RenameSource: _rename_source,
     SetType: _set_type,
     SetAgent: _set_agent,
+    SetPermission: _set_permission,
     Stall: _stall,
     StopJob: _stop_job,
     RemoveJob: _remove_job,
     Fail: lambda world, event: _force(world, event, states.FAILED, event.share),
     Succeed: lambda world, event: _force(world, event, states.DONE, 0.0),
     Change: _change,
+    ScanMetadata: _scan,
     CreateJob: _create_job,
     RetryFailed: _retry_failed,
     CreateTimer: _create_timer,

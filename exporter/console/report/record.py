@@ -1,0 +1,203 @@
+"""The record of a report: JSON is this record, and the other formats are views of it. Pure.
+
+None is a value that MMS did not return, or a part that could not be read; it is never shown as 0.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from exporter.mms.models.progress import UnitCounts
+from exporter.mms.models.statuses import JobStatus
+
+Rows = Sequence[Mapping[str, Any]]
+"""Objects with the fields of another command in JSON."""
+
+
+class UnitTotals(Struct, frozen=True):
+    """Tables or partitions by status."""
+
+    total: int | None
+    done: int | None
+    part_done: int | None
+    """None for partitions."""
+    failed: int | None
+    left: int | None
+    """Waiting or running."""
+
+    @classmethod
+    def of(cls, counts: UnitCounts) -> "UnitTotals":
+        """Return the totals of a data source."""
+        is_known = None not in (counts.total, counts.done, counts.failed)
+        left = counts.left if is_known else None
+        return cls(counts.total, counts.done, counts.part_done, counts.failed, left)
+
+
+class ReportPart(Struct, frozen=True, kw_only=True):
+    """A part of the report that is read at once."""
+
+    read_at: str
+    """When reading began: no figure of the part is older."""
+
+
+class ScopePart(ReportPart, frozen=True, kw_only=True):
+    """What is migrated, and how far."""
+
+    row: Mapping[str, Any]
+    """The data source, with the fields of `sources`."""
+    tables: UnitTotals
+    partitions: UnitTotals
+
+
+class DatabasesPart(ReportPart, frozen=True, kw_only=True):
+    """The databases, the largest first."""
+
+    total: int
+    size: int | None
+    """Bytes of the databases whose size is known."""
+    num_rows: int | None
+    """Rows of the databases whose rows are known."""
+    incomplete: int
+    """Databases without size or rows."""
+    listed: Rows
+
+
+class JobsPart(ReportPart, frozen=True, kw_only=True):
+    """The jobs, unfinished and failed ones first, then the newest."""
+
+    total: int | None
+    by_status: Mapping[str, int | None]
+    """OTHER: new statuses, and stopped jobs if lists of MMS by status omit them."""
+    stopped: int | None
+    first_created: str | None
+    """Creation of the oldest job."""
+    examined: int
+    """Jobs that were read, for the next fields."""
+    verification: Mapping[str, int]
+    """Jobs with verification `on`, `off`, or `default`: not in the configuration of the job."""
+    unresolved: int
+    """All FAILED jobs, but those that are known to be resolved."""
+    retries: int
+    """Jobs that `mms-exporter retry` created."""
+    listed: Rows
+
+
+class TasksPart(ReportPart, frozen=True, kw_only=True):
+    """The tasks: the tables and partitions of jobs."""
+
+    total: int | None
+    by_status: Mapping[str, int | None]
+    examined: int
+    """Newest tasks that were read, for the next fields."""
+    retried: int | None
+    """Tasks with at least one retry."""
+    retries: int | None
+    last_done: str | None
+    """Newest end of a DONE task."""
+    most_retried: Rows
+
+
+class FailuresPart(ReportPart, frozen=True, kw_only=True):
+    """The failed tables and partitions by reason, the largest group first."""
+
+    count: int | None
+    """Failures in the groups; None if a list of failures could not be read."""
+    omitted: str
+    """Further failures, as text."""
+    groups: Rows
+
+
+class ChangesPart(ReportPart, frozen=True, kw_only=True):
+    """Partitions whose source changed after they were migrated, as the last metadata scan saw them."""
+
+    partitions: int | None
+    listed: Rows
+
+
+class Unread(Struct, frozen=True):
+    """A part that could not be read, or not completely."""
+
+    part: str
+    reason: str
+    detail: str
+    hint: str
+
+
+class SourceReport(Struct, frozen=True, kw_only=True):
+    """The report of one data source."""
+
+    account: str
+    source_id: int
+    source: str | None
+    time_zone: str
+    """Time zone of all times, except that of the whole report."""
+    open_points: Sequence[str] = ()
+    """What stands against a sign-off; empty if nothing does."""
+    duration_seconds: float | None = None
+    """From the creation of the first job to the newest end of a DONE task."""
+    scope: ScopePart
+    databases: DatabasesPart | None = None
+    jobs: JobsPart | None = None
+    tasks: TasksPart | None = None
+    failures: FailuresPart | None = None
+    changes: ChangesPart | None = None
+    not_read: Sequence[Unread] = ()
+
+
+class MigrationReport(Struct, frozen=True, kw_only=True):
+    """The report of all selected data sources."""
+
+    program: str
+    created_at: str
+    is_complete: bool
+    """Whether everything was read."""
+    sources: Sequence[SourceReport]
+    not_read: Sequence[Unread]
+    """Accounts that could not be read."""
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number with a noun in singular or plural."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def open_points(report: SourceReport) -> Iterator[str]:
+    """Yield what stands against a sign-off."""
+    yield from _open_units({"table": report.scope.tables, "partition": report.scope.partitions})
+    if report.scope.tables.total == 0:
+        yield "The inventory has no tables."
+    if (status := report.scope.row["scan_status"]) not in (None, "DONE"):
+        yield f"The last metadata scan is {status}: new tables can be missing."
+    if report.jobs is not None:
+        yield from _open_jobs(report.jobs)
+    if report.changes is not None and report.changes.partitions:
+        yield f"Changed at the source after the migration: {count_of(report.changes.partitions, 'partition')}."
+    for each in report.not_read:
+        yield f"Not read: {each.part} ({each.reason})."
+
+
+def _open_units(units: Mapping[str, UnitTotals]) -> Iterator[str]:
+    if any(each.left is None for each in units.values()):
+        yield "MMS did not return all counts of tables and partitions."
+    for text, name in (("Failed", "failed"), ("Done in part only", "part_done"), ("Not migrated yet", "left")):
+        counts = [count_of(number, noun) for noun, each in units.items() if (number := getattr(each, name))]
+        if counts:
+            yield f"{text}: {' and '.join(counts)}."
+
+
+def _open_jobs(jobs: JobsPart) -> Iterator[str]:
+    unfinished = [
+        number for status, number in jobs.by_status.items() if status not in (JobStatus.DONE, JobStatus.FAILED)
+    ]
+    if jobs.total is None or None in jobs.by_status.values():
+        yield "MMS did not return all counts of jobs."
+    counts = {
+        "Unfinished": sum(each or 0 for each in unfinished),
+        "Stopped": jobs.stopped,
+        "Failed, and not known to be resolved": jobs.unresolved,
+        "Without verification, of the jobs that were read": jobs.verification["off"],
+    }
+    for text, number in counts.items():
+        if number:
+            yield f"{text}: {count_of(number, 'job')}."
