@@ -11,7 +11,7 @@ from exporter.mms.models.api_record import record_from
 from exporter.mms.models.records import Database, DataSource, Job, MetadataScanJob, Partition, Table
 from exporter.mms.models.task_records import Task
 from exporter.mms.models.timer_records import Timer, TimerLog
-from exporter.simulator.api import rows, timer_lists
+from exporter.simulator.api import rows, timer_runs
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import FIRST_CREATED_ID, SimulatedJob
 from exporter.simulator.world.plans import PARTITIONS
@@ -181,8 +181,8 @@ class Oracle:
         site = self._world.site(source_id)
         at = self._world.at(site, self.seconds)
         return {
-            record_from(timer_lists.timer_row(site, timer), Timer): [
-                record_from(timer_lists.log_row(site, timer, entry, at), TimerLog) for entry in timer.runs
+            record_from(timer_runs.timer_row(site, timer), Timer): [
+                record_from(timer_runs.log_row(site, timer, entry, at), TimerLog) for entry in timer.runs
             ]
             for timer in site.timers.values()
         }

@@ -1,49 +1,13 @@
 """The lists of timers and of their logs."""
 
-from typing import Any, Final
+from typing import Final
 
-from exporter.simulator.api import rows, timer_runs
+from exporter.simulator.api import timer_runs
 from exporter.simulator.api.lists import ListRequest, Row, fits_filters, text_filters
 from exporter.simulator.api.pages import group
 from exporter.simulator.api.parameters import Match, not_found
-from exporter.simulator.world.plans import DATABASE
-from exporter.simulator.world.source import Site
-from exporter.simulator.world.source_clock import SourceTime
-from exporter.simulator.world.timers import SimulatedTimer, TimerRun
 
 _TIMER_TEXTS: Final = ("name", "srcDbName", "srcTableName")
-
-
-def timer_row(site: Site, timer: SimulatedTimer) -> dict[str, Any]:
-    """Return a row of ListMmsTimers."""
-    facts = {
-        "id": timer.id,
-        "name": timer.name,
-        "sourceId": site.id,
-        "dbId": timer.database,
-        "srcDbName": site.source.database_name(timer.database),
-        "type": DATABASE,
-        "createTime": site.world_time(timer.created),
-        "scheduleType": timer.schedule_type,
-        "value": timer.value,
-        "stopped": timer.stopped,
-    }
-    return rows.as_sent(site.with_texts("timer", timer.id, facts))
-
-
-def log_row(site: Site, timer: SimulatedTimer, entry: TimerRun, at: SourceTime) -> dict[str, Any]:
-    """Return a row of ListMmsTimerLogs."""
-    host = f"jdbc:hive2://mms:{rows.CANARY}-timer-{site.id}@10.0.3.7:10000/{site.source.database_name(timer.database)}"
-    message = "start job success" if entry.job_id is not None else f"{entry.message}; {host}"
-    row = {
-        "id": entry.id,
-        "sourceId": site.id,
-        "status": timer_runs.status(site, entry, at),
-        "action": "start job",
-        "msg": site.text("timer", timer.id, "msg", message),
-        "createTime": site.world_time(entry.seconds),
-    }
-    return rows.as_sent(row)
 
 
 def timers(request: ListRequest) -> Row:
@@ -56,7 +20,7 @@ def timers(request: ListRequest) -> Row:
         for timer in request.site.timers.values()
         if (stopped is None or timer.stopped == stopped)
         and (tables is None or _has_table(request, timer.database, tables))
-        and fits_filters(row := timer_row(request.site, timer), texts)
+        and fits_filters(row := timer_runs.timer_row(request.site, timer), texts)
     ]
     return page.of([group(found)], lambda row: row)
 
@@ -73,4 +37,4 @@ def logs(request: ListRequest, timer_id: int) -> Row:
     if timer is None:
         raise not_found("Timer", timer_id)
     found = group(timer.runs[::-1])
-    return page.of([found], lambda entry: log_row(request.site, timer, entry, request.at))
+    return page.of([found], lambda entry: timer_runs.log_row(request.site, timer, entry, request.at))

@@ -5,13 +5,14 @@ left. UNVERIFIED: a log of MMS settles it.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
-from exporter.simulator.api import creation
+from exporter.simulator.api import creation, rows
 from exporter.simulator.api.creation import JobOutcome
 from exporter.simulator.api.parameters import Refusal
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import FIRST_CREATED_ID
+from exporter.simulator.world.plans import DATABASE
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.timers import SimulatedTimer, TimerRun
@@ -58,3 +59,35 @@ def job_ids(timer: SimulatedTimer, site: Site, at: SourceTime) -> list[int]:
     """Return the jobs of a timer, newest first."""
     made = (entry.job_id for entry in reversed(timer.runs) if entry.job_id is not None)
     return [job_id for job_id in made if site.job_store.find(job_id, at) is not None]
+
+
+def timer_row(site: Site, timer: SimulatedTimer) -> dict[str, Any]:
+    """Return a row of ListMmsTimers."""
+    facts = {
+        "id": timer.id,
+        "name": timer.name,
+        "sourceId": site.id,
+        "dbId": timer.database,
+        "srcDbName": site.source.database_name(timer.database),
+        "type": DATABASE,
+        "createTime": site.world_time(timer.created),
+        "scheduleType": timer.schedule_type,
+        "value": timer.value,
+        "stopped": timer.stopped,
+    }
+    return rows.as_sent(site.with_texts("timer", timer.id, facts))
+
+
+def log_row(site: Site, timer: SimulatedTimer, entry: TimerRun, at: SourceTime) -> dict[str, Any]:
+    """Return a row of ListMmsTimerLogs."""
+    host = f"jdbc:hive2://mms:{rows.CANARY}-timer-{site.id}@10.0.3.7:10000/{site.source.database_name(timer.database)}"
+    message = "start job success" if entry.job_id is not None else f"{entry.message}; {host}"
+    row = {
+        "id": entry.id,
+        "sourceId": site.id,
+        "status": status(site, entry, at),
+        "action": "start job",
+        "msg": site.text("timer", timer.id, "msg", message),
+        "createTime": site.world_time(entry.seconds),
+    }
+    return rows.as_sent(row)
