@@ -26,6 +26,7 @@ COLLECTOR_MEANINGS: Final = {
     "datasources": "Lists the data sources with their counters. Runs first.",
     "jobs": "Lists the jobs of each data source. `jobs.enabled`, on by default.",
     "databases": "Lists the databases of each data source whose row changed. `databases.enabled`, on by default.",
+    "scan": "Reads the progress of running metadata scans, and the number of outdated partitions after each scan.",
     "failures": "Lists failed tables and partitions. `failures.enabled`, on by default.",
     "reasons": "Classifies the logs of failed tasks. `failures.reasons.enabled`, on by default.",
     "timers": "Lists timers, and the logs of those that were due. `timers.enabled`, on by default.",
@@ -41,7 +42,8 @@ OPERATION_MEANINGS: Final = {
     "ListMmsTimerLogs": "collector `timers`",
     "ListMmsDbs": "collector `databases`",
     "ListMmsTables": "collector `failures`; collector `watch`, to find a table by name",
-    "ListMmsPartitions": "collector `failures`; collector `watch`, to find a partition by name",
+    "ListMmsPartitions": "collector `failures`; collector `scan`; collector `watch`, to find a partition by name",
+    "GetMmsFetchMetadataJob": "collector `scan`, while a metadata scan runs",
     "GetMmsTable": "collector `watch`",
     "GetMmsPartition": "collector `watch`; collector `failures`, where ListMmsPartitions is not permitted",
 }

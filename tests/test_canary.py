@@ -47,8 +47,26 @@ FAULTS = {
 REFUSED = Fault(kind="error", status=403, code="SignatureDoesNotMatch", message=MESSAGE)
 
 
-SAMPLED = {"ListMmsDataSources": "vendor", "ListMmsJobs": "vendor", "ListMmsDbs": "listed", "ListMmsTasks": "listed"}
+SAMPLED = {
+    "ListMmsDataSources": "vendor",
+    "ListMmsJobs": "vendor",
+    "ListMmsDbs": "listed",
+    "ListMmsTasks": "listed",
+    "ListMmsTaskLogs": "listed",
+}
 """Operations that succeed, with the sample of their response; others fail."""
+
+
+def fail_tasks(simulator: Simulator, clock: ManualClock, message: str) -> int:
+    """Let some tasks of SOURCE fail with a message, and return the id of one."""
+    world = simulator.world
+    tables = tuple(table.id for table in world.truth().tables(SOURCE))
+    apply_event(world, events.Change(source_id=SOURCE, table_ids=tables))
+    for database in world.truth().databases(SOURCE):
+        apply_event(world, events.CreateJob(source_id=SOURCE, database=database.name or "", failure_rate=1.0))
+    apply_event(world, events.SetText(source_id=SOURCE, field="msg", text=message, task_id=EVERY_TASK))
+    clock.advance(3600)
+    return next(task.id for task in world.truth().tasks(SOURCE) if (task.status or "").endswith("_FAILED"))
 
 
 def assert_no_secret(*texts: object) -> None:
@@ -133,6 +151,7 @@ async def test_faults_disclose_no_secret_in_logs_and_metrics(
     stream = io.StringIO()
     logs.configure("debug", log_format, stream)
     logging.root.setLevel(logging.DEBUG)
+    fail_tasks(vault, clock, MESSAGE)
     async with harness_on(sts_config(vault.url), clock) as harness:
         for fault in (*FAULTS.values(), REFUSED):
             vault.faults.add(fault)
@@ -141,6 +160,7 @@ async def test_faults_disclose_no_secret_in_logs_and_metrics(
             assert_no_secret(*pages, repr(harness.refresher.snapshot()))
             vault.faults.clear()
         assert (await harness.refresh()).value("mms_up") == 1
+    assert "ListMmsTaskLogs" in {operation for operation, _ in vault.calls}, "logs have secrets too"
     assert "read failed" in stream.getvalue(), "the log has debug lines"
     assert_no_secret(stream.getvalue())
 
@@ -306,30 +326,34 @@ QUOTES = {
 """Texts with a secret, as MMS may return them."""
 FREE_TEXTS = {
     "source": ("networklink", "errMsg", "scanErrMsg"),
+    "scan": ("errorMsg", "result", "startTime", "endTime"),
     "job": ("eta",),
     "table": ("owner", "location", "inputFormat", "outputFormat", "serde", "extra", "lastDdlTime"),
     "partition": ("lastDdlTime",),
+    "task": ("msg",),
 }
 """Free-text fields by type of object."""
-THINGS = {"table": 1, "partition": 11, "job": 15}
+EVERY_TASK = 0
+THINGS = {"table": 1, "partition": 11, "job": 15, "task": EVERY_TASK}
 SOURCE = 2000001
 
 
 def plant(simulator: Simulator, text: str) -> None:
-    """Set every free-text field of one source, table, partition and job."""
+    """Set every free-text field of a source, its scan, a table, partition, job, and the logs of failed tasks."""
+    apply_event(simulator.world, events.ScanMetadata(source_id=SOURCE, seconds=100_000))
     for kind, fields in FREE_TEXTS.items():
-        place = {f"{kind}_id": THINGS[kind]} if kind in THINGS else {}
+        place = {f"{kind}_id": THINGS.get(kind, 0)} if kind != "source" else {}
         for field in fields:
             apply_event(simulator.world, events.SetText(source_id=SOURCE, field=field, text=text, **place))
 
 
 @pytest.mark.parametrize("text", QUOTES.values(), ids=QUOTES)
 async def test_commands_mask_secrets_quoted_by_mms(simulator: Simulator, clock: ManualClock, text: str) -> None:
-    clock.advance(3600)
     plant(simulator, text)
     config = config_on(simulator.url)
-    things = [("show", {"record": record, "sources": [str(SOURCE)]}) for record in THINGS.items()]
-    for command, options in [("sources", {}), ("jobs", {}), ("failed", {}), *things]:
+    records = {**THINGS, "task": fail_tasks(simulator, clock, text)}
+    things = [("show", {"record": record, "sources": [str(SOURCE)]}) for record in records.items()]
+    for command, options in [("sources", {}), ("jobs", {}), ("failed", {}), ("failed --why", {}), *things]:
         found = await shown(command, config, **options)
         assert found.rows
         assert_no_secret(found.rows, found.csv, found.table(), found.table(200), *found.remarks)
@@ -360,6 +384,7 @@ COMMANDS = {
     "sources": ("sources",),
     "jobs": ("jobs",),
     "failed": ("failed",),
+    "failed --why": ("failed", "--why", "--output", "json"),
     "show": ("show", "job", "1", "--source", "2000001"),
     "show table": ("show", "table", "1", "--source", "2000001", "--output", "json"),
     "show partition": ("show", "partition", "1", "--source", "2000001", "--output", "csv"),

@@ -51,8 +51,9 @@ async def test_the_demo_tells_its_story_and_prints_commands_that_work(tmp_path: 
         commands = re.search(r"Commands to try.*?:\n\n(.*?)\n\n", page, re.DOTALL)
         assert commands is not None
         assert f"export PATH={Path(sys.executable).parent}:$PATH\n" in commands[1]
-        script = commands[1].replace("--failed", "--failed --dry-run") + "\nmms-exporter check --account=demo"
-        printed = await asyncio.to_thread(_shell, script, {"PATH": "/bin:/usr/bin"})
+        script = commands[1].replace("--failed", "--failed --yes") + "\nmms-exporter check --account=demo"
+        environment = {"PATH": "/bin:/usr/bin", "HOME": str(tmp_path / "home")}
+        printed = await asyncio.to_thread(_shell, script, environment)
         for name in ("hive-sales-001", "bigquery-sales-002", "maxcompute-sales-003", "hive-finance-004"):
             assert name in printed, "the story names data sources that exist"
         (file,) = re.findall(r"prometheus --config.file=(\S+) --storage.tsdb.path=\S+", page)
@@ -63,7 +64,7 @@ async def test_the_demo_tells_its_story_and_prints_commands_that_work(tmp_path: 
         async with asyncio.timeout(LIMIT_SECONDS):
             await demo.process.communicate()
         assert demo.process.returncode == 0
-    assert _names(tmp_path) == [], "the files are removed"
+    assert _names(tmp_path) == [], "the files are removed, the locks and journals of `retry` too"
 
 
 async def test_the_documented_commands_work_on_the_demo(tmp_path: Path) -> None:
@@ -105,7 +106,8 @@ async def test_simulate_prints_the_configuration_alone(tmp_path: Path) -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        await _page(process.stderr, "\n")
+        told = await _page(process.stderr, "$(mktemp -d)`\n")
+        assert "export XDG_STATE_HOME" in told, "`retry` refuses what a journal of an earlier simulation has"
         assert list(yaml.safe_load(_text(file))) == ["accounts", "refresh", "jobs", "failures"]
         async with serving(f"--config.file={file}") as exporter:
             await exporter.until(lambda served: served.having("mms_up") != {})
@@ -256,6 +258,7 @@ async def _watched(prometheus: str, alertmanager: str) -> None:
 async def test_the_demo_stack_names_what_is_not_installed() -> None:
     """A program that the user names is not replaced by another one."""
     err = await _refused_stack({"PROMETHEUS": "/nonexistent/prometheus"})
+    assert "(looked for /nonexistent/prometheus)" in err
     assert "make demo-stack PROMETHEUS=/path/to/it" in err
 
 
@@ -267,9 +270,15 @@ async def test_the_demo_stack_takes_no_other_server_for_its_own() -> None:
     app.router.add_get("/-/ready", ready)
     async with TestServer(app) as other:
         address = f"127.0.0.1:{other.port}"
-        programs = {"PROMETHEUS": "/bin/true", "ALERTMANAGER": "/bin/true"}
-        err = await _refused_stack({**programs, "ALERTMANAGER_ADDRESS": address})
-    assert f"another program answers on {address}" in err
+        given = {"PROMETHEUS": "/bin/true", "ALERTMANAGER": "/bin/true", "PROMETHEUS_ADDRESS": "127.0.0.1:9"}
+        err = await _refused_stack({**given, "ALERTMANAGER_ADDRESS": address})
+        assert f"another program answers on {address}" in err
+        (command,) = re.findall(r"make demo-stack (.*)", err)
+        advised = dict(word.split("=") for word in command.split())
+        free = advised.pop("ALERTMANAGER_ADDRESS")
+        assert advised == given, "the command keeps what was given"
+        with pytest.raises(OSError, match="Connect"):
+            await asyncio.open_connection(*free.split(":"))
 
 
 @pytest.mark.long

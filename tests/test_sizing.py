@@ -3,6 +3,7 @@
 import math
 import re
 import textwrap
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,32 @@ async def test_the_formula_is_at_most_a_tenth_above_what_is_served(
     (served,) = await refreshed(options, **sections)
     count = sum(len(series) for series in served.samples.values())
     assert count <= formula(served) <= 1.1 * count
+
+
+def most(served: Exposition, label: str, *others: str) -> int:
+    """Return the largest number of series that have one value of a label, and none of the others."""
+    labels = (dict(each) for series in served.samples.values() for each in series)
+    counts = Counter(
+        (each.get("source_id"), each[label]) for each in labels if label in each and not each.keys() & {*others}
+    )
+    return max(counts.values())
+
+
+async def test_the_largest_rows_of_the_table_are_exact() -> None:
+    """The slack of the sum would hide that a metric is missing in one of them."""
+    (served,) = await refreshed(WORLDS[2][0])
+    assert most(served, "account", "source_id", "collector") == COSTS["account"]
+    assert most(served, "job_id") == COSTS["job with its own series"]
+    assert most(served, "src_db", "job_id", "table") == COSTS["database with its own series"]
+
+
+def test_the_sums_of_the_page_add_up() -> None:
+    sums = re.findall(r"(\d+ \+\s[\d,+\xd7()\s]+) = ([\d,]+)", PAGE.read_text(encoding="utf-8"))
+    assert len(sums) == 4
+    for terms, result in sums:
+        assert eval(terms.replace(",", "").replace("\xd7", "*")) == int(result.replace(",", ""))  # noqa: S307 - digits
+        overhead = f"{COSTS['exporter process']} + {COSTS['account']} + "
+        assert terms.startswith((overhead, "1 + ")), "the terms are those of the table, or calls"
 
 
 def calls(served: Exposition) -> float:

@@ -44,6 +44,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Return the virtual time in seconds."""
         return self._now
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - asyncio's
+        """Wait for the threads without a limit, which would be over at once."""
+        await super().shutdown_default_executor()
+
     def _advance(self, seconds: float) -> None:
         self._now += seconds
 

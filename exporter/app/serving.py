@@ -1,6 +1,7 @@
 """The serving process: listening, signals, reload and shutdown."""
 
 import asyncio
+import errno
 import ipaddress
 import os
 import signal
@@ -134,7 +135,9 @@ async def listen(listener: Listener, addresses: Sequence[ListenAddress]) -> None
         except UnicodeError as error:
             raise listen_error(address, "unknown host name") from error
         except OSError as error:
-            reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+            # Since Python 3.13, asyncio leaves out the number of this error.
+            number = error.errno or errno.EADDRNOTAVAIL
+            reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(number)
             raise listen_error(address, reason or str(error)) from error
         except OverflowError as error:
             raise listen_error(address, "invalid port") from error

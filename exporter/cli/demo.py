@@ -53,7 +53,7 @@ async def simulate(options: SimulatorOptions) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     _print(yaml_text(demo_texts.configuration(simulator.url, IDENTITY)).rstrip())
-    _print(f"The simulated MMS listens on {simulator.url}. Standard output has its configuration.", sys.stderr)
+    _print(demo_texts.simulating(simulator.url), sys.stderr)
     with _narration(options, simulator.world):
         await stop.wait()
     await simulator.stop()

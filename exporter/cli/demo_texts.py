@@ -155,7 +155,7 @@ def hint(addresses: Addresses, files: DemoFiles | None) -> str:
   Status page    {addresses.url}/
   Simulated MMS  {addresses.simulator_url}{servers if addresses.prometheus else ""}
 {_commands(files) if files else ""}
-Press Ctrl-C to stop the demo.
+Press Ctrl-C to stop the demo{" and to remove these files" if files else ""}.
 """
 
 
@@ -169,6 +169,7 @@ Commands to try in another terminal while the demo runs{others}:
 
   {setup}
   export MMS_EXPORTER_CONFIG_FILE={files.config}
+  export XDG_STATE_HOME={files.config.parent}
   {command} sources
   {command} jobs
   {command} failed --source=hive-sales-001
@@ -183,6 +184,13 @@ To start a Prometheus{rules}:
 
   prometheus --config.file={file} --storage.tsdb.path={file.parent / "prometheus"} {_LOOPBACK}
 """
+
+
+def simulating(url: str) -> str:
+    """Return what `simulate` prints beside the configuration."""
+    return f"""\
+The simulated MMS listens on {url}. Standard output has its configuration.
+Before `retry`, give it a new folder for its journals: `export XDG_STATE_HOME=$(mktemp -d)`"""
 
 
 def free_ports_command() -> str:

@@ -19,6 +19,7 @@ from exporter.collect.collectors.datasources import DataSourcesCollector
 from exporter.collect.collectors.failures import FailuresCollector
 from exporter.collect.collectors.jobs import JobsCollector
 from exporter.collect.collectors.reasons import ReasonsCollector
+from exporter.collect.collectors.scan import ScanCollector
 from exporter.collect.collectors.tasks import TasksCollector
 from exporter.collect.collectors.timers import TimersCollector
 from exporter.collect.collectors.watch import WatchCollector
@@ -133,6 +134,7 @@ class AccountRefresher:
             yield JobsCollector(context, config.jobs)
         if config.databases.enabled:
             yield DatabasesCollector(context, config.databases.max_per_source, self._settings.stale_after)
+        yield ScanCollector(context, config.jobs.idle_interval, self._settings.stale_after)
         if config.failures.enabled:
             yield FailuresCollector(context, config.failures.max_per_source, self._settings.stale_after)
         if config.failures.enabled and config.failures.reasons.enabled:
@@ -169,12 +171,11 @@ class AccountRefresher:
             self._sources.invalidate_times()
         if config.jobs != self._config.jobs:
             self._sources.invalidate("jobs", "tasks")  # tasks depend on jobs
-        if config.databases != self._config.databases:
-            self._sources.invalidate("databases")
+        for name in ("databases", "timers"):
+            if getattr(config, name) != getattr(self._config, name):
+                self._sources.invalidate(name)
         if config.failures != self._config.failures:
             self._sources.invalidate("failures", "reasons")
-        if config.timers != self._config.timers:
-            self._sources.invalidate("timers")
 
     async def run(self, first_delay: float = 0.0, phase: float = 0.0) -> None:
         """Refresh after `first_delay` seconds and then once every interval, until cancelled.
@@ -262,8 +263,7 @@ class AccountRefresher:
             errors = [CallTimedOut(f"the refresh took longer than stale_after, {self._settings.stale_after:g} s")]
         run = self._runs.setdefault(collector.name, _CollectorRun())
         self._log_change(collector.name, run, errors)
-        run.is_logged = bool(errors)
-        run.success = not errors
+        run.is_logged, run.success = bool(errors), not errors
         run.set_errors(errors)
         run.duration_seconds = self._clock.monotonic() - started
         if not errors:

@@ -166,6 +166,16 @@ class TimersStats(Struct, frozen=True, gc=False):
     """Number of all timers."""
 
 
+class ScanStats(Struct, frozen=True, gc=False):
+    """The running metadata scan of a source, and what scans found changed."""
+
+    name: SourceName
+    progress: float | None
+    """Progress of the running scan, from 0 to 1; None without one, or if unknown."""
+    outdated: int | None
+    """Number of partitions that changed at the source after they were migrated; None if unknown."""
+
+
 class JobTasks(Struct, frozen=True, gc=False):
     """Tasks of an unfinished job."""
 
@@ -226,6 +236,8 @@ class SourceSnapshot(Struct, frozen=True, gc=False):
     reasons: ReasonsStats | None = None
     """None if stale, never read, or while nothing is failed."""
     timers: TimersStats | None = None
+    """None if stale or never read."""
+    scan: ScanStats | None = None
     """None if stale or never read."""
     jobs_failed_recently: int = 0
     """Jobs that failed in the last 30 minutes."""

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from exporter.clock import Clock
 from exporter.config.credential_types import AccessKey, Sts
 from exporter.config.loading import Account, Config
-from exporter.console.output.command_report import CommandReport, Field, TableColumn
+from exporter.console.output.command_report import LAST_RANK, CommandReport, Field, TableColumn
 from exporter.console.probes import FACTS, NothingToProbeError, Probe, Watched, is_in, probes
 from exporter.console.selection.queries import NullObserver, Options, selected_accounts
 from exporter.console.watch_check import entries, look_up, source_problem
@@ -90,13 +90,6 @@ FIELDS: Final[Sequence[Field[Finding]]] = (
     Field("detail", "the result in words", lambda row: row.detail),
     Field("advice", "the next step", lambda row: row.advice),
 )
-COLUMNS: Final[Sequence[TableColumn[Finding]]] = (
-    TableColumn("ACCOUNT", lambda row: row.account, rank=1),
-    TableColumn("CHECK", lambda row: row.check),
-    TableColumn("RESULT", lambda row: row.result, "status"),
-    TableColumn("DETAIL", lambda row: row.detail, never_shortened=True),
-    TableColumn("NEXT STEP", lambda row: row.advice, never_shortened=True),
-)
 
 
 async def check(config: Config, options: Options, clock: Clock) -> CommandReport[Finding]:
@@ -107,7 +100,18 @@ async def check(config: Config, options: Options, clock: Clock) -> CommandReport
     rows = [finding for findings in each for finding in findings]
     rows += _unwatched(config, listings)
     has_failures = any(row.result in {"denied", "failed"} for row in rows)
-    return CommandReport(fields=FIELDS, columns=COLUMNS, rows=rows, empty_text="no accounts", has_failures=has_failures)
+    columns = _columns(has_several_accounts=len(config.accounts) > 1)
+    return CommandReport(fields=FIELDS, columns=columns, rows=rows, empty_text="no accounts", has_failures=has_failures)
+
+
+def _columns(*, has_several_accounts: bool) -> Sequence[TableColumn[Finding]]:
+    return (
+        TableColumn("ACCOUNT", lambda row: row.account, rank=LAST_RANK if has_several_accounts else LAST_RANK + 1),
+        TableColumn("CHECK", lambda row: row.check, kept_characters=22),
+        TableColumn("RESULT", lambda row: row.result, "status"),
+        TableColumn("DETAIL", lambda row: row.detail, never_shortened=True),
+        TableColumn("NEXT STEP", lambda row: row.advice, never_shortened=True),
+    )
 
 
 def _unwatched(config: Config, listings: Mapping[str, Listing[DataSource]]) -> Iterator[Finding]:

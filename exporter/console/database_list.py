@@ -51,9 +51,9 @@ FIELDS: Final[Sequence[Field[Row]]] = (
 COLUMNS: Final[Sequence[TableColumn[Row]]] = (
     SOURCE,
     TableColumn("DATABASE", lambda row: row.record.name or "", kept_characters=28),
-    TableColumn("STATUS", lambda row: row.record.status or "", "status", rank=2),
+    TableColumn("STATUS", lambda row: row.record.status or "", "status", rank=3),
     *(PROGRESS, FAILED),
-    TableColumn("SIZE", lambda row: size(row.record.size), "number", rank=1),
+    TableColumn("SIZE", lambda row: size(row.record.size), "number", rank=2),
     *(TABLES, PARTITIONS, DOING),
     TableColumn("ROWS", lambda row: amount(row.record.num_rows), "number", rank=5),
     TableColumn("TO", lambda row: dotted_name(row.record.dst_project_name, row.record.dst_name), rank=6),

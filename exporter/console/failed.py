@@ -84,13 +84,13 @@ FIELDS: Final[Sequence[Field[Row]]] = (
 )
 COLUMNS: Final[Sequence[TableColumn[Row]]] = (
     SOURCE,
-    TableColumn("KIND", lambda row: kind_of(row.record), "status", rank=1),
+    TableColumn("KIND", lambda row: kind_of(row.record), "status", rank=2),
     TableColumn("ID", lambda row: str(row.record.id), "number"),
     TableColumn("TABLE", lambda row: dotted_name(row.record.db_name, table_of(row.record)), kept_characters=28),
     TableColumn("PARTITION", lambda row: _value(row.record) or "", kept_characters=28),
-    TableColumn("TO", _destination, rank=2),
-    TableColumn("ROWS", lambda row: amount(row.record.num_rows), "number", rank=3),
-    TableColumn("SIZE", lambda row: size(row.record.size), "number", rank=3),
+    TableColumn("TO", _destination, rank=3),
+    TableColumn("ROWS", lambda row: amount(row.record.num_rows), "number", rank=4),
+    TableColumn("SIZE", lambda row: size(row.record.size), "number", rank=4),
 )
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace as replace_fields
 from exporter.clock import Clock
 from exporter.config.loading import Config
 from exporter.console.output.command_report import (
+    LAST_RANK,
     OVERDUE,
     RESOLVED,
     SOURCE,
@@ -75,7 +76,7 @@ FIELDS: Final[Sequence[Field[Row]]] = (
     record_field("eta", "ETA: the requested finish time, a date alone means the end of that day; often null"),
 )
 
-SCHEMA: Final[TableColumn[Row]] = TableColumn("SCHEMA", lambda row: row.record.src_schema_name or "", rank=6)
+SCHEMA: Final[TableColumn[Row]] = TableColumn("SCHEMA", lambda row: row.record.src_schema_name or "", rank=7)
 """Shown if a job has one."""
 
 
@@ -157,21 +158,21 @@ def _columns(now: float, *, absolute_times: bool, has_schemas: bool) -> list[Tab
     return [
         SOURCE,
         TableColumn("ID", lambda row: str(row.record.id), "number"),
-        TableColumn("JOB", lambda row: row.record.name or "", kept_characters=10),
+        TableColumn("JOB", lambda row: row.record.name or "", kept_characters=10, rank=LAST_RANK),
         TableColumn("STATUS", lambda row: noted_status(row, now), "status"),
         TableColumn(
-            "PROGRESS", lambda row: percent(job_ratio(row.record)), "bar", lambda row: job_ratio(row.record), rank=3
+            "PROGRESS", lambda row: percent(job_ratio(row.record)), "bar", lambda row: job_ratio(row.record), rank=4
         ),
-        TableColumn("TASKS", lambda row: share(row.record.task_done, row.record.task_num), "number", rank=5),
-        TableColumn("KIND", lambda row: row.record.type or "", rank=8),
-        TableColumn("DATABASE", lambda row: row.record.src_db_name or "", rank=4),
+        TableColumn("TASKS", lambda row: share(row.record.task_done, row.record.task_num), "number", rank=6),
+        TableColumn("KIND", lambda row: row.record.type or "", rank=9),
+        TableColumn("DATABASE", lambda row: row.record.src_db_name or "", rank=5),
         *((SCHEMA,) if has_schemas else ()),
-        TableColumn("TO", lambda row: dotted_name(row.record.dst_db_name, row.record.dst_schema_name), rank=7),
+        TableColumn("TO", lambda row: dotted_name(row.record.dst_db_name, row.record.dst_schema_name), rank=8),
         TableColumn(
-            "CREATED", lambda row: age(row.record.create_time, row.account.time_zone, shown_now), "number", rank=2
+            "CREATED", lambda row: age(row.record.create_time, row.account.time_zone, shown_now), "number", rank=3
         ),
         TableColumn(
-            "ETA", lambda row: age(row.record.eta, row.account.time_zone, shown_now, eta_seconds), "number", rank=1
+            "ETA", lambda row: age(row.record.eta, row.account.time_zone, shown_now, eta_seconds), "number", rank=2
         ),
     ]
 

@@ -58,12 +58,15 @@ def _all(config: Config, sources: Sequence[DataSource] | None) -> Iterator[Probe
         yield on_first("ListMmsJobs", "read", lambda client, source: client.jobs_page(source, JobFilter(), 1, 1))
     if config.databases.enabled:
         yield on_first("ListMmsDbs", "databases", lambda client, source: client.databases_page(source, 1, 1))
+    yield Probe("GetMmsFetchMetadataJob", "scan", lambda client: _last_scan(client, sources or ()))
     if config.failures.enabled:
         tables, partitions = TableFilter(status=FAILED), PartitionFilter(status=FAILED)
         yield on_first("ListMmsTables", "failures", lambda client, source: client.tables_page(source, tables, 1))
         yield on_first(
             "ListMmsPartitions", "failures", lambda client, source: client.partitions_page(source, partitions, 1)
         )
+    changed = PartitionFilter(updated=True)
+    yield on_first("ListMmsPartitions", "scan", lambda client, source: client.partitions_page(source, changed, 1, 1))
     watched: tuple[Watched, ...] = (*config.watch.tables, *config.watch.partitions)
     for entry in watched:
         source = next((each for each in sources or () if is_in(entry, each)), None)
@@ -82,6 +85,14 @@ def _log_probes(config: Config, on_first: OnFirst) -> Iterator[Probe]:
     if config.timers.enabled:
         yield on_first("ListMmsTimers", "timers", lambda client, source: client.timers_page(source, 1, 1))
         yield on_first("ListMmsTimerLogs", "timers", _timer_log)
+
+
+async def _last_scan(client: Client, sources: Sequence[DataSource]) -> None:
+    for source in sources:
+        if source.scan_id is not None:
+            await client.get_scan(source.id, source.scan_id)
+            return
+    raise NothingToProbeError("no data source has a metadata scan")
 
 
 async def _newest_log(client: Client, source_id: int) -> None:

@@ -1,11 +1,13 @@
 """`sources`: lists the data sources and their progress, with one list call per account."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from exporter.clock import Clock
 from exporter.config.loading import Config
 from exporter.console.output.command_report import (
+    SOURCE,
     SOURCE_FIELDS,
     CommandReport,
     Field,
@@ -67,17 +69,17 @@ async def sources(config: Config, options: Options, clock: Clock) -> CommandRepo
 
 def _columns(now: float | None) -> list[TableColumn[Row]]:
     return [
-        TableColumn("ID", lambda row: str(row.record.id), "number", rank=2),
-        TableColumn("SOURCE", lambda row: row.record.name or "", kept_characters=28),
+        TableColumn("ID", lambda row: str(row.record.id), "number", rank=3),
+        replace(SOURCE, kept_characters=28, short_in="ID"),
         TableColumn("TYPE", lambda row: row.record.type or "", rank=6),
         TableColumn("STATUS", lambda row: row.record.status or "", "status"),
-        TableColumn("AGENT", lambda row: _agent(row.record), "status", rank=1),
+        TableColumn("AGENT", lambda row: _agent(row.record), "status", rank=2),
         *(PROGRESS, FAILED, DOING, TABLES, PARTITIONS),
         TableColumn(
             "SCANNED",
             lambda row: age(row.record.last_update_time, row.account.time_zone, now),
             "number",
-            rank=1 if now is None else 5,  # with --absolute-times, it is the only column with a time
+            rank=2 if now is None else 5,  # with --absolute-times, it is the only column with a time
         ),
     ]
 

@@ -207,6 +207,7 @@ def parts_by_kind(snapshot: Snapshot) -> dict[PartKind, list[Any]]:
         "source": sources,
         "source_row": [source.stats for source in sources if source.stats is not None],
         "jobs": [source.jobs for source in sources if source.jobs is not None],
+        "scan": [source.scan for source in sources if source.scan is not None],
         "databases": [source.databases for source in sources if source.databases is not None],
         "tasks": [source.tasks for source in sources if source.tasks is not None],
         "failures": [source.failures for source in sources if source.failures is not None],

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from exporter.mms.models.api_record import record_from
 from exporter.mms.models.records import Database, DataSource, Job, MetadataScanJob, Partition, Table
-from exporter.mms.models.task_records import Task
+from exporter.mms.models.task_records import Task, TaskLog
 from exporter.mms.models.timer_records import Timer, TimerLog
 from exporter.simulator.api import rows, timer_runs
 from exporter.simulator.world import states
@@ -191,6 +191,12 @@ class Oracle:
         """Return when each timer that is not stopped runs next, in Unix seconds."""
         timers = self._world.site(source_id).timers.values()
         return {timer.id: self._world.start + timer.due for timer in timers if not timer.stopped}
+
+    def task_logs(self, source_id: int, task_id: int) -> tuple[TaskLog, ...]:
+        """Return the log of a task, oldest row first."""
+        site = self._world.site(source_id)
+        found = site.job_store.find_task(task_id, self._world.at(site, self.seconds))
+        return tuple(record_from(row, TaskLog) for row in rows.logs(site, *found)) if found is not None else ()
 
 
 def _is_pending(attempts: list[Attempt], moment: float) -> bool:

@@ -209,7 +209,9 @@ class Listener:
         loop, limit = asyncio.get_running_loop(), self._limits.head_seconds
         try:
             context = (await self._web_config.current()).context
-            limits = {"ssl_handshake_timeout": limit, "ssl_shutdown_timeout": limit} if context else {}
+            # The end of a response can still be in the buffers of TLS when the connection is closed.
+            ending = self._limits.response_seconds
+            limits = {"ssl_handshake_timeout": limit, "ssl_shutdown_timeout": ending} if context else {}
             await loop.connect_accepted_socket(lambda: connection, accepted, ssl=context, **limits)
         except BaseException as error:
             self._remove(connection)

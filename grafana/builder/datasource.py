@@ -193,7 +193,7 @@ def _metadata() -> list[panels.Graph]:
             "Inventory",
             "Objects found by the last metadata scan. A step up is new work. Tables and databases are dashed and use "
             "the axis on the right.",
-            12,
+            8,
             8,
         ),
         units.LocaleFormat,
@@ -204,14 +204,34 @@ def _metadata() -> list[panels.Graph]:
     panels.coloured(inventory, "Partitions", palette.OTHER)
     panels.coloured(inventory, "Tables", "purple", _RIGHT, panels.DASHED, panels.HOLLOW)
     panels.coloured(inventory, "Databases", "light-purple", _RIGHT, panels.DASHED, panels.HOLLOW)
-    return [inventory, _metadata_age()]
+    return [inventory, _metadata_age(), _outdated()]
+
+
+def _outdated() -> panels.Graph:
+    frame = Frame(
+        "Outdated partitions",
+        "Partitions that changed at the source after they were migrated, as the last metadata scan found them. A job "
+        "that includes them migrates them again.",
+        8,
+        8,
+    )
+    panel = panels.graph(
+        frame, units.LocaleFormat, range_query(promql.total(source("mms_partitions_outdated")), "Outdated")
+    ).decimals(0)
+    return panels.coloured(panel, "Outdated", palette.WARNING)
+
+
+def _scan_progress() -> panels.Graph:
+    frame = Frame("Scan progress", "Progress of running metadata scans. No line: no scan runs.", 12, 8)
+    progress = promql.most_left(by_source(source("mms_metadata_scan_progress_ratio")))
+    return panels.many(panels.graph(frame, units.PercentUnit, range_query(progress, _NAME))).axis_soft_max(1)
 
 
 def _metadata_age() -> panels.Graph:
     frame = Frame(
         "Metadata age (days)",
         "Days since the last metadata synchronisation. Tables and partitions created since then are not migrated.",
-        12,
+        8,
         8,
     )
     age = promql.most_left(promql.age(by_source(source("mms_metadata_sync_timestamp_seconds"))))
@@ -225,7 +245,7 @@ def _metadata_age() -> panels.Graph:
     )
 
 
-def _condition() -> list[panels.Timeline]:
+def _condition() -> list[panels.Timeline | panels.Graph]:
     status, scan = "mms_datasource_status", "mms_metadata_scan_status"
     return [
         panels.timeline(
@@ -241,11 +261,12 @@ def _condition() -> list[panels.Timeline]:
             promql.never(source(status)),
         ),
         panels.timeline(
-            Frame("Metadata scan", "Status of the last metadata scan. Gaps: no data.", 24, 8),
+            Frame("Metadata scan", "Status of the last metadata scan. Gaps: no data.", 12, 8),
             palette.states(palette.SCAN_STATES),
             range_query(promql.most_left(promql.coded(scan, palette.SCAN_STATES)), _NAME),
             promql.never(source(scan)),
         ),
+        _scan_progress(),
     ]
 
 

@@ -57,11 +57,12 @@ def horizons() -> bargauge.Panel:
 def forecast_band(width: int, height: int) -> panels.Graph:
     """Return the forecast of the time remaining over time."""
     frame = Frame(
-        "Forecast",
+        "Forecast (hours)",
         "Time remaining of the slowest source as it was forecast at each moment: expected, and the area between the "
         "best and the worst case. A good forecast falls by 1 hour per hour. Gaps: no end, because a source is stalled.",
         width,
         height,
     )
-    lines = [range_query(promql.time_left_in_figures(bound), name) for name, bound in _BOUNDS.items()]
-    return _as_band(panels.graph(frame, units.Seconds, *lines), palette.DOING)
+    lines = [range_query(promql.hours_left(bound), name) for name, bound in _BOUNDS.items()]
+    # In seconds, Grafana would write ticks such as 1.39 hours.
+    return _as_band(panels.graph(frame, units.Number, *lines).decimals(1), palette.DOING)

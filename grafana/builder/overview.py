@@ -52,9 +52,9 @@ def _progress_figures(height: int, text: TextSize) -> list[stat.Panel]:
 def _finish(height: int, text: TextSize) -> stat.Panel:
     frame = Frame(
         "Expected finish",
-        "Between which dates the slowest source finishes: 1.5 times as fast as in its fastest and as slow as in its "
-        "slowest of the last hour, 6 hours and day. Stalled: no progress in one of them. In the time zone of the "
-        "browser.",
+        "Between which dates the slowest source finishes: from its fastest and its slowest pace in the last hour, 6 "
+        "hours and day, in objects and in bytes, with a margin. Stalled: no progress in one of them. In the time zone "
+        "of the browser.",
         15,
         height,
     )

@@ -178,9 +178,9 @@ TIME_LEFT: Final = f"max({time_left()})"
 """Of the slowest source."""
 
 
-def time_left_in_figures(bound: str) -> str:
-    """Return the seconds of the slowest source; nothing if it has no end, which no graph can show."""
-    return f"max({_forecast_left(bound)}) {_HAS_END}"
+def hours_left(bound: str) -> str:
+    """Return the hours of the slowest source; nothing if it has no end, which no graph can show."""
+    return f"(max({_forecast_left(bound)}) {_HAS_END}) / 3600"
 
 
 def _finishes(bound: str, name: str) -> str:
@@ -225,7 +225,9 @@ def forecast(bound: str) -> str:
     needs = at_the_end(f"max(({{1}} {_HAS_END}) > 0)", *series)
     moving = at_the_end(f"sum({{0}} and {{1}} {_HAS_END})", *series)
     stays = at_the_end(f"sum(({{0}} unless {{1}} {_HAS_END}) or 0 * {{0}})", *series)
-    shown = f"({since} >= 0 or ({since} > -3600 and {LEFT}))"
+    # The expected line begins an hour earlier: a time range that ends now shows no other part of it.
+    earlier = f" or ({since} > -3600 and {LEFT})" if bound == EXPECTED else ""
+    shown = f"({since} >= 0{earlier})"
     return f"clamp_min(1 - {since} / {needs}, 0) * {moving} + {stays} and {shown}"
 
 

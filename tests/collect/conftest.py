@@ -28,6 +28,10 @@ class HandWrittenMms:
         self.timers: dict[int, dict[str, Any]] = {}
         self.timer_logs: dict[int, list[dict[str, Any]]] = {}
         """Logs of each timer, in the order in which they are listed."""
+        self.scans: dict[int, dict[str, Any]] = {}
+        """Answers of GetMmsFetchMetadataJob by scan id."""
+        self.ignores_updated = False
+        """Whether `updated` does not filter partitions."""
         self.tables: dict[int, dict[str, Any]] = {}
         self.partitions: dict[int, dict[str, Any]] = {}
         self.page_cap = 100
@@ -54,12 +58,14 @@ class HandWrittenMms:
         self.totals: dict[str, int | None] = {}
         """Wrong totals of lists, named as in `calls`; None omits the total."""
         self.calls: Counter[str] = Counter()
-        """Calls by name: the filter of a job list (a status, "name", "stopped", "all"), else the path's last word."""
+        """Calls by name: the filter of a job list (a status, "name", "stopped", "all"), "outdated", else the path's
+        last word."""
 
     @property
     def job_calls(self) -> Counter[str]:
         """Return the calls of job lists by filter."""
-        return Counter({name: count for name, count in self.calls.items() if name not in ("dbs", "timers")})
+        others = {"dbs", "timers", "outdated", "scan"}
+        return Counter({name: count for name, count in self.calls.items() if name not in others})
 
     def add_job(self, job_id: int, status: str, **fields: Any) -> dict[str, Any]:
         """Add a job, and return its row."""
@@ -197,6 +203,9 @@ class HandWrittenMms:
             if (statuses is None or row["status"] in statuses)
             and all(_is_like(row[name], request.query[name]) for name in texts)
         ]
+        if "updated" in request.query:
+            kind = "outdated"
+            rows = [row for row in rows if row.get("updated") or self.ignores_updated]
         self.calls[kind] += 1
         return self._error(kind) or self._page(request, rows, kind)
 
@@ -207,6 +216,14 @@ class HandWrittenMms:
         if number not in self.timer_logs:
             return web.json_response({"Code": "Object.NotFound"}, status=404)
         return self._error("timer_logs") or self._page(request, self.timer_logs[number], "timer_logs")
+
+    async def get_scan(self, request: web.Request) -> web.Response:
+        """Answer GetMmsFetchMetadataJob."""
+        self.calls["scan"] += 1
+        row = self.scans.get(int(request.match_info["id"]))
+        if row is None:
+            return web.json_response({"Code": "Object.NotFound"}, status=404)
+        return self._error("scan") or web.json_response({"data": row})
 
     async def get_object(self, request: web.Request) -> web.Response:
         """Answer GetMmsTable and GetMmsPartition."""
@@ -259,6 +276,7 @@ async def mms_url(mms: HandWrittenMms) -> AsyncIterator[str]:
     app.router.add_get(f"{root}/timers", mms.list_objects)
     app.router.add_get(f"{root}/timers/{{id}}/logs", mms.list_timer_logs)
     app.router.add_get(f"{root}/tasks/{{id}}/logs", mms.list_logs)
+    app.router.add_get(f"{root}/scans/{{id}}", mms.get_scan)
     for kind in ("tables", "partitions"):
         app.router.add_get(f"{root}/{kind}", mms.list_objects)
         app.router.add_get(f"{root}/{kind}/{{id}}", mms.get_object)

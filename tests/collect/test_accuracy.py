@@ -10,11 +10,11 @@ import pytest
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS as HOUR
 from exporter.mms.models.records import Database, DataSource, Job, Partition, Table
 from exporter.mms.models.scope import UnitSet, covers_any
-from exporter.mms.models.statuses import TASK_PHASES, DataSourceStatus, TaskStatus
-from exporter.mms.models.task_records import Task
+from exporter.mms.models.statuses import DataSourceStatus, ScanStatus
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.oracle import Oracle
 from exporter.simulator.world import events
+from tests.collect.failed_tasks import failed_tasks
 from tests.conftest import IDENTITY, config_on
 from tests.exposition_parser import Exposition
 from tests.harness import harness_on
@@ -24,9 +24,12 @@ WATCHED_SOURCE = 2000001
 WATCH = {"tables": [{"source_id": WATCHED_SOURCE, "table_ids": [1]}]}
 READS = {
     *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions"),
-    *("ListMmsTasks", "ListMmsTaskLogs", "ListMmsTimers", "ListMmsTimerLogs", "GetMmsTable", "GetMmsPartition"),
+    *("ListMmsTasks", "ListMmsTaskLogs", "ListMmsTimers", "ListMmsTimerLogs", "GetMmsFetchMetadataJob"),
+    *("GetMmsTable", "GetMmsPartition"),
 }
 HOSTILE_NAMES = ('quote " and \\ backslash', "new\nline and {brace}", "漢字", "%s %d")
+SCANS = 0.1
+"""Probability that a metadata scan begins between two refreshes."""
 TABLES = ("DOING", "DONE", "PART_DONE", "FAILED")
 UNITS = ("DOING", "DONE", "FAILED")
 DATABASE_FIELDS = {
@@ -53,7 +56,7 @@ async def test_served_values_equal_the_simulated_world(
 
     `fails` is the probability that a finished or running unit fails between two refreshes.
     """
-    clock, steps = ManualClock(), random.Random(1)
+    clock, steps, scans = ManualClock(), random.Random(1), random.Random(2)
     statuses_seen: Counter[str] = Counter()
     options = replace(OPTIONS, finished_jobs_per_source=finished, stopped_share=0.5, hides_stopped=hides_stopped)
     world = World(options, clock=clock)
@@ -67,8 +70,7 @@ async def test_served_values_equal_the_simulated_world(
             unfinished_before: set[tuple[int, int]] = set()
             databases: dict[int, tuple[DataSource, list[Database], float]] = {}
             """By source: its row, and the databases when the row last changed or the list expired."""
-            failed_tasks: dict[int, tuple[tuple[int | None, ...], dict[str, int], float]] = {}
-            """By source: its failures, and the failed tasks by phase when these last changed or the list expired."""
+            tasks = FailedTasks(clock)
             named = {kind: NamedFailures(kind, clock) for kind in ("table", "partition")}
             for _ in range(refreshes):
                 served = await harness.refresh()
@@ -81,12 +83,8 @@ async def test_served_values_equal_the_simulated_world(
                     if databases.get(source_id, (None,))[0] != row or clock() - databases[source_id][2] >= HOUR:
                         databases[source_id] = row, [*truth.databases(source_id)], clock()
                     assert_databases_equal(served, source_id, databases[source_id][1])
-                    failures_now = row.tables_failed_num, row.partitions_failed_num
-                    known = failed_tasks.get(source_id)
-                    if known is None or known[0] != failures_now or clock() - known[2] >= HOUR:
-                        failed_tasks[source_id] = failures_now, failed_by_phase(truth.tasks(source_id)), clock()
-                    totals = served.by("mms_failed_tasks", "phase", source_id=str(source_id))
-                    assert totals == (failed_tasks[source_id][1] if any(failures_now) else {})
+                    assert_scan_equals(served, row, truth)
+                    tasks.assert_equal(served, row, truth)
                     named["table"].assert_equal(served, row, row.tables_failed_num, truth.tables(source_id))
                     named["partition"].assert_equal(served, row, row.partitions_failed_num, truth.partitions(source_id))
                     unresolved = jobs_with_failures(served, source_id, jobs_of[source_id], truth)
@@ -98,15 +96,34 @@ async def test_served_values_equal_the_simulated_world(
                 clock.advance(steps.uniform(1, 30))
                 if steps.random() < fails:
                     apply_event(simulator.world, events.Fail(source_id=steps.choice(list(rows)), share=0.1))
+                if scans.random() < SCANS:
+                    scan = events.ScanMetadata(source_id=scans.choice(list(rows)), seconds=100.0, share=0.1)
+                    apply_event(simulator.world, scan)
         assert {operation for operation, _ in simulator.calls} <= READS, "serving never writes"
     assert {"INIT", "DOING", "DONE", "FAILED"} <= set(statuses_seen), "the run includes every status"
+    assert len(+tasks.reasons_seen) > 1, "the run includes reasons"
     assert min(each.most for each in named.values()) > 3, "the run includes failures"
 
 
-def failed_by_phase(tasks: Iterable[Task]) -> dict[str, int]:
-    """Return the number of failed tasks by phase."""
-    statuses = Counter(task.status for task in tasks)
-    return {phase: statuses[TaskStatus(f"{phase}_FAILED")] for phase in TASK_PHASES}
+class FailedTasks:
+    """Checks the failed tasks by phase and by reason."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.reasons_seen: Counter[str] = Counter()
+        self._clock = clock
+        self._known: dict[int, tuple[tuple[int | None, ...], tuple[dict[str, int], dict[str, int]], float]] = {}
+        """By source: its failures, and the failed tasks when these last changed or the list expired."""
+
+    def assert_equal(self, served: Exposition, row: DataSource, truth: Oracle) -> None:
+        """Check one source."""
+        failures = row.tables_failed_num, row.partitions_failed_num
+        known = self._known.get(row.id)
+        if known is None or known[0] != failures or self._clock() - known[2] >= HOUR:
+            self._known[row.id] = failures, failed_tasks(truth, row.id), self._clock()
+        by_phase, by_reason = self._known[row.id][1] if any(failures) else ({}, {})
+        assert served.by("mms_failed_tasks", "phase", source_id=str(row.id)) == by_phase
+        assert served.by("mms_failed_task_reasons", "reason", source_id=str(row.id)) == by_reason
+        self.reasons_seen.update(by_reason)
 
 
 class NamedFailures:
@@ -185,6 +202,15 @@ def assert_row_equals(served: Exposition, row: DataSource) -> None:
     assert served.by("mms_datasource_status", "status", **source) == {
         status: float(status == row.status) for status in (*DataSourceStatus, "UNKNOWN")
     }
+
+
+def assert_scan_equals(served: Exposition, row: DataSource, truth: Oracle) -> None:
+    source, scan = {"source_id": str(row.id)}, truth.scan(row.id)
+    progress = [] if scan is None or scan.ratio is None else [scan.ratio]
+    assert [*served.by("mms_metadata_scan_progress_ratio", "source_id", **source).values()] == progress
+    if row.scan_status != ScanStatus.DOING:
+        outdated = sum(bool(each.updated) for each in truth.partitions(row.id))
+        assert served.value("mms_partitions_outdated", **source) == outdated
 
 
 def assert_databases_equal(served: Exposition, source_id: int, databases: Iterable[Database]) -> None:

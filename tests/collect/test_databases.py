@@ -456,7 +456,7 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
             with capture_logs() as lines:
                 for _ in range(3):
                     served = await harness.refresh()
-            success = {"datasources": 1, "jobs": 1, "databases": 0, "failures": 1}
+            success = {"datasources": 1, "jobs": 1, "databases": 0, "scan": 1, "failures": 1}
             assert served.by("mms_refresh_success", "collector") == success
             assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {1}
             assert sum(count for (name, _), count in simulator.calls.items() if name == "ListMmsDbs") == 1

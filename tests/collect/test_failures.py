@@ -67,7 +67,8 @@ async def test_named_failures_equal_the_simulated_ones(clock: ManualClock) -> No
         harness_on(config_on(simulator.url), clock) as harness,
     ):
         await harness.refresh()
-        assert list_calls(simulator) == 0, "nothing has failed"
+        assert list_calls(simulator) == STILL.sources, "nothing has failed; `scan` counts outdated partitions"
+        simulator.calls_reset()
         apply_event(simulator.world, events.Fail(source_id=FIRST, table_ids=(1,)))
         apply_event(simulator.world, events.Fail(source_id=FIRST, partition_ids=(partition_of(simulator.world),)))
         served = await harness.refresh()
@@ -102,9 +103,10 @@ async def test_a_disabled_collector_makes_no_calls_and_exports_nothing(clock: Ma
         apply_event(simulator.world, events.Fail(source_id=FIRST, share=0.5))
         async with harness_on(config_on(simulator.url, failures={"enabled": False}), clock) as harness:
             served = await harness.refresh()
-            assert list_calls(simulator) == 0
+            assert list_calls(simulator) == STILL.sources, "`scan` counts outdated partitions"
             assert not [name for name in served.samples if name.startswith("mms_failed")]
-            assert set(served.by("mms_refresh_success", "collector")) == {"datasources", "jobs", "databases", "timers"}
+            collectors = {"datasources", "jobs", "databases", "scan", "timers"}
+            assert set(served.by("mms_refresh_success", "collector")) == collectors
 
 
 @pytest.mark.parametrize("order", ["newest first", "oldest first"])
@@ -288,17 +290,18 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
             with capture_logs() as lines:
                 for _ in range(5):
                     served = await harness.refresh()
-            success = {"datasources": 1, "jobs": 1, "databases": 1, "failures": 0}
+            success = {"datasources": 1, "jobs": 1, "databases": 1, "scan": 0, "failures": 0}
             assert served.by("mms_refresh_success", "collector") == success
             assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {1}
-            assert list_calls(simulator) == 2, "each list was tried once"
-            assert [(line["collector"], line["reasons"]) for line in lines] == [("failures", "permission")]
+            assert list_calls(simulator) == 3, "each collector tried each list once"
+            logged = [(line["collector"], line["reasons"]) for line in lines]
+            assert logged == [("scan", "permission"), ("failures", "permission")]
             denied = {"ListMmsTables", "ListMmsPartitions"}
-            assert lines[0]["hint"] == "grant this identity the RAM action odps:ListMmsTables; see deploy/ram"
+            assert lines[1]["hint"] == "grant this identity the RAM action odps:ListMmsTables; see deploy/ram"
             assert denied_to(harness) == denied
             simulator.identities.add(IDENTITY)
             await harness.refresh()
-            assert list_calls(simulator) == 2
+            assert list_calls(simulator) == 3
             clock.advance(REFUSAL_SECONDS)
             served = await harness.refresh()
             assert served.value("mms_refresh_success", collector="failures") == 1
@@ -384,4 +387,4 @@ async def test_failures_without_a_readable_count_are_listed_by_each_refresh(cloc
         async with harness_on(config_on(simulator.url), clock) as harness:
             for number in (1, 2, 3):
                 assert named(await harness.refresh(), "partition")
-                assert simulator.calls["ListMmsPartitions", FIRST] == number
+                assert simulator.calls["ListMmsPartitions", FIRST] == number + 1, "and one for `scan`"

@@ -350,7 +350,7 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
             with capture_logs() as lines:
                 for _ in range(3):
                     served = await harness.refresh()
-            success = {"datasources": 1, "jobs": 1, "databases": 1, "failures": 1, "tasks": 0}
+            success = {"datasources": 1, "jobs": 1, "databases": 1, "scan": 1, "failures": 1, "tasks": 0}
             assert served.by("mms_refresh_success", "collector") == success
             assert set(served.by("mms_datasource_refresh_success", "source_id").values()) == {1}
             assert task_calls(simulator) == [1]

@@ -290,6 +290,7 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
                 "datasources": 1,
                 "jobs": 1,
                 "databases": 1,
+                "scan": 1,
                 "failures": 1,
                 "reasons": 1,
                 "watch": 0,

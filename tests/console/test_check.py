@@ -1,6 +1,7 @@
 """`check` names each problem with its next step and calls each operation once."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -51,9 +52,13 @@ def watched(simulator: Simulator) -> Config:
 
 OPERATIONS = (
     *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions"),
-    *("GetMmsTable", "GetMmsPartition", "ListMmsTasks", "ListMmsTaskLogs"),
+    *("GetMmsFetchMetadataJob", "GetMmsTable", "GetMmsPartition", "ListMmsTasks", "ListMmsTaskLogs"),
     *("ListMmsTimers", "ListMmsTimerLogs"),
 )
+
+
+SCAN = ("GetMmsFetchMetadataJob", "ListMmsPartitions")
+"""Operations without a switch in the configuration, beside ListMmsDataSources."""
 
 
 async def test_each_needed_operation_is_called_once(simulator: Simulator, watched: Config) -> None:
@@ -75,7 +80,7 @@ async def test_each_needed_operation_is_called_once(simulator: Simulator, watche
 async def test_disabled_operations_are_not_called(simulator: Simulator) -> None:
     off = {"enabled": False}
     found = await findings(config_on(simulator.url, jobs=off, databases=off, failures=off, timers=off))
-    assert set(found) & set(OPERATIONS) == {"ListMmsDataSources"}
+    assert set(found) & set(OPERATIONS) == {"ListMmsDataSources", *SCAN}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS[1:])
@@ -312,6 +317,17 @@ async def test_accounts_are_checked_independently(simulator: Simulator) -> None:
     }
 
 
+@pytest.mark.parametrize("width", [40, 60, 100])
+async def test_names_and_addresses_are_whole_on_a_terminal(simulator: Simulator, watched: Config, width: int) -> None:
+    found = Shown(await check(watched, Options(), Clock(sleep=no_sleep)))
+    table = found.table(width)
+    names = [row["check"] for row in found.rows]
+    assert [name for name in names if not re.search(rf"(^|  ){re.escape(name)}  ", table, re.MULTILINE)] == []
+    assert max(map(len, table.splitlines())) <= width
+    assert simulator.url in table
+    assert "NEXT STEP" not in table, "no check has one"
+
+
 async def test_the_command_ends_with_0_1_or_2(simulator: Simulator, tmp_path: Path) -> None:
     config = f"--config.file={write_config(tmp_path, simulator.url)}"
     ended = await run("check", config)
@@ -324,7 +340,8 @@ async def test_the_command_ends_with_0_1_or_2(simulator: Simulator, tmp_path: Pa
     ended = await run("check", config, "--output=json")
     assert ended.code == 1
     denied = [row["action"] for row in json.loads(ended.out) if row["result"] == "denied"]
-    operations = ("ListMmsDbs", "ListMmsTables", "ListMmsPartitions", "ListMmsTasks", "ListMmsTimers")
+    lists = ("ListMmsTables", "ListMmsPartitions", "ListMmsTasks", "ListMmsTimers")
+    operations = ("ListMmsDbs", "GetMmsFetchMetadataJob", *lists)
     assert denied == [f"odps:{operation}" for operation in operations]
     assert (await run("check", config, "--account=other")).code == 2
 
@@ -402,7 +419,8 @@ async def test_open_questions_about_mms_are_answered(*, hides_stopped: bool, wor
 
 
 async def test_a_fact_that_cannot_be_found_is_no_failure(simulator: Simulator) -> None:
-    simulator.identities.add(replace(IDENTITY, actions=frozenset(READ)))
+    actions = frozenset({*READ, *(f"odps:{operation}" for operation in SCAN)})
+    simulator.identities.add(replace(IDENTITY, actions=actions))
     off = {"enabled": False}
     found = await findings(config_on(simulator.url, databases=off, failures=off, timers=off))
     assert found["page_size"]["result"] == "untested"

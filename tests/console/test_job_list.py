@@ -138,6 +138,14 @@ async def test_statuses_are_whole_on_a_narrow_terminal(simulator: Simulator, que
     assert width == 40 or min(map(len, names)) >= 9, "and the sign of the cut"
 
 
+async def test_a_column_without_a_text_takes_no_room(simulator: Simulator, query: Query) -> None:
+    for job in simulator.world.truth().jobs(FIRST):
+        apply_event(simulator.world, events.SetText(source_id=FIRST, job_id=job.id, field="eta", text=""))
+    table = (await query("jobs", sources=[str(FIRST)])).table(55)
+    assert "CREATED" in table.splitlines()[0]
+    assert "ETA" not in table
+
+
 async def test_an_unreadable_source_hides_no_other(simulator: Simulator, query: Query) -> None:
     simulator.faults.add(Fault(kind="error", status=403, code="NoPermission", source_id=FIRST))
     found = await query("jobs")
@@ -234,6 +242,7 @@ async def test_a_failed_job_is_resolved_when_nothing_in_its_scope_is_failed() ->
         assert is_resolved == (failed.isdisjoint(named) and failed_ids.isdisjoint(job.config.partitions or ()))
     assert set(resolution_of(after.rows).values()) == {True}
     assert "FAILED (resolved)" in after.table()
+    assert after.table(40).count("FAILED (resolved)") == after.table().count("(resolved)"), "statuses are whole"
     assert re.search(r"^status +FAILED \(resolved\)$", one.table(), re.MULTILINE)
     assert one.rows[0]["resolved"] is True
     assert set(resolution_of(again.rows).values()) == {False, None}, "unclear beyond the first page of failures"

@@ -177,7 +177,7 @@ IMPORTANT = {
     "jobs": ({"ID", "JOB", "STATUS"}, {"DATABASE", "CREATED", "ETA"}),
     "databases": ({"SOURCE", "DATABASE", "FAILED"}, {"STATUS", "SIZE"}),
     "failed": ({"ID", "TABLE", "PARTITION"}, {"SOURCE", "KIND"}),
-    "check": ({"CHECK", "RESULT", "DETAIL"}, {"NEXT", "STEP"}),
+    "check": ({"CHECK", "RESULT"}, {"DETAIL"}),
 }
 """Columns at 40 columns, and further ones at 80."""
 
@@ -195,6 +195,13 @@ async def test_a_narrow_terminal_shows_the_important_columns(simulator: Simulato
         always, at_80 = IMPORTANT[command]
         assert always <= set(lines[0].split())
     assert at_80 <= set(lines[0].split())
+
+
+@pytest.mark.parametrize("command", ["sources", "jobs", "failed", "databases", "check"])
+@pytest.mark.parametrize("width", [50, 60, 80])
+async def test_the_account_is_shown_if_there_are_several(simulator: Simulator, command: str, width: int) -> None:
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=1.0))
+    assert (await shown(command, two_accounts(simulator.url))).table(width).startswith("ACCOUNT  ")
 
 
 NAMED = {

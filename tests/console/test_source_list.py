@@ -123,3 +123,12 @@ async def test_an_offline_agent_is_visible_on_a_narrow_terminal(simulator: Simul
         ["hive-sales-001", "STARTED", "OFFLINE"]
     ]
     assert "SCANNED" in found.table(120)
+
+
+@pytest.mark.parametrize(("width", "has_names"), [(40, False), (60, True)])
+async def test_the_id_replaces_names_that_would_be_cut(query: Query, width: int, *, has_names: bool) -> None:
+    found = await query("sources")
+    titles, *lines = found.table(width).splitlines()
+    assert titles.split()[0] == "SOURCE"
+    shown_names = [line.split()[0] for line in lines[: len(found.rows)]]
+    assert shown_names == [row["name"] if has_names else str(row["id"]) for row in found.rows]

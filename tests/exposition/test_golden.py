@@ -53,7 +53,7 @@ async def harness() -> AsyncIterator[Harness]:
 
     async def answer(request: web.Request) -> web.Response:
         if request.path in LISTS:
-            row = {**json.loads(example(LISTS[request.path]))["data"], "status": "FAILED"}
+            row = {**json.loads(example(LISTS[request.path]))["data"], "status": "FAILED", "updated": True}
             return web.json_response({"data": {"total": 3, "objectList": [row]}})
         return web.Response(body=example(PATHS[request.path]), content_type="application/json")
 

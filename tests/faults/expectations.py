@@ -1,6 +1,7 @@
 """Effect of each fault on a response, series of each operation, and expected output. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from exporter.exposition.families.database_families import DATABASE, DATABASES
@@ -68,6 +69,9 @@ FAULT_CASES: Final = {
 }
 """One fault of each kind."""
 
+GARBLED: Final = ("invalid_utf8", "lone_surrogate")
+"""Their messages of tasks can be read but not always recognised; a log is not read again for that."""
+
 
 def _names(*parts: MetricGroup[Any]) -> frozenset[str]:
     return frozenset(family.name for part in parts for family in part.families)
@@ -86,6 +90,8 @@ class FaultTarget:
     """Whether the response is one object and not a list."""
     needs_rows: bool = False
     """Whether a list without any readable row is an error."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Parameters of the requests that fail, where another collector calls the operation too."""
     omitted: str | None = None
     """The `kind` label of its omitted failures."""
 
@@ -135,20 +141,31 @@ _LAST_SUCCESS: Final = {
     *("mms_refresh_last_success_timestamp_seconds", "mms_datasource_refresh_last_success_timestamp_seconds"),
 }
 
+OUTDATED: Final = "mms_partitions_outdated"
+"""Confirmed by the row of the data source."""
+
 FAULT_TARGETS: Final = {
     place.operation: place
     for place in (
-        FaultTarget("ListMmsDataSources", "datasources", _names(SOURCE), needs_rows=True),
+        FaultTarget(
+            "ListMmsDataSources", "datasources", _names(SOURCE), dependent=frozenset({OUTDATED}), needs_rows=True
+        ),
         FaultTarget("ListMmsJobs", "jobs", _names(JOBS, JOB), dependent=_names(JOB_TASKS)),
         FaultTarget("ListMmsDbs", "databases", _names(DATABASE, DATABASES), needs_rows=True),
         FaultTarget("ListMmsTasks", "tasks", _names(TASKS, JOB_TASKS)),
         FaultTarget("ListMmsTables", "failures", frozenset({"mms_failed_table_info"}), omitted="table"),
-        FaultTarget("ListMmsPartitions", "failures", frozenset({"mms_failed_partition_info"}), omitted="partition"),
+        FaultTarget(
+            "ListMmsPartitions",
+            "failures",
+            frozenset({"mms_failed_partition_info"}),
+            query={"status": '["FAILED"]'},
+            omitted="partition",
+        ),
         FaultTarget("GetMmsTable", "watch", _names(TABLE), is_object=True),
         FaultTarget("GetMmsPartition", "watch", _names(PARTITION), is_object=True),
     )
 }
-"""All operations of the serving process."""
+"""The operations of the serving process, but those of test_reason_faults.py and test_scan_faults.py."""
 
 
 def served_while_failing(

@@ -66,10 +66,8 @@ def healthy(finished_jobs: int, has_tasks: bool) -> list[dict[Series, float]]:  
 
 def test_the_matrix_has_a_row_for_every_fault_and_a_column_for_every_operation() -> None:
     assert set(FAULT_CASES) == set(KINDS)
-    elsewhere = {"ListMmsTaskLogs", "ListMmsTimers", "ListMmsTimerLogs"}
-    assert set(FAULT_TARGETS) | elsewhere == set(OPERATIONS), (
-        "test_reason_faults.py and test_timer_faults.py have these"
-    )
+    elsewhere = {"ListMmsTaskLogs", "GetMmsFetchMetadataJob", "ListMmsTimers", "ListMmsTimerLogs"}
+    assert set(FAULT_TARGETS) | elsewhere == set(OPERATIONS), "test_{reason,scan,timer}_faults.py have these"
 
 
 @every_operation
@@ -139,7 +137,8 @@ def staged(case: FaultCase, finished_jobs: int = FEW_JOBS, *, has_tasks: bool) -
 
 def inject(running: Stage, place: FaultTarget, case: FaultCase) -> None:
     source_id = None if place.is_listing else FAULTY_SOURCE
-    running.simulator.faults.add(replace(case.fault, operation=place.operation, source_id=source_id))
+    fault = replace(case.fault, operation=place.operation, source_id=source_id, query=dict(place.query))
+    running.simulator.faults.add(fault)
 
 
 def assert_served(

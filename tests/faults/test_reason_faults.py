@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from exporter.exposition.families.table_families import REASONS
 from exporter.simulator.faults.fault_plan import KINDS
-from tests.faults.expectations import FAULT_CASES
+from tests.faults.expectations import FAULT_CASES, GARBLED
 from tests.faults.stage import FAULTY_SOURCE, Series, domain, stage
 
 pytestmark = pytest.mark.virtual_time
@@ -23,8 +23,6 @@ FRESHNESS: Final = frozenset(
 )
 FINISHED: Final = 12
 """Half of these jobs have a failed task."""
-GARBLED: Final = ("invalid_utf8", "lone_surrogate")
-"""Their messages can be read but not always recognised; a log is not read again for that."""
 
 
 @cache

@@ -259,6 +259,7 @@ OPERATIONS = {
     "datasources": ("ListMmsDataSources",),
     "jobs": ("ListMmsJobs",),
     "databases": ("ListMmsDbs",),
+    "scan": ("GetMmsFetchMetadataJob", "ListMmsPartitions"),
     "failures": ("ListMmsTables", "ListMmsPartitions", "GetMmsPartition"),
     "reasons": ("ListMmsTasks", "ListMmsTaskLogs"),
     "tasks": ("ListMmsTasks",),

@@ -137,6 +137,8 @@ async def settle(run: Soak) -> None:
     run.reconfigure("plain")
     for source_id in world.source_ids():
         apply_event(world, completion(world.truth(), source_id))
+        # A wrong number of outdated partitions stays until a scan ends.
+        apply_event(world, events.ScanMetadata(source_id=source_id, seconds=0))
     await run.until_true(seconds=30)
     for source_id in world.source_ids():
         apply_event(world, events.Fail(source_id=source_id, share=0.02))

@@ -21,13 +21,14 @@ from tests.soak.verdict import FAMILIES, MAX_GROWTH_BYTES, MOMENTARY, SUCCESSES,
 Samples = Mapping[Labels, float]
 
 UNSEEN = {
+    "mms_metadata_scan_progress_ratio",
     "mms_partition_info",
     "mms_partition_last_ddl_timestamp_seconds",
     "mms_partition_rows",
     "mms_partition_size_bytes",
     "mms_partition_status",
 }
-"""Families without series on the page, because no partition is watched."""
+"""Families without series on the page, because no scan runs and no partition is watched."""
 OPTIONS = WorldOptions(sources=2, databases=1, tables=6, partitions=3, finished_jobs_per_source=12)
 
 

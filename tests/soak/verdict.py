@@ -13,6 +13,7 @@ from tests.collect.test_accuracy import (
     assert_databases_equal,
     assert_jobs_equal,
     assert_row_equals,
+    assert_scan_equals,
     assert_watched_equals,
     jobs_with_failures,
     names,
@@ -94,6 +95,7 @@ def _untrue(served: Exposition, truth: Oracle) -> Iterator[str]:
     for source_id, row in rows.items():
         try:
             assert_row_equals(served, row)
+            assert_scan_equals(served, row, truth)
             assert_databases_equal(served, source_id, truth.databases(source_id))
             assert_timers_equal(served, source_id, truth)
             jobs = list(truth.jobs(source_id))

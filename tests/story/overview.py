@@ -2,21 +2,19 @@
 
 import math
 import time
-from collections.abc import Callable
-from statistics import median
+from statistics import mean, median
 
 import pytest
 
 from tests.story.dashboard_queries import figure
-from tests.story.servers import until
+from tests.story.servers import Series, until
 from tests.story.stage import Stage
 from tests.story.time_scale import SLOWDOWN
 from tests.story.worlds import Figures
 
 SETTLED_SECONDS = 1.0 * SLOWDOWN
 """Age of the queried moment: Prometheus writes an evaluation after its timestamp, so a later query could differ."""
-_PACES = 'avg without (unit) (1 / mms:source:time_left_at_pace:seconds{account="prod"})'
-"""Of each window and source."""
+_AT_PACE = 'mms:source:time_left_at_pace:seconds{account="prod"}'
 _NO_END = 1e13
 """At least this long stands for a time without an end."""
 
@@ -62,22 +60,36 @@ async def shows_ground_truth(stage: Stage) -> None:
     stage.prod.clock.run(0)
     figures = stage.prod.figures()
     moment = await _until_shown(stage, figures, stale_sources=0)
-    paces: dict[str, list[float]] = {source_id: [] for source_id, left in figures.left.items() if left}
-    for each in await stage.prometheus.at(_PACES, moment):
-        if (source_id := each["metric"]["source_id"]) in paces.keys() - figures.halted:
-            paces[source_id].append(float(each["value"][1]))
+    times = await stage.prometheus.at(_AT_PACE, moment)
+    of_sources = [
+        {} if source_id in figures.halted else _by_window(times, source_id)
+        for source_id, left in figures.left.items()
+        if left
+    ]
     shown = await figure(stage.prometheus, "Time remaining", moment, account="prod")
-    assert _limited(shown) == pytest.approx(_limited(_seconds_left(paces, median)))
-    worst = 1.5 * _seconds_left(paces, min)
+    assert _limited(shown) == pytest.approx(_limited(max(map(_expected, of_sources), default=0)))
+    worst = max(map(_worst, of_sources), default=0)
     shown = await figure(stage.prometheus, "Expected finish", moment, account="prod")
     assert _limited(shown) == pytest.approx(_limited(1000 * (moment + worst) if worst else 0))
     stage.prod.clock.run()
 
 
-def _seconds_left(paces: dict[str, list[float]], chosen: Callable[[list[float]], float]) -> float:
-    """Return the time left of the slowest source."""
-    found = [chosen(each) if each else 0 for each in paces.values()]
-    return max((1 / pace if pace else math.inf for pace in found), default=0)
+def _by_window(times: list[Series], source_id: str) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for each in times:
+        if each["metric"]["source_id"] == source_id:
+            found.setdefault(each["metric"]["window"], []).append(float(each["value"][1]))
+    return found
+
+
+def _expected(windows: dict[str, list[float]]) -> float:
+    pace = median(1 / mean(each) for each in windows.values()) if windows else 0
+    return 1 / pace if pace else math.inf
+
+
+def _worst(windows: dict[str, list[float]]) -> float:
+    times = [each for window in windows.values() for each in window]
+    return max(times) * (1 + 1.5 / len(times)) if times else math.inf
 
 
 def _limited(shown: float | None) -> float:

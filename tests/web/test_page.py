@@ -15,7 +15,7 @@ from msgspec import structs
 
 from benchmarks.worlds import source
 from exporter.app.service import Service
-from exporter.collect.snapshot import AccountSnapshot, JobStats, Snapshot
+from exporter.collect.snapshot import AccountSnapshot, JobStats, ScanStats, Snapshot
 from exporter.errors import Problem
 from exporter.mms.models.records import DataSource
 from exporter.mms.models.statuses import DataSourceStatus, JobStatus, ScanStatus, SourceType
@@ -301,3 +301,29 @@ async def test_concurrent_requests_wait_for_one_rendering(
         tasks = [group.create_task(document.current()) for _ in range(10)]
     assert len({id(task.result()) for task in tasks}) == 1
     assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    ("progress", "outdated", "shown"),
+    [
+        (0.4257, 1, ("Scanning 42.5 %", "1 outdated partition<")),
+        (None, 1200, ("Scanning<", "1,200 outdated partitions")),
+        (0.0, 0, ("Scanning 0.0 %",)),
+        (None, None, ("Scanning<",)),
+    ],
+)
+def test_a_running_scan_and_outdated_partitions_are_shown(
+    progress: float | None, outdated: int | None, shown: tuple[str, ...]
+) -> None:
+    made = source(1)
+    assert made.stats is not None
+    row = structs.replace(made.stats.row, scan_status=ScanStatus.DOING)
+    scan = ScanStats(made.name, progress, outdated)
+    account = AccountSnapshot(
+        "a", up=True, sources=(structs.replace(made, stats=structs.replace(made.stats, row=row), scan=scan),)
+    )
+    html = html_of(account)
+    assert all(text in html for text in shown)
+    assert ("outdated partition" in html) == bool(outdated), "neither 0 nor an unknown number is shown"
+    report = build_report(StatusInput(Snapshot((account,)), 1, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ()))
+    assert (report.sources[0].scan_ratio, report.sources[0].partitions_outdated) == (progress, outdated)

@@ -11,6 +11,7 @@ from exporter.collect.snapshot import (
     FailuresStats,
     JobsStats,
     ReasonsStats,
+    ScanStats,
     SourceName,
     SourceSnapshot,
     SourceStats,
@@ -22,6 +23,7 @@ from exporter.collect.state.failure_state import FailureState
 from exporter.collect.state.job_state import JobState
 from exporter.collect.state.reason_state import ReasonState
 from exporter.collect.state.resolution import remaining_failures
+from exporter.collect.state.scan_state import ScanState
 from exporter.collect.state.task_state import TaskState
 from exporter.collect.state.timer_state import TimerState
 from exporter.config.loading import Jobs, Selection
@@ -34,14 +36,16 @@ class CollectorState(Protocol):
     """State of one collector for one source; a struct."""
 
     @property
-    def stats(self) -> JobsStats | DatabasesStats | FailuresStats | ReasonsStats | TimersStats | TasksStats | None:
+    def stats(
+        self,
+    ) -> JobsStats | DatabasesStats | ScanStats | FailuresStats | ReasonsStats | TimersStats | TasksStats | None:
         """The values; None if never read."""
 
     def invalidated(self) -> Self:
         """Return the same values, to be read again without shortcuts."""
 
 
-COLLECTORS: Final = ("jobs", "databases", "failures", "reasons", "timers", "tasks")
+COLLECTORS: Final = ("jobs", "databases", "scan", "failures", "reasons", "timers", "tasks")
 """Collectors with a state per source, which is an attribute of this name."""
 
 S = TypeVar("S", bound=CollectorState)
@@ -87,6 +91,7 @@ class SourceState(Struct, gc=False):
     """Whether the last listing contained it."""
     jobs: Cached[JobState] = field(default_factory=lambda: Cached(JobState()))
     databases: Cached[DatabaseState] = field(default_factory=lambda: Cached(DatabaseState()))
+    scan: Cached[ScanState] = field(default_factory=lambda: Cached(ScanState()))
     failures: Cached[FailureState] = field(default_factory=lambda: Cached(FailureState()))
     reasons: Cached[ReasonState] = field(default_factory=lambda: Cached(ReasonState()))
     timers: Cached[TimerState] = field(default_factory=lambda: Cached(TimerState()))
@@ -167,6 +172,7 @@ class SourceState(Struct, gc=False):
             refreshed=self.is_refreshed,
             last_success_at=self.last_success_at,
             databases=self.databases.state.stats_since(oldest) if self.databases.at >= oldest else None,
+            scan=self.scan.state.stats if self.scan.at >= oldest else None,
             failures=self.failures.state.stats if self.failures.at >= oldest else None,
             reasons=self.reasons.state.stats if self.reasons.at >= oldest else None,
             timers=self.timers.state.stats if self.timers.at >= oldest else None,

@@ -30,6 +30,8 @@ OVERDUE: Final = "(overdue)"
 """Suffix of the status of an unfinished job whose ETA is past."""
 RESOLVED: Final = "(resolved)"
 """Suffix of the status of a failed job whose scope holds nothing FAILED any more."""
+LAST_RANK: Final = 1
+"""Rank of columns that are hidden last, and not to keep a long name whole."""
 _SPANS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _MIN_SPANS: Final = 2
 """An age of at least this many units uses the unit: 119m, then 2h."""
@@ -87,6 +89,8 @@ class TableColumn(Generic[R]):
     """Characters of a name that a row is about: on a narrow terminal, others are hidden before it is cut to less."""
     short: Callable[[R], str] | None = None
     """Returns the text for a narrow terminal where `text` would be cut."""
+    short_in: str = ""
+    """Title of the column that has the short text, too: where it is shown, `text` is cut."""
 
 
 def record_field(name: str, meaning: str, attribute: str = "") -> Field[Found[Any]]:
@@ -113,7 +117,7 @@ SOURCE_FIELDS: Final[Sequence[Field[Found[Any]]]] = (
     Field("source", "name of the data source", lambda found: found.source.name),
 )
 """The first fields of every record in a data source."""
-_ACCOUNT: Final[TableColumn[Found[Any]]] = TableColumn("ACCOUNT", lambda found: str(found.account.name), rank=1)
+_ACCOUNT: Final[TableColumn[Found[Any]]] = TableColumn("ACCOUNT", lambda found: str(found.account.name), rank=LAST_RANK)
 SOURCE: Final[TableColumn[Found[Any]]] = TableColumn(
     "SOURCE", lambda found: found.source.name or str(found.source.id), short=lambda found: str(found.source.id)
 )

@@ -6,8 +6,9 @@ A table has colours and bars on a terminal, otherwise one plain line per row. Na
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import wrap
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -15,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from exporter.console.output.command_report import RESOLVED, STOPPED, CommandReport, TableColumn, shortened
+from exporter.console.output.command_report import LAST_RANK, RESOLVED, STOPPED, CommandReport, TableColumn, shortened
 from exporter.console.output.terminal import OutputStyle
 from exporter.masking import printable
 
@@ -31,8 +32,10 @@ NARROW_TERMINAL: Final = 80
 NARROW_STATUS: Final = 10
 FOLDED_TEXT: Final = 28
 """Columns are hidden before text is folded to less than this width."""
+FOLDED_SENTENCE: Final = 20
+"""Texts whose words stay whole are printed below their row, before they are folded to less than this width."""
 CUT_TEXT: Final = 8
-"""Likewise, before text is cut to less than this, or than its title, on a narrow terminal."""
+"""Columns are hidden before text is cut to less than this, or than its title, on a narrow terminal."""
 _GAP: Final = "  "
 _STYLES: Final = {
     **dict.fromkeys(("DONE", "STARTED", "online", "ok"), "green"),
@@ -42,8 +45,23 @@ _STYLES: Final = {
 }
 """Colours of statuses; any other (failed or new) is red."""
 
-Texts = Sequence[Sequence[str]]
-"""The cells of each row."""
+
+class _Filled(NamedTuple):
+    """A column with its texts, one for each row."""
+
+    column: TableColumn[Any]
+    texts: Sequence[str]
+
+    @property
+    def width(self) -> int:
+        return max(map(cell_len, (self.column.title, *self.texts)))
+
+    @property
+    def longest_word(self) -> int:
+        return max((cell_len(word) for text in self.texts for word in text.split()), default=0)
+
+    def shortened(self) -> "_Filled":
+        return self if self.column.never_shortened else _Filled(self.column, [*map(shortened, self.texts)])
 
 
 def printed(report: CommandReport[Any], output: Output, style: OutputStyle) -> bytes:
@@ -105,12 +123,10 @@ def table(report: CommandReport[Any], style: OutputStyle) -> bytes:
     """Return the rows as a table; empty without rows."""
     if not report.rows:
         return b""
-    texts = [[printable(column.text(row)) for column in report.columns] for row in report.rows]
+    columns = [_Filled(column, [printable(column.text(row)) for row in report.rows]) for column in report.columns]
     if style.width is None:
-        return _encoded("\n".join(_plain_lines(report.columns, texts)) + "\n", style)
-    columns = report.columns
-    texts = [[_for_cell(column, text) for column, text in zip(columns, row, strict=True)] for row in texts]
-    return _on_terminal(report, texts, style.width, style)
+        return _encoded("\n".join(_plain_lines(columns)) + "\n", style)
+    return _on_terminal(report.rows, [each.shortened() for each in columns], style.width, style)
 
 
 def cards(report: CommandReport[Any], style: OutputStyle) -> bytes:
@@ -125,10 +141,6 @@ def cards(report: CommandReport[Any], style: OutputStyle) -> bytes:
     return _encoded("\n".join(blocks), style)
 
 
-def _for_cell(column: TableColumn[Any], text: str) -> str:
-    return text if column.never_shortened else shortened(text)
-
-
 def _encoded(text: str, style: OutputStyle) -> bytes:
     return text.encode(style.encoding, "backslashreplace")
 
@@ -138,48 +150,63 @@ def _padded(text: str, width: int, *, to_right: bool = False) -> str:
     return space + text if to_right else text + space
 
 
-def _widths(columns: Sequence[TableColumn[Any]], texts: Texts) -> list[int]:
-    titles = [column.title for column in columns]
-    return [max(map(cell_len, cells)) for cells in zip(titles, *texts, strict=True)]
-
-
-def _plain_lines(columns: Sequence[TableColumn[Any]], texts: Texts) -> Iterator[str]:
-    widths = _widths(columns, texts)
-    for cells in ([column.title for column in columns], *texts):
+def _plain_lines(columns: Sequence[_Filled]) -> Iterator[str]:
+    for cells in zip(*([each.column.title, *each.texts] for each in columns), strict=True):
         padded = (
-            _padded(cell, width, to_right=column.format in {"number", "bar"})
-            for column, width, cell in zip(columns, widths, cells, strict=True)
+            _padded(cell, each.width, to_right=each.column.format in {"number", "bar"})
+            for each, cell in zip(columns, cells, strict=True)
         )
         yield _GAP.join(padded).rstrip()
 
 
-def _on_terminal(report: CommandReport[Any], texts: Texts, width: int, style: OutputStyle) -> bytes:
-    is_narrow, columns = width <= NARROW_TERMINAL, report.columns
-    has_bar = not is_narrow
+def _on_terminal(rows: Sequence[Any], columns: Sequence[_Filled], width: int, style: OutputStyle) -> bytes:
+    if _line_width(each.width for each in columns) > width:
+        columns = [each for each in columns if any(each.texts)]  # an empty column takes no room that others need
+    is_narrow = width <= NARROW_TERMINAL
+    least = (_least(each, is_narrow=is_narrow, has_bar=False) for each in columns)
+    below = [each for each in columns if each.column.never_shortened] if _line_width(least) > width else []
+    columns = [each for each in columns if each not in below]
+    is_narrow, has_bar = is_narrow or bool(below), not is_narrow  # a row with texts below it is one line
     if is_narrow:
-        texts = _with_short_texts(report, texts, _layout(columns, texts, width, is_narrow=is_narrow, has_bar=has_bar))
-    layout, compact = (_layout(columns, texts, width, is_narrow=is_narrow, has_bar=each) for each in (has_bar, False))
+        columns = _with_short_texts(rows, columns, _layout(columns, width, is_narrow=True, has_bar=has_bar))
+    layout, compact = (_layout(columns, width, is_narrow=is_narrow, has_bar=each) for each in (has_bar, False))
     if len(compact) > len(layout):
         has_bar, layout = False, compact  # a column tells more than a bar
     grid = Table(box=None, padding=(0, len(_GAP), 0, 0), pad_edge=False, header_style="bold")
     for index, own in layout.items():
-        _add_column(grid, columns[index], own, is_narrow=is_narrow, has_bar=has_bar)
-    for row, cells in zip(report.rows, texts, strict=True):
-        grid.add_row(*(each for index in layout for each in _cells(columns[index], row, cells[index], has_bar)))
-    if len(layout) < len(columns):
-        missing = ", ".join(column.title for index, column in enumerate(columns) if index not in layout)
-        grid.caption = Text(f"hidden columns (terminal too narrow): {missing}")
+        _add_column(grid, columns[index].column, own, is_narrow=is_narrow, has_bar=has_bar)
+    for number, row in enumerate(rows):
+        shown = (columns[index] for index in layout)
+        grid.add_row(*(cell for each in shown for cell in _cells(each.column, row, each.texts[number], has_bar)))
+    if missing := [each.column.title for index, each in enumerate(columns) if index not in layout]:
+        grid.caption = Text(f"hidden columns (terminal too narrow): {', '.join(missing)}")
         grid.caption_justify = "left"
-    return _drawn(grid, max(width, sum(layout.values()) + len(_GAP) * (len(layout) - 1)), style)
+    drawn = _drawn(grid, max(width, _line_width(layout.values())), style)
+    return _with_texts_below(drawn, below, width, style) if below else drawn
 
 
-def _with_short_texts(report: CommandReport[Any], texts: Texts, layout: Mapping[int, int]) -> Texts:
-    """Return the texts with the short ones of each column that would be cut."""
-    widths = _widths(report.columns, texts)
-    short = {index: report.columns[index].short for index, own in layout.items() if own < widths[index]}
+def _with_texts_below(drawn: bytes, below: Sequence[_Filled], width: int, style: OutputStyle) -> bytes:
+    """Return a table with texts below each of its rows, which are one line each."""
+    title, *lines = drawn.decode(style.encoding).splitlines()
+    for number, texts in reversed(list(enumerate(zip(*(each.texts for each in below), strict=True), start=1))):
+        # A word that does not fit, such as a URL, is left to the terminal, so that it can be copied.
+        wrapped = (wrap(text, width - len(_GAP), break_long_words=False, break_on_hyphens=False) for text in texts)
+        lines[number:number] = [f"{_GAP}{line}" for each in wrapped for line in each]
+    return _encoded("".join(f"{line}\n" for line in (title, *lines)), style)
+
+
+def _with_short_texts(rows: Sequence[Any], columns: Sequence[_Filled], layout: Mapping[int, int]) -> list[_Filled]:
+    """Return the columns with short texts where others would be cut."""
+    shown = {columns[index].column.title for index in layout}
+    cut = [columns[index] for index, own in layout.items() if own < columns[index].width]
+    short = [each.column for each in cut if each.column.short is not None and each.column.short_in not in shown]
+    has_short = {column.short_in for column in short}
     return [
-        [text if (shorten := short.get(index)) is None else shorten(row) for index, text in enumerate(cells)]
-        for row, cells in zip(report.rows, texts, strict=True)
+        _Filled(each.column, [printable(each.column.short(row)) for row in rows])
+        if each.column.short is not None and each.column in short
+        else each
+        for each in columns
+        if each.column.title not in has_short
     ]
 
 
@@ -202,40 +229,44 @@ def _drawn(grid: Table, width: int, style: OutputStyle) -> bytes:
     return target.getvalue()
 
 
-def _least(column: TableColumn[Any], width: int, *, is_narrow: bool, has_bar: bool) -> int:
+def _line_width(widths: Iterable[int]) -> int:
+    return sum(width + len(_GAP) for width in widths) - len(_GAP)
+
+
+def _least(each: _Filled, *, is_narrow: bool, has_bar: bool) -> int:
     """Return the minimum width of a column: a longer text is folded, or cut on a narrow terminal."""
+    column = each.column
     if column.format == "bar":
         return BAR_WIDTH + len(_GAP) + PERCENT_WIDTH if has_bar else PERCENT_WIDTH
     if column.format == "status" and is_narrow:
-        return min(width, NARROW_STATUS)
+        return min(each.width, NARROW_STATUS)
+    if column.never_shortened:
+        return min(each.width, max(FOLDED_SENTENCE, each.longest_word))
     least = max(CUT_TEXT, len(column.title)) if is_narrow else FOLDED_TEXT
-    return min(width, least) if column.format == "text" else width
+    return min(each.width, least) if column.format == "text" else each.width
 
 
-def _layout(
-    columns: Sequence[TableColumn[Any]], texts: Texts, width: int, *, is_narrow: bool, has_bar: bool
-) -> dict[int, int]:
+def _layout(columns: Sequence[_Filled], width: int, *, is_narrow: bool, has_bar: bool) -> dict[int, int]:
     """Return the width of each column that fits, by index; the highest rank is hidden first."""
-    widths = _widths(columns, texts)
-    least = [
-        _least(column, own, is_narrow=is_narrow, has_bar=has_bar) for column, own in zip(columns, widths, strict=True)
-    ]
-    wanted = [
-        own if column.format == "status" else max(each, min(own, column.kept_characters))
-        for column, own, each in zip(columns, widths, least, strict=True)
-    ]
+    least = [_least(each, is_narrow=is_narrow, has_bar=has_bar) for each in columns]
+    whole = [each.width if each.column.format == "status" else own for each, own in zip(columns, least, strict=True)]
+    wanted = [max(own, min(each.width, each.column.kept_characters)) for each, own in zip(columns, whole, strict=True)]
     shown = list(range(len(columns)))
-    for index in sorted(shown, key=lambda each: (columns[each].rank, each), reverse=True):
-        if sum(wanted[each] + len(_GAP) for each in shown) - len(_GAP) <= width or not columns[index].rank:
+    for index in sorted(shown, key=lambda each: (columns[each].column.rank, each), reverse=True):
+        rank = columns[index].column.rank
+        needed = whole if rank == LAST_RANK else wanted
+        if _line_width(needed[each] for each in shown) <= width or not rank:
             break
         shown.remove(index)
     layout = {index: least[index] for index in shown}
-    statuses = [each for each in shown if columns[each].format == "status"]
-    texts_shown = [each for each in shown if columns[each].format == "text"]
-    names = [each for each in texts_shown if columns[each].kept_characters]
-    for group in (statuses, names, [each for each in texts_shown if each not in names]):
-        spare = width - sum(layout.values()) - len(_GAP) * (len(layout) - 1)
-        for index, given in _shares(max(0, spare), {each: widths[each] - layout[each] for each in group}).items():
+    statuses = [each for each in shown if columns[each].column.format == "status"]
+    texts = [each for each in shown if columns[each].column.format == "text"]
+    names = [each for each in texts if columns[each].column.kept_characters]
+    for group in (statuses, names, [each for each in texts if each not in names]):
+        spare = width - _line_width(layout.values())
+        for index, given in _shares(
+            max(0, spare), {each: columns[each].width - layout[each] for each in group}
+        ).items():
             layout[index] += given
     return layout
 

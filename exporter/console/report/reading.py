@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -190,8 +190,7 @@ class SourceReader:
         return {each.value: page.total for each, page in zip(TaskStatus, pages, strict=True) if page.total != 0}
 
     async def _failures(self, read_at: str) -> FailuresPart:
-        options = replace(self.options, limit=max(self.options.limit, failed_why.MIN_LIMIT))
-        found = await failed_why.read_groups(options, self.target)
+        found = await failed_why.read_groups(self.options, self.target)
         self.errors += [("failures", error) for error in found.errors]
         groups = sorted(found.records, key=lambda group: -group.count)
         return FailuresPart(

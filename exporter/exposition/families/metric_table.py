@@ -12,6 +12,7 @@ from exporter.collect.snapshot import (
     CollectorSnapshot,
     JobsStats,
     JobStats,
+    ScanStats,
     SourceSnapshot,
     SourceStats,
     TasksStats,
@@ -184,6 +185,24 @@ SOURCE: Final[MetricGroup[SourceStats]] = MetricGroup(
     ),
 )
 
+SCAN: Final[MetricGroup[ScanStats]] = MetricGroup(
+    part="scan",
+    families=(
+        Family(
+            "mms_metadata_scan_progress_ratio",
+            "Progress of the running metadata scan, from 0 to 1. Absent while no scan runs. API field: progress of "
+            "GetMmsFetchMetadataJob.",
+            lambda part: one(part.progress),
+        ),
+        Family(
+            "mms_partitions_outdated",
+            "Number of partitions that changed at the source after they were migrated, as the last metadata scan found "
+            "them. Read after each scan. API field: total of ListMmsPartitions with updated=true.",
+            lambda part: one(part.outdated),
+        ),
+    ),
+)
+
 JOBS: Final[MetricGroup[JobsStats]] = MetricGroup(
     part="jobs",
     families=(
@@ -310,7 +329,7 @@ FRESHNESS: Final[MetricGroup[SourceSnapshot]] = MetricGroup(
 )
 
 METRIC_GROUPS: Final[tuple[MetricGroup[Any], ...]] = (
-    *(ACCOUNT, COLLECTOR, SOURCE),
+    *(ACCOUNT, COLLECTOR, SOURCE, SCAN),
     *(JOBS, JOB, TASKS, JOB_TASKS, DATABASE, DATABASES, FAILURES, REASONS, TIMER, TIMERS),
     *(TABLE, PARTITION, FRESHNESS),
 )

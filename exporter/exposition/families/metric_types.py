@@ -19,6 +19,7 @@ PartKind = Literal[
     "source_row",
     "jobs",
     "databases",
+    "scan",
     "failures",
     "reasons",
     "timers",

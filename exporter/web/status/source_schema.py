@@ -244,6 +244,10 @@ class SourceStatus(StatusRecord, frozen=True, kw_only=True):
     """ID of the last metadata scan."""
     scan_status: str | None
     """Status of the last metadata scan: DOING, DONE, FAILED, in upper case."""
+    scan_ratio: Ratio | None
+    """Progress of the running metadata scan; null without one, or if it was not read or is stale."""
+    partitions_outdated: Count | None
+    """Partitions that changed at the source after they were migrated; null if they were not read, or are stale."""
     database_list: DatabasesStatus | None
     """Databases; null if they were not read, or are stale."""
     jobs: JobsStatus | None

@@ -64,6 +64,8 @@ def source_status(source: SourceSnapshot, limits: RowLimits, now: float) -> sour
         metadata_synced_at=optional_time(stats.synced_at),
         scan_id=row.scan_id,
         scan_status=optional_text(row.scan_status),
+        scan_ratio=source.scan.progress if source.scan else None,
+        partitions_outdated=source.scan.outdated if source.scan else None,
         database_list=_databases(source.databases, limits.databases),
         jobs=_jobs(source, limits.jobs, now),
         tasks=dict(source.tasks.counts) if source.tasks and source.tasks.counts is not None else None,
