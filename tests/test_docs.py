@@ -102,7 +102,7 @@ def test_every_documented_variable_belongs_to_a_flag() -> None:
     assert named <= {flag.variable for flag in FLAGS}
 
 
-@pytest.mark.parametrize("policy", ["read", "databases", "failures", "reasons", "tasks", "watch", "show"])
+@pytest.mark.parametrize("policy", ["read", "databases", "failures", "reasons", "timers", "tasks", "watch", "show"])
 def test_the_policies_allow_only_reads(policy: str) -> None:
     statements = json.loads((ROOT / "deploy" / "ram" / f"{policy}.json").read_text(encoding="utf-8"))["Statement"]
     actions = {action for statement in statements for action in statement["Action"]}

@@ -31,7 +31,7 @@ WORLDS = [
     (WorldOptions(sources=1), {}),
     (WorldOptions(sources=12), {"tasks": {"enabled": True}}),
     (WorldOptions(sources=8, running_jobs_per_source=40, tables=160, failure_rate=0.3), {}),
-    (WorldOptions(sources=6), {"watch": {"tables": [{"source_id": 2000001, "table_ids": [1, 2]}]}}),
+    (WorldOptions(sources=6, timers=2), {"watch": {"tables": [{"source_id": 2000001, "table_ids": [1, 2]}]}}),
 ]
 
 
@@ -49,6 +49,7 @@ def formula(served: Exposition) -> int:
         "destination project of a data source": number(served, "mms_datasource_destination_info"),
         "data source, with `tasks.enabled`": number(served, "mms_tasks") // 11,
         "database with its own series": number(served, "mms_database_metadata_tables"),
+        "timer": number(served, "mms_timer_info"),
         "job with its own series": number(served, "mms_job_info"),
         "unfinished job with its own series, with `tasks.enabled`": number(served, "mms_job_tasks_retried"),
         "failed table or partition with its own series": (

@@ -178,7 +178,16 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 def _settings(account: Account, config: Config) -> tuple[object, ...]:
-    return account, config.refresh, config.jobs, config.databases, config.failures, config.tasks, config.watch
+    return (
+        account,
+        config.refresh,
+        config.jobs,
+        config.databases,
+        config.failures,
+        config.timers,
+        config.tasks,
+        config.watch,
+    )
 
 
 async def refresh_once(config: Config, shard: Shard = UNSHARDED) -> tuple[bytes, bool]:

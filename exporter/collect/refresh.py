@@ -21,6 +21,7 @@ from exporter.collect.collectors.jobs import JobsCollector
 from exporter.collect.collectors.reasons import ReasonsCollector
 from exporter.collect.collectors.scan import ScanCollector
 from exporter.collect.collectors.tasks import TasksCollector
+from exporter.collect.collectors.timers import TimersCollector
 from exporter.collect.collectors.watch import WatchCollector
 from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, RefreshError
 from exporter.collect.state.source_state import SourceState, SourceStates
@@ -41,7 +42,6 @@ log = structlog.stdlib.get_logger()
 
 ACCOUNT_WIDE_ERRORS = (AuthRefused, CredentialsUnavailable)
 """Errors that every other call of the account would hit too."""
-
 
 PROGRESS_SECONDS = 5.0
 """Interval at which a running refresh publishes its partial results."""
@@ -139,6 +139,8 @@ class AccountRefresher:
             yield FailuresCollector(context, config.failures.max_per_source, self._settings.stale_after)
         if config.failures.enabled and config.failures.reasons.enabled:
             yield ReasonsCollector(context, config.failures.reasons.max_tasks)
+        if config.timers.enabled:
+            yield TimersCollector(context, config.timers.interval, self._settings.stale_after)
         if config.watch.tables or config.watch.partitions:
             yield self._watch
         if config.tasks.enabled:
@@ -169,8 +171,9 @@ class AccountRefresher:
             self._sources.invalidate_times()
         if config.jobs != self._config.jobs:
             self._sources.invalidate("jobs", "tasks")  # tasks depend on jobs
-        if config.databases != self._config.databases:
-            self._sources.invalidate("databases")
+        for name in ("databases", "timers"):
+            if getattr(config, name) != getattr(self._config, name):
+                self._sources.invalidate(name)
         if config.failures != self._config.failures:
             self._sources.invalidate("failures", "reasons")
 
@@ -260,8 +263,7 @@ class AccountRefresher:
             errors = [CallTimedOut(f"the refresh took longer than stale_after, {self._settings.stale_after:g} s")]
         run = self._runs.setdefault(collector.name, _CollectorRun())
         self._log_change(collector.name, run, errors)
-        run.is_logged = bool(errors)
-        run.success = not errors
+        run.is_logged, run.success = bool(errors), not errors
         run.set_errors(errors)
         run.duration_seconds = self._clock.monotonic() - started
         if not errors:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from exporter.mms.models.records import Database, DataSource, Job, Partition, Table
+from exporter.mms.models.statuses import JobStatus
+from exporter.mms.models.timer_records import Timer
 
 
 class SourceName(Struct, frozen=True, gc=False):
@@ -130,6 +132,40 @@ class ReasonsStats(Struct, frozen=True, gc=False):
         return None if self.reasons is None else sum(self.reasons.values())
 
 
+class TimerRuns(Struct, frozen=True, gc=False):
+    """What the logs of a timer say; times in Unix seconds."""
+
+    last_run_at: float | None
+    """When it created a job, or failed to, for the last time; None if no log says so."""
+    last_status: JobStatus | None
+    """Status of that run."""
+    last_skip_at: float | None
+    """When it last created no job because earlier work was left; None if no log says so."""
+
+
+class TimerStats(Struct, frozen=True, gc=False):
+    """A timer: its row, what its logs say, and when it is due."""
+
+    row: Timer
+    runs: TimerRuns | None
+    """None if its logs were not read, or are stale."""
+    due_at: float | None
+    """Unix seconds of its first due time after its last run, or after it was created or changed.
+
+    None if it is stopped, or if its schedule or its runs are unknown.
+    """
+
+
+class TimersStats(Struct, frozen=True, gc=False):
+    """Timers of a source."""
+
+    name: SourceName
+    timers: tuple[TimerStats, ...]
+    """Those with series of their own, newest first."""
+    total: int
+    """Number of all timers."""
+
+
 class ScanStats(Struct, frozen=True, gc=False):
     """The running metadata scan of a source, and what scans found changed."""
 
@@ -199,6 +235,8 @@ class SourceSnapshot(Struct, frozen=True, gc=False):
     """None if stale or never read."""
     reasons: ReasonsStats | None = None
     """None if stale, never read, or while nothing is failed."""
+    timers: TimersStats | None = None
+    """None if stale or never read."""
     scan: ScanStats | None = None
     """None if stale or never read."""
     jobs_failed_recently: int = 0

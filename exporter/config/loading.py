@@ -165,6 +165,20 @@ class Failures(Section, frozen=True, kw_only=True):
     """Why tasks failed; needs `enabled` of failures."""
 
 
+class Timers(Section, frozen=True, kw_only=True):
+    """The timers collector: scheduled migrations and whether they ran."""
+
+    enabled: bool = True
+    """Enable the collector."""
+    interval: Seconds = Seconds(600)
+    """How often the timers of a data source are read, and the logs of those that were due."""
+
+    def validation_errors(self) -> Iterator[tuple[str, str]]:
+        """Yield an interval that would read in each refresh."""
+        if self.interval < 1:
+            yield "interval", "expected at least 1s"
+
+
 class Tasks(Section, frozen=True, kw_only=True):
     """The tasks collector. It uses `idle_interval` and `max_series_per_source` of `jobs`."""
 
@@ -247,6 +261,8 @@ class Config(Section, frozen=True, kw_only=True):
     """The databases collector."""
     failures: Failures = field(default_factory=Failures)
     """The failures collector."""
+    timers: Timers = field(default_factory=Timers)
+    """The timers collector."""
     tasks: Tasks = field(default_factory=Tasks)
     """The tasks collector."""
     watch: Watch = field(default_factory=Watch)

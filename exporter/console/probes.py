@@ -16,6 +16,7 @@ from exporter.mms.models.times import unix_seconds
 from exporter.mms.protocol import PAGE_SIZE, JobFilter, PartitionFilter, TableFilter, TaskFilter, like
 
 Call = Callable[[Client], Awaitable[Any]]
+SourceCall = Callable[[Client, int], Awaitable[Any]]
 Watched = WatchedTables | WatchedPartitions
 FAILED = ("FAILED",)
 
@@ -35,6 +36,10 @@ class Probe:
     """Raises: MmsError; NothingToAskError."""
 
 
+OnFirst = Callable[[str, str, SourceCall], Probe]
+"""Returns the probe of an operation on the first data source."""
+
+
 def probes(config: Config, sources: Sequence[DataSource] | None) -> list[Probe]:
     """Return a probe per operation; `sources` is None if the listing failed."""
     found: dict[str, Probe] = {}
@@ -44,7 +49,7 @@ def probes(config: Config, sources: Sequence[DataSource] | None) -> list[Probe]:
 
 
 def _all(config: Config, sources: Sequence[DataSource] | None) -> Iterator[Probe]:
-    def on_first(operation: str, policy: str, call: Callable[[Client, int], Awaitable[Any]]) -> Probe:
+    def on_first(operation: str, policy: str, call: SourceCall) -> Probe:
         if not sources:
             return Probe(operation, policy, _no_object("no data source is selected"))
         return Probe(operation, policy, lambda client: call(client, sources[0].id))
@@ -69,10 +74,17 @@ def _all(config: Config, sources: Sequence[DataSource] | None) -> Iterator[Probe
             yield from _watching(entry, source)
     if config.tasks.enabled:
         yield on_first("ListMmsTasks", "tasks", lambda client, source: client.tasks_page(source, TaskFilter(), 1, 1))
+    yield from _log_probes(config, on_first)
+
+
+def _log_probes(config: Config, on_first: OnFirst) -> Iterator[Probe]:
     if config.failures.enabled and config.failures.reasons.enabled:
         failed = TaskFilter(status=TaskStatus.DATA_FAILED)
         yield on_first("ListMmsTasks", "reasons", lambda client, source: client.tasks_page(source, failed, 1, 1))
         yield on_first("ListMmsTaskLogs", "reasons", _newest_log)
+    if config.timers.enabled:
+        yield on_first("ListMmsTimers", "timers", lambda client, source: client.timers_page(source, 1, 1))
+        yield on_first("ListMmsTimerLogs", "timers", _timer_log)
 
 
 async def _last_scan(client: Client, sources: Sequence[DataSource]) -> None:
@@ -91,6 +103,16 @@ async def _newest_log(client: Client, source_id: int) -> None:
     if not page.rows:
         raise NothingToProbeError("the data source has no tasks")
     await client.task_logs(source_id, page.rows[0].id)
+
+
+async def _timer_log(client: Client, source_id: int) -> None:
+    try:
+        timers = (await client.timers_page(source_id, 1, 1)).rows
+    except MmsError:
+        raise NothingToProbeError("ListMmsTimers failed, and a log belongs to a timer") from None
+    if not timers:
+        raise NothingToProbeError("the data source has no timers")
+    await client.timer_logs_page(source_id, timers[0].id, 1)
 
 
 def is_in(entry: Watched, source: DataSource) -> bool:

@@ -212,6 +212,7 @@ def parts_by_kind(snapshot: Snapshot) -> dict[PartKind, list[Any]]:
         "tasks": [source.tasks for source in sources if source.tasks is not None],
         "failures": [source.failures for source in sources if source.failures is not None],
         "reasons": [source.reasons for source in sources if source.reasons is not None],
+        "timers": [source.timers for source in sources if source.timers is not None],
         "table": [table for account in accounts for table in account.tables],
         "partition": [partition for account in accounts for partition in account.partitions],
     }

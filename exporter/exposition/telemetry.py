@@ -21,7 +21,8 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # 
 
 OPERATIONS: Final = (
     *("ListMmsDataSources", "ListMmsJobs", "ListMmsTasks", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions"),
-    *("ListMmsTaskLogs", "GetMmsFetchMetadataJob", "GetMmsTable", "GetMmsPartition"),
+    *("ListMmsTaskLogs", "ListMmsTimers", "ListMmsTimerLogs", "GetMmsFetchMetadataJob"),
+    *("GetMmsTable", "GetMmsPartition"),
 )
 """Operations of the serving process; their counters start at 0, so that `increase()` sees the first one."""
 

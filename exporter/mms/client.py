@@ -15,12 +15,7 @@ from yarl import URL
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config.loading import Account
-from exporter.errors import (
-    AuthRefused,
-    CredentialsUnavailable,
-    MmsError,
-    WriteForbidden,
-)
+from exporter.errors import AuthRefused, CredentialsUnavailable, MmsError, WriteForbidden
 from exporter.mms import protocol
 from exporter.mms.credentials import CredentialSource, credential_source
 from exporter.mms.decoding import Changed, Fingerprint, Identified, Page
@@ -36,15 +31,9 @@ from exporter.mms.models.records import (
     Table,
 )
 from exporter.mms.models.task_records import Task, TaskLog
+from exporter.mms.models.timer_records import Timer, TimerLog
 from exporter.mms.models.times import http_date_seconds
-from exporter.mms.protocol import (
-    Call,
-    JobFilter,
-    JobRequest,
-    PartitionFilter,
-    TableFilter,
-    TaskFilter,
-)
+from exporter.mms.protocol import Call, JobFilter, JobRequest, PartitionFilter, TableFilter, TaskFilter
 from exporter.mms.signing import HEADER_ACTION, Credential, canonical_query, signed_headers
 from exporter.mms.throttle import DEFAULT_LIMITS, Limits, Observer, Throttle, backoff_seconds
 from exporter.mms.transport import DIRECT, HttpResponse, Route, Transport
@@ -242,6 +231,19 @@ class Client:
     async def task_logs(self, source_id: int, task_id: int) -> tuple[TaskLog, ...]:
         """Return the log of one task, in the order received. Raises: MmsError."""
         return await self.send(protocol.list_mms_task_logs(source_id, task_id))
+
+    async def list_timers(self, source_id: int) -> Listing[Timer]:
+        """Return the timers of a source. Raises: MmsError."""
+        listing = await read_pages(lambda page: self.timers_page(source_id, page))
+        return self._checked("ListMmsTimers", listing)
+
+    async def timers_page(self, source_id: int, page: int, page_size: int = protocol.PAGE_SIZE) -> Page[Timer]:
+        """Return one page of the timers of a source. Raises: MmsError."""
+        return await self.send(protocol.list_mms_timers(source_id, page, page_size))
+
+    async def timer_logs_page(self, source_id: int, timer_id: int, page: int) -> Page[TimerLog]:
+        """Return one page of the logs of a timer. Raises: MmsError."""
+        return await self.send(protocol.list_mms_timer_logs(source_id, timer_id, page))
 
     async def get_scan(self, source_id: int, scan_id: int) -> MetadataScanJob:
         """Return one metadata scan. Raises: MmsError."""

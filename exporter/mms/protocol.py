@@ -37,6 +37,7 @@ from exporter.mms.models.records import (
     Table,
 )
 from exporter.mms.models.task_records import Task, TaskLog
+from exporter.mms.models.timer_records import Timer, TimerLog
 
 T = TypeVar("T")
 R = TypeVar("R", bound=ApiRecord)
@@ -247,6 +248,17 @@ def list_mms_tasks(source_id: int, filters: TaskFilter, page: int, page_size: in
 def list_mms_task_logs(source_id: int, task_id: int) -> Call[tuple[TaskLog, ...]]:
     """Return the call for the log of one task. Source: the vendor's SDK."""
     return RowsCall("ListMmsTaskLogs", f"{DATA_SOURCES_PATH}/{source_id}/tasks/{task_id}/logs", TaskLog)
+
+
+def list_mms_timers(source_id: int, page: int, page_size: int = PAGE_SIZE) -> Call[Page[Timer]]:
+    """Return the call for one page of a source's timers."""
+    return PageCall("ListMmsTimers", f"{DATA_SOURCES_PATH}/{source_id}/timers", Timer, _query({}, page, page_size))
+
+
+def list_mms_timer_logs(source_id: int, timer_id: int, page: int) -> Call[Page[TimerLog]]:
+    """Return the call for one page of a timer's logs."""
+    path = f"{DATA_SOURCES_PATH}/{source_id}/timers/{timer_id}/logs"
+    return PageCall("ListMmsTimerLogs", path, TimerLog, _query({}, page))
 
 
 def get_mms_table(source_id: int, table_id: int) -> Call[Table]:

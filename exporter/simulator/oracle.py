@@ -10,7 +10,8 @@ from typing import Protocol
 from exporter.mms.models.api_record import record_from
 from exporter.mms.models.records import Database, DataSource, Job, MetadataScanJob, Partition, Table
 from exporter.mms.models.task_records import Task, TaskLog
-from exporter.simulator.api import rows
+from exporter.mms.models.timer_records import Timer, TimerLog
+from exporter.simulator.api import rows, timer_runs
 from exporter.simulator.world import states
 from exporter.simulator.world.job_store import FIRST_CREATED_ID, SimulatedJob
 from exporter.simulator.world.plans import PARTITIONS
@@ -174,6 +175,22 @@ class Oracle:
             job = site.job_store.find(job_id, at)
             if job is not None:
                 yield from (record_from(rows.task(site, job, task), Task) for task in job.tasks(at.moment))
+
+    def timers(self, source_id: int) -> dict[Timer, list[TimerLog]]:
+        """Return the timers of a source with their logs, oldest first."""
+        site = self._world.site(source_id)
+        at = self._world.at(site, self.seconds)
+        return {
+            record_from(timer_runs.timer_row(site, timer), Timer): [
+                record_from(timer_runs.log_row(site, timer, entry, at), TimerLog) for entry in timer.runs
+            ]
+            for timer in site.timers.values()
+        }
+
+    def timer_dues(self, source_id: int) -> dict[int, float]:
+        """Return when each timer that is not stopped runs next, in Unix seconds."""
+        timers = self._world.site(source_id).timers.values()
+        return {timer.id: self._world.start + timer.due for timer in timers if not timer.stopped}
 
     def task_logs(self, source_id: int, task_id: int) -> tuple[TaskLog, ...]:
         """Return the log of a task, oldest row first."""

@@ -11,7 +11,7 @@ from exporter.simulator.world.event_handlers import apply_event
 from exporter.simulator.world.events import CreateJob, Event, RetryFailed, SetAgent, Stall
 from exporter.simulator.world.options import WorldOptions
 from exporter.simulator.world.source_spec import FIRST_SOURCE_ID
-from exporter.simulator.world.world import World
+from exporter.simulator.world.world import Happening, World
 
 SOURCES: Final = 4
 """Data sources with a part in the story; further ones only migrate."""
@@ -78,20 +78,11 @@ class StoryWorld(World):
         super().__init__(options or story_options(), clock=clock)
         ids = range(FIRST_SOURCE_ID, FIRST_SOURCE_ID + self.options.sources)
         self._acts = deque(sorted(_script(ids) if ids else (), key=lambda act: act.minute))
-        self._act_seconds: float | None = None
 
-    def seconds(self) -> float:
-        """Return the world seconds; acts that are due happen first, each at its own time."""
-        if self._act_seconds is not None:
-            return self._act_seconds
-        now = super().seconds()
-        while self._acts and 60.0 * self._acts[0].minute <= now:
-            self._play(self._acts.popleft())
-        return now
+    def _happenings(self) -> Iterator[Happening]:
+        yield from super()._happenings()
+        if self._acts:
+            yield 60.0 * self._acts[0].minute, self._play
 
-    def _play(self, act: Act) -> None:
-        self._act_seconds = 60.0 * act.minute
-        try:
-            apply_event(self, act.event)
-        finally:
-            self._act_seconds = None
+    def _play(self) -> None:
+        apply_event(self, self._acts.popleft().event)

@@ -25,6 +25,9 @@ class HandWrittenMms:
         self.dbs: dict[int, dict[str, Any]] = {}
         self.messages: dict[int, str] = {}
         """Message of the failure in the log of each task; a task without one has an empty log."""
+        self.timers: dict[int, dict[str, Any]] = {}
+        self.timer_logs: dict[int, list[dict[str, Any]]] = {}
+        """Logs of each timer, in the order in which they are listed."""
         self.scans: dict[int, dict[str, Any]] = {}
         """Answers of GetMmsFetchMetadataJob by scan id."""
         self.ignores_updated = False
@@ -61,7 +64,8 @@ class HandWrittenMms:
     @property
     def job_calls(self) -> Counter[str]:
         """Return the calls of job lists by filter."""
-        return Counter({name: count for name, count in self.calls.items() if name not in {"dbs", "outdated", "scan"}})
+        others = {"dbs", "timers", "outdated", "scan"}
+        return Counter({name: count for name, count in self.calls.items() if name not in others})
 
     def add_job(self, job_id: int, status: str, **fields: Any) -> dict[str, Any]:
         """Add a job, and return its row."""
@@ -101,6 +105,20 @@ class HandWrittenMms:
         for name in ("partitionsDone", "partitionsFailed"):
             sums[f"{name}Num"] = sum(row[name] for row in self.dbs.values())
         self.row |= sums
+
+    def add_timer(self, timer_id: int, value: str = "02:00", **fields: Any) -> dict[str, Any]:
+        """Add a timer, Daily if `value` has an hour, and return its row."""
+        row = {"id": timer_id, "name": f"timer_{timer_id}", "srcDbName": "sales", "type": "DATABASE", "value": value}
+        row |= {"scheduleType": "Daily" if ":" in value else "Hourly", "stopped": False}
+        self.timers[timer_id] = {**row, "createTime": "2025-06-01 00:00:00", **fields}
+        self.timer_logs.setdefault(timer_id, [])
+        return self.timers[timer_id]
+
+    def log_timer(self, timer_id: int, time: str, status: str = "DONE", msg: str = "start job success") -> None:
+        """Put a log before the others of a timer."""
+        logs = self.timer_logs[timer_id]
+        row = {"id": 1000 + len(logs), "status": status, "action": "start job", "msg": msg, "createTime": time}
+        logs.insert(0, row)
 
     def add_table(self, table_id: int, db: str, name: str, **fields: Any) -> dict[str, Any]:
         """Add a table, and return its row."""
@@ -175,7 +193,7 @@ class HandWrittenMms:
         return self._error("logs") or web.json_response({"data": rows})
 
     async def list_objects(self, request: web.Request) -> web.Response:
-        """Answer ListMmsDbs, ListMmsTables and ListMmsPartitions with case-insensitive LIKE filters."""
+        """Answer ListMmsDbs, ListMmsTimers, ListMmsTables, ListMmsPartitions with case-insensitive LIKE filters."""
         kind = request.path.rpartition("/")[2]
         texts = {"dbName", "name", "tableName", "value"} & request.query.keys()
         statuses = json.loads(request.query.get("status", "null"))
@@ -190,6 +208,14 @@ class HandWrittenMms:
             rows = [row for row in rows if row.get("updated") or self.ignores_updated]
         self.calls[kind] += 1
         return self._error(kind) or self._page(request, rows, kind)
+
+    async def list_timer_logs(self, request: web.Request) -> web.Response:
+        """Answer ListMmsTimerLogs."""
+        self.calls["timer_logs"] += 1
+        number = int(request.match_info["id"])
+        if number not in self.timer_logs:
+            return web.json_response({"Code": "Object.NotFound"}, status=404)
+        return self._error("timer_logs") or self._page(request, self.timer_logs[number], "timer_logs")
 
     async def get_scan(self, request: web.Request) -> web.Response:
         """Answer GetMmsFetchMetadataJob."""
@@ -247,6 +273,8 @@ async def mms_url(mms: HandWrittenMms) -> AsyncIterator[str]:
     app.router.add_get(f"{root}/jobs", mms.list_jobs)
     app.router.add_get(f"{root}/tasks", mms.list_tasks)
     app.router.add_get(f"{root}/dbs", mms.list_objects)
+    app.router.add_get(f"{root}/timers", mms.list_objects)
+    app.router.add_get(f"{root}/timers/{{id}}/logs", mms.list_timer_logs)
     app.router.add_get(f"{root}/tasks/{{id}}/logs", mms.list_logs)
     app.router.add_get(f"{root}/scans/{{id}}", mms.get_scan)
     for kind in ("tables", "partitions"):

@@ -19,12 +19,14 @@ from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOption
 from exporter.simulator.faults.fault_plan import Kind
 from exporter.simulator.world import events
 from tests.collect.failed_tasks import failed_tasks
+from tests.collect.timer_truth import LAST_RUN, LAST_SKIP, expected_timers
 from tests.conftest import config_on
 from tests.harness import no_sleep
 
 SOURCE: Final = 2_000_001
 LISTS: Final = (
     *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions", "ListMmsTasks"),
+    *("ListMmsTimers", "ListMmsTimerLogs"),
 )
 MOVED: Final[tuple[Kind, ...]] = ("shift",)
 KINDS: Final[tuple[Kind, ...]] = ("lost_row", "repeated_row", "page_cap", "error", "total", "meanwhile", *MOVED)
@@ -118,6 +120,7 @@ class History:
             hides_stopped=draw((True, False)),
             failure_rate=draw((0.0, 0.4, 1.0)),
             job_seconds=draw((120.0, 600.0)),
+            timers=draw((0, 1, 2)),
             special_sources=False,
             incidents=False,
         )
@@ -138,6 +141,7 @@ class History:
             jobs={"max_series_per_source": 1000, "idle_interval": f"{IDLE_SECONDS}s"},
             failures={"max_per_source": self.wanted},
             tasks={"enabled": self.random.random() < 0.3},
+            timers={"interval": "1s"},
             watch={"tables": [{"source_id": SOURCE, "table_ids": [1]}]},
             refresh={"stale_after": "10000s"},
         )
@@ -270,6 +274,7 @@ class History:
         assert list(shown.databases.databases) in self.lists["database"].may_be(*self._listed("database"))
         self._check_scan(shown, row)
         self._check_jobs(shown)
+        self._check_timers(shown)
         self._check_reasons(shown)
         assert shown.failures is not None
         for kind, failures in (("table", shown.failures.tables), ("partition", shown.failures.partitions)):
@@ -318,6 +323,17 @@ class History:
         things: list[Table | Partition] = [*(truth.tables if kind == "table" else truth.partitions)(SOURCE)]
         failed = sorted((each for each in things if each.status == "FAILED"), key=lambda each: each.id, reverse=True)
         return len(failed), [as_failed(each) for each in failed[: self.wanted]]
+
+    def _check_timers(self, shown: SourceSnapshot) -> None:
+        assert shown.timers is not None
+        runs = {str(each.row.id): each.runs for each in shown.timers.timers}
+        found = {
+            key: {"status": each.last_status, LAST_RUN: each.last_run_at, LAST_SKIP: each.last_skip_at}
+            for key, each in runs.items()
+            if each is not None
+        }
+        expected = expected_timers(self.simulator.world.truth(), SOURCE)
+        assert found == {key: {name: facts[name] for name in found[key]} for key, facts in expected.items()}
 
     def _check_jobs(self, shown: SourceSnapshot) -> None:
         jobs = {job.id: job for job in self.simulator.world.truth().jobs(SOURCE)}

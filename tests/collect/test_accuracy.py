@@ -24,7 +24,8 @@ WATCHED_SOURCE = 2000001
 WATCH = {"tables": [{"source_id": WATCHED_SOURCE, "table_ids": [1]}]}
 READS = {
     *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions"),
-    *("ListMmsTasks", "ListMmsTaskLogs", "GetMmsFetchMetadataJob", "GetMmsTable", "GetMmsPartition"),
+    *("ListMmsTasks", "ListMmsTaskLogs", "ListMmsTimers", "ListMmsTimerLogs", "GetMmsFetchMetadataJob"),
+    *("GetMmsTable", "GetMmsPartition"),
 }
 HOSTILE_NAMES = ('quote " and \\ backslash', "new\nline and {brace}", "漢字", "%s %d")
 SCANS = 0.1

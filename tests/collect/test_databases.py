@@ -449,7 +449,9 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
     granted = ("ListMmsDataSources", "ListMmsJobs", "ListMmsTables", "ListMmsPartitions")
     identity = replace(IDENTITY, actions=frozenset(f"odps:{operation}" for operation in granted))
     async with Simulator(World(STILL, clock=clock), identities=[identity]) as simulator:
-        config = config_on(simulator.url, {"concurrency": 1}, failures={"reasons": {"enabled": False}})
+        config = config_on(
+            simulator.url, {"concurrency": 1}, failures={"reasons": {"enabled": False}}, timers={"enabled": False}
+        )
         async with harness_on(config, clock) as harness:
             with capture_logs() as lines:
                 for _ in range(3):

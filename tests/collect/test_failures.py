@@ -105,7 +105,8 @@ async def test_a_disabled_collector_makes_no_calls_and_exports_nothing(clock: Ma
             served = await harness.refresh()
             assert list_calls(simulator) == STILL.sources, "`scan` counts outdated partitions"
             assert not [name for name in served.samples if name.startswith("mms_failed")]
-            assert set(served.by("mms_refresh_success", "collector")) == {"datasources", "jobs", "databases", "scan"}
+            collectors = {"datasources", "jobs", "databases", "scan", "timers"}
+            assert set(served.by("mms_refresh_success", "collector")) == collectors
 
 
 @pytest.mark.parametrize("order", ["newest first", "oldest first"])
@@ -282,7 +283,9 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
     async with Simulator(World(STILL, clock=clock), identities=[identity]) as simulator:
         for source_id in range(FIRST, FIRST + 4):
             apply_event(simulator.world, events.Fail(source_id=source_id, share=0.5))
-        config = config_on(simulator.url, {"concurrency": 1}, failures={"reasons": {"enabled": False}})
+        config = config_on(
+            simulator.url, {"concurrency": 1}, failures={"reasons": {"enabled": False}}, timers={"enabled": False}
+        )
         async with harness_on(config, clock) as harness:
             with capture_logs() as lines:
                 for _ in range(5):

@@ -21,7 +21,7 @@ from tests.harness import eventually, harness_on
 
 STALE_AFTER = 300
 SOURCE = {"source_id": "2000001"}
-READ = dict.fromkeys(("datasources", "jobs", "databases", "scan", "failures", "reasons"), 1)
+READ = dict.fromkeys(("datasources", "jobs", "databases", "scan", "failures", "reasons", "timers"), 1)
 """Success of each collector that is on by default."""
 
 

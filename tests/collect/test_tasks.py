@@ -345,7 +345,7 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
     granted = ("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions")
     actions = frozenset(f"odps:{operation}" for operation in granted)
     async with Simulator(World(BUSY, clock=clock), identities=[replace(IDENTITY, actions=actions)]) as simulator:
-        config = config_on(simulator.url, {"concurrency": 1}, tasks=ON, failures=NO_REASONS)
+        config = config_on(simulator.url, {"concurrency": 1}, tasks=ON, failures=NO_REASONS, timers={"enabled": False})
         async with harness_on(config, clock) as harness:
             with capture_logs() as lines:
                 for _ in range(3):

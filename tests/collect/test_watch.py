@@ -279,7 +279,7 @@ async def test_a_missing_permission_is_logged_once_and_affects_nothing_else(cloc
     watch = watching_tables({"source_id": FIRST, "table_ids": [1, 2, 3]})
     identity = replace(IDENTITY, actions=actions)
     async with Simulator(World(STILL, clock=clock), identities=[identity]) as simulator:
-        config = config_on(simulator.url, {"concurrency": 1}, watch=watch)
+        config = config_on(simulator.url, {"concurrency": 1}, watch=watch, timers={"enabled": False})
         async with harness_on(config, clock) as harness:
             with capture_logs() as lines:
                 for _ in range(4):

@@ -15,7 +15,8 @@ from exporter.console.check import MAX_SECONDS, check
 from exporter.console.probes import FACTS, MAX_SOURCES
 from exporter.console.selection.queries import Options
 from exporter.console.watch_check import MAX_IDS
-from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions
+from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
+from exporter.simulator.world import events
 from tests.conftest import IDENTITY, account_on, config_on
 from tests.console.conftest import FIRST, Shown, shown
 from tests.harness import no_sleep
@@ -40,7 +41,9 @@ def results(found: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 @pytest.fixture
 def watched(simulator: Simulator) -> Config:
-    """Provide a configuration that uses every operation."""
+    """Provide a configuration that uses every operation, and a timer with a log."""
+    timer = events.CreateTimer(source_id=FIRST, database="sales", name="a", schedule_type="Hourly", value="00")
+    apply_event(simulator.world, timer)
     table = {"source_id": FIRST, "table_ids": [1]}
     partition = {"source_id": FIRST, "partition_ids": [next(simulator.world.truth().partitions(FIRST)).id]}
     watch = {"tables": [table], "partitions": [partition]}
@@ -50,6 +53,7 @@ def watched(simulator: Simulator) -> Config:
 OPERATIONS = (
     *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions"),
     *("GetMmsFetchMetadataJob", "GetMmsTable", "GetMmsPartition", "ListMmsTasks", "ListMmsTaskLogs"),
+    *("ListMmsTimers", "ListMmsTimerLogs"),
 )
 
 
@@ -68,14 +72,14 @@ async def test_each_needed_operation_is_called_once(simulator: Simulator, watche
     for (operation, _), count in simulator.calls.items():
         calls[operation] += count
     for_facts = Counter({"ListMmsJobs": MAX_SOURCES + 2, "ListMmsTasks": 4, "ListMmsPartitions": 1})
-    for_ids = Counter({"GetMmsTable": 1, "GetMmsPartition": 1})
+    for_ids = Counter({"GetMmsTable": 1, "GetMmsPartition": 1, "ListMmsTimers": 1})
     once = Counter(dict.fromkeys(OPERATIONS, 1))
     assert once <= calls <= once + for_facts + for_ids
 
 
 async def test_disabled_operations_are_not_called(simulator: Simulator) -> None:
     off = {"enabled": False}
-    found = await findings(config_on(simulator.url, jobs=off, databases=off, failures=off))
+    found = await findings(config_on(simulator.url, jobs=off, databases=off, failures=off, timers=off))
     assert set(found) & set(OPERATIONS) == {"ListMmsDataSources", *SCAN}
 
 
@@ -336,7 +340,8 @@ async def test_the_command_ends_with_0_1_or_2(simulator: Simulator, tmp_path: Pa
     ended = await run("check", config, "--output=json")
     assert ended.code == 1
     denied = [row["action"] for row in json.loads(ended.out) if row["result"] == "denied"]
-    operations = ("ListMmsDbs", "GetMmsFetchMetadataJob", "ListMmsTables", "ListMmsPartitions", "ListMmsTasks")
+    lists = ("ListMmsTables", "ListMmsPartitions", "ListMmsTasks", "ListMmsTimers")
+    operations = ("ListMmsDbs", "GetMmsFetchMetadataJob", *lists)
     assert denied == [f"odps:{operation}" for operation in operations]
     assert (await run("check", config, "--account=other")).code == 2
 
@@ -426,7 +431,8 @@ async def test_open_questions_about_mms_are_answered(*, hides_stopped: bool, wor
 async def test_a_fact_that_cannot_be_found_is_no_failure(simulator: Simulator) -> None:
     actions = frozenset({*READ, *(f"odps:{operation}" for operation in SCAN)})
     simulator.identities.add(replace(IDENTITY, actions=actions))
-    found = await findings(config_on(simulator.url, databases={"enabled": False}, failures={"enabled": False}))
+    off = {"enabled": False}
+    found = await findings(config_on(simulator.url, databases=off, failures=off, timers=off))
     assert found["page_size"]["result"] == "untested"
     assert found["task_status"]["result"] == "untested"
     assert "NoPermission" in found["task_status"]["detail"]

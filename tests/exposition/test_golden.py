@@ -30,6 +30,9 @@ PATHS = {
     "/api/v1/mms/datasources/2000015/dbs": "ListMmsDbs",
     "/api/v1/mms/datasources/2000015/tasks": "ListMmsTasks",
     "/api/v1/mms/datasources/2000015/tasks/1800001/logs": "ListMmsTaskLogs",
+    "/api/v1/mms/datasources/2000015/timers": "ListMmsTimers",
+    "/api/v1/mms/datasources/2000015/timers/18/logs": "ListMmsTimerLogs",
+    "/api/v1/mms/datasources/2000015/timers/19/logs": "ListMmsTimerLogs",
     "/api/v1/mms/datasources/2000015/tables/22": "GetMmsTable",
     "/api/v1/mms/datasources/2000015/partitions/2323": "GetMmsPartition",
 }

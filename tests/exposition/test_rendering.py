@@ -30,7 +30,7 @@ from exporter.simulator.world import events
 from tests.conftest import IDENTITY, config_on
 from tests.harness import Harness, harness_on
 
-FRESHNESS: Final = Counter({AccountSnapshot: 1, CollectorSnapshot: 6})
+FRESHNESS: Final = Counter({AccountSnapshot: 1, CollectorSnapshot: 7})
 """Lines of each refresh beside the sources': one for the account."""
 
 

@@ -66,8 +66,8 @@ def healthy(finished_jobs: int, has_tasks: bool) -> list[dict[Series, float]]:  
 
 def test_the_matrix_has_a_row_for_every_fault_and_a_column_for_every_operation() -> None:
     assert set(FAULT_CASES) == set(KINDS)
-    elsewhere = {"ListMmsTaskLogs", "GetMmsFetchMetadataJob"}
-    assert set(FAULT_TARGETS) | elsewhere == set(OPERATIONS), "test_reason_faults.py and test_scan_faults.py have those"
+    elsewhere = {"ListMmsTaskLogs", "GetMmsFetchMetadataJob", "ListMmsTimers", "ListMmsTimerLogs"}
+    assert set(FAULT_TARGETS) | elsewhere == set(OPERATIONS), "test_{reason,scan,timer}_faults.py have these"
 
 
 @every_operation

@@ -36,6 +36,7 @@ from exporter.mms.models.records import (
     TableSchema,
 )
 from exporter.mms.models.task_records import Task, TaskLog
+from exporter.mms.models.timer_records import Timer, TimerLog
 from tests.mms.conftest import sample
 
 FULL: dict[type[ApiRecord], dict[str, Any]] = {
@@ -66,6 +67,8 @@ FULL: dict[type[ApiRecord], dict[str, Any]] = {
     Partition: json.loads(sample("GetMmsPartition"))["data"],
     Task: json.loads(sample("ListMmsTasks", "listed"))["data"]["objectList"][0],
     TaskLog: json.loads(sample("ListMmsTaskLogs", "listed"))["data"][0],
+    Timer: json.loads(sample("ListMmsTimers", "listed"))["data"]["objectList"][0],
+    TimerLog: json.loads(sample("ListMmsTimerLogs", "listed"))["data"]["objectList"][0],
     CreatedJob: {"asyncTaskId": 7},
     AsyncTask: {**json.loads(sample("GetMmsAsyncTask", "done"))["data"], "errorMsg": "no such table"},
 }

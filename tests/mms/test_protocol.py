@@ -41,6 +41,8 @@ from exporter.mms.protocol import (
     list_mms_tables,
     list_mms_task_logs,
     list_mms_tasks,
+    list_mms_timer_logs,
+    list_mms_timers,
 )
 from tests.mms.conftest import sample
 
@@ -56,6 +58,8 @@ CALLS: list[tuple[Call[Any], str, str, str]] = [
     (list_mms_partitions(2000015, PartitionFilter(), 1), "ListMmsPartitions", "GET", f"{ROOT}/2000015/partitions"),
     (list_mms_tasks(2000015, TaskFilter(), 1), "ListMmsTasks", "GET", f"{ROOT}/2000015/tasks"),
     (list_mms_task_logs(2000015, 5), "ListMmsTaskLogs", "GET", f"{ROOT}/2000015/tasks/5/logs"),
+    (list_mms_timers(2000015, 1), "ListMmsTimers", "GET", f"{ROOT}/2000015/timers"),
+    (list_mms_timer_logs(2000015, 18, 1), "ListMmsTimerLogs", "GET", f"{ROOT}/2000015/timers/18/logs"),
     (get_mms_table(12323, 22), "GetMmsTable", "GET", f"{ROOT}/12323/tables/22"),
     (get_mms_partition(200018, 2323), "GetMmsPartition", "GET", f"{ROOT}/200018/partitions/2323"),
     (get_mms_fetch_metadata_job(7, 9), "GetMmsFetchMetadataJob", "GET", f"{ROOT}/7/scans/9"),

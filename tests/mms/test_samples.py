@@ -26,11 +26,13 @@ from exporter.mms.models.statuses import (
     JobStatus,
     PartitionStatus,
     ScanStatus,
+    ScheduleType,
     SourceType,
     TableStatus,
     TaskStatus,
 )
 from exporter.mms.models.task_records import Task
+from exporter.mms.models.timer_records import Timer, TimerLog
 from exporter.mms.protocol import (
     Call,
     JobFilter,
@@ -47,6 +49,8 @@ from exporter.mms.protocol import (
     list_mms_jobs,
     list_mms_task_logs,
     list_mms_tasks,
+    list_mms_timer_logs,
+    list_mms_timers,
 )
 from tests.mms.conftest import SAMPLES, sample
 
@@ -208,6 +212,23 @@ DATABASE = Database(
     num_rows=250_000_000_000,
     deleted=False,
 )
+TIMER = Timer(
+    id=18,
+    name="migrate_db_1",
+    src_db_name="db_1",
+    type="TABLES",
+    schedule_type=ScheduleType.DAILY,
+    value="00:00",
+    stopped=False,
+    create_time="2024-12-17 09:29:58",
+)
+TIMER_LOG = TimerLog(
+    id=1003476,
+    status=JobStatus.DOING,
+    action="start job",
+    msg="start job success",
+    create_time="2024-12-17 15:44:17",
+)
 EXAMPLES: list[tuple[Call[Any], object]] = [
     (list_mms_data_sources(1), Page((DATA_SOURCE,), 9)),
     (list_mms_jobs(2000015, JobFilter(), 1), Page((JOB,), 100)),
@@ -268,6 +289,14 @@ def test_database_rows_decode_without_losses() -> None:
     decoded = decode(call, 200, {}, sample(call.operation, "listed"))
     assert (decoded.value.rows[0], decoded.value.total, decoded.unexpected) == (DATABASE, 2, ())
     assert (decoded.value.rows[1].size, decoded.value.rows[1].num_rows) == (None, None)
+
+
+def test_timers_and_their_logs_decode_without_losses() -> None:
+    timers = decode(list_mms_timers(2000015, 1), 200, {}, sample("ListMmsTimers", "listed"))
+    assert (timers.value.rows[0], timers.value.total, timers.unexpected) == (TIMER, 2, ())
+    logs = decode(list_mms_timer_logs(2000015, 18, 1), 200, {}, sample("ListMmsTimerLogs", "listed"))
+    assert (logs.value.rows[0], logs.value.total, logs.unexpected) == (TIMER_LOG, 2, ())
+    assert [row.is_skip for row in logs.value.rows] == [False, True]
 
 
 def test_a_finished_async_task_has_its_job_id() -> None:

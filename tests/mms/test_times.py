@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.mms.models.times import eta_seconds, http_date_seconds, unix_seconds
+from exporter.mms.models.statuses import ScheduleType
+from exporter.mms.models.times import eta_seconds, first_due_after, http_date_seconds, unix_seconds
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -93,3 +94,50 @@ ODD_DATES = st.builds(
 def test_arbitrary_http_dates_are_parsed_or_none(text: str) -> None:
     seconds = http_date_seconds(text)
     assert seconds is None or math.isfinite(seconds)
+
+
+def minute_by_minute(kind: ScheduleType, value: str, after: float, zone: ZoneInfo) -> float:
+    """Return the first later minute at which the clock shows the schedule, as the ancestor of MMS compares them."""
+    minute = (math.floor(after / 60) + 1) * 60
+    while datetime.fromtimestamp(minute, zone).strftime("%H:%M" if kind is ScheduleType.DAILY else "%M") != value:
+        minute += 60
+    return float(minute)
+
+
+@given(
+    zone=st.sampled_from([SHANGHAI, NEW_YORK, ZoneInfo("UTC"), ZoneInfo("Asia/Kolkata"), ZoneInfo("Asia/Kathmandu")]),
+    after=st.integers(0, 3_000_000_000) | st.integers(1730500000, 1730700000) | st.integers(1709900000, 1710200000),
+    value=st.one_of(st.integers(0, 59).map("{:02d}".format), st.times().map(lambda each: each.strftime("%H:%M"))),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_next_due_time_is_that_of_the_clock(zone: ZoneInfo, after: int, value: str) -> None:
+    kind = ScheduleType.DAILY if ":" in value else ScheduleType.HOURLY
+    assert first_due_after(kind, value, after, zone) == minute_by_minute(kind, value, after, zone)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (ScheduleType.DAILY, "24:00"),
+        (ScheduleType.DAILY, "30"),
+        (ScheduleType.HOURLY, "60"),
+        (ScheduleType.HOURLY, ""),
+        (ScheduleType.HOURLY, None),
+        (ScheduleType.HOURLY, "٣"),
+        (ScheduleType("WEEKLY"), "02:00"),
+        (None, "02:00"),
+    ],
+)
+def test_an_unknown_schedule_is_never_due(kind: ScheduleType | None, value: str | None) -> None:
+    assert first_due_after(kind, value, 0.0, SHANGHAI) is None
+
+
+@pytest.mark.parametrize("after", [1e30, -1e30, math.inf, math.nan])
+def test_no_schedule_is_due_beyond_the_calendar(after: float) -> None:
+    assert first_due_after(ScheduleType.DAILY, "02:00", after, SHANGHAI) is None
+
+
+def test_spellings_of_a_schedule() -> None:
+    assert first_due_after(ScheduleType.HOURLY, "5", 0.0, SHANGHAI) == 300
+    assert first_due_after(ScheduleType.HOURLY, "02:05", 0.0, SHANGHAI) == 300, "an hour has no meaning"
+    assert first_due_after(ScheduleType.DAILY, "8:01", 0.0, SHANGHAI) == 60

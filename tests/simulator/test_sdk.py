@@ -148,6 +148,25 @@ async def test_task_logs(client: Sdk, world: World) -> None:
     assert rows[-1].create_time.rstrip() == failed.end_time
 
 
+async def test_timers_and_their_logs(client: Sdk, clock: ManualClock, world: World) -> None:
+    nightly = events.CreateTimer(
+        source_id=int(SOURCE), database="sales", name="nightly", schedule_type="Hourly", value="00"
+    )
+    timer_id = apply_event(world, nightly)
+    clock.advance(7200)
+    data = (await asyncio.to_thread(client.list_mms_timers, SOURCE, sdk.ListMmsTimersRequest(name="night"))).body.data
+    ((timer, logs),) = world.truth().timers(int(SOURCE)).items()
+    row = _without_newlines(data.object_list[0])
+    assert (data.total, row["scheduleType"], row["dbId"]) == (1, "Hourly", 1)
+    assert row | {"scheduleType": "HOURLY"} == row | _as_row(timer)
+    request = sdk.ListMmsTimerLogsRequest(page_size=1)
+    data = (await asyncio.to_thread(client.list_mms_timer_logs, SOURCE, str(timer_id), request)).body.data
+    row = _without_newlines(data.object_list[0])
+    assert (data.total, row) == (2, row | _as_row(logs[-1]))
+    jobs = (await asyncio.to_thread(client.list_mms_jobs, SOURCE, sdk.ListMmsJobsRequest(timer_id=timer_id))).body.data
+    assert jobs.total == sum(log.msg == "start job success" for log in logs)
+
+
 async def test_a_created_job(client: Sdk, clock: ManualClock, world: World) -> None:
     request = sdk.CreateMmsJobRequest(src_db_name="sales", name="again", task_type="HIVE", eta="2025-07-01")
     task_id = str((await asyncio.to_thread(client.create_mms_job, SOURCE, request)).body.data.async_task_id)

@@ -18,6 +18,7 @@ from tests.collect.test_accuracy import (
     jobs_with_failures,
     names,
 )
+from tests.collect.timer_truth import assert_timers_equal
 from tests.exposition_parser import Exposition, Labels
 from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT
 from tests.soak.resources import ProcessSnapshot
@@ -96,6 +97,7 @@ def _untrue(served: Exposition, truth: Oracle) -> Iterator[str]:
             assert_row_equals(served, row)
             assert_scan_equals(served, row, truth)
             assert_databases_equal(served, source_id, truth.databases(source_id))
+            assert_timers_equal(served, source_id, truth)
             jobs = list(truth.jobs(source_id))
             unresolved = jobs_with_failures(served, source_id, jobs, truth)
             assert_jobs_equal(served, source_id, jobs, set(), unresolved)

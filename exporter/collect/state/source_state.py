@@ -16,6 +16,7 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
     SourceStats,
     TasksStats,
+    TimersStats,
 )
 from exporter.collect.state.database_state import DatabaseState
 from exporter.collect.state.failure_state import FailureState
@@ -24,6 +25,7 @@ from exporter.collect.state.reason_state import ReasonState
 from exporter.collect.state.resolution import remaining_failures
 from exporter.collect.state.scan_state import ScanState
 from exporter.collect.state.task_state import TaskState
+from exporter.collect.state.timer_state import TimerState
 from exporter.config.loading import Jobs, Selection
 from exporter.mms.models.records import DataSource
 from exporter.mms.models.statuses import JobStatus
@@ -34,14 +36,16 @@ class CollectorState(Protocol):
     """State of one collector for one source; a struct."""
 
     @property
-    def stats(self) -> JobsStats | DatabasesStats | FailuresStats | ReasonsStats | ScanStats | TasksStats | None:
+    def stats(
+        self,
+    ) -> JobsStats | DatabasesStats | ScanStats | FailuresStats | ReasonsStats | TimersStats | TasksStats | None:
         """The values; None if never read."""
 
     def invalidated(self) -> Self:
         """Return the same values, to be read again without shortcuts."""
 
 
-COLLECTORS: Final = ("jobs", "databases", "scan", "failures", "reasons", "tasks")
+COLLECTORS: Final = ("jobs", "databases", "scan", "failures", "reasons", "timers", "tasks")
 """Collectors with a state per source, which is an attribute of this name."""
 
 S = TypeVar("S", bound=CollectorState)
@@ -90,6 +94,7 @@ class SourceState(Struct, gc=False):
     scan: Cached[ScanState] = field(default_factory=lambda: Cached(ScanState()))
     failures: Cached[FailureState] = field(default_factory=lambda: Cached(FailureState()))
     reasons: Cached[ReasonState] = field(default_factory=lambda: Cached(ReasonState()))
+    timers: Cached[TimerState] = field(default_factory=lambda: Cached(TimerState()))
     tasks: Cached[TaskState] = field(default_factory=lambda: Cached(TaskState()))
     last_success_at: float | None = None
     """Unix seconds; None before the first complete refresh."""
@@ -170,6 +175,7 @@ class SourceState(Struct, gc=False):
             scan=self.scan.state.stats if self.scan.at >= oldest else None,
             failures=self.failures.state.stats if self.failures.at >= oldest else None,
             reasons=self.reasons.state.stats if self.reasons.at >= oldest else None,
+            timers=self.timers.state.stats if self.timers.at >= oldest else None,
             tasks=self.tasks.state.stats if self.tasks.at >= oldest else None,
             jobs_failed_recently=self.jobs_failed_recently,
         )
@@ -201,9 +207,10 @@ class SourceStates:
             self.by_id[key].outcome = outcomes[key]
 
     def invalidate_times(self) -> None:
-        """Invalidate jobs, which contain times, after a change of the time zone."""
+        """Invalidate jobs and timers, which contain times, after a change of the time zone."""
         for source in self.by_id.values():
             source.jobs.state = source.jobs.state.invalidated().without_lingering_times()
+            source.timers.state = TimerState()
 
     def invalidate(self, *collectors: str) -> None:
         """Invalidate what these collectors update."""

@@ -20,6 +20,7 @@ from exporter.collect.snapshot import (
 from exporter.exposition.families.database_families import DATABASE, DATABASES
 from exporter.exposition.families.metric_types import Family, MetricGroup, Sample, by_status, in_status, one
 from exporter.exposition.families.table_families import FAILURES, PARTITION, REASONS, TABLE
+from exporter.exposition.families.timer_families import TIMER, TIMERS
 from exporter.masking import masked
 
 
@@ -329,6 +330,6 @@ FRESHNESS: Final[MetricGroup[SourceSnapshot]] = MetricGroup(
 
 METRIC_GROUPS: Final[tuple[MetricGroup[Any], ...]] = (
     *(ACCOUNT, COLLECTOR, SOURCE, SCAN),
-    *(JOBS, JOB, TASKS, JOB_TASKS, DATABASE, DATABASES, FAILURES, REASONS),
+    *(JOBS, JOB, TASKS, JOB_TASKS, DATABASE, DATABASES, FAILURES, REASONS, TIMER, TIMERS),
     *(TABLE, PARTITION, FRESHNESS),
 )

@@ -22,6 +22,7 @@ PartKind = Literal[
     "scan",
     "failures",
     "reasons",
+    "timers",
     "tasks",
     "table",
     "partition",

@@ -62,6 +62,13 @@ class JobStatus(ApiEnum):
     FAILED = "FAILED"
 
 
+class ScheduleType(ApiEnum):
+    """How often a timer is due."""
+
+    DAILY = "DAILY"
+    HOURLY = "HOURLY"
+
+
 class TableStatus(ApiEnum):
     """Status of a table."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from exporter.mms.models import statuses
-from exporter.simulator.api import rows
+from exporter.simulator.api import rows, timer_runs
 from exporter.simulator.api.pages import PAGE_NAMES, Group, ResultPage, Tweaks, group, page_of
 from exporter.simulator.api.parameters import ORDERS, Match, Query, bad_parameter
 from exporter.simulator.world import states
@@ -72,12 +72,14 @@ def _is_wanted(site: Site, kind: str | None, region: str | None, name: Match | N
     return (not region or site.region == region) and (name is None or name(site.source.name))
 
 
-def _texts(query: Query, names: Iterable[str]) -> dict[str, Match]:
+def text_filters(query: Query, names: Iterable[str]) -> dict[str, Match]:
+    """Return the text filters of a request, by field."""
     found = ((name, query.like(name)) for name in names)
     return {name: match for name, match in found if match is not None}
 
 
-def _fits(row: Row, filters: dict[str, Match]) -> bool:
+def fits_filters(row: Row, filters: dict[str, Match]) -> bool:
+    """Return whether a row matches all filters."""
     return all(match(str(row[name]).rstrip("\n")) for name, match in filters.items())
 
 
@@ -87,11 +89,10 @@ def jobs(request: ListRequest) -> Row:
     page = request.page(query)
     status = query.choice("status", statuses.JobStatus)
     stopped = _stopped_filter(request, status, query.boolean("stopped"))
-    order, texts = query.choice("sorter.status", ORDERS), _texts(query, _JOB_TEXTS)
-    query.integer("timerId")
+    order, texts = query.choice("sorter.status", ORDERS), text_filters(query, _JOB_TEXTS)
     if "timerId" in query:
-        # Timers create no jobs in this world.
-        found = group(list[int]())
+        timer = request.site.timers.get(query.integer("timerId"))
+        found = group([] if timer is None else timer_runs.job_ids(timer, request.site, request.at))
     elif texts or order:
         chosen = [
             job
@@ -158,7 +159,7 @@ def tasks(request: ListRequest) -> Row:
     query = request.query(*_TASK_TEXTS, "jobId", "status", "partition", *_TASK_SORTERS)
     page = request.page(query)
     status, value = query.choice("status", statuses.TaskStatus), query.like("partition")
-    texts = _texts(query, _TASK_TEXTS)
+    texts = text_filters(query, _TASK_TEXTS)
     sorters = [sorter for sorter in _TASK_SORTERS if query.choice(sorter, ORDERS)]
     if "jobId" not in query and value is None and not texts and not sorters:
         return page.of([_tasks_by_status(request, status)], lambda pair: rows.task(request.site, *pair))
@@ -174,7 +175,7 @@ def tasks(request: ListRequest) -> Row:
         for task in job.tasks(request.at.moment)
         if (status is None or task.status == status)
         and (value is None or _task_holds(request.site, task, value))
-        and (not texts or _fits(rows.task(request.site, job, task), texts))
+        and (not texts or fits_filters(rows.task(request.site, job, task), texts))
     ]
     for sorter in sorters:
         name = sorter.removeprefix("sorter.")
@@ -224,7 +225,7 @@ def tables(request: ListRequest) -> Row:
     query = request.query(*names)
     page = request.page(query)
     wanted, only_name = query.choices("status", statuses.TableStatus), query.boolean("onlyName")
-    texts = _texts(query, _TABLE_TEXTS)
+    texts = text_filters(query, _TABLE_TEXTS)
     keep = _table_filter(request, texts, _database(query), query.boolean("hasPartitions"), _time_filter(query))
     inventory, moment = request.site.inventory, request.at.moment
     numbers = (table for table in request.site.source.tables(moment) if keep(table))
@@ -255,7 +256,7 @@ def _table_filter(
             (database is None or facts["dbId"] == database)
             and (has_partitions is None or facts["hasPartitions"] == has_partitions)
             and (times is None or times(facts["lastDdlTime"]))
-            and _fits(facts, texts)
+            and fits_filters(facts, texts)
         )
 
     return keep

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
-from exporter.simulator.api import creation, lists, rows
+from exporter.simulator.api import creation, lists, rows, timer_lists
 from exporter.simulator.api.pages import Tweaks
 from exporter.simulator.api.parameters import Query, Refusal, integer, not_found
 from exporter.simulator.world.source import Site
@@ -25,6 +25,8 @@ _ROUTES: Final = tuple(
         ("POST", rf"{_SOURCE}/jobs", "CreateMmsJob"),
         ("GET", rf"{_SOURCE}/tasks", "ListMmsTasks"),
         ("GET", rf"{_SOURCE}/tasks/(?P<object>[^/]+)/logs", "ListMmsTaskLogs"),
+        ("GET", rf"{_SOURCE}/timers", "ListMmsTimers"),
+        ("GET", rf"{_SOURCE}/timers/(?P<object>[^/]+)/logs", "ListMmsTimerLogs"),
         ("GET", rf"{_SOURCE}/tables", "ListMmsTables"),
         ("GET", rf"{_SOURCE}/tables/(?P<object>[^/]+)", "GetMmsTable"),
         ("GET", rf"{_SOURCE}/partitions", "ListMmsPartitions"),
@@ -93,8 +95,11 @@ def answer(world: World, call: ApiCall) -> Data:
     site = world.site(integer("sourceId", call.route.source or "", least=1))
     at = _served_at(world, site, call.route.operation)
     listing = _LISTS.get(call.route.operation)
+    request = lists.ListRequest(site, at, call.query, call.page_size_cap, call.tweaks)
     if listing is not None:
-        return listing(lists.ListRequest(site, at, call.query, call.page_size_cap, call.tweaks))
+        return listing(request)
+    if call.route.operation == "ListMmsTimerLogs":
+        return timer_lists.logs(request, integer("timerId", call.route.object or ""))
     Query(call.query, ())
     if call.route.operation == "CreateMmsJob":
         return creation.create(site, at, call.body)
@@ -159,6 +164,7 @@ _LISTS: Final[Mapping[str, Callable[[lists.ListRequest], dict[str, Any]]]] = {
     "ListMmsDbs": lists.databases,
     "ListMmsJobs": lists.jobs,
     "ListMmsTasks": lists.tasks,
+    "ListMmsTimers": timer_lists.timers,
     "ListMmsTables": lists.tables,
     "ListMmsPartitions": lists.partitions,
 }

@@ -13,10 +13,12 @@ from exporter.simulator.world.events import (
     AddSource,
     Change,
     CreateJob,
+    CreateTimer,
     Event,
     Fail,
     RemoveJob,
     RemoveSource,
+    RemoveTimer,
     RenameSource,
     RetryFailed,
     ScanMetadata,
@@ -26,12 +28,14 @@ from exporter.simulator.world.events import (
     SetType,
     Stall,
     StopJob,
+    StopTimer,
     Succeed,
 )
 from exporter.simulator.world.job_store import SimulatedJob
 from exporter.simulator.world.options import chance
 from exporter.simulator.world.source import AGENT, STALL, Site
 from exporter.simulator.world.states import Attempt
+from exporter.simulator.world.timers import SimulatedTimer
 from exporter.simulator.world.world import World
 
 _FAIL = 601
@@ -192,6 +196,33 @@ def _retry_failed(world: World, event: RetryFailed) -> int:
     return creation.retry_failed(site, world.at(site))
 
 
+def _create_timer(world: World, event: CreateTimer) -> int:
+    site = world.site(event.source_id)
+    names = {site.source.database_name(number): number for number in site.inventory.databases(world.at(site).moment)}
+    if event.database not in names:
+        raise not_found("Database", event.database)
+    facts = event.name, names[event.database], event.schedule_type, event.value, world.seconds(), event.failure_rate
+    return world.add_timer(site, SimulatedTimer(max(site.timers, default=0) + 1, *facts))
+
+
+def _timer(world: World, event: StopTimer | RemoveTimer) -> SimulatedTimer:
+    timer = world.site(event.source_id).timers.get(event.timer_id)
+    if timer is None:
+        raise not_found("Timer", event.timer_id)
+    return timer
+
+
+def _stop_timer(world: World, event: StopTimer) -> int:
+    timer = _timer(world, event)
+    world.schedule_timer(timer)
+    timer.stopped = event.stopped
+    return 0
+
+
+def _remove_timer(world: World, event: RemoveTimer) -> int:
+    return world.site(event.source_id).timers.pop(_timer(world, event).id).id
+
+
 def _set_text(world: World, event: SetText) -> int:
     site = world.site(event.source_id)
     given = ((kind, getattr(event, f"{kind}_id")) for kind in TEXT_FIELDS if kind != "source")
@@ -223,5 +254,8 @@ _HANDLERS: Final[dict[type, Callable[[World, Any], int]]] = {
     ScanMetadata: _scan,
     CreateJob: _create_job,
     RetryFailed: _retry_failed,
+    CreateTimer: _create_timer,
+    StopTimer: _stop_timer,
+    RemoveTimer: _remove_timer,
     SetText: _set_text,
 }

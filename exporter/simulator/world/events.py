@@ -1,6 +1,6 @@
 """Events that change the world on request: records with a JSON form, tagged by `type`."""
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -139,6 +139,34 @@ class RetryFailed(_Event, frozen=True, kw_only=True, tag="retry_failed"):
     source_id: int
 
 
+class CreateTimer(_Event, frozen=True, kw_only=True, tag="create_timer"):
+    """Create a timer that migrates one database; returns its id."""
+
+    source_id: int
+    database: str
+    name: str
+    schedule_type: Literal["Daily", "Hourly"]
+    value: str
+    """`HH:MM` of a Daily timer, `MM` of an Hourly one."""
+    failure_rate: float | None = None
+    """Share of the tasks of its jobs that fail; None: as in the options."""
+
+
+class StopTimer(_Event, frozen=True, kw_only=True, tag="stop_timer"):
+    """Stop a timer, or let it continue."""
+
+    source_id: int
+    timer_id: int
+    stopped: bool = True
+
+
+class RemoveTimer(_Event, frozen=True, kw_only=True, tag="remove_timer"):
+    """Remove a timer; its jobs stay."""
+
+    source_id: int
+    timer_id: int
+
+
 class SetText(_Event, frozen=True, kw_only=True, tag="set_text"):
     """Set a text field of TEXT_FIELDS, hostile or not.
 
@@ -154,6 +182,7 @@ class SetText(_Event, frozen=True, kw_only=True, tag="set_text"):
     partition_id: int | None = None
     task_id: int | None = None
     scan_id: int | None = None
+    timer_id: int | None = None
 
 
 TEXT_FIELDS: Final = {
@@ -162,6 +191,7 @@ TEXT_FIELDS: Final = {
         | {"status", "errMsg", "scanStatus", "scanErrMsg"},
     ),
     "task": frozenset({"msg"}),
+    "timer": frozenset({"msg", "name", "srcDbName", "type", "scheduleType", "value", "createTime"}),
     "scan": frozenset({"status", "result", "errorMsg", "startTime", "endTime"}),
     "job": frozenset({"name", "eta", "createTime", "srcDbName", "srcSchemaName", "dstDbName", "dstSchemaName"}),
     "database": frozenset({"name", "dstName", "dstProjectName", "owner", "location", "extra", "lastDdlTime"}),
@@ -191,5 +221,8 @@ Event = (
     | ScanMetadata
     | CreateJob
     | RetryFailed
+    | CreateTimer
+    | StopTimer
+    | RemoveTimer
     | SetText
 )

@@ -18,7 +18,10 @@ _LAGS: Final = (
     *("job_list_lag_seconds", "job_status_lag_seconds"),
     *("database_lag_seconds", "table_lag_seconds", "partition_lag_seconds"),
 )
-_COUNTS: Final = ("sources", "tables", "partitions", "finished_jobs_per_source", "running_jobs_per_source")
+_COUNTS: Final = (
+    *("sources", "tables", "partitions", "finished_jobs_per_source", "running_jobs_per_source"),
+    "timers",
+)
 _MASK: Final = (1 << 64) - 1
 _GAMMA: Final = 0x9E3779B97F4A7C15
 _Item = TypeVar("_Item")
@@ -50,6 +53,8 @@ class WorldOptions:
     """Share of the tables at the start that no job migrates; tables of running jobs are not counted."""
     failure_rate: float = 0.08
     """Share of the planned tasks that fail."""
+    timers: int = 0
+    """Hourly timers of a source, each for another database at the start."""
     retry_failure_rate: float = 0.0
     """Share of the tasks of created jobs that fail."""
     waves: int | None = None

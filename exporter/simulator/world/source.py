@@ -9,6 +9,7 @@ from exporter.simulator.world.options import chance, draw
 from exporter.simulator.world.scans import ScanHistory
 from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.source_spec import Role, SourceSpec
+from exporter.simulator.world.timers import SimulatedTimer
 
 AGENT: Final = "agent"
 STALL: Final = "stall"
@@ -45,6 +46,8 @@ class Site:
         self.scans = ScanHistory(source, self.job_store.oldest)
         self.texts: dict[tuple[str, int], dict[str, str]] = {}
         """Texts set by events, by kind of object and id, then by API field name."""
+        self.timers: dict[int, SimulatedTimer] = {}
+        """Timers by id."""
         self.may_write = True
         """Whether it has the permission to write at the destination."""
         self.denied_jobs: set[int] = set()
@@ -68,9 +71,10 @@ class Site:
 
     def time(self, moment: float) -> str:
         """Format a moment as the API writes times."""
-        return self._time(self.source.clock.seconds(moment))
+        return self.world_time(self.source.clock.seconds(moment))
 
-    def _time(self, seconds: float) -> str:
+    def world_time(self, seconds: float) -> str:
+        """Format a world second as the API writes times."""
         instant = datetime.fromtimestamp(self._start + seconds, UTC)
         return instant.astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
 
@@ -167,7 +171,7 @@ class Site:
         """Return the time `seconds` after the creation of a job."""
         if job.created_at is None:
             return self.time(job.created + seconds)
-        return self._time(job.created_at + seconds)
+        return self.world_time(job.created_at + seconds)
 
     def job_eta(self, job: SimulatedJob) -> str:
         """Return a job's eta: empty, a time or a date."""

@@ -3,15 +3,24 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from operator import itemgetter
+from typing import Final
 from zoneinfo import ZoneInfo
 
+from exporter.simulator.api import timer_runs
 from exporter.simulator.api.parameters import not_found
 from exporter.simulator.oracle import Oracle
-from exporter.simulator.world.options import WorldOptions
+from exporter.simulator.world.options import WorldOptions, draw
 from exporter.simulator.world.planner import Planner
 from exporter.simulator.world.source import Site
 from exporter.simulator.world.source_clock import SourceTime
 from exporter.simulator.world.source_spec import FIRST_SOURCE_ID, Role, SourceSpec, make_source
+from exporter.simulator.world.timers import HOURLY, SimulatedTimer
+
+Happening = tuple[float, Callable[[], object]]
+"""What happens by itself, with its world second."""
+_TIMER: Final = 701
 
 
 class ManualClock:
@@ -62,7 +71,10 @@ class World:
         self._planner = Planner(self.options)
         self._zone = ZoneInfo(self.options.zone)
         self._sites: dict[int, Site] = {}
+        self._sites_with_timers: list[Site] = []
         self._count = self.options.sources
+        self._happening_at: float | None = None
+        """World second of what happens just now."""
 
     @property
     def held(self) -> int:
@@ -70,8 +82,40 @@ class World:
         return len(self._sites)
 
     def seconds(self) -> float:
-        """Return the world seconds since the start."""
-        return max(0.0, self.clock() - self.start)
+        """Return the world seconds; what is due happens first, each at its own time."""
+        if self._happening_at is not None:
+            return self._happening_at
+        now = max(0.0, self.clock() - self.start)
+        while (due := min(self._happenings(), key=itemgetter(0), default=None)) is not None and due[0] <= now:
+            self._happening_at = due[0]
+            try:
+                due[1]()
+            finally:
+                self._happening_at = None
+        return now
+
+    def _happenings(self) -> Iterator[Happening]:
+        """Yield what happens next by itself."""
+        for site in self._sites_with_timers:
+            for timer in site.timers.values():
+                if not timer.stopped:
+                    yield timer.due, partial(self._run_timer, site, timer)
+
+    def _run_timer(self, site: Site, timer: SimulatedTimer) -> None:
+        timer_runs.run(site, timer, self.at(site))
+        self.schedule_timer(timer)
+
+    def schedule_timer(self, timer: SimulatedTimer) -> None:
+        """Set the next due time of a timer."""
+        timer.set_due(self.seconds(), self.start, self._zone)
+
+    def add_timer(self, site: Site, timer: SimulatedTimer) -> int:
+        """Add a timer, schedule it, and return its id."""
+        self.schedule_timer(timer)
+        site.timers[timer.id] = timer
+        if site not in self._sites_with_timers:
+            self._sites_with_timers.append(site)
+        return timer.id
 
     def at(self, site: Site, seconds: float | None = None) -> SourceTime:
         """Return a world second, default now, for a source."""
@@ -112,9 +156,22 @@ class World:
 
         Raises: Refusal if there is none.
         """
-        self._removed.add(self.site(source_id).id)
+        site = self.site(source_id)
+        self._removed.add(source_id)
+        self._sites_with_timers = [each for each in self._sites_with_timers if each is not site]
         del self._sites[source_id]
 
     def _keep(self, source: SourceSpec) -> Site:
         site = self._sites[source.id] = Site(source, self.start, self._zone)
+        for number in range(1, 1 + min(self.options.timers, source.databases)):
+            site.timers[number] = self._first_timer(source, number)
+        if site.timers:
+            self._sites_with_timers.append(site)
+            self.seconds()  # what was due before the first look at the source happens now
         return site
+
+    def _first_timer(self, source: SourceSpec, number: int) -> SimulatedTimer:
+        name, value = f"hourly_{source.database_name(number)}", f"{draw(*source.seed, _TIMER, number) % 60:02d}"
+        timer = SimulatedTimer(number, name, number, HOURLY, value, created=0.0)
+        timer.set_due(0.0, self.start, self._zone)
+        return timer

@@ -25,7 +25,7 @@ from exporter.mms.models.records import DataSource
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
 from exporter.web.status.failure_reasons import reasons_status
 from exporter.web.status.formatting import number, truncated, with_noun
-from exporter.web.status.omissions import omissions
+from exporter.web.status.omissions import omissions, omissions_detail
 from exporter.web.status.progress_bars import left_of
 from exporter.web.status.status_schema import Attention, Concerned
 
@@ -164,18 +164,6 @@ def _has_old_metadata(source: SourceSnapshot, now: float) -> bool:
     return is_old and not _is_stopped(source) and _work_left(source) > 0
 
 
-def _omitted(source: SourceSnapshot, _: float) -> int:
-    return sum(each.count for each in omissions(source))
-
-
-def _omitted_commands(source: SourceSnapshot) -> Iterable[str]:
-    return dict.fromkeys(each.command for each in omissions(source))
-
-
-def _omitted_detail(source: SourceSnapshot) -> str:
-    return "; ".join(f"{with_noun(each.count, each.noun)}: {each.remedy}" for each in omissions(source))
-
-
 SOURCE_RULES: Final = (
     SourceRule(
         *("MmsAgentOffline", "critical", "Agent offline with work remaining", "start the agent on its host"),
@@ -229,9 +217,9 @@ SOURCE_RULES: Final = (
     SourceRule(
         *("MmsSeriesOmitted", "info", "Databases, jobs or failures have no series of their own"),
         "list them with the commands; if metrics need the names, make the change above, then reload the exporter",
-        *(_omitted, ("jobs",)),
-        detail=_omitted_detail,
-        chosen=_omitted_commands,
+        *(lambda source, _: sum(each.count for each in omissions(source)), ("jobs",)),
+        detail=omissions_detail,
+        chosen=lambda source: dict.fromkeys(each.command for each in omissions(source)),
     ),
 )
 
@@ -241,6 +229,7 @@ _COLLECTED: Final = {
     "databases": "Databases",
     "failures": "Failed tables and partitions",
     "reasons": "Reasons of failed tasks",
+    "timers": "Schedules",
     "watch": "Watched tables and partitions",
     "tasks": "Tasks",
 }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from exporter.collect.snapshot import FailedUnits, SourceSnapshot
+from exporter.web.status.formatting import with_noun
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,11 @@ def omissions(source: SourceSnapshot) -> list[Omission]:
     if failures is not None and failures.partitions is not None:
         found.append(_omitted_failures(failures.partitions, "failed partition"))
     return [each for each in found if each.count > 0]
+
+
+def omissions_detail(source: SourceSnapshot) -> str:
+    """Return what has no series, with the remedy of each kind."""
+    return "; ".join(f"{with_noun(each.count, each.noun)}: {each.remedy}" for each in omissions(source))
 
 
 def _omitted_failures(failed: FailedUnits, noun: str) -> Omission:

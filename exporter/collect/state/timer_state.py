@@ -1,0 +1,178 @@
+"""State of a source's timers, kept between refreshes. Pure."""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from math import inf
+from typing import Final, Self
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from exporter.collect.snapshot import SourceName, TimerRuns, TimersStats, TimerStats
+from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
+from exporter.mms.decoding import Page
+from exporter.mms.models.statuses import JobStatus, is_unknown
+from exporter.mms.models.timer_records import Timer, TimerLog
+from exporter.mms.models.times import first_due_after, unix_seconds
+
+MAX_TIMERS: Final = 200
+"""Limit of timers per source with series of their own and logs that are read: the newest."""
+_ENDED: Final = (JobStatus.DONE, JobStatus.FAILED)
+SLACK_SECONDS: Final = 60.0
+"""A run this long before a due time counts for it: the clocks of MMS and of its log can differ."""
+
+
+class TimerHistory(Struct, frozen=True, gc=False):
+    """What the read logs of one timer say."""
+
+    runs: TimerRuns
+    covers_since: float | None
+    """Unix seconds from which on no run is missing; None if all logs were read, or none has a time."""
+
+    @classmethod
+    def of(cls, logs: Sequence[TimerLog], zone: ZoneInfo, *, is_whole: bool) -> "TimerHistory":
+        """Return what logs say, in any order; `is_whole` if there are no others."""
+        timed = sorted((at, log.id, log.is_skip, log) for log in logs if (at := unix_seconds(log.create_time, zone)))
+        ran, skipped = ([each for each in timed if each[2] == is_skip] for is_skip in (False, True))
+        runs = TimerRuns(
+            last_run_at=ran[-1][0] if ran else None,
+            last_status=ran[-1][3].status if ran else None,
+            last_skip_at=skipped[-1][0] if skipped else None,
+        )
+        return cls(runs, None if is_whole or not timed else timed[0][0] - SLACK_SECONDS)
+
+
+class KnownTimer(Struct, frozen=True, gc=False):
+    """One timer; monotonic seconds, where no other clock is named."""
+
+    row: Timer
+    history: TimerHistory | None = None
+    """None if its logs were not read, or are stale."""
+    read_at: float = -inf
+    """When its logs were read."""
+    confirmed_at: float = -inf
+    """When its row and its logs were last known to be current."""
+    changed_at: float = -inf
+    """Unix seconds at which another schedule, or that it is no longer stopped, was noticed."""
+    due_at: float | None = None
+    """Unix seconds; as TimerStats."""
+
+    def needs_logs(self, now: float, wall: float) -> bool:
+        """Return whether its logs may have changed."""
+        # Without another due time, only a person can have made it run.
+        if self.history is None or now - self.read_at >= MAX_LIST_AGE_SECONDS:
+            return True
+        if self.history.runs.last_run_at is not None and self.history.runs.last_status not in _ENDED:
+            return True
+        return self.row.stopped is not True and (self.due_at is None or wall >= self.due_at)
+
+    def updated(self, row: Timer, wall: float) -> Self:
+        """Return the timer with a new row, noticed at `wall`."""
+        if _schedule(row) == _schedule(self.row):
+            return replace(self, row=row)
+        return replace(self, row=row, changed_at=wall, read_at=-inf)
+
+    def scheduled(self, zone: ZoneInfo) -> Self:
+        """Return the timer with its due time."""
+        return replace(self, due_at=self._first_due(zone))
+
+    def _first_due(self, zone: ZoneInfo) -> float | None:
+        # If it is unknown whether it is stopped, it must not count as missed.
+        if self.history is None or self.row.stopped is not False:
+            return None
+        last_run_at = self.history.runs.last_run_at
+        since = self.history.covers_since if last_run_at is None else last_run_at + SLACK_SECONDS
+        since = unix_seconds(self.row.create_time, zone) if since is None else since
+        if since is None:
+            return None
+        return first_due_after(self.row.schedule_type, self.row.value, max(since, self.changed_at), zone)
+
+
+def _schedule(row: Timer) -> tuple[object, ...]:
+    return row.schedule_type, row.value, row.stopped
+
+
+class TimerState(Struct, frozen=True, gc=False):
+    """State of a source's timers; empty at first."""
+
+    stats: TimersStats | None = None
+    timers: Mapping[int, KnownTimer] = field(default_factory=dict)
+    listed_at: float = -inf
+    """When the list is read again counts from this monotonic second."""
+    confirmed_at: float = -inf
+    """When all values were last known to be current, in monotonic seconds."""
+
+    def is_current(self, now: float, interval: float) -> bool:
+        """Return whether nothing needs to be read."""
+        return now - self.listed_at < interval
+
+    def invalidated(self) -> Self:
+        """Return the same values, to be read again, logs included."""
+        timers = {key: replace(timer, read_at=-inf) for key, timer in self.timers.items()}
+        return replace(self, listed_at=-inf, timers=timers)
+
+    def listed(self, rows: Iterable[Timer], wall: float) -> dict[int, KnownTimer]:
+        """Return the timers of a list, with what is known of them."""
+        return {
+            row.id: self.timers[row.id].updated(row, wall) if row.id in self.timers else KnownTimer(row) for row in rows
+        }
+
+    def absent(self, listed: Container[int], oldest: float) -> dict[int, KnownTimer]:
+        """Return the timers that an incomplete list may have missed, and that were current at `oldest`."""
+        known = self.timers.items()
+        return {key: timer for key, timer in known if key not in listed and self.is_fresh(timer, oldest)}
+
+    def is_fresh(self, timer: KnownTimer, oldest: float) -> bool:
+        """Return whether an unread timer was known to be current at `oldest`."""
+        return max(timer.confirmed_at, self.confirmed_at) >= oldest
+
+    def with_timers(self, name: SourceName, timers: Mapping[int, KnownTimer], total: int) -> Self:
+        """Return the state with these timers; equal stats stay the same object."""
+        shown = tuple(
+            TimerStats(each.row, each.history.runs if each.history else None, each.due_at)
+            for each in newest_first(timers)
+        )
+        stats = TimersStats(name, shown, max(total, len(timers)))
+        return replace(self, timers=timers, stats=self.stats if self.stats == stats else stats)
+
+
+def newest_first(timers: Mapping[int, KnownTimer]) -> list[KnownTimer]:
+    """Return the newest timers, highest id first, at most MAX_TIMERS."""
+    return sorted(timers.values(), key=lambda timer: timer.row.id, reverse=True)[:MAX_TIMERS]
+
+
+def further_pages(first: Page[TimerLog], zone: ZoneInfo) -> range:
+    """Return the numbers of the other pages of logs, newest rows first.
+
+    The range descends if the first page, too, is to be read last. UNVERIFIED: the order; a live list settles it.
+    """
+    size = len(first.rows)
+    last = -(-(first.total or 0) // size) if size else 1
+    times = [at for log in first.rows if (at := unix_seconds(log.create_time, zone)) is not None]
+    ascends = last > 1 and len(times) > 1 and times[0] < times[-1]
+    return range(last, 1, -1) if ascends else range(2, last + 1)
+
+
+def unexpected_in_timers(rows: Iterable[Timer], zone: ZoneInfo) -> list[str]:
+    """Return the API names of fields of timers with unknown or unparsable values."""
+    found = []
+    for row in rows:
+        is_known = row.schedule_type is not None and not is_unknown(row.schedule_type)
+        has_no_time = is_known and first_due_after(row.schedule_type, row.value, 0.0, zone) is None
+        found += ["scheduleType"] if is_unknown(row.schedule_type) else []
+        found += ["value"] if row.value is not None and has_no_time else []
+        found += ["createTime"] if _is_no_time(row.create_time, zone) else []
+    return found
+
+
+def unexpected_in_logs(logs: Iterable[TimerLog], zone: ZoneInfo) -> list[str]:
+    """Return the API names of fields of logs with unknown or unparsable values."""
+    found = []
+    for log in logs:
+        found += ["status"] if is_unknown(log.status) else []
+        found += ["createTime"] if _is_no_time(log.create_time, zone) else []
+    return found
+
+
+def _is_no_time(text: str | None, zone: ZoneInfo) -> bool:
+    return text is not None and unix_seconds(text, zone) is None
