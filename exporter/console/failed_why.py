@@ -26,7 +26,15 @@ from exporter.console.output.command_report import (
 )
 from exporter.console.output.next_command import DEFAULT_COMMAND, NextCommand
 from exporter.console.selection.queries import Options, QueryPart, QueryTarget, query_sources
-from exporter.errors import NotFound
+from exporter.errors import (
+    UNAVAILABLE,
+    AuthRefused,
+    ConnectionFailed,
+    CredentialsUnavailable,
+    MmsError,
+    NotFound,
+    Throttled,
+)
 from exporter.masking import masked
 from exporter.mms.diagnosis.message_text import decisive_part, decisive_row, message_of, pattern_of
 from exporter.mms.diagnosis.reason_rules import UNKNOWN_RULE, Rule, rule_of
@@ -47,6 +55,8 @@ MAX_SELECTORS: Final = 10
 """Tables and partitions up to which a card has the command; JSON and CSV always have it."""
 NO_MESSAGE: Final = "no failed task with a message was found"
 NOT_READ: Final = "log not read, because newer tasks reached the limit"
+_ERRORS_OF_ALL: Final = (*UNAVAILABLE, AuthRefused, CredentialsUnavailable, ConnectionFailed, Throttled)
+"""Errors that are not about one log."""
 
 TableKey = tuple[str, str]
 
@@ -60,6 +70,10 @@ class Cause(Struct, frozen=True):
     since: str | None
     """Time of the message, as MMS writes it."""
     task_id: int | None
+    error: MmsError | None = None
+    """Why the log could not be read."""
+    is_examined: bool = True
+    """Whether the log was looked for."""
 
 
 class FailureGroup(Struct, frozen=True):
@@ -77,6 +91,8 @@ class FailureGroup(Struct, frozen=True):
     hint: str
     selectors: tuple[str, ...]
     """Words of `retry` that select exactly these failures."""
+    is_examined: bool
+    """Whether the logs were read."""
 
 
 NO_CAUSE: Final = Cause(
@@ -86,6 +102,7 @@ NO_CAUSE: Final = Cause(
 UNREAD: Final = Cause(
     UNKNOWN_RULE._replace(hint="Read more logs with `--limit=NUMBER`, or select fewer tables with `--table=NAME`."),
     *(NOT_READ, "", None, None),
+    is_examined=False,
 )
 Row = Found[FailureGroup]
 
@@ -164,7 +181,8 @@ async def read_groups(options: Options, target: QueryTarget) -> QueryPart[Failur
     groups = [
         _group([by_table[key] for key in keys], [causes.get(key, NO_CAUSE) for key in keys]) for keys in found.values()
     ]
-    return QueryPart(groups, part.omitted, part.errors, part.matched)
+    errors = {(each.reason, each.detail): each for cause in read if (each := cause.error)}
+    return QueryPart(groups, part.omitted, [*part.errors, *errors.values()], part.matched)
 
 
 def _key(database: str | None, table: str | None) -> TableKey:
@@ -187,10 +205,19 @@ async def _cause(target: QueryTarget, task: Task) -> Cause:
         row = decisive_row(await target.client.task_logs(target.source.id, task.id))
     except NotFound:
         row = None
+    except _ERRORS_OF_ALL:
+        raise
+    except MmsError as error:
+        return _unread(error.without_frames())
     if row is None:
         return NO_CAUSE
     message = message_of(row)
     return Cause(rule_of(message), pattern_of(message), decisive_part(message), row.create_time, task.id)
+
+
+def _unread(error: MmsError) -> Cause:
+    rule = UNKNOWN_RULE._replace(hint=f"Run the command again. If the error persists: {error.hint}.")
+    return Cause(rule, f"log not read: {error.reason}", "", None, None, error=error, is_examined=False)
 
 
 def _group(failures: Sequence[Sequence[Failure]], causes: Sequence[Cause]) -> FailureGroup:
@@ -206,4 +233,5 @@ def _group(failures: Sequence[Sequence[Failure]], causes: Sequence[Cause]) -> Fa
         task_id=newest.task_id,
         hint=newest.rule.hint,
         selectors=tuple(f"--{kind_of(failure)}={failure.id}" for failure in listed),
+        is_examined=newest.is_examined,
     )

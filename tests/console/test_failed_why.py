@@ -127,6 +127,24 @@ async def test_a_missing_permission_names_the_action(simulator: Simulator, query
     assert any("odps:ListMmsTaskLogs" in remark for remark in found.remarks)
 
 
+async def test_a_log_that_cannot_be_read_hides_no_other(simulator: Simulator, query: Query) -> None:
+    whole = (await everything(query, sources=[str(FIRST)])).rows
+    simulator.faults.add(Fault(kind="error", status=400, code="Broken", operation="ListMmsTaskLogs", times=1))
+    found = await everything(query, sources=[str(FIRST)])
+    (unread,) = [row for row in found.rows if row["pattern"] == "log not read: rejected"]
+    assert (unread["reason"], len(unread["tables"]), unread["example"]) == ("unknown", 1, "")
+    assert sum(row["count"] for row in found.rows) == sum(row["count"] for row in whole)
+    assert not found.report.succeeded
+    assert len(found.remarks) == 1
+
+
+async def test_many_broken_logs_are_one_error(simulator: Simulator, query: Query) -> None:
+    simulator.faults.add(Fault(kind="html", operation="ListMmsTaskLogs"))
+    found = await everything(query, sources=[str(FIRST)])
+    assert "log not read: malformed" in {row["pattern"] for row in found.rows}
+    assert len(found.report.errors) == 1
+
+
 async def test_the_log_of_a_task_says_why_it_failed(simulator: Simulator, query: Query) -> None:
     text = f"\x1b[31mODPS-0420095: Access Denied; password={CANARY}\n\tat com.example.A.b(A.java:1)"
     apply_event(simulator.world, events.SetText(source_id=FIRST, field="msg", text=text, task_id=0))
