@@ -27,6 +27,7 @@ from exporter.console.report.record import (
 )
 from exporter.console.selection.queries import Options, QueryPart, QueryTarget
 from exporter.errors import MalformedAnswer, MmsError
+from exporter.mms.decoding import Page
 from exporter.mms.listing import Listing
 from exporter.mms.models.progress import partition_counts, table_counts
 from exporter.mms.models.records import Job
@@ -144,16 +145,17 @@ class SourceReader:
         first = await page(JobFilter())
         if first.total is not None and first.total <= len(first.rows):
             counts = Counter(job.status or UNKNOWN for job in first.rows)
-            return first.total, sum(job.stopped or False for job in first.rows), dict(counts), list(first.rows)
+            marks = [job.stopped for job in first.rows]
+            return first.total, None if None in marks else marks.count(True), dict(counts), list(first.rows)
         # The newest of each status, and the oldest for the start of the migration.
         pages = [await page(JobFilter(status=status)) for status in JobStatus]
-        stopped = job_list.only_stopped(await page(JobFilter(stopped=1)))
+        stopped = await page(JobFilter(stopped=1))
         last = await page(JobFilter(), -(-(first.total or 1) // max(1, len(first.rows))))
         jobs = {job.id: job for each in (first, *pages, stopped, last) for job in each.rows}
         by_status = {status.value: each.total for status, each in zip(JobStatus, pages, strict=True)}
         if (others := (first.total or 0) - sum(each or 0 for each in by_status.values())) > 0:
             by_status["OTHER"] = others
-        return first.total, stopped.total, by_status, list(jobs.values())
+        return first.total, _marked_total(stopped, "stopped"), by_status, list(jobs.values())
 
     async def _tasks(self, read_at: str) -> TasksPart:
         listing = await self.target.client.newest_tasks(self.target.source.id, TaskFilter(), MAX_TASKS)
@@ -193,9 +195,11 @@ class SourceReader:
         found = await failed_why.read_groups(self.options, self.target)
         self.errors += [("failures", error) for error in found.errors]
         groups = sorted(found.records, key=lambda group: -group.count)
+        counts = self.target.source.tables_failed_num, self.target.source.partitions_failed_num
         return FailuresPart(
             read_at=read_at,
-            count=None if found.errors else sum(group.count for group in groups),
+            count=None if None in counts else sum(each or 0 for each in counts),
+            examined=sum(group.count for group in groups if group.is_examined),
             omitted=found.omitted,
             groups=self._rows(failed_why.fields(self.options.next_command)[len(SOURCE_FIELDS) :], groups),
         )
@@ -203,12 +207,9 @@ class SourceReader:
     async def _outdated(self, read_at: str) -> OutdatedPart:
         page = await self.target.client.partitions_page(self.target.source.id, PartitionFilter(updated=True), 1)
         # UNVERIFIED: that MMS knows the filter. Rows without the mark show that it does not.
-        is_filtered = all(row.updated is not False for row in page.rows)
-        return OutdatedPart(
-            read_at=read_at,
-            partitions=page.total if is_filtered else None,
-            listed=self._rows(_OUTDATED_FIELDS, page.rows[: self.options.limit] if is_filtered else ()),
-        )
+        number = _marked_total(page, "updated")
+        rows = page.rows[: self.options.limit] if number else ()
+        return OutdatedPart(read_at=read_at, partitions=number, listed=self._rows(_OUTDATED_FIELDS, rows))
 
     def _times(self, texts: Iterable[str | None]) -> list[str]:
         moments = (unix_seconds(text, self.target.account.time_zone) for text in texts)
@@ -225,6 +226,12 @@ class SourceReader:
 def _sum(values: Sequence[int | None]) -> int | None:
     known = [each for each in values if each is not None]
     return sum(known) if known or not values else None
+
+
+def _marked_total(page: Page[Any], name: str) -> int | None:
+    """Return the total of a page whose rows have a mark; None if MMS ignored the filter for it."""
+    is_filtered = all(getattr(row, name) is True for row in page.rows)
+    return page.total if is_filtered and bool(page.rows) == bool(page.total) else None
 
 
 def _verification(job: Job) -> str:
