@@ -42,6 +42,8 @@ PARTS = {
     "ListMmsTasks": "tasks",
     "ListMmsTaskLogs": "failures",
     "ListMmsPartitions": "failures",
+    "ListMmsTimers": "schedules",
+    "ListMmsTimerLogs": "schedules",
 }
 
 
@@ -111,7 +113,9 @@ async def reported(simulator: Simulator, clock: ManualClock, **options: Any) -> 
 @pytest.fixture
 async def simulator(clock: ManualClock) -> AsyncIterator[Simulator]:
     """Provide a simulation in which many tasks fail."""
-    options = WorldOptions(sources=2, databases=3, tables=30, partitions=6, failure_rate=0.3, special_sources=False)
+    options = WorldOptions(
+        sources=2, databases=3, tables=30, partitions=6, timers=2, failure_rate=0.3, special_sources=False
+    )
     async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as running:
         clock.advance(3600)
         yield running
@@ -253,6 +257,60 @@ async def test_rows_without_the_mark_of_the_filter_count_nothing(simulator: Simu
     assert (outdated["partitions"], outdated["listed"]) == (None, [])
 
 
+@pytest.fixture
+async def scheduled(clock: ManualClock) -> AsyncIterator[Simulator]:
+    """Provide a simulation of hourly timers, one of which is stopped."""
+    options = WorldOptions(
+        sources=1,
+        tables=6,
+        untouched_share=1.0,
+        running_jobs_per_source=0,
+        finished_jobs_per_source=0,
+        special_sources=False,
+    )
+    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as running:
+        for name in ("active", "stopped"):
+            number = apply_event(
+                running.world,
+                events.CreateTimer(
+                    source_id=FIRST, database="sales", name=name, schedule_type="Hourly", value="30", failure_rate=0.0
+                ),
+            )
+        apply_event(running.world, events.StopTimer(source_id=FIRST, timer_id=number))
+        yield running
+
+
+async def test_schedules_say_when_they_ran(scheduled: Simulator, clock: ManualClock) -> None:
+    clock.advance(150 * 3600)  # more logs than a page has
+    source = (await reported(scheduled, clock)).source
+    rows = {row["name"]: row for row in source["schedules"]["listed"]}
+    runs = [(row["last_run"], row["last_run_status"], row["is_missed"]) for row in rows.values()]
+    assert dict(zip(rows, runs, strict=True)) == {
+        "active": ("2025-06-22T04:30:00+08:00", "DONE", False),
+        "stopped": (None, None, False),
+    }
+    assert "Schedules that are stopped: 1 of 2." in source["open_points"]
+    assert scheduled.calls["ListMmsTimerLogs", FIRST] == 3
+
+
+async def test_a_skip_is_no_run(scheduled: Simulator, clock: ManualClock) -> None:
+    apply_event(scheduled.world, events.CreateJob(source_id=FIRST, database="sales", seconds=86400))
+    clock.advance(4 * 3600)
+    found = await reported(scheduled, clock)
+    row = next(row for row in found.source["schedules"]["listed"] if row["name"] == "active")
+    assert (row["last_run"], row["last_skip"], row["is_missed"]) == (None, "2025-06-16T02:30:00+08:00", True)
+    assert "Schedules past their due time: 1 of 2." in found.source["open_points"]
+    assert "| none | 2025-06-16 02:30 |" in found.text("md")
+
+
+async def test_a_failed_run_is_an_open_point(scheduled: Simulator, clock: ManualClock) -> None:
+    log = {"id": 1, "status": "FAILED", "createTime": "2025-06-15 23:30:00", "action": "start job", "msg": "failed"}
+    text = json.dumps({"data": {"objectList": [log], "total": 1}})
+    scheduled.faults.add(Fault(kind="answer", operation="ListMmsTimerLogs", text=text))
+    clock.advance(3600)
+    assert "Schedules whose last run FAILED: 2 of 2." in (await reported(scheduled, clock)).source["open_points"]
+
+
 async def test_nothing_migrated_yet(clock: ManualClock) -> None:
     options = WorldOptions(
         sources=1, finished_jobs_per_source=0, running_jobs_per_source=0, untouched_share=1.0, special_sources=False
@@ -363,6 +421,8 @@ def hostile(simulator: Simulator) -> Simulator:
         ("name", HOSTILE, {"database_id": 1}),
         ("name", HOSTILE, {"job_id": next(iter(simulator.world.truth().jobs(FIRST))).id}),
         ("msg", message, {"task_id": 0}),
+        ("name", HOSTILE, {"timer_id": 1}),
+        ("msg", message, {"timer_id": 1}),
         ("networklink", message, {}),
         ("createTime", message, {}),
     ):

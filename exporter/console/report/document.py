@@ -14,6 +14,7 @@ from exporter.console.report.record import (
     MigrationReport,
     OutdatedPart,
     ReportPart,
+    SchedulesPart,
     SourceReport,
     TasksPart,
     UnitTotals,
@@ -80,6 +81,8 @@ def _source(source: SourceReport, limit: int) -> Iterator[Block]:
     yield from _part(source.tasks, _verified_tasks)
     yield Heading(3, "Outdated partitions")
     yield from _part(source.outdated, _outdated)
+    yield Heading(3, "Schedules")
+    yield from _part(source.schedules, _schedules)
     yield Heading(3, "Jobs")
     yield from _part(source.jobs, _jobs)
     yield Heading(3, "Sign-off")
@@ -254,6 +257,21 @@ def _outdated(part: OutdatedPart) -> Iterator[Block]:
     ]
     yield Grid("Outdated partitions", ("Table", "Partition", "=Last DDL change"), rows)
     yield from _cut(len(rows), part.partitions, "partition") if rows else ()
+
+
+def _schedules(part: SchedulesPart) -> Iterator[Block]:
+    yield Paragraph(f"Schedules: {part.total:,}.")
+    titles = ("Schedule", "Database", "=Due", "=Status", "=Last run", "=Last skip")
+    yield Grid("Schedules, the newest first", titles, [_schedule(row) for row in part.listed])
+    yield from _cut(len(part.listed), part.total, "schedule")
+
+
+def _schedule(row: Mapping[str, Any]) -> tuple[str, ...]:
+    stopped = {None: UNKNOWN, True: "stopped", False: "active"}[row["stopped"]]
+    last_run = f"{_short_time(row['last_run'])} {row['last_run_status'] or ''}" if row["last_run"] else "none"
+    last_skip = _short_time(row["last_skip"]) if row["last_skip"] else "none"
+    due = " ".join(each for each in (row["schedule_type"], row["value"]) if each)
+    return row["name"] or str(row["id"]), row["src_db_name"] or "", due, stopped, last_run, last_skip
 
 
 def _jobs(part: JobsPart) -> Iterator[Block]:

@@ -118,6 +118,13 @@ class OutdatedPart(ReportPart, frozen=True, kw_only=True):
     listed: Rows
 
 
+class SchedulesPart(ReportPart, frozen=True, kw_only=True):
+    """The timers of the data source, stopped ones included."""
+
+    total: int
+    listed: Rows
+
+
 class Unread(Struct, frozen=True):
     """A part that could not be read, or not completely."""
 
@@ -145,6 +152,7 @@ class SourceReport(Struct, frozen=True, kw_only=True):
     tasks: TasksPart | None = None
     failures: FailuresPart | None = None
     outdated: OutdatedPart | None = None
+    schedules: SchedulesPart | None = None
     not_read: Sequence[Unread] = ()
 
     @property
@@ -193,6 +201,8 @@ def open_points(report: SourceReport) -> Iterator[str]:
         yield from _open_jobs(report.jobs)
     if report.outdated is not None:
         yield from _open_outdated(report.outdated.partitions)
+    if report.schedules is not None:
+        yield from _open_schedules(report.schedules)
     for each in report.not_read:
         yield f"Not read: {each.part} ({each.reason})."
 
@@ -230,3 +240,14 @@ def _open_outdated(number: int | None) -> Iterator[str]:
         yield "MMS did not return the number of outdated partitions."
     elif number:
         yield f"Outdated, because the source changed after the migration: {count_of(number, 'partition')}."
+
+
+def _open_schedules(schedules: SchedulesPart) -> Iterator[str]:
+    counts = {
+        "whose last run FAILED": sum(row["last_run_status"] == JobStatus.FAILED for row in schedules.listed),
+        "past their due time": sum(row["is_missed"] is True for row in schedules.listed),
+        "that are stopped": sum(row["stopped"] is True for row in schedules.listed),
+    }
+    for text, number in counts.items():
+        if number:
+            yield f"Schedules {text}: {number:,} of {len(schedules.listed):,}."
