@@ -293,6 +293,11 @@ async def test_schedules_say_when_they_ran(scheduled: Simulator, clock: ManualCl
     assert scheduled.calls["ListMmsTimerLogs", FIRST] == 3
 
 
+async def test_schedules_beyond_the_limit_are_not_called_read(scheduled: Simulator, clock: ManualClock) -> None:
+    assert (await reported(scheduled, clock)).record["is_complete"] is True
+    assert (await reported(scheduled, clock, limit=1)).record["is_complete"] is False
+
+
 async def test_a_skip_is_no_run(scheduled: Simulator, clock: ManualClock) -> None:
     apply_event(scheduled.world, events.CreateJob(source_id=FIRST, database="sales", seconds=86400))
     clock.advance(4 * 3600)
@@ -334,6 +339,8 @@ async def done(clock: ManualClock) -> AsyncIterator[Simulator]:
         clock.advance(86400)
         tables = [row.id for row in running.world.truth().tables(FIRST)]
         apply_event(running.world, events.Succeed(source_id=FIRST, table_ids=tuple(tables)))
+        timer = {"database": "sales", "name": "hourly", "schedule_type": "Hourly", "value": "30"}
+        apply_event(running.world, events.CreateTimer(source_id=FIRST, **timer))
         yield running
 
 
@@ -348,6 +355,8 @@ async def test_everything_done_has_no_open_points(done: Simulator, clock: Manual
     [
         ("ListMmsJobs", "stopped", "MMS did not return the number of stopped jobs."),
         ("ListMmsDataSources", "scanStatus", "MMS did not return the status of the last metadata scan."),
+        ("ListMmsTimers", "stopped", "Schedules of which MMS did not return the state or the due time: 1 of 1."),
+        ("ListMmsTimers", "value", "Schedules of which MMS did not return the state or the due time: 1 of 1."),
     ],
 )
 async def test_an_unknown_value_is_an_open_point(

@@ -157,11 +157,12 @@ class SourceReport(Struct, frozen=True, kw_only=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every job, task and failure was read."""
-        parts = self.jobs, self.tasks
-        is_cut = any(part is not None and is_less(part.examined, part.total) for part in parts)
-        failures = self.failures
-        is_cut |= failures is not None and (bool(failures.omitted) or is_less(failures.examined, failures.count))
+        """Whether every job, task, schedule and failure was read."""
+        is_cut = any(part is not None and is_less(part.examined, part.total) for part in (self.jobs, self.tasks))
+        if self.schedules is not None:
+            is_cut |= is_less(len(self.schedules.listed), self.schedules.total)
+        if self.failures is not None:
+            is_cut |= bool(self.failures.omitted) or is_less(self.failures.examined, self.failures.count)
         return not is_cut and not self.not_read
 
 
@@ -247,6 +248,9 @@ def _open_schedules(schedules: SchedulesPart) -> Iterator[str]:
         "whose last run FAILED": sum(row["last_run_status"] == JobStatus.FAILED for row in schedules.listed),
         "past their due time": sum(row["is_missed"] is True for row in schedules.listed),
         "that are stopped": sum(row["stopped"] is True for row in schedules.listed),
+        "of which MMS did not return the state or the due time": sum(
+            row["is_missed"] is None and row["stopped"] is not True for row in schedules.listed
+        ),
     }
     for text, number in counts.items():
         if number:
