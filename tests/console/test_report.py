@@ -339,8 +339,8 @@ async def done(clock: ManualClock) -> AsyncIterator[Simulator]:
         clock.advance(86400)
         tables = [row.id for row in running.world.truth().tables(FIRST)]
         apply_event(running.world, events.Succeed(source_id=FIRST, table_ids=tuple(tables)))
-        timer = {"database": "sales", "name": "hourly", "schedule_type": "Hourly", "value": "30"}
-        apply_event(running.world, events.CreateTimer(source_id=FIRST, **timer))
+        timer = events.CreateTimer(source_id=FIRST, database="sales", name="hourly", schedule_type="Hourly", value="30")
+        apply_event(running.world, timer)
         yield running
 
 
