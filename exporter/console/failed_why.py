@@ -185,6 +185,13 @@ async def read_groups(options: Options, target: QueryTarget) -> QueryPart[Failur
     return QueryPart(groups, part.omitted, [*part.errors, *errors.values()], part.matched)
 
 
+async def cause_of(failure: Failure, target: QueryTarget) -> Cause:
+    """Return why one table or partition failed. Raises: MmsError."""
+    key = _key(failure.db_name, table_of(failure))
+    tasks = await _newest_tasks(target, {key: failure})
+    return await _cause(target, tasks[key]) if key in tasks else NO_CAUSE
+
+
 def _key(database: str | None, table: str | None) -> TableKey:
     return (database or "").casefold(), (table or "").casefold()
 
