@@ -3,6 +3,7 @@
 MMS does not tell which task was about which partition: the newest failed task of a table decides for all its failures.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -49,6 +50,8 @@ TASKS_PER_PHASE: Final = 1000
 """Newest failed tasks of each phase among which those of the tables are looked for."""
 MAX_LOGS: Final = 500
 """Logs of a data source that are read, if `--limit` is not larger: 50 seconds at 10 calls per second."""
+MAX_BROKEN_LOGS: Final = 20
+"""Logs that cannot be read after which no more are."""
 MAX_NAMED: Final = 5
 """Tables that a card names; JSON and CSV have all."""
 MAX_SELECTORS: Final = 10
@@ -172,7 +175,7 @@ async def read_groups(options: Options, target: QueryTarget) -> QueryPart[Failur
         by_table[_key(failure.db_name, table_of(failure))].append(failure)
     tasks = await _newest_tasks(target, by_table)
     newest = sorted(tasks, key=lambda key: tasks[key].id, reverse=True)[: max(options.limit, MAX_LOGS)]
-    read = await gather_or_cancel(_cause(target, tasks[key]) for key in newest)
+    read = await _causes(target, [tasks[key] for key in newest])
     causes = dict.fromkeys(tasks, UNREAD) | dict(zip(newest, read, strict=True))
     found: dict[tuple[str, str], list[TableKey]] = defaultdict(list)
     for key in by_table:
@@ -205,6 +208,20 @@ async def _newest_tasks(target: QueryTarget, wanted: Mapping[TableKey, object]) 
     oldest_first = sorted((row for listing in listings for row in listing.rows), key=lambda row: row.id)
     found = {_key(row.src_db_name, row.src_table_name): row for row in oldest_first}
     return {key: found[key] for key in wanted if key in found}
+
+
+async def _causes(target: QueryTarget, tasks: Sequence[Task]) -> Sequence[Cause]:
+    errors: list[MmsError] = []
+    slots = asyncio.Semaphore(target.account.concurrency)
+
+    async def read(task: Task) -> Cause:
+        async with slots:
+            # Each can take three timeouts.
+            cause = await _cause(target, task) if len(errors) < MAX_BROKEN_LOGS else _unread(errors[-1])
+        errors.extend([cause.error] if cause.error else ())
+        return cause
+
+    return await gather_or_cancel(map(read, tasks))
 
 
 async def _cause(target: QueryTarget, task: Task) -> Cause:

@@ -16,7 +16,7 @@ from exporter.mms.models.statuses import TASK_PHASES
 from exporter.mms.models.task_records import Task
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
-from tests.conftest import IDENTITY
+from tests.conftest import IDENTITY, config_on
 from tests.console.conftest import FIRST, Query, Shown
 
 CANARY = "canary7f3a"
@@ -146,6 +146,20 @@ async def test_many_broken_logs_are_one_error(simulator: Simulator, query: Query
     found = await everything(query, sources=[str(FIRST)])
     assert "log not read: malformed" in {row["pattern"] for row in found.rows}
     assert len(found.report.errors) == 1
+
+
+async def test_no_more_logs_are_read_after_many_broken_ones(
+    simulator: Simulator, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (await everything(query, sources=[str(FIRST)])).rows
+    simulator.calls.clear()
+    monkeypatch.setattr("exporter.console.failed_why.MAX_BROKEN_LOGS", 2)
+    simulator.faults.add(Fault(kind="error", status=400, code="Broken", operation="ListMmsTaskLogs"))
+    found = await everything(query, sources=[str(FIRST)])
+    (account,) = config_on(simulator.url).accounts
+    assert 2 <= simulator.calls["ListMmsTaskLogs", FIRST] <= 2 + account.concurrency
+    assert {row["pattern"] for row in found.rows} <= {NO_MESSAGE, "log not read: rejected"}
+    assert sum(row["count"] for row in found.rows) == sum(row["count"] for row in whole)
 
 
 def _table(row: Table | Partition | Task) -> tuple[str | None, str | None]:

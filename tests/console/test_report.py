@@ -388,6 +388,7 @@ async def test_failures_beyond_a_limit_are_not_called_read(
     assert f"Failed tables and partitions: {part['count']}." in text
     assert f"Failures were examined: {part['examined']} of {part['count']}." in text
     assert "**Everything was read:** no" in text
+    assert any(part["omitted"] in remark for remark in found.result.remarks())
 
 
 async def test_a_broken_log_hides_no_other(simulator: Simulator, ask: Report) -> None:

@@ -87,8 +87,11 @@ class SourceReader:
         )
         report = replace_fields(report, open_points=[*open_points(report)], duration_seconds=self._duration(report))
         omitted = report.databases.total - len(report.databases.listed) if report.databases else 0
-        text = f"{count_of(omitted, 'more database')}" if omitted else ""
-        return QueryPart((report,), text, [error for _, error in self.errors])
+        texts = [
+            count_of(omitted, "more database") if omitted else "",
+            report.failures.omitted if report.failures else "",
+        ]
+        return QueryPart((report,), " and ".join(filter(None, texts)), [error for _, error in self.errors])
 
     async def _part(self, name: str, read: Callable[[str], Awaitable[T]], read_at: float | None = None) -> T | None:
         try:
