@@ -388,6 +388,7 @@ async def test_failures_beyond_a_limit_are_not_called_read(
     assert f"Failed tables and partitions: {part['count']}." in text
     assert f"Failures were examined: {part['examined']} of {part['count']}." in text
     assert "**Everything was read:** no" in text
+    assert "Read in part: failures." in text
     assert any(part["omitted"] in remark for remark in found.result.remarks())
 
 
@@ -518,6 +519,7 @@ async def test_many_jobs_and_tasks_are_counted_by_few_calls(clock: ManualClock) 
         jobs, tasks = list(simulator.world.truth().jobs(FIRST)), list(simulator.world.truth().tasks(FIRST))
         assert len(tasks) > source["tasks"]["examined"] == 1000
         assert "+08:00 (of the newest 1,000 tasks)" in text
+        assert "Read in part: jobs, tasks." in text
         assert re.search(r"\*\*Duration:\*\* .*:\d\d \(of the newest 1,000 tasks\)", text)
         assert (found.result.succeeded, found.record["is_complete"]) == (True, False)
         assert source["jobs"]["total"] == len(jobs) > 400

@@ -68,6 +68,8 @@ def _source(source: SourceReport, limit: int) -> Iterator[Block]:
     yield Heading(3, "Open points")
     yield Items(source.open_points or [_NOTHING])
     yield from _unread(source.not_read)
+    if source.read_in_part:
+        yield Paragraph(f"Read in part: {', '.join(source.read_in_part)}.")
     yield Heading(3, "Scope and progress")
     yield from _part(source.scope, lambda _: _scope(source))
     yield Heading(3, "Databases")

@@ -156,14 +156,16 @@ class SourceReport(Struct, frozen=True, kw_only=True):
     not_read: Sequence[Unread] = ()
 
     @property
-    def is_complete(self) -> bool:
-        """Whether every job, task, schedule and failure was read."""
-        is_cut = any(part is not None and is_less(part.examined, part.total) for part in (self.jobs, self.tasks))
-        if self.schedules is not None:
-            is_cut |= is_less(len(self.schedules.listed), self.schedules.total)
-        if self.failures is not None:
-            is_cut |= bool(self.failures.omitted) or is_less(self.failures.examined, self.failures.count)
-        return not is_cut and not self.not_read
+    def read_in_part(self) -> Sequence[str]:
+        """Return the parts of which a limit left out something."""
+        jobs, tasks, schedules, failures = self.jobs, self.tasks, self.schedules, self.failures
+        cuts = {
+            "jobs": jobs is not None and is_less(jobs.examined, jobs.total),
+            "tasks": tasks is not None and is_less(tasks.examined, tasks.total),
+            "schedules": schedules is not None and is_less(len(schedules.listed), schedules.total),
+            "failures": failures is not None and (bool(failures.omitted) or is_less(failures.examined, failures.count)),
+        }
+        return [name for name, is_cut in cuts.items() if is_cut]
 
 
 class MigrationReport(Struct, frozen=True, kw_only=True):
