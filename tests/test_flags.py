@@ -188,6 +188,13 @@ def test_an_id_above_64_bits_is_rejected(number: str) -> None:
         assert problems_of(["retry", f"--{flag}={number}"]) == [f"--{flag}: {expected}"]
 
 
+@pytest.mark.parametrize("text", ["ds=20240101", "-1", ""])
+def test_an_id_that_is_no_number_is_rejected_with_the_command_that_prints_it(text: str) -> None:
+    wanted = {"partition": "`failed` prints beside the value of the partition", "job": "`jobs` prints"}
+    for flag, where in wanted.items():
+        assert problems_of(["retry", f"--{flag}={text}"]) == [f"--{flag}: expected the ID, which {where}, not {text!r}"]
+
+
 def test_the_maximum_id_is_accepted() -> None:
     assert parse(["show", "table", f"00{2**63 - 1}"], {}).values["object"] == 2**63 - 1
     assert parse(["retry", "--table=7.8", "--table=22"], {}).values["table"] == ["7.8", "22"]

@@ -97,6 +97,21 @@ def output_file(text: str) -> str:
     return text
 
 
+def id_from(where: str) -> Callable[[str], int]:
+    """Return a parser of IDs that says where they are printed."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit()):
+            raise ValueError(f"expected the ID, which {where}")
+        return integer(text)
+
+    return parse
+
+
+partition_id: Final = id_from("`failed` prints beside the value of the partition")
+job_id: Final = id_from("`jobs` prints")
+
+
 def id_or_name(text: str) -> int | str:
     """Return digits as an ID, and other text as it is. Raises: ValueError."""
     return integer(text) if text.isascii() and text.isdigit() else text

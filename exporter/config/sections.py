@@ -122,7 +122,8 @@ def parse_section(kind: type[S], raw: object, path: str, problems: list[Problem]
         value = _field_value(kind, each, raw, prefix, found)
         if len(found) > before:
             broken.add(each.name)
-        elif value is not msgspec.UNSET:
+        # A broken entry of a mapping hides no problem of another entry.
+        if isinstance(value, dict) or (len(found) == before and value is not msgspec.UNSET):
             values[each.name] = value
     # The remaining fields are validated too, so that one broken field does not hide a problem in another.
     record = kind(**values, **dict.fromkeys(each.name for each in fields if each.required and each.name in broken))
@@ -238,9 +239,10 @@ def _parse_mapping(kind: Any, raw: Mapping[Any, Any], where: str, problems: list
     wrong = [key for key in raw if not isinstance(key, str)]
     problems += (Problem(where, f"expected a text as key, not {_type_name(key)}; put it in quotes") for key in wrong)
     named = {key: value for key, value in raw.items() if isinstance(key, str)}
-    return {
+    parsed = {
         key: _parse_value(kind, value, f"{where}.{hide_unusual_key(key)}", problems) for key, value in named.items()
     }
+    return {key: value for key, value in parsed.items() if value is not None}
 
 
 def _parse_variant(kind: UnionType, raw: object, where: str, problems: list[Problem]) -> Any:  # noqa: ANN401 - a union's

@@ -211,9 +211,8 @@ def _listed(account: Account, listing: Listing[DataSource], selected: Sequence[D
     yield Finding(account.name, LISTING, "ok", detail)
     for problem in selection_problems(account.sources, listing.rows):
         yield Finding(account.name, "sources", "failed", *problem)
-    if selected:
-        for detail, _ in unmatched_excludes(account.sources, listing.rows):
-            yield Finding(account.name, "sources", "fact", detail)
+    for detail, _ in unmatched_excludes(account.sources, listing.rows):
+        yield Finding(account.name, "sources", "fact", detail)
 
 
 async def _connection_error(client: Client, deadline: float) -> MmsError | None:

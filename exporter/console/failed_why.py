@@ -44,7 +44,7 @@ MAX_LOGS: Final = 500
 MAX_NAMED: Final = 5
 """Tables that a card names; JSON and CSV have all."""
 MAX_SELECTORS: Final = 10
-"""Tables and partitions in the command of a card; JSON and CSV have the whole command."""
+"""Tables and partitions up to which a card has the command; JSON and CSV always have it."""
 NO_MESSAGE: Final = "no failed task with a message was found"
 NOT_READ: Final = "log not read, because newer tasks reached the limit"
 
@@ -130,9 +130,14 @@ def _card(row: Row, command: NextCommand, now: float | None) -> Iterator[tuple[s
     if group.example:
         yield "example", f"task {group.task_id}: {group.example}"
     yield "hint", group.hint
-    left = len(group.selectors) - MAX_SELECTORS
-    rest = f" and {left:,} more: see `retry` of --output=json" if left > 0 else ""
-    yield "retry", f"{_retry(row, command, group.selectors[:MAX_SELECTORS])}{rest}"
+    yield "retry", _shown_retry(row, command)
+
+
+def _shown_retry(row: Row, command: NextCommand) -> str:
+    count = len(row.record.selectors)
+    if count <= MAX_SELECTORS:
+        return _retry(row, command, row.record.selectors)
+    return f"too long to show, it selects {count:,} objects: --output=json has the command in the field `retry`"
 
 
 def _retry(row: Row, command: NextCommand, selectors: Sequence[str]) -> str:

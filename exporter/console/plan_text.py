@@ -20,7 +20,7 @@ def plan_lines(plan: RetryPlan, source: str) -> Iterator[str]:
         yield f"to retry in {printable(source)}: {amounts(plan.batches)} in {jobs}"
         yield from _limited([f"  {batch_line(batch)}" for batch in plan.batches], "jobs")
     else:
-        yield f"nothing to retry in {printable(source)}"
+        yield f"nothing to retry in {printable(source)}{' yet' if plan.settles_in else ''}"
     if plan.refused:
         yield f"skipped: {_count(len(plan.refused), 'object')}"
         yield from _limited([f"  {line}" for line in _refusal_lines(plan.refused)], "reasons")

@@ -61,11 +61,16 @@ class RetrySession:
     source_lock: ExitStack
     """Lock of the data source; released once all jobs exist."""
 
+    @property
+    def sends_nothing(self) -> bool:
+        """Whether it ends with the plan."""
+        return _sends_nothing(self.options, self.terminal)
+
 
 async def retry(config: Config, options: RetryOptions, terminal: Terminal, clock: Clock = SYSTEM_CLOCK) -> Outcome:
     """Run the command. Raises: ConfigError; ExporterError if nothing was sent."""
     asyncio.get_running_loop().set_default_executor(DAEMON_THREADS)
-    if problems := list(options.problems(is_interactive=terminal.is_interactive)):
+    if problems := list(options.problems()):
         raise ConfigError(*problems)
     with ExitStack() as source_lock:
         if options.resume is not None:
@@ -73,7 +78,7 @@ async def retry(config: Config, options: RetryOptions, terminal: Terminal, clock
         found = await _source(config, options, terminal, clock)
         if found is None:
             return Outcome(succeeded=False)
-        if not options.dry_run:
+        if not _sends_nothing(options, terminal):
             _lock(source_lock, options, found.account.url, found.source.id)
         async with _writing_client(found.account, clock) as client:
             return await _plan_and_run(found, RetrySession(client, terminal, options, clock, source_lock))
@@ -94,6 +99,11 @@ async def _resume_run(
             if is_open:
                 earlier = await _read(_earlier_runs(session, run.endpoint, run.source_id, journal.path).jobs())
             return await _create_and_watch(journal, session, earlier=earlier.jobs)
+
+
+def _sends_nothing(options: RetryOptions, terminal: Terminal) -> bool:
+    is_confirmable = options.yes or terminal.is_interactive or options.resume is not None
+    return options.dry_run or not is_confirmable
 
 
 def _lock(
@@ -125,13 +135,15 @@ async def _settled_plan(found: Found[DataSource], session: RetrySession) -> tupl
     while True:
         earlier, read_at = partial(runs.jobs, settled), session.clock.monotonic()
         plan = await _read(read_plan(session.client, found.source.id, session.options.selection, earlier))
-        if not plan.settles_in or session.options.dry_run:
+        if not plan.settles_in:
             return plan, read_at
-        wait = max(plan.settles_in.values())
+        wait, is_dry = max(plan.settles_in.values()), session.sends_nothing
         session.terminal.print_line(
-            f"jobs of earlier runs have ended; MMS may still list old statuses: waiting {duration_text(ceil(wait))} "
-            "(--settle)"
+            "jobs of earlier runs have ended; MMS may still list old statuses: "
+            f"{'a run would wait' if is_dry else 'waiting'} {duration_text(ceil(wait))} (--settle)"
         )
+        if is_dry:
+            return plan, read_at
         await session.clock.sleep(wait)
         settled |= plan.settles_in.keys()
 
@@ -142,7 +154,7 @@ def _earlier_runs(session: RetrySession, endpoint: str, source_id: int, own: Pat
         journals=tuple(other_journals(session.options.state_folder, endpoint, source_id, own)),
         clock=session.clock,
         settle_seconds=session.options.settle_seconds,
-        may_update=not session.options.dry_run,
+        may_update=not session.sends_nothing,
     )
 
 
@@ -160,6 +172,8 @@ async def _confirm_and_run(plan: RetryPlan, run: RetryRun, session: RetrySession
         return Outcome(succeeded=not plan.refused, output=_bodies(run))
     if not plan.batches:
         return Outcome(succeeded=not plan.refused)
+    if session.sends_nothing:
+        raise ConfigError(Problem("--yes", "is required without a terminal; nothing was sent"))
     question = f"Migrate {amounts(plan.batches)} of {printable(run.source or str(run.source_id))} again?"
     if not options.yes and not await _confirm(question, terminal):
         return Outcome(succeeded=False)
@@ -264,8 +278,10 @@ async def _source(config: Config, options: RetryOptions, terminal: Terminal, clo
     accounts = [options.account] if options.account else []
     result = await query_sources(config, Options(accounts=accounts, sources=[options.source or ""]), source_of, clock)
     for line in error_lines(result.errors):
-        terminal.print_line(line)
+        terminal.print_line(f"mms-exporter: {line}")
     if result.errors or not result.found:
+        if len(config.accounts) > 1 and not options.account:
+            terminal.print_line("mms-exporter: nothing was sent; --account=NAME limits the command to one account")
         return None
     if len(result.found) > 1:
         shown = [

@@ -61,7 +61,7 @@ class RetryOptions:
         settle = [f"--settle={duration_text(self.settle_seconds)}"] if self.settle_seconds != SETTLE_SECONDS else []
         return self.next_command.text("retry", f"--resume={journal}", *watch, *settle)
 
-    def problems(self, *, is_interactive: bool) -> Iterator[Problem]:
+    def problems(self) -> Iterator[Problem]:
         """Yield missing and conflicting options."""
         selection = self.selection
         if self.resume is not None:
@@ -76,5 +76,3 @@ class RetryOptions:
             yield Problem("--failed", "nothing is selected; use --failed, --table, --partition or --job")
         elif selection.failed and (selection.tables or selection.partitions or selection.jobs):
             yield Problem("--failed", "selects everything; cannot be combined with --table, --partition or --job")
-        if not (is_interactive or self.yes or self.dry_run):
-            yield Problem("--yes", "is required without a terminal; --dry-run shows what would be sent")

@@ -100,7 +100,9 @@ async def show(config: Config, options: Options, clock: Clock) -> CommandReport[
 async def _named(config: Config, options: Options, kind: Kind, name: str) -> QueryResult[Any]:
     """Return the records with a name, one in each data source. Raises: ConfigError if several have it, or none."""
     if kind == "partition":
-        raise ConfigError(Problem(kind, f"expected the ID, as `failed` prints it, not {name!r}"))
+        raise ConfigError(
+            Problem(kind, f"expected the ID, which `failed` prints beside the value of the partition, not {name!r}")
+        )
     if kind == "task":
         raise ConfigError(Problem(kind, f"expected the ID, as `failed --why` prints it, not {name!r}"))
     seen: set[str] = set()

@@ -17,18 +17,21 @@ def selection_problems(selection: Selection, listed: Sequence[DataSource]) -> li
     """Return problems and advice for the listed data sources."""
     types = sorted({row.type.upper() for row in listed if row.type})
     include = _unmatched("include", selection.include, listed)
-    if any(is_selected(row, selection) for row in listed):
-        # An `exclude` without a match can be a precaution, or be meant for another account.
+    if include or any(is_selected(row, selection) for row in listed):
         return [*include, *_misspelled_types(selection, types)]
-    found = [*include, *unmatched_excludes(selection, listed)]
-    if not include:
-        problem = f"`sources` selects none of the {len(listed):,} data sources"
-        found.append((problem, f"correct `exclude` and `types` of `sources`; existing types: {name_list(types)}"))
-    return found
+    names = [row.name or "" for row in listed]
+    excludes = any(each.fullmatch(name) for each in selection.exclude for name in names)
+    used = {"include": selection.include, "exclude": excludes, "types": selection.types}
+    keys = [f"`{key}`" for key, is_used in used.items() if is_used]
+    problem = f"`sources` selects none of the {len(listed):,} data sources"
+    return [(problem, f"correct {name_list(keys, ' and ')} of `sources`; existing types: {name_list(types)}")]
 
 
 def unmatched_excludes(selection: Selection, listed: Sequence[DataSource]) -> list[tuple[str, str]]:
-    """Return problem and advice for an `exclude` without a match."""
+    """Return problem and advice for an `exclude` without a match.
+
+    It is no mistake: it can be a precaution, or be meant for another account.
+    """
     return _unmatched("exclude", selection.exclude, listed)
 
 

@@ -101,7 +101,9 @@ def _job(entry: Entry, job_id: int) -> JournalJob:
         partitions=tuple(batch.partition_ids) or None, tables=tuple(table.name for table in batch.tables) or None
     )
     has_ended = entry.state != "made" and entry.seen
-    state = "over, but statuses may lag behind it" if has_ended else "in progress, made by an earlier run"
+    state = "of an earlier run has ended, but MMS may still list old statuses"
+    if not has_ended:
+        state = "is in progress, made by an earlier run, and may migrate it"
     return JournalJob(id=job_id, name=entry.name, src_db_name=batch.template.src_db, state=state, config=config)
 
 

@@ -115,9 +115,8 @@ def blocking_reason(unit: Unit, unfinished: Coverage) -> str | None:
     job = unfinished.overlapping_job(unit)
     if job is None:
         return None
-    status = job.state if isinstance(job, JournalJob) else job.status or "unfinished"
-    state = f"{status}{' and stopped' if job.stopped else ''}"
-    return f"job {job.id} ({job.name or 'without a name'}) is {state}, and may migrate it"
+    state = f"is {job.status or 'unfinished'}{' and stopped' if job.stopped else ''}, and may migrate it"
+    return f"job {job.id} ({job.name or 'without a name'}) {job.state if isinstance(job, JournalJob) else state}"
 
 
 def _without_tables_sent_by_ids(wanted: Iterable[Wanted]) -> list[Wanted]:

@@ -226,8 +226,8 @@ def forecast(bound: str) -> str:
     moving = at_the_end(f"sum({{0}} and {{1}} {_HAS_END})", *series)
     stays = at_the_end(f"sum(({{0}} unless {{1}} {_HAS_END}) or 0 * {{0}})", *series)
     # The expected line begins an hour earlier: a time range that ends now shows no other part of it.
-    earlier = f" or ({since} > -3600 and {LEFT})" if bound == EXPECTED else ""
-    shown = f"({since} >= 0{earlier})"
+    earlier = 3600 if bound == EXPECTED else 60
+    shown = f"({since} >= 0 or ({since} > -{earlier} and {LEFT}))"
     return f"clamp_min(1 - {since} / {needs}, 0) * {moving} + {stays} and {shown}"
 
 

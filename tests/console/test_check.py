@@ -18,7 +18,7 @@ from exporter.console.watch_check import MAX_IDS
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
 from tests.conftest import IDENTITY, account_on, config_on
-from tests.console.conftest import FIRST, Shown
+from tests.console.conftest import FIRST, Shown, shown
 from tests.harness import no_sleep
 from tests.processes import run, write_config
 from tests.programs import ROOT
@@ -366,7 +366,12 @@ async def test_a_pattern_that_selects_nothing_is_a_failure(simulator: Simulator)
             "`sources` selects none of the 6 data sources",
             "; existing types: BIGQUERY, DATABRICKS, HIVE",
         ),
-        ({"exclude": [".*"]}, "`sources` selects none of the 6 data sources", "correct `exclude` and `types`"),
+        ({"exclude": [".*"]}, "`sources` selects none of the 6 data sources", "correct `exclude` of `sources`"),
+        (
+            {"types": ["HIVE"], "include": ["bigquery.*"]},
+            "`sources` selects none of the 6 data sources",
+            "correct `include` and `types` of `sources`",
+        ),
     ],
 )
 async def test_settings_of_sources_that_match_nothing_are_failures(
@@ -388,11 +393,16 @@ async def test_an_exclude_pattern_without_a_match_is_a_fact(simulator: Simulator
     assert report.succeeded
 
 
-async def test_an_exclude_pattern_without_a_match_is_reported_if_nothing_is_selected(simulator: Simulator) -> None:
-    sources = {"exclude": ["hive-sales"], "types": ["HIV"]}
-    report = await check(config_on(simulator.url, {"sources": sources}), Options(), Clock())
-    found = [(row.result, row.detail) for row in report.rows if row.check == "sources"]
-    assert ("failed", "sources.exclude 'hive-sales' matches no data source") in found
+@pytest.mark.parametrize("other", [{"types": ["HIV"]}, {"include": ["hive-sale"]}])
+async def test_an_exclude_pattern_without_a_match_is_a_fact_if_nothing_is_selected(
+    simulator: Simulator, other: dict[str, list[str]]
+) -> None:
+    config = config_on(simulator.url, {"sources": {"exclude": ["zzz"], **other}})
+    report = await check(config, Options(), Clock())
+    found = {row.result: row.detail for row in report.rows if row.check == "sources"}
+    assert found.keys() == {"failed", "fact"}
+    assert found["fact"] == "sources.exclude 'zzz' matches no data source"
+    assert not any("exclude" in line for line in (await shown("sources", config)).remarks)
 
 
 async def test_patterns_that_select_nothing_have_one_next_step(simulator: Simulator) -> None:

@@ -167,10 +167,13 @@ async def test_closed_streams_end_in_no_traceback(config: str, command: str, cod
     assert await in_shell(command.format(config=config)) == (code, output)
 
 
-async def test_retry_without_an_input_requires_yes(config: str) -> None:
+async def test_retry_without_an_input_requires_yes(simulator: Simulator, config: str) -> None:
+    apply_event(simulator.world, events.Fail(source_id=FIRST, share=0.5))
     code, output = await in_shell(f"retry {config} --source={FIRST} --failed <&-")
     assert code == 2
-    assert output.startswith(b"mms-exporter: --yes: is required without a terminal")
+    plan, *_, last = output.decode().splitlines()
+    assert plan.startswith("to retry in hive-sales-001"), "first what would be sent"
+    assert last == "mms-exporter: --yes: is required without a terminal; nothing was sent"
 
 
 async def in_shell(command: str) -> tuple[int | None, bytes]:

@@ -204,6 +204,14 @@ async def test_the_account_is_shown_if_there_are_several(simulator: Simulator, c
     assert (await shown(command, two_accounts(simulator.url))).table(width).startswith("ACCOUNT  ")
 
 
+async def test_what_was_left_out_names_its_account(simulator: Simulator) -> None:
+    found = await shown("jobs", two_accounts(simulator.url), statuses=["DONE"], sources=[str(FIRST)], limit=1)
+    assert [line.partition(" more jobs of ")[2] for line in found.remarks] == [
+        "hive-sales-001 of account test",
+        "hive-sales-001 of account other",
+    ]
+
+
 NAMED = {
     "database": ({"databases": ["salse"]}, "--database: no database with tables is named 'salse'; did you mean sales?"),
     "glob": (

@@ -181,7 +181,7 @@ async def test_a_denied_operation_hides_its_part_only(simulator: Simulator, ask:
     assert PARTS[operation] in unread
     assert all(f"odps:{operation}" in each["hint"] for each in source["not_read"])
     assert f"Not read: {PARTS[operation]} (permission)." in source["open_points"]
-    assert {name for name in (*PARTS.values(), "changes") if source[name] is None} | {"failures"} == unread | {
+    assert {name for name in (*PARTS.values(), "outdated") if source[name] is None} | {"failures"} == unread | {
         "failures"
     }
     assert source["failures"] is None or (source["failures"]["count"] is None) == ("failures" in unread)
@@ -224,14 +224,14 @@ async def test_rows_with_only_an_id_are_shown(
     assert found.source["scope"]["tables"] == dict.fromkeys(("total", "done", "part_done", "failed", "left"))
 
 
-async def test_partitions_that_changed_are_listed(simulator: Simulator, ask: Report) -> None:
-    assert (await ask()).source["changes"]["partitions"] == 0
+async def test_outdated_partitions_are_listed(simulator: Simulator, ask: Report) -> None:
+    assert (await ask()).source["outdated"]["partitions"] == 0
     done = [row for row in simulator.world.truth().partitions(FIRST) if row.status == "DONE"][:3]
     apply_event(simulator.world, events.Change(source_id=FIRST, partition_ids=tuple(row.id for row in done)))
     found = await ask(limit=2)
-    changes = found.source["changes"]
-    assert (changes["partitions"], len(changes["listed"])) == (len(done), 2)
-    assert "Changed at the source after the migration: 3 partitions." in found.source["open_points"]
+    outdated = found.source["outdated"]
+    assert (outdated["partitions"], len(outdated["listed"])) == (len(done), 2)
+    assert "Outdated, because the source changed after the migration: 3 partitions." in found.source["open_points"]
     assert "Shown: 2 of 3 partitions." in found.text("md")
 
 
@@ -239,8 +239,8 @@ async def test_a_filter_that_mms_ignores_counts_nothing(simulator: Simulator, as
     row = {"id": 1, "dbName": "sales", "tableName": "orders", "value": "a=1", "updated": False, "status": "DONE"}
     text = json.dumps({"data": {"objectList": [row], "total": 7}})
     simulator.faults.add(Fault(kind="answer", operation="ListMmsPartitions", query={"updated": "true"}, text=text))
-    changes = (await ask()).source["changes"]
-    assert (changes["partitions"], changes["listed"]) == (None, [])
+    outdated = (await ask()).source["outdated"]
+    assert (outdated["partitions"], outdated["listed"]) == (None, [])
 
 
 async def test_nothing_migrated_yet(clock: ManualClock) -> None:

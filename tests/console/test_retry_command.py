@@ -155,7 +155,6 @@ async def test_the_question_names_the_units_and_the_source(env: RetryEnv, run: R
 
 
 INVALID: list[tuple[dict[str, Any], list[str]]] = [
-    ({}, ["--yes: is required without a terminal; --dry-run shows what would be sent"]),
     ({"source": None, "yes": True}, ["--source: is required: name or ID of the data source"]),
     (
         {"selection": RetrySelection(), "yes": True},
@@ -179,6 +178,14 @@ async def test_invalid_options_are_refused_before_any_call(
     assert env.simulator.calls.total() == 0
 
 
+async def test_without_a_terminal_the_plan_is_shown_before_yes_is_required(env: RetryEnv, run: Run) -> None:
+    with pytest.raises(ConfigError, match="--yes: is required without a terminal; nothing was sent"):
+        await run()
+    assert env.simulator.calls["ListMmsPartitions", SOURCE] > 0
+    assert env.simulator.calls["CreateMmsJob", SOURCE] == 0
+    assert not journals(env)
+
+
 async def test_a_source_can_be_selected_by_a_glob(run: Run) -> None:
     assert (await run(source="hive-*", dry_run=True)).lines
     with pytest.raises(ConfigError, match=r"no data source is named 'hive-sale-1'; did you mean hive-sales-001\?"):
@@ -197,6 +204,17 @@ async def test_a_source_in_two_accounts_requires_the_account(env: RetryEnv, run:
     ):
         await run(config=both, yes=True)
     assert (await run(config=both, yes=True, account="b")).outcome.succeeded
+
+
+async def test_an_unreachable_account_can_be_left_out(env: RetryEnv, run: Run) -> None:
+    accounts = [account_on(env.simulator.url, "a"), account_on("http://127.0.0.1:1", "b")]
+    both = config_from({"accounts": accounts})
+    ended = await run(config=both, dry_run=True)
+    assert not ended.outcome.succeeded
+    error, advice = ended.stderr.splitlines()
+    assert error.startswith("mms-exporter: account b: ListMmsDataSources")
+    assert advice == "mms-exporter: nothing was sent; --account=NAME limits the command to one account"
+    assert (await run(config=both, dry_run=True, account="a")).lines
 
 
 async def test_refused_objects_are_reported_and_fail_the_run(env: RetryEnv, run: Run) -> None:

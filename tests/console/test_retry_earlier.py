@@ -68,7 +68,10 @@ async def test_a_dry_run_neither_waits_nor_writes(env: RetryEnv, run: Run) -> No
     written, began = journal.read_bytes(), env.ticks()
     shown = await run(dry_run=True)
     assert not shown.outcome.succeeded
-    assert "is over, but statuses may lag behind it, and may migrate it" in shown.stderr
+    assert "MMS may still list old statuses: a run would wait 5m (--settle)" in shown.stderr
+    assert "nothing to retry in hive-sales-001 (2000001) yet" in shown.stderr
+    assert "of an earlier run has ended, but MMS may still list old statuses" in shown.stderr
+    assert "may migrate it" not in shown.stderr
     assert (journal.read_bytes(), env.ticks()) == (written, began)
 
 

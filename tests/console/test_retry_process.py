@@ -129,7 +129,8 @@ async def test_an_ignored_sighup_does_not_end_the_run(simulator: Simulator, tmp_
 async def test_without_a_terminal_yes_is_required(simulator: Simulator, tmp_path: Path) -> None:
     ended = await run(*arguments_for(simulator, tmp_path))
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith("mms-exporter: --yes: is required without a terminal")
+    assert "mms-exporter: --yes: is required without a terminal" in ended.err
+    assert not made(simulator)
 
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda by: by.name)

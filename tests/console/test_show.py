@@ -162,7 +162,11 @@ async def test_a_job_can_be_named(simulator: Simulator, query: Query) -> None:
     [
         ("table", "sales.order", "no table is named 'sales.order'; did you mean sales.orders"),
         ("job", "migrate_sale", "no job is named 'migrate_sale'; did you mean migrate_sales_"),
-        ("partition", "ds=20240101", "partition: expected the ID, as `failed` prints it, not 'ds=20240101'"),
+        (
+            "partition",
+            "ds=20240101",
+            "partition: expected the ID, which `failed` prints beside the value of the partition, not 'ds=20240101'",
+        ),
     ],
 )
 async def test_an_unknown_name_lists_near_names(query: Query, kind: str, name: str, message: str) -> None:

@@ -22,8 +22,11 @@ from tests.story.stage import Stage, staged
 from tests.story.test_rescue import AT_REST, command, get, has_no_failures
 from tests.story.time_scale import SLOWDOWN
 
-MIN_FAILURES, MAX_FAILURES = 12, 20
-"""More fire MmsFailureBurst, which pages instead."""
+TABLES, PARTITIONS = 5, 3
+"""Failures of the job: tables, and partitions of each. More than 20 fire MmsFailureBurst, which pages instead.
+
+One task of the job begins after the others failed, so that the alert on the reason begins before that on the job.
+"""
 FAILING_JOBS = 5
 """Too few for MmsFailureReasonDominates."""
 
@@ -40,7 +43,7 @@ async def test_one_reason_is_named_repaired_and_retried_exactly(tmp_path: Path, 
         await stage.receiver.expect("prod", firing("MmsFailureReasonDominates", AT_REST))
         await until(lambda: is_named_by_alert(stage), "the alert names the reason")
         await until(lambda: is_on_the_page(stage), "the page names the reason")
-        retry = await retry_command(stage, len(failed))
+        retry = await retry_command(stage)
 
         apply_event(stage.prod.world, events.SetPermission(source_id=stage.prod.ids[AT_REST], granted=True))
         retried = await run(*retry, "--yes", "--watch", seconds=60 * SLOWDOWN)
@@ -68,15 +71,12 @@ async def fail_without_permission(stage: Stage) -> set[int]:
 
 
 def some_partitions(stage: Stage) -> Iterator[int]:
-    """Yield the partitions of some whole tables."""
-    truth, source_id, count = stage.prod.world.truth(), stage.prod.ids[AT_REST], 0
-    partitions = list(truth.partitions(source_id))
-    for table in truth.tables(source_id):
-        own = [each.id for each in partitions if each.table_id == table.id]
-        # A table without any DONE partition is FAILED too.
-        if table.status == "DONE" and own and count < MIN_FAILURES and count + len(own) < MAX_FAILURES:
-            count += len(own) + 1
-            yield from own
+    """Yield some partitions of each of some tables of one database."""
+    truth, source_id = stage.prod.world.truth(), stage.prod.ids[AT_REST]
+    done = [each for each in truth.tables(source_id) if each.status == "DONE" and (each.partitions or 0) > PARTITIONS]
+    partitions, database = list(truth.partitions(source_id)), done[0].db_name
+    for table in [each for each in done if each.db_name == database][:TABLES]:
+        yield from [each.id for each in partitions if each.table_id == table.id][:PARTITIONS]
 
 
 def failed_partitions(stage: Stage) -> set[int]:
@@ -106,14 +106,14 @@ async def is_on_the_page(stage: Stage) -> bool:
     return reasons == ["permission"] and "<b>permission</b>" in await get(stage, "/")
 
 
-async def retry_command(stage: Stage, failures: int) -> list[str]:
+async def retry_command(stage: Stage) -> list[str]:
     """Return the words of the command that `failed --why` prints for its only group."""
     shown = await command(stage, "failed", "--why", "--output=json")
     assert shown.code == 0, shown.err
     groups: list[dict[str, Any]] = json.loads(shown.out)
     assert [group["reason"] for group in groups] == ["permission"]
     (group,) = groups
-    assert group["count"] >= failures
+    assert (group["count"], len(group["tables"])) == (TABLES * PARTITIONS, TABLES)
     assert "You have NO privilege 'odps:Update'" in group["example"]
     words = shlex.split(group["retry"])
     return words[words.index("retry") :]

@@ -6,6 +6,8 @@ from tests.story.stage import MAX_SERIES, Stage
 from tests.story.time_scale import SLOWDOWN
 
 JOBS = "ListMmsJobs"
+_SCAN_SECONDS = 600
+"""Some scrapes long; dashboards show its progress."""
 
 
 def _sources(stage: Stage) -> list[tuple[str, int]]:
@@ -19,6 +21,7 @@ async def sources_in_trouble(stage: Stage) -> None:
     lab.set_text(start_id, "status", "START_FAILED")
     lab.set_text(stop_id, "status", "STOP_FAILED")
     lab.set_text(late_id, "scanStatus", "FAILED")
+    lab.scan(stop_id, _SCAN_SECONDS)
     lab.stall(late_id)
     job_id = lab.unfinished_job(late_id)
     lab.set_time(late_id, "eta", 3600, job_id=job_id)

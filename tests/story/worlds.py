@@ -127,6 +127,10 @@ class Account:
         """Stall a source or continue it."""
         apply_event(self.world, events.Stall(source_id=source_id, stalled=stalled))
 
+    def scan(self, source_id: int, seconds: float) -> None:
+        """Start a metadata scan, which ends after `seconds` of the world."""
+        apply_event(self.world, events.ScanMetadata(source_id=source_id, seconds=seconds))
+
     def is_doing(self, source_id: int) -> bool:
         """Return whether a partition of a source is being migrated."""
         return any(partition.status == "DOING" for partition in self.world.truth().partitions(source_id))

@@ -179,6 +179,8 @@ async def test_an_error_has_its_next_step(simulator: Simulator, service: Service
     item = report["attention"][0]
     assert (item["severity"], item["hint"]) == ("critical", trouble["hint"])
     assert item["runbook"].endswith("/MmsPermissionRefused.md")
+    (concerned,) = item["concerned"]
+    assert (concerned["name"], concerned["commands"]) == ("test", ["mms-exporter check --account=test"])
 
 
 async def test_figures_that_were_not_read_are_null_in_json_and_a_dash_on_the_page(simulator: Simulator) -> None:

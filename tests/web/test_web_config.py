@@ -183,6 +183,21 @@ def test_the_python_command_of_the_documentation_hashes_a_password() -> None:
     assert web_config_from({"basic_auth_users": {"dave": hashed}}).basic_auth_users
 
 
+def test_a_broken_user_hides_no_other_problem() -> None:
+    users = {"alice": "no-hash", "bob": 12345, 7: "no-hash", "a:b": "no-hash"}
+    with pytest.raises(ConfigError) as raised:
+        web_config_from({"basic_auth_users": users})
+    shown = [str(problem).removeprefix("basic_auth_users") for problem in raised.value.problems]
+    no_hash = "expected a bcrypt hash, such as from: htpasswd -nBC 10 NAME"
+    assert shown == [
+        ": expected a text as key, not a number; put it in quotes",
+        ".bob: expected a text, not a number",
+        f".alice: {no_hash}",
+        f".(key hidden: not a plain word): {no_hash}",
+        ".(key hidden: not a plain word): expected a user name without a colon",
+    ]
+
+
 @pytest.mark.parametrize("name", ["everything_at_once", "wrong_types", "a_list"])
 def test_the_schema_rejects_wrong_types(name: str) -> None:
     raw = yaml.safe_load((CONFIGS / f"{name}.yml").read_text(encoding="utf-8"))

@@ -8,11 +8,11 @@ from typing import Any, Final, TypeVar
 from exporter.console.output.command_report import RESOLVED, STOPPED, amount, dotted_name, percent, share, size
 from exporter.console.report.blocks import Block, Facts, Grid, Heading, Items, Paragraph
 from exporter.console.report.record import (
-    ChangesPart,
     DatabasesPart,
     FailuresPart,
     JobsPart,
     MigrationReport,
+    OutdatedPart,
     ReportPart,
     SourceReport,
     TasksPart,
@@ -77,8 +77,8 @@ def _source(source: SourceReport, limit: int) -> Iterator[Block]:
     yield Heading(3, "Verification")
     yield from _part(source.jobs, _verified_jobs)
     yield from _part(source.tasks, _verified_tasks)
-    yield Heading(3, "Changed after the migration")
-    yield from _part(source.changes, _changes)
+    yield Heading(3, "Outdated partitions")
+    yield from _part(source.outdated, _outdated)
     yield Heading(3, "Jobs")
     yield from _part(source.jobs, _jobs)
     yield Heading(3, "Sign-off")
@@ -233,13 +233,13 @@ def _verified_tasks(part: TasksPart) -> Iterator[Block]:
     )
 
 
-def _changes(part: ChangesPart) -> Iterator[Block]:
+def _outdated(part: OutdatedPart) -> Iterator[Block]:
     yield Paragraph(f"Partitions whose source changed after they were migrated: {_number(part.partitions)}.")
     rows = [
         (dotted_name(row["db_name"], row["table_name"]), row["value"] or "", _short_time(row["last_ddl_time"]))
         for row in part.listed
     ]
-    yield Grid("Changed partitions", ("Table", "Partition", "=Last DDL change"), rows)
+    yield Grid("Outdated partitions", ("Table", "Partition", "=Last DDL change"), rows)
     yield from _cut(len(rows), part.partitions, "partition") if rows else ()
 
 

@@ -13,10 +13,10 @@ from exporter.clock import Clock
 from exporter.console import database_list, failed, failed_why, job_list, source_list
 from exporter.console.output.command_report import SOURCE_FIELDS, Field, Found, dotted_name
 from exporter.console.report.record import (
-    ChangesPart,
     DatabasesPart,
     FailuresPart,
     JobsPart,
+    OutdatedPart,
     ScopePart,
     SourceReport,
     TasksPart,
@@ -42,7 +42,7 @@ MAX_TASKS: Final = 1000
 """Newest tasks of a data source that are read."""
 _INCOMPLETE: Final = "ListMmsTasks: the list is incomplete or changed while it was read"
 DATABASE_FIELDS: Final = database_list.FIELDS[len(SOURCE_FIELDS) :]
-_CHANGE_FIELDS: Final = [
+_OUTDATED_FIELDS: Final = [
     each for each in failed.FIELDS if each.name in {"id", "db_name", "table_name", "value", "last_ddl_time"}
 ]
 _VERIFICATION: Final[Field[job_list.Row]] = Field(
@@ -73,7 +73,7 @@ class SourceReader:
             tasks=await self._part("tasks", self._tasks),
             # Without failures in the row of the data source, its lists are not read.
             failures=await self._part("failures", self._failures, listed_at),
-            changes=await self._part("changes", self._changes),
+            outdated=await self._part("outdated", self._outdated),
             not_read=[Unread(part, each.reason, str(each), each.hint) for part, each in self.errors],
         )
         report = replace_fields(report, open_points=[*open_points(report)], duration_seconds=self._duration(report))
@@ -200,14 +200,14 @@ class SourceReader:
             groups=self._rows(failed_why.fields(self.options.next_command)[len(SOURCE_FIELDS) :], groups),
         )
 
-    async def _changes(self, read_at: str) -> ChangesPart:
+    async def _outdated(self, read_at: str) -> OutdatedPart:
         page = await self.target.client.partitions_page(self.target.source.id, PartitionFilter(updated=True), 1)
         # UNVERIFIED: that MMS knows the filter. Rows without the mark show that it does not.
         is_filtered = all(row.updated is not False for row in page.rows)
-        return ChangesPart(
+        return OutdatedPart(
             read_at=read_at,
             partitions=page.total if is_filtered else None,
-            listed=self._rows(_CHANGE_FIELDS, page.rows[: self.options.limit] if is_filtered else ()),
+            listed=self._rows(_OUTDATED_FIELDS, page.rows[: self.options.limit] if is_filtered else ()),
         )
 
     def _times(self, texts: Iterable[str | None]) -> list[str]:

@@ -108,7 +108,7 @@ class FailuresPart(ReportPart, frozen=True, kw_only=True):
     groups: Rows
 
 
-class ChangesPart(ReportPart, frozen=True, kw_only=True):
+class OutdatedPart(ReportPart, frozen=True, kw_only=True):
     """Partitions whose source changed after they were migrated, as the last metadata scan saw them."""
 
     partitions: int | None
@@ -141,7 +141,7 @@ class SourceReport(Struct, frozen=True, kw_only=True):
     jobs: JobsPart | None = None
     tasks: TasksPart | None = None
     failures: FailuresPart | None = None
-    changes: ChangesPart | None = None
+    outdated: OutdatedPart | None = None
     not_read: Sequence[Unread] = ()
 
 
@@ -171,8 +171,9 @@ def open_points(report: SourceReport) -> Iterator[str]:
         yield f"The last metadata scan is {status}: new tables can be missing."
     if report.jobs is not None:
         yield from _open_jobs(report.jobs)
-    if report.changes is not None and report.changes.partitions:
-        yield f"Changed at the source after the migration: {count_of(report.changes.partitions, 'partition')}."
+    if report.outdated is not None and report.outdated.partitions:
+        number = count_of(report.outdated.partitions, "partition")
+        yield f"Outdated, because the source changed after the migration: {number}."
     for each in report.not_read:
         yield f"Not read: {each.part} ({each.reason})."
 

@@ -164,8 +164,13 @@ async def query_sources(
             errors += await _name_errors(targets, options, parts)
     errors += [QueryError(target.account.name, target.name, error) for target, part in pairs for error in part.errors]
     found = [Found(target.account, target.source, record) for target, part in pairs for record in part.records]
-    omitted = [f"{part.omitted} of {printable(target.name)}" for target, part in pairs if part.omitted]
+    omitted = [f"{part.omitted} of {_place(target, config)}" for target, part in pairs if part.omitted]
     return QueryResult(found, omitted, errors, unmatched, is_nothing_selected)
+
+
+def _place(target: QueryTarget, config: Config) -> str:
+    account = f" of account {target.account.name}" if len(config.accounts) > 1 else ""
+    return printable(f"{target.name}{account}")
 
 
 async def _name_errors(

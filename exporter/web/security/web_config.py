@@ -230,8 +230,9 @@ class WebConfig(Section, frozen=True, kw_only=True):
     def validation_errors(self) -> Iterator[tuple[str, str]]:
         """Yield invalid hashes, paths and combinations."""
         for user, hashed in self.basic_auth_users.items():
-            if reason := _user_error(user, hashed.text):
-                yield f"basic_auth_users.{hide_unusual_key(user)}", reason
+            yield from (
+                (f"basic_auth_users.{hide_unusual_key(user)}", reason) for reason in _user_errors(user, hashed.text)
+            )
         for index, path in enumerate(self.auth_excluded_paths):
             if not path.startswith("/"):
                 yield f"auth_excluded_paths[{index}]", "expected a path such as /-/healthy"
@@ -248,12 +249,13 @@ class WebConfig(Section, frozen=True, kw_only=True):
             )
 
 
-def _user_error(user: str, hashed: str) -> str:
+def _user_errors(user: str, hashed: str) -> Iterator[str]:
     if not (found := _HASH.fullmatch(hashed)):
-        return "expected a bcrypt hash, such as from: htpasswd -nBC 10 NAME"
-    if int(found[1]) > MAX_COST:
-        return f"expected a bcrypt cost of at most {MAX_COST}; a higher cost makes each login take seconds"
-    return "expected a user name without a colon" if ":" in user else ""
+        yield "expected a bcrypt hash, such as from: htpasswd -nBC 10 NAME"
+    elif int(found[1]) > MAX_COST:
+        yield f"expected a bcrypt cost of at most {MAX_COST}; a higher cost makes each login take seconds"
+    if ":" in user:
+        yield "expected a user name without a colon"
 
 
 def web_config_from(raw: object) -> WebConfig:

@@ -283,18 +283,18 @@ def _account_items(accounts: Iterable[AccountSnapshot]) -> Iterator[Attention]:
 
 
 def _error_item(collector: CollectorSnapshot, reason: str, errors: Sequence[RefreshError]) -> Attention:
-    is_listing = collector.collector == "datasources"
+    name, account = collector.collector, collector.account
+    is_listing = name == "datasources"
     about = [error.about for error in errors if error.about]
     runbook = ACCOUNT_RUNBOOK if is_listing else SOURCE_RUNBOOK if about else COLLECTOR_RUNBOOK
     whose = "some data sources of account" if about else "account"
-    what = _COLLECTED.get(collector.collector, collector.collector)
     is_unmatched = reason == SelectionUnmatched.reason
     problem = "do not match the configuration" if is_unmatched else "could not be read"
     return _item(
         RUNBOOK_BY_REASON.get(reason, runbook),
         "critical" if is_listing and not is_unmatched else "warning",
-        f"{what} of {whose} {collector.account} {problem}",
-        [_concerned(name) for name in about],
+        f"{_COLLECTED.get(name, name)} of {whose} {account} {problem}",
+        [*map(_concerned, about)] or [_concerned(account, f"mms-exporter check --account={quote(account)}")],
         message=f"{reason}: {errors[0].message}",
         hint=errors[0].hint,
     )
@@ -320,8 +320,8 @@ def _source_items(snapshot: Snapshot, now: float) -> Iterator[Attention]:
             yield _item(rule.alert, rule.severity, rule.title, concerned, hint=hint)
 
 
-def _concerned(name: str) -> Concerned:
-    return Concerned(name=truncated(name), count=None, detail="", commands=(), reasons=None)
+def _concerned(name: str, *commands: str) -> Concerned:
+    return Concerned(name=truncated(name), count=None, detail="", commands=commands, reasons=None)
 
 
 def _item(
