@@ -26,7 +26,8 @@ COLLECTOR_MEANINGS: Final = {
     "datasources": "Lists the data sources with their counters. Runs first.",
     "jobs": "Lists the jobs of each data source. `jobs.enabled`, on by default.",
     "databases": "Lists the databases of each data source whose row changed. `databases.enabled`, on by default.",
-    "scan": "Reads the progress of running metadata scans, and the number of outdated partitions after each scan.",
+    "scan": "Reads the progress of running metadata scans, and the number of outdated partitions after each scan and "
+    "once an hour. `scan.enabled`, on by default.",
     "failures": "Lists failed tables and partitions. `failures.enabled`, on by default.",
     "reasons": "Classifies the logs of failed tasks. `failures.reasons.enabled`, on by default.",
     "timers": "Lists timers, and the logs of those that were due. `timers.enabled`, on by default.",

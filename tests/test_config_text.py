@@ -67,6 +67,7 @@ CONFIGURATIONS = st.fixed_dictionaries(
     optional={
         "jobs": st.fixed_dictionaries({}, optional={"enabled": st.booleans(), "linger": DURATIONS}),
         "databases": st.fixed_dictionaries({"max_per_source": st.integers(0, 1000)}),
+        "scan": st.fixed_dictionaries({"enabled": st.booleans()}),
         "failures": st.fixed_dictionaries({"enabled": st.booleans()}),
         "tasks": st.fixed_dictionaries({"enabled": st.booleans()}),
         "watch": st.fixed_dictionaries(

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from msgspec import structs
+
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collect.refresh import AccountRefresher
 from exporter.collect.snapshot import Snapshot
@@ -178,16 +180,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 def _settings(account: Account, config: Config) -> tuple[object, ...]:
-    return (
-        account,
-        config.refresh,
-        config.jobs,
-        config.databases,
-        config.failures,
-        config.timers,
-        config.tasks,
-        config.watch,
-    )
+    return account, structs.replace(config, accounts=())
 
 
 async def refresh_once(config: Config, shard: Shard = UNSHARDED) -> tuple[bytes, bool]:

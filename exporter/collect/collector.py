@@ -2,14 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from structlog.stdlib import BoundLogger
 
 from exporter.clock import Clock
 from exporter.collect.fan_out import FanOut
-from exporter.collect.permissions import Permissions
+from exporter.collect.permissions import Permissions, Refusals
 from exporter.collect.state.source_state import Cached, SourceState, SourceStates
 from exporter.config.loading import Account
 from exporter.errors import ExporterError
@@ -32,6 +32,12 @@ class CollectorContext:
     """Called after each read, so that partial results can be published."""
     shard: Shard
     """Selects the data sources of the account that this process reads."""
+    refusals: Refusals = field(default_factory=dict)
+    """What MMS refused to the collectors."""
+
+    def permissions(self, collector: str) -> Permissions:
+        """Return the refused operations of a collector."""
+        return Permissions(collector, self.refusals, self.observer, self.clock.monotonic)
 
     @property
     def fan_out(self) -> FanOut:
@@ -64,7 +70,7 @@ class SourcesCollector(ABC):
 
     def __init__(self, context: CollectorContext) -> None:
         self.context = context
-        self.permissions = Permissions(context.clock.monotonic)
+        self.permissions = context.permissions(self.name)
 
     @abstractmethod
     def cached(self, source: SourceState) -> Cached[Any]:
@@ -78,6 +84,7 @@ class SourcesCollector(ABC):
         """Read every source and return the errors."""
         by_id = self.context.sources.by_id
         read: set[int] = set()
+        started = self.context.clock.monotonic()
 
         async def read_one(source: SourceState) -> None:
             await self.read(source, self.context.clock.monotonic())
@@ -88,6 +95,7 @@ class SourcesCollector(ABC):
         pending = sorted(by_id.values(), key=lambda source: self.cached(source).at)
         try:
             errors = await self.context.fan_out.for_each(pending, read_one, lambda source: str(source.name))
+            self.permissions.remove_expired(started)
             # A missing permission is an error of the collector, not of its sources.
             return [*errors, *self.permissions.errors]
         finally:

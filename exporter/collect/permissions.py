@@ -1,10 +1,11 @@
 """Caches refused operations: one that MMS refuses or does not offer is not called again for an hour."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from exporter.errors import UNAVAILABLE, MmsError
+from exporter.mms.throttle import Observer
 
 T = TypeVar("T")
 
@@ -13,27 +14,52 @@ REFUSAL_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
+class Refusal:
+    """The last refusal of an operation."""
+
     error: MmsError
     until: float
     """Monotonic seconds."""
 
 
+Refusals = dict[tuple[str, str], Refusal]
+"""The refusals of one account by collector and operation."""
+
+
 class Permissions:
     """The refused operations of one collector of one account."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, collector: str, refusals: Refusals, observer: Observer, monotonic: Callable[[], float]) -> None:
+        self._collector = collector
+        self._refusals = refusals
+        self._observer = observer
         self._monotonic = monotonic
-        self._refusals: dict[str, _Refusal] = {}
 
     @property
     def errors(self) -> list[MmsError]:
         """Return the refusals since which the operation has not succeeded."""
-        return [refusal.error for refusal in self._refusals.values()]
+        return [self._refusals[key].error for key in self._keys()]
 
     def clear(self) -> None:
         """Retry all refused operations at the next call."""
-        self._refusals.clear()
+        self._remove(self._keys())
+
+    def remove_expired(self, started: float) -> None:
+        """Remove the refusals that had expired when a refresh `started`, in monotonic seconds.
+
+        Called after the refresh: it did not need these operations, so only their next call tells if they are refused.
+        """
+        self._remove([key for key in self._keys() if self._refusals[key].until <= started])
+
+    def _keys(self) -> list[tuple[str, str]]:
+        return [key for key in self._refusals if key[0] == self._collector]
+
+    def _remove(self, keys: Iterable[tuple[str, str]]) -> None:
+        for key in keys:
+            del self._refusals[key]
+            # Another collector may still be refused the same operation.
+            if all(operation != key[1] for _, operation in self._refusals):
+                self._observer.unrefused(key[1])
 
     async def call(
         self, operation: str, request: Callable[[], Awaitable[T]], kinds: tuple[type[MmsError], ...] = UNAVAILABLE
@@ -43,13 +69,14 @@ class Permissions:
         `kinds` are the errors that refuse the operation. Raises: MmsError of `request`; a refusal, without a request,
         during REFUSAL_SECONDS after it.
         """
-        refusal = self._refusals.get(operation)
+        key = self._collector, operation
+        refusal = self._refusals.get(key)
         if refusal is not None and self._monotonic() < refusal.until:
             raise type(refusal.error)(f"{operation} was skipped: MMS refused it before", hint=refusal.error.hint)
         try:
             result = await request()
         except kinds as error:
-            self._refusals[operation] = _Refusal(error.without_frames(), self._monotonic() + REFUSAL_SECONDS)
+            self._refusals[key] = Refusal(error.without_frames(), self._monotonic() + REFUSAL_SECONDS)
             raise
-        self._refusals.pop(operation, None)
+        self._refusals.pop(key, None)
         return result

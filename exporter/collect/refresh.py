@@ -42,7 +42,6 @@ log = structlog.stdlib.get_logger()
 
 ACCOUNT_WIDE_ERRORS = (AuthRefused, CredentialsUnavailable)
 """Errors that every other call of the account would hit too."""
-
 PROGRESS_SECONDS = 5.0
 """Interval at which a running refresh publishes its partial results."""
 MAX_LOGGED_SOURCES = 5
@@ -134,7 +133,8 @@ class AccountRefresher:
             yield JobsCollector(context, config.jobs)
         if config.databases.enabled:
             yield DatabasesCollector(context, config.databases.max_per_source, self._settings.stale_after)
-        yield ScanCollector(context, config.jobs.idle_interval, self._settings.stale_after)
+        if config.scan.enabled:
+            yield ScanCollector(context, config.jobs.idle_interval, self._settings.stale_after)
         if config.failures.enabled:
             yield FailuresCollector(context, config.failures.max_per_source, self._settings.stale_after)
         if config.failures.enabled and config.failures.reasons.enabled:

@@ -6,8 +6,7 @@ Owns every default. A loaded configuration is frozen: secrets are read, expressi
 import platform
 import re
 import ssl
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -21,6 +20,7 @@ from exporter import __version__
 from exporter.config.credential_types import Credentials, DefaultChain
 from exporter.config.network import PLAIN_HTTP, Proxy, endpoint_errors, tls_context
 from exporter.config.sections import Seconds, Section, TextFile, encode_hook, parse_section
+from exporter.config.watch_sections import Watch
 from exporter.config.yaml_files import key_lines, read_yaml, yaml_text
 from exporter.errors import ConfigError, Problem
 
@@ -145,6 +145,13 @@ class Databases(Section, frozen=True, kw_only=True):
     """Maximum databases per data source that have their own series, the largest first."""
 
 
+class Scan(Section, frozen=True, kw_only=True):
+    """The scan collector: progress of metadata scans, and outdated partitions."""
+
+    enabled: bool = True
+    """Enable the collector."""
+
+
 class FailureReasons(Section, frozen=True, kw_only=True):
     """The reasons collector: why tasks failed."""
 
@@ -186,68 +193,6 @@ class Tasks(Section, frozen=True, kw_only=True):
     """Enable the collector. Each refresh then makes 11 calls per active data source, and 1 or more per job."""
 
 
-class _Watched(Section, frozen=True, kw_only=True):
-    compared_with = {  # noqa: RUF012 - declared as ClassVar
-        "source_id": ("source",),
-        "table_ids": ("db", "table"),
-        "partition_ids": ("db", "table", "partition"),
-    }
-
-    source_id: int | None = None
-    """ID of the data source."""
-    source: str | None = None
-    """Name of the data source, instead of `source_id`."""
-    db: str | None = None
-    """Source database; with `table`, instead of IDs."""
-    table: str | None = None
-    """Source table."""
-
-    def _selector_errors(self, ids: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-        # Reports missing, repeated and contradicting selectors.
-        if (self.source_id is None) == (self.source is None):
-            yield "source_id", "expected either source_id or source"
-        yield from ((ids, f"has {number} more than once") for number in _repeated(getattr(self, ids)))
-        given = [name for name in names if getattr(self, name) is not None]
-        if bool(getattr(self, ids)) == bool(given):
-            yield ids, f"expected either {ids} or {', '.join(names)}"
-        elif given and len(given) < len(names):
-            missing = next(name for name in names if name not in given)
-            yield missing, f"is required with {given[0]}"
-
-
-class WatchedTables(_Watched, frozen=True, kw_only=True):
-    """Tables of one data source, by IDs or exact name."""
-
-    table_ids: tuple[int, ...] = ()
-    """IDs of the tables, instead of names."""
-
-    def validation_errors(self) -> Iterator[tuple[str, str]]:
-        """Yield missing or ambiguous selectors of tables."""
-        yield from self._selector_errors("table_ids", ("db", "table"))
-
-
-class WatchedPartitions(_Watched, frozen=True, kw_only=True):
-    """Partitions of one data source, by IDs or exact name."""
-
-    partition_ids: tuple[int, ...] = ()
-    """IDs of the partitions, instead of names."""
-    partition: str | None = None
-    """Value of the partition, such as `p1=1/p2=abc`."""
-
-    def validation_errors(self) -> Iterator[tuple[str, str]]:
-        """Yield missing or ambiguous selectors of partitions."""
-        yield from self._selector_errors("partition_ids", ("db", "table", "partition"))
-
-
-class Watch(Section, frozen=True, kw_only=True):
-    """The watch collector. Each account watches the entries that belong to its data sources."""
-
-    tables: tuple[WatchedTables, ...] = ()
-    """Tables to watch."""
-    partitions: tuple[WatchedPartitions, ...] = ()
-    """Partitions to watch."""
-
-
 class Config(Section, frozen=True, kw_only=True):
     """The configuration file of the exporter."""
 
@@ -259,6 +204,8 @@ class Config(Section, frozen=True, kw_only=True):
     """The jobs collector."""
     databases: Databases = field(default_factory=Databases)
     """The databases collector."""
+    scan: Scan = field(default_factory=Scan)
+    """The scan collector: progress of metadata scans, and outdated partitions."""
     failures: Failures = field(default_factory=Failures)
     """The failures collector."""
     timers: Timers = field(default_factory=Timers)
@@ -332,10 +279,6 @@ def _duplicate_names(raw: object) -> Iterator[Problem]:
         name = account.get("name") if isinstance(account, dict) else None
         if isinstance(name, str) and seen.setdefault(name, index) != index:
             yield Problem(f"accounts[{index}].name", f"accounts[{seen[name]}] has the same name")
-
-
-def _repeated(numbers: Iterable[int]) -> list[int]:
-    return [number for number, count in Counter(numbers).items() if count > 1]
 
 
 def _has_certificates(file: TextFile) -> bool:

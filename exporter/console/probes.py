@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from exporter.clock import Clock
-from exporter.config.loading import Account, Config, WatchedPartitions, WatchedTables
+from exporter.config.loading import Account, Config
 from exporter.config.sections import duration_text
+from exporter.config.watch_sections import WatchedPartitions, WatchedTables
 from exporter.errors import MmsError, RequestRejected
 from exporter.mms.client import Client
 from exporter.mms.decoding import Page
@@ -58,30 +59,38 @@ def _all(config: Config, sources: Sequence[DataSource] | None) -> Iterator[Probe
         yield on_first("ListMmsJobs", "read", lambda client, source: client.jobs_page(source, JobFilter(), 1, 1))
     if config.databases.enabled:
         yield on_first("ListMmsDbs", "databases", lambda client, source: client.databases_page(source, 1, 1))
-    yield Probe("GetMmsFetchMetadataJob", "scan", lambda client: _last_scan(client, sources or ()))
+    if config.scan.enabled:
+        yield Probe("GetMmsFetchMetadataJob", "scan", lambda client: _last_scan(client, sources or ()))
     if config.failures.enabled:
         tables, partitions = TableFilter(status=FAILED), PartitionFilter(status=FAILED)
         yield on_first("ListMmsTables", "failures", lambda client, source: client.tables_page(source, tables, 1))
         yield on_first(
             "ListMmsPartitions", "failures", lambda client, source: client.partitions_page(source, partitions, 1)
         )
-    changed = PartitionFilter(updated=True)
-    yield on_first("ListMmsPartitions", "scan", lambda client, source: client.partitions_page(source, changed, 1, 1))
+    if config.scan.enabled:
+        changed = PartitionFilter(updated=True)
+        yield on_first(
+            "ListMmsPartitions", "scan", lambda client, source: client.partitions_page(source, changed, 1, 1)
+        )
     watched: tuple[Watched, ...] = (*config.watch.tables, *config.watch.partitions)
     for entry in watched:
         source = next((each for each in sources or () if is_in(entry, each)), None)
         if source is not None or sources is None:
             yield from _watching(entry, source)
+    yield from _task_probes(config, on_first)
+    yield from _timer_probes(config, on_first)
+
+
+def _task_probes(config: Config, on_first: OnFirst) -> Iterator[Probe]:
     if config.tasks.enabled:
         yield on_first("ListMmsTasks", "tasks", lambda client, source: client.tasks_page(source, TaskFilter(), 1, 1))
-    yield from _log_probes(config, on_first)
-
-
-def _log_probes(config: Config, on_first: OnFirst) -> Iterator[Probe]:
     if config.failures.enabled and config.failures.reasons.enabled:
         failed = TaskFilter(status=TaskStatus.DATA_FAILED)
         yield on_first("ListMmsTasks", "reasons", lambda client, source: client.tasks_page(source, failed, 1, 1))
         yield on_first("ListMmsTaskLogs", "reasons", _newest_log)
+
+
+def _timer_probes(config: Config, on_first: OnFirst) -> Iterator[Probe]:
     if config.timers.enabled:
         yield on_first("ListMmsTimers", "timers", lambda client, source: client.timers_page(source, 1, 1))
         yield on_first("ListMmsTimerLogs", "timers", _timer_log)

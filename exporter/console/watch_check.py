@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
-from exporter.config.loading import Watch, WatchedTables
+from exporter.config.watch_sections import Watch, WatchedTables
 from exporter.console.probes import NothingToProbeError, Watched, get_watched, is_in, watched_ids, watched_rows
 from exporter.errors import NotFound
 from exporter.mms.client import Client

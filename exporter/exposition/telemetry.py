@@ -46,8 +46,8 @@ class CallMetrics:
         )
         self.denied = Gauge(
             "mms_api_permission_denied",
-            "1 if MMS denied the last request of the operation for lack of permission, 0 after a success. A denied "
-            "operation is requested again after 1 hour or a reload.",
+            "1 if MMS denied the last request of the operation for lack of permission, 0 after a success, and 1 hour "
+            "after the request or a reload. Then the operation is requested again when it is needed.",
             labels,
             registry=registry,
         )
@@ -223,6 +223,11 @@ class AccountTelemetry:
         """Count each unusable field."""
         for field in fields:
             self._calls.unexpected.labels(self._account, operation, field).inc()
+        self._note_change()
+
+    def unrefused(self, operation: str) -> None:
+        """Record that a refusal has ended without a request."""
+        self._calls.denied.labels(self._account, operation).set(0)
         self._note_change()
 
     def skipped(self) -> None:

@@ -62,6 +62,9 @@ class Observer(Protocol):
     def unexpected(self, operation: str, fields: Sequence[str]) -> None:
         """Record unusable values: API field names, "row" for a row."""
 
+    def unrefused(self, operation: str) -> None:
+        """Record that a refusal of an operation has ended without a call."""
+
 
 class Throttle:
     """Limits the requests of one account."""

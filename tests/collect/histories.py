@@ -54,6 +54,9 @@ class FieldRecorder:
     def skipped(self) -> None:
         """Do nothing."""
 
+    def unrefused(self, operation: str) -> None:
+        """Do nothing."""
+
     def unexpected(self, operation: str, fields: Sequence[str]) -> None:
         """Record unusable fields."""
         self.lost.extend((operation, field) for field in fields)

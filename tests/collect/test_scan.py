@@ -3,13 +3,13 @@
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
+from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS, max_list_age
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
-from tests.collect.conftest import HandWrittenMms
+from tests.collect.conftest import SOURCE_ID, HandWrittenMms
 from tests.conftest import IDENTITY, config_on
 from tests.exposition_parser import Exposition
-from tests.harness import harness_on
+from tests.harness import Harness, harness_on
 
 PROGRESS, OUTDATED = "mms_metadata_scan_progress_ratio", "mms_partitions_outdated"
 IDLE_SECONDS = 600
@@ -103,7 +103,7 @@ async def test_what_no_count_shows_is_noticed_within_an_hour(
     async with harness_on(config_on(mms_url), clock) as harness:
         await harness.refresh()
         outdate(mms)
-        clock.advance(MAX_LIST_AGE_SECONDS - 1)
+        clock.advance(max_list_age(SOURCE_ID) - 1)
         assert values(await harness.refresh()) == (None, 2)
         clock.advance(1)
         assert values(await harness.refresh()) == (None, 0)
@@ -127,6 +127,78 @@ async def test_without_permission_only_its_value_is_missing(
         assert {name for name, value in success.items() if not value} == {"scan"}
         assert served.value("mms_datasource_refresh_success") == 1
         assert values(served) == known
+
+
+async def test_a_disabled_collector_calls_nothing(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
+    outdate(mms, 1)
+    start_scan(mms, progress=5000)
+    config = config_on(mms_url, scan={"enabled": False})
+    async with harness_on(config_on(mms_url), clock) as old, harness_on(config, clock) as new:
+        assert values(await old.refresh()) == (0.5, 1)
+        new.refresher.inherit_from(old.refresher)
+        served = await new.refresh()
+        assert values(served) == (None, None)
+        assert "scan" not in served.by("mms_refresh_success", "collector")
+        assert served.value("mms_datasource_refresh_success") == 1
+        assert (mms.calls["scan"], mms.calls["outdated"]) == (1, 1)
+
+
+@pytest.mark.parametrize("operation", ["GetMmsFetchMetadataJob", "ListMmsPartitions"])
+async def test_an_unsupported_operation_is_logged_once(operation: str, clock: ManualClock) -> None:
+    options = WorldOptions(sources=1, special_sources=False, idle_share=1)
+    off = {"enabled": False}
+    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
+        apply_event(simulator.world, events.ScanMetadata(source_id=2000001, seconds=10_000))
+        clock.advance(2000)
+        simulator.faults.add(Fault(kind="error", operation=operation, status=404, code="InvalidAction.NotFound"))
+        async with harness_on(config_on(simulator.url, failures=off), clock) as harness:
+            with capture_logs() as lines:
+                for _ in range(3):
+                    served = await harness.refresh()
+                    clock.advance(60)
+        warnings = [(each["collector"], each["reasons"]) for each in lines if each["log_level"] == "warning"]
+        assert warnings == [("scan", "unsupported")]
+        assert sum(count for (called, _), count in simulator.calls.items() if called == operation) == 1
+        assert served.value("mms_datasource_refresh_success") == 1
+
+
+@pytest.mark.parametrize("updated", [{}, {"updated": None}, {"updated": False}], ids=["missing", "null", "false"])
+async def test_a_partly_ignored_filter_counts_nothing(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, updated: dict[str, object]
+) -> None:
+    outdate(mms, 1, 2)
+    mms.add_partition(3, "sales", "orders", "ds=3", **updated)
+    mms.ignores_updated = True
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+        assert values(served) == (None, None)
+        unexpected = served.by("mms_exporter_unexpected_values_total", "operation")
+        assert unexpected["ListMmsPartitions"] == 1
+        assert mms.calls["outdated"] == 1
+
+
+async def test_hourly_reads_are_spread(clock: ManualClock) -> None:
+    """All data sources are first read together, and no further read is of many of them."""
+    lists, sources = ("ListMmsPartitions", "ListMmsDbs"), 34
+    options = WorldOptions(sources=sources, tables=2, databases=1, special_sources=False, idle_share=1)
+    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
+
+        async def calls(harness: Harness) -> dict[str, int]:
+            simulator.calls_reset()
+            await harness.refresh()
+            return {name: sum(n for (each, _), n in simulator.calls.items() if each == name) for name in lists}
+
+        config = config_on(simulator.url, timers={"enabled": False}, failures={"enabled": False})
+        async with harness_on(config, clock) as harness:
+            assert set((await calls(harness)).values()) == {sources}
+            clock.advance(0.75 * MAX_LIST_AGE_SECONDS - 60)
+            later = []
+            for _ in range(16):
+                clock.advance(60)
+                later.append(await calls(harness))
+        for name in lists:
+            assert sum(each[name] for each in later) == sources, "each once within an hour"
+            assert max(each[name] for each in later) <= sources / 8
 
 
 @pytest.mark.parametrize(("broken", "known"), [("scan", (None, 2)), ("outdated", (0.5, None))])

@@ -59,6 +59,9 @@ class RecordingObserver:
     def unexpected(self, operation: str, fields: Sequence[str]) -> None:
         self.lost.append((operation, tuple(fields)))
 
+    def unrefused(self, operation: str) -> None:
+        """Do nothing: only collectors record refusals."""
+
 
 @dataclass
 class FakeClock:

@@ -13,6 +13,8 @@ from msgspec import structs
 from benchmarks.worlds import source
 from exporter.app.service import Service
 from exporter.cli import arguments
+from exporter.collect.collectors.datasources import DataSourcesCollector
+from exporter.collect.collectors.watch import WatchCollector
 from exporter.collect.snapshot import (
     AccountSnapshot,
     DatabasesStats,
@@ -23,13 +25,14 @@ from exporter.collect.snapshot import (
     Snapshot,
     SourceSnapshot,
 )
+from exporter.collect.state.source_state import COLLECTORS
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.diagnosis.reason_rules import HINTS, Reason
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
 from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
-from exporter.web.status.attention import RUNBOOKS, SOURCE_RULES
+from exporter.web.status.attention import COLLECTED, RUNBOOKS, SOURCE_RULES
 from exporter.web.status.page import page
 from exporter.web.status.progress_bars import left_of
 from exporter.web.status.source_schema import JobEntry
@@ -52,6 +55,10 @@ ELSEWHERE = {
 NOW = 35 * 60.0
 """promtool starts at 0; the failures of jobs happen in the last 30 minutes."""
 DAY = 86400
+
+
+def test_each_collector_has_a_name() -> None:
+    assert set(COLLECTED) == {DataSourcesCollector.name, *COLLECTORS, WatchCollector.name}
 
 
 def with_row(made: SourceSnapshot, **changes: object) -> SourceSnapshot:

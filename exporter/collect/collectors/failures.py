@@ -17,6 +17,7 @@ from exporter.collect.state.failure_state import (
     KindState,
     ListedFailures,
     Lookups,
+    max_list_age,
     unit_set,
 )
 from exporter.collect.state.source_state import Cached, SourceState
@@ -84,7 +85,8 @@ class FailuresCollector(SourcesCollector):
             count = FAILED_COUNTS[kind](source.row)
             if count == 0:
                 return KindState(FailedUnits((), 0), 0, now, is_stable=True)
-            if previous is not None and previous.is_unchanged(count, now):
+            max_age = max_list_age(source.name.source_id)
+            if previous is not None and previous.is_unchanged(count, now, max_age):
                 return replace(previous, confirmed_at=now)
         list_failed = self._failed_tables if kind == "table" else self._failed_partitions
         try:

@@ -16,6 +16,8 @@ from exporter.mms.protocol import PartitionFilter
 PROGRESS: Final = "GetMmsFetchMetadataJob"
 OUTDATED: Final = "ListMmsPartitions"
 _CHANGED: Final = PartitionFilter(updated=True)
+_ROWS: Final = 10
+"""Rows that show whether MMS applied the filter."""
 
 
 class ScanCollector(SourcesCollector):
@@ -71,10 +73,10 @@ class ScanCollector(SourcesCollector):
         if state.is_current(row, now, self.idle_interval):
             return state.confirmed(now)
         page = await self.permissions.call(
-            OUTDATED, lambda: self.context.client.partitions_page(row.id, _CHANGED, 1, page_size=1)
+            OUTDATED, lambda: self.context.client.partitions_page(row.id, _CHANGED, 1, page_size=_ROWS)
         )
         # UNVERIFIED: that MMS applies the filter. A server that ignores it counts all partitions.
-        is_ignored = any(each.updated is False for each in page.rows)
+        is_ignored = any(each.updated is not True for each in page.rows)
         if is_ignored:
             self.context.observer.unexpected(OUTDATED, ["updated"])
         return state.with_outdated(None if is_ignored else page.total, row, now)

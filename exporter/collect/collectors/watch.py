@@ -8,10 +8,9 @@ from typing import Any, Final
 
 from exporter.collect.collector import CollectorContext
 from exporter.collect.collectors.watched import Watched, watch_targets
-from exporter.collect.permissions import Permissions
 from exporter.collect.snapshot import PartitionStats, TableStats
 from exporter.collect.state.source_state import SourceState
-from exporter.config.loading import Watch
+from exporter.config.watch_sections import Watch
 from exporter.errors import UNAVAILABLE, ExporterError, NotFound
 from exporter.mms.listing import MAX_PAGES
 from exporter.mms.models.statuses import is_unknown
@@ -32,7 +31,7 @@ class WatchCollector:
         self._context = context
         # With several accounts or shards, a missing source most likely belongs to another one.
         self._log_missing = context.log.warning if is_alone else context.log.info
-        self._permissions = Permissions(context.clock.monotonic)
+        self._permissions = context.permissions(self.name)
         self._watched = [Watched(target, object_id=target.object_id) for target in dict.fromkeys(watch_targets(watch))]
 
     def inherit_from(self, previous: "WatchCollector") -> None:
@@ -44,8 +43,10 @@ class WatchCollector:
 
     async def collect(self) -> list[ExporterError]:
         """Read all watched objects, least recently read first."""
+        started = self._context.clock.monotonic()
         pending = sorted(self._watched, key=lambda watched: watched.read_at)
         errors = await self._context.fan_out.for_each(pending, self._read)
+        self._permissions.remove_expired(started)
         return [*errors, *self._permissions.errors]
 
     def skip(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from exporter.collect.snapshot import PartitionStats, SourceName, TableStats
-from exporter.config.loading import Watch
+from exporter.config.watch_sections import Watch
 from exporter.mms.client import Client
 from exporter.mms.decoding import Page
 from exporter.mms.models.records import Partition, Table

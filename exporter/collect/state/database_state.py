@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from exporter.collect.snapshot import DatabasesStats, SourceName
-from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS, is_readable
+from exporter.collect.state.failure_state import is_readable, max_list_age
 from exporter.mms.listing import Listing
 from exporter.mms.models.records import Database, DataSource
 
@@ -101,7 +101,7 @@ class DatabaseState(Struct, frozen=True, gc=False):
             differing=_differing_fields(row, databases, listing.rows) if row is not None and is_certain else (),
         )
         state = replace(state, repeats=self.repeats + 1 if state.is_doubtful and state.doubt == self.doubt else 0)
-        seconds = (RECHECK_SECONDS if state.is_lasting else 0.0) if state.is_doubtful else MAX_LIST_AGE_SECONDS
+        seconds = (RECHECK_SECONDS if state.is_lasting else 0.0) if state.is_doubtful else max_list_age(name.source_id)
         return replace(state, valid_until=now + seconds)
 
 

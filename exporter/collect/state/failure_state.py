@@ -22,7 +22,14 @@ ListedFailures = tuple[FailedUnits, bool]
 """The failures in a list, and whether the list is consistent."""
 MAX_LIST_AGE_SECONDS: Final = 3600.0
 """A list is read again after this time, because some units may have recovered while others failed."""
+_SPREAD: Final = 17
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+
+
+def max_list_age(source_id: int) -> float:
+    """Return the maximum age of the lists of a source, in seconds."""
+    # From 75 to 100 %, so that sources first read together are not all read again together.
+    return MAX_LIST_AGE_SECONDS * (0.75 + source_id % _SPREAD / _SPREAD / 4)
 
 
 class KindState(Struct, frozen=True, gc=False):
@@ -40,10 +47,10 @@ class KindState(Struct, frozen=True, gc=False):
     units: UnitSet | None = None
     """The failures by scope; None if not all are named."""
 
-    def is_unchanged(self, count: int | None, now: float) -> bool:
+    def is_unchanged(self, count: int | None, now: float, max_age: float = MAX_LIST_AGE_SECONDS) -> bool:
         """Return whether `count` confirms the failures; an absent one confirms nothing."""
         is_same = count is not None and self.count == count
-        return self.is_stable and is_same and now - self.listed_at < MAX_LIST_AGE_SECONDS
+        return self.is_stable and is_same and now - self.listed_at < max_age
 
     def invalidated(self) -> Self:
         """Return the same failures, to be read again."""

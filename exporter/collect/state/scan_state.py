@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from exporter.collect.snapshot import ScanStats, SourceName
-from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
+from exporter.collect.state.failure_state import max_list_age
 from exporter.mms.models.records import DataSource
 from exporter.mms.models.statuses import ScanStatus
 
@@ -48,7 +48,8 @@ class ScanState(Struct, frozen=True, gc=False):
             return False
         # Without a scan, the number can only fall.
         may_have_fallen = self.has_moved and self.outdated != 0
-        return now - self.read_at < min(idle_seconds if may_have_fallen else MAX_LIST_AGE_SECONDS, MAX_LIST_AGE_SECONDS)
+        max_age = max_list_age(row.id)
+        return now - self.read_at < (min(idle_seconds, max_age) if may_have_fallen else max_age)
 
     def with_outdated(self, outdated: int | None, row: DataSource, now: float) -> Self:
         """Return the state after the number was read."""

@@ -99,6 +99,9 @@ class NullObserver:
     def unexpected(self, operation: str, fields: Sequence[str]) -> None:
         """Do nothing."""
 
+    def unrefused(self, operation: str) -> None:
+        """Do nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class QueryPart(Generic[T]):

@@ -197,7 +197,7 @@ SCAN: Final[MetricGroup[ScanStats]] = MetricGroup(
         Family(
             "mms_partitions_outdated",
             "Number of partitions that changed at the source after they were migrated, as the last metadata scan found "
-            "them. Read after each scan. API field: total of ListMmsPartitions with updated=true.",
+            "them. Read after each scan and once an hour. API field: total of ListMmsPartitions with updated=true.",
             lambda part: one(part.outdated),
         ),
     ),

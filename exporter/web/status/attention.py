@@ -223,16 +223,18 @@ SOURCE_RULES: Final = (
     ),
 )
 
-_COLLECTED: Final = {
+COLLECTED: Final = {
     "datasources": "The data sources",
     "jobs": "Jobs",
     "databases": "Databases",
+    "scan": "Metadata scans and outdated partitions",
     "failures": "Failed tables and partitions",
     "reasons": "Reasons of failed tasks",
     "timers": "Schedules",
     "watch": "Watched tables and partitions",
     "tasks": "Tasks",
 }
+"""What each collector reads."""
 RUNBOOK_BY_REASON: Final = {
     "auth": "MmsCredentialsRefused",
     "credentials": "MmsCredentialsRefused",
@@ -293,7 +295,7 @@ def _error_item(collector: CollectorSnapshot, reason: str, errors: Sequence[Refr
     return _item(
         RUNBOOK_BY_REASON.get(reason, runbook),
         "critical" if is_listing and not is_unmatched else "warning",
-        f"{_COLLECTED.get(name, name)} of {whose} {account} {problem}",
+        f"{COLLECTED[name]} of {whose} {account} {problem}",
         [*map(_concerned, about)] or [_concerned(account, f"mms-exporter check --account={quote(account)}")],
         message=f"{reason}: {errors[0].message}",
         hint=errors[0].hint,
