@@ -25,8 +25,8 @@ from tests.story.time_scale import SLOWDOWN
 TABLES, PARTITIONS = 6, 3
 """Failures of the job: tables, and partitions of each. More than 20 fire MmsFailureBurst, which pages instead.
 
-Each table is one task; MmsFailureReasonDominates needs 5. One of them begins after the others failed, so that the alert on
-the reason begins before that on the job.
+Each table is one task; MmsFailureReasonDominates needs 5. One of them begins after the others failed, so that the alert
+on the reason begins before that on the job.
 """
 FAILING_JOBS = 5
 """Too few for MmsFailureReasonDominates."""
