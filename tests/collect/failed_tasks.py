@@ -1,7 +1,7 @@
 """Failed tasks by ground truth, and why they failed."""
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterator
 
 from exporter.collect.collectors.reasons import reason_of
 from exporter.mms.diagnosis.reason_rules import Reason
@@ -13,12 +13,35 @@ EXAMINED = 20
 
 
 def failed_tasks(
-    truth: Oracle, source_id: int, hidden_jobs: Container[int | None] = ()
+    truth: Oracle, source_id: int, hidden_jobs: Container[int | None] = (), named: int | None = None
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the number of failed tasks by phase, and of the newest ones by reason."""
+    """Return the number of failed tasks by phase, and by reason of the newest ones of what is FAILED.
+
+    `named` failures of each kind are known by name; None for all.
+    """
     by_status = {TaskStatus(f"{phase}_FAILED"): phase for phase in TASK_PHASES}
     failed = [task for task in truth.tasks(source_id) if task.status in by_status and task.job_id not in hidden_jobs]
     statuses = Counter(task.status for task in failed)
-    newest = sorted(failed, key=lambda task: task.id, reverse=True)[:EXAMINED]
+    tables = set(failed_tables(truth, source_id, named))
+    of_failed = [task for task in failed if (task.src_db_name, task.src_table_name) in tables]
+    jobs = {
+        table: max(task.job_id or 0 for task in of_failed if (task.src_db_name, task.src_table_name) == table)
+        for table in {(task.src_db_name, task.src_table_name) for task in of_failed}
+    }
+    newest = sorted(
+        (task for task in of_failed if task.job_id == jobs[task.src_db_name, task.src_table_name]),
+        key=lambda task: task.id,
+        reverse=True,
+    )[:EXAMINED]
     reasons = Counter(reason_of(truth.task_logs(source_id, task.id)) for task in newest)
     return {phase: statuses[status] for status, phase in by_status.items()}, {each: reasons[each] for each in Reason}
+
+
+def failed_tables(truth: Oracle, source_id: int, named: int | None) -> Iterator[tuple[str | None, str | None]]:
+    """Yield the tables that are FAILED, or have a FAILED partition, by database and name."""
+    tables = [(each.id, each.db_name, each.name) for each in truth.tables(source_id) if each.status == "FAILED"]
+    partitions = [
+        (each.id, each.db_name, each.table_name) for each in truth.partitions(source_id) if each.status == "FAILED"
+    ]
+    for failed in (tables, partitions):
+        yield from ((database, table) for _, database, table in sorted(failed, reverse=True)[:named])

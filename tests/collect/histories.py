@@ -322,7 +322,7 @@ class History:
         if kind == "reason":
             row = truth.data_source(SOURCE)
             failures = row.tables_failed_num, row.partitions_failed_num
-            return failures, [*failed_tasks(truth, SOURCE, self._hidden_jobs())] if any(failures) else []
+            return failures, [*failed_tasks(truth, SOURCE, self._hidden_jobs(), self.wanted)] if any(failures) else []
         things: list[Table | Partition] = [*(truth.tables if kind == "table" else truth.partitions)(SOURCE)]
         failed = sorted((each for each in things if each.status == "FAILED"), key=lambda each: each.id, reverse=True)
         return len(failed), [as_failed(each) for each in failed[: self.wanted]]

@@ -23,11 +23,18 @@ DENIED = "ErrorCode=NoPermission, ErrorMessage=You have NO privilege 'odps:Updat
 
 def add_failure(mms: HandWrittenMms, message: str | None = DENIED, status: str = "DATA_FAILED") -> int:
     """Add a failed table with its task, and return the task's id."""
-    mms.add_tasks(1, status)
-    number = int(mms.tasks[-1]["id"])
+    number = add_old_task(mms, message, status)
+    mms.add_table(number, "sales", f"orders_{number}", status="FAILED")
+    mms.row["tablesFailedNum"] += 1
+    return number
+
+
+def add_old_task(mms: HandWrittenMms, message: str | None = DENIED, status: str = "DATA_FAILED") -> int:
+    """Add a failed task of a table that another job migrated, and return its id."""
+    number = len(mms.tasks) + 1
+    mms.add_tasks(1, status, srcTableName=f"orders_{number}")
     if message is not None:
         mms.messages[number] = message
-    mms.row["tablesFailedNum"] += 1
     return number
 
 
@@ -61,6 +68,48 @@ async def test_nothing_is_read_while_nothing_is_failed(mms: HandWrittenMms, mms_
         mms.row["tablesFailedNum"] = 0
         served = await harness.refresh()
         assert not served.samples.keys() & set(FAMILIES), "they leave with the last failure"
+
+
+@pytest.mark.parametrize("kind", ["table", "partition"])
+async def test_only_tasks_of_what_is_failed_now_count(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, kind: str
+) -> None:
+    for _ in range(30):
+        add_old_task(mms)
+    async with harness_on(config_on(mms_url), clock) as harness:
+        await harness.refresh()
+        number = add_failure(mms, "java.net.ConnectException: Connection refused")
+        if kind == "partition":
+            mms.fail_tables()
+            mms.fail_partitions(*[(each, "SALES", f"orders_{number}", f"ds={each}") for each in range(60)])
+        for _ in range(40):
+            add_old_task(mms)
+        served = await harness.refresh()
+        assert found(served) == {"network": 1}, "the tables of 70 other failed tasks were migrated by other jobs"
+        assert served.value("mms_failed_tasks_examined") == mms.calls["logs"] == 1
+        assert served.by("mms_failed_tasks", "phase")["DATA"] == 71
+
+
+async def test_of_a_table_only_the_newest_failed_job_counts(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.fail_tables((1, "sales", "orders"))
+    mms.add_tasks(1, *["VERIFICATION_FAILED"] * 3)
+    mms.add_tasks(2, "DATA_FAILED", "DATA_FAILED")
+    mms.messages = {number: DENIED if number > 3 else "row count mismatch" for number in range(1, 6)}
+    async with harness_on(config_on(mms_url), clock) as harness:
+        assert found(await harness.refresh()) == {"permission": 2}
+
+
+async def test_reasons_follow_the_names_of_what_is_failed(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    add_failure(mms)
+    mms.broken.add("tables")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        assert found(await harness.refresh()) == {}
+        mms.broken.clear()
+        assert found(await harness.refresh()) == {"permission": 1}
 
 
 async def test_each_log_is_read_once(mms: HandWrittenMms, mms_url: str, clock: ManualClock) -> None:
@@ -140,7 +189,6 @@ async def test_without_permission_only_reasons_are_missing(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock, forbidden: str
 ) -> None:
     add_failure(mms)
-    mms.add_table(1, "sales", "orders", status="FAILED")
     mms.forbidden.add(forbidden)
     async with harness_on(config_on(mms_url), clock) as harness:
         with capture_logs() as lines:

@@ -69,6 +69,8 @@ async def harness() -> AsyncIterator[Harness]:
 def example(operation: str) -> bytes:
     """Return the vendor's example response, or the one written from the vendor's SDK."""
     (sample,) = (SAMPLES / operation).glob("[lv]*.json")
+    if operation == "ListMmsTasks":  # the task is about the table of the failed partition
+        return sample.read_bytes().replace(b'"test_db_1"', b'"d1"').replace(b'"test_table_1\\n"', b'"t1"')
     return sample.read_bytes()
 
 

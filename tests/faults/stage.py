@@ -83,6 +83,8 @@ async def stage(
     failure_rate = 0.5 if has_reasons else WORLD.failure_rate
     options = replace(WORLD, finished_jobs_per_source=finished_jobs, failure_rate=failure_rate)
     world = World(options, clock=ManualClock())
+    if has_reasons:
+        fail_what_tasks_failed(world)
     async with Simulator(world, identities=[IDENTITY]) as simulator:
         # Low concurrency, so that waiting for a slot does not exceed a short timeout.
         account = {"timeout": f"{timeout_seconds * 1000:.0f}ms", "concurrency": 3}
@@ -90,6 +92,14 @@ async def stage(
             config_on(simulator.url, account, **settings(world, has_tasks=has_tasks, has_reasons=has_reasons)), clock
         ) as harness:
             yield Stage(simulator, harness, clock)
+
+
+def fail_what_tasks_failed(world: World) -> None:
+    """Fail a partition of each table with a failed task: only tasks of what is FAILED have reasons."""
+    for source_id in world.source_ids():
+        tables = {task.table_id for task in world.truth().tasks(source_id) if (task.status or "").endswith("_FAILED")}
+        units = {each.table_id: each.id for each in world.truth().partitions(source_id) if each.table_id in tables}
+        apply_event(world, events.Fail(source_id=source_id, table_ids=(), partition_ids=tuple(units.values())))
 
 
 def settings(world: World, *, has_tasks: bool, has_reasons: bool) -> dict[str, Any]:

@@ -223,6 +223,11 @@ def of(*names: str) -> tuple[dict[str, str], ...]:
             id="a mismatch and another reason are two causes",
         ),
         pytest.param(
+            of("MmsVerificationFailed", "MmsJobFailed", "MmsTablesFailed"),
+            {"MmsVerificationFailed", "MmsJobFailed"},
+            id="one mismatch says nothing about the other failures",
+        ),
+        pytest.param(
             of("MmsAgentOffline", "MmsFailureBurst", "MmsFailureReasonDominates", "MmsTablesFailed"),
             {"MmsAgentOffline"},
             id="one page for an agent that is out, although everything fails",

@@ -42,7 +42,9 @@ def queries_of(alert: str) -> list[str]:
 def commands_of(alert: str) -> list[str]:
     """Return the arguments of each `mms-exporter` command of a runbook."""
     lines = (line.strip() for block in SHELL.findall(text_of(alert)) for line in block.splitlines())
-    in_blocks = [line.removeprefix("mms-exporter") for line in lines if line.startswith("mms-exporter")]
+    in_blocks = [
+        line.partition(" | ")[0].removeprefix("mms-exporter") for line in lines if line.startswith("mms-exporter")
+    ]
     return COMMAND.findall(text_of(alert)) + in_blocks
 
 

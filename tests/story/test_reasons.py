@@ -22,13 +22,16 @@ from tests.story.stage import Stage, staged
 from tests.story.test_rescue import AT_REST, command, get, has_no_failures
 from tests.story.time_scale import SLOWDOWN
 
-TABLES, PARTITIONS = 5, 3
+TABLES, PARTITIONS = 6, 3
 """Failures of the job: tables, and partitions of each. More than 20 fire MmsFailureBurst, which pages instead.
 
-One task of the job begins after the others failed, so that the alert on the reason begins before that on the job.
+Each table is one task; MmsFailureReasonDominates needs 5. One of them begins after the others failed, so that the alert
+on the reason begins before that on the job.
 """
 FAILING_JOBS = 5
 """Too few for MmsFailureReasonDominates."""
+OTHERS = {"MmsJobFailed", "MmsTablesFailed"}
+"""Alerts on the same failures, which a mismatch does not inhibit."""
 
 
 @pytest.mark.long
@@ -90,7 +93,8 @@ async def is_named_by_alert(stage: Stage) -> bool:
     for each in await stage.alertmanager.alerts():
         if (each["labels"]["alertname"], each["labels"].get("source")) == ("MmsFailureReasonDominates", AT_REST):
             text = each["annotations"]["description"]
-            assert "100% of the newest failed tasks" in text
+            assert "100% of the" in text
+            assert "examined new failed tasks" in text
             assert "have the reason permission, and " in text
             assert HINTS[Reason.PERMISSION] in text
             assert f"`mms-exporter failed --why --account=prod --source={stage.prod.ids[AT_REST]}`" in text
@@ -139,6 +143,6 @@ async def data_differs(stage: Stage) -> None:
     lab = stage.lab
     _, (source, source_id), *_ = lab.ids.items()
     lab.migrate(source_id, FAILING_JOBS)
-    await stage.receiver.expect("lab", firing("MmsVerificationFailed", source))
+    await stage.receiver.expect("lab", firing("MmsVerificationFailed", source), may=OTHERS)
     lab.remove(source_id)
-    await stage.receiver.expect("lab", resolved("MmsVerificationFailed", source))
+    await stage.receiver.expect("lab", resolved("MmsVerificationFailed", source), may=OTHERS)

@@ -1,16 +1,25 @@
 """The collector of reasons: ListMmsTasks and ListMmsTaskLogs -> ReasonsStats.
 
-Reads only after the number of failures changed: the totals of failed tasks, and the logs of the newest ones, which are
-those with the highest ids. A log is read once; of its text, only the reason is kept.
+Reads only after the failures changed: the totals of failed tasks, and the logs of the newest ones (highest ids) whose
+tables are FAILED now. A log is read once; of its text, only the reason is kept.
 """
 
+from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
 
 from exporter.collect.collector import CollectorContext, SourcesCollector
 from exporter.collect.state.failure_state import FAILED_COUNTS
-from exporter.collect.state.reason_state import NO_FAILURES, Counts, FailedTask, ReasonState
+from exporter.collect.state.reason_state import (
+    NO_FAILURES,
+    Counts,
+    FailedTask,
+    ReasonState,
+    TableName,
+    table_name,
+    tasks_of,
+)
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.errors import UNAVAILABLE, ExporterError, MmsError, NotFound
 from exporter.mms.diagnosis.message_text import decisive_row, message_of
@@ -18,7 +27,7 @@ from exporter.mms.diagnosis.reason_rules import Reason, rule_of
 from exporter.mms.listing import Listing
 from exporter.mms.models.statuses import TASK_PHASES
 from exporter.mms.models.task_records import Task, TaskLog
-from exporter.mms.protocol import TaskFilter
+from exporter.mms.protocol import PAGE_SIZE, TaskFilter
 
 LOGS_PER_REFRESH: Final = 100
 """Limit of logs per account and refresh; the next refresh reads the others."""
@@ -57,10 +66,10 @@ class ReasonsCollector(SourcesCollector):
         if counts == NO_FAILURES:
             source.reasons.state, source.reasons.at = ReasonState(), now
             return
-        state = source.reasons.state
+        state, tables = source.reasons.state, _failed_tables(source)
         try:
-            if not state.is_unchanged(counts, now):
-                state = await self._listed(source, counts, now)
+            if not state.is_unchanged(counts, tables, now):
+                state = replace(await self._listed(source, tables), counts=counts, tables=tables, listed_at=now)
         except UNAVAILABLE:
             return
         errors: list[MmsError] = []
@@ -70,23 +79,21 @@ class ReasonsCollector(SourcesCollector):
         if errors:
             raise errors[0]
 
-    async def _listed(self, source: SourceState, counts: Counts, now: float) -> ReasonState:
+    async def _listed(self, source: SourceState, tables: frozenset[TableName]) -> ReasonState:
         """Return the state with the failed tasks of now. Raises: MmsError."""
         listings = {phase: await self._failed_tasks(source.name.source_id, phase) for phase in TASK_PHASES}
         failed = (row for phase, listing in listings.items() for row in listing.rows if _has_failed_in(phase, row))
-        newest = sorted(failed, key=lambda row: row.id, reverse=True)[: self.max_tasks]
+        newest = islice(tasks_of(tables, failed), self.max_tasks)
         return replace(
             source.reasons.state.with_newest(tuple(map(FailedTask.of, newest))),
-            counts=counts,
-            listed_at=now,
             is_stable=all(listing.is_consistent for listing in listings.values()),
             totals={phase: listing.total for phase, listing in listings.items() if listing.total is not None},
         )
 
     async def _failed_tasks(self, source_id: int, phase: str) -> Listing[Task]:
-        filters = TaskFilter(status=f"{phase}_FAILED")
+        filters, wanted = TaskFilter(status=f"{phase}_FAILED"), max(self.max_tasks, PAGE_SIZE)
         return await self.permissions.call(
-            "ListMmsTasks", lambda: self.context.client.newest_tasks(source_id, filters, self.max_tasks)
+            "ListMmsTasks", lambda: self.context.client.newest_tasks(source_id, filters, wanted)
         )
 
     async def _with_logs(self, source: SourceState, state: ReasonState, errors: list[MmsError]) -> ReasonState:
@@ -128,6 +135,12 @@ def _failed_counts(source: SourceState) -> Counts | None:
         return None
     tables, partitions = (count(source.row) for count in FAILED_COUNTS.values())
     return None if tables is None and partitions is None else (tables, partitions)
+
+
+def _failed_tables(source: SourceState) -> frozenset[TableName]:
+    """Return the tables that the collector of failures names, also for their partitions."""
+    kinds = source.failures.state.kinds.values()
+    return frozenset(table_name(unit.src_db, unit.table) for kind in kinds for unit in kind.failures.newest)
 
 
 def _has_failed_in(phase: str, row: Task) -> bool:

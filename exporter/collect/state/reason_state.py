@@ -1,7 +1,7 @@
 """State of why tasks of a source failed, kept between refreshes. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Self
 
 from msgspec import Struct, field
@@ -15,6 +15,23 @@ from exporter.mms.models.task_records import Task
 Counts = tuple[int | None, int | None]
 """Failed tables and partitions in the row of a source."""
 NO_FAILURES: Final[Counts] = (0, 0)
+TableName = tuple[str, str]
+"""Database and table, in one case."""
+
+
+def table_name(database: str | None, table: str | None) -> TableName:
+    """Return the name of a table, for comparison."""
+    return (database or "").casefold(), (table or "").casefold()
+
+
+def tasks_of(tables: frozenset[TableName], rows: Iterable[Task]) -> Iterator[Task]:
+    """Yield those of the newest job of each of `tables`, newest first."""
+    # Tasks of earlier jobs stay failed in MMS, whatever became of their tables.
+    jobs: dict[TableName, int | None] = {}
+    for row in sorted(rows, key=lambda row: row.id, reverse=True):
+        name = table_name(row.src_db_name, row.src_table_name)
+        if name in tables and jobs.setdefault(name, row.job_id) == row.job_id:
+            yield row
 
 
 class FailedTask(Struct, frozen=True, gc=False):
@@ -37,6 +54,8 @@ class ReasonState(Struct, frozen=True, gc=False):
     stats: ReasonsStats | None = None
     counts: Counts | None = None
     """Failures in the row of the source when the failed tasks were listed."""
+    tables: frozenset[TableName] = frozenset()
+    """Tables that were FAILED then, or had FAILED partitions."""
     listed_at: float = 0.0
     """Monotonic seconds."""
     is_stable: bool = False
@@ -48,9 +67,10 @@ class ReasonState(Struct, frozen=True, gc=False):
     reasons: Mapping[FailedTask, Reason | None] = field(default_factory=dict)
     """Reasons of the examined ones; None for one that MMS no longer has."""
 
-    def is_unchanged(self, counts: Counts, now: float) -> bool:
-        """Return whether `counts` confirm the list of failed tasks."""
-        return self.is_stable and self.counts == counts and now - self.listed_at < MAX_LIST_AGE_SECONDS
+    def is_unchanged(self, counts: Counts, tables: frozenset[TableName], now: float) -> bool:
+        """Return whether `counts` and `tables` confirm the list of failed tasks."""
+        is_same = (self.counts, self.tables) == (counts, tables)
+        return self.is_stable and is_same and now - self.listed_at < MAX_LIST_AGE_SECONDS
 
     def invalidated(self) -> Self:
         """Return the same values, to be listed again; no log is read twice."""

@@ -84,14 +84,15 @@ REASONS: Final[MetricGroup[ReasonsStats]] = MetricGroup(
         ),
         Family(
             "mms_failed_task_reasons",
-            "Number of the examined failed tasks by reason. Their logs are classified when the number of failed tables "
-            "or partitions changes. API field: msg of ListMmsTaskLogs.",
+            "Number of the examined failed tasks by reason. Their logs are classified when the failed tables or "
+            "partitions change. API field: msg of ListMmsTaskLogs.",
             lambda part: by_status(part.reasons or {}),
             ("reason",),
         ),
         Family(
             "mms_failed_tasks_examined",
-            "Number of failed tasks with an examined log: the newest ones, at most failures.reasons.max_tasks.",
+            "Number of failed tasks with an examined log: the newest ones of tables that are FAILED or have FAILED "
+            "partitions, at most failures.reasons.max_tasks.",
             lambda part: one(part.examined),
         ),
     ),
