@@ -3,6 +3,7 @@
 MMS does not tell which task was about which partition: the newest failed task of a table decides for all its failures.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +27,15 @@ from exporter.console.output.command_report import (
 )
 from exporter.console.output.next_command import DEFAULT_COMMAND, NextCommand
 from exporter.console.selection.queries import Options, QueryPart, QueryTarget, query_sources
-from exporter.errors import NotFound
+from exporter.errors import (
+    UNAVAILABLE,
+    AuthRefused,
+    ConnectionFailed,
+    CredentialsUnavailable,
+    MmsError,
+    NotFound,
+    Throttled,
+)
 from exporter.masking import masked
 from exporter.mms.diagnosis.message_text import decisive_part, decisive_row, message_of, pattern_of
 from exporter.mms.diagnosis.reason_rules import UNKNOWN_RULE, Rule, rule_of
@@ -41,12 +50,16 @@ TASKS_PER_PHASE: Final = 1000
 """Newest failed tasks of each phase among which those of the tables are looked for."""
 MAX_LOGS: Final = 500
 """Logs of a data source that are read, if `--limit` is not larger: 50 seconds at 10 calls per second."""
+MAX_BROKEN_LOGS: Final = 20
+"""Logs that cannot be read after which no more are."""
 MAX_NAMED: Final = 5
 """Tables that a card names; JSON and CSV have all."""
 MAX_SELECTORS: Final = 10
 """Tables and partitions up to which a card has the command; JSON and CSV always have it."""
 NO_MESSAGE: Final = "no failed task with a message was found"
 NOT_READ: Final = "log not read, because newer tasks reached the limit"
+_ERRORS_OF_ALL: Final = (*UNAVAILABLE, AuthRefused, CredentialsUnavailable, ConnectionFailed, Throttled)
+"""Errors that are not about one log."""
 
 TableKey = tuple[str, str]
 
@@ -60,6 +73,10 @@ class Cause(Struct, frozen=True):
     since: str | None
     """Time of the message, as MMS writes it."""
     task_id: int | None
+    error: MmsError | None = None
+    """Why the log could not be read."""
+    is_examined: bool = True
+    """Whether the log was looked for."""
 
 
 class FailureGroup(Struct, frozen=True):
@@ -77,6 +94,8 @@ class FailureGroup(Struct, frozen=True):
     hint: str
     selectors: tuple[str, ...]
     """Words of `retry` that select exactly these failures."""
+    is_examined: bool
+    """Whether the logs were read."""
 
 
 NO_CAUSE: Final = Cause(
@@ -86,6 +105,7 @@ NO_CAUSE: Final = Cause(
 UNREAD: Final = Cause(
     UNKNOWN_RULE._replace(hint="Read more logs with `--limit=NUMBER`, or select fewer tables with `--table=NAME`."),
     *(NOT_READ, "", None, None),
+    is_examined=False,
 )
 Row = Found[FailureGroup]
 
@@ -155,7 +175,7 @@ async def read_groups(options: Options, target: QueryTarget) -> QueryPart[Failur
         by_table[_key(failure.db_name, table_of(failure))].append(failure)
     tasks = await _newest_tasks(target, by_table)
     newest = sorted(tasks, key=lambda key: tasks[key].id, reverse=True)[: max(options.limit, MAX_LOGS)]
-    read = await gather_or_cancel(_cause(target, tasks[key]) for key in newest)
+    read = await _causes(target, [tasks[key] for key in newest])
     causes = dict.fromkeys(tasks, UNREAD) | dict(zip(newest, read, strict=True))
     found: dict[tuple[str, str], list[TableKey]] = defaultdict(list)
     for key in by_table:
@@ -164,7 +184,15 @@ async def read_groups(options: Options, target: QueryTarget) -> QueryPart[Failur
     groups = [
         _group([by_table[key] for key in keys], [causes.get(key, NO_CAUSE) for key in keys]) for keys in found.values()
     ]
-    return QueryPart(groups, part.omitted, part.errors, part.matched)
+    errors = {(each.reason, each.detail): each for cause in read if (each := cause.error)}
+    return QueryPart(groups, part.omitted, [*part.errors, *errors.values()], part.matched)
+
+
+async def cause_of(failure: Failure, target: QueryTarget) -> Cause:
+    """Return why one table or partition failed. Raises: MmsError."""
+    key = _key(failure.db_name, table_of(failure))
+    tasks = await _newest_tasks(target, {key: failure})
+    return await _cause(target, tasks[key]) if key in tasks else NO_CAUSE
 
 
 def _key(database: str | None, table: str | None) -> TableKey:
@@ -182,15 +210,38 @@ async def _newest_tasks(target: QueryTarget, wanted: Mapping[TableKey, object]) 
     return {key: found[key] for key in wanted if key in found}
 
 
+async def _causes(target: QueryTarget, tasks: Sequence[Task]) -> Sequence[Cause]:
+    errors: list[MmsError] = []
+    slots = asyncio.Semaphore(target.account.concurrency)
+
+    async def read(task: Task) -> Cause:
+        async with slots:
+            # Each can take three timeouts.
+            cause = await _cause(target, task) if len(errors) < MAX_BROKEN_LOGS else _unread(errors[-1])
+        errors.extend([cause.error] if cause.error else ())
+        return cause
+
+    return await gather_or_cancel(map(read, tasks))
+
+
 async def _cause(target: QueryTarget, task: Task) -> Cause:
     try:
         row = decisive_row(await target.client.task_logs(target.source.id, task.id))
     except NotFound:
         row = None
+    except _ERRORS_OF_ALL:
+        raise
+    except MmsError as error:
+        return _unread(error.without_frames())
     if row is None:
         return NO_CAUSE
     message = message_of(row)
     return Cause(rule_of(message), pattern_of(message), decisive_part(message), row.create_time, task.id)
+
+
+def _unread(error: MmsError) -> Cause:
+    rule = UNKNOWN_RULE._replace(hint=f"Run the command again. If the error persists: {error.hint}.")
+    return Cause(rule, f"log not read: {error.reason}", "", None, None, error=error, is_examined=False)
 
 
 def _group(failures: Sequence[Sequence[Failure]], causes: Sequence[Cause]) -> FailureGroup:
@@ -206,4 +257,5 @@ def _group(failures: Sequence[Sequence[Failure]], causes: Sequence[Cause]) -> Fa
         task_id=newest.task_id,
         hint=newest.rule.hint,
         selectors=tuple(f"--{kind_of(failure)}={failure.id}" for failure in listed),
+        is_examined=newest.is_examined,
     )

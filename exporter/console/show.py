@@ -12,6 +12,8 @@ import msgspec
 
 from exporter.clock import Clock
 from exporter.config.loading import Config
+from exporter.console.failed import FAILED
+from exporter.console.failed_why import cause_of
 from exporter.console.job_list import ShownJob, noted_status, with_resolution
 from exporter.console.output.command_report import (
     SOURCE_FIELDS,
@@ -64,9 +66,33 @@ class TaskWithLog(ApiRecord, frozen=True, kw_only=True):
     """Oldest first; texts masked, without stack traces, cut."""
 
 
+class FailureReason(msgspec.Struct, frozen=True):
+    """Why a table or partition failed, by the newest failed task of the table."""
+
+    reason: str
+    message: str
+    """Masked and cut; without a task, that there is none."""
+    task_id: int | None
+    hint: str
+
+
+class TableWithFailure(Table, frozen=True, kw_only=True):
+    """A table, and why it failed."""
+
+    failure: FailureReason | None = None
+    """None if it is not FAILED, or reading tasks or logs is denied."""
+
+
+class PartitionWithFailure(Partition, frozen=True, kw_only=True):
+    """A partition, and why it failed."""
+
+    failure: FailureReason | None = None
+    """None if it is not FAILED, or reading tasks or logs is denied."""
+
+
 RECORDS: Final[Mapping[Kind, type[ApiRecord]]] = {
-    "table": Table,
-    "partition": Partition,
+    "table": TableWithFailure,
+    "partition": PartitionWithFailure,
     "job": JobWithTasks,
     "task": TaskWithLog,
 }
@@ -165,7 +191,7 @@ async def _record(target: QueryTarget, kind: Kind, number: int) -> QueryPart[Any
     if kind == "task":
         return QueryPart((_task(number, await target.client.task_logs(target.source.id, number)),))
     get = target.client.get_table if kind == "table" else target.client.get_partition
-    return QueryPart((await get(target.source.id, number),))
+    return await _with_failure(target, await get(target.source.id, number))
 
 
 def card(row: Row, now: float) -> Iterator[tuple[str, str]]:
@@ -231,6 +257,25 @@ async def _job(target: QueryTarget, number: int) -> QueryPart[Any]:
     except MmsError as error:
         errors.append(error)
     return QueryPart((JobWithTasks(**msgspec.structs.asdict(shown), tasks=counts),), errors=errors)
+
+
+async def _with_failure(target: QueryTarget, record: Table | Partition) -> QueryPart[Any]:
+    """Return a table or partition and, if permitted, why it failed."""
+    failure: FailureReason | None = None
+    errors: list[MmsError] = []
+    try:
+        if record.status == FAILED:
+            cause = await cause_of(record, target)
+            errors += [cause.error] if cause.error else []
+            failure = FailureReason(
+                cause.rule.reason.value, cause.example or cause.pattern, cause.task_id, cause.rule.hint
+            )
+    except PermissionRefused:
+        pass
+    except MmsError as error:
+        errors.append(error)
+    kind = TableWithFailure if isinstance(record, Table) else PartitionWithFailure
+    return QueryPart((kind(**msgspec.structs.asdict(record), failure=failure),), errors=errors)
 
 
 def _task(number: int, logs: Sequence[TaskLog]) -> TaskWithLog:

@@ -52,9 +52,9 @@ def _progress_figures(height: int, text: TextSize) -> list[stat.Panel]:
 def _finish(height: int, text: TextSize) -> stat.Panel:
     frame = Frame(
         "Expected finish",
-        "Between which dates the slowest source finishes: from its fastest and its slowest pace in the last hour, 6 "
-        "hours and day, in objects and in bytes, with a margin. Stalled: no progress in one of them. In the time zone "
-        "of the browser.",
+        "Between which dates the last source finishes: the latest best and the latest worst case of all sources, from "
+        "the fastest and the slowest pace in the last hour, 6 hours and day, in objects and in bytes, with a margin. "
+        "Stalled: a source is stalled. In the time zone of the browser.",
         15,
         height,
     )

@@ -184,13 +184,11 @@ def hours_left(bound: str) -> str:
 
 
 def _finishes(bound: str, name: str) -> str:
-    """Return when the source with the latest worst case finishes, in milliseconds."""
-    slowest = f"topk(1, {time_left(WORST)} > 0)"
-    moment = f"1000 * (time() + ({time_left(bound)} and on ({SOURCE}) {slowest}))"
-    return f'label_replace({moment}, "source", "{name}", "source", "(.+)")'
+    """Return when the last source finishes, in milliseconds."""
+    return f'label_replace(1000 * (time() + (max({time_left(bound)}) > 0)), "source", "{name}", "", "")'
 
 
-DONE_NOT_BEFORE: Final = _finishes(BEST, "$1 finishes between:")
+DONE_NOT_BEFORE: Final = _finishes(BEST, "Between:")
 _ALL_DONE: Final = f'label_replace({TIME_LEFT} == 0, "source", "All sources:", "", "")'
 DONE_NOT_AFTER: Final = f"{_finishes(WORST, 'and:')} or {_ALL_DONE}"
 """With the special cases of the time remaining."""

@@ -9,7 +9,8 @@ from exporter.simulator.oracle import Oracle
 from tests.exposition_parser import Exposition
 
 ZONE: Final = ZoneInfo("Asia/Shanghai")
-JOB_CREATED: Final = "start job success"
+SKIPPED: Final = "There are tasks those are running or ready to run for"
+"""Begins the message of a skip."""
 LAST_RUN: Final = "mms_timer_last_run_timestamp_seconds"
 LAST_SKIP: Final = "mms_timer_last_skip_timestamp_seconds"
 DUE: Final = "mms_timer_due_timestamp_seconds"
@@ -20,10 +21,10 @@ def expected_timers(truth: Oracle, source_id: int) -> dict[str, dict[str, float 
     found: dict[str, dict[str, float | JobStatus | None]] = {}
     dues = truth.timer_dues(source_id)
     for timer, logs in truth.timers(source_id).items():
-        runs = [log for log in logs if log.msg == JOB_CREATED]
+        skips = [log for log in logs if (log.msg or "").startswith(SKIPPED)]
+        runs = [log for log in logs if log not in skips]
         late = logs[logs.index(runs[-1]) + 1 :] if runs else logs
         due = unix_seconds(late[0].create_time, ZONE) if late and timer.id in dues else dues.get(timer.id)
-        skips = [log for log in logs if log.msg != JOB_CREATED]
         found[str(timer.id)] = {
             "stopped": float(timer.stopped or 0),
             LAST_RUN: unix_seconds(runs[-1].create_time, ZONE) if runs else None,

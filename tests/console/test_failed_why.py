@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from exporter.console.failed import table_of
 from exporter.console.failed_why import MAX_SELECTORS, NO_MESSAGE, NOT_READ
 from exporter.mms.diagnosis.reason_rules import Reason
+from exporter.mms.models.records import Partition, Table
 from exporter.mms.models.statuses import TASK_PHASES
+from exporter.mms.models.task_records import Task
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
-from tests.conftest import IDENTITY
+from tests.conftest import IDENTITY, config_on
 from tests.console.conftest import FIRST, Query, Shown
 
 CANARY = "canary7f3a"
@@ -125,6 +128,76 @@ async def test_a_missing_permission_names_the_action(simulator: Simulator, query
     found = await everything(query)
     assert not found.report.succeeded
     assert any("odps:ListMmsTaskLogs" in remark for remark in found.remarks)
+
+
+async def test_a_log_that_cannot_be_read_hides_no_other(simulator: Simulator, query: Query) -> None:
+    whole = (await everything(query, sources=[str(FIRST)])).rows
+    simulator.faults.add(Fault(kind="error", status=400, code="Broken", operation="ListMmsTaskLogs", times=1))
+    found = await everything(query, sources=[str(FIRST)])
+    (unread,) = [row for row in found.rows if row["pattern"] == "log not read: rejected"]
+    assert (unread["reason"], len(unread["tables"]), unread["example"]) == ("unknown", 1, "")
+    assert sum(row["count"] for row in found.rows) == sum(row["count"] for row in whole)
+    assert not found.report.succeeded
+    assert len(found.remarks) == 1
+
+
+async def test_many_broken_logs_are_one_error(simulator: Simulator, query: Query) -> None:
+    simulator.faults.add(Fault(kind="html", operation="ListMmsTaskLogs"))
+    found = await everything(query, sources=[str(FIRST)])
+    assert "log not read: malformed" in {row["pattern"] for row in found.rows}
+    assert len(found.report.errors) == 1
+
+
+async def test_no_more_logs_are_read_after_many_broken_ones(
+    simulator: Simulator, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (await everything(query, sources=[str(FIRST)])).rows
+    simulator.calls.clear()
+    monkeypatch.setattr("exporter.console.failed_why.MAX_BROKEN_LOGS", 2)
+    simulator.faults.add(Fault(kind="error", status=400, code="Broken", operation="ListMmsTaskLogs"))
+    found = await everything(query, sources=[str(FIRST)])
+    (account,) = config_on(simulator.url).accounts
+    assert 2 <= simulator.calls["ListMmsTaskLogs", FIRST] <= 2 + account.concurrency
+    assert {row["pattern"] for row in found.rows} <= {NO_MESSAGE, "log not read: rejected"}
+    assert sum(row["count"] for row in found.rows) == sum(row["count"] for row in whole)
+
+
+def _table(row: Table | Partition | Task) -> tuple[str | None, str | None]:
+    if isinstance(row, Task):
+        return row.src_db_name, row.src_table_name
+    return row.db_name, table_of(row)
+
+
+async def test_a_failed_table_says_why(simulator: Simulator, query: Query) -> None:
+    text = f"ODPS-0420095: Access Denied; password={CANARY}"
+    apply_event(simulator.world, events.SetText(source_id=FIRST, field="msg", text=text, task_id=0))
+    truth = simulator.world.truth()
+    tasks = {_table(each): each.id for each in truth.tasks(FIRST) if (each.status or "").endswith("_FAILED")}
+    for kind, rows in (("table", truth.tables(FIRST)), ("partition", truth.partitions(FIRST))):
+        failed = next(row for row in rows if row.status == "FAILED" and _table(row) in tasks)
+        found = await query("show", record=(kind, failed.id), sources=[str(FIRST)])
+        why = found.rows[0]["failure"]
+        assert (why["reason"], why["message"]) == ("permission", text.replace(CANARY, "<hidden>"))
+        assert why["task_id"] == max(number for key, number in tasks.items() if key == _table(failed))
+        assert "failure.hint" in found.table()
+
+
+async def test_a_table_that_did_not_fail_costs_no_further_call(simulator: Simulator, query: Query) -> None:
+    done = next(row for row in simulator.world.truth().tables(FIRST) if row.status == "DONE")
+    (row,) = (await query("show", record=("table", done.id), sources=[str(FIRST)])).rows
+    assert row["failure"] is None
+    assert ("ListMmsTasks", FIRST) not in simulator.calls
+
+
+@pytest.mark.parametrize(("code", "status", "succeeded"), [("NoPermission", 403, True), ("Broken", 400, False)])
+async def test_a_table_is_shown_if_its_failure_cannot_be_read(
+    simulator: Simulator, query: Query, code: str, status: int, *, succeeded: bool
+) -> None:
+    failed = next(row for row in simulator.world.truth().tables(FIRST) if row.status == "FAILED")
+    simulator.faults.add(Fault(kind="error", status=status, code=code, operation="ListMmsTasks"))
+    found = await query("show", record=("table", failed.id), sources=[str(FIRST)])
+    assert (found.rows[0]["id"], found.rows[0]["failure"]) == (failed.id, None)
+    assert found.report.succeeded is succeeded
 
 
 async def test_the_log_of_a_task_says_why_it_failed(simulator: Simulator, query: Query) -> None:

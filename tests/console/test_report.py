@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ PARTS = {
     "ListMmsTasks": "tasks",
     "ListMmsTaskLogs": "failures",
     "ListMmsPartitions": "failures",
+    "ListMmsTimers": "schedules",
+    "ListMmsTimerLogs": "schedules",
 }
 
 
@@ -110,7 +113,9 @@ async def reported(simulator: Simulator, clock: ManualClock, **options: Any) -> 
 @pytest.fixture
 async def simulator(clock: ManualClock) -> AsyncIterator[Simulator]:
     """Provide a simulation in which many tasks fail."""
-    options = WorldOptions(sources=2, databases=3, tables=30, partitions=6, failure_rate=0.3, special_sources=False)
+    options = WorldOptions(
+        sources=2, databases=3, tables=30, partitions=6, timers=2, failure_rate=0.3, special_sources=False
+    )
     async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as running:
         clock.advance(3600)
         yield running
@@ -184,7 +189,8 @@ async def test_a_denied_operation_hides_its_part_only(simulator: Simulator, ask:
     assert {name for name in (*PARTS.values(), "outdated") if source[name] is None} | {"failures"} == unread | {
         "failures"
     }
-    assert source["failures"] is None or (source["failures"]["count"] is None) == ("failures" in unread)
+    failures = source["failures"]
+    assert failures is None or (failures["examined"] < failures["count"]) == ("failures" in unread)
     for output in FORMATS[:2]:
         assert f"odps:{operation}" in found.text(output)
 
@@ -243,6 +249,73 @@ async def test_a_filter_that_mms_ignores_counts_nothing(simulator: Simulator, as
     assert (outdated["partitions"], outdated["listed"]) == (None, [])
 
 
+async def test_rows_without_the_mark_of_the_filter_count_nothing(simulator: Simulator, ask: Report) -> None:
+    done = next(row for row in simulator.world.truth().partitions(FIRST) if row.status == "DONE")
+    apply_event(simulator.world, events.Change(source_id=FIRST, partition_ids=(done.id,)))
+    simulator.faults.add(Fault(kind="missing", operation="ListMmsPartitions", fields=("updated",)))
+    outdated = (await ask()).source["outdated"]
+    assert (outdated["partitions"], outdated["listed"]) == (None, [])
+
+
+@pytest.fixture
+async def scheduled(clock: ManualClock) -> AsyncIterator[Simulator]:
+    """Provide a simulation of hourly timers, one of which is stopped."""
+    options = WorldOptions(
+        sources=1,
+        tables=6,
+        untouched_share=1.0,
+        running_jobs_per_source=0,
+        finished_jobs_per_source=0,
+        special_sources=False,
+    )
+    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as running:
+        for name in ("active", "stopped"):
+            number = apply_event(
+                running.world,
+                events.CreateTimer(
+                    source_id=FIRST, database="sales", name=name, schedule_type="Hourly", value="30", failure_rate=0.0
+                ),
+            )
+        apply_event(running.world, events.StopTimer(source_id=FIRST, timer_id=number))
+        yield running
+
+
+async def test_schedules_say_when_they_ran(scheduled: Simulator, clock: ManualClock) -> None:
+    clock.advance(150 * 3600)  # more logs than a page has
+    source = (await reported(scheduled, clock)).source
+    rows = {row["name"]: row for row in source["schedules"]["listed"]}
+    runs = [(row["last_run"], row["last_run_status"], row["is_missed"]) for row in rows.values()]
+    assert dict(zip(rows, runs, strict=True)) == {
+        "active": ("2025-06-22T04:30:00+08:00", "DONE", False),
+        "stopped": (None, None, False),
+    }
+    assert "Schedules that are stopped: 1 of 2." in source["open_points"]
+    assert scheduled.calls["ListMmsTimerLogs", FIRST] == 3
+
+
+async def test_schedules_beyond_the_limit_are_not_called_read(scheduled: Simulator, clock: ManualClock) -> None:
+    assert (await reported(scheduled, clock)).record["is_complete"] is True
+    assert (await reported(scheduled, clock, limit=1)).record["is_complete"] is False
+
+
+async def test_a_skip_is_no_run(scheduled: Simulator, clock: ManualClock) -> None:
+    apply_event(scheduled.world, events.CreateJob(source_id=FIRST, database="sales", seconds=86400))
+    clock.advance(4 * 3600)
+    found = await reported(scheduled, clock)
+    row = next(row for row in found.source["schedules"]["listed"] if row["name"] == "active")
+    assert (row["last_run"], row["last_skip"], row["is_missed"]) == (None, "2025-06-16T02:30:00+08:00", True)
+    assert "Schedules past their due time: 1 of 2." in found.source["open_points"]
+    assert "| none | 2025-06-16 02:30 |" in found.text("md")
+
+
+async def test_a_failed_run_is_an_open_point(scheduled: Simulator, clock: ManualClock) -> None:
+    log = {"id": 1, "status": "FAILED", "createTime": "2025-06-15 23:30:00", "action": "start job", "msg": "failed"}
+    text = json.dumps({"data": {"objectList": [log], "total": 1}})
+    scheduled.faults.add(Fault(kind="answer", operation="ListMmsTimerLogs", text=text))
+    clock.advance(3600)
+    assert "Schedules whose last run FAILED: 2 of 2." in (await reported(scheduled, clock)).source["open_points"]
+
+
 async def test_nothing_migrated_yet(clock: ManualClock) -> None:
     options = WorldOptions(
         sources=1, finished_jobs_per_source=0, running_jobs_per_source=0, untouched_share=1.0, special_sources=False
@@ -254,18 +327,79 @@ async def test_nothing_migrated_yet(clock: ManualClock) -> None:
         assert source["open_points"] == [f"Not migrated yet: {tables} tables and {partitions} partitions."]
         assert (source["jobs"]["total"], source["failures"]["count"], source["duration_seconds"]) == (0, 0, None)
         assert ("ListMmsTaskLogs", FIRST) not in simulator.calls
-        assert f"**Duration:** {UNKNOWN}" in found.text("md")
+        for text in (f"**Duration:** {UNKNOWN}", "**By status:** none", "There are no tasks."):
+            assert text in found.text("md")
 
 
-async def test_everything_done_has_no_open_points(clock: ManualClock) -> None:
+@pytest.fixture
+async def done(clock: ManualClock) -> AsyncIterator[Simulator]:
+    """Provide a simulation in which everything is DONE."""
     options = WorldOptions(sources=1, tables=8, failure_rate=0.0, waves=1, untouched_share=0.0, stopped_share=0.0)
-    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
+    async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as running:
         clock.advance(86400)
-        tables = [row.id for row in simulator.world.truth().tables(FIRST)]
-        apply_event(simulator.world, events.Succeed(source_id=FIRST, table_ids=tuple(tables)))
-        found = await reported(simulator, clock)
-        assert found.source["open_points"] == []
-        assert "None: everything in the inventory is DONE." in found.text("md")
+        tables = [row.id for row in running.world.truth().tables(FIRST)]
+        apply_event(running.world, events.Succeed(source_id=FIRST, table_ids=tuple(tables)))
+        timer = events.CreateTimer(source_id=FIRST, database="sales", name="hourly", schedule_type="Hourly", value="30")
+        apply_event(running.world, timer)
+        yield running
+
+
+async def test_everything_done_has_no_open_points(done: Simulator, clock: ManualClock) -> None:
+    found = await reported(done, clock)
+    assert found.source["open_points"] == []
+    assert "None: everything in the inventory is DONE." in found.text("md")
+
+
+@pytest.mark.parametrize(
+    ("operation", "field", "point"),
+    [
+        ("ListMmsJobs", "stopped", "MMS did not return the number of stopped jobs."),
+        ("ListMmsDataSources", "scanStatus", "MMS did not return the status of the last metadata scan."),
+        ("ListMmsTimers", "stopped", "Schedules of which MMS did not return the state or the due time: 1 of 1."),
+        ("ListMmsTimers", "value", "Schedules of which MMS did not return the state or the due time: 1 of 1."),
+    ],
+)
+async def test_an_unknown_value_is_an_open_point(
+    done: Simulator, clock: ManualClock, operation: str, field: str, point: str
+) -> None:
+    done.faults.add(Fault(kind="missing", operation=operation, fields=(field,)))
+    found = await reported(done, clock)
+    assert found.source["open_points"] == [point]
+    assert "everything in the inventory is DONE" not in found.text("md")
+
+
+async def test_an_unknown_number_of_outdated_partitions_is_an_open_point(done: Simulator, clock: ManualClock) -> None:
+    text = '{"data": {"objectList": []}}'
+    done.faults.add(Fault(kind="answer", operation="ListMmsPartitions", query={"updated": "true"}, text=text))
+    found = await reported(done, clock)
+    assert found.source["open_points"] == ["MMS did not return the number of outdated partitions."]
+
+
+@pytest.mark.parametrize("name", ["MIN_LIMIT", "MAX_LOGS"])
+async def test_failures_beyond_a_limit_are_not_called_read(
+    ask: Report, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    whole = (await ask()).source["failures"]
+    monkeypatch.setattr(f"exporter.console.failed_why.{name}", 3)
+    found = await ask(limit=3)
+    part, text = found.source["failures"], found.text("md")
+    assert (found.record["is_complete"], part["count"]) == (False, whole["count"])
+    assert part["examined"] < whole["examined"] == whole["count"]
+    assert f"Failed tables and partitions: {part['count']}." in text
+    assert f"Failures were examined: {part['examined']} of {part['count']}." in text
+    assert "**Everything was read:** no" in text
+    assert "Read in part: failures." in text
+    assert any(part["omitted"] in remark for remark in found.result.remarks())
+
+
+async def test_a_broken_log_hides_no_other(simulator: Simulator, ask: Report) -> None:
+    simulator.faults.add(Fault(kind="error", status=400, code="Broken", operation="ListMmsTaskLogs", times=1))
+    found = await ask()
+    source = found.source
+    assert not found.result.succeeded
+    assert [(each["part"], each["reason"]) for each in source["not_read"]] == [("failures", "rejected")]
+    assert len(source["failures"]["groups"]) > 2
+    assert source["failures"]["examined"] < source["failures"]["count"]
 
 
 async def test_a_retry_closes_the_open_points_of_failures(clock: ManualClock, tmp_path: Path) -> None:
@@ -298,6 +432,8 @@ def hostile(simulator: Simulator) -> Simulator:
         ("name", HOSTILE, {"database_id": 1}),
         ("name", HOSTILE, {"job_id": next(iter(simulator.world.truth().jobs(FIRST))).id}),
         ("msg", message, {"task_id": 0}),
+        ("name", HOSTILE, {"timer_id": 1}),
+        ("msg", message, {"timer_id": 1}),
         ("networklink", message, {}),
         ("createTime", message, {}),
     ):
@@ -378,9 +514,14 @@ async def test_several_sources_have_a_summary(simulator: Simulator, clock: Manua
 async def test_many_jobs_and_tasks_are_counted_by_few_calls(clock: ManualClock) -> None:
     options = WorldOptions(sources=1, finished_jobs_per_source=400, failure_rate=0.1, special_sources=False)
     async with Simulator(World(options, clock=clock), identities=[IDENTITY]) as simulator:
-        source = (await reported(simulator, clock)).source
+        found = await reported(simulator, clock)
+        source, text = found.source, found.text("md")
         jobs, tasks = list(simulator.world.truth().jobs(FIRST)), list(simulator.world.truth().tasks(FIRST))
         assert len(tasks) > source["tasks"]["examined"] == 1000
+        assert "+08:00 (of the newest 1,000 tasks)" in text
+        assert "Read in part: jobs, tasks." in text
+        assert re.search(r"\*\*Duration:\*\* .*:\d\d \(of the newest 1,000 tasks\)", text)
+        assert (found.result.succeeded, found.record["is_complete"]) == (True, False)
         assert source["jobs"]["total"] == len(jobs) > 400
         assert {name: count for name, count in source["jobs"]["by_status"].items() if count} == Counter(
             job.status for job in jobs

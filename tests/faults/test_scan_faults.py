@@ -66,7 +66,7 @@ def pairs() -> Iterator[object]:
             yield pytest.param(kind, operation, marks=[pytest.mark.scale] if (row + number) % 2 else [])
 
 
-@pytest.mark.parametrize(("kind", "operation"), pairs())
+@pytest.mark.parametrize(("kind", "operation"), [*pairs()])
 async def test_a_fault_of_scans(kind: str, operation: str) -> None:
     case, (name, query) = FAULT_CASES[kind], OPERATIONS[operation]
     right = value(healthy()[0], name)

@@ -118,6 +118,8 @@ async def test_no_text_of_mms_can_forge_a_series_or_a_help_line(
     apply_event(simulator.world, events.Fail(source_id=source_id, table_ids=(table.id,), partition_ids=(partition.id,)))
     jobs = [job.id for job in simulator.world.truth().jobs(source_id)]
     objects = {
+        "scan": ("scan_id", [0]),
+        "timer": ("timer_id", [1]),
         "task": ("task_id", [task.id for task in simulator.world.truth().tasks(source_id)]),
         "database": ("database_id", [1]),
         "job": ("job_id", jobs),

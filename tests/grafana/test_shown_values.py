@@ -142,6 +142,7 @@ def test_only_sources_with_an_end_have_a_forecast(
     check(tmp_path, left, series, [{"labels": "{}", "value": in_1_hour}])
 
 
+SECOND = 'account="prod",source_id="2",source="second"'
 STALLED = {f"mms:source:halted:max{{{SOURCE}}}": 1}
 ACTIVE = {f"mms:source:overall_done_per_hour:deriv1h{{{SOURCE}}}": 5}
 IDLE = {f"mms:source:overall_done_per_hour:deriv1h{{{SOURCE}}}": 0}
@@ -160,19 +161,21 @@ def bounds(best: float, worst: float, labels: str = SOURCE) -> dict[str, float]:
         pytest.param(bounds(100, math.inf) | IDLE, 160, math.inf, id="no progress in the last hour"),
         pytest.param(bounds(100, math.inf) | ACTIVE, 160, 1e13 + 60, id="more arrives than is done"),
         pytest.param(bounds(100, math.inf) | ACTIVE | STALLED, 160, math.inf, id="halted"),
+        pytest.param(bounds(100, 300) | ACTIVE | bounds(200, 250, SECOND), 260, 360, id="the latest of each"),
         pytest.param(
-            bounds(100, 300) | ACTIVE | bounds(200, 250, SOURCE.replace("1", "2")), 160, 360, id="the slowest at worst"
+            bounds(100, math.inf) | STALLED | bounds(200, math.inf, SECOND) | {f"mms:source:halted:max{{{SECOND}}}": 1},
+            260,
+            math.inf,
+            id="two sources are halted",
         ),
     ],
 )
-def test_the_finish_lies_between_the_best_and_the_worst_case_of_the_slowest_source(
+def test_the_finish_lies_between_the_latest_best_and_the_latest_worst_case(
     tmp_path: Path, series: dict[str, float], between: float, and_: float
 ) -> None:
-    for ref, name, seconds in (("A", "hive finishes between:", between), ("B", "and:", and_)):
-        labels = f"{{{SOURCE.replace('hive', name)}}}"
-        check(
-            tmp_path, query("overview", "Expected finish", ref), series, [{"labels": labels, "value": 1000 * seconds}]
-        )
+    for ref, name, seconds in (("A", "Between:", between), ("B", "and:", and_)):
+        shown = [{"labels": f'{{source="{name}"}}', "value": 1000 * seconds}]
+        check(tmp_path, query("overview", "Expected finish", ref), series, shown)
 
 
 def test_the_finish_of_finished_sources_is_now(tmp_path: Path) -> None:

@@ -262,6 +262,7 @@ OPERATIONS = {
     "scan": ("GetMmsFetchMetadataJob", "ListMmsPartitions"),
     "failures": ("ListMmsTables", "ListMmsPartitions", "GetMmsPartition"),
     "reasons": ("ListMmsTasks", "ListMmsTaskLogs"),
+    "timers": ("ListMmsTimers", "ListMmsTimerLogs"),
     "tasks": ("ListMmsTasks",),
     "watch": ("ListMmsTables", "ListMmsPartitions", "GetMmsTable", "GetMmsPartition"),
 }

@@ -17,6 +17,7 @@ WORLD: Final = WorldOptions(
     finished_jobs_per_source=95,  # several pages of jobs over time
     job_seconds=600.0,
     special_sources=False,
+    timers=1,
 )
 CONNECTIONS_PER_ACCOUNT: Final = 8
 SETTINGS: Final[dict[str, Any]] = {
@@ -24,6 +25,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "jobs": {"linger": "5s", "idle_interval": "3s"},
     "failures": {"max_per_source": 10_000},
     "tasks": {"enabled": True},
+    "timers": {"interval": "1s"},
     "watch": {"tables": [{"source_id": FIRST, "table_ids": [1, 2]}]},
 }
 

@@ -10,6 +10,8 @@ import pytest_asyncio
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.oracle import Oracle
 from exporter.simulator.world import events
+from exporter.simulator.world.timers import TimerRun
+from tests.collect.timer_truth import SKIPPED
 from tests.conftest import IDENTITY
 from tests.exposition_parser import Exposition, Labels
 from tests.harness import harness_on
@@ -29,7 +31,7 @@ UNSEEN = {
     "mms_partition_status",
 }
 """Families without series on the page, because no scan runs and no partition is watched."""
-OPTIONS = WorldOptions(sources=2, databases=1, tables=6, partitions=3, finished_jobs_per_source=12)
+OPTIONS = WorldOptions(sources=2, databases=1, tables=6, partitions=3, finished_jobs_per_source=12, timers=1)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -37,6 +39,8 @@ async def read() -> AsyncIterator[tuple[Exposition, Oracle]]:
     """Provide a correct page and its ground truth."""
     clock = ManualClock()
     world = World(replace(OPTIONS, idle_share=0), clock=clock)
+    for site in world.sites():
+        site.timers[1].runs += [TimerRun(1, -7200.0, message=SKIPPED), TimerRun(2, -60.0, message="no metastore")]
     for source_id in world.source_ids():
         apply_event(world, events.Fail(source_id=source_id, share=0.3))
     async with (

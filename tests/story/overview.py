@@ -89,7 +89,8 @@ def _expected(windows: dict[str, list[float]]) -> float:
 
 def _worst(windows: dict[str, list[float]]) -> float:
     times = [each for window in windows.values() for each in window]
-    return max(times) * (1 + 1.5 / len(times)) if times else math.inf
+    ending = [each for each in times if math.isfinite(each)]
+    return max(ending) * (1 + 2 / len(times)) if math.isfinite(_expected(windows)) else math.inf
 
 
 def _limited(shown: float | None) -> float:

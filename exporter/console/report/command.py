@@ -43,7 +43,9 @@ async def report(config: Config, options: Options, clock: Clock) -> CommandRepor
     record = MigrationReport(
         program=f"mms-exporter {__version__}",
         created_at=datetime.fromtimestamp(int(started_at), UTC).isoformat(),
-        is_complete=not result.errors and not result.is_nothing_selected,
+        is_complete=not result.errors
+        and not result.is_nothing_selected
+        and not any(found.record.read_in_part for found in result.found),
         sources=[found.record for found in result.found],
         not_read=[
             Unread(f"account {each.account}", each.error.reason, str(each.error), each.error.hint)

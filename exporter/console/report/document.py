@@ -14,11 +14,13 @@ from exporter.console.report.record import (
     MigrationReport,
     OutdatedPart,
     ReportPart,
+    SchedulesPart,
     SourceReport,
     TasksPart,
     UnitTotals,
     Unread,
     count_of,
+    is_less,
 )
 from exporter.mms.models.statuses import TaskStatus
 
@@ -66,6 +68,8 @@ def _source(source: SourceReport, limit: int) -> Iterator[Block]:
     yield Heading(3, "Open points")
     yield Items(source.open_points or [_NOTHING])
     yield from _unread(source.not_read)
+    if source.read_in_part:
+        yield Paragraph(f"Read in part: {', '.join(source.read_in_part)}.")
     yield Heading(3, "Scope and progress")
     yield from _part(source.scope, lambda _: _scope(source))
     yield Heading(3, "Databases")
@@ -79,6 +83,8 @@ def _source(source: SourceReport, limit: int) -> Iterator[Block]:
     yield from _part(source.tasks, _verified_tasks)
     yield Heading(3, "Outdated partitions")
     yield from _part(source.outdated, _outdated)
+    yield Heading(3, "Schedules")
+    yield from _part(source.schedules, _schedules)
     yield Heading(3, "Jobs")
     yield from _part(source.jobs, _jobs)
     yield Heading(3, "Sign-off")
@@ -107,6 +113,7 @@ def _short_time(text: str | None) -> str:
 
 def _scope(source: SourceReport) -> Iterator[Block]:
     scope, row, seconds = source.scope, source.scope.row, source.duration_seconds
+    of_tasks = _of_tasks(source.tasks)
     agent = {None: UNKNOWN, True: "online", False: "OFFLINE"}[row["agent_is_online"]]
     destinations = row["dst_projects"] or [row["dst_project"] or UNKNOWN]
     yield Facts(
@@ -120,8 +127,8 @@ def _scope(source: SourceReport) -> Iterator[Block]:
             ("Created", _time(row["create_time"])),
             ("Last metadata scan", f"{_time(row['last_update_time'])}, status {_known(row['scan_status'])}"),
             ("First job created", _time(source.jobs.first_created) if source.jobs else NOT_READ),
-            ("Last task done", _time(source.tasks.last_done) if source.tasks else NOT_READ),
-            ("Duration", UNKNOWN if seconds is None else str(timedelta(seconds=seconds))),
+            ("Last task done", f"{_time(source.tasks.last_done)}{of_tasks}" if source.tasks else NOT_READ),
+            ("Duration", UNKNOWN if seconds is None else f"{timedelta(seconds=seconds)}{of_tasks}"),
         ]
     )
     rows = [_units("Tables", scope.tables), _units("Partitions", scope.partitions)]
@@ -130,6 +137,12 @@ def _scope(source: SourceReport) -> Iterator[Block]:
         ("=Objects", "#Total", "#Done", "#Done in part", "#Failed", "#Waiting or running"),
         rows,
     )
+
+
+def _of_tasks(part: TasksPart | None) -> str:
+    # A retry keeps the ID of its task: the task that ended last can be an old one.
+    is_cut = part is not None and is_less(part.examined, part.total)
+    return f" (of the newest {count_of(part.examined, 'task')})" if part and is_cut else ""
 
 
 def _units(title: str, units: UnitTotals) -> tuple[str, ...]:
@@ -175,10 +188,12 @@ def _database(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _failures(part: FailuresPart, limit: int) -> Iterator[Block]:
-    count = "not all could be read" if part.count is None else amount(part.count)
+    count = _number(part.count)
     yield Paragraph(f"Failed tables and partitions: {count}. Groups by reason and message: {len(part.groups):,}.")
+    if is_less(part.examined, part.count):
+        yield Paragraph(f"Failures were examined: {part.examined:,} of {count}.")
     if part.omitted:
-        yield Paragraph(f"Not examined: {part.omitted}.")
+        yield Paragraph(f"In no group: {part.omitted}.")
     if part.groups:
         rows = [_group(row) for row in part.groups[:limit]]
         yield Grid(
@@ -199,6 +214,9 @@ def _group(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _retries(part: TasksPart) -> Iterator[Block]:
+    if part.total == 0:
+        yield Paragraph("There are no tasks.")
+        return
     if part.retried is None:
         yield Paragraph("MMS did not return how often tasks were retried.")
         return
@@ -243,12 +261,27 @@ def _outdated(part: OutdatedPart) -> Iterator[Block]:
     yield from _cut(len(rows), part.partitions, "partition") if rows else ()
 
 
+def _schedules(part: SchedulesPart) -> Iterator[Block]:
+    yield Paragraph(f"Schedules: {part.total:,}.")
+    titles = ("Schedule", "Database", "=Due", "=Status", "=Last run", "=Last skip")
+    yield Grid("Schedules, the newest first", titles, [_schedule(row) for row in part.listed])
+    yield from _cut(len(part.listed), part.total, "schedule")
+
+
+def _schedule(row: Mapping[str, Any]) -> tuple[str, ...]:
+    stopped = {None: UNKNOWN, True: "stopped", False: "active"}[row["stopped"]]
+    last_run = f"{_short_time(row['last_run'])} {row['last_run_status'] or ''}" if row["last_run"] else "none"
+    last_skip = _short_time(row["last_skip"]) if row["last_skip"] else "none"
+    due = " ".join(each for each in (row["schedule_type"], row["value"]) if each)
+    return row["name"] or str(row["id"]), row["src_db_name"] or "", due, stopped, last_run, last_skip
+
+
 def _jobs(part: JobsPart) -> Iterator[Block]:
     statuses = ", ".join(f"{status} {_number(number)}" for status, number in part.by_status.items())
     yield Facts(
         [
             ("Jobs", _number(part.total)),
-            ("By status", statuses),
+            ("By status", statuses or "none"),
             ("Stopped", _number(part.stopped)),
             ("Created by retry", f"{part.retries:,} of {part.examined:,} that were read"),
         ]

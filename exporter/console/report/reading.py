@@ -17,6 +17,7 @@ from exporter.console.report.record import (
     FailuresPart,
     JobsPart,
     OutdatedPart,
+    SchedulesPart,
     ScopePart,
     SourceReport,
     TasksPart,
@@ -27,17 +28,24 @@ from exporter.console.report.record import (
 )
 from exporter.console.selection.queries import Options, QueryPart, QueryTarget
 from exporter.errors import MalformedAnswer, MmsError
+from exporter.masking import masked
+from exporter.mms.decoding import Page
 from exporter.mms.listing import Listing
 from exporter.mms.models.progress import partition_counts, table_counts
 from exporter.mms.models.records import Job
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, UNKNOWN, JobStatus, TaskStatus
-from exporter.mms.models.times import unix_seconds
+from exporter.mms.models.timer_records import Timer, TimerLog
+from exporter.mms.models.times import first_due_after, unix_seconds
 from exporter.mms.protocol import JobFilter, PartitionFilter, TaskFilter
 from exporter.retry.journal import JOB_PREFIX
 from exporter.runtime import gather_or_cancel
 
 T = TypeVar("T")
 
+SLACK_SECONDS: Final = 60.0
+"""A run this long before a due time counts for it."""
+LATE_SECONDS: Final = 3600.0
+"""A schedule without a run this long after its due time has missed it."""
 MAX_TASKS: Final = 1000
 """Newest tasks of a data source that are read."""
 _INCOMPLETE: Final = "ListMmsTasks: the list is incomplete or changed while it was read"
@@ -74,12 +82,16 @@ class SourceReader:
             # Without failures in the row of the data source, its lists are not read.
             failures=await self._part("failures", self._failures, listed_at),
             outdated=await self._part("outdated", self._outdated),
+            schedules=await self._part("schedules", self._schedules),
             not_read=[Unread(part, each.reason, str(each), each.hint) for part, each in self.errors],
         )
         report = replace_fields(report, open_points=[*open_points(report)], duration_seconds=self._duration(report))
         omitted = report.databases.total - len(report.databases.listed) if report.databases else 0
-        text = f"{count_of(omitted, 'more database')}" if omitted else ""
-        return QueryPart((report,), text, [error for _, error in self.errors])
+        texts = [
+            count_of(omitted, "more database") if omitted else "",
+            report.failures.omitted if report.failures else "",
+        ]
+        return QueryPart((report,), " and ".join(filter(None, texts)), [error for _, error in self.errors])
 
     async def _part(self, name: str, read: Callable[[str], Awaitable[T]], read_at: float | None = None) -> T | None:
         try:
@@ -144,16 +156,17 @@ class SourceReader:
         first = await page(JobFilter())
         if first.total is not None and first.total <= len(first.rows):
             counts = Counter(job.status or UNKNOWN for job in first.rows)
-            return first.total, sum(job.stopped or False for job in first.rows), dict(counts), list(first.rows)
+            marks = [job.stopped for job in first.rows]
+            return first.total, None if None in marks else marks.count(True), dict(counts), list(first.rows)
         # The newest of each status, and the oldest for the start of the migration.
         pages = [await page(JobFilter(status=status)) for status in JobStatus]
-        stopped = job_list.only_stopped(await page(JobFilter(stopped=1)))
+        stopped = await page(JobFilter(stopped=1))
         last = await page(JobFilter(), -(-(first.total or 1) // max(1, len(first.rows))))
         jobs = {job.id: job for each in (first, *pages, stopped, last) for job in each.rows}
         by_status = {status.value: each.total for status, each in zip(JobStatus, pages, strict=True)}
         if (others := (first.total or 0) - sum(each or 0 for each in by_status.values())) > 0:
             by_status["OTHER"] = others
-        return first.total, stopped.total, by_status, list(jobs.values())
+        return first.total, _marked_total(stopped, "stopped"), by_status, list(jobs.values())
 
     async def _tasks(self, read_at: str) -> TasksPart:
         listing = await self.target.client.newest_tasks(self.target.source.id, TaskFilter(), MAX_TASKS)
@@ -193,9 +206,11 @@ class SourceReader:
         found = await failed_why.read_groups(self.options, self.target)
         self.errors += [("failures", error) for error in found.errors]
         groups = sorted(found.records, key=lambda group: -group.count)
+        counts = self.target.source.tables_failed_num, self.target.source.partitions_failed_num
         return FailuresPart(
             read_at=read_at,
-            count=None if found.errors else sum(group.count for group in groups),
+            count=None if None in counts else sum(each or 0 for each in counts),
+            examined=sum(group.count for group in groups if group.is_examined),
             omitted=found.omitted,
             groups=self._rows(failed_why.fields(self.options.next_command)[len(SOURCE_FIELDS) :], groups),
         )
@@ -203,12 +218,57 @@ class SourceReader:
     async def _outdated(self, read_at: str) -> OutdatedPart:
         page = await self.target.client.partitions_page(self.target.source.id, PartitionFilter(updated=True), 1)
         # UNVERIFIED: that MMS knows the filter. Rows without the mark show that it does not.
-        is_filtered = all(row.updated is not False for row in page.rows)
-        return OutdatedPart(
+        number = _marked_total(page, "updated")
+        rows = page.rows[: self.options.limit] if number else ()
+        return OutdatedPart(read_at=read_at, partitions=number, listed=self._rows(_OUTDATED_FIELDS, rows))
+
+    async def _schedules(self, read_at: str) -> SchedulesPart:
+        listing = await self.target.client.list_timers(self.target.source.id)
+        if not listing.is_consistent:
+            raise MalformedAnswer("ListMmsTimers: the list is incomplete or changed while it was read")
+        timers = sorted(listing.rows, key=lambda timer: -timer.id)
+        logs = await gather_or_cancel(map(self._timer_logs, timers[: self.options.limit]))
+        return SchedulesPart(
             read_at=read_at,
-            partitions=page.total if is_filtered else None,
-            listed=self._rows(_OUTDATED_FIELDS, page.rows[: self.options.limit] if is_filtered else ()),
+            total=len(timers),
+            listed=[self._schedule(timer, each) for timer, each in zip(timers, logs, strict=False)],
         )
+
+    async def _timer_logs(self, timer: Timer) -> list[TimerLog]:
+        """Return the newest logs of a timer, oldest first. Raises: MmsError."""
+        page = partial(self.target.client.timer_logs_page, self.target.source.id, timer.id)
+        first = await page(1)
+        # Their order is not documented: the newest are on the first page, or on the last one.
+        last = -(-(first.total or 0) // max(1, len(first.rows)))
+        logs = [*first.rows, *((await page(last)).rows if last > 1 else ())]
+        return sorted(
+            (log for log in logs if self._seconds(log.create_time)), key=lambda log: self._seconds(log.create_time)
+        )
+
+    def _schedule(self, timer: Timer, logs: Sequence[TimerLog]) -> dict[str, Any]:
+        zone, now = self.target.account.time_zone, self.clock.wall()
+        ran, skipped = ([log for log in logs if log.is_skip == is_skip] for is_skip in (False, True))
+        # A skip leaves its due time without a run, so the next run is due from the last run on.
+        since = self._seconds(ran[-1].create_time if ran else timer.create_time)
+        due = first_due_after(timer.schedule_type, timer.value, since + SLACK_SECONDS, zone) if since else None
+        return {
+            "id": timer.id,
+            "name": timer.name,
+            "src_db_name": timer.src_db_name,
+            "schedule_type": timer.schedule_type,
+            "value": timer.value and masked(timer.value),
+            "stopped": timer.stopped,
+            "last_run": self._times([ran[-1].create_time])[0] if ran else None,
+            "last_run_status": ran[-1].status if ran else None,
+            "last_skip": self._times([skipped[-1].create_time])[0] if skipped else None,
+            "is_missed": None
+            if due is None or timer.stopped is None
+            else not timer.stopped and due + LATE_SECONDS < now,
+        }
+
+    def _seconds(self, text: str | None) -> float:
+        """Return an API time in Unix seconds; 0 if it is invalid."""
+        return unix_seconds(text, self.target.account.time_zone) or 0.0
 
     def _times(self, texts: Iterable[str | None]) -> list[str]:
         moments = (unix_seconds(text, self.target.account.time_zone) for text in texts)
@@ -225,6 +285,12 @@ class SourceReader:
 def _sum(values: Sequence[int | None]) -> int | None:
     known = [each for each in values if each is not None]
     return sum(known) if known or not values else None
+
+
+def _marked_total(page: Page[Any], name: str) -> int | None:
+    """Return the total of a page whose rows have a mark; None if MMS ignored the filter for it."""
+    is_filtered = all(getattr(row, name) is True for row in page.rows)
+    return page.total if is_filtered and bool(page.rows) == bool(page.total) else None
 
 
 def _verification(job: Job) -> str:

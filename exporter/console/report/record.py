@@ -94,7 +94,7 @@ class TasksPart(ReportPart, frozen=True, kw_only=True):
     """Tasks with at least one retry."""
     retries: int | None
     last_done: str | None
-    """Newest end of a DONE task."""
+    """Newest end of a DONE task, of those that were read."""
     most_retried: Rows
 
 
@@ -102,9 +102,11 @@ class FailuresPart(ReportPart, frozen=True, kw_only=True):
     """The failed tables and partitions by reason, the largest group first."""
 
     count: int | None
-    """Failures in the groups; None if a list of failures could not be read."""
+    """Failures according to the data source."""
+    examined: int
+    """Failures of tables whose log was looked for and could be read."""
     omitted: str
-    """Further failures, as text."""
+    """Failures that are in no group, as text."""
     groups: Rows
 
 
@@ -112,6 +114,14 @@ class OutdatedPart(ReportPart, frozen=True, kw_only=True):
     """Partitions whose source changed after they were migrated, as the last metadata scan saw them."""
 
     partitions: int | None
+    """None, too, if rows lack the mark: MMS ignored the filter."""
+    listed: Rows
+
+
+class SchedulesPart(ReportPart, frozen=True, kw_only=True):
+    """The timers of the data source, stopped ones included."""
+
+    total: int
     listed: Rows
 
 
@@ -135,14 +145,27 @@ class SourceReport(Struct, frozen=True, kw_only=True):
     open_points: Sequence[str] = ()
     """What stands against a sign-off; empty if nothing does."""
     duration_seconds: float | None = None
-    """From the creation of the first job to the newest end of a DONE task."""
+    """From the creation of the first job to the newest end of a DONE task that was read."""
     scope: ScopePart
     databases: DatabasesPart | None = None
     jobs: JobsPart | None = None
     tasks: TasksPart | None = None
     failures: FailuresPart | None = None
     outdated: OutdatedPart | None = None
+    schedules: SchedulesPart | None = None
     not_read: Sequence[Unread] = ()
+
+    @property
+    def read_in_part(self) -> Sequence[str]:
+        """Return the parts of which a limit left out something."""
+        jobs, tasks, schedules, failures = self.jobs, self.tasks, self.schedules, self.failures
+        cuts = {
+            "jobs": jobs is not None and is_less(jobs.examined, jobs.total),
+            "tasks": tasks is not None and is_less(tasks.examined, tasks.total),
+            "schedules": schedules is not None and is_less(len(schedules.listed), schedules.total),
+            "failures": failures is not None and (bool(failures.omitted) or is_less(failures.examined, failures.count)),
+        }
+        return [name for name, is_cut in cuts.items() if is_cut]
 
 
 class MigrationReport(Struct, frozen=True, kw_only=True):
@@ -157,6 +180,11 @@ class MigrationReport(Struct, frozen=True, kw_only=True):
     """Accounts that could not be read."""
 
 
+def is_less(examined: int, total: int | None) -> bool:
+    """Return whether fewer objects were read than there are, or than is known."""
+    return total is None or examined < total
+
+
 def count_of(number: int, noun: str) -> str:
     """Return a number with a noun in singular or plural."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
@@ -167,13 +195,17 @@ def open_points(report: SourceReport) -> Iterator[str]:
     yield from _open_units({"table": report.scope.tables, "partition": report.scope.partitions})
     if report.scope.tables.total == 0:
         yield "The inventory has no tables."
-    if (status := report.scope.row["scan_status"]) not in (None, "DONE"):
+    status = report.scope.row["scan_status"]
+    if status is None:
+        yield "MMS did not return the status of the last metadata scan."
+    elif status != "DONE":
         yield f"The last metadata scan is {status}: new tables can be missing."
     if report.jobs is not None:
         yield from _open_jobs(report.jobs)
-    if report.outdated is not None and report.outdated.partitions:
-        number = count_of(report.outdated.partitions, "partition")
-        yield f"Outdated, because the source changed after the migration: {number}."
+    if report.outdated is not None:
+        yield from _open_outdated(report.outdated.partitions)
+    if report.schedules is not None:
+        yield from _open_schedules(report.schedules)
     for each in report.not_read:
         yield f"Not read: {each.part} ({each.reason})."
 
@@ -193,6 +225,8 @@ def _open_jobs(jobs: JobsPart) -> Iterator[str]:
     ]
     if jobs.total is None or None in jobs.by_status.values():
         yield "MMS did not return all counts of jobs."
+    if jobs.stopped is None:
+        yield "MMS did not return the number of stopped jobs."
     counts = {
         "Unfinished": sum(each or 0 for each in unfinished),
         "Stopped": jobs.stopped,
@@ -202,3 +236,24 @@ def _open_jobs(jobs: JobsPart) -> Iterator[str]:
     for text, number in counts.items():
         if number:
             yield f"{text}: {count_of(number, 'job')}."
+
+
+def _open_outdated(number: int | None) -> Iterator[str]:
+    if number is None:
+        yield "MMS did not return the number of outdated partitions."
+    elif number:
+        yield f"Outdated, because the source changed after the migration: {count_of(number, 'partition')}."
+
+
+def _open_schedules(schedules: SchedulesPart) -> Iterator[str]:
+    counts = {
+        "whose last run FAILED": sum(row["last_run_status"] == JobStatus.FAILED for row in schedules.listed),
+        "past their due time": sum(row["is_missed"] is True for row in schedules.listed),
+        "that are stopped": sum(row["stopped"] is True for row in schedules.listed),
+        "of which MMS did not return the state or the due time": sum(
+            row["is_missed"] is None and row["stopped"] is not True for row in schedules.listed
+        ),
+    }
+    for text, number in counts.items():
+        if number:
+            yield f"Schedules {text}: {number:,} of {len(schedules.listed):,}."
