@@ -176,3 +176,18 @@ async def test_newly_watched_objects_are_read_beside_earlier_ones(
     ]
     assert set((await refreshed_over(configs[:2], clock)).by("mms_table_info", "table")) == {"orders", "clicks"}
     assert set((await refreshed_over(configs[1:], clock)).by("mms_table_info", "table")) == {"clicks"}
+
+
+async def test_a_new_time_zone_removes_the_times_of_timers_only(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_timer(1)
+    mms.log_timer(1, "2025-06-02 02:00:00")
+    zones = [config_on(mms_url, {"time_zone": zone}) for zone in ("Asia/Shanghai", "Asia/Tokyo")]
+    async with harness_on(zones[0], clock) as old, harness_on(zones[1], clock) as new:
+        assert (await old.refresh()).value("mms_timer_last_run_timestamp_seconds") is not None
+        new.refresher.inherit_from(old.refresher)
+        served = await new.served()
+        assert served.value("mms_timer_info", timer_id="1") == 1
+        assert "mms_timer_last_run_timestamp_seconds" not in served.samples
+        assert "mms_timer_last_run_timestamp_seconds" in (await new.refresh()).samples

@@ -210,7 +210,7 @@ class SourceStates:
         """Invalidate jobs and timers, which contain times, after a change of the time zone."""
         for source in self.by_id.values():
             source.jobs.state = source.jobs.state.invalidated().without_lingering_times()
-            source.timers.state = TimerState()
+            source.timers.state = source.timers.state.without_times()
 
     def invalidate(self, *collectors: str) -> None:
         """Invalidate what these collectors update."""

@@ -111,6 +111,12 @@ class TimerState(Struct, frozen=True, gc=False):
         timers = {key: replace(timer, read_at=-inf) for key, timer in self.timers.items()}
         return replace(self, listed_at=-inf, timers=timers)
 
+    def without_times(self) -> Self:
+        """Return the timers without times, to be read again."""
+        timers = {key: KnownTimer(timer.row, confirmed_at=timer.confirmed_at) for key, timer in self.timers.items()}
+        state = replace(self, timers=timers, listed_at=-inf)
+        return state if self.stats is None else state.with_timers(self.stats.name, timers, self.stats.total)
+
     def listed(self, rows: Iterable[Timer], wall: float) -> dict[int, KnownTimer]:
         """Return the timers of a list, with what is known of them."""
         return {
