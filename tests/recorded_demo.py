@@ -25,13 +25,13 @@ _WATCH: Final = {
     "tables": [{"source": "hive-sales-001", "table_ids": [3, 23]}],
     "partitions": [{"source": "maxcompute-sales-003", "partition_ids": [599]}],
 }
-"""The demo does not watch anything and does not count tasks; the examples show both."""
+"""The demo does not watch anything, does not count tasks and has no timers; the examples show all of them."""
 
 
 async def pages(scrapes: int = SCRAPES) -> AsyncIterator[tuple[float, str]]:
     """Yield the time of each scrape, and what the exporter serves then."""
     clock = ManualClock(START)
-    async with Simulator(World(WorldOptions(), clock=clock), identities=[IDENTITY]) as simulator:
+    async with Simulator(World(WorldOptions(timers=1), clock=clock), identities=[IDENTITY]) as simulator:
         config = config_on(simulator.url, {"name": "demo"}, tasks={"enabled": True}, watch=_WATCH)
         async with harness_on(config, clock) as harness:
             for _ in range(scrapes):

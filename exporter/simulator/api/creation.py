@@ -76,7 +76,7 @@ def create(site: Site, at: SourceTime, body: bytes, outcome: JobOutcome = AS_IN_
     made = _created(site, at, request, database, _plan(site, at, kind, scope, outcome))
     made.scope = scope
     site.job_store.created.append(made)
-    if not site.may_write:
+    if not site.is_writable:
         site.denied_jobs.add(made.job.id)
     if made.is_successful:
         _record_attempts(site, made.job, at)
@@ -222,7 +222,7 @@ def _pieces(units: list[int]) -> Iterator[tuple[int, ...]]:
 
 
 def _failure(site: Site, table: int, unit: int, rate: float) -> str | None:
-    if not site.may_write:
+    if not site.is_writable:
         return "DATA"
     keys = (*site.source.seed, _FAILS, table, unit, len(site.job_store.created))
     return pick(("SCHEMA", "DATA", "VERIFICATION"), *keys) if chance(*keys) < rate else None

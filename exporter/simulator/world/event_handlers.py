@@ -76,7 +76,7 @@ def _set_agent(world: World, event: SetAgent) -> int:
 
 
 def _set_permission(world: World, event: SetPermission) -> int:
-    world.site(event.source_id).may_write = event.granted
+    world.site(event.source_id).is_writable = event.granted
     return 0
 
 

@@ -48,7 +48,7 @@ class Site:
         """Texts set by events, by kind of object and id, then by API field name."""
         self.timers: dict[int, SimulatedTimer] = {}
         """Timers by id."""
-        self.may_write = True
+        self.is_writable = True
         """Whether it has the permission to write at the destination."""
         self.denied_jobs: set[int] = set()
         """Ids of the jobs that were created without it."""
