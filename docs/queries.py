@@ -14,9 +14,9 @@ NO_RESULT: Final = "(no result)"
 HEAD: Final = """## Queries
 
 The results are from a simulated account with 12 data sources, 1 simulated hour after the start of
-`mms-exporter demo --simulator.scenario=endless --simulator.sources=12`, with `tasks.enabled`, an hourly timer of each data source, two watched tables and
-one watched partition. The labels `instance` and `job` and the metric name are left out of the
-results. Values are rounded to 3 decimals.
+`mms-exporter demo --simulator.scenario=endless --simulator.sources=12`, with `tasks.enabled`, an hourly
+timer of each data source, two watched tables and one watched partition. The labels `instance` and `job` and the metric
+name are left out of the results. Values are rounded to 3 decimals.
 """
 
 
