@@ -26,13 +26,13 @@ def need_timer_log(mms: HandWrittenMms) -> None:
     mms.add_timer(1)
 
 
-def need_task_log(mms: HandWrittenMms) -> None:
-    mms.row["tablesFailedNum"] = 1
-    mms.add_tasks(1, "DATA_FAILED")
-
-
 def need_failed_tables(mms: HandWrittenMms) -> None:
     mms.fail_tables((1, "sales", "orders"))
+
+
+def need_task_log(mms: HandWrittenMms) -> None:
+    need_failed_tables(mms)
+    mms.add_tasks(1, "DATA_FAILED")
 
 
 def need_nothing(mms: HandWrittenMms) -> None:
