@@ -14,19 +14,16 @@ from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
 from exporter.mms.client import create_client
 from exporter.mms.models.records import DataSource, Job, Partition, Table
 from exporter.mms.models.scope import UnitSet, covers_any
-from exporter.mms.models.statuses import JobStatus, ScanStatus, TaskStatus
+from exporter.mms.models.statuses import JobStatus, TaskStatus
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.faults.fault_plan import Kind
 from exporter.simulator.world import events
-from tests.collect.failed_tasks import failed_tasks
-from tests.collect.timer_truth import LAST_RUN, LAST_SKIP, expected_timers
 from tests.conftest import config_on
 from tests.harness import no_sleep
 
 SOURCE: Final = 2_000_001
 LISTS: Final = (
     *("ListMmsDataSources", "ListMmsJobs", "ListMmsDbs", "ListMmsTables", "ListMmsPartitions", "ListMmsTasks"),
-    *("ListMmsTimers", "ListMmsTimerLogs"),
 )
 MOVED: Final[tuple[Kind, ...]] = ("shift",)
 KINDS: Final[tuple[Kind, ...]] = ("lost_row", "repeated_row", "page_cap", "error", "total", "meanwhile", *MOVED)
@@ -64,15 +61,8 @@ class FieldRecorder:
 
 Listed = tuple[object, list[Any]]
 """What of the row proves that a list did not change, and the list."""
-OPERATIONS: Final = {
-    "database": "ListMmsDbs",
-    "table": "ListMmsTables",
-    "partition": "ListMmsPartitions",
-    "reason": "ListMmsTasks",
-}
+OPERATIONS: Final = {"database": "ListMmsDbs", "table": "ListMmsTables", "partition": "ListMmsPartitions"}
 """By kind of the lists that are not read while the row proves them."""
-COLLECTORS: Final = {"database": "databases", "table": "failures", "partition": "failures", "reason": "reasons"}
-"""By kind of the lists."""
 
 
 @dataclass
@@ -101,7 +91,6 @@ class History:
 
     def __init__(self, seed: int, simulator: Simulator) -> None:
         self.seed, self.random, self.simulator = seed, Random(seed), simulator
-        self.random_of_logs = Random(seed)
         self.clock, self.observer = ManualClock(), FieldRecorder()
         self.wanted = self.random.choice((1, 2, 3, 1000, 1000))
         self.wrong_total_at: float | None = None
@@ -123,7 +112,6 @@ class History:
             hides_stopped=draw((True, False)),
             failure_rate=draw((0.0, 0.4, 1.0)),
             job_seconds=draw((120.0, 600.0)),
-            timers=draw((0, 1, 2)),
             special_sources=False,
             incidents=False,
         )
@@ -144,7 +132,6 @@ class History:
             jobs={"max_series_per_source": 1000, "idle_interval": f"{IDLE_SECONDS}s"},
             failures={"max_per_source": self.wanted},
             tasks={"enabled": self.random.random() < 0.3},
-            timers={"interval": "1s"},
             watch={"tables": [{"source_id": SOURCE, "table_ids": [1]}]},
             refresh={"stale_after": "10000s"},
         )
@@ -187,15 +174,6 @@ class History:
                 event = self._event(kind)
                 apply_event(self.simulator.world, event)
                 self.log.append(event)
-        if self.random.random() < 0.4:
-            scan = events.ScanMetadata(
-                source_id=SOURCE,
-                seconds=self.random.choice((0.0, 30.0, 400.0)),
-                failed=self.random.random() < 0.2,
-                share=0.5,
-            )
-            apply_event(self.simulator.world, scan)
-            self.log.append(scan)
 
     def _event(self, kind: type[events.Fail | events.Succeed]) -> events.Fail | events.Succeed:
         """Return an event of some tables and partitions."""
@@ -225,11 +203,6 @@ class History:
                 event=self._event(self.random.choice((events.Fail, events.Succeed))),
             )
             self.wrong_total_at = self.clock() if fault.kind == "total" else self.wrong_total_at
-            self.simulator.faults.add(fault)
-            self.log.append(fault)
-        if self.random_of_logs.random() < 0.3:
-            # A log has no total, so that a lost row cannot be noticed.
-            fault = Fault(kind="error", operation="ListMmsTaskLogs", skip=self.random_of_logs.choice((0, 1, 3)))
             self.simulator.faults.add(fault)
             self.log.append(fault)
 
@@ -262,7 +235,7 @@ class History:
         success = {each.collector: each.success for each in snapshot.collectors}
         lost = {operation for operation, _ in self.observer.lost}
         for kind, lists in self.lists.items():
-            if success[COLLECTORS[kind]] and OPERATIONS[kind] not in lost:
+            if success["databases" if kind == "database" else "failures"] and OPERATIONS[kind] not in lost:
                 lists.may_be(*before[kind])
                 lists.may_have_become(*self._listed(kind))
             else:
@@ -275,10 +248,7 @@ class History:
         assert [getattr(shown.stats.row, name) for name in _COUNTS] == [getattr(row, name) for name in _COUNTS]
         assert shown.databases is not None
         assert list(shown.databases.databases) in self.lists["database"].may_be(*self._listed("database"))
-        self._check_scan(shown, row)
         self._check_jobs(shown)
-        self._check_timers(shown)
-        self._check_reasons(shown)
         assert shown.failures is not None
         for kind, failures in (("table", shown.failures.tables), ("partition", shown.failures.partitions)):
             total, newest = self._listed(kind)
@@ -287,56 +257,22 @@ class History:
             assert failures.total == total, kind
             assert list(failures.newest) in allowed, kind
         if shown.tasks is not None and not self._may_show_wrong_total:
-            tasks, hidden = self.simulator.world.truth().tasks(SOURCE), self._hidden_jobs()
-            statuses = Counter(task.status for task in tasks if task.job_id not in hidden)
+            truth, world = self.simulator.world.truth(), self.simulator.world
+            # Lists of tasks by status cannot be asked for stopped ones.
+            hidden = (
+                {job.id for job in truth.jobs(SOURCE) if job.stopped} if world.options.hides_stopped else set[int]()
+            )
+            statuses = Counter(task.status for task in truth.tasks(SOURCE) if task.job_id not in hidden)
             assert shown.tasks.counts == {status: statuses[status] for status in TaskStatus}
-
-    def _check_scan(self, shown: SourceSnapshot, row: DataSource) -> None:
-        truth = self.simulator.world.truth()
-        scan = truth.scan(SOURCE)
-        assert scan is not None
-        assert shown.scan is not None
-        assert shown.scan.progress == scan.ratio
-        # While a scan runs, the number is that of the end of an earlier one. A wrong total stays until a scan ends.
-        if row.scan_status != ScanStatus.DOING and self.wrong_total_at is None:
-            assert shown.scan.outdated == sum(bool(each.updated) for each in truth.partitions(SOURCE))
-
-    def _hidden_jobs(self) -> set[int]:
-        """Return the stopped jobs, of whose tasks lists by status cannot be asked."""
-        world = self.simulator.world
-        return {job.id for job in world.truth().jobs(SOURCE) if job.stopped} if world.options.hides_stopped else set()
-
-    def _check_reasons(self, shown: SourceSnapshot) -> None:
-        proof, now = self._listed("reason")
-        allowed = self.lists["reason"].may_be(proof, now)
-        found = shown.reasons
-        # A wrong total stays until the failures change, at most for an hour.
-        if self.wrong_total_at is None or self.clock() - self.wrong_total_at > MAX_LIST_AGE_SECONDS:
-            assert ([] if found is None else [dict(found.totals), dict(found.reasons or {})]) in allowed
 
     def _listed(self, kind: str) -> Listed:
         """Return the row and all databases, or the number of failures of a kind and the newest names."""
         truth = self.simulator.world.truth()
         if kind == "database":
             return truth.data_source(SOURCE), sorted(truth.databases(SOURCE), key=lambda each: each.size_rank)
-        if kind == "reason":
-            row = truth.data_source(SOURCE)
-            failures = row.tables_failed_num, row.partitions_failed_num
-            return failures, [*failed_tasks(truth, SOURCE, self._hidden_jobs(), self.wanted)] if any(failures) else []
         things: list[Table | Partition] = [*(truth.tables if kind == "table" else truth.partitions)(SOURCE)]
         failed = sorted((each for each in things if each.status == "FAILED"), key=lambda each: each.id, reverse=True)
         return len(failed), [as_failed(each) for each in failed[: self.wanted]]
-
-    def _check_timers(self, shown: SourceSnapshot) -> None:
-        assert shown.timers is not None
-        runs = {str(each.row.id): each.runs for each in shown.timers.timers}
-        found = {
-            key: {"status": each.last_status, LAST_RUN: each.last_run_at, LAST_SKIP: each.last_skip_at}
-            for key, each in runs.items()
-            if each is not None
-        }
-        expected = expected_timers(self.simulator.world.truth(), SOURCE)
-        assert found == {key: {name: facts[name] for name in found[key]} for key, facts in expected.items()}
 
     def _check_jobs(self, shown: SourceSnapshot) -> None:
         jobs = {job.id: job for job in self.simulator.world.truth().jobs(SOURCE)}
