@@ -29,11 +29,15 @@ async def agent_out(stage: Stage) -> None:
     """Take an agent offline, and stall another source."""
     prod, receiver = stage.prod, stage.receiver
 
-    async def is_doing() -> bool:
-        return prod.is_doing(prod.ids[BIGQUERY])
+    async def is_stalled_while_doing() -> bool:
+        # Without the pause the last partition could be completed between the check and the stall.
+        prod.clock.run(0)
+        if is_doing := prod.is_doing(prod.ids[BIGQUERY]):
+            prod.stall(prod.ids[BIGQUERY])
+        prod.clock.run()
+        return is_doing
 
-    await until(is_doing, "partitions are being migrated")
-    prod.stall(prod.ids[BIGQUERY])
+    await until(is_stalled_while_doing, "partitions are being migrated")
     prod.set_agent(prod.ids[HIVE], online=False)
     await receiver.expect("prod", firing("MmsAgentOffline", HIVE))
     prod.set_agent(prod.ids[HIVE], online=True)
