@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from exporter.mms.models.records import Database, DataSource, Job, Partition, Table
-from exporter.mms.models.statuses import JobStatus
+from exporter.mms.models.schedules import TimerRuns
 from exporter.mms.models.timer_records import Timer
 
 
@@ -130,17 +130,6 @@ class ReasonsStats(Struct, frozen=True, gc=False):
     def examined(self) -> int | None:
         """Return the number of examined tasks; None as `reasons`."""
         return None if self.reasons is None else sum(self.reasons.values())
-
-
-class TimerRuns(Struct, frozen=True, gc=False):
-    """What the logs of a timer say; times in Unix seconds."""
-
-    last_run_at: float | None
-    """When it created a job, or failed to, for the last time; None if no log says so."""
-    last_status: JobStatus | None
-    """Status of that run."""
-    last_skip_at: float | None
-    """When it last created no job because earlier work was left; None if no log says so."""
 
 
 class TimerStats(Struct, frozen=True, gc=False):

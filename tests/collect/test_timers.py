@@ -12,6 +12,7 @@ import pytest
 from exporter.collect.collectors import timers
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
 from exporter.collect.state.timer_state import MAX_TIMERS
+from exporter.mms.models import schedules
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.api.rows import CANARY
 from exporter.simulator.world import events
@@ -183,7 +184,7 @@ async def test_pages_of_skips_are_read_until_a_run_is_found(
     async with harness_on(config_on(mms_url), clock) as harness:
         mms.calls.clear()
         served = await harness.refresh()
-    assert mms.calls["timer_logs"] == timers.MAX_PAGES
+    assert mms.calls["timer_logs"] == schedules.MAX_PAGES
     assert due(served) is not None, "it is late at least since the oldest log that was read"
     assert "mms_timer_last_run_timestamp_seconds" not in served.samples
 

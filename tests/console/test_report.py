@@ -290,7 +290,19 @@ async def test_schedules_say_when_they_ran(scheduled: Simulator, clock: ManualCl
         "stopped": (None, None, False),
     }
     assert "Schedules that are stopped: 1 of 2." in source["open_points"]
-    assert scheduled.calls["ListMmsTimerLogs", FIRST] == 3
+    assert scheduled.calls["ListMmsTimerLogs", FIRST] == 2
+
+
+async def test_a_log_that_cannot_be_read_hides_no_other_schedule(scheduled: Simulator, clock: ManualClock) -> None:
+    clock.advance(2 * 3600)
+    scheduled.faults.add(Fault(kind="error", status=404, code="NotFound", operation="ListMmsTimerLogs", times=1))
+    found = await reported(scheduled, clock)
+    rows = {row["name"]: row for row in found.source["schedules"]["listed"]}
+    unread = [name for name, row in rows.items() if not row["is_read"]]
+    assert (len(rows), len(unread)) == (2, 1)
+    assert [each["part"] for each in found.source["not_read"]] == [f"log of schedule {unread[0]}"]
+    assert any(each.startswith(f"Not read: log of schedule {unread[0]} (") for each in found.source["open_points"])
+    assert found.record["is_complete"] is False
 
 
 async def test_schedules_beyond_the_limit_are_not_called_read(scheduled: Simulator, clock: ManualClock) -> None:

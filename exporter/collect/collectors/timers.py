@@ -4,6 +4,7 @@ Reads the list once per interval, and the logs of a timer only if it was due, it
 """
 
 from collections.abc import Mapping
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -13,15 +14,14 @@ from exporter.collect.collector import CollectorContext, SourcesCollector
 from exporter.collect.state.source_state import Cached, SourceState
 from exporter.collect.state.timer_state import (
     KnownTimer,
-    TimerHistory,
     TimerState,
-    further_pages,
     newest_first,
     unexpected_in_logs,
     unexpected_in_timers,
 )
 from exporter.errors import UNAVAILABLE, ExporterError, MmsError, NotFound
 from exporter.mms.decoding import Page
+from exporter.mms.models.schedules import TimerHistory, read_history
 from exporter.mms.models.timer_records import TimerLog
 
 LIST: Final = "ListMmsTimers"
@@ -32,8 +32,6 @@ SPREAD: Final = 10
 """From this number of sources on, their lists are spread over so many parts of the interval."""
 MAX_ERRORS: Final = 3
 """After this many errors in one source, its other logs wait for the next refresh."""
-MAX_PAGES: Final = 3
-"""Limit of pages of logs per timer: if all have only skips, the last run is older."""
 
 
 class TimersCollector(SourcesCollector):
@@ -135,17 +133,9 @@ class TimersCollector(SourcesCollector):
     async def _history(self, source_id: int, timer_id: int) -> TimerHistory | None:
         """Return what the newest logs of a timer say; None if it no longer exists. Raises: MmsError."""
         try:
-            first = await self._page(source_id, timer_id, 1)
+            return await read_history(partial(self._page, source_id, timer_id), self.context.account.time_zone)
         except NotFound:
             return None
-        zone = self.context.account.time_zone
-        numbers = further_pages(first, zone)
-        logs = list(first.rows) if numbers.step > 0 else []
-        for number in numbers[: MAX_PAGES - 1]:
-            if any(not log.is_skip for log in logs):
-                break
-            logs += (await self._page(source_id, timer_id, number)).rows
-        return TimerHistory.of(logs or first.rows, zone, is_whole=len(logs) >= (first.total or 0) and bool(first.total))
 
     async def _page(self, source_id: int, timer_id: int, number: int) -> Page[TimerLog]:
         client = self.context.client

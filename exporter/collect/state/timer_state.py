@@ -1,6 +1,6 @@
 """State of a source's timers, kept between refreshes. Pure."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from math import inf
 from typing import Final, Self
 from zoneinfo import ZoneInfo
@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from exporter.collect.snapshot import SourceName, TimerRuns, TimersStats, TimerStats
+from exporter.collect.snapshot import SourceName, TimersStats, TimerStats
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
-from exporter.mms.decoding import Page
+from exporter.mms.models.schedules import TimerHistory, first_due
 from exporter.mms.models.statuses import JobStatus, is_unknown
 from exporter.mms.models.timer_records import Timer, TimerLog
 from exporter.mms.models.times import first_due_after, unix_seconds
@@ -18,28 +18,6 @@ from exporter.mms.models.times import first_due_after, unix_seconds
 MAX_TIMERS: Final = 200
 """Limit of timers per source with series of their own and logs that are read: the newest."""
 _ENDED: Final = (JobStatus.DONE, JobStatus.FAILED)
-SLACK_SECONDS: Final = 60.0
-"""A run this long before a due time counts for it: the clocks of MMS and of its log can differ."""
-
-
-class TimerHistory(Struct, frozen=True, gc=False):
-    """What the read logs of one timer say."""
-
-    runs: TimerRuns
-    covers_since: float | None
-    """Unix seconds from which on no run is missing; None if all logs were read, or none has a time."""
-
-    @classmethod
-    def of(cls, logs: Sequence[TimerLog], zone: ZoneInfo, *, is_whole: bool) -> "TimerHistory":
-        """Return what logs say, in any order; `is_whole` if there are no others."""
-        timed = sorted((at, log.id, log.is_skip, log) for log in logs if (at := unix_seconds(log.create_time, zone)))
-        ran, skipped = ([each for each in timed if each[2] == is_skip] for is_skip in (False, True))
-        runs = TimerRuns(
-            last_run_at=ran[-1][0] if ran else None,
-            last_status=ran[-1][3].status if ran else None,
-            last_skip_at=skipped[-1][0] if skipped else None,
-        )
-        return cls(runs, None if is_whole or not timed else timed[0][0] - SLACK_SECONDS)
 
 
 class KnownTimer(Struct, frozen=True, gc=False):
@@ -74,18 +52,8 @@ class KnownTimer(Struct, frozen=True, gc=False):
 
     def scheduled(self, zone: ZoneInfo) -> Self:
         """Return the timer with its due time."""
-        return replace(self, due_at=self._first_due(zone))
-
-    def _first_due(self, zone: ZoneInfo) -> float | None:
-        # If it is unknown whether it is stopped, it must not count as missed.
-        if self.history is None or self.row.stopped is not False:
-            return None
-        last_run_at = self.history.runs.last_run_at
-        since = self.history.covers_since if last_run_at is None else last_run_at + SLACK_SECONDS
-        since = unix_seconds(self.row.create_time, zone) if since is None else since
-        if since is None:
-            return None
-        return first_due_after(self.row.schedule_type, self.row.value, max(since, self.changed_at), zone)
+        due_at = None if self.history is None else first_due(self.row, self.history, zone, self.changed_at)
+        return replace(self, due_at=due_at)
 
 
 def _schedule(row: Timer) -> tuple[object, ...]:
@@ -145,18 +113,6 @@ class TimerState(Struct, frozen=True, gc=False):
 def newest_first(timers: Mapping[int, KnownTimer]) -> list[KnownTimer]:
     """Return the newest timers, highest id first, at most MAX_TIMERS."""
     return sorted(timers.values(), key=lambda timer: timer.row.id, reverse=True)[:MAX_TIMERS]
-
-
-def further_pages(first: Page[TimerLog], zone: ZoneInfo) -> range:
-    """Return the numbers of the other pages of logs, newest rows first.
-
-    The range descends if the first page, too, is to be read last. UNVERIFIED: the order; a live list settles it.
-    """
-    size = len(first.rows)
-    last = -(-(first.total or 0) // size) if size else 1
-    times = [at for log in first.rows if (at := unix_seconds(log.create_time, zone)) is not None]
-    ascends = last > 1 and len(times) > 1 and times[0] < times[-1]
-    return range(last, 1, -1) if ascends else range(2, last + 1)
 
 
 def unexpected_in_timers(rows: Iterable[Timer], zone: ZoneInfo) -> list[str]:

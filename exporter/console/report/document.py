@@ -270,8 +270,9 @@ def _schedules(part: SchedulesPart) -> Iterator[Block]:
 
 def _schedule(row: Mapping[str, Any]) -> tuple[str, ...]:
     stopped = {None: UNKNOWN, True: "stopped", False: "active"}[row["stopped"]]
-    last_run = f"{_short_time(row['last_run'])} {row['last_run_status'] or ''}" if row["last_run"] else "none"
-    last_skip = _short_time(row["last_skip"]) if row["last_skip"] else "none"
+    without = "none" if row["is_read"] else UNKNOWN
+    last_run = f"{_short_time(row['last_run'])} {row['last_run_status'] or ''}" if row["last_run"] else without
+    last_skip = _short_time(row["last_skip"]) if row["last_skip"] else without
     due = " ".join(each for each in (row["schedule_type"], row["value"]) if each)
     return row["name"] or str(row["id"]), row["src_db_name"] or "", due, stopped, last_run, last_skip
 

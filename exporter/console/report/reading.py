@@ -27,25 +27,22 @@ from exporter.console.report.record import (
     open_points,
 )
 from exporter.console.selection.queries import Options, QueryPart, QueryTarget
-from exporter.errors import MalformedAnswer, MmsError
+from exporter.errors import UNAVAILABLE, MalformedAnswer, MmsError
 from exporter.masking import masked
 from exporter.mms.decoding import Page
 from exporter.mms.listing import Listing
 from exporter.mms.models.progress import partition_counts, table_counts
 from exporter.mms.models.records import Job
+from exporter.mms.models.schedules import TimerHistory, TimerRuns, first_due, is_late, read_history
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, UNKNOWN, JobStatus, TaskStatus
-from exporter.mms.models.timer_records import Timer, TimerLog
-from exporter.mms.models.times import first_due_after, unix_seconds
+from exporter.mms.models.timer_records import Timer
+from exporter.mms.models.times import unix_seconds
 from exporter.mms.protocol import JobFilter, PartitionFilter, TaskFilter
 from exporter.retry.journal import JOB_PREFIX
 from exporter.runtime import gather_or_cancel
 
 T = TypeVar("T")
 
-SLACK_SECONDS: Final = 60.0
-"""A run this long before a due time counts for it."""
-LATE_SECONDS: Final = 3600.0
-"""A schedule without a run this long after its due time has missed it."""
 MAX_TASKS: Final = 1000
 """Newest tasks of a data source that are read."""
 _INCOMPLETE: Final = "ListMmsTasks: the list is incomplete or changed while it was read"
@@ -227,30 +224,32 @@ class SourceReader:
         if not listing.is_consistent:
             raise MalformedAnswer("ListMmsTimers: the list is incomplete or changed while it was read")
         timers = sorted(listing.rows, key=lambda timer: -timer.id)
-        logs = await gather_or_cancel(map(self._timer_logs, timers[: self.options.limit]))
+        timers_read = timers[: self.options.limit]
+        histories = await gather_or_cancel(map(self._history, timers_read))
         return SchedulesPart(
             read_at=read_at,
             total=len(timers),
-            listed=[self._schedule(timer, each) for timer, each in zip(timers, logs, strict=False)],
+            listed=[self._schedule(timer, each) for timer, each in zip(timers_read, histories, strict=True)],
         )
 
-    async def _timer_logs(self, timer: Timer) -> list[TimerLog]:
-        """Return the newest logs of a timer, oldest first. Raises: MmsError."""
+    async def _history(self, timer: Timer) -> TimerHistory | None:
+        """Return what the newest logs of a timer say; None if they cannot be read, which hides no other timer.
+
+        Raises: MmsError if the logs of no timer are available.
+        """
         page = partial(self.target.client.timer_logs_page, self.target.source.id, timer.id)
-        first = await page(1)
-        # Their order is not documented: the newest are on the first page, or on the last one.
-        last = -(-(first.total or 0) // max(1, len(first.rows)))
-        logs = [*first.rows, *((await page(last)).rows if last > 1 else ())]
-        return sorted(
-            (log for log in logs if self._seconds(log.create_time)), key=lambda log: self._seconds(log.create_time)
-        )
+        try:
+            return await read_history(page, self.target.account.time_zone)
+        except UNAVAILABLE:
+            raise
+        except MmsError as error:
+            self.errors.append((f"log of schedule {timer.name or timer.id}", error))
+            return None
 
-    def _schedule(self, timer: Timer, logs: Sequence[TimerLog]) -> dict[str, Any]:
-        zone, now = self.target.account.time_zone, self.clock.wall()
-        ran, skipped = ([log for log in logs if log.is_skip == is_skip] for is_skip in (False, True))
-        # A skip leaves its due time without a run, so the next run is due from the last run on.
-        since = self._seconds(ran[-1].create_time if ran else timer.create_time)
-        due = first_due_after(timer.schedule_type, timer.value, since + SLACK_SECONDS, zone) if since else None
+    def _schedule(self, timer: Timer, history: TimerHistory | None) -> dict[str, Any]:
+        due_at = None if history is None else first_due(timer, history, self.target.account.time_zone)
+        runs = history.runs if history else TimerRuns(last_run_at=None, last_status=None, last_skip_at=None)
+        is_known = due_at is not None or timer.stopped is True
         return {
             "id": timer.id,
             "name": timer.name,
@@ -258,17 +257,15 @@ class SourceReader:
             "schedule_type": timer.schedule_type,
             "value": timer.value and masked(timer.value),
             "stopped": timer.stopped,
-            "last_run": self._times([ran[-1].create_time])[0] if ran else None,
-            "last_run_status": ran[-1].status if ran else None,
-            "last_skip": self._times([skipped[-1].create_time])[0] if skipped else None,
-            "is_missed": None
-            if due is None or timer.stopped is None
-            else not timer.stopped and due + LATE_SECONDS < now,
+            "is_read": history is not None,
+            "last_run": self._optional_time(runs.last_run_at),
+            "last_run_status": runs.last_status,
+            "last_skip": self._optional_time(runs.last_skip_at),
+            "is_missed": is_late(due_at, self.target.source.status, self.clock.wall()) if is_known else None,
         }
 
-    def _seconds(self, text: str | None) -> float:
-        """Return an API time in Unix seconds; 0 if it is invalid."""
-        return unix_seconds(text, self.target.account.time_zone) or 0.0
+    def _optional_time(self, seconds: float | None) -> str | None:
+        return None if seconds is None else self._time(seconds)
 
     def _times(self, texts: Iterable[str | None]) -> list[str]:
         moments = (unix_seconds(text, self.target.account.time_zone) for text in texts)

@@ -251,7 +251,7 @@ def _open_schedules(schedules: SchedulesPart) -> Iterator[str]:
         "past their due time": sum(row["is_missed"] is True for row in schedules.listed),
         "that are stopped": sum(row["stopped"] is True for row in schedules.listed),
         "of which MMS did not return the state or the due time": sum(
-            row["is_missed"] is None and row["stopped"] is not True for row in schedules.listed
+            row["is_missed"] is None and row["stopped"] is not True and row["is_read"] for row in schedules.listed
         ),
     }
     for text, number in counts.items():

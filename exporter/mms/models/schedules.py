@@ -1,0 +1,98 @@
+"""When a timer ran, is due and is late, by its row and its logs. The one place that decides it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from exporter.mms.decoding import Page
+from exporter.mms.models.statuses import DataSourceStatus, JobStatus
+from exporter.mms.models.timer_records import Timer, TimerLog
+from exporter.mms.models.times import first_due_after, unix_seconds
+
+SLACK_SECONDS: Final = 60.0
+"""A run this long before a due time counts for it: the clocks of MMS and of its log can differ."""
+LATE_SECONDS: Final = 1800
+"""A run is late from then on: 3 times the default of `timers.interval`, within which the exporter sees a run."""
+MAX_PAGES: Final = 3
+"""Limit of pages of logs per timer: if all have only skips, the last run is older."""
+
+
+class TimerRuns(Struct, frozen=True, gc=False):
+    """What the logs of a timer say; times in Unix seconds."""
+
+    last_run_at: float | None
+    """When it created a job, or failed to, for the last time; None if no log says so."""
+    last_status: JobStatus | None
+    """Status of that run."""
+    last_skip_at: float | None
+    """When it last created no job because earlier work was left; None if no log says so."""
+
+
+class TimerHistory(Struct, frozen=True, gc=False):
+    """What the read logs of one timer say."""
+
+    runs: TimerRuns
+    covers_since: float | None
+    """Unix seconds from which on no run is missing; None if all logs were read, or none has a time."""
+
+    @classmethod
+    def of(cls, logs: Sequence[TimerLog], zone: ZoneInfo, *, is_whole: bool) -> "TimerHistory":
+        """Return what logs say, in any order; `is_whole` if there are no others."""
+        timed = sorted((at, log.id, log.is_skip, log) for log in logs if (at := unix_seconds(log.create_time, zone)))
+        ran, skipped = ([each for each in timed if each[2] == is_skip] for is_skip in (False, True))
+        runs = TimerRuns(
+            last_run_at=ran[-1][0] if ran else None,
+            last_status=ran[-1][3].status if ran else None,
+            last_skip_at=skipped[-1][0] if skipped else None,
+        )
+        return cls(runs, None if is_whole or not timed else timed[0][0] - SLACK_SECONDS)
+
+
+def first_due(row: Timer, history: TimerHistory, zone: ZoneInfo, changed_at: float = -inf) -> float | None:
+    """Return when a timer is first due after its last run, in Unix seconds.
+
+    `changed_at`: when its schedule changed, or when it was started again. None if it is stopped, or if it is unknown
+    whether it is, what its schedule is, or since when it runs.
+    """
+    if row.stopped is not False:
+        return None
+    last_run_at = history.runs.last_run_at
+    since = history.covers_since if last_run_at is None else last_run_at + SLACK_SECONDS
+    since = unix_seconds(row.create_time, zone) if since is None else since
+    if since is None:
+        return None
+    return first_due_after(row.schedule_type, row.value, max(since, changed_at), zone)
+
+
+def is_late(due_at: float | None, source_status: str | None, now: float) -> bool:
+    """Return whether a due time passed LATE_SECONDS ago without a run.
+
+    A stopped data source is a decision: its timers are not late.
+    """
+    is_stopped = source_status in (DataSourceStatus.STOPPED, DataSourceStatus.STOPPING)
+    return due_at is not None and not is_stopped and now - due_at > LATE_SECONDS
+
+
+async def read_history(read: Callable[[int], Awaitable[Page[TimerLog]]], zone: ZoneInfo) -> TimerHistory:
+    """Return what the newest logs of a timer say; `read` returns a page of them by its number, from 1."""
+    first = await read(1)
+    numbers = _further_pages(first, zone)
+    logs = list(first.rows) if numbers.step > 0 else []
+    for number in numbers[: MAX_PAGES - 1]:
+        if any(not log.is_skip for log in logs):
+            break
+        logs += (await read(number)).rows
+    return TimerHistory.of(logs or first.rows, zone, is_whole=len(logs) >= (first.total or 0) and bool(first.total))
+
+
+def _further_pages(first: Page[TimerLog], zone: ZoneInfo) -> range:
+    # The numbers of the other pages, newest rows first. The range descends if the first page, too, is to be read last.
+    # UNVERIFIED: the order; a live list settles it.
+    size = len(first.rows)
+    last = -(-(first.total or 0) // size) if size else 1
+    times = [at for log in first.rows if (at := unix_seconds(log.create_time, zone)) is not None]
+    ascends = last > 1 and len(times) > 1 and times[0] < times[-1]
+    return range(last, 1, -1) if ascends else range(2, last + 1)
