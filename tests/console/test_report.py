@@ -290,7 +290,7 @@ async def test_schedules_say_when_they_ran(scheduled: Simulator, clock: ManualCl
         "stopped": (None, None, False),
     }
     assert "Schedules that are stopped: 1 of 2." in source["open_points"]
-    assert scheduled.calls["ListMmsTimerLogs", FIRST] == 3
+    assert scheduled.calls["ListMmsTimerLogs", FIRST] == 2
 
 
 async def test_schedules_beyond_the_limit_are_not_called_read(scheduled: Simulator, clock: ManualClock) -> None:

@@ -15,13 +15,12 @@ from exporter.collect.state.timer_state import (
     KnownTimer,
     TimerHistory,
     TimerState,
-    further_pages,
     newest_first,
     unexpected_in_logs,
     unexpected_in_timers,
 )
 from exporter.errors import UNAVAILABLE, ExporterError, MmsError, NotFound
-from exporter.mms.decoding import Page
+from exporter.mms.listing import Listing
 from exporter.mms.models.timer_records import TimerLog
 
 LIST: Final = "ListMmsTimers"
@@ -32,8 +31,6 @@ SPREAD: Final = 10
 """From this number of sources on, their lists are spread over so many parts of the interval."""
 MAX_ERRORS: Final = 3
 """After this many errors in one source, its other logs wait for the next refresh."""
-MAX_PAGES: Final = 3
-"""Limit of pages of logs per timer: if all have only skips, the last run is older."""
 
 
 class TimersCollector(SourcesCollector):
@@ -116,42 +113,33 @@ class TimersCollector(SourcesCollector):
         timers = {key: replace(timer, confirmed_at=now) for key, timer in listed.items()}
         oldest, is_available = now - self.stale_after, True
         for timer in self._unread(listed, now):
-            history = None
+            logs = None
             if is_available and self._logs_left > 0 and len(errors) < MAX_ERRORS:
                 self._logs_left -= 1
                 try:
-                    history = await self._history(source.name.source_id, timer.row.id)
+                    logs = await self._logs(source.name.source_id, timer.row.id)
                 except UNAVAILABLE:
                     is_available = False
                 except MmsError as error:
                     errors.append(error.without_frames())
-            if history is not None:
-                timers[timer.row.id] = replace(timer, history=history, read_at=now, confirmed_at=now)
+            if logs is not None:
+                history = TimerHistory.of(logs, self.context.account.time_zone)
+                read_at = now if logs.is_consistent else -inf
+                timers[timer.row.id] = replace(timer, history=history, read_at=read_at, confirmed_at=now)
             else:
                 is_fresh = source.timers.state.is_fresh(timer, oldest)
                 timers[timer.row.id] = timer if is_fresh else replace(timer, history=None)
         return {key: timer.scheduled(self.context.account.time_zone) for key, timer in timers.items()}
 
-    async def _history(self, source_id: int, timer_id: int) -> TimerHistory | None:
-        """Return what the newest logs of a timer say; None if it no longer exists. Raises: MmsError."""
+    async def _logs(self, source_id: int, timer_id: int) -> Listing[TimerLog] | None:
+        """Return the newest logs of a timer; None if it no longer exists. Raises: MmsError."""
+        client = self.context.client
         try:
-            first = await self._page(source_id, timer_id, 1)
+            listing = await self.permissions.call(LOGS, lambda: client.newest_timer_logs(source_id, timer_id))
         except NotFound:
             return None
-        zone = self.context.account.time_zone
-        numbers = further_pages(first, zone)
-        logs = list(first.rows) if numbers.step > 0 else []
-        for number in numbers[: MAX_PAGES - 1]:
-            if any(not log.is_skip for log in logs):
-                break
-            logs += (await self._page(source_id, timer_id, number)).rows
-        return TimerHistory.of(logs or first.rows, zone, is_whole=len(logs) >= (first.total or 0) and bool(first.total))
-
-    async def _page(self, source_id: int, timer_id: int, number: int) -> Page[TimerLog]:
-        client = self.context.client
-        page = await self.permissions.call(LOGS, lambda: client.timer_logs_page(source_id, timer_id, number))
-        self._note(LOGS, unexpected_in_logs(page.rows, self.context.account.time_zone))
-        return page
+        self._note(LOGS, unexpected_in_logs(listing.rows, self.context.account.time_zone))
+        return listing
 
     def _note(self, operation: str, fields: list[str]) -> None:
         if fields:

@@ -1,6 +1,6 @@
 """State of a source's timers, kept between refreshes. Pure."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from math import inf
 from typing import Final, Self
 from zoneinfo import ZoneInfo
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from exporter.collect.snapshot import SourceName, TimerRuns, TimersStats, TimerStats
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
-from exporter.mms.decoding import Page
+from exporter.mms.listing import Listing
 from exporter.mms.models.statuses import JobStatus, is_unknown
 from exporter.mms.models.timer_records import Timer, TimerLog
 from exporter.mms.models.times import first_due_after, unix_seconds
@@ -30,9 +30,12 @@ class TimerHistory(Struct, frozen=True, gc=False):
     """Unix seconds from which on no run is missing; None if all logs were read, or none has a time."""
 
     @classmethod
-    def of(cls, logs: Sequence[TimerLog], zone: ZoneInfo, *, is_whole: bool) -> "TimerHistory":
-        """Return what logs say, in any order; `is_whole` if there are no others."""
-        timed = sorted((at, log.id, log.is_skip, log) for log in logs if (at := unix_seconds(log.create_time, zone)))
+    def of(cls, logs: Listing[TimerLog], zone: ZoneInfo) -> "TimerHistory":
+        """Return what the newest logs say."""
+        timed = sorted(
+            (at, log.id, log.is_skip, log) for log in logs.rows if (at := unix_seconds(log.create_time, zone))
+        )
+        is_whole = bool(logs.total) and len(logs.rows) >= (logs.total or 0)
         ran, skipped = ([each for each in timed if each[2] == is_skip] for is_skip in (False, True))
         runs = TimerRuns(
             last_run_at=ran[-1][0] if ran else None,
@@ -145,18 +148,6 @@ class TimerState(Struct, frozen=True, gc=False):
 def newest_first(timers: Mapping[int, KnownTimer]) -> list[KnownTimer]:
     """Return the newest timers, highest id first, at most MAX_TIMERS."""
     return sorted(timers.values(), key=lambda timer: timer.row.id, reverse=True)[:MAX_TIMERS]
-
-
-def further_pages(first: Page[TimerLog], zone: ZoneInfo) -> range:
-    """Return the numbers of the other pages of logs, newest rows first.
-
-    The range descends if the first page, too, is to be read last. UNVERIFIED: the order; a live list settles it.
-    """
-    size = len(first.rows)
-    last = -(-(first.total or 0) // size) if size else 1
-    times = [at for log in first.rows if (at := unix_seconds(log.create_time, zone)) is not None]
-    ascends = last > 1 and len(times) > 1 and times[0] < times[-1]
-    return range(last, 1, -1) if ascends else range(2, last + 1)
 
 
 def unexpected_in_timers(rows: Iterable[Timer], zone: ZoneInfo) -> list[str]:

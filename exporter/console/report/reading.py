@@ -236,11 +236,7 @@ class SourceReader:
 
     async def _timer_logs(self, timer: Timer) -> list[TimerLog]:
         """Return the newest logs of a timer, oldest first. Raises: MmsError."""
-        page = partial(self.target.client.timer_logs_page, self.target.source.id, timer.id)
-        first = await page(1)
-        # Their order is not documented: the newest are on the first page, or on the last one.
-        last = -(-(first.total or 0) // max(1, len(first.rows)))
-        logs = [*first.rows, *((await page(last)).rows if last > 1 else ())]
+        logs = (await self.target.client.newest_timer_logs(self.target.source.id, timer.id)).rows
         return sorted(
             (log for log in logs if self._seconds(log.create_time)), key=lambda log: self._seconds(log.create_time)
         )
