@@ -104,6 +104,7 @@ async def had_no_gap(stage: Stage, since: float) -> None:
     }
     series = await stage.prometheus.samples(LASTING, seconds)
     assert len(evaluations) > 10
+    assert await stage.prometheus.samples("mms:replica:behind:info", seconds)
     # The last evaluation may not be written completely.
     last = max(evaluations)
     gaps = {str(each["metric"]): sorted(evaluations - _times(each) - {last}) for each in series}
