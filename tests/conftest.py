@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,18 @@ settings.register_profile("patient", settings(), deadline=None, suppress_health_
 settings.load_profile("patient")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the long tests begin first; the others keep their order."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+@pytest.hookimpl(trylast=True)  # what is deselected is not here any more
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have each worker begin with its share of the long tests; the others keep their order."""
+    workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = iter([item for item in items if not item.get_closest_marker("long")])
+    spread: list[pytest.Item] = []
+    for worker in range(workers):
+        # Each worker is given an equal part of the list at first; what it has left can be taken by others.
+        first, size = long[worker::workers], (len(items) - len(spread)) // (workers - worker)
+        spread += [*first, *islice(others, max(0, size - len(first)))]
+    items[:] = [*spread, *others]
 
 
 @pytest.fixture(autouse=True)

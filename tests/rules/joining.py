@@ -11,6 +11,8 @@ RuleTest = dict[str, Any]
 
 JOB = "mms-exporter"
 """The job of every test as it is written."""
+OF_ALL_JOBS = "MmsExporterAbsent"
+"""The alert that depends on the other jobs."""
 EXPECTED = ("promql_expr_test", "alert_rule_test")
 OF_A_JOB = re.compile(r"(?<![\w:])(ALERTS|mms:(?!threshold:|link:)[\w:]+)(\{)?")
 """A series of a query that has the label `job`."""
@@ -30,7 +32,7 @@ def joined(tests: Iterable[RuleTest]) -> Iterator[RuleTest]:
 
 def _can_join(test: RuleTest, other: RuleTest) -> bool:
     """Return whether neither fires an alert whose texts the other expects: promtool compares those of all jobs."""
-    is_mixed = _texts(test) & _alerts(other) or _texts(other) & _alerts(test)
+    is_mixed = _texts(test) & _alerts(other) or _texts(other) & _alerts(test) or OF_ALL_JOBS in f"{test}{other}"
     return test["interval"] == other["interval"] and not is_mixed
 
 
@@ -67,9 +69,14 @@ def _query_of_job(query: RuleTest, job: str) -> RuleTest:
 
 
 def _alert_of_job(alert: RuleTest, job: str) -> RuleTest:
-    return alert | {
-        "exp_alerts": [each | {"exp_labels": each["exp_labels"] | {"job": job}} for each in alert["exp_alerts"]]
+    return alert | {"exp_alerts": [_texts_of_job(each, job) for each in alert["exp_alerts"]]}
+
+
+def _texts_of_job(expected: RuleTest, job: str) -> RuleTest:
+    texts = {
+        name: text.replace(f"of job {JOB} ", f"of job {job} ") for name, text in expected["exp_annotations"].items()
     }
+    return expected | {"exp_labels": expected["exp_labels"] | {"job": job}, "exp_annotations": texts}
 
 
 def _renamed(labels: str, job: str) -> str:
