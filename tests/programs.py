@@ -32,9 +32,10 @@ NAMES = {
     "KUBE_APISERVER": ("kube-apiserver",),
     "KUBE_CONTROLLER_MANAGER": ("kube-controller-manager",),
     "KUBECTL": ("kubectl",),
+    "PROMETHEUS_OPERATOR": ("prometheus-operator",),
 }
 """The environment variable that names a program, and what it is called on PATH: Debian's names too."""
-CLUSTER = {"ETCD", "KUBE_APISERVER", "KUBE_CONTROLLER_MANAGER", "KUBECTL"}
+CLUSTER = {"ETCD", "KUBE_APISERVER", "KUBE_CONTROLLER_MANAGER", "KUBECTL", "PROMETHEUS_OPERATOR"}
 """Programs that only `make cluster` fetches, because their build takes long."""
 OPTIONAL = {
     *("PROMTOOL3", "PROMETHEUS3", "PINT", "DASHBOARD_LINTER", "HELM", "COMPOSE_READ", "SYSTEMD_ANALYZE"),

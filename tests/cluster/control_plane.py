@@ -87,8 +87,14 @@ class ControlPlane:
 
 
 @contextmanager
-def _process(log: Path, *command: str) -> Iterator[None]:
-    with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file, cwd=log.parent) as process:  # noqa: S603
+def running_process(log: Path, *command: str, **environment: str) -> Iterator[None]:
+    """Run a program until the end of the block."""
+    with (
+        log.open("w") as file,
+        subprocess.Popen(  # noqa: S603 - the commands are the tests' own
+            command, stdout=file, stderr=file, cwd=log.parent, env={**os.environ, **environment}
+        ) as process,
+    ):
         try:
             yield
         finally:
@@ -175,11 +181,11 @@ def running_control_plane(folder: Path) -> Iterator[ControlPlane]:
         etcd, peer, port = (stack.enter_context(reserved_port()) for _ in range(3))
         _write_certificates(folder)
         _write_kubeconfig(folder, f"https://127.0.0.1:{port}", secrets.token_hex(16))
-        stack.enter_context(_process(folder / "etcd.log", *_etcd(folder, etcd, peer)))
-        stack.enter_context(_process(folder / "api-server.log", *_api_server(folder, etcd, port)))
+        stack.enter_context(running_process(folder / "etcd.log", *_etcd(folder, etcd, peer)))
+        stack.enter_context(running_process(folder / "api-server.log", *_api_server(folder, etcd, port)))
         plane = ControlPlane(folder)
         plane.until("ok", "get", "--raw=/readyz")
-        stack.enter_context(_process(folder / "controller-manager.log", *_controller_manager(folder)))
+        stack.enter_context(running_process(folder / "controller-manager.log", *_controller_manager(folder)))
         # Client-side apply would copy each definition into an annotation, which is limited to 256 KiB.
         plane.kubectl("apply", "--server-side", "--recursive", f"--filename={CUSTOM_RESOURCES}")
         plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all")

@@ -56,3 +56,4 @@ def test_the_pods_are_admitted(restricted: ControlPlane, text: str, name: str, r
     restricted.kubectl("create", "--filename=-", stdin=tester)
     restricted.kubectl("delete", "--filename=-", "--now", stdin=tester)
     ran["pods"] += int(replicas)
+    ran["workloads"] += 1

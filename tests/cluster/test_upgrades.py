@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise, permutations
 
 import pytest
@@ -39,6 +40,13 @@ def identity(manifest: Manifest) -> Identity:
     return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
 
 
+@cache
+def expected(words: tuple[str, ...]) -> list[Identity]:
+    """Return the objects of a release that have its label."""
+    made = manifests("--no-hooks", *words)
+    return sorted(identity(each) for each in made if INSTANCE in each["metadata"].get("labels", ()))
+
+
 @dataclass
 class Release:
     """A release, and the words it was last installed with."""
@@ -58,8 +66,7 @@ class Release:
     def check(self) -> None:
         """Assert that exactly the objects of these values are there, and that a Service keeps its address."""
         found = self.plane.objects(KINDS, "--all-namespaces", f"--selector={INSTANCE}=release")
-        made = [each for each in manifests("--no-hooks", *self.words) if INSTANCE in each["metadata"].get("labels", ())]
-        assert sorted(map(identity, found)) == sorted(map(identity, made))
+        assert sorted(map(identity, found)) == expected(self.words)
         assert sum(each["kind"] in {"Deployment", "StatefulSet"} for each in found) == 1
         addresses = {identity(each): each["spec"]["clusterIP"] for each in found if each["kind"] == "Service"}
         assert {name: self.addresses.get(name, address) for name, address in addresses.items()} == addresses

@@ -20,9 +20,10 @@ COMPLETE = {
     "changes of shards": len(SHARDS) - 1,
     "applies": len(WORDS | GITOPS_WORDS),
     "server-side applies": len(WORDS | GITOPS_WORDS),
+    "workloads": len(WORDS | GITOPS_WORDS),
     "argo-cd": 1,
     "flux": 1,
-    "kube-prometheus-stack": 1,
+    "monitors": 2,
 }
 
 
@@ -47,9 +48,9 @@ def table(plane: ControlPlane, ran: Counter[str]) -> str:
         ("the same with `--server-side`", with_kubectl, ran["server-side applies"]),
         ("pods admitted with restricted pod security and a quota", f"Kubernetes {server}", ran["pods"]),
         (
-            "monitors and rules with the label of kube-prometheus-stack",
-            f"definitions of Prometheus Operator {definitions('prometheus-operator')}",
-            ran["kube-prometheus-stack"],
+            "scrape configuration made of a monitor by the operator, checked with the rules by promtool",
+            f"Prometheus Operator {definitions('prometheus-operator')}",
+            ran["monitors"],
         ),
         ("`gitops/argo-cd.yaml` applied", f"definitions of Argo CD {definitions('argo-cd')}", ran["argo-cd"]),
         ("`gitops/flux.yaml` applied", f"definitions of {flux}", ran["flux"]),
