@@ -21,6 +21,7 @@ DEMO: Final = "tests/test_demo.py"
 TRANSCRIPTS: Final = "tests/console/test_commands_page.py"
 DEPLOYED: Final = "tests/deploy/test_commands.py"
 ALIBABA_CLOUD: Final = "tests/deploy/test_alibaba_cloud.py"
+OPERATORS: Final = "tests/cluster/test_operators.py"
 MACHINE: Final = "tests/deploy/test_machine.py"
 ALERTING: Final = "tests/deploy/test_alerting.py"
 RULES: Final = "tests/rules/test_rules.py"
@@ -51,6 +52,7 @@ RUN: Final = {
     "helm upgrade": DEPLOYED,
     **dict.fromkeys(("cp ", "cd ", "sed "), ALERTING),
     "helm upgrade --install mms-exporter": ALERTING,
+    "kubectl apply": OPERATORS,
     "promtool test": RULES,
     ".venv/bin/python -c 'import bcrypt": WEB_CONFIG,
     "/usr/bin/python3 -m venv": MACHINE,
