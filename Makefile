@@ -7,7 +7,7 @@ WORKERS := -n 3 --dist=worksteal
 # Without bytecode files, each worker compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-stack install test pythons scale week soak fuzz coverage lint docs bench lock tools clean
+.PHONY: demo demo-stack install test pythons scale cluster week soak fuzz coverage lint docs bench lock tools clean
 
 demo: $(VENV)/.program  ## Run a simulated migration and an exporter until Ctrl-C
 	@exec $(BIN)/python -m exporter demo
@@ -28,6 +28,10 @@ pythons:  ## Test the installation, the demo and the quick tests on each support
 
 scale: $(VENV)/.development tools  ## Run the long tests: 1,000 refreshes, 100,000 failures, a week of alerts, the image
 	$(BIN)/pytest $(WORKERS) -m scale
+
+cluster: $(VENV)/.development  ## Install the chart on a real API server; write the table of deploy/README.md
+	@tests/tools/fetch cluster
+	CLUSTER_PAGE=write $(BIN)/pytest -m cluster tests/cluster
 
 week: $(VENV)/.development tools  ## Simulate a week of alerts; write the table of docs/alerting.md
 	WEEK_PAGE=write $(BIN)/pytest -m scale tests/story/test_week.py

@@ -20,6 +20,8 @@ DOCUMENTS: Final = "tests/test_documented_commands.py"
 DEMO: Final = "tests/test_demo.py"
 TRANSCRIPTS: Final = "tests/console/test_commands_page.py"
 DEPLOYED: Final = "tests/deploy/test_commands.py"
+ALIBABA_CLOUD: Final = "tests/deploy/test_alibaba_cloud.py"
+OPERATORS: Final = "tests/cluster/test_operators.py"
 MACHINE: Final = "tests/deploy/test_machine.py"
 ALERTING: Final = "tests/deploy/test_alerting.py"
 RULES: Final = "tests/rules/test_rules.py"
@@ -42,6 +44,7 @@ RUN: Final = {
     "mms-exporter report --source=hive-sales-001 --output=json": DEMO,
     "mms-exporter retry --source=hive-sales-001 --failed --dry-run": DEMO,
     "promtool check": DEPLOYED,
+    **dict.fromkeys(("awk ", "promtool check rules RecordingRule.yaml", "helm template"), ALIBABA_CLOUD),
     "amtool": DEPLOYED,
     "pint": DEPLOYED,
     "systemd-analyze security": DEPLOYED,
@@ -49,6 +52,7 @@ RUN: Final = {
     "helm upgrade": DEPLOYED,
     **dict.fromkeys(("cp ", "cd ", "sed "), ALERTING),
     "helm upgrade --install mms-exporter": ALERTING,
+    "kubectl apply": OPERATORS,
     "promtool test": RULES,
     ".venv/bin/python -c 'import bcrypt": WEB_CONFIG,
     "/usr/bin/python3 -m venv": MACHINE,

@@ -28,9 +28,19 @@ NAMES = {
     "HELM": ("helm",),
     "COMPOSE_READ": ("compose-read",),
     "SYSTEMD_ANALYZE": ("systemd-analyze",),
+    "ETCD": ("etcd",),
+    "KUBE_APISERVER": ("kube-apiserver",),
+    "KUBE_CONTROLLER_MANAGER": ("kube-controller-manager",),
+    "KUBECTL": ("kubectl",),
+    "PROMETHEUS_OPERATOR": ("prometheus-operator",),
 }
 """The environment variable that names a program, and what it is called on PATH: Debian's names too."""
-OPTIONAL = {"PROMTOOL3", "PROMETHEUS3", "PINT", "DASHBOARD_LINTER", "HELM", "COMPOSE_READ", "SYSTEMD_ANALYZE"}
+CLUSTER = {"ETCD", "KUBE_APISERVER", "KUBE_CONTROLLER_MANAGER", "KUBECTL", "PROMETHEUS_OPERATOR"}
+"""Programs that only `make cluster` fetches, because their build takes long."""
+OPTIONAL = {
+    *("PROMTOOL3", "PROMETHEUS3", "PINT", "DASHBOARD_LINTER", "HELM", "COMPOSE_READ", "SYSTEMD_ANALYZE"),
+    *CLUSTER,
+}
 """Programs that are built with Go or belong to the system, so CI may lack them: their tests are skipped, not failed."""
 PROMTOOLS = ("PROMTOOL", "PROMTOOL3")
 """Of each Prometheus that rules and dashboards have to work with."""
@@ -43,7 +53,8 @@ def program(variable: str) -> str:
     found = next((each for name in names if name and (each := shutil.which(name, path=path))), None)
     if found is not None:
         return found
-    reason = f"{NAMES[variable][0]} is not here: `make tools` fetches it where it can; or name it in {variable}"
+    target = "cluster" if variable in CLUSTER else "tools"
+    reason = f"{NAMES[variable][0]} is not here: `make {target}` fetches it where it can; or name it in {variable}"
     if os.environ.get("CI") and variable not in OPTIONAL:
         pytest.fail(reason)
     pytest.skip(reason)

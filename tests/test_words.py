@@ -17,6 +17,7 @@ READ_BY_PEOPLE: Final = (
     "deploy/*.*",
     "deploy/alertmanager/*.yml",
     "deploy/compose/**/*.*",
+    "deploy/gitops/*.*",
     "deploy/helm/**/*.*",
     "deploy/prometheus/**/*.*",
     "deploy/ram/**/*.*",

@@ -43,6 +43,7 @@ class Service:
         self._telemetry = telemetry
         self._clock = clock
         self._shard = shard
+        telemetry.note_shard(shard)
         self._accounts: dict[str, _RunningAccount] = {}
         self._stopping: frozenset[asyncio.Task[None]] = frozenset()
         """Tasks being stopped; the health check ignores them."""

@@ -16,6 +16,7 @@ from exporter import __revision__, __version__
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.errors import REASONS, PermissionRefused
 from exporter.exposition.text import Format
+from exporter.sharding import Shard
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # both formats carry the same series
 
@@ -117,6 +118,12 @@ class OwnMetrics:
             "Unix time of the last successful load of the configuration file.",
             registry=registry,
         )
+        self.shards = Gauge(
+            "mms_exporter_shards",
+            "Number of shards that share the data sources; 1 without sharding. The label is the index of this shard.",
+            ("shard",),
+            registry=registry,
+        )
         build = Gauge(
             "mms_exporter_build_info",
             "Version and source revision of the exporter and version of Python; the value is always 1.",
@@ -146,6 +153,11 @@ class Telemetry:
             prometheus_client.ProcessCollector(registry=self.registry)
             prometheus_client.PlatformCollector(registry=self.registry)
             prometheus_client.GCCollector(registry=self.registry)
+
+    def note_shard(self, shard: Shard) -> None:
+        """Set which shard this exporter is."""
+        self.own.shards.labels(str(shard.index)).set(shard.total)
+        self.note_change()
 
     def note_rendering(self, seconds: float, series: int) -> None:
         """Set the metrics of the last rendering."""

@@ -6,8 +6,9 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Callable, Container
+from collections.abc import Awaitable, Callable, Container
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -42,6 +43,8 @@ T = TypeVar("T")
 I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 
 MAX_ATTEMPTS: Final = 4
+MAX_TIMER_LOG_PAGES: Final = 3
+"""Limit of pages of logs per timer: if all have only skips, the last run is older."""
 LARGE_RESPONSE_BYTES: Final = 256 * 1024
 """Larger responses are decoded in a thread, one at a time: decoding takes many times their size in memory."""
 _ALL_JOBS: Final = JobFilter()
@@ -147,9 +150,7 @@ class Client:
 
         `first` is page 1 if already fetched. Raises: MmsError.
         """
-        listing = await read_pages(
-            lambda page: self.send(protocol.list_mms_jobs(source_id, filters, page)), first=first
-        )
+        listing = await read_pages(partial(self.jobs_page, source_id, filters), first=first)
         return self._checked("ListMmsJobs", listing)
 
     async def newest_jobs(
@@ -159,10 +160,7 @@ class Client:
 
         `first` is page 1 if already fetched. Raises: MmsError.
         """
-        listing = await read_newest(
-            lambda page: self.send(protocol.list_mms_jobs(source_id, filters, page)), wanted, first, protocol.PAGE_SIZE
-        )
-        return self._checked("ListMmsJobs", listing)
+        return await self._newest("ListMmsJobs", partial(self.jobs_page, source_id, filters), wanted, first)
 
     async def jobs_page(
         self,
@@ -187,21 +185,11 @@ class Client:
 
     async def newest_tables(self, source_id: int, filters: TableFilter, wanted: int) -> Listing[Table]:
         """Return the newest matching tables, highest ID first. Raises: MmsError."""
-        listing = await read_newest(
-            lambda page: self.send(protocol.list_mms_tables(source_id, filters, page)),
-            wanted,
-            page_size=protocol.PAGE_SIZE,
-        )
-        return self._checked("ListMmsTables", listing)
+        return await self._newest("ListMmsTables", partial(self.tables_page, source_id, filters), wanted)
 
     async def newest_partitions(self, source_id: int, filters: PartitionFilter, wanted: int) -> Listing[Partition]:
         """Return the newest matching partitions, highest ID first. Raises: MmsError."""
-        listing = await read_newest(
-            lambda page: self.send(protocol.list_mms_partitions(source_id, filters, page)),
-            wanted,
-            page_size=protocol.PAGE_SIZE,
-        )
-        return self._checked("ListMmsPartitions", listing)
+        return await self._newest("ListMmsPartitions", partial(self.partitions_page, source_id, filters), wanted)
 
     async def tables_page(self, source_id: int, filters: TableFilter, page: int) -> Page[Table]:
         """Return one page of the matching tables. Raises: MmsError."""
@@ -221,12 +209,7 @@ class Client:
 
     async def newest_tasks(self, source_id: int, filters: TaskFilter, wanted: int) -> Listing[Task]:
         """Return the newest matching tasks, highest ID first. Raises: MmsError."""
-        listing = await read_newest(
-            lambda page: self.send(protocol.list_mms_tasks(source_id, filters, page)),
-            wanted,
-            page_size=protocol.PAGE_SIZE,
-        )
-        return self._checked("ListMmsTasks", listing)
+        return await self._newest("ListMmsTasks", partial(self.tasks_page, source_id, filters), wanted)
 
     async def task_logs(self, source_id: int, task_id: int) -> tuple[TaskLog, ...]:
         """Return the log of one task, in the order received. Raises: MmsError."""
@@ -244,6 +227,13 @@ class Client:
     async def timer_logs_page(self, source_id: int, timer_id: int, page: int) -> Page[TimerLog]:
         """Return one page of the logs of a timer. Raises: MmsError."""
         return await self.send(protocol.list_mms_timer_logs(source_id, timer_id, page))
+
+    async def newest_timer_logs(self, source_id: int, timer_id: int) -> Listing[TimerLog]:
+        """Return the newest logs of a timer down to its last run, highest ID first. Raises: MmsError."""
+        read = partial(self.timer_logs_page, source_id, timer_id)
+        first = await read(1)
+        wanted = MAX_TIMER_LOG_PAGES * max(1, len(first.rows))
+        return await self._newest("ListMmsTimerLogs", read, wanted, first, lambda log: not log.is_skip)
 
     async def get_scan(self, source_id: int, scan_id: int) -> MetadataScanJob:
         """Return one metadata scan. Raises: MmsError."""
@@ -267,6 +257,16 @@ class Client:
     async def get_async_task(self, source_id: int, async_task_id: int) -> AsyncTask:
         """Return the progress of a job creation. Raises: MmsError."""
         return await self.send(protocol.get_mms_async_task(source_id, async_task_id))
+
+    async def _newest(
+        self,
+        operation: str,
+        read: Callable[[int], Awaitable[Page[I]]],
+        wanted: int,
+        first: Page[I] | None = None,
+        is_last: Callable[[I], bool] | None = None,
+    ) -> Listing[I]:
+        return self._checked(operation, await read_newest(read, wanted, first, protocol.PAGE_SIZE, is_last))
 
     def _checked(self, operation: str, listing: Listing[I]) -> Listing[I]:
         if not listing.is_consistent:

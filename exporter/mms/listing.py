@@ -89,11 +89,12 @@ async def read_newest(
     wanted: int,
     first: Page[I] | None = None,
     page_size: int | None = None,
+    is_last: Callable[[I], bool] | None = None,
 ) -> Listing[I]:
     """Return the `wanted` rows with the highest IDs, highest first.
 
     Reads as few pages as possible: from the end if IDs ascend, otherwise from the start. `first` is page 1 if already
-    fetched; `page_size` is the requested page size.
+    fetched; `page_size` is the requested page size. Stops after a page with an `is_last` row.
 
     UNVERIFIED: the order of the rows, which the API cannot sort by age; any live list settles it.
     """
@@ -111,6 +112,8 @@ async def read_newest(
             break
         pages[number] = pages[number] if number in pages else await read(number)
         rows.update((row.id, row) for row in pages[number].rows)
+        if is_last is not None and any(map(is_last, pages[number].rows)):
+            wanted = min(wanted, len(rows))
         if len(rows) == known and (pages[number].rows or not ascends):
             break
     if count > 1 and count not in pages and page_size is not None and size < page_size:

@@ -8,9 +8,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from exporter.app.service import Service
+from exporter.app.service import Service, refresh_once
 from exporter.config.loading import Config, config_from
 from exporter.exposition.telemetry import Telemetry
+from exporter.sharding import Shard
 from exporter.simulator import Fault, Identity, Simulator
 from tests.conftest import IDENTITY, account_on, config_on
 from tests.exposition_parser import Exposition, read
@@ -215,3 +216,8 @@ async def test_an_account_keeps_its_backoff(service: Service, simulator: Simulat
     await service.apply(config_on(simulator.url, {"concurrency": concurrency}, refresh=refresh))
     await eventually(lambda: refreshed_at() != before)
     assert simulator.calls.total() == 1, "a refresh ran without a request"
+
+
+async def test_the_exporter_says_which_shard_it_is(simulator: Simulator) -> None:
+    page, _ = await refresh_once(config_on(simulator.url), Shard(1, 3))
+    assert read(page).by("mms_exporter_shards", "shard") == {"1": 3}

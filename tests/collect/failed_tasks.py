@@ -10,19 +10,24 @@ from exporter.simulator.oracle import Oracle
 
 EXAMINED = 20
 """The default of failures.reasons.max_tasks."""
+TableOfTask = tuple[str | None, str | None]
+"""Database and table."""
 
 
 def failed_tasks(
-    truth: Oracle, source_id: int, hidden_jobs: Container[int | None] = (), named: int | None = None
+    truth: Oracle,
+    source_id: int,
+    hidden_jobs: Container[int | None] = (),
+    tables: Container[TableOfTask] | None = None,
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the number of failed tasks by phase, and by reason of the newest ones of what is FAILED.
+    """Return the number of failed tasks by phase, and by reason of the newest ones of `tables`.
 
-    `named` failures of each kind are known by name; None for all.
+    By default, those that are FAILED now.
     """
     by_status = {TaskStatus(f"{phase}_FAILED"): phase for phase in TASK_PHASES}
     failed = [task for task in truth.tasks(source_id) if task.status in by_status and task.job_id not in hidden_jobs]
     statuses = Counter(task.status for task in failed)
-    tables = set(failed_tables(truth, source_id, named))
+    tables = set(failed_tables(truth, source_id)) if tables is None else tables
     of_failed = [task for task in failed if (task.src_db_name, task.src_table_name) in tables]
     jobs = {
         table: max(task.job_id or 0 for task in of_failed if (task.src_db_name, task.src_table_name) == table)
@@ -37,11 +42,7 @@ def failed_tasks(
     return {phase: statuses[status] for status, phase in by_status.items()}, {each: reasons[each] for each in Reason}
 
 
-def failed_tables(truth: Oracle, source_id: int, named: int | None) -> Iterator[tuple[str | None, str | None]]:
-    """Yield the tables that are FAILED, or have a FAILED partition, by database and name."""
-    tables = [(each.id, each.db_name, each.name) for each in truth.tables(source_id) if each.status == "FAILED"]
-    partitions = [
-        (each.id, each.db_name, each.table_name) for each in truth.partitions(source_id) if each.status == "FAILED"
-    ]
-    for failed in (tables, partitions):
-        yield from ((database, table) for _, database, table in sorted(failed, reverse=True)[:named])
+def failed_tables(truth: Oracle, source_id: int) -> Iterator[TableOfTask]:
+    """Yield the tables that are FAILED, or have a FAILED partition."""
+    yield from ((each.db_name, each.name) for each in truth.tables(source_id) if each.status == "FAILED")
+    yield from ((each.db_name, each.table_name) for each in truth.partitions(source_id) if each.status == "FAILED")

@@ -12,7 +12,7 @@ import pytest
 from exporter.collect.collectors import timers
 from exporter.collect.state.failure_state import MAX_LIST_AGE_SECONDS
 from exporter.collect.state.timer_state import MAX_TIMERS
-from exporter.mms.models import schedules
+from exporter.mms.client import MAX_TIMER_LOG_PAGES
 from exporter.simulator import ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.api.rows import CANARY
 from exporter.simulator.world import events
@@ -168,6 +168,36 @@ async def test_the_newest_log_is_found_in_any_order(
     assert mms.calls["timer_logs"] == (2 if order == "oldest first" and count > mms.page_cap else 1)
 
 
+@pytest.mark.parametrize("order", ["newest first", "oldest first"])
+@pytest.mark.parametrize("cap", [1, 2])
+async def test_the_newest_log_is_found_on_small_pages(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock, order: str, cap: int
+) -> None:
+    mms.add_timer(1, "30")
+    for hour in range(8, 12):
+        mms.log_timer(1, f"2025-06-15 {hour:02}:30:01")
+    if order == "oldest first":
+        mms.timer_logs[1].reverse()
+    mms.page_cap = cap
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+    assert served.value("mms_timer_last_run_timestamp_seconds") == at("2025-06-15 11:30:01")
+    assert due(served) == "06-15 12:30"
+
+
+async def test_logs_that_lack_a_row_are_counted_and_read_again(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_timer(1, "30")
+    mms.log_timer(1, "2025-06-15 11:30:01")
+    mms.lost["timer_logs", 1] = 1
+    async with harness_on(config_on(mms_url), clock) as harness:
+        served = await harness.refresh()
+        assert served.by("mms_exporter_unexpected_values_total", "field", operation="ListMmsTimerLogs") == {"total": 1}
+        served = await refresh(harness, clock, 60)
+    assert served.value("mms_timer_last_run_timestamp_seconds") == at("2025-06-15 11:30:01")
+
+
 async def test_pages_of_skips_are_read_until_a_run_is_found(
     mms: HandWrittenMms, mms_url: str, clock: ManualClock
 ) -> None:
@@ -184,7 +214,7 @@ async def test_pages_of_skips_are_read_until_a_run_is_found(
     async with harness_on(config_on(mms_url), clock) as harness:
         mms.calls.clear()
         served = await harness.refresh()
-    assert mms.calls["timer_logs"] == schedules.MAX_PAGES
+    assert mms.calls["timer_logs"] == MAX_TIMER_LOG_PAGES
     assert due(served) is not None, "it is late at least since the oldest log that was read"
     assert "mms_timer_last_run_timestamp_seconds" not in served.samples
 

@@ -1,6 +1,7 @@
 """Helm, driven as its users drive it: what a chart becomes with a file of values."""
 
 import base64
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from tests.programs import ROOT, program
 
 CHART = ROOT / "deploy" / "helm" / "mms-exporter"
 VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
+GITOPS = {each: ROOT / "deploy" / "gitops" / f"{each}.yaml" for each in ("argo-cd", "flux")}
+"""The files that install the chart from Git."""
 KUBERNETES = "1.33.0"
 """Which version the manifests are made for: a Helm that Go installed takes a very old one."""
 
@@ -64,6 +67,23 @@ def values_named(name: str) -> str:
     """Return the word that gives Helm the file of this name."""
     (file,) = [each for each in VALUES if each.stem == name]
     return f"--values={file}"
+
+
+def as_words(values: dict[str, Any]) -> tuple[str, ...]:
+    """Return the words that give Helm these values."""
+    return tuple(f"--set-json={key}={json.dumps(value)}" for key, value in values.items())
+
+
+def source_and_release(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return where a file of GITOPS finds the chart, and its Helm settings."""
+    objects = {
+        each["kind"]: each.get("spec", {}) for each in yaml.safe_load_all(GITOPS[name].read_text(encoding="utf-8"))
+    }
+    if name == "argo-cd":
+        source = objects["Application"]["source"]
+        return source | {"tag": source["targetRevision"]}, source["helm"] | {"values": source["helm"]["valuesObject"]}
+    chart = objects["HelmRelease"]["chart"]["spec"]
+    return {"path": chart["chart"], **objects["GitRepository"]["ref"]}, objects["HelmRelease"]
 
 
 def values_of_the_chart() -> dict[str, Any]:

@@ -97,7 +97,7 @@ def test_compose_reads_the_project_and_knows_the_service(command: str) -> None:
 
 
 def test_the_secret_that_kubectl_makes_is_the_one_that_the_values_mount() -> None:
-    (command,) = beginning("kubectl")
+    (command,) = beginning("kubectl create")
     name, namespace, key = re.findall(r"secret generic (\S+) --namespace=(\S+) --from-file=(\S+)$", command)[0]
     secret = {"name": name, "namespace": namespace}
     made = {"apiVersion": "v1", "kind": "Secret", "metadata": secret, "type": "Opaque", "data": {key: "c2VjcmV0"}}

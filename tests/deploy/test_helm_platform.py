@@ -74,6 +74,19 @@ def test_the_log_of_the_test_stays() -> None:
 
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda file: file.stem)
+def test_every_container_is_admitted_by_restricted_pod_security_and_a_quota(values: Path) -> None:
+    """A quota of a resource rejects the pod of a container that does not set it; the pod of `helm test` is one too."""
+    pods = [each.get("spec", {}).get("template", each) for each in manifests(f"--values={values}")]
+    containers = [each for pod in pods for each in pod.get("spec", {}).get("containers", ())]
+    assert len(containers) >= 2
+    for each in containers:
+        assert {"cpu", "memory"} <= each["resources"]["requests"].keys()
+        assert "memory" in each["resources"]["limits"]
+        assert each["securityContext"]["allowPrivilegeEscalation"] is False
+        assert each["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda file: file.stem)
 def test_a_second_apply_finds_no_difference(values: Path) -> None:
     """The API server moves stringData to data, and the operator adds the default action."""
     found = manifests(f"--values={values}", "--set=monitor.kind=ServiceMonitor")

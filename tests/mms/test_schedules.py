@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from exporter.mms.listing import Listing
 from exporter.mms.models.schedules import LATE_SECONDS, TimerHistory, first_due, is_late
 from exporter.mms.models.statuses import DataSourceStatus, JobStatus, ScheduleType
 from exporter.mms.models.timer_records import Timer, TimerLog
@@ -23,7 +24,8 @@ def due(*logs: TimerLog, stopped: bool | None = False, created: str = "08:00:00"
     """Return the due time of a timer that is due at minute 30 of each hour."""
     kind: dict[str, Any] = {"schedule_type": ScheduleType.HOURLY, "value": "30"}
     row = Timer(id=1, create_time=f"{DAY} {created}", stopped=stopped, **kind)
-    return first_due(row, TimerHistory.of(logs, ZONE, is_whole=True), ZONE)
+    listing = Listing(logs, len(logs) or None, is_complete=True)
+    return first_due(row, TimerHistory.of(listing, ZONE), ZONE)
 
 
 def log(clock: str, status: JobStatus = JobStatus.DONE, msg: str = "") -> TimerLog:

@@ -17,6 +17,7 @@ MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"")
 
 FROM_PROMETHEUS = frozenset({"job", "instance"})
 LEVELS = {
+    "replica": frozenset({"job", "instance", "account", "source_id", "source"}),
     "source_id": frozenset({"job", "account", "source_id"}),
     "source": frozenset({"job", "account", "source_id", "source"}),
     "account": frozenset({"job", "account"}),

@@ -21,6 +21,7 @@ RECEIVERS = {"critical": "pages", "warning": "tickets", "info": "notes"}
 SOURCE = {"job": "mms-exporter", "account": "prod", "source_id": "1", "source": "hive"}
 LABELS = {
     "MmsExporterAbsent": ("job",),
+    "MmsReplicaAbsent": ("job",),
     "MmsConfigReloadFailed": ("job",),
     "MmsAccountUnreadable": ("job", "account"),
     "MmsCredentialsRefused": ("job", "account"),

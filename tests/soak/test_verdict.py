@@ -15,7 +15,7 @@ from tests.collect.timer_truth import SKIPPED
 from tests.conftest import IDENTITY
 from tests.exposition_parser import Exposition, Labels
 from tests.harness import harness_on
-from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT, plain
+from tests.soak.configuration import CONNECTIONS_PER_ACCOUNT, settled
 from tests.soak.resources import ProcessSnapshot, Resources
 from tests.soak.troubles import FIRST
 from tests.soak.verdict import FAMILIES, MAX_GROWTH_BYTES, MOMENTARY, SUCCESSES, differences, leaks, unexpected_lines
@@ -45,7 +45,7 @@ async def read() -> AsyncIterator[tuple[Exposition, Oracle]]:
         apply_event(world, events.Fail(source_id=source_id, share=0.3))
     async with (
         Simulator(world, identities=[IDENTITY]) as simulator,
-        harness_on(plain(simulator.url), clock) as harness,
+        harness_on(settled(simulator.url), clock) as harness,
     ):
         yield await harness.refresh(), world.truth()
 

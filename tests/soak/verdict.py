@@ -1,6 +1,7 @@
 """Compares served values with the simulated MMS, and finds leaks and unexpected log lines. Pure."""
 
 import re
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from statistics import median
@@ -104,11 +105,17 @@ def _untrue(served: Exposition, truth: Oracle) -> Iterator[str]:
             _assert_failures_equal(served, truth, source_id)
             _assert_tasks_equal(served, truth, source_id)
         except (AssertionError, KeyError) as error:
-            yield f"{source_id}: {error!r}"
+            yield f"{source_id}: {_failed_check(error)}"
     try:
         assert_watched_equals(served, truth)
     except (AssertionError, KeyError) as error:
-        yield f"watched: {error!r}"
+        yield f"watched: {_failed_check(error)}"
+
+
+def _failed_check(error: Exception) -> str:
+    """Return what was checked where, since an assertion has no text of its own outside of pytest."""
+    *_, frame = traceback.extract_tb(error.__traceback__)
+    return f"{error!r} in {frame.name}, line {frame.lineno}: {frame.line}"
 
 
 def _assert_failures_equal(served: Exposition, truth: Oracle, source_id: int) -> None:

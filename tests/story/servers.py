@@ -3,7 +3,7 @@
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +100,10 @@ class Prometheus(Server):
         found: list[str] = await self._data(f"/api/v1/label/{label}/values", **asked)
         return found
 
+    async def samples(self, selector: str, seconds: float) -> list[Series]:
+        """Return all samples of the last seconds, each with the time of its scrape or evaluation."""
+        return await self.at(f"{selector}[{seconds * 1000:.0f}ms]")
+
     async def has_target(self) -> bool:
         """Return whether a target is scraped."""
         return bool(await self.at("up == 1"))
@@ -178,7 +182,7 @@ def _write_rules(folder: Path, day_factor: int) -> None:
 
 @asynccontextmanager
 async def running_prometheus(
-    target: int,
+    ports: Iterable[int],
     alertmanager: Alertmanager,
     folder: Path,
     session: ClientSession,
@@ -186,16 +190,17 @@ async def running_prometheus(
     server: str = "PROMETHEUS",
     day_factor: int = 1,
 ) -> AsyncIterator[Prometheus]:
-    """Provide a Prometheus with accelerated rules on a loopback target.
+    """Provide a Prometheus with accelerated rules on loopback targets.
 
     `server` is the name of the program in tests.programs.
     """
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
+    targets = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
     config.write_text(f"""
 global: {{scrape_interval: {STEP}, scrape_timeout: {STEP}, evaluation_interval: {STEP}}}
 rule_files: ["mms-*.yaml"]
 alerting: {{alertmanagers: [{{static_configs: [{{targets: ["{alertmanager.url.removeprefix("http://")}"]}}]}}]}}
-scrape_configs: [{{job_name: {TARGET}, static_configs: [{{targets: ["127.0.0.1:{target}"]}}]}}]
+scrape_configs: [{{job_name: {TARGET}, static_configs: [{{targets: [{targets}]}}]}}]
 """)
     with reserved_port() as port:
         command = [program(server), f"--config.file={config}", f"--storage.tsdb.path={folder}/prometheus"]

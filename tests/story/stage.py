@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +81,8 @@ class Stage:
 
     prod: Account
     lab: Account
-    exporter: Exporter
+    exporters: Sequence[Exporter]
+    """Replicas: all have the same configuration."""
     prometheus: Prometheus
     alertmanager: Alertmanager
     receiver: AlertmanagerReceiver
@@ -89,10 +90,20 @@ class Stage:
     start: float = field(default_factory=time.time)
     """In Unix seconds."""
 
+    @property
+    def exporter(self) -> Exporter:
+        """Return the first replica."""
+        return self.exporters[0]
+
 
 @asynccontextmanager
 async def staged(
-    folder: Path, *, server: str = "PROMETHEUS", day_factor: int = 1, hides_stopped: bool = False
+    folder: Path,
+    *,
+    server: str = "PROMETHEUS",
+    day_factor: int = 1,
+    hides_stopped: bool = False,
+    replicas: int = 1,
 ) -> AsyncIterator[Stage]:
     """Start all parts.
 
@@ -106,15 +117,15 @@ async def staged(
             await stack.enter_async_context(account.simulator)
         file = folder / "config.yaml"
         file.write_text(configuration(prod, lab))
-        exporter = Exporter(stack.enter_context(reserved_port()), file)
-        stack.push_async_callback(exporter.close)
+        exporters = [Exporter(stack.enter_context(reserved_port()), file) for _ in range(replicas)]
+        for exporter in exporters:
+            stack.push_async_callback(exporter.close)
         receiver = await stack.enter_async_context(running_receiver())
-        _, alertmanager = await asyncio.gather(
-            exporter.start(),
+        alertmanager, _ = await asyncio.gather(
             stack.enter_async_context(running_alertmanager(receiver.url, folder, session)),
+            asyncio.gather(*(exporter.start() for exporter in exporters)),
         )
-        watching = running_prometheus(
-            exporter.port, alertmanager, folder, session, server=server, day_factor=day_factor
-        )
+        ports = [exporter.port for exporter in exporters]
+        watching = running_prometheus(ports, alertmanager, folder, session, server=server, day_factor=day_factor)
         prometheus = await stack.enter_async_context(watching)
-        yield Stage(prod, lab, exporter, prometheus, alertmanager, receiver, session)
+        yield Stage(prod, lab, exporters, prometheus, alertmanager, receiver, session)

@@ -46,6 +46,7 @@ from tests.rules.loading import ALERTS, GROUPS, RULES
 
 ELSEWHERE = {
     "MmsExporterAbsent": "there is no page then",
+    "MmsReplicaAbsent": "an exporter does not know its replicas",
     "MmsFailureBurst": "needs a history of 30 minutes",
     "MmsFailureReasonDominates": "needs a history of 30 minutes; failures are listed with their reasons",
     "MmsVerificationFailed": "needs a history of 30 minutes; failures are listed with their reasons",

@@ -4,7 +4,6 @@ Reads the list once per interval, and the logs of a timer only if it was due, it
 """
 
 from collections.abc import Mapping
-from functools import partial
 from math import inf
 from typing import Final
 
@@ -20,8 +19,8 @@ from exporter.collect.state.timer_state import (
     unexpected_in_timers,
 )
 from exporter.errors import UNAVAILABLE, ExporterError, MmsError, NotFound
-from exporter.mms.decoding import Page
-from exporter.mms.models.schedules import TimerHistory, read_history
+from exporter.mms.listing import Listing
+from exporter.mms.models.schedules import TimerHistory
 from exporter.mms.models.timer_records import TimerLog
 
 LIST: Final = "ListMmsTimers"
@@ -114,34 +113,33 @@ class TimersCollector(SourcesCollector):
         timers = {key: replace(timer, confirmed_at=now) for key, timer in listed.items()}
         oldest, is_available = now - self.stale_after, True
         for timer in self._unread(listed, now):
-            history = None
+            logs = None
             if is_available and self._logs_left > 0 and len(errors) < MAX_ERRORS:
                 self._logs_left -= 1
                 try:
-                    history = await self._history(source.name.source_id, timer.row.id)
+                    logs = await self._logs(source.name.source_id, timer.row.id)
                 except UNAVAILABLE:
                     is_available = False
                 except MmsError as error:
                     errors.append(error.without_frames())
-            if history is not None:
-                timers[timer.row.id] = replace(timer, history=history, read_at=now, confirmed_at=now)
+            if logs is not None:
+                history = TimerHistory.of(logs, self.context.account.time_zone)
+                read_at = now if logs.is_consistent else -inf
+                timers[timer.row.id] = replace(timer, history=history, read_at=read_at, confirmed_at=now)
             else:
                 is_fresh = source.timers.state.is_fresh(timer, oldest)
                 timers[timer.row.id] = timer if is_fresh else replace(timer, history=None)
         return {key: timer.scheduled(self.context.account.time_zone) for key, timer in timers.items()}
 
-    async def _history(self, source_id: int, timer_id: int) -> TimerHistory | None:
-        """Return what the newest logs of a timer say; None if it no longer exists. Raises: MmsError."""
+    async def _logs(self, source_id: int, timer_id: int) -> Listing[TimerLog] | None:
+        """Return the newest logs of a timer; None if it no longer exists. Raises: MmsError."""
+        client = self.context.client
         try:
-            return await read_history(partial(self._page, source_id, timer_id), self.context.account.time_zone)
+            listing = await self.permissions.call(LOGS, lambda: client.newest_timer_logs(source_id, timer_id))
         except NotFound:
             return None
-
-    async def _page(self, source_id: int, timer_id: int, number: int) -> Page[TimerLog]:
-        client = self.context.client
-        page = await self.permissions.call(LOGS, lambda: client.timer_logs_page(source_id, timer_id, number))
-        self._note(LOGS, unexpected_in_logs(page.rows, self.context.account.time_zone))
-        return page
+        self._note(LOGS, unexpected_in_logs(listing.rows, self.context.account.time_zone))
+        return listing
 
     def _note(self, operation: str, fields: list[str]) -> None:
         if fields:

@@ -33,7 +33,7 @@ from exporter.mms.decoding import Page
 from exporter.mms.listing import Listing
 from exporter.mms.models.progress import partition_counts, table_counts
 from exporter.mms.models.records import Job
-from exporter.mms.models.schedules import TimerHistory, TimerRuns, first_due, is_late, read_history
+from exporter.mms.models.schedules import TimerHistory, TimerRuns, first_due, is_late
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, UNKNOWN, JobStatus, TaskStatus
 from exporter.mms.models.timer_records import Timer
 from exporter.mms.models.times import unix_seconds
@@ -237,14 +237,14 @@ class SourceReader:
 
         Raises: MmsError if the logs of no timer are available.
         """
-        page = partial(self.target.client.timer_logs_page, self.target.source.id, timer.id)
         try:
-            return await read_history(page, self.target.account.time_zone)
+            logs = await self.target.client.newest_timer_logs(self.target.source.id, timer.id)
         except UNAVAILABLE:
             raise
         except MmsError as error:
             self.errors.append((f"log of schedule {timer.name or timer.id}", error))
             return None
+        return TimerHistory.of(logs, self.target.account.time_zone)
 
     def _schedule(self, timer: Timer, history: TimerHistory | None) -> dict[str, Any]:
         due_at = None if history is None else first_due(timer, history, self.target.account.time_zone)

@@ -47,7 +47,7 @@ TIMER: Final[MetricGroup[TimersStats]] = MetricGroup(
         Family(
             "mms_timer_last_skip_timestamp_seconds",
             "Unix time at which the timer was last due and created no job, because earlier work was pending or "
-            f"running. Absent without a skip. API fields: createTime, action, msg {_LOGS}",
+            f"running. Absent if the newest page of logs has none. API fields: createTime, action, msg {_LOGS}",
             lambda timer: one(timer.runs.last_skip_at if timer.runs else None),
         ),
         Family(

@@ -1,13 +1,12 @@
 """When a timer ran, is due and is late, by its row and its logs. The one place that decides it."""
 
-from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from exporter.mms.decoding import Page
+from exporter.mms.listing import Listing
 from exporter.mms.models.statuses import DataSourceStatus, JobStatus
 from exporter.mms.models.timer_records import Timer, TimerLog
 from exporter.mms.models.times import first_due_after, unix_seconds
@@ -16,8 +15,6 @@ SLACK_SECONDS: Final = 60.0
 """A run this long before a due time counts for it: the clocks of MMS and of its log can differ."""
 LATE_SECONDS: Final = 1800
 """A run is late from then on: 3 times the default of `timers.interval`, within which the exporter sees a run."""
-MAX_PAGES: Final = 3
-"""Limit of pages of logs per timer: if all have only skips, the last run is older."""
 
 
 class TimerRuns(Struct, frozen=True, gc=False):
@@ -39,9 +36,12 @@ class TimerHistory(Struct, frozen=True, gc=False):
     """Unix seconds from which on no run is missing; None if all logs were read, or none has a time."""
 
     @classmethod
-    def of(cls, logs: Sequence[TimerLog], zone: ZoneInfo, *, is_whole: bool) -> "TimerHistory":
-        """Return what logs say, in any order; `is_whole` if there are no others."""
-        timed = sorted((at, log.id, log.is_skip, log) for log in logs if (at := unix_seconds(log.create_time, zone)))
+    def of(cls, logs: Listing[TimerLog], zone: ZoneInfo) -> "TimerHistory":
+        """Return what the newest logs say."""
+        timed = sorted(
+            (at, log.id, log.is_skip, log) for log in logs.rows if (at := unix_seconds(log.create_time, zone))
+        )
+        is_whole = bool(logs.total) and len(logs.rows) >= (logs.total or 0)
         ran, skipped = ([each for each in timed if each[2] == is_skip] for is_skip in (False, True))
         runs = TimerRuns(
             last_run_at=ran[-1][0] if ran else None,
@@ -74,25 +74,3 @@ def is_late(due_at: float | None, source_status: str | None, now: float) -> bool
     """
     is_stopped = source_status in (DataSourceStatus.STOPPED, DataSourceStatus.STOPPING)
     return due_at is not None and not is_stopped and now - due_at > LATE_SECONDS
-
-
-async def read_history(read: Callable[[int], Awaitable[Page[TimerLog]]], zone: ZoneInfo) -> TimerHistory:
-    """Return what the newest logs of a timer say; `read` returns a page of them by its number, from 1."""
-    first = await read(1)
-    numbers = _further_pages(first, zone)
-    logs = list(first.rows) if numbers.step > 0 else []
-    for number in numbers[: MAX_PAGES - 1]:
-        if any(not log.is_skip for log in logs):
-            break
-        logs += (await read(number)).rows
-    return TimerHistory.of(logs or first.rows, zone, is_whole=len(logs) >= (first.total or 0) and bool(first.total))
-
-
-def _further_pages(first: Page[TimerLog], zone: ZoneInfo) -> range:
-    # The numbers of the other pages, newest rows first. The range descends if the first page, too, is to be read last.
-    # UNVERIFIED: the order; a live list settles it.
-    size = len(first.rows)
-    last = -(-(first.total or 0) // size) if size else 1
-    times = [at for log in first.rows if (at := unix_seconds(log.create_time, zone)) is not None]
-    ascends = last > 1 and len(times) > 1 and times[0] < times[-1]
-    return range(last, 1, -1) if ascends else range(2, last + 1)
