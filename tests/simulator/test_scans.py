@@ -63,6 +63,18 @@ def test_the_history_agrees_with_the_row_at_every_moment(lanes: int) -> None:
     assert begins == sorted(begins)
 
 
+def test_the_row_has_the_status_of_its_scan_if_two_begin_while_the_source_stands_still() -> None:
+    clock = ManualClock()
+    world = quiet_world(clock)
+    apply_event(world, events.SetAgent(source_id=SOURCE, online=False))
+    for seconds in (600, 1):
+        apply_event(world, events.ScanMetadata(source_id=SOURCE, seconds=seconds))
+    apply_event(world, events.SetAgent(source_id=SOURCE, online=True))
+    clock.advance(10)
+    number, status, _ = world.site(SOURCE).scan(world.at(world.site(SOURCE)))
+    assert scan_of(world, number)["status"] == status == "DOING"
+
+
 def test_a_scan_progresses_and_ends() -> None:
     clock = ManualClock()
     world = quiet_world(clock)

@@ -63,10 +63,11 @@ class ScanHistory:
             return 0, None, None
         lanes = [_lane_scans(lane, moment, failing=self._is_failing) for lane in self._source.lanes]
         begun = [scan for scan in self._started if scan.begin <= moment]
-        first = [] if lanes else [(self._oldest - _FIRST_SECONDS, states.DONE)]
-        _, status = max(
-            [*first, *((begin, status) for _, begin, status, _ in lanes)]
-            + [(scan.begin, scan.status(moment)) for scan in begun]
+        first = [] if lanes else [(self._oldest - _FIRST_SECONDS, self._oldest, states.DONE)]
+        # By begin and end, as `find` counts them: two can begin while the source stands still.
+        *_, status = max(
+            [*first, *((begin, begin, status) for _, begin, status, _ in lanes)]
+            + [(scan.begin, scan.end, scan.status(moment)) for scan in begun]
         )
         successes = [scan.end for scan in begun if scan.status(moment) == states.DONE]
         success = max([*(done for *_, done in lanes), *successes], default=self._oldest)
