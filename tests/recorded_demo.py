@@ -25,7 +25,7 @@ _WATCH: Final = {
     "tables": [{"source": "hive-sales-001", "table_ids": [3, 23]}],
     "partitions": [{"source": "maxcompute-sales-003", "partition_ids": [599]}],
 }
-"""The demo does not watch anything, does not count tasks and has no timers; the examples show all of them."""
+"""The demo does not watch anything and does not count tasks; the examples show both."""
 
 
 async def pages(scrapes: int = SCRAPES) -> AsyncIterator[tuple[float, str]]:

@@ -108,7 +108,7 @@ async def test_simulate_prints_the_configuration_alone(tmp_path: Path) -> None:
     try:
         told = await _page(process.stderr, "$(mktemp -d)`\n")
         assert "export XDG_STATE_HOME" in told, "`retry` refuses what a journal of an earlier simulation has"
-        assert list(yaml.safe_load(_text(file))) == ["accounts", "refresh", "jobs", "failures"]
+        assert list(yaml.safe_load(_text(file))) == ["accounts", "refresh", "jobs", "failures", "timers"]
         async with serving(f"--config.file={file}") as exporter:
             await exporter.until(lambda served: served.having("mms_up") != {})
             assert (await exporter.metrics()).value("mms_up", account="demo") == 1
@@ -179,7 +179,7 @@ async def _simulating(*flags: str) -> asyncio.subprocess.Process:
 
 
 def test_the_acts_that_are_told_are_those_of_the_script() -> None:
-    script = _script(range(SOURCES))
+    script = _script(range(SOURCES), 0.0)
     begin = {0.0, *(minute for minute, event in script if not isinstance(event, CreateJob) or event.failure_rate)}
     assert {minute for minute, *_ in ACTS} == {*map(int, begin), STORY_SECONDS / 60}
 

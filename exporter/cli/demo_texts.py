@@ -118,6 +118,7 @@ def configuration(url: str, identity: Identity) -> dict[str, Any]:
         "refresh": {"interval": "5s", "stale_after": "1m"},
         "jobs": {"linger": "2m", "idle_interval": "1m"},
         "failures": {"max_per_source": 100},  # more than fail in the story
+        "timers": {"interval": "1m"},
     }
 
 

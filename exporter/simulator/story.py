@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from exporter.simulator.world.event_handlers import apply_event
-from exporter.simulator.world.events import CreateJob, Event, RetryFailed, SetAgent, Stall
+from exporter.simulator.world.events import CreateJob, CreateTimer, Event, RetryFailed, ScanMetadata, SetAgent, Stall
 from exporter.simulator.world.options import WorldOptions
 from exporter.simulator.world.source_spec import FIRST_SOURCE_ID
 from exporter.simulator.world.world import Happening, World
@@ -21,10 +21,13 @@ _FIRST_WAVE: Final = ((0.0, "sales"), (3.0, "finance"), (6.0, "logs"), (9.0, "ri
 _SECOND_WAVE: Final = ((13.0, "supply"), (16.0, "media"))
 """The minutes at which every source gets a job for a database."""
 _JOB_SECONDS: Final = 170.0
+_SCAN_SECONDS: Final = 120.0
 _AHEAD: Final = {"finance": 0.4, "logs": 2.5}
 """Earlier minutes of the source that loses its agent, so that it ends with the others."""
 _STAGGER_MINUTES: Final = 0.1
 """Between the jobs of two data sources, so that not all tasks end at once."""
+_SCHEDULED: Final = ("sales", 8.0)
+"""The database of the timer, and the minute at which it is due, or at most 1 minute before."""
 
 
 class Act(NamedTuple):
@@ -34,15 +37,21 @@ class Act(NamedTuple):
     event: Event
 
 
-def _script(sources: range) -> Iterator[Act]:
+def _script(sources: range, start: float) -> Iterator[Act]:
     leftover, agent, stalled, burst = (sources[index % len(sources)] for index in range(SOURCES))
     failure_rates = {(burst, "finance"): 0.7, (leftover, "finance"): 0.1}
     for minute, database in (*_FIRST_WAVE, *_SECOND_WAVE):
         for place, source_id in enumerate(sources):
-            start = _AHEAD.get(database, minute) if source_id == agent else minute
+            begin = _AHEAD.get(database, minute) if source_id == agent else minute
             rate = failure_rates.get((source_id, database), 0.0)
             event = CreateJob(source_id=source_id, database=database, seconds=_JOB_SECONDS, failure_rate=rate)
-            yield Act(start + place % SOURCES * _STAGGER_MINUTES, event)
+            yield Act(begin + place % SOURCES * _STAGGER_MINUTES, event)
+    database, minute = _SCHEDULED
+    due, name = f"{int(start / 60 + minute) % 60:02d}", f"hourly_{database}"
+    timer = CreateTimer(source_id=leftover, database=database, name=name, schedule_type="Hourly", value=due)
+    yield Act(0.0, timer)
+    # When the job of this database is done, and before any other has migrated something.
+    yield Act(3.0, ScanMetadata(source_id=leftover, seconds=_SCAN_SECONDS, share=0.1))
     yield Act(4.0, SetAgent(source_id=agent, online=False))
     yield Act(8.0, RetryFailed(source_id=burst))
     yield Act(10.0, Stall(source_id=stalled))
@@ -77,7 +86,7 @@ class StoryWorld(World):
     def __init__(self, options: WorldOptions | None = None, *, clock: Callable[[], float]) -> None:
         super().__init__(options or story_options(), clock=clock)
         ids = range(FIRST_SOURCE_ID, FIRST_SOURCE_ID + self.options.sources)
-        self._acts = deque(sorted(_script(ids) if ids else (), key=lambda act: act.minute))
+        self._acts = deque(sorted(_script(ids, self.start) if ids else (), key=lambda act: act.minute))
 
     def _happenings(self) -> Iterator[Happening]:
         yield from super()._happenings()

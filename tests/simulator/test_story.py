@@ -129,6 +129,25 @@ def test_a_second_wave_starts_at_minute_13_and_all_jobs_end_before_minute_20() -
     assert {job["status"] for source_id in before for job in told.jobs(source_id)} == {"DONE", "FAILED"}
 
 
+async def test_a_scan_finds_outdated_partitions_and_a_timer_migrates_them_again() -> None:
+    clock, seen = ManualClock(), dict[str, list[float]]()
+    async with (
+        Simulator(StoryWorld(clock=clock), identities=[IDENTITY]) as simulator,
+        harness_on(config_on(simulator.url, timers={"interval": "1m"}), clock) as harness,
+    ):
+        for _ in range(21):
+            samples = (await harness.refresh()).samples
+            for name in ("mms_timer_info", "mms_metadata_scan_progress_ratio", "mms_partitions_outdated"):
+                seen.setdefault(name, []).append(sum(samples.get(name, {}).values()))
+            ran = sum(samples.get("mms_timer_last_run_timestamp_seconds", {}).values())
+            seen.setdefault("ran", []).append(ran)
+            clock.advance(60)
+    assert seen["mms_timer_info"][-1] == 1
+    assert seen["ran"][6] == 0 < seen["ran"][20]
+    assert any(0 < ratio < 1 for ratio in seen["mms_metadata_scan_progress_ratio"])
+    assert seen["mms_partitions_outdated"][6] > 0 == seen["mms_partitions_outdated"][20]
+
+
 def test_the_state_depends_on_the_time_and_not_on_who_asked_before() -> None:
     often, once = Told(), Told()
     for minute in range(21):
@@ -179,7 +198,9 @@ async def test_no_exported_time_is_in_the_future() -> None:
             times = {
                 name: max(series.values())
                 for name, series in served.samples.items()
-                if name.startswith("mms_") and name.endswith("_timestamp_seconds") and "_eta_" not in name
+                if name.startswith("mms_")
+                and name.endswith("_timestamp_seconds")
+                and not {"eta", "due"} & set(name.split("_"))
             }
             assert {name for name, last in times.items() if last > clock()} == set()
             clock.advance(60)
