@@ -21,6 +21,7 @@ from exporter.config.loading import config_from, load
 from exporter.errors import ConfigError
 from exporter.exposition.families.metric_table import METRIC_GROUPS
 from exporter.exposition.telemetry import OPERATIONS
+from exporter.web.status.attention import COLLECTED
 from tests.documented import blocks
 from tests.programs import ROOT
 from tests.test_config import CONFIGS, INVALID, JSON
@@ -158,6 +159,11 @@ def test_every_documented_metric_exists(page: Path) -> None:
     named = set(re.findall(r"\bmms_[a-z_]*[a-z]\b", page.read_text(encoding="utf-8")))
     assert named
     assert named <= known
+
+
+def test_the_glossary_has_every_collector() -> None:
+    (row,) = re.findall(r"^\| collector \|.*$", (FOLDER / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"`([a-z]+)`", row)) - {"collector"} == set(COLLECTED)
 
 
 def test_the_operations_page_has_every_command() -> None:

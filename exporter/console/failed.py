@@ -6,7 +6,7 @@ The rows with the highest IDs come first, because MMS has no time of failure. 10
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from exporter.clock import Clock
 from exporter.config.loading import Config
@@ -97,13 +97,16 @@ COLUMNS: Final[Sequence[TableColumn[Row]]] = (
 async def failures(config: Config, options: Options, _: Clock) -> CommandReport[Row]:
     """Return the failures that `options` select. Raises: ConfigError."""
     result = await query_sources(config, options, partial(read_failures, options))
+    nothing = await nothing_failed(config, options, result)
+    return result.report(FIELDS, nothing, columns=[*account_columns(config), *COLUMNS])
+
+
+async def nothing_failed(config: Config, options: Options, result: QueryResult[Any]) -> str:
+    """Return the text for no failures, with failed jobs counted."""
     failed_jobs = ""
     if not (result.found or result.omitted or result.errors or options.given_names):
         failed_jobs = _failed_jobs_text(await query_sources(config, options, _count_failed_jobs), options)
-    addition = " with these names" if options.given_names else failed_jobs
-    return result.report(
-        FIELDS, f"no failed tables or partitions{addition}", columns=[*account_columns(config), *COLUMNS]
-    )
+    return f"no failed tables or partitions{' with these names' if options.given_names else failed_jobs}"
 
 
 async def read_failures(options: Options, target: QueryTarget) -> QueryPart[Failure]:

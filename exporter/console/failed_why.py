@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from exporter.clock import Clock
 from exporter.config.loading import Config
-from exporter.console.failed import Failure, kind_of, read_failures, table_of
+from exporter.console.failed import Failure, kind_of, nothing_failed, read_failures, table_of
 from exporter.console.output.command_report import (
     SOURCE_FIELDS,
     CommandReport,
@@ -117,7 +117,7 @@ async def reasons(config: Config, options: Options, clock: Clock) -> CommandRepo
     largest_first = replace(result, found=sorted(result.found, key=lambda row: -row.record.count))
     return largest_first.report(
         fields(options.next_command),
-        "no failed tables or partitions",
+        await nothing_failed(config, options, result),
         card=lambda row: _card(row, options.next_command, now),
     )
 

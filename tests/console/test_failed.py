@@ -189,6 +189,7 @@ async def test_without_failures_the_failed_jobs_are_counted() -> None:
             if not row.tables_failed_num and not row.partitions_failed_num
         )
         found = await shown("failed", config_on(simulator.url), sources=[str(source_id)])
+        why = await shown("failed --why", config_on(simulator.url), sources=[str(source_id)])
         table = str(next(simulator.world.truth().tables(source_id)).id)
         named = await shown("failed", config_on(simulator.url), sources=[str(source_id)], tables=[table])
         count = sum(1 for job in simulator.world.truth().jobs(source_id) if job.status == "FAILED")
@@ -196,6 +197,7 @@ async def test_without_failures_the_failed_jobs_are_counted() -> None:
         resolution = [row["resolved"] for row in listed.rows]
     assert (count, found.report.succeeded) == (3, True)
     command = f"mms-exporter jobs --status=FAILED --source={source_id}"
-    assert found.remarks == [f"no failed tables or partitions; 3 failed jobs (resolved), list with: {command}"]
+    expected = [f"no failed tables or partitions; 3 failed jobs (resolved), list with: {command}"]
+    assert found.remarks == why.remarks == expected
     assert set(resolution) == {True}
     assert named.remarks == ["no failed tables or partitions with these names"]

@@ -300,7 +300,7 @@ async def test_units_in_newer_jobs_fail_the_run(env: RetryEnv, run: Run) -> None
     await env.pass_time(60)
     ended = await run(source=None, selection=RetrySelection(), resume=journal.path)
     assert not ended.outcome.succeeded
-    assert all(" made: " in line for line in ended.lines)
+    assert all(" created: " in line for line in ended.lines)
     assert "left out 1 of " in ended.stderr
 
 

@@ -1,5 +1,6 @@
 """Each task has a log; that of a failed one says why, and says it again later."""
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -71,6 +72,20 @@ async def test_tasks_that_did_not_fail_have_logs_too(caller: Caller, world: Worl
         f"{phase}_DONE" for phase in TASK_PHASES
     ]
     assert await logs_of(caller, by_status[TaskStatus.INIT]) == []
+
+
+async def test_a_failed_verification_counts_the_rows_of_the_source(caller: Caller, world: World) -> None:
+    tables = {table.id: table for table in world.truth().tables(SOURCE) if not table.partitions}
+    failed = [each for each in world.truth().tasks(SOURCE) if each.status == TaskStatus.VERIFICATION_FAILED]
+    counts = {}
+    for task in failed:
+        if task.table_id in tables:
+            message = (await logs_of(caller, task.id))[-1]["msg"]
+            if found := re.fullmatch(r"source Count: (\d+), dest Count: (\d+)", message):
+                counts[task.table_id] = tuple(map(int, found.groups()))
+    assert counts
+    for number, (source, destination) in counts.items():
+        assert destination < source == tables[number].num_rows
 
 
 async def test_an_unknown_task_is_not_found(caller: Caller) -> None:

@@ -127,6 +127,17 @@ def test_the_headline_says_that_stale_data_sources_do_not_count() -> None:
     assert '<span class="scope">without 1 stale data source</span>' in html
 
 
+def test_the_headline_says_why_there_is_no_progress() -> None:
+    stale = structs.replace(source(2), stats=None)
+    expected = {
+        "The values are out of date: 1 stale data source": html_of(AccountSnapshot("prod", up=False, sources=(stale,))),
+        "No data sources selected": html_of(AccountSnapshot("prod", up=True)),
+        "No progress data yet": html_of(AccountSnapshot("prod", up=False), awaited=("prod",)),
+    }
+    for headline, html in expected.items():
+        assert f'<p class="headline">{headline}</p>' in html
+
+
 ALL, LEFT = "<code>mms-exporter jobs</code> lists all.", "resolved jobs leave the list after <code>jobs.linger</code>."
 
 

@@ -230,7 +230,7 @@ def _open_jobs(jobs: JobsPart) -> Iterator[str]:
     counts = {
         "Unfinished": sum(each or 0 for each in unfinished),
         "Stopped": jobs.stopped,
-        "Failed, and not known to be resolved": jobs.unresolved,
+        "Failed": jobs.unresolved,
         "Without verification, of the jobs that were read": jobs.verification["off"],
     }
     for text, number in counts.items():

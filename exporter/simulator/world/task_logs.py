@@ -77,8 +77,8 @@ def _names(site: Site, job: SimulatedJob, task: SimulatedTask, project: str, sec
         "secret": secret,
         "id": task.id,
         "octet": octet,
-        "rows": rows + 1,
-        "fewer": rows - number % (rows + 1),
+        "rows": rows,
+        "fewer": rows - 1 - number % rows if rows else 1,
     }
 
 
