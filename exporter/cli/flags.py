@@ -61,9 +61,11 @@ def whole_number(minimum: int) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         digits = text.lstrip("0") or text[-1:]
-        is_number = digits.isascii() and digits.isdigit() and len(digits) <= len(str(MAX_INTEGER))
-        if not is_number or not minimum <= int(digits) <= MAX_INTEGER:
-            raise ValueError(f"expected a whole number from {minimum} to {MAX_INTEGER}")
+        is_number = digits.isascii() and digits.isdigit()
+        if is_number and (len(digits) > len(str(MAX_INTEGER)) or int(digits) > MAX_INTEGER):
+            raise ValueError(f"expected a whole number of at most {MAX_INTEGER}")
+        if not is_number or int(digits) < minimum:
+            raise ValueError(f"expected a whole number of {minimum} or more")
         return int(digits)
 
     return parse

@@ -279,7 +279,7 @@ class AccountRefresher:
             self._log.warning(
                 "a selection of data sources matches nothing"
                 if is_read
-                else "refresh failed, serving the last values until stale_after",
+                else "refresh failed, serving the last values, if any, until stale_after",
                 collector=name,
                 reasons=",".join(sorted({error.reason for error in logged})),
                 failures=len(errors),

@@ -305,7 +305,9 @@ def encode_hook(value: object) -> str:
 def _problem_from(error: msgspec.ValidationError, where: str) -> Problem:
     message, _, inner = str(error).replace(" | null", "").partition(" - at `$")
     message = re.sub(r"\w+", lambda word: _TYPE_NAMES.get(word[0], word[0]), message.replace("`", ""))
-    return Problem(f"{where}{inner.rstrip('`')}", message)
+    return Problem(
+        f"{where}{inner.rstrip('`')}", message.replace("whole number, got a number", "whole number, got a fraction")
+    )
 
 
 def _type_name(raw: object) -> str:

@@ -56,7 +56,8 @@ def entry_line(entry: Entry) -> str:
     """Return the state of one job."""
     number = "" if entry.job_id is None else f" {entry.job_id}"
     reason = f" ({printable(entry.reason)})" if entry.reason else ""
-    return f"job{number} {entry.name} {entry.state}{reason}: {batch_line(entry.batch)}"
+    state = "created" if entry.state == "made" else entry.state
+    return f"job{number} {entry.name} {state}{reason}: {batch_line(entry.batch)}"
 
 
 def incomplete_lines(left: Sequence[Unit]) -> Iterator[str]:

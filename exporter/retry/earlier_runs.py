@@ -103,7 +103,7 @@ def _job(entry: Entry, job_id: int) -> JournalJob:
     has_ended = entry.state != "made" and entry.seen
     state = "of an earlier run has ended, but MMS may still list old statuses"
     if not has_ended:
-        state = "is in progress, made by an earlier run, and may migrate it"
+        state = "is in progress, created by an earlier run, and may migrate the same data"
     return JournalJob(id=job_id, name=entry.name, src_db_name=batch.template.src_db, state=state, config=config)
 
 

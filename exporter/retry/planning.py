@@ -102,7 +102,7 @@ def tables_sent_by_name(wanted: Sequence[Wanted]) -> Iterator[Unit]:
 def skip_reason(unit: Unit, unfinished: Coverage) -> str | None:
     """Return why a unit is not migrated; None if it is."""
     if not unit.is_failed:
-        return f"it is {unit.status}, not FAILED" if unit.status else "MMS reports no status"
+        return f"the status is {unit.status}, not FAILED" if unit.status else "MMS reports no status"
     if not unit.db or not unit.table:
         return "MMS reports no database or no table"
     if unit.partitions_failed:
@@ -115,7 +115,7 @@ def blocking_reason(unit: Unit, unfinished: Coverage) -> str | None:
     job = unfinished.overlapping_job(unit)
     if job is None:
         return None
-    state = f"is {job.status or 'unfinished'}{' and stopped' if job.stopped else ''}, and may migrate it"
+    state = f"is {job.status or 'unfinished'}{' and stopped' if job.stopped else ''}, and may migrate the same data"
     return f"job {job.id} ({job.name or 'without a name'}) {job.state if isinstance(job, JournalJob) else state}"
 
 

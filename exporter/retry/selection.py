@@ -130,7 +130,7 @@ class _SelectionReader:
             self.refused.append(Refused(f"job {number}", "no job has this ID"))
             return
         if job.status != FAILED:
-            self.refused.append(Refused(f"job {number}", f"it is {job.status or 'of unknown status'}, not FAILED"))
+            self.refused.append(Refused(f"job {number}", f"the status is {job.status or 'unknown'}, not FAILED"))
             return
         if not job.src_db_name:
             self.refused.append(Refused(f"job {number}", "MMS reports no database"))

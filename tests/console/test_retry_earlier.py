@@ -71,7 +71,7 @@ async def test_a_dry_run_neither_waits_nor_writes(env: RetryEnv, run: Run) -> No
     assert "MMS may still list old statuses: a run would wait 5m (--settle)" in shown.stderr
     assert "nothing to retry in hive-sales-001 (2000001) yet" in shown.stderr
     assert "of an earlier run has ended, but MMS may still list old statuses" in shown.stderr
-    assert "may migrate it" not in shown.stderr
+    assert "may migrate the same data" not in shown.stderr
     assert (journal.read_bytes(), env.ticks()) == (written, began)
 
 
@@ -94,7 +94,7 @@ async def test_a_job_never_listed_blocks_its_units_for_a_day(env: RetryEnv, run:
     for job in jobs:
         apply_event(env.world, events.RemoveJob(source_id=SOURCE, job_id=job.id))
     again = await run(yes=True)
-    assert "is in progress, made by an earlier run" in again.stderr
+    assert "is in progress, created by an earlier run" in again.stderr
     assert (again.outcome.succeeded, made(env)) == (False, len(jobs))
     await env.pass_time(UNSEEN_SECONDS)
     assert (await run(yes=True)).outcome.succeeded
@@ -108,7 +108,7 @@ async def test_a_resumed_run_reports_what_its_plan_skipped(env: RetryEnv, run: R
     await run(yes=True, selection=RetrySelection(partitions=[failed.id, done.id]))
     await env.pass_time(SETTLE_SECONDS)
     resumed = await run(**RESUMED, resume=journals(env)[0])
-    assert " made: " in resumed.lines[0]
+    assert " created: " in resumed.lines[0]
     assert not resumed.outcome.succeeded
     assert "the plan of this run skipped 1 of the selected objects" in resumed.stderr
 

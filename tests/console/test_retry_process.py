@@ -152,4 +152,4 @@ async def test_a_run_killed_during_a_request_creates_its_job_once(
     ended = await run(arguments[0], arguments[1], f"--resume={journal}")
     assert ended.code == 0
     assert len(made(simulator)) == 1
-    assert f" {made(simulator)[0]} made: " in ended.out
+    assert f" {made(simulator)[0]} created: " in ended.out

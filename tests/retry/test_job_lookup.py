@@ -141,7 +141,7 @@ async def test_a_stopped_job_blocks_its_units(tmp_path: Path, *, hides_stopped: 
         assert [job.id for job in await unfinished_jobs(env.client, SOURCE, ())] == [stopped]
         assert env.simulator.calls == {("ListMmsJobs", SOURCE): UNFINISHED_CALLS}
         (refused,) = (await env.plan()).refused
-        assert refused.reason == f"job {stopped} (stopped) is DOING and stopped, and may migrate it"
+        assert refused.reason == f"job {stopped} (stopped) is DOING and stopped, and may migrate the same data"
 
 
 @BOTH_READINGS

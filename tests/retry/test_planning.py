@@ -173,8 +173,8 @@ def test_failed_units_are_requested(name: str) -> None:
 
 
 REFUSED = {
-    "is DONE": (partition(1, status="DONE"), "it is DONE, not FAILED"),
-    "is under way": (partition(1, status="DOING"), "it is DOING, not FAILED"),
+    "is DONE": (partition(1, status="DONE"), "the status is DONE, not FAILED"),
+    "is under way": (partition(1, status="DOING"), "the status is DOING, not FAILED"),
     "says no status": (partition(1, status=None), "MMS reports no status"),
     "has no database": (partition(1, db=None), "MMS reports no database or no table"),
     "has no name": (partition(1, None), "MMS reports no database or no table"),  # type: ignore[arg-type]  # as MMS may leave it out
@@ -215,12 +215,12 @@ BLOCKED = {
 @pytest.mark.parametrize("how", BLOCKED)
 def test_units_in_an_unfinished_job_are_refused(how: str) -> None:
     unit, unfinished = BLOCKED[how]
-    assert reasons([unit], unfinished) == {str(unit): "job 9 (job_9) is DOING, and may migrate it"}
+    assert reasons([unit], unfinished) == {str(unit): "job 9 (job_9) is DOING, and may migrate the same data"}
 
 
 def test_a_stopped_job_is_named_as_such() -> None:
     assert reasons([table(5)], job(9, stopped=True)) == {
-        "table 5 sales.orders": "job 9 (job_9) is DOING and stopped, and may migrate it"
+        "table 5 sales.orders": "job 9 (job_9) is DOING and stopped, and may migrate the same data"
     }
 
 

@@ -173,8 +173,8 @@ async def test_objects_that_did_not_fail_are_refused_with_their_status(env: Retr
     done = next(row for row in env.world.truth().tables(SOURCE) if row.status == "DONE")
     job = next(job for job in env.world.truth().jobs(SOURCE) if job.status == "DONE")
     assert await refusals(env, RetrySelection(tables=[str(done.id)], jobs=[job.id])) == [
-        (f"job {job.id}", "it is DONE, not FAILED"),
-        (f"table {done.id} {done.db_name}.{done.name}", "it is DONE, not FAILED"),
+        (f"job {job.id}", "the status is DONE, not FAILED"),
+        (f"table {done.id} {done.db_name}.{done.name}", "the status is DONE, not FAILED"),
     ]
 
 

@@ -134,7 +134,10 @@ LINE = "ts=2026-01-01T00:00:00.000Z level={} msg={}"
     [
         ("warning", '"something new"'),
         ("error", '"refresh failed with an unexpected error, retrying at the next interval"'),
-        ("warning", '"refresh failed, serving the last values until stale_after" collector=jobs reasons=internal'),
+        (
+            "warning",
+            '"refresh failed, serving the last values, if any, until stale_after" collector=jobs reasons=internal',
+        ),
         ("warning", "listening"),
     ],
 )
@@ -150,7 +153,7 @@ def test_a_traceback_is_found() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        '"refresh failed, serving the last values until stale_after" collector=jobs reasons=auth,timeout',
+        '"refresh failed, serving the last values, if any, until stale_after" collector=jobs reasons=auth,timeout',
         '"configuration reload failed, keeping the previous configuration" reason="accounts: expected at least one"',
     ],
 )

@@ -28,7 +28,7 @@ EXPECTED_LINES: Final = (
     r"level=info msg=listening",
     r'level=info msg="(shutdown started|configuration reloaded|first refresh finished|refresh recovered)"',
     r'level=warning msg="configuration reload failed, keeping the previous .*accounts: expected at least one',
-    r'level=warning msg="refresh failed, serving the last values until stale_after" .*reasons=(?!internal)',
+    r'level=warning msg="refresh failed, serving the last values, if any, until stale_after" .*reasons=(?!internal)',
     r'level=(warning|info) msg="watched object not found"',
 )
 """Expected log lines, without the timestamp."""

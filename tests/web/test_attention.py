@@ -52,6 +52,8 @@ ELSEWHERE = {
     "MmsVerificationFailed": "needs a history of 30 minutes; failures are listed with their reasons",
     "MmsMigrationStalled": "needs a history of 1 hour",
     "MmsMigrationFinished": "needs no attention",
+    "MmsScheduleMissed": "alerts only",
+    "MmsScheduledRunFailed": "alerts only; needs a history of 1 hour",
 }
 NOW = 35 * 60.0
 """promtool starts at 0; the failures of jobs happen in the last 30 minutes."""

@@ -289,7 +289,7 @@ def _error_item(collector: CollectorSnapshot, reason: str, errors: Sequence[Refr
     is_listing = name == "datasources"
     about = [error.about for error in errors if error.about]
     runbook = ACCOUNT_RUNBOOK if is_listing else SOURCE_RUNBOOK if about else COLLECTOR_RUNBOOK
-    whose = "some data sources of account" if about else "account"
+    whose = f"{with_noun(len(set(about)), 'data source')} of account" if about else "account"
     is_unmatched = reason == SelectionUnmatched.reason
     problem = "do not match the configuration" if is_unmatched else "could not be read"
     return _item(
