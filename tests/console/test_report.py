@@ -47,6 +47,12 @@ PARTS = {
 }
 
 
+EMPTY = {
+    **dict.fromkeys(("tableNum", "tablesDoingNum", "tablesDoneNum", "tablesPartDoneNum", "tablesFailedNum"), 0),
+    **dict.fromkeys(("partitionNum", "partitionsDoingNum", "partitionsDoneNum", "partitionsFailedNum"), 0),
+    "lastUpdateTime": "2025-06-01 00:00:00",
+}
+"""Counters of a data source whose metadata scan found nothing."""
 FORMATS: tuple[Output, ...] = ("md", "html", "json", "csv")
 
 
@@ -341,6 +347,16 @@ async def test_nothing_migrated_yet(clock: ManualClock) -> None:
         assert ("ListMmsTaskLogs", FIRST) not in simulator.calls
         for text in (f"**Duration:** {UNKNOWN}", "**By status:** none", "There are no tasks."):
             assert text in found.text("md")
+
+
+async def test_an_empty_inventory_is_unknown_until_it_was_scanned(clock: ManualClock) -> None:
+    async with Simulator(World(WorldOptions(sources=6), clock=clock), identities=[IDENTITY]) as simulator:
+        rows = simulator.world.truth().data_sources().values()
+        (unscanned,) = [row.id for row in rows if row.last_update_time is None]
+        assert f"**Progress: {UNKNOWN}**" in (await reported(simulator, clock, sources=[str(unscanned)])).text("md")
+        body = f'{{"data": {{"total": 1, "objectList": [{json.dumps({**EMPTY, "id": unscanned})}]}}}}'
+        simulator.faults.add(Fault(kind="answer", operation="ListMmsDataSources", text=body))
+        assert "**Progress: nothing to migrate**" in (await reported(simulator, clock)).text("md")
 
 
 @pytest.fixture

@@ -222,7 +222,10 @@ async def test_refused_objects_are_reported_and_fail_the_run(env: RetryEnv, run:
     failed, done = (next(row for row in rows if row.status == status) for status in ("FAILED", "DONE"))
     ended = await run(yes=True, selection=RetrySelection(partitions=[failed.id, done.id, 999_999_999]))
     assert not ended.outcome.succeeded
-    assert f"partition {done.id} {done.db_name}.{done.table_name} {done.value}: the status is DONE, not FAILED" in ended.stderr
+    assert (
+        f"partition {done.id} {done.db_name}.{done.table_name} {done.value}: the status is DONE, not FAILED"
+        in ended.stderr
+    )
     assert "partition 999999999: no partition has this ID" in ended.stderr
     assert len(ended.lines) == len(env.jobs()) == 1
 

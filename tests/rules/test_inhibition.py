@@ -234,7 +234,29 @@ def of(*names: str) -> tuple[dict[str, str], ...]:
             id="one page for an agent that is out, although everything fails",
         ),
         pytest.param(of("MmsMetadataScanFailed", "MmsMetadataOld"), {"MmsMetadataScanFailed"}, id="no scan, so old"),
-        pytest.param(of("MmsMigrationStalled", "MmsJobOverdue"), {"MmsMigrationStalled"}, id="stalled, so late"),
+        pytest.param(
+            of("MmsMigrationStalled", "MmsJobOverdue", "MmsScheduleMissed"),
+            {"MmsMigrationStalled"},
+            id="stalled, so late",
+        ),
+        *(
+            pytest.param(of(cause, "MmsScheduleMissed", "MmsScheduledRunFailed"), {cause}, id=f"no timer runs: {cause}")
+            for cause in ("MmsAgentOffline", "MmsSourceStartFailed")
+        ),
+        *(
+            pytest.param(of(cause, "MmsScheduledRunFailed"), {cause}, id=f"the failed run is that of {cause}")
+            for cause in ("MmsFailureBurst", "MmsFailureReasonDominates", "MmsJobFailed", "MmsTablesFailed")
+        ),
+        pytest.param(
+            of("MmsSourceStale", "MmsScheduleMissed", "MmsScheduledRunFailed"),
+            {"MmsSourceStale", "MmsScheduledRunFailed"},
+            id="only time makes a schedule late",
+        ),
+        pytest.param(
+            of("MmsScheduleMissed", "MmsScheduledRunFailed", "MmsJobFailed", "MmsMigrationStalled"),
+            {"MmsMigrationStalled", "MmsJobFailed"},
+            id="timers inhibit nothing",
+        ),
     ],
 )
 def test_one_cause_wakes_once(alertmanager: Alertmanager, alerts: tuple[dict[str, str], ...], waking: set[str]) -> None:

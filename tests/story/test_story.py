@@ -21,6 +21,8 @@ TOO_LONG = {"MmsJobStopped"}
 """A day is too long even at this speed; it has a test of its own."""
 OF_TASKS = {"MmsFailureReasonDominates", "MmsVerificationFailed"}
 """Their failures are in test_reasons."""
+OF_TIMERS = {"MmsScheduleMissed", "MmsScheduledRunFailed"}
+"""Timers are due once per hour; their alerts are in test_timer_alerts."""
 OF_REPLICAS = {"MmsReplicaAbsent"}
 BEHIND = "mms:replica:behind:info"
 """Both need a second exporter, as in test_replicas."""
@@ -35,7 +37,7 @@ async def test_a_migration_sends_the_expected_notifications(tmp_path: Path, serv
     async with staged(tmp_path, server=server) as stage:
         await _tell(stage)
         assert stage.receiver.unread() == {}
-        assert stage.receiver.alerts() == ALERTS.keys() - TOO_LONG - OF_TASKS - OF_REPLICAS
+        assert stage.receiver.alerts() == ALERTS.keys() - TOO_LONG - OF_TASKS - OF_TIMERS - OF_REPLICAS
         await _rules_worked(stage)
         await _dashboards_had_data(stage)
         assert stage.prometheus.logged_problems() == []

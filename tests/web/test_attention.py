@@ -32,7 +32,7 @@ from exporter.mms.diagnosis.reason_rules import HINTS, Reason
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
 from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
-from exporter.web.status.attention import COLLECTED, RUNBOOKS, SOURCE_RULES
+from exporter.web.status.attention import COLLECTED, RUNBOOKS, SOURCE_RULES, SourceRule
 from exporter.web.status.page import page
 from exporter.web.status.progress_bars import left_of
 from exporter.web.status.source_schema import JobEntry
@@ -43,6 +43,7 @@ from tests.exposition_parser import read
 from tests.harness import eventually
 from tests.programs import program, said
 from tests.rules.loading import ALERTS, GROUPS, RULES
+from tests.rules.loading import RUNBOOKS as RUNBOOKS_FOLDER
 
 ELSEWHERE = {
     "MmsExporterAbsent": "there is no page then",
@@ -52,6 +53,8 @@ ELSEWHERE = {
     "MmsVerificationFailed": "needs a history of 30 minutes; failures are listed with their reasons",
     "MmsMigrationStalled": "needs a history of 1 hour",
     "MmsMigrationFinished": "needs no attention",
+    "MmsScheduleMissed": "alerts only",
+    "MmsScheduledRunFailed": "alerts only; needs a history of 1 hour",
 }
 NOW = 35 * 60.0
 """promtool starts at 0; the failures of jobs happen in the last 30 minutes."""
@@ -217,6 +220,13 @@ def test_commands_of_items_are_those_of_the_alerts_and_name_the_data_source() ->
         first = [f"`mms-exporter {command} {flags}`" for command in rule.commands[:1]]
         assert re.findall(rf"`mms-exporter [^`]*{re.escape(flags)}`", descriptions[rule.alert])[:1] == first
         assert all(f"`mms-exporter {command} {flags}`" in str(descriptions.values()) for command in rule.commands)
+
+
+@pytest.mark.parametrize("rule", SOURCE_RULES, ids=lambda rule: rule.alert)
+def test_each_item_has_a_command_of_its_runbook(rule: SourceRule) -> None:
+    commands = re.findall(r"^ *mms-exporter (.*)$", (RUNBOOKS_FOLDER / f"{rule.alert}.md").read_text(), re.MULTILINE)
+    command = f'{rule.commands[0]} --account="$account" --source="$source_id"'
+    assert any(each.startswith(command) for each in commands)
 
 
 def item_of(case: SourceSnapshot, alert: str) -> Attention:

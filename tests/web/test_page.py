@@ -194,8 +194,9 @@ async def test_page_and_json_have_the_same_values(http: ClientSession, service: 
     for each in build_report(service.status_input()).sources:
         assert each.name in text
         progress = progress_of(next(s for s in _rows(service) if s.id == each.id))
-        assert progress is not None
-        assert f'value="{progress.done}"' in text
+        # A data source that was never scanned has no progress.
+        assert (progress is None) == (each.progress is None) == (each.metadata_synced_at is None)
+        assert progress is None or f'value="{progress.done}"' in text
 
 
 def _rows(service: Service) -> list[DataSource]:
@@ -338,3 +339,14 @@ def test_a_running_scan_and_outdated_partitions_are_shown(
     assert ("outdated partition" in html) == bool(outdated), "neither 0 nor an unknown number is shown"
     report = build_report(StatusInput(Snapshot((account,)), 1, 1.75e9, 1.7e9, Load(1.7e9, is_current=True), ()))
     assert (report.sources[0].scan_ratio, report.sources[0].partitions_outdated) == (progress, outdated)
+
+
+@pytest.mark.parametrize(("last_scan", "shown"), [("2025-06-01 00:00:00", "nothing to migrate"), (None, "unknown")])
+def test_an_empty_inventory_is_unknown_until_it_was_scanned(last_scan: str | None, shown: str) -> None:
+    made = source(1)
+    assert made.stats is not None
+    counters = {name: 0 for name in made.stats.row.__struct_fields__ if name.endswith("_num")}
+    row = structs.replace(made.stats.row, last_update_time=last_scan, **counters)
+    empty = structs.replace(made, databases=None, stats=structs.replace(made.stats, row=row))
+    html = html_of(AccountSnapshot("a", up=True, sources=(empty,)))
+    assert [text for text in ("nothing to migrate", "unknown") if f'class="dim">{text}</span></td>' in html] == [shown]

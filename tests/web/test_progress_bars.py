@@ -1,6 +1,7 @@
 """Progress is computed like the recording rules, with failures in the total."""
 
 import pytest
+from msgspec import structs
 
 from exporter.mms.models.records import DataSource
 from exporter.web.status.progress_bars import progress_of, total_progress
@@ -13,7 +14,8 @@ ROW |= {"partitionNum": 100, "partitionsDoneNum": 40, "partitionsDoingNum": 5, "
 def row(**fields: int | None) -> DataSource:
     """Return a data source with the counters of ROW, changed by `fields`."""
     names = {name: "".join(f"_{each.lower()}" if each.isupper() else each for each in name) for name in ROW}
-    return DataSource(id=1, **{names[name]: value for name, value in {**ROW, **fields}.items()})  # type: ignore[arg-type]  # counters, by name
+    scan = "2025-06-01 00:00:00"
+    return DataSource(id=1, last_update_time=scan, **{names[name]: value for name, value in {**ROW, **fields}.items()})  # type: ignore[arg-type]  # counters, by name
 
 
 def test_progress_covers_tables_and_partitions_and_the_total_includes_failures() -> None:
@@ -36,6 +38,11 @@ def test_progress_is_unknown_without_inventory_or_done_counts(field: str) -> Non
 def test_an_empty_inventory_has_no_ratio() -> None:
     progress = progress_of(row(**dict.fromkeys(ROW, 0)))
     assert progress == Progress(total=0, done=0, part_done=0, doing=0, failed=0, ratio=None)
+
+
+def test_progress_is_unknown_before_the_first_metadata_scan() -> None:
+    assert progress_of(structs.replace(row(**dict.fromkeys(ROW, 0)), last_update_time=None)) is None
+    assert progress_of(structs.replace(row(), last_update_time=None)) == progress_of(row())
 
 
 def test_counts_are_summed_before_the_division() -> None:

@@ -15,6 +15,7 @@ from exporter.console.report.record import (
     OutdatedPart,
     ReportPart,
     SchedulesPart,
+    ScopePart,
     SourceReport,
     TasksPart,
     UnitTotals,
@@ -44,10 +45,7 @@ def document(report: MigrationReport, limit: int) -> Iterator[Block]:
     yield Facts([("Created", _time(report.created_at)), ("By", report.program), ("Everything was read", is_complete)])
     yield from _unread(report.not_read)
     if len(report.sources) > 1:
-        rows = [
-            (_name(each), percent(each.scope.row["progress"]) or UNKNOWN, amount(len(each.open_points)))
-            for each in report.sources
-        ]
+        rows = [(_name(each), _progress(each.scope), amount(len(each.open_points))) for each in report.sources]
         yield Grid("Data sources", ("Data source", "#Done", "#Open points"), rows)
     for source in report.sources:
         yield Heading(2, f"Data source {_name(source)}")
@@ -133,10 +131,15 @@ def _scope(source: SourceReport) -> Iterator[Block]:
     )
     rows = [_units("Tables", scope.tables), _units("Partitions", scope.partitions)]
     yield Grid(
-        f"Progress: {percent(row['progress']) or UNKNOWN}",
+        f"Progress: {_progress(scope)}",
         ("=Objects", "#Total", "#Done", "#Done in part", "#Failed", "#Waiting or running"),
         rows,
     )
+
+
+def _progress(scope: ScopePart) -> str:
+    is_empty = scope.tables.total == scope.partitions.total == 0 and scope.row["last_update_time"]
+    return percent(scope.row["progress"]) or ("nothing to migrate" if is_empty else UNKNOWN)
 
 
 def _of_tasks(part: TasksPart | None) -> str:

@@ -55,6 +55,9 @@ def done_of_all(row: DataSource | Database) -> tuple[int, int] | None:
     done, total = [each.done for each in counts], [each.total for each in counts]
     if None in done or None in total:
         return None
+    # Before the first metadata scan, 0 objects are an inventory that nobody knows.
+    if not any(total) and isinstance(row, DataSource) and row.last_update_time is None:
+        return None
     return sum(each or 0 for each in done), sum(each or 0 for each in total)
 
 

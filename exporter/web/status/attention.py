@@ -173,7 +173,7 @@ SOURCE_RULES: Final = (
     SourceRule(
         *("MmsSourceStartFailed", "critical", "Data source failed to start"),
         "read the error message of the data source in the MMS console, correct its settings and start it",
-        _has_status(DataSourceStatus.START_FAILED),
+        *(_has_status(DataSourceStatus.START_FAILED), ("sources",)),
     ),
     SourceRule(
         *("MmsSourceStale", "warning", "Values are stale", "run the command, which prints the reason"),
@@ -194,7 +194,7 @@ SOURCE_RULES: Final = (
     ),
     SourceRule(
         *("MmsMetadataOld", "warning", "Metadata is outdated with work remaining"),
-        *("start a metadata scan in the MMS console", _has_old_metadata),
+        *("start a metadata scan in the MMS console", _has_old_metadata, ("sources",)),
     ),
     SourceRule(
         *("MmsSourceStopFailed", "warning", "Data source failed to stop"),
@@ -204,6 +204,8 @@ SOURCE_RULES: Final = (
         *("MmsMetadataScanFailed", "warning", "Metadata scan failed"),
         "read the error message of the scan in the MMS console, then scan again",
         _of_row(lambda row: row.scan_status == ScanStatus.FAILED),
+        # Columns have no status of the scan.
+        ("sources --output=json",),
     ),
     SourceRule(
         *("MmsSourceStopped", "info", "Data source is stopped with work remaining"),
