@@ -15,6 +15,7 @@ from grafana.builder.page import Page, Row
 from grafana.builder.palette import State
 from grafana.builder.panels import Frame, instant_query, range_query
 from grafana.builder.promql import by_source, equals, source
+from grafana.builder.schedules import schedules_row
 from grafana.builder.watched import watched_row
 
 _NAME: Final = "{{source}}"
@@ -285,6 +286,7 @@ def page() -> Page:
             databases_row(),
             failures.failures_row(),
             Row("Jobs", [*_jobs()]),
+            schedules_row(),
             Row("Source and metadata", [*_condition(), *_metadata()]),
             watched_row(),
         ],

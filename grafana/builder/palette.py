@@ -134,6 +134,7 @@ NOTHING_LEFT: Final = words([(0.0, "done", DONE)])
 SEVERITIES: Final = {"critical": FAILED, "warning": WARNING, "info": DOING}
 """Most severe first."""
 SEVERITY: Final = words((float(rank), name, colour) for rank, (name, colour) in enumerate(SEVERITIES.items()))
+LATE: Final = words([(1.0, "late", WARNING), (0.0, "no", OTHER)])
 STOPPED: Final = words([(1.0, "stopped", WARNING), (0.0, "no", OTHER)])
 
 ZERO_IS_GOOD: Final = steps(DONE, (1, FAILED))

@@ -16,6 +16,7 @@ from tests.story.dashboard_queries import filled_in
 SOURCE = 'account="prod",source_id="1",source="hive"'
 JOB = f'{SOURCE},job_id="7",job_name="nightly"'
 DATABASE, OMITTED = f'{SOURCE},src_db="sales"', f"mms_database_series_omitted{{{SOURCE}}}"
+TIMER, TIMERS_OMITTED = f'{SOURCE},timer_id="3",timer="nightly"', f"mms_timer_series_omitted{{{SOURCE}}}"
 LEFT, PROGRESS = f"mms:source:overall_left:sum{{{SOURCE}}}", f"mms:source:overall_progress:ratio{{{SOURCE}}}"
 FAILED_TABLES = f'mms:source:objects:max{{{SOURCE},kind="table",status="FAILED"}}'
 FAILED_JOBS, REMAINS = f'mms_jobs{{{SOURCE},status="FAILED"}}', f'mms:source:failed:sum{{{SOURCE},kind="table"}}'
@@ -63,6 +64,10 @@ def check(folder: Path, expr: str, series: Mapping[str, float | str], expected: 
         ("datasource", "Databases", "src_db", {OMITTED: 2}, "Not listed: limit"),
         ("datasource", "Databases", "src_db", {}, "No data"),
         ("datasource", "Databases", "src_db", {OMITTED: 0, f"mms_database_metadata_tables{{{DATABASE}}}": 1}, None),
+        ("datasource", "Timers", "timer", {TIMERS_OMITTED: 0}, "No timers"),
+        ("datasource", "Timers", "timer", {TIMERS_OMITTED: 2}, "Not listed: limit"),
+        ("datasource", "Timers", "timer", {}, "No data"),
+        ("datasource", "Timers", "timer", {TIMERS_OMITTED: 0, f"mms_timer_info{{{TIMER}}}": 1}, None),
         ("jobs", "Failed jobs", "job_name", {FAILED_JOBS: 0}, "No failed jobs"),
         ("jobs", "Failed jobs", "job_name", {FAILED_JOBS: 2}, "Failed, but not listed: resolved, limit or filter"),
         ("jobs", "Failed jobs", "job_name", {FAILED_JOBS: 1, **LISTED}, None),
@@ -74,6 +79,33 @@ def test_an_empty_table_claims_no_failures_only_if_none_are_counted(
     (kind,) = [panel["targets"] for panel in panels(name) if panel["title"] == title and panel["type"] == "table"]
     expr = filled_in(next(target["expr"] for target in kind if target["refId"] == SENTINEL))
     check(tmp_path, expr, series, [{"labels": f'{{{label}="{said}"}}', "value": 1}] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("ref", "value"),
+    [
+        pytest.param("B", 1000 * 30, id="last run"),
+        pytest.param("C", 3, id="result"),
+        pytest.param("D", 1000 * 40, id="due"),
+        pytest.param("E", 1, id="late"),
+        pytest.param("F", 0, id="stopped"),
+    ],
+)
+@pytest.mark.parametrize("stopped", [0, 1], ids=["started source", "stopped source"])
+def test_a_timer_of_two_replicas_has_each_value_once(tmp_path: Path, ref: str, value: float, stopped: int) -> None:
+    figures = {"last_run_timestamp_seconds": 30, "due_timestamp_seconds": 40, "stopped": 0}
+    series: dict[str, float | str] = {
+        f'mms_timer_{name}{{instance="{instance}",{TIMER}{status}}}': each
+        for instance in "ab"
+        for name, each, status in (
+            *((name, each, "") for name, each in figures.items()),
+            ("last_run_status", 1, ',status="DONE"'),
+        )
+    }
+    series |= {"mms:threshold:schedule_late:seconds": 15}
+    series |= {'mms:source_id:stopped:max{job="j",account="prod",source_id="1"}': stopped}
+    shown = [{"labels": f"{{{TIMER}}}", "value": value}]
+    check(tmp_path, query("datasource", "Timers", ref), series, [] if stopped and ref == "E" else shown)
 
 
 @pytest.mark.parametrize(
