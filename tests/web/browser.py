@@ -21,10 +21,14 @@ from exporter.collect.snapshot import (
     RefreshError,
     Snapshot,
     SourceSnapshot,
+    TimersStats,
+    TimerStats,
 )
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.models.records import Database
-from exporter.mms.models.statuses import TableStatus
+from exporter.mms.models.schedules import TimerRuns
+from exporter.mms.models.statuses import JobStatus, ScheduleType, TableStatus
+from exporter.mms.models.timer_records import Timer
 from exporter.web.handlers import application
 from exporter.web.status.status_report import Load, StatusInput
 from tests.programs import program
@@ -88,7 +92,10 @@ def made(number: int, *, name: str | None = None, failed: int = 0, **row: Any) -
         size=10**12,
     )
     databases = DatabasesStats(named, (database,), 2)
-    return msgspec.structs.replace(each, name=named, stats=stats, jobs=jobs, failures=failures, databases=databases)
+    timer = Timer(id=3, name="nightly", src_db_name="sales", schedule_type=ScheduleType.DAILY, value="02:30")
+    timers = TimersStats(named, (TimerStats(timer, TimerRuns(1.7e9, JobStatus.DONE, None), 1.74e9),), 2)
+    parts = {"stats": stats, "jobs": jobs, "failures": failures, "databases": databases, "timers": timers}
+    return msgspec.structs.replace(each, name=named, **parts)
 
 
 @dataclass

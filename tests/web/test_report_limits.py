@@ -23,10 +23,21 @@ from exporter.collect.snapshot import (
     SourceName,
     SourceSnapshot,
     TableStats,
+    TimersStats,
+    TimerStats,
 )
 from exporter.mms.diagnosis.reason_rules import Reason
 from exporter.mms.models.records import Database, Job, JobConfig, Partition, Table
-from exporter.mms.models.statuses import DataSourceStatus, JobStatus, PartitionStatus, ScanStatus, TableStatus
+from exporter.mms.models.schedules import TimerRuns
+from exporter.mms.models.statuses import (
+    DataSourceStatus,
+    JobStatus,
+    PartitionStatus,
+    ScanStatus,
+    ScheduleType,
+    TableStatus,
+)
+from exporter.mms.models.timer_records import Timer
 from exporter.web.document_cache import MAX_BYTES, CachedDocument
 from exporter.web.status.page import page
 from exporter.web.status.status_report import DEFAULT_LIMITS, Load, StatusInput
@@ -41,8 +52,14 @@ HOSTILE = {
     "wide": "\U00020000" * 512,
 }
 EACH = 2
-"""Databases, jobs, failed tables and failed partitions of each source."""
+"""Databases, jobs, failed tables, failed partitions and timers of each source."""
 PROJECTS = 20
+
+
+def named_timer(number: int, name: str) -> Timer:
+    """Return a timer in which every text is `name`."""
+    kind = ScheduleType(name)
+    return Timer(id=number, name=name, src_db_name=name, schedule_type=kind, value=name, stopped=True)
 
 
 def named(number: int, name: str) -> SourceSnapshot:
@@ -92,6 +109,7 @@ def named(number: int, name: str) -> SourceSnapshot:
         size=2**60,
         num_rows=2**60,
     )
+    runs = TimerRuns(1e9, JobStatus(name), None)
     databases = tuple(msgspec.structs.replace(database, id=each) for each in range(EACH))
     return msgspec.structs.replace(
         made,
@@ -100,6 +118,7 @@ def named(number: int, name: str) -> SourceSnapshot:
         databases=DatabasesStats(own, databases, EACH),
         jobs=JobsStats(own, {"DOING": EACH}, 0, jobs, 0),
         failures=FailuresStats(own, failed, failed),
+        timers=TimersStats(own, tuple(TimerStats(named_timer(each, name), runs, 1e9) for each in range(EACH)), EACH),
         reasons=ReasonsStats(own, {}, dict.fromkeys(Reason, 2**60)),
     )
 
@@ -156,6 +175,8 @@ def check_omitted(report: StatusReport) -> None:
         assert len(each.jobs.listed) + each.jobs.omitted == EACH
         assert each.database_list is not None
         assert 0 < len(each.database_list.listed) == EACH - each.database_list.omitted
+        assert each.schedules is not None
+        assert 0 < len(each.schedules.listed) == EACH - each.schedules.omitted
         for failures in (each.failed_tables, each.failed_partitions):
             assert failures is not None
             assert 0 < len(failures.named) == failures.total - failures.omitted

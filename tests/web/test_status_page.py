@@ -89,7 +89,8 @@ async def test_rows_without_a_value_come_last_in_both_directions(browser: Browse
 async def test_1000_sources_are_filtered_by_every_word(browser: Browser, stage: Stage) -> None:
     stage.show(*THOUSAND)
     async with visit(browser, stage) as visited:
-        field = visited.page.get_by_role("searchbox", name="Filter data sources, databases, jobs and failures")
+        label = "Filter data sources, databases, jobs, failures and schedules"
+        field = visited.page.get_by_role("searchbox", name=label)
         await field.fill("0012 WARE")
         assert await visited.column("sources", 1) == [f"warehouse-{number:05d}" for number in (12, *range(120, 130))]
         assert (

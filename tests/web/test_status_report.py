@@ -27,11 +27,15 @@ from exporter.collect.snapshot import (
     SourceName,
     SourceSnapshot,
     TableStats,
+    TimersStats,
+    TimerStats,
 )
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.models.progress import progress_ratio
 from exporter.mms.models.records import Database, Partition, Table
-from exporter.mms.models.statuses import DataSourceStatus, TableStatus
+from exporter.mms.models.schedules import TimerRuns
+from exporter.mms.models.statuses import DataSourceStatus, JobStatus, ScheduleType, TableStatus
+from exporter.mms.models.timer_records import Timer
 from exporter.sharding import Shard
 from exporter.simulator import Fault, ManualClock, Simulator, World, WorldOptions, apply_event
 from exporter.simulator.world import events
@@ -92,6 +96,22 @@ def with_databases(number: int, count: int) -> SourceSnapshot:
         for each in range(count)
     )
     return msgspec.structs.replace(made, databases=DatabasesStats(made.name, tuple(databases), count + 5))
+
+
+def with_timers(number: int, count: int, **row: Any) -> SourceSnapshot:
+    """Return a data source with timers of descending IDs; that with the lowest one is late."""
+    made = source(number)
+    assert made.stats is not None
+    stats = msgspec.structs.replace(made.stats, row=msgspec.structs.replace(made.stats.row, **row))
+    timers = tuple(
+        TimerStats(
+            Timer(id=each, name=f"timer{each}", src_db_name="sales", schedule_type=ScheduleType.HOURLY, value="05"),
+            TimerRuns(1.74e9, JobStatus.DONE, None) if each % 2 else None,
+            1.75e9 + (600 if each else -1801),
+        )
+        for each in reversed(range(count))
+    )
+    return msgspec.structs.replace(made, stats=stats, timers=TimersStats(made.name, timers, count + 5))
 
 
 def titles(report: StatusReport) -> list[str]:
@@ -340,6 +360,43 @@ def test_a_count_of_a_database_that_mms_omits_is_null_and_a_dash() -> None:
     (row,) = re.findall(r'<tbody[^>]* id="databases".*?</tbody>', page(report, "/m").decode(), re.DOTALL)
     assert re.findall(r'class="number" data-value="(.*?)">(.*?)</td>', row) == [("", "—")] * 3
     assert "unknown" in row
+
+
+@pytest.mark.parametrize("sources", [1, 100, 1000])
+def test_schedules_are_limited_and_omitted_ones_counted(sources: int) -> None:
+    report = report_on(account_of(*(with_timers(number, 30) for number in range(sources))))
+    schedules = [each.schedules for each in report.sources if each.schedules is not None]
+    assert len(schedules) == sources
+    assert all(len(each.listed) <= status.DEFAULT_LIMITS.of_source for each in schedules)
+    assert 20 <= sum(len(each.listed) for each in schedules) <= status.DEFAULT_LIMITS.schedules
+    assert all(len(each.listed) + each.omitted == each.total == 35 for each in schedules)
+    assert f"{sum(each.omitted for each in schedules):,} more schedules are not shown" in page(report, "/m").decode()
+
+
+def test_late_schedules_come_first_and_a_stopped_source_has_none() -> None:
+    started, stopped = report_on(
+        account_of(with_timers(1, 3), with_timers(2, 3, status=DataSourceStatus.STOPPED))
+    ).sources
+    assert started.schedules is not None
+    assert stopped.schedules is not None
+    assert [(each.id, each.late) for each in started.schedules.listed] == [(0, True), (2, False), (1, False)]
+    assert [(each.id, each.late) for each in stopped.schedules.listed] == [(2, False), (1, False), (0, False)]
+
+
+def test_a_schedule_has_a_row_with_its_last_run_and_a_dash_without_one() -> None:
+    html = page(report_on(account_of(with_timers(1, 2))), "/m").decode()
+    (body,) = re.findall(r'<tbody[^>]* id="schedules".*?</tbody>', html, re.DOTALL)
+    late, regular = re.findall(r"<tr.*?</tr>", body, re.DOTALL)
+    assert "Late" in late
+    assert "—" in late
+    assert "Late" not in regular
+    assert "DONE" in regular
+    assert "HOURLY" in regular
+
+
+def test_schedules_that_were_not_read_are_not_called_absent() -> None:
+    assert "Schedules were not read." in page(report_on(account_of(source(1))), "/m").decode()
+    assert "No schedules." in page(report_on(account_of(with_timers(1, 0))), "/m").decode()
 
 
 def test_a_long_text_is_truncated() -> None:

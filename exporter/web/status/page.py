@@ -165,6 +165,8 @@ def _rows(report: StatusReport) -> dict[str, Any]:
     databases = [
         (source, each) for source in report.sources if source.database_list for each in source.database_list.listed
     ]
+    schedules = [(source, each) for source in report.sources if source.schedules for each in source.schedules.listed]
+    schedules.sort(key=lambda each: not each[1].late)
     failures = list(_with_keys((source, failed) for source in report.sources for failed in _failed_objects(source)))
     return {
         "databases": databases,
@@ -175,6 +177,9 @@ def _rows(report: StatusReport) -> dict[str, Any]:
         "resolved_omitted": min(max(0, resolved), omitted),
         "failures": failures,
         "failures_omitted": max(0, (summary.tables_failed or 0) + (summary.partitions_failed or 0) - len(failures)),
+        "schedules": schedules,
+        "are_schedules_read": any(source.schedules for source in report.sources),
+        "schedules_omitted": sum(source.schedules.omitted for source in report.sources if source.schedules),
         "watched": (*report.watched_tables, *report.watched_partitions),
     }
 

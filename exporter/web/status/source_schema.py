@@ -1,4 +1,4 @@
-"""The records of a data source in the status report: progress, databases, jobs, failures."""
+"""The records of a data source in the status report: progress, databases, jobs, failures, schedules."""
 
 from datetime import datetime
 from typing import Annotated
@@ -207,6 +207,42 @@ class ReasonsStatus(StatusRecord, frozen=True, kw_only=True):
     """Number of reasons that are not listed."""
 
 
+class ScheduleEntry(StatusRecord, frozen=True, kw_only=True):
+    """A timer, which is a scheduled migration."""
+
+    id: int
+    """ID of the timer."""
+    name: str | None
+    """Name of the timer."""
+    src_db: str | None
+    """Source database."""
+    type: str | None
+    """DAILY, HOURLY or a new value of MMS, in upper case."""
+    at: str | None
+    """The time of day of a Daily timer, HH:MM; the minute of an Hourly one, MM; in the time zone of the account."""
+    stopped: bool | None
+    """Whether the timer is stopped."""
+    last_run_at: Time | None
+    """When it last created a job, or failed to; null before the first run, or if its logs were not read."""
+    last_run_status: str | None
+    """Status of that run: INIT, DOING, DONE, FAILED or a new value of MMS, in upper case."""
+    due_at: Time | None
+    """When it is first due after its last run; null if it is stopped or if this is unknown."""
+    late: bool
+    """Whether it was due more than 30 minutes ago, and its data source is not stopped."""
+
+
+class SchedulesStatus(StatusRecord, frozen=True, kw_only=True):
+    """The timers of a data source."""
+
+    total: Count
+    """Number of timers."""
+    listed: tuple[ScheduleEntry, ...]
+    """Late timers, then the others, each the newest first, up to the limit."""
+    omitted: Count
+    """Number of timers that are not listed."""
+
+
 class SourceStatus(StatusRecord, frozen=True, kw_only=True):
     """One data source."""
 
@@ -260,6 +296,8 @@ class SourceStatus(StatusRecord, frozen=True, kw_only=True):
     """Failed partitions; null if they were not read, or are stale."""
     reasons: ReasonsStatus | None
     """Why tasks failed; null if nothing is FAILED, or if it was not read or is stale."""
+    schedules: SchedulesStatus | None
+    """Timers; null if they were not read, or are stale."""
     refreshed: bool
     """Whether the last refresh read everything of this data source."""
     stale: bool

@@ -13,10 +13,12 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
     SourceStats,
     TableStats,
+    TimerStats,
 )
 from exporter.masking import masked
 from exporter.mms.models.progress import job_ratio
 from exporter.mms.models.records import Database, DataSource
+from exporter.mms.models.schedules import is_late
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, JobStatus, TableStatus
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
@@ -38,6 +40,7 @@ class RowLimits(NamedTuple):
     jobs: int
     failures: int
     """Failed tables, and as many failed partitions."""
+    schedules: int
 
 
 def source_status(source: SourceSnapshot, limits: RowLimits, now: float) -> source_schema.SourceStatus:
@@ -72,6 +75,7 @@ def source_status(source: SourceSnapshot, limits: RowLimits, now: float) -> sour
         failed_tables=_failures(failures.tables, limits.failures),
         failed_partitions=_failures(failures.partitions, limits.failures),
         reasons=reasons_status(source),
+        schedules=_schedules(source, limits.schedules, now),
         refreshed=source.refreshed,
         stale=source.stats is None,
         needs_attention=needs_attention(source, now),
@@ -158,6 +162,32 @@ def _failures(failures: FailedUnits | None, limit: int) -> source_schema.Failure
 def _failed(unit: FailedUnit) -> source_schema.FailedStatus:
     return source_schema.FailedStatus(
         **{field: optional_text(getattr(unit, field)) for field in source_schema.FailedStatus.__struct_fields__}
+    )
+
+
+def _schedules(source: SourceSnapshot, limit: int, now: float) -> source_schema.SchedulesStatus | None:
+    timers = source.timers
+    if timers is None:
+        return None
+    status = source.stats.row.status if source.stats else None
+    entries = [_schedule(timer, late=is_late(timer.due_at, status, now)) for timer in timers.timers]
+    listed = tuple(sorted(entries, key=lambda entry: not entry.late)[:limit])
+    return source_schema.SchedulesStatus(total=timers.total, listed=listed, omitted=timers.total - len(listed))
+
+
+def _schedule(timer: TimerStats, *, late: bool) -> source_schema.ScheduleEntry:
+    row, runs = timer.row, timer.runs
+    return source_schema.ScheduleEntry(
+        id=row.id,
+        name=optional_text(row.name),
+        src_db=optional_text(row.src_db_name),
+        type=optional_text(row.schedule_type),
+        at=optional_text(row.value),
+        stopped=row.stopped,
+        last_run_at=optional_time(runs.last_run_at if runs else None),
+        last_run_status=optional_text(runs.last_status if runs else None),
+        due_at=optional_time(timer.due_at),
+        late=late,
     )
 
 

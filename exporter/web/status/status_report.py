@@ -3,7 +3,7 @@
 Every list is limited; omitted items are counted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,21 +30,26 @@ class Limits:
     jobs: int
     failures: int
     """Failed tables, and as many failed partitions."""
+    schedules: int
     watched: int
     """Watched tables, and as many watched partitions."""
     troubles: int
     of_source: int = 20
-    """Databases, jobs, failed tables and failed partitions of one data source."""
+    """Databases, jobs, failed tables, failed partitions and schedules of one data source."""
 
 
-DEFAULT_LIMITS: Final = Limits(sources=2000, databases=1000, jobs=1000, failures=500, watched=500, troubles=10_000)
-MINIMUM_LIMITS: Final = Limits(sources=150, databases=150, jobs=150, failures=150, watched=100, troubles=100)
+DEFAULT_LIMITS: Final = Limits(
+    sources=2000, databases=1000, jobs=1000, failures=500, schedules=500, watched=500, troubles=10_000
+)
+MINIMUM_LIMITS: Final = Limits(
+    sources=150, databases=150, jobs=150, failures=150, schedules=150, watched=100, troubles=100
+)
 """Rows that fit into 8 MB with the longest texts.
 
 A text takes at most 512 bytes in the JSON, and on the page 600 if truncated, and 512 as a tooltip. The JSON has 150
-sources of 16 kB, 150 jobs of 5 kB, 300 failures of 4 kB, 200 watched rows of 3 kB, 100 troubles of 2 kB and 100 items
-of attention of 4 kB: 5.6 MB. The page has these rows of 7, 7, 7 and 6 kB and the items of 9 kB: 6.3 MB. Reasons of
-failures add 20 kB to one item.
+sources of 16 kB, 150 jobs of 5 kB, 300 failures of 4 kB, 150 schedules of 3 kB, 200 watched rows of 3 kB, 100
+troubles of 2 kB and 100 items of attention of 4 kB: 6 MB. The page has these rows of 7, 7, 7, 4 and 6 kB and the items
+of 9 kB: 6.9 MB. Reasons of failures add 20 kB to one item.
 """
 
 
@@ -201,8 +206,21 @@ def _sources(listed: Sequence[SourceSnapshot], limits: Limits, now: float) -> tu
     databases = _share(limits.databases, limits.of_source, (bool(source.databases) for source in listed))
     jobs = _share(limits.jobs, limits.of_source, (bool(source.jobs and source.jobs.jobs) for source in listed))
     failures = _share(limits.failures, limits.of_source, (source.failures is not None for source in listed))
-    limits_of_source = RowLimits(databases, jobs, failures)
-    return tuple(source_status(source, limits_of_source, now) for source in listed)
+    schedules = _share(limits.schedules, limits.of_source, (source.timers is not None for source in listed))
+    limits_of_source = RowLimits(databases, jobs, failures, schedules)
+    # 2,000 data sources leave space for 50 schedules.
+    budget = min(limits.schedules, 50 * DEFAULT_LIMITS.sources // max(1, len(listed)))
+    return tuple(_within(budget, listed, limits_of_source, now))
+
+
+def _within(
+    schedules: int, listed: Sequence[SourceSnapshot], limits: RowLimits, now: float
+) -> Iterator[source_schema.SourceStatus]:
+    """Yield the data sources until `schedules` are listed, and then without schedules."""
+    for source in listed:
+        status = source_status(source, limits._replace(schedules=min(limits.schedules, schedules)), now)
+        schedules -= len(status.schedules.listed) if status.schedules else 0
+        yield status
 
 
 def _share(total: int, per_owner: int, have_any: Iterable[bool]) -> int:
