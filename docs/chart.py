@@ -35,8 +35,14 @@ helm install mms-exporter deploy/helm/mms-exporter --namespace=mms --create-name
 helm test mms-exporter --namespace=mms
 ```
 
-More than 1 shard (`shards`) requires Kubernetes 1.28 or later, which sets the index of each pod. When Helm renders the
-chart without a cluster, set `--kube-version`.
+`helm template` does not ask a cluster for its version. An old Helm assumes an old Kubernetes and fails, for example with
+`incompatible with Kubernetes v1.20.0`. Name the version of your cluster:
+
+```sh
+helm template mms-exporter deploy/helm/mms-exporter --values=values.yaml --kube-version=1.28
+```
+
+More than 1 shard (`shards`) requires Kubernetes 1.28 or later, which sets the index of each pod.
 
 The number of shards can change with any upgrade. During the upgrade from 1 shard to several or back, Helm replaces the
 Deployment by a StatefulSet or the reverse. The Service keeps its address. The shards share `rate_limit` of an account:

@@ -99,7 +99,11 @@ class FailureGroup(Struct, frozen=True):
 
 
 NO_CAUSE: Final = Cause(
-    UNKNOWN_RULE._replace(hint="Look at the jobs of these tables: `mms-exporter jobs --table=NAME`."),
+    # A job over a whole database does not list its tables, and a job that was deleted is in no list.
+    UNKNOWN_RULE._replace(
+        hint="Look at the jobs of the database: `mms-exporter jobs --database=NAME`. If the job was deleted, only "
+        "a retry gives a new message."
+    ),
     *(NO_MESSAGE, "", None, None),
 )
 UNREAD: Final = Cause(

@@ -54,6 +54,8 @@ class ShownJob(Job, frozen=True, kw_only=True):
 
 Row = Found[ShownJob]
 
+_NO_JOBS: Final = "no matching jobs"
+_NO_JOBS_OF_TABLES: Final = f"{_NO_JOBS}; jobs over a whole database may not list their tables, try `--database=NAME`"
 DEFAULT_STATUSES: Final = ("INIT", "DOING", "FAILED")
 FIELDS: Final[Sequence[Field[Row]]] = (
     *SOURCE_FIELDS,
@@ -103,7 +105,9 @@ async def jobs(config: Config, options: Options, clock: Clock) -> CommandReport[
         absolute_times=options.absolute_times,
         has_schemas=any(row.record.src_schema_name for row in result.found),
     )
-    return result.report(FIELDS, "no matching jobs", columns=[*account_columns(config), *columns])
+    return result.report(
+        FIELDS, _NO_JOBS_OF_TABLES if options.tables else _NO_JOBS, columns=[*account_columns(config), *columns]
+    )
 
 
 async def _listed(target: QueryTarget, status: str, names: TableSelector, limit: int) -> Newest[Job]:

@@ -73,6 +73,10 @@ async def test_failures_without_a_task_are_a_group_of_their_own(simulator: Simul
     simulator.faults.add(Fault(kind="answer", operation="ListMmsTaskLogs", text='{"data": []}'))
     found = (await everything(query)).rows
     assert {(row["reason"], row["pattern"]) for row in found} == {("unknown", NO_MESSAGE)}
+    for row in found:
+        assert "`mms-exporter jobs --database=NAME`" in row["hint"]
+        databases = [table.partition(".")[0] for table in row["tables"]]
+        assert (await query("jobs", databases=databases, sources=[str(row["source_id"])])).rows
 
 
 @pytest.mark.parametrize("output", ["card", "json", "csv"])

@@ -77,6 +77,17 @@ async def test_a_table_matches_exactly_if_the_job_lists_its_tables(simulator: Si
     assert job.id in ids((await query("jobs", tables=[f"{job.src_db_name}.{job.config.tables[0]}"])).rows)
 
 
+async def test_a_table_that_no_job_lists_leads_to_the_jobs_of_its_database(simulator: Simulator, query: Query) -> None:
+    jobs = simulator.world.truth().jobs(FIRST)
+    named = {(job.src_db_name, name) for job in jobs if job.config for name in job.config.tables or ()}
+    table = next(row for row in simulator.world.truth().tables(FIRST) if (row.db_name, row.name) not in named)
+    found = await query("jobs", tables=[f"{table.db_name}.{table.name}"], sources=[str(FIRST)])
+    assert not found.rows
+    (remark,) = found.remarks
+    assert remark.startswith("no matching jobs; ")
+    assert "`--database=NAME`" in remark
+
+
 async def test_a_stopped_job_is_marked(simulator: Simulator, query: Query) -> None:
     job = truth(simulator, {"DOING"})[0]
     apply_event(simulator.world, events.StopJob(source_id=FIRST, job_id=job))

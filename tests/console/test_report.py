@@ -342,7 +342,9 @@ async def test_nothing_migrated_yet(clock: ManualClock) -> None:
         found = await reported(simulator, clock)
         source = found.source
         tables, partitions = source["scope"]["tables"]["total"], source["scope"]["partitions"]["total"]
-        assert source["open_points"] == [f"Not migrated yet: {tables} tables and {partitions} partitions."]
+        assert source["open_points"] == [
+            f"Not migrated yet, without failed ones: {tables} tables and {partitions} partitions."
+        ]
         assert (source["jobs"]["total"], source["failures"]["count"], source["duration_seconds"]) == (0, 0, None)
         assert ("ListMmsTaskLogs", FIRST) not in simulator.calls
         for text in (f"**Duration:** {UNKNOWN}", "**By status:** none", "There are no tasks."):
@@ -357,6 +359,22 @@ async def test_an_empty_inventory_is_unknown_until_it_was_scanned(clock: ManualC
         body = f'{{"data": {{"total": 1, "objectList": [{json.dumps({**EMPTY, "id": unscanned})}]}}}}'
         simulator.faults.add(Fault(kind="answer", operation="ListMmsDataSources", text=body))
         assert "**Progress: nothing to migrate**" in (await reported(simulator, clock)).text("md")
+
+
+@pytest.mark.parametrize("status", ["STOPPED", "START_FAILED"])
+async def test_a_data_source_that_does_not_run_is_an_open_point(
+    simulator: Simulator, clock: ManualClock, status: str
+) -> None:
+    apply_event(simulator.world, events.SetText(source_id=FIRST, field="status", text=status))
+    apply_event(simulator.world, events.SetAgent(source_id=FIRST, online=False))
+    points = (await reported(simulator, clock, sources=[str(FIRST)])).source["open_points"]
+    assert {f"The data source is {status}.", "The agent is OFFLINE."} <= set(points)
+
+
+async def test_a_data_source_may_be_stopped_when_everything_is_done(done: Simulator, clock: ManualClock) -> None:
+    apply_event(done.world, events.SetText(source_id=FIRST, field="status", text="STOPPED"))
+    apply_event(done.world, events.SetAgent(source_id=FIRST, online=False))
+    assert (await reported(done, clock)).source["open_points"] == []
 
 
 @pytest.fixture

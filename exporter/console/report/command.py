@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from operator import itemgetter
 from typing import Any, Final
@@ -42,7 +42,7 @@ async def report(config: Config, options: Options, clock: Clock) -> CommandRepor
     result = await query_sources(config, options, read)
     record = MigrationReport(
         program=f"mms-exporter {__version__}",
-        created_at=datetime.fromtimestamp(int(started_at), UTC).isoformat(),
+        created_at=datetime.fromtimestamp(int(started_at), _zone(config)).isoformat(),
         is_complete=not result.errors
         and not result.is_nothing_selected
         and not any(found.record.read_in_part for found in result.found),
@@ -63,6 +63,11 @@ async def report(config: Config, options: Options, clock: Clock) -> CommandRepor
         rows=[row for each in record.sources for row in _database_rows(each)],
         document=partial(_document, record, options.limit),
     )
+
+
+def _zone(config: Config) -> tzinfo:
+    zones = {account.time_zone for account in config.accounts}
+    return zones.pop() if len(zones) == 1 else UTC
 
 
 def _database_rows(source: SourceReport) -> Iterator[dict[str, Any]]:

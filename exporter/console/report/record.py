@@ -4,15 +4,18 @@ None is a value that MMS did not return, or a part that could not be read; it is
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
 from exporter.mms.models.progress import UnitCounts
-from exporter.mms.models.statuses import JobStatus
+from exporter.mms.models.statuses import DataSourceStatus, JobStatus
 
 Rows = Sequence[Mapping[str, Any]]
 """Objects with the fields of another command in JSON."""
+_STOPPED: Final = (DataSourceStatus.STOPPED, DataSourceStatus.STOPPING)
+_FAILED: Final = (DataSourceStatus.START_FAILED, DataSourceStatus.STOP_FAILED)
+_WITHOUT_FAILED: Final = "Not migrated yet, without failed ones"
 
 
 class UnitTotals(Struct, frozen=True):
@@ -195,6 +198,7 @@ def open_points(report: SourceReport) -> Iterator[str]:
     yield from _open_units({"table": report.scope.tables, "partition": report.scope.partitions})
     if report.scope.tables.total == 0:
         yield "The inventory has no tables."
+    yield from _open_states(report.scope.row)
     status = report.scope.row["scan_status"]
     if status is None:
         yield "MMS did not return the status of the last metadata scan."
@@ -210,10 +214,19 @@ def open_points(report: SourceReport) -> Iterator[str]:
         yield f"Not read: {each.part} ({each.reason})."
 
 
+def _open_states(row: Mapping[str, Any]) -> Iterator[str]:
+    # A data source may be stopped after its migration.
+    is_done = row["progress"] == 1
+    if row["status"] in _FAILED or (row["status"] in _STOPPED and not is_done):
+        yield f"The data source is {row['status']}."
+    if row["agent_is_online"] is False and not is_done:
+        yield "The agent is OFFLINE."
+
+
 def _open_units(units: Mapping[str, UnitTotals]) -> Iterator[str]:
     if any(each.left is None for each in units.values()):
         yield "MMS did not return all counts of tables and partitions."
-    for text, name in (("Failed", "failed"), ("Done in part only", "part_done"), ("Not migrated yet", "left")):
+    for text, name in (("Failed", "failed"), ("Done in part only", "part_done"), (_WITHOUT_FAILED, "left")):
         counts = [count_of(number, noun) for noun, each in units.items() if (number := getattr(each, name))]
         if counts:
             yield f"{text}: {' and '.join(counts)}."
