@@ -40,6 +40,7 @@ DATABASE_FIELDS = {
 }
 
 
+@pytest.mark.timeout(3000)  # 1,000 refreshes on a machine under load
 @pytest.mark.parametrize(
     ("refreshes", "finished", "fails", "hides_stopped"),
     [
