@@ -35,8 +35,8 @@ helm install mms-exporter deploy/helm/mms-exporter --namespace=mms --create-name
 helm test mms-exporter --namespace=mms
 ```
 
-`helm template` does not ask a cluster for its version. An old Helm assumes an old Kubernetes and fails, for example with
-`incompatible with Kubernetes v1.20.0`. Name the version of your cluster:
+`helm template` does not ask a cluster for its version. An old Helm assumes an old Kubernetes and fails, for example
+with `incompatible with Kubernetes v1.20.0`. Name the version of your cluster:
 
 ```sh
 helm template mms-exporter deploy/helm/mms-exporter --values=values.yaml --kube-version=1.28

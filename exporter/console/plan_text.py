@@ -21,6 +21,8 @@ def plan_lines(plan: RetryPlan, source: str) -> Iterator[str]:
         yield from _limited([f"  {batch_line(batch)}" for batch in plan.batches], "jobs")
     else:
         yield f"nothing to retry in {printable(source)}{' yet' if plan.settles_in else ''}"
+    if plan.tables:
+        yield f"not counted: {_count(len(plan.tables), 'FAILED table')} whose FAILED partitions are counted"
     if plan.refused:
         yield f"skipped: {_count(len(plan.refused), 'object')}"
         yield from _limited([f"  {line}" for line in _refusal_lines(plan.refused)], "reasons")

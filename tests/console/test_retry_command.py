@@ -126,6 +126,21 @@ async def test_a_dry_run_prints_the_bodies_and_sends_nothing(env: RetryEnv, run:
     assert not journals(env)
 
 
+async def test_a_plan_counts_every_failure(env: RetryEnv, run: Run) -> None:
+    truth = env.world.truth()
+    statuses = [row.status for row in truth.tables(SOURCE)] + [row.status for row in truth.partitions(SOURCE)]
+    plan = (await run(dry_run=True)).stderr
+    assert "FAILED tables whose FAILED partitions are counted" in plan
+    counts = re.findall(
+        r"^(?:to retry in .*: (\d+) partitions?(?: and (\d+) tables?)?|.*: (\d+) (?:object|FAILED)).*",
+        plan,
+        re.MULTILINE,
+    )
+    assert sum(int(number) for each in counts for number in each if number) == sum(
+        each == "FAILED" for each in statuses
+    )
+
+
 async def test_a_dry_run_prints_the_bodies_that_are_sent(env: RetryEnv, run: Run) -> None:
     shown = [json.loads(line) for line in (await run(dry_run=True)).lines]
     await run(yes=True)

@@ -237,6 +237,17 @@ async def test_the_page_fits_the_width_of_a_phone(browser: Browser, stage: Stage
         assert await visited.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
+async def test_commands_break_between_words_only_and_are_copied_as_one_line(browser: Browser, stage: Stage) -> None:
+    stage.show(made(1, failed=3))
+    async with visit(browser, stage, viewport=PHONE) as visited:
+        command = visited.page.locator(".command").first
+        lines = "each => [...each.querySelectorAll('span')].map(word => Math.round(word.offsetHeight))"
+        assert len(set(await command.evaluate(lines))) == 1, "each word is on one line"
+        copied = "each => { getSelection().selectAllChildren(each); return getSelection().toString(); }"
+        assert "\n" not in (await command.evaluate(copied)).strip()
+        assert "--source=" in await command.evaluate(copied)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
 async def test_axe_finds_no_accessibility_violations(
