@@ -245,7 +245,12 @@ def of(*names: str) -> tuple[dict[str, str], ...]:
         ),
         *(
             pytest.param(of(cause, "MmsScheduledRunFailed"), {cause}, id=f"the failed run is that of {cause}")
-            for cause in ("MmsFailureBurst", "MmsFailureReasonDominates", "MmsJobFailed", "MmsTablesFailed")
+            for cause in ("MmsFailureBurst", "MmsFailureReasonDominates", "MmsJobFailed")
+        ),
+        pytest.param(
+            of("MmsTablesFailed", "MmsScheduledRunFailed"),
+            {"MmsTablesFailed", "MmsScheduledRunFailed"},
+            id="old failures hide no failed run",
         ),
         pytest.param(
             of("MmsSourceStale", "MmsScheduleMissed", "MmsScheduledRunFailed"),
