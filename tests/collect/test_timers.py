@@ -131,6 +131,19 @@ async def test_a_stopped_timer_is_never_due(mms: HandWrittenMms, mms_url: str, c
         assert due(await refresh(harness, clock)) is None, "unknown is not running"
 
 
+async def test_what_was_due_while_the_source_was_stopped_is_not_missed(
+    mms: HandWrittenMms, mms_url: str, clock: ManualClock
+) -> None:
+    mms.add_timer(1)
+    mms.log_timer(1, "2025-06-10 02:00:03")
+    async with harness_on(config_on(mms_url), clock) as harness:
+        assert due(await harness.refresh()) == "06-11 02:00"
+        mms.row["status"] = "STOPPED"
+        await refresh(harness, clock)
+        mms.row["status"] = "STARTED"
+        assert due(await refresh(harness, clock)) == "06-16 02:00"
+
+
 @pytest.mark.parametrize(
     ("fields", "lost"),
     [

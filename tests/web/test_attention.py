@@ -24,12 +24,15 @@ from exporter.collect.snapshot import (
     ReasonsStats,
     Snapshot,
     SourceSnapshot,
+    TimersStats,
+    TimerStats,
 )
 from exporter.collect.state.source_state import COLLECTORS
 from exporter.exposition.publisher import Publisher
 from exporter.exposition.telemetry import Telemetry
 from exporter.mms.diagnosis.reason_rules import HINTS, Reason
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
+from exporter.mms.models.timer_records import Timer
 from exporter.simulator import Simulator, apply_event
 from exporter.simulator.world import events
 from exporter.web.status.attention import COLLECTED, RUNBOOKS, SOURCE_RULES, SourceRule
@@ -53,8 +56,7 @@ ELSEWHERE = {
     "MmsVerificationFailed": "needs a history of 30 minutes; failures are listed with their reasons",
     "MmsMigrationStalled": "needs a history of 1 hour",
     "MmsMigrationFinished": "needs no attention",
-    "MmsScheduleMissed": "alerts only",
-    "MmsScheduledRunFailed": "alerts only; needs a history of 1 hour",
+    "MmsScheduledRunFailed": "needs a history of 1 hour",
 }
 NOW = 35 * 60.0
 """promtool starts at 0; the failures of jobs happen in the last 30 minutes."""
@@ -101,6 +103,12 @@ def with_late_jobs(made: SourceSnapshot, seconds: float = 1000, **changes: objec
     jobs = (structs.replace(each, eta_at=NOW - seconds) for each in made.jobs.jobs)
     jobs = (structs.replace(each, row=structs.replace(each.row, **changes)) for each in jobs)
     return with_jobs(made, jobs=tuple(jobs))
+
+
+def with_timer(made: SourceSnapshot, due_at: float) -> SourceSnapshot:
+    """Return a data source with one timer."""
+    timer = TimerStats(Timer(id=7, name="hourly", stopped=False), None, due_at)
+    return structs.replace(made, timers=TimersStats(made.name, (timer,), 1))
 
 
 def with_old_metadata(made: SourceSnapshot) -> SourceSnapshot:
@@ -152,6 +160,9 @@ CASES: dict[str, tuple[Callable[[SourceSnapshot], SourceSnapshot], set[str]]] = 
         lambda made: with_failed_jobs(with_row(made, tables_failed_num=None)),
         {"MmsJobFailed"},
     ),
+    "timer late": (lambda made: with_timer(made, NOW - 1900), {"MmsScheduleMissed"}),
+    "timer due": (lambda made: with_timer(made, NOW - 1700), set()),
+    "timer late and stopped": (lambda made: stopped(with_timer(made, NOW - 1900)), {"MmsSourceStopped"}),
     "late": (with_late_jobs, {"MmsJobOverdue"}),
     "nearly late": (lambda made: with_late_jobs(made, 800), set()),
     "late and ended": (lambda made: with_late_jobs(made, status=JobStatus.DONE), set()),
@@ -182,7 +193,7 @@ def made(name: str, number: int) -> SourceSnapshot:
     """Return the data source of a case, named after it."""
     changed = CASES[name][0](quiet(number))
     own = structs.replace(changed.name, source=name)
-    parts = {part: getattr(changed, part) for part in ("stats", "jobs", "databases", "failures")}
+    parts = {part: getattr(changed, part) for part in ("stats", "jobs", "databases", "failures", "timers")}
     return structs.replace(
         changed, name=own, **{part: value and structs.replace(value, name=own) for part, value in parts.items()}
     )

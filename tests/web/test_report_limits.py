@@ -194,7 +194,7 @@ async def test_a_name_that_is_five_times_larger_on_the_page_is_limited_there_too
 
 async def test_sources_that_need_attention_take_precedence_in_a_large_report() -> None:
     calm = [
-        msgspec.structs.replace(quiet(named(number, HOSTILE["control"])), jobs=None)
+        msgspec.structs.replace(quiet(named(number, HOSTILE["control"])), jobs=None, timers=None)
         for number in range(DEFAULT_LIMITS.sources - 1)
     ]
     last = msgspec.structs.replace(named(DEFAULT_LIMITS.sources, "z"), refreshed=False)

@@ -21,6 +21,7 @@ from exporter.collect.state.timer_state import (
 from exporter.errors import UNAVAILABLE, ExporterError, MmsError, NotFound
 from exporter.mms.listing import Listing
 from exporter.mms.models.schedules import TimerHistory
+from exporter.mms.models.statuses import STOPPED_STATUSES
 from exporter.mms.models.timer_records import TimerLog
 
 LIST: Final = "ListMmsTimers"
@@ -66,6 +67,8 @@ class TimersCollector(SourcesCollector):
         A missing permission keeps the previous values until they are stale. Raises: MmsError for other failures.
         """
         state, source_id = source.timers.state, source.name.source_id
+        if source.row is not None and source.row.status in STOPPED_STATUSES:
+            state = state.paused(self.context.clock.wall(), self.context.account.time_zone)
         if state.is_current(now, self.interval):
             source.timers.state, source.timers.at = replace(state, confirmed_at=now), now
             return

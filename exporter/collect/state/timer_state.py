@@ -31,7 +31,7 @@ class KnownTimer(Struct, frozen=True, gc=False):
     confirmed_at: float = -inf
     """When its row and its logs were last known to be current."""
     changed_at: float = -inf
-    """Unix seconds at which another schedule, or that it is no longer stopped, was noticed."""
+    """Unix seconds at which another schedule, or that it or its source is no longer stopped, was noticed."""
     due_at: float | None = None
     """Unix seconds; as TimerStats."""
 
@@ -99,6 +99,11 @@ class TimerState(Struct, frozen=True, gc=False):
     def is_fresh(self, timer: KnownTimer, oldest: float) -> bool:
         """Return whether an unread timer was known to be current at `oldest`."""
         return max(timer.confirmed_at, self.confirmed_at) >= oldest
+
+    def paused(self, wall: float, zone: ZoneInfo) -> Self:
+        """Return the timers of a stopped source: what was due until `wall` is not missed."""
+        timers = {key: replace(timer, changed_at=wall).scheduled(zone) for key, timer in self.timers.items()}
+        return self if self.stats is None else self.with_timers(self.stats.name, timers, self.stats.total)
 
     def with_timers(self, name: SourceName, timers: Mapping[int, KnownTimer], total: int) -> Self:
         """Return the state with these timers; equal stats stay the same object."""

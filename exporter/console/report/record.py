@@ -9,11 +9,10 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exporter.mms.models.progress import UnitCounts
-from exporter.mms.models.statuses import DataSourceStatus, JobStatus
+from exporter.mms.models.statuses import STOPPED_STATUSES, DataSourceStatus, JobStatus
 
 Rows = Sequence[Mapping[str, Any]]
 """Objects with the fields of another command in JSON."""
-_STOPPED: Final = (DataSourceStatus.STOPPED, DataSourceStatus.STOPPING)
 _FAILED: Final = (DataSourceStatus.START_FAILED, DataSourceStatus.STOP_FAILED)
 _WITHOUT_FAILED: Final = "Not migrated yet, without failed ones"
 
@@ -217,7 +216,7 @@ def open_points(report: SourceReport) -> Iterator[str]:
 def _open_states(row: Mapping[str, Any]) -> Iterator[str]:
     # A data source may be stopped after its migration.
     is_done = row["progress"] == 1
-    if row["status"] in _FAILED or (row["status"] in _STOPPED and not is_done):
+    if row["status"] in _FAILED or (row["status"] in STOPPED_STATUSES and not is_done):
         yield f"The data source is {row['status']}."
     if row["agent_is_online"] is False and not is_done:
         yield "The agent is OFFLINE."

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from exporter.mms.listing import Listing
-from exporter.mms.models.statuses import DataSourceStatus, JobStatus
+from exporter.mms.models.statuses import STOPPED_STATUSES, JobStatus
 from exporter.mms.models.timer_records import Timer, TimerLog
 from exporter.mms.models.times import first_due_after, unix_seconds
 
@@ -54,8 +54,8 @@ class TimerHistory(Struct, frozen=True, gc=False):
 def first_due(row: Timer, history: TimerHistory, zone: ZoneInfo, changed_at: float = -inf) -> float | None:
     """Return when a timer is first due after its last run, in Unix seconds.
 
-    `changed_at`: when its schedule changed, or when it was started again. None if it is stopped, or if it is unknown
-    whether it is, what its schedule is, or since when it runs.
+    `changed_at`: when its schedule changed, or when it or its data source was started again. None if it is stopped, or
+    if it is unknown whether it is, what its schedule is, or since when it runs.
     """
     if row.stopped is not False:
         return None
@@ -72,5 +72,4 @@ def is_late(due_at: float | None, source_status: str | None, now: float) -> bool
 
     A stopped data source is a decision: its timers are not late.
     """
-    is_stopped = source_status in (DataSourceStatus.STOPPED, DataSourceStatus.STOPPING)
-    return due_at is not None and not is_stopped and now - due_at > LATE_SECONDS
+    return due_at is not None and source_status not in STOPPED_STATUSES and now - due_at > LATE_SECONDS

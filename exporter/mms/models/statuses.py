@@ -45,6 +45,10 @@ class DataSourceStatus(ApiEnum):
     STOP_FAILED = "STOP_FAILED"
 
 
+STOPPED_STATUSES: Final = (DataSourceStatus.STOPPED, DataSourceStatus.STOPPING)
+"""Decisions, not faults."""
+
+
 class ScanStatus(ApiEnum):
     """Status of a metadata scan."""
 

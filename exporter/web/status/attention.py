@@ -15,18 +15,19 @@ from exporter import DOCUMENTS
 from exporter.collect.snapshot import (
     AccountSnapshot,
     CollectorSnapshot,
-    JobStats,
     RefreshError,
     Snapshot,
     SourceSnapshot,
 )
 from exporter.errors import SelectionUnmatched
-from exporter.mms.models.records import DataSource
-from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, DataSourceStatus, JobStatus, ScanStatus
+from exporter.mms.models.statuses import (
+    DataSourceStatus,
+    ScanStatus,
+)
+from exporter.web.status import alert_conditions as conditions
 from exporter.web.status.failure_reasons import reasons_status
-from exporter.web.status.formatting import number, truncated, with_noun
+from exporter.web.status.formatting import truncated, with_noun
 from exporter.web.status.omissions import omissions, omissions_detail
-from exporter.web.status.progress_bars import left_of
 from exporter.web.status.status_schema import Attention, Concerned
 
 RUNBOOK_URL: Final = f"{DOCUMENTS}/runbooks"
@@ -34,9 +35,6 @@ MAX_CONCERNED: Final = 5
 """Maximum objects listed in one item."""
 MAX_ITEMS: Final = 100
 
-METADATA_AGE_SECONDS: Final = 2 * 86400
-OVERDUE_SECONDS: Final = 900
-"""As in deploy/prometheus/rules/mms-thresholds.yaml, like METADATA_AGE_SECONDS."""
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "info")
@@ -70,110 +68,22 @@ class SourceRule:
         """Return the next step for some data sources."""
         is_retry = "retry --failed" in self.commands
         # `retry` skips what an unfinished job may still migrate.
-        return self.hint + _AFTER_JOBS if is_retry and any(map(_unfinished_jobs, sources)) else self.hint
+        return self.hint + _AFTER_JOBS if is_retry and any(map(conditions.unfinished_jobs, sources)) else self.hint
 
 
 _AFTER_JOBS: Final = "; wait for unfinished jobs that migrate them"
 
 
-def _of_row(count: Callable[[DataSource], int | bool | None]) -> Callable[[SourceSnapshot, float], int | bool | None]:
-    # A stale data source has no row.
-    return lambda source, _: count(source.stats.row) if source.stats is not None else None
-
-
-def _has_status(status: DataSourceStatus) -> Callable[[SourceSnapshot, float], int | bool | None]:
-    return _of_row(lambda row: row.status == status)
-
-
-def _is_stopped(source: SourceSnapshot) -> bool:
-    stopped = (DataSourceStatus.STOPPED, DataSourceStatus.STOPPING)
-    return source.stats is not None and source.stats.row.status in stopped
-
-
-def _unfinished_jobs(source: SourceSnapshot) -> int:
-    counts = source.jobs.counts if source.jobs is not None else {}
-    return sum(counts.get(status, 0) for status in UNFINISHED_JOB_STATUSES)
-
-
-def _units_left(source: SourceSnapshot) -> int:
-    return left_of(source.stats.row) if source.stats is not None else 0
-
-
-def _work_left(source: SourceSnapshot) -> int:
-    # Jobs count only without tables and partitions: they contain them.
-    return _units_left(source) or _unfinished_jobs(source)
-
-
-def _work_detail(source: SourceSnapshot) -> str:
-    left = _units_left(source)
-    if not left:
-        return with_noun(_unfinished_jobs(source), "unfinished job")
-    return "1 table or partition left" if left == 1 else f"{number(left)} tables and partitions left"
-
-
-def _waiting_for_agent(source: SourceSnapshot, _: float) -> int:
-    is_offline = source.stats is not None and source.stats.row.agent_is_online is False
-    return _work_left(source) if is_offline and not _is_stopped(source) else 0
-
-
-def _waiting_for_start(source: SourceSnapshot, _: float) -> int:
-    return _work_left(source) if _is_stopped(source) else 0
-
-
-def _failed_units(source: SourceSnapshot, _: float = 0) -> int:
-    row = source.stats.row if source.stats is not None else None
-    return (row.tables_failed_num or 0) + (row.partitions_failed_num or 0) if row is not None else 0
-
-
-def _has_no_failures(source: SourceSnapshot) -> bool:
-    # Jobs whose objects were migrated by another job stay FAILED.
-    row = source.stats.row if source.stats is not None else None
-    return row is not None and row.tables_failed_num == row.partitions_failed_num == 0
-
-
-def _failed_jobs(source: SourceSnapshot, _: float) -> int:
-    return source.jobs_failed_recently if source.jobs is not None and not _has_no_failures(source) else 0
-
-
-def resolved_jobs(source: SourceSnapshot) -> int | None:
-    """Return the number of failed jobs without failures in their scope."""
-    jobs = source.jobs
-    failed = jobs.counts.get(JobStatus.FAILED) if jobs is not None else None
-    if jobs is None or failed is None:
-        return None
-    return failed if _has_no_failures(source) else min(failed, jobs.resolved)
-
-
-def is_overdue(source: SourceSnapshot, job: JobStats, now: float) -> bool:
-    """Return whether a job is unfinished OVERDUE_SECONDS after its ETA."""
-    is_active = job.row.status in UNFINISHED_JOB_STATUSES and not job.row.stopped and not _is_stopped(source)
-    return is_active and job.eta_at is not None and now - job.eta_at > OVERDUE_SECONDS
-
-
-def _overdue_jobs(source: SourceSnapshot, now: float) -> int:
-    return sum(is_overdue(source, job, now) for job in source.jobs.jobs) if source.jobs is not None else 0
-
-
-def _stopped_jobs(source: SourceSnapshot, _: float) -> int | None:
-    return source.jobs.stopped if source.jobs is not None and not _is_stopped(source) else None
-
-
-def _has_old_metadata(source: SourceSnapshot, now: float) -> bool:
-    synced_at = source.stats.synced_at if source.stats is not None else None
-    is_old = synced_at is not None and now - synced_at > METADATA_AGE_SECONDS
-    return is_old and not _is_stopped(source) and _work_left(source) > 0
-
-
 SOURCE_RULES: Final = (
     SourceRule(
         *("MmsAgentOffline", "critical", "Agent offline with work remaining", "start the agent on its host"),
-        *(_waiting_for_agent, ("sources",)),
-        detail=_work_detail,
+        *(conditions.waiting_for_agent, ("sources",)),
+        detail=conditions.work_detail,
     ),
     SourceRule(
         *("MmsSourceStartFailed", "critical", "Data source failed to start"),
         "read the error message of the data source in the MMS console, correct its settings and start it",
-        *(_has_status(DataSourceStatus.START_FAILED), ("sources",)),
+        *(conditions.has_status(DataSourceStatus.START_FAILED), ("sources",)),
     ),
     SourceRule(
         *("MmsSourceStale", "warning", "Values are stale", "run the command, which prints the reason"),
@@ -181,40 +91,52 @@ SOURCE_RULES: Final = (
     ),
     SourceRule(
         *("MmsTablesFailed", "warning", "Tables or partitions failed"),
-        *("list them by cause, correct the causes, then retry them", _failed_units, ("failed --why", "retry --failed")),
+        *(
+            "list them by cause, correct the causes, then retry them",
+            conditions.failed_units,
+            ("failed --why", "retry --failed"),
+        ),
     ),
     SourceRule(
         *("MmsJobFailed", "warning", "Jobs failed in the last 30 minutes"),
         "list what failed by cause, correct the causes, then retry it",
-        *(_failed_jobs, ("failed --why", "retry --failed")),
+        *(conditions.failed_jobs, ("failed --why", "retry --failed")),
     ),
     SourceRule(
         *("MmsJobOverdue", "warning", "Jobs are overdue"),
-        *("find the jobs, then inform the users of the data or correct the ETA", _overdue_jobs, ("jobs",)),
+        *("find the jobs, then inform the users of the data or correct the ETA", conditions.overdue_jobs, ("jobs",)),
+    ),
+    SourceRule(
+        *("MmsScheduleMissed", "warning", "Timers did not run when they were due"),
+        *(
+            "find out whether earlier jobs run, or whether the timer has to be started again",
+            conditions.late_schedules,
+            ("report",),
+        ),
     ),
     SourceRule(
         *("MmsMetadataOld", "warning", "Metadata is outdated with work remaining"),
-        *("start a metadata scan in the MMS console", _has_old_metadata, ("sources",)),
+        *("start a metadata scan in the MMS console", conditions.has_old_metadata, ("sources",)),
     ),
     SourceRule(
         *("MmsSourceStopFailed", "warning", "Data source failed to stop"),
-        *("stop it again in the MMS console", _has_status(DataSourceStatus.STOP_FAILED), ("jobs",)),
+        *("stop it again in the MMS console", conditions.has_status(DataSourceStatus.STOP_FAILED), ("jobs",)),
     ),
     SourceRule(
         *("MmsMetadataScanFailed", "warning", "Metadata scan failed"),
         "read the error message of the scan in the MMS console, then scan again",
-        _of_row(lambda row: row.scan_status == ScanStatus.FAILED),
+        conditions.of_row(lambda row: row.scan_status == ScanStatus.FAILED),
         # Columns have no status of the scan.
         ("sources --output=json",),
     ),
     SourceRule(
         *("MmsSourceStopped", "info", "Data source is stopped with work remaining"),
-        *("start it in the MMS console, unless the pause is planned", _waiting_for_start, ("sources",)),
-        detail=_work_detail,
+        *("start it in the MMS console, unless the pause is planned", conditions.waiting_for_start, ("sources",)),
+        detail=conditions.work_detail,
     ),
     SourceRule(
         *("MmsJobStopped", "info", "Jobs are stopped"),
-        *("start them again in the MMS console, or delete them", _stopped_jobs, ("jobs",)),
+        *("start them again in the MMS console, or delete them", conditions.stopped_jobs, ("jobs",)),
     ),
     SourceRule(
         *("MmsSeriesOmitted", "info", "Databases, jobs or failures have no series of their own"),
@@ -316,7 +238,7 @@ def _source_items(snapshot: Snapshot, now: float) -> Iterator[Attention]:
                     count=None if count is True else count,
                     detail=rule.detail(source),
                     commands=rule.commands_for(source),
-                    reasons=reasons_status(source) if rule.count is _failed_units else None,
+                    reasons=reasons_status(source) if rule.count is conditions.failed_units else None,
                 )
                 for count, source in affected
             ]

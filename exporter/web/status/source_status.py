@@ -22,7 +22,8 @@ from exporter.mms.models.schedules import is_late
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, JobStatus, TableStatus
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
-from exporter.web.status.attention import is_overdue, needs_attention, resolved_jobs
+from exporter.web.status.alert_conditions import is_overdue, resolved_jobs
+from exporter.web.status.attention import needs_attention
 from exporter.web.status.failure_reasons import reasons_status
 from exporter.web.status.formatting import optional_text, optional_time, truncated
 from exporter.web.status.progress_bars import partitions_of, progress_of, tables_of

@@ -13,7 +13,8 @@ from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 from exporter.sharding import UNSHARDED, Shard
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
-from exporter.web.status.attention import RUNBOOK_URL, attention_in, needs_attention, resolved_jobs
+from exporter.web.status.alert_conditions import resolved_jobs
+from exporter.web.status.attention import RUNBOOK_URL, attention_in, needs_attention
 from exporter.web.status.formatting import optional_time, truncated, utc_time
 from exporter.web.status.progress_bars import progress_of, total_progress
 from exporter.web.status.source_status import RowLimits, partition_status, source_status, table_status
