@@ -1,6 +1,7 @@
 """Two exporters with one configuration, of which one is killed: every source counts once, all the time."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ SETTLED_SECONDS = 1.0 * SLOWDOWN
 async def test_a_killed_replica_leaves_no_gap_and_pages_nobody(tmp_path: Path, server: str) -> None:
     async with staged(tmp_path, server=server, replicas=2) as stage:
         await until(lambda: has_pace(stage), "all sources have a throughput")
+        for exporter in stage.exporters:
+            await until(partial(has_read, stage, exporter), "each replica has read all sources")
         since = time.time()
         await shows_the_truth(stage)
         killed = await newest(stage)
@@ -91,9 +94,11 @@ async def newest(stage: Stage) -> Exporter:
 
 
 async def has_read(stage: Stage, exporter: Exporter) -> bool:
-    """Return whether a replica is scraped and has read all sources of the account completely."""
-    selector = f'mms_datasource_refresh_success{{{PROD}, job="{TARGET}", instance="127.0.0.1:{exporter.port}"}}'
-    return len(await stage.prometheus.at(f"{selector} == 1")) == len(stage.prod.ids)
+    """Return whether a replica is scraped and has read all sources of both accounts completely."""
+    selector = (
+        f'mms_datasource_refresh_last_success_timestamp_seconds{{job="{TARGET}", instance="127.0.0.1:{exporter.port}"}}'
+    )
+    return len(await stage.prometheus.at(selector)) == len(stage.prod.ids) + len(stage.lab.ids)
 
 
 async def had_no_gap(stage: Stage, since: float) -> None:
