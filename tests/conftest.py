@@ -24,7 +24,7 @@ settings.load_profile("patient")
 
 @pytest.hookimpl(trylast=True)  # what is deselected is not here any more
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have each worker begin with its share of the long tests; the others keep their order."""
+    """Let each worker start with some of the long tests; the others keep their order."""
     workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
     long = [item for item in items if item.get_closest_marker("long")]
     others = iter([item for item in items if not item.get_closest_marker("long")])

@@ -44,7 +44,7 @@ I = TypeVar("I", bound=Identified)  # noqa: E741 - Identified
 
 MAX_ATTEMPTS: Final = 4
 MAX_TIMER_LOG_PAGES: Final = 3
-"""Limit of pages of logs per timer: if all have only skips, the last run is older."""
+"""Logs of a timer that are read, in pages as long as the first: if all are skips, the last run is older."""
 LARGE_RESPONSE_BYTES: Final = 256 * 1024
 """Larger responses are decoded in a thread, one at a time: decoding takes many times their size in memory."""
 _ALL_JOBS: Final = JobFilter()

@@ -78,7 +78,7 @@ class AllowedOutdated(AllowedValues[int]):
 
 
 def _scan(row: DataSource) -> tuple[object, ...]:
-    # Two scans of one id that end within one second cannot be told apart.
+    # Two scans of one id that end within one second have the same lastUpdateTime.
     return row.scan_id, row.scan_status, row.last_update_time
 
 

@@ -230,3 +230,17 @@ async def test_a_long_name_is_truncated_with_the_full_name_as_a_tooltip(length: 
     (row,) = re.findall(r'data-key="account/1">.*?</bdi>', html, re.DOTALL)
     assert row.endswith(f">{shown}</bdi>")
     assert row.count(f'title="{"y" * length}"') == row.count("title=") == titles
+
+
+async def test_a_late_schedule_is_listed_before_those_of_other_data_sources() -> None:
+    def with_timer(number: int, due_at: float) -> SourceSnapshot:
+        source = named(number, "n")
+        timers = TimersStats(source.name, (TimerStats(named_timer(7, "n"), None, due_at),), 1)
+        return msgspec.structs.replace(source, timers=timers)
+
+    sources = (*(with_timer(number, 4e9) for number in range(999)), with_timer(999, 0.0))
+    json, _ = await made(AccountSnapshot("account", up=True, sources=sources))
+    report = msgspec.json.decode(json, type=StatusReport)
+    listed = {each.id: each.schedules.listed for each in report.sources if each.schedules}
+    assert sum(map(len, listed.values())) < len(sources)
+    assert [each.late for each in listed[999]] == [True]

@@ -20,10 +20,7 @@ from exporter.collect.snapshot import (
     SourceSnapshot,
 )
 from exporter.errors import SelectionUnmatched
-from exporter.mms.models.statuses import (
-    DataSourceStatus,
-    ScanStatus,
-)
+from exporter.mms.models.statuses import DataSourceStatus, ScanStatus
 from exporter.web.status import alert_conditions as conditions
 from exporter.web.status.failure_reasons import reasons_status
 from exporter.web.status.formatting import truncated, with_noun
@@ -34,7 +31,6 @@ RUNBOOK_URL: Final = f"{DOCUMENTS}/runbooks"
 MAX_CONCERNED: Final = 5
 """Maximum objects listed in one item."""
 MAX_ITEMS: Final = 100
-
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "info")
@@ -91,11 +87,8 @@ SOURCE_RULES: Final = (
     ),
     SourceRule(
         *("MmsTablesFailed", "warning", "Tables or partitions failed"),
-        *(
-            "list them by cause, correct the causes, then retry them",
-            conditions.failed_units,
-            ("failed --why", "retry --failed"),
-        ),
+        "list them by cause, correct the causes, then retry them",
+        *(conditions.failed_units, ("failed --why", "retry --failed")),
     ),
     SourceRule(
         *("MmsJobFailed", "warning", "Jobs failed in the last 30 minutes"),
@@ -108,11 +101,8 @@ SOURCE_RULES: Final = (
     ),
     SourceRule(
         *("MmsScheduleMissed", "warning", "Timers did not run when they were due"),
-        *(
-            "find out whether earlier jobs run, or whether the timer has to be started again",
-            conditions.late_schedules,
-            ("report",),
-        ),
+        "find out whether earlier jobs run, or whether the timer has to be started again",
+        *(conditions.late_schedules, ("report",)),
     ),
     SourceRule(
         *("MmsMetadataOld", "warning", "Metadata is outdated with work remaining"),

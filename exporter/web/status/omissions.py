@@ -30,9 +30,6 @@ def omissions(source: SourceSnapshot) -> list[Omission]:
         found.append(_omitted_failures(failures.tables, "failed table"))
     if failures is not None and failures.partitions is not None:
         found.append(_omitted_failures(failures.partitions, "failed partition"))
-    if source.timers is not None:
-        omitted = source.timers.total - len(source.timers.timers)
-        found.append(Omission(omitted, "timer", "200 timers have series", "report"))
     return [each for each in found if each.count > 0]
 
 

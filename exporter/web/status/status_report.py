@@ -3,17 +3,24 @@
 Every list is limited; omitted items are counted.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from exporter import __version__
-from exporter.collect.snapshot import AccountSnapshot, CollectorSnapshot, JobsStats, Snapshot, SourceSnapshot
+from exporter.collect.snapshot import (
+    AccountSnapshot,
+    CollectorSnapshot,
+    JobsStats,
+    Snapshot,
+    SourceName,
+    SourceSnapshot,
+)
 from exporter.mms.models.statuses import UNFINISHED_JOB_STATUSES, JobStatus
 from exporter.sharding import UNSHARDED, Shard
 from exporter.web.status import source_schema
 from exporter.web.status import status_schema as report
-from exporter.web.status.alert_conditions import resolved_jobs
+from exporter.web.status.alert_conditions import late_schedules, resolved_jobs
 from exporter.web.status.attention import RUNBOOK_URL, attention_in, needs_attention
 from exporter.web.status.formatting import optional_time, truncated, utc_time
 from exporter.web.status.progress_bars import progress_of, total_progress
@@ -210,18 +217,13 @@ def _sources(listed: Sequence[SourceSnapshot], limits: Limits, now: float) -> tu
     schedules = _share(limits.schedules, limits.of_source, (source.timers is not None for source in listed))
     limits_of_source = RowLimits(databases, jobs, failures, schedules)
     # 2,000 data sources leave space for 50 schedules.
-    budget = min(limits.schedules, 50 * DEFAULT_LIMITS.sources // max(1, len(listed)))
-    return tuple(_within(budget, listed, limits_of_source, now))
-
-
-def _within(
-    schedules: int, listed: Sequence[SourceSnapshot], limits: RowLimits, now: float
-) -> Iterator[source_schema.SourceStatus]:
-    """Yield the data sources until `schedules` are listed, and then without schedules."""
-    for source in listed:
-        status = source_status(source, limits._replace(schedules=min(limits.schedules, schedules)), now)
-        schedules -= len(status.schedules.listed) if status.schedules else 0
-        yield status
+    left = min(limits.schedules, 50 * DEFAULT_LIMITS.sources // max(1, len(listed)))
+    made: dict[SourceName, source_schema.SourceStatus] = {}
+    for source in sorted(listed, key=lambda source: not late_schedules(source, now)):
+        own = limits_of_source._replace(schedules=min(schedules, left))
+        status = made[source.name] = source_status(source, own, now)
+        left -= len(status.schedules.listed) if status.schedules else 0
+    return tuple(made[source.name] for source in listed)
 
 
 def _share(total: int, per_owner: int, have_any: Iterable[bool]) -> int:
