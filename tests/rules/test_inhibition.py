@@ -247,6 +247,15 @@ def of(*names: str) -> tuple[dict[str, str], ...]:
             pytest.param(of(cause, "MmsScheduledRunFailed"), {cause}, id=f"the failed run is that of {cause}")
             for cause in ("MmsFailureBurst", "MmsFailureReasonDominates", "MmsJobFailed")
         ),
+        *(
+            pytest.param(of(cause, "MmsMigrationFinished"), {cause}, id=f"not finished: {cause}")
+            for cause in ("MmsFailureBurst", "MmsVerificationFailed", "MmsJobFailed")
+        ),
+        pytest.param(
+            of("MmsTablesFailed", "MmsMigrationFinished"),
+            {"MmsTablesFailed", "MmsMigrationFinished"},
+            id="finished, with failures that nobody retries",
+        ),
         pytest.param(
             of("MmsTablesFailed", "MmsScheduledRunFailed"),
             {"MmsTablesFailed", "MmsScheduledRunFailed"},
